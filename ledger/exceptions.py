@@ -1,0 +1,21 @@
+"""What the ledger refuses, by name. No HTTP words here."""
+
+
+class LedgerError(Exception):
+    """Base of every refusal of the ledger."""
+
+
+class UnknownCurrency(LedgerError, ValueError):
+    """The currency is not one we keep books in."""
+
+
+class CurrencyMismatch(LedgerError, ValueError):
+    """Two amounts of different currencies met where one currency is needed."""
+
+
+class UnbalancedTransaction(LedgerError):
+    """Debits and credits of a ledger transaction differ in a currency, or it has too few entries."""
+
+
+class AlreadyPosted(LedgerError):
+    """This source has already been posted under this rule."""

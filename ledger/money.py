@@ -1,0 +1,100 @@
+"""Money: an integer of minor units with its currency, and the table of currencies we accept.
+
+What may not live here: floats, conversion between currencies, queries, PSP-specific exponents
+(a PSP that counts a currency differently says so in its own mapping).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.exceptions import CurrencyMismatch, UnknownCurrency
+
+# ISO 4217 (2026): currency to number of decimals of its minor unit.
+_TWO_DECIMALS: Final = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BWP BYN BZD CAD "
+    "CDF CHF CNY COP CRC CVE CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL "
+    "HTG HUF IDR ILS INR JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR "
+    "MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD "
+    "SCR SEK SGD SHP SLE SOS SRD STN SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD YER "
+    "ZAR ZMW"
+)
+_NO_DECIMALS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_THREE_DECIMALS: Final = "BHD IQD JOD KWD LYD OMR TND"
+
+CURRENCY_EXPONENTS: Final[dict[str, int]] = {
+    **dict.fromkeys(_TWO_DECIMALS.split(), 2),
+    **dict.fromkeys(_NO_DECIMALS.split(), 0),
+    **dict.fromkeys(_THREE_DECIMALS.split(), 3),
+    "MGA": 2,  # ISO gives 2 although the subunit is a fifth
+}
+
+
+def currency_exponent(currency: str) -> int:
+    """Decimals of the minor unit of `currency`; refuses with UnknownCurrency."""
+    try:
+        return CURRENCY_EXPONENTS[currency]
+    except KeyError:
+        raise UnknownCurrency(currency) from None
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Money:
+    """An amount in minor units (cents, yen, fils) of one currency (upper-case ISO 4217 code).
+
+    Negative amounts are allowed as differences; nothing that moves money takes one.
+    """
+
+    minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.minor) is not int:
+            raise TypeError(f"minor units are a plain int, not {type(self.minor).__name__}")
+        if self.currency not in CURRENCY_EXPONENTS:
+            raise UnknownCurrency(self.currency)
+
+    @classmethod
+    def zero(cls, currency: str) -> Money:
+        return cls(0, currency)
+
+    def __add__(self, other: Money) -> Money:
+        self._require_same_currency(other)
+        return Money(self.minor + other.minor, self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        self._require_same_currency(other)
+        return Money(self.minor - other.minor, self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        self._require_same_currency(other)
+        return self.minor < other.minor
+
+    def __le__(self, other: Money) -> bool:
+        self._require_same_currency(other)
+        return self.minor <= other.minor
+
+    def __gt__(self, other: Money) -> bool:
+        self._require_same_currency(other)
+        return self.minor > other.minor
+
+    def __ge__(self, other: Money) -> bool:
+        self._require_same_currency(other)
+        return self.minor >= other.minor
+
+    def __bool__(self) -> bool:
+        return self.minor != 0
+
+    def __str__(self) -> str:
+        """The amount as a person reads it: `12.50 USD`, `1000 JPY`, `1.234 KWD`."""
+        exponent = CURRENCY_EXPONENTS[self.currency]
+        sign = "-" if self.minor < 0 else ""
+        digits = str(abs(self.minor)).rjust(exponent + 1, "0")
+        if not exponent:
+            return f"{sign}{digits} {self.currency}"
+        return f"{sign}{digits[:-exponent]}.{digits[-exponent:]} {self.currency}"
+
+    def _require_same_currency(self, other: Money) -> None:
+        if self.currency != other.currency:
+            raise CurrencyMismatch(self.currency, other.currency)

@@ -1,0 +1,191 @@
+"""What every payment service provider looks like to us: requests, results, capabilities, verbs.
+
+What may not live here: the name or a word of any PSP, I/O, Django.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from ledger.money import Money
+
+
+class OperationKind(StrEnum):
+    """One instruction to a PSP."""
+
+    AUTHORIZE = "authorize"
+    INCREMENT = "increment"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+class Outcome(StrEnum):
+    """A PSP's word on an operation. A doubt is UNKNOWN, never DECLINED."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    """Accepted; the PSP will say later (bank debits, asynchronous captures and refunds)."""
+    UNKNOWN = "unknown"
+    """It may or may not have happened: timeout, reset, 5xx, unreadable or contradictory answer."""
+    NOT_SENT = "not_sent"
+    """It certainly did not happen: no byte of the request left us, or the PSP refused to take it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a PSP can do; the core asks these flags and never the PSP's name."""
+
+    idempotency_window_seconds: int
+    """How long a repeated key returns the first answer. After it, a repeat would be a new charge."""
+    look_up_by_reference: bool
+    """Can an operation be found by our reference, without the PSP's id?"""
+    fence_by_reference: bool
+    """Can an operation that may still arrive be forbidden by our reference?"""
+    consistency_lag_seconds: float
+    """How long "not found" may be wrong after an effect."""
+    caches_errors: bool
+    """Does a repeated key return a stored 5xx although nothing is wrong any more?"""
+    async_captures: bool
+    """Is a capture only accepted at first, and confirmed later?"""
+    multiple_captures: bool
+    increments: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentToken:
+    """What a PSP tells of one of its tokens: never a number, only what may be shown."""
+
+    token: str
+    method_type: str
+    """`card`, or the merchant API's word for another method, such as `sepa_debit`."""
+    brand: str = ""
+    funding: str = ""
+    last4: str = ""
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    country: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspRequest:
+    """One operation, ready to be sent. Repeating it means sending exactly this again."""
+
+    kind: OperationKind
+    psp_key: str
+    """The operation's permanent idempotency key at the PSP."""
+    reference: str
+    """Our reference of this operation, unique for ever; the PSP stores it and can be asked for it."""
+    amount: Money
+    """What to authorize, add, capture or refund; for a void, what is still held."""
+    psp_payment_id: str = ""
+    """The PSP's id of the payment; empty only for AUTHORIZE (and for a void that fences)."""
+    payment_reference: str = ""
+    """Our reference of the AUTHORIZE operation of the same payment."""
+    order_id: str = ""
+    token: str = ""
+    capture: bool = False
+    """AUTHORIZE only: capture at once (a sale)."""
+    challenge_allowed: bool = True
+    """AUTHORIZE only: may the PSP send the customer through 3-D Secure?"""
+    return_url: str = ""
+    """AUTHORIZE only: where the PSP sends the customer back after a challenge."""
+    final: bool = True
+    """CAPTURE only: release what is left."""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """A question about one operation of ours."""
+
+    kind: OperationKind
+    reference: str
+    psp_id: str = ""
+    """The PSP's id of the operation, where we have it."""
+    psp_payment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspResult:
+    """What the PSP said, in our words."""
+
+    outcome: Outcome
+    psp_id: str = ""
+    """The PSP's id of this operation (a payment, a capture, a refund)."""
+    psp_payment_id: str = ""
+    amount: Money | None = None
+    """What the PSP says it moved or held; None where it did not say."""
+    code: str = ""
+    """Decline: an error code of the merchant API, such as `card_declined`, `expired_card`."""
+    decline_code: str = ""
+    """Decline: the issuer's reason, such as `insufficient_funds`."""
+    message: str = ""
+    """Decline: one sentence that may be shown to the merchant."""
+    redirect_url: str = ""
+    """REQUIRES_ACTION: where the customer must go."""
+    expires_at: datetime | None = None
+    """Until when the PSP holds the money (UTC)."""
+    retry_after_seconds: float | None = None
+    """NOT_SENT by a rate limit: when to come again."""
+    detail: str = ""
+    """For logs and the console: what was seen, redacted, at most 500 characters."""
+
+
+class PspUnavailable(Exception):
+    """A question (look-up, token) could not be answered now; nothing was changed by asking."""
+
+
+class UnknownToken(Exception):
+    """The PSP does not know this token."""
+
+
+class CardDataRefused(Exception):
+    """A card number was handed in where a token belongs."""
+
+
+class PspAdapter(Protocol):
+    """Six verbs, and two questions. No database, no retries, no decisions.
+
+    The five money verbs never raise for anything the PSP or the network does: every doubt is
+    Outcome.UNKNOWN and everything certainly unsent is Outcome.NOT_SENT. `deadline_seconds` bounds
+    the whole call, from connect to the last byte.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+
+    def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+
+    def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+
+    def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
+
+    def look_up(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """What the PSP knows of an operation now; None if it knows nothing of it (yet).
+
+        Raises PspUnavailable if it could not be asked.
+        """
+        ...
+
+    def fence(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Forbid an operation that may still arrive at the PSP.
+
+        None: it never happened and never will. Otherwise: it had happened, and this is its result
+        (an authorization found is *not* voided by fencing). Raises PspUnavailable.
+        """
+        ...
+
+    def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
+        """Describe one of the PSP's tokens; raises UnknownToken or PspUnavailable."""
+        ...
