@@ -1,0 +1,22 @@
+"""The tables of payments, re-exported: everybody imports models from here. No definitions."""
+
+from payments.models.customer import Customer, PaymentMethod
+from payments.models.event import Event
+from payments.models.idempotency import IdempotencyKey
+from payments.models.merchant import ApiKey, Merchant, PspAccount
+from payments.models.operation import Operation
+from payments.models.payment_intent import PaymentIntent
+from payments.models.refund import Refund
+
+__all__ = [
+    "ApiKey",
+    "Customer",
+    "Event",
+    "IdempotencyKey",
+    "Merchant",
+    "Operation",
+    "PaymentIntent",
+    "PaymentMethod",
+    "PspAccount",
+    "Refund",
+]

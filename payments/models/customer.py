@@ -1,0 +1,101 @@
+"""Customers and their payment methods: who pays, and with which token.
+
+What may not live here: card numbers, ever; attaching rules (services do that).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from payments import public_ids
+from payments.models.merchant import Merchant, PspAccount
+
+
+class Customer(models.Model):
+    """Somebody who pays a merchant."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    name = models.CharField(max_length=256, blank=True)
+    email = models.CharField(max_length=512, blank=True)
+    phone = models.CharField(max_length=40, blank=True)
+    description = models.CharField(max_length=1000, blank=True)
+    address = models.JSONField(null=True, blank=True)
+    shipping = models.JSONField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    event_seq = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_customer"
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="customer_newest"),
+            models.Index("merchant", "email", name="customer_email"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.CUSTOMER, self.id)
+
+
+class PaymentMethod(models.Model):
+    """A PSP's token and what may be shown of it; never a number."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
+    )
+    token = models.CharField(max_length=255)
+    method_type = models.CharField(max_length=32)
+    brand = models.CharField(max_length=32, blank=True)
+    funding = models.CharField(max_length=16, blank=True)
+    last4 = models.CharField(max_length=4, blank=True)
+    expiry_month = models.PositiveSmallIntegerField(null=True, blank=True)
+    expiry_year = models.PositiveSmallIntegerField(null=True, blank=True)
+    country = models.CharField(max_length=2, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    billing_details = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    event_seq = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    detached_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_payment_method"
+        constraints = [
+            # The second line against card numbers: no PSP's token is 13 to 19 digits.
+            models.CheckConstraint(
+                condition=~models.Q(token__regex=r"^[0-9 -]{12,23}$"),
+                name="payment_method_token_is_no_number",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(last4__regex=r"^([0-9]{4})?$"), name="payment_method_last4"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.PAYMENT_METHOD, self.id)

@@ -1,0 +1,52 @@
+"""Events: immutable facts, written in the same transaction as the change they tell of.
+
+The table is the outbox (Debezium's column names), the merchant API's event and the timeline entry.
+What may not live here: delivery.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from payments import public_ids
+from payments.models.merchant import Merchant
+
+
+class Event(models.Model):
+    """One fact about one aggregate; `seq` counts 1, 2, 3 … per aggregate in commit order."""
+
+    application_rights = ("select", "insert")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    aggregatetype = models.CharField(max_length=32)
+    aggregateid = models.UUIDField()
+    seq = models.PositiveIntegerField()
+    type = models.CharField(max_length=64)
+    payload = models.JSONField()
+    """`object` as it stood, and `previous_attributes` where something of it changed."""
+    api_version = models.CharField(max_length=64, blank=True)
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=64, blank=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "payments_event"
+        constraints = [
+            models.UniqueConstraint(fields=["aggregateid", "seq"], name="event_seq_once"),
+        ]
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="event_newest"),
+            models.Index("merchant", "type", models.F("id").desc(), name="event_type_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.public_id}"
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.EVENT, self.id)

@@ -1,0 +1,55 @@
+"""Idempotency keys: who claimed one, for which request, and the one answer it was given.
+
+What may not live here: claiming and replaying (services.idempotency does that).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from payments import public_ids
+from payments.models.merchant import Merchant
+
+
+class IdempotencyKey(models.Model):
+    """A merchant's key with the fingerprint of its request and, once given, its final answer."""
+
+    application_rights = ("select", "insert", "update", "delete")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    """SHA-256 of method, path and canonical parameters."""
+    request_id = models.CharField(max_length=64)
+    api_version = models.CharField(max_length=64, blank=True)
+    expand = models.JSONField(default=list)
+    epoch = models.PositiveIntegerField(default=1)
+    """Counts the claims; a claim whose epoch has passed may not go on."""
+    lease_until = models.DateTimeField()
+    intent_id = models.UUIDField(null=True, blank=True)
+    operation_id = models.UUIDField(null=True, blank=True)
+    answer_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    answer_body = models.TextField(null=True, blank=True)  # noqa: DJ001 - NULL means not answered
+    created_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_idempotency_key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["merchant", "livemode", "key"], name="idempotency_key_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(answer_status__isnull=True, answer_body__isnull=True)
+                | models.Q(answer_status__isnull=False, answer_body__isnull=False),
+                name="idempotency_answer_whole",
+            ),
+        ]
+        indexes = [models.Index("created_at", name="idempotency_age")]
+
+    def __str__(self) -> str:
+        return self.key

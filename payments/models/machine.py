@@ -1,0 +1,59 @@
+"""What rows with a state machine share: protected status fields and stale-write refusal.
+
+What may not live here: any state. django-fsm's own mixins are not used: `FSMModelMixin` can lose the
+protection of a field for the whole process, and `ConcurrentTransitionMixin` is silently inert when it
+is not listed first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django_fsm import ConcurrentTransition
+
+
+class MachineModel(models.Model):
+    """A row whose status changes by transition only, and is written under the row's lock."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def _machine_fields(cls) -> list[str]:
+        return [f.attname for f in cls._meta.concrete_fields if getattr(f, "protected", False)]
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
+        instance = super().from_db(db, field_names, values)
+        instance.remember_status()
+        return instance
+
+    def remember_status(self) -> None:
+        """Take the present status as the one that the database holds."""
+        self.__dict__["_status_in_database"] = {
+            name: self.__dict__[name] for name in self._machine_fields() if name in self.__dict__
+        }
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        kept = {n: self.__dict__.pop(n) for n in self._machine_fields() if n in self.__dict__}
+        try:
+            super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        finally:
+            for name, value in kept.items():
+                self.__dict__.setdefault(name, value)
+        if fields is None or set(fields) & set(self._machine_fields()):
+            self.remember_status()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        self.remember_status()
+
+    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any, **kwargs: Any) -> bool:
+        expected = self.__dict__.get("_status_in_database", {})
+        updated = super()._do_update(base_qs.filter(**expected), using, pk_val, *args, **kwargs)  # type: ignore[misc]
+        if not updated and expected and base_qs.filter(pk=pk_val).using(using).exists():
+            raise ConcurrentTransition(f"{type(self).__name__} {pk_val} has moved on")
+        return bool(updated)

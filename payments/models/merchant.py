@@ -1,0 +1,99 @@
+"""Merchants, their API keys, and the PSP accounts that their money runs through.
+
+What may not live here: issuing keys (services.onboarding does that), secrets in clear.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from payments import public_ids
+
+
+class PspAccount(models.Model):
+    """One account of ours at one PSP; its credentials come from the environment, by `code`."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    code = models.SlugField(max_length=64, unique=True)
+    psp = models.CharField(max_length=32)
+    livemode = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "payments_psp_account"
+        verbose_name = "PSP account"
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Merchant(models.Model):
+    """A business that takes payments through us, with its settings."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    name = models.CharField(max_length=200)
+    test_psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, null=True, blank=True, related_name="test_merchants"
+    )
+    live_psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, null=True, blank=True, related_name="live_merchants"
+    )
+    idempotency_key_required = models.BooleanField(
+        default=True,
+        help_text="Refuse a POST that can move money without an Idempotency-Key header.",
+    )
+    order_guard = models.BooleanField(
+        default=True,
+        help_text="At most one open or successful payment per metadata[order_id].",
+    )
+    psp_wait_ms = models.PositiveIntegerField(
+        default=8000,
+        help_text="How long a request waits for the PSP before it answers 'processing'.",
+    )
+    platform_fee_basis_points = models.PositiveIntegerField(
+        default=0, help_text="Our fee, in hundredths of a percent of each capture."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "payments_merchant"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(platform_fee_basis_points__lte=10_000),
+                name="merchant_fee_at_most_all",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.MERCHANT, self.id)
+
+
+class ApiKey(models.Model):
+    """A secret key of a merchant; only its hash is stored, so it can be shown once."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(max_length=100, blank=True)
+    livemode = models.BooleanField(default=False)
+    secret_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    last4 = models.CharField(max_length=4, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_api_key"
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"sk_{'live' if self.livemode else 'test'}_…{self.last4}"

@@ -1,0 +1,192 @@
+"""One instruction to a PSP, written down before it is sent, with its permanent key there.
+
+A charging operation (kind authorize) is what a merchant sees as a charge. What may not live here:
+sending, and what a result causes.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from ledger.money import Money
+from payments import public_ids
+from payments.models.machine import MachineModel
+from payments.models.merchant import Merchant, PspAccount
+from payments.models.payment_intent import PaymentIntent
+from payments.states import (
+    CHARGE_HOLDS,
+    OPERATION_OPEN,
+    OPERATION_TRANSITIONS,
+    OperationStatus,
+)
+from psp_adapters.contract import OperationKind
+
+S = OperationStatus
+
+
+def _sources(target: OperationStatus) -> list[str]:
+    return [source for source, targets in OPERATION_TRANSITIONS.items() if target in targets]
+
+
+class Operation(MachineModel):
+    """An instruction to a PSP; everything needed to send it again is on this row."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    intent = models.ForeignKey(
+        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="operations"
+    )
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in OperationKind])
+    status = FSMField(max_length=24, default=S.SENDING, protected=True)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+
+    psp_key = models.CharField(max_length=64)
+    """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
+    psp_id = models.CharField(max_length=128, blank=True)
+    psp_payment_id = models.CharField(max_length=128, blank=True)
+    order_id = models.CharField(max_length=500, blank=True)
+    guard_order = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001
+    """The order that this charge occupies; NULL when it occupies none (unique otherwise)."""
+    payment_method_id = models.UUIDField(null=True, blank=True)
+    payment_method_details = models.JSONField(null=True, blank=True)
+    """What the charge shows of the method, frozen when it was sent."""
+    token = models.CharField(max_length=255, blank=True)
+    capture_now = models.BooleanField(default=False)
+    final = models.BooleanField(default=True)
+    challenge_allowed = models.BooleanField(default=True)
+    return_url = models.CharField(max_length=2048, blank=True)
+    cancellation_reason = models.CharField(max_length=32, blank=True)
+    status_before = models.CharField(max_length=24, blank=True)
+    """The intent's status before this operation began: where it goes back to if nothing happened."""
+
+    code = models.CharField(max_length=64, blank=True)
+    decline_code = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=500, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    redirect_url = models.CharField(max_length=2048, blank=True)
+
+    balance_transaction_id = models.UUIDField(null=True, blank=True)
+    """The ledger transaction that changed what we owe the merchant."""
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=64, blank=True)
+    idempotency_id = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField()
+    """Until then the process that wrote it owns it; afterwards recovery does."""
+    next_check_at = models.DateTimeField(null=True, blank=True)
+    checks = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_operation"
+        indexes = [
+            models.Index(
+                "merchant",
+                "livemode",
+                models.F("id").desc(),
+                name="charge_newest",
+                condition=models.Q(kind=OperationKind.AUTHORIZE.value),
+            ),
+            models.Index(
+                "next_check_at",
+                name="operation_due",
+                condition=models.Q(next_check_at__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["psp_account", "psp_key"], name="operation_psp_key"),
+            models.UniqueConstraint(
+                fields=["intent"],
+                name="one_charge_per_intent",
+                condition=models.Q(
+                    kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_HOLDS)
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["intent"],
+                name="one_open_change_per_intent",
+                condition=models.Q(
+                    kind__in=[
+                        OperationKind.CAPTURE.value,
+                        OperationKind.INCREMENT.value,
+                        OperationKind.VOID.value,
+                    ],
+                    status__in=sorted(OPERATION_OPEN),
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["merchant", "livemode", "guard_order"],
+                name="one_charge_per_order",
+                condition=models.Q(guard_order__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["psp_account", "kind", "psp_id"],
+                name="operation_psp_id",
+                condition=~models.Q(psp_id=""),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_minor__gte=0), name="operation_amount_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def is_charge(self) -> bool:
+        return self.kind == OperationKind.AUTHORIZE
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPERATION_OPEN
+
+    @property
+    def public_id(self) -> str:
+        prefix = public_ids.CHARGE if self.is_charge else public_ids.OPERATION
+        return public_ids.encode(prefix, self.id)
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+    @transition(field=status, source=_sources(S.UNKNOWN), target=S.UNKNOWN)
+    def doubt(self) -> None:
+        """Nobody knows whether the PSP did it."""
+
+    @transition(field=status, source=_sources(S.PENDING), target=S.PENDING)
+    def await_psp(self) -> None:
+        """The PSP took it and will say later."""
+
+    @transition(field=status, source=_sources(S.REQUIRES_ACTION), target=S.REQUIRES_ACTION)
+    def await_customer(self) -> None:
+        """The PSP waits for the customer."""
+
+    @transition(field=status, source=_sources(S.SUCCEEDED), target=S.SUCCEEDED)
+    def succeed(self) -> None:
+        """The PSP did it."""
+
+    @transition(field=status, source=_sources(S.DECLINED), target=S.DECLINED)
+    def decline(self) -> None:
+        """The PSP refused it for good."""
+
+    @transition(field=status, source=_sources(S.NOT_SENT), target=S.NOT_SENT)
+    def drop(self) -> None:
+        """It never reached the PSP."""
+
+    @transition(field=status, source=_sources(S.CANCELED), target=S.CANCELED)
+    def withdraw(self) -> None:
+        """It was taken back before it took effect."""
+
+    @transition(field=status, source=_sources(S.TAKEN_BACK), target=S.TAKEN_BACK)
+    def take_back(self) -> None:
+        """The PSP undid what it had done."""

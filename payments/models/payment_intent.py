@@ -1,0 +1,196 @@
+"""What a merchant wants paid: the payment intent, its guarded amounts and its state machine.
+
+A transition changes this row only. What follows from it (books, events) is written by
+services.outcomes in the same transaction. What may not live here: postings, events, PSPs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from ledger.money import Money
+from payments import public_ids
+from payments.models.customer import Customer, PaymentMethod
+from payments.models.machine import MachineModel
+from payments.models.merchant import Merchant, PspAccount
+from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus
+
+S = IntentStatus
+
+
+def _sources(target: IntentStatus) -> list[str]:
+    return [source for source, targets in INTENT_TRANSITIONS.items() if target in targets]
+
+
+class PaymentIntent(MachineModel):
+    """One payment of one order."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
+    )
+    payment_method = models.ForeignKey(
+        PaymentMethod,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+    )
+    order_id = models.CharField(max_length=500, blank=True)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    status = FSMField(max_length=24, default=S.INITIATED, protected=True)
+    published_status = models.CharField(max_length=24, blank=True)
+    """`succeeded` or `canceled`, once a merchant may have seen it; the public status stays there."""
+
+    amount_authorized_minor = models.BigIntegerField(default=0)
+    amount_captured_minor = models.BigIntegerField(default=0)
+    amount_refunded_minor = models.BigIntegerField(default=0)
+    amount_refund_pending_minor = models.BigIntegerField(default=0)
+    amount_excess_minor = models.BigIntegerField(default=0)
+    """What the PSP moved beyond what we asked for; never refused, always explained by a case."""
+
+    capture_method = models.CharField(max_length=16, default="automatic")
+    payment_method_types = models.JSONField(default=list)
+    psp_reference = models.CharField(max_length=128, blank=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    latest_charge_id = models.UUIDField(null=True, blank=True)
+    client_secret = models.CharField(max_length=64)
+    next_action_url = models.CharField(max_length=2048, blank=True)
+    return_url = models.CharField(max_length=2048, blank=True)
+    last_payment_error = models.JSONField(null=True, blank=True)
+    cancellation_reason = models.CharField(max_length=32, blank=True)
+    description = models.CharField(max_length=1000, blank=True)
+    receipt_email = models.CharField(max_length=512, blank=True)
+    shipping = models.JSONField(null=True, blank=True)
+    statement_descriptor = models.CharField(max_length=22, blank=True)
+    statement_descriptor_suffix = models.CharField(max_length=22, blank=True)
+    setup_future_usage = models.CharField(max_length=16, blank=True)
+    metadata = models.JSONField(default=dict)
+    event_seq = models.PositiveIntegerField(default=0)
+    authorization_expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    canceled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_payment_intent"
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="intent_newest"),
+            models.Index(
+                "merchant", "order_id", name="intent_order", condition=~models.Q(order_id="")
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(amount_minor__gt=0), name="intent_amount_positive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_captured_minor__gte=0)
+                & models.Q(amount_captured_minor__lte=models.F("amount_authorized_minor")),
+                name="intent_captured_at_most_authorized",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_refunded_minor__gte=0)
+                & models.Q(amount_refund_pending_minor__gte=0)
+                & models.Q(
+                    amount_captured_minor__gte=models.F("amount_refunded_minor")
+                    + models.F("amount_refund_pending_minor")
+                ),
+                name="intent_refunded_at_most_captured",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_excess_minor__gte=0), name="intent_excess_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="intent_currency"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.PAYMENT_INTENT, self.id)
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+    @property
+    def capturable(self) -> Money:
+        """What the PSP still holds for us and may be captured now."""
+        if self.status != S.AUTHORIZED:
+            return Money.zero(self.currency)
+        return Money(self.amount_authorized_minor - self.amount_captured_minor, self.currency)
+
+    @property
+    def refundable(self) -> Money:
+        """What was captured and neither refunded nor on its way back."""
+        return Money(
+            self.amount_captured_minor
+            - self.amount_refunded_minor
+            - self.amount_refund_pending_minor,
+            self.currency,
+        )
+
+    # Transitions: each changes this row only. Who may call them when is decided by the services.
+
+    @transition(field=status, source=_sources(S.PROCESSING), target=S.PROCESSING)
+    def start(self) -> None:
+        """An operation goes to the PSP."""
+
+    @transition(field=status, source=_sources(S.INITIATED), target=S.INITIATED)
+    def unstart(self) -> None:
+        """The first charge never left us."""
+
+    @transition(field=status, source=_sources(S.REQUIRES_ACTION), target=S.REQUIRES_ACTION)
+    def await_customer(self, *, redirect_url: str) -> None:
+        """The PSP waits for the customer."""
+        self.next_action_url = redirect_url
+
+    @transition(field=status, source=_sources(S.AUTHORIZED), target=S.AUTHORIZED)
+    def authorize(self) -> None:
+        """The PSP holds money for us."""
+
+    @transition(field=status, source=_sources(S.CAPTURED), target=S.CAPTURED)
+    def capture(self) -> None:
+        """Money was taken; nothing more can be captured."""
+
+    @transition(
+        field=status, source=_sources(S.PARTIALLY_REFUNDED), target=S.PARTIALLY_REFUNDED
+    )
+    def refund_in_part(self) -> None:
+        """Some of the captured money went back."""
+
+    @transition(field=status, source=_sources(S.REFUNDED), target=S.REFUNDED)
+    def refund_in_full(self) -> None:
+        """All captured money went back."""
+
+    @transition(field=status, source=_sources(S.FAILED), target=S.FAILED)
+    def fail(self) -> None:
+        """The charge was declined; another method may be tried."""
+
+    @transition(field=status, source=_sources(S.CANCELED), target=S.CANCELED)
+    def cancel(self, *, at: datetime, reason: str) -> None:
+        """Nothing will be taken."""
+        self.canceled_at = at
+        self.cancellation_reason = reason
+
+    @property
+    def is_captured(self) -> bool:
+        return self.status in INTENT_CAPTURED

@@ -1,0 +1,67 @@
+"""Public ids: a prefix and the row's UUID in 22 characters, such as `pi_C7Jq…`.
+
+The first character is always a letter, so an id is never a run of digits that could pass for a card
+number. What may not live here: queries.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from uuid_utils.compat import uuid7 as _uuid7
+
+PAYMENT_INTENT: Final = "pi"
+CHARGE: Final = "ch"
+REFUND: Final = "re"
+CUSTOMER: Final = "cus"
+PAYMENT_METHOD: Final = "pm"
+EVENT: Final = "evt"
+BALANCE_TRANSACTION: Final = "txn"
+OPERATION: Final = "op"
+REQUEST: Final = "req"
+MERCHANT: Final = "acct"
+
+# Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is at most 7: a letter.
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
+_LENGTH: Final = 22
+
+
+def new_id() -> UUID:
+    """A new UUIDv7: sorted by creation time, strictly rising within one process."""
+    return _uuid7()
+
+
+def encode(prefix: str, identifier: UUID) -> str:
+    """The public form of a UUID."""
+    number = identifier.int
+    characters = []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, 62)
+        characters.append(_ALPHABET[digit])
+    return f"{prefix}_{''.join(reversed(characters))}"
+
+
+def decode(prefix: str, public_id: str) -> UUID | None:
+    """The UUID behind a public id; None if it is not one of this prefix."""
+    body = public_id.removeprefix(f"{prefix}_")
+    if len(body) != _LENGTH or len(public_id) != _LENGTH + len(prefix) + 1:
+        return None
+    number = 0
+    for character in body:
+        value = _VALUES.get(character)
+        if value is None:
+            return None
+        number = number * 62 + value
+    return UUID(int=number) if number < 1 << 128 else None
+
+
+def first_id_of_second(unix_seconds: int) -> UUID:
+    """The smallest UUIDv7 of a second: lets a range of creation times use the primary key."""
+    return UUID(int=(unix_seconds * 1000 & (1 << 48) - 1) << 80)
+
+
+def created_ms_of(identifier: UUID) -> int:
+    """Unix milliseconds in which a UUIDv7 was made."""
+    return identifier.int >> 80

@@ -1,0 +1,58 @@
+"""Who asks, for which merchant, under which key, and how the answer is to be rendered.
+
+What may not live here: authentication (the API and the console do it), HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One request, by the API, the console or a job, on behalf of one merchant and mode."""
+
+    merchant: Merchant
+    livemode: bool
+    psp_account: PspAccount
+    actor: str
+    """`api_key:…`, `staff:…` or `job:…`; stored with every operation and event."""
+    request_id: str = ""
+    api_version: str = ""
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    """SHA-256 of method, path and canonical parameters; empty without a key."""
+    expand: tuple[str, ...] = ()
+    answer_by_monotonic: float | None = None
+    """Until when this caller waits for the PSP (time.monotonic); None: as long as the call takes."""
+
+    def asking_for(self, *, expand: tuple[str, ...], api_version: str) -> Caller:
+        """The same caller with the rendering wishes of the request that first claimed the key."""
+        return replace(self, expand=expand, api_version=api_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A final answer: the status and the very bytes that every repeat gets."""
+
+    status: int
+    body: str
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a command was about, as it now stands; a renderer turns it into an Answer."""
+
+    intent: PaymentIntent
+    operation: Operation | None = None
+    refund: Refund | None = None
+
+
+class Renderer(Protocol):
+    """Renders the answer of one command. Runs inside the command's transaction; reads only."""
+
+    def __call__(self, subject: Subject, caller: Caller) -> Answer: ...

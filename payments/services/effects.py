@@ -1,0 +1,317 @@
+"""What each outcome of each kind of operation causes: transitions, amounts, postings, facts.
+
+One function per kind and outcome, and the table that names them all. Only services.outcomes calls
+these, with every row locked. What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ledger.money import Money
+from payments.services.changes import Change
+from payments.services.events import now_utc
+from payments.states import IntentStatus, OperationStatus
+from psp_adapters.contract import OperationKind as K
+from psp_adapters.contract import Outcome
+
+Effect = Callable[[Change], None]
+
+
+def _held(change: Change) -> Money:
+    intent = change.intent
+    return Money(intent.amount_authorized_minor - intent.amount_captured_minor, intent.currency)
+
+
+def _note_psp_words(change: Change) -> None:
+    """Keep what the PSP said about itself: ids and reasons."""
+    operation, result = change.operation, change.result
+    operation.psp_id = result.psp_id or operation.psp_id
+    operation.psp_payment_id = result.psp_payment_id or operation.psp_payment_id
+    operation.detail = result.detail[:500] or operation.detail
+    if operation.is_charge and operation.psp_payment_id:
+        change.intent.psp_reference = operation.psp_payment_id
+
+
+def _back_to_before(change: Change) -> None:
+    """The operation had no effect: the intent returns to where it was before it began."""
+    intent, before = change.intent, change.operation.status_before
+    if intent.status != IntentStatus.PROCESSING:
+        return  # The charge's own outcome came in between and has moved the intent on.
+    if before == IntentStatus.REQUIRES_ACTION:
+        intent.await_customer(redirect_url=change.charge.redirect_url)
+    elif before == IntentStatus.FAILED:
+        intent.fail()
+    elif before == IntentStatus.INITIATED:
+        intent.unstart()
+    else:
+        intent.authorize()
+
+
+def _become_captured(change: Change) -> None:
+    """Captured for good; refunds that went through meanwhile show at once."""
+    intent = change.intent
+    intent.capture()
+    intent.published_status = intent.published_status or "succeeded"
+    if intent.amount_refunded_minor:
+        change.intent_passes_through.append(IntentStatus(intent.status))
+        _show_refunded(change)
+
+
+def _show_refunded(change: Change) -> None:
+    intent = change.intent
+    if intent.amount_refunded_minor == intent.amount_captured_minor:
+        intent.refund_in_full()
+        change.charge.guard_order = None
+    elif intent.status != IntentStatus.PARTIALLY_REFUNDED:
+        intent.refund_in_part()
+
+
+def last_payment_error(change: Change, *, code: str, message: str) -> dict[str, Any]:
+    """What the intent remembers of a charge that failed."""
+    operation = change.operation
+    error: dict[str, Any] = {"type": "card_error", "code": code, "message": message}
+    if operation.decline_code:
+        error["decline_code"] = operation.decline_code
+    error["charge"] = operation.public_id
+    if operation.payment_method_id:
+        error["payment_method_id"] = str(operation.payment_method_id)
+    return error
+
+
+# --- authorize -------------------------------------------------------------------------------
+
+
+def _authorize_succeeded(change: Change) -> None:
+    intent, operation = change.intent, change.operation
+    operation.succeed()
+    intent.next_action_url = ""
+    intent.last_payment_error = None
+    intent.authorization_expires_at = change.result.expires_at
+    change.post_authorized(operation.amount)
+    change.tell("charge.succeeded", "charge")
+    if operation.capture_now:
+        change.post_captured(operation.amount)
+        _become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+    else:
+        intent.authorize()
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def _authorize_declined(change: Change) -> None:
+    result, operation = change.result, change.operation
+    operation.decline()
+    operation.code = result.code or "card_declined"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The payment was declined.")[:500]
+    _charge_failed(change, code=operation.code, message=operation.message)
+
+
+def _charge_failed(change: Change, *, code: str, message: str) -> None:
+    intent = change.intent
+    change.operation.guard_order = None
+    intent.fail()
+    intent.next_action_url = ""
+    intent.last_payment_error = last_payment_error(change, code=code, message=message)
+    intent.payment_method_id = None
+    change.tell("charge.failed", "charge")
+    change.tell("payment_intent.payment_failed", "intent")
+
+
+def _authorize_requires_action(change: Change) -> None:
+    change.operation.await_customer()
+    change.operation.redirect_url = change.result.redirect_url
+    change.intent.await_customer(redirect_url=change.result.redirect_url)
+    change.tell("payment_intent.requires_action", "intent")
+
+
+def _authorize_pending(change: Change) -> None:
+    # From REQUIRES_ACTION (the customer came back, the bank takes its time) the intent moves on.
+    if change.intent.status != IntentStatus.PROCESSING:
+        change.intent.start()
+        change.intent.next_action_url = ""
+    change.operation.await_psp()
+    change.tell("charge.pending", "charge")
+    change.tell("payment_intent.processing", "intent")
+
+
+def _authorize_not_sent(change: Change) -> None:
+    """Never happened and never will. Who was told `processing` must be told that it failed."""
+    operation = change.operation
+    operation.drop()
+    if change.answered:
+        operation.code = "processing_error"
+        operation.message = "The payment did not reach the provider. It can be tried again."
+        _charge_failed(change, code=operation.code, message=operation.message)
+        return
+    operation.guard_order = None
+    _back_to_before(change)
+
+
+# --- capture ---------------------------------------------------------------------------------
+
+
+def _capture_succeeded(change: Change) -> None:
+    change.operation.succeed()
+    change.post_captured(change.operation.amount)
+    change.tell("charge.captured", "charge")
+    if change.operation.final or not _held(change):
+        change.post_released(_held(change))
+        _become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+    else:
+        change.intent.authorize()
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def _change_declined(change: Change) -> None:
+    """A capture, void or increment that the PSP refused: nothing changed."""
+    operation, result = change.operation, change.result
+    operation.decline()
+    operation.code = result.code or "processing_error"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The provider refused this operation.")[:500]
+    _back_to_before(change)
+
+
+def _change_pending(change: Change) -> None:
+    change.operation.await_psp()
+    change.tell("payment_intent.processing", "intent")
+
+
+def _change_not_sent(change: Change) -> None:
+    change.operation.drop()
+    _back_to_before(change)
+
+
+# --- increment, void -------------------------------------------------------------------------
+
+
+def _increment_succeeded(change: Change) -> None:
+    change.operation.succeed()
+    change.post_incremented(change.operation.amount)
+    change.intent.amount_minor += change.operation.amount_minor
+    change.intent.authorize()
+    change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def _void_succeeded(change: Change) -> None:
+    intent, charge = change.intent, change.charge
+    change.operation.succeed()
+    intent.next_action_url = ""
+    change.post_voided(_held(change))
+    if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
+        charge.withdraw()
+        charge.closed_at = now_utc()
+        charge.next_check_at = None
+    if intent.amount_captured_minor:
+        _become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+        return
+    charge.guard_order = None
+    intent.cancel(at=now_utc(), reason=change.operation.cancellation_reason)
+    intent.published_status = intent.published_status or "canceled"
+    change.tell("charge.updated", "charge")
+    change.tell("payment_intent.canceled", "intent")
+
+
+# --- refund ----------------------------------------------------------------------------------
+
+
+def _refund_succeeded(change: Change) -> None:
+    intent, operation, refund = change.intent, change.operation, change.refund
+    assert refund is not None, "a refund operation has its refund"
+    before = {"amount_refunded": intent.amount_refunded_minor}
+    if operation.status != OperationStatus.PENDING:
+        change.post_refund_requested(operation.amount)
+    operation.succeed()
+    refund.succeed()
+    intent.amount_refund_pending_minor -= operation.amount_minor
+    intent.amount_refunded_minor += operation.amount_minor
+    if intent.is_captured:
+        _show_refunded(change)
+    change.tell("charge.refunded", "charge", before)
+    _tell_refund(change)
+
+
+def _refund_pending(change: Change) -> None:
+    change.operation.await_psp()
+    change.post_refund_requested(change.operation.amount)
+    _tell_refund(change)
+
+
+def _refund_declined(change: Change) -> None:
+    operation, refund = change.operation, change.refund
+    assert refund is not None, "a refund operation has its refund"
+    if operation.status == OperationStatus.PENDING:
+        change.post_refund_failed(operation.amount)
+    operation.decline()
+    operation.code = change.result.code
+    operation.message = change.result.message[:500]
+    refund.fail(reason=change.result.decline_code or change.result.code or "unknown")
+    change.intent.amount_refund_pending_minor -= operation.amount_minor
+    change.tell("refund.failed", "refund")
+    _tell_refund(change)
+
+
+def _refund_not_sent(change: Change) -> None:
+    assert change.refund is not None, "a refund operation has its refund"
+    change.operation.drop()
+    change.refund.cancel()
+    change.intent.amount_refund_pending_minor -= change.operation.amount_minor
+    _tell_refund(change)
+
+
+def _tell_refund(change: Change) -> None:
+    previous = {"status": "pending"}
+    change.tell("refund.updated", "refund", previous)
+    change.tell("charge.refund.updated", "refund", previous)
+
+
+# --- any kind --------------------------------------------------------------------------------
+
+
+def _doubt(change: Change) -> None:
+    if change.operation.status == OperationStatus.UNKNOWN:
+        return
+    change.operation.doubt()
+    if change.operation.kind != K.REFUND:
+        change.tell("payment_intent.processing", "intent")
+
+
+EFFECTS: Final[dict[tuple[K, Outcome], Effect]] = {
+    (K.AUTHORIZE, Outcome.SUCCEEDED): _authorize_succeeded,
+    (K.AUTHORIZE, Outcome.DECLINED): _authorize_declined,
+    (K.AUTHORIZE, Outcome.REQUIRES_ACTION): _authorize_requires_action,
+    (K.AUTHORIZE, Outcome.PENDING): _authorize_pending,
+    (K.AUTHORIZE, Outcome.NOT_SENT): _authorize_not_sent,
+    (K.CAPTURE, Outcome.SUCCEEDED): _capture_succeeded,
+    (K.CAPTURE, Outcome.DECLINED): _change_declined,
+    (K.CAPTURE, Outcome.PENDING): _change_pending,
+    (K.CAPTURE, Outcome.NOT_SENT): _change_not_sent,
+    (K.INCREMENT, Outcome.SUCCEEDED): _increment_succeeded,
+    (K.INCREMENT, Outcome.DECLINED): _change_declined,
+    (K.INCREMENT, Outcome.PENDING): _change_pending,
+    (K.INCREMENT, Outcome.NOT_SENT): _change_not_sent,
+    (K.VOID, Outcome.SUCCEEDED): _void_succeeded,
+    (K.VOID, Outcome.DECLINED): _change_declined,
+    (K.VOID, Outcome.PENDING): _change_pending,
+    (K.VOID, Outcome.NOT_SENT): _change_not_sent,
+    (K.REFUND, Outcome.SUCCEEDED): _refund_succeeded,
+    (K.REFUND, Outcome.DECLINED): _refund_declined,
+    (K.REFUND, Outcome.PENDING): _refund_pending,
+    (K.REFUND, Outcome.NOT_SENT): _refund_not_sent,
+    **{(kind, Outcome.UNKNOWN): _doubt for kind in K},
+}
+
+
+def apply_effect(change: Change) -> None:
+    """Make the change in memory; raises LookupError for an outcome this kind cannot have."""
+    kind = K(change.operation.kind)
+    effect = EFFECTS.get((kind, change.result.outcome))
+    if effect is None:
+        raise LookupError(f"a {kind} has no outcome {change.result.outcome}")
+    _note_psp_words(change)
+    effect(change)

@@ -1,0 +1,103 @@
+"""From a PSP account to its adapter, and from an operation to the request that is sent.
+
+What may not live here: a PSP's name, retries, outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+
+from payments import public_ids
+from payments.models import Operation, PspAccount
+from psp_adapters.contract import (
+    LookUp,
+    Outcome,
+    PspAdapter,
+    PspRequest,
+    PspResult,
+)
+from psp_adapters.contract import OperationKind as K
+from psp_adapters.registry import adapter_for
+
+CALL_DEADLINE_SECONDS: Final = 12.0
+"""The whole of one call; less than a claim's lease, so that no living call loses its claim."""
+QUESTION_DEADLINE_SECONDS: Final = 5.0
+
+
+@cache
+def psp_account_of(identifier: UUID) -> PspAccount:
+    """The account, remembered for the life of the process: its code and PSP never change."""
+    return PspAccount.objects.get(pk=identifier)
+
+
+def adapter_of(account: PspAccount) -> PspAdapter:
+    """The adapter of an account, with the credentials that the settings hold for its code."""
+    return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
+
+
+def reference_of(operation_id: UUID) -> str:
+    """Our permanent reference of an operation at the PSP."""
+    return public_ids.encode(public_ids.OPERATION, operation_id)
+
+
+def request_of(operation: Operation) -> PspRequest:
+    """The request of an operation: the same bytes for the same operation, however often made."""
+    return PspRequest(
+        kind=K(operation.kind),
+        psp_key=operation.psp_key,
+        reference=reference_of(operation.id),
+        amount=operation.amount,
+        psp_payment_id="" if operation.is_charge else operation.psp_payment_id,
+        order_id=operation.order_id,
+        token=operation.token,
+        capture=operation.capture_now,
+        challenge_allowed=operation.challenge_allowed,
+        return_url=operation.return_url,
+        final=operation.final,
+    )
+
+
+def question_of(operation: Operation) -> LookUp:
+    """The question that finds out what became of an operation."""
+    return LookUp(
+        kind=K(operation.kind),
+        reference=reference_of(operation.id),
+        psp_id=operation.psp_id,
+        psp_payment_id=operation.psp_payment_id,
+    )
+
+
+def send(operation: Operation) -> PspResult:
+    """Send an operation to its PSP, once. No database connection may be held meanwhile.
+
+    Never raises for what the PSP or the network does; see psp_adapters.contract.
+    """
+    adapter = adapter_of(psp_account_of(operation.psp_account_id))
+    verb: Callable[..., PspResult] = {
+        K.AUTHORIZE: adapter.authorize,
+        K.INCREMENT: adapter.increment,
+        K.CAPTURE: adapter.capture,
+        K.VOID: adapter.void,
+        K.REFUND: adapter.refund,
+    }[K(operation.kind)]
+    result = verb(request_of(operation), deadline_seconds=CALL_DEADLINE_SECONDS)
+    if result.amount is not None and result.outcome is Outcome.SUCCEEDED:
+        return _doubt_unless_amount_matches(operation, result)
+    return result
+
+
+def _doubt_unless_amount_matches(operation: Operation, result: PspResult) -> PspResult:
+    """An answer about another amount is no answer: somebody must look."""
+    if K(operation.kind) is K.VOID or result.amount == operation.amount:
+        return result
+    return PspResult(
+        outcome=Outcome.UNKNOWN,
+        psp_id=result.psp_id,
+        psp_payment_id=result.psp_payment_id,
+        detail=f"asked for {operation.amount}, the answer says {result.amount}",
+    )

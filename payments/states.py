@@ -1,0 +1,125 @@
+"""Every state of every payment machine, and every legal move, as tables.
+
+The FSM decorators, the PostgreSQL triggers and the tests are all held to these tables. What may not
+live here: functions that change anything.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class IntentStatus(StrEnum):
+    """Where a payment intent stands (the merchant sees Stripe's seven words instead)."""
+
+    INITIATED = "INITIATED"
+    PROCESSING = "PROCESSING"
+    REQUIRES_ACTION = "REQUIRES_ACTION"
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
+    REFUNDED = "REFUNDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+class OperationStatus(StrEnum):
+    """Where one instruction to a PSP stands."""
+
+    SENDING = "SENDING"
+    """Written down; it may be on its way to the PSP right now."""
+    UNKNOWN = "UNKNOWN"
+    """The PSP may or may not have done it; recovery finds out."""
+    PENDING = "PENDING"
+    """The PSP took it and will say later."""
+    REQUIRES_ACTION = "REQUIRES_ACTION"
+    """The PSP waits for the customer."""
+    SUCCEEDED = "SUCCEEDED"
+    DECLINED = "DECLINED"
+    NOT_SENT = "NOT_SENT"
+    """It never reached the PSP and never will."""
+    CANCELED = "CANCELED"
+    """Withdrawn before it took effect: an abandoned challenge."""
+    TAKEN_BACK = "TAKEN_BACK"
+    """It had succeeded, and the PSP undid it: a refund or capture that failed late."""
+
+
+class RefundStatus(StrEnum):
+    """What the merchant sees of a refund."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+I = IntentStatus  # noqa: E741 - short names keep the tables readable as tables
+O = OperationStatus  # noqa: E741
+R = RefundStatus
+
+Table = dict[str, frozenset[str]]
+
+
+def _table(rows: dict[str, tuple[str, ...]]) -> Table:
+    return {source: frozenset(targets) for source, targets in rows.items()}
+
+
+INTENT_TRANSITIONS: Final[Table] = _table(
+    {
+        I.INITIATED: (I.PROCESSING, I.FAILED, I.CANCELED),
+        I.PROCESSING: (
+            I.INITIATED,
+            I.REQUIRES_ACTION,
+            I.AUTHORIZED,
+            I.CAPTURED,
+            I.FAILED,
+            I.CANCELED,
+        ),
+        I.REQUIRES_ACTION: (I.PROCESSING, I.AUTHORIZED, I.CAPTURED, I.FAILED, I.CANCELED),
+        I.FAILED: (I.PROCESSING, I.CANCELED),
+        I.AUTHORIZED: (I.PROCESSING, I.CAPTURED, I.PARTIALLY_REFUNDED, I.CANCELED),
+        I.CAPTURED: (I.PARTIALLY_REFUNDED, I.REFUNDED, I.AUTHORIZED, I.FAILED),
+        I.PARTIALLY_REFUNDED: (I.CAPTURED, I.REFUNDED, I.AUTHORIZED, I.FAILED),
+        I.REFUNDED: (I.CAPTURED, I.PARTIALLY_REFUNDED, I.AUTHORIZED, I.FAILED),
+        I.CANCELED: (I.AUTHORIZED, I.CAPTURED),
+    }
+)
+INTENT_BORN: Final = frozenset({I.INITIATED, I.PROCESSING})
+INTENT_CAPTURED: Final = frozenset({I.CAPTURED, I.PARTIALLY_REFUNDED, I.REFUNDED})
+
+OPERATION_TRANSITIONS: Final[Table] = _table(
+    {
+        O.SENDING: (
+            O.UNKNOWN,
+            O.PENDING,
+            O.REQUIRES_ACTION,
+            O.SUCCEEDED,
+            O.DECLINED,
+            O.NOT_SENT,
+        ),
+        O.UNKNOWN: (O.PENDING, O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.NOT_SENT),
+        O.PENDING: (O.SUCCEEDED, O.DECLINED, O.CANCELED),
+        O.REQUIRES_ACTION: (O.PENDING, O.SUCCEEDED, O.DECLINED, O.CANCELED),
+        O.SUCCEEDED: (O.TAKEN_BACK,),
+        O.DECLINED: (),
+        O.NOT_SENT: (),
+        O.CANCELED: (O.SUCCEEDED,),
+        O.TAKEN_BACK: (),
+    }
+)
+OPERATION_BORN: Final = frozenset({O.SENDING})
+OPERATION_OPEN: Final = frozenset({O.SENDING, O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION})
+OPERATION_IN_DOUBT: Final = frozenset({O.SENDING, O.UNKNOWN})
+CHARGE_HOLDS: Final = OPERATION_OPEN | {O.SUCCEEDED}
+"""A charging operation in one of these forbids a second one for the same intent."""
+
+REFUND_TRANSITIONS: Final[Table] = _table(
+    {
+        R.PENDING: (R.SUCCEEDED, R.FAILED, R.CANCELED),
+        R.SUCCEEDED: (R.FAILED,),
+        R.FAILED: (),
+        R.CANCELED: (),
+    }
+)
+REFUND_BORN: Final = frozenset({R.PENDING})
