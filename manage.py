@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Django's command line. Commands that change tables log in as the owner of the tables."""
+
+import os
+import sys
+
+OWNER_COMMANDS = {"migrate", "grant_application_rights", "flush", "sqlmigrate"}
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
+    os.environ.setdefault("DATABASE_POOL", "off")  # one process, one connection
+    if sys.argv[1:2] and sys.argv[1] in OWNER_COMMANDS and os.environ.get("DATABASE_OWNER_URL"):
+        os.environ.setdefault("DATABASE_ROLE", "owner")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

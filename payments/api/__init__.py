@@ -1,0 +1,1 @@
+"""The merchant API: parse, one command or selector, render."""

@@ -1,0 +1,1 @@
+"""The site: settings, URLs, Celery application, health, launcher. The only package that knows every app."""

@@ -1,0 +1,79 @@
+"""The Celery application and the beat table.
+
+The broker is a doorbell: every task is one call of a service that claims rows under a lock, so a
+lost, doubled or late message changes nothing. What may not live here: the tasks themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, worker_process_init
+from django.conf import settings
+
+from paymentsite.launcher.lifeline import die_with_parent
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
+if not settings.configured:
+    # Only in worker and beat is this module imported before the settings: Celery closes a pool
+    # around every task, a plain connection it keeps.
+    os.environ.setdefault("DATABASE_POOL", "off")
+
+# Tasks by name, so that this table imports no app. Every task claims what is due in the database:
+# two beats, a missed tick or a doubled one are harmless.
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+
+# An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.
+_RING_TIMEOUT_SECONDS = 0.1
+_VISIBILITY_TIMEOUT_SECONDS = 600  # far above the time limit of a task
+
+app = Celery("paymentsite")
+app.set_default()  # also for threads other than the one that imports this
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_timeout=_RING_TIMEOUT_SECONDS,
+    broker_transport_options={
+        "visibility_timeout": _VISIBILITY_TIMEOUT_SECONDS,
+        "socket_timeout": _RING_TIMEOUT_SECONDS,
+        "socket_connect_timeout": _RING_TIMEOUT_SECONDS,
+        "retry_on_timeout": False,
+        "max_retries": 0,
+    },
+    task_publish_retry=False,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    task_time_limit=60,
+    task_soft_time_limit=50,
+    task_ignore_result=True,
+    result_backend=None,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    timezone="UTC",
+    beat_schedule=BEAT_SCHEDULE,
+)
+# The database connection of a worker is kept: CONN_MAX_AGE None, health-checked.
+app.conf.db_reuse_max = 1000
+app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+def _patient_worker(conf: Any, **_: Any) -> None:
+    """A worker waits on its broker; only publishers are in a hurry."""
+    conf.broker_connection_timeout = 4
+    conf.broker_transport_options = {
+        **conf.broker_transport_options,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 4,
+    }
+
+
+@worker_process_init.connect
+def _die_with_worker(**_: Any) -> None:
+    """No child of the pool outlives a killed worker."""
+    die_with_parent()

@@ -1,0 +1,73 @@
+"""Reads values from the environment; every refusal is one line that says what to set."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+# Well inside the ladder of timeouts (PSP deadline 12 s, idempotency lease 30 s): a request that
+# cannot have its lock answers "try again" long before anybody gives up on it.
+SESSION_OPTIONS = (
+    "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000"
+)
+
+
+def required(name: str, hint: str) -> str:
+    """The variable's value; refuses with ImproperlyConfigured and the hint when it is not set."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: {hint}")
+    return value
+
+
+def choice(name: str, allowed: tuple[str, ...]) -> str:
+    """The variable's value, the first of `allowed` when it is not set."""
+    value = os.environ.get(name, "").strip() or allowed[0]
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} is {value!r}: set it to {' or '.join(allowed)}")
+    return value
+
+
+def integer(name: str, default: int, *, least: int) -> int:
+    """The variable as an integer of at least `least`."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise ImproperlyConfigured(f"{name} is {text!r}: set it to a number of at least {least}")
+    return int(text)
+
+
+def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]:
+    """Django's settings of the PostgreSQL database whose connection string `name` holds."""
+    text = required(name, hint)
+    try:
+        parts = dict(conninfo_to_dict(text))
+    except psycopg.ProgrammingError:
+        # The parser's own message may repeat the password.
+        raise ImproperlyConfigured(
+            f"{name} is no PostgreSQL URL: write postgresql://user:password@host:5432/name"
+        ) from None
+    if not parts.get("dbname") or not parts.get("user"):
+        raise ImproperlyConfigured(f"{name} names no {'user' if parts.get('dbname') else 'database'}")
+    result: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user"),
+        "PASSWORD": parts.pop("password", None) or "",
+        "HOST": parts.pop("host", None) or "",
+        "PORT": str(parts.pop("port", None) or ""),
+        "ATOMIC_REQUESTS": False,
+        "CONN_HEALTH_CHECKS": True,
+        "CONN_MAX_AGE": 0 if pool else None,
+    }
+    options: dict[str, Any] = {**parts, "prepare_threshold": 2}
+    options.setdefault("connect_timeout", 3)
+    if not owner:
+        options["options"] = " ".join(filter(None, [str(parts.get("options") or ""), SESSION_OPTIONS]))
+    if pool:
+        most = integer("DATABASE_POOL_MAX_SIZE", 16, least=2)
+        options["pool"] = {"min_size": 2, "max_size": most, "timeout": 5}
+    return {**result, "OPTIONS": options}

@@ -1,0 +1,1 @@
+"""Formats of dates and times that replace those of Django's locales."""

@@ -1,0 +1,28 @@
+"""Health: is the process alive (`/livez`), can it reach the database (`/healthz`)?"""
+
+from __future__ import annotations
+
+import structlog
+from django.db import Error, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+
+log = structlog.get_logger(__name__)
+
+
+@never_cache
+def livez(request: HttpRequest) -> JsonResponse:
+    """200 while the process answers at all."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 when this process can serve a payment, 503 when it cannot reach the database."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except Error as error:
+        log.warning("database not reached", error=type(error).__name__)
+        return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
+    return JsonResponse({"status": "ok", "database": "ok"})

@@ -1,0 +1,1 @@
+"""Starts, watches and stops every process: `python -m paymentsite.launcher run|serve|demo`."""

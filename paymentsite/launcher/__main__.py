@@ -1,0 +1,52 @@
+"""Command line of the launcher. Checks the Python first: nothing else here may run on a wrong one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+_FIRST, _LAST = (3, 11), (3, 12)
+
+
+def _require_python() -> None:
+    if not _FIRST <= sys.version_info[:2] <= _LAST:
+        sys.exit(
+            f"error: this is Python {sys.version_info[0]}.{sys.version_info[1]}: use 3.11 or 3.12, "
+            "for example `make demo PYTHON=python3.12`"
+        )
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; the exit code of what was run."""
+    _require_python()
+    # Imported after the check: their syntax and their wheels need the right Python.
+    from paymentsite.launcher.errors import LauncherError
+
+    parser = argparse.ArgumentParser(prog="python -m paymentsite.launcher")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run_parser = verbs.add_parser("run", help="run a command with a fresh database and Redis")
+    run_parser.add_argument("command", nargs="+", help="-- COMMAND and its arguments")
+    given = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    try:
+        from paymentsite.launcher.running import run
+
+        return run(given.command)
+    except LauncherError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    sys.exit(main(sys.argv[1:]))

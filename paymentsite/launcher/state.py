@@ -1,0 +1,103 @@
+"""The launcher's folder under `var/`: one owner at a time, secrets readable by us alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from paymentsite.launcher.errors import LauncherError
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+VAR = PROJECT / "var"
+_FREE_BYTES_LEAST = 500 * 1024 * 1024
+
+
+def require_disk_space(folder: Path) -> None:
+    """Refuse to start a database where it would soon fill the disk."""
+    free = shutil.disk_usage(folder).free
+    if free < _FREE_BYTES_LEAST:
+        raise LauncherError(
+            f"only {free // 2**20} MB are free on the disk of {folder}: make room for 500 MB"
+        )
+
+
+@contextlib.contextmanager
+def kept_folder(name: str) -> Iterator[Path]:
+    """The folder `var/<name>`, ours until the end of the block; it stays for the next time."""
+    folder = VAR / name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    if lock is None:
+        raise LauncherError(
+            f"another launcher already runs with {folder}: stop it first (Ctrl-C in its terminal)"
+        )
+    with lock:
+        yield folder
+
+
+@contextlib.contextmanager
+def fresh_folder(prefix: str) -> Iterator[Path]:
+    """A new folder `var/<prefix>…`, removed at the end; those of killed launchers go as well."""
+    VAR.mkdir(exist_ok=True)
+    for old in VAR.glob(f"{prefix}*"):
+        abandoned = _lock(old) if old.is_dir() else None
+        if abandoned is not None:
+            with abandoned:
+                remove(old)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
+    lock = _lock(folder)
+    if lock is None:
+        raise LauncherError(f"{folder} was taken by somebody else at once: try again")
+    with lock:
+        yield folder
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and the place outside of it where its cluster may lie."""
+    with contextlib.suppress(FileNotFoundError):
+        elsewhere = Path((folder / "cluster-location").read_text().strip())
+        shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def secret(folder: Path, name: str) -> str:
+    """The secret of that name, made at random the first time, readable by us alone."""
+    path = folder / "secrets.json"
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    if name not in known:
+        known[name] = secrets.token_urlsafe(32)
+        write_private(path, json.dumps(known, indent=1))
+    return str(known[name])
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with mode 0600 from its first byte."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """Hold the folder's lock until the file is closed; None when somebody else holds it.
+
+    The kernel lets go of it when we die. Children do not inherit it.
+    """
+    file = (folder / "lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

@@ -1,0 +1,188 @@
+"""Django settings. Values come from the environment; nothing secret has a default in production.
+
+| variable | meaning |
+|---|---|
+| DATABASE_URL | PostgreSQL login of the running application (may not own the tables) |
+| DATABASE_OWNER_URL | login that migrates and owns the tables; read only with DATABASE_ROLE=owner |
+| DATABASE_POOL | `off` for processes with one connection (workers, commands, tests) |
+| DATABASE_POOL_MAX_SIZE | connections per web process, default 16 |
+| REDIS_URL | broker of Celery |
+| SECRET_KEY | Django's signing key; may be left out in development only |
+| PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
+| PUBLIC_BASE_URL | the address under which merchants and customers reach us |
+| SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
+| LOG_LEVEL | default INFO |
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from paymentsite import environment
+from paymentsite.logs import logging_configuration
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+PAYMENTS_ENVIRONMENT = environment.choice("PAYMENTS_ENVIRONMENT", ("production", "development"))
+IN_DEVELOPMENT = PAYMENTS_ENVIRONMENT == "development"
+DEBUG = False  # its error pages show local variables, which would be payment data
+
+if IN_DEVELOPMENT:
+    SECRET_KEY = os.environ.get("SECRET_KEY") or "development-only-key-that-signs-nothing-of-value"
+else:
+    SECRET_KEY = environment.required(
+        "SECRET_KEY", "set a long random text, or PAYMENTS_ENVIRONMENT=development"
+    )
+
+PUBLIC_BASE_URL = (os.environ.get("PUBLIC_BASE_URL") or "http://127.0.0.1:8000").rstrip("/")
+_public = urlsplit(PUBLIC_BASE_URL)
+if _public.scheme not in ("http", "https") or not _public.hostname:
+    raise ImproperlyConfigured("PUBLIC_BASE_URL is no URL: write https://payments.example.com")
+ALLOWED_HOSTS = [_public.hostname, "127.0.0.1", "localhost", "[::1]", "testserver"]
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+if _public.scheme == "https":
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+
+# --- database ---------------------------------------------------------------------------------
+
+if environment.choice("DATABASE_ROLE", ("application", "owner")) == "owner":
+    _default = environment.database(
+        "DATABASE_OWNER_URL", "set the login that owns the tables", owner=True, pool=False
+    )
+else:
+    _default = environment.database(
+        "DATABASE_URL",
+        "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a database",
+        owner=False,
+        pool=environment.choice("DATABASE_POOL", ("on", "off")) == "on",
+    )
+DATABASES: dict[str, dict[str, Any]] = {"default": _default}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- applications -----------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",  # before django.contrib.admin: it replaces templates of it
+    "unfold.contrib.filters",
+    "unfold.contrib.guardian",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "guardian",
+    "pgtrigger",
+    "ledger",
+    "payments",
+    "reconciliation",
+    "paymentsite",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "paymentsite.urls"
+WSGI_APPLICATION = "paymentsite.wsgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- staff ------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+ANONYMOUS_USER_NAME = None  # guardian would create a user that nobody may log in as
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+UNFOLD = {
+    "SITE_TITLE": "Payments",
+    "SITE_HEADER": "Payments",
+    "SITE_SUBHEADER": PAYMENTS_ENVIRONMENT,
+    "SITE_SYMBOL": "payments",
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# --- texts and times --------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+# Support compares times with the PSP's to the second; the locale's formats leave them out.
+FORMAT_MODULE_PATH = ["paymentsite.formats"]
+DATETIME_FORMAT = "Y-m-d H:i:s"
+
+# --- static files -----------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+WHITENOISE_USE_FINDERS = True  # straight from the installed packages, nothing to collect
+
+# --- merchant API -----------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # payments.api sets authentication per view: nothing is inherited unseen.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Payments",
+    "DESCRIPTION": "The merchant API: a declared subset of the Stripe wire contract.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- background jobs, PSPs, logs --------------------------------------------------------------
+
+REDIS_URL = environment.required(
+    "REDIS_URL", "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a Redis"
+)
+SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
+SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox-development-key")
+
+LOGGING = logging_configuration(os.environ.get("LOG_LEVEL", "INFO").upper())
+LOGGING_CONFIG = "paymentsite.logs.configure"

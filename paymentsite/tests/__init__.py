@@ -1,0 +1,1 @@
+"""Tests of the site, and the pytest plugin that all tests use."""

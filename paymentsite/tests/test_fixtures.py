@@ -1,0 +1,70 @@
+"""The shared fixtures hold what they promise: everything else rests on them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import connection, transaction
+
+from paymentsite.tests.socket_guard import NetworkInsideTransaction
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_rows_of_one_test_are_gone_in_the_next(time: str) -> None:
+    assert not Group.objects.filter(name="left behind").exists()
+    assert Permission.objects.exists()
+    Group.objects.create(name="left behind").permissions.add(Permission.objects.first())
+
+
+def test_tests_run_as_the_application(application_cursor: psycopg.Cursor[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        role = cursor.fetchone()[0]
+    application_cursor.execute("SELECT current_user")
+    assert application_cursor.fetchone() == (role,)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application_cursor.execute("TRUNCATE auth_group CASCADE")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application_cursor.execute("CREATE TABLE public.mine (id int)")
+
+
+def test_the_application_cannot_become_the_owner(
+    application_cursor: psycopg.Cursor[Any], owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    owner_cursor.execute("SELECT current_user")
+    owner = owner_cursor.fetchone()[0]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application_cursor.execute(
+            psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(owner))
+        )
+
+
+def test_threads_have_connections_of_their_own(run_together: Callable[..., list[Any]]) -> None:
+    def backend() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+
+    assert len(set(run_together(backend, backend, backend))) == 3
+
+
+def test_a_socket_inside_a_transaction_is_refused_and_remembered(
+    no_network_inside_a_transaction: list[str],
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with transaction.atomic(), socket.socket() as caller:
+            with pytest.raises(NetworkInsideTransaction):
+                caller.connect(listener.getsockname())
+        assert len(no_network_inside_a_transaction) == 1
+        no_network_inside_a_transaction.clear()
+        with socket.socket() as caller:
+            caller.connect(listener.getsockname())

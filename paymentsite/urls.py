@@ -1,0 +1,17 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from paymentsite.health import healthz, livez
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("docs/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("healthz", healthz),
+    path("livez", livez),
+    # The merchant API (/v1/…) and the page to which PSPs send customers back (/return/…).
+    path("", include("payments.api.urls")),
+]
