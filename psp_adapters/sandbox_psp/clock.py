@@ -1,0 +1,22 @@
+"""The simulator's clock: real time plus what the control API has advanced it by."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class Clock:
+    """Milliseconds since 1970 (UTC), shifted forward on command."""
+
+    def __init__(self) -> None:
+        self.offset_ms = 0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.offset_ms
+
+
+def iso(at_ms: int) -> str:
+    """`2026-01-31T12:00:00.123Z`."""
+    stamp = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"

@@ -1,0 +1,28 @@
+"""What the simulator refuses: one exception, carried straight into the error answer."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A definitive no without any effect; nothing is stored for the idempotency key."""
+
+    def __init__(self, status: int, kind: str, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.code = code
+        self.message = message
+
+    def body(self) -> dict[str, object]:
+        error = {"type": self.kind, "code": self.code, "message": self.message}
+        return {"error": error}
+
+
+def invalid(message: str, *, code: str = "invalid_parameter") -> Refusal:
+    """The request itself is wrong."""
+    return Refusal(400, "invalid_request", message, code=code)
+
+
+def forbidden_now(code: str, message: str) -> Refusal:
+    """The request is well-formed, but the payment's state does not allow it."""
+    return Refusal(400, "invalid_state", message, code=code)

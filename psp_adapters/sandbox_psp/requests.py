@@ -1,0 +1,261 @@
+"""Reads requests of the merchant-facing API: routes, fields, limits. Decides nothing, changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+
+from ledger.money import CURRENCY_EXPONENTS
+from psp_adapters.sandbox_psp.card_numbers import holds_card_number
+from psp_adapters.sandbox_psp.http_server import HttpRequest
+from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.rules import Instruction
+
+_MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
+_MAX_AMOUNT_MINOR: Final = 10**12
+_AUTHORIZE_FIELDS: Final = {
+    "reference",
+    "order_id",
+    "amount_minor",
+    "currency",
+    "token",
+    "capture",
+    "challenge",
+    "return_url",
+    "metadata",
+}
+_MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request of the merchant-facing API, understood but not yet carried out."""
+
+    kind: str
+    """`authorize`, `increment`, `capture`, `void`, `refund`, `fence`, `look_up`, `list`, `token`."""
+    method: str
+    path: str
+    account_id: str
+    subject: str = ""
+    """The id, token or reference the path or query asks for."""
+    by: str = ""
+    """look_up: `payment`, `operation` or `reference`."""
+    order: Instruction | None = None
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    after: int = 0
+    limit: int = 100
+
+    def facts(self, api_key: str) -> dict[str, str]:
+        """What scripts can match."""
+        order = self.order
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "api_key": api_key,
+            "reference": order.reference if order else self.subject,
+            "order_id": order.order_id if order else "",
+            "token": order.token if order else "",
+        }
+
+
+def api_key_of(request: HttpRequest) -> str:
+    """The sandbox API key of the request; refuses with 401."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.startswith("sandbox_") or len(key) > 200:
+        raise Refusal(401, "unauthorized", "send Authorization: Bearer sandbox_…")
+    return key
+
+
+def account_of(api_key: str) -> str:
+    """The account behind an API key; the key itself is never kept."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:16]
+
+
+def refuse_card_numbers(request: HttpRequest) -> None:
+    """Refuses a request that carries what looks like a card number, before anything keeps it."""
+    body = request.body
+    if b"\\u" in body:
+        try:
+            body = orjson.dumps(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            raise invalid("the body is not JSON", code="invalid_json") from None
+    key = request.headers.get("idempotency-key", "")
+    target = unquote(request.target) if "%" in request.target else request.target
+    line = f"{target} {key}".encode()
+    if holds_card_number(body) or holds_card_number(line):
+        raise Refusal(
+            400,
+            "card_data_refused",
+            "card numbers are not accepted here",
+            code="card_number",
+        )
+
+
+def parse_call(request: HttpRequest, account_id: str) -> Call:
+    """The call that a request makes; refuses with 400, 404 or 405."""
+    path, _, query = request.target.partition("?")
+    parts = [unquote(part) for part in path.split("/")[2:]]
+    if request.method == "POST":
+        return _parse_post(request, path, parts, account_id)
+    if request.method != "GET":
+        raise Refusal(405, "invalid_request", "GET or POST")
+    call = Call(kind="look_up", method="GET", path=path, account_id=account_id)
+    match parts:
+        case ["tokens", token]:
+            call.kind, call.subject = "token", token
+        case ["payments", payment_id]:
+            call.by, call.subject = "payment", payment_id
+        case ["operations", operation_id]:
+            call.by, call.subject = "operation", operation_id
+        case ["operations"]:
+            _parse_list(call, dict(parse_qsl(query)))
+        case _:
+            raise Refusal(404, "not_found", "no such address")
+    return call
+
+
+def _parse_list(call: Call, query: dict[str, str]) -> None:
+    if set(query) - {"reference", "after", "limit"}:
+        raise invalid("operations take reference, or after and limit")
+    if "reference" in query:
+        call.by, call.subject = "reference", query["reference"]
+        return
+    call.kind = "list"
+    call.after = query_integer(query, "after", default=0, most=2**53)
+    call.limit = query_integer(query, "limit", default=100, most=1000)
+
+
+def query_integer(query: dict[str, str], name: str, *, default: int, most: int) -> int:
+    """A non-negative integer of the query."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= most):
+        raise invalid(f"{name} must be an integer from 0 to {most}")
+    return int(text)
+
+
+def _parse_post(
+    request: HttpRequest, path: str, parts: list[str], account_id: str
+) -> Call:
+    words = read_object(request.body)
+    call = Call(kind="", method="POST", path=path, account_id=account_id)
+    match parts:
+        case ["payments"]:
+            call.kind, call.order = "authorize", _parse_authorize(words)
+        case ["payments", payment_id, verb] if verb in _MODIFICATIONS:
+            call.kind, call.subject = verb, payment_id
+            call.order = _parse_modify(verb, words)
+        case ["fences"]:
+            _only(words, {"reference"})
+            call.kind, call.subject = "fence", _text(words, "reference", most=200)
+            return call
+        case _:
+            raise Refusal(404, "not_found", "no such address")
+    key = request.headers.get("idempotency-key", "")
+    if not key or len(key) > 255:
+        raise invalid(
+            "send an Idempotency-Key of 1 to 255 characters", code="key_required"
+        )
+    call.idempotency_key = key
+    canonical = path.encode() + b" " + orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
+    call.fingerprint = hashlib.blake2b(canonical, digest_size=16).hexdigest()
+    return call
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; an empty body is an empty object."""
+    if not body:
+        return {}
+    try:
+        words = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise invalid("the body is not JSON", code="invalid_json") from None
+    if not isinstance(words, dict):
+        raise invalid("the body must be a JSON object")
+    return words
+
+
+def _parse_authorize(words: dict[str, Any]) -> Instruction:
+    _only(words, _AUTHORIZE_FIELDS)
+    currency = words.get("currency")
+    if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
+        raise invalid("currency must be an upper-case ISO 4217 code")
+    challenge = words.get("challenge", "allow")
+    if challenge not in ("allow", "forbid"):
+        raise invalid("challenge must be allow or forbid")
+    return_url = _text(words, "return_url", most=2048, default="")
+    if return_url and not return_url.startswith(("http://", "https://")):
+        raise invalid("return_url must be an http(s) address")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
+        raise invalid("return_url must not contain blanks or control characters")
+    return Instruction(
+        kind="authorize",
+        reference=_text(words, "reference", most=200),
+        amount_minor=_amount(words),
+        order_id=_text(words, "order_id", most=500, default=""),
+        currency=currency,
+        token=_text(words, "token", most=200),
+        capture=_flag(words, "capture", default=False),
+        challenge_allowed=challenge == "allow",
+        return_url=return_url,
+        metadata=_parse_metadata(words.get("metadata", {})),
+    )
+
+
+def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
+    _only(words, _MODIFY_FIELDS)
+    # A void releases everything; whatever amount is sent along is not looked at.
+    amount_minor = None if kind == "void" else _amount(words)
+    return Instruction(
+        kind=kind,
+        reference=_text(words, "reference", most=200),
+        amount_minor=amount_minor,
+        final=_flag(words, "final", default=True),
+    )
+
+
+def _parse_metadata(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > 50:
+        raise invalid("metadata must be an object of at most 50 strings")
+    if not all(isinstance(text, str) and len(text) <= 500 for text in value.values()):
+        raise invalid("metadata values must be strings of at most 500 characters")
+    return value
+
+
+def _only(words: dict[str, Any], known: set[str]) -> None:
+    unknown = words.keys() - known
+    if unknown:
+        raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
+
+
+def _text(
+    words: dict[str, Any], name: str, *, most: int, default: str | None = None
+) -> str:
+    value = words.get(name, default)
+    if (
+        not isinstance(value, str)
+        or len(value) > most
+        or (not value and default is None)
+    ):
+        raise invalid(f"{name} must be a string of 1 to {most} characters")
+    return value
+
+
+def _flag(words: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = words.get(name, default)
+    if not isinstance(value, bool):
+        raise invalid(f"{name} must be true or false")
+    return value
+
+
+def _amount(words: dict[str, Any]) -> int:
+    value = words.get("amount_minor")
+    if type(value) is not int or not 0 < value <= _MAX_AMOUNT_MINOR:
+        raise invalid("amount_minor must be a positive integer", code="invalid_amount")
+    return value

@@ -1,0 +1,254 @@
+"""The published test tokens: what each one is, and what it makes the simulator do. Data only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """An issuer's no, in the simulator's words."""
+
+    code: str
+    decline_code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestToken:
+    """One magic payment method."""
+
+    token: str
+    method_type: str = "card"
+    brand: str = "visa"
+    funding: str = "credit"
+    last4: str = ""
+    country: str = "US"
+    fingerprint: str = ""
+    decline: Decline | None = None
+    """The answer to a charge; after a challenge if there is one; late if `settles_late`."""
+    challenge: bool = False
+    off_session_exempt: bool = False
+    """With challenges forbidden, the charge goes through instead of being declined."""
+    settles_late: bool = False
+    refund: str = "at_once"
+    """`at_once`, `pending` (succeeds later) or `fails` (succeeds, then fails)."""
+    fault: str = ""
+    """What happens to the answer of the first authorize request."""
+    expires_at_once: bool = False
+
+
+EXPIRY_MONTH: Final = 12
+EXPIRY_YEAR: Final = 2034
+
+_DECLINED = Decline("card_declined", "generic_decline", "Your card was declined.")
+AUTHENTICATION_REQUIRED: Final = Decline(
+    "authentication_required",
+    "authentication_required",
+    "This payment needs the customer's authentication.",
+)
+AUTHENTICATION_FAILED: Final = Decline(
+    "authentication_failed", "", "The customer could not be authenticated."
+)
+_ERROR = Decline(
+    "processing_error",
+    "processing_error",
+    "An error occurred while processing the card.",
+)
+_BANK_DECLINED = Decline(
+    "bank_declined", "insufficient_funds", "The bank refused the debit."
+)
+
+
+def _no(decline_code: str, message: str = "Your card was declined.") -> Decline:
+    return Decline("card_declined", decline_code, message)
+
+
+_BRANDS: Final = (
+    # suffix, brand, last4, funding, country
+    ("visa", "visa", "4242", "credit", "US"),
+    ("visa_debit", "visa", "5556", "debit", "US"),
+    ("mastercard", "mastercard", "4444", "credit", "US"),
+    ("mastercard_debit", "mastercard", "8210", "debit", "US"),
+    ("mastercard_prepaid", "mastercard", "5100", "prepaid", "US"),
+    ("amex", "amex", "0005", "credit", "US"),
+    ("discover", "discover", "1117", "credit", "US"),
+    ("diners", "diners", "0004", "credit", "US"),
+    ("jcb", "jcb", "0505", "credit", "JP"),
+    ("unionpay", "unionpay", "0005", "credit", "CN"),
+    ("amex_threeDSecureNotSupported", "amex", "0005", "credit", "US"),
+)
+
+_DECLINES: Final = (
+    ("chargeDeclined", "0002", _DECLINED),
+    (
+        "chargeDeclinedInsufficientFunds",
+        "9995",
+        _no("insufficient_funds", "Your card has insufficient funds."),
+    ),
+    ("chargeDeclinedLostCard", "9987", _no("lost_card")),
+    ("chargeDeclinedStolenCard", "9979", _no("stolen_card")),
+    (
+        "chargeDeclinedExpiredCard",
+        "0069",
+        Decline("expired_card", "expired_card", "Your card has expired."),
+    ),
+    (
+        "chargeDeclinedIncorrectCvc",
+        "0127",
+        Decline(
+            "incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."
+        ),
+    ),
+    ("chargeDeclinedProcessingError", "0119", _ERROR),
+    ("chargeDeclinedVelocityLimitExceeded", "6975", _no("card_velocity_exceeded")),
+    ("chargeDeclinedFraudulent", "0019", _no("fraudulent")),
+    ("radarBlock", "0019", _no("fraudulent")),
+    ("chargeCustomerFail", "0341", _DECLINED),
+)
+
+# Succeed today; what comes later (checks, reviews, disputes) is not simulated yet.
+_PLAIN_SUCCESSES: Final = (
+    ("riskLevelHighest", "4954"),
+    ("riskLevelElevated", "9235"),
+    ("cvcCheckFail", "0101"),
+    ("avsFail", "0010"),
+    ("avsLine1Fail", "0028"),
+    ("avsZipFail", "0036"),
+    ("avsUnchecked", "0044"),
+    ("threeDSecureOptional", "3055"),
+    ("createDispute", "0259"),
+    ("createDisputeProductNotReceived", "2685"),
+    ("createDisputeInquiry", "1976"),
+    ("createDisputeMultipleDisputes", "0079"),
+    ("createMultipleDisputes", "0079"),
+    ("createIssuerFraudRecord", "5423"),
+    ("bypassPending", "0077"),
+)
+
+
+def _card(suffix: str, **values: object) -> TestToken:
+    return TestToken(token=f"pm_card_{suffix}", **values)  # type: ignore[arg-type]
+
+
+def _challenged() -> list[TestToken]:
+    return [
+        _card("threeDSecure2Required", last4="3220", challenge=True),
+        _card("threeDSecureRequired", last4="3063", challenge=True),
+        _card("authenticationRequired", last4="3184", challenge=True),
+        _card("authenticationRequiredOnSetup", last4="3155", challenge=True),
+        _card(
+            "authenticationRequiredSetupForOffSession",
+            last4="0446",
+            challenge=True,
+            off_session_exempt=True,
+        ),
+        _card(
+            "threeDSecureRequiredChargeDeclined",
+            last4="1629",
+            challenge=True,
+            decline=_DECLINED,
+        ),
+        _card(
+            "threeDSecureRequiredProcessingError",
+            last4="1280",
+            challenge=True,
+            decline=_ERROR,
+        ),
+    ]
+
+
+def _ours() -> list[TestToken]:
+    return [
+        _card("pendingRefund", last4="7726", refund="pending"),
+        _card("refundFail", last4="5126", refund="fails"),
+        _card("unknownThenPaid", last4="9001", fault="drop_after"),
+        _card("unknownThenNever", last4="9002", fault="drop_before"),
+        _card("hangAfterCharge", last4="9003", fault="hang"),
+        _card("authorizationExpiresNow", last4="9004", expires_at_once=True),
+    ]
+
+
+def _bank_debits() -> list[TestToken]:
+    rows = (
+        ("pm_bankDebit", "us_bank_account", "6789", "US"),
+        ("pm_usBankAccount", "us_bank_account", "6789", "US"),
+        ("pm_sepaDebit", "sepa_debit", "3000", "DE"),
+    )
+    return [
+        TestToken(
+            token=f"{prefix}_{result}",
+            method_type=method_type,
+            brand="",
+            funding="",
+            last4=last4,
+            country=country,
+            settles_late=True,
+            decline=decline,
+        )
+        for prefix, method_type, last4, country in rows
+        for result, decline in (("success", None), ("fail", _BANK_DECLINED))
+    ]
+
+
+def _spellings(token: str) -> list[str]:
+    """`pm_card_X`, `tok_X`, and with `visa_` before X where X names no brand."""
+    if not token.startswith("pm_card_"):
+        return [token]
+    suffix = token.removeprefix("pm_card_")
+    names = [token, f"tok_{suffix}"]
+    if suffix not in {row[0] for row in _BRANDS}:
+        names += [f"pm_card_visa_{suffix}", f"tok_visa_{suffix}"]
+    return names
+
+
+def _fingerprint(token: TestToken) -> str:
+    """The same card has the same fingerprint under each of its spellings."""
+    words = (
+        f"{token.method_type}|{token.brand}|{token.funding}|{token.last4}|{token.token}"
+    )
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _published() -> dict[str, TestToken]:
+    rows = [
+        _card(suffix, brand=brand, last4=last4, funding=funding, country=country)
+        for suffix, brand, last4, funding, country in _BRANDS
+    ]
+    rows += [
+        _card(suffix, last4=last4, decline=decline)
+        for suffix, last4, decline in _DECLINES
+    ]
+    rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
+    rows += _challenged() + _ours() + _bank_debits()
+    tokens: dict[str, TestToken] = {}
+    for row in rows:
+        fingerprint = _fingerprint(row)
+        for name in _spellings(row.token):
+            values = {key: getattr(row, key) for key in row.__slots__}
+            tokens[name] = TestToken(
+                **{**values, "token": name, "fingerprint": fingerprint}
+            )
+    return tokens
+
+
+TOKENS: Final[dict[str, TestToken]] = _published()
+
+
+def token_view(token: TestToken) -> dict[str, object]:
+    """What the token endpoint shows."""
+    is_card = token.method_type == "card"
+    return {
+        "object": "token",
+        "token": token.token,
+        "method_type": token.method_type,
+        "brand": token.brand,
+        "funding": token.funding,
+        "last4": token.last4,
+        "exp_month": EXPIRY_MONTH if is_card else None,
+        "exp_year": EXPIRY_YEAR if is_card else None,
+        "country": token.country,
+        "fingerprint": token.fingerprint,
+    }

@@ -1,0 +1,279 @@
+"""The simulator's state, as the fold of its journal records; `apply` is the only thing that changes it.
+
+No rules here (what is allowed is decided before a record is made), no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class StoredAnswer:
+    """The first answer of an idempotency key."""
+
+    fingerprint: str
+    status: int
+    body: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Payment:
+    """One payment; its amounts are the sums of its effects."""
+
+    id: str
+    account: Account
+    reference: str
+    order_id: str
+    currency: str
+    amount_minor: int
+    token: str
+    capture: bool
+    return_url: str
+    metadata: dict[str, str]
+    created_ms: int
+    expires_ms: int
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    voided_minor: int = 0
+    released_minor: int = 0
+    """What a final capture left uncaptured."""
+    expired_minor: int = 0
+    operations: list[Operation] = field(default_factory=list)
+
+    @property
+    def held_minor(self) -> int:
+        """Authorized and neither captured nor given back."""
+        gone = (
+            self.captured_minor
+            + self.voided_minor
+            + self.released_minor
+            + self.expired_minor
+        )
+        return self.authorized_minor - gone
+
+    @property
+    def refund_pending_minor(self) -> int:
+        return sum(
+            operation.amount_minor
+            for operation in self.operations
+            if operation.kind == "refund" and operation.status == "pending"
+        )
+
+    @property
+    def status(self) -> str:
+        first = self.operations[0].status
+        if first != "succeeded":
+            return first
+        if self.captured_minor:
+            if self.refunded_minor >= self.captured_minor:
+                return "refunded"
+            if self.refunded_minor:
+                return "partially_refunded"
+            return "partially_captured" if self.held_minor else "captured"
+        if self.held_minor:
+            return "authorized"
+        return "expired" if self.expired_minor else "voided"
+
+
+@dataclass(slots=True)
+class Operation:
+    """One instruction that was carried out, declined, or is still open."""
+
+    id: str
+    seq: int
+    kind: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    status: str
+    """`succeeded`, `declined`, `pending`, `requires_action`, `failed` or `canceled`."""
+    code: str
+    decline_code: str
+    message: str
+    final: bool
+    at_ms: int
+    due_ms: int = 0
+    """When it settles by itself; 0 if it does not."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """Money that moved, was held or was let go."""
+
+    seq: int
+    kind: str
+    id: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Account:
+    """What one API key sees."""
+
+    id: str
+    payments: dict[str, Payment] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    by_reference: dict[str, list[Operation]] = field(default_factory=dict)
+    answers: dict[str, StoredAnswer] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    fenced: set[str] = field(default_factory=set)
+
+
+class Truth:
+    """Everything that ever happened at this PSP."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.payments: dict[str, Payment] = {}
+        self.effects: list[Effect] = []
+        self.operation_count = 0
+        self.clock_offset_ms = 0
+        self.due: list[tuple[int, int, Payment, Operation | None]] = []
+        """What happens by itself, by time; entries may be out of date and are checked when due."""
+        self._due_count = 0
+        self._unsaved: list[Record] = []
+
+    def record(self, record: Record) -> None:
+        """Apply a new fact, and keep it to be journaled."""
+        self.apply(record)
+        self._unsaved.append(record)
+
+    def take_unsaved(self) -> list[Record]:
+        """The facts recorded since the last call, in order; the caller owns writing them down."""
+        unsaved = self._unsaved
+        if unsaved:
+            self._unsaved = []
+        return unsaved
+
+    def account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None:
+            account = self.accounts[account_id] = Account(account_id)
+        return account
+
+    def apply(self, record: Record) -> None:
+        """Change the state by one fact of the journal."""
+        match record["t"]:
+            case "payment":
+                self._apply_payment(record)
+            case "operation":
+                self._apply_operation(record)
+            case "status":
+                self._apply_status(record)
+            case "effect":
+                self._apply_effect(record)
+            case "answer":
+                self.account(record["account"]).answers[record["key"]] = StoredAnswer(
+                    record["fingerprint"],
+                    record["status"],
+                    record["body"].encode(),
+                    record["at"],
+                )
+            case "fence":
+                self.account(record["account"]).fenced.add(record["reference"])
+            case "clock":
+                self.clock_offset_ms = record["offset"]
+            case other:
+                raise ValueError(f"unknown journal record {other!r}")
+
+    def _apply_payment(self, record: Record) -> None:
+        account = self.account(record["account"])
+        payment = Payment(
+            id=record["id"],
+            account=account,
+            reference=record["reference"],
+            order_id=record["order_id"],
+            currency=record["currency"],
+            amount_minor=record["amount"],
+            token=record["token"],
+            capture=record["capture"],
+            return_url=record["return_url"],
+            metadata=record["metadata"],
+            created_ms=record["at"],
+            expires_ms=record["expires"],
+        )
+        account.payments[payment.id] = payment
+        self.payments[payment.id] = payment
+
+    def _apply_operation(self, record: Record) -> None:
+        payment = self.payments[record["payment"]]
+        self.operation_count += 1
+        operation = Operation(
+            id=record["id"],
+            seq=self.operation_count,
+            kind=record["kind"],
+            reference=record["reference"],
+            payment=payment,
+            amount_minor=record["amount"],
+            status=record["status"],
+            code=record["code"],
+            decline_code=record["decline_code"],
+            message=record["message"],
+            final=record["final"],
+            at_ms=record["at"],
+            due_ms=record["due"],
+        )
+        payment.operations.append(operation)
+        account = payment.account
+        account.operations[operation.id] = operation
+        account.by_reference.setdefault(operation.reference, []).append(operation)
+        if operation.due_ms:
+            self._push_due(operation.due_ms, payment, operation)
+
+    def _apply_status(self, record: Record) -> None:
+        operation = self.payments[record["payment"]].account.operations[
+            record["operation"]
+        ]
+        operation.status = record["status"]
+        operation.code = record["code"]
+        operation.decline_code = record["decline_code"]
+        operation.message = record["message"]
+
+    def _apply_effect(self, record: Record) -> None:
+        payment = self.payments[record["payment"]]
+        kind, amount = record["kind"], record["amount"]
+        self.effects.append(
+            Effect(
+                len(self.effects) + 1,
+                kind,
+                record["id"],
+                record["reference"],
+                payment,
+                amount,
+                record["at"],
+            )
+        )
+        match kind:
+            case "authorize":
+                payment.authorized_minor += amount
+                if not payment.capture:
+                    self._push_due(payment.expires_ms, payment, None)
+            case "increment":
+                payment.authorized_minor += amount
+            case "capture":
+                payment.captured_minor += amount
+                payment.released_minor += record["released"]
+            case "void":
+                payment.voided_minor += amount
+            case "refund":
+                payment.refunded_minor += amount
+            case "refund_failed":
+                payment.refunded_minor -= amount
+            case "expire":
+                payment.expired_minor += amount
+
+    def _push_due(
+        self, due_ms: int, payment: Payment, operation: Operation | None
+    ) -> None:
+        self._due_count += 1
+        heapq.heappush(self.due, (due_ms, self._due_count, payment, operation))

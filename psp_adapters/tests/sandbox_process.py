@@ -1,0 +1,211 @@
+"""The real sandbox PSP as a child process, with a client of its control API. For any test suite."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+class SandboxProcess:
+    """Starts, stops, kills and steers one sandbox PSP; usable as a context manager.
+
+    The store lives in a directory of its own and survives `kill` and `stop`, so that `start`
+    again on the same object continues with the same truth (and the same port).
+    """
+
+    def __init__(self, store: Path | None = None) -> None:
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        if store is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="sandbox-psp-")
+            store = Path(self._directory.name) / "truth.sqlite3"
+        self.store = store
+        self.base_url = ""
+        self._process: subprocess.Popen[str] | None = None
+        self._port = 0
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, port: int = 0, *, control: bool = True) -> str:
+        """Start the server and wait until it answers; its base URL."""
+        command = [sys.executable, "-m", "psp_adapters.sandbox_psp"]
+        command += ["--port", str(port or self._port), "--store", str(self.store)]
+        if control:
+            command.append("--control")
+        self._process = subprocess.Popen(
+            command,
+            cwd=_PROJECT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ),
+        )
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], 20)
+        line = self._process.stdout.readline() if ready else ""
+        if "listening on" not in line:
+            self.stop()
+            raise RuntimeError(f"the sandbox PSP did not start: {line!r}")
+        self.base_url = line.rsplit(" ", 1)[1].strip()
+        self._port = int(self.base_url.rsplit(":", 1)[1])
+        return self.base_url
+
+    def stop(self) -> int:
+        """SIGTERM and wait; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """kill -9 and wait; the exit status."""
+        return self._end(signal.SIGKILL)
+
+    def effects(
+        self, *, order_id: str | None = None, after: int = 0, kind: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What moved or held money, in order."""
+        query = {"after": str(after)} | (
+            {"order_id": order_id} if order_id is not None else {}
+        )
+        effects = self.control("GET", f"effects?{urlencode(query)}")
+        return [each for each in effects if kind in (None, each["kind"])]
+
+    def calls(
+        self,
+        *,
+        after: int = 0,
+        reference: str | None = None,
+        order_id: str | None = None,
+        kind: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Every request seen by the merchant-facing API, in order."""
+        return [
+            call
+            for call in self.control("GET", f"calls?after={after}")
+            if reference in (None, call["reference"])
+            and order_id in (None, call["order_id"])
+            and kind in (None, call["kind"])
+        ]
+
+    def set_behavior(self, **behavior: Any) -> dict[str, Any]:
+        """Replace the whole behavior; what is not named gets its healthy default."""
+        answer: dict[str, Any] = self.control("PUT", "behavior", behavior)
+        return answer
+
+    def heal(self) -> None:
+        """Healthy behavior, no scripts, and held answers let go."""
+        self.control("DELETE", "behavior")
+        self.control("DELETE", "scripts")
+        self.release()
+
+    def script(
+        self, behavior: dict[str, Any], *, times: int | None = 1, **match: str
+    ) -> dict[str, Any]:
+        """Do `behavior` to the next `times` requests that match (None: to all of them)."""
+        words = {"match": match, "behavior": behavior, "times": times}
+        answer: dict[str, Any] = self.control("POST", "scripts", words)
+        return answer
+
+    def release(self) -> int:
+        """Let held answers go; how many there were."""
+        return int(self.control("POST", "release")["released"])
+
+    def advance(self, seconds: float) -> None:
+        """Move the simulator's clock forward."""
+        self.control("POST", "advance", {"seconds": seconds})
+
+    def complete_challenge(
+        self, challenge_url: str, *, fail: bool = False
+    ) -> dict[str, Any]:
+        """Answer a challenge as the customer would; the payment as the PSP shows it."""
+        url = f"{challenge_url}/{'fail' if fail else 'complete'}"
+        answer: dict[str, Any] = _exchange(
+            "POST", url, {}, {"Accept": "application/json"}
+        )
+        return answer
+
+    def wait_for(
+        self, *, order_id: str, kind: str, timeout_seconds: float = 5
+    ) -> dict[str, Any]:
+        """The first effect of `kind` for the order; fails after `timeout_seconds`."""
+        end = time.monotonic() + timeout_seconds
+        while True:
+            effects = self.effects(order_id=order_id, kind=kind)
+            if effects:
+                return effects[0]
+            if time.monotonic() > end:
+                raise AssertionError(
+                    f"no {kind} for {order_id} within {timeout_seconds} s"
+                )
+            time.sleep(0.02)
+
+    def control(self, method: str, path: str, words: object = None) -> Any:
+        """One request of the control API."""
+        return _exchange(method, f"{self.base_url}/control/{path}", words, {})
+
+    def _end(self, number: signal.Signals) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            return process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        if self._process is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _StayHere)
+
+
+def _exchange(method: str, url: str, words: object, headers: dict[str, str]) -> Any:
+    body = None if words is None else json.dumps(words).encode()
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+    try:
+        with _OPENER.open(request, timeout=10) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        text = error.read()
+        if error.code == 303:
+            return json.loads(text)
+        raise AssertionError(
+            f"{method} {url} answered {error.code}: {text!r}"
+        ) from None
