@@ -17,5 +17,13 @@ class UnbalancedTransaction(LedgerError):
     """Debits and credits of a ledger transaction differ in a currency, or it has too few entries."""
 
 
+class MixedKinds(LedgerError):
+    """A ledger transaction touches memo and real accounts at once."""
+
+
 class AlreadyPosted(LedgerError):
-    """This source has already been posted under this rule."""
+    """This source has already been posted under this rule, or this transaction already reversed."""
+
+
+class OutsideTransaction(LedgerError):
+    """The books were to be written without the database transaction of what they describe."""

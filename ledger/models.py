@@ -1,0 +1,186 @@
+"""The tables of the books and their constraints. Only `ledger.services` writes them.
+
+Nothing here is ever updated or deleted: triggers in `migrations/0002_guards.py` refuse it, and the
+application's login lacks the rights. Foreign keys carry no database constraint: Django would defer
+every one of them to commit, about twenty checks for a sale; one set-based trigger per INSERT checks
+the same and more.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from django.db import models
+from django.db.models import Q
+from uuid_utils.compat import uuid7
+
+from ledger.chart import CHART, AccountKind, Direction
+from ledger.fields import CurrentTransactionId, TransactionIdField
+from ledger.posting_rules import EntryType
+
+_APPEND_ONLY: Final = ("select", "insert")
+_CURRENCY: Final = Q(currency__regex=r"^[A-Z]{3}$")
+
+
+def _codes(kind: AccountKind) -> list[int]:
+    return sorted(line.code for line in CHART.values() if line.kind is kind)
+
+
+class LedgerAccount(models.Model):
+    """One account. Its id follows from code, dimension and currency (`chart.AccountRef.id`)."""
+
+    application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
+
+    id = models.UUIDField(primary_key=True)
+    code = models.SmallIntegerField()
+    dimension = models.CharField(max_length=64)
+    currency = models.CharField(max_length=3)
+    kind = models.CharField(max_length=4, choices=[(k.value, k.name.lower()) for k in AccountKind])
+
+    class Meta:
+        db_table = "ledger_account"
+        ordering = ("code", "dimension", "currency")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["code", "dimension", "currency"], name="ledger_account_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=AccountKind.MEMO.value, code__in=_codes(AccountKind.MEMO))
+                | Q(kind=AccountKind.REAL.value, code__in=_codes(AccountKind.REAL)),
+                name="ledger_account_is_of_the_chart",
+            ),
+            models.CheckConstraint(condition=_CURRENCY, name="ledger_account_currency"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.dimension} {self.currency}"
+
+
+class LedgerTransaction(models.Model):
+    """Entries that belong together. `source_type`, `source_id` name what caused it."""
+
+    application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    rule = models.CharField(max_length=64)
+    source_type = models.CharField(max_length=32)
+    source_id = models.UUIDField()
+    payment_id = models.UUIDField(null=True)
+    merchant_id = models.UUIDField(null=True)
+    psp_account = models.CharField(max_length=64, blank=True)
+    effective_date = models.DateField()
+    """The day it counts for (UTC)."""
+    posted_at = models.DateTimeField()
+    """When we wrote it."""
+    reverses = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="reversals",
+    )
+    xid = TransactionIdField(db_default=CurrentTransactionId(), editable=False)
+
+    class Meta:
+        db_table = "ledger_transaction"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["source_type", "source_id", "rule"], name="ledger_transaction_posted_once"
+            ),
+            models.UniqueConstraint(
+                fields=["reverses"],
+                condition=Q(reverses__isnull=False),
+                name="ledger_transaction_reversed_once",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["payment_id"], name="ledger_transaction_payment"),
+            models.Index(fields=["merchant_id", "id"], name="ledger_transaction_merchant"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.id}"
+
+
+class LedgerEntry(models.Model):
+    """One debit or credit. The payment is repeated here, since open items are summed by payment."""
+
+    application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
+
+    id = models.BigAutoField(primary_key=True)
+    transaction = models.ForeignKey(
+        LedgerTransaction, on_delete=models.PROTECT, db_constraint=False, related_name="entries"
+    )
+    payment_id = models.UUIDField(null=True)
+    # No index of its own: the one on (account, xid) serves.
+    account = models.ForeignKey(
+        LedgerAccount,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="entries",
+    )
+    direction = models.CharField(
+        max_length=1, choices=[(d.value, d.name.lower()) for d in Direction]
+    )
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    entry_type = models.CharField(max_length=16, choices=[(t.value, t.value) for t in EntryType])
+    xid = TransactionIdField(db_default=CurrentTransactionId(), editable=False)
+
+    class Meta:
+        db_table = "ledger_entry"
+        ordering = ("id",)
+        verbose_name_plural = "ledger entries"
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(amount_minor__gt=0), name="ledger_entry_amount_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(direction__in=[d.value for d in Direction]),
+                name="ledger_entry_direction",
+            ),
+            models.CheckConstraint(condition=_CURRENCY, name="ledger_entry_currency"),
+        )
+        indexes = (
+            models.Index(
+                fields=["account", "xid"],
+                include=["direction", "amount_minor"],
+                name="ledger_entry_account_xid",
+            ),
+            models.Index(fields=["payment_id"], name="ledger_entry_payment"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.amount_minor} {self.currency}"
+
+
+class BalanceSnapshot(models.Model):
+    """The sums of one account over all entries whose xid is below `horizon`: a cache, append-only."""
+
+    application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        LedgerAccount,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="snapshots",
+    )
+    horizon = TransactionIdField()
+    debits_minor = models.DecimalField(max_digits=38, decimal_places=0)
+    credits_minor = models.DecimalField(max_digits=38, decimal_places=0)
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ledger_balance_snapshot"
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["account", "horizon"], name="ledger_snapshot_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account_id} below {self.horizon}"

@@ -1,0 +1,225 @@
+"""Posting rules: one pure function per business event, each with its T-accounts.
+
+What may not live here: queries, the clock, settings, any word of an intent, a PSP or HTTP.
+"Dr" is a debit, "Cr" a credit; amounts are always positive.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from ledger import chart
+from ledger.chart import AccountRef, Direction
+from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
+from ledger.money import Money
+
+REVERSAL_PREFIX: Final = "reversal_of_"
+_D, _C = Direction.DEBIT, Direction.CREDIT
+
+
+class EntryType(StrEnum):
+    """What an entry is about, for those who read the books."""
+
+    AUTH = "auth"
+    RELEASE = "release"
+    """An authorization given back: void, expiry, or the rest after a final capture."""
+    CAPTURE = "capture"
+    REFUND = "refund"
+    CHARGEBACK = "chargeback"
+    FEE = "fee"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """One line of a posting."""
+
+    account: AccountRef
+    direction: Direction
+    amount: Money
+    entry_type: EntryType
+
+    def __post_init__(self) -> None:
+        if self.amount.minor <= 0:
+            raise ValueError(f"an entry takes a positive amount, not {self.amount}")
+        if self.amount.currency != self.account.currency:
+            raise CurrencyMismatch(self.amount.currency, self.account.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A ledger transaction to be written: two or more lines that sum to zero per currency.
+
+    `reverses` is the ledger transaction that this one takes back, if any.
+    """
+
+    rule: str
+    lines: tuple[EntryLine, ...]
+    reverses: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.rule.isidentifier() and self.rule.islower()):
+            raise ValueError(f"not the name of a rule: {self.rule!r}")
+        if len(self.lines) < 2:
+            raise UnbalancedTransaction(f"{self.rule}: a posting has two or more lines")
+        if len({line.account.line.kind for line in self.lines}) > 1:
+            raise MixedKinds(f"{self.rule}: memo and real accounts in one posting")
+        totals: defaultdict[str, int] = defaultdict(int)
+        for line in self.lines:
+            signed = line.amount.minor if line.direction is _D else -line.amount.minor
+            totals[line.account.currency] += signed
+        if any(totals.values()):
+            raise UnbalancedTransaction(f"{self.rule}: debits and credits differ: {dict(totals)}")
+
+
+def _move(
+    rule: str, debit: AccountRef, credit: AccountRef, amount: Money, entry_type: EntryType
+) -> Posting:
+    return Posting(
+        rule,
+        (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
+    )
+
+
+def _hold(rule: str, psp_account: str, amount: Money) -> Posting:
+    held = chart.auth_held(psp_account, amount.currency)
+    contra = chart.auth_contra(psp_account, amount.currency)
+    return _move(rule, held, contra, amount, EntryType.AUTH)
+
+
+def _let_go(rule: str, psp_account: str, amount: Money, entry_type: EntryType) -> Posting:
+    held = chart.auth_held(psp_account, amount.currency)
+    contra = chart.auth_contra(psp_account, amount.currency)
+    return _move(rule, contra, held, amount, entry_type)
+
+
+def authorized(*, psp_account: str, amount: Money) -> Posting:
+    """The PSP holds the money for us.
+
+    Dr 9100 auth_held    amount
+        Cr 9200 auth_contra  amount
+    """
+    return _hold("authorized", psp_account, amount)
+
+
+def authorization_incremented(*, psp_account: str, amount: Money) -> Posting:
+    """The PSP holds `amount` more than before; also books what it captured beyond what it held.
+
+    Dr 9100 auth_held    amount
+        Cr 9200 auth_contra  amount
+    """
+    return _hold("authorization_incremented", psp_account, amount)
+
+
+def capture_memo(*, psp_account: str, amount: Money) -> Posting:
+    """What is captured is no longer only held. Goes with `captured`.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("capture_memo", psp_account, amount, EntryType.CAPTURE)
+
+
+def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """The PSP owes us the amount, we owe it to the merchant.
+
+    Dr 1100 psp_receivable    amount
+        Cr 2100 merchant_payable  amount
+    """
+    return _move(
+        "captured",
+        chart.psp_receivable(psp_account, amount.currency),
+        chart.merchant_payable(merchant, amount.currency),
+        amount,
+        EntryType.CAPTURE,
+    )
+
+
+def platform_fee(*, merchant: str, amount: Money) -> Posting:
+    """The merchant pays us for a capture.
+
+    Dr 2100 merchant_payable     amount
+        Cr 4100 platform_fee_income  amount
+    """
+    return _move(
+        "platform_fee",
+        chart.merchant_payable(merchant, amount.currency),
+        chart.platform_fee_income(amount.currency),
+        amount,
+        EntryType.FEE,
+    )
+
+
+def released(*, psp_account: str, amount: Money) -> Posting:
+    """A final capture took less than was held; the rest goes back to the customer.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("released", psp_account, amount, EntryType.RELEASE)
+
+
+def voided(*, psp_account: str, amount: Money) -> Posting:
+    """The authorization was given up on our word.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("voided", psp_account, amount, EntryType.RELEASE)
+
+
+def expired(*, psp_account: str, amount: Money) -> Posting:
+    """The authorization ran out at the PSP.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("expired", psp_account, amount, EntryType.RELEASE)
+
+
+def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """The PSP accepted a refund; the merchant bears it from now on.
+
+    Dr 2100 merchant_payable  amount
+        Cr 2200 refund_in_flight  amount
+    """
+    return _move(
+        "refund_requested",
+        chart.merchant_payable(merchant, amount.currency),
+        chart.refund_in_flight(psp_account, amount.currency),
+        amount,
+        EntryType.REFUND,
+    )
+
+
+def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """A refund that the PSP had accepted did not reach the customer.
+
+    Dr 2200 refund_in_flight  amount
+        Cr 2100 merchant_payable  amount
+    """
+    return _move(
+        "refund_failed",
+        chart.refund_in_flight(psp_account, amount.currency),
+        chart.merchant_payable(merchant, amount.currency),
+        amount,
+        EntryType.REFUND,
+    )
+
+
+def reversal_of(posting: Posting, *, reverses: UUID | None = None) -> Posting:
+    """The exact mirror of a posting; name the ledger transaction it takes back in `reverses`.
+
+    With `reverses`, PostgreSQL checks that it is the mirror, and the only one. A reversal is never
+    reversed: post the original again instead.
+    """
+    if posting.rule.startswith(REVERSAL_PREFIX):
+        raise ValueError(f"{posting.rule} is itself a reversal")
+    mirrored = tuple(
+        EntryLine(line.account, line.direction.opposite, line.amount, line.entry_type)
+        for line in posting.lines
+    )
+    return Posting(REVERSAL_PREFIX + posting.rule, mirrored, reverses=reverses)

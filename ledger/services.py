@@ -1,0 +1,154 @@
+"""The only writer of the books: `post`, and the job that takes balance snapshots.
+
+What may not live here: why something is posted (the caller knows), and any rule (posting_rules).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from uuid_utils.compat import uuid7
+
+from ledger import statements
+from ledger.chart import AccountRef
+from ledger.exceptions import AlreadyPosted, OutsideTransaction
+from ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.posting_rules import EntryLine, Posting
+
+# Accounts are never deleted, so a process remembers those it has seen committed.
+_known_accounts: set[UUID] = set()
+
+_POSTED_ONCE: Final = ("ledger_transaction_posted_once", "ledger_transaction_reversed_once")
+
+# Columns travel as arrays: one statement text whatever the number of rows, so one prepared plan,
+# and fewer than 50 parameters, above which psycopg parses the statement anew at every call.
+_INSERT_TRANSACTIONS: Final = f"""
+    INSERT INTO {LedgerTransaction._meta.db_table}
+        (id, rule, reverses_id, source_type, source_id, payment_id, merchant_id, psp_account,
+         effective_date, posted_at)
+    SELECT t.id, t.rule, t.reverses_id, %s, %s::uuid, %s::uuid, %s::uuid, %s, %s, %s
+      FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS t (id, rule, reverses_id)"""
+_INSERT_ENTRIES: Final = f"""
+    INSERT INTO {LedgerEntry._meta.db_table}
+        (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
+    SELECT e.transaction_id, %s::uuid, e.account_id, e.direction, e.amount_minor, e.currency,
+           e.entry_type
+      FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[])
+        AS e (transaction_id, account_id, direction, amount_minor, currency, entry_type)"""
+_INSERT_ACCOUNTS: Final = f"""
+    INSERT INTO {LedgerAccount._meta.db_table} (id, code, dimension, currency, kind)
+    SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[])
+    ON CONFLICT DO NOTHING"""
+_POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
+_POST_WITH_ACCOUNTS: Final = (
+    f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
+)
+
+
+def post(
+    postings: Sequence[Posting],
+    *,
+    source_type: str,
+    source_id: UUID,
+    payment_id: UUID | None,
+    merchant_id: UUID | None,
+    psp_account: str = "",
+    effective_date: date | None = None,
+) -> list[UUID]:
+    """Write these postings in the caller's transaction, in one statement; return their ids in order.
+
+    Accounts that do not exist yet are opened. Without `effective_date` it is today (UTC). Refuses
+    OutsideTransaction; AlreadyPosted for a source and rule that are in the books (the caller's
+    transaction cannot go on then). What PostgreSQL refuses beyond that is a defect of ours and
+    stays an IntegrityError whose message starts with a name, such as `ledger_wrong_payment`.
+    """
+    if not connection.in_atomic_block:
+        raise OutsideTransaction("post() belongs into the transaction of what it describes")
+    if not postings:
+        return []
+    ids = [uuid7() for _ in postings]
+    lines = [
+        (id, line) for id, posting in zip(ids, postings, strict=True) for line in posting.lines
+    ]
+    unknown = {ref.id: ref for _, line in lines if (ref := line.account).id not in _known_accounts}
+    now = datetime.now(UTC)
+    params: list[Any] = [
+        source_type,
+        str(source_id),
+        _text(payment_id),
+        _text(merchant_id),
+        psp_account,
+        effective_date or now.date(),
+        now,
+        _array(ids),
+        _array([posting.rule for posting in postings]),
+        _array([posting.reverses or "NULL" for posting in postings]),
+        _text(payment_id),
+        *_entry_columns(lines),
+    ]
+    if unknown:
+        params = _account_columns(unknown) + params
+    try:
+        statements.execute(_POST_WITH_ACCOUNTS if unknown else _POST, params)
+    except IntegrityError as error:
+        raise _refusal(error, source_type, source_id) from error
+    if unknown:
+        transaction.on_commit(lambda: _known_accounts.update(unknown))
+    return ids
+
+
+def forget_known_accounts() -> None:
+    """Forget which accounts exist, after a test database was emptied."""
+    _known_accounts.clear()
+
+
+def _text(id: UUID | None) -> str | None:
+    # As text with or without a value: one parameter type, one prepared statement.
+    return None if id is None else str(id)
+
+
+def _array(values: Sequence[object]) -> str:
+    """An array literal of words, numbers and UUIDs: nothing that would need quoting."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _quoted_array(values: Sequence[str]) -> str:
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
+
+
+def _entry_columns(lines: Sequence[tuple[UUID, EntryLine]]) -> list[str]:
+    return [
+        _array([id for id, _ in lines]),
+        _array([line.account.id for _, line in lines]),
+        _array([line.direction for _, line in lines]),
+        _array([line.amount.minor for _, line in lines]),
+        _array([line.account.currency for _, line in lines]),
+        _array([line.entry_type for _, line in lines]),
+    ]
+
+
+def _account_columns(accounts: dict[UUID, AccountRef]) -> list[str]:
+    # In the order of ids: two first payments that open the same accounts cannot deadlock.
+    refs = [accounts[id] for id in sorted(accounts)]
+    return [
+        _array([ref.id for ref in refs]),
+        _array([ref.code for ref in refs]),
+        _quoted_array([ref.dimension for ref in refs]),
+        _array([ref.currency for ref in refs]),
+        _array([ref.line.kind for ref in refs]),
+    ]
+
+
+def _refusal(error: IntegrityError, source_type: str, source_id: UUID) -> Exception:
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    if constraint in _POSTED_ONCE:
+        return AlreadyPosted(f"{source_type} {source_id}: {constraint}")
+    if "ledger_unknown_account" in str(error):
+        # The database lost accounts this process had seen (a restore): learn them afresh.
+        forget_known_accounts()
+    return error
