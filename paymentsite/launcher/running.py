@@ -26,7 +26,7 @@ def run(command: Sequence[str]) -> int:
         try:
             return _run_in_foreground(command, {**os.environ, **variables})
         finally:
-            end_descendants(spared_sessions={process.pid for process in ours if process.pid})
+            end_descendants(spared=[process.pid for process in ours if process.pid])
 
 
 def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> int:

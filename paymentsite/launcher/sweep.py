@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
+from collections.abc import Iterable
 
 import psutil
 
 
-def end_descendants(*, spared_sessions: Collection[int] = ()) -> None:
-    """Kill every process below us, but those of the spared sessions (ours to stop in order).
+def end_descendants(*, spared: Iterable[int] = ()) -> None:
+    """Kill every process below us, but the spared ones and theirs (ours to stop in order).
 
-    Sees all of them because orphans become our children (`lifeline.adopt_orphans`).
+    Sees all of them because orphans become our children (`lifeline.adopt_orphans`). Sessions would
+    not do as a mark: PostgreSQL's processes each have one of their own.
     """
+    kept = set(spared)
     left = [
         process
-        for process in psutil.Process().children(recursive=True)
-        if _session_of(process.pid) not in spared_sessions
+        for child in psutil.Process().children()
+        if child.pid not in kept
+        for process in (child, *_descendants(child))
     ]
     for process in left:
         try:
@@ -26,8 +28,8 @@ def end_descendants(*, spared_sessions: Collection[int] = ()) -> None:
     psutil.wait_procs(left, timeout=3)
 
 
-def _session_of(pid: int) -> int | None:
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return None
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
