@@ -14,7 +14,7 @@ class CurrencyMismatch(LedgerError, ValueError):
 
 
 class UnbalancedTransaction(LedgerError):
-    """Debits and credits of a ledger transaction differ in a currency, or it has too few entries."""
+    """Debits and credits of a ledger transaction differ in a currency, or entries are missing."""
 
 
 class MixedKinds(LedgerError):

@@ -158,7 +158,7 @@ class LedgerEntry(models.Model):
 
 
 class BalanceSnapshot(models.Model):
-    """The sums of one account over all entries whose xid is below `horizon`: a cache, append-only."""
+    """The sums of one account over its entries with an xid below `horizon`; a cache."""
 
     application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
 

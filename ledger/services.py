@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from ledger import statements
 from ledger.chart import AccountRef
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
-from ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.posting_rules import EntryLine, Posting
 
 # Accounts are never deleted, so a process remembers those it has seen committed.
@@ -43,6 +43,37 @@ _INSERT_ACCOUNTS: Final = f"""
     INSERT INTO {LedgerAccount._meta.db_table} (id, code, dimension, currency, kind)
     SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[])
     ON CONFLICT DO NOTHING"""
+# The horizon is the oldest database transaction still running: below it nothing can appear any
+# more, so the sums are complete. `max(id)` or a time would lose entries that commit late.
+_TAKE_SNAPSHOTS: Final = f"""
+    WITH batch AS (
+        SELECT id FROM {LedgerAccount._meta.db_table} WHERE id > %s ORDER BY id LIMIT %s
+    ), taken AS (
+        INSERT INTO {BalanceSnapshot._meta.db_table}
+            (account_id, horizon, debits_minor, credits_minor, taken_at)
+        SELECT b.id, now_complete.horizon, coalesce(s.debits_minor, 0) + tail.debits,
+               coalesce(s.credits_minor, 0) + tail.credits, %s
+          FROM batch b
+         CROSS JOIN (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS now_complete
+          LEFT JOIN LATERAL (
+               SELECT horizon, debits_minor, credits_minor FROM {BalanceSnapshot._meta.db_table}
+                WHERE account_id = b.id ORDER BY horizon DESC LIMIT 1) s ON true
+         CROSS JOIN LATERAL (
+               SELECT count(*) AS entries,
+                      coalesce(sum(amount_minor) FILTER (WHERE direction = 'D'), 0) AS debits,
+                      coalesce(sum(amount_minor) FILTER (WHERE direction = 'C'), 0) AS credits
+                 FROM {LedgerEntry._meta.db_table} e
+                WHERE e.account_id = b.id AND e.xid >= coalesce(s.horizon, '0'::xid8)
+                  AND e.xid < now_complete.horizon) tail
+         WHERE tail.entries >= %s
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM taken), (SELECT id FROM batch ORDER BY id DESC LIMIT 1)"""
+_ACCOUNTS_PER_STATEMENT: Final = 500
+# A tail of this length is read in well under a millisecond; shorter ones need no snapshot.
+_TAIL_ENTRIES_MIN: Final = 1_000
+
 _POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 _POST_WITH_ACCOUNTS: Final = (
     f"WITH accounts AS ({_INSERT_ACCOUNTS}), written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
@@ -59,7 +90,7 @@ def post(
     psp_account: str = "",
     effective_date: date | None = None,
 ) -> list[UUID]:
-    """Write these postings in the caller's transaction, in one statement; return their ids in order.
+    """Write these postings in the caller's transaction, in one statement; return their ids.
 
     Accounts that do not exist yet are opened. Without `effective_date` it is today (UTC). Refuses
     OutsideTransaction; AlreadyPosted for a source and rule that are in the books (the caller's
@@ -99,6 +130,24 @@ def post(
     if unknown:
         transaction.on_commit(lambda: _known_accounts.update(unknown))
     return ids
+
+
+def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
+    """Store the balance of every account whose tail has grown that long; return how many.
+
+    Goes through the accounts in batches, one statement each. May be repeated, and run twice at
+    once: every snapshot is right for its own horizon, whoever else takes one.
+    """
+    taken = 0
+    last = UUID(int=0)
+    while True:
+        now = datetime.now(UTC)
+        params = [last, _ACCOUNTS_PER_STATEMENT, now, max(tail_entries_min, 1)]
+        [(written, last_of_batch)] = statements.execute(_TAKE_SNAPSHOTS, params)
+        taken += int(written)
+        if last_of_batch is None:
+            return taken
+        last = last_of_batch
 
 
 def forget_known_accounts() -> None:

@@ -1,7 +1,7 @@
 """Prepared statements composed from Django models: few round trips, no hand-kept column lists.
 
-Lives here because the ledger is the lowest app that writes; `payments` uses it as well. What may not
-live here: any table's name, any rule about money.
+Lives here because the ledger is the lowest app that writes; `payments` uses it as well. What may
+not live here: any table's name, any rule about money.
 
 Why not the ORM alone: on the payment path the number of statements and of compiled queries is what
 costs. The models remain the one description of the columns.
@@ -37,7 +37,7 @@ def columns_of(model: type[models.Model], alias: str = "") -> str:
     """The model's columns in field order, quoted and separated by commas."""
     prefix = f"{alias}." if alias else ""
     return ", ".join(
-        f"{prefix}{connection.ops.quote_name(f.column)}" for f in model._meta.concrete_fields
+        f"{prefix}{connection.ops.quote_name(str(f.column))}" for f in model._meta.concrete_fields
     )
 
 
@@ -128,6 +128,7 @@ def _insert_sql(model: type[models.Model], rows: int) -> str:
 @cache
 def _update_sql(model: type[models.Model], field_names: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
-    sets = ", ".join(f"{quote(model._meta.get_field(n).column)} = %s" for n in field_names)  # type: ignore[union-attr]
-    pk = quote(model._meta.pk.column)
+    fields: list[Any] = [model._meta.get_field(name) for name in field_names]
+    sets = ", ".join(f"{quote(field.column)} = %s" for field in fields)
+    pk = quote(str(model._meta.pk.column))
     return f"UPDATE {table_of(model)} SET {sets} WHERE {pk} = %s"

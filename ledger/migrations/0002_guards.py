@@ -1,9 +1,9 @@
 """Double entry, append-only and no late entry, as PostgreSQL sees them.
 
-Plain SQL and not django-pgtrigger: its triggers obey a session setting (`pgtrigger.ignore`) that any
-login may change. These are ENABLE ALWAYS, so that `session_replication_role` does not silence them
-either; only the owner of the tables can. TRUNCATE is refused by missing rights, not by a trigger,
-since test databases are emptied with it by their owner.
+Plain SQL and not django-pgtrigger: its triggers obey a session setting (`pgtrigger.ignore`) that
+any login may change. These are ENABLE ALWAYS, so that `session_replication_role` does not silence
+them either; only the owner of the tables can. TRUNCATE is refused by missing rights, not by a
+trigger, since test databases are emptied with it by their owner.
 
 Each function has a fixed search path with pg_temp last: nobody can put a table of the same name in
 front. The planner settings keep the first, empty day's plan (a sequential scan) from being cached
@@ -56,7 +56,7 @@ BEGIN
         RAISE EXCEPTION '%: %, ledger transaction %', found_defect.defect,
             CASE found_defect.defect
                 WHEN 'ledger_unknown_transaction' THEN 'an entry without its transaction'
-                WHEN 'ledger_late_entry' THEN 'entries are written with their transaction, not later'
+                WHEN 'ledger_late_entry' THEN 'entries are written with their transaction'
                 WHEN 'ledger_forged_xid' THEN 'xid is not the running database transaction'
                 WHEN 'ledger_unknown_account' THEN 'an entry on an account that does not exist'
                 WHEN 'ledger_wrong_currency' THEN 'entry and account differ in currency'

@@ -1,0 +1,123 @@
+"""The books for finance and support: everything can be read and searched, nothing changed.
+
+What may not live here: any add, change or delete permission, any button that posts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from ledger import selectors
+from ledger.chart import CHART, AccountRef
+from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.money import Money
+
+
+class _ReadOnly:
+    """Takes every permission that writes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class _EntriesInline(_ReadOnly, TabularInline):  # type: ignore[misc]
+    model = LedgerEntry
+    extra = 0
+    fields = ("id", "account", "direction", "amount", "entry_type", "payment_id")
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerEntry]:
+        return super().get_queryset(request).select_related("account")  # type: ignore[no-any-return]
+
+    @admin.display(description="amount")
+    def amount(self, entry: LedgerEntry) -> str:
+        return str(Money(entry.amount_minor, entry.currency))
+
+
+@admin.register(LedgerTransaction)
+class LedgerTransactionAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Ledger transactions with their entries."""
+
+    list_display = (
+        "id",
+        "rule",
+        "source_type",
+        "source_id",
+        "payment_id",
+        "effective_date",
+        "posted_at",
+    )
+    list_filter = ("rule", "source_type", "psp_account")
+    # Exact, so that an index answers; a search over text would read the whole table.
+    search_fields = ("=id", "=payment_id", "=source_id", "=merchant_id")
+    search_help_text = "The id of a ledger transaction, payment, source or merchant (UUID)"
+    ordering = ("-id",)
+    show_full_result_count = False
+    inlines: ClassVar[list[Any]] = [_EntriesInline]
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Single debits and credits."""
+
+    list_display = (
+        "id",
+        "payment_id",
+        "account",
+        "direction",
+        "amount",
+        "entry_type",
+        "transaction",
+    )
+    list_filter = ("entry_type", "direction", "currency")
+    list_select_related = ("account", "transaction")
+    search_fields = ("=payment_id", "=transaction__id", "=transaction__source_id")
+    search_help_text = "The id of a payment, ledger transaction or source (UUID)"
+    ordering = ("-id",)
+    show_full_result_count = False
+
+    @admin.display(description="amount", ordering="amount_minor")
+    def amount(self, entry: LedgerEntry) -> str:
+        return str(Money(entry.amount_minor, entry.currency))
+
+
+@admin.register(LedgerAccount)
+class LedgerAccountAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Accounts; the balance is shown on the account's own page."""
+
+    list_display = ("code", "name", "dimension", "currency", "kind")
+    list_filter = ("code", "kind", "currency")
+    search_fields = ("=id", "dimension")
+    fields = ("id", "code", "name", "dimension", "currency", "kind", "balance")
+    readonly_fields = fields
+
+    @admin.display(description="name")
+    def name(self, account: LedgerAccount) -> str:
+        return CHART[account.code].name
+
+    @admin.display(description="balance")
+    def balance(self, account: LedgerAccount) -> str:
+        ref = AccountRef(account.code, account.dimension, account.currency)
+        return str(selectors.balance(ref))
+
+
+@admin.register(BalanceSnapshot)
+class BalanceSnapshotAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Stored sums, from which balances start."""
+
+    list_display = ("account", "horizon", "debits_minor", "credits_minor", "taken_at")
+    list_select_related = ("account",)
+    search_fields = ("=account__id", "account__dimension")
+    ordering = ("-id",)
+    show_full_result_count = False

@@ -1,0 +1,176 @@
+"""Reads of the books: balances, entries, and what happened to a payment according to them.
+
+A balance is the newest snapshot plus the tail of entries whose database transaction is not below
+the snapshot's horizon: no row is updated by posting, and no entry that commits late is lost.
+What may not live here: writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from ledger import statements
+from ledger.chart import CHART, AccountRef, Direction
+from ledger.models import LedgerEntry
+from ledger.money import Money
+
+_PAYMENTS_PER_BATCH: Final = 1_000
+_BEFORE_EVERY_ID: Final = UUID(int=0)
+
+_SUMS: Final = """
+    SELECT a.code, a.dimension, a.currency,
+           coalesce(s.debits_minor, 0) + tail.debits AS debits,
+           coalesce(s.credits_minor, 0) + tail.credits AS credits
+      FROM ledger_account a
+      LEFT JOIN LATERAL (
+           SELECT horizon, debits_minor, credits_minor FROM ledger_balance_snapshot
+            WHERE account_id = a.id ORDER BY horizon DESC LIMIT 1) s ON true
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(amount_minor) FILTER (WHERE direction = 'D'), 0) AS debits,
+                  coalesce(sum(amount_minor) FILTER (WHERE direction = 'C'), 0) AS credits
+             FROM ledger_entry e
+            WHERE e.account_id = a.id AND e.xid >= coalesce(s.horizon, '0'::xid8)) tail"""
+
+_BALANCES: Final = f"""{_SUMS}
+     WHERE (%s::int[] IS NULL OR a.code = ANY (%s::int[]))
+       AND (%s::text IS NULL OR a.dimension = %s::text)
+     ORDER BY a.code, a.dimension, a.currency"""
+
+_TRIAL_BALANCE: Final = f"""
+    SELECT code, currency, sum(debits), sum(credits) FROM ({_SUMS}) AS sums
+     GROUP BY code, currency ORDER BY code, currency"""
+
+_SIGNED: Final = "CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END"
+
+# A settlement changes 1100 and 2200, never these two accounts under these entry types: what was
+# captured and refunded stays readable for ever.
+_VECTORS: Final = f"""
+    SELECT e.payment_id, e.currency,
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'auth'), 0),
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'release'), 0),
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'capture'), 0),
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'refund'), 0),
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100), 0)
+      FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+     WHERE e.payment_id = ANY (%s::uuid[])
+     GROUP BY e.payment_id, e.currency
+     ORDER BY e.payment_id, e.currency"""
+
+_NEXT_PAYMENTS: Final = """
+    SELECT DISTINCT payment_id FROM ledger_entry WHERE payment_id > %s
+     ORDER BY payment_id LIMIT %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalanceLine:
+    """All accounts of one code and currency together."""
+
+    code: int
+    name: str
+    currency: str
+    debits: Money
+    credits: Money
+    balance: Money
+    """Positive on the code's normal side."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentVector:
+    """What happened to one payment in one currency, rebuilt from entries only."""
+
+    payment_id: UUID
+    currency: str
+    authorized: Money
+    """Everything ever authorized, increments included."""
+    released: Money
+    """Voided, expired, or left over by a final capture."""
+    captured: Money
+    refunded: Money
+    """Requested minus failed."""
+    held: Money
+    """Authorized and neither captured nor released: the balance of 9100."""
+
+
+def balance(account: AccountRef) -> Money:
+    """What the account holds now, positive on its normal side; zero if it was never used."""
+    rows = statements.execute(f"{_SUMS} WHERE a.id = %s", [account.id])
+    return _balance_of(rows[0])[1] if rows else Money.zero(account.currency)
+
+
+def balances(
+    *, codes: Collection[int] | None = None, dimension: str | None = None
+) -> dict[AccountRef, Money]:
+    """The balance of every account with one of these codes and this dimension, in one query."""
+    wanted = None if codes is None else list(codes)
+    rows = statements.execute(_BALANCES, [wanted, wanted, dimension, dimension])
+    return dict(_balance_of(row) for row in rows)
+
+
+def trial_balance() -> list[TrialBalanceLine]:
+    """Debits, credits and balance per code and currency; both sides are equal in each currency."""
+    lines = []
+    for code, currency, debits, credits in statements.execute(_TRIAL_BALANCE):
+        chart_line = CHART[code]
+        lines.append(
+            TrialBalanceLine(
+                code=code,
+                name=chart_line.name,
+                currency=currency,
+                debits=Money(int(debits), currency),
+                credits=Money(int(credits), currency),
+                balance=_on_side(chart_line.normal_side, debits, credits, currency),
+            )
+        )
+    return lines
+
+
+def entries_of_payment(payment_id: UUID) -> QuerySet[LedgerEntry]:
+    """The payment's entries in the order they were written, with transaction and account."""
+    entries = LedgerEntry.objects.filter(payment_id=payment_id)
+    return entries.select_related("transaction", "account").order_by("id")
+
+
+def payment_vectors(
+    payment_ids: Collection[UUID] | None = None, *, batch_size: int = _PAYMENTS_PER_BATCH
+) -> Iterator[PaymentVector]:
+    """The vectors of these payments, or of all, ordered by payment within a batch.
+
+    Reads `batch_size` payments per query, so memory stays flat. A payment without entries has none.
+    """
+    batches = (
+        _batches_of_all(batch_size) if payment_ids is None else _split(payment_ids, batch_size)
+    )
+    for batch in batches:
+        for payment_id, currency, *sums in statements.execute(_VECTORS, [batch]):
+            moneys = (Money(int(minor), currency) for minor in sums)
+            yield PaymentVector(payment_id, currency, *moneys)
+
+
+def _batches_of_all(batch_size: int) -> Iterator[list[UUID]]:
+    last = _BEFORE_EVERY_ID
+    while rows := statements.execute(_NEXT_PAYMENTS, [last, batch_size]):
+        batch = [row[0] for row in rows]
+        yield batch
+        last = batch[-1]
+
+
+def _split(payment_ids: Collection[UUID], batch_size: int) -> Iterator[list[UUID]]:
+    ordered = sorted(set(payment_ids))
+    for start in range(0, len(ordered), batch_size):
+        yield ordered[start : start + batch_size]
+
+
+def _balance_of(row: tuple[Any, ...]) -> tuple[AccountRef, Money]:
+    code, dimension, currency, debits, credits = row
+    account = AccountRef(code, dimension, currency)
+    return account, _on_side(account.line.normal_side, debits, credits, currency)
+
+
+def _on_side(side: Direction, debits: Any, credits: Any, currency: str) -> Money:
+    difference = int(debits) - int(credits)
+    return Money(difference if side is Direction.DEBIT else -difference, currency)
