@@ -17,12 +17,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m psp_adapters.sandbox_psp")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free port")
-    parser.add_argument(
-        "--store", type=Path, required=True, help="SQLite file, made if missing"
-    )
-    parser.add_argument(
-        "--control", action="store_true", help="answer /control/ on loopback"
-    )
+    parser.add_argument("--store", type=Path, required=True, help="SQLite file, made if missing")
+    parser.add_argument("--control", action="store_true", help="answer /control/ on loopback")
     options = parser.parse_args()
     # The state only grows and has few cycles: full collections would be pauses without a gain.
     gc.freeze()

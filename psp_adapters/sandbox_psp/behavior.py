@@ -140,9 +140,7 @@ class Faults:
 
     def _scripted(self, facts: dict[str, str]) -> Plan | None:
         for script in self.scripts:
-            if all(
-                _matches(name, value, facts) for name, value in script.match.items()
-            ):
+            if all(_matches(name, value, facts) for name, value in script.match.items()):
                 if script.times is not None:
                     script.times -= 1
                     if script.times == 0:
@@ -151,9 +149,7 @@ class Faults:
         return None
 
     def _plan_of(self, words: dict[str, Any]) -> Plan:
-        plan = Plan(
-            hold=bool(words.get("hold")), cache_error=bool(words.get("cache_errors"))
-        )
+        plan = Plan(hold=bool(words.get("hold")), cache_error=bool(words.get("cache_errors")))
         plan.delay_seconds = float(words.get("latency_ms", 0)) / 1000
         plan.fault = next((fault for fault in FAULTS if words.get(fault)), "")
         if plan.fault == "late":
@@ -173,11 +169,7 @@ def _matches(name: str, value: str, facts: dict[str, str]) -> bool:
 def _number(name: str, value: object, *, most: float = math.inf) -> float:
     if isinstance(value, bool):
         value = float(value)
-    if (
-        not isinstance(value, int | float)
-        or not 0 <= value <= most
-        or not math.isfinite(value)
-    ):
+    if not isinstance(value, int | float) or not 0 <= value <= most or not math.isfinite(value):
         raise invalid(f"{name} must be a number from 0 to {most}")
     return float(value)
 
@@ -198,9 +190,7 @@ def parse_behavior(words: object) -> Behavior:
                 raise invalid("webhooks must be an object")
             values[name] = value
         elif name == "kinds":
-            if not isinstance(value, list) or not all(
-                isinstance(kind, str) for kind in value
-            ):
+            if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
                 raise invalid("kinds must be a list of strings")
             values[name] = value
         elif name == "seed":
@@ -217,20 +207,14 @@ def parse_behavior(words: object) -> Behavior:
 def _parse_latency(value: object) -> dict[str, float]:
     if value in (None, {}):
         return {}
-    if (
-        not isinstance(value, dict)
-        or set(value) - {"median", "p99"}
-        or "median" not in value
-    ):
+    if not isinstance(value, dict) or set(value) - {"median", "p99"} or "median" not in value:
         raise invalid("latency_ms must have a median and a p99")
     median = _number("latency_ms.median", value["median"])
     p99 = _number("latency_ms.p99", value.get("p99", median))
     if median == 0 and p99 == 0:
         return {}
     if median <= 0 or p99 < median:
-        raise invalid(
-            "latency_ms.p99 must be at least the median, and the median above 0"
-        )
+        raise invalid("latency_ms.p99 must be at least the median, and the median above 0")
     return {"median": median, "p99": p99}
 
 
@@ -247,11 +231,7 @@ def parse_script(words: object) -> Script:
         raise invalid(f"match takes {', '.join(_MATCHABLE)}")
     if not all(isinstance(value, str) for value in match.values()):
         raise invalid("match values are strings")
-    if (
-        not isinstance(behavior, dict)
-        or not behavior
-        or set(behavior) - set(_SCRIPTABLE)
-    ):
+    if not isinstance(behavior, dict) or not behavior or set(behavior) - set(_SCRIPTABLE):
         raise invalid(f"behavior takes {', '.join(_SCRIPTABLE)}")
     if sum(bool(behavior.get(fault)) for fault in FAULTS) > 1:
         raise invalid("one fault at a time")

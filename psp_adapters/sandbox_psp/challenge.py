@@ -48,9 +48,7 @@ def handle_challenge(
             wants_json = "application/json" in request.headers.get("accept", "")
             simulator.store.when_durable(
                 simulator.truth.take_unsaved(),
-                lambda: _send_back(
-                    simulator, connection, payment, wants_json=wants_json
-                ),
+                lambda: _send_back(simulator, connection, payment, wants_json=wants_json),
             )
         case _:
             raise Refusal(404, "not_found", "no such address")
@@ -70,9 +68,7 @@ def _reply_page(connection: HttpConnection, payment: Payment) -> None:
     else:
         content = _DONE.format(status=payment.status)
     page = _PAGE.format(content=content).encode()
-    connection.reply(
-        200, page, content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS
-    )
+    connection.reply(200, page, content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
 
 
 def _send_back(
@@ -95,9 +91,7 @@ def _send_back(
         body = orjson.dumps({**view, "return_to": location})
         connection.reply(303, body, headers={"Location": location})
         return
-    connection.reply(
-        303, b"", content_type="text/plain", headers={"Location": location}
-    )
+    connection.reply(303, b"", content_type="text/plain", headers={"Location": location})
 
 
 def return_address(payment: Payment) -> str:

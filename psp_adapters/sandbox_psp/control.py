@@ -18,9 +18,7 @@ from psp_adapters.sandbox_psp.views import effect_view
 _ALL = 2**53
 
 
-def handle_control(
-    simulator: Simulator, request: HttpRequest, connection: HttpConnection
-) -> None:
+def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpConnection) -> None:
     """Answer one control request; refuses other machines and unknown addresses."""
     if not connection.peer_is_local:
         raise Refusal(403, "forbidden", "the control API answers this machine only")
@@ -63,9 +61,7 @@ def _effects(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]
     limit = query_integer(query, "limit", default=_ALL, most=_ALL)
     effects = simulator.truth.effects[after:]
     if "order_id" in query:
-        effects = [
-            each for each in effects if each.payment.order_id == query["order_id"]
-        ]
+        effects = [each for each in effects if each.payment.order_id == query["order_id"]]
     return [effect_view(effect) for effect in effects[:limit]]
 
 

@@ -15,8 +15,7 @@ from typing import Final
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
-    for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 
 
@@ -98,9 +97,7 @@ class HttpConnection(asyncio.Protocol):
         """Answer the request being handled; without effect if the client has gone."""
         if self._transport is None:
             return
-        answer = encode_answer(
-            status, body, content_type, headers or {}, close=self._close_after
-        )
+        answer = encode_answer(status, body, content_type, headers or {}, close=self._close_after)
         self._transport.write(answer)
         if self._close_after:
             self._transport.close()
@@ -148,11 +145,7 @@ class HttpConnection(asyncio.Protocol):
             raise _Unreadable(431, "header fields too large")
         first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
         parts = first.split(" ")
-        if (
-            len(parts) != 3
-            or not parts[2].startswith("HTTP/1.")
-            or not parts[1].startswith("/")
-        ):
+        if len(parts) != 3 or not parts[2].startswith("HTTP/1.") or not parts[1].startswith("/"):
             raise _Unreadable(400, "not an HTTP/1.1 request")
         headers = {}
         for line in lines:

@@ -140,9 +140,7 @@ def query_integer(query: dict[str, str], name: str, *, default: int, most: int) 
     return int(text)
 
 
-def _parse_post(
-    request: HttpRequest, path: str, parts: list[str], account_id: str
-) -> Call:
+def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: str) -> Call:
     words = read_object(request.body)
     call = Call(kind="", method="POST", path=path, account_id=account_id)
     match parts:
@@ -159,9 +157,7 @@ def _parse_post(
             raise Refusal(404, "not_found", "no such address")
     key = request.headers.get("idempotency-key", "")
     if not key or len(key) > 255:
-        raise invalid(
-            "send an Idempotency-Key of 1 to 255 characters", code="key_required"
-        )
+        raise invalid("send an Idempotency-Key of 1 to 255 characters", code="key_required")
     call.idempotency_key = key
     canonical = path.encode() + b" " + orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
     call.fingerprint = hashlib.blake2b(canonical, digest_size=16).hexdigest()
@@ -234,15 +230,9 @@ def _only(words: dict[str, Any], known: set[str]) -> None:
         raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
 
 
-def _text(
-    words: dict[str, Any], name: str, *, most: int, default: str | None = None
-) -> str:
+def _text(words: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
     value = words.get(name, default)
-    if (
-        not isinstance(value, str)
-        or len(value) > most
-        or (not value and default is None)
-    ):
+    if not isinstance(value, str) or len(value) > most or (not value and default is None):
         raise invalid(f"{name} must be a string of 1 to {most} characters")
     return value
 

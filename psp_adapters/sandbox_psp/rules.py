@@ -62,9 +62,7 @@ class Rules:
         if token is None:
             raise Refusal(404, "not_found", "no such token", code="token_unknown")
         if token.settles_late and not order.capture:
-            raise invalid(
-                "a bank debit cannot be captured later", code="capture_unsupported"
-            )
+            raise invalid("a bank debit cannot be captured later", code="capture_unsupported")
         assert order.amount_minor is not None
         lifetime_seconds = self.behavior.authorization_seconds
         if token.expires_at_once:
@@ -90,9 +88,7 @@ class Rules:
         payment = self.truth.payments[payment_id]
         status, reason = _first_answer(token, order, decline)
         due_ms = self._settles_at(now_ms) if status == "pending" else 0
-        operation = self._operation(
-            payment, order, status, reason, now_ms=now_ms, due_ms=due_ms
-        )
+        operation = self._operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
             self._money_arrived(operation, now_ms)
         return operation
@@ -118,9 +114,7 @@ class Rules:
             return self._operation(payment, order, "declined", decline, now_ms=now_ms)
         if order.kind == "refund":
             return self._refund(payment, order, now_ms)
-        operation = self._operation(
-            payment, order, "succeeded", _NOTHING, now_ms=now_ms
-        )
+        operation = self._operation(payment, order, "succeeded", _NOTHING, now_ms=now_ms)
         if order.kind == "void" and payment.operations[0].status == "requires_action":
             self._set_status(payment.operations[0], "canceled", _NOTHING, now_ms)
         elif amount_minor:
@@ -130,9 +124,7 @@ class Rules:
             self._effect(operation, order.kind, amount_minor, now_ms, released=released)
         return operation
 
-    def answer_challenge(
-        self, payment: Payment, *, completed: bool, now_ms: int
-    ) -> Operation:
+    def answer_challenge(self, payment: Payment, *, completed: bool, now_ms: int) -> Operation:
         """The customer finished (or failed) the challenge; a repeat changes nothing."""
         operation = payment.operations[0]
         if operation.status != "requires_action":
@@ -151,9 +143,7 @@ class Rules:
         if arrived:
             return arrived[0]
         if reference not in account.fenced:
-            self.truth.record(
-                {"t": "fence", "account": account.id, "reference": reference}
-            )
+            self.truth.record({"t": "fence", "account": account.id, "reference": reference})
         return None
 
     def settle_due(self, now_ms: int) -> None:
@@ -182,9 +172,7 @@ class Rules:
         self._require_hold(payment, "capture")
         assert order.amount_minor is not None
         if order.amount_minor > payment.held_minor:
-            raise forbidden_now(
-                "capture_exceeds_authorized", "more than what is still held"
-            )
+            raise forbidden_now("capture_exceeds_authorized", "more than what is still held")
         return order.amount_minor
 
     def _check_void(self, payment: Payment, order: Instruction) -> int:
@@ -195,17 +183,11 @@ class Rules:
 
     def _check_refund(self, payment: Payment, order: Instruction) -> int:
         assert order.amount_minor is not None
-        left = (
-            payment.captured_minor
-            - payment.refunded_minor
-            - payment.refund_pending_minor
-        )
+        left = payment.captured_minor - payment.refunded_minor - payment.refund_pending_minor
         if payment.captured_minor == 0:
             raise forbidden_now("nothing_captured", "nothing has been captured")
         if order.amount_minor > left:
-            raise forbidden_now(
-                "refund_exceeds_captured", "more than what is left to refund"
-            )
+            raise forbidden_now("refund_exceeds_captured", "more than what is left to refund")
         return order.amount_minor
 
     def _require_hold(self, payment: Payment, verb: str) -> None:
@@ -227,9 +209,7 @@ class Rules:
         fate = TOKENS[payment.token].refund
         status = "pending" if fate == "pending" else "succeeded"
         due_ms = 0 if fate == "at_once" else self._settles_at(now_ms)
-        operation = self._operation(
-            payment, order, status, _NOTHING, now_ms=now_ms, due_ms=due_ms
-        )
+        operation = self._operation(payment, order, status, _NOTHING, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
             self._effect(operation, "refund", operation.amount_minor, now_ms)
         return operation
@@ -240,9 +220,7 @@ class Rules:
             self._set_status(operation, "succeeded", _NOTHING, at_ms)
             self._effect(operation, "refund", operation.amount_minor, at_ms)
         elif fate == "fails" and operation.status == "succeeded":
-            reason = Decline(
-                "refund_failed", "expired_or_canceled_card", "The refund failed."
-            )
+            reason = Decline("refund_failed", "expired_or_canceled_card", "The refund failed.")
             self._set_status(operation, "failed", reason, at_ms)
             self._effect(operation, "refund_failed", operation.amount_minor, at_ms)
 
@@ -288,9 +266,7 @@ class Rules:
         )
         return payment.operations[-1]
 
-    def _set_status(
-        self, operation: Operation, status: str, reason: Decline, at_ms: int
-    ) -> None:
+    def _set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
         self.truth.record(
             {
                 "t": "status",

@@ -121,13 +121,9 @@ class Simulator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def reply_when_durable(
-        self, connection: HttpConnection, status: int, body: bytes
-    ) -> None:
+    def reply_when_durable(self, connection: HttpConnection, status: int, body: bytes) -> None:
         """Answer once everything that happened so far is on disk."""
-        self.store.when_durable(
-            self.truth.take_unsaved(), lambda: connection.reply(status, body)
-        )
+        self.store.when_durable(self.truth.take_unsaved(), lambda: connection.reply(status, body))
 
     def release_held(self) -> int:
         """Let held answers go; how many there were."""
@@ -205,9 +201,7 @@ class Simulator:
             case _:
                 connection.reply(status, body)
 
-    def _refuse_early(
-        self, fault: str, seen: SeenCall, connection: HttpConnection
-    ) -> None:
+    def _refuse_early(self, fault: str, seen: SeenCall, connection: HttpConnection) -> None:
         if fault == "rate_limit":
             seen.status = 429
             connection.reply(429, _RATE_LIMITED, headers={"Retry-After": "1"})
@@ -215,9 +209,7 @@ class Simulator:
             seen.status = 503
             connection.reply(503, _DOWN)
 
-    def _finish(
-        self, seen: SeenCall, connection: HttpConnection, status: int, body: bytes
-    ) -> None:
+    def _finish(self, seen: SeenCall, connection: HttpConnection, status: int, body: bytes) -> None:
         seen.status = status
         self.reply_when_durable(connection, status, body)
 
@@ -248,9 +240,7 @@ class Simulator:
         token = TOKENS.get(call.order.token)
         return token.fault if token else ""
 
-    def _execute(
-        self, call: Call, seen: SeenCall, plan: Plan | None
-    ) -> tuple[int, bytes]:
+    def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> tuple[int, bytes]:
         """Carry the call out (or replay it): the answer that belongs to it."""
         try:
             status, body = self._answer(call, seen, plan)
@@ -259,9 +249,7 @@ class Simulator:
         seen.status = status
         return status, body
 
-    def _answer(
-        self, call: Call, seen: SeenCall, plan: Plan | None
-    ) -> tuple[int, bytes]:
+    def _answer(self, call: Call, seen: SeenCall, plan: Plan | None) -> tuple[int, bytes]:
         now_ms = self.settle()
         account = self.truth.account(call.account_id)
         if call.order is None:
@@ -289,14 +277,10 @@ class Simulator:
         if self.clock.now_ms() - stored.at_ms >= window_ms:
             return None
         if stored.fingerprint != call.fingerprint:
-            raise Refusal(
-                400, "idempotency_mismatch", "this key was used with other parameters"
-            )
+            raise Refusal(400, "idempotency_mismatch", "this key was used with other parameters")
         return stored
 
-    def _carry_out(
-        self, account: Account, call: Call, now_ms: int, plan: Plan | None
-    ) -> Operation:
+    def _carry_out(self, account: Account, call: Call, now_ms: int, plan: Plan | None) -> Operation:
         order = call.order
         assert order is not None
         if order.reference in account.fenced:
@@ -309,9 +293,7 @@ class Simulator:
             raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
         return self.rules.modify(payment, order, now_ms=now_ms, decline=decline)
 
-    def _store_answer(
-        self, account: Account, call: Call, status: int, body: bytes
-    ) -> None:
+    def _store_answer(self, account: Account, call: Call, status: int, body: bytes) -> None:
         self.truth.record(
             {
                 "t": "answer",
@@ -342,16 +324,12 @@ class Simulator:
         if call.by == "payment":
             payment = account.payments.get(call.subject)
             if payment is None:
-                raise Refusal(
-                    404, "not_found", "no such payment", code="payment_unknown"
-                )
+                raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
             return payment_view(payment, base_url=self.base_url)
         if call.by == "operation":
             operation = account.operations.get(call.subject)
             if operation is None:
-                raise Refusal(
-                    404, "not_found", "no such operation", code="operation_unknown"
-                )
+                raise Refusal(404, "not_found", "no such operation", code="operation_unknown")
             return operation_view(operation, base_url=self.base_url)
         visible_until = now_ms - int(self.behavior.not_found_lag_seconds * 1000)
         found = [
@@ -360,9 +338,7 @@ class Simulator:
             if operation.at_ms <= visible_until
         ]
         if not found:
-            raise Refusal(
-                404, "not_found", "nothing of that reference", code="reference_unknown"
-            )
+            raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
         return {"object": "list", "data": found, "has_more": False}
 
     def _list(self, account: Account, call: Call) -> dict[str, Any]:
@@ -376,11 +352,11 @@ class Simulator:
 
 
 _INTERNAL = b'{"error":{"type":"internal","code":"","message":"something went wrong"}}'
-_RATE_LIMITED = (
-    b'{"error":{"type":"rate_limited","code":"","message":"too many requests"}}'
-)
+_RATE_LIMITED = b'{"error":{"type":"rate_limited","code":"","message":"too many requests"}}'
 _DOWN = b'{"error":{"type":"unavailable","code":"","message":"try again later"}}'
-_IN_FLIGHT = b'{"error":{"type":"in_flight","code":"","message":"a request with this key is under way"}}'
+_IN_FLIGHT = (
+    b'{"error":{"type":"in_flight","code":"","message":"a request with this key is under way"}}'
+)
 
 
 def _contradicted(body: bytes) -> bytes:

@@ -57,9 +57,7 @@ _ERROR = Decline(
     "processing_error",
     "An error occurred while processing the card.",
 )
-_BANK_DECLINED = Decline(
-    "bank_declined", "insufficient_funds", "The bank refused the debit."
-)
+_BANK_DECLINED = Decline("bank_declined", "insufficient_funds", "The bank refused the debit.")
 
 
 def _no(decline_code: str, message: str = "Your card was declined.") -> Decline:
@@ -98,9 +96,7 @@ _DECLINES: Final = (
     (
         "chargeDeclinedIncorrectCvc",
         "0127",
-        Decline(
-            "incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."
-        ),
+        Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
     ),
     ("chargeDeclinedProcessingError", "0119", _ERROR),
     ("chargeDeclinedVelocityLimitExceeded", "6975", _no("card_velocity_exceeded")),
@@ -206,9 +202,7 @@ def _spellings(token: str) -> list[str]:
 
 def _fingerprint(token: TestToken) -> str:
     """The same card has the same fingerprint under each of its spellings."""
-    words = (
-        f"{token.method_type}|{token.brand}|{token.funding}|{token.last4}|{token.token}"
-    )
+    words = f"{token.method_type}|{token.brand}|{token.funding}|{token.last4}|{token.token}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
@@ -217,10 +211,7 @@ def _published() -> dict[str, TestToken]:
         _card(suffix, brand=brand, last4=last4, funding=funding, country=country)
         for suffix, brand, last4, funding, country in _BRANDS
     ]
-    rows += [
-        _card(suffix, last4=last4, decline=decline)
-        for suffix, last4, decline in _DECLINES
-    ]
+    rows += [_card(suffix, last4=last4, decline=decline) for suffix, last4, decline in _DECLINES]
     rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
     rows += _challenged() + _ours() + _bank_debits()
     tokens: dict[str, TestToken] = {}
@@ -228,9 +219,7 @@ def _published() -> dict[str, TestToken]:
         fingerprint = _fingerprint(row)
         for name in _spellings(row.token):
             values = {key: getattr(row, key) for key in row.__slots__}
-            tokens[name] = TestToken(
-                **{**values, "token": name, "fingerprint": fingerprint}
-            )
+            tokens[name] = TestToken(**{**values, "token": name, "fingerprint": fingerprint})
     return tokens
 
 

@@ -50,12 +50,7 @@ class Payment:
     @property
     def held_minor(self) -> int:
         """Authorized and neither captured nor given back."""
-        gone = (
-            self.captured_minor
-            + self.voided_minor
-            + self.released_minor
-            + self.expired_minor
-        )
+        gone = self.captured_minor + self.voided_minor + self.released_minor + self.expired_minor
         return self.authorized_minor - gone
 
     @property
@@ -231,9 +226,7 @@ class Truth:
             self._push_due(operation.due_ms, payment, operation)
 
     def _apply_status(self, record: Record) -> None:
-        operation = self.payments[record["payment"]].account.operations[
-            record["operation"]
-        ]
+        operation = self.payments[record["payment"]].account.operations[record["operation"]]
         operation.status = record["status"]
         operation.code = record["code"]
         operation.decline_code = record["decline_code"]
@@ -272,8 +265,6 @@ class Truth:
             case "expire":
                 payment.expired_minor += amount
 
-    def _push_due(
-        self, due_ms: int, payment: Payment, operation: Operation | None
-    ) -> None:
+    def _push_due(self, due_ms: int, payment: Payment, operation: Operation | None) -> None:
         self._due_count += 1
         heapq.heappush(self.due, (due_ms, self._due_count, payment, operation))

@@ -17,9 +17,7 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
         "authorized_minor": payment.authorized_minor,
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
-        "voided_minor": payment.voided_minor
-        + payment.released_minor
-        + payment.expired_minor,
+        "voided_minor": payment.voided_minor + payment.released_minor + payment.expired_minor,
         "held_minor": payment.held_minor,
         "expires_at": iso(payment.expires_ms),
     }
@@ -86,8 +84,7 @@ def payment_view(payment: Payment, *, base_url: str) -> dict[str, Any]:
         if is_card
         else None,
         "operations": [
-            operation_view(operation, base_url=base_url)
-            for operation in payment.operations
+            operation_view(operation, base_url=base_url) for operation in payment.operations
         ],
     }
 

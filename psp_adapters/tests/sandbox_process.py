@@ -77,9 +77,7 @@ class SandboxProcess:
         self, *, order_id: str | None = None, after: int = 0, kind: str | None = None
     ) -> list[dict[str, Any]]:
         """What moved or held money, in order."""
-        query = {"after": str(after)} | (
-            {"order_id": order_id} if order_id is not None else {}
-        )
+        query = {"after": str(after)} | ({"order_id": order_id} if order_id is not None else {})
         effects = self.control("GET", f"effects?{urlencode(query)}")
         return [each for each in effects if kind in (None, each["kind"])]
 
@@ -127,19 +125,13 @@ class SandboxProcess:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})
 
-    def complete_challenge(
-        self, challenge_url: str, *, fail: bool = False
-    ) -> dict[str, Any]:
+    def complete_challenge(self, challenge_url: str, *, fail: bool = False) -> dict[str, Any]:
         """Answer a challenge as the customer would; the payment as the PSP shows it."""
         url = f"{challenge_url}/{'fail' if fail else 'complete'}"
-        answer: dict[str, Any] = _exchange(
-            "POST", url, {}, {"Accept": "application/json"}
-        )
+        answer: dict[str, Any] = _exchange("POST", url, {}, {"Accept": "application/json"})
         return answer
 
-    def wait_for(
-        self, *, order_id: str, kind: str, timeout_seconds: float = 5
-    ) -> dict[str, Any]:
+    def wait_for(self, *, order_id: str, kind: str, timeout_seconds: float = 5) -> dict[str, Any]:
         """The first effect of `kind` for the order; fails after `timeout_seconds`."""
         end = time.monotonic() + timeout_seconds
         while True:
@@ -147,9 +139,7 @@ class SandboxProcess:
             if effects:
                 return effects[0]
             if time.monotonic() > end:
-                raise AssertionError(
-                    f"no {kind} for {order_id} within {timeout_seconds} s"
-                )
+                raise AssertionError(f"no {kind} for {order_id} within {timeout_seconds} s")
             time.sleep(0.02)
 
     def control(self, method: str, path: str, words: object = None) -> Any:
@@ -206,6 +196,4 @@ def _exchange(method: str, url: str, words: object, headers: dict[str, str]) -> 
         text = error.read()
         if error.code == 303:
             return json.loads(text)
-        raise AssertionError(
-            f"{method} {url} answered {error.code}: {text!r}"
-        ) from None
+        raise AssertionError(f"{method} {url} answered {error.code}: {text!r}") from None

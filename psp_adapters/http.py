@@ -1,0 +1,249 @@
+"""The only way out to a PSP over HTTP: bounded in time and size, never retried, never chatty.
+
+What may not live here: a PSP's vocabulary, a decision about money, a log line, Django. Nothing
+that is raised here carries an address, a header, a key or a body.
+
+What left this machine decides between the two exceptions, and it is known, not guessed: the
+connection notes the moment before the first byte goes into the socket. A kept-alive connection that
+the server has closed is dropped before use, and so is one idle for longer than servers usually
+wait. What is left is a server that closes in the instant between that look and our send: it is
+reported as AnswerUnknown, since nothing proves that it did not read the request.
+
+Not bounded: the system's name resolution (getaddrinfo takes no deadline). A host with several dead
+addresses is given the connect timeout once for each.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
+
+_CONNECT_SECONDS: Final = 2.0
+_IDLE_SECONDS: Final = 15.0
+_MAX_BODY_BYTES: Final = 1024 * 1024
+_POOL_SIZE: Final = 300
+
+
+class NotSent(Exception):
+    """Certainly no byte of the request left us."""
+
+
+class AnswerUnknown(Exception):
+    """The request may have arrived, and there is no whole answer to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A whole answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body; raises AnswerUnknown if it is not JSON."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise AnswerUnknown("the answer is not JSON") from None
+
+
+class _Exchange(threading.local):
+    """The request that this thread is making: its deadline, and whether it has begun to leave."""
+
+    deadline: float = 0.0
+    may_have_left: bool = False
+    body_follows: bool = False
+    """The head waits for the body, so that both leave in one packet and wake the server once."""
+    head: bytes = b""
+
+
+_exchange = _Exchange()
+
+
+def _seconds_left() -> float:
+    left = _exchange.deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("deadline passed")
+    return left
+
+
+def _whole_request(data: bytes) -> bytes | None:
+    """What to put on the wire now that `data` is ready; None while the body is still to come."""
+    if _exchange.body_follows:
+        _exchange.body_follows = False
+        _exchange.head = data
+        return None
+    head, _exchange.head = _exchange.head, b""
+    return head + data
+
+
+class _DeadlineSocket(socket.socket):
+    """Each read waits for what is left of the deadline, so that a trickle cannot stretch it."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_seconds_left())
+        return super().recv_into(*args, **kwargs)
+
+
+class _DeadlineSslSocket(ssl.SSLSocket):
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_seconds_left())
+        return super().recv_into(*args, **kwargs)
+
+
+class _Connection(HTTPConnection):
+    idle_since: float = 0.0
+
+    def _new_conn(self) -> socket.socket:
+        plain = super()._new_conn()
+        timeout = plain.gettimeout()
+        bounded = _DeadlineSocket(fileno=plain.detach())
+        bounded.settimeout(timeout)
+        return bounded
+
+    def send(self, data: Any) -> None:
+        whole = _whole_request(data)
+        if whole is None:
+            return
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(_seconds_left())
+        _exchange.may_have_left = True
+        super().send(whole)
+
+
+class _SslConnection(HTTPSConnection):
+    idle_since: float = 0.0
+
+    def send(self, data: Any) -> None:
+        whole = _whole_request(data)
+        if whole is None:
+            return
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(_seconds_left())
+        _exchange.may_have_left = True
+        super().send(whole)
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    """A pool that distrusts connections idle for long: the server may be about to close them."""
+
+    ConnectionCls: Any = _Connection
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)
+        if time.monotonic() - connection.idle_since > _IDLE_SECONDS:
+            connection.close()  # reopened by the next send; new ones are not open yet
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+
+class _SslPool(_Pool, urllib3.HTTPSConnectionPool):
+    ConnectionCls: Any = _SslConnection
+
+
+class PspHttp:
+    """Requests to one PSP under one base URL, from any number of threads."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("a PSP's base URL starts with http:// or https:// and names a host")
+        self._prefix = parts.path.rstrip("/")
+        self._headers = {"Accept-Encoding": "identity", **headers}
+        self._pool: urllib3.HTTPConnectionPool
+        if parts.scheme == "https":
+            context = create_urllib3_context()
+            context.sslsocket_class = _DeadlineSslSocket
+            context.load_default_certs()
+            self._pool = _SslPool(
+                parts.hostname,
+                parts.port,
+                maxsize=_POOL_SIZE,
+                block=False,
+                ssl_context=context,
+                cert_reqs="CERT_REQUIRED",
+            )
+        else:
+            self._pool = _Pool(parts.hostname, parts.port, maxsize=_POOL_SIZE, block=False)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        deadline_seconds: float,
+    ) -> HttpAnswer:
+        """Make one request and read its whole answer, whatever its status, redirects included.
+
+        `deadline_seconds` covers everything from connect to the last byte. Raises NotSent or
+        AnswerUnknown.
+        """
+        _exchange.deadline = time.monotonic() + deadline_seconds
+        _exchange.may_have_left = False
+        _exchange.body_follows = json is not None
+        _exchange.head = b""
+        all_headers = {**self._headers, **headers} if headers else dict(self._headers)
+        body = None
+        if json is not None:
+            body = orjson.dumps(json)
+            all_headers["Content-Type"] = "application/json"
+        try:
+            return self._exchange(method, self._prefix + path, body, all_headers)
+        except (HTTPError, OSError) as error:
+            # The exceptions' own texts name the host and may quote what was read.
+            reason = type(error).__name__
+        if _exchange.may_have_left:
+            raise AnswerUnknown(reason)
+        raise NotSent(reason)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> HttpAnswer:
+        left = _seconds_left()
+        response = self._pool.urlopen(
+            method,
+            target,
+            body=body,
+            headers=headers,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            content = response.read(_MAX_BODY_BYTES + 1)
+            if len(content) > _MAX_BODY_BYTES:
+                raise urllib3.exceptions.ResponseError("answer too large")
+        except BaseException:
+            response.close()  # half an answer must not be found by the next request
+            raise
+        response.release_conn()
+        names = {name.lower(): value for name, value in response.headers.items()}
+        return HttpAnswer(response.status, names, content)

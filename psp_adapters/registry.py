@@ -1,0 +1,52 @@
+"""From a PSP's name and credentials to its adapter; the only place that knows which PSPs exist."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from psp_adapters.contract import PspAdapter
+from psp_adapters.sandbox.adapter import SandboxAdapter
+
+_FACTORIES: Final[dict[str, Callable[[Mapping[str, str]], PspAdapter]]] = {
+    "sandbox": SandboxAdapter.from_credentials,
+}
+_adapters: dict[tuple[str, tuple[tuple[str, str], ...]], PspAdapter] = {}
+_lock = threading.Lock()
+
+
+class UnknownPsp(LookupError):
+    """No adapter of that name."""
+
+
+class BadCredentials(ValueError):
+    """The credentials lack something that the PSP's adapter needs; names the key, never a value."""
+
+
+def known_psps() -> list[str]:
+    """The names that `adapter_for` takes."""
+    return sorted(_FACTORIES)
+
+
+def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
+    """The adapter of `psp` for these credentials, with its own connections.
+
+    The same adapter for the same credentials, for as long as the process lives. Raises UnknownPsp
+    or BadCredentials.
+    """
+    factory = _FACTORIES.get(psp)
+    if factory is None:
+        raise UnknownPsp(psp)
+    key = (psp, tuple(sorted(credentials.items())))
+    adapter = _adapters.get(key)
+    if adapter is None:
+        with _lock:
+            adapter = _adapters.get(key)
+            if adapter is None:
+                try:
+                    adapter = factory(credentials)
+                except KeyError as missing:
+                    raise BadCredentials(f"{psp}: {missing.args[0]} is missing") from None
+                _adapters[key] = adapter
+    return adapter

@@ -1,0 +1,208 @@
+"""The sandbox PSP behind the adapter protocol: sends, and leaves every word to the mapping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from ledger.exceptions import LedgerError
+from ledger.money import Money
+from psp_adapters.contract import (
+    Capabilities,
+    CardDataRefused,
+    LookUp,
+    OperationKind,
+    Outcome,
+    PaymentToken,
+    PspRequest,
+    PspResult,
+    PspUnavailable,
+    UnknownToken,
+)
+from psp_adapters.http import AnswerUnknown, HttpAnswer, NotSent, PspHttp
+from psp_adapters.sandbox import mapping
+
+
+class SandboxAdapter:
+    """One account at the sandbox PSP."""
+
+    name = "sandbox"
+    capabilities = Capabilities(
+        idempotency_window_seconds=24 * 3600,
+        look_up_by_reference=True,
+        fence_by_reference=True,
+        consistency_lag_seconds=10.0,
+        caches_errors=True,
+        async_captures=False,
+        multiple_captures=True,
+        increments=True,
+    )
+
+    def __init__(self, *, base_url: str, api_key: str) -> None:
+        self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
+        self._tokens: dict[str, PaymentToken] = {}
+        """Published test tokens never change."""
+
+    @classmethod
+    def from_credentials(cls, credentials: Mapping[str, str]) -> SandboxAdapter:
+        """Needs `base_url` and `api_key`; raises KeyError naming the missing one."""
+        return cls(base_url=credentials["base_url"], api_key=credentials["api_key"])
+
+    def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Hold or take money with a token."""
+        body = mapping.authorize_body(request)
+        return self._send(request, "/v1/payments", body, deadline_seconds)
+
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Hold more on an authorized payment."""
+        return self._modify(request, deadline_seconds)
+
+    def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Take all or a part of what is held."""
+        return self._modify(request, deadline_seconds)
+
+    def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Let go what is held; the result's amount is what the PSP says it let go.
+
+        Without `psp_payment_id` it fences `payment_reference` first: what never arrived is
+        forbidden (a void of nothing), what arrived is voided by the id found.
+        """
+        if request.psp_payment_id:
+            return self._modify(request, deadline_seconds)
+        end = time.monotonic() + deadline_seconds
+        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.payment_reference)
+        try:
+            arrived = self.fence(question, deadline_seconds=deadline_seconds)
+        except PspUnavailable as error:
+            return mapping.unknown(f"fencing: {error}")
+        if arrived is None or arrived.outcome is Outcome.DECLINED:
+            return PspResult(
+                outcome=Outcome.SUCCEEDED,
+                psp_payment_id=arrived.psp_payment_id if arrived else "",
+                amount=Money.zero(request.amount.currency),
+                detail="nothing was held",
+            )
+        found = replace(request, psp_payment_id=arrived.psp_payment_id)
+        return self._modify(found, end - time.monotonic())
+
+    def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Give captured money back."""
+        return self._modify(request, deadline_seconds)
+
+    def look_up(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """What the PSP knows of an operation, by its id or by our reference."""
+        end = time.monotonic() + deadline_seconds
+        if question.psp_id:
+            path = f"/v1/operations/{quote(question.psp_id, safe='')}"
+            answer = self._ask("GET", path, deadline_seconds)
+            if answer.status != 404:
+                return self._found(question, _view(answer))
+        path = f"/v1/operations?reference={quote(question.reference, safe='')}"
+        answer = self._ask("GET", path, end - time.monotonic())
+        if answer.status == 404:
+            return None
+        found = _view(answer).get("data")
+        if not isinstance(found, list) or not found:
+            raise PspUnavailable("the list of operations is not readable")
+        result = self._found(question, found[0])
+        if len(found) > 1:
+            return replace(result, detail=f"{len(found)} operations carry this reference")
+        return result
+
+    def fence(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Forbid a reference that has not arrived."""
+        body = {"reference": question.reference}
+        answer = self._ask("POST", "/v1/fences", deadline_seconds, json=body)
+        view = _view(answer)
+        if view.get("reference") != question.reference or "operation" not in view:
+            raise PspUnavailable("the answer to the fence is not readable")
+        if view["operation"] is None:
+            return None
+        return self._found(question, view["operation"])
+
+    def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
+        """Describe a token; a known one costs nothing."""
+        known = self._tokens.get(token)
+        if known is not None:
+            return known
+        if mapping.looks_like_card_number(token):
+            raise CardDataRefused
+        if not token or len(token) > 200:
+            raise UnknownToken
+        answer = self._ask("GET", f"/v1/tokens/{quote(token, safe='')}", deadline_seconds)
+        if answer.status == 404:
+            raise UnknownToken
+        try:
+            found = mapping.token_of(_view(answer))
+        except (KeyError, TypeError) as error:
+            raise PspUnavailable("the token's description is not readable") from error
+        if found.token != token:
+            raise PspUnavailable("the answer describes another token")
+        self._tokens[token] = found
+        return found
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._http.close()
+
+    def _modify(self, request: PspRequest, deadline_seconds: float) -> PspResult:
+        payment_id = quote(request.psp_payment_id, safe="")
+        path = f"/v1/payments/{payment_id}/{request.kind.value}"
+        return self._send(request, path, mapping.modify_body(request), deadline_seconds)
+
+    def _send(
+        self,
+        request: PspRequest,
+        path: str,
+        body: mapping.Json,
+        deadline_seconds: float,
+    ) -> PspResult:
+        try:
+            answer = self._http.send(
+                "POST",
+                path,
+                json=body,
+                headers={"Idempotency-Key": request.psp_key},
+                deadline_seconds=deadline_seconds,
+            )
+        except NotSent as error:
+            return mapping.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return mapping.unknown(f"no whole answer: {error}")
+        return mapping.result_of_answer(request, answer)
+
+    def _ask(
+        self, method: str, path: str, deadline_seconds: float, *, json: object = None
+    ) -> HttpAnswer:
+        try:
+            return self._http.send(method, path, json=json, deadline_seconds=deadline_seconds)
+        except (NotSent, AnswerUnknown) as error:
+            raise PspUnavailable(f"{type(error).__name__}: {error}") from None
+
+    def _found(self, question: LookUp, view: object) -> PspResult:
+        if not isinstance(view, dict):
+            raise PspUnavailable("the operation is not readable")
+        try:
+            return mapping.result_of_operation(
+                view, kind=question.kind, reference=question.reference
+            )
+        except mapping.Contradiction as contradiction:
+            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
+        except (KeyError, TypeError, ValueError, LedgerError) as error:
+            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+
+
+def _view(answer: HttpAnswer) -> dict[str, Any]:
+    """The object of a good answer; every other answer means that the question is open."""
+    if answer.status != 200:
+        raise PspUnavailable(f"answered {answer.status}")
+    try:
+        words = answer.json()
+    except AnswerUnknown as error:
+        raise PspUnavailable(str(error)) from None
+    if not isinstance(words, dict):
+        raise PspUnavailable("the answer is not an object")
+    return words
