@@ -1,1 +1,1 @@
-"""The merchant API: parse, one command or selector, render."""
+"""The merchant API: the Stripe wire contract on the outside, our commands on the inside."""

@@ -1,0 +1,218 @@
+"""The one table from an exception to the answer a merchant's SDK understands.
+
+The HTTP status picks the exception class in every official SDK, so it is part of the contract: only
+400, 401, 402, 403, 404, 409, 429 and 5xx are ever used. What may not live here: raising, logging,
+and anything of an unexpected exception's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final
+
+import psycopg
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions as drf
+
+from payments import exceptions as refused
+from payments.api.card_data import nameable
+from psp_adapters.contract import CardDataRefused, PspUnavailable, UnknownToken
+
+Envelope = tuple[int, dict[str, Any], dict[str, str]]
+"""HTTP status, body and headers."""
+
+INVALID_REQUEST: Final = "invalid_request_error"
+IDEMPOTENCY: Final = "idempotency_error"
+CARD: Final = "card_error"
+API: Final = "api_error"
+
+_RETRY: Final = {"Stripe-Should-Retry": "true"}
+_RETRY_IN_A_SECOND: Final = {**_RETRY, "Retry-After": "1"}
+_WHO_ARE_YOU: Final = {"WWW-Authenticate": 'Bearer realm="API", Basic realm="API"'}
+
+
+_OUR_FAULT: Final = (
+    "Something went wrong on our side. The request may be repeated with the same Idempotency-Key."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one class of refusal is answered."""
+
+    status: int
+    type: str = INVALID_REQUEST
+    headers: Mapping[str, str] | None = None
+
+
+ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
+    refused.InvalidParameter: Row(400),
+    refused.ResourceMissing: Row(404),
+    refused.UnexpectedState: Row(400),
+    refused.AmountRefused: Row(400),
+    refused.ChargeRefused: Row(400),
+    refused.OrderAlreadyPaid: Row(400),
+    refused.OperationUnderWay: Row(429, headers=_RETRY_IN_A_SECOND),
+    refused.IdempotencyKeyRequired: Row(400),
+    refused.IdempotencyKeyInvalid: Row(400),
+    refused.IdempotencyKeyReused: Row(400, IDEMPOTENCY),
+    refused.IdempotencyKeyInUse: Row(409, headers=_RETRY_IN_A_SECOND),
+    refused.AuthenticationFailed: Row(401, headers=_WHO_ARE_YOU),
+    refused.PermissionRefused: Row(403),
+    refused.PspNotReached: Row(503, API, headers=_RETRY),
+}
+"""Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""
+
+# Of our own locks and of the database's guards: nothing was written, the same request may come again.
+_CONTENTION: Final = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+
+
+def envelope(
+    exc: BaseException,
+    *,
+    method: str = "",
+    path: str = "",
+    render_intent: Callable[[Any], dict[str, Any]] | None = None,
+) -> Envelope:
+    """The answer to an exception, whatever it is; an unknown one is a 500 that tells nothing.
+
+    `method` and `path` are the request's, for URLs that do not exist. `render_intent` turns a
+    refusal's intent into the object that the merchant sees; without it the intent is left out.
+    """
+    if isinstance(exc, refused.PaymentRefused):
+        return _refusal(exc, render_intent)
+    if isinstance(exc, (Http404, drf.NotFound, drf.MethodNotAllowed)):
+        return unrecognized_url(method, path)
+    if isinstance(exc, (OperationalError, InterfaceError, psycopg.Error)):
+        return _database(exc)
+    for answer in (_psp, _framework):
+        found = answer(exc)
+        if found is not None:
+            return found
+    return _answer(500, API, "", _OUR_FAULT)
+
+
+def unrecognized_url(method: str, path: str) -> Envelope:
+    """The answer where no endpoint is: an unknown path, or a method it does not have."""
+    shown = nameable(path)
+    return _answer(
+        404,
+        INVALID_REQUEST,
+        "",
+        f"Unrecognized request URL ({method}: {shown}). Please see the documentation under /docs.",
+    )
+
+
+def card_error_body(
+    *,
+    code: str,
+    message: str,
+    decline_code: str = "",
+    charge_id: str = "",
+    payment_intent: dict[str, Any] | None = None,
+    param: str = "",
+) -> dict[str, Any]:
+    """The body of a 402: the customer's bank (or the PSP for it) said no.
+
+    `payment_intent` is the rendered intent; it can be confirmed again with another method.
+    """
+    last_error = (payment_intent or {}).get("last_payment_error") or {}
+    return error_body(
+        CARD,
+        code,
+        message,
+        param=param,
+        decline_code=decline_code,
+        charge=charge_id,
+        payment_intent=payment_intent,
+        payment_method=last_error.get("payment_method"),
+    )
+
+
+def error_body(error_type: str, code: str, message: str, **others: Any) -> dict[str, Any]:
+    """The error envelope; keys without a value are left out."""
+    error = {"type": error_type, "code": code, "message": message, **others}
+    return {"error": {key: value for key, value in error.items() if value not in ("", None)}}
+
+
+def _refusal(
+    exc: refused.PaymentRefused, render_intent: Callable[[Any], dict[str, Any]] | None
+) -> Envelope:
+    row = next(ERRORS[kind] for kind in type(exc).__mro__ if kind in ERRORS)
+    headers = dict(row.headers or {})
+    if isinstance(exc, refused.PspNotReached):
+        headers["Retry-After"] = str(max(1, ceil(exc.retry_after_seconds)))
+    intent = exc.intent
+    if intent is not None and not isinstance(intent, dict):
+        intent = render_intent(intent) if render_intent is not None else None
+    body = error_body(row.type, exc.code, exc.message, param=exc.param, payment_intent=intent)
+    return row.status, body, headers
+
+
+def _database(exc: BaseException) -> Envelope:
+    """Contention is the caller's turn to repeat; anything else is a database that is not there."""
+    cause = exc.__cause__ if isinstance(exc.__cause__, psycopg.Error) else exc
+    if isinstance(cause, _CONTENTION):
+        return _answer(
+            429,
+            INVALID_REQUEST,
+            "lock_timeout",
+            "This object cannot be accessed right now because another request is using it. "
+            "Repeat the request with the same Idempotency-Key.",
+            _RETRY_IN_A_SECOND,
+        )
+    if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or cause is exc:
+        return _unavailable("The service is not available right now.")
+    return _answer(500, API, "", _OUR_FAULT)
+
+
+def _psp(exc: BaseException) -> Envelope | None:
+    if isinstance(exc, PspUnavailable):
+        return _unavailable("The payment provider could not be asked. Nothing was changed.")
+    if isinstance(exc, UnknownToken):
+        message = "No such token. Make one with the payment provider's own fields."
+        return _answer(404, INVALID_REQUEST, "resource_missing", message)
+    if isinstance(exc, CardDataRefused):
+        message = "Card data is not allowed here: send the payment provider's token instead."
+        return _answer(400, INVALID_REQUEST, "card_data_not_allowed", message)
+    return None
+
+
+def _framework(exc: BaseException) -> Envelope | None:
+    """What Django and Django REST Framework raise before our own code has a say."""
+    if isinstance(exc, (drf.NotAuthenticated, drf.AuthenticationFailed)):
+        message = "You did not provide a valid API key. Pass it as a Bearer token."
+        return _answer(401, INVALID_REQUEST, "", message, _WHO_ARE_YOU)
+    if isinstance(exc, (drf.PermissionDenied, PermissionDenied)):
+        return _answer(403, INVALID_REQUEST, "", "This API key does not have the permission.")
+    if isinstance(exc, drf.Throttled):
+        headers = {"Retry-After": str(max(1, ceil(exc.wait or 1)))}
+        message = "Too many requests. Please slow down."
+        return _answer(429, INVALID_REQUEST, "rate_limit", message, headers)
+    if isinstance(exc, (drf.APIException, SuspiciousOperation, BadRequest)):
+        status = getattr(exc, "status_code", 400)
+        if status < 500:
+            return _answer(400, INVALID_REQUEST, "request_malformed", "The request is malformed.")
+    return None
+
+
+def _unavailable(message: str) -> Envelope:
+    return _answer(503, API, "service_unavailable", message, _RETRY_IN_A_SECOND)
+
+
+def _answer(
+    status: int,
+    error_type: str,
+    code: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+) -> Envelope:
+    return status, error_body(error_type, code, message), dict(headers or {})

@@ -1,0 +1,91 @@
+"""The `expand` parameter and the graph of what may be expanded.
+
+What may not live here: rendering (the objects' renderers follow the paths).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from payments.api.card_data import nameable
+from payments.api.parameters.declaration import Schema
+from payments.api.parameters.structures import ListOf
+from payments.api.parameters.texts import Text
+
+MAX_EXPANSION_DEPTH: Final = 4
+
+EXPANDABLE: Final[dict[str, dict[str, str]]] = {
+    "payment_intent": {
+        "customer": "customer",
+        "latest_charge": "charge",
+        "payment_method": "payment_method",
+    },
+    "charge": {
+        "balance_transaction": "balance_transaction",
+        "customer": "customer",
+        "payment_intent": "payment_intent",
+        "refunds": "refund_list",
+    },
+    "refund_list": {"data": "refund"},
+    "refund": {
+        "balance_transaction": "balance_transaction",
+        "charge": "charge",
+        "failure_balance_transaction": "balance_transaction",
+        "payment_intent": "payment_intent",
+    },
+    "customer": {},
+    "payment_method": {"customer": "customer"},
+    "balance_transaction": {"source": "balance_source"},
+    "balance_source": {},
+    "event": {},
+    "balance": {},
+}
+"""Object to field to the object that stands there when the field is expanded."""
+
+
+class Expand(ListOf):
+    """Which ids of the answer become objects; read as sorted paths, each once.
+
+    For lists every path starts with `data.`, as the merchant writes it.
+    """
+
+    def __init__(self, object_name: str, *, in_list: bool = False) -> None:
+        super().__init__(
+            Text(max_length=200, can_unset=False),
+            max_items=20,
+            description=self._documentation(object_name, in_list),
+        )
+        self.object_name = object_name
+        self.in_list = in_list
+
+    def read(self, value: Any, name: str, is_text: bool) -> Any:
+        paths = super().read(value, name, is_text)
+        if type(paths) is not list:
+            return paths
+        for index, path in enumerate(paths):
+            if not self._leads_somewhere(path):
+                self.refuse(
+                    f"{name}[{index}]", f"This property cannot be expanded ({nameable(path)})."
+                )
+        return sorted(set(paths))
+
+    def _leads_somewhere(self, path: str) -> bool:
+        steps = path.split(".")
+        if self.in_list and steps.pop(0) != "data":
+            return False
+        if not 0 < len(steps) <= MAX_EXPANSION_DEPTH:
+            return False
+        object_name: str | None = self.object_name
+        for step in steps:
+            object_name = EXPANDABLE[object_name].get(step) if object_name else None
+        return object_name is not None
+
+    @staticmethod
+    def _documentation(object_name: str, in_list: bool) -> str:
+        prefix = "data." if in_list else ""
+        fields = ", ".join(f"`{prefix}{field}`" for field in EXPANDABLE[object_name])
+        depth = f"up to {MAX_EXPANSION_DEPTH} levels deep"
+        return f"Ids to answer as objects, {depth}: {fields or 'none here'}."
+
+    def own_schema(self) -> Schema:
+        return {**super().own_schema(), "uniqueItems": True}

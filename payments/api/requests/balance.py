@@ -1,0 +1,37 @@
+"""Parameters of /v1/balance and /v1/balance_transactions.
+
+What may not live here: what they do (selectors).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payments import public_ids
+from payments.api.parameters import (
+    Currency,
+    Expand,
+    Parameters,
+    PublicId,
+    Text,
+    Unsupported,
+)
+from payments.api.requests.paging import list_parameters
+
+RETRIEVE_BALANCE: Final = Parameters({"expand": Expand("balance")})
+
+RETRIEVE_BALANCE_TRANSACTION: Final = Parameters({"expand": Expand("balance_transaction")})
+
+LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
+    public_ids.BALANCE_TRANSACTION,
+    "balance_transaction",
+    {
+        "currency": Currency(),
+        "source": PublicId(public_ids.CHARGE, public_ids.REFUND, noun="source"),
+        "type": Text(
+            max_length=40, pattern="[a-z_]+", rule="such as charge or refund", can_unset=False
+        ),
+        "payout": Unsupported("Filter by created or source; payouts are not listed here."),
+    },
+    noun="balance_transaction",
+)

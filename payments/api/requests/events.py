@@ -1,0 +1,36 @@
+"""Parameters of /v1/events.
+
+What may not live here: what they do (selectors).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payments import public_ids
+from payments.api.parameters import Expand, ListOf, Parameters, Text, Unsupported
+from payments.api.requests.paging import list_parameters
+
+
+def _event_type(*, pattern: str, rule: str) -> Text:
+    return Text(max_length=64, pattern=pattern, rule=rule, can_unset=False)
+
+
+RETRIEVE_EVENT: Final = Parameters({"expand": Expand("event")})
+
+LIST_EVENTS: Final = list_parameters(
+    public_ids.EVENT,
+    "event",
+    {
+        "type": _event_type(
+            pattern=r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?",
+            rule="an event type, or the start of one and .*",
+        ),
+        "types": ListOf(
+            _event_type(pattern=r"[a-z_]+(\.[a-z_]+)+", rule="an event type"), max_items=20
+        ),
+        "delivery_success": Unsupported("Events are not filtered by their deliveries."),
+    },
+    noun="event",
+    exclusive=(("type", "types"),),
+)

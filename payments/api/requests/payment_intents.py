@@ -1,0 +1,281 @@
+"""Parameters of /v1/payment_intents.
+
+What may not live here: what they do (services.commands).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ledger.money import Money
+from payments import public_ids
+from payments.amounts import check_amount_limits
+from payments.api.parameters import (
+    Amount,
+    Boolean,
+    Currency,
+    Email,
+    Enum,
+    Expand,
+    ListOf,
+    Metadata,
+    Nested,
+    Parameter,
+    Parameters,
+    PublicId,
+    Text,
+    Unsupported,
+    Url,
+)
+from payments.api.requests.paging import list_parameters
+from payments.api.requests.people import shipping
+from payments.exceptions import InvalidParameter
+
+_CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
+_FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
+_LATER: Final = Unsupported("Remove it, or put the data into metadata.")
+_MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
+_TOKEN_INSTEAD: Final = Unsupported(
+    "Create a payment method from a token at /v1/payment_methods and pass its id as payment_method."
+)
+_TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
+_BLIND: Final = Unsupported("The operator's settings decide how risk is judged: remove it.")
+
+_METHOD_TYPE: Final = Text(
+    max_length=32, pattern="[a-z][a-z0-9_]*", rule="such as card or sepa_debit", can_unset=False
+)
+_NO_STRIPE_JS: Final = {
+    True: "use_stripe_sdk is not supported. We answer next_action[redirect_to_url]: pass return_url."
+}
+
+
+def _customer() -> PublicId:
+    return PublicId(public_ids.CUSTOMER, noun="customer")
+
+
+def _payment_method() -> PublicId:
+    return PublicId(
+        public_ids.PAYMENT_METHOD,
+        noun="payment method",
+        description="A payment method, or one of the test tokens such as pm_card_visa.",
+    )
+
+
+def _description() -> Text:
+    return Text(max_length=1000, lines=True)
+
+
+def _statement_descriptor() -> Text:
+    return Text(
+        max_length=22,
+        pattern=r"(?=[^A-Za-z]*[A-Za-z])[ !#-&()+-;=?-\[\]-~]+",
+        rule="it needs a letter and has none of < > \\ ' \" * and no letters outside ASCII",
+    )
+
+
+def _capture_method() -> Enum:
+    return Enum("automatic", "manual", aliases={"automatic_async": "automatic"})
+
+
+def _setup_future_usage(*, can_unset: bool) -> Enum:
+    return Enum("off_session", "on_session", can_unset=can_unset)
+
+
+def _method_options() -> Nested:
+    """Only what changes nothing; the rest is refused by name."""
+    card: dict[str, Parameter] = {
+        "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
+        "request_three_d_secure": Enum(
+            "automatic",
+            unsupported=dict.fromkeys(
+                ("any", "challenge"), "The payment provider decides when to ask for 3-D Secure."
+            ),
+        ),
+        "setup_future_usage": Unsupported("Use setup_future_usage of the PaymentIntent."),
+        "installments": _LATER,
+        "moto": _LATER,
+        "network": _LATER,
+        "statement_descriptor_suffix_kana": _LATER,
+        "statement_descriptor_suffix_kanji": _LATER,
+    }
+    return Nested({"card": Nested(card)})
+
+
+_UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {
+    "allowed_payment_method_types": _TYPES_INSTEAD,
+    "amount_details": _LATER,
+    "excluded_payment_method_types": _TYPES_INSTEAD,
+    "hooks": _LATER,
+    "payment_details": _LATER,
+    "payment_method_data": _TOKEN_INSTEAD,
+}
+_UNSUPPORTED_MONEY: Final[dict[str, Parameter]] = {
+    "application_fee_amount": _FEE,
+    "customer_account": Unsupported("Use customer."),
+    "payment_method_configuration": _TYPES_INSTEAD,
+    "transfer_data": _CONNECT,
+    "transfer_group": _CONNECT,
+}
+_UNSUPPORTED_CHARGING: Final[dict[str, Parameter]] = {
+    "confirmation_token": _TOKEN_INSTEAD,
+    "mandate": _MANDATE,
+    "mandate_data": _MANDATE,
+    "radar_options": _BLIND,
+}
+
+
+def _check_amount(given: dict[str, Any]) -> None:
+    if "amount" in given and "currency" in given:
+        check_amount_limits(Money(given["amount"], given["currency"]))
+
+
+def _check_only_with_confirm(given: dict[str, Any]) -> None:
+    if given.get("confirm"):
+        return
+    for name in ("off_session", "error_on_requires_action"):
+        if given.get(name):
+            raise InvalidParameter(
+                f"{name} only means something with confirm=true. Pass it when you confirm.",
+                param=name,
+            )
+
+
+CREATE_PAYMENT_INTENT: Final = Parameters(
+    {
+        "amount": Amount(required=True),
+        "currency": Currency(required=True),
+        "automatic_payment_methods": Nested(
+            {
+                "enabled": Boolean(required=True),
+                "allow_redirects": Enum("always", "never"),
+            }
+        ),
+        "capture_method": _capture_method(),
+        "confirm": Boolean(),
+        "confirmation_method": Enum(
+            "automatic",
+            unsupported={
+                "manual": "confirmation_method=manual is not supported. Leave it out: after a "
+                "challenge the payment goes on by itself, and you learn it by events or retrieve."
+            },
+        ),
+        "customer": _customer(),
+        "description": _description(),
+        "error_on_requires_action": Boolean(),
+        "expand": Expand("payment_intent"),
+        "metadata": Metadata(),
+        "off_session": Boolean(),
+        "payment_method": _payment_method(),
+        "payment_method_options": _method_options(),
+        "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
+        "receipt_email": Email(),
+        "return_url": Url(),
+        "setup_future_usage": _setup_future_usage(can_unset=False),
+        "shipping": shipping(),
+        "statement_descriptor": _statement_descriptor(),
+        "statement_descriptor_suffix": _statement_descriptor(),
+        "use_stripe_sdk": Boolean(unsupported=_NO_STRIPE_JS),
+        "on_behalf_of": _CONNECT,
+        **_UNSUPPORTED_EVERYWHERE,
+        **_UNSUPPORTED_MONEY,
+        **_UNSUPPORTED_CHARGING,
+    },
+    exclusive=(("automatic_payment_methods", "payment_method_types"),),
+    checks=(_check_amount, _check_only_with_confirm),
+)
+
+UPDATE_PAYMENT_INTENT: Final = Parameters(
+    {
+        "amount": Amount(),
+        "currency": Currency(),
+        "capture_method": _capture_method(),
+        "customer": _customer(),
+        "description": _description(),
+        "expand": Expand("payment_intent"),
+        "metadata": Metadata(merges=True),
+        "payment_method": _payment_method(),
+        "payment_method_options": _method_options(),
+        "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
+        "receipt_email": Email(),
+        "setup_future_usage": _setup_future_usage(can_unset=True),
+        "shipping": shipping(can_unset=True),
+        "statement_descriptor": _statement_descriptor(),
+        "statement_descriptor_suffix": _statement_descriptor(),
+        **_UNSUPPORTED_EVERYWHERE,
+        **_UNSUPPORTED_MONEY,
+    },
+    checks=(_check_amount,),
+)
+
+CONFIRM_PAYMENT_INTENT: Final = Parameters(
+    {
+        "error_on_requires_action": Boolean(),
+        "expand": Expand("payment_intent"),
+        "off_session": Boolean(),
+        "payment_method": _payment_method(),
+        "payment_method_options": _method_options(),
+        "receipt_email": Email(),
+        "return_url": Url(),
+        "setup_future_usage": _setup_future_usage(can_unset=True),
+        "shipping": shipping(can_unset=True),
+        "use_stripe_sdk": Boolean(unsupported=_NO_STRIPE_JS),
+        "amount_to_confirm": Unsupported("Update the amount first; confirm charges all of it."),
+        "capture_method": Unsupported("Set capture_method when you create or update."),
+        **_UNSUPPORTED_EVERYWHERE,
+        **_UNSUPPORTED_CHARGING,
+    }
+)
+
+CAPTURE_PAYMENT_INTENT: Final = Parameters(
+    {
+        "amount_to_capture": Amount(description="All that is left, if not given."),
+        "expand": Expand("payment_intent"),
+        "final_capture": Boolean(description="false keeps the rest for a later capture."),
+        "metadata": Metadata(merges=True),
+        "statement_descriptor": _statement_descriptor(),
+        "statement_descriptor_suffix": _statement_descriptor(),
+        "amount_details": _LATER,
+        "application_fee_amount": _FEE,
+        "hooks": _LATER,
+        "payment_details": _LATER,
+        "transfer_data": _CONNECT,
+    }
+)
+
+CANCEL_PAYMENT_INTENT: Final = Parameters(
+    {
+        "cancellation_reason": Enum(
+            "abandoned", "duplicate", "fraudulent", "requested_by_customer"
+        ),
+        "expand": Expand("payment_intent"),
+    }
+)
+
+INCREMENT_AUTHORIZATION: Final = Parameters(
+    {
+        "amount": Amount(required=True, description="The new total, in minor units."),
+        "description": _description(),
+        "expand": Expand("payment_intent"),
+        "metadata": Metadata(merges=True),
+        "statement_descriptor": _statement_descriptor(),
+        "amount_details": _LATER,
+        "application_fee_amount": _FEE,
+        "hooks": _LATER,
+        "payment_details": _LATER,
+        "transfer_data": _CONNECT,
+    }
+)
+
+LIST_PAYMENT_INTENTS: Final = list_parameters(
+    public_ids.PAYMENT_INTENT,
+    "payment_intent",
+    {"customer": _customer(), "customer_account": Unsupported("Use customer.")},
+    noun="payment_intent",
+)
+
+RETRIEVE_PAYMENT_INTENT: Final = Parameters(
+    {
+        "client_secret": Unsupported("Retrieve with a secret key; browsers are not served here."),
+        "expand": Expand("payment_intent"),
+    }
+)
