@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
 
 from paymentsite.launcher.lifeline import die_with_parent
@@ -52,14 +52,18 @@ app.conf.update(
     result_backend=None,
     task_serializer="json",
     accept_content=["json"],
-    worker_hijack_root_logger=False,
     worker_send_task_events=False,
     timezone="UTC",
     beat_schedule=BEAT_SCHEDULE,
 )
 # The database connection of a worker is kept: CONN_MAX_AGE None, health-checked.
-app.conf.db_reuse_max = 1000
+app.conf["CELERY_DB_REUSE_MAX"] = 1000
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """Being connected is enough: Celery leaves alone what Django's settings have set up."""
 
 
 @celeryd_init.connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 import re
 from collections.abc import MutableMapping
@@ -71,14 +72,23 @@ def logging_configuration(level: str) -> dict[str, Any]:
                 ],
             }
         },
+        "filters": {"no_ticks": {"()": lambda: _is_no_tick}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # A refused request is an answer, not a warning; the server's own errors stay.
             "django.request": {"level": "ERROR"},
             "django.security.DisallowedHost": {"level": "ERROR"},
+            # Every tick of every sweep would be three lines.
+            "celery.beat": {"filters": ["no_ticks"]},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
         },
     }
+
+
+def _is_no_tick(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Scheduler: Sending due task")
 
 
 def configure(configuration: dict[str, Any]) -> None:

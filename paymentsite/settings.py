@@ -11,6 +11,7 @@
 | PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
 | PUBLIC_BASE_URL | the address under which merchants and customers reach us |
 | SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
+| PSP_CALLS_MAX | calls to PSPs that a process has in flight, default 256 |
 | LOG_LEVEL | default INFO |
 """
 
@@ -151,7 +152,6 @@ DATETIME_FORMAT = "Y-m-d H:i:s"
 # --- static files -----------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
 WHITENOISE_USE_FINDERS = True  # straight from the installed packages, nothing to collect
 
 # --- merchant API -----------------------------------------------------------------------------
@@ -182,7 +182,14 @@ REDIS_URL = environment.required(
     "REDIS_URL", "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a Redis"
 )
 SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
-SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox-development-key")
+SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")
+# By the code of the PSP account: what its adapter needs to reach the PSP.
+PSP_CREDENTIALS: dict[str, dict[str, str]] = {
+    "sandbox": {"base_url": SANDBOX_PSP_URL, "api_key": SANDBOX_PSP_API_KEY},
+}
+# Calls to PSPs that one process has in flight: while a PSP hangs, requests leave at their budget
+# but their calls go on until the deadline.
+PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
 LOGGING = logging_configuration(os.environ.get("LOG_LEVEL", "INFO").upper())
 LOGGING_CONFIG = "paymentsite.logs.configure"

@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 
 _FIRST, _LAST = (3, 11), (3, 12)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _require_python() -> None:
@@ -20,6 +21,8 @@ def _require_python() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_IGN)  # stopping takes seconds; one word is enough
     raise SystemExit(128 + number)
 
 
@@ -33,18 +36,26 @@ def main(arguments: list[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run_parser = verbs.add_parser("run", help="run a command with a fresh database and Redis")
     run_parser.add_argument("command", nargs="+", help="-- COMMAND and its arguments")
+    verbs.add_parser("serve", help="start every process of the platform and keep it running")
+    verbs.add_parser("demo", help="the same, and play one business day; ONCE=1 stops after it")
     given = parser.parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _end)
     try:
-        from paymentsite.launcher.running import run
+        if given.verb == "run":
+            from paymentsite.launcher.running import run
 
-        return run(given.command)
+            return run(given.command)
+        if given.verb == "serve":
+            from paymentsite.launcher.serving import serve
+
+            return serve()
+        from paymentsite.launcher.demo import demo
+
+        return demo()
     except LauncherError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

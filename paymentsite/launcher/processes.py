@@ -31,9 +31,12 @@ class Process:
     environment: Mapping[str, str]
     directory: Path
     log_file: Path
-    is_ready: Callable[[], bool]
+    is_ready: Callable[[], bool] | None = None
+    ready_text: str = ""
+    """Without `is_ready`: it is ready once it has said this."""
     ready_within_seconds: float = 60
     stop_signal: int = signal.SIGTERM
+    stop_within_seconds: float = 5
     death_signal: int = signal.SIGKILL
     """What the kernel sends when the launcher itself is killed."""
     user_id: int | None = None
@@ -43,11 +46,18 @@ class Process:
     _popen: subprocess.Popen[bytes] | None = None
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     _reader: threading.Thread | None = None
+    _said_ready: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         """Start it and return when it is ready; refuses with its last lines when it never is."""
+        self.launch()
+        self._wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it and return at once."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._lines.clear()
+        self._said_ready.clear()
         self._popen = subprocess.Popen(  # noqa: S603
             list(self.command),
             cwd=self.directory,
@@ -63,7 +73,10 @@ class Process:
         )
         self._reader = threading.Thread(target=self._read, args=(self._popen,), daemon=True)
         self._reader.start()
-        self._wait_until_ready()
+
+    def ready(self) -> bool:
+        """Does it do its work now?"""
+        return self.is_ready() if self.is_ready else self._said_ready.is_set()
 
     @property
     def pid(self) -> int | None:
@@ -73,7 +86,7 @@ class Process:
         """None while it runs."""
         return self._popen.poll() if self._popen else None
 
-    def stop(self, *, within_seconds: float = 8) -> None:
+    def stop(self) -> None:
         """Ask it to stop, then kill it and everything of its session that is left."""
         popen = self._popen
         if popen is None:
@@ -81,9 +94,9 @@ class Process:
         if popen.poll() is None:
             _signal(popen.pid, self.stop_signal, group=False)
             try:
-                popen.wait(within_seconds)
+                popen.wait(self.stop_within_seconds)
             except subprocess.TimeoutExpired:
-                say(f"  !! {self.name} did not stop within {within_seconds:.0f} s and is killed")
+                say(f"  !! {self.name} did not stop in {self.stop_within_seconds:.0f} s: killed")
         self.kill_group()
         if self._reader is not None:
             self._reader.join(2)
@@ -102,7 +115,7 @@ class Process:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.ready_within_seconds
-        while not self.is_ready():
+        while not self.ready():
             code = self.exit_code()
             if code is not None:
                 self.kill_group()
@@ -111,7 +124,7 @@ class Process:
                     f"({self.log_file}):\n{self.last_lines()}"
                 )
             if time.monotonic() > deadline:
-                self.stop(within_seconds=2)
+                self.stop()
                 raise LauncherError(
                     f"{self.name} was not ready within {self.ready_within_seconds:.0f} s; its last "
                     f"lines ({self.log_file}):\n{self.last_lines()}"
@@ -129,6 +142,8 @@ class Process:
                 log.flush()
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._lines.append(line)
+                if self.ready_text and self.ready_text in line:
+                    self._said_ready.set()
                 if self.relay:
                     say(f"{self.name:>12} | {line}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def server(folder: Path) -> Process:
         directory=folder,
         log_file=folder / "logs" / "redis.log",
         is_ready=lambda: _answers(port),
-        stop_signal=signal.SIGTERM,
+        stop_within_seconds=2,
     )
 
 

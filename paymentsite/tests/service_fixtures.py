@@ -15,9 +15,13 @@ def sandbox_psp() -> Iterator[Any]:
     """A running sandbox PSP; settings and environment point at it until the session ends."""
     from psp_adapters.tests.sandbox_process import SandboxProcess
 
+    credentials = settings.PSP_CREDENTIALS["sandbox"]
     before = settings.SANDBOX_PSP_URL
     with SandboxProcess() as process:
-        settings.SANDBOX_PSP_URL = os.environ["SANDBOX_PSP_URL"] = process.url
+        _point_at(credentials, process.base_url)
         yield process
-    settings.SANDBOX_PSP_URL = before
-    os.environ["SANDBOX_PSP_URL"] = before
+    _point_at(credentials, before)
+
+
+def _point_at(credentials: dict[str, str], url: str) -> None:
+    settings.SANDBOX_PSP_URL = credentials["base_url"] = os.environ["SANDBOX_PSP_URL"] = url

@@ -1,0 +1,126 @@
+"""The processes of the platform itself: sandbox PSP, API, Celery worker and beat.
+
+What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
+nothing of ours at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from paymentsite.launcher import state
+from paymentsite.launcher.ports import HOST
+from paymentsite.launcher.processes import Process
+
+API_WORKERS = 2
+# Most threads wait for a PSP without a database connection, so there are more of them than
+# connections in the pool.
+API_THREADS = 64
+WORKER_PROCESSES = 2
+
+
+def environment_of_the_machine() -> dict[str, str]:
+    """The launcher's own environment without any login or key of the platform."""
+    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+        "PYTHONUNBUFFERED": "1",
+        # Celery's advice against root and granian's against threads are for other houses.
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def sandbox_psp(folder: Path, *, port: int) -> Process:
+    """The simulator, with its own durable truth beside our database."""
+    return Process(
+        name="sandbox-psp",
+        command=[
+            *(sys.executable, "-m", "psp_adapters.sandbox_psp", "--port", str(port)),
+            *("--store", str(folder / "sandbox.sqlite"), "--control"),
+        ],
+        environment=environment_of_the_machine(),
+        directory=state.PROJECT,
+        log_file=folder / "logs" / "sandbox-psp.log",
+        ready_text="listening on",
+        stop_within_seconds=2,
+        relay=True,
+    )
+
+
+def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
+    """The web server. Killed workers are started again by it, a killed server by us."""
+    return Process(
+        name="api",
+        command=[
+            *(sys.executable, "-m", "granian", "--interface", "wsgi"),
+            *("--host", HOST, "--port", str(port), "--no-ws"),
+            *("--workers", str(API_WORKERS), "--blocking-threads", str(API_THREADS)),
+            *("--respawn-failed-workers", "--respawn-interval", "0.5"),
+            *("--workers-kill-timeout", "3", "--log-level", "error"),
+            "paymentsite.wsgi:application",
+        ],
+        environment={**environment_of_the_machine(), **_without_owner(variables)},
+        directory=state.PROJECT,
+        log_file=folder / "logs" / "api.log",
+        is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
+        stop_within_seconds=5,
+        relay=True,
+    )
+
+
+def worker(folder: Path, variables: Mapping[str, str]) -> Process:
+    """The background jobs."""
+    return _celery(
+        folder,
+        variables,
+        name="worker",
+        arguments=["worker", "--concurrency", str(WORKER_PROCESSES), "--without-mingle"],
+        ready_text=" ready.",
+    )
+
+
+def beat(folder: Path, variables: Mapping[str, str]) -> Process:
+    """The clock. Its file only says when it last rang; losing it is harmless."""
+    return _celery(
+        folder,
+        variables,
+        name="beat",
+        arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
+        ready_text="beat: Starting",
+    )
+
+
+def _celery(
+    folder: Path, variables: Mapping[str, str], *, name: str, arguments: list[str], ready_text: str
+) -> Process:
+    return Process(
+        name=name,
+        command=[sys.executable, "-m", "celery", "--quiet", "-A", "paymentsite", *arguments],
+        environment={
+            **environment_of_the_machine(),
+            **_without_owner(variables),
+            "DATABASE_POOL": "off",
+        },
+        directory=state.PROJECT,
+        log_file=folder / "logs" / f"{name}.log",
+        ready_text=ready_text,
+        stop_within_seconds=4,
+        relay=True,
+    )
+
+
+def _without_owner(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (our own address)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,165 @@
+"""`serve` and `demo`: everything, from an empty folder to addresses that answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher.embedded import services
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
+from paymentsite.launcher.ports import HOST, port_for
+from paymentsite.launcher.progress import say, step
+from paymentsite.launcher.supervisor import Supervisor
+from paymentsite.launcher.sweep import end_descendants
+
+DEMO_FILE = state.VAR / "demo.json"
+_LOOK_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What is up, and how to reach it."""
+
+    supervisor: Supervisor
+    variables: dict[str, str]
+    facts: dict[str, Any]
+    """The content of `var/demo.json`."""
+
+
+def serve() -> int:
+    """Start everything and keep it running until asked to stop."""
+    with everything() as running:
+        show_addresses(running.facts)
+        return keep_serving(running.supervisor)
+
+
+@contextmanager
+def everything() -> Iterator[Running]:
+    """All processes, ready; stopped in reverse order at the end of the block."""
+    adopt_orphans()
+    with (
+        state.kept_folder("demo") as folder,
+        services(folder, durable=True) as (variables, servers),
+    ):
+        supervisor = Supervisor()
+        for server in servers:
+            supervisor.watch(server)
+        try:
+            yield _start(folder, variables, supervisor)
+        finally:
+            say("stopping")
+            DEMO_FILE.unlink(missing_ok=True)
+            supervisor.stop()
+            end_descendants(spared=[server.pid for server in servers if server.pid])
+
+
+def keep_serving(supervisor: Supervisor) -> int:
+    """Look after the processes until a signal ends this; that is the normal end, so 0."""
+    say("serving; stop with Ctrl-C")
+    try:
+        while True:
+            supervisor.look()
+            time.sleep(_LOOK_EVERY_SECONDS)
+    except SystemExit:
+        return 0
+
+
+def run_beside(running: Running, command: list[str]) -> int:
+    """Run a management command in the foreground while the processes are looked after."""
+    child = subprocess.Popen(  # noqa: S603
+        _manage(command),
+        cwd=state.PROJECT,
+        env=_environment(running.variables),
+        preexec_fn=tied_to_parent(9),
+    )
+    while child.poll() is None:
+        running.supervisor.look()
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return child.returncode
+
+
+def show_addresses(facts: Mapping[str, Any]) -> None:
+    """What a person needs now."""
+    say()
+    say(f"  merchant API   {facts['base_url']}/v1/")
+    say(f"  documentation  {facts['base_url']}/docs")
+    say(f"  console        {facts['admin_url']}")
+    say(f"  sandbox PSP    {facts['sandbox_psp_url']}")
+    for login in facts["logins"]:
+        say(f"  login          {login['role']}: {login['username']} / {login['password']}")
+    for merchant in facts["merchants"]:
+        say(f"  secret key     {merchant['name']}: {merchant['secret_key']}")
+    say(f"  for scripts    {DEMO_FILE.relative_to(state.PROJECT)}")
+    say()
+
+
+def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> Running:
+    port = port_for("API", setting="PORT", usual=8000)
+    psp_port = port_for("sandbox PSP", setting="SANDBOX_PSP_PORT", usual=8010)
+    base_url = f"http://{HOST}:{port}"
+    variables |= {
+        "PUBLIC_BASE_URL": os.environ.get("PUBLIC_BASE_URL") or base_url,
+        "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
+        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+    }
+    with step("bring the tables up to date"):
+        _command(variables, "migrate", "--no-input", "--verbosity", "0")
+        _command(variables, "grant_application_rights", "--verbosity", "0")
+    supervisor.start(platform_processes.sandbox_psp(folder, port=psp_port), "start the sandbox PSP")
+    with step("seed merchants and logins"):
+        seeded = _seeded(variables)
+    supervisor.start(platform_processes.api(folder, variables, port=port), "start the API")
+    supervisor.start(platform_processes.worker(folder, variables), "start the worker")
+    supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
+    facts = {
+        "base_url": base_url,
+        "admin_url": f"{base_url}/admin/",
+        "sandbox_psp_url": variables["SANDBOX_PSP_URL"],
+        "database_url": variables["DATABASE_URL"],
+        "redis_url": variables["REDIS_URL"],
+        **seeded,
+    }
+    state.write_private(DEMO_FILE, json.dumps(facts, indent=2) + "\n")
+    return Running(supervisor=supervisor, variables=variables, facts=facts)
+
+
+def _seeded(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The merchants and logins that `seed_demo` made or found, with their secrets."""
+    if not (state.PROJECT / "payments/management/commands/seed_demo.py").exists():
+        return {"merchants": [], "logins": []}
+    facts = json.loads(_command(variables, "seed_demo"))
+    return {"merchants": facts["merchants"], "logins": facts["logins"]}
+
+
+def _command(variables: Mapping[str, str], *command: str) -> str:
+    """The output of a management command; refuses with its last lines when it fails."""
+    done = subprocess.run(  # noqa: S603
+        _manage(list(command)),
+        cwd=state.PROJECT,
+        env=_environment(variables),
+        capture_output=True,
+        text=True,
+        preexec_fn=tied_to_parent(9),
+    )
+    if done.returncode:
+        last = "\n".join(f"      {line}" for line in (done.stderr or done.stdout).splitlines()[-20:])
+        raise LauncherError(f"`manage.py {command[0]}` failed; its last lines:\n{last}")
+    return done.stdout
+
+
+def _manage(command: list[str]) -> list[str]:
+    return [sys.executable, str(state.PROJECT / "manage.py"), *command]
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {**platform_processes.environment_of_the_machine(), **variables}

@@ -1,0 +1,80 @@
+"""Watches processes: restarts what dies, waiting longer each time, and stops all in reverse order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import say, step
+
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 30.0
+_SETTLED_AFTER_SECONDS = 60.0
+"""A process that ran this long and then dies is not the one that dies at once."""
+
+
+@dataclass
+class _Watched:
+    process: Process
+    wait_seconds: float = _FIRST_WAIT_SECONDS
+    launched_at: float = 0.0
+    restart_at: float | None = None
+    announced: bool = True
+    stopped_by_us: bool = True
+
+
+class Supervisor:
+    """Processes in the order in which they were started."""
+
+    def __init__(self) -> None:
+        self._watched: list[_Watched] = []
+
+    def start(self, process: Process, what: str) -> None:
+        """Start it and wait until it is ready, with a line of progress."""
+        with step(what):
+            # Watched before it is ready: an interrupt now must stop it too.
+            self._watched.append(_Watched(process, launched_at=time.monotonic()))
+            process.start()
+
+    def watch(self, process: Process) -> None:
+        """Watch a process that somebody else has started and stops."""
+        self._watched.append(
+            _Watched(process, launched_at=time.monotonic(), stopped_by_us=False)
+        )
+
+    def look(self) -> None:
+        """Restart what has died and whose time has come; never waits."""
+        now = time.monotonic()
+        for watched in self._watched:
+            process = watched.process
+            if watched.restart_at is not None:
+                if now >= watched.restart_at:
+                    watched.restart_at, watched.launched_at = None, now
+                    watched.announced = False
+                    process.launch()
+            elif process.exit_code() is not None:
+                self._plan_restart(watched, now)
+            elif not watched.announced and process.ready():
+                watched.announced = True
+                say(f"  ok {process.name} is up again")
+
+    def stop(self) -> None:
+        """Stop everything that we started, last started first."""
+        for watched in reversed(self._watched):
+            if watched.stopped_by_us:
+                watched.process.stop()
+        self._watched.clear()
+
+    def _plan_restart(self, watched: _Watched, now: float) -> None:
+        process = watched.process
+        code = process.exit_code()
+        # What it left behind would keep its port.
+        process.kill_group()
+        if now - watched.launched_at > _SETTLED_AFTER_SECONDS:
+            watched.wait_seconds = _FIRST_WAIT_SECONDS
+        say(f"  !! {process.name} ended with code {code}; again in {watched.wait_seconds:.0f} s")
+        if not watched.announced:
+            say(process.last_lines())
+        watched.restart_at = now + watched.wait_seconds
+        watched.wait_seconds = min(2 * watched.wait_seconds, _LONGEST_WAIT_SECONDS)
