@@ -10,7 +10,7 @@ costs. The models remain the one description of the columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -24,8 +24,12 @@ def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
     Goes through Django's cursor wrapper: errors are Django's, and query logging sees it.
     """
+    return _run(psycopg.Cursor, sql, params)
+
+
+def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Sequence[Any]) -> list[Any]:
     connection.ensure_connection()
-    raw = psycopg.Cursor(connection.connection)
+    raw = kind(connection.connection)
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with wrap(raw) as cursor:  # type: ignore[arg-type]
         cursor.execute(sql, params)
@@ -107,9 +111,18 @@ class Batch:
         """Send everything; an empty batch sends nothing."""
         if not self._parts:
             return
-        *first, last = self._parts
-        withs = ", ".join(f"w{number} AS ({part})" for number, part in enumerate(first))
-        execute(f"WITH {withs} {last}" if withs else last, self._params)
+        # Numbered placeholders: above 50 parameters psycopg would parse `%s` anew at every call.
+        _run(psycopg.RawCursor, _joined(tuple(self._parts)), self._params)
+
+
+@lru_cache(maxsize=512)
+def _joined(parts: tuple[str, ...]) -> str:
+    """One statement of several, with `$1`, `$2` … for `%s`."""
+    *first, last = parts
+    withs = ", ".join(f"w{number} AS ({part})" for number, part in enumerate(first))
+    pieces = (f"WITH {withs} {last}" if withs else last).split("%s")
+    numbered = [f"{piece}${number}" for number, piece in enumerate(pieces[:-1], start=1)]
+    return "".join([*numbered, pieces[-1]])
 
 
 def _inserted_fields(model: type[models.Model]) -> list[Any]:

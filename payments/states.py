@@ -54,8 +54,8 @@ class RefundStatus(StrEnum):
     CANCELED = "canceled"
 
 
-I = IntentStatus  # noqa: E741 - short names keep the tables readable as tables
-O = OperationStatus  # noqa: E741
+I = IntentStatus
+O = OperationStatus
 R = RefundStatus
 
 Table = dict[str, frozenset[str]]
@@ -76,7 +76,13 @@ INTENT_TRANSITIONS: Final[Table] = _table(
             I.FAILED,
             I.CANCELED,
         ),
-        I.REQUIRES_ACTION: (I.PROCESSING, I.AUTHORIZED, I.CAPTURED, I.FAILED, I.CANCELED),
+        I.REQUIRES_ACTION: (
+            I.PROCESSING,
+            I.AUTHORIZED,
+            I.CAPTURED,
+            I.FAILED,
+            I.CANCELED,
+        ),
         I.FAILED: (I.PROCESSING, I.CANCELED),
         I.AUTHORIZED: (I.PROCESSING, I.CAPTURED, I.PARTIALLY_REFUNDED, I.CANCELED),
         I.CAPTURED: (I.PARTIALLY_REFUNDED, I.REFUNDED, I.AUTHORIZED, I.FAILED),

@@ -89,7 +89,8 @@ class PaymentMethod(models.Model):
                 name="payment_method_token_is_no_number",
             ),
             models.CheckConstraint(
-                condition=models.Q(last4__regex=r"^([0-9]{4})?$"), name="payment_method_last4"
+                condition=models.Q(last4__regex=r"^([0-9]{4})?$"),
+                name="payment_method_last4",
             ),
         ]
 

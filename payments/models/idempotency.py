@@ -33,7 +33,7 @@ class IdempotencyKey(models.Model):
     intent_id = models.UUIDField(null=True, blank=True)
     operation_id = models.UUIDField(null=True, blank=True)
     answer_status = models.PositiveSmallIntegerField(null=True, blank=True)
-    answer_body = models.TextField(null=True, blank=True)  # noqa: DJ001 - NULL means not answered
+    answer_body = models.TextField(null=True, blank=True)
     created_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True, blank=True)
 

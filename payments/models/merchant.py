@@ -37,10 +37,18 @@ class Merchant(models.Model):
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     name = models.CharField(max_length=200)
     test_psp_account = models.ForeignKey(
-        PspAccount, on_delete=models.PROTECT, null=True, blank=True, related_name="test_merchants"
+        PspAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="test_merchants",
     )
     live_psp_account = models.ForeignKey(
-        PspAccount, on_delete=models.PROTECT, null=True, blank=True, related_name="live_merchants"
+        PspAccount,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="live_merchants",
     )
     idempotency_key_required = models.BooleanField(
         default=True,

@@ -40,7 +40,10 @@ class Operation(MachineModel):
     )
     livemode = models.BooleanField()
     intent = models.ForeignKey(
-        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="operations"
+        PaymentIntent,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        related_name="operations",
     )
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
@@ -55,7 +58,7 @@ class Operation(MachineModel):
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
     order_id = models.CharField(max_length=500, blank=True)
-    guard_order = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001
+    guard_order = models.CharField(max_length=500, null=True, blank=True)
     """The order that this charge occupies; NULL when it occupies none (unique otherwise)."""
     payment_method_id = models.UUIDField(null=True, blank=True)
     payment_method_details = models.JSONField(null=True, blank=True)
@@ -135,7 +138,8 @@ class Operation(MachineModel):
                 condition=~models.Q(psp_id=""),
             ),
             models.CheckConstraint(
-                condition=models.Q(amount_minor__gte=0), name="operation_amount_not_negative"
+                condition=models.Q(amount_minor__gte=0),
+                name="operation_amount_not_negative",
             ),
         ]
 

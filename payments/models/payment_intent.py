@@ -91,7 +91,10 @@ class PaymentIntent(MachineModel):
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="intent_newest"),
             models.Index(
-                "merchant", "order_id", name="intent_order", condition=~models.Q(order_id="")
+                "merchant",
+                "order_id",
+                name="intent_order",
+                condition=~models.Q(order_id=""),
             ),
         ]
         constraints = [
@@ -113,10 +116,12 @@ class PaymentIntent(MachineModel):
                 name="intent_refunded_at_most_captured",
             ),
             models.CheckConstraint(
-                condition=models.Q(amount_excess_minor__gte=0), name="intent_excess_not_negative"
+                condition=models.Q(amount_excess_minor__gte=0),
+                name="intent_excess_not_negative",
             ),
             models.CheckConstraint(
-                condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="intent_currency"
+                condition=models.Q(currency__regex=r"^[A-Z]{3}$"),
+                name="intent_currency",
             ),
         ]
 
@@ -171,9 +176,7 @@ class PaymentIntent(MachineModel):
     def capture(self) -> None:
         """Money was taken; nothing more can be captured."""
 
-    @transition(
-        field=status, source=_sources(S.PARTIALLY_REFUNDED), target=S.PARTIALLY_REFUNDED
-    )
+    @transition(field=status, source=_sources(S.PARTIALLY_REFUNDED), target=S.PARTIALLY_REFUNDED)
     def refund_in_part(self) -> None:
         """Some of the captured money went back."""
 

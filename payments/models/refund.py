@@ -34,7 +34,10 @@ class Refund(MachineModel):
     )
     livemode = models.BooleanField()
     intent = models.ForeignKey(
-        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="refunds"
+        PaymentIntent,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        related_name="refunds",
     )
     operation = models.OneToOneField(
         Operation, on_delete=models.PROTECT, db_constraint=False, related_name="refund"

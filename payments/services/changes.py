@@ -124,13 +124,17 @@ class Change:
     def post_refund_requested(self, amount: Money) -> None:
         self.postings.append(
             posting_rules.refund_requested(
-                psp_account=self.psp_account_code, merchant=str(self.merchant.id), amount=amount
+                psp_account=self.psp_account_code,
+                merchant=str(self.merchant.id),
+                amount=amount,
             )
         )
 
     def post_refund_failed(self, amount: Money) -> None:
         self.postings.append(
             posting_rules.refund_failed(
-                psp_account=self.psp_account_code, merchant=str(self.merchant.id), amount=amount
+                psp_account=self.psp_account_code,
+                merchant=str(self.merchant.id),
+                amount=amount,
             )
         )

@@ -82,6 +82,14 @@ def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
     return answer
 
 
+def lock_key(operation: Operation) -> IdempotencyKey | None:
+    """Lock the key that an operation works for; None if it has none, or has lost it to a later one."""
+    if operation.idempotency_id is None:
+        return None
+    row = IdempotencyKey.objects.select_for_update().get(pk=operation.idempotency_id)
+    return row if row.operation_id == operation.id else None
+
+
 def stored_answer(row: IdempotencyKey) -> Answer:
     """The answer that the key was given, marked as a replay."""
     if row.answer_status is None or row.answer_body is None:
@@ -157,7 +165,9 @@ def _claim_unanswered(row: IdempotencyKey, *, now: datetime) -> Claim:
             "Please try again later."
         )
     return Claim(
-        row=row, fresh=False, open_operation_id=operation.id if operation is not None else None
+        row=row,
+        fresh=False,
+        open_operation_id=operation.id if operation is not None else None,
     )
 
 

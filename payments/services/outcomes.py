@@ -22,7 +22,12 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
-from payments.services.changes import INTENT_FIELDS, OPERATION_FIELDS, REFUND_FIELDS, Change
+from payments.services.changes import (
+    INTENT_FIELDS,
+    OPERATION_FIELDS,
+    REFUND_FIELDS,
+    Change,
+)
 from payments.services.effects import apply_effect
 from payments.services.events import Fact, events_of, now_utc
 from payments.services.psp import psp_account_of
@@ -57,7 +62,11 @@ class _Locked:
 
 
 def record_outcome(
-    *, operation: Operation, result: PspResult, caller: Caller, renderer: Renderer | None = None
+    *,
+    operation: Operation,
+    result: PspResult,
+    caller: Caller,
+    renderer: Renderer | None = None,
 ) -> Recorded:
     """Record what a PSP said of an operation and everything that follows, in one transaction.
 
@@ -132,7 +141,11 @@ def _charge_of(locked: _Locked) -> Operation:
 
 
 def _make_change(
-    locked: _Locked, refund: Refund | None, result: PspResult, caller: Caller, batch: Batch
+    locked: _Locked,
+    refund: Refund | None,
+    result: PspResult,
+    caller: Caller,
+    batch: Batch,
 ) -> None:
     intent, operation = locked.intent, locked.operation
     change = Change(
@@ -196,7 +209,7 @@ def _close_or_schedule(operation: Operation) -> None:
 def _schedule_check(operation: Operation) -> None:
     """When to look next, with ±50 % jitter so that many lost operations do not come at once."""
     step = min(operation.checks, len(CHECK_SCHEDULE_SECONDS) - 1)
-    seconds = CHECK_SCHEDULE_SECONDS[step] * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+    seconds = CHECK_SCHEDULE_SECONDS[step] * random.uniform(0.5, 1.5)
     operation.checks += 1
     operation.next_check_at = now_utc() + timedelta(seconds=seconds)
     if operation.status in OPERATION_IN_DOUBT:
@@ -241,7 +254,11 @@ _RENDER: Final = {
 
 
 def _answer(
-    locked: _Locked, subject: Subject, caller: Caller, renderer: Renderer | None, batch: Batch
+    locked: _Locked,
+    subject: Subject,
+    caller: Caller,
+    renderer: Renderer | None,
+    batch: Batch,
 ) -> Answer | None:
     key, operation = locked.key, locked.operation
     if key is not None and key.answer_status is not None:
@@ -252,5 +269,3 @@ def _answer(
         return renderer(subject, caller)
     answer = renderer(subject, idempotency.caller_of(caller, key))
     return idempotency.put_answer(batch, key, answer)
-
-

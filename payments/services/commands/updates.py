@@ -1,0 +1,88 @@
+"""Update an intent that has not been charged, and the words about one that has."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.money import Money
+from ledger.statements import Batch
+from payments.amounts import check_amount_limits
+from payments.exceptions import UnexpectedState
+from payments.models import PaymentIntent, PaymentMethod
+from payments.objects.payment_intent import payment_intent_object
+from payments.services.caller import Answer, Caller, Renderer, Subject
+from payments.services.commands.charges import CONFIRMABLE, require_usable
+from payments.services.commands.details import DETAIL_FIELDS, IntentDetails, put_details
+from payments.services.events import now_utc
+from payments.services.moves import Ground, locked_intent, move
+from payments.services.payment_methods import resolve_payment_method
+
+# What may still be said about an intent after it was charged.
+_WORDS = frozenset({"description", "metadata", "receipt_email", "shipping"})
+
+
+def update_intent(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    intent_id: UUID,
+    details: IntentDetails,
+    amount_minor: int | None = None,
+    currency: str | None = None,
+    payment_method: str = "",
+) -> Answer:
+    """Change what is to be charged, or words about it.
+
+    Amount, currency, method and customer only before the charge (UnexpectedState otherwise);
+    description, metadata, shipping and receipt_email at any time.
+    """
+    method = resolve_payment_method(caller, payment_method) if payment_method else None
+
+    def begin(ground: Ground) -> Answer:
+        intent = locked_intent(caller, intent_id)
+        _require_changeable(intent, details, amount_minor, currency, method)
+        batch = Batch()
+        put_details(intent, details, caller)
+        if amount_minor is not None or currency is not None:
+            amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
+            check_amount_limits(amount)
+            intent.amount_minor, intent.currency = amount.minor, amount.currency
+        if method is not None:
+            require_usable(method, intent)
+            if method._state.adding:
+                batch.insert(method)
+            intent.payment_method_id = method.id
+        intent.updated_at = now_utc()
+        batch.update(
+            intent,
+            (
+                *DETAIL_FIELDS,
+                "amount_minor",
+                "currency",
+                "payment_method",
+                "updated_at",
+            ),
+        )
+        return ground.answer(batch, Subject(intent=intent))
+
+    return move(caller=caller, renderer=renderer, begin=begin)
+
+
+def _require_changeable(
+    intent: PaymentIntent,
+    details: IntentDetails,
+    amount_minor: int | None,
+    currency: str | None,
+    method: PaymentMethod | None,
+) -> None:
+    if intent.status in CONFIRMABLE:
+        return
+    given = {name for name in details.__slots__ if getattr(details, name) is not None}
+    if amount_minor is None and currency is None and method is None and given <= _WORDS:
+        return
+    status = payment_intent_object(intent)["status"]
+    raise UnexpectedState(
+        f"This PaymentIntent could not be updated because it has a status of {status}. Only "
+        "description, metadata, receipt_email and shipping can still be changed.",
+        intent=intent,
+    )

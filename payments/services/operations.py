@@ -1,0 +1,196 @@
+"""One money move in three phases: write down, ask, record.
+
+`begin` runs in transaction 1, the PSP is asked with no connection held, services.outcomes records in
+transaction 2. A request waits no longer than its budget; the call goes on in a bounded executor.
+What may not live here: what an operation means.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as WaitedTooLong
+from datetime import timedelta
+from threading import BoundedSemaphore
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+
+from ledger.statements import Batch
+from payments.exceptions import OperationUnderWay, PspNotReached
+from payments.models import Operation, PaymentIntent, Refund
+from payments.services import idempotency, psp
+from payments.services.caller import Answer, Caller, Renderer, Subject
+from payments.services.events import time_of
+from payments.services.outcomes import Recorded, record_outcome
+from payments.states import IntentStatus, OperationStatus
+from psp_adapters.contract import OperationKind, Outcome, PspResult
+
+logger = logging.getLogger(__name__)
+
+RECORD_ATTEMPTS: Final = 3
+"""Transaction 2 may be repeated; the call to the PSP never is."""
+
+_calls = ThreadPoolExecutor(settings.PSP_CALLS_MAX, thread_name_prefix="psp-call")
+_places = BoundedSemaphore(settings.PSP_CALLS_MAX)
+
+
+def new_operation(
+    *,
+    kind: OperationKind,
+    intent: PaymentIntent,
+    amount_minor: int,
+    caller: Caller,
+    operation_id: UUID,
+    idempotency_id: UUID | None,
+) -> Operation:
+    """An unsaved operation with everything that its kind does not add; leased to this process."""
+    created_at = time_of(operation_id)
+    lease_until = created_at + timedelta(seconds=idempotency.LEASE_SECONDS)
+    return Operation(
+        id=operation_id,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        psp_account_id=intent.psp_account_id,
+        kind=kind.value,
+        amount_minor=amount_minor,
+        currency=intent.currency,
+        psp_key=psp.reference_of(operation_id),
+        psp_payment_id=intent.psp_reference,
+        order_id=intent.order_id,
+        status_before=intent.status,
+        actor=caller.actor,
+        request_id=caller.request_id,
+        idempotency_id=idempotency_id,
+        lease_until=lease_until,
+        next_check_at=lease_until,
+        created_at=created_at,
+    )
+
+
+def require_no_operation_under_way(intent: PaymentIntent) -> None:
+    """Refuse with OperationUnderWay while a charge, capture, void or increment is at the PSP."""
+    if intent.status == IntentStatus.PROCESSING:
+        raise OperationUnderWay(
+            f"Another operation of {intent.public_id} is being processed by the payment provider. "
+            "Please try the same request again shortly."
+        )
+
+
+def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
+    """Send a written-down operation and answer, within the caller's budget.
+
+    Called outside any transaction; gives this thread's database connection back first. Raises
+    PspNotReached if nothing was sent (the request may be repeated with the same key).
+    """
+    connection.close()
+    if not _places.acquire(blocking=False):
+        return _record_and_answer(operation, _no_place(), caller, renderer)
+    future = _calls.submit(_ask_and_record, operation, caller, renderer)
+    try:
+        return future.result(timeout=_seconds_left(caller))
+    except WaitedTooLong:
+        if future.done():  # The call itself may have raised a TimeoutError of its own.
+            return future.result()
+        future.add_done_callback(_log_failure)
+        return answer_as_it_stands(operation.id, caller, renderer)
+
+
+def answer_as_it_stands(operation_id: UUID, caller: Caller, renderer: Renderer) -> Answer:
+    """Answer from what the database shows now, as the key's final answer if it has none yet."""
+    with transaction.atomic(durable=True):
+        operation = Operation.objects.select_related("intent").get(pk=operation_id)
+        key = idempotency.lock_key(operation)
+        if key is not None and key.answer_status is not None:
+            return idempotency.stored_answer(key)
+        operation = Operation.objects.select_related("intent").get(pk=operation_id)
+        if operation.status == OperationStatus.NOT_SENT:
+            raise _not_reached(None)
+        refund = Refund.objects.filter(operation_id=operation_id).first()
+        subject = Subject(intent=operation.intent, operation=operation, refund=refund)
+        if key is None:
+            return renderer(subject, caller)
+        batch = Batch()
+        answer = renderer(subject, idempotency.caller_of(caller, key))
+        answer = idempotency.put_answer(batch, key, answer)
+        batch.execute()
+    return answer
+
+
+def _seconds_left(caller: Caller) -> float | None:
+    if caller.answer_by_monotonic is None:
+        return None
+    return max(0.0, caller.answer_by_monotonic - time.monotonic())
+
+
+def _ask_and_record(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
+    try:
+        result = psp.send(operation)
+        return _record_and_answer(operation, result, caller, renderer)
+    finally:
+        _places.release()
+        connections.close_all()
+
+
+def _record_and_answer(
+    operation: Operation, result: PspResult, caller: Caller, renderer: Renderer
+) -> Answer:
+    recorded = _keep_trying(
+        lambda: record_outcome(operation=operation, result=result, caller=caller, renderer=renderer)
+    )
+    if recorded.answer is None:
+        raise _not_reached(result.retry_after_seconds)
+    return recorded.answer
+
+
+def _keep_trying(record: Callable[[], Recorded]) -> Recorded:
+    """Repeat transaction 2 on a lost connection, a deadlock or a lock timeout.
+
+    After the last attempt the error goes to the caller and the operation stays open: recovery asks
+    the PSP when its lease ends.
+    """
+    for attempt in range(1, RECORD_ATTEMPTS + 1):
+        try:
+            return record()
+        except (OperationalError, InterfaceError):
+            if attempt == RECORD_ATTEMPTS:
+                raise
+            logger.warning("recording an outcome failed, attempt %s", attempt, exc_info=True)
+            connection.close()
+            time.sleep(random.uniform(0, 0.2 * attempt))
+    raise AssertionError("unreachable")
+
+
+def _no_place() -> PspResult:
+    return PspResult(
+        outcome=Outcome.NOT_SENT,
+        detail="every place for calls to the PSP is taken",
+        retry_after_seconds=1.0,
+    )
+
+
+def _not_reached(retry_after_seconds: float | None) -> PspNotReached:
+    return PspNotReached(
+        "The payment provider could not be reached; nothing was sent. "
+        "Please try the same request again.",
+        retry_after_seconds=retry_after_seconds or 1.0,
+    )
+
+
+def _log_failure(future: Future[Answer]) -> None:
+    """Nobody waits for this answer any more; what went wrong must still be seen."""
+    error = future.exception()
+    if error is not None and not isinstance(error, PspNotReached):
+        logger.error("a PSP call that outlived its request failed", exc_info=error)

@@ -1,0 +1,124 @@
+"""Operations whose outcome is not known yet: ask the PSP, repeat the same key while that is safe, or
+forbid what never arrived. Never a new charge.
+
+Several may run at once: a lease in the database gives each operation to one of them. What may not
+live here: what an outcome causes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from ledger.statements import execute, table_of
+from payments.models import Operation
+from payments.services import psp
+from payments.services.caller import Caller
+from payments.services.events import now_utc
+from payments.services.idempotency import LEASE_SECONDS
+from payments.services.outcomes import record_outcome
+from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN
+from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
+
+logger = logging.getLogger(__name__)
+
+REPEAT_WITHIN_SECONDS: Final = 60.0
+"""The same key is sent again only this soon: later the customer would not expect to be charged."""
+WINDOW_SHARE: Final = 0.9
+"""… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
+SWEEP_LIMIT: Final = 50
+
+
+def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
+    """Look at the operations whose next check is due; returns how many it looked at.
+
+    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    """
+    for operation_id in (due := _lease_due(limit)):
+        try:
+            _resolve(Operation.objects.get(pk=operation_id), actor="job:recovery")
+        except Exception:
+            logger.exception("operation %s could not be resolved", operation_id)
+    return len(due)
+
+
+def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
+    """Find out now what became of one operation; False if somebody else is on it or it is closed."""
+    with transaction.atomic(durable=True):
+        leased = execute(
+            f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s) "
+            "WHERE id = %s AND status = ANY(%s) AND lease_until <= now() RETURNING id",
+            [LEASE_SECONDS, operation_id, sorted(OPERATION_OPEN)],
+        )
+    if not leased:
+        return False
+    _resolve(Operation.objects.get(pk=operation_id), actor=actor)
+    return True
+
+
+def _lease_due(limit: int) -> list[UUID]:
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s), "
+            "next_check_at = now() + make_interval(secs => %s) WHERE id IN ("
+            f"SELECT id FROM {table_of(Operation)} WHERE next_check_at <= now() "
+            "ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
+            [LEASE_SECONDS, LEASE_SECONDS, limit],
+        )
+    return [row[0] for row in rows]
+
+
+def _resolve(operation: Operation, *, actor: str) -> None:
+    """Ask and record; the lease is ours. Holds no connection while asking."""
+    caller = _caller_of(operation, actor)
+    adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
+    connection.close()
+    result = _find_out(operation, adapter)
+    record_outcome(operation=operation, result=result, caller=caller)
+
+
+def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
+    """What became of the operation, as far as the PSP can tell: an outcome, UNKNOWN at worst."""
+    question = psp.question_of(operation)
+    deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
+    try:
+        found = adapter.look_up(question, deadline_seconds=deadline_seconds)
+        if found is not None:
+            return found
+        if operation.status not in OPERATION_IN_DOUBT:
+            return _still_unknown("the provider no longer finds an operation that it had accepted")
+        if _may_repeat(operation, adapter):
+            return psp.send(operation)
+        if not adapter.capabilities.fence_by_reference:
+            return _still_unknown("not found, and the provider cannot forbid a late arrival")
+        fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
+    except PspUnavailable as error:
+        return _still_unknown(f"the provider could not be asked: {error}")
+    if fenced is not None:
+        return fenced
+    return PspResult(outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider")
+
+
+def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
+    age_seconds = (now_utc() - operation.created_at).total_seconds()
+    window_seconds = adapter.capabilities.idempotency_window_seconds * WINDOW_SHARE
+    return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
+
+
+def _still_unknown(detail: str) -> PspResult:
+    return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
+
+
+def _caller_of(operation: Operation, actor: str) -> Caller:
+    """The merchant's side of an operation, for a change that no request waits for."""
+    operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
+    return Caller(
+        merchant=operation.merchant,
+        livemode=operation.livemode,
+        psp_account=operation.psp_account,
+        actor=actor,
+        request_id=operation.request_id,
+    )

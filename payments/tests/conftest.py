@@ -1,0 +1,23 @@
+"""Fixtures of the payment tests: a shop on real PostgreSQL and a real sandbox PSP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from payments.tests.shop import Shop, open_shop
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture
+def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
+    """A merchant with a PSP account of its own; the PSP is healthy again afterwards."""
+    yield open_shop(sandbox_psp)
+    sandbox_psp.heal()
+
+
+@pytest.fixture
+def other_shop(shop: Shop) -> Shop:
+    """Another merchant at the same PSP."""
+    return open_shop(shop.psp)

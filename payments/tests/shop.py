@@ -1,0 +1,181 @@
+"""A merchant with a sandbox PSP account of its own, and the commands as a test speaks them.
+
+Rendering here is the plainest there is: the object, or the error, as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from ledger.money import Money
+from payments import public_ids
+from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund
+from payments.objects.payment_intent import payment_intent_object
+from payments.objects.refund import refund_object
+from payments.services import commands, recovery
+from payments.services.caller import Answer, Caller, Subject
+from payments.services.commands import Confirmation, IntentDetails
+from payments.tests.factories import MerchantFactory, PspAccountFactory
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+def render_intent(subject: Subject, caller: Caller) -> Answer:
+    operation = subject.operation
+    body = payment_intent_object(subject.intent)
+    if operation is not None and operation.status == "DECLINED":
+        error = {"code": operation.code, "decline_code": operation.decline_code}
+        return Answer(status=402, body=json.dumps({"error": error, "payment_intent": body}))
+    return Answer(status=200, body=json.dumps(body))
+
+
+def render_refund(subject: Subject, caller: Caller) -> Answer:
+    assert subject.refund is not None and subject.operation is not None
+    body = refund_object(subject.refund, subject.intent, subject.operation)
+    return Answer(status=200, body=json.dumps(body))
+
+
+@dataclass
+class Shop:
+    """One merchant at work. `psp` is the truth; `api_key` is the merchant's account there."""
+
+    psp: SandboxProcess
+    merchant: Merchant
+    account: PspAccount
+    order_id: str = field(default_factory=lambda: f"order-{uuid.uuid4().hex[:12]}")
+
+    def caller(self, key: str = "", body: Any = None, **more: Any) -> Caller:
+        fingerprint = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        return Caller(
+            merchant=self.merchant,
+            livemode=False,
+            psp_account=self.account,
+            actor="test",
+            idempotency_key=key,
+            fingerprint=fingerprint if key else "",
+            **more,
+        )
+
+    def create(
+        self,
+        amount_minor: int = 10_000,
+        *,
+        currency: str = "USD",
+        token: str = "pm_card_visa",
+        confirm: bool = True,
+        manual: bool = False,
+        order_id: str | None = None,
+        caller: Caller | None = None,
+        challenge_allowed: bool = True,
+    ) -> Answer:
+        chosen = self.order_id if order_id is None else order_id
+        return commands.create_intent(
+            caller=caller or self.caller(),
+            renderer=render_intent,
+            amount=Money(amount_minor, currency),
+            details=IntentDetails(
+                metadata={"order_id": chosen} if chosen else None,
+                capture_method="manual" if manual else "automatic",
+            ),
+            payment_method=token,
+            confirmation=Confirmation(challenge_allowed=challenge_allowed) if confirm else None,
+        )
+
+    def confirm(self, intent_id: str, *, token: str = "", caller: Caller | None = None) -> Answer:
+        return commands.confirm_intent(
+            caller=caller or self.caller(),
+            renderer=render_intent,
+            intent_id=uuid_of(intent_id),
+            payment_method=token,
+            confirmation=Confirmation(),
+        )
+
+    def capture(
+        self,
+        intent_id: str,
+        amount_minor: int | None = None,
+        *,
+        final: bool = True,
+        caller: Caller | None = None,
+    ) -> Answer:
+        return commands.capture_payment(
+            caller=caller or self.caller(),
+            renderer=render_intent,
+            intent_id=uuid_of(intent_id),
+            amount_minor=amount_minor,
+            final=final,
+        )
+
+    def increment(
+        self, intent_id: str, amount_minor: int, *, caller: Caller | None = None
+    ) -> Answer:
+        return commands.increment_authorization(
+            caller=caller or self.caller(),
+            renderer=render_intent,
+            intent_id=uuid_of(intent_id),
+            amount_minor=amount_minor,
+        )
+
+    def cancel(self, intent_id: str, *, caller: Caller | None = None) -> Answer:
+        return commands.cancel_payment(
+            caller=caller or self.caller(), renderer=render_intent, intent_id=uuid_of(intent_id)
+        )
+
+    def refund(
+        self, intent_id: str, amount_minor: int | None = None, *, caller: Caller | None = None
+    ) -> Answer:
+        return commands.refund_payment(
+            caller=caller or self.caller(),
+            renderer=render_refund,
+            intent_id=uuid_of(intent_id),
+            amount_minor=amount_minor,
+        )
+
+    def intent(self, public_id: str) -> PaymentIntent:
+        return PaymentIntent.objects.get(pk=uuid_of(public_id))
+
+    def operations(self, public_id: str) -> list[Operation]:
+        return list(Operation.objects.filter(intent_id=uuid_of(public_id)).order_by("id"))
+
+    def refunds(self, public_id: str) -> list[Refund]:
+        return list(Refund.objects.filter(intent_id=uuid_of(public_id)).order_by("id"))
+
+    def effects(self, kind: str | None = None, *, order_id: str | None = None) -> list[Any]:
+        return self.psp.effects(order_id=order_id or self.order_id, kind=kind)
+
+    def settle(self) -> None:
+        """Let recovery look at everything that is open, due or not."""
+        open_ids = Operation.objects.filter(next_check_at__isnull=False).values_list(
+            "id", flat=True
+        )
+        for operation_id in list(open_ids):
+            Operation.objects.filter(pk=operation_id).update(lease_until="2000-01-01T00:00:00Z")
+            recovery.resolve_operation(operation_id, actor="job:recovery")
+
+
+def uuid_of(public_id: str) -> uuid.UUID:
+    prefix = public_id.partition("_")[0]
+    identifier = public_ids.decode(prefix, public_id)
+    assert identifier is not None, public_id
+    return identifier
+
+
+def body_of(answer: Answer) -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(answer.body)
+    return decoded
+
+
+def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
+    """A merchant whose account at the PSP nobody else uses."""
+    account = PspAccountFactory.create()
+    settings.PSP_CREDENTIALS[account.code] = {
+        "base_url": psp.base_url,
+        "api_key": f"sandbox_{uuid.uuid4().hex}",
+    }
+    row = MerchantFactory.create(test_psp_account=account, **merchant)
+    return Shop(psp=psp, merchant=row, account=account)
