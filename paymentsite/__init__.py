@@ -1,1 +1,1 @@
-"""The site: settings, URLs, Celery application, health, launcher. The only package that knows every app."""
+"""The site: settings, URLs, Celery, health, launcher. The only package that knows every app."""

@@ -51,7 +51,8 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
             f"{name} is no PostgreSQL URL: write postgresql://user:password@host:5432/name"
         ) from None
     if not parts.get("dbname") or not parts.get("user"):
-        raise ImproperlyConfigured(f"{name} names no {'user' if parts.get('dbname') else 'database'}")
+        lacking = "user" if parts.get("dbname") else "database"
+        raise ImproperlyConfigured(f"{name} names no {lacking}: write it into the URL")
     result: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.pop("dbname"),
@@ -66,7 +67,7 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
     options: dict[str, Any] = {**parts, "prepare_threshold": 2}
     options.setdefault("connect_timeout", 3)
     if not owner:
-        options["options"] = " ".join(filter(None, [str(parts.get("options") or ""), SESSION_OPTIONS]))
+        options["options"] = f"{parts.get('options') or ''} {SESSION_OPTIONS}".strip()
     if pool:
         most = integer("DATABASE_POOL_MAX_SIZE", 16, least=2)
         options["pool"] = {"min_size": 2, "max_size": most, "timeout": 5}

@@ -1,4 +1,4 @@
-"""The settings for tools that read the code but touch no database (mypy, makemigrations --check)."""
+"""Settings for tools that read the code but touch no database (mypy, makemigrations --check)."""
 
 import os
 
@@ -7,4 +7,4 @@ os.environ.setdefault("DATABASE_POOL", "off")
 os.environ.setdefault("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
 os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
 
-from paymentsite.settings import *  # noqa: E402, F403
+from paymentsite.settings import *

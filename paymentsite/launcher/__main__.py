@@ -1,4 +1,4 @@
-"""Command line of the launcher. Checks the Python first: nothing else here may run on a wrong one."""
+"""Command line of the launcher. Checks the Python first: nothing else may run on a wrong one."""
 
 from __future__ import annotations
 

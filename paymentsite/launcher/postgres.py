@@ -200,7 +200,7 @@ def _initialize(folder: Path, cluster: Cluster) -> None:
             file.write(state.secret(folder, SUPERUSER))
         if cluster.user is not None:
             os.chown(password_file, cluster.user.pw_uid, cluster.user.pw_gid)
-        made = subprocess.run(  # noqa: S603
+        made = subprocess.run(
             [
                 str(cluster.binaries / "initdb"),
                 *("-D", str(cluster.data), "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8"),

@@ -58,7 +58,7 @@ class Process:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._lines.clear()
         self._said_ready.clear()
-        self._popen = subprocess.Popen(  # noqa: S603
+        self._popen = subprocess.Popen(
             list(self.command),
             cwd=self.directory,
             env=dict(self.environment),
@@ -69,7 +69,7 @@ class Process:
             user=self.user_id,
             group=self.group_id,
             extra_groups=None if self.group_id is None else [self.group_id],
-            preexec_fn=tied_to_parent(self.death_signal),  # noqa: PLW1509
+            preexec_fn=tied_to_parent(self.death_signal),
         )
         self._reader = threading.Thread(target=self._read, args=(self._popen,), daemon=True)
         self._reader.start()

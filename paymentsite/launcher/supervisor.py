@@ -1,4 +1,4 @@
-"""Watches processes: restarts what dies, waiting longer each time, and stops all in reverse order."""
+"""Watches processes: restarts what dies, waiting longer each time; stops all in reverse order."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ class Supervisor:
 
     def watch(self, process: Process) -> None:
         """Watch a process that somebody else has started and stops."""
-        self._watched.append(
-            _Watched(process, launched_at=time.monotonic(), stopped_by_us=False)
-        )
+        self._watched.append(_Watched(process, launched_at=time.monotonic(), stopped_by_us=False))
 
     def look(self) -> None:
         """Restart what has died and whose time has come; never waits."""

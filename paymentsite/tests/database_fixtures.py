@@ -1,6 +1,6 @@
 """Fixtures of the test database. Tests run as the application's role and really commit.
 
-    pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("database")
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def owner_cursor(database: None, database_urls: DatabaseUrls) -> Iterator[psycop
 
 
 @pytest.fixture
-def application_cursor(database: None, database_urls: DatabaseUrls) -> Iterator[psycopg.Cursor[Any]]:
+def application_cursor(
+    database: None, database_urls: DatabaseUrls
+) -> Iterator[psycopg.Cursor[Any]]:
     """A cursor of the application's role, in autocommit mode: what `psql` would be allowed."""
     with psycopg.connect(database_urls.application, autocommit=True) as connection:
         with connection.cursor() as cursor:
@@ -108,7 +110,9 @@ def run_together(database: None) -> Callable[..., list[Any]]:
     return _run_together
 
 
-def _run_together(*functions: Callable[[], T], within_seconds: float = 60) -> list[T | BaseException]:
+def _run_together(
+    *functions: Callable[[], T], within_seconds: float = 60
+) -> list[T | BaseException]:
     barrier = threading.Barrier(len(functions))
     results: list[Any] = [TimeoutError("the thread did not end")] * len(functions)
 

@@ -28,7 +28,9 @@ def url_of(variable: str, dbname: str) -> str:
     """The connection string in that variable, pointing at another database of the same server."""
     parts = conninfo_to_dict(os.environ[variable])
     login = f"{parts['user']}:{parts['password']}" if parts.get("password") else parts["user"]
-    return f"postgresql://{login}@{parts.get('host', '127.0.0.1')}:{parts.get('port', 5432)}/{dbname}"
+    return (
+        f"postgresql://{login}@{parts.get('host', '127.0.0.1')}:{parts.get('port', 5432)}/{dbname}"
+    )
 
 
 def template_name() -> str:

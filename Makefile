@@ -1,0 +1,49 @@
+# Everything runs in .venv, which is made anew when the requirements change.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+# Python 3.11 or 3.12: yours with PYTHON=…, else the first that fits.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && \
+	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && \
+	{ echo $$p; exit; }; done; echo python3)
+RUN := .venv/bin/python
+LAUNCHER := $(RUN) -m paymentsite.launcher
+READY := .venv/.installed
+
+.PHONY: help demo serve test lint bench
+
+help:
+	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
+	@echo "make serve   every process, no scripted day"
+	@echo "make test    every check and test"
+	@echo "make lint    the checks alone"
+	@echo "make bench   measure (see bench/)"
+
+demo: $(READY)
+	@ONCE=$(ONCE) $(LAUNCHER) demo
+
+serve: $(READY)
+	@$(LAUNCHER) serve
+
+test: $(READY) lint
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 2
+
+lint: $(READY)
+	@$(RUN) -m paymentsite.launcher.checks
+
+bench: $(READY)
+	@$(LAUNCHER) run -- $(RUN) -m bench
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or \
+	sys.exit("error: $(PYTHON) is Python %d.%d: install Python 3.11 or 3.12, or name one with PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import shutil, sys; f = shutil.disk_usage(".").free >> 20; f >= 1024 or \
+	sys.exit("error: only %d MB are free on this disk: make room for 1 GB" % f)'
+	@echo "  …  make .venv and install the requirements (a minute the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.txt
+	@touch $@
+	@echo "  ok make .venv and install the requirements"
