@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
 from ledger import selectors
+from ledger.admin_search import SearchById
 from ledger.chart import CHART, AccountRef
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.money import Money
@@ -46,7 +47,7 @@ class _EntriesInline(_ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerTransactionAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Ledger transactions with their entries."""
 
     list_display = (
@@ -59,16 +60,14 @@ class LedgerTransactionAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
         "posted_at",
     )
     list_filter = ("rule", "source_type", "psp_account")
-    # Exact, so that an index answers; a search over text would read the whole table.
-    search_fields = ("=id", "=payment_id", "=source_id", "=merchant_id")
-    search_help_text = "The id of a ledger transaction, payment, source or merchant (UUID)"
+    id_fields = ("id", "payment_id", "source_id", "merchant_id")
+    search_help_text = "The id of a ledger transaction, payment, source or merchant"
     ordering = ("-id",)
-    show_full_result_count = False
     inlines: ClassVar[list[Any]] = [_EntriesInline]
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerEntryAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Single debits and credits."""
 
     list_display = (
@@ -82,10 +81,9 @@ class LedgerEntryAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
     )
     list_filter = ("entry_type", "direction", "currency")
     list_select_related = ("account", "transaction")
-    search_fields = ("=payment_id", "=transaction__id", "=transaction__source_id")
-    search_help_text = "The id of a payment, ledger transaction or source (UUID)"
+    id_fields = ("payment_id", "transaction_id")
+    search_help_text = "The id of a payment or ledger transaction"
     ordering = ("-id",)
-    show_full_result_count = False
 
     @admin.display(description="amount", ordering="amount_minor")
     def amount(self, entry: LedgerEntry) -> str:
@@ -98,7 +96,7 @@ class LedgerAccountAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
 
     list_display = ("code", "name", "dimension", "currency", "kind")
     list_filter = ("code", "kind", "currency")
-    search_fields = ("=id", "dimension")
+    search_fields = ("dimension",)
     fields = ("id", "code", "name", "dimension", "currency", "kind", "balance")
     readonly_fields = fields
 
@@ -118,6 +116,6 @@ class BalanceSnapshotAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
 
     list_display = ("account", "horizon", "debits_minor", "credits_minor", "taken_at")
     list_select_related = ("account",)
-    search_fields = ("=account__id", "account__dimension")
+    search_fields = ("account__dimension",)
     ordering = ("-id",)
     show_full_result_count = False

@@ -16,6 +16,15 @@ from ledger.chart import CHART, AccountRef, Direction
 
 OFFENDERS_MAX: Final = 100
 _ACCOUNTS_PER_BATCH: Final = 1_000
+_GUARDS: Final = (
+    ("ledger_account", "ledger_append_only"),
+    ("ledger_transaction", "ledger_append_only"),
+    ("ledger_transaction", "ledger_check_transaction"),
+    ("ledger_entry", "ledger_append_only"),
+    ("ledger_entry", "ledger_check_entries"),
+    ("ledger_balance_snapshot", "ledger_append_only"),
+    ("ledger_balance_snapshot", "ledger_check_snapshots"),
+)
 _SIGNED: Final = "CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END"
 
 
@@ -124,7 +133,8 @@ def reversals_mirror_their_original() -> list[str]:
     differing = _offenders(f"""
         SELECT DISTINCT 'ledger transaction', x.id, 'is not the mirror of', x.reverses_id FROM (
             (SELECT t.id, t.reverses_id, o.account_id, {swapped}, o.amount_minor, o.entry_type
-               FROM ledger_transaction t LEFT JOIN ledger_entry o ON o.transaction_id = t.reverses_id
+               FROM ledger_transaction t
+               LEFT JOIN ledger_entry o ON o.transaction_id = t.reverses_id
               WHERE t.reverses_id IS NOT NULL
              EXCEPT ALL
              SELECT t.id, t.reverses_id, e.account_id, e.direction, e.amount_minor, e.entry_type
@@ -190,6 +200,19 @@ def _of_chart(id: UUID, code: int, dimension: str, currency: str, kind: str) -> 
     return AccountRef(code, dimension, currency).id == id
 
 
+def guards_are_on() -> list[str]:
+    """Every guard of migrations/0002_guards.py is in place and cannot be silenced by a session."""
+    return _offenders(
+        """
+        SELECT 'trigger', wanted.name, 'of', wanted.tbl,
+               CASE WHEN t.oid IS NULL THEN 'is missing' ELSE 'is not enabled always' END
+          FROM unnest(%s::text[], %s::text[]) AS wanted (tbl, name)
+          LEFT JOIN pg_trigger t ON t.tgrelid = to_regclass(wanted.tbl) AND t.tgname = wanted.name
+         WHERE t.tgenabled IS DISTINCT FROM 'A'""",
+        [[table for table, _ in _GUARDS], [name for _, name in _GUARDS]],
+    )
+
+
 ALL_INVARIANTS: Final[tuple[Callable[[], list[str]], ...]] = (
     transactions_sum_to_zero,
     transactions_have_entries,
@@ -204,4 +227,5 @@ ALL_INVARIANTS: Final[tuple[Callable[[], list[str]], ...]] = (
     reversals_mirror_their_original,
     transaction_ids_are_of_the_past,
     accounts_are_of_the_chart,
+    guards_are_on,
 )

@@ -18,65 +18,63 @@ SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
-    found_defect record;
+    suspect record;
 BEGIN
-    -- All new entries at once, by transaction and currency: what is wrong, or nothing.
-    SELECT min(defect) FILTER (WHERE defect IS NOT NULL) AS defect,
-           min(transaction_id::text) FILTER (WHERE defect IS NOT NULL) AS transaction_id,
-           bool_or(reversal) AS reversal
-      INTO found_defect
-      FROM (
-        SELECT transaction_id, bool_or(reversal) AS reversal,
-               CASE WHEN min(defect) IS NOT NULL THEN min(defect)
-                    WHEN min(lowest_kind) <> max(highest_kind) THEN 'ledger_mixed_kinds'
-               END AS defect
-          FROM (
-            SELECT e.transaction_id,
-                   bool_or(t.reverses_id IS NOT NULL) AS reversal,
-                   min(a.kind) AS lowest_kind, max(a.kind) AS highest_kind,
-                   CASE WHEN bool_or(t.id IS NULL) THEN 'ledger_unknown_transaction'
-                        WHEN bool_or(t.xid <> pg_current_xact_id()) THEN 'ledger_late_entry'
-                        WHEN bool_or(e.xid <> pg_current_xact_id()) THEN 'ledger_forged_xid'
-                        WHEN bool_or(a.id IS NULL) THEN 'ledger_unknown_account'
-                        WHEN bool_or(a.currency <> e.currency) THEN 'ledger_wrong_currency'
-                        WHEN bool_or(e.payment_id IS DISTINCT FROM t.payment_id)
-                            THEN 'ledger_wrong_payment'
-                        WHEN sum(CASE e.direction WHEN 'D' THEN e.amount_minor
-                                                  ELSE -e.amount_minor END) <> 0
-                            THEN 'ledger_unbalanced'
-                   END AS defect
-              FROM new_entries e
-              LEFT JOIN ledger_transaction t ON t.id = e.transaction_id
-              LEFT JOIN ledger_account a ON a.id = e.account_id
-             GROUP BY e.transaction_id, e.currency
-          ) AS by_currency
-         GROUP BY transaction_id
-      ) AS by_transaction;
-    IF found_defect.defect IS NOT NULL THEN
-        RAISE EXCEPTION '%: %, ledger transaction %', found_defect.defect,
-            CASE found_defect.defect
-                WHEN 'ledger_unknown_transaction' THEN 'an entry without its transaction'
-                WHEN 'ledger_late_entry' THEN 'entries are written with their transaction'
-                WHEN 'ledger_forged_xid' THEN 'xid is not the running database transaction'
-                WHEN 'ledger_unknown_account' THEN 'an entry on an account that does not exist'
-                WHEN 'ledger_wrong_currency' THEN 'entry and account differ in currency'
-                WHEN 'ledger_wrong_payment' THEN 'entry and transaction differ in payment'
-                WHEN 'ledger_mixed_kinds' THEN 'memo and real accounts in one transaction'
-                ELSE 'debits and credits differ'
-            END, found_defect.transaction_id
-            USING ERRCODE = 'check_violation';
-    END IF;
-
+    -- All new entries at once, by transaction and by transaction and currency. A group is returned
+    -- only if something is wrong with it, or if it is a reversal.
     -- One INSERT writes all entries of a transaction. So a balanced one cannot be changed later in
-    -- the same database transaction either, and is checked once.
-    IF (SELECT count(*) FROM (SELECT DISTINCT transaction_id FROM new_entries) AS n
-          JOIN ledger_entry e ON e.transaction_id = n.transaction_id)
-       <> (SELECT count(*) FROM new_entries) THEN
-        RAISE EXCEPTION 'ledger_late_entry: the transaction already has its entries'
+    -- the same database transaction either, and need not be checked again at commit.
+    SELECT e.transaction_id,
+           coalesce(
+               min(CASE WHEN t.id IS NULL THEN
+                           'ledger_unknown_transaction: an entry without its transaction'
+                        WHEN t.xid <> pg_current_xact_id() THEN
+                           'ledger_late_entry: entries are written with their transaction'
+                        WHEN e.xid <> pg_current_xact_id() THEN
+                           'ledger_forged_xid: xid is not the running database transaction'
+                        WHEN a.id IS NULL THEN
+                           'ledger_unknown_account: an entry on an account that does not exist'
+                        WHEN a.currency <> e.currency THEN
+                           'ledger_wrong_currency: entry and account differ in currency'
+                        WHEN e.payment_id IS DISTINCT FROM t.payment_id THEN
+                           'ledger_wrong_payment: entry and transaction differ in payment'
+                   END),
+               CASE WHEN min(a.kind) <> max(a.kind) THEN
+                       'ledger_mixed_kinds: memo and real accounts in one transaction'
+                    WHEN grouping(e.currency) = 1 AND count(*) <> (
+                           SELECT count(*) FROM ledger_entry x
+                            WHERE x.transaction_id = e.transaction_id) THEN
+                       'ledger_late_entry: the transaction already has its entries'
+                    WHEN grouping(e.currency) = 0
+                         AND sum(CASE e.direction WHEN 'D' THEN e.amount_minor
+                                                  ELSE -e.amount_minor END) <> 0 THEN
+                       'ledger_unbalanced: debits and credits differ'
+               END) AS defect
+      INTO suspect
+      FROM new_entries e
+      LEFT JOIN ledger_transaction t ON t.id = e.transaction_id
+      LEFT JOIN ledger_account a ON a.id = e.account_id
+     GROUP BY GROUPING SETS ((e.transaction_id), (e.transaction_id, e.currency))
+    HAVING bool_or(t.reverses_id IS NOT NULL OR t.id IS NULL OR a.id IS NULL
+                   OR t.xid <> pg_current_xact_id() OR e.xid <> pg_current_xact_id()
+                   OR a.currency <> e.currency OR e.payment_id IS DISTINCT FROM t.payment_id)
+        OR min(a.kind) <> max(a.kind)
+        OR grouping(e.currency) = 1 AND count(*) <> (
+              SELECT count(*) FROM ledger_entry x WHERE x.transaction_id = e.transaction_id)
+        OR grouping(e.currency) = 0
+           AND sum(CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END) <> 0
+     ORDER BY defect NULLS LAST
+     LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF suspect.defect IS NOT NULL THEN
+        RAISE EXCEPTION '%, ledger transaction %', suspect.defect, suspect.transaction_id
             USING ERRCODE = 'check_violation';
     END IF;
 
-    IF found_defect.reversal AND EXISTS (
+    -- Only reversals come this far.
+    IF EXISTS (
         WITH mirrored AS (
             SELECT t.id, o.account_id, CASE o.direction WHEN 'D' THEN 'C' ELSE 'D' END AS direction,
                    o.amount_minor, o.entry_type, o.payment_id

@@ -76,7 +76,8 @@ class Tables:
     referencing: dict[str, set[str]] = field(default_factory=dict)
     """Table to the tables that refer to it."""
     guarded: set[str] = field(default_factory=set)
-    """Tables with triggers of their own, which may refuse even the owner."""
+    """Tables with triggers of their own, which may refuse even the owner. Not those enabled ALWAYS:
+    enabling them again would weaken them, and the ledger's do not mind TRUNCATE."""
     keys: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -94,7 +95,8 @@ class Tables:
         tables.guarded = {
             row[0]
             for row in connection.execute(
-                "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+                "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger "
+                "WHERE NOT tgisinternal AND tgenabled <> 'A'"
             )
         }
         for referring, referred in connection.execute(
