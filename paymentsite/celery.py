@@ -23,7 +23,25 @@ if not settings.configured:
 
 # Tasks by name, so that this table imports no app. Every task claims what is due in the database:
 # two beats, a missed tick or a doubled one are harmless.
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # Lost answers, bank debits, challenges: the first look is due 2 s after the doubt.
+    "resolve-due-operations": {
+        "task": "payments.tasks.resolve_due_operations",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
+    "take-ledger-snapshots": {
+        "task": "ledger.tasks.take_snapshot",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    # Keys are kept 400 days; once a day is often enough to forget the older ones.
+    "forget-old-idempotency-keys": {
+        "task": "payments.tasks.forget_old_idempotency_keys",
+        "schedule": 24 * 3600.0,
+    },
+}
 
 # An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.
 _RING_TIMEOUT_SECONDS = 0.1

@@ -1,0 +1,13 @@
+"""Celery doorbells of the ledger: one call each, named after the service. No logic."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from ledger import services
+
+
+@shared_task
+def take_snapshot() -> int:
+    """Store the balances of accounts whose tail has grown long."""
+    return services.take_snapshot()

@@ -1,0 +1,35 @@
+"""`manage.py verify_ledger`: do the books hold, and does every payment follow from them?"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from payments.models import PaymentIntent
+from payments.services.verification import differences, one_snapshot
+
+
+class Command(BaseCommand):
+    help = (
+        "Check every invariant of the ledger and rebuild the amounts and the class of status of "
+        "every payment from its entries. Exit 1, naming what differs, if anything does."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--most", type=int, default=100, help="stop after this many differences (default 100)"
+        )
+
+    def handle(self, *args: Any, most: int, **options: Any) -> None:
+        with one_snapshot():
+            found = list(islice(differences(), most))
+        for difference in found:
+            self.stdout.write(difference)
+        if found:
+            more = " or more" if len(found) == most else ""
+            self.stderr.write(f"the books do not hold: {len(found)}{more} differences")
+            sys.exit(1)
+        self.stdout.write(f"the books hold: {PaymentIntent.objects.count()} payments agree")

@@ -1,0 +1,197 @@
+"""Rebuild every payment from the books and its operations, and compare with what is stored.
+
+Reads only. What may not live here: repairs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.invariants import ALL_INVARIANTS
+from ledger.money import Money
+from ledger.selectors import PaymentVector, payment_vectors
+from ledger.statements import execute
+from payments.models import Operation, PaymentIntent
+from payments.states import (
+    CHARGE_HOLDS,
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    IntentStatus,
+    OperationStatus,
+)
+from psp_adapters.contract import OperationKind
+
+PAYMENTS_PER_BATCH: Final = 1_000
+S = IntentStatus
+
+# Statuses that leave no trace at the PSP and in the books, and so cannot be told apart there.
+_BEFORE_ANY_CHARGE: Final = frozenset({S.INITIATED, S.FAILED, S.CANCELED})
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """See the database as it stood at one moment, however long the reading takes.
+
+    Payments go on meanwhile; without this, one read before and one after a commit would differ.
+    """
+    with transaction.atomic(durable=True):
+        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        execute("SET LOCAL statement_timeout = 0")
+        execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield
+
+
+def differences() -> Iterator[str]:
+    """Every invariant of the ledger that does not hold, and every payment that differs from it.
+
+    Call it inside `one_snapshot` on a system that is in use.
+    """
+    for invariant in ALL_INVARIANTS:
+        for offender in invariant():
+            yield f"{invariant.__name__}: {offender}"
+    for intents in _batches():
+        yield from _differences_of(intents)
+    yield from _entries_without_payment()
+
+
+def rebuilt_statuses(
+    vector: PaymentVector | None, operations: Iterable[Operation]
+) -> frozenset[IntentStatus]:
+    """The statuses that the books and the operations allow (more than one before any charge)."""
+    operations = list(operations)
+    under_way = _under_way(operations)
+    if under_way is not None:
+        return frozenset({under_way})
+    if vector is not None and vector.captured:
+        return frozenset({_captured_status(vector, operations)})
+    if vector is not None and vector.held:
+        return frozenset({S.AUTHORIZED})
+    if vector is not None:
+        return frozenset({S.CANCELED})
+    charges = [o for o in operations if o.is_charge]
+    last = charges[-1].status if charges else OperationStatus.NOT_SENT
+    if last == OperationStatus.CANCELED:
+        return frozenset({S.CANCELED})
+    if last == OperationStatus.DECLINED:
+        return frozenset({S.FAILED, S.CANCELED})
+    return _BEFORE_ANY_CHARGE
+
+
+def _under_way(operations: list[Operation]) -> IntentStatus | None:
+    """Refunds leave the status alone; anything else that is open shows."""
+    open_changes = [
+        o for o in operations if o.status in OPERATION_OPEN and o.kind != OperationKind.REFUND
+    ]
+    if not open_changes:
+        return None
+    if all(o.status == OperationStatus.REQUIRES_ACTION for o in open_changes):
+        return S.REQUIRES_ACTION
+    return S.PROCESSING
+
+
+def _captured_status(vector: PaymentVector, operations: list[Operation]) -> IntentStatus:
+    if vector.held:
+        return S.AUTHORIZED
+    refunded = vector.refunded - _pending_refunds(operations, vector.currency)
+    if refunded == vector.captured:
+        return S.REFUNDED
+    return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
+
+
+def _pending_refunds(operations: Iterable[Operation], currency: str) -> Money:
+    """Refunds that the PSP accepted but has not made: in the books, not yet refunded."""
+    pending = (
+        o.amount_minor
+        for o in operations
+        if o.kind == OperationKind.REFUND and o.status == OperationStatus.PENDING
+    )
+    return Money(sum(pending), currency)
+
+
+def _batches() -> Iterator[list[PaymentIntent]]:
+    last = UUID(int=0)
+    while True:
+        batch = list(PaymentIntent.objects.filter(pk__gt=last).order_by("pk")[:PAYMENTS_PER_BATCH])
+        if not batch:
+            return
+        yield batch
+        last = batch[-1].pk
+
+
+def _differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
+    identifiers = [intent.id for intent in intents]
+    vectors = {vector.payment_id: vector for vector in payment_vectors(identifiers)}
+    operations: dict[UUID, list[Operation]] = defaultdict(list)
+    for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
+        operations[operation.intent_id].append(operation)
+    for intent in intents:
+        yield from _compare(intent, vectors.get(intent.id), operations[intent.id])
+
+
+def _compare(
+    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+) -> Iterator[str]:
+    zero = Money.zero(intent.currency)
+    pending = _pending_refunds(operations, intent.currency)
+    reserved = _reserved(operations, intent.currency)
+    stored_and_rebuilt = {
+        "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
+        "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
+        "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
+        "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
+    }
+    for name, (stored_minor, rebuilt) in stored_and_rebuilt.items():
+        if stored_minor != rebuilt.minor:
+            yield (
+                f"{intent.public_id}: {name} is stored as {Money(stored_minor, intent.currency)}, "
+                f"the books say {rebuilt}"
+            )
+    allowed = rebuilt_statuses(vector, operations)
+    if intent.status not in allowed:
+        yield (
+            f"{intent.public_id}: status is stored as {intent.status}, books and operations say "
+            f"{' or '.join(sorted(allowed))}"
+        )
+    yield from _charge_differences(intent, operations)
+
+
+def _reserved(operations: Iterable[Operation], currency: str) -> Money:
+    open_refunds = (
+        o.amount_minor
+        for o in operations
+        if o.kind == OperationKind.REFUND
+        and o.status in OPERATION_IN_DOUBT | {OperationStatus.PENDING}
+    )
+    return Money(sum(open_refunds), currency)
+
+
+def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:
+    holding = [o.public_id for o in operations if o.is_charge and o.status in CHARGE_HOLDS]
+    if len(holding) > 1:
+        yield f"{intent.public_id}: more than one open or successful charge: {', '.join(holding)}"
+
+
+def _entries_without_payment() -> Iterator[str]:
+    """Books of a payment that does not exist (references are not foreign keys on the hot path)."""
+    for batch in _vectors_in_batches():
+        known = set(PaymentIntent.objects.filter(pk__in=batch).values_list("pk", flat=True))
+        for payment_id in batch:
+            if payment_id not in known:
+                yield f"the books hold entries of payment {payment_id}, which does not exist"
+
+
+def _vectors_in_batches() -> Iterator[list[UUID]]:
+    batch: list[UUID] = []
+    for vector in payment_vectors(None):
+        batch.append(vector.payment_id)
+        if len(batch) == PAYMENTS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,22 @@
+"""Celery doorbells of payments: one call each, named after the service. No logic.
+
+The broker may lose or double any of these: each service takes its work from the database.
+"""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from payments.services import recovery, retention
+
+
+@shared_task
+def resolve_due_operations() -> int:
+    """Find out what became of operations whose check is due."""
+    return recovery.resolve_due_operations()
+
+
+@shared_task
+def forget_old_idempotency_keys() -> int:
+    """Drop idempotency keys that are older than they must be kept."""
+    return retention.forget_old_idempotency_keys()
