@@ -1,0 +1,84 @@
+"""The balance and its transactions: the merchant's side of the books, as the merchant sees it.
+
+What may not live here: summing (selectors read the ledger).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.money import Money
+from payments import public_ids
+from payments.objects.parts import unix_seconds_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceTransaction:
+    """One change of what we owe a merchant, with the fee that was taken in the same move."""
+
+    id: UUID
+    type: str
+    """`charge`, `refund`, `refund_failure`, or `adjustment` for a correction of ours."""
+    gross_minor: int
+    """Signed: positive raises what we owe."""
+    fee_minor: int
+    currency: str
+    source: str
+    """The public id of the charge or refund behind it."""
+
+
+def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
+    """A balance transaction. `pending`: the provider has not reported its settlement."""
+    currency = row.currency.lower()
+    created = unix_seconds_of(row.id)
+    fees = [
+        {
+            "amount": row.fee_minor,
+            "application": None,
+            "currency": currency,
+            "description": "Platform fee",
+            "type": "application_fee",
+        }
+    ]
+    return {
+        "id": public_ids.encode(public_ids.BALANCE_TRANSACTION, row.id),
+        "object": "balance_transaction",
+        "amount": row.gross_minor,
+        "available_on": created,
+        "balance_type": "payments",
+        "created": created,
+        "currency": currency,
+        "description": None,
+        "exchange_rate": None,
+        "fee": row.fee_minor,
+        "fee_details": fees if row.fee_minor else [],
+        "net": row.gross_minor - row.fee_minor,
+        "reporting_category": row.type,
+        "source": row.source or None,
+        "status": "pending",
+        "type": row.type,
+    }
+
+
+def balance_object(owed: list[Money], *, livemode: bool) -> dict[str, Any]:
+    """What we owe the merchant, per currency.
+
+    All of it is `pending`: money becomes `available` when a provider's settlement report says so.
+    """
+    pending = [
+        {
+            "amount": money.minor,
+            "currency": money.currency.lower(),
+            "source_types": {"card": money.minor},
+        }
+        for money in owed
+    ]
+    return {
+        "object": "balance",
+        "available": [{**line, "amount": 0, "source_types": {"card": 0}} for line in pending],
+        "connect_reserved": [],
+        "livemode": livemode,
+        "pending": pending,
+    }

@@ -1,0 +1,56 @@
+"""The customer as the merchant sees it. What may not live here: queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payments import public_ids
+from payments.models import Customer
+from payments.objects.parts import address_object, shipping_object, unix_seconds_of
+
+
+def customer_object(customer: Customer) -> dict[str, Any]:
+    """A customer; of a deleted one only the stub remains."""
+    if customer.deleted_at is not None:
+        return deleted_customer_object(customer)
+    return {
+        "id": public_ids.encode(public_ids.CUSTOMER, customer.id),
+        "object": "customer",
+        "address": address_object(customer.address) if customer.address else None,
+        "balance": 0,
+        "business_name": None,
+        "created": unix_seconds_of(customer.id),
+        "currency": None,
+        "customer_account": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": customer.description or None,
+        "discount": None,
+        "email": customer.email or None,
+        "individual_name": None,
+        "invoice_prefix": None,
+        "invoice_settings": {
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        "livemode": customer.livemode,
+        "metadata": customer.metadata,
+        "name": customer.name or None,
+        "next_invoice_sequence": None,
+        "phone": customer.phone or None,
+        "preferred_locales": [],
+        "shipping": shipping_object(customer.shipping),
+        "tax_exempt": "none",
+        "test_clock": None,
+    }
+
+
+def deleted_customer_object(customer: Customer) -> dict[str, Any]:
+    """What is left of a deleted customer."""
+    return {
+        "id": public_ids.encode(public_ids.CUSTOMER, customer.id),
+        "object": "customer",
+        "deleted": True,
+    }

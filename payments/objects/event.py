@@ -1,0 +1,33 @@
+"""The event as the merchant sees it. What may not live here: rendering what it tells of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payments import public_ids
+from payments.models import Event
+from payments.objects.parts import unix_seconds_of
+
+
+def event_object(event: Event) -> dict[str, Any]:
+    """An event; its object stands as it stood, whatever happened since."""
+    data = {"object": event.payload["object"]}
+    previous = event.payload.get("previous_attributes")
+    if previous is not None:
+        data["previous_attributes"] = previous
+    return {
+        "id": public_ids.encode(public_ids.EVENT, event.id),
+        "object": "event",
+        "account": None,
+        "api_version": event.api_version or None,
+        "context": None,
+        "created": unix_seconds_of(event.id),
+        "data": data,
+        "livemode": event.livemode,
+        "pending_webhooks": 0,
+        "request": {
+            "id": event.request_id or None,
+            "idempotency_key": event.idempotency_key or None,
+        },
+        "type": event.type,
+    }

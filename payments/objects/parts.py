@@ -1,0 +1,70 @@
+"""The pieces that several objects share: people's addresses, timestamps, lists.
+
+What may not live here: whole objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from payments import public_ids
+
+
+def reference(prefix: str, identifier: UUID | None) -> str | None:
+    """The public id of something that may be absent."""
+    return public_ids.encode(prefix, identifier) if identifier is not None else None
+
+
+def unix_seconds_of(identifier: UUID) -> int:
+    """The second in which the row was made; its id carries it."""
+    return public_ids.created_ms_of(identifier) // 1000
+
+
+def unix_seconds(moment: datetime | None) -> int | None:
+    return int(moment.timestamp()) if moment is not None else None
+
+
+def address_object(given: dict[str, Any] | None) -> dict[str, Any]:
+    """A postal address with every key the merchant may read."""
+    given = given or {}
+    return {
+        "city": given.get("city") or None,
+        "country": given.get("country") or None,
+        "line1": given.get("line1") or None,
+        "line2": given.get("line2") or None,
+        "postal_code": given.get("postal_code") or None,
+        "state": given.get("state") or None,
+    }
+
+
+def shipping_object(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Where goods go; None if nothing was said."""
+    if not given:
+        return None
+    return {
+        "address": address_object(given.get("address")),
+        "carrier": given.get("carrier") or None,
+        "name": given.get("name") or None,
+        "phone": given.get("phone") or None,
+        "tracking_number": given.get("tracking_number") or None,
+    }
+
+
+def billing_details_object(given: dict[str, Any] | None) -> dict[str, Any]:
+    """Whose bill it is."""
+    given = given or {}
+    return {
+        "address": address_object(given.get("address")),
+        "email": given.get("email") or None,
+        "name": given.get("name") or None,
+        "phone": given.get("phone") or None,
+        "tax_id": given.get("tax_id") or None,
+    }
+
+
+def list_object(url: str, data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    """One page of a list; every row has an `id`, so that SDKs can turn the page."""
+    return {"object": "list", "url": url, "has_more": has_more, "data": list(data)}

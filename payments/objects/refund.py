@@ -1,0 +1,43 @@
+"""The refund as the merchant sees it. What may not live here: queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from payments import public_ids
+from payments.models import Operation, PaymentIntent, Refund
+from payments.objects.parts import reference, unix_seconds_of
+from payments.states import RefundStatus
+
+
+def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -> dict[str, Any]:
+    """A refund, nothing expanded."""
+    return {
+        "id": public_ids.encode(public_ids.REFUND, refund.id),
+        "object": "refund",
+        "amount": refund.amount_minor,
+        "balance_transaction": reference(
+            public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
+        ),
+        "charge": public_ids.encode(public_ids.CHARGE, refund.charge_id),
+        "created": unix_seconds_of(refund.id),
+        "currency": refund.currency.lower(),
+        "customer": reference(public_ids.CUSTOMER, intent.customer_id),
+        "customer_account": None,
+        "description": refund.description or None,
+        "destination_details": None,
+        "failure_balance_transaction": None,
+        "failure_reason": refund.failure_reason or None,
+        "instructions_email": None,
+        "metadata": refund.metadata,
+        "next_action": None,
+        "payment_intent": public_ids.encode(public_ids.PAYMENT_INTENT, intent.id),
+        "payment_method": reference(public_ids.PAYMENT_METHOD, intent.payment_method_id),
+        "pending_reason": "processing" if refund.status == RefundStatus.PENDING else None,
+        "presentment_details": None,
+        "reason": refund.reason or None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": str(refund.status),
+        "transfer_reversal": None,
+    }
