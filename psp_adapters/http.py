@@ -15,6 +15,7 @@ addresses is given the connect timeout once for each.
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -34,6 +35,9 @@ _CONNECT_SECONDS: Final = 2.0
 _IDLE_SECONDS: Final = 15.0
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _POOL_SIZE: Final = 300
+
+# It would log addresses and pieces of answers; everything it could say is in our exceptions.
+logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
 
 
 class NotSent(Exception):
@@ -238,9 +242,15 @@ class PspHttp:
             decode_content=False,
         )
         try:
+            if response.length_remaining is None and not response.chunked:
+                # Without an announced end, a cut answer looks like a whole one.
+                raise urllib3.exceptions.ResponseError("no length announced")
             content = response.read(_MAX_BODY_BYTES + 1)
             if len(content) > _MAX_BODY_BYTES:
                 raise urllib3.exceptions.ResponseError("answer too large")
+            if response.length_remaining:
+                # A bounded read does not complain about a body shorter than announced.
+                raise urllib3.exceptions.ResponseError("answer cut short")
         except BaseException:
             response.close()  # half an answer must not be found by the next request
             raise

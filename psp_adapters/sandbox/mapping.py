@@ -182,8 +182,7 @@ def _checked_result(request: PspRequest, view: Json) -> PspResult:
     result = result_of_operation(view, kind=request.kind, reference=request.reference)
     if request.psp_payment_id and result.psp_payment_id != request.psp_payment_id:
         raise Contradiction("another payment")
-    assert result.amount is not None
-    if result.amount.currency != request.amount.currency:
+    if result.amount is None or result.amount.currency != request.amount.currency:
         raise Contradiction("another currency")
     # A void takes no amount: what the PSP let go is its word, and the caller's to compare.
     if request.kind is not OperationKind.VOID and result.amount != request.amount:

@@ -1,4 +1,4 @@
-"""Reads requests of the merchant-facing API: routes, fields, limits. Decides nothing, changes nothing."""
+"""Reads requests of the merchant-facing API: routes, fields, limits. Decides nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Call:
     """One request of the merchant-facing API, understood but not yet carried out."""
 
     kind: str
-    """`authorize`, `increment`, `capture`, `void`, `refund`, `fence`, `look_up`, `list`, `token`."""
+    """A money verb, or `fence`, `look_up`, `list`, `token`."""
     method: str
     path: str
     account_id: str
@@ -207,7 +207,7 @@ def _parse_authorize(words: dict[str, Any]) -> Instruction:
 def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
     _only(words, _MODIFY_FIELDS)
     # A void releases everything; whatever amount is sent along is not looked at.
-    amount_minor = None if kind == "void" else _amount(words)
+    amount_minor = 0 if kind == "void" else _amount(words)
     return Instruction(
         kind=kind,
         reference=_text(words, "reference", most=200),

@@ -30,8 +30,8 @@ class Instruction:
 
     kind: str
     reference: str
-    amount_minor: int | None
-    """None only for a void."""
+    amount_minor: int
+    """0 for a void, which lets go whatever is held."""
     final: bool = True
     order_id: str = ""
     currency: str = ""
@@ -63,7 +63,6 @@ class Rules:
             raise Refusal(404, "not_found", "no such token", code="token_unknown")
         if token.settles_late and not order.capture:
             raise invalid("a bank debit cannot be captured later", code="capture_unsupported")
-        assert order.amount_minor is not None
         lifetime_seconds = self.behavior.authorization_seconds
         if token.expires_at_once:
             lifetime_seconds = self.behavior.settle_delay_seconds
@@ -165,12 +164,10 @@ class Rules:
 
     def _check_increment(self, payment: Payment, order: Instruction) -> int:
         self._require_hold(payment, "increment")
-        assert order.amount_minor is not None
         return order.amount_minor
 
     def _check_capture(self, payment: Payment, order: Instruction) -> int:
         self._require_hold(payment, "capture")
-        assert order.amount_minor is not None
         if order.amount_minor > payment.held_minor:
             raise forbidden_now("capture_exceeds_authorized", "more than what is still held")
         return order.amount_minor
@@ -182,7 +179,6 @@ class Rules:
         return payment.held_minor
 
     def _check_refund(self, payment: Payment, order: Instruction) -> int:
-        assert order.amount_minor is not None
         left = payment.captured_minor - payment.refunded_minor - payment.refund_pending_minor
         if payment.captured_minor == 0:
             raise forbidden_now("nothing_captured", "nothing has been captured")

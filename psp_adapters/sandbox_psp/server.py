@@ -1,4 +1,4 @@
-"""Starts and stops the simulator's process: the socket, the signals, and who answers which address."""
+"""Starts and stops the simulator's process: socket, signals, and who answers which address."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ async def serve(*, host: str, port: int, store_path: Path, control: bool) -> Non
         )
         bound = server.sockets[0].getsockname()[1]
         simulator.base_url = f"http://{host}:{bound}"
-        store.start(loop)
-        print(f"sandbox PSP listening on {simulator.base_url}", flush=True)
+        sys.stdout.write(f"sandbox PSP listening on {simulator.base_url}\n")
+        sys.stdout.flush()
         await stop.wait()
         server.close()
         for connection in list(connections):

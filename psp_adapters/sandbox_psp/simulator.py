@@ -26,7 +26,7 @@ from psp_adapters.sandbox_psp.requests import (
     parse_call,
     refuse_card_numbers,
 )
-from psp_adapters.sandbox_psp.rules import Rules
+from psp_adapters.sandbox_psp.rules import Instruction, Rules
 from psp_adapters.sandbox_psp.store import Store
 from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
 from psp_adapters.sandbox_psp.truth import Account, Operation, StoredAnswer, Truth
@@ -252,13 +252,14 @@ class Simulator:
     def _answer(self, call: Call, seen: SeenCall, plan: Plan | None) -> tuple[int, bytes]:
         now_ms = self.settle()
         account = self.truth.account(call.account_id)
-        if call.order is None:
+        order = call.order
+        if order is None:
             return 200, orjson.dumps(self._question(account, call, now_ms))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
             return stored.status, stored.body
-        operation = self._carry_out(account, call, now_ms, plan)
+        operation = self._carry_out(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
         view = declined_view if status == 402 else operation_view
@@ -280,15 +281,15 @@ class Simulator:
             raise Refusal(400, "idempotency_mismatch", "this key was used with other parameters")
         return stored
 
-    def _carry_out(self, account: Account, call: Call, now_ms: int, plan: Plan | None) -> Operation:
-        order = call.order
-        assert order is not None
+    def _carry_out(
+        self, account: Account, payment_id: str, order: Instruction, now_ms: int, plan: Plan | None
+    ) -> Operation:
         if order.reference in account.fenced:
             raise Refusal(409, "fenced", "this reference has been forbidden")
         decline = plan.decline if plan else None
         if order.kind == "authorize":
             return self.rules.authorize(account, order, now_ms=now_ms, decline=decline)
-        payment = account.payments.get(call.subject)
+        payment = account.payments.get(payment_id)
         if payment is None:
             raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
         return self.rules.modify(payment, order, now_ms=now_ms, decline=decline)

@@ -1,4 +1,4 @@
-"""The simulator's state, as the fold of its journal records; `apply` is the only thing that changes it.
+"""The simulator's state: the fold of its journal; only `apply` changes it.
 
 No rules here (what is allowed is decided before a record is made), no I/O, no clock.
 """

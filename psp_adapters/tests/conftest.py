@@ -1,0 +1,41 @@
+"""Fixtures of the adapter tests: one real sandbox PSP for the session, one account per test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def sandbox(sandbox_process: SandboxProcess) -> Iterator[SandboxProcess]:
+    """The running sandbox PSP, healthy again after the test."""
+    yield sandbox_process
+    sandbox_process.heal()
+
+
+@pytest.fixture
+def api_key() -> str:
+    return f"sandbox_test_{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def order_id() -> str:
+    return f"order-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def adapter(sandbox: SandboxProcess, api_key: str) -> Iterator[SandboxAdapter]:
+    adapter = SandboxAdapter(base_url=sandbox.base_url, api_key=api_key)
+    yield adapter
+    adapter.close()

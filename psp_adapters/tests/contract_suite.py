@@ -1,0 +1,234 @@
+"""What every PSP adapter must do, as tests to inherit; nothing of any PSP in particular.
+
+Subclass `AdapterContract` in a test module, name the tokens, and provide the fixtures `adapter`
+and `order_id`. What a PSP cannot do, by its capability flags, is skipped with that reason.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ledger.money import Money
+from psp_adapters.contract import (
+    CardDataRefused,
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspAdapter,
+    PspRequest,
+    PspResult,
+    UnknownToken,
+)
+
+DEADLINE_SECONDS = 5.0
+
+
+def make_request(kind: OperationKind, *, minor: int = 1000, **values: Any) -> PspRequest:
+    """A request with a reference and key of its own."""
+    reference = values.pop("reference", f"op-{uuid.uuid4().hex}")
+    return PspRequest(
+        kind=kind,
+        psp_key=values.pop("psp_key", f"key-{reference}"),
+        reference=reference,
+        amount=Money(minor, values.pop("currency", "USD")),
+        **values,
+    )
+
+
+def send(adapter: PspAdapter, request: PspRequest) -> PspResult:
+    """The verb that belongs to the request."""
+    verb = getattr(adapter, request.kind.value)
+    result = verb(request, deadline_seconds=DEADLINE_SECONDS)
+    assert isinstance(result, PspResult)
+    return result
+
+
+class AdapterContract:
+    """Inherit, and set the tokens."""
+
+    good_token: str
+    declined_token: str
+    challenged_token: str
+    unknown_token: str
+
+    def authorize(self, adapter: PspAdapter, order_id: str, **values: Any) -> PspResult:
+        values.setdefault("token", self.good_token)
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, **values)
+        return send(adapter, request)
+
+    def test_an_authorization_names_payment_amount_and_end(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        result = self.authorize(adapter, order_id)
+        assert result.outcome is Outcome.SUCCEEDED
+        assert result.psp_id
+        assert result.psp_payment_id
+        assert result.amount == Money(1000, "USD")
+        assert result.expires_at is not None
+        assert result.expires_at.utcoffset() is not None
+
+    @pytest.mark.parametrize(("minor", "currency"), [(7, "JPY"), (1234, "KWD"), (99, "EUR")])
+    def test_minor_units_arrive_as_they_are(
+        self, adapter: PspAdapter, order_id: str, minor: int, currency: str
+    ) -> None:
+        result = self.authorize(adapter, order_id, minor=minor, currency=currency)
+        assert result.outcome is Outcome.SUCCEEDED
+        assert result.amount == Money(minor, currency)
+
+    def test_a_repeated_request_is_the_same_operation(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        first, second = send(adapter, request), send(adapter, request)
+        assert first.outcome is second.outcome is Outcome.SUCCEEDED
+        assert (first.psp_id, first.psp_payment_id) == (second.psp_id, second.psp_payment_id)
+
+    def test_a_key_used_with_other_parameters_is_unknown_and_never_a_decline(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        send(adapter, request)
+        result = send(adapter, replace(request, amount=Money(2000, "USD")))
+        assert result.outcome is Outcome.UNKNOWN
+        assert result.detail
+
+    def test_a_decline_has_a_code_a_reason_and_a_sentence(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        result = self.authorize(adapter, order_id, token=self.declined_token)
+        assert result.outcome is Outcome.DECLINED
+        assert (result.code, result.decline_code) == ("card_declined", "generic_decline")
+        assert result.message
+
+    def test_a_challenge_says_where_to_go(self, adapter: PspAdapter, order_id: str) -> None:
+        result = self.authorize(adapter, order_id, token=self.challenged_token)
+        assert result.outcome is Outcome.REQUIRES_ACTION
+        assert result.redirect_url.startswith("http")
+
+    def test_a_forbidden_challenge_is_a_decline_that_says_so(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        result = self.authorize(
+            adapter, order_id, token=self.challenged_token, challenge_allowed=False
+        )
+        assert result.outcome is Outcome.DECLINED
+        assert result.code == "authentication_required"
+
+    def test_a_payment_goes_through_capture_and_refund(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        payment_id = self.authorize(adapter, order_id).psp_payment_id
+        for kind, minor in ((OperationKind.CAPTURE, 1000), (OperationKind.REFUND, 400)):
+            result = send(adapter, make_request(kind, minor=minor, psp_payment_id=payment_id))
+            assert result.outcome in (Outcome.SUCCEEDED, Outcome.PENDING)
+            assert result.psp_payment_id == payment_id
+            assert result.amount == Money(minor, "USD")
+
+    def test_a_void_lets_the_hold_go(self, adapter: PspAdapter, order_id: str) -> None:
+        payment_id = self.authorize(adapter, order_id).psp_payment_id
+        voided = send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
+        assert voided.outcome is Outcome.SUCCEEDED
+        late = send(adapter, make_request(OperationKind.CAPTURE, psp_payment_id=payment_id))
+        assert late.outcome is Outcome.DECLINED
+
+    def test_several_captures(self, adapter: PspAdapter, order_id: str) -> None:
+        if not adapter.capabilities.multiple_captures:
+            pytest.skip("capability multiple_captures is off")
+        payment_id = self.authorize(adapter, order_id).psp_payment_id
+        for final in (False, True):
+            result = send(
+                adapter,
+                make_request(
+                    OperationKind.CAPTURE, minor=300, psp_payment_id=payment_id, final=final
+                ),
+            )
+            assert result.outcome is Outcome.SUCCEEDED
+
+    def test_an_increment_raises_what_can_be_captured(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        if not adapter.capabilities.increments:
+            pytest.skip("capability increments is off")
+        payment_id = self.authorize(adapter, order_id).psp_payment_id
+        more = make_request(OperationKind.INCREMENT, minor=500, psp_payment_id=payment_id)
+        assert send(adapter, more).outcome is Outcome.SUCCEEDED
+        taken = make_request(OperationKind.CAPTURE, minor=1500, psp_payment_id=payment_id)
+        assert send(adapter, taken).outcome is Outcome.SUCCEEDED
+
+    @pytest.mark.parametrize("kind", [OperationKind.CAPTURE, OperationKind.REFUND])
+    def test_too_much_is_declined(
+        self, adapter: PspAdapter, order_id: str, kind: OperationKind
+    ) -> None:
+        capture = kind is OperationKind.REFUND
+        payment_id = self.authorize(adapter, order_id, capture=capture).psp_payment_id
+        result = send(adapter, make_request(kind, minor=1001, psp_payment_id=payment_id))
+        assert result.outcome is Outcome.DECLINED
+        assert result.code == "processing_error"
+
+    def test_an_operation_is_found_by_reference_and_by_id(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        if not adapter.capabilities.look_up_by_reference:
+            pytest.skip("capability look_up_by_reference is off")
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        made = send(adapter, request)
+        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        for asked in (question, replace(question, psp_id=made.psp_id)):
+            found = adapter.look_up(asked, deadline_seconds=DEADLINE_SECONDS)
+            assert found is not None
+            assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
+            assert found.amount == Money(1000, "USD")
+
+    def test_what_never_arrived_is_not_found(self, adapter: PspAdapter) -> None:
+        if not adapter.capabilities.look_up_by_reference:
+            pytest.skip("capability look_up_by_reference is off")
+        question = LookUp(kind=OperationKind.AUTHORIZE, reference=f"never-{uuid.uuid4().hex}")
+        assert adapter.look_up(question, deadline_seconds=DEADLINE_SECONDS) is None
+
+    def test_a_fenced_reference_can_never_be_charged(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        if not adapter.capabilities.fence_by_reference:
+            pytest.skip("capability fence_by_reference is off")
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        assert adapter.fence(question, deadline_seconds=DEADLINE_SECONDS) is None
+        assert send(adapter, request).outcome is Outcome.DECLINED
+        assert adapter.look_up(question, deadline_seconds=DEADLINE_SECONDS) is None
+
+    def test_a_fence_that_comes_too_late_returns_what_happened(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        if not adapter.capabilities.fence_by_reference:
+            pytest.skip("capability fence_by_reference is off")
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        made = send(adapter, request)
+        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        found = adapter.fence(question, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
+
+    def test_a_token_is_described_without_its_number(self, adapter: PspAdapter) -> None:
+        token = adapter.find_token(self.good_token, deadline_seconds=DEADLINE_SECONDS)
+        assert (token.token, token.method_type) == (self.good_token, "card")
+        assert len(token.last4) == 4
+        assert token.brand
+        assert token.fingerprint
+        assert token.expiry_year
+
+    def test_an_unknown_token_is_refused(self, adapter: PspAdapter) -> None:
+        with pytest.raises(UnknownToken):
+            adapter.find_token(self.unknown_token, deadline_seconds=DEADLINE_SECONDS)
+
+    def test_a_card_number_is_not_taken_for_a_token(self, adapter: PspAdapter) -> None:
+        with pytest.raises(CardDataRefused):
+            adapter.find_token("4242 4242 4242 4242", deadline_seconds=DEADLINE_SECONDS)
+
+    def test_no_time_left_means_not_sent(self, adapter: PspAdapter, order_id: str) -> None:
+        request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        result = adapter.authorize(request, deadline_seconds=0)
+        assert result.outcome is Outcome.NOT_SENT

@@ -1,0 +1,229 @@
+"""The sandbox PSP's adapter against the real simulator: the contract, and each way to fail."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from ledger.money import Money
+from psp_adapters.contract import (
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspUnavailable,
+)
+from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
+from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+class TestSandboxContract(AdapterContract):
+    good_token = "pm_card_visa"
+    declined_token = "pm_card_visa_chargeDeclined"
+    challenged_token = "pm_card_threeDSecure2Required"
+    unknown_token = "pm_card_nobodyKnowsThis"
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "effects"),
+    [
+        ("down", Outcome.UNKNOWN, 0),
+        ("rate_limit", Outcome.NOT_SENT, 0),
+        ("error_before", Outcome.UNKNOWN, 0),
+        ("drop_before", Outcome.UNKNOWN, 0),
+        ("hang_before", Outcome.UNKNOWN, 0),
+        ("error_after", Outcome.UNKNOWN, 1),
+        ("drop_after", Outcome.UNKNOWN, 1),
+        ("hang", Outcome.UNKNOWN, 1),
+        ("truncate", Outcome.UNKNOWN, 1),
+        ("contradict", Outcome.UNKNOWN, 1),
+    ],
+)
+def test_every_fault_is_a_doubt_and_a_repeat_finds_one_effect(
+    sandbox: SandboxProcess,
+    adapter: SandboxAdapter,
+    order_id: str,
+    fault: str,
+    outcome: Outcome,
+    effects: int,
+) -> None:
+    sandbox.script({fault: 1}, order_id=order_id)
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    result = adapter.authorize(request, deadline_seconds=0.4)
+    assert result.outcome is outcome
+    assert result.detail
+    assert len(sandbox.effects(order_id=order_id)) == effects
+    again = send(adapter, request)
+    assert again.outcome is Outcome.SUCCEEDED
+    assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize"]
+
+
+def test_a_rate_limit_says_when_to_come_again(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    sandbox.script({"rate_limit": 1}, order_id=order_id)
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    assert send(adapter, request).retry_after_seconds == 1.0
+
+
+def test_a_scripted_decline_reaches_any_operation(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    made = send(
+        adapter, make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    )
+    no = {"code": "card_declined", "decline_code": "do_not_honor"}
+    capture = make_request(OperationKind.CAPTURE, psp_payment_id=made.psp_payment_id)
+    sandbox.script({"decline": no}, reference=capture.reference)
+    result = send(adapter, capture)
+    assert (result.outcome, result.decline_code) == (Outcome.DECLINED, "do_not_honor")
+    assert not sandbox.effects(order_id=order_id, kind="capture")
+
+
+@pytest.mark.parametrize(
+    ("fail", "outcome", "code"),
+    [
+        (False, Outcome.SUCCEEDED, ""),
+        (True, Outcome.DECLINED, "payment_intent_authentication_failure"),
+    ],
+)
+def test_a_challenge_is_found_finished(
+    sandbox: SandboxProcess,
+    adapter: SandboxAdapter,
+    order_id: str,
+    fail: bool,
+    outcome: Outcome,
+    code: str,
+) -> None:
+    token = "pm_card_threeDSecure2Required"
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=token)
+    sandbox.complete_challenge(send(adapter, request).redirect_url, fail=fail)
+    question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+    found = adapter.look_up(question, deadline_seconds=5)
+    assert found is not None
+    assert (found.outcome, found.code) == (outcome, code)
+    assert len(sandbox.effects(order_id=order_id)) == (0 if fail else 1)
+
+
+def test_a_void_without_a_payment_id_forbids_what_never_arrived(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    void = make_request(OperationKind.VOID, payment_reference=request.reference)
+    result = send(adapter, void)
+    assert (result.outcome, result.amount) == (Outcome.SUCCEEDED, Money.zero("USD"))
+    assert send(adapter, request).outcome is Outcome.DECLINED
+    assert not sandbox.effects(order_id=order_id)
+
+
+def test_a_void_without_a_payment_id_voids_what_had_arrived(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    send(adapter, request)
+    result = send(adapter, make_request(OperationKind.VOID, payment_reference=request.reference))
+    assert (result.outcome, result.amount) == (Outcome.SUCCEEDED, Money(1000, "USD"))
+    assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize", "void"]
+
+
+def test_a_look_up_that_cannot_be_answered_is_not_nothing(
+    sandbox: SandboxProcess, adapter: SandboxAdapter
+) -> None:
+    question = LookUp(kind=OperationKind.AUTHORIZE, reference="whatever")
+    for fault in ("down", "drop_before", "error_before", "rate_limit", "truncate"):
+        sandbox.script({fault: 1}, kind="look_up")
+        with pytest.raises(PspUnavailable):
+            adapter.look_up(question, deadline_seconds=5)
+
+
+def test_a_fence_that_cannot_be_answered_leaves_the_void_unknown(
+    sandbox: SandboxProcess, adapter: SandboxAdapter
+) -> None:
+    sandbox.script({"drop_before": 1}, kind="fence")
+    result = send(adapter, make_request(OperationKind.VOID, payment_reference="whatever"))
+    assert result.outcome is Outcome.UNKNOWN
+
+
+def test_a_look_up_for_another_kind_is_a_contradiction(
+    adapter: SandboxAdapter, order_id: str
+) -> None:
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    send(adapter, request)
+    question = LookUp(kind=OperationKind.CAPTURE, reference=request.reference)
+    with pytest.raises(PspUnavailable, match="contradictory"):
+        adapter.look_up(question, deadline_seconds=5)
+
+
+def test_a_published_token_is_asked_for_once(
+    sandbox: SandboxProcess, adapter: SandboxAdapter
+) -> None:
+    before = len(sandbox.calls(kind="token"))
+    first = adapter.find_token("tok_mastercard", deadline_seconds=5)
+    assert adapter.find_token("tok_mastercard", deadline_seconds=5) is first
+    assert len(sandbox.calls(kind="token")) == before + 1
+
+
+def test_an_unreachable_psp_answers_not_sent(sandbox: SandboxProcess, order_id: str) -> None:
+    adapter = SandboxAdapter(base_url="http://127.0.0.1:1", api_key="sandbox_x")
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    assert send(adapter, request).outcome is Outcome.NOT_SENT
+    with pytest.raises(PspUnavailable):
+        adapter.find_token("pm_card_visa", deadline_seconds=1)
+
+
+def test_refused_credentials_are_not_a_decline(sandbox: SandboxProcess, order_id: str) -> None:
+    adapter = SandboxAdapter(base_url=sandbox.base_url, api_key="wrong")
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    result = send(adapter, request)
+    assert result.outcome is Outcome.NOT_SENT
+    assert "wrong" not in result.detail
+
+
+def test_a_late_effect_comes_after_our_deadline(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    sandbox.script({"latency_ms": 400}, order_id=order_id)
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    began = time.monotonic()
+    result = adapter.authorize(request, deadline_seconds=0.2)
+    assert time.monotonic() - began < 0.35
+    assert result.outcome is Outcome.UNKNOWN
+    assert not sandbox.effects(order_id=order_id)
+    # The first request is still under way: a repeat is told so and stays in doubt.
+    assert adapter.authorize(request, deadline_seconds=5).outcome is Outcome.UNKNOWN
+    sandbox.wait_for(order_id=order_id, kind="authorize")
+    assert send(adapter, request).outcome is Outcome.SUCCEEDED
+    assert len(sandbox.effects(order_id=order_id)) == 1
+
+
+def test_one_key_per_operation_is_seen_by_the_psp(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    send(adapter, request)
+    send(adapter, replace(request))
+    calls = sandbox.calls(order_id=order_id)
+    assert [call["idempotency_key"] for call in calls] == [request.psp_key] * 2
+    assert [(call["executed"], call["replayed"]) for call in calls] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> None:
+    credentials = {"base_url": sandbox.base_url, "api_key": "sandbox_one"}
+    one = adapter_for("sandbox", credentials)
+    assert adapter_for("sandbox", dict(reversed(credentials.items()))) is one
+    assert adapter_for("sandbox", {**credentials, "api_key": "sandbox_two"}) is not one
+
+
+def test_the_registry_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(UnknownPsp):
+        adapter_for("nobody", {})
+    with pytest.raises(BadCredentials) as refused:
+        adapter_for("sandbox", {"api_key": "sandbox_hidden"})
+    assert "base_url" in str(refused.value)
+    assert "hidden" not in str(refused.value)
