@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ledger.money import Money
 from payments import public_ids
-from payments.objects.parts import unix_seconds_of
+from payments.objects.parts import public_id, unix_seconds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
         }
     ]
     return {
-        "id": public_ids.encode(public_ids.BALANCE_TRANSACTION, row.id),
+        "id": public_id(public_ids.BALANCE_TRANSACTION, row.id),
         "object": "balance_transaction",
         "amount": row.gross_minor,
         "available_on": created,

@@ -12,6 +12,7 @@ from payments import public_ids
 from payments.models import Operation, PaymentIntent
 from payments.objects.parts import (
     billing_details_object,
+    public_id,
     reference,
     shipping_object,
     unix_seconds_of,
@@ -38,7 +39,7 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
     refunded_minor = _refunded_minor(intent, amount_minor) if counts else 0
     snapshot = operation.payment_method_details or {}
     return {
-        "id": public_ids.encode(public_ids.CHARGE, operation.id),
+        "id": public_id(public_ids.CHARGE, operation.id),
         "object": "charge",
         "amount": amount_minor,
         "amount_captured": captured_minor,
@@ -70,7 +71,7 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "order": None,
         "outcome": _outcome(operation),
         "paid": status == "succeeded",
-        "payment_intent": public_ids.encode(public_ids.PAYMENT_INTENT, intent.id),
+        "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "payment_method": reference(public_ids.PAYMENT_METHOD, operation.payment_method_id),
         "payment_method_details": charged_method_details(snapshot),
         "presentment_details": None,

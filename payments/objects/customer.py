@@ -6,7 +6,7 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Customer
-from payments.objects.parts import address_object, shipping_object, unix_seconds_of
+from payments.objects.parts import address_object, public_id, shipping_object, unix_seconds_of
 
 
 def customer_object(customer: Customer) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def customer_object(customer: Customer) -> dict[str, Any]:
     if customer.deleted_at is not None:
         return deleted_customer_object(customer)
     return {
-        "id": public_ids.encode(public_ids.CUSTOMER, customer.id),
+        "id": public_id(public_ids.CUSTOMER, customer.id),
         "object": "customer",
         "address": address_object(customer.address) if customer.address else None,
         "balance": 0,
@@ -50,7 +50,7 @@ def customer_object(customer: Customer) -> dict[str, Any]:
 def deleted_customer_object(customer: Customer) -> dict[str, Any]:
     """What is left of a deleted customer."""
     return {
-        "id": public_ids.encode(public_ids.CUSTOMER, customer.id),
+        "id": public_id(public_ids.CUSTOMER, customer.id),
         "object": "customer",
         "deleted": True,
     }

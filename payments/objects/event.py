@@ -6,7 +6,7 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Event
-from payments.objects.parts import unix_seconds_of
+from payments.objects.parts import public_id, unix_seconds_of
 
 
 def event_object(event: Event) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def event_object(event: Event) -> dict[str, Any]:
     if previous is not None:
         data["previous_attributes"] = previous
     return {
-        "id": public_ids.encode(public_ids.EVENT, event.id),
+        "id": public_id(public_ids.EVENT, event.id),
         "object": "event",
         "account": None,
         "api_version": event.api_version or None,

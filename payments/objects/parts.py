@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 from uuid import UUID
 
 from payments import public_ids
 
+# One payment shows the same few ids again and again, in its answer and its events.
+public_id: Final = lru_cache(maxsize=8192)(public_ids.encode)
+
 
 def reference(prefix: str, identifier: UUID | None) -> str | None:
     """The public id of something that may be absent."""
-    return public_ids.encode(prefix, identifier) if identifier is not None else None
+    return public_id(prefix, identifier) if identifier is not None else None
 
 
 def unix_seconds_of(identifier: UUID) -> int:

@@ -10,7 +10,13 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.models import PaymentIntent
-from payments.objects.parts import reference, shipping_object, unix_seconds, unix_seconds_of
+from payments.objects.parts import (
+    public_id,
+    reference,
+    shipping_object,
+    unix_seconds,
+    unix_seconds_of,
+)
 from payments.objects.payment_method import charged_method_object
 from payments.states import IntentStatus
 
@@ -50,7 +56,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         else 0
     )
     return {
-        "id": public_ids.encode(public_ids.PAYMENT_INTENT, intent.id),
+        "id": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "object": "payment_intent",
         "amount": intent.amount_minor,
         "amount_capturable": capturable_minor,
@@ -71,7 +77,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         "description": intent.description or None,
         "excluded_payment_method_types": None,
         "hooks": None,
-        "last_payment_error": _last_payment_error(intent) if intent.last_payment_error else None,
+        "last_payment_error": _last_payment_error(intent),
         "latest_charge": reference(public_ids.CHARGE, intent.latest_charge_id),
         "livemode": intent.livemode,
         "managed_payments": None,
@@ -110,8 +116,10 @@ def _next_action(intent: PaymentIntent) -> dict[str, Any]:
     }
 
 
-def _last_payment_error(intent: PaymentIntent) -> dict[str, Any]:
+def _last_payment_error(intent: PaymentIntent) -> dict[str, Any] | None:
     """The stored error, its method shown as an object if its snapshot was kept with it."""
+    if not intent.last_payment_error:
+        return None
     error = dict(intent.last_payment_error)
     method_id = error.pop("payment_method_id", None)
     snapshot = error.pop("payment_method_details", None)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.models import PaymentMethod
-from payments.objects.parts import billing_details_object, reference, unix_seconds_of
+from payments.objects.parts import billing_details_object, public_id, reference, unix_seconds_of
 
 
 def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _method_object(
     metadata: dict[str, str],
 ) -> dict[str, Any]:
     return {
-        "id": public_ids.encode(public_ids.PAYMENT_METHOD, identifier),
+        "id": public_id(public_ids.PAYMENT_METHOD, identifier),
         "object": "payment_method",
         "allow_redisplay": "unspecified",
         "billing_details": billing_details_object(billing_details),

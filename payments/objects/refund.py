@@ -6,20 +6,20 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Operation, PaymentIntent, Refund
-from payments.objects.parts import reference, unix_seconds_of
+from payments.objects.parts import public_id, reference, unix_seconds_of
 from payments.states import RefundStatus
 
 
 def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -> dict[str, Any]:
     """A refund, nothing expanded."""
     return {
-        "id": public_ids.encode(public_ids.REFUND, refund.id),
+        "id": public_id(public_ids.REFUND, refund.id),
         "object": "refund",
         "amount": refund.amount_minor,
         "balance_transaction": reference(
             public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
         ),
-        "charge": public_ids.encode(public_ids.CHARGE, refund.charge_id),
+        "charge": public_id(public_ids.CHARGE, refund.charge_id),
         "created": unix_seconds_of(refund.id),
         "currency": refund.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
@@ -31,7 +31,7 @@ def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -
         "instructions_email": None,
         "metadata": refund.metadata,
         "next_action": None,
-        "payment_intent": public_ids.encode(public_ids.PAYMENT_INTENT, intent.id),
+        "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "payment_method": reference(public_ids.PAYMENT_METHOD, intent.payment_method_id),
         "pending_reason": "processing" if refund.status == RefundStatus.PENDING else None,
         "presentment_details": None,
