@@ -1,0 +1,55 @@
+"""The doorbell costs a request a tenth of a second at most, and raises at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import celery
+import pytest
+from kombu.exceptions import OperationalError
+
+from paymentsite.celery import app
+
+
+@pytest.fixture
+def silent_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that takes connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        app.pool.force_close_all()
+        monkeypatch.setattr(app.conf, "broker_url", url)
+        app.amqp._producer_pool = None
+        app._pool = None
+        yield
+        app.amqp._producer_pool = None
+        app._pool = None
+
+
+def test_ringing_at_a_hanging_redis_takes_no_time(silent_redis: None) -> None:
+    started = time.monotonic()
+    with pytest.raises(OperationalError):
+        app.send_task("payments.nobody", retry=False)
+    assert time.monotonic() - started < 1.0
+
+
+def test_tasks_sent_by_name_go_through_our_application() -> None:
+    assert celery.current_app._get_current_object() is app
+
+
+def test_the_beat_table_names_tasks_that_exist() -> None:
+    app.loader.import_default_modules()
+    unknown = {row["task"] for row in app.conf.beat_schedule.values()} - set(app.tasks)
+    assert unknown == set()
+
+
+def test_messages_are_repeated_rather_than_lost_and_carry_json_only() -> None:
+    conf = app.conf
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.worker_prefetch_multiplier == 1
+    assert conf.accept_content == ["json"]
+    assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]

@@ -1,0 +1,295 @@
+"""The launcher's promises, with real processes: ready means ready, gone means gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from paymentsite.launcher import platform_processes, ports, postgres, state
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.processes import Process
+from paymentsite.launcher.supervisor import Supervisor
+
+LAUNCHER = [sys.executable, "-m", "paymentsite.launcher"]
+
+
+@pytest.fixture
+def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a machine that has only Python."""
+    for name in list(os.environ):
+        if name.startswith(("DATABASE_", "REDIS_", "SECRET_KEY", "PAYMENTS_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Makes processes out of a line of Python; stops them afterwards."""
+    made: list[Process] = []
+
+    def make(code: str, **options: object) -> Process:
+        child = Process(
+            name="child",
+            command=[sys.executable, "-u", "-c", code],
+            environment=dict(os.environ),
+            directory=tmp_path,
+            log_file=tmp_path / "logs" / "child.log",
+            **{"ready_text": "ready", "ready_within_seconds": 5, "stop_within_seconds": 1}
+            | options,  # type: ignore[arg-type]
+        )
+        made.append(child)
+        return child
+
+    yield make
+    for child in made:
+        child.stop()
+
+
+def _wait(condition: Callable[[], bool], within_seconds: float = 15) -> bool:
+    deadline = time.monotonic() + within_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _all_gone(processes: list[psutil.Process]) -> bool:
+    """A zombie is gone: whoever adopted it here may be slow to bury it."""
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def test_run_gives_a_command_its_servers_and_its_exit_code(without_servers: None) -> None:
+    code = (
+        "import os, psycopg, redis; "
+        "psycopg.connect(os.environ['DATABASE_URL']); "
+        "assert redis.Redis.from_url(os.environ['REDIS_URL']).ping(); "
+        "raise SystemExit(7)"
+    )
+    before = set(state.VAR.glob("run-*"))
+    done = subprocess.run([*LAUNCHER, "run", "--", sys.executable, "-c", code], cwd=state.PROJECT)
+    assert done.returncode == 7
+    assert set(state.VAR.glob("run-*")) <= before
+
+
+def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    launcher = subprocess.Popen([*LAUNCHER, "run", "--", *command], cwd=state.PROJECT)
+    me = psutil.Process(launcher.pid)
+
+    def names() -> set[str]:
+        return {p.name() for p in me.children() if p.status() != psutil.STATUS_ZOMBIE}
+
+    assert _wait(lambda: len(names()) >= 3), names()
+    everything = me.children(recursive=True)
+    assert len(everything) > 5  # PostgreSQL alone is several
+    launcher.kill()
+    launcher.wait()
+    assert _wait(lambda: _all_gone(everything)), [p for p in everything if p.is_running()]
+
+
+def test_what_the_command_leaves_behind_is_ended(without_servers: None, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
+        "start_new_session=True); "
+        f"open({str(note)!r}, 'w').write(str(child.pid))"
+    )
+    subprocess.run([*LAUNCHER, "run", "--", sys.executable, "-c", code], cwd=state.PROJECT)
+    assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_an_unknown_command_is_one_line(without_servers: None) -> None:
+    done = subprocess.run(
+        [*LAUNCHER, "run", "--", "no-such-command"],
+        cwd=state.PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: there is no command 'no-such-command'\n")
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def test_a_process_that_ends_at_once_shows_its_last_words(
+    process: Callable[..., Process],
+) -> None:
+    child = process("print('the reason'); raise SystemExit(3)")
+    with pytest.raises(LauncherError, match=r"child ended at once with code 3(.|\n)*the reason"):
+        child.start()
+
+
+def test_a_process_that_is_never_ready_is_stopped(process: Callable[..., Process]) -> None:
+    child = process("import time; print('waiting'); time.sleep(600)", ready_within_seconds=0.5)
+    with pytest.raises(LauncherError, match=r"was not ready within(.|\n)*waiting"):
+        child.start()
+    assert child.exit_code() is not None
+
+
+def test_a_process_that_ignores_us_is_killed_with_its_children(
+    process: Callable[..., Process],
+) -> None:
+    child = process(
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork(); "
+        "print('ready'); time.sleep(600)"
+    )
+    child.start()
+    assert child.pid is not None
+    family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+    assert len(family) == 2
+    child.stop()
+    assert _wait(lambda: _all_gone(family))
+
+
+def test_what_dies_is_started_again(process: Callable[..., Process]) -> None:
+    supervisor = Supervisor()
+    child = process("import time; print('ready'); time.sleep(600)")
+    supervisor.start(child, "start a child")
+    first = child.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+
+    def is_back() -> bool:
+        supervisor.look()
+        return child.pid != first and child.ready()
+
+    assert _wait(is_back)
+    supervisor.stop()
+    assert child.exit_code() is not None
+
+
+def test_workers_of_a_killed_api_do_not_go_on_serving(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = ports.free_port()
+    names = ("DATABASE_URL", "REDIS_URL", "PAYMENTS_ENVIRONMENT")
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    api = platform_processes.api(tmp_path, {name: os.environ[name] for name in names}, port=port)
+    api.relay = False
+    api.start()
+    assert api.pid is not None
+    workers = psutil.Process(api.pid).children()
+    assert len(workers) >= platform_processes.API_WORKERS
+    os.kill(api.pid, signal.SIGKILL)
+    try:
+        assert _wait(lambda: _all_gone(workers))
+    finally:
+        api.stop()
+    assert ports.is_free(port)
+
+
+# --- ports and folders --------------------------------------------------------------------------
+
+
+def test_a_taken_port_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:
+        listener.bind((ports.HOST, 0))
+        listener.listen()
+        taken = listener.getsockname()[1]
+        monkeypatch.setenv("PORT", str(taken))
+        with pytest.raises(LauncherError, match=f"port {taken} for the API is taken: .*set PORT"):
+            ports.port_for("API", setting="PORT", usual=8000)
+        monkeypatch.delenv("PORT")
+        assert ports.port_for("API", setting="PORT", usual=taken) != taken
+
+
+@pytest.mark.parametrize("text", ["http", "0", "70000", "-1", "٨"])
+def test_a_port_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", text)
+    with pytest.raises(LauncherError, match="set it to a port"):
+        ports.port_for("API", setting="PORT")
+
+
+def test_two_launchers_do_not_share_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "VAR", tmp_path)
+    with state.kept_folder("demo"):
+        with pytest.raises(LauncherError, match="another launcher already runs"):
+            with state.kept_folder("demo"):
+                pytest.fail("both have it")
+    with state.kept_folder("demo") as folder:
+        assert folder == tmp_path / "demo"
+
+
+def test_folders_of_killed_launchers_are_removed_and_living_ones_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "VAR", tmp_path)
+    (tmp_path / "run-dead").mkdir()
+    with state.fresh_folder("run-") as first, state.fresh_folder("run-") as second:
+        assert first.is_dir()
+        assert second.is_dir()
+        assert not (tmp_path / "run-dead").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_secrets_stay_the_same_and_are_readable_by_us_alone(tmp_path: Path) -> None:
+    first = state.secret(tmp_path, "a role")
+    assert state.secret(tmp_path, "a role") == first
+    assert state.secret(tmp_path, "another") != first
+    assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_FREE_BYTES_LEAST", 1 << 62)
+    with pytest.raises(LauncherError, match="make room"):
+        state.require_disk_space(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------
+
+
+def test_nobody_gets_into_the_database_without_a_password(without_servers: None) -> None:
+    with state.fresh_folder("run-") as folder:
+        server = postgres.server(folder, durable=False)
+        server.start()
+        try:
+            port = postgres.port_of(server)
+            postgres.make_roles(folder, port)
+            postgres.make_roles(folder, port)
+            with psycopg.connect(postgres.url(folder, postgres.APPLICATION, port)) as connection:
+                row = connection.execute("SELECT current_user").fetchone()
+                assert row == (postgres.APPLICATION,)
+            for role in (postgres.SUPERUSER, postgres.OWNER, postgres.APPLICATION):
+                with pytest.raises(psycopg.OperationalError, match="password"):
+                    psycopg.connect(
+                        f"postgresql://{role}@{ports.HOST}:{port}/postgres", password="wrong"
+                    )
+        finally:
+            server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down to another user")
+def test_root_works_in_a_folder_that_others_cannot_reach(
+    without_servers: None, tmp_path: Path
+) -> None:
+    closed = tmp_path / "closed"
+    folder = closed / "var"
+    folder.mkdir(parents=True)
+    closed.chmod(0o700)
+    server = postgres.server(folder, durable=False)
+    try:
+        server.start()
+        assert psutil.Process(server.pid).uids().real != 0
+    finally:
+        server.stop()
+        state.remove(folder)
+    assert closed.stat().st_mode & 0o777 == 0o700
