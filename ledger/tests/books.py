@@ -1,0 +1,52 @@
+"""Builds postings for the tests of the ledger."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from uuid_utils.compat import uuid7
+
+from ledger import posting_rules as rules
+from ledger import services
+from ledger.money import Money
+from ledger.posting_rules import Posting
+
+PSP = "sandbox"
+MERCHANT = UUID("0197a000-0000-7000-8000-000000000001")
+
+TABLES = ("ledger_account", "ledger_transaction", "ledger_entry", "ledger_balance_snapshot")
+
+
+def usd(minor: int) -> Money:
+    return Money(minor, "USD")
+
+
+def sale(amount: Money, *, fee: Money | None = None, merchant: UUID = MERCHANT) -> list[Posting]:
+    """Everything a captured sale books: four ledger transactions with a fee."""
+    postings = [
+        rules.authorized(psp_account=PSP, amount=amount),
+        rules.capture_memo(psp_account=PSP, amount=amount),
+        rules.captured(psp_account=PSP, merchant=str(merchant), amount=amount),
+    ]
+    if fee is not None:
+        postings.append(rules.platform_fee(merchant=str(merchant), amount=fee))
+    return postings
+
+
+def book(
+    *postings: Posting,
+    payment_id: UUID | None = None,
+    source_id: UUID | None = None,
+    merchant: UUID = MERCHANT,
+) -> list[UUID]:
+    """Post in a transaction of its own, as one operation of a payment."""
+    with transaction.atomic():
+        return services.post(
+            postings,
+            source_type="operation",
+            source_id=source_id or uuid7(),
+            payment_id=payment_id,
+            merchant_id=merchant,
+            psp_account=PSP,
+        )

@@ -1,0 +1,253 @@
+"""post(): all of it in the caller's transaction, in one statement, once per source and rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.db.utils import IntegrityError
+from django.test.utils import CaptureQueriesContext
+from uuid_utils.compat import uuid7
+
+from ledger import chart, services
+from ledger import posting_rules as rules
+from ledger.exceptions import AlreadyPosted, OutsideTransaction
+from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
+from ledger.tests.books import MERCHANT, PSP, book, sale, usd
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def _nothing_is_written() -> bool:
+    return not LedgerTransaction.objects.exists() and not LedgerEntry.objects.exists()
+
+
+def test_a_sale_is_written_as_it_was_posted() -> None:
+    payment_id, source_id = uuid7(), uuid7()
+    before = datetime.now(UTC)
+    ids = book(*sale(usd(1000), fee=usd(30)), payment_id=payment_id, source_id=source_id)
+
+    transactions = {row.id: row for row in LedgerTransaction.objects.all()}
+    assert [transactions[id].rule for id in ids] == [
+        "authorized",
+        "capture_memo",
+        "captured",
+        "platform_fee",
+    ]
+    for row in transactions.values():
+        assert (row.source_type, row.source_id) == ("operation", source_id)
+        assert (row.payment_id, row.merchant_id, row.psp_account) == (payment_id, MERCHANT, PSP)
+        assert before <= row.posted_at <= datetime.now(UTC)
+        assert row.effective_date in (before.date(), row.posted_at.date())
+        assert row.reverses_id is None
+    entries = [
+        (e.transaction_id, e.account_id, e.direction, e.amount_minor, e.currency, e.entry_type)
+        for e in LedgerEntry.objects.order_by("id")
+    ]
+    usd_of = {"currency": "USD"}
+    held, contra = chart.auth_held(PSP, **usd_of), chart.auth_contra(PSP, **usd_of)
+    payable = chart.merchant_payable(str(MERCHANT), "USD")
+    assert entries == [
+        (ids[0], held.id, "D", 1000, "USD", "auth"),
+        (ids[0], contra.id, "C", 1000, "USD", "auth"),
+        (ids[1], contra.id, "D", 1000, "USD", "capture"),
+        (ids[1], held.id, "C", 1000, "USD", "capture"),
+        (ids[2], chart.psp_receivable(PSP, "USD").id, "D", 1000, "USD", "capture"),
+        (ids[2], payable.id, "C", 1000, "USD", "capture"),
+        (ids[3], payable.id, "D", 30, "USD", "fee"),
+        (ids[3], chart.platform_fee_income("USD").id, "C", 30, "USD", "fee"),
+    ]
+    assert set(LedgerEntry.objects.values_list("payment_id", flat=True)) == {payment_id}
+    assert len({row.xid for row in transactions.values()}) == 1
+
+
+def test_a_sale_is_one_statement() -> None:
+    book(*sale(usd(1000), fee=usd(30)))
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        services.post(
+            sale(usd(2000), fee=usd(60)),
+            source_type="operation",
+            source_id=uuid7(),
+            payment_id=uuid7(),
+            merchant_id=MERCHANT,
+        )
+    assert len(queries.captured_queries) == 1
+
+
+def test_books_are_not_written_outside_a_transaction() -> None:
+    with pytest.raises(OutsideTransaction):
+        services.post(
+            sale(usd(1000)),
+            source_type="operation",
+            source_id=uuid7(),
+            payment_id=None,
+            merchant_id=None,
+        )
+    assert _nothing_is_written()
+
+
+def test_nothing_to_post_writes_nothing() -> None:
+    assert book() == []
+    assert _nothing_is_written()
+
+
+def test_a_source_is_posted_once_under_a_rule() -> None:
+    source_id = uuid7()
+    book(*sale(usd(1000)), source_id=source_id)
+    with pytest.raises(AlreadyPosted):
+        book(
+            rules.platform_fee(merchant=str(MERCHANT), amount=usd(1)),
+            *sale(usd(1000)),
+            source_id=source_id,
+        )
+    assert LedgerTransaction.objects.count() == 3
+    assert LedgerEntry.objects.count() == 6
+
+
+def test_eight_at_once_book_a_source_once(run_together: Callable[..., list[Any]]) -> None:
+    source_id = uuid7()
+    results = run_together(*[lambda: book(*sale(usd(1000)), source_id=source_id)] * 8)
+    assert sum(isinstance(result, AlreadyPosted) for result in results) == 7
+    assert sum(isinstance(result, list) for result in results) == 1
+    assert LedgerTransaction.objects.count() == 3
+
+
+def test_what_the_caller_rolls_back_was_never_booked() -> None:
+    class GivenUp(Exception):
+        pass
+
+    with pytest.raises(GivenUp), transaction.atomic():
+        book(*sale(usd(1000)))
+        raise GivenUp
+    assert _nothing_is_written()
+    assert not LedgerAccount.objects.exists()
+    # The accounts were rolled back as well, and must not count as known.
+    book(*sale(usd(1000)))
+    assert LedgerAccount.objects.count() == 4
+
+
+def test_a_savepoint_can_be_given_up_alone() -> None:
+    class GivenUp(Exception):
+        pass
+
+    with transaction.atomic():
+        book(*sale(usd(1000)))
+        with pytest.raises(GivenUp), transaction.atomic():
+            book(*sale(usd(500), merchant=uuid7()))
+            raise GivenUp
+        book(*sale(usd(700)))
+    assert LedgerTransaction.objects.count() == 6
+    assert not LedgerEntry.objects.filter(amount_minor=500).exists()
+
+
+def test_first_payments_of_one_merchant_at_once_open_each_account_once(
+    run_together: Callable[..., list[Any]],
+) -> None:
+    results = run_together(*[lambda: book(*sale(usd(1000), fee=usd(10)))] * 8)
+    assert [len(result) for result in results] == [4] * 8
+    assert LedgerAccount.objects.count() == 5
+
+
+def test_accounts_lost_by_a_restore_are_opened_again(owner_cursor: psycopg.Cursor[Any]) -> None:
+    book(*sale(usd(1000)))
+    owner_cursor.execute("TRUNCATE ledger_account")
+    with pytest.raises(IntegrityError, match="ledger_unknown_account"):
+        book(*sale(usd(1000)))
+    book(*sale(usd(1000)))
+    assert LedgerAccount.objects.count() == 4
+
+
+def test_an_account_says_what_it_is_of() -> None:
+    book(*sale(usd(1000)), rules.voided(psp_account='odd "name", {x} \\', amount=usd(5)))
+    stored = set(LedgerAccount.objects.values_list("id", "code", "dimension", "currency", "kind"))
+    odd = chart.auth_held('odd "name", {x} \\', "USD")
+    assert (odd.id, 9100, 'odd "name", {x} \\', "USD", "memo") in stored
+    payable = chart.merchant_payable(str(MERCHANT), "USD")
+    assert (payable.id, 2100, str(MERCHANT), "USD", "real") in stored
+
+
+def test_an_effective_date_may_be_given() -> None:
+    with transaction.atomic():
+        services.post(
+            sale(usd(1000)),
+            source_type="operation",
+            source_id=uuid7(),
+            payment_id=None,
+            merchant_id=None,
+            effective_date=date(2026, 1, 31),
+        )
+    row = LedgerTransaction.objects.first()
+    assert row is not None
+    assert (row.effective_date, row.payment_id, row.merchant_id) == (date(2026, 1, 31), None, None)
+    assert datetime.now(UTC) - row.posted_at < timedelta(minutes=1)
+
+
+def _captured() -> tuple[rules.Posting, UUID]:
+    posting = rules.captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(1000))
+    [id] = book(posting)
+    return posting, id
+
+
+def test_a_capture_is_taken_back_once() -> None:
+    posting, original_id = _captured()
+    reversal = rules.reversal_of(posting, reverses=original_id)
+    [reversal_id] = book(reversal)
+    assert LedgerTransaction.objects.get(id=reversal_id).reverses_id == original_id
+    with pytest.raises(AlreadyPosted):
+        book(reversal)
+    assert LedgerTransaction.objects.count() == 2
+
+
+def test_a_reversal_of_another_amount_is_refused() -> None:
+    _, original_id = _captured()
+    other = rules.captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(999))
+    with pytest.raises(IntegrityError, match="ledger_not_a_mirror"):
+        book(rules.reversal_of(other, reverses=original_id))
+    with pytest.raises(IntegrityError, match="ledger_not_a_mirror"):
+        book(rules.reversal_of(other, reverses=uuid7()))
+    assert LedgerTransaction.objects.count() == 1
+
+
+def test_a_snapshot_is_taken_of_accounts_with_a_long_tail_only() -> None:
+    for _ in range(3):
+        book(*sale(usd(1000)))
+    assert services.take_snapshot(tail_entries_min=7) == 0
+    assert services.take_snapshot(tail_entries_min=4) == 2  # auth_held and auth_contra
+    assert services.take_snapshot(tail_entries_min=4) == 0
+    assert services.take_snapshot(tail_entries_min=1) == 2  # the two real accounts
+    held = BalanceSnapshot.objects.get(account_id=chart.auth_held(PSP, "USD").id)
+    assert (held.debits_minor, held.credits_minor) == (3000, 3000)
+
+
+def test_an_open_transaction_holds_the_horizon_back(
+    application_cursor: psycopg.Cursor[Any],
+) -> None:
+    application_cursor.execute("BEGIN")
+    application_cursor.execute("SELECT pg_current_xact_id()")
+    book(*sale(usd(1000)))
+    assert services.take_snapshot(tail_entries_min=1) == 0
+    application_cursor.execute("ROLLBACK")
+    assert services.take_snapshot(tail_entries_min=1) == 4
+
+
+def test_snapshots_of_more_accounts_than_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_ACCOUNTS_PER_STATEMENT", 2)
+    book(*sale(usd(1000), fee=usd(10)))
+    assert services.take_snapshot(tail_entries_min=1) == 5
+
+
+def test_snapshots_may_be_taken_twice_at_once(run_together: Callable[..., list[Any]]) -> None:
+    book(*sale(usd(1000)))
+    results = run_together(*[lambda: services.take_snapshot(tail_entries_min=1)] * 4)
+    assert all(isinstance(result, int) for result in results)
+    assert sum(results) >= 4
+    assert set(BalanceSnapshot.objects.values_list("debits_minor", "credits_minor")) <= {
+        (1000, 1000),
+        (1000, 0),
+        (0, 1000),
+    }

@@ -1,0 +1,103 @@
+"""A merchant's month as T-accounts: the rules, as an accountant would check them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ledger import posting_rules as rules
+from ledger.chart import Direction
+from ledger.money import Money
+from ledger.posting_rules import Posting
+
+PSP = "sandbox"
+SHOP = "0197a000-0000-7000-8000-000000000001"
+
+
+def usd(minor: int) -> Money:
+    return Money(minor, "USD")
+
+
+def t_accounts(postings: Iterable[Posting]) -> str:
+    """The postings as T-accounts: debits on the left, credits on the right, then what is left."""
+    sides: dict[str, tuple[list[int], list[int]]] = {}
+    for posting in postings:
+        for line in posting.lines:
+            name = f"{line.account.code} {line.account.line.name}"
+            debits, credits = sides.setdefault(name, ([], []))
+            (debits if line.direction is Direction.DEBIT else credits).append(line.amount.minor)
+    drawn = []
+    for name, (debits, credits) in sorted(sides.items()):
+        rest = sum(debits) - sum(credits)
+        side = "Dr" if rest > 0 else "Cr"
+        left, right = " ".join(map(str, debits)), " ".join(map(str, credits))
+        drawn.append(f"{name}: {left} | {right} -> {f'{side} {abs(rest)}' if rest else '0'}")
+    return "\n".join(drawn)
+
+
+def test_a_sale_leaves_the_psp_owing_us_and_us_owing_the_shop() -> None:
+    sale = [
+        rules.authorized(psp_account=PSP, amount=usd(10_000)),
+        rules.capture_memo(psp_account=PSP, amount=usd(10_000)),
+        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(10_000)),
+        rules.platform_fee(merchant=SHOP, amount=usd(290)),
+    ]
+    assert t_accounts(sale) == (
+        "1100 psp_receivable: 10000 |  -> Dr 10000\n"
+        "2100 merchant_payable: 290 | 10000 -> Cr 9710\n"
+        "4100 platform_fee_income:  | 290 -> Cr 290\n"
+        "9100 auth_held: 10000 | 10000 -> 0\n"
+        "9200 auth_contra: 10000 | 10000 -> 0"
+    )
+
+
+def test_a_partial_capture_releases_the_rest() -> None:
+    hotel = [
+        rules.authorized(psp_account=PSP, amount=usd(30_000)),
+        rules.authorization_incremented(psp_account=PSP, amount=usd(5_000)),
+        rules.capture_memo(psp_account=PSP, amount=usd(20_000)),
+        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(20_000)),
+        rules.capture_memo(psp_account=PSP, amount=usd(8_000)),
+        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(8_000)),
+        rules.released(psp_account=PSP, amount=usd(7_000)),
+    ]
+    assert t_accounts(hotel) == (
+        "1100 psp_receivable: 20000 8000 |  -> Dr 28000\n"
+        "2100 merchant_payable:  | 20000 8000 -> Cr 28000\n"
+        "9100 auth_held: 30000 5000 | 20000 8000 7000 -> 0\n"
+        "9200 auth_contra: 20000 8000 7000 | 30000 5000 -> 0"
+    )
+
+
+def test_what_was_only_held_leaves_no_real_money_behind() -> None:
+    given_up = [
+        rules.authorized(psp_account=PSP, amount=usd(4_000)),
+        rules.voided(psp_account=PSP, amount=usd(4_000)),
+        rules.authorized(psp_account=PSP, amount=usd(6_000)),
+        rules.expired(psp_account=PSP, amount=usd(6_000)),
+    ]
+    assert t_accounts(given_up) == (
+        "9100 auth_held: 4000 6000 | 4000 6000 -> 0\n9200 auth_contra: 4000 6000 | 4000 6000 -> 0"
+    )
+
+
+def test_the_shops_month() -> None:
+    """Two sales, one partly refunded, one refund that failed, a capture the PSP took back."""
+    first = rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(10_000))
+    second = rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(2_500))
+    month = [
+        first,
+        rules.platform_fee(merchant=SHOP, amount=usd(290)),
+        second,
+        rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(4_000)),
+        rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(1_000)),
+        rules.refund_failed(psp_account=PSP, merchant=SHOP, amount=usd(1_000)),
+        rules.reversal_of(second),
+    ]
+    assert t_accounts(month) == (
+        "1100 psp_receivable: 10000 2500 | 2500 -> Dr 10000\n"
+        "2100 merchant_payable: 290 4000 1000 2500 | 10000 2500 1000 -> Cr 5710\n"
+        "2200 refund_in_flight: 1000 | 4000 1000 -> Cr 4000\n"
+        "4100 platform_fee_income:  | 290 -> Cr 290"
+    )
+    # The shop is owed what it sold, less the refund, less our fee.
+    assert 10_000 - 4_000 - 290 == 5_710
