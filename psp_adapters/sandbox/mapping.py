@@ -135,6 +135,8 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     outcome = _OUTCOMES[view["status"]]
     amount = Money(view["amount_minor"], view["currency"])
     expires_at = datetime.fromisoformat(view["payment"]["expires_at"])
+    if expires_at.tzinfo is None:
+        raise Contradiction("a time without its zone")
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
@@ -210,8 +212,10 @@ def _refused(status: int, error: Json) -> PspResult:
     )
 
 
-def _decline(error: Json) -> tuple[str, str, str]:
+def _decline(error: object) -> tuple[str, str, str]:
     """Code, decline code and message in the merchant API's words."""
+    if not isinstance(error, dict):
+        raise TypeError("a reason is an object")
     code = _CODES.get(str(error.get("code", "")), "card_declined")
     decline_code = str(error.get("decline_code", ""))
     if decline_code and not _PLAIN_WORD.fullmatch(decline_code):

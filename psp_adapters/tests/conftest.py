@@ -9,6 +9,7 @@ import pytest
 
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.shop import Shop
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +40,15 @@ def adapter(sandbox: SandboxProcess, api_key: str) -> Iterator[SandboxAdapter]:
     adapter = SandboxAdapter(base_url=sandbox.base_url, api_key=api_key)
     yield adapter
     adapter.close()
+
+
+@pytest.fixture
+def shop(sandbox: SandboxProcess) -> Shop:
+    return Shop(sandbox.base_url)
+
+
+@pytest.fixture
+def own_sandbox() -> Iterator[SandboxProcess]:
+    """A simulator of the test's own: to kill it, or to move its clock."""
+    with SandboxProcess() as process:
+        yield process

@@ -1,0 +1,84 @@
+"""A raw client of the simulator, as simple as a shop's first script. For tests of the simulator."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+Answer = tuple[int, Any]
+
+
+class Shop:
+    """A raw client of the simulator with an account and an order of its own."""
+
+    def __init__(self, base_url: str) -> None:
+        self._address = urlsplit(base_url).netloc
+        self.api_key = f"sandbox_shop_{uuid.uuid4().hex}"
+        self.order_id = f"order-{uuid.uuid4().hex}"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        words: object = None,
+        *,
+        key: str = "",
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        connection = http.client.HTTPConnection(self._address, timeout=10)
+        body = raw if raw is not None else None if words is None else json.dumps(words).encode()
+        all_headers = {"Authorization": f"Bearer {self.api_key}", **(headers or {})}
+        if key:
+            all_headers["Idempotency-Key"] = key
+        try:
+            connection.request(method, path, body=body, headers=all_headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            is_json = answer.getheader("Content-Type") == "application/json"
+            return answer.status, json.loads(text) if is_json else text.decode()
+        finally:
+            connection.close()
+
+    def pay(self, token: str = "pm_card_visa", *, minor: int = 1000, **more: Any) -> Answer:
+        reference = more.pop("reference", f"op-{uuid.uuid4().hex}")
+        key = more.pop("key", f"key-{reference}")
+        words = {
+            "reference": reference,
+            "order_id": self.order_id,
+            "amount_minor": minor,
+            "currency": "USD",
+            "token": token,
+            "capture": False,
+            **more,
+        }
+        return self.request("POST", "/v1/payments", words, key=key)
+
+    def modify(self, payment_id: str, verb: str, minor: int = 0, **more: Any) -> Answer:
+        reference = more.pop("reference", f"op-{uuid.uuid4().hex}")
+        words = {"reference": reference, **more}
+        if verb != "void":
+            words["amount_minor"] = minor
+        path = f"/v1/payments/{payment_id}/{verb}"
+        return self.request("POST", path, words, key=more.pop("key", f"key-{reference}"))
+
+    def payment(self, payment_id: str) -> dict[str, Any]:
+        status, view = self.request("GET", f"/v1/payments/{payment_id}")
+        assert status == 200
+        assert isinstance(view, dict)
+        return view
+
+
+def kinds(sandbox: SandboxProcess, shop: Shop) -> list[tuple[str, int]]:
+    effects = sandbox.effects(order_id=shop.order_id)
+    return [(each["kind"], each["amount_minor"]) for each in effects]
+
+
+def error_of(answer: Answer) -> tuple[int, str]:
+    status, words = answer
+    return status, words["error"]["code"] or words["error"]["type"]
