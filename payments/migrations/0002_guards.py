@@ -90,7 +90,7 @@ END $$;
 CREATE FUNCTION payments_keep_open_key() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM payments_operation o WHERE o.idempotency_id = OLD.id AND o.status IN
+    IF EXISTS (SELECT 1 FROM payments_operation o WHERE o.id = OLD.operation_id AND o.status IN
                ('SENDING', 'UNKNOWN', 'PENDING', 'REQUIRES_ACTION')) THEN
         RAISE EXCEPTION 'key_in_use: an operation of idempotency key % is still open', OLD.id
             USING ERRCODE = 'check_violation';

@@ -24,7 +24,7 @@ class MachineModel(models.Model):
         return [f.attname for f in cls._meta.concrete_fields if getattr(f, "protected", False)]
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Any:  # type: ignore[override]
         instance = super().from_db(db, field_names, values)
         instance.remember_status()
         return instance
@@ -51,9 +51,11 @@ class MachineModel(models.Model):
         super().save(*args, **kwargs)
         self.remember_status()
 
-    def _do_update(self, base_qs: Any, using: Any, pk_val: Any, *args: Any, **kwargs: Any) -> bool:
+    def _do_update(  # type: ignore[override]
+        self, base_qs: Any, using: Any, pk_val: Any, *args: Any, **kwargs: Any
+    ) -> bool:
         expected = self.__dict__.get("_status_in_database", {})
-        updated = super()._do_update(base_qs.filter(**expected), using, pk_val, *args, **kwargs)  # type: ignore[misc]
+        updated = super()._do_update(base_qs.filter(**expected), using, pk_val, *args, **kwargs)
         if not updated and expected and base_qs.filter(pk=pk_val).using(using).exists():
             raise ConcurrentTransition(f"{type(self).__name__} {pk_val} has moved on")
         return bool(updated)

@@ -124,8 +124,8 @@ def _lock(operation: Operation) -> _Locked:
 
 def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
     if result.outcome is Outcome.UNKNOWN:
-        return operation.status != OperationStatus.SENDING
-    return _SAME.get(result.outcome) == operation.status
+        return bool(operation.status != OperationStatus.SENDING)
+    return bool(_SAME.get(result.outcome) == operation.status)
 
 
 def _refund_of(operation: Operation) -> Refund | None:
@@ -137,6 +137,7 @@ def _refund_of(operation: Operation) -> Refund | None:
 def _charge_of(locked: _Locked) -> Operation:
     if locked.operation.is_charge:
         return locked.operation
+    assert locked.intent.latest_charge_id is not None, "only a charge has something to change"
     return Operation.objects.select_for_update().get(pk=locked.intent.latest_charge_id)
 
 

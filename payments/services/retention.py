@@ -34,7 +34,7 @@ def forget_old_idempotency_keys() -> int:
                 f"DELETE FROM {table_of(IdempotencyKey)} WHERE id IN ("
                 f"SELECT k.id FROM {table_of(IdempotencyKey)} k WHERE k.created_at < %s "
                 f"AND NOT EXISTS (SELECT 1 FROM {table_of(Operation)} o "
-                "WHERE o.idempotency_id = k.id AND o.status = ANY(%s)) "
+                "WHERE o.id = k.operation_id AND o.status = ANY(%s)) "
                 "ORDER BY k.created_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
                 [before, sorted(OPERATION_OPEN), KEYS_PER_STATEMENT],
             )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+
+import psycopg
 import pytest
 
 from ledger.selectors import payment_vectors
@@ -278,9 +282,9 @@ def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second
     shop: Shop,
 ) -> None:
     caller = shop.caller(key="once")
-    shop.psp.set_behavior(rate_limit=1.0)
+    shop.psp.script({"rate_limit": True}, order_id=shop.order_id, kind="authorize")
     with pytest.raises(PspNotReached):
-        shop.create(caller=caller, token="pm_card_visa")
+        shop.create(caller=caller)
     assert shop.effects() == []
     row = PaymentIntent.objects.get()
     assert row.status == "INITIATED"
@@ -296,7 +300,7 @@ def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second
 
 def test_a_refund_that_never_left_gives_its_reservation_back(shop: Shop) -> None:
     intent = body_of(shop.create())
-    shop.psp.set_behavior(rate_limit=1.0)
+    shop.psp.script({"rate_limit": True}, kind="refund")
     with pytest.raises(PspNotReached):
         shop.refund(intent["id"], 4_000)
     row = shop.intent(intent["id"])
@@ -353,11 +357,6 @@ def test_a_charge_that_never_arrived_is_forbidden_when_old_and_told_as_failed(sh
 
 def age_operations(intent_id: str, *, seconds: int) -> None:
     """Make operations older than they are, as their owner may (their rows are permanent)."""
-    import os
-    from datetime import timedelta
-
-    import psycopg
-
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ALTER TABLE payments_operation DISABLE TRIGGER permanent_columns")
         owner.execute(

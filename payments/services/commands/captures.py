@@ -120,7 +120,7 @@ def write_change(
     """Move a locked intent to PROCESSING and write the operation that changes it."""
     intent.start()
     intent.updated_at = now_utc()
-    fields = ("status", "updated_at")
+    fields: tuple[str, ...] = ("status", "updated_at")
     if details is not None:
         put_details(intent, details, caller)
         fields = (*fields, *(f for f in DETAIL_FIELDS if f != "order_id"))

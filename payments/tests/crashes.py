@@ -1,0 +1,66 @@
+"""Run a command in a forked process that kills itself (SIGKILL) at a named step.
+
+The steps wrap the real functions; nothing is replaced. What is left behind is in the database and at
+the PSP, exactly as after a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.db import connections
+
+from payments.services import idempotency, moves, operations, psp
+
+Where = tuple[Any, str, str]
+
+# step: (module or class, function, "before" or "after")
+STEPS: dict[str, Where] = {
+    "before the claim": (idempotency, "claim", "before"),
+    "after the claim, before the commit": (idempotency, "claim", "after"),
+    "after the commit": (operations, "carry_out", "before"),
+    "before the PSP has it": (psp, "send", "before"),
+    "after the PSP has done it": (psp, "send", "after"),
+    "in the second transaction": (idempotency, "put_answer", "after"),
+    "after the second commit": (operations, "record_outcome", "after"),
+    "before the answer leaves": (operations, "carry_out", "after"),
+}
+
+
+def crash(step: str, command: Callable[[], object]) -> None:
+    """Fork, run `command` there, and be killed at `step`; fails if the step was never reached."""
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        _run_and_die(step, command)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"the step '{step}' was never reached"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _run_and_die(step: str, command: Callable[[], object]) -> None:
+    try:
+        # Threads do not survive a fork; the executor of the parent would wait for them for ever.
+        operations._calls = ThreadPoolExecutor(4)
+        _arm(*STEPS[step])
+        command()
+    finally:
+        os._exit(0)
+
+
+def _arm(module: Any, name: str, when: str) -> None:
+    original = getattr(module, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if when == "after":
+            original(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(module, name, deadly)
+
+
+assert moves.idempotency is idempotency, "the steps are wrapped where the code looks them up"

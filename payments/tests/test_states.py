@@ -1,0 +1,130 @@
+"""The machines: code, PostgreSQL and the tables of payments.states say the same."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import IntegrityError
+from django_fsm import TransitionNotAllowed
+
+from payments import states
+from payments.models import Operation, PaymentIntent, Refund
+from payments.models.machine import MachineModel
+from payments.tests.shop import Shop, body_of
+
+MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
+    (PaymentIntent, states.IntentStatus, states.INTENT_TRANSITIONS, states.INTENT_BORN),
+    (Operation, states.OperationStatus, states.OPERATION_TRANSITIONS, states.OPERATION_BORN),
+    (Refund, states.RefundStatus, states.REFUND_TRANSITIONS, states.REFUND_BORN),
+]
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_every_status_has_its_row_in_the_table(
+    model: type[MachineModel], statuses: Any, table: states.Table, born: frozenset[str]
+) -> None:
+    assert set(table) == set(statuses)
+    assert born <= set(statuses)
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_the_transitions_of_the_code_are_those_of_the_table(
+    model: type[MachineModel], statuses: Any, table: states.Table, born: frozenset[str]
+) -> None:
+    field = model._meta.get_field("status")
+    moves = {(t.source, t.target) for t in field.get_all_transitions(model)}
+    assert moves == {(source, target) for source, targets in table.items() for target in targets}
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_the_triggers_of_postgresql_are_those_of_the_table(
+    database: None,
+    application_cursor: psycopg.Cursor[Any],
+    model: type[MachineModel],
+    statuses: Any,
+    table: states.Table,
+    born: frozenset[str],
+) -> None:
+    rows = application_cursor.execute(
+        "SELECT t.tgname, string_to_array(encode(t.tgargs, 'escape'), '\\000') FROM pg_trigger t "
+        "WHERE t.tgrelid = %s::regclass AND t.tgname IN ('legal_birth', 'legal_move')",
+        [model._meta.db_table],
+    ).fetchall()
+    assert {name for name, _ in rows} == {"legal_birth", "legal_move"}
+    for _, arguments in rows:
+        assert set(arguments[0].split()) == born
+        assert {tuple(move.split(">")) for move in arguments[1].split()} == {
+            (source, target) for source, targets in table.items() for target in targets
+        }
+
+
+def test_postgresql_refuses_every_move_that_is_not_in_the_table(
+    shop: Shop, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    intent = shop.intent(body_of(shop.create(confirm=False))["id"])
+    for source, target in product(states.IntentStatus, states.IntentStatus):
+        owner_cursor.execute("ALTER TABLE payments_payment_intent DISABLE TRIGGER legal_move")
+        owner_cursor.execute(
+            "UPDATE payments_payment_intent SET status = %s WHERE id = %s", [source, intent.id]
+        )
+        owner_cursor.execute("ALTER TABLE payments_payment_intent ENABLE TRIGGER legal_move")
+        legal = source == target or target in states.INTENT_TRANSITIONS[source]
+        if legal:
+            assert PaymentIntent.objects.filter(pk=intent.id).update(status=target) == 1
+        else:
+            with pytest.raises(IntegrityError, match="illegal_status"):
+                PaymentIntent.objects.filter(pk=intent.id).update(status=target)
+
+
+def test_a_status_cannot_be_assigned() -> None:
+    intent = PaymentIntent(status=states.IntentStatus.INITIATED)
+    with pytest.raises(AttributeError):
+        intent.status = states.IntentStatus.CAPTURED
+    assert intent.status == states.IntentStatus.INITIATED
+
+
+def test_an_illegal_transition_is_refused_in_the_code() -> None:
+    intent = PaymentIntent(status=states.IntentStatus.INITIATED)
+    with pytest.raises(TransitionNotAllowed):
+        intent.capture()
+    assert intent.status == states.IntentStatus.INITIATED
+
+
+@pytest.mark.parametrize(
+    ("statement", "refusal"),
+    [
+        ("UPDATE payments_payment_intent SET status = 'REFUNDED'", "illegal_status"),
+        (
+            "UPDATE payments_payment_intent SET amount_captured_minor = amount_minor * 2",
+            "intent_captured_at_most_authorized",
+        ),
+        (
+            "UPDATE payments_payment_intent SET amount_refunded_minor = 1",
+            "intent_refunded_at_most_captured",
+        ),
+        ("UPDATE payments_payment_intent SET livemode = true", "permanent_column"),
+        ("UPDATE payments_operation SET amount_minor = 1", "permanent_column"),
+        ("UPDATE payments_operation SET psp_key = 'another'", "permanent_column"),
+        ("UPDATE payments_operation SET status = 'SENDING'", "illegal_status"),
+        ("UPDATE payments_event SET type = 'nothing'", "permission denied"),
+        ("DELETE FROM payments_event", "permission denied"),
+        ("DELETE FROM payments_payment_intent", "permission denied"),
+        ("DELETE FROM payments_operation", "permission denied"),
+        ("TRUNCATE payments_event", "permission denied"),
+        ("ALTER TABLE payments_event DISABLE TRIGGER ALL", "must be owner"),
+        ("SET session_replication_role = replica", "permission denied"),
+        ("SET ROLE payments_owner", "permission denied"),
+    ],
+)
+def test_the_application_role_is_refused_by_name(
+    shop: Shop, application_cursor: psycopg.Cursor[Any], statement: str, refusal: str
+) -> None:
+    intent_id = body_of(shop.create(manual=True))["id"]
+    before = PaymentIntent.objects.values().get()
+    with pytest.raises(psycopg.Error, match=refusal):
+        application_cursor.execute(statement)
+    assert PaymentIntent.objects.values().get() == before
+    assert len(shop.operations(intent_id)) == 1
