@@ -67,7 +67,7 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
 }
 """Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""
 
-# Of our own locks and of the database's guards: nothing was written, the same request may come again.
+# Nothing was written; the same request may come again.
 _CONTENTION: Final = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -169,7 +169,8 @@ def _database(exc: BaseException) -> Envelope:
             "Repeat the request with the same Idempotency-Key.",
             _RETRY_IN_A_SECOND,
         )
-    if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or cause is exc:
+    gone = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+    if isinstance(cause, gone):
         return _unavailable("The service is not available right now.")
     return _answer(500, API, "", _OUR_FAULT)
 
@@ -194,7 +195,7 @@ def _framework(exc: BaseException) -> Envelope | None:
     if isinstance(exc, (drf.PermissionDenied, PermissionDenied)):
         return _answer(403, INVALID_REQUEST, "", "This API key does not have the permission.")
     if isinstance(exc, drf.Throttled):
-        headers = {"Retry-After": str(max(1, ceil(exc.wait or 1)))}
+        headers = {"Retry-After": str(max(1, ceil(getattr(exc, "wait", None) or 1)))}
         message = "Too many requests. Please slow down."
         return _answer(429, INVALID_REQUEST, "rate_limit", message, headers)
     if isinstance(exc, (drf.APIException, SuspiciousOperation, BadRequest)):

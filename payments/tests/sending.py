@@ -1,4 +1,4 @@
-"""Requests as a merchant's server sends them, decoded and validated: what tests of the edge share."""
+"""Requests as a merchant's server sends them, decoded and validated, for tests of the edge."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, NoReturn
 
-from payments.api.card_data import nameable
+from payments.api.card_data import holds_card_number, nameable
 from payments.api.decoding import FormValues
 from payments.exceptions import InvalidParameter
 
@@ -20,7 +20,7 @@ ABSENT: Final = object()
 Schema = dict[str, Any]
 
 _CARD_FIELDS: Final = frozenset(
-    {"cvc", "cvc2", "cvv", "cvv2", "cvn", "csc", "card_cvc", "card_number", "cardnumber", "pan"}
+    {"cvc", "cvc2", "cvv", "cvv2", "cvn", "card_cvc", "card_number", "cardnumber"}
     | {"track_data", "track1", "track2"}
 )
 
@@ -140,8 +140,8 @@ class Parameters:
     def _refuse_unknown(self, key: str, name: str) -> NoReturn:
         refuse_card_field(key, name)
         shown = nameable(name)
-        if not shown:
-            refuse_card_data("")
+        if holds_card_number(key):
+            refuse_card_data(shown)
         message = f"Received unknown parameter: {shown}."
         if near := get_close_matches(key[:80], self.declared, 1, 0.75):
             message += f" Did you mean {near[0]}?"

@@ -7,7 +7,7 @@ and nothing is coerced. What may not live here: free text, objects and lists.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from ledger.money import CURRENCY_EXPONENTS
@@ -162,7 +162,7 @@ class Enum(Parameter):
 
 
 class Currency(Parameter):
-    """An ISO 4217 code in any case; read as upper case. Letters that only look alike are refused."""
+    """An ISO 4217 code in any case, read as upper case; letters that look alike are refused."""
 
     def read(self, value: Any, name: str, is_text: bool) -> str:
         if type(value) is str:
@@ -212,9 +212,8 @@ class PublicId(Parameter):
         return " or ".join(f"with {prefix}" for prefix in self.prefixes)
 
     def own_schema(self) -> Schema:
-        alternatives: Iterable[str] = self.prefixes
         return {
             "type": "string",
             "maxLength": 255,
-            "pattern": f"^({'|'.join(alternatives)})[A-Za-z0-9_]+$",
+            "pattern": f"^({'|'.join(self.prefixes)})[A-Za-z0-9_]+$",
         }

@@ -38,15 +38,16 @@ _MANDATE: Final = Unsupported("Let the payment provider collect the mandate with
 _TOKEN_INSTEAD: Final = Unsupported(
     "Create a payment method from a token at /v1/payment_methods and pass its id as payment_method."
 )
+_SAVE_BY_ATTACH: Final = Unsupported(
+    "Attach the payment method to its customer with POST /v1/payment_methods/{id}/attach."
+)
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
 _BLIND: Final = Unsupported("The operator's settings decide how risk is judged: remove it.")
 
 _METHOD_TYPE: Final = Text(
     max_length=32, pattern="[a-z][a-z0-9_]*", rule="such as card or sepa_debit", can_unset=False
 )
-_NO_STRIPE_JS: Final = {
-    True: "use_stripe_sdk is not supported. We answer next_action[redirect_to_url]: pass return_url."
-}
+_NO_STRIPE_JS: Final = {True: "use_stripe_sdk is not supported. Pass return_url: we redirect."}
 
 
 def _customer() -> PublicId:
@@ -77,10 +78,6 @@ def _capture_method() -> Enum:
     return Enum("automatic", "manual", aliases={"automatic_async": "automatic"})
 
 
-def _setup_future_usage(*, can_unset: bool) -> Enum:
-    return Enum("off_session", "on_session", can_unset=can_unset)
-
-
 def _method_options() -> Nested:
     """Only what changes nothing; the rest is refused by name."""
     card: dict[str, Parameter] = {
@@ -91,7 +88,7 @@ def _method_options() -> Nested:
                 ("any", "challenge"), "The payment provider decides when to ask for 3-D Secure."
             ),
         ),
-        "setup_future_usage": Unsupported("Use setup_future_usage of the PaymentIntent."),
+        "setup_future_usage": _SAVE_BY_ATTACH,
         "installments": _LATER,
         "moto": _LATER,
         "network": _LATER,
@@ -170,7 +167,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
         "return_url": Url(),
-        "setup_future_usage": _setup_future_usage(can_unset=False),
+        "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(),
         "statement_descriptor": _statement_descriptor(),
         "statement_descriptor_suffix": _statement_descriptor(),
@@ -197,7 +194,7 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         "payment_method_options": _method_options(),
         "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
-        "setup_future_usage": _setup_future_usage(can_unset=True),
+        "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
         "statement_descriptor": _statement_descriptor(),
         "statement_descriptor_suffix": _statement_descriptor(),
@@ -216,7 +213,7 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         "payment_method_options": _method_options(),
         "receipt_email": Email(),
         "return_url": Url(),
-        "setup_future_usage": _setup_future_usage(can_unset=True),
+        "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
         "use_stripe_sdk": Boolean(unsupported=_NO_STRIPE_JS),
         "amount_to_confirm": Unsupported("Update the amount first; confirm charges all of it."),
