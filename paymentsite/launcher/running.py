@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,14 @@ def run(command: Sequence[str]) -> int:
 
     The cluster is new, is not kept and does not wait for the disk: for tests, not for money.
     """
+    if shutil.which(command[0]) is None:
+        raise LauncherError(f"there is no command {command[0]!r}")
     adopt_orphans()
     with state.fresh_folder("run-") as folder, services(folder, durable=False) as (variables, ours):
         try:
-            return _run_in_foreground(command, {**os.environ, **variables})
+            return _run_in_foreground(
+                command, {**os.environ, **variables, "RUN_FOLDER": str(folder)}
+            )
         finally:
             end_descendants(spared=[process.pid for process in ours if process.pid])
 
@@ -45,8 +50,6 @@ def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> i
             list(command), env=environment, preexec_fn=tied_to_parent(signal.SIGKILL)
         )
         code = child.wait()
-    except FileNotFoundError:
-        raise LauncherError(f"there is no command {command[0]!r}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -47,18 +47,28 @@ def kept_folder(name: str) -> Iterator[Path]:
 def fresh_folder(prefix: str) -> Iterator[Path]:
     """A new folder `var/<prefix>…`, removed at the end; those of killed launchers go as well."""
     VAR.mkdir(exist_ok=True)
-    for old in VAR.glob(f"{prefix}*"):
-        abandoned = _lock(old) if old.is_dir() else None
-        if abandoned is not None:
-            with abandoned:
-                remove(old)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
-    lock = _lock(folder)
+    # One launcher at a time looks around, else one removes what another has just made.
+    with (VAR / ".launchers").open("a") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for old in VAR.glob(f"{prefix}*"):
+            _remove_if_abandoned(old)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
+        lock = _lock(folder)
     if lock is None:
         raise LauncherError(f"{folder} was taken by somebody else at once: try again")
     with lock:
         yield folder
         remove(folder)
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        lock = _lock(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # its owner is just removing it
+    if lock is not None:
+        with lock:
+            remove(folder)
 
 
 def remove(folder: Path) -> None:

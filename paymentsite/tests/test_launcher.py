@@ -71,17 +71,21 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 # --- run ----------------------------------------------------------------------------------------
 
 
-def test_run_gives_a_command_its_servers_and_its_exit_code(without_servers: None) -> None:
+def test_run_gives_a_command_its_servers_and_its_exit_code(
+    without_servers: None, tmp_path: Path
+) -> None:
+    note = tmp_path / "folder"
     code = (
         "import os, psycopg, redis; "
         "psycopg.connect(os.environ['DATABASE_URL']); "
         "assert redis.Redis.from_url(os.environ['REDIS_URL']).ping(); "
+        f"open({str(note)!r}, 'w').write(os.environ['RUN_FOLDER']); "
         "raise SystemExit(7)"
     )
-    before = set(state.VAR.glob("run-*"))
     done = subprocess.run([*LAUNCHER, "run", "--", sys.executable, "-c", code], cwd=state.PROJECT)
     assert done.returncode == 7
-    assert set(state.VAR.glob("run-*")) <= before
+    assert Path(note.read_text()).parent == state.VAR
+    assert not Path(note.read_text()).exists()
 
 
 def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> None:
@@ -235,7 +239,7 @@ def test_folders_of_killed_launchers_are_removed_and_living_ones_kept(
         assert first.is_dir()
         assert second.is_dir()
         assert not (tmp_path / "run-dead").exists()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("run-*")) == []
 
 
 def test_secrets_stay_the_same_and_are_readable_by_us_alone(tmp_path: Path) -> None:
