@@ -45,6 +45,8 @@ class Call:
     by: str = ""
     """look_up: `payment`, `operation` or `reference`."""
     order: Instruction | None = None
+    order_id: str = ""
+    """The merchant's order; for what is done to a payment, filled in from the payment."""
     idempotency_key: str = ""
     fingerprint: str = ""
     after: int = 0
@@ -58,7 +60,7 @@ class Call:
             "path": self.path,
             "api_key": api_key,
             "reference": order.reference if order else self.subject,
-            "order_id": order.order_id if order else "",
+            "order_id": self.order_id,
             "token": order.token if order else "",
         }
 
@@ -145,7 +147,8 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
     call = Call(kind="", method="POST", path=path, account_id=account_id)
     match parts:
         case ["payments"]:
-            call.kind, call.order = "authorize", _parse_authorize(words)
+            order = _parse_authorize(words)
+            call.kind, call.order, call.order_id = "authorize", order, order.order_id
         case ["payments", payment_id, verb] if verb in _MODIFICATIONS:
             call.kind, call.subject = verb, payment_id
             call.order = _parse_modify(verb, words)

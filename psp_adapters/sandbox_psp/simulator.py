@@ -7,6 +7,7 @@ changed is on disk before anybody is told.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import sys
 import traceback
 from collections import deque
@@ -59,7 +60,7 @@ class SeenCall:
             "path": call.path,
             "kind": call.kind,
             "reference": call.order.reference if call.order else call.subject,
-            "order_id": call.order.order_id if call.order else "",
+            "order_id": call.order_id,
             "idempotency_key": call.idempotency_key,
             "executed": self.executed,
             "replayed": self.replayed,
@@ -107,6 +108,10 @@ class Simulator:
         api_key = api_key_of(request)
         refuse_card_numbers(request)
         call = parse_call(request, account_of(api_key))
+        if call.order is not None and call.subject in self.truth.payments:
+            payment = self.truth.payments[call.subject]
+            if payment.account.id == call.account_id:
+                call.order_id = payment.order_id
         self.call_count += 1
         seen = SeenCall(self.call_count, self.clock.now_ms(), call, api_key)
         self.calls.append(seen)
@@ -343,12 +348,12 @@ class Simulator:
         return {"object": "list", "data": found, "has_more": False}
 
     def _list(self, account: Account, call: Call) -> dict[str, Any]:
-        newer = [each for each in account.operations.values() if each.seq > call.after]
-        page = newer[: call.limit]
+        start = bisect.bisect_right(account.in_order, call.after, key=lambda each: each.seq)
+        page = account.in_order[start : start + call.limit]
         return {
             "object": "list",
             "data": [operation_view(each, base_url=self.base_url) for each in page],
-            "has_more": len(newer) > len(page),
+            "has_more": start + len(page) < len(account.in_order),
         }
 
 

@@ -118,6 +118,7 @@ class Account:
     id: str
     payments: dict[str, Payment] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
+    in_order: list[Operation] = field(default_factory=list)
     by_reference: dict[str, list[Operation]] = field(default_factory=dict)
     answers: dict[str, StoredAnswer] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
@@ -221,6 +222,7 @@ class Truth:
         payment.operations.append(operation)
         account = payment.account
         account.operations[operation.id] = operation
+        account.in_order.append(operation)
         account.by_reference.setdefault(operation.reference, []).append(operation)
         if operation.due_ms:
             self._push_due(operation.due_ms, payment, operation)

@@ -210,6 +210,20 @@ def test_one_key_per_operation_is_seen_by_the_psp(
     ]
 
 
+def test_a_script_meets_the_capture_of_one_order(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    sandbox.script({"drop_after": 1}, order_id=order_id, kind="capture")
+    authorize = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
+    made = send(adapter, authorize)
+    assert made.outcome is Outcome.SUCCEEDED
+    capture = make_request(OperationKind.CAPTURE, psp_payment_id=made.psp_payment_id)
+    assert send(adapter, capture).outcome is Outcome.UNKNOWN
+    assert send(adapter, capture).outcome is Outcome.SUCCEEDED
+    assert len(sandbox.effects(order_id=order_id, kind="capture")) == 1
+    assert len(sandbox.calls(order_id=order_id, kind="capture")) == 2
+
+
 def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> None:
     credentials = {"base_url": sandbox.base_url, "api_key": "sandbox_one"}
     one = adapter_for("sandbox", credentials)
