@@ -5,28 +5,12 @@ What may not live here: summing (selectors read the ledger).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from ledger.money import Money
 from payments import public_ids
 from payments.objects.parts import public_id, unix_seconds_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BalanceTransaction:
-    """One change of what we owe a merchant, with the fee that was taken in the same move."""
-
-    id: UUID
-    type: str
-    """`charge`, `refund`, `refund_failure`, or `adjustment` for a correction of ours."""
-    gross_minor: int
-    """Signed: positive raises what we owe."""
-    fee_minor: int
-    currency: str
-    source: str
-    """The public id of the charge or refund behind it."""
+from payments.selectors.balance import BalanceTransaction
 
 
 def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
