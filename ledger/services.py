@@ -16,7 +16,6 @@ from uuid_utils.compat import uuid7
 from ledger import statements
 from ledger.chart import AccountRef
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
-from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.posting_rules import EntryLine, Posting
 
 # Accounts are never deleted, so a process remembers those it has seen committed.
@@ -26,43 +25,43 @@ _POSTED_ONCE: Final = ("ledger_transaction_posted_once", "ledger_transaction_rev
 
 # Columns travel as arrays: one statement text whatever the number of rows, so one prepared plan,
 # and fewer than 50 parameters, above which psycopg parses the statement anew at every call.
-_INSERT_TRANSACTIONS: Final = f"""
-    INSERT INTO {LedgerTransaction._meta.db_table}
+_INSERT_TRANSACTIONS: Final = """
+    INSERT INTO ledger_transaction
         (id, rule, reverses_id, source_type, source_id, payment_id, merchant_id, psp_account,
          effective_date, posted_at)
     SELECT t.id, t.rule, t.reverses_id, %s, %s::uuid, %s::uuid, %s::uuid, %s, %s, %s
       FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS t (id, rule, reverses_id)"""
-_INSERT_ENTRIES: Final = f"""
-    INSERT INTO {LedgerEntry._meta.db_table}
+_INSERT_ENTRIES: Final = """
+    INSERT INTO ledger_entry
         (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
     SELECT e.transaction_id, %s::uuid, e.account_id, e.direction, e.amount_minor, e.currency,
            e.entry_type
       FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::text[])
         AS e (transaction_id, account_id, direction, amount_minor, currency, entry_type)"""
-_INSERT_ACCOUNTS: Final = f"""
-    INSERT INTO {LedgerAccount._meta.db_table} (id, code, dimension, currency, kind)
+_INSERT_ACCOUNTS: Final = """
+    INSERT INTO ledger_account (id, code, dimension, currency, kind)
     SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::text[])
     ON CONFLICT DO NOTHING"""
 # The horizon is the oldest database transaction still running: below it nothing can appear any
 # more, so the sums are complete. `max(id)` or a time would lose entries that commit late.
-_TAKE_SNAPSHOTS: Final = f"""
+_TAKE_SNAPSHOTS: Final = """
     WITH batch AS (
-        SELECT id FROM {LedgerAccount._meta.db_table} WHERE id > %s ORDER BY id LIMIT %s
+        SELECT id FROM ledger_account WHERE id > %s ORDER BY id LIMIT %s
     ), taken AS (
-        INSERT INTO {BalanceSnapshot._meta.db_table}
+        INSERT INTO ledger_balance_snapshot
             (account_id, horizon, debits_minor, credits_minor, taken_at)
         SELECT b.id, now_complete.horizon, coalesce(s.debits_minor, 0) + tail.debits,
                coalesce(s.credits_minor, 0) + tail.credits, %s
           FROM batch b
          CROSS JOIN (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS now_complete
           LEFT JOIN LATERAL (
-               SELECT horizon, debits_minor, credits_minor FROM {BalanceSnapshot._meta.db_table}
+               SELECT horizon, debits_minor, credits_minor FROM ledger_balance_snapshot
                 WHERE account_id = b.id ORDER BY horizon DESC LIMIT 1) s ON true
          CROSS JOIN LATERAL (
                SELECT count(*) AS entries,
                       coalesce(sum(amount_minor) FILTER (WHERE direction = 'D'), 0) AS debits,
                       coalesce(sum(amount_minor) FILTER (WHERE direction = 'C'), 0) AS credits
-                 FROM {LedgerEntry._meta.db_table} e
+                 FROM ledger_entry e
                 WHERE e.account_id = b.id AND e.xid >= coalesce(s.horizon, '0'::xid8)
                   AND e.xid < now_complete.horizon) tail
          WHERE tail.entries >= %s
