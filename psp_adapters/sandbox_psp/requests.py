@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -73,6 +74,7 @@ def api_key_of(request: HttpRequest) -> str:
     return key
 
 
+@lru_cache(maxsize=1024)
 def account_of(api_key: str) -> str:
     """The account behind an API key; the key itself is never kept."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
