@@ -137,6 +137,11 @@ UNFOLD = {
     "SITE_SUBHEADER": PAYMENTS_ENVIRONMENT,
     "SITE_SYMBOL": "payments",
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "payments.admin.navigation.sidebar",
+    },
 }
 
 # --- texts and times --------------------------------------------------------------------------

@@ -1,0 +1,32 @@
+"""Every table of payments in the console, to read and to search; one module per noun.
+
+What may not live here: anything that changes a row. Buttons will call the commands of the services.
+"""
+
+from payments.admin import (
+    api_key,
+    customer,
+    event,
+    idempotency_key,
+    merchant,
+    operation,
+    payment_intent,
+    payment_method,
+    psp_account,
+    refund,
+    staff,
+)
+
+__all__ = [
+    "api_key",
+    "customer",
+    "event",
+    "idempotency_key",
+    "merchant",
+    "operation",
+    "payment_intent",
+    "payment_method",
+    "psp_account",
+    "refund",
+    "staff",
+]

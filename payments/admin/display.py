@@ -1,0 +1,122 @@
+"""How values are shown: masked, escaped, linked.
+
+What may not live here: queries. Secrets are masked here, once, for every page.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ledger.money import Money
+from payments import public_ids
+
+NOTHING: Final = "–"
+MASK: Final = "••••"
+# Who holds the first can finish the customer's payment; the second is a token of the return page.
+_SECRET_KEYS: Final = frozenset({"client_secret", "token", "payment_method_token"})
+
+_PAGES: Final = {
+    public_ids.PAYMENT_INTENT: "admin:payments_paymentintent_change",
+    public_ids.CHARGE: "admin:payments_operation_change",
+    public_ids.OPERATION: "admin:payments_operation_change",
+    public_ids.REFUND: "admin:payments_refund_change",
+    public_ids.CUSTOMER: "admin:payments_customer_change",
+    public_ids.PAYMENT_METHOD: "admin:payments_paymentmethod_change",
+    public_ids.EVENT: "admin:payments_event_change",
+    public_ids.MERCHANT: "admin:payments_merchant_change",
+    public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
+}
+
+# unfold's label colors, by what a person should feel when a status passes by.
+STATUS_LABELS: Final = {
+    "INITIATED": "info",
+    "PROCESSING": "warning",
+    "REQUIRES_ACTION": "warning",
+    "AUTHORIZED": "primary",
+    "CAPTURED": "success",
+    "PARTIALLY_REFUNDED": "info",
+    "REFUNDED": "info",
+    "FAILED": "danger",
+    "CANCELED": "default",
+    "SENDING": "warning",
+    "UNKNOWN": "danger",
+    "PENDING": "warning",
+    "SUCCEEDED": "success",
+    "DECLINED": "danger",
+    "NOT_SENT": "default",
+    "TAKEN_BACK": "danger",
+    "pending": "warning",
+    "succeeded": "success",
+    "failed": "danger",
+    "canceled": "default",
+}
+
+
+def link(prefix: str, identifier: UUID | None) -> SafeString | str:
+    """The public id, leading to the row's page."""
+    if identifier is None:
+        return NOTHING
+    public_id = public_ids.encode(prefix, identifier)
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        reverse(_PAGES[prefix], args=[identifier]),
+        public_id,
+    )
+
+
+def money(minor: int | None, currency: str) -> str:
+    """An amount of minor units as a person reads it."""
+    return NOTHING if minor is None else str(Money(minor, currency))
+
+
+def masked(secret: str) -> str:
+    """The last four characters: enough to compare, too little to use."""
+    return f"{MASK}{secret[-4:]}" if len(secret) > 8 else MASK if secret else NOTHING
+
+
+def card(method: Any) -> str:
+    """Brand, last four digits and expiry, as far as there are any."""
+    name = method.brand or method.method_type
+    expiry = (
+        f" {method.expiry_month:02d}/{method.expiry_year}"
+        if method.expiry_month and method.expiry_year
+        else ""
+    )
+    return f"{name} {MASK} {method.last4}{expiry}" if method.last4 else name
+
+
+def address_without_query(url: str) -> str:
+    """A URL without what it carries: tokens travel in queries and fragments."""
+    if not url:
+        return NOTHING
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def shown_json(value: Any) -> SafeString | str:
+    """JSON, indented and escaped, secrets masked."""
+    if value in (None, {}, []):
+        return NOTHING
+    text = json.dumps(without_secrets(value), indent=2, ensure_ascii=False, sort_keys=True)
+    return format_html(
+        '<pre class="text-xs whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text
+    )
+
+
+def without_secrets(value: Any) -> Any:
+    """The same JSON with every secret masked, at any depth."""
+    if isinstance(value, dict):
+        return {
+            key: MASK if key in _SECRET_KEYS and each else without_secrets(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(each) for each in value]
+    return value

@@ -1,0 +1,96 @@
+"""Events: the facts, as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId, intents_of_key
+from payments.models import Event, Operation, Refund
+
+_PREFIXES = {
+    "payment_intent": public_ids.PAYMENT_INTENT,
+    "customer": public_ids.CUSTOMER,
+    "payment_method": public_ids.PAYMENT_METHOD,
+}
+
+
+@admin.register(Event)
+class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """What happened, to what, by whom. Secrets in the payload are masked."""
+
+    list_display = ("public_id", "type", "about", "seq", "merchant", "actor", "created_at")
+    list_select_related = ("merchant",)
+    list_filter = (
+        one_of("aggregatetype", _PREFIXES, title="what it is about"),
+        ("merchant", RelatedDropdownFilter),
+        ("created_at", CreatedFilter),
+        "livemode",
+    )
+    search_help_text = "evt_… pi_… ch_… re_… cus_… pm_…, type or Idempotency-Key"
+    id_paths = {
+        public_ids.EVENT: "pk",
+        public_ids.PAYMENT_INTENT: "aggregateid",
+        public_ids.CUSTOMER: "aggregateid",
+        public_ids.PAYMENT_METHOD: "aggregateid",
+    }
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("public_id", "type"),
+                    ("about", "seq"),
+                    ("merchant", "livemode"),
+                    ("created_at", "actor"),
+                    ("request_id", "idempotency_key"),
+                    "api_version",
+                )
+            },
+        ),
+        ("What it tells", {"fields": ("shown_payload",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        # A list of fifty would otherwise carry fifty whole objects along.
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.defer("payload")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Charges and refunds have no events of their own: those of their payment are shown."""
+        term = search_term.strip()
+        charge = public_ids.decode(public_ids.CHARGE, term)
+        refund = public_ids.decode(public_ids.REFUND, term)
+        if charge is not None:
+            intents = Operation.objects.filter(pk=charge).values("intent_id")
+            return queryset.filter(aggregateid__in=intents), False
+        if refund is not None:
+            intents = Refund.objects.filter(pk=refund).values("intent_id")
+            return queryset.filter(aggregateid__in=intents), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def texts(self, term: str) -> Iterable[Q]:
+        yield Q(type=term)
+        yield Q(aggregateid__in=intents_of_key(term))
+
+    @shown(description="about")
+    def about(self, event: Event) -> SafeString | str:
+        prefix = _PREFIXES.get(event.aggregatetype)
+        return display.link(prefix, event.aggregateid) if prefix else str(event.aggregateid)
+
+    @shown(description="payload")
+    def shown_payload(self, event: Event) -> SafeString | str:
+        return display.shown_json(event.payload)

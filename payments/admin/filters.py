@@ -1,0 +1,67 @@
+"""Filters of the lists. Their choices come from code, never from a DISTINCT over a large table.
+
+What may not live here: queries other than narrowing a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+
+from ledger.money import CURRENCY_EXPONENTS
+from payments import public_ids
+
+
+def one_of(field: str, choices: Iterable[str], *, title: str = "") -> type[DropdownFilter]:
+    """A dropdown filter class for a text column with known values."""
+    values = tuple(choices)
+
+    class OneOf(DropdownFilter):  # type: ignore[misc]
+        parameter_name = field
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            return [(value, value.replace("_", " ").lower()) for value in values]
+
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+            chosen = self.value()
+            return queryset.filter(**{field: chosen}) if chosen in values else queryset
+
+    OneOf.title = title or field.replace("_", " ")
+    return OneOf
+
+
+class CurrencyFilter(one_of("currency", sorted(CURRENCY_EXPONENTS))):  # type: ignore[misc]
+    """One of the currencies that we accept."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(currency, currency) for currency in sorted(CURRENCY_EXPONENTS)]
+
+
+class CreatedFilter(RangeDateFilter):  # type: ignore[misc]
+    """From a day to a day (UTC, both included), by the time that the primary key carries."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        first = _day(self.used_parameters.get(f"{self.parameter_name}_from"))
+        last = _day(self.used_parameters.get(f"{self.parameter_name}_to"))
+        if first is not None:
+            queryset = queryset.filter(pk__gte=_first_id_of(first))
+        if last is not None and last < date.max:
+            queryset = queryset.filter(pk__lt=_first_id_of(last + timedelta(days=1)))
+        return queryset
+
+
+def _day(text: object) -> date | None:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def _first_id_of(day: date) -> Any:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return public_ids.first_id_of_second(max(0, int(midnight.timestamp())))

@@ -1,0 +1,97 @@
+"""Idempotency keys: which request claimed one, and what it was answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import IdempotencyKey, Operation
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Claims and answers. Secrets in an answer are masked."""
+
+    list_display = (
+        "key",
+        "merchant",
+        "payment",
+        "answer_status",
+        "epoch",
+        "livemode",
+        "created_at",
+    )
+    list_select_related = ("merchant",)
+    list_filter = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
+    search_help_text = "The exact key, pi_… ch_… op_…"
+    id_paths = {}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("key", "merchant"),
+                    ("payment", "operation"),
+                    ("created_at", "livemode"),
+                    ("request_id", "fingerprint"),
+                    ("epoch", "lease_until"),
+                    ("api_version", "expand"),
+                )
+            },
+        ),
+        ("The answer", {"fields": (("answer_status", "answered_at"), "shown_answer")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyKey]:
+        # A list of fifty would otherwise carry fifty whole answers along.
+        keys: QuerySet[IdempotencyKey] = super().get_queryset(request)
+        return keys.defer("answer_body")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Through the operations, which know their key: keys have no index on payments."""
+        term = search_term.strip()
+        for prefix, path in (
+            (public_ids.PAYMENT_INTENT, "intent_id"),
+            (public_ids.CHARGE, "pk"),
+            (public_ids.OPERATION, "pk"),
+        ):
+            identifier = public_ids.decode(prefix, term)
+            if identifier is not None:
+                operations = Operation.objects.filter(**{path: identifier})
+                return queryset.filter(pk__in=operations.values("idempotency_id")), False
+        return super().get_search_results(request, queryset, search_term)
+
+    def texts(self, term: str) -> Iterable[Q]:
+        yield Q(key=term)
+
+    @shown(description="payment")
+    def payment(self, key: IdempotencyKey) -> SafeString | str:
+        return display.link(public_ids.PAYMENT_INTENT, key.intent_id)
+
+    @shown(description="operation")
+    def operation(self, key: IdempotencyKey) -> SafeString | str:
+        return display.link(public_ids.OPERATION, key.operation_id)
+
+    @shown(description="answer")
+    def shown_answer(self, key: IdempotencyKey) -> SafeString | str:
+        if key.answer_body is None:
+            return display.NOTHING
+        try:
+            return display.shown_json(json.loads(key.answer_body))
+        except ValueError:
+            return f"{len(key.answer_body)} characters that are no JSON"

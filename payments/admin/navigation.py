@@ -1,0 +1,69 @@
+"""The sidebar of the console; whoever may not view a table does not see its entry.
+
+What may not live here: badges that count (each would be a query on every page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups that hold something for this person."""
+    groups = [
+        _group(
+            "Payments",
+            _item("Payment intents", "payments", "credit_card", "paymentintent"),
+            _item("Operations", "payments", "sync_alt", "operation"),
+            _item("Refunds", "payments", "undo", "refund"),
+        ),
+        _group(
+            "Customers",
+            _item("Customers", "payments", "person", "customer"),
+            _item("Payment methods", "payments", "wallet", "paymentmethod"),
+        ),
+        _group(
+            "Books",
+            _item("Transactions", "ledger", "receipt_long", "ledgertransaction"),
+            _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
+            _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
+            _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
+        ),
+        _group(
+            "Events",
+            _item("Events", "payments", "history", "event"),
+            _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),
+        ),
+        _group(
+            "Access",
+            _item("Merchants", "payments", "storefront", "merchant"),
+            _item("API keys", "payments", "key", "apikey"),
+            _item("PSP accounts", "payments", "hub", "pspaccount"),
+            _item("Staff", "auth", "badge", "user"),
+            _item("Roles", "auth", "groups", "group"),
+        ),
+    ]
+    return [
+        group for group in groups if any(item["permission"](request) for item in group["items"])
+    ]
+
+
+def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": list(items)}
+
+
+def _item(title: str, app: str, icon: str, model: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": _may_view(f"{app}.view_{model}"),
+    }
+
+
+def _may_view(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: bool(request.user.has_perm(permission))

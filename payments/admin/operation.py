@@ -1,0 +1,142 @@
+"""Operations: every instruction to a PSP; those that charge are charges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, CurrencyFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId, intents_of_key
+from payments.models import Operation
+from payments.states import OperationStatus
+from psp_adapters.contract import OperationKind
+
+
+@admin.register(Operation)
+class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """What was asked of a PSP and what became of it. The PSP's token is masked."""
+
+    list_display = (
+        "public_id",
+        "kind",
+        "payment",
+        "merchant",
+        "shown_amount",
+        "shown_status",
+        "psp_id",
+        "reason",
+        "created_at",
+    )
+    list_select_related = ("merchant",)
+    list_filter = (
+        one_of("kind", OperationKind),
+        one_of("status", OperationStatus),
+        CurrencyFilter,
+        ("merchant", RelatedDropdownFilter),
+        ("created_at", CreatedFilter),
+        "livemode",
+    )
+    search_help_text = "ch_… op_… pi_… re_…, order, key or id at the PSP"
+    id_paths = {
+        public_ids.CHARGE: "pk",
+        public_ids.OPERATION: "pk",
+        public_ids.PAYMENT_INTENT: "intent_id",
+        public_ids.REFUND: "refund__pk",
+    }
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("public_id", "shown_status"),
+                    ("kind", "shown_amount"),
+                    ("merchant", "intent"),
+                    ("created_at", "closed_at"),
+                )
+            },
+        ),
+        (
+            "At the PSP",
+            {
+                "fields": (
+                    ("psp_account", "psp_key"),
+                    ("psp_id", "psp_payment_id"),
+                    ("shown_token", "shown_method"),
+                    ("capture_now", "final"),
+                    ("challenge_allowed", "shown_return_url"),
+                    "challenge",
+                )
+            },
+        ),
+        ("What it said", {"fields": (("code", "decline_code"), "message", "detail")}),
+        (
+            "Around it",
+            {
+                "fields": (
+                    ("order_id", "guard_order"),
+                    ("payment_method_link", "balance_transaction"),
+                    ("status_before", "cancellation_reason"),
+                    ("actor", "request_id"),
+                    ("lease_until", "next_check_at"),
+                    ("checks", "livemode"),
+                )
+            },
+        ),
+    )
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # `<> ''` lets PostgreSQL use the partial indexes.
+        yield Q(psp_id=term) & ~Q(psp_id="")
+        yield Q(psp_key=term)
+        yield Q(intent_id__in=intents_of_key(term))
+        yield Q(intent__order_id=term) & ~Q(intent__order_id="")
+
+    @shown(description="payment")
+    def payment(self, operation: Operation) -> SafeString | str:
+        return display.link(public_ids.PAYMENT_INTENT, operation.intent_id)
+
+    @shown(description="amount")
+    def shown_amount(self, operation: Operation) -> str:
+        return str(operation.amount)
+
+    @shown(description="status", label=display.STATUS_LABELS)
+    def shown_status(self, operation: Operation) -> str:
+        return operation.status
+
+    @shown(description="reason")
+    def reason(self, operation: Operation) -> str:
+        return operation.decline_code or operation.code or display.NOTHING
+
+    @shown(description="token")
+    def shown_token(self, operation: Operation) -> str:
+        return display.masked(operation.token)
+
+    @shown(description="paid with")
+    def shown_method(self, operation: Operation) -> str:
+        details = operation.payment_method_details or {}
+        name = details.get("brand") or details.get("method_type") or display.NOTHING
+        return f"{name} {display.MASK} {details['last4']}" if details.get("last4") else name
+
+    @shown(description="the customer returns to")
+    def shown_return_url(self, operation: Operation) -> str:
+        return display.address_without_query(operation.return_url)
+
+    @shown(description="the customer was sent to")
+    def challenge(self, operation: Operation) -> str:
+        return display.address_without_query(operation.redirect_url)
+
+    @shown(description="payment method")
+    def payment_method_link(self, operation: Operation) -> SafeString | str:
+        return display.link(public_ids.PAYMENT_METHOD, operation.payment_method_id)
+
+    @shown(description="balance transaction")
+    def balance_transaction(self, operation: Operation) -> SafeString | str:
+        return display.link(public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id)

@@ -1,0 +1,27 @@
+"""Our accounts at PSPs; their credentials are in the environment, never here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q
+
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import PspAccount
+
+
+@admin.register(PspAccount)
+class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Where merchants' money runs through."""
+
+    list_display = ("code", "psp", "livemode", "created_at")
+    list_filter = ("livemode",)
+    search_help_text = "The beginning of the code"
+    id_paths = {}
+    fieldsets = ((None, {"fields": (("code", "psp"), ("livemode", "created_at"))}),)
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # Accounts are few: this table may be read whole.
+        yield Q(code__istartswith=term)

@@ -1,0 +1,50 @@
+"""People and roles of the console, in unfold's dress; only a superuser changes them.
+
+What may not live here: what a role may do (its permissions say).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class _ChangedBySuperusers:
+    """Whoever could change people could make themselves anybody."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+
+@admin.register(User)
+class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):  # type: ignore[misc]
+    """People who log in here."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+
+
+@admin.register(Group)
+class RoleAdmin(_ChangedBySuperusers, GroupAdmin, ModelAdmin):  # type: ignore[misc]
+    """Roles: named sets of permissions."""

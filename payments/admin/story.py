@@ -1,0 +1,172 @@
+"""The story of one payment, as a list of sections; apps above payments add theirs when they start.
+
+What may not live here: sections of other apps' tables, unbounded reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.timezone import template_localtime
+
+from ledger.money import Money
+from ledger.selectors import entries_of_payment
+from payments import public_ids
+from payments.admin import display
+from payments.models import Event, PaymentIntent
+
+ROWS_MAX: Final = 50
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table of the story. Cells are escaped unless they are safe strings."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: list[list[Any]]
+    more_url: str = ""
+    """Where all rows are, if there are more than shown."""
+
+    @property
+    def table(self) -> dict[str, Any]:
+        return {"headers": self.headers, "rows": self.rows}
+
+
+def operations(intent: PaymentIntent) -> Section:
+    """What was asked of the PSP, and what it said."""
+    rows, more = _first(intent.operations.order_by("id"))
+    return Section(
+        title="Operations",
+        headers=("operation", "kind", "amount", "status", "PSP id", "reason", "actor", "created"),
+        rows=[
+            [
+                display.link(
+                    public_ids.CHARGE if operation.is_charge else public_ids.OPERATION,
+                    operation.id,
+                ),
+                operation.kind,
+                str(operation.amount),
+                operation.status,
+                operation.psp_id or display.NOTHING,
+                operation.decline_code or operation.code or display.NOTHING,
+                operation.actor,
+                _time(operation.created_at),
+            ]
+            for operation in rows
+        ],
+        more_url=_all("operation", intent) if more else "",
+    )
+
+
+def refunds(intent: PaymentIntent) -> Section:
+    """What went back, or is on its way."""
+    rows, more = _first(intent.refunds.order_by("id"))
+    return Section(
+        title="Refunds",
+        headers=("refund", "amount", "status", "reason", "failure", "created"),
+        rows=[
+            [
+                display.link(public_ids.REFUND, refund.id),
+                str(refund.amount),
+                refund.status,
+                refund.reason or display.NOTHING,
+                refund.failure_reason or display.NOTHING,
+                _time(refund.created_at),
+            ]
+            for refund in rows
+        ],
+        more_url=_all("refund", intent) if more else "",
+    )
+
+
+def timeline(intent: PaymentIntent) -> Section:
+    """Every fact about the payment, in the order in which it became true."""
+    rows, more = _first(
+        Event.objects.filter(aggregateid=intent.id).order_by("seq").defer("payload")
+    )
+    return Section(
+        title="Timeline",
+        headers=("#", "event", "what", "actor", "request", "when"),
+        rows=[
+            [
+                event.seq,
+                display.link(public_ids.EVENT, event.id),
+                event.type,
+                event.actor,
+                event.request_id or display.NOTHING,
+                _time(event.created_at),
+            ]
+            for event in rows
+        ],
+        more_url=_all("event", intent) if more else "",
+    )
+
+
+def books(intent: PaymentIntent) -> Section:
+    """The ledger entries of the payment."""
+    rows, more = _first(entries_of_payment(intent.id))
+    return Section(
+        title="Ledger entries",
+        headers=("transaction", "rule", "account", "debit", "credit", "type", "posted"),
+        rows=[
+            [
+                display.link(public_ids.BALANCE_TRANSACTION, entry.transaction_id),
+                entry.transaction.rule,
+                str(entry.account),
+                str(Money(entry.amount_minor, entry.currency)) if entry.direction == "D" else "",
+                str(Money(entry.amount_minor, entry.currency)) if entry.direction == "C" else "",
+                entry.entry_type,
+                _time(entry.transaction.posted_at),
+            ]
+            for entry in rows
+        ],
+        more_url=f"{reverse('admin:ledger_ledgerentry_changelist')}?q={intent.public_id}"
+        if more
+        else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionOfApp:
+    """A section, and the permission that seeing it takes."""
+
+    permission: str
+    build: Callable[[PaymentIntent], Section]
+
+
+STORY_SECTIONS: Final[list[SectionOfApp]] = [
+    SectionOfApp(permission="payments.view_operation", build=operations),
+    SectionOfApp(permission="payments.view_refund", build=refunds),
+    SectionOfApp(permission="payments.view_event", build=timeline),
+    SectionOfApp(permission="ledger.view_ledgerentry", build=books),
+]
+"""In the order in which they are shown."""
+
+
+def story_of(intent: PaymentIntent, *, user: Any) -> list[Section]:
+    """The sections that this person may see; one bounded query each."""
+    return [
+        section.build(intent) for section in STORY_SECTIONS if user.has_perm(section.permission)
+    ]
+
+
+def _first(rows: Iterable[_Row]) -> tuple[list[_Row], bool]:
+    """At most ROWS_MAX rows, and whether there are more."""
+    bounded = rows[: ROWS_MAX + 1] if hasattr(rows, "__getitem__") else islice(rows, ROWS_MAX + 1)
+    found = list(bounded)
+    return found[:ROWS_MAX], len(found) > ROWS_MAX
+
+
+def _all(model: str, intent: PaymentIntent) -> str:
+    return f"{reverse(f'admin:payments_{model}_changelist')}?q={intent.public_id}"
+
+
+def _time(moment: Any) -> Any:
+    return localize(template_localtime(moment))
