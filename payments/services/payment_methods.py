@@ -1,47 +1,245 @@
-"""Payment methods: find one of ours, or make one of a PSP's token."""
+"""Payment methods: made from a PSP's token, attached to a customer, detached for good.
+
+Lock order: idempotency key, customer, payment method. A token is described by its PSP before any
+transaction begins. What may not live here: card numbers, charging.
+"""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from ledger.statements import Batch
 from payments import public_ids
-from payments.exceptions import PspNotReached, ResourceMissing
+from payments.exceptions import InvalidParameter
 from payments.models import PaymentMethod
-from payments.services import psp
-from payments.services.caller import Caller
-from payments.services.events import time_of
-from psp_adapters.contract import PspUnavailable, UnknownToken
+from payments.objects.payment_method import payment_method_object
+from payments.selectors.customers import one_payment_method, payment_methods
+from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
+from payments.services.caller import Answer, Caller
+from payments.services.customers import locked_customer
+from payments.services.direct_requests import DirectRenderer, answer_once
+from payments.services.events import Fact, events_of, now_utc, time_of
+from payments.services.metadata import merged_metadata, previous_attributes
+from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of, psp_account_of
+from psp_adapters.contract import PaymentToken, UnknownToken
+
+_DESCRIBED_FOR_SECONDS: Final = 300
+_CHANGEABLE: Final = (
+    "billing_details",
+    "metadata",
+    "customer",
+    "detached_at",
+    "event_seq",
+    "updated_at",
+)
+
+MethodRenderer = DirectRenderer[PaymentMethod]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodDetails:
+    """What a merchant says about a method; None means not given, an empty value unsets."""
+
+    billing_details: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
 
 
 def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
-    identifier = public_ids.decode(public_ids.PAYMENT_METHOD, reference)
-    if identifier is not None:
-        found = PaymentMethod.objects.filter(
-            pk=identifier, merchant_id=caller.merchant.id, livemode=caller.livemode
-        ).first()
-        if found is not None:
-            return found
+    """The method that a merchant names: a saved one of ours, or a new unsaved one of a PSP's token.
+
+    Asks the PSP about a token, so it is called outside transactions and gives this thread's
+    database connection back. Refuses with ResourceMissing; raises PspUnavailable.
+    """
+    if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
+        return one_payment_method(_scope(caller), reference)
+    return _new_method(caller, _described(caller, reference, param="payment_method"))
+
+
+def create_payment_method(
+    *,
+    caller: Caller,
+    renderer: MethodRenderer,
+    method_type: str,
+    token: str,
+    details: MethodDetails,
+) -> Answer:
+    """Keep a PSP's token as a payment method, once per idempotency key.
+
+    Refuses with ResourceMissing (no such token) and InvalidParameter (a token of another type).
+    """
+    described = _described(caller, token, param=f"{method_type}[token]")
+    if described.method_type != method_type:
+        raise InvalidParameter(
+            f"The token is for a payment method of type {described.method_type}, not "
+            f"{method_type}.",
+            param="type",
+        )
+
+    def work(batch: Batch) -> Answer:
+        method = _new_method(caller, described)
+        _put(method, details)
+        batch.insert(method)
+        return renderer(method, caller)
+
+    return answer_once(caller, work)
+
+
+def update_payment_method(
+    *, caller: Caller, renderer: MethodRenderer, method_id: UUID, details: MethodDetails
+) -> Answer:
+    """Change billing details and metadata, both merged. Refuses with ResourceMissing."""
+
+    def work(batch: Batch) -> Answer:
+        method = _locked_method(caller, method_id)
+        before = payment_method_object(method)
+        _put(method, details)
+        after = payment_method_object(method)
+        previous = previous_attributes(before, after)
+        if previous:
+            _tell(batch, method, Fact("payment_method.updated", after, previous), caller)
+        return renderer(method, caller)
+
+    return answer_once(caller, work)
+
+
+def attach_payment_method(
+    *, caller: Caller, renderer: MethodRenderer, reference: str, customer_id: UUID
+) -> Answer:
+    """Attach a method to a customer; `reference` may be a PSP's token as well.
+
+    Attaching it again to the same customer changes nothing. Refuses with ResourceMissing, and with
+    InvalidParameter what was detached before or belongs to somebody else.
+    """
+    resolved = resolve_payment_method(caller, reference)
+
+    def work(batch: Batch) -> Answer:
+        customer = locked_customer(caller, customer_id, param="customer")
+        is_new = resolved._state.adding
+        method = resolved if is_new else _locked_method(caller, resolved.id)
+        if method.customer_id == customer.id:
+            return renderer(method, caller)
+        _require_attachable(method)
+        before = payment_method_object(method)
+        method.customer_id = customer.id
+        after = payment_method_object(method)
+        fact = Fact("payment_method.attached", after, previous_attributes(before, after))
+        if is_new:
+            batch.insert(*events_of(method, [fact], caller)).insert(method)
+        else:
+            _tell(batch, method, fact, caller)
+        return renderer(method, caller)
+
+    return answer_once(caller, work)
+
+
+def detach_payment_method(*, caller: Caller, renderer: MethodRenderer, method_id: UUID) -> Answer:
+    """Detach a method from its customer, for good: it cannot be attached or charged again.
+
+    Refuses with ResourceMissing, and with InvalidParameter what is not attached.
+    """
+
+    def work(batch: Batch) -> Answer:
+        method = _locked_method(caller, method_id)
+        if method.customer_id is None:
+            raise InvalidParameter(
+                "The payment method you provided is not attached to a customer so detachment is "
+                "impossible.",
+                param="payment_method",
+                code="payment_method_unexpected_state",
+            )
+        before = payment_method_object(method)
+        method.customer_id = None
+        method.detached_at = now_utc()
+        after = payment_method_object(method)
+        fact = Fact("payment_method.detached", after, previous_attributes(before, after))
+        _tell(batch, method, fact, caller)
+        return renderer(method, caller)
+
+    return answer_once(caller, work)
+
+
+def _scope(caller: Caller) -> Scope:
+    return Scope(caller.merchant.id, caller.livemode)
+
+
+def _described(caller: Caller, token: str, *, param: str) -> PaymentToken:
+    """What the PSP says of a token; refuses with ResourceMissing one that it does not know."""
+    period = int(time.monotonic() // _DESCRIBED_FOR_SECONDS)
     try:
-        token = psp.adapter_of(caller.psp_account).find_token(reference, deadline_seconds=5)
+        return _ask(caller.psp_account.id, token, period)
     except UnknownToken:
-        raise ResourceMissing(
-            f"No such PaymentMethod: '{reference}'", param="payment_method"
-        ) from None
-    except PspUnavailable as error:
-        raise PspNotReached("The payment provider could not be asked.") from error
-    new = public_ids.new_id()
+        refuse_missing(PAYMENT_METHOD, token, param=param)
+
+
+@lru_cache(maxsize=4096)
+def _ask(psp_account_id: UUID, token: str, _period: int) -> PaymentToken:
+    """Ask the PSP, once in a while: what a token stands for does not change."""
+    connection.close()  # nothing is held while the PSP thinks
+    adapter = adapter_of(psp_account_of(psp_account_id))
+    return adapter.find_token(token, deadline_seconds=QUESTION_DEADLINE_SECONDS)
+
+
+def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
     return PaymentMethod(
-        id=new,
+        id=identifier,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
         psp_account_id=caller.psp_account.id,
-        token=token.token,
-        method_type=token.method_type,
-        brand=token.brand,
-        funding=token.funding,
-        last4=token.last4,
-        expiry_month=token.expiry_month,
-        expiry_year=token.expiry_year,
-        country=token.country,
-        fingerprint=token.fingerprint,
-        created_at=time_of(new),
-        updated_at=time_of(new),
+        token=described.token,
+        method_type=described.method_type,
+        brand=described.brand,
+        funding=described.funding,
+        last4=described.last4,
+        expiry_month=described.expiry_month,
+        expiry_year=described.expiry_year,
+        country=described.country,
+        fingerprint=described.fingerprint,
+        created_at=created_at,
+        updated_at=created_at,
     )
+
+
+def _locked_method(caller: Caller, method_id: UUID) -> PaymentMethod:
+    rows = payment_methods(_scope(caller)).select_for_update()
+    method = rows.filter(pk=method_id).first()
+    if method is None:
+        refuse_missing(PAYMENT_METHOD, public_ids.encode(public_ids.PAYMENT_METHOD, method_id))
+    return method
+
+
+def _require_attachable(method: PaymentMethod) -> None:
+    if method.detached_at is not None:
+        raise InvalidParameter(
+            "This PaymentMethod was detached from a Customer, and may not be used again. Create a "
+            "new one from a new token.",
+            param="payment_method",
+            code="payment_method_unexpected_state",
+        )
+    if method.customer_id is not None:
+        raise InvalidParameter(
+            "The payment method you provided has already been attached to another customer.",
+            param="payment_method",
+            code="payment_method_unexpected_state",
+        )
+
+
+def _put(method: PaymentMethod, details: MethodDetails) -> None:
+    if details.billing_details is not None:
+        method.billing_details = {**method.billing_details, **details.billing_details}
+    if details.metadata is not None:
+        method.metadata = merged_metadata(method.metadata, details.metadata)
+
+
+def _tell(batch: Batch, method: PaymentMethod, fact: Fact, caller: Caller) -> None:
+    """Write a changed method with its event."""
+    method.updated_at = now_utc()
+    events = events_of(method, [fact], caller)
+    batch.update(method, _CHANGEABLE).insert(*events)
