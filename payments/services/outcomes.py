@@ -1,9 +1,8 @@
 """The one door: a PSP's word on an operation becomes state, books, events and the answer.
 
-The PSP's answer, a notification, the sweep of lost operations and a settlement line all come through
-`record_outcome`, which writes everything in one transaction or nothing. Lock order: idempotency key,
-intent, operation, charge. What may not live here: network.
-"""
+The PSP's answer, a notification, the sweep of lost operations and a settlement line all come
+through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
+idempotency key, intent, operation, charge. What may not live here: network."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from payments.services.changes import (
 from payments.services.effects import apply_effect
 from payments.services.events import Fact, events_of, now_utc
 from payments.services.psp import psp_account_of
-from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, OperationStatus
+from payments.states import OPERATION_OPEN, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
 # Seconds until the next look, by the number of looks taken; then hourly (reliability rule 5.3).
@@ -212,9 +211,8 @@ def _schedule_check(operation: Operation) -> None:
     step = min(operation.checks, len(CHECK_SCHEDULE_SECONDS) - 1)
     seconds = CHECK_SCHEDULE_SECONDS[step] * random.uniform(0.5, 1.5)
     operation.checks += 1
-    operation.next_check_at = now_utc() + timedelta(seconds=seconds)
-    if operation.status in OPERATION_IN_DOUBT:
-        operation.lease_until = now_utc()
+    operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
+    operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
 
 
 def _write_statuses_on_the_way(change: Change) -> None:
