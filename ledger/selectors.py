@@ -43,7 +43,7 @@ _BALANCES: Final = f"""{_SUMS}
 
 _TRIAL_BALANCE: Final = f"""
     SELECT code, currency, sum(debits), sum(credits) FROM ({_SUMS}) AS sums
-     GROUP BY code, currency ORDER BY code, currency"""  # noqa: S608 (constants only)
+     GROUP BY code, currency ORDER BY code, currency"""
 
 _SIGNED: Final = "CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END"
 
@@ -59,7 +59,7 @@ _VECTORS: Final = f"""
       FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
      WHERE e.payment_id = ANY (%s::uuid[])
      GROUP BY e.payment_id, e.currency
-     ORDER BY e.payment_id, e.currency"""  # noqa: S608 (constants only)
+     ORDER BY e.payment_id, e.currency"""
 
 _NEXT_PAYMENTS: Final = """
     SELECT DISTINCT payment_id FROM ledger_entry WHERE payment_id > %s

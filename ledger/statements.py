@@ -135,7 +135,7 @@ def _insert_sql(model: type[models.Model], rows: int) -> str:
     fields = _inserted_fields(model)
     columns = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     row = "(" + ", ".join(["%s"] * len(fields)) + ")"
-    return f"INSERT INTO {table_of(model)} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 (our own names)
+    return f"INSERT INTO {table_of(model)} ({columns}) VALUES {', '.join([row] * rows)}"
 
 
 @cache
@@ -144,4 +144,4 @@ def _update_sql(model: type[models.Model], field_names: tuple[str, ...]) -> str:
     fields: list[Any] = [model._meta.get_field(name) for name in field_names]
     sets = ", ".join(f"{quote(field.column)} = %s" for field in fields)
     pk = quote(str(model._meta.pk.column))
-    return f"UPDATE {table_of(model)} SET {sets} WHERE {pk} = %s"  # noqa: S608 (our own names)
+    return f"UPDATE {table_of(model)} SET {sets} WHERE {pk} = %s"

@@ -22,7 +22,7 @@ OPERATION: Final = "op"
 REQUEST: Final = "req"
 MERCHANT: Final = "acct"
 
-# Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is at most 7: a letter.
+# Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is ≤ 7: a letter.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
 _LENGTH: Final = 22

@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     """It may or may not have happened: timeout, reset, 5xx, unreadable or contradictory answer."""
     NOT_SENT = "not_sent"
-    """It certainly did not happen: no byte of the request left us, or the PSP refused to take it."""
+    """It certainly did not happen: no byte of the request left us, or the PSP refused it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Capabilities:
     """What a PSP can do; the core asks these flags and never the PSP's name."""
 
     idempotency_window_seconds: int
-    """How long a repeated key returns the first answer. After it, a repeat would be a new charge."""
+    """How long a repeated key returns the first answer. After it, a repeat is a new charge."""
     look_up_by_reference: bool
     """Can an operation be found by our reference, without the PSP's id?"""
     fence_by_reference: bool
@@ -81,7 +81,7 @@ class PspRequest:
     psp_key: str
     """The operation's permanent idempotency key at the PSP."""
     reference: str
-    """Our reference of this operation, unique for ever; the PSP stores it and can be asked for it."""
+    """Our reference of this operation, unique for ever; the PSP stores it and finds it."""
     amount: Money
     """What to authorize, add, capture or refund; for a void, what is still held."""
     psp_payment_id: str = ""

@@ -1,8 +1,8 @@
 """What rows with a state machine share: protected status fields and stale-write refusal.
 
-What may not live here: any state. django-fsm's own mixins are not used: `FSMModelMixin` can lose the
-protection of a field for the whole process, and `ConcurrentTransitionMixin` is silently inert when it
-is not listed first.
+What may not live here: any state. django-fsm's own mixins are not used: `FSMModelMixin` can lose
+the protection of a field for the whole process, and `ConcurrentTransitionMixin` is silently inert
+when it is not listed first.
 """
 
 from __future__ import annotations

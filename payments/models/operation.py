@@ -70,7 +70,7 @@ class Operation(MachineModel):
     return_url = models.CharField(max_length=2048, blank=True)
     cancellation_reason = models.CharField(max_length=32, blank=True)
     status_before = models.CharField(max_length=24, blank=True)
-    """The intent's status before this operation began: where it goes back to if nothing happened."""
+    """The intent's status before this operation began: where it returns if nothing happened."""
 
     code = models.CharField(max_length=64, blank=True)
     decline_code = models.CharField(max_length=64, blank=True)

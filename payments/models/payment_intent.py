@@ -54,7 +54,7 @@ class PaymentIntent(MachineModel):
     currency = models.CharField(max_length=3)
     status = FSMField(max_length=24, default=S.INITIATED, protected=True)
     published_status = models.CharField(max_length=24, blank=True)
-    """`succeeded` or `canceled`, once a merchant may have seen it; the public status stays there."""
+    """`succeeded` or `canceled`, once a merchant may have seen it: the public status stays."""
 
     amount_authorized_minor = models.BigIntegerField(default=0)
     amount_captured_minor = models.BigIntegerField(default=0)

@@ -27,7 +27,7 @@ class Caller:
     """SHA-256 of method, path and canonical parameters; empty without a key."""
     expand: tuple[str, ...] = ()
     answer_by_monotonic: float | None = None
-    """Until when this caller waits for the PSP (time.monotonic); None: as long as the call takes."""
+    """Until when this caller waits for the PSP (time.monotonic); None: as long as it takes."""
 
     def asking_for(self, *, expand: tuple[str, ...], api_version: str) -> Caller:
         """The same caller with the rendering wishes of the request that first claimed the key."""

@@ -83,7 +83,7 @@ def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
 
 
 def lock_key(operation: Operation) -> IdempotencyKey | None:
-    """Lock the key that an operation works for; None if it has none, or has lost it to a later one."""
+    """Lock the key that an operation works for; None if it has none, or lost it to a later one."""
     if operation.idempotency_id is None:
         return None
     row = IdempotencyKey.objects.select_for_update().get(pk=operation.idempotency_id)

@@ -1,7 +1,7 @@
 """One money move in three phases: write down, ask, record.
 
-`begin` runs in transaction 1, the PSP is asked with no connection held, services.outcomes records in
-transaction 2. A request waits no longer than its budget; the call goes on in a bounded executor.
+`begin` runs in transaction 1, the PSP is asked with no connection held, services.outcomes records
+in transaction 2. A request waits no longer than its budget; the call goes on in a bounded executor.
 What may not live here: what an operation means.
 """
 

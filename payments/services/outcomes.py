@@ -2,7 +2,8 @@
 
 The PSP's answer, a notification, the sweep of lost operations and a settlement line all come
 through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
-idempotency key, intent, operation, charge. What may not live here: network."""
+idempotency key, intent, operation, charge. What may not live here: network.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operations whose outcome is not known yet: ask the PSP, repeat the same key while that is safe, or
+"""Operations with no known outcome yet: ask the PSP, repeat the same key while that is safe, or
 forbid what never arrived. Never a new charge.
 
 Several may run at once: a lease in the database gives each operation to one of them. What may not
@@ -46,7 +46,7 @@ def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
 
 
 def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
-    """Find out now what became of one operation; False if somebody else is on it or it is closed."""
+    """Find out now what became of one operation; False if somebody else has it or it is closed."""
     with transaction.atomic(durable=True):
         leased = execute(
             f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s) "

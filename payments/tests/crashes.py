@@ -1,7 +1,7 @@
 """Run a command in a forked process that kills itself (SIGKILL) at a named step.
 
-The steps wrap the real functions; nothing is replaced. What is left behind is in the database and at
-the PSP, exactly as after a power cut.
+The steps wrap the real functions; nothing is replaced. What is left behind is in the database and
+at the PSP, exactly as after a power cut.
 """
 
 from __future__ import annotations

@@ -99,14 +99,14 @@ class Faults:
     def __init__(self) -> None:
         self.scripts: list[Script] = []
         self._behavior = Behavior()
-        self._random = random.Random()  # noqa: S311 - repeatable, not secret
+        self._random = random.Random()  # repeatable, not secret
         self._possible: list[str] = []
         self._mu = self._sigma = 0.0
 
     def set_behavior(self, behavior: Behavior) -> None:
         self._behavior = behavior
         self._possible = [fault for fault in FAULTS if getattr(behavior, fault) > 0]
-        self._random = random.Random(behavior.seed)  # noqa: S311 - repeatable, not secret
+        self._random = random.Random(behavior.seed)
         if behavior.latency_ms:
             median, p99 = behavior.latency_ms["median"], behavior.latency_ms["p99"]
             self._mu = math.log(median / 1000)

@@ -1,4 +1,4 @@
-"""The verbs: what API, console and jobs may do with a payment. Each checks, writes down, carries out.
+"""The verbs: what API, console and jobs may do. Each checks, writes down, carries out.
 
 What may not live here: PSP names, postings, HTTP.
 """

@@ -68,7 +68,7 @@ _PLAIN: Final = (
 
 
 def put_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
-    """Put what was given on the (unsaved or locked) intent; refuses a customer that is not there."""
+    """Put what was given on the (unsaved or locked) intent; refuses an unknown customer."""
     for name in _PLAIN:
         value = getattr(details, name)
         if value is not None:
