@@ -75,11 +75,11 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
         charge = public_ids.decode(public_ids.CHARGE, term)
         refund = public_ids.decode(public_ids.REFUND, term)
         if charge is not None:
-            intents = Operation.objects.filter(pk=charge).values("intent_id")
-            return queryset.filter(aggregateid__in=intents), False
+            of_charge = Operation.objects.filter(pk=charge).values("intent_id")
+            return queryset.filter(aggregateid__in=of_charge), False
         if refund is not None:
-            intents = Refund.objects.filter(pk=refund).values("intent_id")
-            return queryset.filter(aggregateid__in=intents), False
+            of_refund = Refund.objects.filter(pk=refund).values("intent_id")
+            return queryset.filter(aggregateid__in=of_refund), False
         return super().get_search_results(request, queryset, search_term)
 
     def texts(self, term: str) -> Iterable[Q]:

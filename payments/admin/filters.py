@@ -5,7 +5,7 @@ What may not live here: queries other than narrowing a list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,32 +17,38 @@ from ledger.money import CURRENCY_EXPONENTS
 from payments import public_ids
 
 
-def one_of(field: str, choices: Iterable[str], *, title: str = "") -> type[DropdownFilter]:
+def _in_words(value: str) -> str:
+    return value.replace("_", " ").lower()
+
+
+def one_of(
+    field: str,
+    choices: Iterable[str],
+    *,
+    title: str = "",
+    label: Callable[[str], str] = _in_words,
+) -> type[DropdownFilter]:
     """A dropdown filter class for a text column with known values."""
     values = tuple(choices)
 
-    class OneOf(DropdownFilter):  # type: ignore[misc]
+    class OneOf(DropdownFilter):
         parameter_name = field
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-            return [(value, value.replace("_", " ").lower()) for value in values]
+            return [(value, label(value)) for value in values]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             chosen = self.value()
             return queryset.filter(**{field: chosen}) if chosen in values else queryset
 
-    OneOf.title = title or field.replace("_", " ")
+    OneOf.title = title or _in_words(field)
     return OneOf
 
 
-class CurrencyFilter(one_of("currency", sorted(CURRENCY_EXPONENTS))):  # type: ignore[misc]
-    """One of the currencies that we accept."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(currency, currency) for currency in sorted(CURRENCY_EXPONENTS)]
+CurrencyFilter = one_of("currency", sorted(CURRENCY_EXPONENTS), label=str.upper)
 
 
-class CreatedFilter(RangeDateFilter):  # type: ignore[misc]
+class CreatedFilter(RangeDateFilter):
     """From a day to a day (UTC, both included), by the time that the primary key carries."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -135,7 +135,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         if intent is not None and self.has_view_permission(request, intent):
             story = story_of(intent, user=request.user)
         context = {**(extra_context or {}), "story": story}
-        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().changeform_view(request, object_id, form_url, context)
 
     @shown(description="amount")
     def shown_amount(self, intent: PaymentIntent) -> str:

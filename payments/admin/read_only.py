@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):
     """Takes every permission that writes; whoever may view a row sees what `fieldsets` name."""
 
     actions = None

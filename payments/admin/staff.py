@@ -36,7 +36,7 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 
 @admin.register(User)
-class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):  # type: ignore[misc]
+class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):
     """People who log in here."""
 
     form = UserChangeForm
@@ -46,5 +46,5 @@ class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):  # type: ignore[m
 
 
 @admin.register(Group)
-class RoleAdmin(_ChangedBySuperusers, GroupAdmin, ModelAdmin):  # type: ignore[misc]
+class RoleAdmin(_ChangedBySuperusers, GroupAdmin, ModelAdmin):
     """Roles: named sets of permissions."""

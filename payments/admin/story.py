@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from django.urls import reverse
 from django.utils.formats import localize
-from django.utils.timezone import template_localtime
+from django.utils.timezone import localtime
 
 from ledger.money import Money
 from ledger.selectors import entries_of_payment
@@ -169,4 +169,4 @@ def _all(model: str, intent: PaymentIntent) -> str:
 
 
 def _time(moment: Any) -> Any:
-    return localize(template_localtime(moment))
+    return localize(localtime(moment))
