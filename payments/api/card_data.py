@@ -48,8 +48,7 @@ _ISSUERS: Final = (
     ("60", "60", (16,)),  # RuPay
     ("81", "82", (16,)),
     ("506", "509", (16, 19)),  # Verve, Elo, RuPay
-    ("636297", "636297", (16,)),  # Elo
-    ("636368", "636368", (16,)),
+    ("6362", "6363", (16,)),  # Elo
     ("2200", "2204", (16, 17, 18, 19)),  # Mir
     ("9792", "9792", (16,)),  # Troy
     ("5018", "5018", (13, 14, 15, 16, 17, 18, 19)),  # Maestro
@@ -59,6 +58,19 @@ _ISSUERS: Final = (
     ("6304", "6304", (13, 14, 15, 16, 17, 18, 19)),
     ("6759", "6763", (13, 14, 15, 16, 17, 18, 19)),
 )
+
+
+def _lengths_by_prefix() -> dict[str, frozenset[int]]:
+    """Four leading digits to the lengths of card numbers that start with them."""
+    found: dict[str, frozenset[int]] = {}
+    for first, last, lengths in _ISSUERS:
+        for prefix in range(int(first.ljust(4, "0")), int(last.ljust(4, "9")) + 1):
+            key = str(prefix)
+            found[key] = found.get(key, frozenset()) | frozenset(lengths)
+    return found
+
+
+_LENGTHS: Final = _lengths_by_prefix()
 
 
 def holds_card_number(text: str, *, shortest: int = _SHORTEST) -> bool:
@@ -116,20 +128,17 @@ def _scan(text: str, shortest: int) -> bool:
 def _some_groups_are_a_card(groups: list[str], shortest: int) -> bool:
     """Whether consecutive whole groups make a card number (expiry or code may stand beside it)."""
     for start in range(len(groups)):
-        number = ""
-        for group in groups[start:]:
-            number += group
-            if len(number) > _LONGEST:
+        digits = "".join(groups[start : start + _LONGEST])
+        lengths = _LENGTHS.get(digits[:4])
+        if lengths is None:
+            continue
+        end = 0
+        for group in groups[start : start + _LONGEST]:
+            end += len(group)
+            if end > _LONGEST:
                 break
-            if len(number) >= shortest and _is_card_number(number):
+            if end >= shortest and end in lengths and _has_luhn_digit(digits[:end]):
                 return True
-    return False
-
-
-def _is_card_number(number: str) -> bool:
-    for first, last, lengths in _ISSUERS:
-        if first <= number[: len(first)] <= last and len(number) in lengths:
-            return _has_luhn_digit(number)
     return False
 
 
