@@ -291,7 +291,7 @@ def test_the_ignore_setting_of_pgtrigger_changes_nothing(cursor: Cursor) -> None
 def test_a_temporary_table_of_the_same_name_deceives_nobody(cursor: Cursor) -> None:
     forged = uuid7()
     with Refused(cursor, "ledger_unknown_account"):
-        cursor.execute("CREATE TEMP TABLE ledger_account (LIKE public.ledger_account)")
+        cursor.execute("CREATE TEMP TABLE ledger_account AS TABLE public.ledger_account")
         cursor.execute(
             "INSERT INTO pg_temp.ledger_account VALUES (%s, 1100, 'x', 'USD', 'real')", [forged]
         )
