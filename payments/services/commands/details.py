@@ -12,6 +12,7 @@ from payments import public_ids
 from payments.exceptions import ResourceMissing
 from payments.models import Customer, PaymentIntent
 from payments.services.caller import Caller
+from payments.services.metadata import merged_metadata
 
 DETAIL_FIELDS: Final = (
     "customer",
@@ -80,13 +81,6 @@ def put_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -
     if details.metadata is not None:
         intent.metadata = merged_metadata(intent.metadata, details.metadata)
         intent.order_id = intent.metadata.get("order_id", "")
-
-
-def merged_metadata(present: dict[str, str], given: dict[str, str]) -> dict[str, str]:
-    """Metadata after an update: given keys win, empty values unset, an empty dict clears."""
-    if not given:
-        return {}
-    return {key: value for key, value in {**present, **given}.items() if value != ""}
 
 
 def customer_id_of(caller: Caller, public_id: str) -> Any:

@@ -17,8 +17,8 @@ from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.changes import INTENT_FIELDS
-from payments.services.commands.details import merged_metadata
 from payments.services.events import Fact, events_of, now_utc, time_of
+from payments.services.metadata import merged_metadata
 from payments.services.moves import Ground, locked_intent, move
 from payments.services.operations import new_operation
 from psp_adapters.contract import OperationKind
