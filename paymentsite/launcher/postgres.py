@@ -129,10 +129,7 @@ def _cluster(folder: Path) -> Cluster:
     user = _unprivileged_user()
     home = _reachable_home(folder, user)
     if not _can_reach(installed / "postgres", user):
-        copy = home / "postgresql-18"
-        if not copy.exists():
-            shutil.copytree(installed.parent, copy, symlinks=True)
-        installed = copy / "bin"
+        installed = _copied(installed, home / "binaries")
     data = home / "postgres"
     data.mkdir(mode=0o700, exist_ok=True)
     os.chown(data, user.pw_uid, user.pw_gid)
@@ -174,6 +171,21 @@ def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
     state.write_private(note, str(home))
     say(f"     (started by root: user {user.pw_name} cannot reach {folder}, data is in {home})")
     return home
+
+
+def _copied(binaries: Path, place: Path) -> Path:
+    """The binaries and the libraries that they look for beside their package, in another place."""
+    package = binaries.parent.parent
+    relative = binaries.relative_to(package.parent)
+    if not place.exists():
+        part = place.with_name(f"{place.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(binaries.parent, part / relative.parent, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, part / libraries.name, symlinks=True)
+        part.rename(place)
+    return place / relative
 
 
 def _can_reach(path: Path, user: pwd.struct_passwd) -> bool:

@@ -57,8 +57,10 @@ def fresh_folder(prefix: str) -> Iterator[Path]:
     if lock is None:
         raise LauncherError(f"{folder} was taken by somebody else at once: try again")
     with lock:
-        yield folder
-        remove(folder)
+        try:
+            yield folder
+        finally:
+            remove(folder)
 
 
 def _remove_if_abandoned(folder: Path) -> None:
