@@ -1,0 +1,31 @@
+"""The doorbells: rung by the beat table under this name, once or often."""
+
+from __future__ import annotations
+
+import pytest
+from celery import current_app
+
+from ledger import chart, services, tasks
+from ledger.models import BalanceSnapshot
+from ledger.posting_rules import captured
+from ledger.tests.books import MERCHANT, PSP, book, usd
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_the_snapshot_task_takes_snapshots_of_long_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert current_app.tasks["ledger.tasks.take_snapshot"].name == tasks.take_snapshot.name
+    book(captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(100)))
+    tasks.take_snapshot()
+    assert not BalanceSnapshot.objects.exists()  # one entry is no long tail
+
+    default = dict(services.take_snapshot.__kwdefaults__, tail_entries_min=1)
+    monkeypatch.setattr(services.take_snapshot, "__kwdefaults__", default)
+    tasks.take_snapshot()
+    tasks.take_snapshot()
+    account_ids = set(BalanceSnapshot.objects.values_list("account_id", flat=True))
+    assert account_ids == {
+        chart.psp_receivable(PSP, "USD").id,
+        chart.merchant_payable(str(MERCHANT), "USD").id,
+    }
+    assert BalanceSnapshot.objects.count() == 2
