@@ -1,5 +1,57 @@
-"""Routes of the merchant API."""
+"""Routes of the merchant API, and the page that customers come back to."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path, re_path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from payments.api.return_page import return_page
+from payments.api.views import (
+    balance,
+    charges,
+    customers,
+    events,
+    payment_intents,
+    payment_methods,
+    refunds,
+)
+from payments.api.views.exchange import UnknownUrl
+
+urlpatterns = [
+    path("v1/payment_intents", payment_intents.PaymentIntents.as_view()),
+    path("v1/payment_intents/<str:public_id>", payment_intents.PaymentIntent.as_view()),
+    path(
+        "v1/payment_intents/<str:public_id>/confirm", payment_intents.ConfirmPaymentIntent.as_view()
+    ),
+    path(
+        "v1/payment_intents/<str:public_id>/capture", payment_intents.CapturePaymentIntent.as_view()
+    ),
+    path(
+        "v1/payment_intents/<str:public_id>/cancel", payment_intents.CancelPaymentIntent.as_view()
+    ),
+    path(
+        "v1/payment_intents/<str:public_id>/increment_authorization",
+        payment_intents.IncrementAuthorization.as_view(),
+    ),
+    path("v1/refunds", refunds.Refunds.as_view()),
+    path("v1/refunds/<str:public_id>", refunds.Refund.as_view()),
+    path("v1/charges", charges.Charges.as_view()),
+    path("v1/charges/<str:public_id>", charges.Charge.as_view()),
+    path("v1/customers", customers.Customers.as_view()),
+    path("v1/customers/<str:public_id>", customers.Customer.as_view()),
+    path(
+        "v1/customers/<str:public_id>/payment_methods", customers.CustomerPaymentMethods.as_view()
+    ),
+    path("v1/payment_methods", payment_methods.PaymentMethods.as_view()),
+    path("v1/payment_methods/<str:public_id>", payment_methods.PaymentMethod.as_view()),
+    path(
+        "v1/payment_methods/<str:public_id>/attach", payment_methods.AttachPaymentMethod.as_view()
+    ),
+    path(
+        "v1/payment_methods/<str:public_id>/detach", payment_methods.DetachPaymentMethod.as_view()
+    ),
+    path("v1/events", events.Events.as_view()),
+    path("v1/events/<str:public_id>", events.Event.as_view()),
+    path("v1/balance", balance.Balance.as_view()),
+    path("v1/balance_transactions", balance.BalanceTransactions.as_view()),
+    path("v1/balance_transactions/<str:public_id>", balance.BalanceTransaction.as_view()),
+    path("return/<str:public_id>", return_page, name="return"),
+    re_path("^v1(?:/|$)", UnknownUrl.as_view()),
+]

@@ -19,7 +19,7 @@ S = TypeVar("S", contravariant=True)
 class DirectRenderer(Protocol[S]):
     """Renders the answer about one saved or about-to-be-saved row; reads only."""
 
-    def __call__(self, subject: S, caller: Caller) -> Answer: ...
+    def __call__(self, subject: S, caller: Caller, /) -> Answer: ...
 
 
 class Work(Protocol):

@@ -1,0 +1,173 @@
+"""Expansion: ids in an answer become the objects they name.
+
+Set-based: each expanded field costs one query for a whole page, however many rows it has. Which
+paths exist is declared in parameters.expansion and checked before anything is done. What may not
+live here: rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from payments import public_ids
+from payments.api.parameters.expansion import EXPANDABLE
+from payments.models import PaymentIntent
+from payments.objects.balance import balance_transaction_object
+from payments.objects.charge import charge_object
+from payments.objects.customer import customer_object
+from payments.objects.parts import list_object, public_id
+from payments.objects.payment_intent import payment_intent_object
+from payments.objects.payment_method import payment_method_object
+from payments.objects.refund import refund_object
+from payments.selectors.balance import balance_transactions_by_id
+from payments.selectors.customers import customers_with_deleted, payment_methods
+from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
+from payments.selectors.scope import Scope
+
+Rendered = dict[str, Any]
+Tree = dict[str, "Tree"]
+Known = Mapping[str, Rendered]
+
+_REFUNDS_SHOWN: Final = 10
+
+
+def expand(
+    shown: Iterable[Rendered],
+    kind: str,
+    paths: Iterable[str],
+    scope: Scope,
+    *,
+    known: Known | None = None,
+) -> None:
+    """Replace ids by objects, in place, along `paths` (without a list's leading `data.`).
+
+    `known` are objects that are at hand already, by public id: they are not read again. An id whose
+    object cannot be found stays an id.
+    """
+    tree = _tree_of(paths)
+    if tree:
+        _expand_level(list(shown), kind, tree, scope, dict(known or {}))
+
+
+def _tree_of(paths: Iterable[str]) -> Tree:
+    tree: Tree = {}
+    for path in paths:
+        level = tree
+        for step in path.split("."):
+            level = level.setdefault(step, {})
+    return tree
+
+
+def _expand_level(
+    shown: list[Rendered], kind: str, tree: Tree, scope: Scope, known: dict[str, Rendered]
+) -> None:
+    for field, below in tree.items():
+        if kind == "charge" and field == "refunds":
+            _put_refunds(shown, scope)
+            lists = [charge["refunds"] for charge in shown]
+            _expand_level(lists, "refund_list", below, scope, known)
+            continue
+        if kind == "refund_list":
+            rows = [row for page in shown for row in page["data"]]
+            _expand_level(rows, "refund", below, scope, known)
+            continue
+        target = EXPANDABLE[kind][field]
+        ids = {row[field] for row in shown if isinstance(row[field], str)}
+        found = _load(target, ids, scope, known)
+        for row in shown:
+            # Each place gets a dictionary of its own: one object may stand in several places.
+            if (row_id := row[field]) in found:
+                row[field] = dict(found[row_id])
+        if below:
+            expanded = [row[field] for row in shown if isinstance(row[field], dict)]
+            _expand_level(expanded, target, below, scope, known)
+
+
+def _load(
+    target: str, ids: set[str], scope: Scope, known: dict[str, Rendered]
+) -> dict[str, Rendered]:
+    found = {row_id: known[row_id] for row_id in ids if row_id in known}
+    missing = ids - found.keys()
+    if missing:
+        found |= {row["id"]: row for row in _LOADERS[target](missing, scope)}
+    return found
+
+
+def _uuids(prefix: str, ids: Iterable[str]) -> list[UUID]:
+    decoded = (public_ids.decode(prefix, row_id) for row_id in ids)
+    return [identifier for identifier in decoded if identifier is not None]
+
+
+def _load_customers(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = customers_with_deleted(scope).filter(pk__in=_uuids(public_ids.CUSTOMER, ids))
+    return [customer_object(row) for row in rows]
+
+
+def _load_methods(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = payment_methods(scope).filter(pk__in=_uuids(public_ids.PAYMENT_METHOD, ids))
+    return [payment_method_object(row) for row in rows]
+
+
+def _load_intents(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = intents(scope).filter(pk__in=_uuids(public_ids.PAYMENT_INTENT, ids))
+    return [payment_intent_object(row) for row in rows]
+
+
+def _load_charges(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = charges(scope).filter(pk__in=_uuids(public_ids.CHARGE, ids))
+    return [charge_object(row, row.intent) for row in rows]
+
+
+def _load_refunds(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = refunds(scope).filter(pk__in=_uuids(public_ids.REFUND, ids))
+    return [refund_object(row, row.intent, row.operation) for row in rows]
+
+
+def _load_balance_transactions(ids: set[str], scope: Scope) -> list[Rendered]:
+    uuids = _uuids(public_ids.BALANCE_TRANSACTION, ids)
+    rows = balance_transactions_by_id(scope, uuids).values()
+    return [balance_transaction_object(row) for row in rows]
+
+
+def _load_sources(ids: set[str], scope: Scope) -> list[Rendered]:
+    """What a balance transaction came from: charges and refunds, told apart by their ids."""
+    refund_ids = {row_id for row_id in ids if row_id.startswith(f"{public_ids.REFUND}_")}
+    found: list[Rendered] = []
+    if refund_ids:
+        found += _load_refunds(refund_ids, scope)
+    if ids - refund_ids:
+        found += _load_charges(ids - refund_ids, scope)
+    return found
+
+
+_LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
+    "customer": _load_customers,
+    "payment_method": _load_methods,
+    "payment_intent": _load_intents,
+    "charge": _load_charges,
+    "refund": _load_refunds,
+    "balance_transaction": _load_balance_transactions,
+    "balance_source": _load_sources,
+}
+
+
+def _put_refunds(shown: list[Rendered], scope: Scope) -> None:
+    """Give each charge the list of its newest refunds."""
+    ids = [charge["id"] for charge in shown]
+    newest = newest_refunds_of(scope, _uuids(public_ids.CHARGE, ids), limit=_REFUNDS_SHOWN + 1)
+    by_charge = {public_id(public_ids.CHARGE, key): rows for key, rows in newest.items()}
+    for charge in shown:
+        rows = by_charge[charge["id"]]
+        charge["refunds"] = list_object(
+            f"/v1/refunds?charge={charge['id']}",
+            [refund_object(row, row.intent, row.operation) for row in rows[:_REFUNDS_SHOWN]],
+            has_more=len(rows) > _REFUNDS_SHOWN,
+        )
+
+
+def known_of(intent: PaymentIntent) -> Known:
+    """The rendered intent by its id, for objects that name it."""
+    rendered = payment_intent_object(intent)
+    return {rendered["id"]: rendered}

@@ -1,0 +1,116 @@
+"""From what a command was about to the answer its caller gets: statuses, envelopes, expansion.
+
+Commands call these inside their transaction; the bytes made here are what every repeat gets. What
+may not live here: anything that writes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
+from payments.api.expansion import expand, known_of
+from payments.models import Customer, Operation, PaymentMethod
+from payments.objects.charge import charge_object
+from payments.objects.customer import customer_object
+from payments.objects.parts import public_id
+from payments.objects.payment_intent import payment_intent_object
+from payments.objects.payment_method import charged_method_object, payment_method_object
+from payments.objects.refund import refund_object
+from payments.public_ids import CHARGE
+from payments.selectors.scope import Scope
+from payments.services.caller import Answer, Caller, Subject
+from payments.states import OperationStatus
+from psp_adapters.contract import OperationKind
+
+_DECLINED_BY_BANK: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.INCREMENT})
+
+
+def render_intent(subject: Subject, caller: Caller) -> Answer:
+    """The intent; 402 if this request's charge was declined, 400 if its capture or void was."""
+    operation = subject.operation
+    if operation is not None and operation.status == OperationStatus.DECLINED:
+        return _render_declined(subject, operation)
+    shown = payment_intent_object(subject.intent)
+    if caller.expand:
+        expand([shown], "payment_intent", caller.expand, _scope(caller), known=_known(subject))
+    return answer_of(200, shown)
+
+
+def render_refund(subject: Subject, caller: Caller) -> Answer:
+    """The refund, whatever became of it: a refund that failed is no error of the request."""
+    if subject.refund is None or subject.operation is None:
+        raise ValueError("a refund is rendered from itself and its operation")
+    shown = refund_object(subject.refund, subject.intent, subject.operation)
+    if caller.expand:
+        known = known_of(subject.intent)
+        expand([shown], "refund", caller.expand, _scope(caller), known=known)
+    return answer_of(200, shown)
+
+
+def render_customer(customer: Customer, caller: Caller) -> Answer:
+    """The customer."""
+    return answer_of(200, customer_object(customer))
+
+
+def render_payment_method(method: PaymentMethod, caller: Caller) -> Answer:
+    """The payment method."""
+    shown = payment_method_object(method)
+    if caller.expand:
+        expand([shown], "payment_method", caller.expand, _scope(caller))
+    return answer_of(200, shown)
+
+
+def answer_of(status: int, body: dict[str, Any]) -> Answer:
+    """An answer with its final bytes."""
+    return Answer(status=status, body=orjson.dumps(body).decode())
+
+
+def _scope(caller: Caller) -> Scope:
+    return Scope(caller.merchant.id, caller.livemode)
+
+
+def _known(subject: Subject) -> dict[str, dict[str, Any]]:
+    """What is at hand and, other than the rows in the database, up to date."""
+    known = dict(known_of(subject.intent))
+    operation = subject.operation
+    if operation is not None and operation.is_charge:
+        charge = charge_object(operation, subject.intent)
+        known[charge["id"]] = charge
+    return known
+
+
+def _render_declined(subject: Subject, operation: Operation) -> Answer:
+    """An error envelope with the intent, which can be tried again with another method."""
+    shown = payment_intent_object(subject.intent)
+    method = _method_of(subject, operation)
+    if shown["last_payment_error"] and method is not None:
+        shown["last_payment_error"].setdefault("payment_method", method)
+    message = operation.message or "The payment provider refused this operation."
+    if operation.kind not in _DECLINED_BY_BANK:
+        code = operation.code or "payment_intent_unexpected_state"
+        return answer_of(400, error_body(INVALID_REQUEST, code, message, payment_intent=shown))
+    body = card_error_body(
+        code=operation.code or "card_declined",
+        message=message,
+        decline_code=operation.decline_code,
+        charge_id=public_id(CHARGE, operation.id) if operation.is_charge else "",
+        payment_intent=shown,
+    )
+    if method is not None:
+        body["error"]["payment_method"] = method
+    return answer_of(402, body)
+
+
+def _method_of(subject: Subject, operation: Operation) -> dict[str, Any] | None:
+    snapshot = operation.payment_method_details
+    if operation.payment_method_id is None or not snapshot:
+        return None
+    return charged_method_object(
+        operation.payment_method_id,
+        snapshot,
+        customer_id=subject.intent.customer_id,
+        livemode=operation.livemode,
+    )

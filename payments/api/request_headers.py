@@ -1,0 +1,82 @@
+"""The headers of the contract: Idempotency-Key, Stripe-Version and Prefer, read strictly.
+
+What may not live here: authentication, bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from django.http import HttpRequest
+
+from payments.api.card_data import holds_card_number
+from payments.exceptions import IdempotencyKeyInvalid, InvalidParameter
+
+KEY_LENGTH_MAX: Final = 255
+WAIT_SECONDS_MAX: Final = 30.0
+
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_ESCAPED: Final = re.compile(r"\\(.)")
+_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:\.[a-z]{1,32})?")
+_WAIT: Final = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([^,;\"]*)\"?", re.IGNORECASE)
+_SECONDS: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3})?")
+
+
+def idempotency_key_of(request: HttpRequest) -> str:
+    """The Idempotency-Key; empty if none was sent.
+
+    The quoted form (RFC 8941) and the bare form are the same key. Refuses with
+    IdempotencyKeyInvalid what is empty, too long, not printable ASCII, or sent twice.
+    """
+    raw = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if raw is None:
+        return ""
+    key = raw.strip()
+    quoted = _QUOTED.fullmatch(key)
+    if quoted:
+        key = _ESCAPED.sub(r"\1", quoted[1])
+    elif "," in key or key.startswith('"'):
+        # A server joins a repeated header with commas: what is bare must not look like two.
+        raise IdempotencyKeyInvalid(
+            "Send one Idempotency-Key. One that contains a comma is written in double quotes."
+        )
+    if not _KEY.fullmatch(key):
+        raise IdempotencyKeyInvalid(
+            f"An Idempotency-Key has between 1 and {KEY_LENGTH_MAX} printable ASCII characters."
+        )
+    if holds_card_number(key):
+        raise IdempotencyKeyInvalid(
+            "This Idempotency-Key could be a card number. Use a random one, such as a UUID."
+        )
+    return key
+
+
+def api_version_of(request: HttpRequest, default: str) -> str:
+    """The Stripe-Version that the merchant's SDK was made for; refuses a malformed one."""
+    version = request.META.get("HTTP_STRIPE_VERSION")
+    if version is None:
+        return default
+    if not _VERSION.fullmatch(version):
+        raise InvalidParameter(
+            "The Stripe-Version header is malformed: write a date and a release, such as "
+            f"{default}, or leave it out.",
+            code="api_version_invalid",
+        )
+    return str(version)
+
+
+def wait_seconds_of(request: HttpRequest, default: float) -> float:
+    """How long the merchant wants to wait for the payment provider (`Prefer: wait=N`)."""
+    preferences = request.META.get("HTTP_PREFER")
+    found = _WAIT.search(preferences) if preferences else None
+    if found is None:
+        return default
+    seconds = float(found[1]) if _SECONDS.fullmatch(found[1].strip()) else -1.0
+    if not 0 <= seconds <= WAIT_SECONDS_MAX:
+        raise InvalidParameter(
+            f"Prefer: wait=N takes between 0 and {WAIT_SECONDS_MAX:.0f} seconds.",
+            code="header_invalid",
+        )
+    return seconds

@@ -1,0 +1,95 @@
+"""Where customers come back to after a challenge, and are sent on to the merchant's shop.
+
+Only to the address that the merchant stored with the payment, and only with the token that was part
+of the address we gave the provider. What may not live here: what a challenge's outcome causes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.views.decorators.http import require_GET
+
+from payments import public_ids
+from payments.models import PaymentIntent
+from payments.objects.payment_intent import public_status
+from payments.services.recovery import resolve_operation
+from payments.services.return_links import is_return_token
+
+_TOKEN_LENGTH_MAX: Final = 128
+_SUCCEEDED: Final = frozenset({"succeeded", "requires_capture"})
+_FAILED: Final = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
+_TEXTS: Final = {
+    "succeeded": "Thank you. Your payment went through.",
+    "failed": "Your payment did not go through. Nothing was taken; you can try again.",
+    "pending": "Your payment is being processed. You need not do anything.",
+}
+
+
+@require_GET
+def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Ask the provider how the challenge ended, then send the customer on.
+
+    An unknown payment and a wrong token are answered alike.
+    """
+    intent = _intent_of(public_id, request.GET.get("token", ""))
+    if intent is None:
+        return _page("This address is not valid.", status=404)
+    if public_status(intent) in ("requires_action", "processing") and intent.latest_charge_id:
+        resolve_operation(intent.latest_charge_id, actor="customer:return")
+        intent.refresh_from_db()
+    status = redirect_status(intent)
+    if urlsplit(intent.return_url).scheme not in ("http", "https"):
+        return _page(_TEXTS[status])
+    return _guarded(HttpResponseRedirect(_with_outcome(intent, status)))
+
+
+def redirect_status(intent: PaymentIntent) -> str:
+    """`succeeded`, `failed` or `pending`, as the merchant's shop reads it from the address."""
+    shown = public_status(intent)
+    if shown in _SUCCEEDED:
+        return "succeeded"
+    return "failed" if shown in _FAILED else "pending"
+
+
+def _intent_of(public_id: str, token: str) -> PaymentIntent | None:
+    identifier = public_ids.decode(public_ids.PAYMENT_INTENT, public_id)
+    if identifier is None or not 0 < len(token) <= _TOKEN_LENGTH_MAX:
+        return None
+    intent = PaymentIntent.objects.filter(pk=identifier).first()
+    if intent is None or not is_return_token(intent, token):
+        return None
+    return intent
+
+
+def _with_outcome(intent: PaymentIntent, status: str) -> str:
+    """The merchant's address; what it had of parameters stays."""
+    parts = urlsplit(intent.return_url)
+    outcome = [
+        ("payment_intent", intent.public_id),
+        ("payment_intent_client_secret", intent.client_secret),
+        ("redirect_status", status),
+    ]
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *outcome])
+    return urlunsplit(parts._replace(query=query))
+
+
+def _page(text: str, *, status: int = 200) -> HttpResponse:
+    html = format_html(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<title>Payment</title></head><body><main><p>{}</p></main></body></html>",
+        text,
+    )
+    return _guarded(HttpResponse(html, status=status))
+
+
+def _guarded(response: HttpResponse) -> HttpResponse:
+    """The address carries secrets: no cache keeps it and no other site learns it."""
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'self'"
+    return response

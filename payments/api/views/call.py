@@ -1,0 +1,86 @@
+"""One call of a merchant: who, which endpoint, with which validated parameters and headers.
+
+What may not live here: answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from payments.api.authentication import Identity
+from payments.api.card_data import holds_card_number
+from payments.exceptions import InvalidParameter
+from payments.selectors.scope import Kind, Scope, id_of
+from payments.services.caller import Caller
+
+NOTHING_EXPANDED: Final[tuple[str, ...]] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A request that was authenticated, read and validated."""
+
+    identity: Identity
+    method: str
+    path: str
+    request_id: str
+    api_version: str
+    idempotency_key: str = ""
+    answer_by_monotonic: float | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    """The validated parameters, `expand` included."""
+
+    @property
+    def scope(self) -> Scope:
+        return self.identity.scope
+
+    @property
+    def expand(self) -> tuple[str, ...]:
+        return tuple(self.given.get("expand", NOTHING_EXPANDED))
+
+    @property
+    def caller(self) -> Caller:
+        """Who the services act for; refuses a merchant without a PSP account in this mode."""
+        identity = self.identity
+        return Caller(
+            merchant=identity.merchant,
+            livemode=identity.livemode,
+            psp_account=identity.psp_account,
+            actor=identity.actor,
+            request_id=self.request_id,
+            api_version=self.api_version,
+            idempotency_key=self.idempotency_key,
+            fingerprint=self._fingerprint() if self.idempotency_key else "",
+            expand=self.expand,
+            answer_by_monotonic=self.answer_by_monotonic,
+        )
+
+    def only(self, *names: str) -> dict[str, Any]:
+        """Those of these parameters that were given, for a service that takes them by name."""
+        given = self.given
+        return {name: given[name] for name in names if name in given}
+
+    def _fingerprint(self) -> str:
+        """What makes a repeat the same request: a form and JSON that say the same are one."""
+        parameters = orjson.dumps(self.given, option=orjson.OPT_SORT_KEYS)
+        return sha256(f"{self.method}\n{self.path}\n".encode() + parameters).hexdigest()
+
+
+def path_id(kind: Kind, public_id: str) -> UUID:
+    """The UUID of an id that stands in the path; a malformed one is as missing as any other."""
+    refuse_card_in_path(public_id)
+    return id_of(kind, public_id)
+
+
+def refuse_card_in_path(public_id: str) -> None:
+    """Refuse with InvalidParameter what could be a card number, without repeating it."""
+    if holds_card_number(public_id):
+        raise InvalidParameter(
+            "Card data is not allowed here: nothing of your request was stored.",
+            code="card_data_not_allowed",
+        )

@@ -1,0 +1,138 @@
+"""How endpoints are documented, for drf-spectacular: made from the parameters they validate with.
+
+What may not live here: endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from payments.api.openapi import query_parameters, request_body
+from payments.api.parameters import Parameters
+from payments.api.views.exchange import endpoint
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+_ERROR: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "enum": [
+                        "api_error",
+                        "card_error",
+                        "idempotency_error",
+                        "invalid_request_error",
+                    ],
+                },
+                "code": {"type": "string"},
+                "decline_code": {"type": "string"},
+                "message": {"type": "string"},
+                "param": {"type": "string"},
+                "charge": {"type": "string"},
+                "payment_intent": {"type": "object"},
+                "payment_method": {"type": "object"},
+            },
+        }
+    },
+}
+_REFUSALS: Final[dict[int, str]] = {
+    400: "A parameter, the state of the object or the Idempotency-Key does not allow it.",
+    401: "No API key, or not a valid one.",
+    404: "There is no such object.",
+    409: "The first request with this Idempotency-Key is still under way. Repeat it.",
+    429: "Another request works on the same payment. Repeat it.",
+    503: "The payment provider or the database could not be reached. Repeat it.",
+}
+_DECLINED: Final = "The payment was declined; `decline_code` says why."
+
+_IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="1 to 255 printable ASCII characters; a repeat with it gets the first answer.",
+)
+_PREFER: Final = OpenApiParameter(
+    "Prefer",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="`wait=N`: answer `processing` after N seconds (0 to 30) without the provider.",
+)
+
+
+def documented(
+    parameters: Parameters,
+    answers: str,
+    summary: str,
+    *,
+    is_list: bool = False,
+    moves_money: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Declare a handler and document it; `answers` names the object that it returns."""
+
+    def declare(handler: Handler) -> Handler:
+        is_post = handler.__name__ == "post"
+        extended = extend_schema(
+            summary=summary,
+            tags=[handler.__module__.rpartition(".")[2]],
+            request=request_body(parameters) if is_post else None,
+            parameters=_headers(is_post, moves_money)
+            + ([] if is_post else query_parameters(parameters)),
+            responses=_responses(answers, is_list, moves_money),
+        )(handler)
+        return endpoint(parameters, moves_money=moves_money)(extended)
+
+    return declare
+
+
+def _headers(is_post: bool, moves_money: bool) -> list[OpenApiParameter]:
+    if not is_post:
+        return []
+    return [_IDEMPOTENCY_KEY, _PREFER] if moves_money else [_IDEMPOTENCY_KEY]
+
+
+def _responses(answers: str, is_list: bool, moves_money: bool) -> dict[int, Any]:
+    refusals = dict(_REFUSALS)
+    if moves_money:
+        refusals[402] = _DECLINED
+    failed = {
+        status: OpenApiResponse(response=_ERROR, description=text)
+        for status, text in sorted(refusals.items())
+    }
+    schema = _list_schema(answers) if is_list else _object_schema(answers)
+    return {200: OpenApiResponse(response=schema), **failed}
+
+
+def _object_schema(name: str) -> dict[str, Any]:
+    """Objects are described by their name; every key of the Stripe API's version is there."""
+    return {
+        "type": "object",
+        "required": ["object"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"type": "string", "enum": [name]},
+        },
+        "additionalProperties": True,
+    }
+
+
+def _list_schema(name: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["object", "url", "has_more", "data"],
+        "properties": {
+            "object": {"type": "string", "enum": ["list"]},
+            "url": {"type": "string"},
+            "has_more": {"type": "boolean"},
+            "data": {"type": "array", "items": _object_schema(name)},
+        },
+    }

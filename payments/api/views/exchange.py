@@ -1,0 +1,212 @@
+"""The one way a request of the merchant API is read and answered.
+
+Authenticate, read the headers, decode and validate, run the command, answer: in this order, so that
+a replay is never given to somebody else and a refused request stores nothing. Django REST Framework
+routes and documents; its parsers and renderers are not used: one validator must see every byte. What
+may not live here: any resource.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
+from rest_framework.views import APIView
+
+from payments.api import errors
+from payments.api.authentication import authenticate
+from payments.api.decoding import MAX_BODY_BYTES, decode_body, decode_query
+from payments.api.parameters import Parameters
+from payments.api.request_headers import api_version_of, idempotency_key_of, wait_seconds_of
+from payments.api.request_ids import new_request_id
+from payments.api.views.call import Call
+from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
+from payments.objects.payment_intent import payment_intent_object
+from payments.services.caller import Answer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_API_VERSION: Final[str] = getattr(settings, "MERCHANT_API_VERSION", "2026-10-28.endive")
+_JSON: Final = "application/json"
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a handler takes, and whether it can move money."""
+
+    parameters: Parameters
+    moves_money: bool = False
+
+
+def endpoint(parameters: Parameters, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
+    """Declare the parameters of a handler `(self, call, **path_ids) -> Answer | dict`."""
+
+    def declare(handler: Handler) -> Handler:
+        handler.endpoint = Endpoint(parameters, moves_money)  # type: ignore[attr-defined]
+        return handler
+
+    return declare
+
+
+class MerchantView(APIView):
+    """An address of the merchant API; its methods are declared with `endpoint`."""
+
+    http_method_names = ["get", "post", "delete"]
+
+    def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
+        """Answer one request; nothing that happens in it leaves as an exception."""
+        arrived = time.monotonic()
+        exchange = _Exchange(request, arrived)
+        handler = getattr(self, str(request.method).lower(), None)
+        declared = getattr(handler, "endpoint", None)
+        if handler is None or declared is None:
+            return exchange.unrecognized()
+        try:
+            return exchange.answer(handler(exchange.read(declared), **path_ids))
+        except Exception as exc:  # noqa: BLE001  (logged and answered by the table of errors)
+            return exchange.refuse(exc)
+
+
+class UnknownUrl(APIView):
+    """Everything under /v1 that is no address of the merchant API."""
+
+    schema = None
+
+    def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
+        """The envelope that names the URL, whatever the method."""
+        return _Exchange(request, time.monotonic()).unrecognized()
+
+
+class _Exchange:
+    """One request and the headers that its answer will carry."""
+
+    __slots__ = ("api_version", "arrived", "idempotency_key", "request", "request_id")
+
+    def __init__(self, request: HttpRequest, arrived: float) -> None:
+        self.request = request
+        self.arrived = arrived
+        self.request_id = new_request_id()
+        self.api_version = DEFAULT_API_VERSION
+        self.idempotency_key = ""
+
+    def read(self, declared: Endpoint) -> Call:
+        """Authenticate, then read and validate everything; refuses with PaymentRefused."""
+        request = self.request
+        identity = authenticate(request)
+        self.api_version = api_version_of(request, DEFAULT_API_VERSION)
+        call = Call(
+            identity=identity,
+            method=str(request.method),
+            path=request.path,
+            request_id=self.request_id,
+            api_version=self.api_version,
+        )
+        if request.method == "POST":
+            self.idempotency_key = call.idempotency_key = idempotency_key_of(request)
+            merchant = identity.merchant
+            if declared.moves_money:
+                if not call.idempotency_key and merchant.idempotency_key_required:
+                    _refuse_missing_key()
+                wait_seconds = wait_seconds_of(request, merchant.psp_wait_ms / 1000)
+                call.answer_by_monotonic = self.arrived + wait_seconds
+        call.given = declared.parameters.validate(_decoded(request))
+        return call
+
+    def answer(self, result: Answer | dict[str, Any]) -> HttpResponse:
+        """The response to what a handler returned: an answer as it is, an object as JSON."""
+        if isinstance(result, Answer):
+            response = self._response(result.status, result.body.encode())
+            if result.replayed:
+                response["Idempotent-Replayed"] = "true"
+            return response
+        return self._response(200, orjson.dumps(result))
+
+    def refuse(self, exc: Exception) -> HttpResponse:
+        """The response to an exception, by the one table; what is our fault is logged."""
+        status, body, headers = errors.envelope(
+            exc,
+            method=str(self.request.method),
+            path=self.request.path,
+            render_intent=payment_intent_object,
+        )
+        if status >= 500:
+            logger.error(
+                "%s answered with %s (%s)",
+                self.request_id,
+                status,
+                type(exc).__name__,
+                exc_info=exc,
+            )
+        return self._response(status, orjson.dumps(body), headers)
+
+    def unrecognized(self) -> HttpResponse:
+        """The response where no endpoint is."""
+        status, body, headers = errors.unrecognized_url(str(self.request.method), self.request.path)
+        return self._response(status, orjson.dumps(body), headers)
+
+    def _response(
+        self, status: int, body: bytes, headers: dict[str, str] | None = None
+    ) -> HttpResponse:
+        response = HttpResponse(body, status=status, content_type=_JSON)
+        response["Request-Id"] = self.request_id
+        response["Stripe-Version"] = self.api_version
+        response["Cache-Control"] = "no-store"
+        if self.idempotency_key:
+            response["Idempotency-Key"] = self.idempotency_key
+        for name, value in (headers or {}).items():
+            response[name] = value
+        return response
+
+
+def _decoded(request: HttpRequest) -> dict[str, Any]:
+    """The parameters: of a POST from its body, else from the query; never from both."""
+    query = request.META.get("QUERY_STRING", "")
+    if request.method != "POST":
+        if _body_of(request):
+            _refuse_place("a query string", "a body")
+        return decode_query(query)
+    if query:
+        _refuse_place("the body", "the query string")
+    return decode_body(request.META.get("CONTENT_TYPE", ""), _body_of(request))
+
+
+def _body_of(request: HttpRequest) -> bytes:
+    """The body's bytes. A body without a length would be read as empty: it is refused."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length and "HTTP_TRANSFER_ENCODING" in request.META:
+        raise InvalidParameter(
+            "Send the request body with a Content-Length.", code="body_length_missing"
+        )
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise InvalidParameter(
+            f"The request body is larger than {MAX_BODY_BYTES} bytes.", code="body_too_large"
+        )
+    try:
+        return request.body
+    except UnreadablePostError as error:
+        raise InvalidParameter(
+            "The request body ended too early.", code="body_malformed"
+        ) from error
+
+
+def _refuse_place(right: str, wrong: str) -> None:
+    raise InvalidParameter(
+        f"Pass the parameters of this request in {right}, not in {wrong}.",
+        code="parameters_misplaced",
+    )
+
+
+def _refuse_missing_key() -> None:
+    raise IdempotencyKeyRequired(
+        "This request can move money: send an Idempotency-Key header, so that repeating it after a "
+        "lost answer cannot do it twice."
+    )

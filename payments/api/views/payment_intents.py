@@ -1,0 +1,165 @@
+"""/v1/payment_intents: what merchants do with payments, each a command of services.commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.money import Money
+from payments.api.expansion import expand
+from payments.api.pagination import list_answer, paging_of
+from payments.api.renderers import render_intent
+from payments.api.requests.payment_intents import (
+    CANCEL_PAYMENT_INTENT,
+    CAPTURE_PAYMENT_INTENT,
+    CONFIRM_PAYMENT_INTENT,
+    CREATE_PAYMENT_INTENT,
+    INCREMENT_AUTHORIZATION,
+    LIST_PAYMENT_INTENTS,
+    RETRIEVE_PAYMENT_INTENT,
+    UPDATE_PAYMENT_INTENT,
+)
+from payments.api.views.call import Call, path_id
+from payments.api.views.documentation import documented
+from payments.api.views.exchange import MerchantView
+from payments.objects.payment_intent import payment_intent_object
+from payments.selectors.payments import one_intent, page_of_intents
+from payments.selectors.scope import INTENT
+from payments.services import commands
+from payments.services.caller import Answer
+from payments.services.commands import Confirmation, IntentDetails
+
+_DETAILS = (
+    "customer",
+    "description",
+    "receipt_email",
+    "shipping",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "metadata",
+    "setup_future_usage",
+    "capture_method",
+    "payment_method_types",
+    "return_url",
+)
+
+
+def _details(call: Call) -> IntentDetails:
+    return IntentDetails(**call.only(*_DETAILS))
+
+
+def _confirmation(call: Call) -> Confirmation:
+    """A customer who is not there, or must not be sent away, cannot pass a challenge."""
+    given = call.given
+    absent = given.get("off_session") or given.get("error_on_requires_action")
+    return Confirmation(return_url=given.get("return_url", ""), challenge_allowed=not absent)
+
+
+class PaymentIntents(MerchantView):
+    """The payments of a merchant."""
+
+    @documented(CREATE_PAYMENT_INTENT, "payment_intent", "Create a payment", moves_money=True)
+    def post(self, call: Call) -> Answer:
+        given = call.given
+        return commands.create_intent(
+            caller=call.caller,
+            renderer=render_intent,
+            amount=Money(given["amount"], given["currency"]),
+            details=_details(call),
+            payment_method=given.get("payment_method", ""),
+            confirmation=_confirmation(call) if given.get("confirm") else None,
+        )
+
+    @documented(LIST_PAYMENT_INTENTS, "payment_intent", "List payments", is_list=True)
+    def get(self, call: Call) -> dict[str, Any]:
+        page = page_of_intents(call.scope, paging_of(call.given), **call.only("customer"))
+        return list_answer(
+            page,
+            payment_intent_object,
+            url="/v1/payment_intents",
+            kind="payment_intent",
+            paths=call.expand,
+            scope=call.scope,
+        )
+
+
+class PaymentIntent(MerchantView):
+    """One payment."""
+
+    @documented(RETRIEVE_PAYMENT_INTENT, "payment_intent", "Retrieve a payment")
+    def get(self, call: Call, public_id: str) -> dict[str, Any]:
+        path_id(INTENT, public_id)
+        shown = payment_intent_object(one_intent(call.scope, public_id))
+        expand([shown], "payment_intent", call.expand, call.scope)
+        return shown
+
+    @documented(UPDATE_PAYMENT_INTENT, "payment_intent", "Change a payment")
+    def post(self, call: Call, public_id: str) -> Answer:
+        given = call.given
+        return commands.update_intent(
+            caller=call.caller,
+            renderer=render_intent,
+            intent_id=path_id(INTENT, public_id),
+            amount_minor=given.get("amount"),
+            currency=given.get("currency"),
+            details=_details(call),
+            payment_method=given.get("payment_method", ""),
+        )
+
+
+class ConfirmPaymentIntent(MerchantView):
+    """Charge."""
+
+    @documented(CONFIRM_PAYMENT_INTENT, "payment_intent", "Confirm a payment", moves_money=True)
+    def post(self, call: Call, public_id: str) -> Answer:
+        return commands.confirm_intent(
+            caller=call.caller,
+            renderer=render_intent,
+            intent_id=path_id(INTENT, public_id),
+            payment_method=call.given.get("payment_method", ""),
+            confirmation=_confirmation(call),
+            details=_details(call),
+        )
+
+
+class CapturePaymentIntent(MerchantView):
+    """Take held money."""
+
+    @documented(CAPTURE_PAYMENT_INTENT, "payment_intent", "Capture a payment", moves_money=True)
+    def post(self, call: Call, public_id: str) -> Answer:
+        return commands.capture_payment(
+            caller=call.caller,
+            renderer=render_intent,
+            intent_id=path_id(INTENT, public_id),
+            amount_minor=call.given.get("amount_to_capture"),
+            final=call.given.get("final_capture", True),
+            details=_details(call),
+        )
+
+
+class CancelPaymentIntent(MerchantView):
+    """Release held money, or give up."""
+
+    @documented(CANCEL_PAYMENT_INTENT, "payment_intent", "Cancel a payment", moves_money=True)
+    def post(self, call: Call, public_id: str) -> Answer:
+        return commands.cancel_payment(
+            caller=call.caller,
+            renderer=render_intent,
+            intent_id=path_id(INTENT, public_id),
+            reason=call.given.get("cancellation_reason", ""),
+        )
+
+
+class IncrementAuthorization(MerchantView):
+    """Hold more money."""
+
+    @documented(
+        INCREMENT_AUTHORIZATION, "payment_intent", "Raise an authorization", moves_money=True
+    )
+    def post(self, call: Call, public_id: str) -> Answer:
+        return commands.increment_authorization(
+            caller=call.caller,
+            renderer=render_intent,
+            intent_id=path_id(INTENT, public_id),
+            amount_minor=call.given["amount"],
+            details=_details(call),
+        )
