@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from uuid_utils.compat import uuid7
 
 from ledger import posting_rules as rules
@@ -50,3 +51,28 @@ def book(
             merchant_id=merchant,
             psp_account=PSP,
         )
+
+
+def settle() -> None:
+    """Wait until the horizon has passed all that is booked.
+
+    Transactions of other databases of the same server hold it back too, such as those of tests
+    that run at the same time.
+    """
+    deadline = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                "SELECT NOT EXISTS (SELECT FROM ledger_entry"
+                " WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"
+            )
+            if cursor.fetchone() == (True,):
+                return
+            assert time.monotonic() < deadline, "a transaction stays open on this server"
+            time.sleep(0.01)
+
+
+def settle_and_snapshot(*, tail_entries_min: int = 1) -> int:
+    """Take snapshots that cover everything booked so far."""
+    settle()
+    return services.take_snapshot(tail_entries_min=tail_entries_min)

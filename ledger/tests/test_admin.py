@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from uuid_utils.compat import uuid7
 
-from ledger import admin_search, chart, services
+from ledger import admin_search, chart
 from ledger.models import LedgerEntry, LedgerTransaction
-from ledger.tests.books import PSP, book, sale, usd
+from ledger.tests.books import PSP, book, sale, settle_and_snapshot, usd
 
 PAGES = ("ledgeraccount", "ledgertransaction", "ledgerentry", "balancesnapshot")
 
@@ -27,7 +27,7 @@ def client(database: None) -> Client:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_table_of_the_books_can_be_read(client: Client, page: str) -> None:
     book(*sale(usd(1234)))
-    services.take_snapshot(tail_entries_min=1)
+    settle_and_snapshot()
     assert client.get(f"/admin/ledger/{page}/").status_code == 200
 
 

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from ledger import chart, invariants, services
+from ledger import chart, invariants
 from ledger import posting_rules as rules
 from ledger.invariants import ALL_INVARIANTS
-from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, usd
+from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, settle_and_snapshot, usd
 
 Cursor = psycopg.Cursor[Any]
 PAYMENT = UUID("0197a000-0000-7000-8000-00000000000a")
@@ -29,7 +29,7 @@ def owner(owner_cursor: Cursor) -> Iterator[Cursor]:
     sold = sale(usd(1000), fee=usd(30))
     ids = book(*sold, payment_id=PAYMENT)
     book(rules.reversal_of(sold[3], reverses=ids[3]), payment_id=PAYMENT)
-    services.take_snapshot(tail_entries_min=1)
+    settle_and_snapshot()
     assert failing() == set()
     triggers = owner_cursor.execute(
         "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"

@@ -18,7 +18,7 @@ from ledger import chart, services
 from ledger import posting_rules as rules
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
-from ledger.tests.books import MERCHANT, PSP, book, sale, usd
+from ledger.tests.books import MERCHANT, PSP, book, sale, settle, settle_and_snapshot, usd
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -216,6 +216,7 @@ def test_a_reversal_of_another_amount_is_refused() -> None:
 def test_a_snapshot_is_taken_of_accounts_with_a_long_tail_only() -> None:
     for _ in range(3):
         book(*sale(usd(1000)))
+    settle()
     assert services.take_snapshot(tail_entries_min=7) == 0
     assert services.take_snapshot(tail_entries_min=4) == 2  # auth_held and auth_contra
     assert services.take_snapshot(tail_entries_min=4) == 0
@@ -232,17 +233,18 @@ def test_an_open_transaction_holds_the_horizon_back(
     book(*sale(usd(1000)))
     assert services.take_snapshot(tail_entries_min=1) == 0
     application_cursor.execute("ROLLBACK")
-    assert services.take_snapshot(tail_entries_min=1) == 4
+    assert settle_and_snapshot() == 4
 
 
 def test_snapshots_of_more_accounts_than_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "_ACCOUNTS_PER_STATEMENT", 2)
     book(*sale(usd(1000), fee=usd(10)))
-    assert services.take_snapshot(tail_entries_min=1) == 5
+    assert settle_and_snapshot() == 5
 
 
 def test_snapshots_may_be_taken_twice_at_once(run_together: Callable[..., list[Any]]) -> None:
     book(*sale(usd(1000)))
+    settle()
     results = run_together(*[lambda: services.take_snapshot(tail_entries_min=1)] * 4)
     assert all(isinstance(result, int) for result in results)
     assert sum(results) >= 4

@@ -10,10 +10,10 @@ import pytest
 from psycopg import errors
 from uuid_utils.compat import uuid7
 
-from ledger import chart, services
+from ledger import chart
 from ledger.chart import CHART, AccountKind
 from ledger.money import Money
-from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, usd
+from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, settle_and_snapshot, usd
 
 Cursor = psycopg.Cursor[Any]
 
@@ -27,7 +27,7 @@ YEN = chart.psp_receivable(PSP, "JPY").id
 @pytest.fixture(autouse=True)
 def _books(database: None) -> None:
     book(*sale(usd(1000)), payment_id=uuid7())
-    services.take_snapshot(tail_entries_min=1)
+    settle_and_snapshot()
 
 
 @pytest.fixture
