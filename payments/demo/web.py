@@ -1,0 +1,73 @@
+"""The customer's browser and the sandbox PSP's control API: plain HTTP, no redirect followed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+TIMEOUT_SECONDS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What came back."""
+
+    status: int
+    location: str
+    body: bytes
+
+
+def visit(method: str, url: str, words: object = None) -> Page:
+    """One request; `words` are sent as JSON. Raises OSError when nobody answers."""
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
+    body = None if words is None else json.dumps(words)
+    headers = {} if words is None else {"Content-Type": "application/json"}
+    try:
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        connection.request(method, target, body=body, headers=headers)
+        answer = connection.getresponse()
+        return Page(answer.status, answer.headers.get("Location", ""), answer.read())
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPsp:
+    """The PSP's side: its truth, and its misbehavior on request."""
+
+    base_url: str
+
+    def effects(self, order_id: str) -> list[dict[str, Any]]:
+        """What moved or held money for an order."""
+        return self._control("GET", f"effects?{urlencode({'order_id': order_id})}")
+
+    def effects_after(self, seq: int) -> list[dict[str, Any]]:
+        """What moved or held money for anybody, in order."""
+        return self._control("GET", f"effects?after={seq}")
+
+    def lose_the_answer(self, order_id: str) -> None:
+        """Charge this order once, and reset the connection instead of answering."""
+        words = {
+            "match": {"order_id": order_id, "kind": "authorize"},
+            "behavior": {"drop_after": True},
+            "times": 1,
+        }
+        self._control("POST", "scripts", words)
+
+    def complete_challenge(self, challenge_url: str) -> str:
+        """Be the customer who passes the bank's question; where the bank sends them back to."""
+        page = visit("POST", f"{challenge_url}/complete")
+        if page.status != 303 or not page.location:
+            raise OSError(f"the bank's page answered {page.status} and sent nobody back")
+        return page.location
+
+    def _control(self, method: str, path: str, words: object = None) -> Any:
+        page = visit(method, f"{self.base_url}/control/{path}", words)
+        if page.status != 200:
+            raise OSError(f"the sandbox PSP's control API answered {page.status}: {page.body!r}")
+        return json.loads(page.body)

@@ -1,0 +1,143 @@
+"""`manage.py play_demo_day`: one business day through the merchant API, and whether it adds up."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from typing import Any
+
+import stripe
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ledger.money import Money
+from payments.demo.reckoning import Reckoning, orders_nobody_made, reckon
+from payments.demo.scenes import NORTHWIND, TAILSPIN, Scene
+from payments.demo.shop import Shop, WentWrong
+from payments.demo.web import SandboxPsp, visit
+
+DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
+
+
+class Command(BaseCommand):
+    """Needs the platform running (`make serve`). Safe to run again: a day has its own orders."""
+
+    help = (
+        "Play one business day through the official stripe SDK against the running API. Exit 1 if "
+        "anything is unexplained, still processing, or the books do not balance."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--base-url", help="the API (default: from var/demo.json)")
+        parser.add_argument("--sandbox-psp-url", help="the sandbox PSP (default: likewise)")
+        parser.add_argument(
+            "--key", action="append", help="a merchant's secret key; twice for two merchants"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        started = time.monotonic()
+        shops = _shops(options)
+        try:
+            since = len(shops[0].psp.effects_after(0))
+        except OSError as error:
+            raise CommandError(f"the sandbox PSP's control API does not answer: {error}") from None
+        self._say("one business day through the merchant API")
+        failed = sum(
+            not self._play(shop, scene)
+            for shop, scenes in zip(shops, (NORTHWIND, TAILSPIN), strict=True)
+            for scene in scenes
+        )
+        self._say("  …  evening: waiting for what is under way, comparing with the PSP")
+        try:
+            figures = reckon(shops)
+            figures.unexplained += orders_nobody_made(shops, since=since)
+            self._show_balances(shops)
+        except (stripe.StripeError, OSError) as error:
+            raise CommandError(f"the day could not be reckoned up: {_words_of(error)}") from None
+        balanced = self._books_balance()
+        self._summarize(figures, balanced=balanced, seconds=time.monotonic() - started)
+        if failed or figures.unexplained or not balanced:
+            sys.exit(1)
+
+    def _play(self, shop: Shop, scene: Scene) -> bool:
+        try:
+            told = scene(shop)
+        except (WentWrong, stripe.StripeError, OSError) as error:
+            self._say(f"  !! {shop.name}: {scene.__name__}: {_words_of(error)}")
+            return False
+        self._say(f"  ok {shop.name}: {told}")
+        return True
+
+    def _books_balance(self) -> bool:
+        try:
+            call_command("verify_ledger", stdout=self.stdout, stderr=self.stderr)
+        except SystemExit as end:
+            return not end.code
+        return True
+
+    def _show_balances(self, shops: list[Shop]) -> None:
+        for shop in shops:
+            balance: Any = shop.client.v1.balance.retrieve()
+            amounts = [
+                str(Money(each.amount, each.currency.upper()))
+                for each in (*balance.pending, *balance.available)
+                if each.amount
+            ]
+            self._say(f"     {shop.name} is owed {', '.join(amounts) or 'nothing'}")
+
+    def _summarize(self, figures: Reckoning, *, balanced: bool, seconds: float) -> None:
+        self._say()
+        self._say(f"the day in {seconds:.0f} s:")
+        self._say(f"  {figures.payments} payments, {figures.refunds} refunds")
+        for line in figures.volumes():
+            self._say(f"  {line}")
+        self._say(f"  books balance: {'yes' if balanced else 'no'}")
+        self._say(f"  unexplained: {len(figures.unexplained)}")
+        for line in figures.unexplained:
+            self._say(f"     {line}")
+
+    def _say(self, line: str = "") -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+
+def _shops(options: dict[str, Any]) -> list[Shop]:
+    """Two shops, from the command line or from what the launcher wrote down."""
+    try:
+        facts = json.loads(DEMO_FILE.read_text())
+    except FileNotFoundError:
+        facts = {}
+    base_url = options["base_url"] or facts.get("base_url")
+    psp_url = options["sandbox_psp_url"] or facts.get("sandbox_psp_url")
+    keys = [("merchant", key) for key in options["key"] or ()] or [
+        (merchant["name"], merchant["secret_key"]) for merchant in facts.get("merchants", ())
+    ]
+    if not (base_url and psp_url and keys):
+        raise CommandError(
+            "nothing is running here: `make serve` first, or pass --base-url, --sandbox-psp-url "
+            "and --key"
+        )
+    try:
+        visit("GET", f"{base_url}/healthz")
+    except OSError as error:
+        raise CommandError(f"the API does not answer at {base_url}: {error}") from None
+    psp, day = SandboxPsp(psp_url), f"day-{uuid.uuid4().hex[:8]}"
+    return [
+        Shop.open(
+            name=name,
+            secret_key=secret_key,
+            base_url=base_url,
+            psp=psp,
+            day=f"{day}-{number}",
+        )
+        for number, (name, secret_key) in enumerate((keys[0], keys[-1]), start=1)
+    ]
+
+
+def _words_of(error: Exception) -> str:
+    """One line, without the SDK's request id on top."""
+    text = getattr(error, "user_message", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
