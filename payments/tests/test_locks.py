@@ -50,6 +50,7 @@ def commits_of(cursor: psycopg.Cursor[Any]) -> int:
     return int(row[0])
 
 
+@pytest.mark.alone
 def test_a_sale_takes_few_statements_and_two_writing_commits(
     shop: Shop, owner_cursor: psycopg.Cursor[Any]
 ) -> None:

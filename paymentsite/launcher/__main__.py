@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m paymentsite.launcher")
     verbs = parser.add_subparsers(dest="verb", required=True)
     run_parser = verbs.add_parser("run", help="run a command with a fresh database and Redis")
+    run_parser.add_argument(
+        "--durable", action="store_true", help="wait for the disk at each commit, for measurements"
+    )
     run_parser.add_argument("command", nargs="+", help="-- COMMAND and its arguments")
     verbs.add_parser("serve", help="start every process of the platform and keep it running")
     verbs.add_parser("demo", help="the same, and play one business day; ONCE=1 stops after it")
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
         if given.verb == "run":
             from paymentsite.launcher.running import run
 
-            return run(given.command)
+            return run(given.command, durable=given.durable)
         if given.verb == "serve":
             from paymentsite.launcher.serving import serve
 

@@ -17,15 +17,18 @@ from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
 from paymentsite.launcher.sweep import end_descendants
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], *, durable: bool = False) -> int:
     """The command's exit code; everything that it started has ended when this returns.
 
-    The cluster is new, is not kept and does not wait for the disk: for tests, not for money.
+    The cluster is new and not kept. Unless `durable`, it does not wait for the disk: for tests.
     """
     if shutil.which(command[0]) is None:
         raise LauncherError(f"there is no command {command[0]!r}")
     adopt_orphans()
-    with state.fresh_folder("run-") as folder, services(folder, durable=False) as (variables, ours):
+    with (
+        state.fresh_folder("run-") as folder,
+        services(folder, durable=durable) as (variables, ours),
+    ):
         try:
             return _run_in_foreground(
                 command, {**os.environ, **variables, "RUN_FOLDER": str(folder)}

@@ -36,12 +36,20 @@ class DatabaseUrls(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def database_urls(django_db_blocker: Any) -> Iterator[DatabaseUrls]:
+def _turns() -> Iterator[psycopg.Connection[Any]]:
+    with databases.owner_connection() as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def database_urls(
+    _turns: psycopg.Connection[Any], django_db_blocker: Any
+) -> Iterator[DatabaseUrls]:
     """This worker's database, migrated by the owner, and Django connected as the application."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     name = f"test_{os.environ['PAYMENTS_TEST_RUN']}_{worker}"
     before = {key: os.environ[key] for key in ("DATABASE_URL", "DATABASE_OWNER_URL")}
-    with django_db_blocker.unblock():
+    with databases.turn(_turns), django_db_blocker.unblock():
         databases.create_from_template(name, migrate=_migrate)
     urls = DatabaseUrls(
         application=databases.url_of("DATABASE_URL", name),
@@ -71,16 +79,27 @@ def django_db_setup(database_urls: DatabaseUrls) -> None:
 
 
 @pytest.fixture
-def database(_tables: databases.Tables, django_db_blocker: Any) -> Iterator[None]:
-    """Commits are real. Afterwards every row is gone that migrate did not write."""
-    _forget()
-    with django_db_blocker.unblock():
-        yield
-        connections.close_all()
-    try:
-        _tables.restore()
-    except psycopg.errors.LockNotAvailable:
-        pytest.fail("the test left a transaction open (a thread that did not end?)")
+def database(
+    request: pytest.FixtureRequest,
+    _turns: psycopg.Connection[Any],
+    _tables: databases.Tables,
+    django_db_blocker: Any,
+) -> Iterator[None]:
+    """Commits are real. Afterwards every row is gone that migrate did not write.
+
+    Workers share one server: a test that looks at something of the whole server (transaction ids,
+    the oldest running transaction) is marked `alone`, and the others wait for it.
+    """
+    alone = request.node.get_closest_marker("alone") is not None
+    with databases.turn(_turns, alone=alone):
+        _forget()
+        with django_db_blocker.unblock():
+            yield
+            connections.close_all()
+        try:
+            _tables.restore()
+        except psycopg.errors.LockNotAvailable:
+            pytest.fail("the test left a transaction open (a thread that did not end?)")
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # Kept whatever tests do: Django fills them after migrate and caches what it read from them.
 NEVER_EMPTIED = frozenset({"django_migrations", "django_content_type", "auth_permission"})
-_LOCK = 7_262_001  # any number, the same in all workers of a run
+_TEMPLATE_LOCK, _TURN_LOCK = 7_262_001, 7_262_002  # any numbers, the same in all workers of a run
 
 
 def owner_connection(dbname: str | None = None) -> psycopg.Connection[Any]:
@@ -44,11 +45,22 @@ def create_from_template(name: str, *, migrate: Any) -> None:
     `migrate` is called with the template's name. Workers wait for each other.
     """
     with owner_connection() as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [_TEMPLATE_LOCK])
         if not _exists(connection, template_name()):
             _create(connection, template_name())
             migrate(template_name())
         _create(connection, name, template=template_name())
+
+
+@contextmanager
+def turn(connection: psycopg.Connection[Any], *, alone: bool = False) -> Iterator[None]:
+    """Use the server together with other workers, or with none of them."""
+    shared = "" if alone else "_shared"
+    connection.execute(f"SELECT pg_advisory_lock{shared}(%s)", [_TURN_LOCK])
+    try:
+        yield
+    finally:
+        connection.execute(f"SELECT pg_advisory_unlock{shared}(%s)", [_TURN_LOCK])
 
 
 def drop(name: str) -> None:

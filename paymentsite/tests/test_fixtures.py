@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,3 +69,13 @@ def test_a_socket_inside_a_transaction_is_refused_and_remembered(
         no_network_inside_a_transaction.clear()
         with socket.socket() as caller:
             caller.connect(listener.getsockname())
+
+
+@pytest.mark.alone
+def test_a_test_that_is_alone_sees_no_transaction_of_others(
+    owner_cursor: psycopg.Cursor[Any],
+) -> None:
+    query = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    before = owner_cursor.execute(query).fetchone()
+    time.sleep(0.3)
+    assert owner_cursor.execute(query).fetchone() == before
