@@ -98,6 +98,8 @@ def logging_configuration(level: str) -> dict[str, Any]:
             # A refused request is an answer, not a warning; the server's own errors stay.
             "django.request": {"level": "ERROR"},
             "django.security.DisallowedHost": {"level": "ERROR"},
+            # Each request of its SDK would be two lines.
+            "stripe": {"level": "WARNING"},
             # Every tick of every sweep would be three lines.
             "celery.beat": {"filters": ["no_ticks"]},
             "celery.worker.strategy": {"level": "WARNING"},

@@ -68,6 +68,18 @@ def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+def _lines_of(node: ast.stmt | ast.expr) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _lines_of_table(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """A dictionary that a function returns, field by field, is read like data."""
+    last = function.body[-1]
+    if isinstance(last, ast.Return) and isinstance(last.value, ast.Dict):
+        return _lines_of(last.value)
+    return 0
+
+
 def test_there_is_something_to_look_at() -> None:
     assert len(_python_files()) > 40
 
@@ -102,7 +114,7 @@ def test_every_function_can_be_seen_at_once() -> None:
         for path in _python_files()
         if not _is_migration(path)
         for node in _functions(path)
-        if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_MAX
+        if _lines_of(node) - _lines_of_table(node) > FUNCTION_LINES_MAX
     ]
     assert long == [], f"at most {FUNCTION_LINES_MAX} lines: name its parts"
 
