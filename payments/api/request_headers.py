@@ -19,8 +19,8 @@ WAIT_SECONDS_MAX: Final = 30.0
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
-# A key made of counters and times is full of digits: only one that is written like a card number, and
-# nothing else is refused, or random keys would be.
+# Keys made of counters and times are full of digits: only one that is written like a card number,
+# with nothing else, is refused; or random keys would be.
 _WRITTEN_AS_CARD: Final = re.compile(
     r"[0-9]{13,19}|(?:[0-9]{4}[ -]){3,4}[0-9]{1,4}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}"
 )
