@@ -144,7 +144,7 @@ class Process:
                 self._lines.append(line)
                 if self.ready_text and self.ready_text in line:
                     self._said_ready.set()
-                if self.relay:
+                if self.relay and line:
                     say(f"{self.name:>12} | {line}")
 
 
