@@ -78,28 +78,31 @@ def django_db_setup(database_urls: DatabaseUrls) -> None:
     """In place of pytest-django's own, which would create a database as the application's role."""
 
 
-@pytest.fixture
-def database(
-    request: pytest.FixtureRequest,
-    _turns: psycopg.Connection[Any],
-    _tables: databases.Tables,
-    django_db_blocker: Any,
-) -> Iterator[None]:
-    """Commits are real. Afterwards every row is gone that migrate did not write.
+@pytest.fixture(autouse=True)
+def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Workers share one server: a test marked `alone` waits for the others, and they for it.
 
-    Workers share one server: a test that looks at something of the whole server (transaction ids,
-    the oldest running transaction) is marked `alone`, and the others wait for it.
+    For tests that look at what belongs to the whole server, such as transaction ids.
     """
+    if "database_urls" not in request.fixturenames:
+        yield
+        return
     alone = request.node.get_closest_marker("alone") is not None
-    with databases.turn(_turns, alone=alone):
-        _forget()
-        with django_db_blocker.unblock():
-            yield
-            connections.close_all()
-        try:
-            _tables.restore()
-        except psycopg.errors.LockNotAvailable:
-            pytest.fail("the test left a transaction open (a thread that did not end?)")
+    with databases.turn(request.getfixturevalue("_turns"), alone=alone):
+        yield
+
+
+@pytest.fixture
+def database(_tables: databases.Tables, django_db_blocker: Any) -> Iterator[None]:
+    """Commits are real. Afterwards every row is gone that migrate did not write."""
+    _forget()
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+    try:
+        _tables.restore()
+    except psycopg.errors.LockNotAvailable:
+        pytest.fail("the test left a transaction open (a thread that did not end?)")
 
 
 @pytest.fixture
