@@ -17,7 +17,9 @@ class PaymentRefused(Exception):
 
     code = ""
 
-    def __init__(self, message: str, *, param: str = "", code: str = "", intent: Any = None) -> None:
+    def __init__(
+        self, message: str, *, param: str = "", code: str = "", intent: Any = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
