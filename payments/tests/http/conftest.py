@@ -1,0 +1,114 @@
+"""A real API server and merchants with keys.
+
+The server keeps what it once read of its database, so the database is its own and is never emptied:
+tests are kept apart by merchants and orders of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import connections
+
+from ledger.services import forget_known_accounts
+from payments.models import Merchant, PspAccount
+from payments.services import onboarding
+from payments.tests.http.servers import ApiServer, variables_of
+from payments.tests.http.storefront import Storefront, Tables
+from paymentsite.tests import databases
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+class ServerDatabase(NamedTuple):
+    """The database behind the server."""
+
+    name: str
+    application_url: str
+    owner_url: str
+
+
+@pytest.fixture(scope="session")
+def server_database(database_urls: Any, django_db_blocker: Any) -> Iterator[ServerDatabase]:
+    """A copy of the migrated template for the server alone."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = f"test_{os.environ['PAYMENTS_TEST_RUN']}_{worker}_http"
+    databases.create_from_template(name, migrate=_template_is_missing)
+    yield ServerDatabase(
+        name,
+        databases.url_of("DATABASE_URL", name),
+        databases.url_of("DATABASE_OWNER_URL", name),
+    )
+    databases.drop(name)
+
+
+@pytest.fixture(scope="session")
+def server(
+    server_database: ServerDatabase,
+    sandbox_psp: SandboxProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ApiServer]:
+    """The API: granian with its workers, as the launcher starts it."""
+    folder: Path = tmp_path_factory.mktemp("api")
+    server = ApiServer(folder, variables_of(server_database.application_url))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def same_database(server_database: ServerDatabase, django_db_blocker: Any) -> Iterator[None]:
+    """Let Django in this process look into the server's database, as the application."""
+    settings = connections["default"].settings_dict
+    before = settings["NAME"]
+    forget_known_accounts()
+    with django_db_blocker.unblock():
+        connections.close_all()
+        settings["NAME"] = server_database.name
+        yield
+        connections.close_all()
+        settings["NAME"] = before
+    forget_known_accounts()
+
+
+@pytest.fixture
+def open_storefront(
+    server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
+) -> Iterator[Callable[..., Storefront]]:
+    """Make a merchant with a key; the settings of the merchant are keyword arguments."""
+
+    def open_one(**settings: Any) -> Storefront:
+        account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
+        merchant = onboarding.create_merchant(name="Storefront", test_psp_account=account)
+        if settings:
+            Merchant.objects.filter(pk=merchant.pk).update(**settings)
+        _, secret_key = onboarding.issue_api_key(merchant=merchant, livemode=False)
+        return Storefront(server, sandbox_psp, merchant, secret_key)
+
+    yield open_one
+    sandbox_psp.heal()
+
+
+@pytest.fixture
+def storefront(open_storefront: Callable[..., Storefront]) -> Storefront:
+    """A merchant with the settings that every merchant starts with."""
+    return open_storefront()
+
+
+@pytest.fixture
+def other_storefront(open_storefront: Callable[..., Storefront]) -> Storefront:
+    """Another merchant at the same PSP."""
+    return open_storefront()
+
+
+@pytest.fixture
+def tables(server_database: ServerDatabase) -> Tables:
+    """What is written, counted."""
+    return Tables(server_database.owner_url)
+
+
+def _template_is_missing(name: str) -> None:
+    raise AssertionError(f"{name} was made by the fixture that ran before")
