@@ -1,0 +1,24 @@
+"""Django settings of the reference: the database exactly as the platform has it, nothing else."""
+
+from __future__ import annotations
+
+from paymentsite import environment
+
+SECRET_KEY = "signs nothing"
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1"]
+DATABASES = {
+    "default": environment.database(
+        "DATABASE_URL", "the bench sets it to a database of its own", owner=False, pool=True
+    )
+}
+INSTALLED_APPS = ["rest_framework"]
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # it announces the length
+ROOT_URLCONF = "bench.reference.urls"
+USE_TZ = True
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+}
