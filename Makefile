@@ -35,7 +35,7 @@ lint: $(READY)
 	@$(RUN) -m paymentsite.launcher.checks
 
 bench: $(READY)
-	@$(LAUNCHER) run --durable -- $(RUN) -m bench
+	@$(RUN) -m bench
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or \
