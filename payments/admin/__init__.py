@@ -3,6 +3,8 @@
 What may not live here: anything that changes a row. Buttons will call the commands of the services.
 """
 
+from django.contrib import admin
+
 from payments.admin import (
     api_key,
     customer,
@@ -16,6 +18,8 @@ from payments.admin import (
     refund,
     staff,
 )
+
+admin.site.index_title = "Overview"
 
 __all__ = [
     "api_key",

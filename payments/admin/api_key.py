@@ -19,7 +19,7 @@ from payments.models import ApiKey
 class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Secret keys of merchants, known by their last four characters."""
 
-    list_display = ("shown_key", "merchant", "name", "state", "livemode", "created_at")
+    list_display = ("shown_key", "merchant", "name", "state", "mode", "created")
     list_select_related = ("merchant",)
     list_filter = ("livemode",)
     search_help_text = "acct_… or a key's last four characters"
@@ -30,7 +30,7 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("shown_key", "merchant"),
-                    ("name", "livemode"),
+                    ("name", "mode"),
                     ("state", "created_at"),
                     ("expires_at", "revoked_at"),
                 )

@@ -22,7 +22,7 @@ from payments.models import Customer
 class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Who pays."""
 
-    list_display = ("public_id", "merchant", "name", "email", "livemode", "created_at")
+    list_display = ("public_id", "merchant", "name", "email", "mode", "created")
     list_select_related = ("merchant",)
     list_filter = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
     search_help_text = "cus_… pm_… pi_… or the exact email"
@@ -38,7 +38,7 @@ class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
                 "fields": (
                     ("public_id", "merchant"),
                     ("name", "email"),
-                    ("phone", "livemode"),
+                    ("phone", "mode"),
                     ("created_at", "updated_at"),
                     "deleted_at",
                 )

@@ -6,13 +6,16 @@ What may not live here: queries. Secrets are masked here, once, for every page.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
 from ledger.money import Money
 from payments import public_ids
@@ -36,26 +39,22 @@ _PAGES: Final = {
 
 # unfold's label colors, by what a person should feel when a status passes by.
 STATUS_LABELS: Final = {
-    "INITIATED": "info",
-    "PROCESSING": "warning",
-    "REQUIRES_ACTION": "warning",
-    "AUTHORIZED": "primary",
-    "CAPTURED": "success",
-    "PARTIALLY_REFUNDED": "info",
-    "REFUNDED": "info",
-    "FAILED": "danger",
-    "CANCELED": "default",
-    "SENDING": "warning",
-    "UNKNOWN": "danger",
-    "PENDING": "warning",
-    "SUCCEEDED": "success",
-    "DECLINED": "danger",
-    "NOT_SENT": "default",
-    "TAKEN_BACK": "danger",
-    "pending": "warning",
-    "succeeded": "success",
+    "initiated": "info",
+    "processing": "warning",
+    "requires action": "warning",
+    "authorized": "primary",
+    "captured": "success",
+    "partially refunded": "info",
+    "refunded": "info",
     "failed": "danger",
     "canceled": "default",
+    "sending": "warning",
+    "unknown": "danger",
+    "pending": "warning",
+    "succeeded": "success",
+    "declined": "danger",
+    "not sent": "default",
+    "taken back": "danger",
 }
 
 
@@ -71,9 +70,19 @@ def link(prefix: str, identifier: UUID | None) -> SafeString | str:
     )
 
 
-def money(minor: int | None, currency: str) -> str:
+def time(moment: datetime) -> str:
+    """A moment to the second, in the console's time zone."""
+    return str(localize(localtime(moment)))
+
+
+def in_one_line(text: str) -> SafeString:
+    """The same words, never broken: amounts and times read badly in two lines."""
+    return format_html('<span class="whitespace-nowrap">{}</span>', text)
+
+
+def money(minor: int | None, currency: str) -> SafeString | str:
     """An amount of minor units as a person reads it."""
-    return NOTHING if minor is None else str(Money(minor, currency))
+    return NOTHING if minor is None else in_one_line(str(Money(minor, currency)))
 
 
 def masked(secret: str) -> str:
@@ -81,15 +90,22 @@ def masked(secret: str) -> str:
     return f"{MASK}{secret[-4:]}" if len(secret) > 8 else MASK if secret else NOTHING
 
 
-def card(method: Any) -> str:
-    """Brand, last four digits and expiry, as far as there are any."""
-    name = method.brand or method.method_type
-    expiry = (
-        f" {method.expiry_month:02d}/{method.expiry_year}"
-        if method.expiry_month and method.expiry_year
-        else ""
-    )
-    return f"{name} {MASK} {method.last4}{expiry}" if method.last4 else name
+def card(method: Any) -> SafeString | str:
+    """Brand and last four digits, as far as there are any."""
+    name = in_words(method.brand or method.method_type)
+    return in_one_line(f"{name} {MASK} {method.last4}") if method.last4 else name
+
+
+def expiry(method: Any) -> str:
+    """Month and year, if it expires."""
+    if not (method.expiry_month and method.expiry_year):
+        return NOTHING
+    return f"{method.expiry_month:02d}/{method.expiry_year}"
+
+
+def in_words(value: str) -> str:
+    """A value of code as a person reads it: `partially refunded`."""
+    return value.replace("_", " ").lower()
 
 
 def address_without_query(url: str) -> str:

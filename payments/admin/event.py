@@ -30,7 +30,7 @@ _PREFIXES = {
 class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     """What happened, to what, by whom. Secrets in the payload are masked."""
 
-    list_display = ("public_id", "type", "about", "seq", "merchant", "actor", "created_at")
+    list_display = ("public_id", "type", "about", "seq", "merchant", "actor", "created")
     list_select_related = ("merchant",)
     list_filter = (
         one_of("aggregatetype", _PREFIXES, title="what it is about"),
@@ -52,7 +52,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
                 "fields": (
                     ("public_id", "type"),
                     ("about", "seq"),
-                    ("merchant", "livemode"),
+                    ("merchant", "mode"),
                     ("created_at", "actor"),
                     ("request_id", "idempotency_key"),
                     "api_version",

@@ -15,10 +15,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 
 from ledger.money import CURRENCY_EXPONENTS
 from payments import public_ids
-
-
-def _in_words(value: str) -> str:
-    return value.replace("_", " ").lower()
+from payments.admin.display import in_words
 
 
 def one_of(
@@ -26,7 +23,7 @@ def one_of(
     choices: Iterable[str],
     *,
     title: str = "",
-    label: Callable[[str], str] = _in_words,
+    label: Callable[[str], str] = in_words,
 ) -> type[DropdownFilter]:
     """A dropdown filter class for a text column with known values."""
     values = tuple(choices)
@@ -41,7 +38,7 @@ def one_of(
             chosen = self.value()
             return queryset.filter(**{field: chosen}) if chosen in values else queryset
 
-    OneOf.title = title or _in_words(field)
+    OneOf.title = title or in_words(field)
     return OneOf
 
 

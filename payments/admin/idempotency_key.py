@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
@@ -31,8 +32,8 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         "payment",
         "answer_status",
         "epoch",
-        "livemode",
-        "created_at",
+        "mode",
+        "created",
     )
     list_select_related = ("merchant",)
     list_filter = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
@@ -45,8 +46,8 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
                 "fields": (
                     ("key", "merchant"),
                     ("payment", "operation"),
-                    ("created_at", "livemode"),
-                    ("request_id", "fingerprint"),
+                    ("created_at", "mode"),
+                    ("request_id", "shown_fingerprint"),
                     ("epoch", "lease_until"),
                     ("api_version", "expand"),
                 )
@@ -86,6 +87,10 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="operation")
     def operation(self, key: IdempotencyKey) -> SafeString | str:
         return display.link(public_ids.OPERATION, key.operation_id)
+
+    @shown(description="fingerprint of the request")
+    def shown_fingerprint(self, key: IdempotencyKey) -> SafeString:
+        return format_html('<span class="break-all">{}</span>', key.fingerprint)
 
     @shown(description="answer")
     def shown_answer(self, key: IdempotencyKey) -> SafeString | str:

@@ -26,7 +26,7 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
         "fee",
         "order_guard",
         "idempotency_key_required",
-        "created_at",
+        "created",
     )
     list_select_related = ("test_psp_account", "live_psp_account")
     search_help_text = "acct_… or the beginning of the name"

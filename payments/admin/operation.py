@@ -28,14 +28,12 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "public_id",
         "kind",
         "payment",
-        "merchant",
         "shown_amount",
         "shown_status",
-        "psp_id",
         "reason",
-        "created_at",
+        "id_at_psp",
+        "created",
     )
-    list_select_related = ("merchant",)
     list_filter = (
         one_of("kind", OperationKind),
         one_of("status", OperationStatus),
@@ -86,7 +84,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("status_before", "cancellation_reason"),
                     ("actor", "request_id"),
                     ("lease_until", "next_check_at"),
-                    ("checks", "livemode"),
+                    ("checks", "mode"),
                 )
             },
         ),
@@ -104,12 +102,16 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         return display.link(public_ids.PAYMENT_INTENT, operation.intent_id)
 
     @shown(description="amount")
-    def shown_amount(self, operation: Operation) -> str:
-        return str(operation.amount)
+    def shown_amount(self, operation: Operation) -> SafeString:
+        return display.in_one_line(str(operation.amount))
 
     @shown(description="status", label=display.STATUS_LABELS)
     def shown_status(self, operation: Operation) -> str:
-        return operation.status
+        return display.in_words(operation.status)
+
+    @shown(description="id at the PSP")
+    def id_at_psp(self, operation: Operation) -> str:
+        return operation.psp_id or display.NOTHING
 
     @shown(description="reason")
     def reason(self, operation: Operation) -> str:
@@ -122,8 +124,9 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="paid with")
     def shown_method(self, operation: Operation) -> str:
         details = operation.payment_method_details or {}
-        name = details.get("brand") or details.get("method_type") or display.NOTHING
-        return f"{name} {display.MASK} {details['last4']}" if details.get("last4") else name
+        name = display.in_words(details.get("brand") or details.get("method_type") or "")
+        last4 = details.get("last4")
+        return f"{name} {display.MASK} {last4}" if last4 else name or display.NOTHING
 
     @shown(description="the customer returns to")
     def shown_return_url(self, operation: Operation) -> str:

@@ -33,11 +33,9 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         "order_id",
         "shown_amount",
         "shown_status",
-        "captured",
-        "refunded",
         "payment_with",
-        "livemode",
-        "created_at",
+        "created",
+        "mode",
     )
     list_select_related = ("merchant", "payment_method")
     list_filter = (
@@ -95,7 +93,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             "Why it stands where it stands",
             {
                 "fields": (
-                    ("published_status", "livemode"),
+                    ("published_status", "mode"),
                     ("cancellation_reason", "canceled_at"),
                     "shown_error",
                 )
@@ -138,43 +136,43 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, context)
 
     @shown(description="amount")
-    def shown_amount(self, intent: PaymentIntent) -> str:
-        return str(intent.amount)
+    def shown_amount(self, intent: PaymentIntent) -> SafeString | str:
+        return display.in_one_line(str(intent.amount))
 
     @shown(description="status", label=display.STATUS_LABELS)
     def shown_status(self, intent: PaymentIntent) -> str:
-        return intent.status
+        return display.in_words(intent.status)
 
     @shown(description="authorized")
-    def authorized(self, intent: PaymentIntent) -> str:
+    def authorized(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_authorized_minor, intent.currency)
 
     @shown(description="captured")
-    def captured(self, intent: PaymentIntent) -> str:
+    def captured(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_captured_minor or None, intent.currency)
 
     @shown(description="refunded")
-    def refunded(self, intent: PaymentIntent) -> str:
+    def refunded(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_refunded_minor or None, intent.currency)
 
     @shown(description="refund on its way")
-    def refund_pending(self, intent: PaymentIntent) -> str:
+    def refund_pending(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_refund_pending_minor or None, intent.currency)
 
     @shown(description="may still be captured")
-    def shown_capturable(self, intent: PaymentIntent) -> str:
-        return str(intent.capturable)
+    def shown_capturable(self, intent: PaymentIntent) -> SafeString | str:
+        return display.in_one_line(str(intent.capturable))
 
     @shown(description="may still be refunded")
-    def shown_refundable(self, intent: PaymentIntent) -> str:
-        return str(intent.refundable)
+    def shown_refundable(self, intent: PaymentIntent) -> SafeString | str:
+        return display.in_one_line(str(intent.refundable))
 
     @shown(description="moved beyond what we asked")
-    def excess(self, intent: PaymentIntent) -> str:
+    def excess(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_excess_minor or None, intent.currency)
 
     @shown(description="paid with")
-    def payment_with(self, intent: PaymentIntent) -> str:
+    def payment_with(self, intent: PaymentIntent) -> SafeString | str:
         method = intent.payment_method
         return display.NOTHING if method is None else display.card(method)
 

@@ -28,8 +28,8 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
         "owner",
         "method_type",
         "card",
-        "livemode",
-        "created_at",
+        "mode",
+        "created",
     )
     list_select_related = ("merchant",)
     list_filter = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
@@ -45,12 +45,12 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("public_id", "merchant"),
-                    ("customer", "livemode"),
+                    ("customer", "mode"),
                     ("method_type", "card"),
-                    ("funding", "country"),
+                    ("expiry", "funding"),
+                    ("country", "detached_at"),
                     ("psp_account", "shown_token"),
                     ("created_at", "updated_at"),
-                    "detached_at",
                 )
             },
         ),
@@ -65,8 +65,12 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
         return display.link(public_ids.CUSTOMER, method.customer_id)
 
     @shown(description="card or account")
-    def card(self, method: PaymentMethod) -> str:
+    def card(self, method: PaymentMethod) -> SafeString | str:
         return display.card(method)
+
+    @shown(description="expiry")
+    def expiry(self, method: PaymentMethod) -> str:
+        return display.expiry(method)
 
     @shown(description="token")
     def shown_token(self, method: PaymentMethod) -> str:

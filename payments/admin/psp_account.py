@@ -16,11 +16,11 @@ from payments.models import PspAccount
 class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Where merchants' money runs through."""
 
-    list_display = ("code", "psp", "livemode", "created_at")
+    list_display = ("code", "psp", "mode", "created")
     list_filter = ("livemode",)
     search_help_text = "The beginning of the code"
     id_paths = {}
-    fieldsets = ((None, {"fields": (("code", "psp"), ("livemode", "created_at"))}),)
+    fieldsets = ((None, {"fields": (("code", "psp"), ("mode", "created_at"))}),)
 
     def texts(self, term: str) -> Iterable[Q]:
         # Accounts are few: this table may be read whole.

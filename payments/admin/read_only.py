@@ -8,8 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import display as shown
 from unfold.paginator import InfinitePaginator
+
+from payments.admin.display import NOTHING, in_one_line, time
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -25,6 +29,7 @@ class ReadOnlyAdmin(ModelAdmin):
     ordering = ("-id",)
     sortable_by: tuple[str, ...] = ()
     list_filter_submit = True
+    empty_value_display = NOTHING
     # The button leads to Django's own log, which knows nothing of payments.
     change_form_template = "admin/payments/read_only.html"
 
@@ -45,3 +50,11 @@ class ReadOnlyAdmin(ModelAdmin):
             for line in options["fields"]:
                 names += [line] if isinstance(line, str) else list(line)
         return names
+
+    @shown(description="mode", label={"live": "success", "test": "info"})
+    def mode(self, row: Any) -> str:
+        return "live" if row.livemode else "test"
+
+    @shown(description="created")
+    def created(self, row: Any) -> SafeString:
+        return in_one_line(time(row.created_at))

@@ -30,7 +30,7 @@ class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
         "shown_amount",
         "shown_status",
         "reason",
-        "created_at",
+        "created",
     )
     list_select_related = ("merchant",)
     list_filter = (
@@ -55,7 +55,7 @@ class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("public_id", "shown_status"),
                     ("shown_amount", "merchant"),
                     ("intent", "charge"),
-                    ("operation", "livemode"),
+                    ("operation", "mode"),
                     ("created_at", "updated_at"),
                 )
             },
@@ -81,12 +81,12 @@ class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
         return display.link(public_ids.CHARGE, refund.charge_id)
 
     @shown(description="amount")
-    def shown_amount(self, refund: Refund) -> str:
-        return str(refund.amount)
+    def shown_amount(self, refund: Refund) -> SafeString:
+        return display.in_one_line(str(refund.amount))
 
     @shown(description="status", label=display.STATUS_LABELS)
     def shown_status(self, refund: Refund) -> str:
-        return refund.status
+        return display.in_words(refund.status)
 
     @shown(description="metadata")
     def shown_metadata(self, refund: Refund) -> SafeString | str:

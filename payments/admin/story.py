@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.urls import reverse
-from django.utils.formats import localize
-from django.utils.timezone import localtime
+from django.utils.safestring import SafeString
 
-from ledger.money import Money
+from ledger.chart import CHART, Direction
 from ledger.selectors import entries_of_payment
 from payments import public_ids
 from payments.admin import display
-from payments.models import Event, PaymentIntent
+from payments.models import Event, Merchant, PaymentIntent
+
+if TYPE_CHECKING:
+    from ledger.models import LedgerEntry
 
 ROWS_MAX: Final = 50
 _Row = TypeVar("_Row")
@@ -52,12 +55,12 @@ def operations(intent: PaymentIntent) -> Section:
                     operation.id,
                 ),
                 operation.kind,
-                str(operation.amount),
-                operation.status,
+                display.in_one_line(str(operation.amount)),
+                display.in_words(operation.status),
                 operation.psp_id or display.NOTHING,
                 operation.decline_code or operation.code or display.NOTHING,
                 operation.actor,
-                _time(operation.created_at),
+                _when(operation.created_at),
             ]
             for operation in rows
         ],
@@ -74,11 +77,11 @@ def refunds(intent: PaymentIntent) -> Section:
         rows=[
             [
                 display.link(public_ids.REFUND, refund.id),
-                str(refund.amount),
+                display.in_one_line(str(refund.amount)),
                 refund.status,
                 refund.reason or display.NOTHING,
                 refund.failure_reason or display.NOTHING,
-                _time(refund.created_at),
+                _when(refund.created_at),
             ]
             for refund in rows
         ],
@@ -101,7 +104,7 @@ def timeline(intent: PaymentIntent) -> Section:
                 event.type,
                 event.actor,
                 event.request_id or display.NOTHING,
-                _time(event.created_at),
+                _when(event.created_at),
             ]
             for event in rows
         ],
@@ -118,12 +121,12 @@ def books(intent: PaymentIntent) -> Section:
         rows=[
             [
                 display.link(public_ids.BALANCE_TRANSACTION, entry.transaction_id),
-                entry.transaction.rule,
-                str(entry.account),
-                str(Money(entry.amount_minor, entry.currency)) if entry.direction == "D" else "",
-                str(Money(entry.amount_minor, entry.currency)) if entry.direction == "C" else "",
+                display.in_words(entry.transaction.rule),
+                _account(entry, intent.merchant),
+                _side(entry, Direction.DEBIT),
+                _side(entry, Direction.CREDIT),
                 entry.entry_type,
-                _time(entry.transaction.posted_at),
+                _when(entry.transaction.posted_at),
             ]
             for entry in rows
         ],
@@ -168,5 +171,17 @@ def _all(model: str, intent: PaymentIntent) -> str:
     return f"{reverse(f'admin:payments_{model}_changelist')}?q={intent.public_id}"
 
 
-def _time(moment: Any) -> Any:
-    return localize(localtime(moment))
+def _side(entry: LedgerEntry, side: Direction) -> SafeString | str:
+    return display.money(entry.amount_minor, entry.currency) if entry.direction == side else ""
+
+
+def _account(entry: LedgerEntry, merchant: Merchant) -> str:
+    """`2100 Merchant payable (Tailspin Coffee)`: the chart's name, and whose account it is."""
+    account = entry.account
+    whose = merchant.name if account.dimension == str(merchant.id) else account.dimension
+    name = f"{account.code} {display.in_words(CHART[account.code].name)}"
+    return f"{name} ({whose})" if whose else name
+
+
+def _when(moment: datetime) -> SafeString:
+    return display.in_one_line(display.time(moment))

@@ -1,0 +1,152 @@
+"""The demo day against the real server: it adds up, and it would notice if it did not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from ledger.money import Money
+from payments.demo.reckoning import orders_nobody_made, reckon
+from payments.demo.shop import Shop
+from payments.demo.web import SandboxPsp
+from payments.models import PaymentIntent
+from payments.services import recovery
+from payments.tests.http.servers import ApiServer
+from payments.tests.http.storefront import Storefront
+from payments.tests.shop import uuid_of
+from paymentsite.launcher.ports import HOST, free_port
+from psp_adapters.contract import OperationKind, Outcome, PspRequest
+from psp_adapters.registry import adapter_for
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+@contextmanager
+def _sweeping() -> Iterator[None]:
+    """What the worker does every two seconds, here a little faster."""
+    over = threading.Event()
+
+    def sweep() -> None:
+        while not over.wait(0.3):
+            recovery.resolve_due_operations()
+        connections.close_all()
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(20)
+
+
+def _shop(storefront: Storefront, server: ApiServer, psp: SandboxProcess, day: str) -> Shop:
+    return Shop.open(
+        name="Storefront",
+        secret_key=storefront.secret_key,
+        base_url=server.base_url,
+        psp=SandboxPsp(psp.base_url),
+        day=day,
+    )
+
+
+def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
+    """As somebody would in the PSP's own dashboard."""
+    reference = f"behind-{uuid.uuid4().hex}"
+    intent = PaymentIntent.objects.get(pk=uuid_of(intent_id))
+    result = adapter_for("sandbox", settings.PSP_CREDENTIALS["sandbox"]).refund(
+        PspRequest(
+            kind=OperationKind.REFUND,
+            psp_key=reference,
+            reference=reference,
+            amount=amount,
+            psp_payment_id=intent.psp_reference,
+        ),
+        deadline_seconds=10,
+    )
+    assert result.outcome is Outcome.SUCCEEDED, result
+
+
+def test_the_day_adds_up(
+    server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
+) -> None:
+    out = StringIO()
+    seeded = StringIO()
+    call_command("seed_demo", stdout=seeded)
+    keys = [each["secret_key"] for each in json.loads(seeded.getvalue())["merchants"]]
+    with _sweeping():
+        call_command(
+            "play_demo_day",
+            base_url=server.base_url,
+            sandbox_psp_url=sandbox_psp.base_url,
+            key=keys,
+            stdout=out,
+        )
+    told = out.getvalue()
+    assert "22 payments, 6 refunds" in told
+    assert "books balance: yes" in told
+    assert "unexplained: 0" in told
+    assert "!!" not in told
+    for currency in ("USD", "EUR", "JPY", "KWD"):
+        assert f"{currency} taken" in told
+
+
+def test_money_that_moved_behind_our_back_is_unexplained(
+    storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
+) -> None:
+    shop = _shop(storefront, server, sandbox_psp, "behind-our-back")
+    intent = shop.create(shop.order("one"), 4_000, "USD")
+    assert not reckon([shop]).unexplained
+    _refund_at_the_psp(intent.id, Money(1_500, "USD"))
+    (only,) = reckon([shop]).unexplained
+    assert intent.id in only
+    assert "refunded is 0 here and 1500 at the PSP" in only
+
+
+def test_a_payment_that_ends_otherwise_than_meant_is_unexplained(
+    storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
+) -> None:
+    shop = _shop(storefront, server, sandbox_psp, "left-open")
+    intent = shop.create(shop.order("one"), 4_000, "USD", manual=True)
+    (only,) = reckon([shop]).unexplained
+    assert only == f"{intent.id} is requires_capture, not succeeded"
+
+
+def test_a_charge_that_no_shop_knows_of_is_named(
+    storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
+) -> None:
+    shop = _shop(storefront, server, sandbox_psp, "forgotten")
+    since = len(shop.psp.effects_after(0))
+    shop.create(shop.order("one"), 4_000, "USD")
+    assert orders_nobody_made([shop], since=since) == []
+    shop.sales.clear()
+    named = orders_nobody_made([shop], since=since)
+    assert len(named) == 2
+    assert all(shop.order("one") in each for each in named)
+
+
+@pytest.mark.parametrize("missing", ["base_url", "sandbox_psp_url", "key"])
+def test_without_anything_running_the_command_says_what_to_do(
+    missing: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from payments.management.commands import play_demo_day
+
+    monkeypatch.setattr(play_demo_day, "DEMO_FILE", tmp_path / "demo.json")
+    given = {"base_url": "http://x", "sandbox_psp_url": "http://x", "key": ["sk_test_x"]}
+    with pytest.raises(CommandError, match="make serve"):
+        call_command("play_demo_day", **{**given, missing: None})
+
+
+def test_a_server_that_does_not_answer_is_named() -> None:
+    url = f"http://{HOST}:{free_port()}"
+    with pytest.raises(CommandError, match=f"does not answer at {url}"):
+        call_command("play_demo_day", base_url=url, sandbox_psp_url=url, key=["sk_test_x"])
