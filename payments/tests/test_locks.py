@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from payments.models import IdempotencyKey
+from payments.models import IdempotencyKey, Operation, PaymentIntent
 from payments.services.outcomes import record_outcome
 from payments.tests.shop import Shop, body_of
 from psp_adapters.contract import Outcome, PspResult
@@ -102,6 +102,62 @@ def test_an_outcome_locks_the_key_then_the_intent_then_the_operation(
         holder.rollback()
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+
+def test_no_database_connection_is_held_while_the_psp_is_asked(
+    shop: Shop, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    shop.psp.script({"hold": True}, order_id=shop.order_id)
+
+    def pay() -> None:
+        try:
+            shop.create()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=pay)
+    thread.start()
+    shop.psp.wait_for(order_id=shop.order_id, kind="capture")
+    connections.close_all()
+    held = owner_cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND usename <> current_user"
+    ).fetchone()
+    shop.psp.release()
+    thread.join(timeout=10)
+
+    assert held == (0,)
+    assert PaymentIntent.objects.get().status == "CAPTURED"
+
+
+@pytest.mark.parametrize(
+    ("other_intent", "refusal"),
+    [(False, "one_charge_per_intent"), (True, "one_charge_per_order")],
+)
+def test_postgresql_itself_refuses_a_second_charge(
+    shop: Shop,
+    application_cursor: psycopg.Cursor[Any],
+    other_intent: bool,
+    refusal: str,
+) -> None:
+    first = shop.intent(body_of(shop.create(manual=True))["id"])
+    other = shop.intent(body_of(shop.create(confirm=False, order_id=""))["id"])
+    columns = [f.column for f in Operation._meta.concrete_fields]
+    new = {
+        "id": "gen_random_uuid()",
+        "psp_key": "'another'",
+        "status": "'SENDING'",
+        "psp_id": "''",
+        "intent_id": f"'{other.id if other_intent else first.id}'::uuid",
+        "guard_order": "guard_order" if other_intent else "NULL",
+    }
+    values = ", ".join(new.get(column, column) for column in columns)
+    with pytest.raises(psycopg.errors.UniqueViolation, match=refusal):
+        application_cursor.execute(
+            f"INSERT INTO payments_operation ({', '.join(columns)}) "
+            f"SELECT {values} FROM payments_operation WHERE kind = 'authorize'"
+        )
+    assert Operation.objects.count() == 1
 
 
 def wait_until_blocked(cursor: psycopg.Cursor[Any]) -> None:
