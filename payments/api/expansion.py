@@ -13,7 +13,6 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.api.parameters.expansion import EXPANDABLE
-from payments.models import PaymentIntent
 from payments.objects.balance import balance_transaction_object
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
@@ -65,7 +64,7 @@ def _expand_level(
 ) -> None:
     for field, below in tree.items():
         if kind == "charge" and field == "refunds":
-            _put_refunds(shown, scope)
+            _put_refunds(shown, scope, known)
             lists = [charge["refunds"] for charge in shown]
             _expand_level(lists, "refund_list", below, scope, known)
             continue
@@ -153,21 +152,16 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
 }
 
 
-def _put_refunds(shown: list[Rendered], scope: Scope) -> None:
+def _put_refunds(shown: list[Rendered], scope: Scope, known: dict[str, Rendered]) -> None:
     """Give each charge the list of its newest refunds."""
     ids = [charge["id"] for charge in shown]
     newest = newest_refunds_of(scope, _uuids(public_ids.CHARGE, ids), limit=_REFUNDS_SHOWN + 1)
     by_charge = {public_id(public_ids.CHARGE, key): rows for key, rows in newest.items()}
     for charge in shown:
-        rows = by_charge[charge["id"]]
+        found = by_charge[charge["id"]]
+        rows = [refund_object(row, row.intent, row.operation) for row in found[:_REFUNDS_SHOWN]]
         charge["refunds"] = list_object(
             f"/v1/refunds?charge={charge['id']}",
-            [refund_object(row, row.intent, row.operation) for row in rows[:_REFUNDS_SHOWN]],
-            has_more=len(rows) > _REFUNDS_SHOWN,
+            [dict(known.get(row["id"], row)) for row in rows],
+            has_more=len(found) > _REFUNDS_SHOWN,
         )
-
-
-def known_of(intent: PaymentIntent) -> Known:
-    """The rendered intent by its id, for objects that name it."""
-    rendered = payment_intent_object(intent)
-    return {rendered["id"]: rendered}

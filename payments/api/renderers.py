@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
-from payments.api.expansion import expand, known_of
+from payments.api.expansion import expand
 from payments.models import Customer, Operation, PaymentMethod
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
@@ -20,11 +20,13 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import charged_method_object, payment_method_object
 from payments.objects.refund import refund_object
 from payments.public_ids import CHARGE
+from payments.selectors.payments import charges
 from payments.selectors.scope import Scope
 from payments.services.caller import Answer, Caller, Subject
 from payments.states import OperationStatus
 from psp_adapters.contract import OperationKind
 
+_TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
 _DECLINED_BY_BANK: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.INCREMENT})
 
 
@@ -35,7 +37,8 @@ def render_intent(subject: Subject, caller: Caller) -> Answer:
         return _render_declined(subject, operation)
     shown = payment_intent_object(subject.intent)
     if caller.expand:
-        expand([shown], "payment_intent", caller.expand, _scope(caller), known=_known(subject))
+        known = _known(subject, caller)
+        expand([shown], "payment_intent", caller.expand, _scope(caller), known=known)
     return answer_of(200, shown)
 
 
@@ -45,7 +48,7 @@ def render_refund(subject: Subject, caller: Caller) -> Answer:
         raise ValueError("a refund is rendered from itself and its operation")
     shown = refund_object(subject.refund, subject.intent, subject.operation)
     if caller.expand:
-        known = known_of(subject.intent)
+        known = _known(subject, caller)
         expand([shown], "refund", caller.expand, _scope(caller), known=known)
     return answer_of(200, shown)
 
@@ -72,14 +75,30 @@ def _scope(caller: Caller) -> Scope:
     return Scope(caller.merchant.id, caller.livemode)
 
 
-def _known(subject: Subject) -> dict[str, dict[str, Any]]:
-    """What is at hand and, other than the rows in the database, up to date."""
-    known = dict(known_of(subject.intent))
+def _known(subject: Subject, caller: Caller) -> dict[str, dict[str, Any]]:
+    """What the command holds in memory: its rows in the database may not be written yet."""
+    intent, operation, refund = subject.intent, subject.operation, subject.refund
+    shown = [payment_intent_object(intent)]
+    if refund is not None and operation is not None:
+        shown.append(refund_object(refund, intent, operation))
+    charge = _charge_of(subject, caller)
+    if charge is not None:
+        shown.append(charge_object(charge, intent))
+    return {row["id"]: row for row in shown}
+
+
+def _charge_of(subject: Subject, caller: Caller) -> Operation | None:
+    """The charge that the answer will show, with what this command changes of it."""
     operation = subject.operation
-    if operation is not None and operation.is_charge:
-        charge = charge_object(operation, subject.intent)
-        known[charge["id"]] = charge
-    return known
+    if operation is None or operation.is_charge:
+        return operation
+    charge_id = subject.intent.latest_charge_id
+    if charge_id is None or not _TO_CHARGE & {path.split(".")[0] for path in caller.expand}:
+        return None
+    charge = charges(_scope(caller)).get(pk=charge_id)
+    if operation.kind == OperationKind.CAPTURE and charge.balance_transaction_id is None:
+        charge.balance_transaction_id = operation.balance_transaction_id
+    return charge
 
 
 def _render_declined(subject: Subject, operation: Operation) -> Answer:

@@ -40,7 +40,7 @@ def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
         return _page("This address is not valid.", status=404)
     if public_status(intent) in ("requires_action", "processing") and intent.latest_charge_id:
         resolve_operation(intent.latest_charge_id, actor="customer:return")
-        intent.refresh_from_db()
+        intent = PaymentIntent.objects.get(pk=intent.pk)
     status = redirect_status(intent)
     if urlsplit(intent.return_url).scheme not in ("http", "https"):
         return _page(_TEXTS[status])

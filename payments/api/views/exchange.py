@@ -2,8 +2,8 @@
 
 Authenticate, read the headers, decode and validate, run the command, answer: in this order, so that
 a replay is never given to somebody else and a refused request stores nothing. Django REST Framework
-routes and documents; its parsers and renderers are not used: one validator must see every byte. What
-may not live here: any resource.
+routes and documents; its parsers and renderers are not used: one validator must see every byte.
+What may not live here: any resource.
 """
 
 from __future__ import annotations
