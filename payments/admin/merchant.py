@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display as shown
 
 from payments import public_ids
@@ -47,6 +49,19 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
             {"fields": (("idempotency_key_required", "order_guard"), "psp_wait_ms")},
         ),
     )
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page, titled with name and public id: names of merchants may repeat."""
+        merchant = self.get_object(request, object_id) if object_id else None
+        title = f"{merchant.name} {merchant.public_id}" if merchant else None
+        context = {**(extra_context or {}), "subtitle": title}
+        return super().changeform_view(request, object_id, form_url, context)
 
     def texts(self, term: str) -> Iterable[Q]:
         # Merchants are few: this table may be read whole.
