@@ -38,11 +38,14 @@ class Ground:
         return self.held.row.id if self.held is not None else None
 
     def answer(self, batch: Batch, subject: Subject) -> Answer:
-        """Answer now, without a PSP: write the batch and the key's final answer together."""
-        answer = self.renderer(subject, self.caller)
-        if self.held is not None:
-            answer = idempotency.put_answer(batch, self.held.row, answer)
+        """Answer now, without a PSP: write the batch, then render what stands, then the answer."""
         batch.execute()
+        answer = self.renderer(subject, self.caller)
+        if self.held is None:
+            return answer
+        last = Batch()
+        answer = idempotency.put_answer(last, self.held.row, answer)
+        last.execute()
         return answer
 
 
