@@ -9,42 +9,39 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    inline_serializer,
+)
+from rest_framework import serializers
 
+from payments.api.errors import API, CARD, IDEMPOTENCY, INVALID_REQUEST
 from payments.api.openapi import query_parameters, request_body
 from payments.api.parameters import Parameters
 from payments.api.views.exchange import endpoint
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-_ERROR: Final = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["type", "message"],
-            "properties": {
-                "type": {
-                    "type": "string",
-                    "enum": [
-                        "api_error",
-                        "card_error",
-                        "idempotency_error",
-                        "invalid_request_error",
-                    ],
-                },
-                "code": {"type": "string"},
-                "decline_code": {"type": "string"},
-                "message": {"type": "string"},
-                "param": {"type": "string"},
-                "charge": {"type": "string"},
-                "payment_intent": {"type": "object"},
-                "payment_method": {"type": "object"},
+_ERROR: Final = inline_serializer(
+    "Error",
+    {
+        "error": inline_serializer(
+            "ErrorDetails",
+            {
+                "type": serializers.ChoiceField([API, CARD, IDEMPOTENCY, INVALID_REQUEST]),
+                "message": serializers.CharField(),
+                "code": serializers.CharField(required=False),
+                "decline_code": serializers.CharField(required=False),
+                "param": serializers.CharField(required=False),
+                "charge": serializers.CharField(required=False),
+                "payment_intent": serializers.DictField(required=False),
+                "payment_method": serializers.DictField(required=False),
             },
-        }
+        )
     },
-}
+)
 _REFUSALS: Final[dict[int, str]] = {
     400: "A parameter, the state of the object or the Idempotency-Key does not allow it.",
     401: "No API key, or not a valid one.",
@@ -82,6 +79,7 @@ def documented(
     def declare(handler: Handler) -> Handler:
         is_post = handler.__name__ == "post"
         extended = extend_schema(
+            operation_id=summary.lower().replace("'", "").replace(" ", "_"),
             summary=summary,
             tags=[handler.__module__.rpartition(".")[2]],
             request=request_body(parameters) if is_post else None,

@@ -1,0 +1,54 @@
+"""The documentation of the merchant API: every address, made without a complaint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import get_resolver
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+from payments.api import urls
+from payments.api.views.exchange import MerchantView
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    GENERATOR_STATS.reset()
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema
+
+
+def declared() -> set[tuple[str, str]]:
+    """Every address and method that the routes lead to."""
+    found = set()
+    for pattern in urls.urlpatterns:
+        view = getattr(pattern.callback, "cls", None)
+        if view is not None and issubclass(view, MerchantView):
+            path = "/" + str(pattern.pattern).replace("<str:public_id>", "{public_id}")
+            methods = [m for m in ("get", "post", "delete") if hasattr(view, m)]
+            found |= {(path, method) for method in methods}
+    return found
+
+
+def test_every_endpoint_is_documented_and_nothing_else(document: dict[str, Any]) -> None:
+    documented = {(p, method) for p, item in document["paths"].items() for method in item}
+    assert len(documented) > 25
+    assert documented == declared()
+
+
+def test_the_document_is_valid_and_made_without_warnings(document: dict[str, Any]) -> None:
+    validate_schema(document)
+    assert not GENERATOR_STATS, "drf-spectacular had something to complain about"
+
+
+def test_what_moves_money_asks_for_an_idempotency_key(document: dict[str, Any]) -> None:
+    post = document["paths"]["/v1/payment_intents/{public_id}/capture"]["post"]
+    assert {"Idempotency-Key", "Prefer"} <= {p["name"] for p in post["parameters"]}
+    assert "402" in post["responses"]
+
+
+def test_the_merchant_api_answers_at_the_root_of_the_site() -> None:
+    assert get_resolver().resolve("/v1/payment_intents").func.cls.__name__ == "PaymentIntents"  # type: ignore[attr-defined]
