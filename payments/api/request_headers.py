@@ -1,4 +1,4 @@
-"""The headers of the contract: Idempotency-Key, Stripe-Version and Prefer, read strictly.
+"""The headers of the contract, read strictly: Idempotency-Key, Stripe-Version, -Account, Prefer.
 
 What may not live here: authentication, bodies.
 """
@@ -11,7 +11,8 @@ from typing import Final
 from django.http import HttpRequest
 
 from payments.api.card_data import holds_card_number
-from payments.exceptions import IdempotencyKeyInvalid, InvalidParameter
+from payments.exceptions import IdempotencyKeyInvalid, InvalidParameter, PermissionRefused
+from payments.models import Merchant
 
 KEY_LENGTH_MAX: Final = 255
 WAIT_SECONDS_MAX: Final = 30.0
@@ -85,3 +86,18 @@ def wait_seconds_of(request: HttpRequest, default: float) -> float:
             code="header_invalid",
         )
     return seconds
+
+
+def refuse_other_account(request: HttpRequest, merchant: Merchant) -> None:
+    """Refuse with PermissionRefused to act for another account than the key's own.
+
+    Ignoring the header would move money on the wrong account.
+    """
+    for header in ("HTTP_STRIPE_ACCOUNT", "HTTP_STRIPE_CONTEXT"):
+        account = request.META.get(header)
+        if account is not None and account != merchant.public_id:
+            raise PermissionRefused(
+                "This API key acts for its own account only: leave out the Stripe-Account and "
+                "Stripe-Context headers.",
+                code="account_invalid",
+            )

@@ -102,6 +102,20 @@ def test_a_malformed_version_is_refused(api: ApiClient, version: str) -> None:
     assert PaymentIntent.objects.count() == 0
 
 
+def test_a_key_never_acts_for_another_account(shop: Shop, other_shop: Shop, api: ApiClient) -> None:
+    for header in ("Stripe-Account", "Stripe-Context"):
+        foreign = {header: other_shop.merchant.public_id}
+        reply = api.post("/v1/payment_intents", headers=foreign, amount=900, currency="usd")
+        assert (reply.status, reply.error["code"]) == (403, "account_invalid")
+        assert PaymentIntent.objects.count() == 0
+    own = {"Stripe-Account": shop.merchant.public_id}
+    assert api.post("/v1/customers", headers=own).status == 200
+
+
+def test_head_is_a_get_without_a_body_of_its_own(api: ApiClient) -> None:
+    assert api.send("HEAD", "/v1/payment_intents").status == 200
+
+
 def test_parameters_in_the_wrong_place_are_refused(api: ApiClient) -> None:
     in_query = api.post("/v1/payment_intents?amount=900", currency="usd")
     in_body = api.send("GET", "/v1/payment_intents", "limit=3")

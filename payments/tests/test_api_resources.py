@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -151,6 +152,54 @@ def test_a_method_belongs_to_one_customer(api: ApiClient) -> None:
     assert api.post(path, customer=first).status == 200
     assert api.post(path, customer=second).error["code"] == "payment_method_unexpected_state"
     assert api.get(f"/v1/payment_methods/{method['id']}").body["customer"] == first
+
+
+def test_customers_who_want_the_same_method_at_once_get_it_once(
+    api: ApiClient, run_together: Callable[..., list[Any]]
+) -> None:
+    method = api.post("/v1/payment_methods", type="card", card={"token": "tok_visa"}).body
+    customers = [api.post("/v1/customers").body["id"] for _ in range(4)]
+
+    def attach(customer_id: str) -> Callable[[], Reply]:
+        client = ApiClient(api.secret)
+        path = f"/v1/payment_methods/{method['id']}/attach"
+        return lambda: client.post(path, customer=customer_id)
+
+    replies = run_together(*map(attach, customers))
+    assert sorted(reply.status for reply in replies) == [200, 400, 400, 400]
+    [winner] = [reply.body["customer"] for reply in replies if reply.status == 200]
+    assert api.get(f"/v1/payment_methods/{method['id']}").body["customer"] == winner
+    assert types_of(method["id"]) == ["payment_method.attached"]
+
+
+def test_the_same_request_at_once_makes_one_customer(
+    api: ApiClient, run_together: Callable[..., list[Any]]
+) -> None:
+    clients = [ApiClient(api.secret) for _ in range(6)]
+
+    def create(client: ApiClient) -> Callable[[], Reply]:
+        return lambda: client.post("/v1/customers", key="once", name="Ada")
+
+    replies = run_together(*map(create, clients))
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.body["id"] for reply in replies}) == 1
+    assert Customer.objects.count() == Event.objects.count() == 1
+
+
+def test_a_customer_that_is_deleted_meanwhile_gets_no_method(
+    api: ApiClient, run_together: Callable[..., list[Any]]
+) -> None:
+    customer_id = api.post("/v1/customers").body["id"]
+    method = api.post("/v1/payment_methods", type="card", card={"token": "tok_visa"}).body
+    attaching, deleting = ApiClient(api.secret), ApiClient(api.secret)
+    path = f"/v1/payment_methods/{method['id']}"
+    attached, deleted = run_together(
+        lambda: attaching.post(f"{path}/attach", customer=customer_id),
+        lambda: deleting.delete(f"/v1/customers/{customer_id}"),
+    )
+    assert deleted.status == 200
+    assert attached.status in (200, 404)
+    assert api.get(path).body["customer"] is None
 
 
 def test_a_saved_method_pays_for_its_customer(api: ApiClient) -> None:

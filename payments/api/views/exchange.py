@@ -24,7 +24,12 @@ from payments.api import errors
 from payments.api.authentication import authenticate
 from payments.api.decoding import MAX_BODY_BYTES, decode_body, decode_query
 from payments.api.parameters import Parameters
-from payments.api.request_headers import api_version_of, idempotency_key_of, wait_seconds_of
+from payments.api.request_headers import (
+    api_version_of,
+    idempotency_key_of,
+    refuse_other_account,
+    wait_seconds_of,
+)
 from payments.api.request_ids import new_request_id
 from payments.api.views.call import Call
 from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
@@ -103,6 +108,7 @@ class _Exchange:
         request = self.request
         identity = authenticate(request)
         self.api_version = api_version_of(request, DEFAULT_API_VERSION)
+        refuse_other_account(request, identity.merchant)
         call = Call(
             identity=identity,
             method=str(request.method),
