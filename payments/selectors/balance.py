@@ -20,7 +20,7 @@ from ledger.models import LedgerTransaction
 from ledger.money import Money
 from ledger.statements import execute
 from payments import public_ids
-from payments.models import PspAccount
+from payments.models import Merchant, PspAccount
 from payments.selectors.paging import IdRange, Page, Paging, id_range
 from payments.selectors.scope import (
     BALANCE_TRANSACTION,
@@ -72,10 +72,28 @@ _OF_CHARGE: Final = """ AND r.id IS NULL
        AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
 
 
+_OWED_IN_MODE: Final = """
+    SELECT e.currency, sum(CASE e.direction WHEN 'C' THEN e.amount_minor ELSE -e.amount_minor END)
+      FROM ledger_account a
+      JOIN ledger_entry e ON e.account_id = a.id
+      JOIN ledger_transaction t ON t.id = e.transaction_id
+     WHERE a.code = 2100 AND a.dimension = %s AND t.psp_account = ANY (%s)
+     GROUP BY e.currency ORDER BY e.currency"""
+
+
 def owed(scope: Scope) -> list[Money]:
-    """What we owe the merchant, one amount per currency, in the order of the currencies' codes."""
-    sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=str(scope.merchant_id))
-    return sorted(sums.values(), key=lambda money: money.currency)
+    """What we owe the merchant, one amount per currency, in the order of the currencies' codes.
+
+    The books keep one account per merchant for both modes. A merchant without a live provider
+    is answered from balance snapshots; for the others every entry of the mode is summed.
+    """
+    dimension = str(scope.merchant_id)
+    merchant = Merchant.objects.get(pk=scope.merchant_id)
+    if merchant.live_psp_account_id is None and not scope.livemode:
+        sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=dimension)
+        return sorted(sums.values(), key=lambda money: money.currency)
+    rows = execute(_OWED_IN_MODE, [dimension, _psp_accounts(scope)])
+    return [Money(int(minor), currency) for currency, minor in rows]
 
 
 def one_balance_transaction(scope: Scope, public_id: str) -> BalanceTransaction:

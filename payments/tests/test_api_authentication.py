@@ -149,6 +149,8 @@ def test_live_and_test_objects_do_not_see_each_other(shop: Shop, api: ApiClient)
     assert live.get(f"/v1/payment_intents/{intent['id']}").status == 404
     assert live.get("/v1/events").body["data"] == []
     assert live.get("/v1/balance_transactions").body["data"] == []
+    assert live.get("/v1/balance").body["pending"] == []
+    assert api.get("/v1/balance").body["pending"][0]["amount"] == intent["amount"]
 
 
 def test_authentication_comes_before_everything_else(api: ApiClient) -> None:
