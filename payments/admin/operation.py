@@ -31,8 +31,8 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "shown_amount",
         "shown_status",
         "reason",
-        "id_at_psp",
         "created",
+        "id_at_psp",
     )
     list_filter = (
         one_of("kind", OperationKind),

@@ -28,7 +28,7 @@ class SearchByPublicId:
     search_fields = ("pk",)
 
     def texts(self, term: str) -> Iterable[Q]:
-        """What to look for when it is no id, each backed by an index, likeliest first."""
+        """What to look for when it is no id: what an index finds first, a scan last if at all."""
         return ()
 
     def get_search_results(

@@ -1,0 +1,32 @@
+"""A superuser in the console, and a shop with a row in every table."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.models import BalanceSnapshot, LedgerAccount
+from payments.models import ApiKey
+from payments.services.events import now_utc
+from payments.tests.admin.console import SECRET_SHA256, Console, add_customer, log_in, sell
+from payments.tests.shop import Shop
+
+
+@pytest.fixture
+def trading(shop: Shop) -> Shop:
+    """A shop with at least one row in every table of payments and of the books."""
+    add_customer(shop, email="ada@example.com")
+    ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
+    sell(shop, order_id=shop.order_id, key="key-of-the-sale")
+    BalanceSnapshot.objects.create(
+        account=LedgerAccount.objects.first(),
+        horizon=1,
+        debits_minor=0,
+        credits_minor=0,
+        taken_at=now_utc(),
+    )
+    return shop
+
+
+@pytest.fixture
+def superuser(database: None) -> Console:
+    return log_in(is_superuser=True)

@@ -1,0 +1,82 @@
+"""A person in the console, and trade for them to look at. No tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+
+from payments import public_ids
+from payments.models import Customer
+from payments.services.events import now_utc
+from payments.tests.shop import Shop, body_of
+
+MODELS = [
+    model
+    for app in ("payments", "ledger")
+    for model in apps.get_app_config(app).get_models(include_auto_created=True)
+]
+SECRET_SHA256 = hashlib.sha256(b"sk_test_the_key_itself").hexdigest()
+
+
+@dataclass
+class Console:
+    """A person who is logged in, with the addresses of a model's pages."""
+
+    client: Client
+
+    def list(self, model: type[Model], **query: str) -> Any:
+        return self.client.get(url_of(model, "changelist"), query)
+
+    def page(self, row: Model) -> Any:
+        return self.client.get(url_of(type(row), "change", row.pk))
+
+
+def url_of(model: type[Model], view: str, *arguments: Any) -> str:
+    label = f"{model._meta.app_label}_{model._meta.model_name}"
+    return reverse(f"admin:{label}_{view}", args=arguments)
+
+
+def log_in(**person: Any) -> Console:
+    user = User.objects.create_user("somebody", is_staff=True, **person)
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return Console(client)
+
+
+def sell(shop: Shop, *, order_id: str, key: str) -> str:
+    """A payment that was partly refunded; its public id."""
+    answer = shop.create(10_000, order_id=order_id, caller=shop.caller(key, {"order": order_id}))
+    assert answer.status == 200, answer.body
+    identifier: str = body_of(answer)["id"]
+    assert shop.refund(identifier, 2_500).status == 200
+    return identifier
+
+
+def add_customer(shop: Shop, *, email: str) -> Customer:
+    now = now_utc()
+    identifier = public_ids.new_id()
+    return Customer.objects.create(
+        id=identifier,
+        merchant=shop.merchant,
+        livemode=False,
+        email=email,
+        metadata={"note": "<script>alert(1)</script>"},
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def everything() -> dict[str, Any]:
+    """Every row of every table that a page could write."""
+    return {
+        model._meta.label: list(model._default_manager.order_by("pk").values_list())
+        for model in [*MODELS, User, Group]
+        if model is not User
+    } | {"people": list(User.objects.order_by("pk").values_list("pk", "is_superuser", "password"))}

@@ -1,0 +1,206 @@
+"""The console shows every table of payments and of the books, and changes none of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from payments.models import (
+    ApiKey,
+    Customer,
+    Event,
+    Merchant,
+    Operation,
+    PaymentIntent,
+    PspAccount,
+    Refund,
+)
+from payments.tests.admin.console import (
+    MODELS,
+    SECRET_SHA256,
+    Console,
+    add_customer,
+    everything,
+    log_in,
+    sell,
+    url_of,
+)
+from payments.tests.shop import Shop
+
+
+def test_every_table_is_registered() -> None:
+    missing = [model._meta.label for model in MODELS if not admin.site.is_registered(model)]
+    assert not missing
+
+
+def test_the_index_and_the_login_page_work(superuser: Console) -> None:
+    index = superuser.client.get(reverse("admin:index"))
+    assert index.status_code == 200
+    for title in ("Payment intents", "Customers", "Books", "Events", "Access"):
+        assert title in index.content.decode()
+    assert Client().get(reverse("admin:login")).status_code == 200
+
+
+def test_everything_can_be_listed_and_read(trading: Shop, superuser: Console) -> None:
+    for model in MODELS:
+        row = model._default_manager.first()
+        assert row is not None, f"the fixture leaves {model.__name__} empty"
+        listed = superuser.list(model)
+        assert listed.status_code == 200, model.__name__
+        assert url_of(model, "change", row.pk) in listed.content.decode(), model.__name__
+        page = superuser.page(row)
+        assert page.status_code == 200, model.__name__
+        assert 'name="_save"' not in page.content.decode(), model.__name__
+        if hasattr(row, "public_id"):
+            title = page.content.decode().split("</title>")[0]
+            assert row.public_id in title, model.__name__
+
+
+def test_nothing_can_be_added_changed_or_deleted(trading: Shop, superuser: Console) -> None:
+    before = everything()
+    for model in MODELS:
+        row = model._default_manager.first()
+        assert row is not None, f"the fixture leaves {model.__name__} empty"
+        values = {field.name: "1" for field in model._meta.concrete_fields}
+        for url in (
+            url_of(model, "add"),
+            url_of(model, "change", row.pk),
+            url_of(model, "delete", row.pk),
+        ):
+            assert superuser.client.post(url, {**values, "post": "yes"}).status_code == 403, url
+        superuser.client.post(
+            url_of(model, "changelist"),
+            {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"},
+        )
+        assert not admin.site._registry[model].get_actions(_request(superuser)), model.__name__
+    assert everything() == before
+
+
+def _request(console: Console) -> Any:
+    return console.list(PaymentIntent).wsgi_request
+
+
+def test_the_page_of_a_payment_tells_its_story(trading: Shop, superuser: Console) -> None:
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    page = superuser.page(intent).content.decode()
+    assert "100.00 USD" in page
+    for operation in Operation.objects.filter(intent=intent):
+        assert operation.public_id in page
+    for refund in Refund.objects.filter(intent=intent):
+        assert refund.public_id in page
+    for event in Event.objects.filter(aggregateid=intent.id):
+        assert event.public_id in page
+    assert "Ledger entries" in page
+    assert "1100 psp receivable" in page
+
+
+def test_secrets_are_shown_nowhere(trading: Shop, superuser: Console) -> None:
+    intents = PaymentIntent.objects.all()
+    secrets = {intent.client_secret for intent in intents} | {SECRET_SHA256, "pm_card_visa"}
+    assert all(secrets)
+    shown = 0
+    for model in MODELS:
+        for row in model._default_manager.all():
+            page = superuser.page(row).content.decode()
+            shown += 1
+            for secret in secrets:
+                assert secret not in page, f"{model.__name__} shows a secret"
+    assert shown > len(MODELS)
+
+
+def test_what_merchants_write_is_escaped(trading: Shop, superuser: Console) -> None:
+    page = superuser.page(Customer.objects.get()).content.decode()
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert(1)" not in page
+
+
+def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: Console) -> None:
+    for model in MODELS:
+        superuser.list(model)  # what is remembered after the first time is no part of the count
+    few = {model: (_rows(model), _queries(superuser, model)) for model in MODELS}
+    for number in range(3):
+        sell(trading, order_id=f"more-{number}", key=f"more-{number}")
+        add_customer(trading, email=f"more-{number}@example.com")
+        account = PspAccount.objects.create(code=f"more-{number}", psp="sandbox")
+        other = Merchant.objects.create(name=f"More {number}", test_psp_account=account)
+        ApiKey.objects.create(merchant=other, secret_sha256=f"{number}", last4="more")
+    for model, (rows, queries) in few.items():
+        assert len(_queries(superuser, model)) == len(queries), (model, queries)
+        grown = _rows(model) > rows
+        assert grown or model.__name__ in ("LedgerAccount", "BalanceSnapshot"), model.__name__
+
+
+def _rows(model: type[Model]) -> int:
+    return model._default_manager.count()
+
+
+def _queries(console: Console, model: type[Model]) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        console.list(model)
+    return [query["sql"] for query in captured.captured_queries]
+
+
+def test_the_page_of_a_payment_asks_as_much_for_a_long_story(
+    trading: Shop, superuser: Console
+) -> None:
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    superuser.page(intent)
+    with CaptureQueriesContext(connection) as short:
+        superuser.page(intent)
+    for _ in range(4):
+        trading.refund(intent.public_id, 100)
+    with CaptureQueriesContext(connection) as long:
+        superuser.page(intent)
+    assert len(long) == len(short), [query["sql"] for query in long.captured_queries]
+
+
+def test_a_role_sees_what_it_may_and_no_more(trading: Shop) -> None:
+    role = Group.objects.create(name="refund clerks")
+    role.permissions.add(
+        *Permission.objects.filter(codename__in=["view_paymentintent", "view_refund"])
+    )
+    console = log_in()
+    User.objects.get(username="somebody").groups.add(role)
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    index = console.client.get(reverse("admin:index")).content.decode()
+    assert "Payment intents" in index
+    assert "API keys" not in index
+    page = console.page(intent).content.decode()
+    assert Refund.objects.get(intent=intent).public_id in page
+    assert "Ledger entries" not in page
+    assert "Timeline" not in page
+    for model in MODELS:
+        expected = 200 if model in (PaymentIntent, Refund) else 403
+        assert console.list(model).status_code == expected, model.__name__
+
+
+def test_only_a_superuser_changes_people(trading: Shop) -> None:
+    console = log_in()
+    somebody = User.objects.get(username="somebody")
+    somebody.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    before = everything()
+    assert console.list(User).status_code == 200
+    for model, row in ((User, somebody), (Group, Group.objects.create(name="a role"))):
+        data = {"username": "me", "name": "mine", "is_superuser": "on", "post": "yes"}
+        for url in (
+            url_of(model, "add"),
+            url_of(model, "change", row.pk),
+            url_of(model, "delete", row.pk),
+        ):
+            assert console.client.post(url, data).status_code == 403, url
+    Group.objects.get(name="a role").delete()
+    assert everything() == before
+
+
+def test_strangers_see_the_login_page_only(trading: Shop) -> None:
+    for model in MODELS:
+        answer = Client().get(url_of(model, "changelist"))
+        assert answer.status_code == 302
+        assert reverse("admin:login") in answer["Location"]

@@ -1,0 +1,138 @@
+"""Whatever a person has in hand (public id, order, key) finds the row, and filters narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db.models import Model
+
+from ledger.models import LedgerEntry, LedgerTransaction
+from payments import public_ids
+from payments.models import (
+    ApiKey,
+    Customer,
+    Event,
+    IdempotencyKey,
+    Merchant,
+    Operation,
+    PaymentIntent,
+    PaymentMethod,
+    Refund,
+)
+from payments.services.events import now_utc
+from payments.tests.admin.console import Console, add_customer, sell
+from payments.tests.shop import Shop, body_of
+
+
+def names(model: type[Model]) -> str:
+    return model._meta.model_name or ""
+
+
+@pytest.mark.parametrize(
+    "model, prefixes",
+    [
+        (PaymentIntent, ("pi", "ch", "op", "re")),
+        (Operation, ("pi", "ch", "op", "re")),
+        (Refund, ("re", "pi", "ch", "op")),
+        (Event, ("pi", "ch", "re", "evt")),
+        (PaymentMethod, ("pm", "pi")),
+        (IdempotencyKey, ("pi", "ch")),
+        (Customer, ("cus",)),
+        (Merchant, ("acct",)),
+        (ApiKey, ("acct",)),
+    ],
+    ids=lambda value: names(value) if isinstance(value, type) else "",
+)
+def test_public_ids_find_their_rows_and_no_others(
+    model: type[Model], prefixes: tuple[str, ...], trading: Shop, superuser: Console
+) -> None:
+    sell(trading, order_id="another order", key="another-key")
+    add_customer(trading, email="bob@example.com")
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    refund = Refund.objects.get(intent=intent)
+    first = {
+        "pi": intent.public_id,
+        "ch": public_ids.encode("ch", refund.charge_id),
+        "op": refund.operation.public_id,
+        "re": refund.public_id,
+        "pm": intent.payment_method and intent.payment_method.public_id,
+        "evt": Event.objects.filter(aggregateid=intent.id).earliest("id").public_id,
+        "cus": Customer.objects.get(email="ada@example.com").public_id,
+        "acct": trading.merchant.public_id,
+    }
+    for prefix in prefixes:
+        found = superuser.list(model, q=f" {first[prefix]} ").context["cl"].result_list
+        assert found, prefix
+        for row in found:
+            assert _belongs(row, intent, trading), (prefix, row)
+    unknown = public_ids.encode(prefixes[0], public_ids.new_id())
+    assert not superuser.list(model, q=unknown).context["cl"].result_list
+    assert not superuser.list(model, q="nothing is called this").context["cl"].result_list
+
+
+def _belongs(row: Any, intent: PaymentIntent, shop: Shop) -> bool:
+    match row:
+        case PaymentIntent():
+            return row.pk == intent.pk
+        case Operation() | Refund() | IdempotencyKey():
+            return row.intent_id == intent.pk
+        case Event():
+            return row.aggregateid == intent.pk
+        case PaymentMethod():
+            return row.pk == intent.payment_method_id
+        case Customer():
+            return row.email == "ada@example.com"
+        case ApiKey():
+            return row.merchant_id == shop.merchant.pk
+    return bool(row == shop.merchant)
+
+
+@pytest.mark.parametrize("what", ["order", "key", "psp_reference", "psp_operation"])
+def test_a_payment_is_found_by_what_others_call_it(
+    what: str, trading: Shop, superuser: Console
+) -> None:
+    sell(trading, order_id="another order", key="another-key")
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    charge = Operation.objects.get(intent=intent, kind="authorize")
+    term = {
+        "order": trading.order_id,
+        "key": "key-of-the-sale",
+        "psp_reference": intent.psp_reference,
+        "psp_operation": charge.psp_id,
+    }[what]
+    assert term
+    assert list(superuser.list(PaymentIntent, q=term).context["cl"].result_list) == [intent]
+
+
+def test_a_customer_is_found_by_email(trading: Shop, superuser: Console) -> None:
+    bob = add_customer(trading, email="bob@example.com")
+    assert list(superuser.list(Customer, q=bob.email).context["cl"].result_list) == [bob]
+
+
+def test_the_books_are_found_by_the_public_id_of_a_payment(
+    trading: Shop, superuser: Console
+) -> None:
+    sell(trading, order_id="another order", key="another-key")
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    for model in (LedgerTransaction, LedgerEntry):
+        rows = superuser.list(model, q=intent.public_id).context["cl"].result_list
+        assert rows
+        assert {row.payment_id for row in rows} == {intent.id}
+
+
+def test_filters_narrow_a_list(trading: Shop, superuser: Console) -> None:
+    declined = body_of(
+        trading.create(700, token="pm_card_chargeDeclined", order_id="d", currency="EUR")
+    )["payment_intent"]["id"]
+    today = now_utc().date().isoformat()
+    for query, others in (
+        ({"status": "FAILED"}, {"status": "CAPTURED"}),
+        ({"currency": "EUR"}, {"currency": "KWD"}),
+        ({"created_at_from": today, "status": "FAILED"}, {"created_at_from": "2099-01-01"}),
+        ({"created_at_to": today, "status": "FAILED"}, {"created_at_to": "2001-01-01"}),
+    ):
+        found = superuser.list(PaymentIntent, **query).context["cl"].result_list
+        assert [row.public_id for row in found] == [declined]
+        others_found = superuser.list(PaymentIntent, **others).context["cl"].result_list
+        assert declined not in [row.public_id for row in others_found]
