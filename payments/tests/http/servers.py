@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from payments.tests.http.wire import Wire
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.ports import HOST, free_port
-from payments.tests.http.wire import Wire
 
 
 class ApiServer:

@@ -23,9 +23,9 @@ DECLINES = {
         "card_velocity_exceeded",
     ),
     "pm_card_chargeDeclinedFraudulent": ("card_declined", "fraudulent"),
-    "pm_card_chargeDeclinedExpiredCard": ("expired_card", None),
-    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", None),
-    "pm_card_chargeDeclinedProcessingError": ("processing_error", None),
+    "pm_card_chargeDeclinedExpiredCard": ("expired_card", "expired_card"),
+    "pm_card_chargeDeclinedIncorrectCvc": ("incorrect_cvc", "incorrect_cvc"),
+    "pm_card_chargeDeclinedProcessingError": ("processing_error", "processing_error"),
 }
 
 

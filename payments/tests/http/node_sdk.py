@@ -1,0 +1,71 @@
+"""Runs scripts with the official Node SDK: installed once, from npm's cache where that has it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from paymentsite.launcher.state import VAR
+
+SCRIPTS = Path(__file__).parent / "sdk_node"
+_INSTALL_WITHIN_SECONDS = 120
+_RUN_WITHIN_SECONDS = 60
+
+
+class NodeUnavailable(Exception):
+    """Node cannot be used on this machine; the message says why."""
+
+
+def installed() -> Path:
+    """The folder with the scripts and the SDK beside them; raises NodeUnavailable."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise NodeUnavailable(f"{program} is not installed")
+    lock_file = (SCRIPTS / "package-lock.json").read_bytes()
+    folder = VAR / "sdk-node" / hashlib.sha256(lock_file).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # workers of one run install it once
+        for source in SCRIPTS.iterdir():
+            shutil.copy2(source, folder)
+        if not (folder / "node_modules" / "stripe" / "package.json").exists():
+            _install(folder)
+    return folder
+
+
+def run(folder: Path, script: str, facts: dict[str, Any]) -> Any:
+    """What a script printed, decoded; fails with its own words."""
+    done = subprocess.run(
+        ["node", script, json.dumps(facts)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_RUN_WITHIN_SECONDS,
+    )
+    assert done.returncode == 0, f"{script} failed:\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def _install(folder: Path) -> None:
+    command = ["npm", "ci", "--cache", str(VAR / "npm-cache"), "--prefer-offline"]
+    command += ["--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_WITHIN_SECONDS,
+            env={**os.environ, "npm_config_fetch_retries": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        raise NodeUnavailable("npm did not finish: is the registry reachable?") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["npm failed"]
+        raise NodeUnavailable(f"npm could not install the SDK: {lines[0]}")

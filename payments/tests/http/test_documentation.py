@@ -1,0 +1,132 @@
+"""What /docs says is what the server does: the same addresses, the same parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from drf_spectacular.validation import validate_schema
+
+from payments.api.parameters.structures import Unsupported
+from payments.tests.http import examples
+from payments.tests.http.routes import PREFIXES, ROUTES, Route
+from payments.tests.http.servers import ApiServer
+from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.wire import JSON, Reply, Wire
+
+BY_NAME = {str(route): route for route in ROUTES}
+POSTS = [name for name, route in BY_NAME.items() if route.method == "POST"]
+LISTS = [name for name, route in BY_NAME.items() if "limit" in route.parameters.declared]
+
+
+@pytest.fixture(scope="session")
+def document(server: ApiServer) -> dict[str, Any]:
+    """The OpenAPI document as the server gives it out."""
+    reply = Wire(server.base_url).send("GET", "/docs/openapi.json")
+    assert reply.status == 200
+    found: dict[str, Any] = reply.json
+    return found
+
+
+def test_the_document_is_valid_and_people_can_read_it(
+    server: ApiServer, document: dict[str, Any]
+) -> None:
+    validate_schema(document)
+    page = Wire(server.base_url).send("GET", "/docs")
+    assert page.status == 200
+    assert b"swagger" in page.body.lower()
+
+
+def test_the_document_lists_exactly_the_routes_that_exist(document: dict[str, Any]) -> None:
+    documented = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    assert documented == set(BY_NAME)
+    assert len(documented) > 30
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_an_unknown_parameter_is_refused_everywhere(
+    storefront: Storefront, tables: Tables, name: str
+) -> None:
+    before = tables.rows()
+    refused = send(storefront, BY_NAME[name], {"surprise": "x"})
+    assert refused.refusal == (400, "parameter_unknown", "surprise")
+    assert tables.rows() == before
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_required_parameters_are_required(
+    storefront: Storefront, tables: Tables, document: dict[str, Any], name: str
+) -> None:
+    schema, before = body_schema(document, name), tables.rows()
+    whole = examples.minimal_object(schema)
+    for missing in whole:
+        rest = {key: value for key, value in whole.items() if key != missing}
+        refused = send(storefront, BY_NAME[name], rest)
+        assert refused.refusal[:2] == (400, "parameter_missing")
+        assert refused.error["param"].startswith(missing)
+    assert tables.rows() == before
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_what_is_documented_is_accepted_and_what_is_not_is_refused(
+    storefront: Storefront, document: dict[str, Any], name: str
+) -> None:
+    schema, route = body_schema(document, name), BY_NAME[name]
+    whole = examples.minimal_object(schema)
+    if route.template == "/v1/payment_intents":
+        whole |= {"amount": 1_000, "payment_method": "pm_card_visa", "confirm": True}
+    for parameter, declared in schema["properties"].items():
+        if parameter == "expand":
+            continue
+        good = send(storefront, route, {**whole, parameter: examples.allowed(declared)})
+        assert good.status in (200, 404), f"{parameter}: {good.body!r}"
+        assert good.status == 200 or good.error["code"] == "resource_missing"
+        bad = send(storefront, route, {**whole, parameter: examples.refused(declared)})
+        assert bad.status == 400, f"{parameter}: {bad.body!r}"
+        assert bad.error["param"].startswith(parameter)
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_what_is_not_supported_says_what_to_do_instead(storefront: Storefront, name: str) -> None:
+    route = BY_NAME[name]
+    for parameter, kind in route.parameters.declared.items():
+        if isinstance(kind, Unsupported):
+            refused = send(storefront, route, {parameter: "x"})
+            assert refused.refusal == (400, "parameter_unknown", parameter)
+            assert kind.instead in refused.error["message"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_documented_filters_are_accepted(
+    storefront: Storefront, document: dict[str, Any], name: str
+) -> None:
+    route = BY_NAME[name]
+    operation = document["paths"][route.documented_path]["get"]
+    for parameter in operation["parameters"]:
+        if parameter["in"] != "query" or parameter["name"] == "expand":
+            continue
+        given = {parameter["name"]: examples.allowed(parameter["schema"])}
+        reply = send(storefront, route, given)
+        assert reply.status == 200 or reply.error["code"] == "resource_missing", given
+
+
+def body_schema(document: dict[str, Any], name: str) -> dict[str, Any]:
+    route = BY_NAME[name]
+    operation = document["paths"][route.documented_path]["post"]
+    schema: dict[str, Any] = operation["requestBody"]["content"][JSON]["schema"]
+    return schema
+
+
+def send(storefront: Storefront, route: Route, parameters: dict[str, Any]) -> Reply:
+    """The request with an id of nothing, where the address has one."""
+    path = route.path(unknown_id(PREFIXES[route.resource])) if route.has_id else route.path()
+    if route.method == "POST":
+        return storefront.wire.post(path, parameters, key=new_order(), media_type=JSON)
+    if route.method == "DELETE":
+        query = "&".join(f"{key}={value}" for key, value in parameters.items())
+        return storefront.wire.delete(f"{path}?{query}")
+    return storefront.wire.get(path, **parameters)

@@ -1,0 +1,166 @@
+"""What belongs to another merchant does not exist, on any route and in any parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from payments.api.parameters import PublicId
+from payments.services import onboarding
+from payments.tests.http import examples
+from payments.tests.http.routes import PREFIXES, ROUTES, Route
+from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.wire import Reply
+
+WITH_ID = {str(route): route for route in ROUTES if route.has_id}
+REFERENCES = {
+    f"{route} {name}": (route, name)
+    for route in ROUTES
+    for name, kind in route.parameters.declared.items()
+    if isinstance(kind, PublicId)
+}
+MONEY_ROUTES = {
+    "POST /v1/payment_intents",
+    "POST /v1/payment_intents/{public_id}/confirm",
+    "POST /v1/payment_intents/{public_id}/capture",
+    "POST /v1/payment_intents/{public_id}/cancel",
+    "POST /v1/payment_intents/{public_id}/increment_authorization",
+    "POST /v1/refunds",
+}
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """One id of everything that a merchant can have, by prefix."""
+
+    ids: dict[str, str]
+    open_id: str
+    """A payment intent that was not charged."""
+
+
+def belongings_of(storefront: Storefront) -> Belongings:
+    api = storefront.stripe.v1
+    customer = api.customers.create({"name": "Ann Lee"})
+    method = api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
+    paid = storefront.pay(customer=customer.id, payment_method=method.id)
+    refund = api.refunds.create({"payment_intent": paid.id, "amount": 100})
+    return Belongings(
+        {
+            "pi": paid.id,
+            "ch": str(paid.latest_charge),
+            "re": refund.id,
+            "cus": customer.id,
+            "pm": method.id,
+            "evt": api.events.list().data[0].id,
+            "txn": str(refund.balance_transaction),
+        },
+        storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
+    )
+
+
+@pytest.mark.parametrize("name", WITH_ID)
+def test_a_foreign_id_in_the_address_is_as_unknown_as_any(
+    storefront: Storefront, other_storefront: Storefront, tables: Tables, name: str
+) -> None:
+    route, theirs = WITH_ID[name], belongings_of(other_storefront)
+    prefix = PREFIXES[route.resource]
+    parameters = required(route, belongings_of(storefront))
+    effects, before = other_storefront.effects(), tables.rows()
+
+    foreign = send(storefront, route, parameters, theirs.ids[prefix])
+    unknown_one = unknown_id(prefix)
+    unknown = send(storefront, route, parameters, unknown_one)
+
+    assert (foreign.status, foreign.error["code"]) == (404, "resource_missing")
+    assert unknown.status == 404
+    assert foreign.body.replace(theirs.ids[prefix].encode(), b"") == unknown.body.replace(
+        unknown_one.encode(), b""
+    )
+    assert tables.rows() == before
+    assert other_storefront.effects() == effects
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_foreign_id_in_a_parameter_is_as_unknown_as_any(
+    storefront: Storefront, other_storefront: Storefront, tables: Tables, name: str
+) -> None:
+    (route, parameter), theirs = REFERENCES[name], belongings_of(other_storefront)
+    kind = route.parameters.declared[parameter]
+    assert isinstance(kind, PublicId)
+    mine = belongings_of(storefront)
+    parameters, own_id = required(route, mine), ""
+    if route.has_id:
+        own_id = {**mine.ids, "pi": mine.open_id}[PREFIXES[route.resource]]
+    effects, before = other_storefront.effects(), tables.rows()
+    for prefix in (each.rstrip("_") for each in kind.prefixes):
+        foreign_id, unknown_one = theirs.ids[prefix], unknown_id(prefix)
+        foreign = send(storefront, route, {**parameters, parameter: foreign_id}, own_id)
+        unknown = send(storefront, route, {**parameters, parameter: unknown_one}, own_id)
+        assert foreign.status == unknown.status
+        assert foreign.body.replace(foreign_id.encode(), b"") == unknown.body.replace(
+            unknown_one.encode(), b""
+        )
+        if foreign.status == 200:
+            assert (route.method, foreign.json["data"]) == ("GET", [])
+        else:
+            assert (foreign.status, foreign.error["code"]) == (404, "resource_missing")
+    assert tables.rows() == before
+    assert other_storefront.effects() == effects
+
+
+def test_lists_show_what_is_mine_alone(
+    storefront: Storefront, other_storefront: Storefront
+) -> None:
+    belongings_of(other_storefront)
+    for route in ROUTES:
+        if "limit" in route.parameters.declared and not route.has_id:
+            assert storefront.wire.get(route.path()).json["data"] == [], str(route)
+    assert storefront.wire.get("/v1/balance").json["pending"] == []
+
+
+def test_a_key_of_the_other_mode_sees_nothing(storefront: Storefront) -> None:
+    mine = belongings_of(storefront)
+    _, live_key = onboarding.issue_api_key(merchant=storefront.merchant, livemode=True)
+    live = Storefront(storefront.server, storefront.psp, storefront.merchant, live_key)
+    for route in ROUTES:
+        if route.method == "GET" and route.has_id:
+            reply = send(live, route, {}, mine.ids[PREFIXES[route.resource]])
+            assert reply.status == 404, str(route)
+
+
+def test_money_moves_only_with_a_key_of_idempotency(storefront: Storefront, tables: Tables) -> None:
+    assert {str(route) for route in ROUTES if route.moves_money} == MONEY_ROUTES
+    mine = belongings_of(storefront)
+    effects, before = storefront.effects(), tables.rows()
+    for route in ROUTES:
+        if route.moves_money:
+            path = route.path(mine.ids[PREFIXES[route.resource]])
+            refused = storefront.wire.post(path, required(route, mine))
+            assert refused.refusal[:2] == (400, "idempotency_key_required"), str(route)
+    assert tables.rows() == before
+    assert storefront.effects() == effects
+
+
+def required(route: Route, mine: Belongings) -> dict[str, Any]:
+    """The least that the route takes, with ids of the merchant's own."""
+    if route.template == "/v1/payment_intents" and route.method == "POST":
+        return {"amount": 1_000, "currency": "usd", "confirm": True}
+    given = {}
+    for name in route.parameters.required:
+        kind = route.parameters.declared[name]
+        if isinstance(kind, PublicId):
+            given[name] = mine.ids[kind.prefixes[0].rstrip("_")]
+        else:
+            given[name] = examples.allowed(kind.own_schema())
+    return given
+
+
+def send(storefront: Storefront, route: Route, parameters: dict[str, Any], public_id: str) -> Reply:
+    path = route.path(public_id)
+    if route.method == "POST":
+        return storefront.wire.post(path, parameters, key=new_order())
+    if route.method == "DELETE":
+        return storefront.wire.delete(path)
+    return storefront.wire.get(path, **parameters)
