@@ -5,7 +5,7 @@ What may not live here: what they do (services).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from payments import public_ids
 from payments.api.parameters import (
@@ -46,9 +46,6 @@ class Token(Text):
             required=required,
             description="Such as tok_visa.",
         )
-
-    def own_schema(self) -> dict[str, Any]:
-        return {"type": "string", "maxLength": self.max_length}
 
 
 CREATE_PAYMENT_METHOD: Final = Parameters(
