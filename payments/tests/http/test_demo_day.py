@@ -76,28 +76,52 @@ def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
     assert result.outcome is Outcome.SUCCEEDED, result
 
 
-def test_the_day_adds_up(
-    server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
-) -> None:
-    out = StringIO()
-    seeded = StringIO()
+def _play(server: ApiServer, psp: SandboxProcess) -> str:
+    """Seed, play the day, and what it told; raises SystemExit with its verdict if that is bad."""
+    out, seeded = StringIO(), StringIO()
     call_command("seed_demo", stdout=seeded)
     keys = [each["secret_key"] for each in json.loads(seeded.getvalue())["merchants"]]
-    with _sweeping():
+    try:
         call_command(
             "play_demo_day",
             base_url=server.base_url,
-            sandbox_psp_url=sandbox_psp.base_url,
+            sandbox_psp_url=psp.base_url,
             key=keys,
             stdout=out,
         )
-    told = out.getvalue()
+    except SystemExit as end:
+        end.args = (end.code, out.getvalue())
+        raise
+    return out.getvalue()
+
+
+def test_the_day_adds_up(
+    server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
+) -> None:
+    with _sweeping():
+        told = _play(server, sandbox_psp)
     assert "22 payments, 6 refunds" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):
         assert f"{currency} taken" in told
+
+
+def test_the_day_ends_badly_while_something_is_still_processing(
+    server: ApiServer,
+    sandbox_psp: SandboxProcess,
+    same_database: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("payments.demo.shop.PATIENCE_SECONDS", 0.1)
+    with pytest.raises(SystemExit) as ended:
+        _play(server, sandbox_psp)  # nobody sweeps
+    assert ended.value.code == 1
+    told = ended.value.args[1]
+    assert "is processing, not succeeded" in told
+    assert "unexplained: 0" not in told
+    assert "books balance: yes" in told
 
 
 def test_money_that_moved_behind_our_back_is_unexplained(
