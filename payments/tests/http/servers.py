@@ -34,20 +34,33 @@ class ApiServer:
         """Stop it and everything that it started."""
         self._process.stop()
 
+    def kill(self) -> None:
+        """kill -9 the server; its workers die with it."""
+        pid = self._process.pid
+        assert pid is not None, "the server runs"
+        workers = self.workers()
+        psutil.Process(pid).kill()
+        end = time.monotonic() + 5
+        while not all(_is_dead(worker) for worker in workers):
+            assert time.monotonic() < end, "a worker outlived its server"
+            time.sleep(0.01)
+        self._process.kill_group()
+
     def workers(self) -> list[psutil.Process]:
         """The processes that answer requests."""
         pid = self._process.pid
         assert pid is not None, "the server runs"
-        return [
-            child
-            for child in psutil.Process(pid).children()
-            if "spawn_main" in " ".join(child.cmdline())
-        ]
+        children = psutil.Process(pid).children()
+        return [child for child in children if not _is_dead(child)]
 
     def kill_workers(self) -> set[int]:
-        """kill -9 every worker; who they were."""
+        """kill -9 every worker; who they were.
+
+        Once per server: granian takes workers that die within 5.5 s of their start for a crash loop
+        and ends, and then it is the launcher that starts it again.
+        """
         workers = self.workers()
-        assert len(workers) == platform_processes.API_WORKERS, "the workers are known by name"
+        assert len(workers) == platform_processes.API_WORKERS, "all of them run"
         for worker in workers:
             worker.kill()
         psutil.wait_procs(workers, timeout=5)
@@ -68,6 +81,14 @@ class ApiServer:
             return Wire(self.base_url).send("GET", "/healthz", timeout_seconds=2).status == 200
         except OSError:
             return False
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """A zombie is dead: who its parent is now may take its time."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def variables_of(database_url: str) -> dict[str, str]:
