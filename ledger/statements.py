@@ -9,14 +9,28 @@ costs. The models remain the one description of the columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
+import orjson
 import psycopg
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from psycopg.types.json import Jsonb
 
 M = TypeVar("M", bound=models.Model)
+
+Convert = Callable[[Any], Any]
+
+# What their attributes hold is what psycopg takes.
+_PLAIN_FIELDS: Final = (
+    models.BooleanField,
+    models.CharField,
+    models.DateTimeField,
+    models.TextField,
+    models.UUIDField,
+)
 
 
 def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -28,12 +42,15 @@ def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 
 def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Sequence[Any]) -> list[Any]:
-    connection.ensure_connection()
-    raw = kind(connection.connection)
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    database = connections[DEFAULT_DB_ALIAS]  # once: each use of `connection` looks it up anew
+    database.ensure_connection()
+    raw = kind(database.connection)
+    wrap = database.make_debug_cursor if database.queries_logged else database.make_cursor
     with wrap(raw) as cursor:  # type: ignore[arg-type]
         cursor.execute(sql, params)
-        return cursor.fetchall() if raw.description else []
+        # `description` would describe a hundred columns only to say that there are some.
+        returned = raw.pgresult
+        return cursor.fetchall() if returned is not None and returned.nfields else []
 
 
 @cache
@@ -45,6 +62,7 @@ def columns_of(model: type[models.Model], alias: str = "") -> str:
     )
 
 
+@cache
 def table_of(model: type[models.Model]) -> str:
     """The model's table, quoted."""
     return connection.ops.quote_name(model._meta.db_table)
@@ -55,8 +73,17 @@ def instance_of(model: type[M], row: Sequence[Any]) -> M:
     values = list(row)
     for position, convert in _converters(model):
         values[position] = convert(values[position])
-    names = [field.attname for field in model._meta.concrete_fields]
-    return model.from_db("default", names, values)
+    return model.from_db(DEFAULT_DB_ALIAS, _names(model), values)
+
+
+def values_of(instance: models.Model) -> list[Any]:
+    """What an INSERT of the instance sends, in the order of the columns that it sets."""
+    return _inserted(type(instance))(instance)
+
+
+@cache
+def _names(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
 
 
 @cache
@@ -85,26 +112,19 @@ class Batch:
         """Insert instances of one model; their primary keys must be set."""
         if instances:
             model = type(instances[0])
-            fields = _inserted_fields(model)
+            values = _inserted(model)
             self._parts.append(_insert_sql(model, len(instances)))
             for instance in instances:
                 if type(instance) is not model:
                     raise TypeError("one insert takes instances of one model")
-                self._params += [
-                    f.get_db_prep_save(getattr(instance, f.attname), connection) for f in fields
-                ]
+                self._params += values(instance)
         return self
 
     def update(self, instance: models.Model, field_names: Sequence[str]) -> Batch:
         """Write these fields of a row that the caller holds locked."""
-        model = type(instance)
-        self._parts.append(_update_sql(model, tuple(field_names)))
-        for name in field_names:
-            field = model._meta.get_field(name)
-            self._params.append(
-                field.get_db_prep_save(getattr(instance, field.attname), connection)  # type: ignore[union-attr]
-            )
-        self._params.append(model._meta.pk.get_db_prep_save(instance.pk, connection))
+        model, names = type(instance), tuple(field_names)
+        self._parts.append(_update_sql(model, names))
+        self._params += _updated(model, names)(instance)
         return self
 
     def execute(self) -> None:
@@ -125,6 +145,66 @@ def _joined(parts: tuple[str, ...]) -> str:
     return "".join([*numbered, pieces[-1]])
 
 
+@cache
+def _inserted(model: type[models.Model]) -> Callable[[models.Model], list[Any]]:
+    return _reader(_inserted_fields(model))
+
+
+@cache
+def _updated(
+    model: type[models.Model], field_names: tuple[str, ...]
+) -> Callable[[models.Model], list[Any]]:
+    """The fields' new values, then the primary key that the update looks for."""
+    return _reader([*(model._meta.get_field(name) for name in field_names), model._meta.pk])
+
+
+def _reader(fields: Sequence[Any]) -> Callable[[models.Model], list[Any]]:
+    """Reads these fields of an instance as psycopg takes them; decides once how."""
+    attributes = attrgetter(*(field.attname for field in fields))
+    if len(fields) == 1:
+        raise ValueError("a row of one column needs no batch")
+    converters = [
+        (position, convert)
+        for position, field in enumerate(fields)
+        if (convert := _converter(field)) is not None
+    ]
+
+    def read(instance: models.Model) -> list[Any]:
+        values = list(attributes(instance))
+        for position, convert in converters:
+            values[position] = convert(values[position])
+        return values
+
+    return read
+
+
+def _converter(field: Any) -> Convert | None:
+    """How Django prepares the field's values, without asking again for each; None: not at all."""
+    stored = field
+    while isinstance(stored, models.ForeignKey):
+        stored = stored.target_field
+    if any(_prepares_like(stored, plain) for plain in _PLAIN_FIELDS):
+        return None
+    if _prepares_like(stored, models.JSONField) and stored.encoder is None:
+        return lambda value: None if value is None else Jsonb(value, orjson.dumps)
+    if _prepares_like(stored, models.IntegerField):
+        # Typed by the column: psycopg would type by the value, and prepare anew for each type.
+        integer: Any = connection.ops.integerfield_type_map[stored.get_internal_type()]  # type: ignore[attr-defined]
+        return lambda value: None if value is None else integer(value)
+    return lambda value: field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])
+
+
+_PREPARATION: Final = ("get_prep_value", "get_db_prep_value", "get_db_prep_save")
+
+
+def _prepares_like(field: Any, stock: type[models.Field[Any, Any]]) -> bool:
+    """Is it of this kind, and does it prepare values as Django's own does?"""
+    return isinstance(field, stock) and all(
+        getattr(type(field), name) is getattr(stock, name) for name in _PREPARATION
+    )
+
+
+@cache
 def _inserted_fields(model: type[models.Model]) -> list[Any]:
     """All concrete fields but those that PostgreSQL fills (identity columns)."""
     return [f for f in model._meta.concrete_fields if not isinstance(f, models.AutoField)]

@@ -26,6 +26,8 @@ MERCHANT: Final = "acct"
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _VALUES: Final = {character: value for value, character in enumerate(_ALPHABET)}
 _LENGTH: Final = 22
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+"""Two digits at once: half the divisions, on a path that every answer takes many times."""
 
 
 def new_id() -> UUID:
@@ -36,11 +38,12 @@ def new_id() -> UUID:
 def encode(prefix: str, identifier: UUID) -> str:
     """The public form of a UUID."""
     number = identifier.int
-    characters = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 62)
-        characters.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(characters))}"
+    pairs = []
+    for _ in range(_LENGTH // 2):
+        number, pair = divmod(number, 3_844)
+        pairs.append(_PAIRS[pair])
+    pairs.reverse()
+    return f"{prefix}_{''.join(pairs)}"
 
 
 def decode(prefix: str, public_id: str) -> UUID | None:

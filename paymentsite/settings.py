@@ -103,7 +103,7 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "paymentsite.urls"
 WSGI_APPLICATION = "paymentsite.wsgi.application"
-APPEND_SLASH = True
+APPEND_SLASH = False  # or every merchant URL would be resolved twice
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -177,6 +177,16 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1",
+    "SECURITY": [{"secretKey": []}],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "secretKey": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A merchant's secret key, such as sk_test_…",
+            }
+        }
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -2,12 +2,16 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from paymentsite.health import healthz, livez
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    # Not by APPEND_SLASH: it would resolve every merchant URL a second time.
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("docs/", RedirectView.as_view(url="/docs")),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("docs/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("healthz", healthz),

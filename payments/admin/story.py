@@ -178,7 +178,7 @@ def _side(entry: LedgerEntry, side: Direction) -> SafeString | str:
 def _account(entry: LedgerEntry, merchant: Merchant) -> str:
     """`2100 Merchant payable (Tailspin Coffee)`: the chart's name, and whose account it is."""
     account = entry.account
-    whose = merchant.name if account.dimension == str(merchant.id) else account.dimension
+    whose = merchant.name if account.dimension.startswith(str(merchant.id)) else account.dimension
     name = f"{account.code} {display.in_words(CHART[account.code].name)}"
     return f"{name} ({whose})" if whose else name
 

@@ -294,6 +294,15 @@ class Migration(migrations.Migration):
             model_name='customer',
             index=models.Index(models.F('merchant'), models.F('email'), name='customer_email'),
         ),
+        migrations.AddIndex(
+            model_name="paymentmethod",
+            index=models.Index(
+                models.F("merchant"),
+                models.F("livemode"),
+                models.OrderBy(models.F("id"), descending=True),
+                name="method_newest",
+            ),
+        ),
         migrations.AddConstraint(
             model_name='paymentmethod',
             constraint=models.CheckConstraint(condition=models.Q(('token__regex', '^[0-9 -]{12,23}$'), _negated=True), name='payment_method_token_is_no_number'),

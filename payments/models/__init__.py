@@ -3,7 +3,7 @@
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
-from payments.models.merchant import ApiKey, Merchant, PspAccount
+from payments.models.merchant import ApiKey, Merchant, PspAccount, books_of
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.models.refund import Refund
@@ -19,4 +19,5 @@ __all__ = [
     "PaymentMethod",
     "PspAccount",
     "Refund",
+    "books_of",
 ]

@@ -82,6 +82,9 @@ class PaymentMethod(models.Model):
 
     class Meta:
         db_table = "payments_payment_method"
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="method_newest"),
+        ]
         constraints = [
             # The second line against card numbers: no PSP's token is 13 to 19 digits.
             models.CheckConstraint(

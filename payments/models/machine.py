@@ -38,9 +38,15 @@ class MachineModel(models.Model):
     def refresh_from_db(
         self, using: str | None = None, fields: Any = None, from_queryset: Any = None
     ) -> None:
+        if fields is None:
+            # Named, because Django takes a field that is missing from the instance for deferred.
+            deferred = self.get_deferred_fields()
+            names = [f.attname for f in self._meta.concrete_fields if f.attname not in deferred]
+        else:
+            names = list(fields)
         kept = {n: self.__dict__.pop(n) for n in self._machine_fields() if n in self.__dict__}
         try:
-            super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+            super().refresh_from_db(using=using, fields=names, from_queryset=from_queryset)
         finally:
             for name, value in kept.items():
                 self.__dict__.setdefault(name, value)

@@ -5,9 +5,16 @@ What may not live here: issuing keys (services.onboarding does that), secrets in
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
 
 from payments import public_ids
+
+
+def books_of(merchant_id: UUID, *, livemode: bool) -> str:
+    """The dimension of a merchant's accounts in the books: test money never meets live money."""
+    return f"{merchant_id}:{'live' if livemode else 'test'}"
 
 
 class PspAccount(models.Model):

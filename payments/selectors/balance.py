@@ -20,7 +20,7 @@ from ledger.models import LedgerTransaction
 from ledger.money import Money
 from ledger.statements import execute
 from payments import public_ids
-from payments.models import Merchant, PspAccount
+from payments.models import books_of
 from payments.selectors.paging import IdRange, Page, Paging, id_range
 from payments.selectors.scope import (
     BALANCE_TRANSACTION,
@@ -66,34 +66,16 @@ _MERCHANTS_ROWS: Final = """
       LEFT JOIN payments_operation o ON o.id = t.source_id
       LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
-     WHERE t.merchant_id = %s AND t.psp_account = ANY (%s) AND t.rule <> 'platform_fee'"""
+     WHERE t.merchant_id = %s AND a.dimension = %s AND t.rule <> 'platform_fee'"""
 _OF_REFUND: Final = " AND r.id = %s"
 _OF_CHARGE: Final = """ AND r.id IS NULL
        AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
 
 
-_OWED_IN_MODE: Final = """
-    SELECT e.currency, sum(CASE e.direction WHEN 'C' THEN e.amount_minor ELSE -e.amount_minor END)
-      FROM ledger_account a
-      JOIN ledger_entry e ON e.account_id = a.id
-      JOIN ledger_transaction t ON t.id = e.transaction_id
-     WHERE a.code = 2100 AND a.dimension = %s AND t.psp_account = ANY (%s)
-     GROUP BY e.currency ORDER BY e.currency"""
-
-
 def owed(scope: Scope) -> list[Money]:
-    """What we owe the merchant, one amount per currency, in the order of the currencies' codes.
-
-    The books keep one account per merchant for both modes. A merchant without a live provider
-    is answered from balance snapshots; for the others every entry of the mode is summed.
-    """
-    dimension = str(scope.merchant_id)
-    merchant = Merchant.objects.get(pk=scope.merchant_id)
-    if merchant.live_psp_account_id is None and not scope.livemode:
-        sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=dimension)
-        return sorted(sums.values(), key=lambda money: money.currency)
-    rows = execute(_OWED_IN_MODE, [dimension, _psp_accounts(scope)])
-    return [Money(int(minor), currency) for currency, minor in rows]
+    """What we owe the merchant, one amount per currency, in the order of the currencies' codes."""
+    sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=_dimension(scope))
+    return sorted(sums.values(), key=lambda money: money.currency)
 
 
 def one_balance_transaction(scope: Scope, public_id: str) -> BalanceTransaction:
@@ -133,13 +115,14 @@ def page_of_balance_transactions(
 
 
 def _known(scope: Scope) -> QuerySet[LedgerTransaction]:
-    rows = LedgerTransaction.objects.filter(merchant_id=scope.merchant_id)
-    return rows.filter(psp_account__in=_psp_accounts(scope))
+    """The ledger's transactions of the merchant in this mode, for a cursor that must exist."""
+    return LedgerTransaction.objects.filter(
+        merchant_id=scope.merchant_id, entries__account__dimension=_dimension(scope)
+    ).distinct()
 
 
-def _psp_accounts(scope: Scope) -> list[str]:
-    """The books know accounts at providers, each of which is in one mode."""
-    return list(PspAccount.objects.filter(livemode=scope.livemode).values_list("code", flat=True))
+def _dimension(scope: Scope) -> str:
+    return books_of(scope.merchant_id, livemode=scope.livemode)
 
 
 def _bounds(bounds: IdRange) -> tuple[str, list[Any]]:
@@ -170,7 +153,7 @@ def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[st
 
 
 def _read(scope: Scope, where: str, params: list[Any]) -> list[BalanceTransaction]:
-    rows = execute(_MERCHANTS_ROWS + where, [scope.merchant_id, _psp_accounts(scope), *params])
+    rows = execute(_MERCHANTS_ROWS + where, [scope.merchant_id, _dimension(scope), *params])
     return [_balance_transaction(row) for row in rows]
 
 

@@ -41,6 +41,8 @@ class Answer:
     status: int
     body: str
     replayed: bool = False
+    original_request_id: str = ""
+    """Of a replay: the request that was answered first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from ledger import posting_rules
 from ledger.money import Money
 from ledger.posting_rules import Posting
-from payments.models import Merchant, Operation, PaymentIntent, Refund
+from payments.models import Merchant, Operation, PaymentIntent, Refund, books_of
 from payments.states import IntentStatus
 from psp_adapters.contract import PspResult
 
@@ -75,6 +75,11 @@ class Change:
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
     """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
 
+    @property
+    def books(self) -> str:
+        """Whose account at our side of the books."""
+        return books_of(self.merchant.id, livemode=self.intent.livemode)
+
     def tell(self, event: str, shown: Shown, previous: dict[str, Any] | None = None) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
         self.facts.append((event, shown, previous))
@@ -96,7 +101,7 @@ class Change:
     def post_captured(self, amount: Money) -> None:
         """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
         self.intent.amount_captured_minor += amount.minor
-        merchant = str(self.merchant.id)
+        merchant = self.books
         self.postings += [
             posting_rules.capture_memo(psp_account=self.psp_account_code, amount=amount),
             posting_rules.captured(
@@ -125,7 +130,7 @@ class Change:
         self.postings.append(
             posting_rules.refund_requested(
                 psp_account=self.psp_account_code,
-                merchant=str(self.merchant.id),
+                merchant=self.books,
                 amount=amount,
             )
         )
@@ -134,7 +139,7 @@ class Change:
         self.postings.append(
             posting_rules.refund_failed(
                 psp_account=self.psp_account_code,
-                merchant=str(self.merchant.id),
+                merchant=self.books,
                 amount=amount,
             )
         )

@@ -77,6 +77,7 @@ def last_payment_error(change: Change, *, code: str, message: str) -> dict[str, 
     error["charge"] = operation.public_id
     if operation.payment_method_id:
         error["payment_method_id"] = str(operation.payment_method_id)
+        error["payment_method_details"] = operation.payment_method_details
     return error
 
 

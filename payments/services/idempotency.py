@@ -94,7 +94,12 @@ def stored_answer(row: IdempotencyKey) -> Answer:
     """The answer that the key was given, marked as a replay."""
     if row.answer_status is None or row.answer_body is None:
         raise ValueError("this key has no answer yet")
-    return Answer(status=row.answer_status, body=row.answer_body, replayed=True)
+    return Answer(
+        status=row.answer_status,
+        body=row.answer_body,
+        replayed=True,
+        original_request_id=row.request_id,
+    )
 
 
 def caller_of(caller: Caller, row: IdempotencyKey) -> Caller:

@@ -86,6 +86,9 @@ def record_outcome(
             _schedule_check(locked.operation)
             batch.update(locked.operation, OPERATION_FIELDS)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
+        if renderer is not None and _expands(locked, caller):
+            batch.execute()  # What is expanded is read back: it must show this change.
+            batch = Batch()
         answer = _answer(locked, subject, caller, renderer, batch)
         batch.execute()
     return Recorded(subject=subject, changed=changed, answer=answer)
@@ -251,6 +254,10 @@ _RENDER: Final = {
     "charge": lambda change: charge_object(change.charge, change.intent),
     "refund": lambda change: refund_object(change.refund, change.intent, change.operation),
 }
+
+
+def _expands(locked: _Locked, caller: Caller) -> bool:
+    return bool(locked.key.expand if locked.key is not None else caller.expand)
 
 
 def _answer(

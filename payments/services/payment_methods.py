@@ -7,16 +7,17 @@ transaction begins. What may not live here: card numbers, charging.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.db import connection
 
 from ledger.statements import Batch
 from payments import public_ids
-from payments.exceptions import InvalidParameter
+from payments.exceptions import InvalidParameter, PaymentRefused
 from payments.models import PaymentMethod
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, payment_methods
@@ -27,7 +28,9 @@ from payments.services.direct_requests import DirectRenderer, answer_once
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.metadata import merged_metadata, previous_attributes
 from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of, psp_account_of
-from psp_adapters.contract import PaymentToken, UnknownToken
+from psp_adapters.contract import PaymentToken, PspUnavailable, UnknownToken
+
+T = TypeVar("T")
 
 _DESCRIBED_FOR_SECONDS: Final = 300
 _CHANGEABLE: Final = (
@@ -61,6 +64,31 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     return _new_method(caller, _described(caller, reference, param="payment_method"))
 
 
+def find_payment_method(caller: Caller, reference: str) -> Callable[[], PaymentMethod | None]:
+    """Resolve a method before transaction 1, and refuse only inside it.
+
+    A repeat whose key has an answer gets that answer, even if the PSP cannot be asked any more. An
+    empty reference finds None.
+    """
+    if not reference:
+        return lambda: None
+    return found_or_refused(lambda: resolve_payment_method(caller, reference))
+
+
+def found_or_refused(ask: Callable[[], T]) -> Callable[[], T]:
+    """Ask now; hand the answer, or the refusal, to whoever calls later."""
+    try:
+        found = ask()
+    except (PaymentRefused, PspUnavailable) as error:
+        refusal = error
+
+        def refuse() -> T:
+            raise refusal
+
+        return refuse
+    return lambda: found
+
+
 def create_payment_method(
     *,
     caller: Caller,
@@ -73,15 +101,16 @@ def create_payment_method(
 
     Refuses with ResourceMissing (no such token) and InvalidParameter (a token of another type).
     """
-    described = _described(caller, token, param=f"{method_type}[token]")
-    if described.method_type != method_type:
-        raise InvalidParameter(
-            f"The token is for a payment method of type {described.method_type}, not "
-            f"{method_type}.",
-            param="type",
-        )
+    describe = found_or_refused(lambda: _described(caller, token, param=f"{method_type}[token]"))
 
     def work(batch: Batch) -> Answer:
+        described = describe()
+        if described.method_type != method_type:
+            raise InvalidParameter(
+                f"The token is for a payment method of type {described.method_type}, not "
+                f"{method_type}.",
+                param="type",
+            )
         method = _new_method(caller, described)
         _put(method, details)
         batch.insert(method)
@@ -116,9 +145,10 @@ def attach_payment_method(
     Attaching it again to the same customer changes nothing. Refuses with ResourceMissing, and with
     InvalidParameter what was detached before or belongs to somebody else.
     """
-    resolved = resolve_payment_method(caller, reference)
+    resolve = found_or_refused(lambda: resolve_payment_method(caller, reference))
 
     def work(batch: Batch) -> Answer:
+        resolved = resolve()
         customer = locked_customer(caller, customer_id, param="customer")
         is_new = resolved._state.adding
         method = resolved if is_new else _locked_method(caller, resolved.id)

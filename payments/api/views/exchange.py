@@ -133,6 +133,7 @@ class _Exchange:
             response = self._response(result.status, result.body.encode())
             if result.replayed:
                 response["Idempotent-Replayed"] = "true"
+                response["Original-Request"] = result.original_request_id
             return response
         return self._response(200, orjson.dumps(result))
 

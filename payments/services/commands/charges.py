@@ -22,7 +22,7 @@ from payments.services.commands.details import (
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.moves import Ground, locked_intent, move, write_charge
 from payments.services.operations import new_operation, require_no_operation_under_way
-from payments.services.payment_methods import resolve_payment_method
+from payments.services.payment_methods import find_payment_method
 from payments.services.return_links import return_link
 from payments.states import IntentStatus
 from psp_adapters.contract import OperationKind
@@ -45,13 +45,14 @@ def create_intent(
     makes a second intent: if the first run reached no PSP, the repeat charges the intent it made.
     Refuses with ResourceMissing, InvalidParameter, OrderAlreadyPaid and the refusals of the key.
     """
-    method = resolve_payment_method(caller, payment_method) if payment_method else None
+    find_method = find_payment_method(caller, payment_method)
 
     def begin(ground: Ground) -> Operation | Answer:
         if ground.intent_id is not None:
             intent = locked_intent(caller, ground.intent_id)
             _require_confirmable(intent)
             return _charge(ground, intent, None, confirmation or Confirmation(), Batch())
+        method = find_method()
         intent = _new_intent(ground, amount, details, method)
         batch = Batch()
         if method is not None and method._state.adding:
@@ -84,7 +85,7 @@ def confirm_intent(
     Refuses with UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a
     method, OrderAlreadyPaid and the refusals of the key.
     """
-    method = resolve_payment_method(caller, payment_method) if payment_method else None
+    find_method = find_payment_method(caller, payment_method)
 
     def begin(ground: Ground) -> Operation | Answer:
         intent = locked_intent(caller, intent_id)
@@ -92,7 +93,7 @@ def confirm_intent(
         if details is not None:
             put_details(intent, details, caller)
         batch = Batch()
-        chosen = method or _own_method(intent)
+        chosen = find_method() or _own_method(intent)
         if chosen._state.adding:
             batch.insert(chosen)
         return _charge(ground, intent, chosen, confirmation, batch)

@@ -15,7 +15,7 @@ from payments.services.commands.charges import CONFIRMABLE, require_usable
 from payments.services.commands.details import DETAIL_FIELDS, IntentDetails, put_details
 from payments.services.events import now_utc
 from payments.services.moves import Ground, locked_intent, move
-from payments.services.payment_methods import resolve_payment_method
+from payments.services.payment_methods import find_payment_method
 
 # What may still be said about an intent after it was charged.
 _WORDS = frozenset({"description", "metadata", "receipt_email", "shipping"})
@@ -36,10 +36,11 @@ def update_intent(
     Amount, currency, method and customer only before the charge (UnexpectedState otherwise);
     description, metadata, shipping and receipt_email at any time.
     """
-    method = resolve_payment_method(caller, payment_method) if payment_method else None
+    find_method = find_payment_method(caller, payment_method)
 
     def begin(ground: Ground) -> Answer:
         intent = locked_intent(caller, intent_id)
+        method = find_method()
         _require_changeable(intent, details, amount_minor, currency, method)
         batch = Batch()
         put_details(intent, details, caller)

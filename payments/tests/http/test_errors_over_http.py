@@ -179,7 +179,7 @@ def test_a_form_that_two_parsers_could_read_differently_is_refused(
         (f"{JSON}; charset=utf-16", json.dumps({"amount": 1}).encode("utf-16")),
         (JSON, b"\xef\xbb\xbf{}"),
         (JSON, json.dumps({"amount": 1}).encode("utf-16")),
-        (JSON, gzip.compress(b'{"amount": 1000}')),
+        (JSON, gzip.compress(b'{"amount": 1000}', mtime=0)),
     ],
 )
 def test_another_media_type_or_encoding_is_refused(
