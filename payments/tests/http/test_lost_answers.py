@@ -78,7 +78,7 @@ def test_a_token_that_the_psp_cannot_describe_now_is_a_503(
 ) -> None:
     # A token that no other test uses: what one stands for is remembered.
     token, key = "pm_card_amex_threeDSecureNotSupported", new_order()
-    storefront.psp.script({"down": 1}, token=token, kind="token", times=None)
+    storefront.psp.script({"down": 1}, path=f"/v1/tokens/{token}", times=None)
     order = storefront.order(payment_method=token)
     before = tables.rows()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import pytest
@@ -93,8 +94,6 @@ def test_a_key_in_another_alphabet_is_no_key(storefront: Storefront) -> None:
 
 
 def test_a_key_as_user_of_http_basic_is_let_in(storefront: Storefront) -> None:
-    import base64
-
     credentials = base64.b64encode(f"{storefront.secret_key}:".encode()).decode()
     header = ("Authorization", f"Basic {credentials}")
     assert storefront.wire.send("GET", "/v1/balance", headers=[header]).status == 200
