@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 from django.db import connections
 
@@ -51,12 +52,18 @@ def server(
     sandbox_psp: SandboxProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ApiServer]:
-    """The API: granian with its workers, as the launcher starts it."""
+    """The API: granian with its workers, as the launcher starts it.
+
+    Whatever the tests did to it, it never failed by itself, and nothing secret is in its log.
+    """
     folder: Path = tmp_path_factory.mktemp("api")
     server = ApiServer(folder, variables_of(server_database.application_url))
     server.start()
     yield server
     server.stop()
+    log = server.log_file.read_text()
+    for never in ("answered with 500", "panicked", "outlived its request", "sk_test_", "_secret_"):
+        assert never not in log, f"{never!r} is in {server.log_file}"
 
 
 @pytest.fixture
@@ -104,10 +111,11 @@ def other_storefront(open_storefront: Callable[..., Storefront]) -> Storefront:
     return open_storefront()
 
 
-@pytest.fixture
-def tables(server_database: ServerDatabase) -> Tables:
+@pytest.fixture(scope="session")
+def tables(server_database: ServerDatabase) -> Iterator[Tables]:
     """What is written, counted."""
-    return Tables(server_database.owner_url)
+    with psycopg.connect(server_database.owner_url, autocommit=True) as connection:
+        yield Tables(connection)
 
 
 def _template_is_missing(name: str) -> None:

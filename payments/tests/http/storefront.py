@@ -91,23 +91,20 @@ def unknown_id(prefix: str) -> str:
     return public_ids.encode(prefix, public_ids.new_id())
 
 
-@dataclass(frozen=True)
 class Tables:
     """Counts the rows of everything that a request can write."""
 
-    owner_url: str
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        names = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+            "AND tablename ~ '^(payments|ledger)_' ORDER BY 1"
+        ).fetchall()
+        self._counts = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, count(*) FROM {}").format(sql.Literal(name), sql.Identifier(name))
+            for (name,) in names
+        )
 
     def rows(self) -> dict[str, int]:
         """Rows per table of payments and the books."""
-        with psycopg.connect(self.owner_url, autocommit=True) as connection:
-            names = connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
-                "AND tablename ~ '^(payments|ledger)_' ORDER BY 1"
-            ).fetchall()
-            counts = sql.SQL(" UNION ALL ").join(
-                sql.SQL("SELECT {}, count(*) FROM {}").format(
-                    sql.Literal(name), sql.Identifier(name)
-                )
-                for (name,) in names
-            )
-            return dict(connection.execute(counts).fetchall())
+        return dict(self._connection.execute(self._counts).fetchall())

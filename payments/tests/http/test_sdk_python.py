@@ -202,6 +202,37 @@ def test_a_failed_challenge_leaves_the_payment_open_for_another_method(
     assert storefront.effects() == [("authorize", 10_000), ("capture", 10_000)]
 
 
+def test_a_payment_that_waits_for_its_customer_is_canceled(storefront: Storefront) -> None:
+    intents = storefront.stripe.v1.payment_intents
+    waiting = storefront.pay(payment_method="pm_card_threeDSecure2Required", return_url=RETURN_URL)
+    for command in (intents.confirm, intents.capture):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            command(waiting.id)
+        assert refused.value.code == "payment_intent_unexpected_state"
+
+    canceled = intents.cancel(waiting.id, {"cancellation_reason": "abandoned"})
+
+    assert (canceled.status, canceled.next_action) == ("canceled", None)
+    assert waiting.next_action is not None
+    assert waiting.next_action.redirect_to_url is not None
+    storefront.settle()
+    assert intents.retrieve(waiting.id).status == "canceled"
+    assert [kind for kind, _ in storefront.effects()] in ([], ["void"])
+
+
+def test_a_pending_refund_succeeds_when_the_psp_says_so(storefront: Storefront) -> None:
+    paid = storefront.pay(payment_method="pm_card_pendingRefund")
+    refund = storefront.stripe.v1.refunds.create({"payment_intent": paid.id})
+    assert (refund.status, refund.pending_reason) == ("pending", "processing")
+
+    storefront.psp.advance(10)
+    storefront.settle()
+
+    assert storefront.stripe.v1.refunds.retrieve(refund.id).status == "succeeded"
+    charge = storefront.stripe.v1.charges.retrieve(str(paid.latest_charge))
+    assert (charge.amount_refunded, charge.refunded) == (10_000, True)
+
+
 def test_a_bank_debit_is_processing_until_the_bank_has_paid(storefront: Storefront) -> None:
     begun = storefront.pay(payment_method="pm_sepaDebit_success", currency="eur")
     assert begun.status == "processing"
