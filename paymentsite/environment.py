@@ -54,7 +54,7 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
         lacking = "user" if parts.get("dbname") else "database"
         raise ImproperlyConfigured(f"{name} names no {lacking}: write it into the URL")
     result: dict[str, Any] = {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "paymentsite.postgresql",
         "NAME": parts.pop("dbname"),
         "USER": parts.pop("user"),
         "PASSWORD": parts.pop("password", None) or "",

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
-
-from ledger.statements import Batch, columns_of, execute, instance_of, table_of
+from ledger.statements import Batch, columns_of, execute, instance_of, table_of, values_of
 from payments import public_ids
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
 from payments.models import IdempotencyKey, Operation
@@ -130,14 +129,16 @@ def _new_row(
 
 def _insert_if_absent(row: IdempotencyKey) -> bool:
     """One statement; a concurrent claim of the same key waits here for the other's commit."""
-    fields = IdempotencyKey._meta.concrete_fields
-    sql = (
-        f"INSERT INTO {table_of(IdempotencyKey)} ({columns_of(IdempotencyKey)}) "
-        f"VALUES ({', '.join(['%s'] * len(fields))}) "
+    return bool(execute(_insert_sql(), values_of(row)))
+
+
+@cache
+def _insert_sql() -> str:
+    places = ", ".join(["%s"] * len(IdempotencyKey._meta.concrete_fields))
+    return (
+        f"INSERT INTO {table_of(IdempotencyKey)} ({columns_of(IdempotencyKey)}) VALUES ({places}) "
         "ON CONFLICT (merchant_id, livemode, key) DO NOTHING RETURNING epoch"
     )
-    params = [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields]
-    return bool(execute(sql, params))
 
 
 def _claim_existing(caller: Caller) -> Claim:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, Final
 
 from django.db import transaction
@@ -100,19 +101,10 @@ def _lock(operation: Operation) -> _Locked:
     PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
     the newest version of each row.
     """
-    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
-    tables = f"{table_of(PaymentIntent)} i JOIN {table_of(Operation)} o ON o.intent_id = i.id"
     if operation.idempotency_id is None:
-        sql = f"SELECT {columns} FROM {tables} WHERE o.id = %s FOR UPDATE OF i, o"
-        row = execute(sql, [operation.id])[0]
-        key, rest = None, row
+        key, rest = None, execute(_lock_sql(with_key=False), [operation.id])[0]
     else:
-        sql = (
-            f"SELECT {columns_of(IdempotencyKey, 'k')}, {columns} "
-            f"FROM {table_of(IdempotencyKey)} k, {tables} "
-            "WHERE k.id = %s AND o.id = %s FOR UPDATE OF k, i, o"
-        )
-        row = execute(sql, [operation.idempotency_id, operation.id])[0]
+        row = execute(_lock_sql(with_key=True), [operation.idempotency_id, operation.id])[0]
         width = len(IdempotencyKey._meta.concrete_fields)
         key, rest = instance_of(IdempotencyKey, row[:width]), row[width:]
         if key.operation_id != operation.id:
@@ -122,6 +114,19 @@ def _lock(operation: Operation) -> _Locked:
         key=key,
         intent=instance_of(PaymentIntent, rest[:width]),
         operation=instance_of(Operation, rest[width:]),
+    )
+
+
+@cache
+def _lock_sql(*, with_key: bool) -> str:
+    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
+    tables = f"{table_of(PaymentIntent)} i JOIN {table_of(Operation)} o ON o.intent_id = i.id"
+    if not with_key:
+        return f"SELECT {columns} FROM {tables} WHERE o.id = %s FOR UPDATE OF i, o"
+    return (
+        f"SELECT {columns_of(IdempotencyKey, 'k')}, {columns} "
+        f"FROM {table_of(IdempotencyKey)} k, {tables} "
+        "WHERE k.id = %s AND o.id = %s FOR UPDATE OF k, i, o"
     )
 
 
