@@ -65,6 +65,11 @@ def _table(rows: dict[str, tuple[str, ...]]) -> Table:
     return {source: frozenset(targets) for source, targets in rows.items()}
 
 
+def sources_of(table: Table, target: str) -> list[str]:
+    """From where a machine may go to `target`."""
+    return [source for source, targets in table.items() if target in targets]
+
+
 INTENT_TRANSITIONS: Final[Table] = _table(
     {
         I.INITIATED: (I.PROCESSING, I.FAILED, I.CANCELED),

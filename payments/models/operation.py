@@ -19,14 +19,11 @@ from payments.states import (
     OPERATION_OPEN,
     OPERATION_TRANSITIONS,
     OperationStatus,
+    sources_of,
 )
 from psp_adapters.contract import OperationKind
 
 S = OperationStatus
-
-
-def _sources(target: OperationStatus) -> list[str]:
-    return [source for source, targets in OPERATION_TRANSITIONS.items() if target in targets]
 
 
 class Operation(MachineModel):
@@ -163,34 +160,48 @@ class Operation(MachineModel):
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
 
-    @transition(field=status, source=_sources(S.UNKNOWN), target=S.UNKNOWN)
+    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
     def doubt(self) -> None:
         """Nobody knows whether the PSP did it."""
 
-    @transition(field=status, source=_sources(S.PENDING), target=S.PENDING)
+    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.PENDING), target=S.PENDING)
     def await_psp(self) -> None:
         """The PSP took it and will say later."""
 
-    @transition(field=status, source=_sources(S.REQUIRES_ACTION), target=S.REQUIRES_ACTION)
+    @transition(
+        field=status,
+        source=sources_of(OPERATION_TRANSITIONS, S.REQUIRES_ACTION),
+        target=S.REQUIRES_ACTION,
+    )
     def await_customer(self) -> None:
         """The PSP waits for the customer."""
 
-    @transition(field=status, source=_sources(S.SUCCEEDED), target=S.SUCCEEDED)
+    @transition(
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
+    )
     def succeed(self) -> None:
         """The PSP did it."""
 
-    @transition(field=status, source=_sources(S.DECLINED), target=S.DECLINED)
+    @transition(
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.DECLINED), target=S.DECLINED
+    )
     def decline(self) -> None:
         """The PSP refused it for good."""
 
-    @transition(field=status, source=_sources(S.NOT_SENT), target=S.NOT_SENT)
+    @transition(
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.NOT_SENT), target=S.NOT_SENT
+    )
     def drop(self) -> None:
         """It never reached the PSP."""
 
-    @transition(field=status, source=_sources(S.CANCELED), target=S.CANCELED)
+    @transition(
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.CANCELED), target=S.CANCELED
+    )
     def withdraw(self) -> None:
         """It was taken back before it took effect."""
 
-    @transition(field=status, source=_sources(S.TAKEN_BACK), target=S.TAKEN_BACK)
+    @transition(
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.TAKEN_BACK), target=S.TAKEN_BACK
+    )
     def take_back(self) -> None:
         """The PSP undid what it had done."""

@@ -16,13 +16,9 @@ from payments import public_ids
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.machine import MachineModel
 from payments.models.merchant import Merchant, PspAccount
-from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus
+from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus, sources_of
 
 S = IntentStatus
-
-
-def _sources(target: IntentStatus) -> list[str]:
-    return [source for source, targets in INTENT_TRANSITIONS.items() if target in targets]
 
 
 class PaymentIntent(MachineModel):
@@ -155,40 +151,54 @@ class PaymentIntent(MachineModel):
 
     # Transitions: each changes this row only. Who may call them when is decided by the services.
 
-    @transition(field=status, source=_sources(S.PROCESSING), target=S.PROCESSING)
+    @transition(
+        field=status, source=sources_of(INTENT_TRANSITIONS, S.PROCESSING), target=S.PROCESSING
+    )
     def start(self) -> None:
         """An operation goes to the PSP."""
 
-    @transition(field=status, source=_sources(S.INITIATED), target=S.INITIATED)
+    @transition(
+        field=status, source=sources_of(INTENT_TRANSITIONS, S.INITIATED), target=S.INITIATED
+    )
     def unstart(self) -> None:
         """The first charge never left us."""
 
-    @transition(field=status, source=_sources(S.REQUIRES_ACTION), target=S.REQUIRES_ACTION)
+    @transition(
+        field=status,
+        source=sources_of(INTENT_TRANSITIONS, S.REQUIRES_ACTION),
+        target=S.REQUIRES_ACTION,
+    )
     def await_customer(self, *, redirect_url: str) -> None:
         """The PSP waits for the customer."""
         self.next_action_url = redirect_url
 
-    @transition(field=status, source=_sources(S.AUTHORIZED), target=S.AUTHORIZED)
+    @transition(
+        field=status, source=sources_of(INTENT_TRANSITIONS, S.AUTHORIZED), target=S.AUTHORIZED
+    )
     def authorize(self) -> None:
         """The PSP holds money for us."""
 
-    @transition(field=status, source=_sources(S.CAPTURED), target=S.CAPTURED)
+    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.CAPTURED), target=S.CAPTURED)
     def capture(self) -> None:
         """Money was taken; nothing more can be captured."""
 
-    @transition(field=status, source=_sources(S.PARTIALLY_REFUNDED), target=S.PARTIALLY_REFUNDED)
+    @transition(
+        field=status,
+        source=sources_of(INTENT_TRANSITIONS, S.PARTIALLY_REFUNDED),
+        target=S.PARTIALLY_REFUNDED,
+    )
     def refund_in_part(self) -> None:
         """Some of the captured money went back."""
 
-    @transition(field=status, source=_sources(S.REFUNDED), target=S.REFUNDED)
+    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.REFUNDED), target=S.REFUNDED)
     def refund_in_full(self) -> None:
         """All captured money went back."""
 
-    @transition(field=status, source=_sources(S.FAILED), target=S.FAILED)
+    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.FAILED), target=S.FAILED)
     def fail(self) -> None:
         """The charge was declined; another method may be tried."""
 
-    @transition(field=status, source=_sources(S.CANCELED), target=S.CANCELED)
+    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.CANCELED), target=S.CANCELED)
     def cancel(self, *, at: datetime, reason: str) -> None:
         """Nothing will be taken."""
         self.canceled_at = at

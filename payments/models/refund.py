@@ -14,13 +14,9 @@ from payments.models.machine import MachineModel
 from payments.models.merchant import Merchant
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
-from payments.states import REFUND_TRANSITIONS, RefundStatus
+from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
 
 S = RefundStatus
-
-
-def _sources(target: RefundStatus) -> list[str]:
-    return [source for source, targets in REFUND_TRANSITIONS.items() if target in targets]
 
 
 class Refund(MachineModel):
@@ -77,15 +73,17 @@ class Refund(MachineModel):
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
 
-    @transition(field=status, source=_sources(S.SUCCEEDED), target=S.SUCCEEDED)
+    @transition(
+        field=status, source=sources_of(REFUND_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
+    )
     def succeed(self) -> None:
         """The PSP sent the money back."""
 
-    @transition(field=status, source=_sources(S.FAILED), target=S.FAILED)
+    @transition(field=status, source=sources_of(REFUND_TRANSITIONS, S.FAILED), target=S.FAILED)
     def fail(self, *, reason: str) -> None:
         """The money did not go back."""
         self.failure_reason = reason
 
-    @transition(field=status, source=_sources(S.CANCELED), target=S.CANCELED)
+    @transition(field=status, source=sources_of(REFUND_TRANSITIONS, S.CANCELED), target=S.CANCELED)
     def cancel(self) -> None:
         """The refund never reached the PSP."""
