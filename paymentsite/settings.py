@@ -207,6 +207,8 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
 # but their calls go on until the deadline.
 PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
+# Off only where a bench must see a PSP hang without being protected from it.
+PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
 # A repeat after more than a year is answered as a repeat, not as a new payment.
 IDEMPOTENCY_KEYS_KEPT_DAYS = environment.integer("IDEMPOTENCY_KEYS_KEPT_DAYS", 400, least=1)
 

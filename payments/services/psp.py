@@ -14,6 +14,7 @@ from django.conf import settings
 
 from payments import public_ids
 from payments.models import Operation, PspAccount
+from payments.services.breakers import CallKind, Refusal, guarded_call
 from psp_adapters.contract import (
     LookUp,
     Outcome,
@@ -27,6 +28,14 @@ from psp_adapters.registry import adapter_for
 CALL_DEADLINE_SECONDS: Final = 12.0
 """The whole of one call; less than a claim's lease, so that no living call loses its claim."""
 QUESTION_DEADLINE_SECONDS: Final = 5.0
+
+_CALL_KINDS: Final = {
+    K.AUTHORIZE: CallKind.CHARGE,
+    K.INCREMENT: CallKind.MODIFY,
+    K.CAPTURE: CallKind.MODIFY,
+    K.VOID: CallKind.MODIFY,
+    K.REFUND: CallKind.MODIFY,
+}
 
 
 @cache
@@ -75,9 +84,11 @@ def question_of(operation: Operation) -> LookUp:
 def send(operation: Operation) -> PspResult:
     """Send an operation to its PSP, once. No database connection may be held meanwhile.
 
-    Never raises for what the PSP or the network does; see psp_adapters.contract.
+    Never raises for what the PSP or the network does; see psp_adapters.contract. While the PSP
+    fails too often, or has too many calls under way, the result is NOT_SENT at once.
     """
-    adapter = adapter_of(psp_account_of(operation.psp_account_id))
+    account = psp_account_of(operation.psp_account_id)
+    adapter = adapter_of(account)
     verb: Callable[..., PspResult] = {
         K.AUTHORIZE: adapter.authorize,
         K.INCREMENT: adapter.increment,
@@ -85,10 +96,26 @@ def send(operation: Operation) -> PspResult:
         K.VOID: adapter.void,
         K.REFUND: adapter.refund,
     }[K(operation.kind)]
-    result = verb(request_of(operation), deadline_seconds=CALL_DEADLINE_SECONDS)
+    try:
+        with guarded_call(account.code, _CALL_KINDS[K(operation.kind)]) as verdict:
+            result = verb(request_of(operation), deadline_seconds=CALL_DEADLINE_SECONDS)
+            verdict.healthy = _is_healthy(result)
+    except Refusal as refusal:
+        return PspResult(
+            outcome=Outcome.NOT_SENT,
+            detail=refusal.reason,
+            retry_after_seconds=refusal.retry_after_seconds,
+        )
     if result.amount is not None and result.outcome is Outcome.SUCCEEDED:
         return _doubt_unless_amount_matches(operation, result)
     return result
+
+
+def _is_healthy(result: PspResult) -> bool:
+    """A decline is an answer, and so is "come later"; a doubt or a refused connection is not."""
+    if result.outcome is Outcome.NOT_SENT:
+        return result.retry_after_seconds is not None
+    return result.outcome is not Outcome.UNKNOWN
 
 
 def _doubt_unless_amount_matches(operation: Operation, result: PspResult) -> PspResult:

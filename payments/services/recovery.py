@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from ledger.statements import execute, table_of
 from payments.models import Operation
 from payments.services import psp
+from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.caller import Caller
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
@@ -84,22 +85,38 @@ def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
     """What became of the operation, as far as the PSP can tell: an outcome, UNKNOWN at worst."""
     question = psp.question_of(operation)
     deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
+    account_code = psp.psp_account_of(operation.psp_account_id).code
     try:
-        found = adapter.look_up(question, deadline_seconds=deadline_seconds)
+        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
+            found = adapter.look_up(question, deadline_seconds=deadline_seconds)
+            verdict.healthy = True
         if found is not None:
             return found
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
         if _may_repeat(operation, adapter):
-            return psp.send(operation)
+            return _repeat(operation)
         if not adapter.capabilities.fence_by_reference:
             return _still_unknown("not found, and the provider cannot forbid a late arrival")
-        fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
-    except PspUnavailable as error:
+        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
+            fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
+            verdict.healthy = True
+    except (PspUnavailable, Refusal) as error:
         return _still_unknown(f"the provider could not be asked: {error}")
     if fenced is not None:
         return fenced
     return PspResult(outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider")
+
+
+def _repeat(operation: Operation) -> PspResult:
+    """Send the same request with the same key again.
+
+    A repeat that never left says nothing about the first request, which may still arrive.
+    """
+    result = psp.send(operation)
+    if result.outcome is Outcome.NOT_SENT:
+        return _still_unknown(f"the repeat was not sent: {result.detail}")
+    return result
 
 
 def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:

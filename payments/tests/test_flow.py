@@ -355,6 +355,23 @@ def test_a_charge_that_never_arrived_is_forbidden_when_old_and_told_as_failed(sh
     assert Event.objects.filter(type="payment_intent.payment_failed").count() == 1
 
 
+def test_a_repeat_that_never_left_does_not_close_a_charge_in_doubt(shop: Shop) -> None:
+    """The charge was made; the PSP does not find it yet, and refuses to be asked again."""
+    shop.psp.set_behavior(not_found_lag_seconds=600)
+    shop.psp.script({"drop_after": True}, order_id=shop.order_id)
+    intent = body_of(shop.create())
+    shop.psp.script({"rate_limit": True}, kind="authorize")
+
+    shop.settle()
+
+    assert [o.status for o in shop.operations(intent["id"])] == ["UNKNOWN"]
+    assert shop.intent(intent["id"]).status == "PROCESSING"
+    shop.psp.heal()
+    shop.settle()
+    assert shop.intent(intent["id"]).status == "CAPTURED"
+    assert len(shop.effects("capture")) == 1
+
+
 def age_operations(intent_id: str, *, seconds: int) -> None:
     """Make operations older than they are, as their owner may (their rows are permanent)."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:

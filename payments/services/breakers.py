@@ -1,0 +1,177 @@
+"""Around every call to a PSP: a circuit breaker and a bulkhead per account and kind of call.
+
+Why not pybreaker: it opens after N failures in a row and holds no window, so a PSP that fails
+every second call never opens it, and a half-open one lets every waiting thread through. What may
+not live here: retries, outcomes, HTTP.
+
+State is in the memory of one process, on purpose: two processes that see different things of a PSP
+are both right, and a breaker that needs Redis fails when Redis does.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import BoundedSemaphore, Lock
+from typing import Final
+
+from django.conf import settings
+
+WINDOW_SECONDS: Final = 30.0
+CALLS_MIN: Final = 20
+"""Fewer calls than this in the window say nothing about a PSP."""
+FAILURE_SHARE: Final = 0.5
+OPEN_SECONDS_FIRST: Final = 5.0
+OPEN_SECONDS_MAX: Final = 60.0
+
+
+class CallKind(StrEnum):
+    """Calls that fail apart from each other and must not take each other's places."""
+
+    CHARGE = "charge"
+    MODIFY = "modify"
+    QUERY = "query"
+    RECOVERY = "recovery"
+    """Questions of the recovery job: they find out about a PSP that is coming back."""
+
+
+PLACES: Final = {
+    CallKind.CHARGE: 200,
+    CallKind.MODIFY: 64,
+    CallKind.QUERY: 32,
+    CallKind.RECOVERY: 16,
+}
+"""Calls under way at once, per account and process; one kind cannot starve another."""
+
+
+class Refusal(Exception):
+    """The call must not be made now; nothing was sent."""
+
+    def __init__(self, reason: str, *, retry_after_seconds: float) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a call says about the PSP's health: set by the caller, failed until it is."""
+
+    healthy: bool = False
+
+
+class Breaker:
+    """Opens when half of at least 20 calls of the last 30 s failed; then lets one probe through.
+
+    Open for 5 s, doubled each time the probe fails, to 60 s, ±20 %. Declines are health, not
+    failure. Thread-safe.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._calls: deque[tuple[float, bool]] = deque()
+        self._failures = 0
+        self._open_until = 0.0
+        self._open_seconds = 0.0
+        self._probing = False
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open` or `half_open`, for metrics and the console."""
+        with self._lock:
+            if not self._open_seconds:
+                return "closed"
+            return "open" if self._clock() < self._open_until else "half_open"
+
+    def admit(self) -> None:
+        """Let a call through, or raise Refusal. Half open, one call at a time is the probe."""
+        with self._lock:
+            if not self._open_seconds:
+                return
+            now = self._clock()
+            if now < self._open_until:
+                raise Refusal("the circuit is open", retry_after_seconds=self._open_until - now)
+            if self._probing:
+                raise Refusal("the circuit is being probed", retry_after_seconds=1.0)
+            self._probing = True
+
+    def record(self, *, healthy: bool) -> None:
+        """Count a call that was let through."""
+        with self._lock:
+            now = self._clock()
+            if self._probing:
+                self._probing = False
+                self._close() if healthy else self._open(now)
+                return
+            if self._open_seconds:
+                return  # A call from before the circuit opened: its news is old.
+            self._count(now, healthy)
+            calls = len(self._calls)
+            if calls >= CALLS_MIN and self._failures >= FAILURE_SHARE * calls:
+                self._open(now)
+
+    def _count(self, now: float, healthy: bool) -> None:
+        self._calls.append((now, healthy))
+        self._failures += not healthy
+        while self._calls[0][0] < now - WINDOW_SECONDS:
+            self._failures -= not self._calls.popleft()[1]
+
+    def _open(self, now: float) -> None:
+        self._open_seconds = min(self._open_seconds * 2 or OPEN_SECONDS_FIRST, OPEN_SECONDS_MAX)
+        self._open_until = now + self._open_seconds * random.uniform(0.8, 1.2)
+        self._calls.clear()
+        self._failures = 0
+
+    def _close(self) -> None:
+        self._open_seconds = 0.0
+
+
+class _Guard:
+    def __init__(self, kind: CallKind) -> None:
+        self.breaker = Breaker()
+        self.places = BoundedSemaphore(PLACES[kind])
+
+
+_guards: dict[tuple[str, CallKind], _Guard] = {}
+_guards_lock = Lock()
+
+
+@contextmanager
+def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
+    """Make one call inside; raises Refusal, before anything is sent, where it must not be made.
+
+    Set `verdict.healthy` when the PSP answered, whatever it said. An exception counts as a failure.
+    """
+    guard = _guard_of(account_code, kind)
+    if not guard.places.acquire(blocking=False):
+        raise Refusal("every place for this kind of call is taken", retry_after_seconds=1.0)
+    try:
+        if settings.PSP_BREAKERS:
+            guard.breaker.admit()
+        verdict = Verdict()
+        try:
+            yield verdict
+        finally:
+            if settings.PSP_BREAKERS:
+                guard.breaker.record(healthy=verdict.healthy)
+    finally:
+        guard.places.release()
+
+
+def states() -> dict[tuple[str, CallKind], str]:
+    """The state of every breaker of this process."""
+    return {name: guard.breaker.state for name, guard in list(_guards.items())}
+
+
+def _guard_of(account_code: str, kind: CallKind) -> _Guard:
+    guard = _guards.get((account_code, kind))
+    if guard is None:
+        with _guards_lock:
+            guard = _guards.setdefault((account_code, kind), _Guard(kind))
+    return guard
