@@ -106,9 +106,7 @@ def send(operation: Operation) -> PspResult:
             detail=refusal.reason,
             retry_after_seconds=refusal.retry_after_seconds,
         )
-    if result.amount is not None and result.outcome is Outcome.SUCCEEDED:
-        return _doubt_unless_amount_matches(operation, result)
-    return result
+    return doubted_unless_it_fits(operation, result)
 
 
 def _is_healthy(result: PspResult) -> bool:
@@ -118,9 +116,9 @@ def _is_healthy(result: PspResult) -> bool:
     return result.outcome is not Outcome.UNKNOWN
 
 
-def _doubt_unless_amount_matches(operation: Operation, result: PspResult) -> PspResult:
-    """An answer about another amount is no answer: somebody must look."""
-    if K(operation.kind) is K.VOID or result.amount == operation.amount:
+def doubted_unless_it_fits(operation: Operation, result: PspResult) -> PspResult:
+    """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
+    if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result
     return PspResult(
         outcome=Outcome.UNKNOWN,

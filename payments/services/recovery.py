@@ -91,7 +91,7 @@ def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
             found = adapter.look_up(question, deadline_seconds=deadline_seconds)
             verdict.healthy = True
         if found is not None:
-            return found
+            return psp.doubted_unless_it_fits(operation, found)
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
         if _may_repeat(operation, adapter):
@@ -104,7 +104,7 @@ def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
     except (PspUnavailable, Refusal) as error:
         return _still_unknown(f"the provider could not be asked: {error}")
     if fenced is not None:
-        return fenced
+        return psp.doubted_unless_it_fits(operation, fenced)
     return PspResult(outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider")
 
 

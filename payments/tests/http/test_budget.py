@@ -34,6 +34,13 @@ def test_a_request_waits_no_longer_than_it_wants_to(storefront: Storefront) -> N
     assert types.count("payment_intent.succeeded") == 1
 
 
+def test_a_request_that_does_not_wait_at_all_is_carried_out(storefront: Storefront) -> None:
+    answer, _ = timed(storefront, new_order(), "wait=0")
+    assert answer.json["status"] in ("processing", "succeeded")
+    assert wait_until_paid(storefront, answer.json["id"]).amount_received == 10_000
+    assert storefront.effects() == ONCE
+
+
 def test_the_merchants_setting_counts_where_the_request_says_nothing(
     open_storefront: Callable[..., Storefront],
 ) -> None:

@@ -250,6 +250,19 @@ def test_a_refund_that_never_reached_the_psp_can_be_repeated(storefront: Storefr
     assert storefront.effects()[2:] == [("refund", 10_000)]
 
 
+def test_to_act_for_another_account_is_a_permission_error(
+    storefront: Storefront, other_storefront: Storefront, tables: Tables
+) -> None:
+    intents, before = storefront.stripe.v1.payment_intents, tables.rows()
+    with pytest.raises(stripe.PermissionError) as refused:
+        intents.create(storefront.order(), {"stripe_account": other_storefront.merchant.public_id})
+    assert (refused.value.http_status, code_of(refused.value)) == (403, "account_invalid")
+    assert tables.rows() == before
+    assert storefront.effects() == []
+    own = {"stripe_account": storefront.merchant.public_id}
+    assert intents.create(storefront.order(), own).status == "succeeded"
+
+
 def test_a_merchant_without_a_key_for_money_is_told_to_send_one(
     open_storefront: Callable[..., Storefront],
 ) -> None:

@@ -108,6 +108,7 @@ def test_every_refusal_is_the_class_that_merchants_catch(
     invalid = "StripeInvalidRequestError"
     assert got == {
         "wrong_key": ("StripeAuthenticationError", 401, None),
+        "other_account": ("StripePermissionError", 403, "account_invalid"),
         "missing": (invalid, 400, "parameter_missing"),
         "unknown": (invalid, 400, "parameter_unknown"),
         "not_a_number": (invalid, 400, "parameter_invalid_integer"),

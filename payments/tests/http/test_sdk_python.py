@@ -100,6 +100,31 @@ def test_an_authorization_grows_and_is_captured(storefront: Storefront) -> None:
     ]
 
 
+def test_an_authorization_grows_ten_times_at_most_declines_included(
+    storefront: Storefront,
+) -> None:
+    intents = storefront.stripe.v1.payment_intents
+    held = storefront.pay(capture_method="manual")
+    decline = {"code": "card_declined", "decline_code": "insufficient_funds", "message": "No."}
+    storefront.psp.script({"decline": decline}, order_id=storefront.order_id, kind="increment")
+    with pytest.raises(stripe.CardError) as declined:
+        intents.increment_authorization(held.id, {"amount": 10_001})
+    assert declined.value.code == "card_declined"
+    assert intents.retrieve(held.id).amount_capturable == 10_000
+
+    for step in range(1, 10):
+        intents.increment_authorization(held.id, {"amount": 10_000 + step})
+    with pytest.raises(stripe.InvalidRequestError):
+        intents.increment_authorization(held.id, {"amount": 20_000})
+
+    assert intents.capture(held.id).amount_received == 10_009
+    assert storefront.effects() == [
+        ("authorize", 10_000),
+        *[("increment", 1)] * 9,
+        ("capture", 10_009),
+    ]
+
+
 def test_an_uncharged_payment_is_canceled_without_the_psp(storefront: Storefront) -> None:
     created = storefront.stripe.v1.payment_intents.create(storefront.order(confirm=None))
 

@@ -25,6 +25,7 @@ async function caught(promise) {
 
 report({
   wrong_key: await caught(client({ key: `sk_test_${"0".repeat(33)}` }).balance.retrieve()),
+  other_account: await caught(stripe.balance.retrieve({}, { stripeAccount: "acct_of_somebody" })),
   missing: await caught(intents.create({ currency: "usd" })),
   unknown: await caught(intents.create(order(facts.orders[0], { ammount: 1 }))),
   not_a_number: await caught(intents.create(order(facts.orders[0], { amount: 10.5 }))),
