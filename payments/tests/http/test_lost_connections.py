@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,17 +17,22 @@ INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
 
 
+_OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user "
+    "AND pid <> pg_backend_pid()"
+)
+
+
 def cut_connections(database: ServerDatabase) -> int:
     """End every connection of the application but this one; how many there were."""
     connections.close_all()  # those of this process are not what is tested
     with psycopg.connect(database.application_url, autocommit=True) as connection:
-        ended = connection.execute(
-            "SELECT count(pg_terminate_backend(pid, 2000)) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND usename = current_user "
-            "AND pid <> pg_backend_pid()"
-        ).fetchone()
-    assert ended is not None
-    return int(ended[0])
+        ended = connection.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}").fetchall()
+        end = time.monotonic() + 10
+        while connection.execute(f"SELECT pid {_OTHERS}").fetchall():
+            assert time.monotonic() < end, "connections outlive their end"
+            time.sleep(0.01)
+    return len(ended)
 
 
 def test_requests_after_the_cut_succeed(
