@@ -1,0 +1,66 @@
+"""A pool of connections that all died at once serves the next caller at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from paymentsite.postgresql.base import RestartProofPool
+
+SIZE = 6
+
+
+@pytest.fixture
+def pool(database_urls: Any) -> Iterator[RestartProofPool]:
+    with RestartProofPool(
+        conninfo=database_urls.application,
+        kwargs={"autocommit": True},
+        open=False,
+        min_size=SIZE,
+        max_size=SIZE,
+        timeout=5,
+    ) as pool:
+        pool.wait()
+        yield pool
+
+
+def cut_all(pool: RestartProofPool, url: str) -> None:
+    """End the connections of the pool on the server's side; the pool is not told."""
+    taken = [pool.getconn() for _ in range(SIZE)]
+    pids = [connection.info.backend_pid for connection in taken]
+    for connection in taken:
+        pool.putconn(connection)
+    with psycopg.connect(url, autocommit=True) as killer:
+        killer.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
+        query = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+        while killer.execute(query, [pids]).fetchone() != (0,):
+            time.sleep(0.01)
+
+
+def test_every_caller_gets_a_living_connection_after_all_have_died(
+    pool: RestartProofPool, database_urls: Any
+) -> None:
+    for _ in range(3):
+        cut_all(pool, database_urls.application)
+        taken = [pool.getconn() for _ in range(SIZE)]
+        assert [c.execute("SELECT 1").fetchone() for c in taken] == [(1,)] * SIZE
+        for connection in taken:
+            pool.putconn(connection)
+
+
+def test_one_death_found_empties_the_pool_once(pool: RestartProofPool, database_urls: Any) -> None:
+    cut_all(pool, database_urls.application)
+    with pool.connection() as first:
+        pid = first.info.backend_pid
+    for _ in range(SIZE):
+        with pool.connection() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    pids = set()
+    for connection in [pool.getconn() for _ in range(SIZE)]:
+        pids.add(connection.info.backend_pid)
+        pool.putconn(connection)
+    assert pid in pids
