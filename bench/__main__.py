@@ -91,7 +91,7 @@ def _measure(running: Stage, options: argparse.Namespace) -> dict[str, Any]:
     }
     half = theirs["window"]["per_second"] / 2
     with step(f"measure with a PSP of {PSP_MS:g} ms, {half:.0f} payments/s arriving"):
-        overhead = _overhead(running, rate=half, seconds=options.seconds * 2)
+        overhead = _overhead(running, rate=half, seconds=options.seconds)
     with step("measure the books"):
         books = run_python(running.variables, "-m", "bench.books", "3", "3")
     return {
@@ -118,7 +118,7 @@ def _overhead(running: Stage, *, rate: float, seconds: float) -> dict[str, Any]:
     spread, spread_reference = rounds.at_rate(
         running, rate=rate, seconds=seconds, psp_ms=PSP_MS, psp_p99_ms=PSP_P99_MS
     )
-    ours, theirs = (rounds.overhead_of(each, psp_ms=PSP_MS, seconds=seconds) for each in constant)
+    ours, theirs = (rounds.overhead_of(each, psp_ms=PSP_MS) for each in constant)
     return {
         "psp_ms": PSP_MS,
         "psp_p99_ms": PSP_P99_MS,

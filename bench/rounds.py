@@ -24,6 +24,7 @@ from paymentsite.launcher.ports import HOST
 
 _PATH = "/v1/payment_intents"
 _OPEN_LOOP_CONNECTIONS = 96
+_OPEN_LOOP_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +60,37 @@ def alternating(
 def at_rate(
     stage: Stage, *, rate: float, seconds: float, psp_ms: float, psp_p99_ms: float
 ) -> tuple[Measured, Measured]:
-    """Payments that arrive at `rate` on each side, with a PSP that takes its time."""
+    """Payments that arrive at `rate` on each side, in turns, with a PSP that takes its time.
+
+    The windows of a side are pooled: a percentile of all of its payments.
+    """
+    sides = (stage.platform, stage.reference)
+    measured: dict[str, list[Measured]] = {side.name: [] for side in sides}
     stage.set_psp_latency(median_ms=psp_ms, p99_ms=psp_p99_ms)
     try:
-        platform, reference = (
-            _run(stage, side, seconds=seconds, connections=_OPEN_LOOP_CONNECTIONS, rate=rate)
-            for side in (stage.platform, stage.reference)
-        )
+        for number in range(_OPEN_LOOP_ROUNDS):
+            for side in sides if number % 2 == 0 else sides[::-1]:
+                one = _run(
+                    stage, side, seconds=seconds, connections=_OPEN_LOOP_CONNECTIONS, rate=rate
+                )
+                measured[side.name].append(one)
     finally:
         stage.set_psp_latency(median_ms=0, p99_ms=0)
-    return platform, reference
+    return _pooled(measured["platform"], seconds), _pooled(measured["reference"], seconds)
 
 
-def overhead_of(measured: Measured, *, psp_ms: float, seconds: float) -> Window:
+def _pooled(windows: Sequence[Measured], seconds: float) -> Measured:
+    latencies_ms = [latency for each in windows for latency in each.latencies_ms]
+    return Measured(
+        window=window_of(latencies_ms, seconds * len(windows)),
+        latencies_ms=latencies_ms,
+        processor_seconds=processor_seconds_of(windows),
+    )
+
+
+def overhead_of(measured: Measured, *, psp_ms: float) -> Window:
     """The window without the PSP's constant time."""
+    seconds = len(measured.latencies_ms) / measured.window.per_second
     return window_of(without_wait(measured.latencies_ms, wait_ms=psp_ms), seconds)
 
 
