@@ -36,14 +36,17 @@ SWEEP_LIMIT: Final = 50
 def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
     """Look at the operations whose next check is due; returns how many it looked at.
 
-    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each). Leases
+    are taken one by one: a job that is killed, or loses its database, holds up one operation only.
     """
-    for operation_id in (due := _lease_due(limit)):
+    looked_at = 0
+    while looked_at < limit and (operation_id := _lease_next_due()) is not None:
+        looked_at += 1
         try:
             _resolve(Operation.objects.get(pk=operation_id), actor="job:recovery")
         except Exception:
             logger.exception("operation %s could not be resolved", operation_id)
-    return len(due)
+    return looked_at
 
 
 def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
@@ -60,16 +63,16 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
     return True
 
 
-def _lease_due(limit: int) -> list[UUID]:
+def _lease_next_due() -> UUID | None:
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s), "
-            "next_check_at = now() + make_interval(secs => %s) WHERE id IN ("
+            "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
             f"SELECT id FROM {table_of(Operation)} WHERE next_check_at <= now() "
-            "ORDER BY next_check_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, LEASE_SECONDS, limit],
+            "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [LEASE_SECONDS, LEASE_SECONDS],
         )
-    return [row[0] for row in rows]
+    return rows[0][0] if rows else None
 
 
 def _resolve(operation: Operation, *, actor: str) -> None:
