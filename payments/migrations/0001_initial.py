@@ -171,6 +171,7 @@ class Migration(migrations.Migration):
                 ('psp_key', models.CharField(max_length=64)),
                 ('psp_id', models.CharField(blank=True, max_length=128)),
                 ('psp_payment_id', models.CharField(blank=True, max_length=128)),
+                ('charge_id', models.UUIDField(blank=True, null=True)),
                 ('order_id', models.CharField(blank=True, max_length=500)),
                 ('guard_order', models.CharField(blank=True, max_length=500, null=True)),
                 ('payment_method_id', models.UUIDField(blank=True, null=True)),

@@ -46,7 +46,7 @@ PERMANENT = {
     "payments_payment_intent": "id merchant_id livemode psp_account_id client_secret created_at",
     "payments_operation": (
         "id merchant_id livemode intent_id psp_account_id kind amount_minor currency psp_key token "
-        "capture_now final order_id idempotency_id created_at"
+        "capture_now final charge_id order_id idempotency_id created_at"
     ),
     "payments_refund": (
         "id merchant_id livemode intent_id operation_id charge_id amount_minor currency created_at"

@@ -28,7 +28,7 @@ class IdempotencyKey(models.Model):
     api_version = models.CharField(max_length=64, blank=True)
     expand = models.JSONField(default=list)
     epoch = models.PositiveIntegerField(default=1)
-    """Counts the claims; a claim whose epoch has passed may not go on."""
+    """Counts the claims. An older one is fenced by `operation_id`: only that operation answers."""
     lease_until = models.DateTimeField()
     intent_id = models.UUIDField(null=True, blank=True)
     operation_id = models.UUIDField(null=True, blank=True)

@@ -54,6 +54,8 @@ class Operation(MachineModel):
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
+    charge_id = models.UUIDField(null=True, blank=True)
+    """Of a change or refund: the charging operation that it is about."""
     order_id = models.CharField(max_length=500, blank=True)
     guard_order = models.CharField(max_length=500, null=True, blank=True)
     """The order that this charge occupies; NULL when it occupies none (unique otherwise)."""

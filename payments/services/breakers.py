@@ -89,23 +89,24 @@ class Breaker:
                 return "closed"
             return "open" if self._clock() < self._open_until else "half_open"
 
-    def admit(self) -> None:
-        """Let a call through, or raise Refusal. Half open, one call at a time is the probe."""
+    def admit(self) -> bool:
+        """Let a call through, or raise Refusal; True if it is the probe of a half-open circuit."""
         with self._lock:
             if not self._open_seconds:
-                return
+                return False
             now = self._clock()
             if now < self._open_until:
                 raise Refusal("the circuit is open", retry_after_seconds=self._open_until - now)
             if self._probing:
                 raise Refusal("the circuit is being probed", retry_after_seconds=1.0)
             self._probing = True
+            return True
 
-    def record(self, *, healthy: bool) -> None:
-        """Count a call that was let through."""
+    def record(self, *, healthy: bool, probe: bool) -> None:
+        """Count a call that was let through; `probe` is what `admit` said."""
         with self._lock:
             now = self._clock()
-            if self._probing:
+            if probe:
                 self._probing = False
                 self._close() if healthy else self._open(now)
                 return
@@ -152,14 +153,13 @@ def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
     if not guard.places.acquire(blocking=False):
         raise Refusal("every place for this kind of call is taken", retry_after_seconds=1.0)
     try:
-        if settings.PSP_BREAKERS:
-            guard.breaker.admit()
+        probe = settings.PSP_BREAKERS and guard.breaker.admit()
         verdict = Verdict()
         try:
             yield verdict
         finally:
             if settings.PSP_BREAKERS:
-                guard.breaker.record(healthy=verdict.healthy)
+                guard.breaker.record(healthy=verdict.healthy, probe=probe)
     finally:
         guard.places.release()
 

@@ -84,6 +84,11 @@ class Change:
         """Tell a fact; its object is rendered after the whole change is made."""
         self.facts.append((event, shown, previous))
 
+    def tell_if_answered(self, event: str) -> None:
+        """Tell of the intent, if its request got an answer that is not true any more."""
+        if self.answered:
+            self.tell(event, "intent")
+
     def post_authorized(self, amount: Money) -> None:
         self.intent.amount_authorized_minor += amount.minor
         self.postings.append(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ledger.money import Money
+from payments.models import Operation
 from payments.services.changes import Change
 from payments.services.events import now_utc
 from payments.states import IntentStatus, OperationStatus
@@ -34,19 +35,44 @@ def _note_psp_words(change: Change) -> None:
         change.intent.psp_reference = operation.psp_payment_id
 
 
-def _back_to_before(change: Change) -> None:
-    """The operation had no effect: the intent returns to where it was before it began."""
-    intent, before = change.intent, change.operation.status_before
-    if intent.status != IntentStatus.PROCESSING:
-        return  # The charge's own outcome came in between and has moved the intent on.
-    if before == IntentStatus.REQUIRES_ACTION:
-        intent.await_customer(redirect_url=change.charge.redirect_url)
-    elif before == IntentStatus.FAILED:
-        intent.fail()
-    elif before == IntentStatus.INITIATED:
-        intent.unstart()
+def _uncharge(change: Change) -> None:
+    """A charge that never left: the intent returns to where it was before."""
+    if change.operation.status_before == IntentStatus.FAILED:
+        change.intent.fail()
     else:
+        change.intent.unstart()
+
+
+def _as_the_charge_stands(change: Change) -> None:
+    """A capture, void or increment without effect: the intent stands where its charge stands.
+
+    Whoever was told `processing` is told where it stands now.
+    """
+    intent, charge = change.intent, change.charge
+    if charge.status == OperationStatus.REQUIRES_ACTION:
+        intent.await_customer(redirect_url=charge.redirect_url)
+        change.tell_if_answered("payment_intent.requires_action")
+    elif charge.status == OperationStatus.PENDING:
+        return  # The bank has yet to speak: the intent is processing because of its charge.
+    elif charge.status != OperationStatus.SUCCEEDED:
+        intent.fail()
+        intent.last_payment_error = last_payment_error(
+            charge, code=charge.code or "card_declined", message=charge.message
+        )
+        intent.payment_method_id = None
+        change.tell("payment_intent.payment_failed", "intent")
+    elif _held(change):
         intent.authorize()
+        change.tell_if_answered("payment_intent.amount_capturable_updated")
+    else:
+        _become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+
+
+def _void_is_under_way(change: Change) -> bool:
+    """Only a void takes an intent on while its charge waits for the customer."""
+    waits = change.operation.status == OperationStatus.REQUIRES_ACTION
+    return bool(waits and change.intent.status == IntentStatus.PROCESSING)
 
 
 def _become_captured(change: Change) -> None:
@@ -68,16 +94,15 @@ def _show_refunded(change: Change) -> None:
         intent.refund_in_part()
 
 
-def last_payment_error(change: Change, *, code: str, message: str) -> dict[str, Any]:
+def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:
     """What the intent remembers of a charge that failed."""
-    operation = change.operation
     error: dict[str, Any] = {"type": "card_error", "code": code, "message": message}
-    if operation.decline_code:
-        error["decline_code"] = operation.decline_code
-    error["charge"] = operation.public_id
-    if operation.payment_method_id:
-        error["payment_method_id"] = str(operation.payment_method_id)
-        error["payment_method_details"] = operation.payment_method_details
+    if charge.decline_code:
+        error["decline_code"] = charge.decline_code
+    error["charge"] = charge.public_id
+    if charge.payment_method_id:
+        error["payment_method_id"] = str(charge.payment_method_id)
+        error["payment_method_details"] = charge.payment_method_details
     return error
 
 
@@ -86,6 +111,7 @@ def last_payment_error(change: Change, *, code: str, message: str) -> dict[str, 
 
 def _authorize_succeeded(change: Change) -> None:
     intent, operation = change.intent, change.operation
+    void_decides = _void_is_under_way(change)
     operation.succeed()
     intent.next_action_url = ""
     intent.last_payment_error = None
@@ -94,6 +120,9 @@ def _authorize_succeeded(change: Change) -> None:
     change.tell("charge.succeeded", "charge")
     if operation.capture_now:
         change.post_captured(operation.amount)
+    if void_decides:
+        return
+    if operation.capture_now:
         _become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
     else:
@@ -103,10 +132,15 @@ def _authorize_succeeded(change: Change) -> None:
 
 def _authorize_declined(change: Change) -> None:
     result, operation = change.result, change.operation
+    void_decides = _void_is_under_way(change)
     operation.decline()
     operation.code = result.code or "card_declined"
     operation.decline_code = result.decline_code
     operation.message = (result.message or "The payment was declined.")[:500]
+    if void_decides:
+        operation.guard_order = None
+        change.tell("charge.failed", "charge")
+        return
     _charge_failed(change, code=operation.code, message=operation.message)
 
 
@@ -115,7 +149,7 @@ def _charge_failed(change: Change, *, code: str, message: str) -> None:
     change.operation.guard_order = None
     intent.fail()
     intent.next_action_url = ""
-    intent.last_payment_error = last_payment_error(change, code=code, message=message)
+    intent.last_payment_error = last_payment_error(change.operation, code=code, message=message)
     intent.payment_method_id = None
     change.tell("charge.failed", "charge")
     change.tell("payment_intent.payment_failed", "intent")
@@ -148,7 +182,7 @@ def _authorize_not_sent(change: Change) -> None:
         _charge_failed(change, code=operation.code, message=operation.message)
         return
     operation.guard_order = None
-    _back_to_before(change)
+    _uncharge(change)
 
 
 # --- capture ---------------------------------------------------------------------------------
@@ -174,7 +208,7 @@ def _change_declined(change: Change) -> None:
     operation.code = result.code or "processing_error"
     operation.decline_code = result.decline_code
     operation.message = (result.message or "The provider refused this operation.")[:500]
-    _back_to_before(change)
+    _as_the_charge_stands(change)
 
 
 def _change_pending(change: Change) -> None:
@@ -184,7 +218,7 @@ def _change_pending(change: Change) -> None:
 
 def _change_not_sent(change: Change) -> None:
     change.operation.drop()
-    _back_to_before(change)
+    _as_the_charge_stands(change)
 
 
 # --- increment, void -------------------------------------------------------------------------
@@ -202,11 +236,9 @@ def _void_succeeded(change: Change) -> None:
     intent, charge = change.intent, change.charge
     change.operation.succeed()
     intent.next_action_url = ""
-    change.post_voided(_held(change))
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
-        charge.withdraw()
-        charge.closed_at = now_utc()
-        charge.next_check_at = None
+        _close_charge_by_void(change)
+    change.post_voided(_held(change))
     if intent.amount_captured_minor:
         _become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
@@ -216,6 +248,18 @@ def _void_succeeded(change: Change) -> None:
     intent.published_status = intent.published_status or "canceled"
     change.tell("charge.updated", "charge")
     change.tell("payment_intent.canceled", "intent")
+
+
+def _close_charge_by_void(change: Change) -> None:
+    """The void came before we knew how the charge ended; what it let go had been authorized."""
+    charge, let_go = change.charge, change.result.amount
+    if let_go:
+        charge.succeed()
+        change.post_authorized(let_go)
+    else:
+        charge.withdraw()
+    charge.closed_at = now_utc()
+    charge.next_check_at = None
 
 
 # --- refund ----------------------------------------------------------------------------------

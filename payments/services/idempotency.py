@@ -25,7 +25,7 @@ LEASE_SECONDS: Final = 30
 
 @dataclass(slots=True)
 class Claim:
-    """The right to run a request, fenced by `epoch`."""
+    """The right to run a request. The operation that the row points at is the one that counts."""
 
     row: IdempotencyKey
     fresh: bool
@@ -85,8 +85,8 @@ def lock_key(operation: Operation) -> IdempotencyKey | None:
     """Lock the key that an operation works for; None if it has none, or lost it to a later one."""
     if operation.idempotency_id is None:
         return None
-    row = IdempotencyKey.objects.select_for_update().get(pk=operation.idempotency_id)
-    return row if row.operation_id == operation.id else None
+    row = IdempotencyKey.objects.select_for_update().filter(pk=operation.idempotency_id).first()
+    return row if row is not None and row.operation_id == operation.id else None
 
 
 def stored_answer(row: IdempotencyKey) -> Answer:

@@ -34,7 +34,7 @@ from payments.services import idempotency, psp
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.events import time_of
 from payments.services.outcomes import Recorded, record_outcome
-from payments.states import IntentStatus, OperationStatus
+from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ def new_operation(
         psp_payment_id=intent.psp_reference,
         order_id=intent.order_id,
         status_before=intent.status,
+        charge_id=None if kind is OperationKind.AUTHORIZE else intent.latest_charge_id,
         actor=caller.actor,
         request_id=caller.request_id,
         idempotency_id=idempotency_id,
@@ -89,12 +90,28 @@ def require_no_operation_under_way(intent: PaymentIntent) -> None:
         )
 
 
+def require_no_open_change(intent: PaymentIntent) -> None:
+    """Refuse with OperationUnderWay while a capture, void or increment of the intent is open.
+
+    The status alone does not say so: a charge that failed under an open void has moved it on. The
+    intent must be locked.
+    """
+    require_no_operation_under_way(intent)
+    changes = intent.operations.exclude(kind__in=[OperationKind.AUTHORIZE, OperationKind.REFUND])
+    if changes.filter(status__in=OPERATION_OPEN).exists():
+        raise OperationUnderWay(
+            f"A change of {intent.public_id} is still open at the payment provider. "
+            "Please try the same request again shortly."
+        )
+
+
 def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
     """Send a written-down operation and answer, within the caller's budget.
 
     Called outside any transaction; gives this thread's database connection back first. Raises
     PspNotReached if nothing was sent (the request may be repeated with the same key).
     """
+    psp.psp_account_of(operation.psp_account_id)  # From memory later, where no connection is held.
     connection.close()
     if not _places.acquire(blocking=False):
         return _record_and_answer(operation, _no_place(), caller, renderer)
@@ -147,8 +164,15 @@ def _ask_and_record(operation: Operation, caller: Caller, renderer: Renderer) ->
 def _record_and_answer(
     operation: Operation, result: PspResult, caller: Caller, renderer: Renderer
 ) -> Answer:
+    sender_lease = operation.lease_until
     recorded = _keep_trying(
-        lambda: record_outcome(operation=operation, result=result, caller=caller, renderer=renderer)
+        lambda: record_outcome(
+            operation=operation,
+            result=result,
+            caller=caller,
+            renderer=renderer,
+            sender_lease=sender_lease,
+        )
     )
     if recorded.answer is None:
         raise _not_reached(result.retry_after_seconds)

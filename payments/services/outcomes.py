@@ -8,10 +8,11 @@ idempotency key, intent, operation, charge. What may not live here: network.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 
@@ -68,14 +69,19 @@ def record_outcome(
     result: PspResult,
     caller: Caller,
     renderer: Renderer | None = None,
+    sender_lease: datetime | None = None,
 ) -> Recorded:
     """Record what a PSP said of an operation and everything that follows, in one transaction.
 
     A result for an operation that is already closed changes nothing. With a renderer, the request's
     final answer is rendered and stored under its key, unless it has one or nothing was sent.
+
+    `sender_lease` is the lease under which the operation was sent. If it has passed to somebody
+    else, "not sent" says nothing any more: recovery may have sent the same request meanwhile.
     """
     with transaction.atomic(durable=True):
         locked = _lock(operation)
+        result = _fenced(locked.operation, result, sender_lease)
         changed = locked.operation.status in OPERATION_OPEN and not _says_nothing_new(
             locked.operation, result
         )
@@ -95,16 +101,27 @@ def record_outcome(
     return Recorded(subject=subject, changed=changed, answer=answer)
 
 
+def _fenced(operation: Operation, result: PspResult, sender_lease: datetime | None) -> PspResult:
+    late = sender_lease is not None and operation.lease_until != sender_lease
+    if late and result.outcome is Outcome.NOT_SENT:
+        detail = f"not sent by a sender whose lease was over: {result.detail}"
+        return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
+    return result
+
+
 def _lock(operation: Operation) -> _Locked:
     """Lock key, intent and operation, in this order, with one statement.
 
     PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
     the newest version of each row.
     """
-    if operation.idempotency_id is None:
+    rows = []
+    if operation.idempotency_id is not None:
+        rows = execute(_lock_sql(with_key=True), [operation.idempotency_id, operation.id])
+    if not rows:  # Sent without a key, or so long ago that the key is forgotten.
         key, rest = None, execute(_lock_sql(with_key=False), [operation.id])[0]
     else:
-        row = execute(_lock_sql(with_key=True), [operation.idempotency_id, operation.id])[0]
+        row = rows[0]
         width = len(IdempotencyKey._meta.concrete_fields)
         key, rest = instance_of(IdempotencyKey, row[:width]), row[width:]
         if key.operation_id != operation.id:
@@ -145,8 +162,8 @@ def _refund_of(operation: Operation) -> Refund | None:
 def _charge_of(locked: _Locked) -> Operation:
     if locked.operation.is_charge:
         return locked.operation
-    assert locked.intent.latest_charge_id is not None, "only a charge has something to change"
-    return Operation.objects.select_for_update().get(pk=locked.intent.latest_charge_id)
+    assert locked.operation.charge_id is not None, "only a charge has something to change"
+    return Operation.objects.select_for_update().get(pk=locked.operation.charge_id)
 
 
 def _make_change(
@@ -222,6 +239,17 @@ def _schedule_check(operation: Operation) -> None:
     operation.checks += 1
     operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
     operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
+
+
+def put_off(operation_id: UUID, error: Exception) -> None:
+    """Look at an operation later and later if looking at it fails, and keep what went wrong."""
+    with transaction.atomic(durable=True):
+        operation = Operation.objects.select_for_update().get(pk=operation_id)
+        if operation.status not in OPERATION_OPEN:
+            return
+        operation.detail = f"{type(error).__name__}: {error}"[:500]
+        _schedule_check(operation)
+        Batch().update(operation, OPERATION_FIELDS).execute()
 
 
 def _write_statuses_on_the_way(change: Change) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -22,17 +21,21 @@ from payments.models import PaymentMethod
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, payment_methods
 from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
+from payments.services.breakers import CallKind, Refusal, Verdict, guarded_call
 from payments.services.caller import Answer, Caller
 from payments.services.customers import locked_customer
 from payments.services.direct_requests import DirectRenderer, answer_once
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.metadata import merged_metadata, previous_attributes
-from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of, psp_account_of
+from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of
 from psp_adapters.contract import PaymentToken, PspUnavailable, UnknownToken
 
 T = TypeVar("T")
 
 _DESCRIBED_FOR_SECONDS: Final = 300
+_DESCRIPTIONS_MAX: Final = 4096
+_QUESTION_SECONDS_MIN: Final = 0.1
+_descriptions: dict[tuple[UUID, str], tuple[float, PaymentToken]] = {}
 _CHANGEABLE: Final = (
     "billing_details",
     "metadata",
@@ -200,19 +203,43 @@ def _scope(caller: Caller) -> Scope:
 
 def _described(caller: Caller, token: str, *, param: str) -> PaymentToken:
     """What the PSP says of a token; refuses with ResourceMissing one that it does not know."""
-    period = int(time.monotonic() // _DESCRIBED_FOR_SECONDS)
     try:
-        return _ask(caller.psp_account.id, token, period)
+        return _ask(caller, token)
     except UnknownToken:
         refuse_missing(PAYMENT_METHOD, token, param=param)
 
 
-@lru_cache(maxsize=4096)
-def _ask(psp_account_id: UUID, token: str, _period: int) -> PaymentToken:
-    """Ask the PSP, once in a while: what a token stands for does not change."""
+def _ask(caller: Caller, token: str) -> PaymentToken:
+    """Ask the PSP within the caller's budget, once in a while: what a token is does not change."""
+    remembered = (caller.psp_account.id, token)
+    known = _descriptions.get(remembered)
+    if known is not None and known[0] > time.monotonic():
+        return known[1]
     connection.close()  # nothing is held while the PSP thinks
-    adapter = adapter_of(psp_account_of(psp_account_id))
-    return adapter.find_token(token, deadline_seconds=QUESTION_DEADLINE_SECONDS)
+    try:
+        with guarded_call(caller.psp_account.code, CallKind.QUERY) as verdict:
+            described = _find_token(caller, token, verdict)
+    except Refusal as refusal:
+        raise PspUnavailable(refusal.reason) from refusal
+    if len(_descriptions) >= _DESCRIPTIONS_MAX:
+        _descriptions.clear()
+    _descriptions[remembered] = (time.monotonic() + _DESCRIBED_FOR_SECONDS, described)
+    return described
+
+
+def _find_token(caller: Caller, token: str, verdict: Verdict) -> PaymentToken:
+    deadline_seconds = QUESTION_DEADLINE_SECONDS
+    if caller.answer_by_monotonic is not None:
+        left_seconds = max(caller.answer_by_monotonic - time.monotonic(), _QUESTION_SECONDS_MIN)
+        deadline_seconds = min(left_seconds, deadline_seconds)
+    adapter = adapter_of(caller.psp_account)
+    try:
+        described = adapter.find_token(token, deadline_seconds=deadline_seconds)
+    except UnknownToken:
+        verdict.healthy = True
+        raise
+    verdict.healthy = True
+    return described
 
 
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:

@@ -15,6 +15,7 @@ from django.conf import settings
 from payments import public_ids
 from payments.models import Operation, PspAccount
 from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.states import IntentStatus
 from psp_adapters.contract import (
     LookUp,
     Outcome,
@@ -62,6 +63,7 @@ def request_of(operation: Operation) -> PspRequest:
         reference=reference_of(operation.id),
         amount=operation.amount,
         psp_payment_id="" if operation.is_charge else operation.psp_payment_id,
+        payment_reference=reference_of(operation.charge_id) if operation.charge_id else "",
         order_id=operation.order_id,
         token=operation.token,
         capture=operation.capture_now,
@@ -120,6 +122,8 @@ def doubted_unless_it_fits(operation: Operation, result: PspResult) -> PspResult
     """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
     if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result
+    if operation.kind == K.VOID and operation.status_before == IntentStatus.REQUIRES_ACTION:
+        return result  # How much was held was not known yet when the void was written down.
     return PspResult(
         outcome=Outcome.UNKNOWN,
         psp_id=result.psp_id,

@@ -8,6 +8,7 @@ live here: what an outcome causes.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.caller import Caller
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
-from payments.services.outcomes import record_outcome
+from payments.services.outcomes import put_off, record_outcome
 from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN
 from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
 
@@ -31,6 +32,8 @@ REPEAT_WITHIN_SECONDS: Final = 60.0
 WINDOW_SHARE: Final = 0.9
 """… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
 SWEEP_LIMIT: Final = 50
+SWEEP_SECONDS: Final = 20.0
+"""A PSP that hangs must not keep a sweep, and so a worker, for longer."""
 
 
 def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
@@ -40,12 +43,17 @@ def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
     are taken one by one: a job that is killed, or loses its database, holds up one operation only.
     """
     looked_at = 0
-    while looked_at < limit and (operation_id := _lease_next_due()) is not None:
+    end = time.monotonic() + SWEEP_SECONDS
+    while looked_at < limit and time.monotonic() < end:
+        operation_id = _lease_next_due()
+        if operation_id is None:
+            break
         looked_at += 1
         try:
             _resolve(Operation.objects.get(pk=operation_id), actor="job:recovery")
-        except Exception:
+        except Exception as error:
             logger.exception("operation %s could not be resolved", operation_id)
+            put_off(operation_id, error)
     return looked_at
 
 
@@ -119,6 +127,9 @@ def _repeat(operation: Operation) -> PspResult:
     result = psp.send(operation)
     if result.outcome is Outcome.NOT_SENT:
         return _still_unknown(f"the repeat was not sent: {result.detail}")
+    if result.outcome is Outcome.DECLINED and not result.psp_id:
+        # Refused without becoming an operation at the PSP: said of the repeat, not of the first.
+        return _still_unknown(f"the repeat was refused: {result.detail}")
     return result
 
 

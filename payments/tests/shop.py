@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 from django.conf import settings
 
 from ledger.money import Money
@@ -180,3 +183,15 @@ def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
     }
     row = MerchantFactory.create(test_psp_account=account, **merchant)
     return Shop(psp=psp, merchant=row, account=account)
+
+
+def age_operations(intent_id: str, *, seconds: int) -> None:
+    """Make operations older than they are, as their owner may (their rows are permanent)."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute("ALTER TABLE payments_operation DISABLE TRIGGER permanent_columns")
+        owner.execute(
+            "UPDATE payments_operation SET created_at = created_at - %s WHERE intent_id = %s",
+            [timedelta(seconds=seconds), uuid_of(intent_id)],
+        )
+        owner.execute("ALTER TABLE payments_operation ENABLE TRIGGER permanent_columns")
+    assert Operation.objects.filter(intent_id=uuid_of(intent_id)).exists()

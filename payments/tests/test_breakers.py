@@ -30,8 +30,7 @@ def clock() -> Clock:
 
 def feed(breaker: Breaker, *, healthy: int = 0, failed: int = 0) -> None:
     for verdict in [True] * healthy + [False] * failed:
-        breaker.admit()
-        breaker.record(healthy=verdict)
+        breaker.record(healthy=verdict, probe=breaker.admit())
 
 
 def test_it_opens_when_half_of_twenty_calls_failed(clock: Clock) -> None:
@@ -64,10 +63,12 @@ def test_one_probe_at_a_time_decides(clock: Clock) -> None:
     feed(breaker, failed=20)
     clock.now += 7
     assert breaker.state == "half_open"
-    breaker.admit()
+    probe = breaker.admit()
     with pytest.raises(Refusal):
         breaker.admit()
-    breaker.record(healthy=True)
+    breaker.record(healthy=False, probe=False)  # a call from before it opened
+    assert breaker.state == "half_open"
+    breaker.record(healthy=True, probe=probe)
     assert breaker.state == "closed"
     feed(breaker, healthy=1)
 
@@ -78,8 +79,7 @@ def test_a_failed_probe_opens_it_for_twice_as_long_to_a_minute(clock: Clock) -> 
     waits = []
     for _ in range(6):
         clock.now += 100
-        breaker.admit()
-        breaker.record(healthy=False)
+        breaker.record(healthy=False, probe=breaker.admit())
         with pytest.raises(Refusal) as refusal:
             breaker.admit()
         waits.append(refusal.value.retry_after_seconds)
@@ -89,9 +89,9 @@ def test_a_failed_probe_opens_it_for_twice_as_long_to_a_minute(clock: Clock) -> 
 
 def test_an_answer_from_before_it_opened_does_not_close_it(clock: Clock) -> None:
     breaker = Breaker(clock)
-    breaker.admit()
+    early = breaker.admit()
     feed(breaker, failed=20)
-    breaker.record(healthy=True)
+    breaker.record(healthy=True, probe=early)
     assert breaker.state == "open"
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from datetime import timedelta
-
-import psycopg
 import pytest
 
 from ledger.selectors import payment_vectors
@@ -19,8 +15,8 @@ from payments.exceptions import (
     ResourceMissing,
     UnexpectedState,
 )
-from payments.models import Event, IdempotencyKey, Operation, PaymentIntent
-from payments.tests.shop import Shop, body_of, uuid_of
+from payments.models import Event, IdempotencyKey, PaymentIntent
+from payments.tests.shop import Shop, age_operations, body_of, uuid_of
 
 
 def test_a_sale_takes_the_money_once_and_books_it(shop: Shop) -> None:
@@ -370,15 +366,3 @@ def test_a_repeat_that_never_left_does_not_close_a_charge_in_doubt(shop: Shop) -
     shop.settle()
     assert shop.intent(intent["id"]).status == "CAPTURED"
     assert len(shop.effects("capture")) == 1
-
-
-def age_operations(intent_id: str, *, seconds: int) -> None:
-    """Make operations older than they are, as their owner may (their rows are permanent)."""
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute("ALTER TABLE payments_operation DISABLE TRIGGER permanent_columns")
-        owner.execute(
-            "UPDATE payments_operation SET created_at = created_at - %s WHERE intent_id = %s",
-            [timedelta(seconds=seconds), uuid_of(intent_id)],
-        )
-        owner.execute("ALTER TABLE payments_operation ENABLE TRIGGER permanent_columns")
-    assert Operation.objects.filter(intent_id=uuid_of(intent_id)).exists()

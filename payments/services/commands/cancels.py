@@ -13,7 +13,7 @@ from payments.services.changes import INTENT_FIELDS
 from payments.services.commands.captures import write_change
 from payments.services.events import Fact, events_of, now_utc
 from payments.services.moves import Ground, locked_intent, move
-from payments.services.operations import new_operation, require_no_operation_under_way
+from payments.services.operations import new_operation, require_no_open_change
 from payments.states import IntentStatus
 from psp_adapters.contract import OperationKind
 
@@ -31,7 +31,7 @@ def cancel_payment(
 
     def begin(ground: Ground) -> Operation | Answer:
         intent = locked_intent(caller, intent_id)
-        require_no_operation_under_way(intent)
+        require_no_open_change(intent)
         if intent.status in _AT_ONCE:
             return _cancel_at_once(ground, intent, reason)
         if intent.status not in _BY_VOID:

@@ -21,7 +21,7 @@ from payments.services.commands.details import (
 )
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.moves import Ground, locked_intent, move, write_charge
-from payments.services.operations import new_operation, require_no_operation_under_way
+from payments.services.operations import new_operation, require_no_open_change
 from payments.services.payment_methods import find_payment_method
 from payments.services.return_links import return_link
 from payments.states import IntentStatus
@@ -102,7 +102,7 @@ def confirm_intent(
 
 
 def _require_confirmable(intent: PaymentIntent) -> None:
-    require_no_operation_under_way(intent)
+    require_no_open_change(intent)
     if intent.status not in CONFIRMABLE:
         status = payment_intent_object(intent)["status"]
         raise UnexpectedState(
@@ -155,6 +155,13 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             "used again. Use another one.",
             param="payment_method",
             code="payment_method_unexpected_state",
+        )
+    if method.psp_account_id != intent.psp_account_id:
+        raise InvalidParameter(
+            "This payment method was saved with another payment provider account than this "
+            "PaymentIntent uses. Use another method, or make a new PaymentIntent.",
+            param="payment_method",
+            code="payment_method_provider_mismatch",
         )
     if method.customer_id is not None and method.customer_id != intent.customer_id:
         raise InvalidParameter(

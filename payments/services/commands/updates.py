@@ -15,6 +15,7 @@ from payments.services.commands.charges import CONFIRMABLE, require_usable
 from payments.services.commands.details import DETAIL_FIELDS, IntentDetails, put_details
 from payments.services.events import now_utc
 from payments.services.moves import Ground, locked_intent, move
+from payments.services.operations import require_no_open_change
 from payments.services.payment_methods import find_payment_method
 
 # What may still be said about an intent after it was charged.
@@ -77,6 +78,7 @@ def _require_changeable(
     method: PaymentMethod | None,
 ) -> None:
     if intent.status in CONFIRMABLE:
+        require_no_open_change(intent)
         return
     given = {name for name in details.__slots__ if getattr(details, name) is not None}
     if amount_minor is None and currency is None and method is None and given <= _WORDS:
