@@ -1,0 +1,89 @@
+"""Ask the PSP what became of one operation, without waiting for whoever is sending it.
+
+Only a question, and the one door: nothing is sent again and nothing is forbidden, so it is safe
+beside a living sender. Whichever word comes second finds the operation closed, under the locks of
+the door. What may not live here: repeating, fencing (services.recovery does), what a word causes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+
+from payments.models import Operation
+from payments.services import psp
+from payments.services.outcomes import record_outcome
+from payments.services.recovery import caller_of
+from payments.states import OPERATION_OPEN
+from payments.states import OperationStatus as S
+from psp_adapters.contract import OperationKind, Outcome, PspResult, PspUnavailable
+
+_OPEN_OUTCOMES: Final = {
+    Outcome.PENDING: S.PENDING,
+    Outcome.REQUIRES_ACTION: S.REQUIRES_ACTION,
+}
+# Where an operation may stand if the PSP's final word is this one.
+_AGREES: Final = {
+    Outcome.SUCCEEDED: frozenset({S.SUCCEEDED}),
+    Outcome.DECLINED: frozenset({S.DECLINED, S.CANCELED, S.NOT_SENT, S.TAKEN_BACK}),
+}
+
+
+class NotYetKnown(Exception):
+    """The PSP could not say (yet): ask again later."""
+
+
+class Contradicted(Exception):
+    """The PSP says one thing and our closed operation another: a person must look."""
+
+
+def look_at_operation(operation_id: UUID, *, actor: str) -> None:
+    """Bring one operation to where the PSP says it is.
+
+    Holds no connection while asking. Raises NotYetKnown or Contradicted; a word that changes
+    nothing is fine.
+    """
+    operation = Operation.objects.get(pk=operation_id)
+    caller = caller_of(operation, actor)
+    adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
+    connection.close()
+    try:
+        result = adapter.look_up(
+            psp.question_of(operation), deadline_seconds=psp.QUESTION_DEADLINE_SECONDS
+        )
+    except PspUnavailable as error:
+        raise NotYetKnown(f"the provider could not be asked: {error}") from error
+    if result is None:
+        raise NotYetKnown("the provider does not find the operation (yet)")
+    if result.outcome is Outcome.UNKNOWN:
+        raise NotYetKnown(f"the provider's answer is no answer: {result.detail}")
+    _require_same_amount(operation, result)
+    operation.refresh_from_db()
+    if _OPEN_OUTCOMES.get(result.outcome) == operation.status:
+        return  # Nothing new; recording it would only put off the next check.
+    recorded = record_outcome(operation=operation, result=result, caller=caller)
+    assert recorded.subject.operation is not None, "an outcome is recorded for an operation"
+    _require_agreement(recorded.subject.operation, result)
+
+
+def _require_same_amount(operation: Operation, result: PspResult) -> None:
+    if operation.kind == OperationKind.VOID or result.amount is None:
+        return  # What a void let go is the PSP's word.
+    if result.amount != operation.amount:
+        raise Contradicted(
+            f"{operation.public_id} is of {operation.amount}, the provider says {result.amount}"
+        )
+
+
+def _require_agreement(operation: Operation, result: PspResult) -> None:
+    if operation.status in OPERATION_OPEN:
+        return  # The door has just written it.
+    agrees = _AGREES.get(result.outcome)
+    if agrees is None:
+        raise NotYetKnown("the provider's word was overtaken while we asked")
+    if operation.status not in agrees:
+        raise Contradicted(
+            f"{operation.public_id} is {operation.status}, the provider says {result.outcome}"
+        )
