@@ -11,13 +11,9 @@ from django_fsm import FSMField, transition
 from payments import public_ids
 from payments.models.machine import MachineModel
 from payments.models.merchant import PspAccount
-from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus
+from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus, sources_of
 
 S = NotificationStatus
-
-
-def _sources(target: NotificationStatus) -> list[str]:
-    return [source for source, targets in NOTIFICATION_TRANSITIONS.items() if target in targets]
 
 
 class PspNotification(MachineModel):
@@ -78,18 +74,24 @@ class PspNotification(MachineModel):
     def __str__(self) -> str:
         return self.event_id
 
-    @transition(field=status, source=_sources(S.PROCESSED), target=S.PROCESSED)
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.PROCESSED), target=S.PROCESSED
+    )
     def finish(self) -> None:
         """Everything it could mean for us is in the books."""
 
-    @transition(field=status, source=_sources(S.FAILING), target=S.FAILING)
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.FAILING), target=S.FAILING
+    )
     def fail(self) -> None:
         """Not yet; it is tried again."""
 
-    @transition(field=status, source=_sources(S.DEAD), target=S.DEAD)
+    @transition(field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.DEAD), target=S.DEAD)
     def bury(self) -> None:
         """Nothing more is tried until a person asks for it."""
 
-    @transition(field=status, source=_sources(S.STORED), target=S.STORED)
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.STORED), target=S.STORED
+    )
     def revive(self) -> None:
         """A person wants it to be looked at again."""

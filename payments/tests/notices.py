@@ -37,7 +37,7 @@ class Hooks:
     """One shop's notices: what was caught, and our address for them."""
 
     shop: Shop
-    receiver: Receiver
+    receiver: Receiver = field(repr=False)
     client: Client = field(default_factory=Client)
 
     @property
@@ -61,17 +61,7 @@ class Hooks:
 
     def notice(self, **changes: Any) -> bytes:
         """A notice that the PSP could send; `data` and others changed."""
-        credentials = settings.PSP_CREDENTIALS[self.shop.account.code]
-        words = {
-            "object": "notice",
-            "id": f"sev_{uuid.uuid4().hex}",
-            "type": "payment.authorized",
-            "account": account_of(credentials["api_key"]),
-            "created_at": "2026-03-01T12:00:00.000Z",
-            "data": {"payment_id": "", "references": []},
-            **changes,
-        }
-        return json.dumps(words).encode()
+        return notice_of(settings.PSP_CREDENTIALS[self.shop.account.code]["api_key"], **changes)
 
     def deliver(self, body: bytes | Delivery, signature: str | None = None) -> HttpResponse:
         """Post a notice to us, signed now unless told otherwise."""
@@ -98,6 +88,32 @@ class Hooks:
         )
         with urllib.request.urlopen(request, timeout=5) as answer:
             assert answer.status == 200
+
+
+def store_notice(shop: Shop, **changes: Any) -> PspNotification:
+    """Take in a notice that only the test has written; it is not looked at."""
+    credentials = settings.PSP_CREDENTIALS[shop.account.code]
+    credentials["webhook_secrets"] = SECRET
+    body = notice_of(credentials["api_key"], **changes)
+    stored = notifications.receive_notification(
+        account_code=shop.account.code, headers={"Sandbox-Signature": sign(body)}, body=body
+    )
+    assert stored is not None
+    return stored
+
+
+def notice_of(api_key: str, **changes: Any) -> bytes:
+    """A notice that the PSP could send; `data` and others changed."""
+    words = {
+        "object": "notice",
+        "id": f"sev_{uuid.uuid4().hex}",
+        "type": "payment.authorized",
+        "account": account_of(api_key),
+        "created_at": "2026-03-01T12:00:00.000Z",
+        "data": {"payment_id": "", "references": []},
+        **changes,
+    }
+    return json.dumps(words).encode()
 
 
 def make_due() -> None:
