@@ -152,6 +152,9 @@ class Notification:
     psp_payment_id: str
     references: tuple[str, ...]
     """Our references of the operations concerned, as the PSP stored them."""
+    claims: Outcome | None
+    """What it says became of those operations; None if it is about something else. Only good for
+    not asking: when it says what we know already."""
     occurred_at: datetime
     known: bool
     """Is the type one that this adapter knows? Unknown ones are stored and acknowledged."""

@@ -8,8 +8,8 @@ from django.db import migrations, models
 
 
 PERMANENT = (
-    "id psp_account_id event_id type known psp_payment_id our_references occurred_at body "
-    "body_sha256 headers received_at"
+    "id psp_account_id event_id type known psp_payment_id our_references claims occurred_at "
+    "body body_sha256 headers received_at"
 )
 MOVES = (
     "stored>processed stored>failing stored>dead failing>processed failing>dead failing>stored "
@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('known', models.BooleanField()),
                 ('psp_payment_id', models.CharField(blank=True, max_length=128)),
                 ('our_references', models.JSONField(default=list)),
+                ('claims', models.CharField(blank=True, max_length=16)),
                 ('occurred_at', models.DateTimeField()),
                 ('status', django_fsm.FSMField(default=payments.states.NotificationStatus['STORED'], max_length=16, protected=True)),
                 ('body', models.BinaryField()),

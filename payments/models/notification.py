@@ -32,6 +32,8 @@ class PspNotification(MachineModel):
     psp_payment_id = models.CharField(max_length=128, blank=True)
     our_references = models.JSONField(default=list)
     """Of the operations concerned, as read when the signature was checked."""
+    claims = models.CharField(max_length=16, blank=True)
+    """What it says became of those operations; what we know already need not be asked."""
     occurred_at = models.DateTimeField()
     status = FSMField(max_length=16, default=S.STORED, protected=True)
 

@@ -20,12 +20,11 @@ from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract import OperationKind, Outcome, PspResult, PspUnavailable
 
-_OPEN_OUTCOMES: Final = {
-    Outcome.PENDING: S.PENDING,
-    Outcome.REQUIRES_ACTION: S.REQUIRES_ACTION,
-}
-# Where an operation may stand if the PSP's final word is this one.
+_OPEN_OUTCOMES: Final = frozenset({Outcome.PENDING, Outcome.REQUIRES_ACTION})
+# Where an operation may stand if the PSP's word is this one.
 _AGREES: Final = {
+    Outcome.PENDING: frozenset({S.PENDING}),
+    Outcome.REQUIRES_ACTION: frozenset({S.REQUIRES_ACTION}),
     Outcome.SUCCEEDED: frozenset({S.SUCCEEDED}),
     Outcome.DECLINED: frozenset({S.DECLINED, S.CANCELED, S.NOT_SENT, S.TAKEN_BACK}),
 }
@@ -42,30 +41,40 @@ class Contradicted(Exception):
 def look_at_operation(operation_id: UUID, *, actor: str) -> None:
     """Bring one operation to where the PSP says it is.
 
-    Holds no connection while asking. Raises NotYetKnown or Contradicted; a word that changes
-    nothing is fine.
+    Holds no connection of a pool while asking. Raises NotYetKnown or Contradicted; a word that
+    changes nothing is fine.
     """
     operation = Operation.objects.get(pk=operation_id)
+    result = _ask(operation)
+    _require_same_amount(operation, result)
+    operation.refresh_from_db()
+    if agrees(operation, result.outcome):
+        return  # Nothing new; recording it again would only put off the next check.
     caller = caller_of(operation, actor)
+    recorded = record_outcome(operation=operation, result=result, caller=caller)
+    assert recorded.subject.operation is not None, "an outcome is recorded for an operation"
+    _require_agreement(recorded.subject.operation, result)
+
+
+def agrees(operation: Operation, outcome: Outcome) -> bool:
+    """Does our operation stand where this word of the PSP would bring it?"""
+    return operation.status in _AGREES.get(outcome, ())
+
+
+def _ask(operation: Operation) -> PspResult:
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
-    connection.close()
+    question = psp.question_of(operation)
+    if connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close()  # A worker's only connection is nobody else's, and costly to open.
     try:
-        result = adapter.look_up(
-            psp.question_of(operation), deadline_seconds=psp.QUESTION_DEADLINE_SECONDS
-        )
+        result = adapter.look_up(question, deadline_seconds=psp.QUESTION_DEADLINE_SECONDS)
     except PspUnavailable as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if result is None:
         raise NotYetKnown("the provider does not find the operation (yet)")
     if result.outcome is Outcome.UNKNOWN:
         raise NotYetKnown(f"the provider's answer is no answer: {result.detail}")
-    _require_same_amount(operation, result)
-    operation.refresh_from_db()
-    if _OPEN_OUTCOMES.get(result.outcome) == operation.status:
-        return  # Nothing new; recording it would only put off the next check.
-    recorded = record_outcome(operation=operation, result=result, caller=caller)
-    assert recorded.subject.operation is not None, "an outcome is recorded for an operation"
-    _require_agreement(recorded.subject.operation, result)
+    return result
 
 
 def _require_same_amount(operation: Operation, result: PspResult) -> None:
@@ -78,12 +87,10 @@ def _require_same_amount(operation: Operation, result: PspResult) -> None:
 
 
 def _require_agreement(operation: Operation, result: PspResult) -> None:
-    if operation.status in OPERATION_OPEN:
+    if operation.status in OPERATION_OPEN or agrees(operation, result.outcome):
         return  # The door has just written it.
-    agrees = _AGREES.get(result.outcome)
-    if agrees is None:
+    if result.outcome in _OPEN_OUTCOMES:
         raise NotYetKnown("the provider's word was overtaken while we asked")
-    if operation.status not in agrees:
-        raise Contradicted(
-            f"{operation.public_id} is {operation.status}, the provider says {result.outcome}"
-        )
+    raise Contradicted(
+        f"{operation.public_id} is {operation.status}, the provider says {result.outcome}"
+    )

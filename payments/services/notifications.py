@@ -12,33 +12,43 @@ import logging
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from ledger.statements import execute, table_of
+from ledger.statements import Batch, execute, table_of
 from payments import public_ids
 from payments.models import Operation, PspAccount, PspNotification
 from payments.services import doorbell, psp
 from payments.services.events import now_utc
-from payments.services.looks import Contradicted, NotYetKnown, look_at_operation
+from payments.services.looks import Contradicted, NotYetKnown, agrees, look_at_operation
 from payments.states import NOTIFICATION_WAITING, NotificationStatus
-from psp_adapters.contract import Notification, OperationKind
+from psp_adapters.contract import Notification, OperationKind, Outcome
 from psp_adapters.registry import adapter_for
 
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = "psp:notification"
 LEASE_SECONDS: Final = 60.0
-"""How long one worker has for one notification; then another may take it."""
-SWEEP_LIMIT: Final = 100
-SWEEP_SECONDS: Final = 30.0
+"""How long one worker has for what it took; then another may take it."""
+SWEEP_LIMIT: Final = 500
+SWEEP_SECONDS: Final = 20.0
+_BATCH: Final = 5
+"""Looked at under one lease: even if the PSP hangs, that ends inside a task's time limit."""
 GIVE_UP_AFTER: Final = timedelta(hours=24)
 _RETRY_FIRST_SECONDS: Final = 2.0
 _RETRY_MOST_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    row: PspNotification
+    """As it was leased."""
+    status: NotificationStatus
+    error: str
 
 
 class NoSuchWebhook(LookupError):
@@ -80,11 +90,11 @@ def process_due_notifications(*, limit: int = SWEEP_LIMIT) -> int:
     end = time.monotonic() + SWEEP_SECONDS
     done = 0
     while done < limit and time.monotonic() < end:
-        leased = _lease_next()
-        if leased is None:
+        leased = _lease(min(_BATCH, limit - done))
+        _conclude([_Try(row, *_verdict_on(row)) for row in leased])
+        done += len(leased)
+        if len(leased) < _BATCH:
             break
-        _process(*leased)
-        done += 1
     return done
 
 
@@ -98,6 +108,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
         known=read.known,
         psp_payment_id=read.psp_payment_id,
         our_references=list(read.references),
+        claims=read.claims.value if read.claims is not None else "",
         occurred_at=read.occurred_at,
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
@@ -145,43 +156,51 @@ def _note_conflict(row: PspNotification) -> bool:
     return True
 
 
-def _lease_next() -> tuple[UUID, int] | None:
-    """The notification that has waited longest, ours until the lease ends, and which try it is."""
+def _lease(limit: int) -> list[PspNotification]:
+    """The notifications that have waited longest, ours until the lease ends."""
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(PspNotification)} SET attempts = attempts + 1, "
-            "next_try_at = now() + make_interval(secs => %s) WHERE id = ("
+            "next_try_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
             f"SELECT id FROM {table_of(PspNotification)} WHERE next_try_at <= now() "
-            "ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, attempts",
-            [LEASE_SECONDS],
+            "ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING id",
+            [LEASE_SECONDS, limit],
         )
-    return (rows[0][0], rows[0][1]) if rows else None
+    leased = PspNotification.objects.filter(pk__in=[row[0] for row in rows]).order_by("id")
+    return list(leased.defer("body", "headers")) if rows else []
 
 
-def _process(notification_id: UUID, attempt: int) -> None:
-    row = PspNotification.objects.defer("body").get(pk=notification_id)
-    status, error = NotificationStatus.PROCESSED, ""
+def _verdict_on(row: PspNotification) -> tuple[NotificationStatus, str]:
+    """Look, and say how it ended."""
     try:
         _look(row)
     except Contradicted as contradiction:
-        status, error = NotificationStatus.DEAD, str(contradiction)
+        return NotificationStatus.DEAD, str(contradiction)
     except NotYetKnown as reason:
-        status, error = NotificationStatus.FAILING, str(reason)
+        return NotificationStatus.FAILING, str(reason)
     except Exception as failure:
         logger.exception("notification %s could not be processed", row.event_id)
-        status, error = NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}"
-    _conclude(notification_id, attempt, status, error[:500])
+        return NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}"
+    return NotificationStatus.PROCESSED, ""
 
 
 def _look(row: PspNotification) -> None:
-    """Look at every operation of ours that the notification concerns."""
+    """Look at every operation of ours that the notification concerns and has news of."""
     if not row.known:
         return
     operations = _operations_of(row)
     if not operations:
         raise NotYetKnown("it concerns no operation of ours at this account")
     for operation in operations:
-        look_at_operation(operation.id, actor=ACTOR)
+        if not _says_what_we_know(row, operation):
+            look_at_operation(operation.id, actor=ACTOR)
+
+
+def _says_what_we_know(row: PspNotification, operation: Operation) -> bool:
+    """True or not, it changes nothing: most come just after the answer to the request itself."""
+    if operation.is_open or not row.claims or row.conflicting_body:
+        return False
+    return agrees(operation, Outcome(row.claims))
 
 
 def _operations_of(row: PspNotification) -> list[Operation]:
@@ -203,26 +222,40 @@ def _operations_of(row: PspNotification) -> list[Operation]:
     return found
 
 
-def _conclude(notification_id: UUID, attempt: int, status: NotificationStatus, error: str) -> None:
-    """Write how a try ended, unless the lease has passed to somebody else meanwhile."""
+def _conclude(tries: list[_Try]) -> None:
+    """Write how the tries ended, except where the lease has passed to somebody else meanwhile."""
+    if not tries:
+        return
+    buried = []
     with transaction.atomic(durable=True):
-        row = PspNotification.objects.select_for_update().defer("body").get(pk=notification_id)
-        if row.attempts != attempt or row.status not in NOTIFICATION_WAITING:
-            return
-        now = now_utc()
-        row.last_error, row.next_try_at = error, None
-        if status is NotificationStatus.PROCESSED:
-            row.finish()
-            row.processed_at = now
-        elif status is NotificationStatus.DEAD or now >= row.give_up_at:
-            row.bury()
-        else:
-            row.next_try_at = _next_try(row, now)
-            if row.status != NotificationStatus.FAILING:
-                row.fail()
-        row.save(update_fields=["status", "last_error", "next_try_at", "processed_at"])
-    if row.status == NotificationStatus.DEAD:
-        logger.error("alert: notification %s is given up: %s", row.event_id, error)
+        ids = [each.row.id for each in tries]
+        rows = PspNotification.objects.select_for_update().filter(pk__in=ids).order_by("id")
+        present = {row.id: row for row in rows.defer("body", "headers")}
+        batch = Batch()
+        for each in tries:
+            row = present[each.row.id]
+            if row.attempts == each.row.attempts and row.status in NOTIFICATION_WAITING:
+                _move(row, each.status, each.error[:500])
+                batch.update(row, ("status", "last_error", "next_try_at", "processed_at"))
+                if row.status == NotificationStatus.DEAD:
+                    buried.append(row)
+        batch.execute()
+    for row in buried:
+        logger.error("alert: notification %s is given up: %s", row.event_id, row.last_error)
+
+
+def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:
+    now = now_utc()
+    row.last_error, row.next_try_at = error, None
+    if status is NotificationStatus.PROCESSED:
+        row.finish()
+        row.processed_at = now
+    elif status is NotificationStatus.DEAD or now >= row.give_up_at:
+        row.bury()
+    else:
+        row.next_try_at = _next_try(row, now)
+        if row.status != NotificationStatus.FAILING:
+            row.fail()
 
 
 def _next_try(row: PspNotification, now: datetime) -> datetime:

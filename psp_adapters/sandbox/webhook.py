@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from psp_adapters.contract import Notification, NotificationRefused
+from psp_adapters.contract import Notification, NotificationRefused, Outcome
+from psp_adapters.sandbox.mapping import OUTCOMES
 
 SIGNATURE_HEADER: Final = "sandbox-signature"
 """`t=<unix seconds>,h1=<hex HMAC-SHA256 of "t.body">`, with one `h1` per secret in use."""
@@ -45,6 +46,8 @@ KNOWN_TYPES: Final = frozenset(
         "refund.failed",
     }
 )
+_ABOUT_MORE: Final = frozenset({"payment.expired"})
+"""What befalls an operation after its outcome."""
 _SIGNATURES_MAX: Final = 5
 _HEADER_LENGTH_MAX: Final = 1_000
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
@@ -138,10 +141,17 @@ def _notification(words: Any, proof: str) -> Notification:
         account=_word(words["account"]),
         psp_payment_id=_word(data["payment_id"]) if data.get("payment_id") else "",
         references=tuple(each for each in references if _could_be_ours(each)),
+        claims=_claim_of(type_, data.get("operation")),
         occurred_at=occurred_at.astimezone(UTC),
         known=type_ in KNOWN_TYPES,
         proof={SIGNATURE_HEADER: proof},
     )
+
+
+def _claim_of(type_: str, operation: object) -> Outcome | None:
+    if not isinstance(operation, dict) or type_ in _ABOUT_MORE:
+        return None
+    return OUTCOMES.get(str(operation.get("status")))
 
 
 def _could_be_ours(reference: object) -> bool:
