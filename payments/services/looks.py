@@ -14,11 +14,12 @@ from django.db import connection
 
 from payments.models import Operation
 from payments.services import psp
+from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.outcomes import record_outcome
 from payments.services.recovery import caller_of
 from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
-from psp_adapters.contract import OperationKind, Outcome, PspResult, PspUnavailable
+from psp_adapters.contract import Outcome, PspResult, PspUnavailable
 
 _OPEN_OUTCOMES: Final = frozenset({Outcome.PENDING, Outcome.REQUIRES_ACTION})
 # Where an operation may stand if the PSP's word is this one.
@@ -46,7 +47,6 @@ def look_at_operation(operation_id: UUID, *, actor: str) -> None:
     """
     operation = Operation.objects.get(pk=operation_id)
     result = _ask(operation)
-    _require_same_amount(operation, result)
     operation.refresh_from_db()
     if agrees(operation, result.outcome):
         return  # Nothing new; recording it again would only put off the next check.
@@ -62,28 +62,25 @@ def agrees(operation: Operation, outcome: Outcome) -> bool:
 
 
 def _ask(operation: Operation) -> PspResult:
-    adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
+    account = psp.psp_account_of(operation.psp_account_id)
+    adapter = psp.adapter_of(account)
     question = psp.question_of(operation)
     if connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()  # A worker's only connection is nobody else's, and costly to open.
     try:
-        result = adapter.look_up(question, deadline_seconds=psp.QUESTION_DEADLINE_SECONDS)
-    except PspUnavailable as error:
+        with guarded_call(account.code, CallKind.RECOVERY) as verdict:
+            found = adapter.look_up(question, deadline_seconds=psp.QUESTION_DEADLINE_SECONDS)
+            verdict.healthy = True
+    except (PspUnavailable, Refusal) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
-    if result is None:
+    if found is None:
         raise NotYetKnown("the provider does not find the operation (yet)")
+    if found.outcome is Outcome.UNKNOWN:
+        raise NotYetKnown(f"the provider's answer is no answer: {found.detail}")
+    result = psp.doubted_unless_it_fits(operation, found)
     if result.outcome is Outcome.UNKNOWN:
-        raise NotYetKnown(f"the provider's answer is no answer: {result.detail}")
+        raise Contradicted(f"{operation.public_id}: {result.detail}")
     return result
-
-
-def _require_same_amount(operation: Operation, result: PspResult) -> None:
-    if operation.kind == OperationKind.VOID or result.amount is None:
-        return  # What a void let go is the PSP's word.
-    if result.amount != operation.amount:
-        raise Contradicted(
-            f"{operation.public_id} is of {operation.amount}, the provider says {result.amount}"
-        )
 
 
 def _require_agreement(operation: Operation, result: PspResult) -> None:

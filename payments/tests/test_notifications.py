@@ -315,7 +315,7 @@ def test_another_amount_at_the_psp_is_not_applied(shop: Shop, hooks: Hooks) -> N
     hooks.take(settled)
     row = only_notification()
     assert row.status == "dead"
-    assert "the provider says" in row.last_error
+    assert "the answer says" in row.last_error
     assert shop.intent(intent_id).status == "PROCESSING"
     assert books_of(intent_id) == []
 
