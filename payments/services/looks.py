@@ -48,7 +48,7 @@ def look_at_operation(operation_id: UUID, *, actor: str) -> None:
     operation = Operation.objects.get(pk=operation_id)
     result = _ask(operation)
     operation.refresh_from_db()
-    if agrees(operation, result.outcome):
+    if operation.is_open and agrees(operation, result.outcome):
         return  # Nothing new; recording it again would only put off the next check.
     caller = caller_of(operation, actor)
     recorded = record_outcome(operation=operation, result=result, caller=caller)

@@ -19,9 +19,10 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
 
-from payments.models import PspNotification
+from ledger.models import LedgerEntry
+from payments.models import Event, PspNotification
 from payments.services import notifications
-from payments.tests.shop import Shop
+from payments.tests.shop import Shop, uuid_of
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
 
@@ -125,3 +126,32 @@ def make_due() -> None:
 
 def only_notification() -> PspNotification:
     return PspNotification.objects.get()
+
+
+def books_of(intent_id: str) -> list[tuple[Any, ...]]:
+    """Every entry of a payment, in no particular order and without its own ids."""
+    rows = LedgerEntry.objects.filter(payment_id=uuid_of(intent_id))
+    names = ("account__code", "account__currency", "direction", "amount_minor", "entry_type")
+    return sorted(rows.values_list(*names))
+
+
+def story_of(shop: Shop, intent_id: str) -> dict[str, Any]:
+    """Everything that must not depend on the order of notices."""
+    intent = shop.intent(intent_id)
+    events = Event.objects.filter(aggregateid=intent.id).values_list("type", flat=True)
+    return {
+        "status": intent.status,
+        "amounts": (
+            intent.amount_authorized_minor,
+            intent.amount_captured_minor,
+            intent.amount_refunded_minor,
+            intent.amount_refund_pending_minor,
+        ),
+        "operations": sorted((o.kind, o.status) for o in shop.operations(intent_id)),
+        "books": books_of(intent_id),
+        "events": sorted(events),
+    }
+
+
+def lose_the_answer(shop: Shop, kind: str) -> None:
+    shop.psp.script({"drop_after": 1}, order_id=shop.order_id, kind=kind)
