@@ -219,6 +219,19 @@ def test_a_refund_that_fails_later_is_asked_for_and_goes_to_a_person(
     assert row.last_error.endswith("is SUCCEEDED, the provider says declined")
 
 
+def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
+    shop: Shop, hooks: Hooks
+) -> None:
+    shop.create(10_000, manual=True)
+    [notice] = hooks.caught("payment.authorized")
+    [reference] = shop.operations_references()
+    hooks.take(notice)
+    assert shop.psp.calls(reference=reference, kind="look_up") == []
+    asked = len(shop.psp.calls(kind="look_up"))
+    hooks.take(notice.body.replace(b"10000", b"99999"))
+    assert len(shop.psp.calls(kind="look_up")) == asked + 1
+
+
 def test_one_that_fails_badly_does_not_hold_up_the_others(
     shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
