@@ -54,9 +54,22 @@ class RefundStatus(StrEnum):
     CANCELED = "canceled"
 
 
+class NotificationStatus(StrEnum):
+    """How far we are with something that a PSP told us."""
+
+    STORED = "stored"
+    """Written down and acknowledged; nobody has looked yet (or it is to be looked at again)."""
+    PROCESSED = "processed"
+    FAILING = "failing"
+    """Looked at in vain; tried again later."""
+    DEAD = "dead"
+    """Given up: a person must look, and may have it replayed."""
+
+
 I = IntentStatus
 O = OperationStatus
 R = RefundStatus
+N = NotificationStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -134,3 +147,14 @@ REFUND_TRANSITIONS: Final[Table] = _table(
     }
 )
 REFUND_BORN: Final = frozenset({R.PENDING})
+
+NOTIFICATION_TRANSITIONS: Final[Table] = _table(
+    {
+        N.STORED: (N.PROCESSED, N.FAILING, N.DEAD),
+        N.FAILING: (N.PROCESSED, N.DEAD, N.STORED),
+        N.PROCESSED: (N.STORED,),
+        N.DEAD: (N.STORED,),
+    }
+)
+NOTIFICATION_BORN: Final = frozenset({N.STORED})
+NOTIFICATION_WAITING: Final = frozenset({N.STORED, N.FAILING})

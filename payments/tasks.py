@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import recovery, retention
+from payments.services import notifications, recovery, retention
 
 
 @shared_task
 def resolve_due_operations() -> int:
     """Find out what became of operations whose check is due."""
     return recovery.resolve_due_operations()
+
+
+@shared_task
+def process_due_notifications() -> int:
+    """Look at what PSPs have told us."""
+    return notifications.process_due_notifications()
 
 
 @shared_task

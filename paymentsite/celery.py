@@ -30,6 +30,13 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 2.0,
         "options": {"expires": 10},
     },
+    # What PSPs tell us is looked at when the doorbell rings; this is for rings that were lost, and
+    # for what is tried again.
+    "process-due-notifications": {
+        "task": "payments.tasks.process_due_notifications",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
     # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
     "take-ledger-snapshots": {
         "task": "ledger.tasks.take_snapshot",

@@ -15,6 +15,8 @@ SESSION_OPTIONS = (
     "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000"
 )
 
+_SECRET_LENGTH_LEAST = 16
+
 
 def required(name: str, hint: str) -> str:
     """The variable's value; refuses with ImproperlyConfigured and the hint when it is not set."""
@@ -38,6 +40,22 @@ def integer(name: str, default: int, *, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise ImproperlyConfigured(f"{name} is {text!r}: set it to a number of at least {least}")
     return int(text)
+
+
+def secrets(name: str) -> str:
+    """Secrets separated by commas, as they are; empty when the variable is not set.
+
+    An empty or short one among them would let everybody in: refused.
+    """
+    text = os.environ.get(name)
+    if text is None:
+        return ""
+    if any(len(each) < _SECRET_LENGTH_LEAST for each in text.split(",")):
+        raise ImproperlyConfigured(
+            f"{name} holds an empty or short secret: separate secrets of at least "
+            f"{_SECRET_LENGTH_LEAST} characters by commas, or do not set it"
+        )
+    return text
 
 
 def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@
 | PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
 | PUBLIC_BASE_URL | the address under which merchants and customers reach us |
 | SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
+| SANDBOX_PSP_WEBHOOK_SECRETS | what its notifications are signed with, separated by commas |
 | PSP_CALLS_MAX | calls to PSPs that a process has in flight, default 256 |
 | LOG_LEVEL | default INFO |
 """
@@ -201,7 +202,12 @@ SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
 SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")
 # By the code of the PSP account: what its adapter needs to reach the PSP.
 PSP_CREDENTIALS: dict[str, dict[str, str]] = {
-    "sandbox": {"base_url": SANDBOX_PSP_URL, "api_key": SANDBOX_PSP_API_KEY},
+    "sandbox": {
+        "base_url": SANDBOX_PSP_URL,
+        "api_key": SANDBOX_PSP_API_KEY,
+        # Several, separated by commas, while one is exchanged for another; none: no webhooks.
+        "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
+    },
 }
 # Calls to PSPs that one process has in flight: while a PSP hangs, requests leave at their budget
 # but their calls go on until the deadline.

@@ -5,6 +5,7 @@ What may not live here: the name or a word of any PSP, I/O, Django.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -138,6 +139,33 @@ class PspResult:
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What a PSP told us without being asked: a reason to look, never the truth."""
+
+    event_id: str
+    """The PSP's id of the event: the same for every delivery of it."""
+    type: str
+    """The PSP's own word."""
+    account: str
+    """The PSP's word for the account it speaks of; empty if it does not say."""
+    psp_payment_id: str
+    references: tuple[str, ...]
+    """Our references of the operations concerned, as the PSP stored them."""
+    claims: Outcome | None
+    """What it says became of those operations; None if it is about something else. Only good for
+    not asking: when it says what we know already."""
+    occurred_at: datetime
+    known: bool
+    """Is the type one that this adapter knows? Unknown ones are stored and acknowledged."""
+    proof: Mapping[str, str]
+    """The headers that carried the proof of origin, by lower-case name."""
+
+
+class NotificationRefused(Exception):
+    """Not provably a notification of this PSP for this account; says why, in words for logs."""
+
+
 class PspUnavailable(Exception):
     """A question (look-up, token) could not be answered now; nothing was changed by asking."""
 
@@ -151,7 +179,7 @@ class CardDataRefused(Exception):
 
 
 class PspAdapter(Protocol):
-    """Six verbs, and two questions. No database, no retries, no decisions.
+    """Six verbs, two questions, and an ear. No database, no retries, no decisions.
 
     The five money verbs never raise for anything the PSP or the network does: every doubt is
     Outcome.UNKNOWN and everything certainly unsent is Outcome.NOT_SENT. `deadline_seconds` bounds
@@ -188,4 +216,14 @@ class PspAdapter(Protocol):
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe one of the PSP's tokens; raises UnknownToken or PspUnavailable."""
+        ...
+
+    def read_notification(
+        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
+    ) -> Notification:
+        """Check where a notification comes from, and read it. Pure: no I/O, no clock of its own.
+
+        One of `secrets` must have signed it (several while they are being exchanged). Raises
+        NotificationRefused for everything else, however malformed, and never another exception.
+        """
         ...

@@ -36,6 +36,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Events",
             _item("Events", "payments", "history", "event"),
+            _item("PSP notifications", "payments", "move_to_inbox", "pspnotification"),
             _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),
         ),
         _group(

@@ -1,4 +1,4 @@
-"""Routes of the merchant API, and the page that customers come back to."""
+"""Routes of the merchant API, the page that customers come back to, and the webhooks of PSPs."""
 
 from django.urls import path, re_path
 
@@ -13,6 +13,7 @@ from payments.api.views import (
     refunds,
 )
 from payments.api.views.exchange import UnknownUrl
+from payments.api.webhooks import psp_webhook
 
 urlpatterns = [
     path("v1/payment_intents", payment_intents.PaymentIntents.as_view()),
@@ -52,6 +53,7 @@ urlpatterns = [
     path("v1/balance", balance.Balance.as_view()),
     path("v1/balance_transactions", balance.BalanceTransactions.as_view()),
     path("v1/balance_transactions/<str:public_id>", balance.BalanceTransaction.as_view()),
+    path("psp/<slug:account_code>/webhook", psp_webhook, name="psp-webhook"),
     path("return/<str:public_id>", return_page, name="return"),
     re_path("^v1(?:/|$)", UnknownUrl.as_view()),
 ]

@@ -4,6 +4,7 @@ from payments.models.customer import Customer, PaymentMethod
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
 from payments.models.merchant import ApiKey, Merchant, PspAccount, books_of
+from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.models.refund import Refund
@@ -18,6 +19,7 @@ __all__ = [
     "PaymentIntent",
     "PaymentMethod",
     "PspAccount",
+    "PspNotification",
     "Refund",
     "books_of",
 ]

@@ -50,9 +50,30 @@ def adapter_of(account: PspAccount) -> PspAdapter:
     return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
 
 
+@cache
+def psp_of(account_code: str) -> str:
+    """The name of the PSP behind an account's code, which never changes.
+
+    Raises PspAccount.DoesNotExist.
+    """
+    return PspAccount.objects.only("psp").get(code=account_code).psp
+
+
+def webhook_secrets_of(account_code: str) -> tuple[str, ...]:
+    """What notifications of an account may be signed with; empty: it sends us none."""
+    credentials = settings.PSP_CREDENTIALS.get(account_code, {})
+    joined = credentials.get("webhook_secrets", "")
+    return tuple(joined.split(",")) if joined else ()
+
+
 def reference_of(operation_id: UUID) -> str:
     """Our permanent reference of an operation at the PSP."""
     return public_ids.encode(public_ids.OPERATION, operation_id)
+
+
+def operation_id_of(reference: str) -> UUID | None:
+    """The operation that one of our references names; None if it is none of ours."""
+    return public_ids.decode(public_ids.OPERATION, reference)
 
 
 def request_of(operation: Operation) -> PspRequest:

@@ -85,7 +85,7 @@ def _lease_next_due() -> UUID | None:
 
 def _resolve(operation: Operation, *, actor: str) -> None:
     """Ask and record; the lease is ours. Holds no connection while asking."""
-    caller = _caller_of(operation, actor)
+    caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
     connection.close()
     result = _find_out(operation, adapter)
@@ -143,7 +143,7 @@ def _still_unknown(detail: str) -> PspResult:
     return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
 
 
-def _caller_of(operation: Operation, actor: str) -> Caller:
+def caller_of(operation: Operation, actor: str) -> Caller:
     """The merchant's side of an operation, for a change that no request waits for."""
     operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
     return Caller(

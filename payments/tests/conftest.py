@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from payments.tests.notices import Hooks
 from payments.tests.shop import Shop, open_shop
+from psp_adapters.tests.receiver import Receiver
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 
@@ -21,3 +23,13 @@ def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
 def other_shop(shop: Shop) -> Shop:
     """Another merchant at the same PSP."""
     return open_shop(shop.psp)
+
+
+@pytest.fixture
+def hooks(shop: Shop) -> Iterator[Hooks]:
+    """The shop's PSP account sends notices; they are caught, and delivered by the test."""
+    with Receiver() as receiver:
+        hooks = Hooks(shop, receiver)
+        hooks.listen()
+        yield hooks
+        hooks.stop()

@@ -33,20 +33,25 @@ STEPS: dict[str, Where] = {
 
 def crash(step: str, command: Callable[[], object]) -> None:
     """Fork, run `command` there, and be killed at `step`; fails if the step was never reached."""
+    crash_at(STEPS[step], command)
+
+
+def crash_at(where: Where, command: Callable[[], object]) -> None:
+    """The same for any function: module or class, its name, and "before" or "after"."""
     connections.close_all()
     child = os.fork()
     if child == 0:
-        _run_and_die(step, command)
+        _run_and_die(where, command)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"the step '{step}' was never reached"
+    assert os.WIFSIGNALED(status), f"the step {where[1:]} was never reached"
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def _run_and_die(step: str, command: Callable[[], object]) -> None:
+def _run_and_die(where: Where, command: Callable[[], object]) -> None:
     try:
         # Threads do not survive a fork; the executor of the parent would wait for them for ever.
         operations._calls = ThreadPoolExecutor(4)
-        _arm(*STEPS[step])
+        _arm(*where)
         command()
     finally:
         os._exit(0)

@@ -21,7 +21,7 @@ from payments import public_ids
 from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
-from payments.services import commands, recovery
+from payments.services import commands, psp, recovery
 from payments.services.caller import Answer, Caller, Subject
 from payments.services.commands import Confirmation, IntentDetails
 from payments.tests.factories import MerchantFactory, PspAccountFactory
@@ -145,6 +145,11 @@ class Shop:
 
     def operations(self, public_id: str) -> list[Operation]:
         return list(Operation.objects.filter(intent_id=uuid_of(public_id)).order_by("id"))
+
+    def operations_references(self) -> list[str]:
+        """What the PSP knows this merchant's operations as, oldest first."""
+        rows = Operation.objects.filter(merchant=self.merchant).order_by("id")
+        return [psp.reference_of(row.id) for row in rows]
 
     def refunds(self, public_id: str) -> list[Refund]:
         return list(Refund.objects.filter(intent_id=uuid_of(public_id)).order_by("id"))

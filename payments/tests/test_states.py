@@ -11,7 +11,7 @@ from django.db import IntegrityError
 from django_fsm import TransitionNotAllowed
 
 from payments import states
-from payments.models import Operation, PaymentIntent, Refund
+from payments.models import Operation, PaymentIntent, PspNotification, Refund
 from payments.models.machine import MachineModel
 from payments.tests.shop import Shop, body_of
 
@@ -19,6 +19,12 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
     (PaymentIntent, states.IntentStatus, states.INTENT_TRANSITIONS, states.INTENT_BORN),
     (Operation, states.OperationStatus, states.OPERATION_TRANSITIONS, states.OPERATION_BORN),
     (Refund, states.RefundStatus, states.REFUND_TRANSITIONS, states.REFUND_BORN),
+    (
+        PspNotification,
+        states.NotificationStatus,
+        states.NOTIFICATION_TRANSITIONS,
+        states.NOTIFICATION_BORN,
+    ),
 ]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
@@ -111,6 +111,7 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         "PUBLIC_BASE_URL": os.environ.get("PUBLIC_BASE_URL") or base_url,
         "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
     }
     with step("bring the tables up to date"):
         _command(variables, "migrate", "--no-input", "--verbosity", "0")
@@ -119,6 +120,8 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     with step("seed merchants and logins"):
         seeded = _seeded(variables)
     supervisor.start(platform_processes.api(folder, variables, port=port), "start the API")
+    with step("let the sandbox PSP tell us what happens"):
+        sandbox_webhooks.point_here(variables, port=port)
     supervisor.start(platform_processes.worker(folder, variables), "start the worker")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
     facts = {

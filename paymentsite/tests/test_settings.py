@@ -46,6 +46,11 @@ def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess
         ({"REDIS_URL": None}, "REDIS_URL is not set: "),
         ({"SECRET_KEY": None}, "SECRET_KEY is not set: "),
         ({"PAYMENTS_ENVIRONMENT": "test"}, "PAYMENTS_ENVIRONMENT is 'test': set it to production"),
+        ({"SANDBOX_PSP_WEBHOOK_SECRETS": ""}, "SANDBOX_PSP_WEBHOOK_SECRETS holds an empty or"),
+        (
+            {"SANDBOX_PSP_WEBHOOK_SECRETS": "long enough to be one,"},
+            "SANDBOX_PSP_WEBHOOK_SECRETS holds an empty or short secret",
+        ),
         ({"PUBLIC_BASE_URL": "payments.example.com"}, "PUBLIC_BASE_URL is no URL: "),
     ],
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from psp_adapters.contract import (
     Capabilities,
     CardDataRefused,
     LookUp,
+    Notification,
     OperationKind,
     Outcome,
     PaymentToken,
@@ -23,7 +25,7 @@ from psp_adapters.contract import (
     UnknownToken,
 )
 from psp_adapters.http import AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.sandbox import mapping
+from psp_adapters.sandbox import mapping, webhook
 
 
 class SandboxAdapter:
@@ -42,6 +44,7 @@ class SandboxAdapter:
     )
 
     def __init__(self, *, base_url: str, api_key: str) -> None:
+        self._account = webhook.account_of(api_key)
         self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
         self._tokens: dict[str, PaymentToken] = {}
         """Published test tokens never change."""
@@ -143,6 +146,14 @@ class SandboxAdapter:
             raise PspUnavailable("the answer describes another token")
         self._tokens[token] = found
         return found
+
+    def read_notification(
+        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
+    ) -> Notification:
+        """Read a signed notice of this account; raises NotificationRefused for all others."""
+        return webhook.read(
+            headers=headers, body=body, secrets=secrets, now=now, account=self._account
+        )
 
     def close(self) -> None:
         """Close idle connections."""

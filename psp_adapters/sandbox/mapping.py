@@ -19,7 +19,7 @@ from psp_adapters.http import AnswerUnknown, HttpAnswer
 
 Json = dict[str, Any]
 
-_OUTCOMES: Final = {
+OUTCOMES: Final = {
     "succeeded": Outcome.SUCCEEDED,
     "pending": Outcome.PENDING,
     "requires_action": Outcome.REQUIRES_ACTION,
@@ -132,7 +132,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     psp_id, payment_id = view["id"], view["payment_id"]
     if not (isinstance(psp_id, str) and isinstance(payment_id, str) and psp_id and payment_id):
         raise Contradiction("no id")
-    outcome = _OUTCOMES[view["status"]]
+    outcome = OUTCOMES[view["status"]]
     amount = Money(view["amount_minor"], view["currency"])
     expires_at = datetime.fromisoformat(view["payment"]["expires_at"])
     if expires_at.tzinfo is None:

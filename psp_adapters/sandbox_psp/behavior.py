@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from psp_adapters.sandbox_psp.chance import parse_webhooks
 from psp_adapters.sandbox_psp.refusals import invalid
 from psp_adapters.sandbox_psp.tokens import Decline
 
@@ -186,9 +187,7 @@ def parse_behavior(words: object) -> Behavior:
         if name == "latency_ms":
             values[name] = _parse_latency(value)
         elif name == "webhooks":
-            if not isinstance(value, dict):
-                raise invalid("webhooks must be an object")
-            values[name] = value
+            values[name] = parse_webhooks(value)
         elif name == "kinds":
             if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
                 raise invalid("kinds must be a list of strings")

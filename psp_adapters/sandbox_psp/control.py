@@ -46,6 +46,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
         case ("DELETE", "scripts"):
             simulator.faults.scripts.clear()
             answer = []
+        case ("GET", "webhooks"):
+            answer = {**simulator.teller.counts, "open": simulator.teller.open_count}
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "advance"):

@@ -16,6 +16,7 @@ from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.simulator import Simulator
 from psp_adapters.sandbox_psp.store import Store
+from psp_adapters.sandbox_psp.webhook_endpoint import handle_webhook_endpoint
 
 
 class Dispatcher:
@@ -36,7 +37,9 @@ class Dispatcher:
 
     def _dispatch(self, request: HttpRequest, connection: HttpConnection) -> None:
         target = request.target
-        if target.startswith("/v1/"):
+        if target == "/v1/webhook_endpoint":
+            handle_webhook_endpoint(self._simulator, request, connection)
+        elif target.startswith("/v1/"):
             self._simulator.handle(request, connection)
         elif self._control and target.startswith("/control/"):
             handle_control(self._simulator, request, connection)
@@ -65,10 +68,12 @@ async def serve(*, host: str, port: int, store_path: Path, control: bool) -> Non
         )
         bound = server.sockets[0].getsockname()[1]
         simulator.base_url = f"http://{host}:{bound}"
+        simulator.teller.start()
         sys.stdout.write(f"sandbox PSP listening on {simulator.base_url}\n")
         sys.stdout.flush()
         await stop.wait()
         server.close()
+        simulator.teller.stop()
         for connection in list(connections):
             connection.drop()
     finally:

@@ -29,6 +29,7 @@ from psp_adapters.sandbox_psp.requests import (
 )
 from psp_adapters.sandbox_psp.rules import Instruction, Rules
 from psp_adapters.sandbox_psp.store import Store
+from psp_adapters.sandbox_psp.teller import Teller
 from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
 from psp_adapters.sandbox_psp.truth import Account, Operation, StoredAnswer, Truth
 from psp_adapters.sandbox_psp.views import declined_view, operation_view, payment_view
@@ -80,6 +81,8 @@ class Simulator:
         self.clock = Clock()
         self.clock.offset_ms = self.truth.clock_offset_ms
         self.rules = Rules(self.truth)
+        self.truth.outbox.fresh.clear()  # told already, or open: the teller begins with those
+        self.teller = Teller(self.rules, self.clock, store)
         self.faults = Faults()
         self.base_url = ""
         self.calls: deque[SeenCall] = deque(maxlen=_KEPT_CALLS if keep_calls else 0)
@@ -94,6 +97,7 @@ class Simulator:
     def set_behavior(self, behavior: Behavior) -> None:
         self.rules.behavior = behavior
         self.faults.set_behavior(behavior)
+        self.teller.chance.set(behavior.webhooks, behavior.seed)
 
     def settle(self) -> int:
         """Let due things happen; the time, in milliseconds."""

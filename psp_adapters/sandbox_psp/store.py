@@ -35,6 +35,8 @@ class Store:
         )
         self._chunks: list[bytes] = []
         self._waiting: list[Callable[[], None]] = []
+        self.after_commit: Callable[[], None] = lambda: None
+        """Called after every commit, when those who waited for it have been answered."""
 
     def load(self) -> Iterator[Record]:
         """Every record ever committed, oldest first."""
@@ -75,3 +77,4 @@ class Store:
             os._exit(1)
         for then in waiting:
             then()
+        self.after_commit()

@@ -9,6 +9,14 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
+from psp_adapters.sandbox_psp.notices import (
+    Endpoint,
+    Outbox,
+    type_of_effect,
+    types_of_birth,
+    types_of_move,
+)
+
 Record = dict[str, Any]
 
 
@@ -134,6 +142,7 @@ class Truth:
         self.effects: list[Effect] = []
         self.operation_count = 0
         self.clock_offset_ms = 0
+        self.outbox = Outbox()
         self.due: list[tuple[int, int, Payment, Operation | None]] = []
         """What happens by itself, by time; entries may be out of date and are checked when due."""
         self._due_count = 0
@@ -146,6 +155,7 @@ class Truth:
 
     def take_unsaved(self) -> list[Record]:
         """The facts recorded since the last call, in order; the caller owns writing them down."""
+        self.outbox.hand_in()
         unsaved = self._unsaved
         if unsaved:
             self._unsaved = []
@@ -179,8 +189,19 @@ class Truth:
                 self.account(record["account"]).fenced.add(record["reference"])
             case "clock":
                 self.clock_offset_ms = record["offset"]
+            case "endpoint":
+                self._apply_endpoint(record)
+            case "told":
+                self.outbox.open.pop(record["notice"], None)
             case other:
                 raise ValueError(f"unknown journal record {other!r}")
+
+    def _apply_endpoint(self, record: Record) -> None:
+        account_id = record["account"]
+        if record["url"]:
+            self.outbox.endpoints[account_id] = Endpoint(record["url"], record["secret"])
+        else:
+            self.outbox.forget(account_id)
 
     def _apply_payment(self, record: Record) -> None:
         account = self.account(record["account"])
@@ -226,13 +247,19 @@ class Truth:
         account.by_reference.setdefault(operation.reference, []).append(operation)
         if operation.due_ms:
             self._push_due(operation.due_ms, payment, operation)
+        if self.outbox.endpoints:
+            for type_ in types_of_birth(operation):
+                self.outbox.add(type_, operation, operation.at_ms)
 
     def _apply_status(self, record: Record) -> None:
         operation = self.payments[record["payment"]].account.operations[record["operation"]]
-        operation.status = record["status"]
+        before, operation.status = operation.status, record["status"]
         operation.code = record["code"]
         operation.decline_code = record["decline_code"]
         operation.message = record["message"]
+        if self.outbox.endpoints:
+            for type_ in types_of_move(operation, before):
+                self.outbox.add(type_, operation, record["at"])
 
     def _apply_effect(self, record: Record) -> None:
         payment = self.payments[record["payment"]]
@@ -266,6 +293,10 @@ class Truth:
                 payment.refunded_minor -= amount
             case "expire":
                 payment.expired_minor += amount
+        if self.outbox.endpoints:
+            operation = payment.account.operations[record["id"]]
+            if type_ := type_of_effect(kind, operation):
+                self.outbox.add(type_, operation, record["at"])
 
     def _push_due(self, due_ms: int, payment: Payment, operation: Operation | None) -> None:
         self._due_count += 1

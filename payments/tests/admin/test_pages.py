@@ -20,6 +20,7 @@ from payments.models import (
     Operation,
     PaymentIntent,
     PspAccount,
+    PspNotification,
     Refund,
 )
 from payments.tests.admin.console import (
@@ -32,6 +33,7 @@ from payments.tests.admin.console import (
     sell,
     url_of,
 )
+from payments.tests.notices import store_notice
 from payments.tests.shop import Shop
 
 
@@ -121,6 +123,18 @@ def test_what_merchants_write_is_escaped(trading: Shop, superuser: Console) -> N
     assert "<script>alert(1)" not in page
 
 
+def test_a_notification_is_shown_as_it_came(trading: Shop, superuser: Console) -> None:
+    [row] = PspNotification.objects.all()
+    page = superuser.page(row).content.decode()
+    assert "&lt;script&gt;" in page
+    assert "<script>&quot;" not in page
+    for reference in trading.operations_references():
+        assert reference in page
+    for term, found in ((row.event_id, [row]), ("sev_nothing", [])):
+        listed = superuser.list(PspNotification, q=term).context["cl"].result_list
+        assert list(listed) == found
+
+
 def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: Console) -> None:
     for model in MODELS:
         superuser.list(model)  # what is remembered after the first time is no part of the count
@@ -128,6 +142,7 @@ def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: 
     for number in range(3):
         sell(trading, order_id=f"more-{number}", key=f"more-{number}")
         add_customer(trading, email=f"more-{number}@example.com")
+        store_notice(trading)
         account = PspAccount.objects.create(code=f"more-{number}", psp="sandbox")
         other = Merchant.objects.create(name=f"More {number}", test_psp_account=account)
         ApiKey.objects.create(merchant=other, secret_sha256=f"{number}", last4="more")

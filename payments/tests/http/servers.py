@@ -14,6 +14,8 @@ from payments.tests.http.wire import Wire
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.ports import HOST, free_port
 
+WEBHOOK_SECRET = "the secret of the server's webhook"
+
 
 class ApiServer:
     """One server with its workers; tied to this process, so that neither survives it."""
@@ -96,5 +98,6 @@ def variables_of(database_url: str) -> dict[str, str]:
     given = ("SANDBOX_PSP_URL", "REDIS_URL", "SECRET_KEY", "PAYMENTS_ENVIRONMENT")
     return {
         "DATABASE_URL": database_url,
+        "SANDBOX_PSP_WEBHOOK_SECRETS": WEBHOOK_SECRET,
         **{name: os.environ[name] for name in given if name in os.environ},
     }

@@ -1,0 +1,110 @@
+"""Notifications of PSPs: what they told us, as it came, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import PspAccount, PspNotification
+from payments.states import NotificationStatus
+
+_SHOWN_BYTES = 20_000
+
+
+@admin.register(PspNotification)
+class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """The dead ones are the dead-letter list; `manage.py replay_notifications` replays them."""
+
+    list_display = (
+        "event_id",
+        "type",
+        "psp_account",
+        "operations",
+        "shown_status",
+        "attempts",
+        "last_error",
+        "received",
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (
+        one_of("status", NotificationStatus),
+        ("psp_account", RelatedDropdownFilter),
+        ("received_at", CreatedFilter),
+        "conflicting_body",
+        "known",
+    )
+    search_help_text = "The PSP's id of the event"
+    id_paths = {}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("event_id", "type"),
+                    ("psp_account", "known"),
+                    ("operations", "psp_payment_id"),
+                    ("occurred_at", "received_at"),
+                )
+            },
+        ),
+        (
+            "What became of it",
+            {
+                "fields": (
+                    ("shown_status", "attempts"),
+                    ("next_try_at", "give_up_at"),
+                    ("processed_at", "conflicting_body"),
+                    "last_error",
+                )
+            },
+        ),
+        ("As it came", {"fields": ("body_sha256", "shown_body")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PspNotification]:
+        # A list of fifty would otherwise carry fifty bodies along.
+        rows: QuerySet[PspNotification] = super().get_queryset(request)
+        return rows.defer("body", "headers")
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # With the accounts, of which there are few, the unique index serves.
+        yield Q(event_id=term, psp_account__in=PspAccount.objects.values("pk"))
+
+    @shown(
+        description="status",
+        label={
+            "stored": "info",
+            "processed": "success",
+            "failing": "warning",
+            "dead": "danger",
+        },
+    )
+    def shown_status(self, row: PspNotification) -> str:
+        return str(row.status)
+
+    @shown(description="operations")
+    def operations(self, row: PspNotification) -> SafeString | str:
+        ids = [public_ids.decode(public_ids.OPERATION, each) for each in row.our_references]
+        links = [display.link(public_ids.OPERATION, each) for each in ids if each is not None]
+        return format_html_join(" ", "{}", ((link,) for link in links)) or display.NOTHING
+
+    @shown(description="received")
+    def received(self, row: PspNotification) -> SafeString:
+        return display.in_one_line(display.time(row.received_at))
+
+    @shown(description="body")
+    def shown_body(self, row: PspNotification) -> SafeString:
+        text = bytes(row.body)[:_SHOWN_BYTES].decode(errors="replace")
+        return format_html('<pre class="text-xs whitespace-pre-wrap break-all">{}</pre>', text)

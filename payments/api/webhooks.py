@@ -1,0 +1,97 @@
+"""Where PSPs tell us what happened: `POST /psp/<account code>/webhook`.
+
+Stored, then answered; nothing is looked at while the PSP waits. What may not live here: how a PSP
+signs, what a notification causes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from payments.services.notifications import NoSuchWebhook, receive_notification
+from psp_adapters.contract import NotificationRefused
+
+logger = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 256 * 1024
+_LOG_EVERY_SECONDS: Final = 1.0
+
+
+class _Refusals:
+    """Counts refusals, and lets one line a second through to the log."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._unlogged = 0
+        self._log_from = 0.0
+        self._lock = threading.Lock()
+
+    def note(self, account_code: str, reason: str) -> None:
+        """Count one; strangers decide how many there are, so not every one is logged."""
+        with self._lock:
+            self.count += 1
+            self._unlogged += 1
+            if time.monotonic() < self._log_from:
+                return
+            since, self._unlogged = self._unlogged, 0
+            self._log_from = time.monotonic() + _LOG_EVERY_SECONDS
+        logger.warning(
+            "webhook of %s refused: %s (%s since the last such line)",
+            account_code,
+            reason[:200],
+            since,
+        )
+
+
+_refusals = _Refusals()
+
+
+def refused_count() -> int:
+    """How many deliveries this process has refused."""
+    return _refusals.count
+
+
+@csrf_exempt
+@require_POST
+def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
+    """Store what a PSP tells us; 400 for whatever it did not sign, with nothing stored."""
+    try:
+        body = _body_of(request)
+        receive_notification(account_code=account_code, headers=request.headers, body=body)
+    except NoSuchWebhook:
+        return _answer(404, "There is no such webhook.")
+    except _TooLarge:
+        _refusals.note(account_code, "too large")
+        return _answer(413, f"A notification has at most {BODY_BYTES_MAX} bytes.")
+    except (NotificationRefused, UnreadablePostError) as refusal:
+        _refusals.note(account_code, str(refusal))
+        return _answer(400, "Not a notification that we can trust.")
+    return _answer(200, "")
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _body_of(request: HttpRequest) -> bytes:
+    """The raw bytes, never more of them than allowed."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()) or int(length[:12]) > BODY_BYTES_MAX:
+        raise _TooLarge
+    body = request.read(BODY_BYTES_MAX + 1)
+    if len(body) > BODY_BYTES_MAX:
+        raise _TooLarge
+    return body
+
+
+def _answer(status: int, error: str) -> HttpResponse:
+    """One sentence at most: why a signature was refused is nobody's business."""
+    return JsonResponse({"error": error} if error else {"received": True}, status=status)

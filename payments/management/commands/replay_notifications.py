@@ -1,0 +1,72 @@
+"""`manage.py replay_notifications`: the dead-letter list of PSP notifications, and its replay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from payments.services.replays import (
+    REPLAYABLE,
+    Choice,
+    chosen_notifications,
+    replay_notifications,
+)
+from payments.states import NotificationStatus
+
+
+class Command(BaseCommand):
+    help = (
+        "Have notifications of PSPs looked at again: one, all of a filter, all of a time range. "
+        "Without any filter nothing is replayed; --all means all. Looking again is harmless: the "
+        "PSP is asked, and what is already known changes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--event", default="", help="the PSP's id of one event")
+        parser.add_argument("--account", default="", help="code of a PSP account")
+        parser.add_argument("--type", default="", help="the PSP's word, such as payment.captured")
+        parser.add_argument("--since", type=_moment, help="received from then on (ISO 8601, UTC)")
+        parser.add_argument("--until", type=_moment, help="received before then (ISO 8601, UTC)")
+        parser.add_argument(
+            "--status",
+            choices=sorted(REPLAYABLE),
+            default=NotificationStatus.DEAD.value,
+            help="dead ones (default), or those that were processed",
+        )
+        parser.add_argument("--all", action="store_true", help="no filter is meant")
+        parser.add_argument("--list", action="store_true", help="show them, replay nothing")
+        parser.add_argument("--most", type=int, default=10_000, help="at most so many")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        filters = [given[name] for name in ("event", "account", "type", "since", "until")]
+        if not any(filters) and not given["all"] and not given["list"]:
+            raise CommandError(
+                "say which ones: --event, --account, --type, --since, --until, --all"
+            )
+        choice = Choice(
+            status=NotificationStatus(given["status"]),
+            account_code=given["account"],
+            type=given["type"],
+            event_id=given["event"],
+            received_from=given["since"],
+            received_before=given["until"],
+        )
+        if given["list"]:
+            self._list(choice, given["most"])
+            return
+        count = replay_notifications(choice, limit=given["most"])
+        self.stdout.write(f"{count} notifications will be looked at again")
+
+    def _list(self, choice: Choice, most: int) -> None:
+        for row in chosen_notifications(choice).select_related("psp_account")[:most]:
+            self.stdout.write(
+                f"{row.received_at:%Y-%m-%d %H:%M:%S} {row.psp_account.code} {row.event_id} "
+                f"{row.type} tried {row.attempts} times: {row.last_error or '-'}"
+            )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,99 @@
+"""What PSPs told us unasked, stored as it came before anybody looked at it.
+
+What may not live here: reading, verifying, and what a notification causes.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from payments import public_ids
+from payments.models.machine import MachineModel
+from payments.models.merchant import PspAccount
+from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus, sources_of
+
+S = NotificationStatus
+
+
+class PspNotification(MachineModel):
+    """One event of one PSP account: a reason to look, never the truth."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    event_id = models.CharField(max_length=128)
+    type = models.CharField(max_length=128)
+    known = models.BooleanField()
+    """Is the type one that the adapter knows? Others are acknowledged and left alone."""
+    psp_payment_id = models.CharField(max_length=128, blank=True)
+    our_references = models.JSONField(default=list)
+    """Of the operations concerned, as read when the signature was checked."""
+    claims = models.CharField(max_length=16, blank=True)
+    """What it says became of those operations; what we know already need not be asked."""
+    occurred_at = models.DateTimeField()
+    status = FSMField(max_length=16, default=S.STORED, protected=True)
+
+    body = models.BinaryField()
+    """The bytes that were signed."""
+    body_sha256 = models.CharField(max_length=64)
+    headers = models.JSONField(default=dict)
+    """Those that proved where it came from."""
+    conflicting_body = models.BooleanField(default=False)
+    """The same event id came again with other bytes; the first stands."""
+
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    """When to look (again); NULL once nobody need. While somebody looks, when their lease ends."""
+    give_up_at = models.DateTimeField()
+    last_error = models.CharField(max_length=500, blank=True)
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_psp_notification"
+        verbose_name = "PSP notification"
+        constraints = [
+            models.UniqueConstraint(fields=["psp_account", "event_id"], name="notification_once"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=[S.STORED, S.FAILING], next_try_at__isnull=False)
+                | models.Q(status__in=[S.PROCESSED, S.DEAD], next_try_at__isnull=True),
+                name="notification_waits_or_is_done",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "next_try_at",
+                name="notification_due",
+                condition=models.Q(next_try_at__isnull=False),
+            ),
+            models.Index("id", name="notification_dead", condition=models.Q(status=S.DEAD)),
+        ]
+
+    def __str__(self) -> str:
+        return self.event_id
+
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.PROCESSED), target=S.PROCESSED
+    )
+    def finish(self) -> None:
+        """Everything it could mean for us is in the books."""
+
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.FAILING), target=S.FAILING
+    )
+    def fail(self) -> None:
+        """Not yet; it is tried again."""
+
+    @transition(field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.DEAD), target=S.DEAD)
+    def bury(self) -> None:
+        """Nothing more is tried until a person asks for it."""
+
+    @transition(
+        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.STORED), target=S.STORED
+    )
+    def revive(self) -> None:
+        """A person wants it to be looked at again."""

@@ -1,0 +1,113 @@
+"""The sandbox PSP and the API server talk to each other: nothing between them is a test's."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+
+from payments.models import Operation, PspNotification
+from payments.services import notifications, psp
+from payments.tests.http.servers import WEBHOOK_SECRET
+from payments.tests.http.storefront import Storefront
+
+PATH = "/psp/sandbox/webhook"
+
+
+@pytest.fixture
+def told(storefront: Storefront) -> Iterator[Storefront]:
+    """The PSP tells the server what happens on the account."""
+    words = {"url": f"{storefront.server.base_url}{PATH}", "secret": WEBHOOK_SECRET}
+    _endpoint(storefront, "PUT", words)
+    yield storefront
+    _endpoint(storefront, "DELETE", {})
+
+
+def _endpoint(storefront: Storefront, method: str, words: dict[str, str]) -> None:
+    request = urllib.request.Request(
+        f"{storefront.psp.base_url}/v1/webhook_endpoint",
+        data=json.dumps(words).encode(),
+        method=method,
+        headers={"Authorization": f"Bearer {settings.PSP_CREDENTIALS['sandbox']['api_key']}"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.status == 200
+
+
+def _stored_for(storefront: Storefront, number: int) -> list[PspNotification]:
+    """What the PSP told of the storefront's newest order, once there is enough of it."""
+    [charge] = Operation.objects.filter(merchant=storefront.merchant, order_id=storefront.order_id)
+    reference = psp.reference_of(charge.id)
+    end = time.monotonic() + 10
+    while True:
+        rows = list(PspNotification.objects.filter(our_references=[reference]))
+        if len(rows) >= number:
+            return rows
+        assert time.monotonic() < end, f"only {[row.type for row in rows]}"
+        time.sleep(0.02)
+
+
+def test_a_lost_answer_is_made_good_by_the_psps_own_words(told: Storefront) -> None:
+    told.psp.script({"drop_after": 1}, order_id=told.order_id)
+    reply = told.wire.post("/v1/payment_intents", told.order(), key=told.order_id)
+    assert reply.json["status"] == "processing"
+    _stored_for(told, 2)
+
+    notifications.process_due_notifications()
+
+    intent = told.wire.get(f"/v1/payment_intents/{reply.json['id']}")
+    assert intent.json["status"] == "succeeded"
+    assert {row.status for row in _stored_for(told, 2)} == {"processed"}
+
+
+def test_a_psp_at_its_worst_changes_nothing_that_is_not_true(told: Storefront) -> None:
+    told.psp.set_behavior(webhooks={"double": 0.5, "reorder": 0.3, "forge": 1}, seed=5)
+    intent = told.pay()
+    rows = _stored_for(told, 2)
+    time.sleep(1)
+    assert not PspNotification.objects.filter(event_id__contains="forged").exists()
+    assert len(_stored_for(told, 2)) == len(rows) == 2
+    notifications.process_due_notifications()
+    assert told.stripe.v1.payment_intents.retrieve(intent.id).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (b"Content-Length: 50000000", b"x" * 100_000, 413),
+        (b"Content-Length: 262145", b"", 413),
+        (b"Content-Length: 2", b"{}", 400),
+        (b"Content-Length: 0", b"", 400),
+        (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n", 400),
+    ],
+    ids=range(5),
+)
+def test_whatever_a_stranger_posts_is_refused_at_once(
+    storefront: Storefront, head: bytes, body: bytes, status: int
+) -> None:
+    before = PspNotification.objects.count()
+    started = time.monotonic()
+    assert _post(storefront, head, body) == status
+    assert time.monotonic() - started < 2
+    assert PspNotification.objects.count() == before
+
+
+def _post(storefront: Storefront, head: bytes, body: bytes) -> int:
+    address: Any = urlsplit(storefront.server.base_url)
+    lines = [f"POST {PATH} HTTP/1.1".encode(), b"Host: 127.0.0.1", head, b"", b""]
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(b"\r\n".join(lines))
+        answer = b""
+        try:
+            connection.sendall(body)
+        finally:
+            while b"\r\n" not in answer:
+                answer += connection.recv(1000)
+    return int(answer.split(b" ")[1])

@@ -1,0 +1,259 @@
+"""A notification is a reason to look, and the PSP's answer is what counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments.models import Operation, PspNotification
+from payments.services import notifications, recovery
+from payments.services.outcomes import record_outcome
+from payments.services.verification import differences
+from payments.tests.notices import (
+    Hooks,
+    books_of,
+    lose_the_answer,
+    make_due,
+    only_notification,
+    story_of,
+)
+from payments.tests.shop import Shop, body_of
+from psp_adapters.contract import Outcome, PspResult
+
+
+def test_a_notice_settles_a_lost_answer_before_its_next_check(shop: Shop, hooks: Hooks) -> None:
+    lose_the_answer(shop, "authorize")
+    intent = body_of(shop.create(10_000))
+    assert intent["status"] == "processing"
+    hooks.take(*hooks.caught("payment.authorized"))
+
+    assert shop.intent(intent["id"]).status == "CAPTURED"
+    assert only_notification().processed_at is not None
+    assert [e["kind"] for e in shop.effects()] == ["authorize", "capture"]
+    assert list(differences()) == []
+
+
+def test_a_lost_notice_is_made_good_by_asking(shop: Shop, hooks: Hooks) -> None:
+    shop.psp.set_behavior(webhooks={"lose": 1})
+    lose_the_answer(shop, "authorize")
+    intent_id = body_of(shop.create(10_000))["id"]
+    shop.settle()
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert (hooks.receiver.deliveries, PspNotification.objects.count()) == ([], 0)
+
+
+def test_an_old_notice_after_a_cancel_changes_nothing(shop: Shop, hooks: Hooks) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    [late] = hooks.caught("payment.authorized")
+    shop.cancel(intent_id)
+    before = story_of(shop, intent_id)
+    hooks.take(late)
+    assert story_of(shop, intent_id) == before
+    assert only_notification().status == "processed"
+
+
+def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hooks) -> None:
+    hooks.take(hooks.notice(data={"references": ["op_ABCDEFGHIJKLMNOPQRSTUV"]}))
+    row = only_notification()
+    assert (row.status, row.attempts) == ("failing", 1)
+    assert "no operation of ours" in row.last_error
+    assert row.next_try_at is not None
+    assert 0.5 < (row.next_try_at - row.received_at).total_seconds() < 5
+
+    make_due()
+    PspNotification.objects.update(give_up_at="2000-01-01T00:00:00Z")
+    assert notifications.process_due_notifications() == 1
+    row = only_notification()
+    assert (row.status, row.next_try_at) == ("dead", None)
+    make_due()
+    assert notifications.process_due_notifications() == 0
+
+
+def test_tries_come_later_and_later(hooks: Hooks) -> None:
+    hooks.take(hooks.notice())
+    row = only_notification()
+    begun = row.give_up_at - notifications.GIVE_UP_AFTER
+    seconds = [0, 60, 3600, 6 * 3600]
+    waits = []
+    for passed in seconds:
+        now = begun + notifications.timedelta(seconds=passed)
+        waits.append((notifications._next_try(row, now) - now).total_seconds())
+    assert 1 <= waits[0] <= 3
+    assert 15 <= waits[1] <= 45
+    assert all(900 <= wait <= 5400 for wait in waits[2:])
+
+
+def test_a_notice_naming_another_accounts_operation_is_never_applied(
+    shop: Shop, hooks: Hooks, other_shop: Shop
+) -> None:
+    lose_the_answer(other_shop, "authorize")
+    intent_id = body_of(other_shop.create(10_000))["id"]
+    [reference] = other_shop.operations_references()
+    hooks.take(hooks.notice(data={"references": [reference]}))
+    assert only_notification().status == "failing"
+    assert other_shop.intent(intent_id).status == "PROCESSING"
+    assert [c["kind"] for c in shop.psp.calls(reference=reference)] == ["authorize"]
+
+
+def test_a_notice_naming_another_payment_of_the_psp_is_not_applied(
+    shop: Shop, hooks: Hooks
+) -> None:
+    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    [reference] = shop.operations_references()
+    shop.psp.advance(5)
+    hooks.take(hooks.notice(data={"references": [reference], "payment_id": "spay_other"}))
+    row = only_notification()
+    assert row.status == "dead"
+    assert "another payment" in row.last_error
+    assert shop.intent(intent_id).status == "PROCESSING"
+
+
+def test_a_pending_payment_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -> None:
+    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    good = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    [settled] = hooks.caught("payment.settled")
+    shop.order_id += "-2"
+    bad = body_of(shop.create(10_000, token="pm_sepaDebit_fail"))["id"]
+    [declined] = hooks.caught("payment.declined")
+    hooks.take(declined, settled)
+    assert (shop.intent(good).status, shop.intent(bad).status) == ("CAPTURED", "FAILED")
+
+
+def test_a_challenge_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -> None:
+    intent = body_of(shop.create(10_000, token="pm_card_threeDSecureRequired"))
+    [required] = hooks.caught("challenge.required")
+    checks = shop.operations(intent["id"])[0].checks
+    hooks.take(required)
+    assert shop.intent(intent["id"]).status == "REQUIRES_ACTION"
+    assert shop.operations(intent["id"])[0].checks == checks, "nothing new: nothing put off"
+
+    shop.psp.complete_challenge(shop.operations(intent["id"])[0].redirect_url)
+    hooks.take(*hooks.caught("challenge.completed"))
+    assert shop.intent(intent["id"]).status == "CAPTURED"
+
+
+def test_another_amount_at_the_psp_is_not_applied(shop: Shop, hooks: Hooks) -> None:
+    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    [settled] = hooks.caught("payment.settled")
+    shop.psp.script({"contradict": 1}, kind="look_up", times=1)
+    hooks.take(settled)
+    row = only_notification()
+    assert row.status == "dead"
+    assert "the answer says" in row.last_error
+    assert shop.intent(intent_id).status == "PROCESSING"
+    assert books_of(intent_id) == []
+
+
+def test_a_contradiction_of_a_closed_operation_goes_to_a_person(
+    shop: Shop, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An answer said "declined", and yet the PSP took the money."""
+    lose_the_answer(shop, "authorize")
+    intent_id = body_of(shop.create(10_000))["id"]
+    [operation] = shop.operations(intent_id)
+    record_outcome(
+        operation=operation,
+        result=PspResult(outcome=Outcome.DECLINED, code="card_declined"),
+        caller=recovery.caller_of(operation, "test"),
+    )
+    hooks.take(*hooks.caught("payment.authorized"))
+    row = only_notification()
+    assert row.status == "dead"
+    assert row.last_error == f"{operation.public_id} is DECLINED, the provider says succeeded"
+    assert any(message.startswith("alert: notification") for message in caplog.messages)
+
+
+def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop, hooks: Hooks) -> None:
+    lose_the_answer(shop, "authorize")
+    intent_id = body_of(shop.create(10_000))["id"]
+    [notice] = hooks.caught("payment.authorized")
+    shop.psp.set_behavior(down=1)
+    hooks.take(notice)
+    assert only_notification().status == "failing"
+    assert shop.intent(intent_id).status == "PROCESSING"
+    shop.psp.heal()
+    make_due()
+    notifications.process_due_notifications()
+    assert only_notification().status == "processed"
+    assert shop.intent(intent_id).status == "CAPTURED"
+
+
+def test_an_unknown_type_is_processed_without_asking(shop: Shop, hooks: Hooks) -> None:
+    before = len(shop.psp.calls())
+    hooks.take(hooks.notice(type="payment.teleported"))
+    row = only_notification()
+    assert (row.status, row.known) == ("processed", False)
+    assert len(shop.psp.calls()) == before
+
+
+def test_another_body_for_a_known_event_has_the_psp_asked_again(shop: Shop, hooks: Hooks) -> None:
+    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
+    [pending] = hooks.caught("payment.pending")
+    hooks.take(pending)
+    assert shop.intent(intent_id).status == "PROCESSING"
+    hooks.caught("payment.settled")
+    hooks.take(pending.body.replace(b"10000", b"99999"))
+    assert (only_notification().conflicting_body, only_notification().status) == (True, "processed")
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert shop.intent(intent_id).amount_captured_minor == 10_000
+
+
+def test_what_we_know_already_is_not_asked_again(shop: Shop, hooks: Hooks) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.cancel(intent_id)
+    asked = len(shop.psp.calls(kind="look_up"))
+    hooks.take(*hooks.caught("payment.authorized", "payment.voided"))
+    assert len(shop.psp.calls(kind="look_up")) == asked
+
+
+def test_a_refund_that_fails_later_is_asked_for_and_goes_to_a_person(
+    shop: Shop, hooks: Hooks
+) -> None:
+    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    intent_id = body_of(shop.create(10_000, token="pm_card_refundFail"))["id"]
+    shop.refund(intent_id, 100)
+    hooks.take(*hooks.caught("refund.failed"))
+    row = only_notification()
+    assert row.status == "dead"
+    assert row.last_error.endswith("is SUCCEEDED, the provider says declined")
+
+
+def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
+    shop: Shop, hooks: Hooks
+) -> None:
+    shop.create(10_000, manual=True)
+    [notice] = hooks.caught("payment.authorized")
+    [reference] = shop.operations_references()
+    hooks.take(notice)
+    assert shop.psp.calls(reference=reference, kind="look_up") == []
+    asked = len(shop.psp.calls(kind="look_up"))
+    hooks.take(notice.body.replace(b"10000", b"99999"))
+    assert len(shop.psp.calls(kind="look_up")) == asked + 1
+
+
+def test_one_that_fails_badly_does_not_hold_up_the_others(
+    shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = notifications._operations_of
+
+    def break_for_one(row: PspNotification) -> list[Operation]:
+        if row.event_id == "sev_bad":
+            raise RuntimeError("something is broken")
+        return original(row)
+
+    monkeypatch.setattr(notifications, "_operations_of", break_for_one)
+    shop.create(10_000, manual=True)
+    [good] = hooks.caught("payment.authorized")
+    hooks.deliver(hooks.notice(id="sev_bad"))
+    hooks.deliver(good)
+    assert notifications.process_due_notifications() == 2
+    by_event = dict(PspNotification.objects.values_list("event_id", "status"))
+    assert by_event == {"sev_bad": "failing", good.words["id"]: "processed"}
+
+
+def test_a_sweep_is_bounded(hooks: Hooks) -> None:
+    for _ in range(5):
+        hooks.deliver(hooks.notice(type="payment.teleported"))
+    assert notifications.process_due_notifications(limit=3) == 3
+    assert notifications.process_due_notifications() == 2

@@ -1,0 +1,33 @@
+"""Tells the sandbox PSP where our webhook is, as a person would in a PSP's console."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Final
+
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.ports import HOST
+
+_ACCOUNT_CODE: Final = "sandbox"
+
+
+def point_here(variables: Mapping[str, str], *, port: int) -> None:
+    """Set our account's endpoint; its notices come signed with the first of our secrets."""
+    words = {
+        "url": f"http://{HOST}:{port}/psp/{_ACCOUNT_CODE}/webhook",
+        "secret": variables["SANDBOX_PSP_WEBHOOK_SECRETS"].split(",")[0],
+    }
+    request = urllib.request.Request(
+        f"{variables['SANDBOX_PSP_URL']}/v1/webhook_endpoint",
+        data=json.dumps(words).encode(),
+        method="PUT",
+        headers={"Authorization": f"Bearer {variables['SANDBOX_PSP_API_KEY']}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5):
+            return
+    except (urllib.error.URLError, OSError) as error:
+        raise LauncherError(f"the sandbox PSP does not take our webhook: {error}") from error
