@@ -1,0 +1,244 @@
+"""The system under test, started by the launcher's own building blocks and kept running.
+
+PostgreSQL with fsync on, Redis, the sandbox PSP (never killed), two API servers, worker and beat.
+Children are tied to the thread that starts them: everything here runs in the main thread. What may
+not live here: deciding what is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from bench.chaos import psp_control
+from bench.chaos.plan import MERCHANTS
+from bench.stage import environment_of
+from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher.embedded import services
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.lifeline import adopt_orphans
+from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import step
+from paymentsite.launcher.sweep import end_descendants
+
+API_SERVERS = 2
+# A web server whose workers die young takes it for a crash loop of its own and ends.
+_FOLLOWS_FROM_A_KILL_SECONDS = 20.0
+_OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
+
+
+@dataclass(slots=True)
+class _Kept:
+    process: Process
+    down_until: float = 0.0
+    disturbed_at: float = -1e9
+    """When the nemesis last touched it."""
+    is_down: bool = False
+
+
+class Cluster:
+    """The running processes by name: `postgres`, `redis`, `api-0`, `api-1`, `worker`, `beat`."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self.folder = folder
+        self.variables = variables
+        self.kept: dict[str, _Kept] = {}
+        self.api_ports = tuple(free_port() for _ in range(API_SERVERS))
+        self.psp = psp_control.PspControl(free_port())
+        self.secret_keys: list[str] = []
+        self.unplanned: list[str] = []
+        self.restarts = 0
+        self._stopped: list[tuple[float, psutil.Process]] = []
+
+    def keep(self, process: Process) -> None:
+        """Start it unless it runs, and restart it from now on when it ends."""
+        if process.pid is None:
+            process.start()
+        self.kept[process.name] = _Kept(process)
+
+    def kill(self, name: str, number: int = signal.SIGKILL, *, down_seconds: float = 0.0) -> None:
+        """Send a deadly signal to a process; it comes back after at least `down_seconds`."""
+        kept = self.kept[name]
+        now = time.monotonic()
+        kept.disturbed_at, kept.down_until = now, now + down_seconds
+        if kept.process.pid is not None and kept.process.exit_code() is None:
+            os.kill(kept.process.pid, number)
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The living children of a process: web workers, or a Celery worker's pool."""
+        pid = self.kept[name].process.pid
+        if pid is None:
+            return []
+        try:
+            found = psutil.Process(pid).children()
+            return [each for each in found if each.status() != psutil.STATUS_ZOMBIE]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill_child(self, name: str, child: psutil.Process) -> None:
+        """kill -9 one child; its parent makes a new one."""
+        self.kept[name].disturbed_at = time.monotonic()
+        child.kill()
+
+    def freeze(self, name: str, process: psutil.Process, seconds: float) -> None:
+        """SIGSTOP now, SIGCONT after `seconds` (by `look`)."""
+        self.kept[name].disturbed_at = time.monotonic() + seconds
+        process.suspend()
+        self._stopped.append((time.monotonic() + seconds, process))
+
+    def look(self) -> None:
+        """Restart what has died and whose time has come, wake what was frozen; never waits."""
+        now = time.monotonic()
+        for entry in [each for each in self._stopped if each[0] <= now]:
+            self._stopped.remove(entry)
+            _wake(entry[1])
+        for name, kept in self.kept.items():
+            if kept.process.exit_code() is None:
+                continue
+            if not kept.is_down:
+                kept.is_down = True
+                if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS:
+                    self.unplanned.append(f"{name} ended with code {kept.process.exit_code()}")
+            if now >= kept.down_until:
+                kept.process.kill_group()
+                kept.process.launch()
+                kept.is_down = False
+                self.restarts += 1
+
+    def heal(self, *, within_seconds: float = 60.0) -> None:
+        """Wake and start everything and wait until all of it answers."""
+        for _, process in self._stopped:
+            _wake(process)
+        self._stopped.clear()
+        self.psp.heal()
+        for kept in self.kept.values():
+            kept.down_until = 0.0
+        deadline = time.monotonic() + within_seconds
+        while True:
+            self.look()
+            waiting = [name for name, kept in self.kept.items() if not kept.process.ready()]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise LauncherError(f"not up {within_seconds:.0f} s after the end: {waiting}")
+            time.sleep(0.1)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours beside the servers, as the application's role."""
+        environment = environment_of(self.variables)
+        environment.pop("DATABASE_OWNER_URL", None)
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=state.PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+
+@contextmanager
+def cluster(*, bug: str = "") -> Iterator[Cluster]:
+    """Everything, up and seeded; stopped and removed at the end of the block.
+
+    With a bug, API and worker run it (bench.chaos.bugs): for the test of this test.
+    """
+    for name in _OURS_ALONE:
+        os.environ.pop(name, None)  # what is killed here is never a server of somebody else
+    adopt_orphans()
+    with (
+        state.fresh_folder("chaos-") as folder,
+        services(folder, durable=True) as (variables, servers),
+        ExitStack() as stack,
+    ):
+        running = Cluster(folder, variables)
+        stack.callback(lambda: end_descendants(spared=[s.pid for s in servers if s.pid]))
+        for server in servers:
+            running.keep(server)
+        _start(running, stack, bug)
+        yield running
+        for _, process in running._stopped:
+            _wake(process)
+
+
+def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
+    folder, variables = running.folder, running.variables
+    variables |= {
+        "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
+        "SANDBOX_PSP_URL": running.psp.base_url,
+        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+    }
+    with step("make the tables and merchants"):
+        for arguments in (
+            ("manage.py", "migrate", "--no-input", "--verbosity", "0"),
+            ("manage.py", "grant_application_rights", "--verbosity", "0"),
+            ("-m", "bench.chaos.seed", str(MERCHANTS)),
+        ):
+            running.secret_keys = _prepared(variables, *arguments)
+    psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
+    processes = [_quiet(psp)]
+    for number, port in enumerate(running.api_ports):
+        api = platform_processes.api(folder, variables, port=port)
+        log_file = folder / "logs" / f"api-{number}.log"
+        processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
+    processes.append(_quiet(platform_processes.worker(folder, variables)))
+    processes.append(_quiet(platform_processes.beat(folder, variables)))
+    for process in processes:
+        stack.callback(process.stop)
+        if bug:
+            _plant(process, bug)
+    with step(f"start {len(processes)} processes{f' with the bug {bug}' if bug else ''}"):
+        for process in processes:
+            process.launch()
+        for process in processes:
+            process._wait_until_ready()
+    for process in processes[1:]:
+        running.keep(process)
+
+
+def _quiet(process: Process) -> Process:
+    return replace(process, relay=False)
+
+
+def _plant(process: Process, bug: str) -> None:
+    """Let API and worker enter through the module that plants the bug."""
+    entries = {
+        "paymentsite.wsgi:application": "bench.chaos.bugs.entry_wsgi:application",
+        "paymentsite": "bench.chaos.bugs.entry_celery",
+    }
+    process.command = [entries.get(word, word) for word in process.command]
+    process.environment = {**process.environment, "CHAOS_BUG": bug}
+
+
+def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
+    """The keys that the last of these commands prints; refuses with its last lines if it fails."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=state.PROJECT,
+        env=environment_of(variables),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = "\n".join((done.stderr or done.stdout).splitlines()[-20:])
+        raise LauncherError(f"`{' '.join(arguments)}` failed:\n{last}")
+    keys: list[str] = json.loads(done.stdout or "[]")
+    return keys
+
+
+def _wake(process: psutil.Process) -> None:
+    try:
+        process.resume()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,128 @@
+"""Carries out the plan's faults at their times. Runs in the main thread (see cluster).
+
+What may not live here: drawing anything.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import psutil
+
+from bench.chaos.cluster import API_SERVERS, Cluster
+from bench.chaos.history import History
+from bench.chaos.plan import Act, Plan
+from paymentsite.launcher import redis_server
+from paymentsite.launcher.ports import HOST
+
+_LOOK_EVERY_SECONDS = 0.05
+
+
+class Nemesis:
+    """One run of a plan's acts."""
+
+    def __init__(self, cluster: Cluster, history: History) -> None:
+        self._cluster = cluster
+        self._history = history
+        self.done: Counter[str] = Counter()
+        self.missed: list[str] = []
+        self.outages: list[tuple[float, float]] = []
+        """When the PSP was down altogether, in Unix seconds."""
+
+    def run(self, plan: Plan, *, progress: Callable[[float], None]) -> None:
+        """Do every act at its time; returns when the main phase is over."""
+        begun = time.monotonic()
+        waiting = list(plan.acts)
+        while (elapsed := time.monotonic() - begun) < plan.main_seconds or waiting:
+            while waiting and waiting[0].at_seconds <= elapsed:
+                self._do(waiting.pop(0))
+            self._cluster.look()
+            progress(elapsed)
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _do(self, act: Act) -> None:
+        acts = {
+            "kill": self._kill,
+            "stop": self._stop,
+            "postgres": self._postgres,
+            "redis": self._redis,
+            "psp": self._psp,
+        }
+        name = f"{act.kind} {act.target}"
+        try:
+            happened = acts[act.kind](act)
+        except psutil.NoSuchProcess:
+            happened = False  # it died between the look and the deed
+        if happened:
+            self.done[name] += 1
+        else:
+            self.missed.append(name)
+        self._history.note(name, seconds=round(act.seconds, 2), happened=happened)
+
+    def _kill(self, act: Act) -> bool:
+        name, child = self._target(act)
+        if child is not None:
+            self._cluster.kill_child(name, child)
+            return True
+        if act.target in ("api worker", "worker child"):
+            name = "api-0" if act.target == "api worker" else "worker"
+        if self._cluster.kept[name].process.exit_code() is not None:
+            return False
+        self._cluster.kill(name, down_seconds=act.seconds)
+        return True
+
+    def _stop(self, act: Act) -> bool:
+        name, child = self._target(act)
+        pid = self._cluster.kept[name].process.pid
+        process = child or (psutil.Process(pid) if pid else None)
+        if process is None:
+            return False
+        self._cluster.freeze(name, process, act.seconds)
+        return True
+
+    def _target(self, act: Act) -> tuple[str, psutil.Process | None]:
+        """The kept process that is meant, and its child if one of those is."""
+        if act.target in ("api server", "api worker"):
+            names = [f"api-{(act.choice + n) % API_SERVERS}" for n in range(API_SERVERS)]
+            if act.target == "api server":
+                return names[0], None
+        else:
+            names = ["beat" if act.target == "beat" else "worker"]
+            if act.target in ("beat", "worker"):
+                return names[0], None
+        for name in names:
+            children = self._cluster.children(name)
+            if children:
+                return name, children[act.choice % len(children)]
+        return names[0], None
+
+    def _postgres(self, act: Act) -> bool:
+        """`fast` ends sessions and writes everything; `immediate` is a crash with recovery."""
+        how = signal.SIGQUIT if act.target == "immediate" else signal.SIGINT
+        self._cluster.kill("postgres", how, down_seconds=act.seconds)
+        return True
+
+    def _redis(self, act: Act) -> bool:
+        if act.target == "kill":
+            self._cluster.kill("redis", down_seconds=act.seconds)
+            return True
+        port = redis_server.port_of(self._cluster.kept["redis"].process)
+        try:
+            with socket.create_connection((HOST, port), timeout=1) as connection:
+                connection.sendall(b"FLUSHALL\r\n")
+                return connection.recv(5) == b"+OK\r\n"
+        except OSError:
+            return False
+
+    def _psp(self, act: Act) -> bool:
+        self._cluster.psp.behave(act.behavior)
+        now = time.time()
+        if act.target != "mood":
+            self.outages.append((now, float("inf")))
+        elif self.outages and self.outages[-1][1] == float("inf"):
+            self.outages[-1] = (self.outages[-1][0], now)
+        return True

@@ -1,0 +1,252 @@
+"""What will happen in a run, drawn from a seed: which payments, which faults, and when.
+
+Pure: the same seed gives the same plan (the interleaving is the machine's own). What may not live
+here: doing any of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+SECONDS_PER_KILL: Final = 2.5
+"""A killed server needs processor time to come back; more kills than this only keep it down."""
+PAYMENTS_PER_SECOND: Final = 12.0
+MERCHANTS: Final = 4
+_LONG_RUN_SECONDS: Final = 80.0
+
+_DECLINES: Final = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds")
+_KILLS: Final = (
+    *(["api worker"] * 7 + ["api server"] * 3 + ["worker"] * 4),
+    *(["worker child"] * 3 + ["beat"] * 3),
+)
+_STOPS: Final = ("api worker", "api server", "worker", "worker child", "beat")
+_HABITS: Final = (
+    *(["plain"] * 44 + ["twin"] * 20 + ["gives up"] * 10 + ["other key"] * 8),
+    *(["rival"] * 6 + ["changed body"] * 6 + ["late repeat"] * 6),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing a client does to a payment after it was made."""
+
+    verb: str
+    """`capture`, `cancel`, `refund`, `get`, `list` or `meddle` (any of them, somebody else's)."""
+    share: float | None = None
+    """Of the payment's amount; None: all that is left."""
+    final: bool = True
+    rival: str = ""
+    """What another client does to the same payment at the same moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPayment:
+    """One payment, from its order to its refunds."""
+
+    number: int
+    due_seconds: float
+    merchant: int
+    order: str
+    amount_minor: int
+    currency: str
+    token: str
+    habit: str
+    manual: bool
+    two_calls: bool
+    """Create first, confirm in a second request."""
+    steps: tuple[Step, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One fault."""
+
+    at_seconds: float
+    kind: str
+    """`kill`, `stop`, `postgres`, `redis` or `psp`."""
+    target: str = ""
+    choice: int = 0
+    """Which of several; taken modulo how many there are."""
+    seconds: float = 0.0
+    behavior: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that is drawn before a run."""
+
+    seed: int
+    main_seconds: float
+    payments: tuple[PlannedPayment, ...]
+    acts: tuple[Act, ...]
+
+    def fingerprint(self) -> str:
+        """Equal for equal plans."""
+        words = json.dumps(asdict(self), sort_keys=True).encode()
+        return hashlib.sha256(words).hexdigest()[:16]
+
+
+def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
+    """Draw a plan."""
+    main_seconds = max(15.0, kills * SECONDS_PER_KILL, payments / PAYMENTS_PER_SECOND)
+    source = random.Random(f"chaos {seed}")
+    planned = _payments(random.Random(source.random()), payments, main_seconds, seed)
+    acts = _acts(random.Random(source.random()), kills, main_seconds)
+    return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
+
+
+def zipf_rank(source: random.Random, count: int) -> int:
+    """A rank below `count`, small ones far more often."""
+    return min(count - 1, int(count ** source.random()) - 1)
+
+
+def _payments(
+    source: random.Random, count: int, main_seconds: float, seed: int
+) -> tuple[PlannedPayment, ...]:
+    planned: list[PlannedPayment] = []
+    for number in range(count):
+        merchant, order = source.randrange(MERCHANTS), f"s{seed}-o{number}"
+        if planned and source.random() < 0.15:
+            popular = planned[-1 - zipf_rank(source, min(len(planned), 200))]
+            merchant, order = popular.merchant, popular.order
+        habit = source.choice(_HABITS)
+        manual = source.random() < 0.55
+        declined = source.random() < 0.04
+        planned.append(
+            PlannedPayment(
+                number=number,
+                due_seconds=number * main_seconds / count,
+                merchant=merchant,
+                order=order,
+                amount_minor=source.randrange(200, 50_000),
+                currency=source.choice(("usd", "usd", "eur")),
+                token=source.choice(_DECLINES) if declined else "pm_card_visa",
+                habit=habit,
+                manual=manual,
+                two_calls=source.random() < 0.25,
+                steps=_steps(source, manual=manual, habit=habit),
+                seed=source.randrange(2**32),
+            )
+        )
+    return tuple(planned)
+
+
+def _steps(source: random.Random, *, manual: bool, habit: str) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if manual:
+        steps += _steps_of_a_hold(source, habit)
+    draw = source.random()
+    if draw < 0.2:
+        rival = "refund" if habit == "rival" else ""
+        steps.append(Step(verb="refund", share=0.6 if rival else 0.4, rival=rival))
+    elif draw < 0.35:
+        steps.append(Step(verb="refund"))
+    elif draw < 0.45:
+        steps += [Step(verb="refund", share=0.3), Step(verb="refund", share=0.3)]
+    if source.random() < 0.3:
+        steps.insert(source.randrange(len(steps) + 1), Step(verb="get"))
+    if source.random() < 0.05:
+        steps.append(Step(verb="list"))
+    if source.random() < 0.12:
+        steps.append(Step(verb="meddle"))
+    return tuple(steps)
+
+
+def _steps_of_a_hold(source: random.Random, habit: str) -> list[Step]:
+    draw = source.random()
+    if habit == "rival":
+        return [Step(verb="capture", rival=source.choice(("cancel", "capture")))]
+    if draw < 0.35:
+        return [Step(verb="capture")]
+    if draw < 0.55:
+        return [Step(verb="capture", share=0.5)]
+    if draw < 0.7:
+        return [Step(verb="capture", share=0.3, final=False), Step(verb="capture")]
+    return [Step(verb="cancel")] if draw < 0.9 else []
+
+
+def _acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
+    acts: list[Act] = []
+    is_long = main_seconds > _LONG_RUN_SECONDS
+    for number in range(kills):
+        at = (number + source.random()) * main_seconds / kills
+        acts.append(_act(source, at, "kill", _KILLS, seconds=source.uniform(0.1, 1.5)))
+    longest = 20.0 if is_long else 8.0
+    for at in _moments(source, max(1, kills // 10), main_seconds):
+        acts.append(_act(source, at, "stop", _STOPS, seconds=source.uniform(5.0, longest)))
+    for number, at in enumerate(_moments(source, max(2, kills // 25), main_seconds)):
+        how = ("fast", "immediate")[number % 2]
+        acts.append(_act(source, at, "postgres", (how,), seconds=source.uniform(0, 1)))
+    for number, at in enumerate(_moments(source, max(2, kills // 25), main_seconds)):
+        how = ("flush", "kill")[number % 2]
+        acts.append(_act(source, at, "redis", (how,), seconds=source.uniform(0, 4)))
+    acts += _psp_acts(source, kills, main_seconds, is_long=is_long)
+    return tuple(sorted(acts, key=lambda act: act.at_seconds))
+
+
+def _act(
+    source: random.Random, at: float, kind: str, targets: tuple[str, ...], *, seconds: float
+) -> Act:
+    return Act(
+        at_seconds=at,
+        kind=kind,
+        target=source.choice(targets),
+        choice=source.randrange(1000),
+        seconds=seconds,
+    )
+
+
+def _moments(source: random.Random, count: int, main_seconds: float) -> list[float]:
+    return [(number + source.random()) * main_seconds / count for number in range(count)]
+
+
+def _psp_acts(
+    source: random.Random, kills: int, main_seconds: float, *, is_long: bool
+) -> list[Act]:
+    """The PSP's mood changes all the time; now and then it is down or hangs for some seconds."""
+    acts: list[Act] = []
+    at, every = 0.0, 20.0 if is_long else 6.0
+    while at < main_seconds:
+        acts.append(Act(at_seconds=at, kind="psp", target="mood", behavior=_mood(source)))
+        at += every * source.uniform(0.5, 1.5)
+    outages = max(1, kills * 30 // 500)
+    for begin in _moments(source, outages, main_seconds * 0.9):
+        seconds = source.uniform(3, 15 if is_long else 5)
+        how = source.choice(("down", "hang", "drop_before", "down"))
+        behavior = {how: 1.0, "hang_seconds": seconds, "seed": source.randrange(2**31)}
+        acts.append(Act(at_seconds=begin, kind="psp", target=how, behavior=behavior))
+        acts.append(
+            Act(at_seconds=begin + seconds, kind="psp", target="mood", behavior=_mood(source))
+        )
+    return acts
+
+
+def _mood(source: random.Random) -> dict[str, Any]:
+    mood: dict[str, Any] = {
+        "latency_ms": {"median": 50, "p99": 400},
+        "seed": source.randrange(2**31),
+    }
+    if source.random() < 0.15:
+        return mood  # a time without faults
+    most = {
+        "rate_limit": 0.03,
+        "error_before": 0.05,
+        "error_after": 0.05,
+        "drop_before": 0.05,
+        "drop_after": 0.05,
+        "hang": 0.02,
+        "hang_before": 0.01,
+        "late": 0.02,
+        "truncate": 0.02,
+        "contradict": 0.01,
+    }
+    mood |= {name: round(source.uniform(0, top), 4) for name, top in most.items()}
+    mood["cache_errors"] = 0.1
+    mood["hang_seconds"] = 15.0
+    mood["not_found_lag_seconds"] = source.choice((0.0, 0.0, 1.0, 2.0))
+    return mood

@@ -1,0 +1,50 @@
+"""The sandbox PSP's control API: its faults, and its truth."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.ports import HOST
+
+
+class PspControl:
+    """A client of one sandbox PSP."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.base_url = f"http://{HOST}:{port}"
+
+    def behave(self, behavior: dict[str, Any]) -> None:
+        """Replace its behavior; what is not named is healthy."""
+        self._send("PUT", "behavior", behavior)
+
+    def heal(self) -> None:
+        """Healthy from now on; held answers are let go."""
+        self._send("DELETE", "behavior")
+        self._send("POST", "release")
+
+    def effects(self) -> list[dict[str, Any]]:
+        """Everything that moved or held money, in order."""
+        found: list[dict[str, Any]] = self._send("GET", "effects?after=0")
+        return found
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Every request it saw, in order (the last 200,000)."""
+        found: list[dict[str, Any]] = self._send("GET", "calls?after=0")
+        return found
+
+    def _send(self, method: str, path: str, words: object = None) -> Any:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
+        body = None if words is None else json.dumps(words)
+        try:
+            connection.request(method, f"/control/{path}", body)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise LauncherError(f"{method} /control/{path} answered {answer.status}: {text!r}")
+        return json.loads(text)

@@ -1,0 +1,211 @@
+"""From a run to its verdict, its table and its JSON.
+
+`unknown` is no pass: a run that saw too little, or could not read everything, shows nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bench.chaos.checker import INVARIANTS, Violation
+from bench.chaos.timeline import timeline_of
+from bench.chaos.truth import Truth, unix_seconds
+from bench.figures import percentile
+
+PASS: Final = "pass"
+FAIL: Final = "fail"
+UNKNOWN: Final = "unknown"
+EXIT_CODES: Final = {PASS: 0, FAIL: 1, UNKNOWN: 3}
+
+_ACTS_LEAST: Final = 0.95
+_CHARGED_LEAST: Final = 0.5
+_DOUBTS_LEAST: Final = 0.01
+_RECOVERY_P50_MOST_SECONDS: Final = 5.0
+_RECOVERY_P99_MOST_SECONDS: Final = 60.0
+_TIMELINES_MOST: Final = 3
+_VIOLATIONS_SHOWN: Final = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What happened, beside the truth."""
+
+    seed: int
+    fingerprint: str
+    payments: int
+    kills: int
+    clients: int
+    bug: str = ""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase."""
+    acts_done: dict[str, int] = field(default_factory=dict)
+    acts_missed: list[str] = field(default_factory=list)
+    restarts: int = 0
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    doubts: dict[str, float] = field(default_factory=dict)
+    """When an operation was first seen in doubt, by reference."""
+    not_shown: list[str] = field(default_factory=list)
+    """Why this run proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """The verdict and what it rests on."""
+
+    verdict: str
+    violations: dict[str, list[Violation]]
+    not_shown: list[str]
+    counts: dict[str, Any]
+    recovery: dict[str, Any]
+
+
+def judge(run: Run, truth: Truth, violations: dict[str, list[Violation]]) -> Judgment:
+    """A violation is a fail whatever else is missing; else what is missing makes it unknown."""
+    counts = _counts(truth)
+    not_shown = [*run.not_shown, *(f"not read: {each}" for each in truth.missing)]
+    not_shown += _too_little(run, counts)
+    verdict = FAIL if any(violations.values()) else UNKNOWN if not_shown else PASS
+    return Judgment(verdict, violations, not_shown, counts, _recovery(run, truth))
+
+
+def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
+    """The table."""
+    yield f"  chaos seed {run.seed}, plan {run.fingerprint}: {run.payments} payments, "
+    yield f"  {run.kills} kills, {run.clients} clients" + (f", bug {run.bug}" if run.bug else "")
+    phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.phases.items())
+    yield f"  phases          {phases}"
+    yield f"  faults          {_counted(run.acts_done)}; {run.restarts} restarts"
+    for name, figure in judged.counts.items():
+        words = _counted(figure) if isinstance(figure, Mapping) else str(figure)
+        yield f"  {name:<15} {words}"
+    for name, figures in judged.recovery.items():
+        if figures["count"]:
+            yield (
+                f"  recovery        {name}: {figures['count']} doubts, p50 "
+                f"{figures['p50_seconds']:.1f} s, p99 {figures['p99_seconds']:.1f} s, "
+                f"longest {figures['longest_seconds']:.1f} s"
+            )
+    yield ""
+    for name, (what, _) in INVARIANTS.items():
+        count = len(judged.violations[name])
+        yield f"  {'!!' if count else 'ok'} {name:<4} {what:<45} {count} violations"
+    for reason in judged.not_shown[:10]:
+        yield f"  ?? {reason}"
+    yield ""
+    yield f"  verdict: {judged.verdict.upper()}{_trials(judged)}"
+
+
+def violation_lines(truth: Truth, judged: Judgment) -> Iterator[str]:
+    """Every kind of violation, and the whole timeline of the first few orders."""
+    told: set[str] = set()
+    for found in judged.violations.values():
+        for violation in found[:_VIOLATIONS_SHOWN]:
+            yield f"  !! {violation.invariant} {violation.text}"
+            subject = violation.order or violation.intent
+            if not subject or subject in told or len(told) == _TIMELINES_MOST:
+                continue
+            told.add(subject)
+            yield f"     timeline of order {violation.order or '-'}, {violation.intent or '-'}:"
+            yield from (f"       {line}" for line in timeline_of(truth, violation))
+
+
+def write_json(path: Path, run: Run, judged: Judgment) -> None:
+    """For programs."""
+    words = {
+        **asdict(run),
+        "doubts": len(run.doubts),
+        "outages": len(run.outages),
+        "verdict": judged.verdict,
+        "not_shown": judged.not_shown,
+        "counts": judged.counts,
+        "recovery": judged.recovery,
+        "violations": {
+            name: [asdict(each) for each in found] for name, found in judged.violations.items()
+        },
+    }
+    path.write_text(json.dumps(words, indent=2) + "\n")
+
+
+def _counts(truth: Truth) -> dict[str, Any]:
+    ended = [record for record in truth.records if record.type != "invoke"]
+    faulted = {record.order for record in ended if record.type == "info"}
+    faulted |= {call["order_id"] for call in truth.calls if call["fault"] and call["order_id"]}
+    return {
+        "requests": dict(Counter(record.type for record in ended)),
+        "answers": {
+            str(status) if status else "none": count
+            for status, count in sorted(Counter(record.status for record in ended).items())
+        },
+        "replays": sum(record.replayed for record in ended),
+        "intents": len(truth.intents),
+        "operations": dict(Counter(row["kind"] for row in truth.operations)),
+        "PSP effects": dict(Counter(effect["kind"] for effect in truth.effects)),
+        "PSP faults": dict(Counter(call["fault"] for call in truth.calls if call["fault"])),
+        "faulted orders": len(faulted),
+    }
+
+
+def _too_little(run: Run, counts: dict[str, Any]) -> Iterator[str]:
+    done, missed = sum(run.acts_done.values()), len(run.acts_missed)
+    if done < _ACTS_LEAST * (done + missed):
+        yield f"only {done} of {done + missed} faults could be made: {run.acts_missed}"
+    kills = sum(count for name, count in run.acts_done.items() if name.startswith("kill"))
+    if kills < _ACTS_LEAST * run.kills:
+        yield f"only {kills} of {run.kills} kills happened"
+    charged = counts["PSP effects"].get("authorize", 0)
+    if charged < _CHARGED_LEAST * run.payments:
+        yield f"only {charged} of {run.payments} payments reached the PSP"
+    if len(run.doubts) < max(1, _DOUBTS_LEAST * run.payments):
+        yield f"only {len(run.doubts)} operations were ever in doubt"
+
+
+def _recovery(run: Run, truth: Truth) -> dict[str, Any]:
+    """From the moment a doubt was seen to its end; apart, those that met no outage of the PSP."""
+    rows = {row["reference"]: row for row in truth.operations}
+    every: list[float] = []
+    healthy: list[float] = []
+    for reference, since in run.doubts.items():
+        row = rows.get(reference)
+        if row is None or row["closed_at"] is None:
+            continue
+        end = unix_seconds(row["closed_at"])
+        every.append(max(0.0, end - since))
+        if not any(begin < end and since < over for begin, over in run.outages):
+            healthy.append(every[-1])
+    return {
+        "all": _spread(every),
+        "PSP not down meanwhile": _spread(healthy),
+        "targets": {
+            "p50_seconds": _RECOVERY_P50_MOST_SECONDS,
+            "p99_seconds": _RECOVERY_P99_MOST_SECONDS,
+            "count": 0,
+        },
+    }
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, Any]:
+    if not seconds:
+        return {"count": 0}
+    return {
+        "count": len(seconds),
+        "p50_seconds": percentile(seconds, 50),
+        "p99_seconds": percentile(seconds, 99),
+        "longest_seconds": max(seconds),
+    }
+
+
+def _counted(figures: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in figures.items()) or "none"
+
+
+def _trials(judged: Judgment) -> str:
+    """No failure in n trials bounds the rate by 3/n at 95 %."""
+    trials = judged.counts["faulted orders"]
+    if judged.verdict != PASS or not trials:
+        return ""
+    return f" (0 of {trials} faulted orders: below {3 / trials:.1e} per order at 95 %)"

@@ -1,0 +1,142 @@
+"""One run: warm-up, main, heal, convergence, final reads, verdict.
+
+What may not live here: any of the parts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.chaos.checker import violations_of
+from bench.chaos.clients import Clients
+from bench.chaos.cluster import Cluster, cluster
+from bench.chaos.history import History
+from bench.chaos.nemesis import Nemesis
+from bench.chaos.plan import Plan, plan_of
+from bench.chaos.report import Judgment, Run, judge, write_json
+from bench.chaos.truth import DoubtWatch, Truth, open_operations, read_everything
+from paymentsite.launcher.progress import say
+
+CONVERGE_WITHIN_SECONDS = 60.0
+_CLIENTS_FINISH_WITHIN_SECONDS = 180.0
+_WARM_UP_SECONDS = 2.0
+_SAY_EVERY_SECONDS = 20.0
+
+
+def run_chaos(
+    *, seed: int, payments: int, kills: int, clients: int, folder: Path, bug: str = ""
+) -> tuple[Run, Truth, Judgment]:
+    """Start everything, let it happen, judge it; writes `<seed>.jsonl` and `<seed>.json`."""
+    plan = plan_of(seed=seed, payments=payments, kills=kills)
+    name = f"{seed}-{bug}" if bug else str(seed)
+    run = Run(
+        seed=seed,
+        fingerprint=plan.fingerprint(),
+        payments=payments,
+        kills=kills,
+        clients=clients,
+        bug=bug,
+    )
+    history = History(folder / f"{name}.jsonl")
+    try:
+        with _timed(run, "start"):
+            context = cluster(bug=bug)
+            running = context.__enter__()
+        try:
+            truth = _play(running, plan, run, history)
+        finally:
+            with _timed(run, "stop"):
+                context.__exit__(None, None, None)
+    finally:
+        history.close()
+    judged = judge(run, truth, violations_of(truth))
+    write_json(folder / f"{name}.json", run, judged)
+    return run, truth, judged
+
+
+def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
+    watch = DoubtWatch(running.variables["DATABASE_URL"])
+    watch.start()
+    merchants = Clients(
+        plan,
+        count=run.clients,
+        ports=running.api_ports,
+        secret_keys=running.secret_keys,
+        history=history,
+    )
+    nemesis = Nemesis(running, history)
+    merchants.start()
+    with _timed(run, "warm-up"):
+        time.sleep(_WARM_UP_SECONDS)
+    with _timed(run, "main"):
+        nemesis.run(plan, progress=_Progress(plan, merchants, nemesis))
+    with _timed(run, "heal"):
+        running.heal()
+    with _timed(run, "clients"):
+        finished = _finish(running, merchants)
+    if not finished:
+        run.not_shown.append("the clients did not finish")
+    run.not_shown += merchants.failures
+    with _timed(run, "convergence"):
+        still_open = _converge(running)
+    watch.stop()
+    run.acts_done, run.acts_missed = dict(nemesis.done), nemesis.missed
+    run.outages, run.doubts, run.restarts = nemesis.outages, watch.since, running.restarts
+    if merchants.taken < len(plan.payments):
+        run.not_shown.append(f"{merchants.taken} of {len(plan.payments)} payments were begun")
+    with _timed(run, "reads"):
+        truth = read_everything(running, history.records)
+    truth.still_open = still_open
+    return truth
+
+
+def _finish(running: Cluster, merchants: Clients) -> bool:
+    """Let the clients play to their end, restarting what still falls over."""
+    end = time.monotonic() + _CLIENTS_FINISH_WITHIN_SECONDS
+    while time.monotonic() < end:
+        running.look()
+        if merchants.are_done():
+            break
+        time.sleep(0.1)
+    return merchants.finish(within_seconds=0.0)
+
+
+def _converge(running: Cluster) -> list[str]:
+    """Poll until nothing is in doubt, at most T; what still is then."""
+    end = time.monotonic() + CONVERGE_WITHIN_SECONDS
+    while True:
+        running.look()
+        left = open_operations(running.variables["DATABASE_URL"])
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.5)
+
+
+class _Progress:
+    """A line now and then."""
+
+    def __init__(self, plan: Plan, merchants: Clients, nemesis: Nemesis) -> None:
+        self._plan, self._merchants, self._nemesis = plan, merchants, nemesis
+        self._next = _SAY_EVERY_SECONDS
+
+    def __call__(self, elapsed: float) -> None:
+        if elapsed < self._next:
+            return
+        self._next += _SAY_EVERY_SECONDS
+        faults = sum(self._nemesis.done.values())
+        say(
+            f"     {elapsed:.0f} of {self._plan.main_seconds:.0f} s: "
+            f"{self._merchants.taken} payments begun, {faults} faults"
+        )
+
+
+@contextmanager
+def _timed(run: Run, phase: str) -> Iterator[None]:
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        run.phases[phase] = round(time.monotonic() - begun, 1)
