@@ -114,12 +114,11 @@ def violation_lines(truth: Truth, judged: Judgment) -> Iterator[str]:
             yield from (f"       {line}" for line in timeline_of(truth, violation))
 
 
-def write_json(path: Path, run: Run, judged: Judgment) -> None:
+def write_json(path: Path, run: Run, truth: Truth, judged: Judgment) -> None:
     """For programs."""
     words = {
         **asdict(run),
-        "doubts": len(run.doubts),
-        "outages": len(run.outages),
+        "doubts": _doubts(run, truth),
         "verdict": judged.verdict,
         "not_shown": judged.not_shown,
         "counts": judged.counts,
@@ -129,6 +128,21 @@ def write_json(path: Path, run: Run, judged: Judgment) -> None:
         },
     }
     path.write_text(json.dumps(words, indent=2) + "\n")
+
+
+def _doubts(run: Run, truth: Truth) -> list[dict[str, Any]]:
+    """Each operation that was in doubt, for whoever asks why recovery took as long as it did."""
+    rows = {row["reference"]: row for row in truth.operations}
+    return [
+        {
+            "reference": reference,
+            "since": since,
+            "seconds": unix_seconds(row["closed_at"]) - since if row["closed_at"] else None,
+            **{name: row[name] for name in ("kind", "status", "checks", "order_id", "detail")},
+        }
+        for reference, since in run.doubts.items()
+        if (row := rows.get(reference)) is not None
+    ]
 
 
 def _counts(truth: Truth) -> dict[str, Any]:

@@ -5,6 +5,7 @@ What may not live here: any of the parts.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,12 +49,13 @@ def run_chaos(
         try:
             truth = _play(running, plan, run, history)
         finally:
+            _keep_logs(running, folder / f"{name}-logs")
             with _timed(run, "stop"):
                 context.__exit__(None, None, None)
     finally:
         history.close()
     judged = judge(run, truth, violations_of(truth))
-    write_json(folder / f"{name}.json", run, judged)
+    write_json(folder / f"{name}.json", run, truth, judged)
     return run, truth, judged
 
 
@@ -113,6 +115,12 @@ def _converge(running: Cluster) -> list[str]:
         if not left or time.monotonic() > end:
             return left
         time.sleep(0.5)
+
+
+def _keep_logs(running: Cluster, folder: Path) -> None:
+    """What the processes said outlives their folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(running.folder / "logs", folder)
 
 
 class _Progress:

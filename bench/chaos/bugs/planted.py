@@ -1,0 +1,172 @@
+"""The seeded bugs themselves: each function changes the loaded product, in this process alone.
+
+They reach into private names on purpose: what they imitate is a change of that very code.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from django.db import connection, transaction
+
+from ledger.statements import execute, table_of
+from payments import tasks
+from payments.models import IdempotencyKey, Operation
+from payments.services import idempotency, moves, operations, outcomes, psp, recovery
+from payments.services.commands import charges, refunds
+from payments.states import OPERATION_OPEN
+from psp_adapters.contract import Outcome, PspResult
+
+
+def new_psp_key_per_retry() -> None:
+    original = psp.request_of
+
+    def request_of(operation: Operation) -> Any:
+        return replace(original(operation), psp_key=f"try_{uuid.uuid4().hex}")
+
+    psp.request_of = request_of
+
+
+def doubt_is_a_decline() -> None:
+    _settle_doubts(
+        lambda result: replace(result, outcome=Outcome.DECLINED, code="processing_error")
+    )
+
+
+def doubt_is_not_sent() -> None:
+    _settle_doubts(lambda result: replace(result, outcome=Outcome.NOT_SENT))
+
+
+def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
+    original = psp.send
+
+    def send(operation: Operation) -> PspResult:
+        result = original(operation)
+        return settled(result) if result.outcome is Outcome.UNKNOWN else result
+
+    psp.send = send
+
+
+def no_order_guard() -> None:
+    original = charges._start
+
+    def start(intent: Any, operation: Operation, *others: Any) -> None:
+        operation.guard_order = None
+        original(intent, operation, *others)
+
+    charges._start = start
+
+
+def refund_without_limits() -> None:
+    """Reads without the lock, so that two refunds both see what only one may have."""
+
+    def unlocked_intent(caller: Any, intent_id: uuid.UUID) -> Any:
+        from payments.models import PaymentIntent
+
+        found = PaymentIntent.objects.get(pk=intent_id, merchant_id=caller.merchant.id)
+        time.sleep(0.05)  # what a slower machine would do by itself
+        return found
+
+    refunds.locked_intent = unlocked_intent
+
+
+def not_found_is_final() -> None:
+    def find_out(operation: Operation, adapter: Any) -> PspResult:
+        try:
+            found = adapter.look_up(psp.question_of(operation), deadline_seconds=5.0)
+        except recovery.PspUnavailable as error:
+            return recovery._still_unknown(str(error))
+        return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
+
+    recovery._find_out = find_out
+
+
+def books_after_commit() -> None:
+    original = outcomes._post
+
+    def post_later(change: Any) -> None:
+        def post() -> None:
+            time.sleep(0.3)
+            try:
+                with transaction.atomic(durable=True):
+                    original(change)
+            finally:
+                connection.close()
+
+        transaction.on_commit(lambda: threading.Thread(target=post, daemon=True).start())
+
+    outcomes._post = post_later
+
+
+def key_is_ignored() -> None:
+    original = idempotency.claim
+
+    def claim(caller: Any, **others: Any) -> Any:
+        other_key = f"{caller.idempotency_key}-{uuid.uuid4().hex}"
+        return original(replace(caller, idempotency_key=other_key), **others)
+
+    idempotency.claim = claim
+
+
+def recovery_charges_again() -> None:
+    def find_out(operation: Operation, adapter: Any) -> PspResult:
+        request = replace(psp.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
+        return getattr(adapter, operation.kind)(request, deadline_seconds=12.0)
+
+    recovery._find_out = find_out
+
+
+def answer_before_outcome() -> None:
+    original = operations.carry_out
+
+    def carry_out(operation: Operation, caller: Any, renderer: Any) -> Any:
+        def hopeful(subject: Any, asking: Any) -> Any:
+            answer = renderer(subject, asking)
+            body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
+            return replace(answer, body=body)
+
+        operations.answer_as_it_stands(operation.id, caller, hopeful)
+        return original(operation, caller, renderer)
+
+    operations.carry_out = carry_out
+
+
+def keys_are_forgotten() -> None:
+    """A reaper that is far too eager; PostgreSQL itself still spares keys of open operations."""
+    original = tasks.recovery.resolve_due_operations
+
+    def resolve_and_forget(**others: Any) -> int:
+        looked_at: int = original(**others)
+        with transaction.atomic(durable=True):
+            execute(
+                f"DELETE FROM {table_of(IdempotencyKey)} k WHERE "
+                "k.created_at < now() - interval '3 seconds' AND NOT EXISTS ("
+                f"SELECT 1 FROM {table_of(Operation)} o WHERE o.idempotency_id = k.id "
+                "AND o.status = ANY(%s))",
+                [sorted(OPERATION_OPEN)],
+            )
+        return looked_at
+
+    tasks.recovery.resolve_due_operations = resolve_and_forget
+
+
+def commits_are_not_waited_for() -> None:
+    from paymentsite import environment
+
+    environment.SESSION_OPTIONS += " -c synchronous_commit=off"
+
+
+BEFORE_DJANGO: Final = frozenset({"commits_are_not_waited_for"})
+"""Bugs of the settings; the others need the product loaded."""
+
+
+def plant(name: str) -> None:
+    """Change the product; raises KeyError for a name that is no bug."""
+    bug: Callable[[], None] = globals()[name]
+    bug()
+    assert moves.idempotency is idempotency, "bugs are planted where the code looks them up"
