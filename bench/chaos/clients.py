@@ -63,7 +63,7 @@ class Clients:
         return not any(thread.is_alive() for thread in self._threads)
 
     def finish(self, *, within_seconds: float) -> bool:
-        """Wait until every payment was played; False if that took too long and they were stopped."""
+        """Wait until every payment was played; False if that took too long: they are stopped."""
         end = time.monotonic() + within_seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -23,3 +23,5 @@ BUGS: Final[dict[str, str]] = {
     "commits_are_not_waited_for": "a commit is answered before it is on the disk",
 }
 """What each does, by name; the code is in `planted`."""
+SETTINGS_BUGS: Final = frozenset({"commits_are_not_waited_for"})
+"""… and of these in `settings_bugs`, because Django must not have started."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 
-import django
+from bench.chaos.bugs import SETTINGS_BUGS
+from bench.chaos.bugs.settings_bugs import plant as plant_in_settings
 
-from bench.chaos.bugs import planted
-from paymentsite.launcher.lifeline import die_with_parent
+if os.environ["CHAOS_BUG"] in SETTINGS_BUGS:
+    plant_in_settings(os.environ["CHAOS_BUG"])
 
-die_with_parent()
+from paymentsite.wsgi import application
+
+if os.environ["CHAOS_BUG"] not in SETTINGS_BUGS:
+    from bench.chaos.bugs.planted import plant
+
+    plant(os.environ["CHAOS_BUG"])
+
+__all__ = ["application"]

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -153,16 +153,6 @@ def keys_are_forgotten() -> None:
         return looked_at
 
     tasks.recovery.resolve_due_operations = resolve_and_forget
-
-
-def commits_are_not_waited_for() -> None:
-    from paymentsite import environment
-
-    environment.SESSION_OPTIONS += " -c synchronous_commit=off"
-
-
-BEFORE_DJANGO: Final = frozenset({"commits_are_not_waited_for"})
-"""Bugs of the settings; the others need the product loaded."""
 
 
 def plant(name: str) -> None:
