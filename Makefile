@@ -13,7 +13,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 
-.PHONY: help demo serve test lint bench
+.PHONY: help demo serve test lint bench chaos chaos-selftest
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test    every check and test"
 	@echo "make lint    the checks alone"
 	@echo "make bench   measure (see bench/)"
+	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
 demo: $(READY)
 	@ONCE=$(ONCE) $(LAUNCHER) demo
@@ -36,6 +37,12 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(RUN) -m bench
+
+chaos: $(READY)
+	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos
+
+chaos-selftest: $(READY)
+	@$(RUN) -m bench.chaos.selftest
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or \

@@ -1,0 +1,106 @@
+"""`python -m bench.chaos.selftest`: the test of the test. Every seeded bug must be found.
+
+Each bug runs in a process of its own, in up to three runs of different seeds; a run without a bug
+must pass. Exit 0 only if all were found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.chaos.bugs import BUGS
+from bench.chaos.report import FAIL, PASS
+from paymentsite.launcher import state
+from paymentsite.launcher.progress import say
+
+RUNS_MOST = 3
+PAYMENTS, KILLS, CLIENTS = 150, 6, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one bug."""
+
+    bug: str
+    runs: int
+    verdict: str
+    by: str
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        return self.verdict == (FAIL if self.bug else PASS)
+
+
+def main() -> int:
+    """Hunt all bugs, or those that are named."""
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos.selftest", description=__doc__)
+    parser.add_argument("bugs", nargs="*", metavar="BUG", help=", ".join(BUGS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=state.VAR / "chaos")
+    options = parser.parse_args()
+    unknown = set(options.bugs) - set(BUGS)
+    if unknown:
+        parser.error(f"no such bug: {', '.join(sorted(unknown))}")
+    findings = []
+    for bug in options.bugs or ["", *BUGS]:
+        finding = _hunt(bug, options.seed, options.folder)
+        findings.append(finding)
+        say(_line(finding))
+    say()
+    for finding in findings:
+        say(_line(finding))
+    bugs = [finding for finding in findings if finding.bug]
+    say(f"  {sum(each.is_right for each in bugs)} of {len(bugs)} seeded bugs were found")
+    return 0 if all(finding.is_right for finding in findings) else 1
+
+
+def _hunt(bug: str, seed: int, folder: Path) -> Finding:
+    begun = time.monotonic()
+    for number in range(RUNS_MOST):
+        words = _run(bug, seed + number, folder)
+        verdict = str(words.get("verdict", "none"))
+        violations = words.get("violations", {})
+        by = ", ".join(f"{name} {len(each)}" for name, each in violations.items() if each)
+        # Without a bug one pass is enough and one fail too much; with one it is the reverse.
+        if verdict in (FAIL, PASS) and (verdict == FAIL or not bug):
+            break
+    return Finding(bug, number + 1, verdict, by, time.monotonic() - begun)
+
+
+def _run(bug: str, seed: int, folder: Path) -> dict[str, Any]:
+    result = folder / (f"{seed}-{bug}.json" if bug else f"{seed}.json")
+    result.unlink(missing_ok=True)
+    arguments = ["--seed", seed, "--payments", PAYMENTS, "--kills", KILLS, "--clients", CLIENTS]
+    arguments += ["--folder", folder, *(["--bug", bug] if bug else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.chaos", *map(str, arguments)],
+        cwd=state.PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    if not result.exists():
+        say("\n".join((done.stderr or done.stdout).splitlines()[-15:]))
+        return {}
+    words: dict[str, Any] = json.loads(result.read_text())
+    return words
+
+
+def _line(finding: Finding) -> str:
+    mark = "ok" if finding.is_right else "!!"
+    what = finding.bug or "(no bug)"
+    return (
+        f"  {mark} {what:<28} {finding.verdict:<8} run {finding.runs}, "
+        f"{finding.seconds:.0f} s  {finding.by}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""The same seed draws the same plan."""
+
+from collections import Counter
+
+from bench.chaos.plan import plan_of
+
+
+def test_the_same_seed_draws_the_same_schedule() -> None:
+    one = plan_of(seed=7, payments=200, kills=20)
+    same = plan_of(seed=7, payments=200, kills=20)
+    assert one == same
+    assert one.fingerprint() == same.fingerprint()
+
+
+def test_another_seed_draws_another_schedule() -> None:
+    one = plan_of(seed=7, payments=200, kills=20)
+    other = plan_of(seed=8, payments=200, kills=20)
+    assert one.fingerprint() != other.fingerprint()
+    assert one.acts != other.acts
+
+
+def test_every_kind_of_fault_and_habit_is_in_a_plan() -> None:
+    plan = plan_of(seed=1, payments=500, kills=40)
+    acts = Counter((act.kind, act.target) for act in plan.acts)
+    assert sum(count for (kind, _), count in acts.items() if kind == "kill") == 40
+    assert acts["postgres", "fast"] >= 1
+    assert acts["postgres", "immediate"] >= 1
+    assert acts["redis", "flush"] >= 1
+    assert acts["redis", "kill"] >= 1
+    assert {kind for kind, _ in acts} == {"kill", "stop", "postgres", "redis", "psp"}
+    assert [act.at_seconds for act in plan.acts] == sorted(act.at_seconds for act in plan.acts)
+    habits = Counter(payment.habit for payment in plan.payments)
+    assert set(habits) == {
+        *("plain", "twin", "gives up", "other key", "rival", "changed body", "late repeat")
+    }
+    verbs = {step.verb for payment in plan.payments for step in payment.steps}
+    assert verbs == {"capture", "cancel", "refund", "get", "list", "meddle"}
+    assert any(not step.final for payment in plan.payments for step in payment.steps)
+
+
+def test_some_orders_are_met_by_several_payments_but_most_by_one() -> None:
+    plan = plan_of(seed=1, payments=1000, kills=10)
+    orders = Counter(payment.order for payment in plan.payments)
+    assert max(orders.values()) > 2
+    assert sum(count == 1 for count in orders.values()) > 500

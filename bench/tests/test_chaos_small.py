@@ -1,0 +1,33 @@
+"""The small tier of the chaos test, as `make chaos` runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paymentsite.launcher import state
+
+SEED, PAYMENTS, KILLS = 2026, 150, 15
+
+
+@pytest.mark.alone
+def test_nothing_is_lost_or_done_twice_while_everything_fails(
+    database_urls: Any, tmp_path: Path
+) -> None:
+    arguments = ["--seed", SEED, "--payments", PAYMENTS, "--kills", KILLS, "--folder", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.chaos", *map(str, arguments)],
+        cwd=state.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, f"{done.stdout[-12_000:]}\n{done.stderr[-3_000:]}"
+    result = json.loads((tmp_path / f"{SEED}.json").read_text())
+    assert result["verdict"] == "pass"
+    assert not any(result["violations"].values())
