@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 from bench.chaos.history import History, Record
 from bench.chaos.plan import Plan, PlannedPayment, Step, zipf_rank
@@ -105,7 +106,7 @@ class Clients:
 
     def both(self, sender: Sender, first: Request, second: Request) -> Record | None:
         """Send two requests at the same moment, the second from a client of its own."""
-        twin = self._sender(f"{sender.name}'", seed=hash(first.key) & 0xFFFF)
+        twin = self._sender(f"{sender.name}'", seed=crc32(first.key.encode()))
 
         def send_second() -> None:
             try:

@@ -35,6 +35,7 @@ from paymentsite.launcher.sweep import end_descendants
 API_SERVERS = 2
 # A web server whose workers die young takes it for a crash loop of its own and ends.
 _FOLLOWS_FROM_A_KILL_SECONDS = 20.0
+_NEEDED_BY = {"redis": ("worker", "beat")}
 _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
 
 
@@ -58,6 +59,8 @@ class Cluster:
         self.psp = psp_control.PspControl(free_port())
         self.secret_keys: list[str] = []
         self.unplanned: list[str] = []
+        self.in_the_wake: list[str] = []
+        """Processes that ended by themselves soon after a fault of something that they need."""
         self.restarts = 0
         self._stopped: list[tuple[float, psutil.Process]] = []
 
@@ -72,8 +75,15 @@ class Cluster:
         kept = self.kept[name]
         now = time.monotonic()
         kept.disturbed_at, kept.down_until = now, now + down_seconds
-        if kept.process.pid is not None and kept.process.exit_code() is None:
+        for other in _NEEDED_BY.get(name, ()):
+            self.kept[other].disturbed_at = now
+        if kept.process.pid is not None and self.runs(name):
             os.kill(kept.process.pid, number)
+
+    def runs(self, name: str) -> bool:
+        """Is that process alive?"""
+        process = self.kept[name].process
+        return process.pid is not None and process.exit_code() is None
 
     def children(self, name: str) -> list[psutil.Process]:
         """The living children of a process: web workers, or a Celery worker's pool."""
@@ -108,13 +118,20 @@ class Cluster:
                 continue
             if not kept.is_down:
                 kept.is_down = True
-                if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS:
-                    self.unplanned.append(f"{name} ended with code {kept.process.exit_code()}")
+                self._note_end(name, kept, now)
             if now >= kept.down_until:
                 kept.process.kill_group()
                 kept.process.launch()
                 kept.is_down = False
                 self.restarts += 1
+
+    def _note_end(self, name: str, kept: _Kept, now: float) -> None:
+        code = kept.process.exit_code()
+        text = f"{name} ended with code {code}"
+        if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS:
+            self.unplanned.append(text)
+        elif name not in ("postgres", "redis") and code != -signal.SIGKILL:
+            self.in_the_wake.append(text)
 
     def heal(self, *, within_seconds: float = 60.0) -> None:
         """Wake and start everything and wait until all of it answers."""

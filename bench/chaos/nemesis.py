@@ -20,6 +20,7 @@ from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
 _LOOK_EVERY_SECONDS = 0.05
+_KILLABLE = ("worker", "api-0", "api-1", "beat")
 
 
 class Nemesis:
@@ -68,11 +69,11 @@ class Nemesis:
         if child is not None:
             self._cluster.kill_child(name, child)
             return True
-        if act.target in ("api worker", "worker child"):
-            name = "api-0" if act.target == "api worker" else "worker"
-        if self._cluster.kept[name].process.exit_code() is not None:
+        # What is down already cannot be killed: then somebody else is.
+        running = [each for each in (name, *_KILLABLE) if self._cluster.runs(each)]
+        if not running:
             return False
-        self._cluster.kill(name, down_seconds=act.seconds)
+        self._cluster.kill(running[0], down_seconds=act.seconds)
         return True
 
     def _stop(self, act: Act) -> bool:
@@ -103,6 +104,8 @@ class Nemesis:
     def _postgres(self, act: Act) -> bool:
         """`fast` ends sessions and writes everything; `immediate` is a crash with recovery."""
         how = signal.SIGQUIT if act.target == "immediate" else signal.SIGINT
+        if not self._cluster.runs("postgres"):
+            return False
         self._cluster.kill("postgres", how, down_seconds=act.seconds)
         return True
 

@@ -87,6 +87,7 @@ def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
     watch.stop()
     run.acts_done, run.acts_missed = dict(nemesis.done), nemesis.missed
     run.outages, run.doubts, run.restarts = nemesis.outages, watch.since, running.restarts
+    run.in_the_wake = running.in_the_wake
     if merchants.taken < len(plan.payments):
         run.not_shown.append(f"{merchants.taken} of {len(plan.payments)} payments were begun")
     with _timed(run, "reads"):
