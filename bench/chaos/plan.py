@@ -241,12 +241,12 @@ def _mood(source: random.Random) -> dict[str, Any]:
         "drop_after": 0.05,
         "hang": 0.02,
         "hang_before": 0.01,
-        "late": 0.02,
+        "late": 0.03,
         "truncate": 0.02,
         "contradict": 0.01,
     }
     mood |= {name: round(source.uniform(0, top), 4) for name, top in most.items()}
     mood["cache_errors"] = 0.1
     mood["hang_seconds"] = 15.0
-    mood["not_found_lag_seconds"] = source.choice((0.0, 0.0, 1.0, 2.0))
+    mood["not_found_lag_seconds"] = source.choice((0.0, 1.0, 2.0, 4.0))
     return mood
