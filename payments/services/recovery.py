@@ -31,6 +31,9 @@ REPEAT_WITHIN_SECONDS: Final = 60.0
 """The same key is sent again only this soon: later the customer would not expect to be charged."""
 WINDOW_SHARE: Final = 0.9
 """… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
+LOOKS_BEFORE_FENCE: Final = 3
+"""From this look on, a repeat that tells nothing is followed by the fence: some PSPs keep a 5xx as
+the answer of its key, and would answer the same for as long as we repeat."""
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 20.0
 """A PSP that hangs must not keep a sweep, and so a worker, for longer."""
@@ -105,9 +108,14 @@ def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
             return psp.doubted_unless_it_fits(operation, found)
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
+        can_fence = adapter.capabilities.fence_by_reference
         if _may_repeat(operation, adapter):
-            return _repeat(operation)
-        if not adapter.capabilities.fence_by_reference:
+            repeated = _repeat(operation)
+            if repeated.outcome is not Outcome.UNKNOWN or not can_fence:
+                return repeated
+            if operation.checks < LOOKS_BEFORE_FENCE:
+                return repeated
+        if not can_fence:
             return _still_unknown("not found, and the provider cannot forbid a late arrival")
         with guarded_call(account_code, CallKind.RECOVERY) as verdict:
             fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
