@@ -20,8 +20,5 @@ BUGS: Final[dict[str, str]] = {
     "recovery_charges_again": "recovery sends a new charge instead of asking",
     "answer_before_outcome": "success is answered before the PSP was asked",
     "keys_are_forgotten": "idempotency keys are deleted after three seconds",
-    "commits_are_not_waited_for": "a commit is answered before it is on the disk",
 }
 """What each does, by name; the code is in `planted`."""
-SETTINGS_BUGS: Final = frozenset({"commits_are_not_waited_for"})
-"""… and of these in `settings_bugs`, because Django must not have started."""

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import os
 
-from bench.chaos.bugs import SETTINGS_BUGS
-from bench.chaos.bugs.settings_bugs import plant as plant_in_settings
-
-if os.environ["CHAOS_BUG"] in SETTINGS_BUGS:
-    plant_in_settings(os.environ["CHAOS_BUG"])
-
 from paymentsite.celery import app
 
 
 @app.on_after_finalize.connect
 def _plant(**_: object) -> None:
     """The product is loaded now; children of the pool inherit what is changed here."""
-    if os.environ["CHAOS_BUG"] not in SETTINGS_BUGS:
-        from bench.chaos.bugs.planted import plant
+    from bench.chaos.bugs.planted import plant
 
-        plant(os.environ["CHAOS_BUG"])
+    plant(os.environ["CHAOS_BUG"])
 
 
 __all__ = ["app"]
