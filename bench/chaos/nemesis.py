@@ -124,8 +124,8 @@ class Nemesis:
     def _psp(self, act: Act) -> bool:
         self._cluster.psp.behave(act.behavior)
         now = time.time()
+        if self.outages and self.outages[-1][1] == float("inf"):
+            self.outages[-1] = (self.outages[-1][0], now)  # what comes now replaces it
         if act.target != "mood":
             self.outages.append((now, float("inf")))
-        elif self.outages and self.outages[-1][1] == float("inf"):
-            self.outages[-1] = (self.outages[-1][0], now)
         return True
