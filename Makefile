@@ -13,7 +13,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 
-.PHONY: help demo serve test lint bench chaos chaos-selftest
+.PHONY: help demo serve test lint bench chaos chaos-small chaos-selftest
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -40,6 +40,9 @@ bench: $(READY)
 
 chaos: $(READY)
 	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos
+
+chaos-small: $(READY)
+	@CHAOS_SMALL=1 $(LAUNCHER) run -- $(RUN) -m pytest -q bench/tests/test_chaos_small.py
 
 chaos-selftest: $(READY)
 	@$(RUN) -m bench.chaos.selftest

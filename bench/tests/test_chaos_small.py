@@ -1,8 +1,13 @@
-"""The small tier of the chaos test, as `make chaos` runs it."""
+"""The small tier of the chaos test: `make chaos-small`.
+
+Not part of `make test` yet: what it asserts is about time too (everything is resolved a minute after
+the faults end), and it has not run often enough on loaded machines to be trusted there.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +20,7 @@ from paymentsite.launcher import state
 SEED, PAYMENTS, KILLS = 2026, 150, 15
 
 
+@pytest.mark.skipif("CHAOS_SMALL" not in os.environ, reason="a target of its own: chaos-small")
 @pytest.mark.alone
 def test_nothing_is_lost_or_done_twice_while_everything_fails(
     database_urls: Any, tmp_path: Path
