@@ -12,6 +12,7 @@ def test_the_merchant_api_sets_no_cookie_and_keeps_the_security_headers() -> Non
     answer = Client().get("/v1/balance")
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer["Content-Length"] == str(len(answer.content))
     assert not answer.cookies
     assert answer["X-Content-Type-Options"] == "nosniff"
 

@@ -164,6 +164,7 @@ class _Exchange:
         self, status: int, body: bytes, headers: dict[str, str] | None = None
     ) -> HttpResponse:
         response = HttpResponse(body, status=status, content_type=_JSON)
+        response["Content-Length"] = str(len(body))
         response["Request-Id"] = self.request_id
         response["Stripe-Version"] = self.api_version
         response["Cache-Control"] = "no-store"
