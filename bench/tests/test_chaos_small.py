@@ -1,7 +1,7 @@
 """The small tier of the chaos test: `make chaos-small`.
 
-Not part of `make test` yet: it asserts times too (all is resolved a minute after the faults end), and
-has not run often enough on loaded machines to be trusted there.
+Not part of `make test` yet: it asserts times too (all is resolved a minute after the faults end),
+and has not run often enough on loaded machines to be trusted there.
 """
 
 from __future__ import annotations
