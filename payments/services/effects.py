@@ -49,6 +49,8 @@ def _as_the_charge_stands(change: Change) -> None:
     Whoever was told `processing` is told where it stands now.
     """
     intent, charge = change.intent, change.charge
+    if intent.status != IntentStatus.PROCESSING:
+        return  # A charge that was pending under this change has spoken, and moved the intent on.
     if charge.status == OperationStatus.REQUIRES_ACTION:
         intent.await_customer(redirect_url=charge.redirect_url)
         change.tell_if_answered("payment_intent.requires_action")
