@@ -66,10 +66,31 @@ class NotificationStatus(StrEnum):
     """Given up: a person must look, and may have it replayed."""
 
 
+class CaseStatus(StrEnum):
+    """How far a person is with something that no rule may decide."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class CaseKind(StrEnum):
+    """Why a person must look; what to do about each is in services.cases."""
+
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """Nobody could find out for a day what became of an operation."""
+    LATE_SUCCESS = "late_success"
+    """The PSP did it after all, although we had closed it as never done."""
+    TAKEN_BACK = "taken_back"
+    """The PSP undid what it had done."""
+    CONTRADICTION = "contradiction"
+    """The PSP's word and ours cannot both be true."""
+
+
 I = IntentStatus
 O = OperationStatus
 R = RefundStatus
 N = NotificationStatus
+C = CaseStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -158,3 +179,6 @@ NOTIFICATION_TRANSITIONS: Final[Table] = _table(
 )
 NOTIFICATION_BORN: Final = frozenset({N.STORED})
 NOTIFICATION_WAITING: Final = frozenset({N.STORED, N.FAILING})
+
+CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
+CASE_BORN: Final = frozenset({C.OPEN})

@@ -7,7 +7,9 @@ from django.contrib import admin
 
 from payments.admin import (
     api_key,
+    case,
     customer,
+    dispatch,
     event,
     idempotency_key,
     merchant,
@@ -24,7 +26,9 @@ admin.site.index_title = "Overview"
 
 __all__ = [
     "api_key",
+    "case",
     "customer",
+    "dispatch",
     "event",
     "idempotency_key",
     "merchant",

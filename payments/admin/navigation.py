@@ -20,6 +20,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Payment intents", "payments", "credit_card", "paymentintent"),
             _item("Operations", "payments", "sync_alt", "operation"),
             _item("Refunds", "payments", "undo", "refund"),
+            _item("Cases", "payments", "assignment_late", "case"),
         ),
         _group(
             "Customers",
@@ -36,6 +37,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Events",
             _item("Events", "payments", "history", "event"),
+            _item("Outgoing queue", "payments", "outbox", "dispatch"),
             _item("PSP notifications", "payments", "move_to_inbox", "pspnotification"),
             _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),
         ),

@@ -1,6 +1,8 @@
 """The tables of payments, re-exported: everybody imports models from here. No definitions."""
 
+from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
+from payments.models.dispatch import Dispatch
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
 from payments.models.merchant import ApiKey, Merchant, PspAccount, books_of
@@ -11,7 +13,9 @@ from payments.models.refund import Refund
 
 __all__ = [
     "ApiKey",
+    "Case",
     "Customer",
+    "Dispatch",
     "Event",
     "IdempotencyKey",
     "Merchant",

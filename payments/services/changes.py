@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from ledger import posting_rules
 from ledger.money import Money
 from ledger.posting_rules import Posting
-from payments.models import Merchant, Operation, PaymentIntent, Refund, books_of
+from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
 from payments.states import IntentStatus
 from psp_adapters.contract import PspResult
 
@@ -74,6 +74,8 @@ class Change:
     facts: list[tuple[str, Shown, dict[str, Any] | None]] = field(default_factory=list)
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
     """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
+    cases: list[Case] = field(default_factory=list)
+    """What a person must look at because of it; opened in the same transaction."""
 
     @property
     def books(self) -> str:

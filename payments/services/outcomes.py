@@ -24,6 +24,7 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
+from payments.services.cases import open_case
 from payments.services.changes import (
     INTENT_FIELDS,
     OPERATION_FIELDS,
@@ -196,6 +197,8 @@ def _make_change(
     if refund is not None:
         refund.updated_at = intent.updated_at
         batch.update(refund, REFUND_FIELDS)
+    for case in change.cases:
+        open_case(case)
 
 
 def _merchant_of(intent: PaymentIntent, caller: Caller) -> Merchant:

@@ -11,7 +11,7 @@ from django.db import IntegrityError
 from django_fsm import TransitionNotAllowed
 
 from payments import states
-from payments.models import Operation, PaymentIntent, PspNotification, Refund
+from payments.models import Case, Operation, PaymentIntent, PspNotification, Refund
 from payments.models.machine import MachineModel
 from payments.tests.shop import Shop, body_of
 
@@ -25,6 +25,7 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.NOTIFICATION_TRANSITIONS,
         states.NOTIFICATION_BORN,
     ),
+    (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_BORN),
 ]
 
 

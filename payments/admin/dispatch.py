@@ -1,0 +1,29 @@
+"""What is still on its way out: events that are not yet with endpoints or on the stream."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import Dispatch
+
+
+@admin.register(Dispatch)
+class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Empty, or nearly, while everything works: rows go when nothing more is to be done."""
+
+    list_display = ("event_id", "event", "seq", "fanned_out_at", "streamed_at")
+    ordering = ("event_id",)
+    id_paths = {public_ids.EVENT: "pk"}
+    fieldsets = (
+        (None, {"fields": (("event", "aggregateid", "seq"), ("fanned_out_at", "streamed_at"))}),
+    )
+
+    @shown(description="event")
+    def event(self, row: Dispatch) -> SafeString | str:
+        return display.link(public_ids.EVENT, row.event_id)

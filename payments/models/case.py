@@ -1,0 +1,86 @@
+"""Cases: what a person must look at, because no rule may decide it.
+
+A case is opened in the transaction that found out; closing it never moves money by itself. What may
+not live here: deciding what deserves a case, the work that closes one.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from payments import public_ids
+from payments.models.machine import MachineModel
+from payments.models.merchant import Merchant, PspAccount
+from payments.states import CASE_TRANSITIONS, CaseStatus, sources_of
+
+S = CaseStatus
+
+
+class Case(MachineModel):
+    """One thing to be looked at; at most one open case per kind and subject."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
+    )
+    livemode = models.BooleanField()
+    psp_account = models.ForeignKey(
+        PspAccount,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
+    )
+    kind = models.CharField(max_length=32)
+    """One of payments.states.CaseKind."""
+    subject = models.CharField(max_length=128)
+    """The public id of what it is about (an operation, an intent, a dispute, a PSP's own id)."""
+    status = FSMField(max_length=16, default=S.OPEN, protected=True)
+    intent_id = models.UUIDField(null=True, blank=True)
+    operation_id = models.UUIDField(null=True, blank=True)
+    amount_minor = models.BigIntegerField(null=True, blank=True)
+    """What is at stake; NULL where no amount is."""
+    currency = models.CharField(max_length=3, blank=True)
+    summary = models.CharField(max_length=500)
+    """What is wrong, in one sentence; what to do follows from the kind."""
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.CharField(max_length=200, blank=True)
+    resolution = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        db_table = "payments_case"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                name="one_open_case",
+                condition=models.Q(status=S.OPEN.value),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=S.OPEN.value, closed_at__isnull=True)
+                | (
+                    models.Q(status=S.CLOSED.value, closed_at__isnull=False)
+                    & ~models.Q(closed_by="")
+                    & ~models.Q(resolution="")
+                ),
+                name="case_closed_by_somebody",
+            ),
+        ]
+        indexes = [
+            models.Index("intent_id", name="case_intent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.CASE, self.id)
+
+    @transition(field=status, source=sources_of(CASE_TRANSITIONS, S.CLOSED), target=S.CLOSED)
+    def close(self) -> None:
+        """Somebody explained it."""

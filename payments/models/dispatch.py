@@ -1,0 +1,47 @@
+"""Which events are still to be sent where: one row per event, written by PostgreSQL itself.
+
+A trigger of `payments_event` inserts the row in the event's own transaction, so no writer of events
+can forget it. The row goes when nothing more is to be done for its event. What may not live here:
+what is sent, and to whom.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Dispatch(models.Model):
+    """The way of one event out of this database.
+
+    Read by `seq` per aggregate, never by `id > last`: ids are given before commits, and a reader
+    that remembers the highest one loses events.
+    """
+
+    application_rights = ("select", "insert", "update", "delete")
+
+    event_id = models.UUIDField(primary_key=True)
+    aggregateid = models.UUIDField()
+    seq = models.PositiveIntegerField()
+    fanned_out_at = models.DateTimeField(null=True, blank=True)
+    """When its deliveries to merchants' endpoints were written down."""
+    streamed_at = models.DateTimeField(null=True, blank=True)
+    """When it was put on the internal stream."""
+
+    class Meta:
+        db_table = "payments_dispatch"
+        constraints = [
+            models.UniqueConstraint(fields=["aggregateid", "seq"], name="dispatch_seq_once"),
+        ]
+        indexes = [
+            models.Index(
+                "event_id",
+                name="dispatch_to_fan_out",
+                condition=models.Q(fanned_out_at__isnull=True),
+            ),
+            models.Index(
+                "event_id", name="dispatch_to_stream", condition=models.Q(streamed_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.event_id)
