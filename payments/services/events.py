@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ledger.clock import database_clock
 from payments import public_ids
 from payments.models import Customer, Event, PaymentIntent, PaymentMethod
 from payments.services.caller import Caller
@@ -33,7 +34,8 @@ class Fact:
 
 
 def now_utc() -> datetime:
-    return datetime.now(UTC)
+    """The database's time: leases and schedules of all hosts go by one clock."""
+    return database_clock.now()
 
 
 def time_of(identifier: Any) -> datetime:

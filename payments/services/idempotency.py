@@ -120,7 +120,7 @@ def _new_row(
         request_id=caller.request_id,
         api_version=caller.api_version,
         expand=list(caller.expand),
-        lease_until=created_at + timedelta(seconds=LEASE_SECONDS),
+        lease_until=now_utc() + timedelta(seconds=LEASE_SECONDS),
         intent_id=intent_id,
         operation_id=operation_id,
         created_at=created_at,

@@ -32,7 +32,7 @@ from payments.exceptions import OperationUnderWay, PspNotReached
 from payments.models import Operation, PaymentIntent, Refund
 from payments.services import idempotency, psp
 from payments.services.caller import Answer, Caller, Renderer, Subject
-from payments.services.events import time_of
+from payments.services.events import now_utc, time_of
 from payments.services.outcomes import Recorded, record_outcome
 from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
@@ -57,7 +57,7 @@ def new_operation(
 ) -> Operation:
     """An unsaved operation with everything that its kind does not add; leased to this process."""
     created_at = time_of(operation_id)
-    lease_until = created_at + timedelta(seconds=idempotency.LEASE_SECONDS)
+    lease_until = now_utc() + timedelta(seconds=idempotency.LEASE_SECONDS)
     return Operation(
         id=operation_id,
         merchant_id=intent.merchant_id,

@@ -9,8 +9,12 @@ import time
 from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base as django_backend
-from psycopg import Connection
+from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool
+
+from ledger.clock import database_clock
+
+_TIME_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 class DatedConnection(Connection[Any]):
@@ -19,6 +23,17 @@ class DatedConnection(Connection[Any]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.made_at = time.monotonic()
+
+
+def check(connection: Connection[Any]) -> None:
+    """Make a round trip, now and then to read the database's clock; raises if it is dead."""
+    if not database_clock.is_due():
+        connection.execute("")
+        return
+    asked_at = time.monotonic()
+    row = connection.execute(_TIME_NOW).fetchone()
+    assert row is not None, "a SELECT without FROM has one row"
+    database_clock.observe(row[0], asked_at=asked_at, answered_at=time.monotonic())
 
 
 class RestartProofPool(ConnectionPool[DatedConnection]):
@@ -34,7 +49,7 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
 
     def _check_or_empty(self, connection: DatedConnection) -> None:
         try:
-            self.check_connection(connection)
+            check(connection)
         except Exception:
             # Many threads find one that died at the same moment; what was made since may stay.
             if connection.made_at > self._emptied_at:
@@ -44,7 +59,7 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
 
 
 class DatabaseWrapper(django_backend.DatabaseWrapper):
-    """Django's backend, but for the class of the pool."""
+    """Django's backend, but for the class of the pool and what a health check asks."""
 
     _connection_pools: ClassVar[dict[str, RestartProofPool]] = {}
 
@@ -64,3 +79,17 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
             )
             pools.setdefault(self.alias, new)
         return pools[self.alias]
+
+    def is_usable(self) -> bool:
+        if self.connection is None:
+            return False
+        try:
+            check(self.connection)
+        except Error:
+            return False
+        return True
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if database_clock.is_due():
+            check(self.connection)

@@ -1,0 +1,67 @@
+"""The database's clock goes on by itself, whatever this host believes the time to be."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from ledger import clock
+from ledger.clock import DatabaseClock, database_clock
+
+HOUR = 3600.0
+
+
+def observed(*, ahead_seconds: float) -> DatabaseClock:
+    """A clock that was told a time ahead of this host's."""
+    known, at = DatabaseClock(), time.monotonic()
+    known.observe(time.time() + ahead_seconds, asked_at=at, answered_at=at)
+    return known
+
+
+def test_until_the_database_was_asked_the_host_is_believed() -> None:
+    fresh = DatabaseClock()
+    assert fresh.is_due()
+    assert abs(fresh.now() - datetime.now(UTC)) < timedelta(seconds=1)
+
+
+def test_the_time_is_the_databases_and_not_the_hosts() -> None:
+    ahead = observed(ahead_seconds=HOUR)
+    assert not ahead.is_due()
+    assert abs(ahead.now() - datetime.now(UTC) - timedelta(hours=1)) < timedelta(seconds=1)
+
+
+def test_a_clock_of_the_host_that_is_set_back_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = observed(ahead_seconds=0)
+    before = known.now()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - HOUR)
+    assert timedelta(0) <= known.now() - before < timedelta(seconds=1)
+
+
+def test_a_slow_answer_does_not_replace_a_good_one_that_is_fresh() -> None:
+    known, at = observed(ahead_seconds=0), time.monotonic()
+    known.observe(time.time() + HOUR, asked_at=at, answered_at=at + 1.0)
+    assert abs(known.now() - datetime.now(UTC)) < timedelta(seconds=1)
+    known.observe(time.time() + HOUR, asked_at=at, answered_at=at + clock._TRUSTED_SECONDS + 1)
+    assert known.now() - datetime.now(UTC) > timedelta(minutes=50)
+
+
+def test_a_connection_reads_the_clock_when_it_is_made_and_when_it_is_checked(
+    database: None,
+) -> None:
+    database_clock._known = None
+    connection.close()
+    connection.ensure_connection()
+    assert not database_clock.is_due()
+    database_clock._known = None
+    assert connection.is_usable()
+    assert not database_clock.is_due()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [said] = cursor.fetchone()
+    assert abs(database_clock.now() - said) < timedelta(seconds=1)
