@@ -140,6 +140,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
+    held = Money(view["payment"]["held_minor"], view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
     if not isinstance(redirect_url, str):
         raise Contradiction("no address of the challenge")
@@ -153,6 +154,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         message=message,
         redirect_url=redirect_url,
         expires_at=expires_at,
+        held=held,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from payments.services.changes import Change
 from payments.services.effects.standing import show_refunded
-from payments.states import OperationStatus
+from payments.states import OperationStatus, RefundStatus
 
 
 def refund_succeeded(change: Change) -> None:
@@ -54,7 +54,8 @@ def refund_not_sent(change: Change) -> None:
     tell_refund(change)
 
 
-def tell_refund(change: Change) -> None:
-    previous = {"status": "pending"}
+def tell_refund(change: Change, *, before: str = RefundStatus.PENDING) -> None:
+    """Tell of the refund under both names; `before` is the status that it had."""
+    previous = {"status": str(before)}
     change.tell("refund.updated", "refund", previous)
     change.tell("charge.refund.updated", "refund", previous)

@@ -24,7 +24,8 @@ def note_psp_words(change: Change) -> None:
     operation.psp_id = result.psp_id or operation.psp_id
     operation.psp_payment_id = result.psp_payment_id or operation.psp_payment_id
     operation.detail = result.detail[:500] or operation.detail
-    if operation.is_charge and operation.psp_payment_id:
+    holds = operation.is_charge and operation.status != OperationStatus.EXCESS
+    if holds and operation.psp_payment_id and operation.id == change.intent.latest_charge_id:
         change.intent.psp_reference = operation.psp_payment_id
 
 
