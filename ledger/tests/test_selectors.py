@@ -124,7 +124,7 @@ def test_entries_of_a_payment_come_in_the_order_written() -> None:
 
 
 def _vector(payment_id: UUID, **minors: int) -> PaymentVector:
-    names = ("authorized", "released", "captured", "refunded", "held")
+    names = PaymentVector.__slots__[2:]
     return PaymentVector(payment_id, "USD", **{name: usd(minors.get(name, 0)) for name in names})
 
 

@@ -37,6 +37,7 @@ _CODES: Final = {
     "authentication_failed": "payment_intent_authentication_failure",
     "bank_declined": "bank_account_declined",
     "refund_failed": "processing_error",
+    "returned": "processing_error",
 }
 _PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SECRETS: Final = re.compile(r"sandbox_\w+|Bearer\s+\S+|\d(?:[ -]?\d){11,}", re.IGNORECASE)

@@ -49,6 +49,8 @@ class Behavior:
     contradict: float = 0.0
     cache_errors: float = 0.0
     """How often an injected 500 is kept as the answer of its idempotency key."""
+    leaky_fences: float = 0.0
+    """How often a fence forbids nothing, although it says so."""
     kinds: list[str] = field(default_factory=list)
     """The kinds of call that latency and faults are for; empty: all."""
     webhooks: dict[str, Any] = field(default_factory=dict)

@@ -122,7 +122,6 @@ def _exceed(change: Change) -> None:
     forget_reason(change)
     operation.guard_order = None
     operation.excess_minor = operation.amount_minor
-    operation.excess_returned_minor = 0
     if operation.currency == intent.currency:
         intent.amount_excess_minor += operation.amount_minor
     change.post_excess_authorized(operation.amount)
@@ -140,6 +139,8 @@ def _exceed(change: Change) -> None:
 
 def _excess_taken_back(change: Change) -> None:
     intent, operation = change.intent, change.operation
+    if not operation.capture_now and operation.excess_returned_minor:
+        raise NothingOfIt  # We let it go ourselves.
     take_back(change)
     for booking in past_of(change).standing:
         change.reverse(booking)
