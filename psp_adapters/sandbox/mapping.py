@@ -141,7 +141,8 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
-    held = Money(view["payment"]["held_minor"], view["currency"])
+    held_minor = view["payment"].get("held_minor")
+    held = None if held_minor is None else Money(held_minor, view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
     if not isinstance(redirect_url, str):
         raise Contradiction("no address of the challenge")
