@@ -106,7 +106,7 @@ def _resolve(operation: Operation, *, actor: str) -> None:
         try:
             look_at_closed(operation, actor=actor, lease=operation.lease_until)
         except (NotYetKnown, Contradicted) as reason:
-            put_off(operation.id, reason)
+            _look_later(operation, reason)
         return
     caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
@@ -117,6 +117,18 @@ def _resolve(operation: Operation, *, actor: str) -> None:
     if search.circuit_closed:
         pull_forward(operation.psp_account_id)
     _open_case_if_old(operation, result)
+
+
+def _look_later(operation: Operation, reason: Exception) -> None:
+    """At a closed operation; after a day without a word that can be recorded, it is a person's."""
+    patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
+    if operation.closed_at is None or now_utc() - operation.closed_at < patience:
+        put_off(operation.id, reason)
+        return
+    summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
+    with transaction.atomic(durable=True):
+        open_case(case_about_operation(CaseKind.OUTCOME_UNKNOWN, operation, summary))
+        Operation.objects.filter(pk=operation.pk).update(next_check_at=None)
 
 
 def pull_forward(psp_account_id: UUID) -> int:
@@ -138,7 +150,8 @@ def pull_forward(psp_account_id: UUID) -> int:
 def _open_case_if_old(operation: Operation, result: PspResult) -> None:
     """What nobody could find out for a day is a person's; recovery goes on meanwhile."""
     patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
-    if result.outcome is not Outcome.UNKNOWN or now_utc() - operation.created_at < patience:
+    in_doubt = operation.status in OPERATION_IN_DOUBT and result.outcome is Outcome.UNKNOWN
+    if not in_doubt or now_utc() - operation.created_at < patience:
         return
     summary = f"What became of the {operation.kind} could not be found out: {result.detail}."
     with transaction.atomic(durable=True):

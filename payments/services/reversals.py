@@ -88,9 +88,7 @@ def _reverse(charge_id: UUID) -> None:
         if operation is not None:
             carry_out(operation, caller, _nobody_reads)
     elif charge.capture_now:
-        commands.refund_payment(
-            caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id, reason="duplicate"
-        )
+        commands.refund_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
     else:
         commands.cancel_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
 

@@ -189,7 +189,8 @@ def _excess_differences(
     """Charges too many are in the books until they went back (in the payment's own currency)."""
     left = {True: 0, False: 0}
     for o in operations:
-        if o.is_charge and o.currency == intent.currency:
+        of_hold = o.is_charge or o.kind == OperationKind.INCREMENT
+        if of_hold and o.currency == intent.currency:
             left[o.capture_now] += o.excess_minor - o.excess_returned_minor
     pending = sum(
         o.amount_minor

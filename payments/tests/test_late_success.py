@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from payments.models import Event, Operation
-from payments.services import looks
+from payments.services import commands, looks
+from payments.services.commands import IntentDetails
+from payments.services.outcomes import record_outcome
+from payments.services.questions import caller_of
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -21,8 +24,8 @@ from payments.tests.late import (
     sweep_reversals,
 )
 from payments.tests.notices import lose_the_answer
-from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import Outcome
+from payments.tests.shop import Shop, body_of, render_intent, uuid_of
+from psp_adapters.contract import Outcome, PspResult
 
 FALSE_ENDS = [Outcome.DECLINED, Outcome.NOT_SENT]
 
@@ -180,11 +183,6 @@ def test_another_payment_of_the_order_keeps_it_and_the_late_one_goes_back(shop: 
 def test_a_charge_of_an_amount_that_is_not_asked_for_any_more_goes_back(shop: Shop) -> None:
     keep(shop)
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
-    Operation.objects.get(pk=charge.pk)
-    from payments.services import commands
-    from payments.services.commands import IntentDetails
-    from payments.tests.shop import render_intent, uuid_of
-
     commands.update_intent(
         caller=shop.caller(),
         renderer=render_intent,
@@ -273,6 +271,31 @@ def test_an_increment_that_succeeded_after_all(shop: Shop, end: Outcome) -> None
     assert_the_books_agree()
 
 
+def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.psp.script({"decline": {"code": "card_declined"}}, kind="increment")
+    shop.increment(intent_id, 12_500)
+    increment = shop.operations(intent_id)[-1]
+    shop.capture(intent_id)
+    shop.psp.turn(reference(increment), "succeed")
+    look(increment)
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert counters(shop, intent_id) == {
+        "authorized": 10_000,
+        "captured": 10_000,
+        "excess": 2_500,
+    }
+    assert balances(intent_id) == {1100: 10_000, 2100: -10_000, 9100: 2_500, 9200: -2_500}
+    assert cases() == ["late_success"]
+    assert_the_books_agree()
+    shop.psp.turn(reference(increment), "fail")
+    look(increment)
+    assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
+    assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
+    confirm_late_words()
+    assert_the_books_agree()
+
+
 @pytest.mark.parametrize("end", FALSE_ENDS)
 def test_a_refund_that_went_through_after_all(shop: Shop, end: Outcome) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
@@ -318,10 +341,6 @@ def test_a_word_that_tells_nothing_changes_nothing_of_what_is_closed(
 ) -> None:
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     before = (Operation.objects.values().get(), events(intent_id), counters(shop, intent_id))
-    from payments.services.outcomes import record_outcome
-    from payments.services.questions import caller_of
-    from psp_adapters.contract import PspResult
-
     recorded = record_outcome(
         operation=charge, result=PspResult(outcome=outcome), caller=caller_of(charge, "test")
     )
@@ -334,10 +353,6 @@ def test_a_word_that_tells_nothing_changes_nothing_of_what_is_closed(
 def test_a_word_from_somebody_without_the_lease_only_has_the_psp_asked_again(shop: Shop) -> None:
     """An answer that comes late may have been overtaken: it is a reason to look, too."""
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
-    from payments.services.outcomes import record_outcome
-    from payments.services.questions import caller_of
-    from psp_adapters.contract import PspResult
-
     result = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     assert not record_outcome(
         operation=charge, result=result, caller=caller_of(charge, "test")

@@ -6,7 +6,7 @@ import pytest
 
 from payments.exceptions import PaymentRefused, UnexpectedState
 from payments.models import Case, Operation
-from payments.states import LateSuccessPolicy
+from payments.services.looks import Contradicted, NotYetKnown
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -19,7 +19,6 @@ from payments.tests.late import (
     statuses,
 )
 from payments.tests.shop import Shop, body_of
-from payments.tests.test_late_success import keep
 
 
 def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tuple[str, Operation]:
@@ -275,8 +274,6 @@ def test_an_increment_that_fails_after_it_was_captured_is_a_contradiction(shop: 
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
-    from payments.services.looks import Contradicted
-
     with pytest.raises(Contradicted):
         turn(shop, increment, "fail")
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
@@ -346,8 +343,6 @@ def test_a_refund_that_fails_after_its_order_was_taken_by_another_payment(shop: 
 
 
 def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> None:
-    from payments.services.looks import NotYetKnown
-
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 4_000, final=False)
     first = shop.operations(intent_id)[1]
@@ -369,8 +364,6 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
 
 @pytest.mark.parametrize("kind", ["authorize", "capture", "void", "refund"])
 def test_a_word_that_agrees_changes_nothing(shop: Shop, kind: str) -> None:
-    keep(shop)
-    assert shop.merchant.late_success_policy == LateSuccessPolicy.KEEP
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     if kind == "void":
         shop.cancel(intent_id)

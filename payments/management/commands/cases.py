@@ -85,6 +85,8 @@ class Command(BaseCommand):
 
 def _case(public_id: str) -> Case:
     identifier = public_ids.decode(public_ids.CASE, public_id)
+    if identifier is None:
+        raise CommandError(f"no such case: {public_id}")
     case = Case.objects.select_related("merchant").filter(pk=identifier).first()
     if case is None:
         raise CommandError(f"no such case: {public_id}")

@@ -202,6 +202,9 @@ def _excess_is_held_again(change: Change) -> None:
 def increment_succeeded_late(change: Change) -> None:
     """More is held than we had believed."""
     before = change.operation.status
+    if change.intent.status != IntentStatus.AUTHORIZED:
+        _increment_in_excess(change)
+        return
     increment_healed(change)
     open_case(
         change,
@@ -213,9 +216,9 @@ def increment_succeeded_late(change: Change) -> None:
 def increment_healed(change: Change) -> None:
     """More is held, once more."""
     intent, operation = change.intent, change.operation
-    require_quiet(change)
-    if change.charge.status != OperationStatus.SUCCEEDED:
-        raise DoesNotFit("the provider raised an authorization that does not stand")
+    if intent.status != IntentStatus.AUTHORIZED:
+        _increment_in_excess(change)
+        return
     succeed(change)
     change.post_incremented(operation.amount)
     intent.amount_minor += operation.amount_minor
@@ -227,13 +230,33 @@ def increment_taken_back(change: Change) -> None:
     """Less is held than the PSP had said."""
     intent, operation, past = change.intent, change.operation, past_of(change)
     require_quiet(change)
-    if past.held < operation.amount:
+    if not operation.excess_minor and past.held < operation.amount:
         raise DoesNotFit("the provider holds less than what was captured or let go already")
     standing_status = IntentStatus(intent.status)
     take_back(change)
     for booking in past.standing:
         change.reverse(booking)
-    intent.amount_minor -= operation.amount_minor
+    if operation.excess_minor:
+        intent.amount_excess_minor -= operation.excess_minor
+        operation.excess_minor = 0
+    else:
+        intent.amount_minor -= operation.amount_minor
     change.tell("charge.updated", "charge")
     stand_by_the_books(change, otherwise=standing_status)
     open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
+
+
+def _increment_in_excess(change: Change) -> None:
+    """The PSP holds more for a payment whose hold is used up, or was let go: booked apart."""
+    intent, operation, before = change.intent, change.operation, change.operation.status
+    require_quiet(change)
+    succeed(change)
+    operation.excess_minor = operation.amount_minor
+    intent.amount_excess_minor += operation.amount_minor
+    change.post_excess_authorized(operation.amount)
+    open_case(
+        change,
+        CaseKind.LATE_SUCCESS,
+        f"The increment had been closed as {before} and succeeded after all, when nothing was held "
+        "any more. Have the provider let it go.",
+    )
