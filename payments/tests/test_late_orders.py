@@ -5,25 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from itertools import chain, combinations, permutations
 from typing import Any
 
 import pytest
 
-from payments.models import Case
+from payments.models import Case, Operation, PspNotification
+from payments.services import looks, notifications, questions, recovery
+from payments.services.events import now_utc
+from payments.services.outcomes import Hearing, record_outcome
+from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
     confirm_late_words,
     counters,
+    events,
     falsely_closed,
     look,
     reference,
     sweep_reversals,
 )
-from payments.tests.notices import Hooks, story_of
+from payments.tests.notices import Hooks, make_due, story_of
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import Outcome
+from psp_adapters.contract import Outcome, PspResult
 from psp_adapters.tests.receiver import Delivery
 
 Life = Callable[[Shop], str]
@@ -178,5 +184,63 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
         look(operation)
         ends.append((shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id)))
     assert all(end == ends[0] for end in ends)
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
+    """Somebody has taken the lease and has been told, but has not recorded it yet."""
+    lease = questions._lease(operation.id)
+    assert lease is not None
+    return lease, questions.ask(operation)
+
+
+def record(operation: Operation, result: PspResult, lease: datetime) -> Hearing:
+    caller = questions.caller_of(operation, "test")
+    recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
+    return recorded.hearing
+
+
+def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(shop: Shop) -> None:
+    intent_id = capture_fails(shop)
+    capture = shop.operations(intent_id)[-1]
+    lease, failed = asked_under_a_lease(capture)
+    shop.psp.turn(reference(capture), "succeed")
+    with pytest.raises(looks.NotYetKnown, match="somebody else"):
+        look(capture)
+
+    assert record(capture, failed, lease) is Hearing.NEWS
+    assert shop.intent(intent_id).status == "AUTHORIZED"
+    Operation.objects.filter(pk=capture.pk).update(next_check_at=now_utc())
+    assert recovery.resolve_due_operations() == 1
+    assert shop.intent(intent_id).status == "CAPTURED"
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_a_word_whose_lease_has_passed_to_somebody_else_is_not_recorded(shop: Shop) -> None:
+    intent_id = capture_fails(shop)
+    capture = shop.operations(intent_id)[-1]
+    lease, failed = asked_under_a_lease(capture)
+    Operation.objects.filter(pk=capture.pk).update(lease_until=now_utc())
+    before = story_of(shop, intent_id)
+    assert record(capture, failed, lease) is Hearing.LATER
+    assert story_of(shop, intent_id) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_around_a_late_word_loses_and_doubles_nothing(
+    shop: Shop, hooks: Hooks, when: str
+) -> None:
+    intent_id = capture_fails(shop)
+    [notice] = hooks.caught("capture.failed")
+    hooks.deliver(notice)
+    crash_at((questions, "record_outcome", when), notifications.process_due_notifications)
+    Operation.objects.update(lease_until=now_utc())
+    make_due()
+    assert notifications.process_due_notifications() == 1
+    assert set(PspNotification.objects.values_list("status", flat=True)) == {"processed"}
+    assert shop.intent(intent_id).status == "AUTHORIZED"
+    assert events(intent_id).count("charge.updated") == 1
     confirm_late_words()
     assert_the_books_agree()
