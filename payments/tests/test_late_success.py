@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from payments.models import Event, Operation
+from payments.objects.charge import charge_object
 from payments.services import commands, looks
 from payments.services.commands import IntentDetails
 from payments.services.outcomes import record_outcome
@@ -147,6 +148,14 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
     }
     assert statuses(shop, intent_id) == [("authorize", "EXCESS"), ("authorize", "SUCCEEDED")]
     assert cases() == ["late_success"]
+    first.refresh_from_db()
+    shown = charge_object(first, intent)
+    assert (shown["status"], shown["captured"], shown["refunded"]) == (
+        "succeeded",
+        not manual,
+        False,
+    )
+    assert (shown["amount"], shown["amount_captured"]) == (10_000, 0 if manual else 10_000)
     assert_the_books_agree()
     look(first)
     confirm_late_words()
@@ -154,6 +163,7 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
     assert sweep_reversals() == 1
     first.refresh_from_db()
     assert (first.status, first.excess_returned_minor, first.reverse_at) == ("EXCESS", 10_000, None)
+    assert charge_object(first, intent)["refunded"] is True
     assert sweep_reversals() == 0
     assert shop.intent(intent_id).status == before.status
     assert counters(shop, intent_id)["excess"] == 10_000

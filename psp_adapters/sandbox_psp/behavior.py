@@ -141,6 +141,11 @@ class Faults:
             plan.cache_error = self._random.random() < behavior.cache_errors
         return plan
 
+    def fence_leaks(self) -> bool:
+        """Does the next fence forbid nothing, although it says so?"""
+        share = self._behavior.leaky_fences
+        return bool(share) and self._random.random() < share
+
     def _scripted(self, facts: dict[str, str]) -> Plan | None:
         for script in self.scripts:
             if all(_matches(name, value, facts) for name, value in script.match.items()):

@@ -7,7 +7,6 @@ or records everything that follows from the instruction. No HTTP, no faults.
 from __future__ import annotations
 
 import heapq
-import random
 import secrets
 from dataclasses import dataclass, field
 
@@ -142,13 +141,15 @@ class Rules:
             self.money_arrived(operation, now_ms)
         return operation
 
-    def fence(self, account: Account, reference: str) -> Operation | None:
-        """Forbid `reference` for ever, unless it has arrived: then its first operation."""
+    def fence(self, account: Account, reference: str, *, holds: bool = True) -> Operation | None:
+        """Forbid `reference` for ever, unless it has arrived: then its first operation.
+
+        A fence that does not hold forbids nothing.
+        """
         arrived = account.by_reference.get(reference)
         if arrived:
             return arrived[0]
-        leaks = random.random() < self.behavior.leaky_fences
-        if reference not in account.fenced and not leaks:
+        if reference not in account.fenced and holds:
             self.truth.record({"t": "fence", "account": account.id, "reference": reference})
         return None
 
