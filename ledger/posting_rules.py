@@ -31,6 +31,8 @@ class EntryType(StrEnum):
     REFUND = "refund"
     CHARGEBACK = "chargeback"
     FEE = "fee"
+    EXCESS = "excess"
+    """What a PSP did beyond what the payment may hold or take; apart from the payment's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,80 @@ def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.REFUND,
+    )
+
+
+def excess_authorized(*, psp_account: str, amount: Money) -> Posting:
+    """The PSP holds a second time what it holds, or was paid, already.
+
+    Dr 9100 auth_held    amount
+        Cr 9200 auth_contra  amount
+    """
+    held = chart.auth_held(psp_account, amount.currency)
+    contra = chart.auth_contra(psp_account, amount.currency)
+    return _move("excess_authorized", held, contra, amount, EntryType.EXCESS)
+
+
+def excess_released(*, psp_account: str, amount: Money) -> Posting:
+    """A hold in excess was let go.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("excess_released", psp_account, amount, EntryType.EXCESS)
+
+
+def excess_capture_memo(*, psp_account: str, amount: Money) -> Posting:
+    """What was taken in excess is no longer only held. Goes with `excess_captured`.
+
+    Dr 9200 auth_contra  amount
+        Cr 9100 auth_held    amount
+    """
+    return _let_go("excess_capture_memo", psp_account, amount, EntryType.EXCESS)
+
+
+def excess_captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """The PSP took money a second time: ours to give back, and without a fee.
+
+    Dr 1100 psp_receivable    amount
+        Cr 2100 merchant_payable  amount
+    """
+    return _move(
+        "excess_captured",
+        chart.psp_receivable(psp_account, amount.currency),
+        chart.merchant_payable(merchant, amount.currency),
+        amount,
+        EntryType.EXCESS,
+    )
+
+
+def excess_refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """The PSP accepted to give back what it had taken in excess.
+
+    Dr 2100 merchant_payable  amount
+        Cr 2200 refund_in_flight  amount
+    """
+    return _move(
+        "excess_refund_requested",
+        chart.merchant_payable(merchant, amount.currency),
+        chart.refund_in_flight(psp_account, amount.currency),
+        amount,
+        EntryType.EXCESS,
+    )
+
+
+def excess_refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+    """What was taken in excess did not reach the customer.
+
+    Dr 2200 refund_in_flight  amount
+        Cr 2100 merchant_payable  amount
+    """
+    return _move(
+        "excess_refund_failed",
+        chart.refund_in_flight(psp_account, amount.currency),
+        chart.merchant_payable(merchant, amount.currency),
+        amount,
+        EntryType.EXCESS,
     )
 
 

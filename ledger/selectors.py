@@ -18,6 +18,7 @@ from ledger import statements
 from ledger.chart import CHART, AccountRef, Direction
 from ledger.models import LedgerEntry
 from ledger.money import Money
+from ledger.posting_rules import EntryLine, EntryType, Posting
 
 _PAYMENTS_PER_BATCH: Final = 1_000
 _BEFORE_EVERY_ID: Final = UUID(int=0)
@@ -55,7 +56,9 @@ _VECTORS: Final = f"""
            coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'release'), 0),
            coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'capture'), 0),
            coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'refund'), 0),
-           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100), 0)
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type <> 'excess'), 0),
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'excess'), 0),
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'excess'), 0)
       FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
      WHERE e.payment_id = ANY (%s::uuid[])
      GROUP BY e.payment_id, e.currency
@@ -64,6 +67,29 @@ _VECTORS: Final = f"""
 _NEXT_PAYMENTS: Final = """
     SELECT DISTINCT payment_id FROM ledger_entry WHERE payment_id > %s
      ORDER BY payment_id LIMIT %s"""
+
+
+# By the payment, whose transactions are few; reversals themselves are left out.
+_BOOKINGS: Final = """
+    SELECT t.id, t.rule, t.source_type, coalesce(r.source_type, ''), a.code, a.dimension,
+           a.currency, e.direction, e.amount_minor, e.entry_type
+      FROM ledger_transaction t
+      JOIN ledger_entry e ON e.transaction_id = t.id
+      JOIN ledger_account a ON a.id = e.account_id
+      LEFT JOIN ledger_transaction r ON r.reverses_id = t.id
+     WHERE t.payment_id = %s AND t.source_id = %s AND t.reverses_id IS NULL
+     ORDER BY t.id, e.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A ledger transaction as it was posted."""
+
+    id: UUID
+    source_type: str
+    reversed_by: str
+    """The source type of its reversal; empty while it stands."""
+    posting: Posting
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +119,11 @@ class PaymentVector:
     refunded: Money
     """Requested minus failed."""
     held: Money
-    """Authorized and neither captured nor released: the balance of 9100."""
+    """Authorized and neither captured nor released: the balance of 9100, without excess."""
+    excess_held: Money
+    """Held a second time, and not let go yet."""
+    excess_owed: Money
+    """Taken a second time, and not given back yet."""
 
 
 def balance(account: AccountRef) -> Money:
@@ -149,6 +179,24 @@ def payment_vectors(
         for payment_id, currency, *sums in statements.execute(_VECTORS, [batch]):
             moneys = (Money(int(minor), currency) for minor in sums)
             yield PaymentVector(payment_id, currency, *moneys)
+
+
+def bookings_of(*, payment_id: UUID, source_id: UUID) -> list[Booking]:
+    """What was booked for one operation of a payment, oldest first; reversals show as such."""
+    bookings: dict[UUID, tuple[str, str, str, list[EntryLine]]] = {}
+    for row in statements.execute(_BOOKINGS, [payment_id, source_id]):
+        id, rule, source_type, reversed_by, code, dimension, currency, direction, minor, kind = row
+        line = EntryLine(
+            AccountRef(code, dimension, currency),
+            Direction(direction),
+            Money(minor, currency),
+            EntryType(kind),
+        )
+        bookings.setdefault(id, (rule, source_type, reversed_by, []))[3].append(line)
+    return [
+        Booking(id, source_type, reversed_by, Posting(rule, tuple(lines)))
+        for id, (rule, source_type, reversed_by, lines) in bookings.items()
+    ]
 
 
 def _batches_of_all(batch_size: int) -> Iterator[list[UUID]]:

@@ -43,6 +43,9 @@ class OperationStatus(StrEnum):
     """Withdrawn before it took effect: an abandoned challenge."""
     TAKEN_BACK = "TAKEN_BACK"
     """It had succeeded, and the PSP undid it: a refund or capture that failed late."""
+    EXCESS = "EXCESS"
+    """A charge that the PSP made although another one holds the payment or the order: it is given
+    back, and never counts as the payment's own."""
 
 
 class RefundStatus(StrEnum):
@@ -64,6 +67,14 @@ class NotificationStatus(StrEnum):
     """Looked at in vain; tried again later."""
     DEAD = "dead"
     """Given up: a person must look, and may have it replayed."""
+
+
+class LateSuccessPolicy(StrEnum):
+    """What a merchant wants done with money of a payment that it had been told is over."""
+
+    REVERSE = "reverse"
+    """Let the hold go, or give the money back."""
+    KEEP = "keep"
 
 
 class CaseStatus(StrEnum):
@@ -147,10 +158,11 @@ OPERATION_TRANSITIONS: Final[Table] = _table(
         O.PENDING: (O.SUCCEEDED, O.DECLINED, O.CANCELED),
         O.REQUIRES_ACTION: (O.PENDING, O.SUCCEEDED, O.DECLINED, O.CANCELED),
         O.SUCCEEDED: (O.TAKEN_BACK,),
-        O.DECLINED: (),
-        O.NOT_SENT: (),
-        O.CANCELED: (O.SUCCEEDED,),
-        O.TAKEN_BACK: (),
+        O.DECLINED: (O.SUCCEEDED, O.EXCESS),
+        O.NOT_SENT: (O.SUCCEEDED, O.EXCESS),
+        O.CANCELED: (O.SUCCEEDED, O.EXCESS),
+        O.TAKEN_BACK: (O.SUCCEEDED, O.EXCESS),
+        O.EXCESS: (O.TAKEN_BACK,),
     }
 )
 OPERATION_BORN: Final = frozenset({O.SENDING})
@@ -163,8 +175,8 @@ REFUND_TRANSITIONS: Final[Table] = _table(
     {
         R.PENDING: (R.SUCCEEDED, R.FAILED, R.CANCELED),
         R.SUCCEEDED: (R.FAILED,),
-        R.FAILED: (),
-        R.CANCELED: (),
+        R.FAILED: (R.SUCCEEDED,),
+        R.CANCELED: (R.SUCCEEDED,),
     }
 )
 REFUND_BORN: Final = frozenset({R.PENDING})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import notifications, recovery, retention
+from payments.services import notifications, recovery, retention, reversals
 
 
 @shared_task
@@ -20,6 +20,12 @@ def resolve_due_operations() -> int:
 def process_due_notifications() -> int:
     """Look at what PSPs have told us."""
     return notifications.process_due_notifications()
+
+
+@shared_task
+def reverse_due_charges() -> int:
+    """Give back the charges that succeeded after their payment was over."""
+    return reversals.reverse_due_charges()
 
 
 @shared_task

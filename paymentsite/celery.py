@@ -37,6 +37,12 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 2.0,
         "options": {"expires": 10},
     },
+    # Charges that succeeded after their payment was over go back to the customer.
+    "reverse-late-successes": {
+        "task": "payments.tasks.reverse_due_charges",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
     # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
     "take-ledger-snapshots": {
         "task": "ledger.tasks.take_snapshot",

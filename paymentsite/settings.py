@@ -213,6 +213,8 @@ PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
 # Off only where a bench must see a PSP hang without being protected from it.
 PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
+# What recovery could not find out for so long is a person's to find out; recovery goes on hourly.
+UNKNOWN_CASE_AFTER_HOURS = environment.integer("UNKNOWN_CASE_AFTER_HOURS", 24, least=1)
 # A repeat after more than a year is answered as a repeat, not as a new payment.
 IDEMPOTENCY_KEYS_KEPT_DAYS = environment.integer("IDEMPOTENCY_KEYS_KEPT_DAYS", 400, least=1)
 

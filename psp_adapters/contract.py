@@ -133,8 +133,10 @@ class PspResult:
     """REQUIRES_ACTION: where the customer must go."""
     expires_at: datetime | None = None
     """Until when the PSP holds the money (UTC)."""
+    held: Money | None = None
+    """What the PSP holds for the whole payment now; None where it did not say."""
     retry_after_seconds: float | None = None
-    """NOT_SENT by a rate limit: when to come again."""
+    """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
     detail: str = ""
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 

@@ -124,7 +124,7 @@ def test_entries_of_a_payment_come_in_the_order_written() -> None:
 
 
 def _vector(payment_id: UUID, **minors: int) -> PaymentVector:
-    names = ("authorized", "released", "captured", "refunded", "held")
+    names = PaymentVector.__slots__[2:]
     return PaymentVector(payment_id, "USD", **{name: usd(minors.get(name, 0)) for name in names})
 
 
@@ -266,3 +266,54 @@ def test_no_tail_is_lost_while_eight_write_and_snapshots_run(
     assert LedgerEntry.objects.count() == writers * sales_per_writer * 6
     for invariant in invariants.ALL_INVARIANTS:
         assert invariant() == []
+
+
+def test_what_is_in_excess_is_told_apart_from_the_payments_own() -> None:
+    payment, taken, held = uuid7(), uuid7(), uuid7()
+    book(*sale(usd(1000)), payment_id=payment)
+    ids = book(
+        rules.excess_authorized(psp_account=PSP, amount=usd(1000)),
+        rules.excess_capture_memo(psp_account=PSP, amount=usd(1000)),
+        rules.excess_captured(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
+        payment_id=payment,
+        source_id=taken,
+    )
+    book(
+        rules.excess_authorized(psp_account=PSP, amount=usd(300)),
+        payment_id=payment,
+        source_id=held,
+    )
+
+    def vector() -> PaymentVector:
+        [found] = selectors.payment_vectors([payment])
+        return found
+
+    own = {"authorized": 1000, "captured": 1000}
+    assert vector() == _vector(payment, **own, excess_held=300, excess_owed=1000)
+    book(
+        rules.excess_refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
+        rules.excess_released(psp_account=PSP, amount=usd(300)),
+        payment_id=payment,
+    )
+    assert vector() == _vector(payment, **own)
+    book(
+        rules.excess_refund_failed(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
+        payment_id=payment,
+    )
+    assert vector() == _vector(payment, **own, excess_owed=1000)
+
+    bookings = selectors.bookings_of(payment_id=payment, source_id=taken)
+    assert [booking.id for booking in bookings] == ids
+    assert {booking.reversed_by for booking in bookings} == {""}
+    with transaction.atomic():
+        services.post(
+            [rules.reversal_of(b.posting, reverses=b.id) for b in bookings],
+            source_type="operation/1",
+            source_id=taken,
+            payment_id=payment,
+            merchant_id=MERCHANT,
+            psp_account=PSP,
+        )
+    bookings = selectors.bookings_of(payment_id=payment, source_id=taken)
+    assert {booking.reversed_by for booking in bookings} == {"operation/1"}
+    assert [booking.id for booking in bookings] == ids, "reversals are not bookings of their own"

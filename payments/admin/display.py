@@ -56,6 +56,7 @@ STATUS_LABELS: Final = {
     "declined": "danger",
     "not sent": "default",
     "taken back": "danger",
+    "excess": "danger",
 }
 
 

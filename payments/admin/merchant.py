@@ -46,7 +46,12 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
         ),
         (
             "Settings",
-            {"fields": (("idempotency_key_required", "order_guard"), "psp_wait_ms")},
+            {
+                "fields": (
+                    ("idempotency_key_required", "order_guard"),
+                    ("psp_wait_ms", "late_success_policy"),
+                )
+            },
         ),
     )
 

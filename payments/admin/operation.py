@@ -84,7 +84,10 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("status_before", "cancellation_reason"),
                     ("actor", "request_id"),
                     ("lease_until", "next_check_at"),
+                    ("resent_at", "fenced_at"),
                     ("checks", "mode"),
+                    ("turns", "reverse_at"),
+                    ("excess", "excess_returned"),
                 )
             },
         ),
@@ -135,6 +138,14 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="the customer was sent to")
     def challenge(self, operation: Operation) -> str:
         return display.address_without_query(operation.redirect_url)
+
+    @shown(description="beyond what may be")
+    def excess(self, operation: Operation) -> SafeString | str:
+        return display.money(operation.excess_minor or None, operation.currency)
+
+    @shown(description="given back of that")
+    def excess_returned(self, operation: Operation) -> SafeString | str:
+        return display.money(operation.excess_returned_minor or None, operation.currency)
 
     @shown(description="payment method")
     def payment_method_link(self, operation: Operation) -> SafeString | str:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from payments import public_ids
+from payments.states import LateSuccessPolicy
 
 
 def books_of(merchant_id: UUID, *, livemode: bool) -> str:
@@ -72,15 +73,25 @@ class Merchant(models.Model):
     platform_fee_basis_points = models.PositiveIntegerField(
         default=0, help_text="Our fee, in hundredths of a percent of each capture."
     )
+    late_success_policy = models.CharField(
+        max_length=16,
+        choices=[(each.value, each.value) for each in LateSuccessPolicy],
+        default=LateSuccessPolicy.REVERSE.value,
+        help_text="A payment that was over succeeds after all: give it back, or keep it.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "payments_merchant"
         constraints = [
             models.CheckConstraint(
+                condition=models.Q(late_success_policy__in=sorted(LateSuccessPolicy)),
+                name="merchant_late_success_policy",
+            ),
+            models.CheckConstraint(
                 condition=models.Q(platform_fee_basis_points__lte=10_000),
                 name="merchant_fee_at_most_all",
-            )
+            ),
         ]
 
     def __str__(self) -> str:

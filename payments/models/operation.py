@@ -24,6 +24,7 @@ from payments.states import (
 from psp_adapters.contract import OperationKind
 
 S = OperationStatus
+_GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)
 
 
 class Operation(MachineModel):
@@ -86,6 +87,18 @@ class Operation(MachineModel):
     """Until then the process that wrote it owns it; afterwards recovery does."""
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveIntegerField(default=0)
+    resent_at = models.DateTimeField(null=True, blank=True)
+    """When it was last sent again; a request may arrive for a while after it was sent."""
+    fenced_at = models.DateTimeField(null=True, blank=True)
+    """When the PSP was last told to refuse it; it is not sent again after that."""
+    turns = models.PositiveIntegerField(default=0)
+    """How often the PSP changed its mind after we had closed it; each has postings of its own."""
+    excess_minor = models.BigIntegerField(default=0)
+    """How much of it is beyond what the payment may hold, take or give back."""
+    excess_returned_minor = models.BigIntegerField(default=0)
+    """Of a charge in excess: how much of it went back to the customer."""
+    reverse_at = models.DateTimeField(null=True, blank=True)
+    """Of a charge that succeeded late: when the sweep gives it back; NULL when nothing is due."""
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -103,6 +116,11 @@ class Operation(MachineModel):
                 "next_check_at",
                 name="operation_due",
                 condition=models.Q(next_check_at__isnull=False),
+            ),
+            models.Index(
+                "reverse_at",
+                name="operation_to_reverse",
+                condition=models.Q(reverse_at__isnull=False),
             ),
         ]
         constraints = [
@@ -140,6 +158,13 @@ class Operation(MachineModel):
                 condition=models.Q(amount_minor__gte=0),
                 name="operation_amount_not_negative",
             ),
+            models.CheckConstraint(
+                condition=models.Q(excess_minor__gte=0)
+                & models.Q(excess_minor__lte=models.F("amount_minor"))
+                & models.Q(excess_returned_minor__gte=0)
+                & models.Q(excess_returned_minor__lte=models.F("amount_minor")),
+                name="operation_excess_at_most_all",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -148,6 +173,11 @@ class Operation(MachineModel):
     @property
     def is_charge(self) -> bool:
         return self.kind == OperationKind.AUTHORIZE
+
+    @property
+    def gives_excess_back(self) -> bool:
+        """Is it the void or refund of a charge that was one too many?"""
+        return self.kind in _GIVE_BACK and self.excess_minor > 0
 
     @property
     def is_open(self) -> bool:
@@ -207,3 +237,7 @@ class Operation(MachineModel):
     )
     def take_back(self) -> None:
         """The PSP undid what it had done."""
+
+    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.EXCESS), target=S.EXCESS)
+    def exceed(self) -> None:
+        """The PSP did it although another charge holds the payment or the order."""

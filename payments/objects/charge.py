@@ -22,11 +22,17 @@ from payments.states import INTENT_CAPTURED, IntentStatus, OperationStatus
 
 _STATUS: Final[dict[str, str]] = {
     OperationStatus.SUCCEEDED: "succeeded",
+    OperationStatus.EXCESS: "succeeded",
     OperationStatus.DECLINED: "failed",
     OperationStatus.NOT_SENT: "failed",
     OperationStatus.CANCELED: "failed",
     OperationStatus.TAKEN_BACK: "failed",
 }
+
+
+_APPROVED: Final = frozenset(
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
+)
 
 
 def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]:
@@ -37,6 +43,10 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
     amount_minor = intent.amount_minor if counts else operation.amount_minor
     captured_minor = intent.amount_captured_minor if counts else 0
     refunded_minor = _refunded_minor(intent, amount_minor) if counts else 0
+    if operation.status == OperationStatus.EXCESS:
+        counts, amount_minor = False, operation.amount_minor
+        captured_minor = amount_minor if operation.capture_now else 0
+        refunded_minor = operation.excess_returned_minor
     snapshot = operation.payment_method_details or {}
     return {
         "id": public_id(public_ids.CHARGE, operation.id),
@@ -53,7 +63,8 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         ),
         "billing_details": billing_details_object(snapshot.get("billing_details")),
         "calculated_statement_descriptor": None,
-        "captured": counts and intent.status in INTENT_CAPTURED,
+        "captured": (counts and intent.status in INTENT_CAPTURED)
+        or (operation.status == OperationStatus.EXCESS and operation.capture_now),
         "created": unix_seconds_of(operation.id),
         "currency": operation.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
@@ -101,7 +112,7 @@ def _refunded_minor(intent: PaymentIntent, amount_minor: int) -> int:
 
 def _outcome(operation: Operation) -> dict[str, Any] | None:
     """What the networks said; None while they have said nothing, or were never asked."""
-    if operation.status in (OperationStatus.SUCCEEDED, OperationStatus.TAKEN_BACK):
+    if operation.status in _APPROVED:
         return _words("authorized", "approved_by_network", None, "Payment complete.")
     if operation.status != OperationStatus.DECLINED:
         return None

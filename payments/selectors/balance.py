@@ -34,6 +34,9 @@ _TYPES: Final = {
     "captured": "charge",
     "refund_requested": "refund",
     "refund_failed": "refund_failure",
+    "excess_captured": "charge",
+    "excess_refund_requested": "refund",
+    "excess_refund_failed": "refund_failure",
 }
 _OTHER_TYPE: Final = "adjustment"
 """Corrections: a capture that the provider took back, a posting by hand."""

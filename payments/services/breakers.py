@@ -63,6 +63,8 @@ class Verdict:
     """What a call says about the PSP's health: set by the caller, failed until it is."""
 
     healthy: bool = False
+    closed_circuit: bool = False
+    """Known after the call: it was the probe that showed the PSP to be well again."""
 
 
 class Breaker:
@@ -102,20 +104,21 @@ class Breaker:
             self._probing = True
             return True
 
-    def record(self, *, healthy: bool, probe: bool) -> None:
-        """Count a call that was let through; `probe` is what `admit` said."""
+    def record(self, *, healthy: bool, probe: bool) -> bool:
+        """Count a call that was let through; `probe` is what `admit` said. True: it closed now."""
         with self._lock:
             now = self._clock()
             if probe:
                 self._probing = False
                 self._close() if healthy else self._open(now)
-                return
+                return healthy
             if self._open_seconds:
-                return  # A call from before the circuit opened: its news is old.
+                return False  # A call from before the circuit opened: its news is old.
             self._count(now, healthy)
             calls = len(self._calls)
             if calls >= CALLS_MIN and self._failures >= FAILURE_SHARE * calls:
                 self._open(now)
+            return False
 
     def _count(self, now: float, healthy: bool) -> None:
         self._calls.append((now, healthy))
@@ -159,7 +162,8 @@ def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
             yield verdict
         finally:
             if settings.PSP_BREAKERS:
-                guard.breaker.record(healthy=verdict.healthy, probe=probe)
+                closed = guard.breaker.record(healthy=verdict.healthy, probe=probe)
+                verdict.closed_circuit = closed
     finally:
         guard.places.release()
 

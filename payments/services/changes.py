@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ledger import posting_rules
+from ledger.chart import Direction
 from ledger.money import Money
 from ledger.posting_rules import Posting
+from ledger.selectors import Booking
 from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
 from payments.states import IntentStatus
 from psp_adapters.contract import PspResult
@@ -24,6 +26,8 @@ INTENT_FIELDS: Final = (
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
+    "amount_excess_minor",
+    "amount_over_refunded_minor",
     "payment_method",
     "psp_reference",
     "latest_charge_id",
@@ -49,11 +53,40 @@ OPERATION_FIELDS: Final = (
     "lease_until",
     "next_check_at",
     "checks",
+    "turns",
+    "excess_minor",
+    "excess_returned_minor",
+    "reverse_at",
     "closed_at",
 )
 REFUND_FIELDS: Final = ("status", "failure_reason", "updated_at")
 
 Shown = Literal["intent", "charge", "refund"]
+
+
+_COUNTED_IN: Final = {
+    "authorized": "amount_authorized_minor",
+    "authorization_incremented": "amount_authorized_minor",
+    "captured": "amount_captured_minor",
+}
+"""The counter that each of these rules moves."""
+_HELD: Final = 9100
+
+
+@dataclass(slots=True, kw_only=True)
+class Past:
+    """What a late word finds in the books and around the payment."""
+
+    standing: list[Booking]
+    """Booked for the operation, and not reversed."""
+    undone: list[Booking]
+    """Reversed when it was last taken back."""
+    held: Money
+    """Of the whole payment, without excess, as booked."""
+    rival: str
+    """What holds the payment or its order instead of this charge, in words; empty: nothing."""
+    order_taken_by: str
+    """The payment that has the order now, if it is another one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +109,8 @@ class Change:
     """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
     cases: list[Case] = field(default_factory=list)
     """What a person must look at because of it; opened in the same transaction."""
+    past: Past | None = None
+    """Only for a late word."""
 
     @property
     def books(self) -> str:
@@ -105,7 +140,7 @@ class Change:
             )
         )
 
-    def post_captured(self, amount: Money) -> None:
+    def post_captured(self, amount: Money, *, fee: bool = True) -> None:
         """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
         self.intent.amount_captured_minor += amount.minor
         merchant = self.books
@@ -116,9 +151,77 @@ class Change:
             ),
         ]
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
-        if fee_minor:
-            fee = Money(fee_minor, amount.currency)
-            self.postings.append(posting_rules.platform_fee(merchant=merchant, amount=fee))
+        if fee and fee_minor:
+            of_it = Money(fee_minor, amount.currency)
+            self.postings.append(posting_rules.platform_fee(merchant=merchant, amount=of_it))
+
+    def reverse(self, booking: Booking) -> None:
+        """Take one booking back, in the counters too."""
+        self.postings.append(posting_rules.reversal_of(booking.posting, reverses=booking.id))
+        self._count(booking.posting, -1)
+
+    def post_again(self, posting: Posting) -> None:
+        """Book once more what had been taken back, in the counters too."""
+        self.postings.append(posting)
+        self._count(posting, 1)
+
+    def _count(self, posting: Posting, sign: int) -> None:
+        counter = _COUNTED_IN.get(posting.rule)
+        if counter is not None:
+            minor = getattr(self.intent, counter) + sign * posting.lines[0].amount.minor
+            setattr(self.intent, counter, minor)
+
+    def held_after(self) -> Money:
+        """What the books will say is held once this late change is posted."""
+        assert self.past is not None, "only a late word asks"
+        held = self.past.held
+        for posting in self.postings:
+            for line in posting.lines:
+                of_payment = line.entry_type is not posting_rules.EntryType.EXCESS
+                if line.account.code == _HELD and of_payment:
+                    debit = line.direction is Direction.DEBIT
+                    held = held + line.amount if debit else held - line.amount
+        return held
+
+    def post_excess_authorized(self, amount: Money) -> None:
+        self.postings.append(
+            posting_rules.excess_authorized(psp_account=self.psp_account_code, amount=amount)
+        )
+
+    def post_excess_released(self, amount: Money) -> None:
+        self.postings.append(
+            posting_rules.excess_released(psp_account=self.psp_account_code, amount=amount)
+        )
+
+    def post_excess_captured(self, amount: Money) -> None:
+        self.postings += [
+            posting_rules.excess_capture_memo(psp_account=self.psp_account_code, amount=amount),
+            posting_rules.excess_captured(
+                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+            ),
+        ]
+
+    def post_excess_refund_requested(self, amount: Money) -> None:
+        self.postings.append(
+            posting_rules.excess_refund_requested(
+                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+            )
+        )
+
+    def post_excess_refund_failed(self, amount: Money) -> None:
+        self.postings.append(
+            posting_rules.excess_refund_failed(
+                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+            )
+        )
+
+    def weigh_refunds(self) -> None:
+        """Keep how much more went back than was taken, now that either has changed."""
+        intent = self.intent
+        returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor
+        over_minor = max(0, returned_minor - intent.amount_captured_minor)
+        intent.amount_excess_minor += over_minor - intent.amount_over_refunded_minor
+        intent.amount_over_refunded_minor = over_minor
 
     def post_released(self, amount: Money) -> None:
         """A final capture gives back what it left."""

@@ -24,7 +24,13 @@ from payments import public_ids
 from payments.models import Operation, PspAccount, PspNotification
 from payments.services import doorbell, psp
 from payments.services.events import now_utc
-from payments.services.looks import Contradicted, NotYetKnown, agrees, look_at_operation
+from payments.services.looks import (
+    Contradicted,
+    NotYetKnown,
+    agrees,
+    contradiction,
+    look_at_operation,
+)
 from payments.states import NOTIFICATION_WAITING, NotificationStatus
 from psp_adapters.contract import Notification, OperationKind, Outcome
 from psp_adapters.registry import adapter_for
@@ -216,8 +222,8 @@ def _operations_of(row: PspNotification) -> list[Operation]:
         return []
     for operation in found:
         if operation.psp_payment_id and row.psp_payment_id not in ("", operation.psp_payment_id):
-            raise Contradicted(
-                f"it names {operation.public_id} as part of another payment at the provider"
+            raise contradiction(
+                operation, "a notification names it as part of another payment at the provider"
             )
     return found
 

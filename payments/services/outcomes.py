@@ -7,9 +7,9 @@ idempotency key, intent, operation, charge. What may not live here: network.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -31,20 +31,43 @@ from payments.services.changes import (
     REFUND_FIELDS,
     Change,
 )
-from payments.services.effects import apply_effect
+from payments.services.effects import (
+    DoesNotFit,
+    NothingOfIt,
+    NotNow,
+    Turn,
+    apply_effect,
+    apply_late_effect,
+    turn_of,
+)
 from payments.services.events import Fact, events_of, now_utc
+from payments.services.late_words import past_of, source_of
 from payments.services.psp import psp_account_of
+from payments.services.schedule import schedule_check
 from payments.states import OPERATION_OPEN, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
-# Seconds until the next look, by the number of looks taken; then hourly (reliability rule 5.3).
-CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
+CONFIRM_AFTER_SECONDS: Final = 2.0
+"""After a late word was recorded, the PSP is asked once more: it may have been overtaken."""
 
 _SAME: Final = {
     Outcome.PENDING: OperationStatus.PENDING,
     Outcome.REQUIRES_ACTION: OperationStatus.REQUIRES_ACTION,
     Outcome.UNKNOWN: OperationStatus.UNKNOWN,
 }
+
+
+class Hearing(StrEnum):
+    """How a PSP's word was taken."""
+
+    NEWS = "news"
+    """Recorded."""
+    KNOWN = "known"
+    """It changes nothing."""
+    LATER = "later"
+    """Not now: the operation will be asked about again."""
+    MISFIT = "misfit"
+    """It cannot be recorded beside what stands: a person must look."""
 
 
 @dataclass(slots=True)
@@ -55,6 +78,8 @@ class Recorded:
     changed: bool
     answer: Answer | None
     """The final answer of the request that began the operation; None if it has none (yet)."""
+    hearing: Hearing
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -71,11 +96,14 @@ def record_outcome(
     caller: Caller,
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
+    look_lease: datetime | None = None,
 ) -> Recorded:
     """Record what a PSP said of an operation and everything that follows, in one transaction.
 
-    A result for an operation that is already closed changes nothing. With a renderer, the request's
-    final answer is rendered and stored under its key, unless it has one or nothing was sent.
+    A word that differs from the one that closed the operation is recorded if it was asked for under
+    the operation's present lease, `look_lease`; otherwise the operation is asked about again. With
+    a renderer, the request's final answer is rendered and stored under its key, unless it has one
+    or nothing was sent.
 
     `sender_lease` is the lease under which the operation was sent. If it has passed to somebody
     else, "not sent" says nothing any more: recovery may have sent the same request meanwhile.
@@ -83,23 +111,25 @@ def record_outcome(
     with transaction.atomic(durable=True):
         locked = _lock(operation)
         result = _fenced(locked.operation, result, sender_lease)
-        changed = locked.operation.status in OPERATION_OPEN and not _says_nothing_new(
-            locked.operation, result
-        )
         batch = Batch()
         refund = _refund_of(locked.operation)
-        if changed:
-            _make_change(locked, refund, result, caller, batch)
-        elif locked.operation.status in OPERATION_OPEN:
-            _schedule_check(locked.operation)
+        hearing, why = Hearing.KNOWN, ""
+        if locked.operation.status not in OPERATION_OPEN:
+            hearing, why = _hear_late(locked, refund, result, caller, batch, look_lease)
+        elif _says_nothing_new(locked.operation, result):
+            schedule_check(locked.operation, result.retry_after_seconds)
             batch.update(locked.operation, OPERATION_FIELDS)
+        else:
+            hearing = Hearing.NEWS
+            _make_change(locked, refund, result, caller, batch)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
         if renderer is not None and _expands(locked, caller):
             batch.execute()  # What is expanded is read back: it must show this change.
             batch = Batch()
         answer = _answer(locked, subject, caller, renderer, batch)
         batch.execute()
-    return Recorded(subject=subject, changed=changed, answer=answer)
+    changed = hearing is Hearing.NEWS
+    return Recorded(subject=subject, changed=changed, answer=answer, hearing=hearing, why=why)
 
 
 def _fenced(operation: Operation, result: PspResult, sender_lease: datetime | None) -> PspResult:
@@ -154,6 +184,43 @@ def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
     return bool(_SAME.get(result.outcome) == operation.status)
 
 
+def _hear_late(
+    locked: _Locked,
+    refund: Refund | None,
+    result: PspResult,
+    caller: Caller,
+    batch: Batch,
+    look_lease: datetime | None,
+) -> tuple[Hearing, str]:
+    """Take a word on an operation that is closed."""
+    operation = locked.operation
+    turn = turn_of(operation.status, result.outcome)
+    if operation.lease_until != look_lease:
+        if turn is None:
+            return Hearing.KNOWN, ""
+        operation.next_check_at = now_utc()
+        batch.update(operation, OPERATION_FIELDS)
+        return Hearing.LATER, f"the provider says {result.outcome}, and is asked again"
+    try:
+        if turn is not None:
+            _make_change(locked, refund, result, caller, batch, turn=turn)
+            return Hearing.NEWS, ""
+        hearing, why = Hearing.KNOWN, ""
+        if result.outcome in _SAME:
+            hearing, why = Hearing.LATER, "the provider has yet to say how it ends"
+    except NotNow as reason:
+        hearing, why = Hearing.LATER, str(reason)
+    except DoesNotFit as reason:
+        hearing, why = Hearing.MISFIT, str(reason)
+    except NothingOfIt:
+        hearing, why = Hearing.KNOWN, ""
+    operation.lease_until, operation.next_check_at = now_utc(), None
+    if hearing is Hearing.LATER:
+        schedule_check(operation)
+    batch.update(operation, OPERATION_FIELDS)
+    return hearing, why
+
+
 def _refund_of(operation: Operation) -> Refund | None:
     if operation.kind != OperationKind.REFUND:
         return None
@@ -173,10 +240,13 @@ def _make_change(
     result: PspResult,
     caller: Caller,
     batch: Batch,
+    *,
+    turn: Turn | None = None,
 ) -> None:
     intent, operation = locked.intent, locked.operation
+    merchant = _merchant_of(intent, caller)
     change = Change(
-        merchant=_merchant_of(intent, caller),
+        merchant=merchant,
         psp_account_code=psp_account_of(operation.psp_account_id).code,
         intent=intent,
         operation=operation,
@@ -184,10 +254,17 @@ def _make_change(
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
+        past=past_of(merchant, intent, operation) if turn is not None else None,
     )
-    apply_effect(change)
+    if turn is None:
+        apply_effect(change)
+    else:
+        apply_late_effect(change, turn)
     _post(change)
-    _close_or_schedule(operation)
+    _close_or_schedule(operation, result.retry_after_seconds)
+    if turn is not None:
+        operation.checks = 0
+        operation.next_check_at = now_utc() + timedelta(seconds=CONFIRM_AFTER_SECONDS)
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
     events = events_of(intent, _facts(change), caller)
@@ -214,44 +291,41 @@ def _post(change: Change) -> None:
     operation = change.operation
     identifiers = ledger.post(
         change.postings,
-        source_type="operation",
+        source_type=source_of(operation),
         source_id=operation.id,
         payment_id=change.intent.id,
         merchant_id=change.intent.merchant_id,
         psp_account=change.psp_account_code,
     )
     for posting, identifier in zip(change.postings, identifiers, strict=True):
-        if posting.rule in ("captured", "refund_requested"):
+        if posting.rule in _OWED_RULES:
             operation.balance_transaction_id = identifier
             if change.charge.balance_transaction_id is None:
                 change.charge.balance_transaction_id = identifier
 
 
-def _close_or_schedule(operation: Operation) -> None:
+_OWED_RULES: Final = frozenset(
+    {"captured", "refund_requested", "excess_captured", "excess_refund_requested"}
+)
+
+
+def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> None:
     if operation.status in OPERATION_OPEN:
-        _schedule_check(operation)
+        schedule_check(operation, look_in_seconds)
         return
-    operation.closed_at = now_utc()
+    # Whoever asked meanwhile must not be believed: what is closed is asked about under a new lease.
+    operation.closed_at = operation.lease_until = now_utc()
     operation.next_check_at = None
-
-
-def _schedule_check(operation: Operation) -> None:
-    """When to look next, with ±50 % jitter so that many lost operations do not come at once."""
-    step = min(operation.checks, len(CHECK_SCHEDULE_SECONDS) - 1)
-    seconds = CHECK_SCHEDULE_SECONDS[step] * random.uniform(0.5, 1.5)
-    operation.checks += 1
-    operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
-    operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
 
 
 def put_off(operation_id: UUID, error: Exception) -> None:
     """Look at an operation later and later if looking at it fails, and keep what went wrong."""
     with transaction.atomic(durable=True):
         operation = Operation.objects.select_for_update().get(pk=operation_id)
-        if operation.status not in OPERATION_OPEN:
+        if operation.next_check_at is None:
             return
         operation.detail = f"{type(error).__name__}: {error}"[:500]
-        _schedule_check(operation)
+        schedule_check(operation)
         Batch().update(operation, OPERATION_FIELDS).execute()
 
 
@@ -270,6 +344,8 @@ _AMOUNTS: Final = (
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
+    "amount_excess_minor",
+    "amount_over_refunded_minor",
 )
 
 

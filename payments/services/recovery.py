@@ -1,31 +1,44 @@
 """Operations with no known outcome yet: ask the PSP, repeat the same key while that is safe, or
 forbid what never arrived. Never a new charge.
 
-Several may run at once: a lease in the database gives each operation to one of them. What may not
-live here: what an outcome causes.
+Closed operations come here too, when a word differed from ours: they are asked about again. Several
+may run at once: a lease in the database gives each operation to one of them. What may not live
+here: what an outcome causes.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Final
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from ledger.statements import execute, table_of
 from payments.models import Operation
 from payments.services import psp
 from payments.services.breakers import CallKind, Refusal, guarded_call
-from payments.services.caller import Caller
+from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
 from payments.services.outcomes import put_off, record_outcome
-from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN
+from payments.services.questions import (
+    Contradicted,
+    NotYetKnown,
+    caller_of,
+    contradiction,
+    look_at_closed,
+)
+from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, CaseKind
 from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REPEAT_WITHIN_SECONDS: Final = 60.0
 """The same key is sent again only this soon: later the customer would not expect to be charged."""
@@ -65,7 +78,8 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
     with transaction.atomic(durable=True):
         leased = execute(
             f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s) "
-            "WHERE id = %s AND status = ANY(%s) AND lease_until <= now() RETURNING id",
+            "WHERE id = %s AND (status = ANY(%s) OR next_check_at IS NOT NULL) "
+            "AND lease_until <= now() RETURNING id",
             [LEASE_SECONDS, operation_id, sorted(OPERATION_OPEN)],
         )
     if not leased:
@@ -88,24 +102,93 @@ def _lease_next_due() -> UUID | None:
 
 def _resolve(operation: Operation, *, actor: str) -> None:
     """Ask and record; the lease is ours. Holds no connection while asking."""
+    if not operation.is_open:
+        try:
+            look_at_closed(operation, actor=actor, lease=operation.lease_until)
+        except (NotYetKnown, Contradicted) as reason:
+            _look_later(operation, reason)
+        return
     caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
     connection.close()
-    result = _find_out(operation, adapter)
+    search = _Search(operation, adapter)
+    result = search.find_out()
     record_outcome(operation=operation, result=result, caller=caller)
+    if search.circuit_closed:
+        pull_forward(operation.psp_account_id)
+    _open_case_if_old(operation, result)
 
 
-def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
-    """What became of the operation, as far as the PSP can tell: an outcome, UNKNOWN at worst."""
-    question = psp.question_of(operation)
-    deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
-    account_code = psp.psp_account_of(operation.psp_account_id).code
-    try:
-        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
-            found = adapter.look_up(question, deadline_seconds=deadline_seconds)
-            verdict.healthy = True
+def _look_later(operation: Operation, reason: Exception) -> None:
+    """At a closed operation; after a day without a word that can be recorded, it is a person's."""
+    patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
+    if operation.closed_at is None or now_utc() - operation.closed_at < patience:
+        put_off(operation.id, reason)
+        return
+    summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
+    with transaction.atomic(durable=True):
+        open_case(case_about_operation(CaseKind.OUTCOME_UNKNOWN, operation, summary))
+        Operation.objects.filter(pk=operation.pk).update(next_check_at=None)
+
+
+def pull_forward(psp_account_id: UUID) -> int:
+    """The PSP is well again: what is in doubt there and waits is due at once; how many there are.
+
+    What somebody is sending or asking about just now is left to them.
+    """
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Operation)} SET next_check_at = now() WHERE id IN ("
+            f"SELECT id FROM {table_of(Operation)} WHERE next_check_at > now() "
+            "AND psp_account_id = %s AND status = ANY(%s) AND lease_until <= now() "
+            "FOR UPDATE SKIP LOCKED) RETURNING id",
+            [psp_account_id, sorted(OPERATION_IN_DOUBT)],
+        )
+    return len(rows)
+
+
+def _open_case_if_old(operation: Operation, result: PspResult) -> None:
+    """What nobody could find out for a day is a person's; recovery goes on meanwhile."""
+    patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
+    in_doubt = operation.status in OPERATION_IN_DOUBT and result.outcome is Outcome.UNKNOWN
+    if not in_doubt or now_utc() - operation.created_at < patience:
+        return
+    summary = f"What became of the {operation.kind} could not be found out: {result.detail}."
+    with transaction.atomic(durable=True):
+        open_case(case_about_operation(CaseKind.OUTCOME_UNKNOWN, operation, summary))
+
+
+class _Search:
+    """Finds out what became of one open operation, as far as the PSP can tell."""
+
+    def __init__(self, operation: Operation, adapter: PspAdapter) -> None:
+        self._operation = operation
+        self._adapter = adapter
+        self._question = psp.question_of(operation)
+        self._account_code = psp.psp_account_of(operation.psp_account_id).code
+        self.circuit_closed = False
+        """Did a call of this search show that the PSP is well again?"""
+
+    def find_out(self) -> PspResult:
+        """An outcome; UNKNOWN at worst."""
+        try:
+            return self._find_out()
+        except Refusal as refusal:
+            # Not asked at all: as soon as the circuit lets a probe through, somebody must be due.
+            return _still_unknown(
+                f"the provider could not be asked: {refusal}", refusal.retry_after_seconds
+            )
+        except PspUnavailable as error:
+            return _still_unknown(f"the provider could not be asked: {error}")
+
+    def _find_out(self) -> PspResult:
+        operation, adapter = self._operation, self._adapter
+        deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
+        found = self._ask(
+            lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds)
+        )
         if found is not None:
-            return psp.doubted_unless_it_fits(operation, found)
+            return self._fitting(found)
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
         can_fence = adapter.capabilities.fence_by_reference
@@ -117,14 +200,38 @@ def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
                 return repeated
         if not can_fence:
             return _still_unknown("not found, and the provider cannot forbid a late arrival")
-        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
-            fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
+        fenced = self._ask(lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds))
+        if fenced is not None:
+            return self._fitting(fenced)
+        if operation.fenced_at is None:
+            _note_time(operation, "fenced_at")
+        return self._never_arrived()
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        with guarded_call(self._account_code, CallKind.RECOVERY) as verdict:
+            answer = question()
             verdict.healthy = True
-    except (PspUnavailable, Refusal) as error:
-        return _still_unknown(f"the provider could not be asked: {error}")
-    if fenced is not None:
-        return psp.doubted_unless_it_fits(operation, fenced)
-    return PspResult(outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider")
+        self.circuit_closed |= verdict.closed_circuit
+        return answer
+
+    def _fitting(self, found: PspResult) -> PspResult:
+        result = psp.doubted_unless_it_fits(self._operation, found)
+        if result.outcome is Outcome.UNKNOWN and found.outcome is not Outcome.UNKNOWN:
+            contradiction(self._operation, result.detail)
+        return result
+
+    def _never_arrived(self) -> PspResult:
+        """Final only when nothing that was sent can still arrive, or be there unseen."""
+        operation = self._operation
+        sent_at = operation.resent_at or operation.created_at
+        lag_seconds = self._adapter.capabilities.consistency_lag_seconds
+        certain_at = sent_at + timedelta(seconds=lag_seconds + psp.CALL_DEADLINE_SECONDS)
+        wait_seconds = (certain_at - now_utc()).total_seconds()
+        if wait_seconds > 0:
+            return _still_unknown("forbidden at the provider; it may be there unseen", wait_seconds)
+        return PspResult(
+            outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider"
+        )
 
 
 def _repeat(operation: Operation) -> PspResult:
@@ -132,6 +239,7 @@ def _repeat(operation: Operation) -> PspResult:
 
     A repeat that never left says nothing about the first request, which may still arrive.
     """
+    _note_time(operation, "resent_at")
     result = psp.send(operation)
     if result.outcome is Outcome.NOT_SENT:
         return _still_unknown(f"the repeat was not sent: {result.detail}")
@@ -141,23 +249,24 @@ def _repeat(operation: Operation) -> PspResult:
     return result
 
 
+def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
+    """Write down that it happens now; holds no connection afterwards."""
+    now = now_utc()
+    Operation.objects.filter(pk=operation.pk).update(**{column: now})
+    setattr(operation, column, now)
+    connection.close()
+
+
 def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
+    if operation.fenced_at is not None:
+        return False
     age_seconds = (now_utc() - operation.created_at).total_seconds()
     window_seconds = adapter.capabilities.idempotency_window_seconds * WINDOW_SHARE
     return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
 
 
-def _still_unknown(detail: str) -> PspResult:
-    return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
+def _still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResult:
+    return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=look_in_seconds)
 
 
-def caller_of(operation: Operation, actor: str) -> Caller:
-    """The merchant's side of an operation, for a change that no request waits for."""
-    operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
-    return Caller(
-        merchant=operation.merchant,
-        livemode=operation.livemode,
-        psp_account=operation.psp_account,
-        actor=actor,
-        request_id=operation.request_id,
-    )
+__all__ = ["caller_of", "pull_forward", "resolve_due_operations", "resolve_operation"]

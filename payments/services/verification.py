@@ -64,23 +64,34 @@ def rebuilt_statuses(
     vector: PaymentVector | None, operations: Iterable[Operation]
 ) -> frozenset[IntentStatus]:
     """The statuses that the books and the operations allow (more than one before any charge)."""
-    operations = list(operations)
+    operations = _without_excess(operations)
     under_way = _under_way(operations)
     if under_way is not None:
         return frozenset({under_way})
-    if vector is not None and vector.captured:
-        return frozenset({_captured_status(vector, operations)})
     if vector is not None and vector.held:
         return frozenset({S.AUTHORIZED})
-    if vector is not None:
-        return frozenset({S.CANCELED})
+    if vector is not None and vector.captured:
+        return frozenset({_captured_status(vector, operations)})
+    return _with_nothing_left(operations)
+
+
+def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
+    """Nothing is held or taken (any more): what became of the last charge, and of its changes."""
     charges = [o for o in operations if o.is_charge]
     last = charges[-1].status if charges else OperationStatus.NOT_SENT
     if last == OperationStatus.CANCELED:
         return frozenset({S.CANCELED})
-    if last == OperationStatus.DECLINED:
+    if last in (OperationStatus.DECLINED, OperationStatus.TAKEN_BACK):
         return frozenset({S.FAILED, S.CANCELED})
+    if last == OperationStatus.SUCCEEDED:
+        taken_back = any(o.status == OperationStatus.TAKEN_BACK for o in operations)
+        return frozenset({S.CANCELED, S.FAILED} if taken_back else {S.CANCELED})
     return _BEFORE_ANY_CHARGE
+
+
+def _without_excess(operations: Iterable[Operation]) -> list[Operation]:
+    """The operations that count for the payment: no charge too many, nor what gives it back."""
+    return [o for o in operations if o.status != OperationStatus.EXCESS and not o.gives_excess_back]
 
 
 def _under_way(operations: list[Operation]) -> IntentStatus | None:
@@ -96,10 +107,8 @@ def _under_way(operations: list[Operation]) -> IntentStatus | None:
 
 
 def _captured_status(vector: PaymentVector, operations: list[Operation]) -> IntentStatus:
-    if vector.held:
-        return S.AUTHORIZED
     refunded = vector.refunded - _pending_refunds(operations, vector.currency)
-    if refunded == vector.captured:
+    if refunded >= vector.captured:
         return S.REFUNDED
     return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
 
@@ -138,13 +147,15 @@ def _compare(
     intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
 ) -> Iterator[str]:
     zero = Money.zero(intent.currency)
-    pending = _pending_refunds(operations, intent.currency)
-    reserved = _reserved(operations, intent.currency)
+    own = _without_excess(operations)
+    pending = _pending_refunds(own, intent.currency)
+    reserved = _reserved(own, intent.currency)
     stored_and_rebuilt = {
         "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
         "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
         "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
         "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
+        "excess": (intent.amount_excess_minor, _excess(intent, operations)),
     }
     for name, (stored_minor, rebuilt) in stored_and_rebuilt.items():
         if stored_minor != rebuilt.minor:
@@ -159,6 +170,42 @@ def _compare(
             f"{' or '.join(sorted(allowed))}"
         )
     yield from _charge_differences(intent, operations)
+    yield from _excess_differences(intent, vector, operations)
+
+
+def _excess(intent: PaymentIntent, operations: list[Operation]) -> Money:
+    """What went beyond: charges too many, captures of more than was held, refunds of more too."""
+    beyond = (
+        o.excess_minor
+        for o in operations
+        if o.currency == intent.currency and not o.gives_excess_back
+    )
+    return Money(intent.amount_over_refunded_minor + sum(beyond), intent.currency)
+
+
+def _excess_differences(
+    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+) -> Iterator[str]:
+    """Charges too many are in the books until they went back (in the payment's own currency)."""
+    left = {True: 0, False: 0}
+    for o in operations:
+        of_hold = o.is_charge or o.kind == OperationKind.INCREMENT
+        if of_hold and o.currency == intent.currency:
+            left[o.capture_now] += o.excess_minor - o.excess_returned_minor
+    pending = sum(
+        o.amount_minor
+        for o in operations
+        if o.gives_excess_back and o.kind == OperationKind.REFUND
+        if o.status == OperationStatus.PENDING
+    )
+    booked_taken = vector.excess_owed.minor if vector is not None else 0
+    booked_held = vector.excess_held.minor if vector is not None else 0
+    if (left[True] - pending, left[False]) != (booked_taken, booked_held):
+        yield (
+            f"{intent.public_id}: charges too many that are still to go back are "
+            f"{left[True] - pending} taken and {left[False]} held, the books say {booked_taken} "
+            f"and {booked_held}"
+        )
 
 
 def _reserved(operations: Iterable[Operation], currency: str) -> Money:

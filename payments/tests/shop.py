@@ -195,8 +195,9 @@ def age_operations(intent_id: str, *, seconds: int) -> None:
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute("ALTER TABLE payments_operation DISABLE TRIGGER permanent_columns")
         owner.execute(
-            "UPDATE payments_operation SET created_at = created_at - %s WHERE intent_id = %s",
-            [timedelta(seconds=seconds), uuid_of(intent_id)],
+            "UPDATE payments_operation SET created_at = created_at - %(age)s, "
+            "resent_at = resent_at - %(age)s WHERE intent_id = %(intent)s",
+            {"age": timedelta(seconds=seconds), "intent": uuid_of(intent_id)},
         )
         owner.execute("ALTER TABLE payments_operation ENABLE TRIGGER permanent_columns")
     assert Operation.objects.filter(intent_id=uuid_of(intent_id)).exists()

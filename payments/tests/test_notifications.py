@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from payments.models import Operation, PspNotification
+from payments.models import Case, Operation, PspNotification
 from payments.services import notifications, recovery
 from payments.services.outcomes import record_outcome
 from payments.services.verification import differences
@@ -104,6 +104,7 @@ def test_a_notice_naming_another_payment_of_the_psp_is_not_applied(
     row = only_notification()
     assert row.status == "dead"
     assert "another payment" in row.last_error
+    assert Case.objects.get().kind == "contradiction"
     assert shop.intent(intent_id).status == "PROCESSING"
 
 
@@ -131,7 +132,9 @@ def test_a_challenge_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -> None
     assert shop.intent(intent["id"]).status == "CAPTURED"
 
 
-def test_another_amount_at_the_psp_is_not_applied(shop: Shop, hooks: Hooks) -> None:
+def test_another_amount_at_the_psp_is_not_applied(
+    shop: Shop, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
     intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
     [settled] = hooks.caught("payment.settled")
@@ -140,12 +143,14 @@ def test_another_amount_at_the_psp_is_not_applied(shop: Shop, hooks: Hooks) -> N
     row = only_notification()
     assert row.status == "dead"
     assert "the answer says" in row.last_error
+    assert Case.objects.get().kind == "contradiction"
+    assert any(message.startswith("alert: notification") for message in caplog.messages)
     assert shop.intent(intent_id).status == "PROCESSING"
     assert books_of(intent_id) == []
 
 
-def test_a_contradiction_of_a_closed_operation_goes_to_a_person(
-    shop: Shop, hooks: Hooks, caplog: pytest.LogCaptureFixture
+def test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded(
+    shop: Shop, hooks: Hooks
 ) -> None:
     """An answer said "declined", and yet the PSP took the money."""
     lose_the_answer(shop, "authorize")
@@ -157,10 +162,10 @@ def test_a_contradiction_of_a_closed_operation_goes_to_a_person(
         caller=recovery.caller_of(operation, "test"),
     )
     hooks.take(*hooks.caught("payment.authorized"))
-    row = only_notification()
-    assert row.status == "dead"
-    assert row.last_error == f"{operation.public_id} is DECLINED, the provider says succeeded"
-    assert any(message.startswith("alert: notification") for message in caplog.messages)
+    assert only_notification().status == "processed"
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert Case.objects.get().kind == "late_success"
+    assert list(differences()) == []
 
 
 def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop, hooks: Hooks) -> None:
@@ -187,11 +192,12 @@ def test_an_unknown_type_is_processed_without_asking(shop: Shop, hooks: Hooks) -
 
 
 def test_another_body_for_a_known_event_has_the_psp_asked_again(shop: Shop, hooks: Hooks) -> None:
-    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    shop.psp.set_behavior(settle_delay_seconds=3_600)
     intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
     [pending] = hooks.caught("payment.pending")
     hooks.take(pending)
     assert shop.intent(intent_id).status == "PROCESSING"
+    shop.psp.advance(3_601)
     hooks.caught("payment.settled")
     hooks.take(pending.body.replace(b"10000", b"99999"))
     assert (only_notification().conflicting_body, only_notification().status) == (True, "processed")
@@ -207,16 +213,16 @@ def test_what_we_know_already_is_not_asked_again(shop: Shop, hooks: Hooks) -> No
     assert len(shop.psp.calls(kind="look_up")) == asked
 
 
-def test_a_refund_that_fails_later_is_asked_for_and_goes_to_a_person(
-    shop: Shop, hooks: Hooks
-) -> None:
+def test_a_refund_that_fails_later_is_asked_for_and_recorded(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
     intent_id = body_of(shop.create(10_000, token="pm_card_refundFail"))["id"]
     shop.refund(intent_id, 100)
     hooks.take(*hooks.caught("refund.failed"))
-    row = only_notification()
-    assert row.status == "dead"
-    assert row.last_error.endswith("is SUCCEEDED, the provider says declined")
+    assert only_notification().status == "processed"
+    assert [refund.status for refund in shop.refunds(intent_id)] == ["failed"]
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert Case.objects.get().kind == "taken_back"
+    assert list(differences()) == []
 
 
 def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(

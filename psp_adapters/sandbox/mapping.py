@@ -37,6 +37,7 @@ _CODES: Final = {
     "authentication_failed": "payment_intent_authentication_failure",
     "bank_declined": "bank_account_declined",
     "refund_failed": "processing_error",
+    "returned": "processing_error",
 }
 _PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SECRETS: Final = re.compile(r"sandbox_\w+|Bearer\s+\S+|\d(?:[ -]?\d){11,}", re.IGNORECASE)
@@ -140,6 +141,8 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
+    held_minor = view["payment"].get("held_minor")
+    held = None if held_minor is None else Money(held_minor, view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
     if not isinstance(redirect_url, str):
         raise Contradiction("no address of the challenge")
@@ -153,6 +156,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         message=message,
         redirect_url=redirect_url,
         expires_at=expires_at,
+        held=held,
     )
 
 

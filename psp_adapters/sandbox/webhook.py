@@ -44,6 +44,20 @@ KNOWN_TYPES: Final = frozenset(
         "refund.settled",
         "refund.declined",
         "refund.failed",
+        "refund.healed",
+        "refund.revived",
+        "payment.failed",
+        "payment.healed",
+        "payment.revived",
+        "capture.failed",
+        "capture.healed",
+        "capture.revived",
+        "increment.failed",
+        "increment.healed",
+        "increment.revived",
+        "void.failed",
+        "void.healed",
+        "void.revived",
     }
 )
 _ABOUT_MORE: Final = frozenset({"payment.expired"})

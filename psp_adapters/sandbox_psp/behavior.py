@@ -49,6 +49,8 @@ class Behavior:
     contradict: float = 0.0
     cache_errors: float = 0.0
     """How often an injected 500 is kept as the answer of its idempotency key."""
+    leaky_fences: float = 0.0
+    """How often a fence forbids nothing, although it says so."""
     kinds: list[str] = field(default_factory=list)
     """The kinds of call that latency and faults are for; empty: all."""
     webhooks: dict[str, Any] = field(default_factory=dict)
@@ -138,6 +140,11 @@ class Faults:
         if behavior.cache_errors:
             plan.cache_error = self._random.random() < behavior.cache_errors
         return plan
+
+    def fence_leaks(self) -> bool:
+        """Does the next fence forbid nothing, although it says so?"""
+        share = self._behavior.leaky_fences
+        return bool(share) and self._random.random() < share
 
     def _scripted(self, facts: dict[str, str]) -> Plan | None:
         for script in self.scripts:

@@ -8,12 +8,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior, parse_behavior, parse_script
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.requests import query_integer, read_object
 from psp_adapters.sandbox_psp.simulator import Simulator
-from psp_adapters.sandbox_psp.views import effect_view
+from psp_adapters.sandbox_psp.views import effect_view, operation_view
 
 _ALL = 2**53
 
@@ -50,6 +51,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = {**simulator.teller.counts, "open": simulator.teller.open_count}
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
+        case ("POST", "turn"):
+            answer = _turn(simulator, read_object(request.body))
         case ("POST", "advance"):
             answer = _advance(simulator, read_object(request.body))
         case _:
@@ -73,6 +76,23 @@ def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
     newer = islice(simulator.calls, max(0, after + 1 - first), None)
     api_key = query.get("api_key")
     return [seen.as_json() for seen in newer if api_key in (None, seen.api_key)]
+
+
+def _turn(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
+    """Have second thoughts about the first operation with this reference, of whatever account."""
+    if set(words) - {"reference", "to", "keep_hold"} or words.get("to") not in ("fail", "succeed"):
+        raise invalid("a turn has a reference, to (fail or succeed) and keep_hold")
+    now_ms = simulator.settle()
+    for account in simulator.truth.accounts.values():
+        found = account.by_reference.get(str(words.get("reference")))
+        if found and words["to"] == "fail":
+            keep_hold = bool(words.get("keep_hold", True))
+            turns.fail(simulator.rules, found[0], now_ms, keep_hold=keep_hold)
+        elif found:
+            turns.succeed(simulator.rules, found[0], now_ms)
+        if found:
+            return operation_view(found[0], base_url=simulator.base_url)
+    raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
 
 
 def _advance(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:

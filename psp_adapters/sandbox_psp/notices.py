@@ -25,6 +25,7 @@ _DONE: Final = {
     "refund": "payment.refunded",
 }
 _NOUN: Final = {"authorize": "payment"}
+_SECOND_THOUGHTS: Final = {"failed": "healed", "declined": "revived", "canceled": "revived"}
 AUTHENTICATION_FAILED_CODE: Final = "authentication_failed"
 
 
@@ -104,7 +105,9 @@ def types_of_move(operation: Operation, before: str) -> Iterator[str]:
         yield "challenge.failed" if failed else "challenge.completed"
     if before == "pending" and operation.status == "succeeded":
         yield f"{noun}.settled"
-    if operation.status == "succeeded":
+    if operation.status == "succeeded" and before in _SECOND_THOUGHTS:
+        yield f"{noun}.{_SECOND_THOUGHTS[before]}"
+    elif operation.status == "succeeded":
         yield _DONE[operation.kind]
     else:
         yield f"{noun}.{operation.status}"
@@ -122,6 +125,10 @@ def type_of_effect(kind: str, operation: Operation) -> str:
 def _notice(type_: str, operation: Operation, at_ms: int) -> Notice:
     payment = operation.payment
     identifier = f"sev_{operation.id.removeprefix('sop_')}_{type_.replace('.', '_')}"
+    again = operation.told.count(type_)
+    operation.told.append(type_)
+    if again:
+        identifier += f"_{again + 1}"
     words: dict[str, Any] = {
         "object": "notice",
         "id": identifier,

@@ -10,6 +10,7 @@ import heapq
 import secrets
 from dataclasses import dataclass, field
 
+from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.tokens import (
@@ -89,7 +90,9 @@ class Rules:
         due_ms = self._settles_at(now_ms) if status == "pending" else 0
         operation = self._operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
-            self._money_arrived(operation, now_ms)
+            self.money_arrived(operation, now_ms)
+        if turns.is_due_after(operation):
+            self.due_again(operation, now_ms)
         return operation
 
     def modify(
@@ -115,12 +118,14 @@ class Rules:
             return self._refund(payment, order, now_ms)
         operation = self._operation(payment, order, "succeeded", _NOTHING, now_ms=now_ms)
         if order.kind == "void" and payment.operations[0].status == "requires_action":
-            self._set_status(payment.operations[0], "canceled", _NOTHING, now_ms)
+            self.set_status(payment.operations[0], "canceled", _NOTHING, now_ms)
         elif amount_minor:
             released = 0
             if order.kind == "capture" and order.final:
                 released = payment.held_minor - amount_minor
-            self._effect(operation, order.kind, amount_minor, now_ms, released=released)
+            self.effect(operation, order.kind, amount_minor, now_ms, released=released)
+        if turns.is_due_after(operation):
+            self.due_again(operation, now_ms)
         return operation
 
     def answer_challenge(self, payment: Payment, *, completed: bool, now_ms: int) -> Operation:
@@ -130,18 +135,21 @@ class Rules:
             return operation
         decline = TOKENS[payment.token].decline if completed else AUTHENTICATION_FAILED
         if decline is not None:
-            self._set_status(operation, "declined", decline, now_ms)
+            self.set_status(operation, "declined", decline, now_ms)
         else:
-            self._set_status(operation, "succeeded", _NOTHING, now_ms)
-            self._money_arrived(operation, now_ms)
+            self.set_status(operation, "succeeded", _NOTHING, now_ms)
+            self.money_arrived(operation, now_ms)
         return operation
 
-    def fence(self, account: Account, reference: str) -> Operation | None:
-        """Forbid `reference` for ever, unless it has arrived: then its first operation."""
+    def fence(self, account: Account, reference: str, *, holds: bool = True) -> Operation | None:
+        """Forbid `reference` for ever, unless it has arrived: then its first operation.
+
+        A fence that does not hold forbids nothing.
+        """
         arrived = account.by_reference.get(reference)
         if arrived:
             return arrived[0]
-        if reference not in account.fenced:
+        if reference not in account.fenced and holds:
             self.truth.record({"t": "fence", "account": account.id, "reference": reference})
         return None
 
@@ -157,10 +165,14 @@ class Rules:
             elif operation.status == "pending":
                 decline = TOKENS[payment.token].decline
                 if decline is not None:
-                    self._set_status(operation, "declined", decline, due_ms)
+                    self.set_status(operation, "declined", decline, due_ms)
                 else:
-                    self._set_status(operation, "succeeded", _NOTHING, due_ms)
-                    self._money_arrived(operation, due_ms)
+                    self.set_status(operation, "succeeded", _NOTHING, due_ms)
+                    self.money_arrived(operation, due_ms)
+                    if turns.is_due_after(operation):
+                        self.due_again(operation, due_ms)
+            else:
+                turns.think_again(self, operation, due_ms)
 
     def _check_increment(self, payment: Payment, order: Instruction) -> int:
         self._require_hold(payment, "increment")
@@ -207,28 +219,37 @@ class Rules:
         due_ms = 0 if fate == "at_once" else self._settles_at(now_ms)
         operation = self._operation(payment, order, status, _NOTHING, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
-            self._effect(operation, "refund", operation.amount_minor, now_ms)
+            self.effect(operation, "refund", operation.amount_minor, now_ms)
         return operation
 
     def _settle_refund(self, operation: Operation, at_ms: int) -> None:
         fate = TOKENS[operation.payment.token].refund
         if fate == "pending" and operation.status == "pending":
-            self._set_status(operation, "succeeded", _NOTHING, at_ms)
-            self._effect(operation, "refund", operation.amount_minor, at_ms)
+            self.set_status(operation, "succeeded", _NOTHING, at_ms)
+            self.effect(operation, "refund", operation.amount_minor, at_ms)
         elif fate == "fails" and operation.status == "succeeded":
-            reason = Decline("refund_failed", "expired_or_canceled_card", "The refund failed.")
-            self._set_status(operation, "failed", reason, at_ms)
-            self._effect(operation, "refund_failed", operation.amount_minor, at_ms)
+            turns.fail(self, operation, at_ms)
 
     def _expire(self, payment: Payment, at_ms: int) -> None:
         if payment.held_minor > 0:
-            self._effect(payment.operations[0], "expire", payment.held_minor, at_ms)
+            self.effect(payment.operations[0], "expire", payment.held_minor, at_ms)
 
-    def _money_arrived(self, operation: Operation, now_ms: int) -> None:
+    def due_again(self, operation: Operation, now_ms: int) -> None:
+        """Let the operation be thought about once more, after the settle delay."""
+        self.truth.record(
+            {
+                "t": "due",
+                "payment": operation.payment.id,
+                "operation": operation.id,
+                "due": self._settles_at(now_ms),
+            }
+        )
+
+    def money_arrived(self, operation: Operation, now_ms: int) -> None:
         """The authorization, and for a sale the capture, as effects."""
-        self._effect(operation, "authorize", operation.amount_minor, now_ms)
+        self.effect(operation, "authorize", operation.amount_minor, now_ms)
         if operation.payment.capture:
-            self._effect(operation, "capture", operation.amount_minor, now_ms)
+            self.effect(operation, "capture", operation.amount_minor, now_ms)
 
     def _settles_at(self, now_ms: int) -> int:
         return now_ms + int(self.behavior.settle_delay_seconds * 1000)
@@ -262,7 +283,8 @@ class Rules:
         )
         return payment.operations[-1]
 
-    def _set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
+    def set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
+        """Record where an operation stands now."""
         self.truth.record(
             {
                 "t": "status",
@@ -276,7 +298,7 @@ class Rules:
             }
         )
 
-    def _effect(
+    def effect(
         self,
         operation: Operation,
         kind: str,
@@ -285,6 +307,7 @@ class Rules:
         *,
         released: int = 0,
     ) -> None:
+        """Record that money moved, was held or was let go."""
         self.truth.record(
             {
                 "t": "effect",

@@ -324,7 +324,8 @@ class Simulator:
                 raise Refusal(404, "not_found", "no such token", code="token_unknown")
             return token_view(token)
         if call.kind == "fence":
-            arrived = self.rules.fence(account, call.subject)
+            holds = not self.faults.fence_leaks()
+            arrived = self.rules.fence(account, call.subject, holds=holds)
             if arrived is None:
                 return {"object": "fence", "reference": call.subject, "operation": None}
             view = operation_view(arrived, base_url=self.base_url)

@@ -38,6 +38,9 @@ class TestToken:
     fault: str = ""
     """What happens to the answer of the first authorize request."""
     expires_at_once: bool = False
+    second_thought: str = ""
+    """`fails` (what was taken is taken back later), `fails_then_heals`, or `paid` (declined, and
+    paid after all)."""
 
 
 EXPIRY_MONTH: Final = 12
@@ -164,6 +167,9 @@ def _ours() -> list[TestToken]:
         _card("unknownThenNever", last4="9002", fault="drop_before"),
         _card("hangAfterCharge", last4="9003", fault="hang"),
         _card("authorizationExpiresNow", last4="9004", expires_at_once=True),
+        _card("captureFails", last4="9005", second_thought="fails"),
+        _card("captureFailsThenHeals", last4="9006", second_thought="fails_then_heals"),
+        _card("declinedThenPaid", last4="9007", decline=_DECLINED, second_thought="paid"),
     ]
 
 
@@ -183,9 +189,14 @@ def _bank_debits() -> list[TestToken]:
             country=country,
             settles_late=True,
             decline=decline,
+            second_thought=second_thought,
         )
         for prefix, method_type, last4, country in rows
-        for result, decline in (("success", None), ("fail", _BANK_DECLINED))
+        for result, decline, second_thought in (
+            ("success", None, ""),
+            ("fail", _BANK_DECLINED, ""),
+            ("returned", None, "fails"),
+        )
     ]
 
 

@@ -104,6 +104,12 @@ class Operation:
     at_ms: int
     due_ms: int = 0
     """When it settles by itself; 0 if it does not."""
+    moves: int = 0
+    """How often its status has changed."""
+    released_minor: int = 0
+    """Of a final capture: what it left uncaptured."""
+    told: list[str] = field(default_factory=list)
+    """The types of notice that it was told as."""
 
 
 @dataclass(slots=True)
@@ -178,6 +184,10 @@ class Truth:
                 self._apply_status(record)
             case "effect":
                 self._apply_effect(record)
+            case "due":
+                payment = self.payments[record["payment"]]
+                operation = payment.account.operations[record["operation"]]
+                self._push_due(record["due"], payment, operation)
             case "answer":
                 self.account(record["account"]).answers[record["key"]] = StoredAnswer(
                     record["fingerprint"],
@@ -254,6 +264,7 @@ class Truth:
     def _apply_status(self, record: Record) -> None:
         operation = self.payments[record["payment"]].account.operations[record["operation"]]
         before, operation.status = operation.status, record["status"]
+        operation.moves += 1
         operation.code = record["code"]
         operation.decline_code = record["decline_code"]
         operation.message = record["message"]
@@ -285,6 +296,7 @@ class Truth:
             case "capture":
                 payment.captured_minor += amount
                 payment.released_minor += record["released"]
+                payment.account.operations[record["id"]].released_minor = record["released"]
             case "void":
                 payment.voided_minor += amount
             case "refund":
@@ -293,6 +305,13 @@ class Truth:
                 payment.refunded_minor -= amount
             case "expire":
                 payment.expired_minor += amount
+            case "authorize_failed" | "increment_failed":
+                payment.authorized_minor -= amount
+            case "capture_failed":
+                payment.captured_minor -= amount
+                payment.released_minor -= record["released"]
+            case "void_failed":
+                payment.voided_minor -= amount
         if self.outbox.endpoints:
             operation = payment.account.operations[record["id"]]
             if type_ := type_of_effect(kind, operation):

@@ -121,6 +121,12 @@ class SandboxProcess:
         """Let held answers go; how many there were."""
         return int(self.control("POST", "release")["released"])
 
+    def turn(self, reference: str, to: str, *, keep_hold: bool = True) -> dict[str, Any]:
+        """Let an operation that succeeded `fail`, or one that did not `succeed` after all."""
+        words = {"reference": reference, "to": to, "keep_hold": keep_hold}
+        answer: dict[str, Any] = self.control("POST", "turn", words)
+        return answer
+
     def advance(self, seconds: float) -> None:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})

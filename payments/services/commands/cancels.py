@@ -32,7 +32,7 @@ def cancel_payment(
     def begin(ground: Ground) -> Operation | Answer:
         intent = locked_intent(caller, intent_id)
         require_no_open_change(intent)
-        if intent.status in _AT_ONCE:
+        if intent.status in _AT_ONCE and not intent.published_status:
             return _cancel_at_once(ground, intent, reason)
         if intent.status not in _BY_VOID:
             status = payment_intent_object(intent)["status"]

@@ -103,7 +103,8 @@ def confirm_intent(
 
 def _require_confirmable(intent: PaymentIntent) -> None:
     require_no_open_change(intent)
-    if intent.status not in CONFIRMABLE:
+    spent = intent.published_status or intent.amount_authorized_minor  # by a charge taken back
+    if intent.status not in CONFIRMABLE or spent:
         status = payment_intent_object(intent)["status"]
         raise UnexpectedState(
             f"You cannot confirm this PaymentIntent because it has a status of {status}.",

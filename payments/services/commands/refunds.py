@@ -52,7 +52,7 @@ def refund_payment(
             operation_id=ground.operation_id,
             idempotency_id=ground.idempotency_id,
         )
-        refund = _new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
+        refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
         intent.amount_refund_pending_minor += amount.minor
         intent.updated_at = now_utc()
         created = Fact("refund.created", refund_object(refund, intent, operation))
@@ -151,13 +151,14 @@ def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money
     return amount
 
 
-def _new_refund(
+def new_refund(
     intent: PaymentIntent,
     operation: Operation,
     charge_id: UUID,
     reason: str,
     metadata: dict[str, str],
 ) -> Refund:
+    """An unsaved refund, for the operation that makes it."""
     identifier = public_ids.new_id()
     created_at = time_of(identifier)
     return Refund(

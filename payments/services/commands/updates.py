@@ -77,7 +77,8 @@ def _require_changeable(
     currency: str | None,
     method: PaymentMethod | None,
 ) -> None:
-    if intent.status in CONFIRMABLE:
+    stays = currency in (None, intent.currency) or not intent.amount_excess_minor
+    if intent.status in CONFIRMABLE and not intent.published_status and stays:
         require_no_open_change(intent)
         return
     given = {name for name in details.__slots__ if getattr(details, name) is not None}

@@ -1,0 +1,97 @@
+"""`manage.py cases`: what a person must look at, what to do about it, and closing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ledger.money import Money
+from payments import public_ids
+from payments.exceptions import PaymentRefused
+from payments.models import Case
+from payments.services.cases import ADVICE, close_case
+from payments.states import CaseKind, CaseStatus
+
+
+class Command(BaseCommand):
+    help = (
+        "List the open cases, show one with what to do about it, or close one with the words of "
+        "whoever explained it. Closing moves no money."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("case", nargs="?", default="", help="case_…: show this one")
+        parser.add_argument("--kind", choices=sorted(CaseKind), default="", help="only these")
+        parser.add_argument("--closed", action="store_true", help="list the closed ones")
+        parser.add_argument("--most", type=int, default=100, help="list at most so many")
+        parser.add_argument("--close", action="store_true", help="close the named one")
+        parser.add_argument("--resolution", default="", help="how it was explained")
+        parser.add_argument("--by", default="", help="who explained it, such as staff:ada")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        if not given["case"]:
+            if given["close"]:
+                raise CommandError("say which one: manage.py cases case_… --close")
+            self._list(given)
+            return
+        case = _case(given["case"])
+        if given["close"]:
+            self._close(case, resolution=given["resolution"], by=given["by"])
+        else:
+            self._show(case)
+
+    def _list(self, given: dict[str, Any]) -> None:
+        status = CaseStatus.CLOSED if given["closed"] else CaseStatus.OPEN
+        rows = Case.objects.filter(status=status).order_by("id")
+        if given["kind"]:
+            rows = rows.filter(kind=given["kind"])
+        for case in rows[: given["most"]]:
+            self.stdout.write(
+                f"{case.opened_at:%Y-%m-%d %H:%M:%S} {case.public_id} {case.kind} {case.subject} "
+                f"{_amount(case)}: {case.summary}"
+            )
+        self.stdout.write(f"{rows.count()} {status} cases")
+
+    def _show(self, case: Case) -> None:
+        about = (
+            public_ids.encode(public_ids.PAYMENT_INTENT, case.intent_id) if case.intent_id else "-"
+        )
+        lines = {
+            "case": f"{case.public_id} ({case.kind}, {case.status})",
+            "opened": f"{case.opened_at:%Y-%m-%d %H:%M:%S} UTC",
+            "merchant": str(case.merchant) if case.merchant is not None else "-",
+            "payment": about,
+            "about": case.subject,
+            "amount": _amount(case),
+            "what is wrong": case.summary,
+            "what to do": ADVICE[CaseKind(case.kind)],
+        }
+        if case.closed_at is not None:
+            lines["closed"] = f"{case.closed_at:%Y-%m-%d %H:%M:%S} UTC by {case.closed_by}"
+            lines["resolution"] = case.resolution
+        for name, value in lines.items():
+            self.stdout.write(f"{name + ':':15} {value}")
+
+    def _close(self, case: Case, *, resolution: str, by: str) -> None:
+        if not resolution.strip() or not by.strip():
+            raise CommandError("say how it was explained, and by whom: --resolution, --by")
+        try:
+            close_case(case.id, actor=by.strip(), resolution=resolution)
+        except PaymentRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(f"{case.public_id} is closed")
+
+
+def _case(public_id: str) -> Case:
+    identifier = public_ids.decode(public_ids.CASE, public_id)
+    if identifier is None:
+        raise CommandError(f"no such case: {public_id}")
+    case = Case.objects.select_related("merchant").filter(pk=identifier).first()
+    if case is None:
+        raise CommandError(f"no such case: {public_id}")
+    return case
+
+
+def _amount(case: Case) -> str:
+    return "-" if case.amount_minor is None else str(Money(case.amount_minor, case.currency))

@@ -1,0 +1,187 @@
+"""Giving back what came too late: charges that succeeded after the payment was over.
+
+Driven by `reverse_at` of the charge alone: whoever leases it begins an ordinary void or refund, or
+finds that one is under way or done. What is begun is checked under the intent's lock, and recovery
+owns it from then on; so a sweep may be killed anywhere, and several may run at once. What may not
+live here: deciding what goes back (the late word did), what an outcome causes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from ledger.statements import Batch, execute, table_of
+from payments import public_ids
+from payments.exceptions import PaymentRefused, PspNotReached
+from payments.models import Operation, PaymentIntent
+from payments.objects.refund import refund_object
+from payments.services import commands
+from payments.services.caller import Answer, Caller, Subject
+from payments.services.cases import case_about_operation, open_case
+from payments.services.commands.refunds import new_refund
+from payments.services.events import Fact, events_of, now_utc
+from payments.services.moves import locked_intent
+from payments.services.operations import carry_out, new_operation
+from payments.services.questions import caller_of
+from payments.states import OPERATION_OPEN, CaseKind, IntentStatus
+from payments.states import OperationStatus as O
+from psp_adapters.contract import OperationKind
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "job:late-success"
+SWEEP_LIMIT: Final = 50
+SWEEP_SECONDS: Final = 20.0
+LEASE_SECONDS: Final = 60.0
+"""Longer than a call to the PSP: until then, whoever took a charge may be giving it back."""
+_CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
+ATTEMPTS_MAX: Final = 8
+"""Refused so often (over about four hours), it is a person's to give back."""
+
+
+def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
+    """Give back the charges that are due; returns how many it looked at.
+
+    Bounded, safe to run again, safe to run several at once.
+    """
+    looked_at = 0
+    end = time.monotonic() + SWEEP_SECONDS
+    while looked_at < limit and time.monotonic() < end:
+        charge_id = _lease_next()
+        if charge_id is None:
+            break
+        looked_at += 1
+        try:
+            _reverse(charge_id)
+        except (PaymentRefused, PspNotReached) as refusal:
+            logger.info("charge %s is not given back yet: %s", charge_id, refusal)
+        except Exception:
+            logger.exception("charge %s could not be given back", charge_id)
+    return looked_at
+
+
+def _lease_next() -> UUID | None:
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Operation)} SET reverse_at = now() + make_interval(secs => %s) "
+            f"WHERE id = (SELECT id FROM {table_of(Operation)} WHERE reverse_at <= now() "
+            "ORDER BY reverse_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [LEASE_SECONDS],
+        )
+    return rows[0][0] if rows else None
+
+
+def _reverse(charge_id: UUID) -> None:
+    charge = Operation.objects.get(pk=charge_id)
+    caller = caller_of(charge, ACTOR)
+    if _conclude(caller, charge):
+        return
+    if charge.status == O.EXCESS:
+        operation = _begin_for_excess(caller, charge_id)
+        if operation is not None:
+            carry_out(operation, caller, _nobody_reads)
+    elif charge.capture_now:
+        commands.refund_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
+    else:
+        commands.cancel_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
+
+
+def _conclude(caller: Caller, charge: Operation) -> bool:
+    """Stop if nothing is left to give back, or if it was refused too often; wait after refusals."""
+    with transaction.atomic(durable=True):
+        intent = locked_intent(caller, charge.intent_id)
+        charge = Operation.objects.select_for_update().get(pk=charge.id)
+        if charge.reverse_at is None:
+            return True
+        done = not _is_anything_left(intent, charge)
+        refused = _attempts_refused(charge)
+        if refused >= ATTEMPTS_MAX and not done:
+            open_case(
+                case_about_operation(
+                    CaseKind.LATE_SUCCESS,
+                    charge,
+                    f"The charge could not be given back: refused {refused} times.",
+                )
+            )
+            done = True
+        wait = timedelta(seconds=LEASE_SECONDS * 2**refused)
+        reverse_at = None if done else now_utc() + wait
+        Operation.objects.filter(pk=charge.pk).update(reverse_at=reverse_at)
+    return done
+
+
+def _is_anything_left(intent: PaymentIntent, charge: Operation) -> bool:
+    """Of the charge's money, what did not go back yet (a refund under way counts as left)."""
+    if charge.status == O.EXCESS:
+        return charge.excess_returned_minor < charge.excess_minor
+    if charge.status != O.SUCCEEDED or charge.id != intent.latest_charge_id:
+        return False
+    if charge.capture_now:
+        return bool(intent.refundable) or intent.amount_refund_pending_minor > 0
+    # Once the merchant has captured it, it wants to keep it.
+    held = intent.status in (IntentStatus.AUTHORIZED, IntentStatus.PROCESSING)
+    return held and not intent.amount_captured_minor
+
+
+def _attempts_refused(charge: Operation) -> int:
+    return Operation.objects.filter(
+        intent_id=charge.intent_id,
+        charge_id=charge.id,
+        actor=ACTOR,
+        status__in=[O.DECLINED, O.TAKEN_BACK],
+    ).count()
+
+
+def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
+    """Write down the void or refund of a charge too many; None while one is under way."""
+    with transaction.atomic(durable=True):
+        found = Operation.objects.get(pk=charge_id)
+        intent = locked_intent(caller, found.intent_id)
+        charge = Operation.objects.select_for_update().get(pk=charge_id)
+        left_minor = charge.excess_minor - charge.excess_returned_minor
+        kind = OperationKind.REFUND if charge.capture_now else OperationKind.VOID
+        blocking = Q(charge_id=charge.id)
+        if kind is OperationKind.VOID:
+            blocking |= Q(kind__in=_CHANGES)  # one at a time, whichever charge they are about
+        under_way = intent.operations.filter(blocking, status__in=sorted(OPERATION_OPEN)).exists()
+        if under_way or charge.status != O.EXCESS or not left_minor:
+            return None
+        operation = _operation_for(kind, charge, left_minor, intent, caller)
+        batch = Batch().insert(operation)
+        if kind is OperationKind.REFUND:
+            refund = new_refund(intent, operation, charge.id, "duplicate", {})
+            created = Fact("refund.created", refund_object(refund, intent, operation))
+            events = events_of(intent, [created], caller)
+            batch.update(intent, ("event_seq", "updated_at")).insert(refund).insert(*events)
+        batch.execute()
+    return operation
+
+
+def _operation_for(
+    kind: OperationKind, charge: Operation, amount_minor: int, intent: PaymentIntent, caller: Caller
+) -> Operation:
+    operation = new_operation(
+        kind=kind,
+        intent=intent,
+        amount_minor=amount_minor,
+        caller=caller,
+        operation_id=public_ids.new_id(),
+        idempotency_id=None,
+    )
+    operation.currency = charge.currency
+    operation.charge_id = charge.id
+    operation.psp_payment_id = charge.psp_payment_id
+    operation.excess_minor = amount_minor
+    operation.status_before = ""
+    return operation
+
+
+def _nobody_reads(subject: Subject, caller: Caller) -> Answer:
+    return Answer(status=200, body="{}")

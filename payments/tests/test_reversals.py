@@ -1,0 +1,135 @@
+"""The sweep that gives late successes back: once, whoever is killed, however many sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from payments.models import Case, Operation
+from payments.services import operations, outcomes, psp, reversals
+from payments.tests.crashes import crash_at
+from payments.tests.late import (
+    assert_the_books_agree,
+    counters,
+    falsely_closed,
+    look,
+    sweep_reversals,
+)
+from payments.tests.shop import Shop
+from payments.tests.test_crashes import end_leases
+from psp_adapters.contract import Outcome
+
+STEPS = {
+    "after the lease": (reversals, "_reverse", "before"),
+    "before anything is written": (reversals, "_conclude", "after"),
+    "after it is written down": (operations, "_ask_and_record", "before"),
+    "before the PSP has it": (psp, "send", "before"),
+    "after the PSP has done it": (psp, "send", "after"),
+    "in the second transaction": (outcomes, "_post", "after"),
+    "after the second transaction": (operations, "record_outcome", "after"),
+    "at the end": (reversals, "_reverse", "after"),
+}
+
+
+def late(shop: Shop, *, manual: bool, excess: bool) -> str:
+    """A charge that is to be given back; with another one beside it if it is one too many."""
+    intent_id, charge = falsely_closed(shop, Outcome.DECLINED, manual=manual)
+    if excess:
+        shop.confirm(intent_id, token="pm_card_mastercard")
+    look(charge)
+    return intent_id
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("excess", [False, True])
+@pytest.mark.parametrize("manual", [False, True])
+def test_a_sweep_killed_at_any_step_gives_back_once(
+    shop: Shop, step: str, excess: bool, manual: bool
+) -> None:
+    intent_id = late(shop, manual=manual, excess=excess)
+    crash_at(STEPS[step], reversals.reverse_due_charges)
+    end_leases()
+    for _ in range(3):
+        shop.settle()
+        sweep_reversals()
+
+    kind = "void" if manual else "refund"
+    assert [e["amount_minor"] for e in shop.effects(kind)] == [10_000]
+    assert Operation.objects.filter(actor="job:late-success").count() == 1
+    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    if excess:
+        assert counters(shop, intent_id)["excess"] == 10_000
+    else:
+        assert shop.intent(intent_id).status == ("CANCELED" if manual else "REFUNDED")
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("excess", [False, True])
+def test_many_sweeps_at_once_give_back_once(
+    shop: Shop, run_together: Callable[..., list[Any]], excess: bool
+) -> None:
+    late(shop, manual=False, excess=excess)
+    results = run_together(*[reversals.reverse_due_charges] * 4)
+    assert [r for r in results if isinstance(r, BaseException)] == []
+    assert sum(results) == 1
+    results = run_together(*[sweep_reversals] * 4)
+    assert [r for r in results if isinstance(r, BaseException)] == []
+    assert len(shop.effects("refund")) == 1
+    assert_the_books_agree()
+
+
+def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reversals, "ATTEMPTS_MAX", 2)
+    intent_id = late(shop, manual=False, excess=True)
+    Case.objects.update(status="closed", closed_at=datetime.now(UTC), closed_by="x", resolution="x")
+    shop.psp.script({"decline": {"code": "processing_error"}}, kind="refund", times=None)
+    assert sweep_reversals() == 1
+    assert sweep_reversals() == 1
+    charge = shop.operations(intent_id)[0]
+    assert charge.reverse_at is not None
+    assert (charge.reverse_at - datetime.now(UTC)).total_seconds() > 100, "later and later"
+    assert sweep_reversals() == 1
+    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    assert "refused 2 times" in Case.objects.get(status="open").summary
+    assert shop.effects("refund") == []
+    assert_the_books_agree()
+
+
+def test_a_psp_that_cannot_be_reached_is_no_refusal(shop: Shop) -> None:
+    intent_id = late(shop, manual=False, excess=True)
+    shop.psp.script({"rate_limit": True}, kind="refund")
+    assert sweep_reversals() == 1
+    assert sweep_reversals() == 1
+    assert [r.status for r in shop.refunds(intent_id)] == ["canceled", "succeeded"]
+    assert len(shop.effects("refund")) == 1
+    assert_the_books_agree()
+
+
+def test_what_the_merchant_captured_meanwhile_is_kept(shop: Shop) -> None:
+    intent_id = late(shop, manual=True, excess=False)
+    shop.capture(intent_id, 8_000)
+    assert sweep_reversals() == 1
+    assert sweep_reversals() == 0
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert [e["kind"] for e in shop.effects()] == ["authorize", "capture"]
+
+
+def test_the_refund_of_a_charge_too_many_that_fails_is_made_again(shop: Shop) -> None:
+    intent_id = late(shop, manual=False, excess=True)
+    sweep_reversals()
+    refund = shop.operations(intent_id)[-1]
+    shop.psp.turn(psp.reference_of(refund.id), "fail")
+    look(refund)
+    charge = shop.operations(intent_id)[0]
+    assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
+    assert_the_books_agree()
+    assert sweep_reversals() == 1
+    assert sweep_reversals() == 0
+    charge.refresh_from_db()
+    assert charge.excess_returned_minor == 10_000
+    assert_the_books_agree()
