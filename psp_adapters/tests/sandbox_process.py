@@ -125,6 +125,14 @@ class SandboxProcess:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})
 
+    def act(
+        self, verb: str, *, order_id: str = "", payment_id: str = "", **words: Any
+    ) -> dict[str, Any]:
+        """Capture, void or refund in the PSP's dashboard; the operation as the PSP shows it."""
+        of = f"payments/{payment_id}" if payment_id else f"orders/{order_id}"
+        answer: dict[str, Any] = self.control("POST", f"{of}/{verb}", words)
+        return answer
+
     def complete_challenge(self, challenge_url: str, *, fail: bool = False) -> dict[str, Any]:
         """Answer a challenge as the customer would; the payment as the PSP shows it."""
         url = f"{challenge_url}/{'fail' if fail else 'complete'}"
