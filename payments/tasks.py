@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import notifications, recovery, retention
+from payments.services import deadlines, notifications, recovery, retention
 
 
 @shared_task
@@ -20,6 +20,12 @@ def resolve_due_operations() -> int:
 def process_due_notifications() -> int:
     """Look at what PSPs have told us."""
     return notifications.process_due_notifications()
+
+
+@shared_task
+def attend_due_deadlines() -> int:
+    """Warn of holds that end, void and expire them, cancel what nobody comes back to."""
+    return deadlines.attend_due_deadlines()
 
 
 @shared_task

@@ -213,6 +213,14 @@ PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
 # Off only where a bench must see a PSP hang without being protected from it.
 PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
+# Nothing is held and nobody waits: a link in an email may be followed weeks later. 0: never.
+ABANDONED_INTENTS_CANCELED_AFTER_HOURS = environment.integer(
+    "ABANDONED_INTENTS_CANCELED_AFTER_HOURS", 30 * 24, least=0
+)
+# A challenge keeps the order from being paid in another way, and banks forget it within the hour.
+ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS = environment.integer(
+    "ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS", 24, least=1
+)
 # A repeat after more than a year is answered as a repeat, not as a new payment.
 IDEMPOTENCY_KEYS_KEPT_DAYS = environment.integer("IDEMPOTENCY_KEYS_KEPT_DAYS", 400, least=1)
 

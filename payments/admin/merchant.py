@@ -46,7 +46,13 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
         ),
         (
             "Settings",
-            {"fields": (("idempotency_key_required", "order_guard"), "psp_wait_ms")},
+            {
+                "fields": (
+                    ("idempotency_key_required", "order_guard"),
+                    "psp_wait_ms",
+                    ("void_uncaptured_after_hours", "warn_before_expiry_hours"),
+                )
+            },
         ),
     )
 

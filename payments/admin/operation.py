@@ -85,6 +85,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("actor", "request_id"),
                     ("lease_until", "next_check_at"),
                     ("checks", "mode"),
+                    "shown_excess",
                 )
             },
         ),
@@ -104,6 +105,10 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="amount")
     def shown_amount(self, operation: Operation) -> SafeString:
         return display.in_one_line(str(operation.amount))
+
+    @shown(description="more than there was")
+    def shown_excess(self, operation: Operation) -> SafeString | str:
+        return display.money(operation.excess_minor or None, operation.currency)
 
     @shown(description="status", label=display.STATUS_LABELS)
     def shown_status(self, operation: Operation) -> str:

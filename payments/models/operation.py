@@ -6,6 +6,8 @@ sending, and what a result causes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 from django_fsm import FSMField, transition
 
@@ -24,6 +26,8 @@ from payments.states import (
 from psp_adapters.contract import OperationKind
 
 S = OperationStatus
+OWN_ACT_KEY: Final = "psp:"
+"""How the key of an act begins that somebody began at the PSP itself: it is never sent."""
 
 
 class Operation(MachineModel):
@@ -49,6 +53,8 @@ class Operation(MachineModel):
     status = FSMField(max_length=24, default=S.SENDING, protected=True)
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
+    excess_minor = models.BigIntegerField(default=0)
+    """Of an act that began at the PSP: what of the amount was more than there was."""
 
     psp_key = models.CharField(max_length=64)
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
@@ -104,6 +110,12 @@ class Operation(MachineModel):
                 name="operation_due",
                 condition=models.Q(next_check_at__isnull=False),
             ),
+            models.Index(
+                "psp_payment_id",
+                name="charge_psp_payment",
+                condition=models.Q(kind=OperationKind.AUTHORIZE.value)
+                & ~models.Q(psp_payment_id=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "psp_key"], name="operation_psp_key"),
@@ -140,6 +152,15 @@ class Operation(MachineModel):
                 condition=models.Q(amount_minor__gte=0),
                 name="operation_amount_not_negative",
             ),
+            models.CheckConstraint(
+                condition=models.Q(excess_minor=0)
+                | models.Q(
+                    excess_minor__gt=0,
+                    excess_minor__lte=models.F("amount_minor"),
+                    psp_key__startswith=OWN_ACT_KEY,
+                ),
+                name="operation_excess_of_own_acts_only",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -148,6 +169,11 @@ class Operation(MachineModel):
     @property
     def is_charge(self) -> bool:
         return self.kind == OperationKind.AUTHORIZE
+
+    @property
+    def is_own_act(self) -> bool:
+        """Did somebody begin it at the PSP itself, without us?"""
+        return self.psp_key.startswith(OWN_ACT_KEY)
 
     @property
     def is_open(self) -> bool:

@@ -99,8 +99,8 @@ def _captured_status(vector: PaymentVector, operations: list[Operation]) -> Inte
     if vector.held:
         return S.AUTHORIZED
     refunded = vector.refunded - _pending_refunds(operations, vector.currency)
-    if refunded == vector.captured:
-        return S.REFUNDED
+    if refunded >= vector.captured:
+        return S.REFUNDED  # A dashboard may have given back more than was taken.
     return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
 
 
@@ -140,10 +140,14 @@ def _compare(
     zero = Money.zero(intent.currency)
     pending = _pending_refunds(operations, intent.currency)
     reserved = _reserved(operations, intent.currency)
+    excess = _refunded_in_excess(operations, intent.currency)
     stored_and_rebuilt = {
         "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
         "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
-        "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
+        "refunded": (
+            intent.amount_refunded_minor,
+            vector.refunded - pending - excess if vector else zero,
+        ),
         "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
     }
     for name, (stored_minor, rebuilt) in stored_and_rebuilt.items():
@@ -159,6 +163,13 @@ def _compare(
             f"{' or '.join(sorted(allowed))}"
         )
     yield from _charge_differences(intent, operations)
+    explained_minor = sum(o.excess_minor for o in operations)
+    if intent.amount_excess_minor < explained_minor:
+        yield (
+            f"{intent.public_id}: excess is stored as "
+            f"{Money(intent.amount_excess_minor, intent.currency)}, its operations say "
+            f"{Money(explained_minor, intent.currency)}"
+        )
 
 
 def _reserved(operations: Iterable[Operation], currency: str) -> Money:
@@ -169,6 +180,16 @@ def _reserved(operations: Iterable[Operation], currency: str) -> Money:
         and o.status in OPERATION_IN_DOUBT | {OperationStatus.PENDING}
     )
     return Money(sum(open_refunds), currency)
+
+
+def _refunded_in_excess(operations: Iterable[Operation], currency: str) -> Money:
+    """What a PSP gave back beyond what was captured: in the books, not in the guarded counter."""
+    done = (
+        o.excess_minor
+        for o in operations
+        if o.kind == OperationKind.REFUND and o.status == OperationStatus.SUCCEEDED
+    )
+    return Money(sum(done), currency)
 
 
 def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:
