@@ -70,7 +70,7 @@ def plan_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> Pla
 
 def attend_hold(intent: PaymentIntent, wait: Deadline) -> datetime | None:
     """Do what is due for a hold, and say when to look at it again; None: no more."""
-    charge = Operation.objects.get(pk=intent.latest_charge_id)
+    charge = _charge_of(intent)
     plan = plan_of(intent, charge, Merchant.objects.get(pk=intent.merchant_id))
     now = now_utc()
     if now >= plan.expires_at or _was_refused_as_expired(intent):
@@ -83,6 +83,11 @@ def attend_hold(intent: PaymentIntent, wait: Deadline) -> datetime | None:
         _warn(intent, plan)
         warned = True
     return plan.ends_at if warned else plan.warn_at
+
+
+def _charge_of(intent: PaymentIntent) -> Operation:
+    assert intent.latest_charge_id is not None, "money is held by a charge"
+    return Operation.objects.get(pk=intent.latest_charge_id)
 
 
 def _was_refused_as_expired(intent: PaymentIntent) -> bool:
@@ -113,7 +118,7 @@ def _warn(intent: PaymentIntent, plan: Plan) -> None:
             return
         if wait.warned_for == plan.ends_at:
             return
-        charge = Operation.objects.get(pk=locked.latest_charge_id)
+        charge = _charge_of(locked)
         locked.updated_at = now_utc()
         [event] = events_of(locked, [Fact(WARNING, charge_object(charge, locked))], caller)
         Batch().update(locked, ("event_seq", "updated_at")).insert(event).execute()

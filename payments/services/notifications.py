@@ -191,12 +191,12 @@ def _look(row: PspNotification) -> None:
     if not row.known:
         return
     operations = _operations_of(row)
+    for operation in operations:
+        if operation.is_open or (row.claims and not _says_what_we_know(row, operation)):
+            look_at_operation(operation.id, actor=ACTOR)
     if operations and row.claims:
-        for operation in operations:
-            if not _says_what_we_know(row, operation):
-                look_at_operation(operation.id, actor=ACTOR)
         return
-    # It tells of no outcome, or of an act that no operation of ours asked for.
+    # It tells of more than an outcome, or of an act that no operation of ours asked for.
     charge_id = _charge_of(row, operations)
     if charge_id is None:
         raise NotYetKnown("it concerns no operation of ours at this account")

@@ -36,7 +36,7 @@ def write_down(change: Change, act: PspAct) -> None:
     batch = Batch().insert(operation)
     change.operation = operation
     if act.kind is ActKind.REFUND:
-        change.refund = _refund_of(operation)
+        change.refund = _refund_of(operation, charge=change.charge)
         batch.insert(change.refund)
     batch.execute()
 
@@ -114,7 +114,7 @@ def _operation_of(change: Change, act: PspAct) -> Operation:
     )
 
 
-def _refund_of(operation: Operation) -> Refund:
+def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
     identifier = public_ids.new_id()
     created_at = time_of(identifier)
     return Refund(
@@ -123,7 +123,7 @@ def _refund_of(operation: Operation) -> Refund:
         livemode=operation.livemode,
         intent_id=operation.intent_id,
         operation_id=operation.id,
-        charge_id=operation.charge_id,
+        charge_id=charge.id,
         amount_minor=operation.amount_minor,
         currency=operation.currency,
         created_at=created_at,

@@ -161,7 +161,7 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
 
 
 def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
-    """What we asked for ourselves is recorded first: only then is it known what was held or left."""
+    """What we asked for ourselves is recorded first: only then we know what was held or left."""
     if payment.charge.status != OperationStatus.SUCCEEDED:
         raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
     refunds_matter = any(act.kind is ActKind.REFUND for act in news)

@@ -18,7 +18,6 @@ def trading(shop: Shop) -> Shop:
     add_customer(shop, email="ada@example.com")
     ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
     sell(shop, order_id=shop.order_id, key="key-of-the-sale")
-    shop.create(confirm=False, order_id="nobody came back")
     store_notice(shop, data={"references": shop.operations_references(), "note": "<script>"})
     BalanceSnapshot.objects.create(
         account=LedgerAccount.objects.first(),
