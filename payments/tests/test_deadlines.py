@@ -1,4 +1,4 @@
-"""What time does to payments that wait: the warning, the automatic void, the end of abandoned ones."""
+"""What time does to payments that wait: a warning, an automatic void, the end of abandoned ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from payments.exceptions import OperationUnderWay, UnexpectedState
-from payments.models import Deadline, Event, Merchant, Operation
+from payments.models import Deadline, Event, Merchant, Operation, PaymentIntent
 from payments.services import deadlines, holds, job_commands, operations
 from payments.services.caller import Answer
 from payments.services.deadlines import attend_due_deadlines
@@ -144,8 +144,6 @@ def test_what_goes_wrong_is_tried_again_later(
 def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
     life: timedelta, warning_hours: int, policy_hours: int | None, warned_after: timedelta
 ) -> None:
-    from payments.models import PaymentIntent
-
     began_at = now_utc()
     plan = holds.plan_of(
         PaymentIntent(authorization_expires_at=began_at + life),
@@ -159,7 +157,9 @@ def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
     intent_id = held(shop)
     sweep()
     assert "charge.expiring" not in events_of(intent_id)
-    assert near(deadline_of(intent_id).next_at, now_utc() + timedelta(days=5))
+    until = shop.intent(intent_id).authorization_expires_at
+    assert until is not None
+    assert deadline_of(intent_id).next_at == until - timedelta(hours=48)
 
     ends_at = now_utc() + timedelta(hours=1)
     end_hold(intent_id, at=ends_at)

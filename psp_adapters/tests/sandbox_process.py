@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -129,7 +129,7 @@ class SandboxProcess:
         self, verb: str, *, order_id: str = "", payment_id: str = "", **words: Any
     ) -> dict[str, Any]:
         """Capture, void or refund in the PSP's dashboard; the operation as the PSP shows it."""
-        of = f"payments/{payment_id}" if payment_id else f"orders/{order_id}"
+        of = f"payments/{payment_id}" if payment_id else f"orders/{quote(order_id, safe='')}"
         answer: dict[str, Any] = self.control("POST", f"{of}/{verb}", words)
         return answer
 
