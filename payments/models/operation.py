@@ -54,7 +54,7 @@ class Operation(MachineModel):
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     excess_minor = models.BigIntegerField(default=0)
-    """Of an act that began at the PSP: what of the amount was more than there was."""
+    """How much of it is beyond what the payment may hold, take or give back."""
 
     psp_key = models.CharField(max_length=64)
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
@@ -153,13 +153,9 @@ class Operation(MachineModel):
                 name="operation_amount_not_negative",
             ),
             models.CheckConstraint(
-                condition=models.Q(excess_minor=0)
-                | models.Q(
-                    excess_minor__gt=0,
-                    excess_minor__lte=models.F("amount_minor"),
-                    psp_key__startswith=OWN_ACT_KEY,
-                ),
-                name="operation_excess_of_own_acts_only",
+                condition=models.Q(excess_minor__gte=0)
+                & models.Q(excess_minor__lte=models.F("amount_minor")),
+                name="operation_excess_at_most_all",
             ),
         ]
 

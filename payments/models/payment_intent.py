@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.db.models.functions import Greatest
 from django_fsm import FSMField, transition
 
 from ledger.money import Money
@@ -58,6 +59,8 @@ class PaymentIntent(MachineModel):
     amount_refund_pending_minor = models.BigIntegerField(default=0)
     amount_excess_minor = models.BigIntegerField(default=0)
     """What the PSP moved beyond what we asked for; never refused, always explained by a case."""
+    amount_over_refunded_minor = models.BigIntegerField(default=0)
+    """How much more went back, or is on its way back, than was taken: never by our own doing."""
 
     capture_method = models.CharField(max_length=16, default="automatic")
     payment_method_types = models.JSONField(default=list)
@@ -106,8 +109,12 @@ class PaymentIntent(MachineModel):
                 condition=models.Q(amount_refunded_minor__gte=0)
                 & models.Q(amount_refund_pending_minor__gte=0)
                 & models.Q(
-                    amount_captured_minor__gte=models.F("amount_refunded_minor")
-                    + models.F("amount_refund_pending_minor")
+                    amount_over_refunded_minor=Greatest(
+                        0,
+                        models.F("amount_refunded_minor")
+                        + models.F("amount_refund_pending_minor")
+                        - models.F("amount_captured_minor"),
+                    )
                 ),
                 name="intent_refunded_at_most_captured",
             ),
@@ -142,12 +149,12 @@ class PaymentIntent(MachineModel):
     @property
     def refundable(self) -> Money:
         """What was captured and neither refunded nor on its way back."""
-        return Money(
+        left_minor = (
             self.amount_captured_minor
             - self.amount_refunded_minor
-            - self.amount_refund_pending_minor,
-            self.currency,
+            - self.amount_refund_pending_minor
         )
+        return Money(max(0, left_minor), self.currency)
 
     # Transitions: each changes this row only. Who may call them when is decided by the services.
 

@@ -18,13 +18,14 @@ from payments.services.cases import open_case
 from payments.services.changes import INTENT_FIELDS, OPERATION_FIELDS, REFUND_FIELDS, Change
 from payments.services.events import Fact, events_of, now_utc
 
-_INTENT_FIELDS: Final = tuple(dict.fromkeys((*INTENT_FIELDS, "amount_excess_minor")))
 _STATUS_AND_AMOUNTS: Final = (
     "status",
     "amount_authorized_minor",
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
+    "amount_excess_minor",
+    "amount_over_refunded_minor",
 )
 
 
@@ -38,7 +39,7 @@ def write_change(change: Change, caller: Caller) -> None:
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
     events = events_of(intent, _facts(change), caller)
-    batch = Batch().update(intent, _INTENT_FIELDS).update(operation, OPERATION_FIELDS)
+    batch = Batch().update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS)
     batch.insert(*events)
     if change.charge is not operation:
         batch.update(change.charge, OPERATION_FIELDS)

@@ -24,6 +24,8 @@ INTENT_FIELDS: Final = (
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
+    "amount_excess_minor",
+    "amount_over_refunded_minor",
     "payment_method",
     "psp_reference",
     "latest_charge_id",
@@ -119,6 +121,14 @@ class Change:
         if fee_minor:
             fee = Money(fee_minor, amount.currency)
             self.postings.append(posting_rules.platform_fee(merchant=merchant, amount=fee))
+
+    def weigh_refunds(self) -> None:
+        """Keep how much more went back than was taken, now that either has changed."""
+        intent = self.intent
+        returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor
+        over_minor = max(0, returned_minor - intent.amount_captured_minor)
+        intent.amount_excess_minor += over_minor - intent.amount_over_refunded_minor
+        intent.amount_over_refunded_minor = over_minor
 
     def post_released(self, amount: Money) -> None:
         """A final capture gives back what it left."""

@@ -89,7 +89,7 @@ def _become_captured(change: Change) -> None:
 
 def _show_refunded(change: Change) -> None:
     intent = change.intent
-    if intent.amount_refunded_minor == intent.amount_captured_minor:
+    if intent.amount_refunded_minor >= intent.amount_captured_minor:
         intent.refund_in_full()
         change.charge.guard_order = None
     elif intent.status != IntentStatus.PARTIALLY_REFUNDED:
@@ -362,3 +362,5 @@ def apply_effect(change: Change) -> None:
         raise LookupError(f"a {kind} has no outcome {change.result.outcome}")
     _note_psp_words(change)
     effect(change)
+    if change.intent.amount_over_refunded_minor:
+        change.weigh_refunds()  # Only what began at the PSP: of itself, nothing may go over.

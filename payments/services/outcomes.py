@@ -270,6 +270,8 @@ _AMOUNTS: Final = (
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
+    "amount_excess_minor",
+    "amount_over_refunded_minor",
 )
 
 

@@ -20,7 +20,7 @@ from payments.services.cases import case_about_operation
 from payments.services.changes import Change
 from payments.services.events import now_utc, time_of
 from payments.services.standings import become_captured, held_of, hold_is_over, show_refunded
-from payments.states import CaseKind, IntentStatus
+from payments.states import CaseKind, IntentStatus, OperationStatus
 from psp_adapters.contract import ActKind, OperationKind, Outcome, PspAct
 
 ACTOR: Final = "psp:dashboard"
@@ -46,13 +46,16 @@ def apply_act(change: Change, act: PspAct) -> None:
 
     What it moved beyond what there was is kept as excess, with a case.
     """
+    intent, operation = change.intent, change.operation
+    before_minor = intent.amount_excess_minor
     _APPLY[act.kind](change, act)
-    operation, excess = change.operation, _excess_of(change)
-    if operation.status != Outcome.PENDING.name:
+    intent.amount_excess_minor += operation.excess_minor
+    change.weigh_refunds()
+    if operation.status != OperationStatus.PENDING:
         operation.closed_at = now_utc()
         operation.next_check_at = None
-    change.intent.amount_excess_minor += excess.minor
-    if excess:
+    if intent.amount_excess_minor > before_minor:
+        excess = Money(intent.amount_excess_minor - before_minor, intent.currency)
         _open_case(
             change,
             f"{operation.kind} of {operation.amount} in the provider's dashboard, {excess} more "
@@ -69,11 +72,6 @@ def question_reference(change: Change, act: PspAct) -> None:
         "which we do not know",
         amount=act.amount,
     )
-
-
-def fits(change: Change, act: PspAct) -> bool:
-    """Does the act move no more than there is?"""
-    return not _beyond(change, act)
 
 
 def own_act_key(psp_id: str) -> str:
@@ -132,14 +130,12 @@ def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
 
 
 def _beyond(change: Change, act: PspAct) -> Money:
-    """How much more the act moved than there was."""
+    """How much more a capture took than was authorized and not captured yet."""
     intent, zero = change.intent, Money.zero(act.amount.currency)
-    if act.kind is ActKind.CAPTURE:
-        left_minor = intent.amount_authorized_minor - intent.amount_captured_minor
-        return max(zero, act.amount - Money(left_minor, intent.currency))
-    if act.kind is ActKind.REFUND:
-        return max(zero, act.amount - intent.refundable)
-    return zero
+    if act.kind is not ActKind.CAPTURE:
+        return zero
+    left_minor = intent.amount_authorized_minor - intent.amount_captured_minor
+    return max(zero, act.amount - Money(left_minor, intent.currency))
 
 
 def _excess_of(change: Change) -> Money:
@@ -176,8 +172,9 @@ def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None
     """By our books nothing is held any more; the provider took it before, or all the same."""
     intent, let_go = change.intent, act.amount - excess
     if let_go:
-        released = posting_rules.released(psp_account=change.psp_account_code, amount=let_go)
-        change.postings.append(posting_rules.reversal_of(released))
+        change.postings.append(
+            posting_rules.hold_reopened(psp_account=change.psp_account_code, amount=let_go)
+        )
     change.post_captured(act.amount)
     change.tell("charge.captured", "charge")
     if intent.is_captured:
@@ -216,7 +213,7 @@ def _refund(change: Change, act: PspAct) -> None:
     before = {"amount_refunded": intent.amount_refunded_minor}
     operation.succeed()
     refund.succeed()
-    intent.amount_refunded_minor += (act.amount - _excess_of(change)).minor
+    intent.amount_refunded_minor += act.amount.minor
     if intent.is_captured:
         show_refunded(change)
     change.tell("refund.created", "refund")

@@ -41,7 +41,7 @@ def become_captured(change: Change) -> None:
 def show_refunded(change: Change) -> None:
     """Let the status of a captured payment say how much of it went back."""
     intent = change.intent
-    in_full = intent.amount_refunded_minor == intent.amount_captured_minor
+    in_full = intent.amount_refunded_minor >= intent.amount_captured_minor
     if in_full and intent.status != IntentStatus.REFUNDED:
         intent.refund_in_full()
         change.charge.guard_order = None

@@ -20,7 +20,7 @@ from payments.services.cases import case_about_operation, open_case
 from payments.services.change_writing import write_change
 from payments.services.changes import Change
 from payments.services.expiry import expire_hold
-from payments.services.own_acts import ACTOR, apply_act, fits, question_reference, write_down
+from payments.services.own_acts import ACTOR, apply_act, question_reference, write_down
 from payments.services.standings import held_of
 from payments.states import (
     INTENT_CAPTURED,
@@ -131,7 +131,6 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
             _moved_money(act)
             and psp.operation_id_of(act.reference) not in ours
             and (act.kind.value, act.psp_id) not in recorded
-            and not _is_pending_excess(payment, act)
         ):
             news.append(act)
     return news
@@ -144,11 +143,6 @@ def _moved_money(act: PspAct) -> bool:
     if act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING:
         return True
     return act.outcome is Outcome.SUCCEEDED
-
-
-def _is_pending_excess(payment: _Payment, act: PspAct) -> bool:
-    """A refund beyond what is left cannot be reserved: it is booked once it has gone through."""
-    return act.outcome is Outcome.PENDING and not fits(payment.change(), act)
 
 
 def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -16,6 +15,7 @@ from payments.models import Case, Operation, PaymentIntent
 from payments.services import notifications, payment_looks, psp, unasked
 from payments.services.caller import Answer
 from payments.services.looks import Contradicted, NotYetKnown
+from payments.services.outcomes import record_outcome
 from payments.services.own_acts import own_act_key
 from payments.services.payment_looks import look_at_payment
 from payments.services.unasked import StillUnderWay, record_unasked
@@ -25,7 +25,7 @@ from payments.tests.notices import Hooks, books_of, make_due, only_notification,
 from payments.tests.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.shop import Shop, body_of, uuid_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract import ActKind, Outcome, PspAct, PspPayment
+from psp_adapters.contract import ActKind, Outcome, PspAct, PspPayment, PspResult
 
 
 def sold(shop: Shop, **values: Any) -> str:
@@ -77,10 +77,7 @@ def assert_sound(shop: Shop, intent_id: str) -> None:
         sums[effect["kind"]] += effect["amount_minor"]
     intent = shop.intent(intent_id)
     assert intent.amount_captured_minor == sums["capture"]
-    refunded = intent.amount_refunded_minor + sum(
-        o.excess_minor for o in own_acts(intent_id) if o.kind == "refund"
-    )
-    assert refunded == sums["refund"] - sums["refund_failed"]
+    assert intent.amount_refunded_minor == sums["refund"] - sums["refund_failed"]
     assert list(differences()) == []
 
 
@@ -224,9 +221,9 @@ def test_a_refund_beyond_what_is_left_is_excess_with_a_case(shop: Shop) -> None:
     act(shop, "refund", 5_000, force=True)
     look(shop, intent_id)
     intent = shop.intent(intent_id)
-    assert (intent.status, amounts(intent)) == ("REFUNDED", (10_000, 10_000, 10_000, 0, 2_000))
+    assert (intent.status, amounts(intent)) == ("REFUNDED", (10_000, 10_000, 12_000, 0, 2_000))
     [own] = own_acts(intent_id)
-    assert (own.amount_minor, own.excess_minor) == (5_000, 2_000)
+    assert own.amount_minor == 5_000
     case = Case.objects.get()
     assert (case.kind, case.amount_minor, case.operation_id) == ("own_act", 2_000, own.id)
     assert_sound(shop, intent_id)
@@ -262,17 +259,30 @@ def test_a_capture_of_a_canceled_payment_is_booked_and_looked_at(shop: Shop, end
     assert_sound(shop, intent_id)
 
 
-def test_a_pending_refund_that_does_not_fit_is_booked_once_it_has_gone_through(
-    shop: Shop,
-) -> None:
+def test_a_pending_refund_beyond_what_is_left_is_excess_from_the_start(shop: Shop) -> None:
     intent_id = sold(shop, token="pm_card_pendingRefund")
     act(shop, "refund", 12_000, force=True)
     look(shop, intent_id)
-    assert own_acts(intent_id) == []
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 12_000, 2_000)
+    assert list(differences()) == []
     shop.psp.advance(3)
     look(shop, intent_id)
-    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 10_000, 0, 2_000)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 12_000, 0, 2_000)
+    assert shop.intent(intent_id).status == "REFUNDED"
+    assert Case.objects.get().amount_minor == 2_000
     assert_sound(shop, intent_id)
+
+
+def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: Shop) -> None:
+    intent_id = sold(shop, token="pm_card_pendingRefund")
+    assert body_of(shop.refund(intent_id, 6_000))["status"] == "pending"
+    act(shop, "refund", 7_000, force=True)
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 13_000, 3_000)
+    [_, ours, _] = shop.operations(intent_id)
+    record_outcome(operation=ours, result=PspResult(outcome=Outcome.DECLINED), caller=shop.caller())
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 7_000, 0)
+    assert list(differences()) == []
 
 
 def test_an_act_under_a_reference_of_ours_that_we_do_not_know_is_looked_at(shop: Shop) -> None:
@@ -524,16 +534,6 @@ def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop
     with pytest.raises(IntegrityError, match="own_act_is_never_sent"), transaction.atomic():
         charge.save(force_insert=True)
     assert len(shop.operations(intent_id)) == 1
-
-
-def test_excess_is_of_own_acts_only_and_permanent(
-    shop: Shop, application_cursor: psycopg.Cursor[Any]
-) -> None:
-    sold(shop)
-    for value in ("1", "-1"):
-        with pytest.raises(psycopg.Error, match="permanent_column: excess_minor"):
-            application_cursor.execute(f"UPDATE payments_operation SET excess_minor = {value}")
-    assert set(Operation.objects.values_list("excess_minor", flat=True)) == {0}
 
 
 def test_a_long_id_still_has_a_key_of_its_own() -> None:
