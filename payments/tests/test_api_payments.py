@@ -313,6 +313,19 @@ def test_another_merchants_payment_is_as_missing_as_an_unknown_one(
     assert api.get("/v1/payment_intents").body["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "params"),
+    [("capture", {}), ("cancel", {}), ("increment_authorization", {"amount": 12_000})],
+)
+def test_a_change_after_the_expiry_is_no_decline_of_the_card(
+    shop: Shop, api: ApiClient, verb: str, params: dict[str, int]
+) -> None:
+    intent = api.pay(capture_method="manual", payment_method="pm_card_authorizationExpiresNow")
+    shop.psp.advance(3)
+    refused = api.post(f"/v1/payment_intents/{intent['id']}/{verb}", **params)
+    assert (refused.status, refused.error["code"]) == (400, "charge_expired_for_capture")
+
+
 def test_a_capture_after_the_expiry_is_400_whoever_noticed_it_first(
     shop: Shop, api: ApiClient
 ) -> None:

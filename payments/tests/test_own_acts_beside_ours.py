@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from ledger.money import Money
-from payments.models import Case
+from payments.models import Case, PspNotification
 from payments.services import notifications, payment_looks, psp, unasked
 from payments.services.caller import Answer
 from payments.services.looks import NotYetKnown
@@ -18,7 +18,14 @@ from payments.services.own_acts import own_act_key
 from payments.services.unasked import StillUnderWay, record_unasked
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
-from payments.tests.notices import Hooks, books_of, make_due, only_notification, story_of
+from payments.tests.notices import (
+    Hooks,
+    books_of,
+    make_due,
+    only_notification,
+    store_notice,
+    story_of,
+)
 from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, body_of, uuid_of
 from payments.tests.test_races import at_once
@@ -95,6 +102,42 @@ def test_every_order_of_notices_ends_the_same(shop: Shop, hooks: Hooks) -> None:
         assert_sound(shop, intent_id)
         stories.append(story)
     assert all(story == stories[0] for story in stories)
+
+
+def test_every_order_of_notices_of_different_acts_ends_the_same(shop: Shop, hooks: Hooks) -> None:
+    """A part captured, some of it refunded, the rest let go: all in the dashboard."""
+    types = ("payment.captured", "payment.refunded", "payment.voided")
+    stories = []
+    for number, order in enumerate(permutations(types)):
+        shop.order_id = f"{shop.order_id}-{number}"
+        intent_id = held(shop)
+        hooks.receiver.deliveries.clear()
+        act(shop, "capture", 4_000, final=False)
+        act(shop, "refund", 1_000)
+        act(shop, "void")
+        for notice in hooks.caught(*order):
+            for _ in range(2):
+                assert hooks.deliver(notice).status_code == 200
+                process()
+        assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
+        assert_sound(shop, intent_id)
+        stories.append(story_of(shop, intent_id))
+    assert all(story == stories[0] for story in stories)
+
+
+def test_another_accounts_notice_about_our_payment_changes_nothing(
+    shop: Shop, other_shop: Shop
+) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 1_000)
+    reference = shop.intent(intent_id).psp_reference
+    assert reference
+    for type_ in ("payment.refunded", "payment.expired"):
+        store_notice(other_shop, type=type_, data={"payment_id": reference, "references": []})
+    process()
+    assert set(PspNotification.objects.values_list("status", flat=True)) == {"failing"}
+    assert own_acts(intent_id) == []
+    assert shop.intent(intent_id).status == "CAPTURED"
 
 
 def refunds_among(deliveries: Any) -> list[Any]:
