@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='merchant',
             name='warn_before_expiry_hours',
-            field=models.PositiveIntegerField(default=48, help_text='How long before a hold ends the event charge.expiring is sent.'),
+            field=models.PositiveIntegerField(default=48, help_text='How long before a hold ends the event x.charge.expiring is sent.'),
         ),
         migrations.AddField(
             model_name='operation',

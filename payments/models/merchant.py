@@ -81,7 +81,7 @@ class Merchant(models.Model):
         help_text="Give up a hold that was not captured by then; empty: leave it to its expiry.",
     )
     warn_before_expiry_hours = models.PositiveIntegerField(
-        default=48, help_text="How long before a hold ends the event charge.expiring is sent."
+        default=48, help_text="How long before a hold ends the event x.charge.expiring is sent."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

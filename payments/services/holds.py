@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:expiry"
 VOID_REASON: Final = "automatic"
-WARNING: Final = "charge.expiring"
-"""Not one of Stripe's events: the merchant can still capture, but not for long."""
+WARNING: Final = "x.charge.expiring"
+"""The merchant can still capture, but not for long. Ours: `x.` keeps it apart from Stripe's."""
 _ASK_AGAIN_LEAST: Final = timedelta(seconds=60)
 _ASK_AGAIN_MOST: Final = timedelta(hours=24)
 

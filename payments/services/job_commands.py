@@ -5,6 +5,7 @@ What may not live here: when a job gives one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,17 +29,12 @@ def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> da
     last = _last_try(intent, actor)
     if last is not None and now_utc() < last + AGAIN_AFTER:
         return last + AGAIN_AFTER
+    caller = caller_for(intent, actor=actor)
     try:
-        cancel_payment(
-            caller=caller_for(intent, actor=actor),
-            renderer=_unseen,
-            intent_id=intent.id,
-            reason=reason,
-        )
+        with suppress(OperationUnderWay, PspNotReached):  # Both say: try again later.
+            cancel_payment(caller=caller, renderer=_unseen, intent_id=intent.id, reason=reason)
     except UnexpectedState:
         return None
-    except (OperationUnderWay, PspNotReached):
-        return now_utc() + AGAIN_AFTER
     return now_utc() + AGAIN_AFTER
 
 

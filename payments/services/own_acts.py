@@ -145,8 +145,12 @@ def _excess_of(change: Change) -> Money:
 def _increment(change: Change, act: PspAct) -> None:
     change.operation.succeed()
     change.post_incremented(act.amount)
-    change.intent.amount_minor += act.amount.minor
-    change.tell("payment_intent.amount_capturable_updated", "intent")
+    if change.intent.status == IntentStatus.AUTHORIZED:
+        change.intent.amount_minor += act.amount.minor
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+    else:  # It came before what ended the hold, and went with it.
+        change.post_released(act.amount)
+        change.tell("charge.updated", "charge")
 
 
 def _capture(change: Change, act: PspAct) -> None:

@@ -83,9 +83,10 @@ def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
     """Record what befell the payment of a charge without us; returns how many things were news.
 
     What is known already changes nothing, in whatever order and however often it is seen. Raises
-    StillUnderWay if an operation of ours must be finished first, and Unbookable; nothing of it is
-    written then.
+    StillUnderWay if an operation of ours must be finished first, having written nothing, and
+    Unbookable, having recorded what happened before the act that cannot be booked.
     """
+    odd: Unbookable | None = None
     with transaction.atomic(durable=True):
         payment = _lock(charge_id)
         news = _news(payment, seen)
@@ -94,8 +95,12 @@ def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
             return 0
         _require_quiet(payment, news)
         for act in news:
-            _require_bookable(payment, act, seen)
+            odd = _objection(payment, act, seen)
+            if odd is not None:
+                break
             _record(payment, act)
+    if odd is not None:
+        raise odd
     return len(news)
 
 
@@ -166,14 +171,15 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
             raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
 
 
-def _require_bookable(payment: _Payment, act: PspAct, seen: PspPayment) -> None:
+def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:
+    """Why an act cannot be booked; None: it can."""
     if act.amount.currency != payment.intent.currency:
         summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
     elif act.kind is ActKind.VOID and seen.held and act.amount < held_of(payment.change()):
         summary = f"the provider let {act.amount} go and holds on to {seen.held}"
     else:
-        return
-    raise Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
+        return None
+    return Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
 
 
 def _record(payment: _Payment, act: PspAct) -> None:

@@ -63,7 +63,7 @@ def test_a_payment_that_goes_on_is_forgotten_when_it_is_due(shop: Shop) -> None:
     shop.capture(intent_id)
     assert sweep() == 1
     assert not Deadline.objects.exists()
-    assert "charge.expiring" not in events_of(intent_id)
+    assert "x.charge.expiring" not in events_of(intent_id)
 
 
 def test_a_payment_under_way_comes_back_when_it_waits_again(shop: Shop) -> None:
@@ -154,7 +154,7 @@ def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
 def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
     intent_id = held(shop)
     sweep()
-    assert "charge.expiring" not in events_of(intent_id)
+    assert "x.charge.expiring" not in events_of(intent_id)
     until = shop.intent(intent_id).authorization_expires_at
     assert until is not None
     assert deadline_of(intent_id).next_at == until - timedelta(hours=48)
@@ -164,19 +164,19 @@ def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
     age_operations(intent_id, seconds=6 * 24 * HOUR)
     for _ in range(3):
         sweep()
-    assert events_of(intent_id)[-1] == "charge.expiring"
-    assert events_of(intent_id).count("charge.expiring") == 1
-    charge = last_event(intent_id, "charge.expiring")
+    assert events_of(intent_id)[-1] == "x.charge.expiring"
+    assert events_of(intent_id).count("x.charge.expiring") == 1
+    charge = last_event(intent_id, "x.charge.expiring")
     assert charge["object"] == "charge"
     assert charge["payment_method_details"]["card"]["capture_before"] == int(ends_at.timestamp())
     assert deadline_of(intent_id).next_at == ends_at
 
     shop.capture(intent_id, 1_000, final=False)
     sweep()
-    assert events_of(intent_id).count("charge.expiring") == 1, "the end is the same"
+    assert events_of(intent_id).count("x.charge.expiring") == 1, "the end is the same"
     end_hold(intent_id, at=ends_at + timedelta(minutes=30))
     sweep()
-    assert events_of(intent_id).count("charge.expiring") == 2, "another end, another warning"
+    assert events_of(intent_id).count("x.charge.expiring") == 2, "another end, another warning"
     assert list(differences()) == []
 
 
@@ -191,7 +191,7 @@ def test_eight_sweeps_at_once_warn_once(shop: Shop) -> None:
         return Answer(status=200, body="{}")
 
     at_once(8, run)
-    assert events_of(intent_id).count("charge.expiring") == 1
+    assert events_of(intent_id).count("x.charge.expiring") == 1
 
 
 def test_a_payment_that_was_captured_meanwhile_is_not_warned_of(shop: Shop) -> None:
@@ -201,7 +201,7 @@ def test_a_payment_that_was_captured_meanwhile_is_not_warned_of(shop: Shop) -> N
     wait, before = deadline_of(intent_id), shop.intent(intent_id)
     shop.capture(intent_id)
     holds.attend_hold(before, wait)
-    assert "charge.expiring" not in events_of(intent_id)
+    assert "x.charge.expiring" not in events_of(intent_id)
 
 
 # --- abandoned payments ----------------------------------------------------------------------

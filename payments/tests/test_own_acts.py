@@ -266,3 +266,27 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
     assert story_of(shop, intent_id) == before
     assert Case.objects.get().kind == "contradiction"
     assert list(differences()) == []
+
+
+def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 4_000, final=False)
+    view = seen(shop, intent_id)
+    partial = PspAct(
+        kind=ActKind.VOID,
+        psp_id="sop_odd",
+        reference="",
+        amount=Money(1_000, "USD"),
+        outcome=Outcome.SUCCEEDED,
+        at=view.acts[-1].at,
+    )
+    later = replace(partial, kind=ActKind.REFUND, psp_id="sop_later")
+    odd = replace(view, acts=(*view.acts, partial, later))
+    monkeypatch.setattr(payment_looks, "_ask", lambda charge: odd)
+    with pytest.raises(Contradicted):
+        look(shop, intent_id)
+    assert [o.kind for o in own_acts(intent_id)] == ["capture"]
+    assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
+    assert_sound(shop, intent_id)

@@ -79,6 +79,20 @@ def test_our_own_final_capture_after_one_in_the_dashboard_releases_nothing(shop:
     assert_sound(shop, intent_id)
 
 
+def test_an_increment_that_our_final_capture_did_not_know_of_went_with_the_rest(
+    shop: Shop,
+) -> None:
+    intent_id = held(shop)
+    act(shop, "increment", 2_000)
+    shop.capture(intent_id)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("CAPTURED", (12_000, 10_000, 0, 0, 0))
+    assert intent.amount_minor == 10_000
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+
+
 def test_every_order_of_notices_ends_the_same(shop: Shop, hooks: Hooks) -> None:
     """Two refunds in the dashboard, one of ours whose answer was lost, and all their notices."""
     stories, orders = [], list(permutations(range(3)))
