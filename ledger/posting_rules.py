@@ -182,6 +182,17 @@ def expired(*, psp_account: str, amount: Money) -> Posting:
     return _let_go("expired", psp_account, amount, EntryType.RELEASE)
 
 
+def hold_reopened(*, psp_account: str, amount: Money) -> Posting:
+    """What was booked as given back is held after all; goes before its capture.
+
+    Dr 9100 auth_held    amount
+        Cr 9200 auth_contra  amount
+    """
+    held = chart.auth_held(psp_account, amount.currency)
+    contra = chart.auth_contra(psp_account, amount.currency)
+    return _move("hold_reopened", held, contra, amount, EntryType.RELEASE)
+
+
 def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
     """The PSP accepted a refund; the merchant bears it from now on.
 

@@ -93,6 +93,8 @@ class CaseKind(StrEnum):
     """The PSP did it after all, although we had closed it as never done."""
     TAKEN_BACK = "taken_back"
     """The PSP undid what it had done."""
+    OWN_ACT = "own_act"
+    """The PSP, or somebody in its dashboard, moved money beyond what there was."""
     CONTRADICTION = "contradiction"
     """The PSP's word and ours cannot both be true."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import notifications, recovery, retention, reversals
+from payments.services import deadlines, notifications, recovery, retention, reversals
 
 
 @shared_task
@@ -26,6 +26,12 @@ def process_due_notifications() -> int:
 def reverse_due_charges() -> int:
     """Give back the charges that succeeded after their payment was over."""
     return reversals.reverse_due_charges()
+
+
+@shared_task
+def attend_due_deadlines() -> int:
+    """Warn of holds that end, void and expire them, cancel what nobody comes back to."""
+    return deadlines.attend_due_deadlines()
 
 
 @shared_task

@@ -43,6 +43,13 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"expires": 10},
     },
+    # Holds that end, and payments that nobody comes back to: hours matter here, not seconds; a hold
+    # is planned, and a capture refused as expired is followed up, at the next sweep.
+    "attend-due-deadlines": {
+        "task": "payments.tasks.attend_due_deadlines",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
     # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
     "take-ledger-snapshots": {
         "task": "ledger.tasks.take_snapshot",

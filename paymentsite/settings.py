@@ -215,6 +215,14 @@ PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
 # What recovery could not find out for so long is a person's to find out; recovery goes on hourly.
 UNKNOWN_CASE_AFTER_HOURS = environment.integer("UNKNOWN_CASE_AFTER_HOURS", 24, least=1)
+# Nothing is held and nobody waits: a link in an email may be followed weeks later. 0: never.
+ABANDONED_INTENTS_CANCELED_AFTER_HOURS = environment.integer(
+    "ABANDONED_INTENTS_CANCELED_AFTER_HOURS", 30 * 24, least=0
+)
+# A challenge keeps the order from being paid in another way, and banks forget it within the hour.
+ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS = environment.integer(
+    "ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS", 24, least=1
+)
 # A repeat after more than a year is answered as a repeat, not as a new payment.
 IDEMPOTENCY_KEYS_KEPT_DAYS = environment.integer("IDEMPOTENCY_KEYS_KEPT_DAYS", 400, least=1)
 

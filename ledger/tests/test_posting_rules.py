@@ -33,6 +33,7 @@ RULES: dict[Callable[..., Posting], dict[str, str]] = {
     rules.released: {"psp_account": "sandbox"},
     rules.voided: {"psp_account": "sandbox"},
     rules.expired: {"psp_account": "sandbox"},
+    rules.hold_reopened: {"psp_account": "sandbox"},
     rules.refund_requested: {"psp_account": "sandbox", "merchant": MERCHANT},
     rules.refund_failed: {"psp_account": "sandbox", "merchant": MERCHANT},
 }

@@ -21,6 +21,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Operations", "payments", "sync_alt", "operation"),
             _item("Refunds", "payments", "undo", "refund"),
             _item("Cases", "payments", "assignment_late", "case"),
+            _item("Deadlines", "payments", "timer", "deadline"),
         ),
         _group(
             "Customers",

@@ -2,6 +2,7 @@
 
 from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
+from payments.models.deadline import Deadline
 from payments.models.dispatch import Dispatch
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
@@ -15,6 +16,7 @@ __all__ = [
     "ApiKey",
     "Case",
     "Customer",
+    "Deadline",
     "Dispatch",
     "Event",
     "IdempotencyKey",

@@ -27,6 +27,9 @@ class PspAccount(models.Model):
     code = models.SlugField(max_length=64, unique=True)
     psp = models.CharField(max_length=32)
     livemode = models.BooleanField(default=False)
+    hold_days = models.PositiveSmallIntegerField(
+        default=7, help_text="How long it holds money for us, where it does not say so itself."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -79,6 +82,14 @@ class Merchant(models.Model):
         default=LateSuccessPolicy.REVERSE.value,
         help_text="A payment that was over succeeds after all: give it back, or keep it.",
     )
+    void_uncaptured_after_hours = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Give up a hold that was not captured by then; empty: leave it to its expiry.",
+    )
+    warn_before_expiry_hours = models.PositiveIntegerField(
+        default=48, help_text="How long before a hold ends the event x.charge.expiring is sent."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -91,6 +102,11 @@ class Merchant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(platform_fee_basis_points__lte=10_000),
                 name="merchant_fee_at_most_all",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(void_uncaptured_after_hours__isnull=True)
+                | models.Q(void_uncaptured_after_hours__gte=1),
+                name="merchant_void_after_an_hour_or_more",
             ),
         ]
 

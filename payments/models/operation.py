@@ -6,6 +6,8 @@ sending, and what a result causes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 from django_fsm import FSMField, transition
 
@@ -25,6 +27,8 @@ from psp_adapters.contract import OperationKind
 
 S = OperationStatus
 _GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)
+OWN_ACT_KEY: Final = "psp:"
+"""How the key of an act begins that somebody began at the PSP itself: it is never sent."""
 
 
 class Operation(MachineModel):
@@ -122,6 +126,12 @@ class Operation(MachineModel):
                 name="operation_to_reverse",
                 condition=models.Q(reverse_at__isnull=False),
             ),
+            models.Index(
+                "psp_payment_id",
+                name="charge_psp_payment",
+                condition=models.Q(kind=OperationKind.AUTHORIZE.value)
+                & ~models.Q(psp_payment_id=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "psp_key"], name="operation_psp_key"),
@@ -178,6 +188,11 @@ class Operation(MachineModel):
     def gives_excess_back(self) -> bool:
         """Is it the void or refund of a charge that was one too many?"""
         return self.kind in _GIVE_BACK and self.excess_minor > 0
+
+    @property
+    def is_own_act(self) -> bool:
+        """Did somebody begin it at the PSP itself, without us?"""
+        return self.psp_key.startswith(OWN_ACT_KEY)
 
     @property
     def is_open(self) -> bool:

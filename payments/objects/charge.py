@@ -15,6 +15,7 @@ from payments.objects.parts import (
     public_id,
     reference,
     shipping_object,
+    unix_seconds,
     unix_seconds_of,
 )
 from payments.objects.payment_method import charged_method_details
@@ -84,7 +85,7 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "paid": status == "succeeded",
         "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "payment_method": reference(public_ids.PAYMENT_METHOD, operation.payment_method_id),
-        "payment_method_details": charged_method_details(snapshot),
+        "payment_method_details": _method_details(snapshot, intent if counts else None),
         "presentment_details": None,
         "radar_options": {},
         "receipt_email": intent.receipt_email or None,
@@ -101,6 +102,18 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "transfer_data": None,
         "transfer_group": None,
     }
+
+
+def _method_details(
+    snapshot: dict[str, Any], held_for: PaymentIntent | None
+) -> dict[str, Any] | None:
+    """What was charged; of a card that is held, also until when it may be captured."""
+    details = charged_method_details(snapshot)
+    if held_for is None or held_for.status != IntentStatus.AUTHORIZED:
+        return details
+    if details is not None and "card" in details and held_for.authorization_expires_at:
+        details["card"]["capture_before"] = unix_seconds(held_for.authorization_expires_at)
+    return details
 
 
 def _refunded_minor(intent: PaymentIntent, amount_minor: int) -> int:

@@ -31,6 +31,11 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "The PSP undid something that had succeeded. The books follow; tell the merchant, who may "
         "have shipped."
     ),
+    CaseKind.OWN_ACT: (
+        "Somebody moved money in the PSP's own dashboard, more than was held or left, or for a "
+        "payment that was closed. It is booked; find out who did it and why, tell the merchant, "
+        "and settle the excess."
+    ),
     CaseKind.CONTRADICTION: (
         "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
         "dashboard, and have the notification replayed once the PSP has cleared it up."

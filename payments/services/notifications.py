@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -31,6 +32,7 @@ from payments.services.looks import (
     contradiction,
     look_at_operation,
 )
+from payments.services.payment_looks import look_at_payment
 from payments.states import NOTIFICATION_WAITING, NotificationStatus
 from psp_adapters.contract import Notification, OperationKind, Outcome
 from psp_adapters.registry import adapter_for
@@ -195,11 +197,29 @@ def _look(row: PspNotification) -> None:
     if not row.known:
         return
     operations = _operations_of(row)
-    if not operations:
-        raise NotYetKnown("it concerns no operation of ours at this account")
     for operation in operations:
-        if not _says_what_we_know(row, operation):
+        if operation.is_open or (row.claims and not _says_what_we_know(row, operation)):
             look_at_operation(operation.id, actor=ACTOR)
+    if operations and row.claims:
+        return
+    # It tells of more than an outcome, or of an act that no operation of ours asked for.
+    charge_id = _charge_of(row, operations)
+    if charge_id is None:
+        raise NotYetKnown("it concerns no operation of ours at this account")
+    look_at_payment(charge_id, actor=ACTOR)
+
+
+def _charge_of(row: PspNotification, operations: list[Operation]) -> UUID | None:
+    """The charge whose payment the notification is about."""
+    if operations:
+        return operations[0].charge_id or operations[0].id
+    if not row.psp_payment_id:
+        return None
+    charges = Operation.objects.filter(kind=OperationKind.AUTHORIZE.value)
+    of_payment = charges.filter(psp_payment_id=row.psp_payment_id).exclude(psp_payment_id="")
+    # The newest: should two charges ever share a payment, it is the one that stands.
+    newest = of_payment.filter(psp_account_id=row.psp_account_id).order_by("-id").first()
+    return newest.id if newest is not None else None
 
 
 def _says_what_we_know(row: PspNotification, operation: Operation) -> bool:

@@ -98,7 +98,7 @@ def question_of(operation: Operation) -> LookUp:
     """The question that finds out what became of an operation."""
     return LookUp(
         kind=K(operation.kind),
-        reference=reference_of(operation.id),
+        reference="" if operation.is_own_act else reference_of(operation.id),
         psp_id=operation.psp_id,
         psp_payment_id=operation.psp_payment_id,
     )
@@ -110,6 +110,8 @@ def send(operation: Operation) -> PspResult:
     Never raises for what the PSP or the network does; see psp_adapters.contract. While the PSP
     fails too often, or has too many calls under way, the result is NOT_SENT at once.
     """
+    if operation.is_own_act:
+        raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
     account = psp_account_of(operation.psp_account_id)
     adapter = adapter_of(account)
     verb: Callable[..., PspResult] = {

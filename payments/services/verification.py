@@ -109,7 +109,7 @@ def _under_way(operations: list[Operation]) -> IntentStatus | None:
 def _captured_status(vector: PaymentVector, operations: list[Operation]) -> IntentStatus:
     refunded = vector.refunded - _pending_refunds(operations, vector.currency)
     if refunded >= vector.captured:
-        return S.REFUNDED
+        return S.REFUNDED  # A dashboard may have given back more than was taken.
     return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent, PaymentMethod
 from payments.tests.api_client import ApiClient, api_of
+from payments.tests.passing_time import sweep
 from payments.tests.shop import Shop
 
 
@@ -310,3 +311,39 @@ def test_another_merchants_payment_is_as_missing_as_an_unknown_one(
     assert api.get("/v1/payment_intents/4242424242424242").error["code"] == "card_data_not_allowed"
     assert api.get(f"/v1/charges/{foreign['latest_charge']}").status == 404
     assert api.get("/v1/payment_intents").body["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "params"),
+    [("capture", {}), ("cancel", {}), ("increment_authorization", {"amount": 12_000})],
+)
+def test_a_change_after_the_expiry_is_no_decline_of_the_card(
+    shop: Shop, api: ApiClient, verb: str, params: dict[str, int]
+) -> None:
+    intent = api.pay(capture_method="manual", payment_method="pm_card_authorizationExpiresNow")
+    shop.psp.advance(3)
+    refused = api.post(f"/v1/payment_intents/{intent['id']}/{verb}", **params)
+    assert (refused.status, refused.error["code"]) == (400, "charge_expired_for_capture")
+
+
+def test_a_capture_after_the_expiry_is_400_whoever_noticed_it_first(
+    shop: Shop, api: ApiClient
+) -> None:
+    intent = api.pay(capture_method="manual", payment_method="pm_card_authorizationExpiresNow")
+    path = f"/v1/payment_intents/{intent['id']}/capture"
+    shop.psp.advance(3)
+    told_by_the_psp = api.post(path, key="late")
+    assert told_by_the_psp.status == 400
+    assert told_by_the_psp.error["code"] == "charge_expired_for_capture"
+    assert told_by_the_psp.error["type"] == "invalid_request_error"
+
+    sweep()
+    known_to_us = api.post(path)
+    assert (known_to_us.status, known_to_us.error["code"]) == (400, "charge_expired_for_capture")
+    assert known_to_us.error["payment_intent"]["cancellation_reason"] == "expired"
+    assert api.post(path, key="late").body == told_by_the_psp.body
+    charge = api.get(f"/v1/charges/{intent['latest_charge']}").body
+    assert (charge["captured"], charge["refunded"]) == (False, True)
+    assert [e["type"] for e in api.get("/v1/events", type="charge.expired").body["data"]] == [
+        "charge.expired"
+    ]

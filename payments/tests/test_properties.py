@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
 from payments.services import looks
 from payments.services.caller import Answer, Caller
+from payments.services.looks import NotYetKnown
+from payments.services.payment_looks import look_at_payment
 from payments.services.verification import differences
 from payments.tests.late import sweep_reversals
 from payments.tests.shop import Shop, body_of
@@ -25,6 +28,7 @@ TOKENS = (
     "pm_card_chargeDeclinedExpiredCard",
     "pm_card_threeDSecure2Required",
     "pm_card_pendingRefund",
+    "pm_card_authorizationExpiresNow",
     "pm_bankDebit_success",
     "pm_bankDebit_fail",
     "pm_card_captureFails",
@@ -63,6 +67,10 @@ steps = st.one_of(
     st.builds(Step, verb=st.just("increment"), amount_minor=amounts, fault=faults),
     st.builds(Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults),
     st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
+    st.builds(
+        Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund"]),
+        amount_minor=amounts, final=st.booleans(),
+    ),
     st.builds(Step, verb=st.just("wait")),
 )  # fmt: skip
 
@@ -87,6 +95,7 @@ def test_books_counters_and_psp_agree_after_every_step(
     for _ in range(2):
         shop.settle()
         hear_everything(shop, intent_id)
+        look(shop, intent_id)
     assert list(differences()) == []
     if not has_excess(shop, intent_id):
         assert truth(shop) == stored(shop.intent(intent_id))
@@ -112,6 +121,10 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
         shop.psp.advance(30)
         shop.settle()
         hear_everything(shop, intent_id)
+        look(shop, intent_id)
+        return
+    if step.verb.startswith("dashboard"):
+        act_in_dashboard(shop, intent_id, step)
         return
     if step.verb == "challenge":
         url = shop.intent(intent_id).next_action_url
@@ -126,6 +139,26 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
         again = attempt(lambda: command(shop, intent_id, step, caller))
         assert again is not None
         assert (again.status, again.body) == (first.status, first.body)
+
+
+def act_in_dashboard(shop: Shop, intent_id: str, step: Step) -> None:
+    """Somebody at the PSP does it, unless the PSP refuses; we see it at the next look."""
+    words: dict[str, Any] = (
+        {} if step.verb.endswith("void") else {"amount_minor": step.amount_minor}
+    )
+    if step.verb.endswith("capture"):
+        words["final"] = step.final
+    with suppress(AssertionError):
+        shop.psp.act(step.verb.removeprefix("dashboard "), order_id=shop.order_id, **words)
+    look(shop, intent_id)
+
+
+def look(shop: Shop, intent_id: str) -> None:
+    """A look at the payment; what of ours is still open comes first, and is looked at again."""
+    charge_id = shop.intent(intent_id).latest_charge_id
+    if charge_id is not None:
+        with suppress(NotYetKnown):
+            look_at_payment(charge_id, actor="test")
 
 
 def command(shop: Shop, intent_id: str, step: Step, caller: Caller) -> Answer:

@@ -19,6 +19,7 @@ from psp_adapters.contract import (
     OperationKind,
     Outcome,
     PaymentToken,
+    PspPayment,
     PspRequest,
     PspResult,
     PspUnavailable,
@@ -103,6 +104,8 @@ class SandboxAdapter:
             answer = self._ask("GET", path, deadline_seconds)
             if answer.status != 404:
                 return self._found(question, _view(answer))
+        if not question.reference:
+            return None
         path = f"/v1/operations?reference={quote(question.reference, safe='')}"
         answer = self._ask("GET", path, end - time.monotonic())
         if answer.status == 404:
@@ -114,6 +117,19 @@ class SandboxAdapter:
         if len(found) > 1:
             return replace(result, detail=f"{len(found)} operations carry this reference")
         return result
+
+    def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
+        """A payment with everything that befell it."""
+        path = f"/v1/payments/{quote(psp_payment_id, safe='')}"
+        answer = self._ask("GET", path, deadline_seconds)
+        if answer.status == 404:
+            return None
+        try:
+            return mapping.payment_of(_view(answer), psp_payment_id=psp_payment_id)
+        except mapping.Contradiction as contradiction:
+            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
+        except (KeyError, TypeError, ValueError, LedgerError) as error:
+            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
 
     def fence(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Forbid a reference that has not arrived."""

@@ -9,9 +9,13 @@ from typing import Any, Final
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract import (
+    ActKind,
     OperationKind,
     Outcome,
+    PaymentStanding,
     PaymentToken,
+    PspAct,
+    PspPayment,
     PspRequest,
     PspResult,
 )
@@ -27,6 +31,20 @@ OUTCOMES: Final = {
     "failed": Outcome.DECLINED,
     "canceled": Outcome.DECLINED,
 }
+_STANDINGS: Final = {
+    "requires_action": PaymentStanding.OPEN,
+    "pending": PaymentStanding.OPEN,
+    "declined": PaymentStanding.DECLINED,
+    "failed": PaymentStanding.DECLINED,
+    "canceled": PaymentStanding.DECLINED,
+    "authorized": PaymentStanding.HELD,
+    "partially_captured": PaymentStanding.HELD,
+    "captured": PaymentStanding.CAPTURED,
+    "partially_refunded": PaymentStanding.CAPTURED,
+    "refunded": PaymentStanding.CAPTURED,
+    "voided": PaymentStanding.RELEASED,
+    "expired": PaymentStanding.EXPIRED,
+}
 # The sandbox's word to the merchant API's error code.
 _CODES: Final = {
     "card_declined": "card_declined",
@@ -39,6 +57,8 @@ _CODES: Final = {
     "refund_failed": "processing_error",
     "returned": "processing_error",
 }
+_EXPIRED: Final = "payment_expired"
+"""The sandbox's word for a change that comes after the hold ran out."""
 _PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SECRETS: Final = re.compile(r"sandbox_\w+|Bearer\s+\S+|\d(?:[ -]?\d){11,}", re.IGNORECASE)
 _MAX_DETAIL: Final = 500
@@ -121,23 +141,21 @@ def retry_after(answer: HttpAnswer) -> float:
 
 
 def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> PspResult:
-    """What the PSP shows of one operation.
+    """What the PSP shows of one operation; with an empty reference, whoever began it.
 
     Raises Contradiction if it is not the operation asked for, KeyError, TypeError, ValueError or
     LedgerError if it is not readable.
     """
     if view["kind"] != kind.value:
         raise Contradiction("another kind of operation")
-    if view["reference"] != reference:
+    if reference and view["reference"] != reference:
         raise Contradiction("another reference")
     psp_id, payment_id = view["id"], view["payment_id"]
     if not (isinstance(psp_id, str) and isinstance(payment_id, str) and psp_id and payment_id):
         raise Contradiction("no id")
     outcome = OUTCOMES[view["status"]]
     amount = Money(view["amount_minor"], view["currency"])
-    expires_at = datetime.fromisoformat(view["payment"]["expires_at"])
-    if expires_at.tzinfo is None:
-        raise Contradiction("a time without its zone")
+    expires_at = _time_of(view["payment"]["expires_at"])
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
@@ -158,6 +176,57 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         expires_at=expires_at,
         held=held,
     )
+
+
+def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
+    """What the PSP shows of a whole payment.
+
+    Raises Contradiction if it is another payment, KeyError, TypeError, ValueError or LedgerError if
+    it is not readable.
+    """
+    if view["id"] != psp_payment_id:
+        raise Contradiction("another payment")
+    currency = view["currency"]
+    acts = [_act_of(each) for each in view["operations"]]
+    if view["expired_minor"]:
+        acts.append(
+            PspAct(
+                kind=ActKind.EXPIRE,
+                psp_id=psp_payment_id,
+                reference="",
+                amount=Money(view["expired_minor"], currency),
+                outcome=Outcome.SUCCEEDED,
+                at=_time_of(view["expired_at"]),
+            )
+        )
+    return PspPayment(
+        psp_payment_id=psp_payment_id,
+        standing=_STANDINGS[view["status"]],
+        held=Money(view["held_minor"], currency),
+        expires_at=_time_of(view["expires_at"]),
+        acts=tuple(sorted(acts, key=lambda act: act.at)),
+    )
+
+
+def _act_of(view: Json) -> PspAct:
+    if not (isinstance(view["id"], str) and view["id"] and isinstance(view["reference"], str)):
+        raise TypeError("an operation has an id, and a reference even if it is empty")
+    return PspAct(
+        kind=ActKind(view["kind"]),
+        psp_id=view["id"],
+        reference=view["reference"],
+        amount=Money(view["amount_minor"], view["currency"]),
+        outcome=OUTCOMES[view["status"]],
+        at=_time_of(view["created_at"]),
+        final=bool(view["final"]),
+    )
+
+
+def _time_of(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise Contradiction("a time without its zone")
+    return moment
 
 
 def token_of(view: Json) -> PaymentToken:
@@ -208,6 +277,13 @@ def _refused(status: int, error: Json) -> PspResult:
     if status in (401, 403):
         # Our credentials are refused, not the customer's card: it was not even looked at.
         return PspResult(outcome=Outcome.NOT_SENT, detail=detail)
+    if error.get("code") == _EXPIRED:
+        return PspResult(
+            outcome=Outcome.DECLINED,
+            code="charge_expired_for_capture",
+            message="The authorization has expired; nothing is held any more.",
+            detail=detail,
+        )
     return PspResult(
         outcome=Outcome.DECLINED,
         code="processing_error",

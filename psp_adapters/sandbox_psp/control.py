@@ -10,6 +10,7 @@ import orjson
 
 from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior, parse_behavior, parse_script
+from psp_adapters.sandbox_psp.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.requests import query_integer, read_object
@@ -53,6 +54,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = {"released": simulator.release_held()}
         case ("POST", "turn"):
             answer = _turn(simulator, read_object(request.body))
+        case ("POST", act) if act.startswith(("payments/", "orders/")):
+            answer = act_in_dashboard(simulator, act, read_object(request.body))
         case ("POST", "advance"):
             answer = _advance(simulator, read_object(request.body))
         case _:

@@ -137,7 +137,7 @@ def _notice(type_: str, operation: Operation, at_ms: int) -> Notice:
         "created_at": iso(at_ms),
         "data": {
             "payment_id": payment.id,
-            "references": [operation.reference],
+            "references": [operation.reference] if operation.reference else [],
             "order_id": payment.order_id,
             "operation": {
                 "id": operation.id,

@@ -155,8 +155,8 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
             call.kind, call.subject = verb, payment_id
             call.order = _parse_modify(verb, words)
         case ["fences"]:
-            _only(words, {"reference"})
-            call.kind, call.subject = "fence", _text(words, "reference", most=200)
+            refuse_unknown(words, {"reference"})
+            call.kind, call.subject = "fence", read_text(words, "reference", most=200)
             return call
         case _:
             raise Refusal(404, "not_found", "no such address")
@@ -183,26 +183,26 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def _parse_authorize(words: dict[str, Any]) -> Instruction:
-    _only(words, _AUTHORIZE_FIELDS)
+    refuse_unknown(words, _AUTHORIZE_FIELDS)
     currency = words.get("currency")
     if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
         raise invalid("currency must be an upper-case ISO 4217 code")
     challenge = words.get("challenge", "allow")
     if challenge not in ("allow", "forbid"):
         raise invalid("challenge must be allow or forbid")
-    return_url = _text(words, "return_url", most=2048, default="")
+    return_url = read_text(words, "return_url", most=2048, default="")
     if return_url and not return_url.startswith(("http://", "https://")):
         raise invalid("return_url must be an http(s) address")
     if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
         raise invalid("return_url must not contain blanks or control characters")
     return Instruction(
         kind="authorize",
-        reference=_text(words, "reference", most=200),
-        amount_minor=_amount(words),
-        order_id=_text(words, "order_id", most=500, default=""),
+        reference=read_text(words, "reference", most=200),
+        amount_minor=read_amount(words),
+        order_id=read_text(words, "order_id", most=500, default=""),
         currency=currency,
-        token=_text(words, "token", most=200),
-        capture=_flag(words, "capture", default=False),
+        token=read_text(words, "token", most=200),
+        capture=read_flag(words, "capture", default=False),
         challenge_allowed=challenge == "allow",
         return_url=return_url,
         metadata=_parse_metadata(words.get("metadata", {})),
@@ -210,14 +210,14 @@ def _parse_authorize(words: dict[str, Any]) -> Instruction:
 
 
 def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
-    _only(words, _MODIFY_FIELDS)
+    refuse_unknown(words, _MODIFY_FIELDS)
     # A void releases everything; whatever amount is sent along is not looked at.
-    amount_minor = 0 if kind == "void" else _amount(words)
+    amount_minor = 0 if kind == "void" else read_amount(words)
     return Instruction(
         kind=kind,
-        reference=_text(words, "reference", most=200),
+        reference=read_text(words, "reference", most=200),
         amount_minor=amount_minor,
-        final=_flag(words, "final", default=True),
+        final=read_flag(words, "final", default=True),
     )
 
 
@@ -229,27 +229,31 @@ def _parse_metadata(value: object) -> dict[str, str]:
     return value
 
 
-def _only(words: dict[str, Any], known: set[str]) -> None:
+def refuse_unknown(words: dict[str, Any], known: set[str]) -> None:
+    """Refuses with 400 a body with a field that is not known."""
     unknown = words.keys() - known
     if unknown:
         raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
 
 
-def _text(words: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
+def read_text(words: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
+    """A string of the body, not empty unless that is the default; refuses with 400."""
     value = words.get(name, default)
     if not isinstance(value, str) or len(value) > most or (not value and default is None):
         raise invalid(f"{name} must be a string of 1 to {most} characters")
     return value
 
 
-def _flag(words: dict[str, Any], name: str, *, default: bool) -> bool:
+def read_flag(words: dict[str, Any], name: str, *, default: bool) -> bool:
+    """A boolean of the body; refuses with 400."""
     value = words.get(name, default)
     if not isinstance(value, bool):
         raise invalid(f"{name} must be true or false")
     return value
 
 
-def _amount(words: dict[str, Any]) -> int:
+def read_amount(words: dict[str, Any]) -> int:
+    """The amount of the body in minor units; refuses with 400."""
     value = words.get("amount_minor")
     if type(value) is not int or not 0 < value <= _MAX_AMOUNT_MINOR:
         raise invalid("amount_minor must be a positive integer", code="invalid_amount")

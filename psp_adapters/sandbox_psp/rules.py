@@ -102,15 +102,19 @@ class Rules:
         *,
         now_ms: int,
         decline: Decline | None,
+        forced: bool = False,
     ) -> Operation:
-        """Increment, capture, void or refund a payment."""
+        """Increment, capture, void or refund a payment.
+
+        Forced: as PSPs do that let their own staff take or give back more than there is.
+        """
         check = {
             "increment": self._check_increment,
             "capture": self._check_capture,
             "void": self._check_void,
             "refund": self._check_refund,
         }[order.kind]
-        amount_minor = check(payment, order)
+        amount_minor = order.amount_minor if forced else check(payment, order)
         order = _with_amount(order, amount_minor)
         if decline is not None:
             return self._operation(payment, order, "declined", decline, now_ms=now_ms)
@@ -122,7 +126,7 @@ class Rules:
         elif amount_minor:
             released = 0
             if order.kind == "capture" and order.final:
-                released = payment.held_minor - amount_minor
+                released = max(0, payment.held_minor - amount_minor)
             self.effect(operation, order.kind, amount_minor, now_ms, released=released)
         if turns.is_due_after(operation):
             self.due_again(operation, now_ms)

@@ -53,13 +53,15 @@ class Payment:
     released_minor: int = 0
     """What a final capture left uncaptured."""
     expired_minor: int = 0
+    expired_ms: int = 0
+    """When the hold ran out; 0 if it did not."""
     operations: list[Operation] = field(default_factory=list)
 
     @property
     def held_minor(self) -> int:
         """Authorized and neither captured nor given back."""
         gone = self.captured_minor + self.voided_minor + self.released_minor + self.expired_minor
-        return self.authorized_minor - gone
+        return max(0, self.authorized_minor - gone)  # more may have been taken than was held
 
     @property
     def refund_pending_minor(self) -> int:
@@ -254,7 +256,8 @@ class Truth:
         account = payment.account
         account.operations[operation.id] = operation
         account.in_order.append(operation)
-        account.by_reference.setdefault(operation.reference, []).append(operation)
+        if operation.reference:
+            account.by_reference.setdefault(operation.reference, []).append(operation)
         if operation.due_ms:
             self._push_due(operation.due_ms, payment, operation)
         if self.outbox.endpoints:
@@ -305,6 +308,7 @@ class Truth:
                 payment.refunded_minor -= amount
             case "expire":
                 payment.expired_minor += amount
+                payment.expired_ms = record["at"]
             case "authorize_failed" | "increment_failed":
                 payment.authorized_minor -= amount
             case "capture_failed":

@@ -37,6 +37,7 @@ def operation_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
         "order_id": payment.order_id,
         "amount_minor": operation.amount_minor,
         "currency": payment.currency,
+        "final": operation.final,
         "created_at": iso(operation.at_ms),
         "payment": payment_summary(payment),
     }
@@ -70,6 +71,8 @@ def payment_view(payment: Payment, *, base_url: str) -> dict[str, Any]:
         "return_url": payment.return_url,
         "metadata": payment.metadata,
         "refund_pending_minor": payment.refund_pending_minor,
+        "expired_minor": payment.expired_minor,
+        "expired_at": iso(payment.expired_ms) if payment.expired_ms else None,
         "created_at": iso(payment.created_ms),
         "method_type": token.method_type,
         "card": {

@@ -14,11 +14,14 @@ import pytest
 
 from ledger.money import Money
 from psp_adapters.contract import (
+    ActKind,
     CardDataRefused,
     LookUp,
     OperationKind,
     Outcome,
+    PaymentStanding,
     PspAdapter,
+    PspPayment,
     PspRequest,
     PspResult,
     UnknownToken,
@@ -182,6 +185,63 @@ class AdapterContract:
             assert found is not None
             assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
             assert found.amount == Money(1000, "USD")
+
+    def look_at(self, adapter: PspAdapter, payment_id: str) -> PspPayment:
+        payment = adapter.look_up_payment(payment_id, deadline_seconds=DEADLINE_SECONDS)
+        assert payment is not None
+        assert payment.psp_payment_id == payment_id
+        return payment
+
+    def test_a_payment_shows_everything_that_befell_it_in_order(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        authorize = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
+        made = send(adapter, authorize)
+        held = self.look_at(adapter, made.psp_payment_id)
+        assert (held.standing, held.held) == (PaymentStanding.HELD, Money(1000, "USD"))
+        assert held.expires_at is not None
+        assert held.expires_at.utcoffset() is not None
+
+        requests = [authorize]
+        for kind, minor in ((OperationKind.CAPTURE, 700), (OperationKind.REFUND, 200)):
+            request = make_request(kind, minor=minor, psp_payment_id=made.psp_payment_id)
+            send(adapter, request)
+            requests.append(request)
+        payment = self.look_at(adapter, made.psp_payment_id)
+        assert (payment.standing, payment.held) == (PaymentStanding.CAPTURED, Money(0, "USD"))
+        assert [(act.kind, act.reference, act.amount, act.final) for act in payment.acts] == [
+            (ActKind(each.kind.value), each.reference, each.amount, True) for each in requests
+        ]
+        assert all(act.outcome in (Outcome.SUCCEEDED, Outcome.PENDING) for act in payment.acts)
+        assert all(act.psp_id and act.at.utcoffset() is not None for act in payment.acts)
+
+    @pytest.mark.parametrize(
+        ("token", "standing"),
+        [
+            ("declined_token", PaymentStanding.DECLINED),
+            ("challenged_token", PaymentStanding.OPEN),
+        ],
+    )
+    def test_a_payment_without_money_says_so(
+        self, adapter: PspAdapter, order_id: str, token: str, standing: PaymentStanding
+    ) -> None:
+        made = self.authorize(adapter, order_id, token=getattr(self, token))
+        payment = self.look_at(adapter, made.psp_payment_id)
+        assert (payment.standing, payment.held) == (standing, Money(0, "USD"))
+
+    def test_a_voided_payment_is_released(self, adapter: PspAdapter, order_id: str) -> None:
+        payment_id = self.authorize(adapter, order_id).psp_payment_id
+        send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
+        payment = self.look_at(adapter, payment_id)
+        assert payment.standing is PaymentStanding.RELEASED
+        assert [(act.kind, act.amount.minor) for act in payment.acts] == [
+            (ActKind.AUTHORIZE, 1000),
+            (ActKind.VOID, 1000),
+        ]
+
+    def test_a_payment_of_nobody_is_not_found(self, adapter: PspAdapter) -> None:
+        unknown = f"never-{uuid.uuid4().hex}"
+        assert adapter.look_up_payment(unknown, deadline_seconds=DEADLINE_SECONDS) is None
 
     def test_what_never_arrived_is_not_found(self, adapter: PspAdapter) -> None:
         if not adapter.capabilities.look_up_by_reference:

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -130,6 +130,14 @@ class SandboxProcess:
     def advance(self, seconds: float) -> None:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})
+
+    def act(
+        self, verb: str, *, order_id: str = "", payment_id: str = "", **words: Any
+    ) -> dict[str, Any]:
+        """Capture, void or refund in the PSP's dashboard; the operation as the PSP shows it."""
+        of = f"payments/{payment_id}" if payment_id else f"orders/{quote(order_id, safe='')}"
+        answer: dict[str, Any] = self.control("POST", f"{of}/{verb}", words)
+        return answer
 
     def complete_challenge(self, challenge_url: str, *, fail: bool = False) -> dict[str, Any]:
         """Answer a challenge as the customer would; the payment as the PSP shows it."""

@@ -8,9 +8,11 @@ import pytest
 
 from ledger.money import Money
 from psp_adapters.contract import (
+    ActKind,
     LookUp,
     OperationKind,
     Outcome,
+    PaymentStanding,
     PspUnavailable,
 )
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
@@ -238,3 +240,66 @@ def test_the_registry_refuses_what_it_does_not_know() -> None:
         adapter_for("sandbox", {"api_key": "sandbox_hidden"})
     assert "base_url" in str(refused.value)
     assert "hidden" not in str(refused.value)
+
+
+def test_a_hold_that_ran_out_is_an_act_of_the_psp(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    token = "pm_card_authorizationExpiresNow"
+    made = send(adapter, make_request(OperationKind.AUTHORIZE, order_id=order_id, token=token))
+    part = make_request(
+        OperationKind.CAPTURE, minor=300, psp_payment_id=made.psp_payment_id, final=False
+    )
+    send(adapter, part)
+    sandbox.advance(3)
+
+    payment = adapter.look_up_payment(made.psp_payment_id, deadline_seconds=5)
+    assert payment is not None
+    assert (payment.standing, payment.held) == (PaymentStanding.CAPTURED, Money(0, "USD"))
+    assert [(act.kind, act.amount.minor, act.final) for act in payment.acts] == [
+        (ActKind.AUTHORIZE, 1000, True),
+        (ActKind.CAPTURE, 300, False),
+        (ActKind.EXPIRE, 700, True),
+    ]
+
+
+def test_a_change_after_the_expiry_is_declined_as_expired(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    token = "pm_card_authorizationExpiresNow"
+    made = send(adapter, make_request(OperationKind.AUTHORIZE, order_id=order_id, token=token))
+    sandbox.advance(3)
+    capture = make_request(OperationKind.CAPTURE, psp_payment_id=made.psp_payment_id)
+    result = send(adapter, capture)
+    assert (result.outcome, result.code) == (Outcome.DECLINED, "charge_expired_for_capture")
+    assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize", "expire"]
+
+
+def test_an_act_in_the_dashboard_is_found_by_its_id_only(
+    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
+) -> None:
+    request = make_request(
+        OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa", capture=True
+    )
+    made = send(adapter, request)
+    act = sandbox.act("refund", order_id=order_id, amount_minor=400)
+
+    payment = adapter.look_up_payment(made.psp_payment_id, deadline_seconds=5)
+    assert payment is not None
+    last = payment.acts[-1]
+    assert (last.kind, last.psp_id, last.reference) == (ActKind.REFUND, act["id"], "")
+    question = LookUp(kind=OperationKind.REFUND, reference="", psp_id=last.psp_id)
+    found = adapter.look_up(question, deadline_seconds=5)
+    assert found is not None
+    assert (found.outcome, found.amount) == (Outcome.SUCCEEDED, Money(400, "USD"))
+    nobody = replace(question, psp_id="sop_nobody")
+    assert adapter.look_up(nobody, deadline_seconds=5) is None
+
+
+def test_a_payment_that_cannot_be_asked_for_is_not_nothing(
+    sandbox: SandboxProcess, adapter: SandboxAdapter
+) -> None:
+    for fault in ("down", "drop_before", "error_before", "rate_limit", "truncate"):
+        sandbox.script({fault: 1}, kind="look_up")
+        with pytest.raises(PspUnavailable):
+            adapter.look_up_payment("whatever", deadline_seconds=5)

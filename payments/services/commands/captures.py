@@ -8,10 +8,10 @@ from uuid import UUID
 from ledger.money import Money
 from ledger.statements import Batch
 from payments.amounts import check_amount_limits
-from payments.exceptions import AmountRefused, InvalidParameter, UnexpectedState
+from payments.exceptions import AmountRefused, ChargeRefused, InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
-from payments.services import psp
+from payments.services import expiry, psp
 from payments.services.caller import Answer, Caller, Renderer
 from payments.services.commands.details import DETAIL_FIELDS, IntentDetails, put_details
 from payments.services.events import now_utc
@@ -36,7 +36,8 @@ def capture_payment(
     """Take held money: all that is left, or `amount_minor` of it.
 
     A final capture releases the rest; with `final=False` more captures may follow. Refuses with
-    UnexpectedState, AmountRefused and OperationUnderWay (repeat later).
+    UnexpectedState, ChargeRefused (the hold ran out), AmountRefused and OperationUnderWay (repeat
+    later).
     """
 
     def begin(ground: Ground) -> Operation:
@@ -130,6 +131,13 @@ def write_change(
 
 def _require_authorized(intent: PaymentIntent, verb: str) -> None:
     require_no_operation_under_way(intent)
+    if intent.status == IntentStatus.CANCELED and intent.cancellation_reason == expiry.REASON:
+        raise ChargeRefused(
+            f"You cannot {verb} this PaymentIntent because its authorization has expired. Make a "
+            "new payment.",
+            code=expiry.REFUSED_CODE,
+            intent=intent,
+        )
     if intent.status != IntentStatus.AUTHORIZED:
         status = payment_intent_object(intent)["status"]
         raise UnexpectedState(

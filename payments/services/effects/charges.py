@@ -6,7 +6,8 @@ What may not live here: SQL, PSPs, rendering.
 from __future__ import annotations
 
 from payments.services.changes import Change
-from payments.services.effects.standing import become_captured, last_payment_error
+from payments.services.effects.standing import last_payment_error
+from payments.services.standings import become_captured
 from payments.states import IntentStatus, OperationStatus
 
 

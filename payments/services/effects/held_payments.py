@@ -6,8 +6,9 @@ What may not live here: SQL, PSPs, rendering.
 from __future__ import annotations
 
 from payments.services.changes import Change
-from payments.services.effects.standing import as_the_charge_stands, become_captured, held
+from payments.services.effects.standing import as_the_charge_stands, held
 from payments.services.events import now_utc
+from payments.services.standings import become_captured
 from payments.states import OperationStatus
 
 

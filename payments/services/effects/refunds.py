@@ -6,7 +6,7 @@ What may not live here: SQL, PSPs, rendering.
 from __future__ import annotations
 
 from payments.services.changes import Change
-from payments.services.effects.standing import show_refunded
+from payments.services.standings import show_refunded
 from payments.states import OperationStatus, RefundStatus
 
 

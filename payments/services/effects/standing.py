@@ -10,6 +10,7 @@ from typing import Any
 from ledger.money import Money
 from payments.models import Operation
 from payments.services.changes import Change
+from payments.services.standings import become_captured
 from payments.states import IntentStatus, OperationStatus
 
 
@@ -55,25 +56,6 @@ def as_the_charge_stands(change: Change) -> None:
     else:
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
-
-
-def become_captured(change: Change) -> None:
-    """Captured for good; refunds that went through meanwhile show at once."""
-    intent = change.intent
-    intent.capture()
-    intent.published_status = intent.published_status or "succeeded"
-    if intent.amount_refunded_minor:
-        change.intent_passes_through.append(IntentStatus(intent.status))
-        show_refunded(change)
-
-
-def show_refunded(change: Change) -> None:
-    intent = change.intent
-    if intent.amount_refunded_minor == intent.amount_captured_minor:
-        intent.refund_in_full()
-        change.charge.guard_order = None
-    elif intent.status != IntentStatus.PARTIALLY_REFUNDED:
-        intent.refund_in_part()
 
 
 def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:

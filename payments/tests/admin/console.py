@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments import public_ids
-from payments.models import Customer
+from payments.models import Customer, Deadline
 from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.states import CaseKind
@@ -53,12 +53,16 @@ def log_in(**person: Any) -> Console:
 
 
 def sell(shop: Shop, *, order_id: str, key: str) -> str:
-    """A payment that was partly refunded, with a case about its charge; its public id."""
+    """A payment that waited, was partly refunded, and has a case about its charge; its id."""
     answer = shop.create(10_000, order_id=order_id, caller=shop.caller(key, {"order": order_id}))
     assert answer.status == 200, answer.body
     identifier: str = body_of(answer)["id"]
     assert shop.refund(identifier, 2_500).status == 200
     [charge, _] = shop.operations(identifier)
+    now = now_utc()
+    Deadline.objects.create(
+        intent_id=charge.intent_id, status="AUTHORIZED", waits_since=now, next_at=now
+    )
     assert open_case(case_about_operation(CaseKind.TAKEN_BACK, charge, "<script>"))
     return identifier
 

@@ -1,0 +1,39 @@
+"""Payments that wait, and when time will do something about it."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import Deadline
+from payments.states import IntentStatus
+
+
+@admin.register(Deadline)
+class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Holds that may run out, and payments that nobody may come back to."""
+
+    list_display = ("intent_id", "payment", "shown_status", "waits_since", "next_at", "warned_for")
+    list_filter = (one_of("status", IntentStatus),)
+    ordering = ("next_at",)
+    id_paths = {public_ids.PAYMENT_INTENT: "pk"}
+    fieldsets = (
+        (
+            None,
+            {"fields": (("payment", "shown_status"), ("waits_since", "next_at"), "warned_for")},
+        ),
+    )
+
+    @shown(description="payment")
+    def payment(self, row: Deadline) -> SafeString | str:
+        return display.link(public_ids.PAYMENT_INTENT, row.intent_id)
+
+    @shown(description="waits as", label=display.STATUS_LABELS)
+    def shown_status(self, row: Deadline) -> str:
+        return display.in_words(row.status)

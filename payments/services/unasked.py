@@ -1,0 +1,195 @@
+"""Beside the one door: what a PSP did to a payment although no operation of ours asked for it.
+
+An expiry, and acts in the PSP's own dashboard, become state, books and events in one transaction.
+What our own operations asked for goes through services.outcomes. What may not live here: network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.statements import Batch
+from payments.models import Case, Merchant, Operation, PaymentIntent
+from payments.services import psp
+from payments.services.caller import Caller
+from payments.services.cases import case_about_operation, open_case
+from payments.services.change_writing import write_change
+from payments.services.changes import Change
+from payments.services.expiry import expire_hold
+from payments.services.own_acts import ACTOR, apply_act, question_reference, write_down
+from payments.services.standings import held_of
+from payments.states import (
+    INTENT_CAPTURED,
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseKind,
+    IntentStatus,
+    OperationStatus,
+)
+from psp_adapters.contract import ActKind, OperationKind, Outcome, PspAct, PspPayment, PspResult
+
+EXPIRY_ACTOR: Final = "psp:expiry"
+_HOLD_IS_OVER: Final = INTENT_CAPTURED | {IntentStatus.CANCELED}
+_HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
+
+
+class StillUnderWay(Exception):
+    """An operation of ours on the payment is open: its own outcome comes first."""
+
+
+class Unbookable(Exception):
+    """What the PSP shows cannot be booked; carries the case for a person."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case.summary)
+        self.case = case
+
+
+@dataclass(slots=True)
+class _Payment:
+    """One payment with everything locked or read that a recording needs."""
+
+    merchant: Merchant
+    intent: PaymentIntent
+    charge: Operation
+    operations: list[Operation]
+
+    def change(self) -> Change:
+        return Change(
+            merchant=self.merchant,
+            psp_account_code=psp.psp_account_of(self.charge.psp_account_id).code,
+            intent=self.intent,
+            operation=self.charge,
+            charge=self.charge,
+            refund=None,
+            result=_HAPPENED,
+            answered=True,
+        )
+
+    def caller(self, actor: str) -> Caller:
+        return Caller(
+            merchant=self.merchant,
+            livemode=self.intent.livemode,
+            psp_account=psp.psp_account_of(self.charge.psp_account_id),
+            actor=actor,
+        )
+
+
+def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
+    """Record what befell the payment of a charge without us; returns how many things were news.
+
+    What is known already changes nothing, in whatever order and however often it is seen. Raises
+    StillUnderWay if an operation of ours must be finished first, having written nothing, and
+    Unbookable, having recorded what happened before the act that cannot be booked.
+    """
+    odd: Unbookable | None = None
+    with transaction.atomic(durable=True):
+        payment = _lock(charge_id)
+        news = _news(payment, seen)
+        _note_end_of_hold(payment, seen)
+        if not news:
+            return 0
+        _require_quiet(payment, news)
+        for act in news:
+            odd = _objection(payment, act, seen)
+            if odd is not None:
+                break
+            _record(payment, act)
+    if odd is not None:
+        raise odd
+    return len(news)
+
+
+def save_case(case: Case) -> None:
+    """Open the case of an Unbookable, in a transaction of its own."""
+    with transaction.atomic(durable=True):
+        open_case(case)
+
+
+def _lock(charge_id: UUID) -> _Payment:
+    """Intent, then charge; both stay locked until the transaction ends."""
+    intent_id = Operation.objects.values_list("intent_id", flat=True).get(pk=charge_id)
+    intent = PaymentIntent.objects.select_for_update().get(pk=intent_id)
+    charge = Operation.objects.select_for_update().get(pk=charge_id)
+    return _Payment(
+        merchant=Merchant.objects.get(pk=intent.merchant_id),
+        intent=intent,
+        charge=charge,
+        operations=list(intent.operations.order_by("id")),
+    )
+
+
+def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
+    """What the PSP did, no operation asked for, and our books do not know; as it happened."""
+    ours = {operation.id for operation in payment.operations}
+    recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
+    news = []
+    for act in seen.acts:
+        if act.kind is ActKind.EXPIRE:
+            if payment.intent.status not in _HOLD_IS_OVER:
+                news.append(act)
+        elif (
+            _moved_money(act)
+            and psp.operation_id_of(act.reference) not in ours
+            and (act.kind.value, act.psp_id) not in recorded
+        ):
+            news.append(act)
+    return news
+
+
+def _moved_money(act: PspAct) -> bool:
+    """A charge is never begun in a dashboard on a payment of ours; what is open is not done yet."""
+    if act.kind is ActKind.AUTHORIZE or not act.amount:
+        return False
+    if act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING:
+        return True
+    return act.outcome is Outcome.SUCCEEDED
+
+
+def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
+    intent = payment.intent
+    if seen.expires_at is None or intent.status != IntentStatus.AUTHORIZED:
+        return
+    if intent.authorization_expires_at != seen.expires_at:
+        intent.authorization_expires_at = seen.expires_at
+        Batch().update(intent, ("authorization_expires_at", "updated_at")).execute()
+
+
+def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
+    """What we asked for ourselves is recorded first: only then we know what was held or left."""
+    if payment.charge.status != OperationStatus.SUCCEEDED:
+        raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
+    refunds_matter = any(act.kind is ActKind.REFUND for act in news)
+    for operation in payment.operations:
+        is_refund = operation.kind == OperationKind.REFUND
+        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        if operation.status in waits_for and (refunds_matter or not is_refund):
+            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+
+
+def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:
+    """Why an act cannot be booked; None: it can."""
+    if act.amount.currency != payment.intent.currency:
+        summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
+    elif act.kind is ActKind.VOID and seen.held and act.amount < held_of(payment.change()):
+        summary = f"the provider let {act.amount} go and holds on to {seen.held}"
+    else:
+        return None
+    return Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
+
+
+def _record(payment: _Payment, act: PspAct) -> None:
+    change = payment.change()
+    if act.kind is ActKind.EXPIRE:
+        expire_hold(change, act.amount)
+        write_change(change, payment.caller(EXPIRY_ACTOR))
+        return
+    write_down(change, act)
+    apply_act(change, act)
+    if psp.operation_id_of(act.reference) is not None:
+        question_reference(change, act)
+    write_change(change, payment.caller(ACTOR))
