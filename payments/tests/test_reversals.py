@@ -13,6 +13,7 @@ from payments.services import operations, outcomes, psp, reversals
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
+    balances,
     counters,
     falsely_closed,
     look,
@@ -119,12 +120,14 @@ def test_what_the_merchant_captured_meanwhile_is_kept(shop: Shop) -> None:
     assert [e["kind"] for e in shop.effects()] == ["authorize", "capture"]
 
 
-def test_the_refund_of_a_charge_too_many_that_fails_is_made_again(shop: Shop) -> None:
-    intent_id = late(shop, manual=False, excess=True)
+@pytest.mark.parametrize("manual", [False, True])
+def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, manual: bool) -> None:
+    intent_id = late(shop, manual=manual, excess=True)
     sweep_reversals()
-    refund = shop.operations(intent_id)[-1]
-    shop.psp.turn(psp.reference_of(refund.id), "fail")
-    look(refund)
+    reversal = shop.operations(intent_id)[-1]
+    own = (shop.intent(intent_id).status, balances(intent_id))
+    shop.psp.turn(psp.reference_of(reversal.id), "fail")
+    look(reversal)
     charge = shop.operations(intent_id)[0]
     assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
     assert_the_books_agree()
@@ -132,4 +135,24 @@ def test_the_refund_of_a_charge_too_many_that_fails_is_made_again(shop: Shop) ->
     assert sweep_reversals() == 0
     charge.refresh_from_db()
     assert charge.excess_returned_minor == 10_000
+    assert (shop.intent(intent_id).status, balances(intent_id)) == own
+    assert len(shop.effects("void" if manual else "refund")) == 2
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
+    shop: Shop, manual: bool
+) -> None:
+    intent_id = late(shop, manual=manual, excess=True)
+    sweep_reversals()
+    reversal = shop.operations(intent_id)[-1]
+    own = balances(intent_id)
+    for to in ("fail", "succeed"):
+        shop.psp.turn(psp.reference_of(reversal.id), to)
+        look(reversal)
+    assert sweep_reversals() == 0
+    charge = shop.operations(intent_id)[0]
+    assert (charge.status, charge.excess_returned_minor) == ("EXCESS", 10_000)
+    assert balances(intent_id) == own
     assert_the_books_agree()
