@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import notifications, recovery, retention
+from payments.services import notifications, recovery, retention, spot_checks
 
 
 @shared_task
@@ -26,3 +26,9 @@ def process_due_notifications() -> int:
 def forget_old_idempotency_keys() -> int:
     """Drop idempotency keys that are older than they must be kept."""
     return retention.forget_old_idempotency_keys()
+
+
+@shared_task
+def check_recent_payments() -> int:
+    """Compare the payments that changed lately with the books."""
+    return spot_checks.check_recent_payments()

@@ -1,4 +1,4 @@
-"""The Celery application and the beat table.
+"""The Celery application; the beat table is `paymentsite.sweeps`.
 
 The broker is a doorbell: every task is one call of a service that claims rows under a lock, so a
 lost, doubled or late message changes nothing. What may not live here: the tasks themselves.
@@ -13,6 +13,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
 
+from paymentsite import sweeps
 from paymentsite.launcher.lifeline import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
@@ -21,40 +22,11 @@ if not settings.configured:
     # around every task, a plain connection it keeps.
     os.environ.setdefault("DATABASE_POOL", "off")
 
-# Tasks by name, so that this table imports no app. Every task claims what is due in the database:
-# two beats, a missed tick or a doubled one are harmless.
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    # Lost answers, bank debits, challenges: the first look is due 2 s after the doubt.
-    "resolve-due-operations": {
-        "task": "payments.tasks.resolve_due_operations",
-        "schedule": 2.0,
-        "options": {"expires": 10},
-    },
-    # What PSPs tell us is looked at when the doorbell rings; this is for rings that were lost, and
-    # for what is tried again.
-    "process-due-notifications": {
-        "task": "payments.tasks.process_due_notifications",
-        "schedule": 2.0,
-        "options": {"expires": 10},
-    },
-    # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
-    "take-ledger-snapshots": {
-        "task": "ledger.tasks.take_snapshot",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    # Keys are kept 400 days; once a day is often enough to forget the older ones.
-    "forget-old-idempotency-keys": {
-        "task": "payments.tasks.forget_old_idempotency_keys",
-        "schedule": 24 * 3600.0,
-    },
-}
-
 # An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.
 _RING_TIMEOUT_SECONDS = 0.1
 _VISIBILITY_TIMEOUT_SECONDS = 600  # far above the time limit of a task
 
-app = Celery("paymentsite")
+app = Celery("paymentsite", task_cls="paymentsite.sweep_task:SweepTask")
 app.set_default()  # also for threads other than the one that imports this
 app.conf.update(
     broker_url=settings.REDIS_URL,
@@ -79,7 +51,9 @@ app.conf.update(
     accept_content=["json"],
     worker_send_task_events=False,
     timezone="UTC",
-    beat_schedule=BEAT_SCHEDULE,
+    beat_schedule=sweeps.beat_schedule(heartbeat_seconds=settings.HEARTBEAT_SECONDS),
+    task_routes=sweeps.task_routes(),
+    task_default_queue=sweeps.Queue.ROUTINE.value,
 )
 # The database connection of a worker is kept: CONN_MAX_AGE None, health-checked.
 app.conf["CELERY_DB_REUSE_MAX"] = 1000

@@ -135,6 +135,8 @@ class PspResult:
     """Until when the PSP holds the money (UTC)."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to come again."""
+    refused_by_us: bool = False
+    """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
     detail: str = ""
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 

@@ -22,7 +22,7 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
-from payments.services import idempotency
+from payments.services import doorbell, idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases import open_case
 from payments.services.changes import (
@@ -242,16 +242,27 @@ def _schedule_check(operation: Operation) -> None:
     operation.checks += 1
     operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
     operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
+    if operation.checks == 1 and operation.status == OperationStatus.UNKNOWN:
+        # Somebody may wait for it: the first look comes when it is due, not at the next tick.
+        doorbell.ring_in(doorbell.RESOLVE_OPERATIONS, seconds=seconds)
 
 
-def put_off(operation_id: UUID, error: Exception) -> None:
-    """Look at an operation later and later if looking at it fails, and keep what went wrong."""
+def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
+    """Look at an operation later and later if looking at it fails, and keep what went wrong.
+
+    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
+    """
     with transaction.atomic(durable=True):
         operation = Operation.objects.select_for_update().get(pk=operation_id)
         if operation.status not in OPERATION_OPEN:
             return
-        operation.detail = f"{type(error).__name__}: {error}"[:500]
+        operation.detail = reason[:500]
+        looks = operation.checks
         _schedule_check(operation)
+        if within_seconds is not None:
+            operation.checks = looks
+            soon = operation.lease_until + timedelta(seconds=within_seconds)
+            operation.next_check_at = min(operation.next_check_at or soon, soon)
         Batch().update(operation, OPERATION_FIELDS).execute()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from payments.services.caller import Caller
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
 from payments.services.outcomes import put_off, record_outcome
-from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN
+from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, OperationStatus
 from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ WINDOW_SHARE: Final = 0.9
 LOOKS_BEFORE_FENCE: Final = 3
 """From this look on, a repeat that tells nothing is followed by the fence: some PSPs keep a 5xx as
 the answer of its key, and would answer the same for as long as we repeat."""
+UNANSWERED_MAX: Final = 2
+"""Questions in a row: one bad answer may be about one operation only."""
+SILENCE_SECONDS_MIN: Final = 5.0
+SILENCE_SECONDS_MAX: Final = 30.0
+"""An operation that was the one to find its PSP silent is looked at again within this time."""
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 20.0
 """A PSP that hangs must not keep a sweep, and so a worker, for longer."""
@@ -44,19 +50,29 @@ def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
 
     Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each). Leases
     are taken one by one: a job that is killed, or loses its database, holds up one operation only.
+
+    An account that gives no answer twice in a row is left alone for the rest of the sweep: the
+    others do not wait for it, and its operations stay due, so that they are all looked at as soon
+    as it answers again.
     """
     looked_at = 0
+    unanswered: Counter[UUID] = Counter()
     end = time.monotonic() + SWEEP_SECONDS
     while looked_at < limit and time.monotonic() < end:
-        operation_id = _lease_next_due()
+        silent = [each for each, times in unanswered.items() if times >= UNANSWERED_MAX]
+        operation_id = _lease_next_due(silent)
         if operation_id is None:
             break
         looked_at += 1
         try:
-            _resolve(Operation.objects.get(pk=operation_id), actor="job:recovery")
+            operation = Operation.objects.get(pk=operation_id)
+            answered = _resolve(operation, actor="job:recovery")
         except Exception as error:
             logger.exception("operation %s could not be resolved", operation_id)
-            put_off(operation_id, error)
+            put_off(operation_id, f"{type(error).__name__}: {error}")
+        else:
+            account_id = operation.psp_account_id
+            unanswered[account_id] = 0 if answered else unanswered[account_id] + 1
     return looked_at
 
 
@@ -74,54 +90,71 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
     return True
 
 
-def _lease_next_due() -> UUID | None:
+def _lease_next_due(silent: list[UUID]) -> UUID | None:
+    """The operation that has been due for longest, but for those of silent accounts."""
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s), "
             "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
             f"SELECT id FROM {table_of(Operation)} WHERE next_check_at <= now() "
+            "AND psp_account_id <> ALL(%s) "
             "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, LEASE_SECONDS],
+            [LEASE_SECONDS, LEASE_SECONDS, silent],
         )
     return rows[0][0] if rows else None
 
 
-def _resolve(operation: Operation, *, actor: str) -> None:
-    """Ask and record; the lease is ours. Holds no connection while asking."""
+def _resolve(operation: Operation, *, actor: str) -> bool:
+    """Ask and record; the lease is ours. Holds no connection while asking. False: no answer."""
     caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
     connection.close()
-    result = _find_out(operation, adapter)
+    try:
+        result = _find_out(operation, adapter)
+    except (PspUnavailable, Refusal) as error:
+        _note_silence(operation, caller, f"the provider could not be asked: {error}")
+        return False
     record_outcome(operation=operation, result=result, caller=caller)
+    return True
+
+
+def _note_silence(operation: Operation, caller: Caller, reason: str) -> None:
+    """Come back soon: that nobody was there to ask says nothing of the operation."""
+    if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
+        record_outcome(operation=operation, result=_still_unknown(reason), caller=caller)
+        return
+    age_seconds = (now_utc() - operation.created_at).total_seconds()
+    within_seconds = min(max(age_seconds / 10, SILENCE_SECONDS_MIN), SILENCE_SECONDS_MAX)
+    put_off(operation.id, reason, within_seconds=within_seconds)
 
 
 def _find_out(operation: Operation, adapter: PspAdapter) -> PspResult:
-    """What became of the operation, as far as the PSP can tell: an outcome, UNKNOWN at worst."""
+    """What became of the operation, as far as the PSP can tell: an outcome, UNKNOWN at worst.
+
+    Raises PspUnavailable or Refusal if it could not be asked.
+    """
     question = psp.question_of(operation)
     deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
     account_code = psp.psp_account_of(operation.psp_account_id).code
-    try:
-        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
-            found = adapter.look_up(question, deadline_seconds=deadline_seconds)
-            verdict.healthy = True
-        if found is not None:
-            return psp.doubted_unless_it_fits(operation, found)
-        if operation.status not in OPERATION_IN_DOUBT:
-            return _still_unknown("the provider no longer finds an operation that it had accepted")
-        can_fence = adapter.capabilities.fence_by_reference
-        if _may_repeat(operation, adapter):
-            repeated = _repeat(operation)
-            if repeated.outcome is not Outcome.UNKNOWN or not can_fence:
-                return repeated
-            if operation.checks < LOOKS_BEFORE_FENCE:
-                return repeated
-        if not can_fence:
-            return _still_unknown("not found, and the provider cannot forbid a late arrival")
-        with guarded_call(account_code, CallKind.RECOVERY) as verdict:
-            fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
-            verdict.healthy = True
-    except (PspUnavailable, Refusal) as error:
-        return _still_unknown(f"the provider could not be asked: {error}")
+    with guarded_call(account_code, CallKind.RECOVERY) as verdict:
+        found = adapter.look_up(question, deadline_seconds=deadline_seconds)
+        verdict.healthy = True
+    if found is not None:
+        return psp.doubted_unless_it_fits(operation, found)
+    if operation.status not in OPERATION_IN_DOUBT:
+        return _still_unknown("the provider no longer finds an operation that it had accepted")
+    can_fence = adapter.capabilities.fence_by_reference
+    if _may_repeat(operation, adapter):
+        repeated = _repeat(operation)
+        if repeated.outcome is not Outcome.UNKNOWN or not can_fence:
+            return repeated
+        if operation.checks < LOOKS_BEFORE_FENCE:
+            return repeated
+    if not can_fence:
+        return _still_unknown("not found, and the provider cannot forbid a late arrival")
+    with guarded_call(account_code, CallKind.RECOVERY) as verdict:
+        fenced = adapter.fence(question, deadline_seconds=deadline_seconds)
+        verdict.healthy = True
     if fenced is not None:
         return psp.doubted_unless_it_fits(operation, fenced)
     return PspResult(outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider")

@@ -16,12 +16,14 @@ from pathlib import Path
 from paymentsite.launcher import state
 from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.processes import Process
+from paymentsite.sweeps import HEARTBEATS, Queue
 
 API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
-WORKER_PROCESSES = 2
+# Per queue. What money waits for has processes of its own, so that no slow job stands before it.
+WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 
 
 def environment_of_the_machine() -> dict[str, str]:
@@ -73,14 +75,25 @@ def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
     )
 
 
-def worker(folder: Path, variables: Mapping[str, str]) -> Process:
-    """The background jobs."""
+def workers(folder: Path, variables: Mapping[str, str]) -> list[Process]:
+    """The background jobs: one Celery worker per queue."""
+    return [worker(folder, variables, queue) for queue in Queue]
+
+
+def worker(folder: Path, variables: Mapping[str, str], queue: Queue) -> Process:
+    """The worker of one queue. One that lives but does not consume is killed by its heartbeat."""
+    name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
     return _celery(
         folder,
         variables,
-        name="worker",
-        arguments=["worker", "--concurrency", str(WORKER_PROCESSES), "--without-mingle"],
+        name=name,
+        arguments=[
+            *("worker", "--queues", queue.value, "--hostname", f"{name}@%h"),
+            *("--concurrency", str(WORKER_PROCESSES[queue]), "--without-mingle"),
+            "--without-gossip",
+        ],
         ready_text=" ready.",
+        heartbeats=(HEARTBEATS[queue],),
     )
 
 
@@ -92,11 +105,18 @@ def beat(folder: Path, variables: Mapping[str, str]) -> Process:
         name="beat",
         arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
         ready_text="beat: Starting",
+        heartbeats=tuple(HEARTBEATS.values()),
     )
 
 
 def _celery(
-    folder: Path, variables: Mapping[str, str], *, name: str, arguments: list[str], ready_text: str
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    name: str,
+    arguments: list[str],
+    ready_text: str,
+    heartbeats: tuple[str, ...],
 ) -> Process:
     return Process(
         name=name,
@@ -110,6 +130,7 @@ def _celery(
         log_file=folder / "logs" / f"{name}.log",
         ready_text=ready_text,
         stop_within_seconds=4,
+        heartbeats=heartbeats,
         relay=True,
     )
 

@@ -1,4 +1,6 @@
-"""Watches processes: restarts what dies, waiting longer each time; stops all in reverse order."""
+"""Watches processes: restarts what dies, waiting longer each time, and kills what lives without
+working; stops all in reverse order.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import say, step
+from paymentsite.launcher.watchdog import Watchdog
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
@@ -29,6 +32,12 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
+        self._watchdog: Watchdog | None = None
+
+    def listen(self, watchdog: Watchdog) -> None:
+        """From now on kill what gives no heartbeat, so that it is started again."""
+        self._watchdog = watchdog
+        watchdog.start()
 
     def start(self, process: Process, what: str) -> None:
         """Start it and wait until it is ready, with a line of progress."""
@@ -42,7 +51,7 @@ class Supervisor:
         self._watched.append(_Watched(process, launched_at=time.monotonic(), stopped_by_us=False))
 
     def look(self) -> None:
-        """Restart what has died and whose time has come; never waits."""
+        """Restart what has died and whose time has come, kill what is silent; never waits."""
         now = time.monotonic()
         for watched in self._watched:
             process = watched.process
@@ -53,16 +62,27 @@ class Supervisor:
                     process.launch()
             elif process.exit_code() is not None:
                 self._plan_restart(watched, now)
+            elif self._is_silent(watched):
+                say(f"  !! {process.name} lives but does no work: killed")
+                process.kill_group()
             elif not watched.announced and process.ready():
                 watched.announced = True
                 say(f"  ok {process.name} is up again")
 
     def stop(self) -> None:
         """Stop everything that we started, last started first."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
         for watched in reversed(self._watched):
             if watched.stopped_by_us:
                 watched.process.stop()
         self._watched.clear()
+
+    def _is_silent(self, watched: _Watched) -> bool:
+        heartbeats = watched.process.heartbeats
+        if self._watchdog is None or not heartbeats:
+            return False
+        return self._watchdog.is_silent(heartbeats, since=watched.launched_at)
 
     def _plan_restart(self, watched: _Watched, now: float) -> None:
         process = watched.process
