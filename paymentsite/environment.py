@@ -9,8 +9,8 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
-# Well inside the ladder of timeouts (docs/operations.md): a request that cannot have its lock answers
-# "try again" long before anybody gives up on it.
+# Well inside the ladder of timeouts (docs/operations.md): a request that cannot have its lock
+# answers "try again" long before anybody gives up on it.
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000

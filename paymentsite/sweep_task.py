@@ -12,7 +12,7 @@ from celery import Task
 from paymentsite.sweeps import BY_TASK
 
 
-class SweepTask(Task):  # type: ignore[misc]
+class SweepTask(Task):
     """Runs as it is, or under the lease of its sweep."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:

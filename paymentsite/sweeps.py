@@ -1,4 +1,4 @@
-"""Every periodic job in one table: what runs, how often, in which queue, under which lease, and why.
+"""Every periodic job in one table: what, how often, in which queue, under which lease, and why.
 
 Beat's schedule and the routes of Celery are made from it; `docs/operations.md` repeats it for
 people, and a test holds both equal. Tasks are named, so that the table imports no app. What may not
@@ -89,7 +89,7 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="payments that changed lately are rebuilt from the books and compared; differences alert",
+        why="payments that changed lately are compared with the books; differences alert",
     ),
     Sweep(
         name="forget-old-idempotency-keys",
@@ -97,7 +97,7 @@ SWEEPS: Final = (
         every_seconds=3600,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="keys are kept 400 days; hourly, since a clock that is restarted often never gets to daily",
+        why="keys are kept 400 days; hourly: a clock that is restarted often never gets to daily",
     ),
 )
 

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from paymentsite.health import healthz, jobs, livez
+from paymentsite.metrics import metrics
 
 urlpatterns = [
     path("admin/", admin.site.urls),
@@ -17,6 +18,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("healthz/jobs", jobs),
     path("livez", livez),
+    path("metrics", metrics),
     # The merchant API (/v1/…) and the page to which PSPs send customers back (/return/…).
     path("", include("payments.api.urls")),
 ]

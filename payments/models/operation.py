@@ -104,6 +104,11 @@ class Operation(MachineModel):
                 name="operation_due",
                 condition=models.Q(next_check_at__isnull=False),
             ),
+            models.Index(
+                "created_at",
+                name="operation_in_doubt",
+                condition=models.Q(status=OperationStatus.UNKNOWN.value),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "psp_key"], name="operation_psp_key"),

@@ -1,8 +1,8 @@
 """One money move in three phases: write down, ask, record.
 
 `begin` runs in transaction 1, the PSP is asked with no connection held, services.outcomes records
-in transaction 2. A request waits no longer than its budget; the call goes on in its lane's executor.
-What may not live here: what an operation means.
+in transaction 2. A request waits no longer than its budget; the call goes on in its lane (see
+services.lanes). What may not live here: what an operation means.
 """
 
 from __future__ import annotations

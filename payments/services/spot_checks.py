@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from ledger.statements import execute, table_of
 from payments.models import Event, PaymentIntent
@@ -35,7 +36,7 @@ def check_recent_payments() -> int:
     return len(found)
 
 
-def _recently_changed() -> list[object]:
+def _recently_changed() -> list[UUID]:
     """By the events of the last minutes, newest first: their ids sort by time (UUIDv7)."""
     rows = execute(
         f"SELECT DISTINCT aggregateid FROM (SELECT aggregateid, created_at FROM {table_of(Event)} "

@@ -26,9 +26,13 @@ API_THREADS = 64
 WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 
 
+_SECRETS = ("METRICS_TOKEN",)
+"""What our own processes may know from the launcher's environment, and nobody else."""
+
+
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
-    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
+    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_", *_SECRETS)
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
@@ -66,7 +70,7 @@ def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
             *("--workers-kill-timeout", "3", "--log-level", "error"),
             "paymentsite.wsgi:application",
         ],
-        environment={**environment_of_the_machine(), **_without_owner(variables)},
+        environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         directory=state.PROJECT,
         log_file=folder / "logs" / "api.log",
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
@@ -121,11 +125,7 @@ def _celery(
     return Process(
         name=name,
         command=[sys.executable, "-m", "celery", "--quiet", "-A", "paymentsite", *arguments],
-        environment={
-            **environment_of_the_machine(),
-            **_without_owner(variables),
-            "DATABASE_POOL": "off",
-        },
+        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
         directory=state.PROJECT,
         log_file=folder / "logs" / f"{name}.log",
         ready_text=ready_text,
@@ -135,8 +135,15 @@ def _celery(
     )
 
 
-def _without_owner(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """What our processes may know, and the folder where they put their metrics together."""
+    known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+    return {
+        **environment_of_the_machine(),
+        "PROMETHEUS_MULTIPROC_DIR": str(state.metrics_folder(folder)),
+        **{name: os.environ[name] for name in _SECRETS if name in os.environ},
+        **known,
+    }
 
 
 def _healthy(url: str) -> bool:
