@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
+from kombu.transport.redis import Channel
 
 from paymentsite import sweeps
 from paymentsite.launcher.lifeline import die_with_parent
@@ -31,6 +32,7 @@ app.set_default()  # also for threads other than the one that imports this
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a worker outlives any outage of its broker
     broker_connection_timeout=_RING_TIMEOUT_SECONDS,
     broker_transport_options={
         "visibility_timeout": _VISIBILITY_TIMEOUT_SECONDS,
@@ -67,7 +69,13 @@ def _keep_our_logging(**_: Any) -> None:
 
 @celeryd_init.connect
 def _patient_worker(conf: Any, **_: Any) -> None:
-    """A worker waits on its broker; only publishers are in a hurry."""
+    """A worker waits on its broker; only publishers are in a hurry.
+
+    And it gives nothing back to a broker that is gone: kombu 5.7.0 does so while it lets go of the
+    lost connection, finds that it has none, and ends the worker by an AttributeError. Nothing is
+    lost: what was not acknowledged comes again after the visibility timeout, and was a ring anyway.
+    """
+    Channel.do_restore = False
     conf.broker_connection_timeout = 4
     conf.broker_transport_options = {
         **conf.broker_transport_options,

@@ -33,7 +33,7 @@ from payments.services import idempotency, psp
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.events import time_of
 from payments.services.lanes import lane_of
-from payments.services.outcomes import Recorded, record_outcome
+from payments.services.outcomes import Recorded, locked_rows, record_outcome
 from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
@@ -121,21 +121,24 @@ def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answe
             if future.done():  # The call itself may have raised a TimeoutError of its own.
                 return future.result()
     future.add_done_callback(_log_failure)
-    return answer_as_it_stands(operation.id, caller, renderer)
+    return _answer_now(operation, caller, renderer)
 
 
 def answer_as_it_stands(operation_id: UUID, caller: Caller, renderer: Renderer) -> Answer:
     """Answer from what the database shows now, as the key's final answer if it has none yet."""
+    operation = Operation.objects.only("id", "idempotency_id").get(pk=operation_id)
+    return _answer_now(operation, caller, renderer)
+
+
+def _answer_now(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
+    """The same for an operation whose key is known: two statements, since somebody waits."""
     with transaction.atomic(durable=True):
-        operation = Operation.objects.select_related("intent").get(pk=operation_id)
-        key = idempotency.lock_key(operation)
+        key, intent, operation = locked_rows(operation)
         if key is not None and key.answer_status is not None:
             return idempotency.stored_answer(key)
-        operation = Operation.objects.select_related("intent").get(pk=operation_id)
         if operation.status == OperationStatus.NOT_SENT:
             raise _not_reached(None)
-        refund = Refund.objects.filter(operation_id=operation_id).first()
-        subject = Subject(intent=operation.intent, operation=operation, refund=refund)
+        subject = Subject(intent=intent, operation=operation, refund=_refund_of(operation))
         if key is None:
             return renderer(subject, caller)
         batch = Batch()
@@ -143,6 +146,12 @@ def answer_as_it_stands(operation_id: UUID, caller: Caller, renderer: Renderer) 
         answer = idempotency.put_answer(batch, key, answer)
         batch.execute()
     return answer
+
+
+def _refund_of(operation: Operation) -> Refund | None:
+    if operation.kind != OperationKind.REFUND:
+        return None
+    return Refund.objects.filter(operation_id=operation.id).first()
 
 
 def _ask_and_record(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:

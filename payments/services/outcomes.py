@@ -135,6 +135,12 @@ def _lock(operation: Operation) -> _Locked:
     )
 
 
+def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
+    """The newest key, intent and operation, locked in this order by the caller's transaction."""
+    locked = _lock(operation)
+    return locked.key, locked.intent, locked.operation
+
+
 @cache
 def _lock_sql(*, with_key: bool) -> str:
     columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"

@@ -97,7 +97,7 @@ def metrics_folder(folder: Path) -> Path:
     if not metrics.exists():
         for old in folder.glob("metrics-*"):
             shutil.rmtree(old)
-        metrics.mkdir()
+        metrics.mkdir(parents=True)
     return metrics
 
 

@@ -84,6 +84,7 @@ def test_redis_killed_while_work_is_due_and_gone_for_a_while_needs_no_hand(
     platform: Platform, storefront: Storefront
 ) -> None:
     orders = [doubtful_order(storefront) for _ in range(3)]
+    before = {name: platform.pid_of(name) for name in platform.processes}
     kill_hard(platform.redis)
     # The API takes payments without it: the doorbell is not heard, and that is all.
     paid = storefront.pay()
@@ -100,6 +101,8 @@ def test_redis_killed_while_work_is_due_and_gone_for_a_while_needs_no_hand(
     platform.look_until(lambda: settled(storefront), within_seconds=90)
     platform.look_until(lambda: jobs_health(platform).status == 200, within_seconds=60)
     assert [storefront.effects(order) for order in orders] == [ONCE] * 6
+    # kombu ends a worker that gives its messages back to a broker that is gone: ours does not.
+    assert {name: platform.pid_of(name) for name in platform.processes} == before
 
 
 def test_a_worker_that_lives_and_does_nothing_is_killed_and_started_again(
