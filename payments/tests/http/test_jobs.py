@@ -1,4 +1,4 @@
-"""Jobs with real processes: losing Redis loses nothing, and a worker that does nothing is noticed."""
+"""Jobs with real processes: losing Redis loses nothing, and an idle worker is noticed."""
 
 from __future__ import annotations
 

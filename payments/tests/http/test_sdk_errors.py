@@ -241,7 +241,9 @@ def test_a_psp_that_refuses_to_listen_is_a_503_and_the_same_key_succeeds_later(
 
 def test_a_refund_that_never_reached_the_psp_can_be_repeated(storefront: Storefront) -> None:
     paid, key = storefront.pay(), new_order()
-    storefront.psp.script({"rate_limit": 1}, times=None, order_id=storefront.order_id, kind="refund")
+    storefront.psp.script(
+        {"rate_limit": 1}, times=None, order_id=storefront.order_id, kind="refund"
+    )
     refunds = storefront.stripe.v1.refunds
     with pytest.raises(stripe.APIError) as refused:
         refunds.create({"payment_intent": paid.id}, {"idempotency_key": key})
