@@ -15,9 +15,10 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import structlog
 from django.conf import settings
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.views.decorators.cache import never_cache
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -91,7 +92,7 @@ class _Database(Collector):
         up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
         try:
             families = [*_of_operations(), *_of_notifications(), *_of_sweeps()]
-        except Error as error:
+        except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
             log.warning("database not reached", error=type(error).__name__)
             families = []
         up.add_metric([], 1 if families else 0)

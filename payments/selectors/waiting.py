@@ -59,7 +59,7 @@ def notifications_dead() -> int:
 
 def _count(table: str, condition: str) -> int:
     rows = execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT %s) some",
+        f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT %s) found",
         [COUNT_MOST],
     )
     counted: int = rows[0][0]

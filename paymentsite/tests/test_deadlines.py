@@ -113,4 +113,4 @@ def test_the_launcher_says_how_many_threads_there_are(tmp_path: Path) -> None:
     api = platform_processes.api(tmp_path, {}, port=1)
     threads = api.environment["API_THREADS"]
     assert list(api.command)[list(api.command).index("--blocking-threads") + 1] == threads
-    assert settings.API_THREADS == int(threads), "the default of the settings is the launcher's"
+    assert int(threads) == settings.API_THREADS, "the default of the settings is the launcher's"

@@ -1,58 +1,24 @@
-"""What is counted and what waits is there for Prometheus, from every process, and for nobody else."""
+"""/metrics adds up what every process of the machine counted, and is not for strangers."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
-from prometheus_client.parser import text_string_to_metric_families
 
-from payments.models import Operation
 from payments.services import breakers, measures
 from payments.services.breakers import CallKind, guarded_call
-from payments.tests.notices import store_notice
-from payments.tests.shop import Shop, body_of
+from payments.tests.scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
-from paymentsite.tasks import heartbeat_money
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def read(**headers: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample by its name and labels."""
-    answer = Client().get("/metrics", headers=headers)
-    assert answer.status_code == 200
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.content.decode())
-        for sample in family.samples
-    }
-
-
-def value(name: str, **labels: str) -> float:
-    return read()[name, tuple(sorted(labels.items()))]
-
-
-def test_calls_are_counted_by_outcome_and_timed(shop: Shop) -> None:
-    account = shop.account.code
-    shop.create()
-    shop.create(token="pm_card_chargeDeclined", order_id="another")
-    samples = read()
-    charge = (("account", account), ("kind", "charge"))
-    assert samples["payments_psp_calls_total", (*charge, ("outcome", "succeeded"))] == 1
-    assert samples["payments_psp_calls_total", (*charge, ("outcome", "declined"))] == 1
-    assert samples["payments_psp_call_seconds_count", charge] == 2
-    assert samples["payments_psp_calls_under_way", charge] == 0
 
 
 def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
@@ -72,56 +38,6 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     labels["kind"] = "query"
     assert (("payments_psp_breaker_state", tuple(sorted(labels.items()))) in read()) is True
     assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
-
-
-def test_doubts_are_counted_with_the_age_of_the_oldest(shop: Shop) -> None:
-    assert value("payments_operations_in_doubt") == 0
-    assert value("payments_oldest_doubt_seconds") == 0
-    shop.psp.script({"drop_after": True}, order_id=shop.order_id)
-    intent_id = body_of(shop.create())["id"]
-    assert shop.intent(intent_id).status == "PROCESSING"
-    Operation.objects.update(next_check_at=timezone.now() - timedelta(seconds=100))
-    assert value("payments_operations_in_doubt") == 1
-    assert 0 < value("payments_oldest_doubt_seconds") < 60
-    assert 100 <= value("payments_recovery_overdue_seconds") < 160
-    shop.settle()
-    assert value("payments_operations_in_doubt") == 0
-    assert value("payments_recovery_overdue_seconds") == 0
-
-
-def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Shop) -> None:
-    store_notice(shop)
-    heartbeat_money()
-    samples = read()
-    assert samples["payments_notifications_waiting", ()] == 1
-    assert samples["payments_notifications_dead", ()] == 0
-    heartbeat = (("sweep", "heartbeat-money"),)
-    assert 0 <= samples["payments_sweep_age_seconds", heartbeat] < 60
-    assert samples["payments_sweep_runs_total", heartbeat] == 1
-    assert samples["payments_sweep_failures_total", heartbeat] == 0
-    before = samples.get(("payments_webhooks_refused_total", (("reason", "too_large"),)), 0)
-    settings.PSP_CREDENTIALS[shop.account.code]["webhook_secrets"] = "a secret of a test"
-    Client().post(f"/psp/{shop.account.code}/webhook", b" " * 300_000, content_type="text/plain")
-    assert value("payments_webhooks_refused_total", reason="too_large") == before + 1
-
-
-def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
-    """As many after a hundred payments, each by an index of what is open, or of one row a sweep."""
-    with CaptureQueriesContext(connection) as few:
-        read()
-    for number in range(5):
-        shop.create(order_id=f"order-{number}")
-    with CaptureQueriesContext(connection) as many:
-        read()
-    assert len(many) == len(few) == 7
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-        for query in many.captured_queries:
-            cursor.execute(f"EXPLAIN {query['sql']}")
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-            if "paymentsite_sweep_run" not in plan:
-                assert "Seq Scan" not in plan, plan
-        cursor.execute("RESET enable_seqscan")
 
 
 def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
