@@ -72,7 +72,7 @@ def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         for query in many.captured_queries:
-            cursor.execute(f"EXPLAIN {query['sql']}")
+            cursor.execute("EXPLAIN " + query["sql"].replace("$1", "10000"))
             plan = "\n".join(row[0] for row in cursor.fetchall())
             if "paymentsite_sweep_run" not in plan:
                 assert "Seq Scan" not in plan, plan
