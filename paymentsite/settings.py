@@ -200,7 +200,7 @@ SPECTACULAR_SETTINGS = {
 REDIS_URL = environment.required(
     "REDIS_URL", "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a Redis"
 )
-# Late after three of these (health says so) and restarted after four (the launcher does).
+# Late after three of these (health says so) and restarted after five (the launcher does).
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 10, least=1)
 SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
 SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")

@@ -105,16 +105,32 @@ BY_TASK: Final = {sweep.task: sweep for sweep in SWEEPS}
 BY_NAME: Final = {sweep.name: sweep for sweep in SWEEPS}
 
 
+_EXPIRES_SECONDS: Final = (10.0, 60.0)
+"""A tick that nobody took for its period is dropped, since the next does the same work; not sooner
+and not later than this. The clocks of beat and workers may differ by less than the first."""
+HEARTBEAT_PRIORITY: Final = 0
+RING_PRIORITY: Final = 3
+TICK_PRIORITY: Final = 6
+"""Kombu's order on Redis: the lowest is taken first. A sweep may take long while a PSP hangs, and
+ticks pile up behind it; a heartbeat must not wait for them, nor a ring that somebody waits for."""
+
+
 def beat_schedule(*, heartbeat_seconds: float) -> dict[str, dict[str, Any]]:
-    """Celery's schedule. A tick that nobody took before the next one is dropped: the next does
-    the same work, and heartbeats would wait behind a queue of old ticks."""
+    """Celery's schedule."""
+    return {sweep.name: _entry(sweep, heartbeat_seconds) for sweep in SWEEPS}
+
+
+def _entry(sweep: Sweep, heartbeat_seconds: float) -> dict[str, Any]:
+    is_heartbeat = sweep.name in HEARTBEATS.values()
+    period_seconds = float(sweep.every_seconds or heartbeat_seconds)
+    shortest, longest = _EXPIRES_SECONDS
     return {
-        sweep.name: {
-            "task": sweep.task,
-            "schedule": float(sweep.every_seconds or heartbeat_seconds),
-            "options": {"expires": min(float(sweep.every_seconds or heartbeat_seconds), 60.0)},
-        }
-        for sweep in SWEEPS
+        "task": sweep.task,
+        "schedule": period_seconds,
+        "options": {
+            "expires": min(max(period_seconds, shortest), longest),
+            "priority": HEARTBEAT_PRIORITY if is_heartbeat else TICK_PRIORITY,
+        },
     }
 
 

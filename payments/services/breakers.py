@@ -151,6 +151,7 @@ class _Guard:
         self._in_use = measures.PLACES_IN_USE.labels(*self._labels)
         self._state = measures.BREAKER_STATE.labels(*self._labels)
         self._shown = "closed"
+        self._showing = Lock()
 
     def enter(self) -> bool:
         """Take a place, or raise Refusal; True if this call is the probe of a half-open circuit."""
@@ -180,13 +181,14 @@ class _Guard:
                 self._show()
 
     def _show(self) -> None:
-        state = self.breaker.state
-        if state == self._shown:
-            return
-        if state == "open":
-            measures.BREAKER_OPENED.labels(*self._labels).inc()
-        self._shown = state
-        self._state.set(measures.BREAKER_STATES[state])
+        with self._showing:  # The state is read inside, so that the last to show shows the last.
+            state = self.breaker.state
+            if state == self._shown:
+                return
+            if state == "open":
+                measures.BREAKER_OPENED.labels(*self._labels).inc()
+            self._shown = state
+            self._state.set(measures.BREAKER_STATES[state])
 
     def _count_refusal(self, code: str) -> None:
         measures.REFUSALS.labels(*self._labels, code).inc()

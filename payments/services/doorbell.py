@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 PROCESS_NOTIFICATIONS: Final = "payments.tasks.process_due_notifications"
 RESOLVE_OPERATIONS: Final = "payments.tasks.resolve_due_operations"
 
-_EXPIRES_SECONDS: Final = 2
-"""After it was due: by then the sweep of the beat table has looked."""
+PRIORITY: Final = 3
+"""Before the ticks of the beat table, which nobody waits for (paymentsite.sweeps)."""
+_EXPIRES_SECONDS: Final = 10
 COUNTDOWN_SECONDS_MAX: Final = 60.0
 """A worker keeps a message that is not due yet in its memory: far below the broker's visibility
 timeout, and nothing that waits longer is in a hurry."""
@@ -82,6 +83,7 @@ class _Bell:
                 retry=False,
                 countdown=in_seconds or None,
                 expires=in_seconds + _EXPIRES_SECONDS,
+                priority=PRIORITY,
                 ignore_result=True,
             )
         except Exception as error:

@@ -41,8 +41,8 @@ SILENCE_SECONDS_MIN: Final = 5.0
 SILENCE_SECONDS_MAX: Final = 30.0
 """An operation that was the one to find its PSP silent is looked at again within this time."""
 SWEEP_LIMIT: Final = 50
-SWEEP_SECONDS: Final = 20.0
-"""A PSP that hangs must not keep a sweep, and so a worker, for longer."""
+SWEEP_SECONDS: Final = 10.0
+"""A PSP that hangs must not keep a sweep, and so a worker, for longer: heartbeats wait for it."""
 
 
 def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 HEARTBEAT_SECONDS = int(os.environ.get("HEARTBEAT_SECONDS") or 10)
-SILENT_AFTER_SECONDS = 4 * HEARTBEAT_SECONDS
-"""With the time to look and to restart this stays under a minute."""
+SILENT_AFTER_SECONDS = 5 * HEARTBEAT_SECONDS
+"""Longer than the longest sweep, shorter than a minute with the time to look and to restart."""
 _ASK_TIMEOUT_SECONDS = 2
 
 
@@ -68,7 +68,7 @@ class Watchdog:
             return now - max(heard_at, since, self._fair_since) > self._silent_after_seconds
 
     def _listen(self) -> None:
-        while not self._over.wait(self._silent_after_seconds / 10):
+        while not self._over.wait(self._silent_after_seconds / 25):
             try:
                 ages = self._ages()
                 self._ping()

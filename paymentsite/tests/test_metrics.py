@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from payments.services import breakers, measures
 from payments.services.breakers import CallKind, guarded_call
 from payments.tests.scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
+from paymentsite.tasks import heartbeat_money
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -119,3 +122,19 @@ def _python(code: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_every_metric_of_an_alert_exists_and_is_described() -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    rules = page.split("```yaml")[1].split("```")[0]
+    named = set(re.findall(r"payments_[a-z_]+", rules))
+    assert "payments_oldest_doubt_seconds > 300" in rules, "a doubt alerts after five minutes"
+    table = page.split("## Alerts")[0]
+    for alert in re.findall(r"alert: (\w+)", rules):
+        assert f"`{alert}`" in page.split("```")[2], f"what to do about {alert}"
+    heartbeat_money()
+    shown = {name for name, _ in read()}
+    registered = {family.name for family in REGISTRY.collect()}
+    for name in named:
+        assert name in shown or name.removesuffix("_total") in registered, name
+        assert name in table or name.removeprefix("payments_sweep") in table, name

@@ -18,7 +18,7 @@ from paymentsite.launcher import platform_processes
 from paymentsite.launcher.state import PROJECT
 from paymentsite.models import SweepRun
 from paymentsite.sweep_runs import run_sweep
-from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, SWEEPS, Queue, Sweep
+from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, RING_PRIORITY, SWEEPS, Queue, Sweep
 from paymentsite.tasks import heartbeat_money
 
 LEASED = Sweep(
@@ -45,7 +45,7 @@ def test_every_sweep_is_registered_bounded_and_documented(sweep: Sweep) -> None:
     assert sweep.task in app.tasks
     entry = app.conf.beat_schedule[sweep.name]
     assert (entry["task"], entry["schedule"]) == (sweep.task, sweep.every_seconds or 10.0)
-    assert 0 < entry["options"]["expires"] <= entry["schedule"], "an old tick is dropped"
+    assert 10 <= entry["options"]["expires"] <= 60, "an old tick is dropped"
     assert app.amqp.router.route({}, sweep.task)["queue"].name == sweep.queue.value
     assert app.tasks[sweep.task].time_limit == app.conf.task_time_limit
     page = (PROJECT / "docs" / "operations.md").read_text()
@@ -63,6 +63,18 @@ def test_names_and_tasks_are_unique_and_beat_knows_nothing_else() -> None:
 def test_every_queue_has_a_worker_and_a_heartbeat() -> None:
     assert set(platform_processes.WORKER_PROCESSES) == set(Queue) == set(HEARTBEATS)
     assert {BY_NAME[name].queue for name in HEARTBEATS.values()} == set(Queue)
+
+
+def test_heartbeats_overtake_rings_and_rings_overtake_ticks() -> None:
+    priorities = {
+        name: entry["options"]["priority"] for name, entry in app.conf.beat_schedule.items()
+    }
+    beats = {priorities.pop(name) for name in HEARTBEATS.values()}
+    assert beats == {0}
+    assert max(beats) < doorbell.PRIORITY < min(priorities.values())
+    assert doorbell.PRIORITY == RING_PRIORITY
+    steps = set(app.connection_for_read().channel().priority_steps)
+    assert {*beats, doorbell.PRIORITY, *priorities.values()} <= steps
 
 
 def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
