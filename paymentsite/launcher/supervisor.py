@@ -22,6 +22,8 @@ class _Watched:
     process: Process
     wait_seconds: float = _FIRST_WAIT_SECONDS
     launched_at: float = 0.0
+    working_since: float | None = None
+    """When it was first seen ready; before, it can give no sign of life."""
     restart_at: float | None = None
     announced: bool = True
     stopped_by_us: bool = True
@@ -58,7 +60,7 @@ class Supervisor:
             if watched.restart_at is not None:
                 if now >= watched.restart_at:
                     watched.restart_at, watched.launched_at = None, now
-                    watched.announced = False
+                    watched.announced, watched.working_since = False, None
                     process.launch()
             elif process.exit_code() is not None:
                 self._plan_restart(watched, now)
@@ -79,10 +81,13 @@ class Supervisor:
         self._watched.clear()
 
     def _is_silent(self, watched: _Watched) -> bool:
-        heartbeats = watched.process.heartbeats
-        if self._watchdog is None or not heartbeats:
+        process = watched.process
+        if self._watchdog is None or not process.heartbeats:
             return False
-        return self._watchdog.is_silent(heartbeats, since=watched.launched_at)
+        if watched.working_since is None and process.ready():
+            watched.working_since = time.monotonic()
+        ready_by = watched.launched_at + process.ready_within_seconds
+        return self._watchdog.is_silent(process.heartbeats, since=watched.working_since or ready_by)
 
     def _plan_restart(self, watched: _Watched, now: float) -> None:
         process = watched.process

@@ -58,7 +58,7 @@ class Watchdog:
     def is_silent(self, heartbeats: Sequence[str], *, since: float) -> bool:
         """Has none of these been heard for too long, by a process that runs since then?
 
-        `since` is a time of time.monotonic().
+        `since` is a time of time.monotonic(), and may lie ahead.
         """
         now = time.monotonic()
         with self._lock:

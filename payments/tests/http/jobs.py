@@ -20,7 +20,7 @@ from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.watchdog import Watchdog
 
 HEARTBEAT_SECONDS = 1
-SILENT_AFTER_SECONDS = 6.0
+SILENT_AFTER_SECONDS = 15.0
 
 
 class Platform:
@@ -70,7 +70,8 @@ class Platform:
 
     def last_words(self) -> str:
         """What the jobs said last."""
-        return "\n".join(f"{p.name}\n{p.last_lines()}" for p in self.processes.values())
+        said = [f"{p.name}: {line[:300]}" for p in self.processes.values() for line in p._lines]
+        return "\n".join(said)
 
     def pid_of(self, name: str) -> int:
         pid = self.processes[name].pid
