@@ -16,10 +16,10 @@ from prometheus_client import REGISTRY
 
 from payments.services import breakers, measures
 from payments.services.breakers import CallKind, guarded_call
+from payments.tasks import check_recent_payments
 from payments.tests.scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
-from paymentsite.tasks import heartbeat_money
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -132,7 +132,7 @@ def test_every_metric_of_an_alert_exists_and_is_described() -> None:
     table = page.split("## Alerts")[0]
     for alert in re.findall(r"alert: (\w+)", rules):
         assert f"`{alert}`" in page.split("```")[2], f"what to do about {alert}"
-    heartbeat_money()
+    check_recent_payments()
     shown = {name for name, _ in read()}
     registered = {family.name for family in REGISTRY.collect()}
     for name in named:
