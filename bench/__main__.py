@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import report, rounds
+from bench import report, rounds, trouble
 from bench.figures import median_window, paired_ratio, shares
 from bench.rounds import Measured
 from bench.stage import Stage, run_python, stage
@@ -92,6 +92,10 @@ def _measure(running: Stage, options: argparse.Namespace) -> dict[str, Any]:
     half = theirs["window"]["per_second"] / 2
     with step(f"measure with a PSP of {PSP_MS:g} ms, {half:.0f} payments/s arriving"):
         overhead = _overhead(running, rate=half, seconds=options.seconds)
+    with step("let the PSP hang under 200 checkouts"):
+        hanging = trouble.hanging(running)
+    with step("let the PSP fail until its circuit opens"):
+        breaker = trouble.open_breaker(running)
     with step("measure the books"):
         books = run_python(running.variables, "-m", "bench.books", "3", "3")
     return {
@@ -107,6 +111,8 @@ def _measure(running: Stage, options: argparse.Namespace) -> dict[str, Any]:
         "seconds": options.seconds,
         "rate": rate,
         "overhead": overhead,
+        "hanging": hanging,
+        "open_breaker": breaker,
         "database": database,
         "ledger": books,
     }

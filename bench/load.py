@@ -30,6 +30,8 @@ class Specification:
     """Makes keys and orders of this run differ from those of every other."""
     connections: int
     seconds: float
+    wait_seconds: float | None = None
+    """How long each request waits for the PSP (`Prefer: wait=`); None: as the merchant wants."""
     rate: float = 0.0
     """Requests per second that arrive whatever the server does; 0: each client sends its next
     request when it has its answer."""
@@ -42,11 +44,13 @@ def request_bytes(specification: Specification, number: int) -> bytes:
         "amount=2000&currency=usd&confirm=true&payment_method=pm_card_visa"
         f"&{quote('metadata[order_id]')}=order-{name}"
     ).encode()
+    wait = specification.wait_seconds
+    prefer = "" if wait is None else f"Prefer: wait={wait:g}\r\n"
     head = (
         f"POST {specification.path} HTTP/1.1\r\nHost: {specification.host}:{specification.port}\r\n"
         f"Authorization: Bearer {specification.secret_key}\r\nIdempotency-Key: key-{name}\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\nAccept: */*\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{prefer}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

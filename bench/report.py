@@ -13,6 +13,8 @@ RATIO_LEAST = 0.6
 OVERHEAD_RATIO_MOST = 1.5
 OVERHEAD_P95_MS_MOST = 60.0
 TOTAL_P95_MS_MOST = 300.0
+HANGING_P95_MS_MOST = 300.0
+OPEN_BREAKER_P95_MS_MOST = 50.0
 STATEMENTS_MOST = 10
 WRITING_COMMITS_MOST = 2
 PSP_SHARE_MOST = 0.15
@@ -43,6 +45,8 @@ def verdicts_of(figures: dict[str, Any]) -> list[Verdict]:
     return [
         *_rate_verdicts(figures["rate"]),
         *_overhead_verdicts(figures["overhead"]),
+        *_hanging_verdicts(figures["hanging"]),
+        *_breaker_verdicts(figures["open_breaker"]),
         *_database_verdicts(figures["database"]),
         *_ledger_verdicts(figures["ledger"]),
     ]
@@ -152,6 +156,34 @@ def _overhead_verdicts(overhead: dict[str, Any]) -> Iterator[Verdict]:
         f"{total:.1f} ms",
         f"under {TOTAL_P95_MS_MOST:g} ms",
         total < TOTAL_P95_MS_MOST,
+    )
+
+
+def _hanging_verdicts(hanging: dict[str, Any]) -> Iterator[Verdict]:
+    p95_ms = hanging["window"]["p95_ms"]
+    yield Verdict(
+        "PSP hangs: p95 of checkouts with a budget of 250 ms",
+        f"{p95_ms:.1f} ms",
+        f"under {HANGING_P95_MS_MOST:g} ms",
+        p95_ms < HANGING_P95_MS_MOST,
+    )
+    count, failed, lost = hanging["checkouts"], hanging["failed"], hanging["lost"]
+    yield Verdict(
+        "of these checkouts failed, lost",
+        f"{failed}, {lost}",
+        f"none of {count}; all told {hanging['settled_seconds']:.0f} s after the PSP was well",
+        not failed and not lost,
+    )
+
+
+def _breaker_verdicts(breaker: dict[str, Any]) -> Iterator[Verdict]:
+    p95_ms = breaker["window"]["p95_ms"]
+    only_503 = set(breaker["statuses"]) == {"503"}
+    yield Verdict(
+        "circuit open: p95 of the answer that nothing was sent",
+        f"{p95_ms:.1f} ms",
+        f"503, under {OPEN_BREAKER_P95_MS_MOST:g} ms",
+        only_503 and p95_ms < OPEN_BREAKER_P95_MS_MOST,
     )
 
 

@@ -22,7 +22,7 @@ from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST
 
-_PATH = "/v1/payment_intents"
+PATH = "/v1/payment_intents"
 _OPEN_LOOP_CONNECTIONS = 96
 _OPEN_LOOP_ROUNDS = 3
 
@@ -108,7 +108,7 @@ def _run(
     specification = Specification(
         host=HOST,
         port=side.port,
-        path=_PATH,
+        path=PATH,
         secret_key=side.secret_key,
         run=uuid.uuid4().hex[:12],
         connections=connections,
@@ -116,7 +116,7 @@ def _run(
         rate=rate,
     )
     meter = Meter(stage.roots(side))
-    answer = _generate(specification)
+    answer = generate(specification)
     used = meter.used()
     used["load generator"] = answer["processor_seconds"]
     used["elsewhere"] = max(0.0, used["elsewhere"] - answer["processor_seconds"])
@@ -130,7 +130,8 @@ def _run(
     )
 
 
-def _generate(specification: Specification) -> dict[str, Any]:
+def generate(specification: Specification) -> dict[str, Any]:
+    """Run the load generator; what it saw."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.load", json.dumps(asdict(specification))],
         cwd=state.PROJECT,

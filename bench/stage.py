@@ -56,6 +56,7 @@ class Stage:
     variables: dict[str, str]
     """The platform's environment."""
     database_facts: dict[str, str]
+    folder: Path
 
     def roots(self, side: Side) -> dict[str, int]:
         """The processes whose time is measured while a side is under load."""
@@ -68,8 +69,12 @@ class Stage:
 
     def set_psp_latency(self, *, median_ms: float, p99_ms: float) -> None:
         """Let the PSP take its time, or answer at once with zeros."""
+        self.set_psp_behavior(latency_ms={"median": median_ms, "p99": p99_ms})
+
+    def set_psp_behavior(self, **behavior: Any) -> None:
+        """Let the PSP behave like this towards charges; without a word: well."""
         connection = http.client.HTTPConnection(HOST, self.psp_port, timeout=5)
-        words = {"latency_ms": {"median": median_ms, "p99": p99_ms}, "kinds": ["authorize"]}
+        words = {**behavior, "kinds": ["authorize"]}
         connection.request("PUT", "/control/behavior", json.dumps(words))
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -125,6 +130,7 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
         postgres_pid=_postgres_pid(ours),
         variables=ours,
         database_facts=_database_facts(ours),
+        folder=folder,
     )
 
 

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import deadlines, notifications, recovery, retention, reversals
+from payments.services import (
+    deadlines,
+    notifications,
+    recovery,
+    retention,
+    reversals,
+    spot_checks,
+)
 
 
 @shared_task
@@ -38,3 +45,9 @@ def attend_due_deadlines() -> int:
 def forget_old_idempotency_keys() -> int:
     """Drop idempotency keys that are older than they must be kept."""
     return retention.forget_old_idempotency_keys()
+
+
+@shared_task
+def check_recent_payments() -> int:
+    """Compare the payments that changed lately with the books."""
+    return spot_checks.check_recent_payments()

@@ -1,4 +1,4 @@
-"""The Celery application and the beat table.
+"""The Celery application; the beat table is `paymentsite.sweeps`.
 
 The broker is a doorbell: every task is one call of a service that claims rows under a lock, so a
 lost, doubled or late message changes nothing. What may not live here: the tasks themselves.
@@ -12,7 +12,9 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
+from kombu.transport.redis import Channel
 
+from paymentsite import sweeps
 from paymentsite.launcher.lifeline import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
@@ -21,57 +23,16 @@ if not settings.configured:
     # around every task, a plain connection it keeps.
     os.environ.setdefault("DATABASE_POOL", "off")
 
-# Tasks by name, so that this table imports no app. Every task claims what is due in the database:
-# two beats, a missed tick or a doubled one are harmless.
-BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    # Lost answers, bank debits, challenges: the first look is due 2 s after the doubt.
-    "resolve-due-operations": {
-        "task": "payments.tasks.resolve_due_operations",
-        "schedule": 2.0,
-        "options": {"expires": 10},
-    },
-    # What PSPs tell us is looked at when the doorbell rings; this is for rings that were lost, and
-    # for what is tried again.
-    "process-due-notifications": {
-        "task": "payments.tasks.process_due_notifications",
-        "schedule": 2.0,
-        "options": {"expires": 10},
-    },
-    # Charges that succeeded after their payment was over go back to the customer.
-    "reverse-late-successes": {
-        "task": "payments.tasks.reverse_due_charges",
-        "schedule": 5.0,
-        "options": {"expires": 10},
-    },
-    # Holds that end, and payments that nobody comes back to: hours matter here, not seconds; a hold
-    # is planned, and a capture refused as expired is followed up, at the next sweep.
-    "attend-due-deadlines": {
-        "task": "payments.tasks.attend_due_deadlines",
-        "schedule": 5.0,
-        "options": {"expires": 10},
-    },
-    # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
-    "take-ledger-snapshots": {
-        "task": "ledger.tasks.take_snapshot",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    # Keys are kept 400 days; once a day is often enough to forget the older ones.
-    "forget-old-idempotency-keys": {
-        "task": "payments.tasks.forget_old_idempotency_keys",
-        "schedule": 24 * 3600.0,
-    },
-}
-
 # An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.
 _RING_TIMEOUT_SECONDS = 0.1
 _VISIBILITY_TIMEOUT_SECONDS = 600  # far above the time limit of a task
 
-app = Celery("paymentsite")
+app = Celery("paymentsite", task_cls="paymentsite.sweep_task:SweepTask")
 app.set_default()  # also for threads other than the one that imports this
 app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a worker outlives any outage of its broker
     broker_connection_timeout=_RING_TIMEOUT_SECONDS,
     broker_transport_options={
         "visibility_timeout": _VISIBILITY_TIMEOUT_SECONDS,
@@ -92,7 +53,9 @@ app.conf.update(
     accept_content=["json"],
     worker_send_task_events=False,
     timezone="UTC",
-    beat_schedule=BEAT_SCHEDULE,
+    beat_schedule=sweeps.beat_schedule(heartbeat_seconds=settings.HEARTBEAT_SECONDS),
+    task_routes=sweeps.task_routes(),
+    task_default_queue=sweeps.Queue.ROUTINE.value,
 )
 # The database connection of a worker is kept: CONN_MAX_AGE None, health-checked.
 app.conf["CELERY_DB_REUSE_MAX"] = 1000
@@ -106,7 +69,13 @@ def _keep_our_logging(**_: Any) -> None:
 
 @celeryd_init.connect
 def _patient_worker(conf: Any, **_: Any) -> None:
-    """A worker waits on its broker; only publishers are in a hurry."""
+    """A worker waits on its broker; only publishers are in a hurry.
+
+    And it gives nothing back to a broker that is gone: kombu 5.7.0 does so while it lets go of the
+    lost connection, finds that it has none, and ends the worker by an AttributeError. Nothing is
+    lost: what was not acknowledged comes again after the visibility timeout, and was a ring anyway.
+    """
+    Channel.do_restore = False
     conf.broker_connection_timeout = 4
     conf.broker_transport_options = {
         **conf.broker_transport_options,

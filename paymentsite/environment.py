@@ -9,11 +9,21 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
-# Well inside the ladder of timeouts (PSP deadline 12 s, idempotency lease 30 s): a request that
-# cannot have its lock answers "try again" long before anybody gives up on it.
+# Well inside the ladder of timeouts (docs/operations.md): a request that cannot have its lock
+# answers "try again" long before anybody gives up on it.
+LOCK_TIMEOUT_MS = 2_000
+STATEMENT_TIMEOUT_MS = 5_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+TRANSACTION_TIMEOUT_MS = 10_000
 SESSION_OPTIONS = (
-    "-c lock_timeout=2000 -c statement_timeout=5000 -c idle_in_transaction_session_timeout=10000"
+    f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} "
+    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} "
+    f"-c transaction_timeout={TRANSACTION_TIMEOUT_MS}"
 )
+CONNECT_TIMEOUT_SECONDS = 3
+# A server that is gone without a word (a cut network) is noticed by what we sent and nobody took.
+TCP_USER_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_SECONDS = 5
 
 _SECRET_LENGTH_LEAST = 16
 
@@ -83,10 +93,11 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
         "CONN_MAX_AGE": 0 if pool else None,
     }
     options: dict[str, Any] = {**parts, "prepare_threshold": 2}
-    options.setdefault("connect_timeout", 3)
+    options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    options.setdefault("tcp_user_timeout", TCP_USER_TIMEOUT_MS)
     if not owner:
         options["options"] = f"{parts.get('options') or ''} {SESSION_OPTIONS}".strip()
     if pool:
         most = integer("DATABASE_POOL_MAX_SIZE", 16, least=2)
-        options["pool"] = {"min_size": 2, "max_size": most, "timeout": 5}
+        options["pool"] = {"min_size": 2, "max_size": most, "timeout": POOL_TIMEOUT_SECONDS}
     return {**result, "OPTIONS": options}

@@ -103,6 +103,8 @@ def logging_configuration(level: str) -> dict[str, Any]:
             # Every tick of every sweep would be three lines.
             "celery.beat": {"filters": ["no_ticks"]},
             "celery.worker.strategy": {"level": "WARNING"},
+            # Ticks that nobody took in time are dropped: that is what they expire for.
+            "celery.worker.request": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
         },
     }

@@ -12,7 +12,11 @@
 | PUBLIC_BASE_URL | the address under which merchants and customers reach us |
 | SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
 | SANDBOX_PSP_WEBHOOK_SECRETS | what its notifications are signed with, separated by commas |
-| PSP_CALLS_MAX | calls to PSPs that a process has in flight, default 256 |
+| PSP_CALLS_MAX | calls that a process has in flight per PSP account, default 256 |
+| API_THREADS | threads of a web process, default 64; half of them may wait for one PSP account |
+| METRICS_TOKEN | bearer token of /metrics; not set: only this machine may read it |
+| PROMETHEUS_MULTIPROC_DIR | where the processes of this machine put their metrics together |
+| HEARTBEAT_SECONDS | how often each queue of jobs shows that it is consumed, default 10 |
 | LOG_LEVEL | default INFO |
 """
 
@@ -196,6 +200,8 @@ SPECTACULAR_SETTINGS = {
 REDIS_URL = environment.required(
     "REDIS_URL", "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a Redis"
 )
+# Late after three of these (health says so) and restarted after five (the launcher does).
+HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 10, least=1)
 SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
 SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")
 # By the code of the PSP account: what its adapter needs to reach the PSP.
@@ -207,9 +213,15 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
         "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
     },
 }
-# Calls to PSPs that one process has in flight: while a PSP hangs, requests leave at their budget
-# but their calls go on until the deadline.
+# Calls to the PSP of one account that a process has in flight: while a PSP hangs, requests leave at
+# their budget but their calls go on until the deadline.
 PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
+
+# Threads of one web process; the launcher sets it. Half of them may wait for one PSP account.
+API_THREADS = environment.integer("API_THREADS", 64, least=2)
+
+# Who may read /metrics from elsewhere; without it only this machine may, not through a proxy.
+METRICS_TOKEN = environment.secrets("METRICS_TOKEN")
 
 # Off only where a bench must see a PSP hang without being protected from it.
 PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"

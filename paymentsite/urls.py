@@ -5,7 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from paymentsite.health import healthz, livez
+from paymentsite.health import healthz, jobs, livez
+from paymentsite.metrics import metrics
 
 urlpatterns = [
     path("admin/", admin.site.urls),
@@ -15,7 +16,9 @@ urlpatterns = [
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("docs/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("healthz", healthz),
+    path("healthz/jobs", jobs),
     path("livez", livez),
+    path("metrics", metrics),
     # The merchant API (/v1/…) and the page to which PSPs send customers back (/return/…).
     path("", include("payments.api.urls")),
 ]

@@ -166,6 +166,8 @@ class PspResult:
     """What the PSP holds for the whole payment now; None where it did not say."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
+    refused_by_us: bool = False
+    """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
     detail: str = ""
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 

@@ -31,7 +31,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-_CONNECT_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 2.0
+READ_SECONDS: Final = 8.0
+"""The longest silence that is waited through; the caller's deadline may end it earlier."""
 _IDLE_SECONDS: Final = 15.0
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _POOL_SIZE: Final = 300
@@ -98,13 +100,13 @@ class _DeadlineSocket(socket.socket):
     """Each read waits for what is left of the deadline, so that a trickle cannot stretch it."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_seconds_left())
+        self.settimeout(min(READ_SECONDS, _seconds_left()))
         return super().recv_into(*args, **kwargs)
 
 
 class _DeadlineSslSocket(ssl.SSLSocket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_seconds_left())
+        self.settimeout(min(READ_SECONDS, _seconds_left()))
         return super().recv_into(*args, **kwargs)
 
 
@@ -237,7 +239,9 @@ class PspHttp:
             retries=False,
             redirect=False,
             assert_same_host=False,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, left), read=left),
+            timeout=urllib3.Timeout(
+                connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)
+            ),
             preload_content=False,
             decode_content=False,
         )

@@ -35,7 +35,7 @@ from paymentsite.launcher.sweep import end_descendants
 API_SERVERS = 2
 # A web server whose workers die young takes it for a crash loop of its own and ends.
 _FOLLOWS_FROM_A_KILL_SECONDS = 20.0
-_NEEDED_BY = {"redis": ("worker", "beat")}
+_NEEDED_BY = {"redis": ("worker", "worker-routine", "beat")}
 _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
 
 
@@ -209,7 +209,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         api = platform_processes.api(folder, variables, port=port)
         log_file = folder / "logs" / f"api-{number}.log"
         processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
-    processes.append(_quiet(platform_processes.worker(folder, variables)))
+    processes += [_quiet(each) for each in platform_processes.workers(folder, variables)]
     processes.append(_quiet(platform_processes.beat(folder, variables)))
     for process in processes:
         stack.callback(process.stop)

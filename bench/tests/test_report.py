@@ -38,6 +38,14 @@ def _figures(**database: Any) -> dict[str, Any]:
             "payments_between": 120,
             **database,
         },
+        "hanging": {
+            "checkouts": 200,
+            "window": window,
+            "failed": 0,
+            "lost": 0,
+            "settled_seconds": 9.0,
+        },
+        "open_breaker": {"statuses": {"503": 200}, "window": window},
         "ledger": {"hot_ratio": 0.95, "post_ratio": 0.7},
     }
 
@@ -54,6 +62,18 @@ def test_figures_that_reach_every_target_miss_none() -> None:
 def test_a_read_whose_statements_grow_with_data_is_named() -> None:
     figures = _figures(reads={"a page of payments": [1, 101]})
     assert _missed(figures) == ["query counts that grow with data"]
+
+
+def test_a_checkout_that_was_lost_while_the_psp_hung_is_missed() -> None:
+    figures = _figures()
+    figures["hanging"]["lost"] = 1
+    assert _missed(figures) == ["of these checkouts failed, lost"]
+
+
+def test_an_open_circuit_that_answers_anything_but_503_is_missed() -> None:
+    figures = _figures()
+    figures["open_breaker"]["statuses"]["200"] = 1
+    assert _missed(figures) == ["circuit open: p95 of the answer that nothing was sent"]
 
 
 def test_a_third_writing_commit_is_missed() -> None:

@@ -41,6 +41,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Outgoing queue", "payments", "outbox", "dispatch"),
             _item("PSP notifications", "payments", "move_to_inbox", "pspnotification"),
             _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),
+            _item("Sweeps", "paymentsite", "autorenew", "sweeprun"),
         ),
         _group(
             "Access",

@@ -16,6 +16,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from payments.services import measures
 from payments.services.notifications import NoSuchWebhook, receive_notification
 from psp_adapters.contract import NotificationRefused
 
@@ -34,8 +35,9 @@ class _Refusals:
         self._log_from = 0.0
         self._lock = threading.Lock()
 
-    def note(self, account_code: str, reason: str) -> None:
+    def note(self, account_code: str, reason: str, *, kind: str = "untrusted") -> None:
         """Count one; strangers decide how many there are, so not every one is logged."""
+        measures.WEBHOOKS_REFUSED.labels(kind).inc()
         with self._lock:
             self.count += 1
             self._unlogged += 1
@@ -69,7 +71,7 @@ def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
     except NoSuchWebhook:
         return _answer(404, "There is no such webhook.")
     except _TooLarge:
-        _refusals.note(account_code, "too large")
+        _refusals.note(account_code, "too large", kind="too_large")
         return _answer(413, f"A notification has at most {BODY_BYTES_MAX} bytes.")
     except (NotificationRefused, UnreadablePostError) as refusal:
         _refusals.note(account_code, str(refusal))

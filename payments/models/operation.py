@@ -132,6 +132,11 @@ class Operation(MachineModel):
                 condition=models.Q(kind=OperationKind.AUTHORIZE.value)
                 & ~models.Q(psp_payment_id=""),
             ),
+            models.Index(
+                "created_at",
+                name="operation_in_doubt",
+                condition=models.Q(status=OperationStatus.UNKNOWN.value),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "psp_key"], name="operation_psp_key"),

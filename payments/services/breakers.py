@@ -2,7 +2,7 @@
 
 Why not pybreaker: it opens after N failures in a row and holds no window, so a PSP that fails
 every second call never opens it, and a half-open one lets every waiting thread through. What may
-not live here: retries, outcomes, HTTP.
+not live here: retries (services.retries has them, around this), outcomes, HTTP.
 
 State is in the memory of one process, on purpose: two processes that see different things of a PSP
 are both right, and a breaker that needs Redis fails when Redis does.
@@ -21,6 +21,8 @@ from threading import BoundedSemaphore, Lock
 from typing import Final
 
 from django.conf import settings
+
+from payments.services import measures
 
 WINDOW_SECONDS: Final = 30.0
 CALLS_MIN: Final = 20
@@ -52,8 +54,9 @@ PLACES: Final = {
 class Refusal(Exception):
     """The call must not be made now; nothing was sent."""
 
-    def __init__(self, reason: str, *, retry_after_seconds: float) -> None:
+    def __init__(self, reason: str, *, code: str, retry_after_seconds: float) -> None:
         super().__init__(reason)
+        self.code = code
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
 
@@ -65,6 +68,8 @@ class Verdict:
     healthy: bool = False
     closed_circuit: bool = False
     """Known after the call: it was the probe that showed the PSP to be well again."""
+    outcome: str = ""
+    """The word that it is counted under; empty: answered, or failed."""
 
 
 class Breaker:
@@ -98,9 +103,12 @@ class Breaker:
                 return False
             now = self._clock()
             if now < self._open_until:
-                raise Refusal("the circuit is open", retry_after_seconds=self._open_until - now)
+                left_seconds = self._open_until - now
+                raise Refusal("the circuit is open", code="open", retry_after_seconds=left_seconds)
             if self._probing:
-                raise Refusal("the circuit is being probed", retry_after_seconds=1.0)
+                raise Refusal(
+                    "the circuit is being probed", code="probing", retry_after_seconds=1.0
+                )
             self._probing = True
             return True
 
@@ -137,9 +145,58 @@ class Breaker:
 
 
 class _Guard:
-    def __init__(self, kind: CallKind) -> None:
+    """Breaker, places and measures of one account and kind of call."""
+
+    def __init__(self, account_code: str, kind: CallKind) -> None:
         self.breaker = Breaker()
         self.places = BoundedSemaphore(PLACES[kind])
+        self._labels = (account_code, kind.value)
+        self._in_use = measures.PLACES_IN_USE.labels(*self._labels)
+        self._state = measures.BREAKER_STATE.labels(*self._labels)
+        self._shown = "closed"
+        self._showing = Lock()
+
+    def enter(self) -> bool:
+        """Take a place, or raise Refusal; True if this call is the probe of a half-open circuit."""
+        if not self.places.acquire(blocking=False):
+            self._count_refusal("full")
+            raise Refusal(
+                "every place for this kind of call is taken", code="full", retry_after_seconds=1.0
+            )
+        try:
+            probe = settings.PSP_BREAKERS and self.breaker.admit()
+        except Refusal as refusal:
+            self.places.release()
+            self._count_refusal(refusal.code)
+            raise
+        if probe:
+            self._show()
+        self._in_use.inc()
+        return probe
+
+    def leave(self, *, healthy: bool, probe: bool) -> bool:
+        """Give the place back and count how it went; True if that closed the circuit."""
+        self._in_use.dec()
+        self.places.release()
+        if not settings.PSP_BREAKERS:
+            return False
+        closed = self.breaker.record(healthy=healthy, probe=probe)
+        if probe or not healthy:  # Nothing else moves a circuit.
+            self._show()
+        return closed
+
+    def _show(self) -> None:
+        with self._showing:  # The state is read inside, so that the last to show shows the last.
+            state = self.breaker.state
+            if state == self._shown:
+                return
+            if state == "open":
+                measures.BREAKER_OPENED.labels(*self._labels).inc()
+            self._shown = state
+            self._state.set(measures.BREAKER_STATES[state])
+
+    def _count_refusal(self, code: str) -> None:
+        measures.REFUSALS.labels(*self._labels, code).inc()
 
 
 _guards: dict[tuple[str, CallKind], _Guard] = {}
@@ -150,22 +207,20 @@ _guards_lock = Lock()
 def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
     """Make one call inside; raises Refusal, before anything is sent, where it must not be made.
 
-    Set `verdict.healthy` when the PSP answered, whatever it said. An exception counts as a failure.
+    Set `verdict.healthy` when the PSP answered, whatever it said, and `verdict.outcome` to what is
+    counted. An exception counts as a failure.
     """
     guard = _guard_of(account_code, kind)
-    if not guard.places.acquire(blocking=False):
-        raise Refusal("every place for this kind of call is taken", retry_after_seconds=1.0)
+    probe = guard.enter()
+    verdict = Verdict()
+    begun = time.monotonic()
     try:
-        probe = settings.PSP_BREAKERS and guard.breaker.admit()
-        verdict = Verdict()
-        try:
-            yield verdict
-        finally:
-            if settings.PSP_BREAKERS:
-                closed = guard.breaker.record(healthy=verdict.healthy, probe=probe)
-                verdict.closed_circuit = closed
+        yield verdict
     finally:
-        guard.places.release()
+        verdict.closed_circuit = guard.leave(healthy=verdict.healthy, probe=probe)
+        measures.CALL_SECONDS.labels(account_code, kind.value).observe(time.monotonic() - begun)
+        outcome = verdict.outcome or ("answered" if verdict.healthy else "failed")
+        measures.CALLS.labels(account_code, kind.value, outcome).inc()
 
 
 def states() -> dict[tuple[str, CallKind], str]:
@@ -177,5 +232,5 @@ def _guard_of(account_code: str, kind: CallKind) -> _Guard:
     guard = _guards.get((account_code, kind))
     if guard is None:
         with _guards_lock:
-            guard = _guards.setdefault((account_code, kind), _Guard(kind))
+            guard = _guards.setdefault((account_code, kind), _Guard(account_code, kind))
     return guard

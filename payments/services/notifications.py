@@ -43,7 +43,7 @@ ACTOR: Final = "psp:notification"
 LEASE_SECONDS: Final = 60.0
 """How long one worker has for what it took; then another may take it."""
 SWEEP_LIMIT: Final = 500
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 10.0
 _BATCH: Final = 5
 """Looked at under one lease: even if the PSP hangs, that ends inside a task's time limit."""
 GIVE_UP_AFTER: Final = timedelta(hours=24)

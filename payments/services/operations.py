@@ -1,24 +1,23 @@
 """One money move in three phases: write down, ask, record.
 
 `begin` runs in transaction 1, the PSP is asked with no connection held, services.outcomes records
-in transaction 2. A request waits no longer than its budget; the call goes on in a bounded executor.
-What may not live here: what an operation means.
+in transaction 2. A request waits no longer than its budget; the call goes on in its lane (see
+services.lanes). What may not live here: what an operation means.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
 from datetime import timedelta
-from threading import BoundedSemaphore
 from typing import Final
 from uuid import UUID
 
-from django.conf import settings
 from django.db import (
     InterfaceError,
     OperationalError,
@@ -33,7 +32,8 @@ from payments.models import Operation, PaymentIntent, Refund
 from payments.services import idempotency, psp
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.events import now_utc, time_of
-from payments.services.outcomes import Recorded, record_outcome
+from payments.services.lanes import lane_of
+from payments.services.outcomes import Recorded, locked_rows, record_outcome
 from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
@@ -41,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 RECORD_ATTEMPTS: Final = 3
 """Transaction 2 may be repeated; the call to the PSP never is."""
-
-_calls = ThreadPoolExecutor(settings.PSP_CALLS_MAX, thread_name_prefix="psp-call")
-_places = BoundedSemaphore(settings.PSP_CALLS_MAX)
 
 
 def new_operation(
@@ -111,32 +108,37 @@ def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answe
     Called outside any transaction; gives this thread's database connection back first. Raises
     PspNotReached if nothing was sent (the request may be repeated with the same key).
     """
-    psp.psp_account_of(operation.psp_account_id)  # From memory later, where no connection is held.
+    # From memory later, where no connection is held.
+    lane = lane_of(psp.psp_account_of(operation.psp_account_id).code)
     connection.close()
-    if not _places.acquire(blocking=False):
+    future = lane.submit(lambda: _ask_and_record(operation, caller, renderer))
+    if future is None:
         return _record_and_answer(operation, _no_place(), caller, renderer)
-    future = _calls.submit(_ask_and_record, operation, caller, renderer)
-    try:
-        return future.result(timeout=_seconds_left(caller))
-    except WaitedTooLong:
-        if future.done():  # The call itself may have raised a TimeoutError of its own.
-            return future.result()
-        future.add_done_callback(_log_failure)
-        return answer_as_it_stands(operation.id, caller, renderer)
+    with lane.patience(caller.answer_by_monotonic) as seconds:
+        try:
+            return future.result(timeout=seconds)
+        except WaitedTooLong:
+            if future.done():  # The call itself may have raised a TimeoutError of its own.
+                return future.result()
+    future.add_done_callback(_log_failure)
+    return _answer_now(operation, caller, renderer)
 
 
 def answer_as_it_stands(operation_id: UUID, caller: Caller, renderer: Renderer) -> Answer:
     """Answer from what the database shows now, as the key's final answer if it has none yet."""
+    operation = Operation.objects.only("id", "idempotency_id").get(pk=operation_id)
+    return _answer_now(operation, caller, renderer)
+
+
+def _answer_now(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
+    """The same for an operation whose key is known: two statements, since somebody waits."""
     with transaction.atomic(durable=True):
-        operation = Operation.objects.select_related("intent").get(pk=operation_id)
-        key = idempotency.lock_key(operation)
+        key, intent, operation = locked_rows(operation)
         if key is not None and key.answer_status is not None:
             return idempotency.stored_answer(key)
-        operation = Operation.objects.select_related("intent").get(pk=operation_id)
         if operation.status == OperationStatus.NOT_SENT:
             raise _not_reached(None)
-        refund = Refund.objects.filter(operation_id=operation_id).first()
-        subject = Subject(intent=operation.intent, operation=operation, refund=refund)
+        subject = Subject(intent=intent, operation=operation, refund=_refund_of(operation))
         if key is None:
             return renderer(subject, caller)
         batch = Batch()
@@ -146,18 +148,17 @@ def answer_as_it_stands(operation_id: UUID, caller: Caller, renderer: Renderer) 
     return answer
 
 
-def _seconds_left(caller: Caller) -> float | None:
-    if caller.answer_by_monotonic is None:
+def _refund_of(operation: Operation) -> Refund | None:
+    if operation.kind != OperationKind.REFUND:
         return None
-    return max(0.0, caller.answer_by_monotonic - time.monotonic())
+    return Refund.objects.filter(operation_id=operation.id).first()
 
 
 def _ask_and_record(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
     try:
-        result = psp.send(operation)
+        result = psp.send(operation, retry_until=caller.answer_by_monotonic or math.inf)
         return _record_and_answer(operation, result, caller, renderer)
     finally:
-        _places.release()
         connections.close_all()
 
 

@@ -165,6 +165,12 @@ def _lock(operation: Operation) -> _Locked:
     )
 
 
+def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
+    """The newest key, intent and operation, locked in this order by the caller's transaction."""
+    locked = _lock(operation)
+    return locked.key, locked.intent, locked.operation
+
+
 @cache
 def _lock_sql(*, with_key: bool) -> str:
     columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
@@ -318,14 +324,22 @@ def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> N
     operation.next_check_at = None
 
 
-def put_off(operation_id: UUID, error: Exception) -> None:
-    """Look at an operation later and later if looking at it fails, and keep what went wrong."""
+def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
+    """Look at an operation later and later if looking at it fails, and keep what went wrong.
+
+    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
+    """
     with transaction.atomic(durable=True):
         operation = Operation.objects.select_for_update().get(pk=operation_id)
         if operation.next_check_at is None:
             return
-        operation.detail = f"{type(error).__name__}: {error}"[:500]
+        operation.detail = reason[:500]
+        looks = operation.checks
         schedule_check(operation)
+        if within_seconds is not None:
+            operation.checks = looks
+            soon = operation.lease_until + timedelta(seconds=within_seconds)
+            operation.next_check_at = min(operation.next_check_at or soon, soon)
         Batch().update(operation, OPERATION_FIELDS).execute()
 
 

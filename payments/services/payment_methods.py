@@ -28,6 +28,7 @@ from payments.services.direct_requests import DirectRenderer, answer_once
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.metadata import merged_metadata, previous_attributes
 from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of
+from payments.services.retries import TryAgain, call_with_retries
 from psp_adapters.contract import PaymentToken, PspUnavailable, UnknownToken
 
 T = TypeVar("T")
@@ -216,19 +217,35 @@ def _ask(caller: Caller, token: str) -> PaymentToken:
     if known is not None and known[0] > time.monotonic():
         return known[1]
     connection.close()  # nothing is held while the PSP thinks
-    try:
-        with guarded_call(caller.psp_account.code, CallKind.QUERY) as verdict:
-            described = _find_token(caller, token, verdict)
-    except Refusal as refusal:
-        raise PspUnavailable(refusal.reason) from refusal
+    end = time.monotonic() + QUESTION_DEADLINE_SECONDS
+    described = call_with_retries(
+        lambda: _asked_once(caller, token, end),
+        lambda found: TryAgain() if isinstance(found, PspUnavailable) else None,
+        account_code=caller.psp_account.code,
+        kind=CallKind.QUERY.value,
+        until_monotonic=min(end, caller.answer_by_monotonic or end),
+    )
+    if isinstance(described, PspUnavailable):
+        raise described
     if len(_descriptions) >= _DESCRIPTIONS_MAX:
         _descriptions.clear()
     _descriptions[remembered] = (time.monotonic() + _DESCRIBED_FOR_SECONDS, described)
     return described
 
 
-def _find_token(caller: Caller, token: str, verdict: Verdict) -> PaymentToken:
-    deadline_seconds = QUESTION_DEADLINE_SECONDS
+def _asked_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUnavailable:
+    """One question, which changes nothing and may be asked again; what a guard refuses may not."""
+    try:
+        with guarded_call(caller.psp_account.code, CallKind.QUERY) as verdict:
+            return _find_token(caller, token, verdict, end)
+    except PspUnavailable as unavailable:
+        return unavailable
+    except Refusal as refusal:
+        raise PspUnavailable(refusal.reason) from refusal
+
+
+def _find_token(caller: Caller, token: str, verdict: Verdict, end: float) -> PaymentToken:
+    deadline_seconds = end - time.monotonic()
     if caller.answer_by_monotonic is not None:
         left_seconds = max(caller.answer_by_monotonic - time.monotonic(), _QUESTION_SECONDS_MIN)
         deadline_seconds = min(left_seconds, deadline_seconds)

@@ -1,10 +1,11 @@
 """From a PSP account to its adapter, and from an operation to the request that is sent.
 
-What may not live here: a PSP's name, retries, outcomes.
+What may not live here: a PSP's name, when a call is made again (services.retries), outcomes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Final
@@ -15,6 +16,7 @@ from django.conf import settings
 from payments import public_ids
 from payments.models import Operation, PspAccount
 from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.retries import TryAgain, call_with_retries
 from payments.states import IntentStatus
 from psp_adapters.contract import (
     LookUp,
@@ -27,7 +29,8 @@ from psp_adapters.contract import OperationKind as K
 from psp_adapters.registry import adapter_for
 
 CALL_DEADLINE_SECONDS: Final = 12.0
-"""The whole of one call; less than a claim's lease, so that no living call loses its claim."""
+"""The whole of one call, retries included; less than a claim's lease, so that no living call loses
+its claim."""
 QUESTION_DEADLINE_SECONDS: Final = 5.0
 
 _CALL_KINDS: Final = {
@@ -104,34 +107,61 @@ def question_of(operation: Operation) -> LookUp:
     )
 
 
-def send(operation: Operation) -> PspResult:
-    """Send an operation to its PSP, once. No database connection may be held meanwhile.
+def send(operation: Operation, *, retry_until: float | None = None) -> PspResult:
+    """Send an operation to its PSP. No database connection may be held meanwhile.
 
-    Never raises for what the PSP or the network does; see psp_adapters.contract. While the PSP
-    fails too often, or has too many calls under way, the result is NOT_SENT at once.
+    Once, unless `retry_until` (a time of time.monotonic()) is given: then what certainly did not
+    happen is tried again until then, with the same key. Never raises for what the PSP or the
+    network does; see psp_adapters.contract. While the PSP fails too often, or has too many calls
+    under way, the result is NOT_SENT at once.
     """
     if operation.is_own_act:
         raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
     account = psp_account_of(operation.psp_account_id)
+    deadline = time.monotonic() + CALL_DEADLINE_SECONDS
+    if retry_until is None:
+        result = _send_once(operation, account, deadline)
+    else:
+        result = call_with_retries(
+            lambda: _send_once(operation, account, deadline),
+            _verdict,
+            account_code=account.code,
+            kind=_CALL_KINDS[K(operation.kind)].value,
+            until_monotonic=min(retry_until, deadline),
+        )
+    return doubted_unless_it_fits(operation, result)
+
+
+def _send_once(operation: Operation, account: PspAccount, deadline: float) -> PspResult:
     adapter = adapter_of(account)
+    kind = K(operation.kind)
     verb: Callable[..., PspResult] = {
         K.AUTHORIZE: adapter.authorize,
         K.INCREMENT: adapter.increment,
         K.CAPTURE: adapter.capture,
         K.VOID: adapter.void,
         K.REFUND: adapter.refund,
-    }[K(operation.kind)]
+    }[kind]
     try:
-        with guarded_call(account.code, _CALL_KINDS[K(operation.kind)]) as verdict:
-            result = verb(request_of(operation), deadline_seconds=CALL_DEADLINE_SECONDS)
+        with guarded_call(account.code, _CALL_KINDS[kind]) as verdict:
+            result = verb(request_of(operation), deadline_seconds=deadline - time.monotonic())
             verdict.healthy = _is_healthy(result)
+            verdict.outcome = result.outcome.value
     except Refusal as refusal:
         return PspResult(
             outcome=Outcome.NOT_SENT,
             detail=refusal.reason,
             retry_after_seconds=refusal.retry_after_seconds,
+            refused_by_us=True,
         )
-    return doubted_unless_it_fits(operation, result)
+    return result
+
+
+def _verdict(result: PspResult) -> TryAgain | None:
+    """Only what certainly did not happen, and not what we ourselves would not let through."""
+    if result.outcome is not Outcome.NOT_SENT or result.refused_by_us:
+        return None
+    return TryAgain(after_seconds=result.retry_after_seconds)
 
 
 def _is_healthy(result: PspResult) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, Literal, TypeVar
@@ -22,6 +23,7 @@ from ledger.statements import execute, table_of
 from payments.models import Operation
 from payments.services import psp
 from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.caller import Caller
 from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
@@ -33,7 +35,7 @@ from payments.services.questions import (
     contradiction,
     look_at_closed,
 )
-from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, CaseKind
+from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
@@ -47,9 +49,14 @@ WINDOW_SHARE: Final = 0.9
 LOOKS_BEFORE_FENCE: Final = 3
 """From this look on, a repeat that tells nothing is followed by the fence: some PSPs keep a 5xx as
 the answer of its key, and would answer the same for as long as we repeat."""
+UNANSWERED_MAX: Final = 2
+"""Questions in a row: one bad answer may be about one operation only."""
+SILENCE_SECONDS_MIN: Final = 5.0
+SILENCE_SECONDS_MAX: Final = 30.0
+"""An operation that was the one to find its PSP silent is looked at again within this time."""
 SWEEP_LIMIT: Final = 50
-SWEEP_SECONDS: Final = 20.0
-"""A PSP that hangs must not keep a sweep, and so a worker, for longer."""
+SWEEP_SECONDS: Final = 10.0
+"""A PSP that hangs must not keep a sweep, and so a worker, for longer: heartbeats wait for it."""
 
 
 def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
@@ -57,19 +64,29 @@ def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
 
     Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each). Leases
     are taken one by one: a job that is killed, or loses its database, holds up one operation only.
+
+    An account that gives no answer twice in a row is left alone for the rest of the sweep: the
+    others do not wait for it, and its operations stay due, so that they are all looked at as soon
+    as it answers again.
     """
     looked_at = 0
+    unanswered: Counter[UUID] = Counter()
     end = time.monotonic() + SWEEP_SECONDS
     while looked_at < limit and time.monotonic() < end:
-        operation_id = _lease_next_due()
+        silent = [each for each, times in unanswered.items() if times >= UNANSWERED_MAX]
+        operation_id = _lease_next_due(silent)
         if operation_id is None:
             break
         looked_at += 1
         try:
-            _resolve(Operation.objects.get(pk=operation_id), actor="job:recovery")
+            operation = Operation.objects.get(pk=operation_id)
+            answered = _resolve(operation, actor="job:recovery")
         except Exception as error:
             logger.exception("operation %s could not be resolved", operation_id)
-            put_off(operation_id, error)
+            put_off(operation_id, f"{type(error).__name__}: {error}")
+        else:
+            account_id = operation.psp_account_id
+            unanswered[account_id] = 0 if answered else unanswered[account_id] + 1
     return looked_at
 
 
@@ -88,34 +105,62 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
     return True
 
 
-def _lease_next_due() -> UUID | None:
+def _lease_next_due(silent: list[UUID]) -> UUID | None:
+    """The operation that has been due for longest, but for those of silent accounts."""
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s), "
             "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
             f"SELECT id FROM {table_of(Operation)} WHERE next_check_at <= now() "
+            "AND psp_account_id <> ALL(%s) "
             "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, LEASE_SECONDS],
+            [LEASE_SECONDS, LEASE_SECONDS, silent],
         )
     return rows[0][0] if rows else None
 
 
-def _resolve(operation: Operation, *, actor: str) -> None:
-    """Ask and record; the lease is ours. Holds no connection while asking."""
+def _resolve(operation: Operation, *, actor: str) -> bool:
+    """Ask and record; the lease is ours. Holds no connection while asking. False: no answer."""
     if not operation.is_open:
         try:
             look_at_closed(operation, actor=actor, lease=operation.lease_until)
         except (NotYetKnown, Contradicted) as reason:
             _look_later(operation, reason)
-        return
+            return not isinstance(reason.__cause__, PspUnavailable | Refusal)
+        return True
     caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
     connection.close()
     search = _Search(operation, adapter)
-    result = search.find_out()
+    try:
+        result = search.find_out()
+    except (PspUnavailable, Refusal) as error:
+        result = _silence(error)
+        _note_silence(operation, caller, result)
+        return False
+    finally:
+        if search.circuit_closed:
+            pull_forward(operation.psp_account_id)
     record_outcome(operation=operation, result=result, caller=caller)
-    if search.circuit_closed:
-        pull_forward(operation.psp_account_id)
+    _open_case_if_old(operation, result)
+    return True
+
+
+def _silence(error: PspUnavailable | Refusal) -> PspResult:
+    """As soon as a circuit lets a probe through, somebody must be due."""
+    look_in_seconds = error.retry_after_seconds if isinstance(error, Refusal) else None
+    return _still_unknown(f"the provider could not be asked: {error}", look_in_seconds)
+
+
+def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> None:
+    """Come back soon: that nobody was there to ask says nothing of the operation."""
+    if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
+        record_outcome(operation=operation, result=result, caller=caller)
+        return
+    age_seconds = (now_utc() - operation.created_at).total_seconds()
+    soon_seconds = min(max(age_seconds / 10, SILENCE_SECONDS_MIN), SILENCE_SECONDS_MAX)
+    within_seconds = result.retry_after_seconds or soon_seconds
+    put_off(operation.id, result.detail, within_seconds=within_seconds)
     _open_case_if_old(operation, result)
 
 
@@ -123,7 +168,7 @@ def _look_later(operation: Operation, reason: Exception) -> None:
     """At a closed operation; after a day without a word that can be recorded, it is a person's."""
     patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
     if operation.closed_at is None or now_utc() - operation.closed_at < patience:
-        put_off(operation.id, reason)
+        put_off(operation.id, str(reason))
         return
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
     with transaction.atomic(durable=True):
@@ -170,18 +215,7 @@ class _Search:
         """Did a call of this search show that the PSP is well again?"""
 
     def find_out(self) -> PspResult:
-        """An outcome; UNKNOWN at worst."""
-        try:
-            return self._find_out()
-        except Refusal as refusal:
-            # Not asked at all: as soon as the circuit lets a probe through, somebody must be due.
-            return _still_unknown(
-                f"the provider could not be asked: {refusal}", refusal.retry_after_seconds
-            )
-        except PspUnavailable as error:
-            return _still_unknown(f"the provider could not be asked: {error}")
-
-    def _find_out(self) -> PspResult:
+        """An outcome; UNKNOWN at worst. Raises PspUnavailable or Refusal if nobody was asked."""
         operation, adapter = self._operation, self._adapter
         deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
         found = self._ask(

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Final
 
 from payments.models import Operation
+from payments.services import doorbell
 from payments.services.events import now_utc
+from payments.states import OperationStatus
 
 # Seconds until the next look, by the number of looks taken; then hourly (reliability rule 5.3).
 CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
@@ -23,3 +25,6 @@ def schedule_check(operation: Operation, look_in_seconds: float | None = None) -
     operation.checks += 1
     operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
     operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
+    if operation.checks == 1 and operation.status == OperationStatus.UNKNOWN:
+        # Somebody may wait for it: the first look comes when it is due, not at the next tick.
+        doorbell.ring_in(doorbell.RESOLVE_OPERATIONS, seconds=seconds)

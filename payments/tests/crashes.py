@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.db import connections
@@ -49,8 +48,6 @@ def crash_at(where: Where, command: Callable[[], object]) -> None:
 
 def _run_and_die(where: Where, command: Callable[[], object]) -> None:
     try:
-        # Threads do not survive a fork; the executor of the parent would wait for them for ever.
-        operations._calls = ThreadPoolExecutor(4)
         _arm(*where)
         command()
     finally:

@@ -278,7 +278,7 @@ def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second
     shop: Shop,
 ) -> None:
     caller = shop.caller(key="once")
-    shop.psp.script({"rate_limit": True}, order_id=shop.order_id, kind="authorize")
+    shop.psp.script({"rate_limit": True}, times=None, order_id=shop.order_id, kind="authorize")
     with pytest.raises(PspNotReached):
         shop.create(caller=caller)
     assert shop.effects() == []
@@ -296,7 +296,7 @@ def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second
 
 def test_a_refund_that_never_left_gives_its_reservation_back(shop: Shop) -> None:
     intent = body_of(shop.create())
-    shop.psp.script({"rate_limit": True}, kind="refund")
+    shop.psp.script({"rate_limit": True}, times=None, kind="refund")
     with pytest.raises(PspNotReached):
         shop.refund(intent["id"], 4_000)
     row = shop.intent(intent["id"])

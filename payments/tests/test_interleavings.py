@@ -115,12 +115,12 @@ def sleeping_sender(
     """
     real = psp.send
 
-    def send(operation: Operation) -> PspResult:
+    def send(operation: Operation, **how: float) -> PspResult:
         monkeypatch.setattr(psp, "send", real)
         shop.psp.script({"drop_after": True}, kind=kind)
         resolve(operation.id)
-        shop.psp.script({"rate_limit": True}, kind=kind)
-        return real(operation)
+        shop.psp.script({"rate_limit": True}, times=3, kind=kind)
+        return real(operation, **how)
 
     return send
 

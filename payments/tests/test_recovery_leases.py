@@ -56,10 +56,10 @@ def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
     three_in_doubt(shop)
     lease, taken = recovery._lease_next_due, []
 
-    def lease_while_the_database_is_there() -> object:
+    def lease_while_the_database_is_there(silent: object) -> object:
         if taken:
             raise OperationalError("the database system is shutting down")
-        taken.append(lease())
+        taken.append(lease(silent))
         return taken[0]
 
     def lost(*_: object, **__: object) -> None:

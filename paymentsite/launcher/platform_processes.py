@@ -16,17 +16,23 @@ from pathlib import Path
 from paymentsite.launcher import state
 from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.processes import Process
+from paymentsite.sweeps import HEARTBEATS, Queue
 
 API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
-WORKER_PROCESSES = 2
+# Per queue. What money waits for has processes of its own, so that no slow job stands before it.
+WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
+
+
+_SECRETS = ("METRICS_TOKEN",)
+"""What our own processes may know from the launcher's environment, and nobody else."""
 
 
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
-    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
+    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_", *_SECRETS)
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
@@ -64,7 +70,7 @@ def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
             *("--workers-kill-timeout", "3", "--log-level", "error"),
             "paymentsite.wsgi:application",
         ],
-        environment={**environment_of_the_machine(), **_without_owner(variables)},
+        environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         directory=state.PROJECT,
         log_file=folder / "logs" / "api.log",
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
@@ -73,14 +79,25 @@ def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
     )
 
 
-def worker(folder: Path, variables: Mapping[str, str]) -> Process:
-    """The background jobs."""
+def workers(folder: Path, variables: Mapping[str, str]) -> list[Process]:
+    """The background jobs: one Celery worker per queue."""
+    return [worker(folder, variables, queue) for queue in Queue]
+
+
+def worker(folder: Path, variables: Mapping[str, str], queue: Queue) -> Process:
+    """The worker of one queue. One that lives but does not consume is killed by its heartbeat."""
+    name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
     return _celery(
         folder,
         variables,
-        name="worker",
-        arguments=["worker", "--concurrency", str(WORKER_PROCESSES), "--without-mingle"],
+        name=name,
+        arguments=[
+            *("worker", "--queues", queue.value, "--hostname", f"{name}@%h"),
+            *("--concurrency", str(WORKER_PROCESSES[queue]), "--without-mingle"),
+            "--without-gossip",
+        ],
         ready_text=" ready.",
+        heartbeats=(HEARTBEATS[queue],),
     )
 
 
@@ -92,30 +109,41 @@ def beat(folder: Path, variables: Mapping[str, str]) -> Process:
         name="beat",
         arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
         ready_text="beat: Starting",
+        heartbeats=tuple(HEARTBEATS.values()),
     )
 
 
 def _celery(
-    folder: Path, variables: Mapping[str, str], *, name: str, arguments: list[str], ready_text: str
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    name: str,
+    arguments: list[str],
+    ready_text: str,
+    heartbeats: tuple[str, ...],
 ) -> Process:
     return Process(
         name=name,
         command=[sys.executable, "-m", "celery", "--quiet", "-A", "paymentsite", *arguments],
-        environment={
-            **environment_of_the_machine(),
-            **_without_owner(variables),
-            "DATABASE_POOL": "off",
-        },
+        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
         directory=state.PROJECT,
         log_file=folder / "logs" / f"{name}.log",
         ready_text=ready_text,
         stop_within_seconds=4,
+        heartbeats=heartbeats,
         relay=True,
     )
 
 
-def _without_owner(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """What our processes may know, and the folder where they put their metrics together."""
+    known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+    return {
+        **environment_of_the_machine(),
+        "PROMETHEUS_MULTIPROC_DIR": str(state.metrics_folder(folder)),
+        **{name: os.environ[name] for name in _SECRETS if name in os.environ},
+        **known,
+    }
 
 
 def _healthy(url: str) -> bool:

@@ -41,6 +41,8 @@ class Process:
     """What the kernel sends when the launcher itself is killed."""
     user_id: int | None = None
     group_id: int | None = None
+    heartbeats: tuple[str, ...] = ()
+    """What shows that it works: it is restarted when all of these are silent for too long."""
     relay: bool = False
     """Show its lines on the screen too."""
     _popen: subprocess.Popen[bytes] | None = None

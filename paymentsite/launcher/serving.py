@@ -21,6 +21,7 @@ from paymentsite.launcher.ports import HOST, port_for
 from paymentsite.launcher.progress import say, step
 from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.sweep import end_descendants
+from paymentsite.launcher.watchdog import Watchdog
 
 DEMO_FILE = state.VAR / "demo.json"
 _LOOK_EVERY_SECONDS = 0.2
@@ -122,7 +123,8 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     supervisor.start(platform_processes.api(folder, variables, port=port), "start the API")
     with step("let the sandbox PSP tell us what happens"):
         sandbox_webhooks.point_here(variables, port=port)
-    supervisor.start(platform_processes.worker(folder, variables), "start the worker")
+    for worker in platform_processes.workers(folder, variables):
+        supervisor.start(worker, f"start the {worker.name}")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
     facts = {
         "base_url": base_url,
@@ -132,6 +134,9 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         "redis_url": variables["REDIS_URL"],
         **seeded,
     }
+    supervisor.listen(
+        Watchdog(database_url=variables["DATABASE_URL"], redis_url=variables["REDIS_URL"])
+    )
     state.write_private(DEMO_FILE, json.dumps(facts, indent=2) + "\n")
     return Running(supervisor=supervisor, variables=variables, facts=facts)
 

@@ -91,6 +91,16 @@ def secret(folder: Path, name: str) -> str:
     return str(known[name])
 
 
+def metrics_folder(folder: Path) -> Path:
+    """Where the processes of a launcher count together; what earlier ones counted is gone."""
+    metrics = folder / f"metrics-{os.getpid()}"
+    if not metrics.exists():
+        for old in folder.glob("metrics-*"):
+            shutil.rmtree(old)
+        metrics.mkdir(parents=True)
+    return metrics
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file whole or not at all, with mode 0600 from its first byte."""
     part = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,4 +1,6 @@
-"""Watches processes: restarts what dies, waiting longer each time; stops all in reverse order."""
+"""Watches processes: restarts what dies, waiting longer each time, and kills what lives without
+working; stops all in reverse order.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import say, step
+from paymentsite.launcher.watchdog import Watchdog
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
@@ -19,6 +22,8 @@ class _Watched:
     process: Process
     wait_seconds: float = _FIRST_WAIT_SECONDS
     launched_at: float = 0.0
+    working_since: float | None = None
+    """When it was first seen ready; before, it can give no sign of life."""
     restart_at: float | None = None
     announced: bool = True
     stopped_by_us: bool = True
@@ -29,6 +34,12 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
+        self._watchdog: Watchdog | None = None
+
+    def listen(self, watchdog: Watchdog) -> None:
+        """From now on kill what gives no heartbeat, so that it is started again."""
+        self._watchdog = watchdog
+        watchdog.start()
 
     def start(self, process: Process, what: str) -> None:
         """Start it and wait until it is ready, with a line of progress."""
@@ -42,27 +53,41 @@ class Supervisor:
         self._watched.append(_Watched(process, launched_at=time.monotonic(), stopped_by_us=False))
 
     def look(self) -> None:
-        """Restart what has died and whose time has come; never waits."""
+        """Restart what has died and whose time has come, kill what is silent; never waits."""
         now = time.monotonic()
         for watched in self._watched:
             process = watched.process
             if watched.restart_at is not None:
                 if now >= watched.restart_at:
                     watched.restart_at, watched.launched_at = None, now
-                    watched.announced = False
+                    watched.announced, watched.working_since = False, None
                     process.launch()
             elif process.exit_code() is not None:
                 self._plan_restart(watched, now)
+            elif self._is_silent(watched):
+                say(f"  !! {process.name} lives but does no work: killed")
+                process.kill_group()
             elif not watched.announced and process.ready():
                 watched.announced = True
                 say(f"  ok {process.name} is up again")
 
     def stop(self) -> None:
         """Stop everything that we started, last started first."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
         for watched in reversed(self._watched):
             if watched.stopped_by_us:
                 watched.process.stop()
         self._watched.clear()
+
+    def _is_silent(self, watched: _Watched) -> bool:
+        process = watched.process
+        if self._watchdog is None or not process.heartbeats:
+            return False
+        if watched.working_since is None and process.ready():
+            watched.working_since = time.monotonic()
+        ready_by = watched.launched_at + process.ready_within_seconds
+        return self._watchdog.is_silent(process.heartbeats, since=watched.working_since or ready_by)
 
     def _plan_restart(self, watched: _Watched, now: float) -> None:
         process = watched.process

@@ -19,6 +19,7 @@ from paymentsite.launcher import platform_processes, ports, postgres, state
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.supervisor import Supervisor
+from paymentsite.launcher.watchdog import Watchdog
 
 LAUNCHER = [sys.executable, "-m", "paymentsite.launcher"]
 
@@ -297,3 +298,69 @@ def test_root_works_in_a_folder_that_others_cannot_reach(
         server.stop()
         state.remove(folder)
     assert closed.stat().st_mode & 0o777 == 0o700
+
+
+# --- the watchdog -------------------------------------------------------------------------------
+
+
+class Ears(Watchdog):
+    """Hears what the test says, when the test says."""
+
+    def __init__(self, heard: dict[str, float]) -> None:
+        super().__init__(database_url="", redis_url="redis://nowhere", silent_after_seconds=5)
+        self._heard_at, self._asked_at = heard, time.monotonic()
+        self._fair_since = 0.0
+
+
+def test_a_process_is_silent_when_all_of_its_heartbeats_are_old() -> None:
+    now = time.monotonic()
+    ears = Ears({"fresh": now, "old": now - 60})
+    assert ears.is_silent(["old"], since=now - 60)
+    assert ears.is_silent(["never"], since=now - 60)
+    assert not ears.is_silent(["fresh"], since=now - 60)
+    assert not ears.is_silent(["old", "fresh"], since=now - 60)
+
+
+def test_a_process_that_has_just_begun_to_work_is_given_time() -> None:
+    now = time.monotonic()
+    assert not Ears({"old": now - 60}).is_silent(["old"], since=now - 1)
+    assert not Ears({}).is_silent(["never"], since=now + 30)
+
+
+def test_nobody_is_blamed_while_the_servers_do_not_answer() -> None:
+    now = time.monotonic()
+    ears = Ears({"old": now - 60})
+    ears._fair_since = now
+    assert not ears.is_silent(["old"], since=now - 60)
+    ears = Ears({"old": now - 60})
+    ears._asked_at = now - 10
+    assert not ears.is_silent(["old"], since=now - 60), "we have not heard for long"
+
+
+def test_what_is_silent_is_killed_and_started_again_but_not_while_it_starts(
+    process: Callable[..., Process],
+) -> None:
+    supervisor = Supervisor()
+    child = process(
+        "import time; time.sleep(1); print('ready'); time.sleep(600)", heartbeats=("old",)
+    )
+    supervisor.start(child, "start a child")
+    first = child.pid
+    ears = Ears({})
+    ears._thread.run = lambda: None  # type: ignore[method-assign]
+    supervisor.listen(ears)
+    supervisor.look()
+    assert child.pid == first, "it was ready a moment ago"
+    supervisor._watched[0].working_since = time.monotonic() - 60
+
+    def is_back() -> bool:
+        ears._asked_at = time.monotonic()
+        supervisor.look()
+        return child.pid != first and child.ready()
+
+    assert _wait(is_back)
+    second = child.pid
+    ears._asked_at = time.monotonic()
+    supervisor.look()
+    assert child.pid == second
+    supervisor.stop()

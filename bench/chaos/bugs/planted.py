@@ -45,8 +45,8 @@ def doubt_is_not_sent() -> None:
 def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
     original = psp.send
 
-    def send(operation: Operation) -> PspResult:
-        result = original(operation)
+    def send(operation: Operation, **how: float) -> PspResult:
+        result = original(operation, **how)
         return settled(result) if result.outcome is Outcome.UNKNOWN else result
 
     psp.send = send

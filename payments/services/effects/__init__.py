@@ -103,7 +103,7 @@ def apply_effect(change: Change) -> None:
     note_psp_words(change)
     effect(change)
     if change.intent.amount_over_refunded_minor:
-        change.weigh_refunds()  # Of itself nothing goes over: the PSP began it, or changed its mind.
+        change.weigh_refunds()  # Never by us: the PSP began it, or changed its mind.
 
 
 def apply_late_effect(change: Change, turn: Turn) -> None:

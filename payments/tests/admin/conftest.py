@@ -10,6 +10,7 @@ from payments.services.events import now_utc
 from payments.tests.admin.console import SECRET_SHA256, Console, add_customer, log_in, sell
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop
+from paymentsite.tasks import heartbeat_money
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def trading(shop: Shop) -> Shop:
         credits_minor=0,
         taken_at=now_utc(),
     )
+    heartbeat_money()
     return shop
 
 

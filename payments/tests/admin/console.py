@@ -21,7 +21,7 @@ from payments.tests.shop import Shop, body_of
 
 MODELS = [
     model
-    for app in ("payments", "ledger")
+    for app in ("payments", "ledger", "paymentsite")
     for model in apps.get_app_config(app).get_models(include_auto_created=True)
 ]
 SECRET_SHA256 = hashlib.sha256(b"sk_test_the_key_itself").hexdigest()

@@ -43,7 +43,7 @@ class ApiServer:
         workers = self.workers()
         psutil.Process(pid).kill()
         end = time.monotonic() + 5
-        while not all(_is_dead(worker) for worker in workers):
+        while not all(is_dead(worker) for worker in workers):
             assert time.monotonic() < end, "a worker outlived its server"
             time.sleep(0.01)
         self._process.kill_group()
@@ -53,7 +53,7 @@ class ApiServer:
         pid = self._process.pid
         assert pid is not None, "the server runs"
         children = psutil.Process(pid).children()
-        return [child for child in children if not _is_dead(child)]
+        return [child for child in children if not is_dead(child)]
 
     def kill_workers(self) -> set[int]:
         """kill -9 every worker; who they were.
@@ -85,7 +85,7 @@ class ApiServer:
             return False
 
 
-def _is_dead(process: psutil.Process) -> bool:
+def is_dead(process: psutil.Process) -> bool:
     """A zombie is dead: who its parent is now may take its time."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)

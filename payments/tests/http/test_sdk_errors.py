@@ -223,7 +223,7 @@ def test_a_psp_that_refuses_to_listen_is_a_503_and_the_same_key_succeeds_later(
     storefront: Storefront,
 ) -> None:
     intents, key = storefront.stripe.v1.payment_intents, new_order()
-    storefront.psp.script({"rate_limit": 1}, order_id=storefront.order_id)
+    storefront.psp.script({"rate_limit": 1}, times=None, order_id=storefront.order_id)
 
     with pytest.raises(stripe.APIError) as refused:
         intents.create(storefront.order(), {"idempotency_key": key})
@@ -232,6 +232,7 @@ def test_a_psp_that_refuses_to_listen_is_a_503_and_the_same_key_succeeds_later(
     assert code_of(refused.value) == "psp_unavailable"
     assert headers_of(refused.value)["Stripe-Should-Retry"] == "true"
     assert storefront.effects() == []
+    storefront.psp.heal()
     paid = intents.create(storefront.order(), {"idempotency_key": key})
     assert paid.status == "succeeded"
     assert [intent.id for intent in intents.list().data] == [paid.id]
@@ -240,11 +241,14 @@ def test_a_psp_that_refuses_to_listen_is_a_503_and_the_same_key_succeeds_later(
 
 def test_a_refund_that_never_reached_the_psp_can_be_repeated(storefront: Storefront) -> None:
     paid, key = storefront.pay(), new_order()
-    storefront.psp.script({"rate_limit": 1}, order_id=storefront.order_id, kind="refund")
+    storefront.psp.script(
+        {"rate_limit": 1}, times=None, order_id=storefront.order_id, kind="refund"
+    )
     refunds = storefront.stripe.v1.refunds
     with pytest.raises(stripe.APIError) as refused:
         refunds.create({"payment_intent": paid.id}, {"idempotency_key": key})
     assert refused.value.http_status == 503
+    storefront.psp.heal()
     refund = refunds.create({"payment_intent": paid.id}, {"idempotency_key": key})
     assert (refund.status, refund.amount) == ("succeeded", 10_000)
     assert storefront.effects()[2:] == [("refund", 10_000)]

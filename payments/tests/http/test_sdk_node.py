@@ -90,7 +90,7 @@ def test_every_refusal_is_the_class_that_merchants_catch(
     storefront.stripe.v1.payment_intents.create(
         storefront.order(confirm=None), {"idempotency_key": used_key}
     )
-    storefront.psp.script({"rate_limit": 1}, order_id=throttled_order)
+    storefront.psp.script({"rate_limit": 1}, times=3, order_id=throttled_order)
 
     with held_requests(storefront, locked.id) as busy:
         caught = run_script(
@@ -134,7 +134,7 @@ def test_the_sdk_repeats_by_itself_what_was_never_sent(
     storefront: Storefront, run_script: Run
 ) -> None:
     order = new_order()
-    storefront.psp.script({"rate_limit": 1}, order_id=order)
+    storefront.psp.script({"rate_limit": 1}, times=3, order_id=order)
     assert run_script("retry.mjs", orders=[order]) == {"status": "succeeded"}
     assert storefront.effects(order) == [("authorize", 10_000), ("capture", 10_000)]
 

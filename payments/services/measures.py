@@ -1,0 +1,59 @@
+"""What is counted around PSP calls, rings and notifications: the metrics, and nothing else.
+
+With PROMETHEUS_MULTIPROC_DIR set (the launcher does) every process of the machine writes its part
+into that folder, and whichever process is asked adds them up: counters and histograms by sum,
+gauges of living processes as each says. What may not live here: reading the database (what is
+counted there is asked for when somebody looks, see paymentsite.metrics), HTTP.
+
+Why not django-prometheus: its middleware and database wrapper would stand on the payment path twice
+over (the merchant API passes by the middlewares, the database backend is ours), and its view is ten
+lines around the same client library.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+_CALL: Final = ("account", "kind")
+
+CALLS: Final = Counter(
+    "payments_psp_calls", "Calls to PSPs by what they ended in.", (*_CALL, "outcome")
+)
+CALL_SECONDS: Final = Histogram(
+    "payments_psp_call_seconds",
+    "How long calls to PSPs took.",
+    _CALL,
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 12),
+)
+RETRIES: Final = Counter("payments_psp_retries", "Calls that were made again at once.", _CALL)
+RETRIES_FORGONE: Final = Counter(
+    "payments_psp_retries_forgone", "Retries not made, the retry budget being empty.", _CALL
+)
+REFUSALS: Final = Counter(
+    "payments_psp_refusals", "Calls that were not made to spare a PSP or us.", (*_CALL, "reason")
+)
+PLACES_IN_USE: Final = Gauge(
+    "payments_psp_calls_under_way", "Calls under way.", _CALL, multiprocess_mode="livesum"
+)
+BREAKER_STATE: Final = Gauge(
+    "payments_psp_breaker_state",
+    "Worst circuit breaker of the living processes: 0 closed, 1 half open, 2 open.",
+    _CALL,
+    multiprocess_mode="livemax",
+)
+BREAKER_OPENED: Final = Counter(
+    "payments_psp_breaker_opened", "How often a circuit breaker opened.", _CALL
+)
+LOST_RINGS: Final = Counter("payments_rings_lost", "Rings that the broker did not take.", ("task",))
+WEBHOOKS_REFUSED: Final = Counter(
+    "payments_webhooks_refused", "Deliveries of PSPs that were refused.", ("reason",)
+)
+IMPATIENT_ANSWERS: Final = Counter(
+    "payments_psp_crowded_answers",
+    "Requests that waited only a moment, too many others waiting for the same PSP account.",
+    ("account",),
+)

@@ -1,0 +1,78 @@
+"""A ring is for what somebody waits for, never far ahead, and never raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from payments.services import doorbell, measures
+from payments.tests.shop import Shop
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What reaches the broker's client, on a bell that nobody has rung yet."""
+    messages: list[dict[str, Any]] = []
+
+    class Application:
+        def send_task(self, task: str, **options: Any) -> None:
+            messages.append({"task": task, **options})
+
+    monkeypatch.setattr(doorbell, "current_app", Application())
+    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell())
+    return messages
+
+
+def test_the_first_look_at_a_doubt_is_rung_for_when_it_is_due(
+    shop: Shop, sent: list[dict[str, Any]]
+) -> None:
+    shop.psp.script({"drop_after": True}, order_id=shop.order_id)
+    shop.create()
+    rings = [each for each in sent if each["task"] == doorbell.RESOLVE_OPERATIONS]
+    assert len(rings) == 1
+    assert 1 <= rings[0]["countdown"] <= 3
+    assert rings[0]["expires"] > rings[0]["countdown"]
+    shop.settle()
+
+
+def test_a_payment_without_a_doubt_does_not_ring(shop: Shop, sent: list[dict[str, Any]]) -> None:
+    shop.create()
+    assert [each for each in sent if each["task"] == doorbell.RESOLVE_OPERATIONS] == []
+
+
+def test_nothing_is_rung_for_more_than_a_minute_ahead(sent: list[dict[str, Any]]) -> None:
+    doorbell.ring_in("payments.tasks.nothing", seconds=doorbell.COUNTDOWN_SECONDS_MAX + 1)
+    assert sent == []
+    doorbell.ring_in("payments.tasks.nothing", seconds=doorbell.COUNTDOWN_SECONDS_MAX)
+    assert [each["countdown"] for each in sent] == [doorbell.COUNTDOWN_SECONDS_MAX]
+
+
+def test_many_doubts_at_once_are_one_ring(sent: list[dict[str, Any]]) -> None:
+    for _ in range(50):
+        doorbell.ring_in("payments.tasks.nothing", seconds=2)
+    assert len(sent) == 1
+
+
+def test_a_ring_waits_for_the_commit(sent: list[dict[str, Any]]) -> None:
+    with transaction.atomic():
+        doorbell.ring_in("payments.tasks.nothing", seconds=2)
+        assert sent == []
+    assert len(sent) == 1
+
+
+def test_a_ring_that_is_lost_is_counted_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def send_task(self, task: str, **options: Any) -> None:
+            raise OSError("no broker")
+
+    monkeypatch.setattr(doorbell, "current_app", Gone())
+    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell())
+    before = measures.LOST_RINGS.labels("payments.tasks.nothing")._value.get()
+    doorbell.ring_in("payments.tasks.nothing", seconds=2)
+    doorbell.ring("payments.tasks.nothing")
+    assert measures.LOST_RINGS.labels("payments.tasks.nothing")._value.get() == before + 2
+    assert doorbell.lost_rings() == 2

@@ -1,0 +1,110 @@
+"""A PSP account that hangs fills its own lane, and nobody else's."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from payments.services.lanes import ANSWERING_SECONDS, CROWDED_WAIT_SECONDS, Lane
+from payments.tests.shop import Shop, body_of, open_shop
+from psp_adapters.tests.sandbox_process import SandboxProcess
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads for calls, and one request that may be patient."""
+    monkeypatch.setattr(settings, "PSP_CALLS_MAX", 2)
+    monkeypatch.setattr(settings, "API_THREADS", 2)
+
+
+def test_a_full_lane_begins_nothing_and_is_free_again_afterwards(narrow: None) -> None:
+    lane, leave = Lane(uuid.uuid4().hex), threading.Event()
+    held = [lane.submit(lambda: leave.wait(10)) for _ in range(2)]
+    assert lane.submit(lambda: True) is None
+    leave.set()
+    assert all(each is not None and each.result(10) for each in held)
+    assert _until_accepted(lane)
+
+
+def test_a_call_that_raises_gives_its_place_back(narrow: None) -> None:
+    lane = Lane(uuid.uuid4().hex)
+    for _ in range(5):
+        future = _until_accepted(lane, lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            future.result(10)
+
+
+def test_half_of_the_requests_are_patient_and_the_others_wait_a_moment(narrow: None) -> None:
+    lane = Lane(uuid.uuid4().hex)
+    far = time.monotonic() + 8
+    with lane.patience(far) as seconds:
+        assert seconds == pytest.approx(8 - ANSWERING_SECONDS, abs=0.2)
+        with lane.patience(far) as crowded:
+            assert crowded == CROWDED_WAIT_SECONDS
+        with lane.patience(None) as crowded:
+            assert crowded == CROWDED_WAIT_SECONDS
+        with lane.patience(time.monotonic() + 0.1) as crowded:
+            assert crowded is not None
+            assert crowded < 0.1
+    with lane.patience(None) as seconds:
+        assert seconds is None
+
+
+def test_the_answer_has_a_share_of_a_short_budget(narrow: None) -> None:
+    lane = Lane(uuid.uuid4().hex)
+    with lane.patience(time.monotonic() + 0.1) as seconds:
+        assert seconds == pytest.approx(0.08, abs=0.02)
+    with lane.patience(time.monotonic() - 5) as seconds:
+        assert seconds == 0
+
+
+def test_an_account_that_hangs_does_not_slow_another(shop: Shop) -> None:
+    """More requests than half of the threads meet a PSP that hangs: no thread is missed."""
+    with SandboxProcess() as hanging:
+        stuck = open_shop(hanging)
+        hanging.set_behavior(hang_before=1.0, hang_seconds=30, kinds=["authorize"])
+        patient = settings.API_THREADS // 2
+        with ThreadPoolExecutor(patient + 4) as requests:
+            waiting = [requests.submit(in_thread, stuck, 3.0) for _ in range(patient + 2)]
+            # Those on top of the patient ones are answered soon; the others still wait.
+            _wait_until(lambda: sum(each.done() for each in waiting) >= 2)
+            begun = time.monotonic()
+            answers = [in_thread(shop, 10.0) for _ in range(5)]
+            assert time.monotonic() - begun < 10
+            assert [each["status"] for each in answers] == ["succeeded"] * 5
+            assert {each.result(30)["status"] for each in waiting} == {"processing"}
+        hanging.heal()
+        stuck.settle()
+    assert len(shop.psp.effects()) > 0
+
+
+def in_thread(shop: Shop, budget_seconds: float) -> dict[str, Any]:
+    """A payment with a budget, as a thread of the web server makes it."""
+    try:
+        caller = shop.caller(answer_by_monotonic=time.monotonic() + budget_seconds)
+        return body_of(shop.create(order_id=f"order-{uuid.uuid4().hex}", caller=caller))
+    finally:
+        if threading.current_thread() is not threading.main_thread():
+            connections.close_all()
+
+
+def _until_accepted(lane: Lane, call: Any = lambda: True) -> Any:
+    end = time.monotonic() + 10
+    while (future := lane.submit(call)) is None:
+        assert time.monotonic() < end, "no place became free"
+        time.sleep(0.01)
+    return future
+
+
+def _wait_until(condition: Any) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)

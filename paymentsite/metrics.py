@@ -1,0 +1,164 @@
+"""`/metrics` for Prometheus: what every process of this machine counted, and what is in the tables.
+
+The processes share a folder (PROMETHEUS_MULTIPROC_DIR) where each writes its own numbers; whichever
+is asked adds them up, so any API process gives the whole answer. What the database knows is asked
+when somebody looks, with queries that read indexes of what is open, never of what is done, and
+never more than a fixed number of rows. What may not live here: counting (services.measures does).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from hmac import compare_digest
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.views.decorators.cache import never_cache
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from payments.selectors import waiting
+from paymentsite import jobs_health
+
+log = structlog.get_logger(__name__)
+
+_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_PROXIES_SAY: Final = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
+_LIVE_FILE: Final = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
+
+
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Everything, in Prometheus's text format; 404 for whoever may not know that it is here.
+
+    With METRICS_TOKEN set it must be the request's bearer token; without, the request must come
+    from this machine and through no proxy.
+    """
+    if not _may_read(request):
+        return HttpResponseNotFound()
+    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        given = request.headers.get("Authorization", "")
+        return compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
+    if any(name in request.META for name in _PROXIES_SAY):
+        return False
+    return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1")
+
+
+def _registry() -> CollectorRegistry:
+    folder = os.environ.get(_FOLDER_VARIABLE)
+    registry = CollectorRegistry()
+    if folder:
+        _forget_the_dead(Path(folder))
+        MultiProcessCollector(registry, path=folder)
+    else:
+        registry.register(_OwnProcess())
+    registry.register(_Database())
+    return registry
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """A killed process cannot say that its gauges hold no more; its counters stay."""
+    for file in folder.glob("gauge_live*.db"):
+        found = _LIVE_FILE.fullmatch(file.name)
+        if found is not None and not Path("/proc", found[1]).exists():
+            mark_process_dead(int(found[1]), path=str(folder))
+
+
+class _OwnProcess(Collector):
+    """Without a shared folder: what this one process counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from REGISTRY.collect()
+
+
+class _Database(Collector):
+    """What is open, waiting and overdue; one family says whether the database could be asked."""
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
+        try:
+            families = [*_of_operations(), *_of_notifications(), *_of_sweeps()]
+        except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
+            log.warning("database not reached", error=type(error).__name__)
+            families = []
+        up.add_metric([], 1 if families else 0)
+        yield up
+        yield from families
+
+
+def _of_operations() -> Iterator[Metric]:
+    doubt = waiting.operations_in_doubt()
+    yield _gauge(
+        "payments_operations_in_doubt",
+        f"Operations whose outcome nobody knows, {waiting.COUNT_MOST} at most.",
+        doubt.count,
+    )
+    yield _gauge(
+        "payments_oldest_doubt_seconds",
+        "Age of the oldest operation whose outcome nobody knows.",
+        doubt.oldest_seconds,
+    )
+    yield _gauge(
+        "payments_recovery_overdue_seconds",
+        "How long the longest overdue look at an operation has been due.",
+        waiting.recovery_overdue_seconds(),
+    )
+
+
+def _of_notifications() -> Iterator[Metric]:
+    yield _gauge(
+        "payments_notifications_waiting",
+        f"Notifications of PSPs still to be looked at, {waiting.COUNT_MOST} at most.",
+        waiting.notifications_waiting(),
+    )
+    yield _gauge(
+        "payments_notifications_overdue_seconds",
+        "How long the longest overdue look at a notification has been due.",
+        waiting.notifications_overdue_seconds(),
+    )
+    yield _gauge(
+        "payments_notifications_dead",
+        f"Notifications given up, {waiting.COUNT_MOST} at most.",
+        waiting.notifications_dead(),
+    )
+
+
+def _of_sweeps() -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "payments_sweep_age_seconds", "Since a sweep last ended well.", labels=["sweep"]
+    )
+    runs = CounterMetricFamily("payments_sweep_runs", "Runs of a sweep.", labels=["sweep"])
+    failures = CounterMetricFamily(
+        "payments_sweep_failures", "Runs of a sweep that failed.", labels=["sweep"]
+    )
+    result = GaugeMetricFamily(
+        "payments_sweep_result", "The number that a sweep's last run returned.", labels=["sweep"]
+    )
+    for run in jobs_health.last_runs():
+        if run.finished_seconds_ago is not None:
+            age.add_metric([run.name], run.finished_seconds_ago)
+        runs.add_metric([run.name], run.runs)
+        failures.add_metric([run.name], run.failures)
+        if run.last_result.isdigit():
+            result.add_metric([run.name], int(run.last_result))
+    yield from (age, runs, failures, result)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, text)
+    family.add_metric([], value)
+    return family

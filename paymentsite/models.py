@@ -1,0 +1,33 @@
+"""When each sweep last ran, how it ended, and who may run it now.
+
+What may not live here: which sweeps there are (`paymentsite.sweeps`).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class SweepRun(models.Model):
+    """One row per sweep, kept up to date; written by `paymentsite.sweep_runs` alone."""
+
+    application_rights = ("select", "insert", "update")
+
+    name = models.CharField(primary_key=True, max_length=64)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    """Until then nobody else runs it, by the database's clock; NULL: nobody does."""
+    last_started_at = models.DateTimeField()
+    last_finished_at = models.DateTimeField(null=True, blank=True)
+    """The last time that it ended well."""
+    last_result = models.CharField(max_length=200, blank=True)
+    last_failed_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
+    runs = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "paymentsite_sweep_run"
+        verbose_name = "sweep"
+
+    def __str__(self) -> str:
+        return self.name

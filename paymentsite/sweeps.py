@@ -1,0 +1,155 @@
+"""Every periodic job in one table: what, how often, in which queue, under which lease, and why.
+
+Beat's schedule and the routes of Celery are made from it; `docs/operations.md` repeats it for
+people, and a test holds both equal. Tasks are named, so that the table imports no app. What may not
+live here: the jobs themselves (each is one call of a service), and running them (`sweep_runs`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Queue(StrEnum):
+    """Who waits for whom: a slow job never stands in front of one that money waits for."""
+
+    MONEY = "money"
+    ROUTINE = "routine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One periodic job. It is bounded and safe to repeat: two beats or a doubled message are."""
+
+    name: str
+    task: str
+    every_seconds: float | None
+    """None: as often as the setting HEARTBEAT_SECONDS says."""
+    queue: Queue
+    lease_seconds: int | None
+    """How long one run keeps all others away; None where several at once are wanted (each takes
+    rows of its own with SKIP LOCKED). Above the time limit of a task: a killed run leaves it."""
+    why: str
+
+
+HEARTBEATS: Final = {
+    Queue.MONEY: "heartbeat-money",
+    Queue.ROUTINE: "heartbeat-routine",
+}
+"""By queue: the sweep whose last run says that somebody consumes it."""
+
+_LEASE_SECONDS: Final = 90
+
+SWEEPS: Final = (
+    Sweep(
+        name="resolve-due-operations",
+        task="payments.tasks.resolve_due_operations",
+        every_seconds=2,
+        queue=Queue.MONEY,
+        lease_seconds=None,
+        why="lost answers, bank debits, challenges: the first look is due 2 s after the doubt",
+    ),
+    Sweep(
+        name="process-due-notifications",
+        task="payments.tasks.process_due_notifications",
+        every_seconds=2,
+        queue=Queue.MONEY,
+        lease_seconds=None,
+        why="what PSPs told us while the doorbell was lost, and what is tried again",
+    ),
+    Sweep(
+        name="reverse-late-successes",
+        task="payments.tasks.reverse_due_charges",
+        every_seconds=5,
+        queue=Queue.MONEY,
+        lease_seconds=None,
+        why="charges that succeeded after their payment was over go back to the customer",
+    ),
+    Sweep(
+        name="attend-due-deadlines",
+        task="payments.tasks.attend_due_deadlines",
+        every_seconds=5,
+        queue=Queue.ROUTINE,
+        lease_seconds=None,
+        why="holds that end, and payments that nobody comes back to: hours matter, not seconds",
+    ),
+    Sweep(
+        name=HEARTBEATS[Queue.MONEY],
+        task="paymentsite.tasks.heartbeat_money",
+        every_seconds=None,
+        queue=Queue.MONEY,
+        lease_seconds=None,
+        why="shows that a worker takes messages from this queue, not only that it lives",
+    ),
+    Sweep(
+        name=HEARTBEATS[Queue.ROUTINE],
+        task="paymentsite.tasks.heartbeat_routine",
+        every_seconds=None,
+        queue=Queue.ROUTINE,
+        lease_seconds=None,
+        why="the same of the other queue",
+    ),
+    Sweep(
+        name="take-ledger-snapshots",
+        task="ledger.tasks.take_snapshot",
+        every_seconds=60,
+        queue=Queue.ROUTINE,
+        lease_seconds=_LEASE_SECONDS,
+        why="balances stay one short read; only accounts with a long tail get a snapshot",
+    ),
+    Sweep(
+        name="check-recent-payments",
+        task="payments.tasks.check_recent_payments",
+        every_seconds=60,
+        queue=Queue.ROUTINE,
+        lease_seconds=_LEASE_SECONDS,
+        why="payments that changed lately are compared with the books; differences alert",
+    ),
+    Sweep(
+        name="forget-old-idempotency-keys",
+        task="payments.tasks.forget_old_idempotency_keys",
+        every_seconds=3600,
+        queue=Queue.ROUTINE,
+        lease_seconds=_LEASE_SECONDS,
+        why="keys are kept 400 days; hourly: a clock that is restarted often never gets to daily",
+    ),
+)
+
+BY_TASK: Final = {sweep.task: sweep for sweep in SWEEPS}
+BY_NAME: Final = {sweep.name: sweep for sweep in SWEEPS}
+
+
+_EXPIRES_SECONDS: Final = (10.0, 60.0)
+"""A tick that nobody took for its period is dropped, since the next does the same work; not sooner
+and not later than this. The clocks of beat and workers may differ by less than the first."""
+HEARTBEAT_PRIORITY: Final = 0
+RING_PRIORITY: Final = 3
+TICK_PRIORITY: Final = 6
+"""Kombu's order on Redis: the lowest is taken first. A sweep may take long while a PSP hangs, and
+ticks pile up behind it; a heartbeat must not wait for them, nor a ring that somebody waits for."""
+
+
+def beat_schedule(*, heartbeat_seconds: float) -> dict[str, dict[str, Any]]:
+    """Celery's schedule."""
+    return {sweep.name: _entry(sweep, heartbeat_seconds) for sweep in SWEEPS}
+
+
+def _entry(sweep: Sweep, heartbeat_seconds: float) -> dict[str, Any]:
+    is_heartbeat = sweep.name in HEARTBEATS.values()
+    period_seconds = float(sweep.every_seconds or heartbeat_seconds)
+    shortest, longest = _EXPIRES_SECONDS
+    return {
+        "task": sweep.task,
+        "schedule": period_seconds,
+        "options": {
+            "expires": min(max(period_seconds, shortest), longest),
+            "priority": HEARTBEAT_PRIORITY if is_heartbeat else TICK_PRIORITY,
+        },
+    }
+
+
+def task_routes() -> dict[str, dict[str, str]]:
+    """The queue of every sweep, for ticks and rings alike."""
+    return {sweep.task: {"queue": sweep.queue.value} for sweep in SWEEPS}

@@ -1,0 +1,179 @@
+"""Every sweep is registered, bounded, documented, and harmless twice at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from payments import tasks as payment_tasks
+from payments.services import doorbell
+from paymentsite.celery import app
+from paymentsite.launcher import platform_processes
+from paymentsite.launcher.state import PROJECT
+from paymentsite.models import SweepRun
+from paymentsite.sweep_runs import run_sweep
+from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, RING_PRIORITY, SWEEPS, Queue, Sweep
+from paymentsite.tasks import heartbeat_money
+
+LEASED = Sweep(
+    name="a-leased-sweep",
+    task="nobody.tasks.leased",
+    every_seconds=60,
+    queue=Queue.ROUTINE,
+    lease_seconds=90,
+    why="a test",
+)
+SHARED = Sweep(
+    name="a-shared-sweep",
+    task="nobody.tasks.shared",
+    every_seconds=2,
+    queue=Queue.MONEY,
+    lease_seconds=None,
+    why="a test",
+)
+
+
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
+def test_every_sweep_is_registered_bounded_and_documented(sweep: Sweep) -> None:
+    app.loader.import_default_modules()
+    assert sweep.task in app.tasks
+    entry = app.conf.beat_schedule[sweep.name]
+    assert (entry["task"], entry["schedule"]) == (sweep.task, sweep.every_seconds or 10.0)
+    assert 10 <= entry["options"]["expires"] <= 60, "an old tick is dropped"
+    assert app.amqp.router.route({}, sweep.task)["queue"].name == sweep.queue.value
+    assert app.tasks[sweep.task].time_limit == app.conf.task_time_limit
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    lease = f"{sweep.lease_seconds} s" if sweep.lease_seconds else "several at once"
+    every = f"{sweep.every_seconds:g} s" if sweep.every_seconds else "10 s"
+    assert f"| `{sweep.name}` | {every} | {sweep.queue.value} | {lease} | {sweep.why} |" in page
+
+
+def test_names_and_tasks_are_unique_and_beat_knows_nothing_else() -> None:
+    assert len(BY_NAME) == len(BY_TASK) == len(SWEEPS)
+    assert set(app.conf.beat_schedule) == set(BY_NAME)
+    assert app.conf.task_time_limit
+
+
+def test_every_queue_has_a_worker_and_a_heartbeat() -> None:
+    assert set(platform_processes.WORKER_PROCESSES) == set(Queue) == set(HEARTBEATS)
+    assert {BY_NAME[name].queue for name in HEARTBEATS.values()} == set(Queue)
+
+
+def test_heartbeats_overtake_rings_and_rings_overtake_ticks() -> None:
+    priorities = {
+        name: entry["options"]["priority"] for name, entry in app.conf.beat_schedule.items()
+    }
+    beats = {priorities.pop(name) for name in HEARTBEATS.values()}
+    assert beats == {0}
+    assert max(beats) < doorbell.PRIORITY < min(priorities.values())
+    assert doorbell.PRIORITY == RING_PRIORITY
+    steps = set(app.connection_for_read().channel().priority_steps)
+    assert {*beats, doorbell.PRIORITY, *priorities.values()} <= steps
+
+
+def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
+    for task in (doorbell.RESOLVE_OPERATIONS, doorbell.PROCESS_NOTIFICATIONS):
+        assert app.amqp.router.route({}, task)["queue"].name == Queue.MONEY.value
+    assert app.conf.task_default_queue == Queue.ROUTINE.value
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def test_a_run_is_written_down(database: None) -> None:
+    assert run_sweep(LEASED, lambda: 7) == 7
+    row = SweepRun.objects.get(name=LEASED.name)
+    assert (row.runs, row.failures, row.last_result, row.leased_until) == (1, 0, "7", None)
+    assert row.last_finished_at is not None
+    assert row.last_started_at <= row.last_finished_at
+
+
+def test_a_failure_is_written_down_and_raised(database: None) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_sweep(LEASED, lambda: 1 // 0)
+    row = SweepRun.objects.get(name=LEASED.name)
+    assert (row.runs, row.failures, row.leased_until) == (1, 1, None)
+    assert row.last_error.startswith("ZeroDivisionError: ")
+    assert row.last_finished_at is None
+    # The next tick does it, at once: a failure is no run of this period.
+    assert run_sweep(LEASED, lambda: "well") == "well"
+
+
+def test_a_leased_sweep_runs_once_at_a_time(database: None) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> str:
+        inside.set()
+        assert leave.wait(20)
+        return "first"
+
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(_in_thread, LEASED, work)
+        assert inside.wait(20)
+        assert run_sweep(LEASED, lambda: pytest.fail("two at once")) is None
+        leave.set()
+        assert first.result(20) == "first"
+    assert SweepRun.objects.get(name=LEASED.name).runs == 1
+
+
+def test_two_beats_do_the_work_of_a_leased_sweep_once(database: None) -> None:
+    run_sweep(LEASED, lambda: 1)
+    assert run_sweep(LEASED, lambda: pytest.fail("again in the same period")) is None
+    SweepRun.objects.update(last_finished_at=timezone.now() - timedelta(seconds=31))
+    assert run_sweep(LEASED, lambda: 2) == 2
+
+
+def test_a_killed_run_is_over_when_its_lease_ends(database: None) -> None:
+    now = timezone.now()
+    row = SweepRun.objects.create(
+        name=LEASED.name, last_started_at=now, leased_until=now + timedelta(seconds=90)
+    )
+    assert run_sweep(LEASED, lambda: pytest.fail("it may still run")) is None
+    SweepRun.objects.update(leased_until=now - timedelta(seconds=1))
+    assert run_sweep(LEASED, lambda: "taken over") == "taken over"
+    row.refresh_from_db()
+    assert (row.runs, row.leased_until) == (1, None)
+
+
+def test_a_run_that_outlived_its_lease_does_not_give_away_the_next_ones(database: None) -> None:
+    def slow() -> None:
+        # While it works its lease ends, and another run begins.
+        later = timezone.now() + timedelta(seconds=90)
+        SweepRun.objects.filter(name=LEASED.name).update(
+            last_started_at=timezone.now() + timedelta(seconds=1), leased_until=later
+        )
+
+    run_sweep(LEASED, slow)
+    assert SweepRun.objects.get(name=LEASED.name).leased_until is not None
+
+
+def test_a_sweep_without_a_lease_runs_beside_itself(database: None) -> None:
+    assert run_sweep(SHARED, lambda: run_sweep(SHARED, lambda: "inner")) == "inner"
+    assert SweepRun.objects.get(name=SHARED.name).runs == 2
+
+
+def test_a_task_of_the_table_runs_as_its_sweep_and_others_as_they_are(database: None) -> None:
+    heartbeat_money()
+    assert payment_tasks.resolve_due_operations() == 0
+    names = set(SweepRun.objects.values_list("name", flat=True))
+    assert names == {HEARTBEATS[Queue.MONEY], "resolve-due-operations"}
+
+    @app.task
+    def somebody_elses() -> str:
+        return "done"
+
+    assert somebody_elses() == "done"
+    assert SweepRun.objects.count() == 2
+
+
+def _in_thread(sweep: Sweep, work: Any) -> Any:
+    try:
+        return run_sweep(sweep, work)
+    finally:
+        connections.close_all()
