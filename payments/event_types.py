@@ -53,6 +53,18 @@ EVENT_TYPES: Final[dict[str, str]] = {
 }
 """Type of event → type of its `data.object`."""
 
+TELL_PREVIOUS: Final = frozenset(
+    {
+        "charge.captured",
+        "charge.expired",
+        "charge.refunded",
+        "charge.updated",
+        "charge.refund.updated",
+        "refund.updated",
+    }
+)
+"""What a PSP's word changed about an object that was shown before: told with what it was."""
+
 
 def is_pattern(pattern: str) -> bool:
     """Does it name at least one type: a type, the start of some and `.*`, or `*`?"""

@@ -231,6 +231,7 @@ def _increment_succeeded(change: Change) -> None:
     change.post_incremented(change.operation.amount)
     change.intent.amount_minor += change.operation.amount_minor
     change.intent.authorize()
+    change.tell("charge.updated", "charge")
     change.tell("payment_intent.amount_capturable_updated", "intent")
 
 
@@ -270,7 +271,6 @@ def _close_charge_by_void(change: Change) -> None:
 def _refund_succeeded(change: Change) -> None:
     intent, operation, refund = change.intent, change.operation, change.refund
     assert refund is not None, "a refund operation has its refund"
-    before = {"amount_refunded": intent.amount_refunded_minor}
     if operation.status != OperationStatus.PENDING:
         change.post_refund_requested(operation.amount)
     operation.succeed()
@@ -279,7 +279,7 @@ def _refund_succeeded(change: Change) -> None:
     intent.amount_refunded_minor += operation.amount_minor
     if intent.is_captured:
         _show_refunded(change)
-    change.tell("charge.refunded", "charge", before)
+    change.tell("charge.refunded", "charge")
     _tell_refund(change)
 
 
@@ -312,9 +312,8 @@ def _refund_not_sent(change: Change) -> None:
 
 
 def _tell_refund(change: Change) -> None:
-    previous = {"status": "pending"}
-    change.tell("refund.updated", "refund", previous)
-    change.tell("charge.refund.updated", "refund", previous)
+    change.tell("refund.updated", "refund")
+    change.tell("charge.refund.updated", "refund")
 
 
 # --- any kind --------------------------------------------------------------------------------

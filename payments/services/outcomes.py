@@ -18,6 +18,7 @@ from django.db import transaction
 
 from ledger import services as ledger
 from ledger.statements import Batch, columns_of, execute, instance_of, table_of
+from payments.event_types import TELL_PREVIOUS
 from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, Refund
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
@@ -33,6 +34,7 @@ from payments.services.changes import (
 )
 from payments.services.effects import apply_effect
 from payments.services.events import Fact, events_of, now_utc
+from payments.services.metadata import previous_attributes
 from payments.services.psp import psp_account_of
 from payments.states import OPERATION_OPEN, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
@@ -185,12 +187,13 @@ def _make_change(
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
     )
+    before = _shown_before(change)
     apply_effect(change)
     _post(change)
     _close_or_schedule(operation)
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
-    events = events_of(intent, _facts(change), caller)
+    events = events_of(intent, _facts(change, before), caller)
     batch.update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS).insert(*events)
     if change.charge is not operation:
         batch.update(change.charge, OPERATION_FIELDS)
@@ -273,16 +276,30 @@ _AMOUNTS: Final = (
 )
 
 
-def _facts(change: Change) -> list[Fact]:
-    """Render each object once, as it stands after the whole change."""
-    shown: dict[str, dict[str, Any]] = {}
+def _shown_before(change: Change) -> dict[str, dict[str, Any]]:
+    """Charge and refund as they were shown until now; a charge that is only made was not."""
+    names = ["charge"] if change.charge is not change.operation else []
+    names += ["refund"] if change.refund is not None else []
+    return {name: _RENDER[name](change) for name in names}
 
-    def render(name: str) -> dict[str, Any]:
+
+def _facts(change: Change, before: dict[str, dict[str, Any]]) -> list[Fact]:
+    """Render each object once, as it stands after the whole change.
+
+    Facts that tell of a change to an object say what it was; those of no visible change are left
+    out.
+    """
+    shown: dict[str, dict[str, Any]] = {}
+    facts = []
+    for type_, name, previous in change.facts:
         if name not in shown:
             shown[name] = _RENDER[name](change)
-        return shown[name]
-
-    return [Fact(type_, render(name), previous) for type_, name, previous in change.facts]
+        if previous is None and type_ in TELL_PREVIOUS and name in before:
+            previous = previous_attributes(before[name], shown[name])
+            if not previous:
+                continue
+        facts.append(Fact(type_, shown[name], previous))
+    return facts
 
 
 _RENDER: Final = {
