@@ -10,13 +10,23 @@ from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.models.refund import Refund
+from payments.models.streaming import (
+    CardVelocity,
+    ConsumedEvent,
+    FailedEvent,
+    StreamEntry,
+    StreamGroup,
+)
 
 __all__ = [
     "ApiKey",
+    "CardVelocity",
     "Case",
+    "ConsumedEvent",
     "Customer",
     "Dispatch",
     "Event",
+    "FailedEvent",
     "IdempotencyKey",
     "Merchant",
     "Operation",
@@ -25,5 +35,7 @@ __all__ = [
     "PspAccount",
     "PspNotification",
     "Refund",
+    "StreamEntry",
+    "StreamGroup",
     "books_of",
 ]

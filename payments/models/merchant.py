@@ -26,11 +26,21 @@ class PspAccount(models.Model):
     code = models.SlugField(max_length=64, unique=True)
     psp = models.CharField(max_length=32)
     livemode = models.BooleanField(default=False)
+    settlement_delay_days = models.PositiveSmallIntegerField(
+        default=2,
+        help_text="Days from a capture until its money counts as available to the merchant.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "payments_psp_account"
         verbose_name = "PSP account"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(settlement_delay_days__lte=90),
+                name="psp_account_settles_in_time",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.code

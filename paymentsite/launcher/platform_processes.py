@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, Celery worker and beat.
+"""The processes of the platform itself: sandbox PSP, API, Celery worker, beat and publisher.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.
@@ -26,7 +26,7 @@ WORKER_PROCESSES = 2
 
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
-    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
+    ours = ("DATABASE_", "REDIS_", "STREAM_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
@@ -92,6 +92,24 @@ def beat(folder: Path, variables: Mapping[str, str]) -> Process:
         name="beat",
         arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
         ready_text="beat: Starting",
+    )
+
+
+def publisher(folder: Path, variables: Mapping[str, str]) -> Process:
+    """Puts events on the internal stream. Where it died, the next goes on."""
+    return Process(
+        name="publisher",
+        command=[sys.executable, str(state.PROJECT / "manage.py"), "publish_events"],
+        environment={
+            **environment_of_the_machine(),
+            **_without_owner(variables),
+            "DATABASE_POOL": "off",
+        },
+        directory=state.PROJECT,
+        log_file=folder / "logs" / "publisher.log",
+        ready_text="publishing events",
+        stop_within_seconds=4,
+        relay=True,
     )
 
 

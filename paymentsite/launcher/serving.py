@@ -124,6 +124,7 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         sandbox_webhooks.point_here(variables, port=port)
     supervisor.start(platform_processes.worker(folder, variables), "start the worker")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
+    supervisor.start(platform_processes.publisher(folder, variables), "start the event stream")
     facts = {
         "base_url": base_url,
         "admin_url": f"{base_url}/admin/",
