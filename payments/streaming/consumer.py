@@ -41,11 +41,12 @@ class Consumer:
     stream: RedisStream
     group: str
     name: str
-    """Unlike that of any other consumer of the group that runs."""
+    """Kept over restarts: what was unfinished under it is finished first, in order."""
     effect: Effect
     take_over_after_ms: int = 30_000
     """An entry that nobody acknowledged for so long is tried again, whoever had it."""
     wait_ms: int = _WAIT_MS
+    _resumed: bool = field(default=False)
     _forget_at: float = field(default=0.0)
 
     def run(self, stop: StopSign) -> None:
@@ -55,13 +56,20 @@ class Consumer:
                 self.consume()
             except (RedisError, OperationalError, InterfaceError) as error:
                 self._say(error)
+                self._resumed = False
                 connection.close()
                 stop.wait(_AFTER_FAILURE_SECONDS)
         self.leave()
 
     def consume(self) -> int:
-        """One look: take over what was left behind, then read what is new; how many entries."""
+        """One look: what was left behind, by this or by others, then what is new; how many entries.
+
+        The first one begins with what was unfinished when this consumer was cut off.
+        """
         self._forget_now_and_then()
+        if not self._resumed:
+            self._finish_own()
+            self._resumed = True
         left_behind = self._left_behind()
         self._take(left_behind, again=True)
         fresh = self._fresh(wait=not left_behind)
@@ -75,6 +83,12 @@ class Consumer:
         except RedisError as error:
             self._say(error)
 
+    def _finish_own(self) -> None:
+        after = entry_id(0)
+        while own := self._read(after):
+            self._take(own, again=True)
+            after = own[-1][0]
+
     def _left_behind(self) -> list[Entry]:
         answer: Any = self.stream.redis.xautoclaim(
             self.stream.key,
@@ -86,12 +100,12 @@ class Consumer:
         return [entry for entry in answer[1] if entry[0] is not None]
 
     def _fresh(self, *, wait: bool) -> list[Entry]:
+        return self._read(">", wait_ms=self.wait_ms if wait else None)
+
+    def _read(self, after: str, *, wait_ms: int | None = None) -> list[Entry]:
+        """What is new (`>`), or what is unfinished of this consumer after an entry."""
         answer: Any = self.stream.redis.xreadgroup(
-            self.group,
-            self.name,
-            {self.stream.key: ">"},
-            count=_AT_ONCE,
-            block=self.wait_ms if wait else None,
+            self.group, self.name, {self.stream.key: after}, count=_AT_ONCE, block=wait_ms
         )
         return list(answer[0][1]) if answer else []
 

@@ -73,8 +73,9 @@ return 1
 _FORGET_CONSUMERS: Final = (
     _INFO
     + """
-local gone = 0
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+local gone, consumers = 0, redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
+if consumers.err then return 0 end
+for _, consumer in ipairs(consumers) do
     local name = of(consumer, 'name')
     if of(consumer, 'pending') == 0
        and (name == ARGV[2] or of(consumer, 'idle') > tonumber(ARGV[3])) then

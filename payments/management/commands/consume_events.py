@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
@@ -25,7 +24,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--group", required=True, choices=sorted(EFFECTS))
         parser.add_argument(
-            "--name", default=f"{socket.gethostname()}-{os.getpid()}", help="unlike any other's"
+            "--name",
+            default=socket.gethostname(),
+            help="the same after a restart, another for each that runs (default: the host's)",
         )
         parser.add_argument(
             "--take-over-after",

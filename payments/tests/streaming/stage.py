@@ -142,6 +142,15 @@ def command(*arguments: str) -> subprocess.Popen[bytes]:
     return process
 
 
+def kill(*processes: subprocess.Popen[bytes]) -> None:
+    """kill -9, and nothing of them is left."""
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None, "its output is piped"
+        process.stdout.close()
+
+
 def wait_for(condition: Callable[[], bool], *, within_seconds: float = 30) -> None:
     deadline = time.monotonic() + within_seconds
     while not condition():
