@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -53,12 +54,14 @@ class EntryLine:
 class Posting:
     """A ledger transaction to be written: two or more lines that sum to zero per currency.
 
-    `reverses` is the ledger transaction that this one takes back, if any.
+    `reverses` is the ledger transaction that this one takes back, if any. `available_on` is the day
+    from which the merchant may have what it changes; None: at once, or with what it reverses.
     """
 
     rule: str
     lines: tuple[EntryLine, ...]
     reverses: UUID | None = None
+    available_on: date | None = None
 
     def __post_init__(self) -> None:
         if not (self.rule.isidentifier() and self.rule.islower()):
@@ -76,11 +79,17 @@ class Posting:
 
 
 def _move(
-    rule: str, debit: AccountRef, credit: AccountRef, amount: Money, entry_type: EntryType
+    rule: str,
+    debit: AccountRef,
+    credit: AccountRef,
+    amount: Money,
+    entry_type: EntryType,
+    available_on: date | None = None,
 ) -> Posting:
     return Posting(
         rule,
         (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
+        available_on=available_on,
     )
 
 
@@ -123,7 +132,9 @@ def capture_memo(*, psp_account: str, amount: Money) -> Posting:
     return _let_go("capture_memo", psp_account, amount, EntryType.CAPTURE)
 
 
-def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def captured(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP owes us the amount, we owe it to the merchant.
 
     Dr 1100 psp_receivable    amount
@@ -135,10 +146,11 @@ def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.CAPTURE,
+        available_on,
     )
 
 
-def platform_fee(*, merchant: str, amount: Money) -> Posting:
+def platform_fee(*, merchant: str, amount: Money, available_on: date | None = None) -> Posting:
     """The merchant pays us for a capture.
 
     Dr 2100 merchant_payable     amount
@@ -150,6 +162,7 @@ def platform_fee(*, merchant: str, amount: Money) -> Posting:
         chart.platform_fee_income(amount.currency),
         amount,
         EntryType.FEE,
+        available_on,
     )
 
 
@@ -180,7 +193,9 @@ def expired(*, psp_account: str, amount: Money) -> Posting:
     return _let_go("expired", psp_account, amount, EntryType.RELEASE)
 
 
-def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def refund_requested(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP accepted a refund; the merchant bears it from now on.
 
     Dr 2100 merchant_payable  amount
@@ -192,10 +207,13 @@ def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posti
         chart.refund_in_flight(psp_account, amount.currency),
         amount,
         EntryType.REFUND,
+        available_on,
     )
 
 
-def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def refund_failed(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """A refund that the PSP had accepted did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
@@ -207,6 +225,7 @@ def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.REFUND,
+        available_on,
     )
 
 

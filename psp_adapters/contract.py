@@ -133,6 +133,8 @@ class PspResult:
     """REQUIRES_ACTION: where the customer must go."""
     expires_at: datetime | None = None
     """Until when the PSP holds the money (UTC)."""
+    available_at_once: bool = False
+    """The PSP pays out what was captured without its usual delay."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to come again."""
     detail: str = ""

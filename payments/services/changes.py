@@ -7,6 +7,7 @@ what an outcome causes (services.effects), SQL.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from ledger import posting_rules
@@ -56,6 +57,11 @@ REFUND_FIELDS: Final = ("status", "failure_reason", "updated_at")
 Shown = Literal["intent", "charge", "refund"]
 
 
+def _today() -> date:
+    """As the books count days."""
+    return datetime.now(UTC).date()
+
+
 @dataclass(slots=True, kw_only=True)
 class Change:
     """One outcome at work on locked rows."""
@@ -70,6 +76,10 @@ class Change:
     result: PspResult
     answered: bool
     """Has the request that began the operation been answered already?"""
+    settlement_delay_days: int = 0
+    """From a capture until its money counts as available."""
+    charge_available_on: date | None = None
+    """When the money of the charge counts as available; a refund of it does not before."""
     postings: list[Posting] = field(default_factory=list)
     facts: list[tuple[str, Shown, dict[str, Any] | None]] = field(default_factory=list)
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
@@ -108,17 +118,33 @@ class Change:
     def post_captured(self, amount: Money) -> None:
         """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
         self.intent.amount_captured_minor += amount.minor
-        merchant = self.books
+        merchant, available_on = self.books, self._captured_available_on()
         self.postings += [
             posting_rules.capture_memo(psp_account=self.psp_account_code, amount=amount),
             posting_rules.captured(
-                psp_account=self.psp_account_code, merchant=merchant, amount=amount
+                psp_account=self.psp_account_code,
+                merchant=merchant,
+                amount=amount,
+                available_on=available_on,
             ),
         ]
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
         if fee_minor:
             fee = Money(fee_minor, amount.currency)
-            self.postings.append(posting_rules.platform_fee(merchant=merchant, amount=fee))
+            self.postings.append(
+                posting_rules.platform_fee(merchant=merchant, amount=fee, available_on=available_on)
+            )
+
+    def _captured_available_on(self) -> date | None:
+        """An estimate until the PSP's settlement report is read; None: at once."""
+        if self.result.available_at_once or not self.settlement_delay_days:
+            return None
+        return _today() + timedelta(days=self.settlement_delay_days)
+
+    def _refund_available_on(self) -> date | None:
+        """A refund of money that is not available yet is taken from it: both come together."""
+        charge = self.charge_available_on
+        return charge if charge is not None and charge > _today() else None
 
     def post_released(self, amount: Money) -> None:
         """A final capture gives back what it left."""
@@ -139,6 +165,7 @@ class Change:
                 psp_account=self.psp_account_code,
                 merchant=self.books,
                 amount=amount,
+                available_on=self._refund_available_on(),
             )
         )
 
@@ -148,5 +175,6 @@ class Change:
                 psp_account=self.psp_account_code,
                 merchant=self.books,
                 amount=amount,
+                available_on=self._refund_available_on(),
             )
         )

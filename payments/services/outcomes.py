@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
+from payments.selectors.balance import available_on_of
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases import open_case
@@ -177,12 +178,15 @@ def _make_change(
     batch: Batch,
 ) -> None:
     intent, operation = locked.intent, locked.operation
+    account, charge = psp_account_of(operation.psp_account_id), _charge_of(locked)
     change = Change(
         merchant=_merchant_of(intent, caller),
-        psp_account_code=psp_account_of(operation.psp_account_id).code,
+        psp_account_code=account.code,
+        settlement_delay_days=account.settlement_delay_days,
+        charge_available_on=_available_on_of(charge) if refund is not None else None,
         intent=intent,
         operation=operation,
-        charge=_charge_of(locked),
+        charge=charge,
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
@@ -202,6 +206,11 @@ def _make_change(
         batch.update(refund, REFUND_FIELDS)
     for case in change.cases:
         open_case(case)
+
+
+def _available_on_of(charge: Operation) -> date | None:
+    identifier = charge.balance_transaction_id
+    return available_on_of(identifier) if identifier is not None else None
 
 
 def _merchant_of(intent: PaymentIntent, caller: Caller) -> Merchant:

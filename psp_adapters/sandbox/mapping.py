@@ -153,6 +153,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         message=message,
         redirect_url=redirect_url,
         expires_at=expires_at,
+        available_at_once=view["payment"].get("settles_at_once") is True,
     )
 
 
