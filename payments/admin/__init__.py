@@ -20,6 +20,7 @@ from payments.admin import (
     psp_account,
     refund,
     staff,
+    streaming,
 )
 
 admin.site.index_title = "Overview"
@@ -39,4 +40,5 @@ __all__ = [
     "psp_account",
     "refund",
     "staff",
+    "streaming",
 ]

@@ -20,7 +20,9 @@ class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_filter = ("livemode",)
     search_help_text = "The beginning of the code"
     id_paths = {}
-    fieldsets = ((None, {"fields": (("code", "psp"), ("mode", "created_at"))}),)
+    fieldsets = (
+        (None, {"fields": (("code", "psp"), ("mode", "settlement_delay_days"), "created_at")}),
+    )
 
     def texts(self, term: str) -> Iterable[Q]:
         # Accounts are few: this table may be read whole.

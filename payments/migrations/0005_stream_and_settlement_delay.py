@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='consumedevent',
-            constraint=models.UniqueConstraint(fields=('group', 'event_id'), name='consumed_event_once'),
+            constraint=models.UniqueConstraint(fields=('event_id', 'group'), name='consumed_event_once'),
         ),
         migrations.AddIndex(
             model_name='failedevent',
@@ -118,7 +118,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='failedevent',
-            constraint=models.UniqueConstraint(fields=('group', 'event_id'), name='failed_event_once'),
+            constraint=models.UniqueConstraint(fields=('event_id', 'group'), name='failed_event_once'),
         ),
         migrations.AddConstraint(
             model_name='streamentry',

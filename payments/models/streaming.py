@@ -71,7 +71,7 @@ class ConsumedEvent(models.Model):
     class Meta:
         db_table = "payments_consumed_event"
         constraints = [
-            models.UniqueConstraint(fields=["group", "event_id"], name="consumed_event_once"),
+            models.UniqueConstraint(fields=["event_id", "group"], name="consumed_event_once"),
         ]
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ class FailedEvent(models.Model):
     class Meta:
         db_table = "payments_failed_event"
         constraints = [
-            models.UniqueConstraint(fields=["group", "event_id"], name="failed_event_once"),
+            models.UniqueConstraint(fields=["event_id", "group"], name="failed_event_once"),
         ]
         indexes = [
             models.Index(
