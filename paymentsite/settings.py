@@ -212,7 +212,7 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
     },
 }
 # The internal stream: Redis carries it, PostgreSQL holds it (docs/stream.md). The number of entries
-# bounds its memory, about 3 kB each; while the slowest group is that far behind, the rest waits.
+# bounds its memory, about 2 kB each; while the slowest group is that far behind, the rest waits.
 STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL
 STREAM_KEY = os.environ.get("STREAM_KEY") or "payments:events"
 STREAM_GROUPS = environment.words("STREAM_GROUPS", "finance,support,fraud")

@@ -173,7 +173,7 @@ class RedisStream:
 
         Each group goes on from its own number.
         """
-        arguments = [
+        arguments: list[str | int] = [
             entry_id(seen.last) if seen else "",
             seen.length if seen else 0,
             entry_id(floor),
