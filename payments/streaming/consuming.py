@@ -23,7 +23,7 @@ FAILURES_MAX: Final = 5
 """After so many failures an event is a dead letter: a person looks."""
 KEPT_FOR: Final = timedelta(days=30)
 """No Redis is restored from a copy that is older."""
-_FORGOTTEN_AT_ONCE: Final = 1_000
+_FORGOTTEN_AT_ONCE: Final = 10_000
 
 _NOTE: Final = """
     INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)

@@ -14,8 +14,7 @@ from threading import Event as StopSign
 from typing import Final
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from redis.exceptions import RedisError
 
 from payments import public_ids
@@ -54,12 +53,17 @@ class Publisher:
         self._said_full = False
 
     def run(self, stop: StopSign) -> None:
-        """Publish until told to stop; an unreachable Redis or database is tried again."""
+        """Publish until told to stop; an unreachable Redis or database is tried again.
+
+        Any other error ends the process: whoever started it starts it again, and somebody looks.
+        """
         while not stop.is_set():
             try:
                 busy = self.publish()
-            except (RedisError, DatabaseError):
-                logger.exception("the stream could not be written; it is tried again")
+            except (RedisError, OperationalError, InterfaceError) as error:
+                logger.warning(
+                    "the stream could not be written: %s: %s", type(error).__name__, error
+                )
                 connection.close()
                 stop.wait(_AFTER_FAILURE_SECONDS)
                 continue

@@ -169,6 +169,23 @@ def test_a_consumer_that_was_cut_off_goes_on_in_order_where_it_was(stage: Stage)
     assert pending(stage) == 0
 
 
+def test_an_entry_that_was_deleted_by_hand_while_it_was_pending_comes_again(
+    stage: Stage,
+) -> None:
+    written = stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    effect = Failing()
+    consumer_of(stage, effect)._fresh(wait=False)  # taken, and then killed
+    stage.redis.xdel(settings.STREAM_KEY, "2-0")
+    consumer = consumer_of(stage, effect)
+    consumer.consume()
+    stage.publish_all()
+    consumer.consume()
+    assert sorted(effect.done) == [event.id for event in written]
+    stage.publish_all()
+    assert stage.consumed_to()["fraud"] == 3
+
+
 def test_two_consumers_share_the_work(stage: Stage, run_together: Callable[..., list[Any]]) -> None:
     written = stage.write_many(aggregates=30, each=6)
     stage.publish_all()

@@ -13,6 +13,7 @@ from payments import public_ids
 from payments.models import Event
 from payments.streaming.message import Unreadable, cloud_event_of, message_of
 from payments.tests.shop import Shop, body_of
+from payments.tests.streaming.stage import Stage
 
 
 def test_a_payment_is_told_in_cloud_events(shop: Shop) -> None:
@@ -55,6 +56,14 @@ def test_what_was_written_is_read_back(shop: Shop) -> None:
     assert (message.number, message.event_id, message.type) == (9, event.id, "charge.refunded")
     assert (message.subject, message.sequence) == (intent_id, event.seq)
     assert message.data["previous_attributes"] == {"amount_refunded": 0}
+
+
+def test_an_event_that_nobody_asked_for_has_no_correlation(stage: Stage) -> None:
+    [event] = stage.write(public_ids.new_id())
+    event.request_id, event.actor, event.payload = "", "", {"object": {}}
+    read = JSONFormat().read(CloudEvent, cloud_event_of(event))
+    assert read.get_extension("correlation") is None
+    assert message_of(1, cloud_event_of(event)).sequence == 1
 
 
 @pytest.mark.parametrize(
