@@ -70,6 +70,8 @@ class LedgerTransaction(models.Model):
     psp_account = models.CharField(max_length=64, blank=True)
     effective_date = models.DateField()
     """The day it counts for (UTC)."""
+    available_on = models.DateField(null=True)
+    """From this day (UTC) on the merchant may have what it changed; NULL: from `effective_date`."""
     posted_at = models.DateTimeField()
     """When we wrote it."""
     reverses = models.ForeignKey(
@@ -98,6 +100,11 @@ class LedgerTransaction(models.Model):
         indexes = (
             models.Index(fields=["payment_id"], name="ledger_transaction_payment"),
             models.Index(fields=["merchant_id", "id"], name="ledger_transaction_merchant"),
+            models.Index(
+                fields=["merchant_id", "available_on"],
+                name="ledger_transaction_pending",
+                condition=Q(available_on__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:

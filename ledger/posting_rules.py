@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -55,12 +56,14 @@ class EntryLine:
 class Posting:
     """A ledger transaction to be written: two or more lines that sum to zero per currency.
 
-    `reverses` is the ledger transaction that this one takes back, if any.
+    `reverses` is the ledger transaction that this one takes back, if any. `available_on` is the day
+    from which the merchant may have what it changes; None: at once, or with what it reverses.
     """
 
     rule: str
     lines: tuple[EntryLine, ...]
     reverses: UUID | None = None
+    available_on: date | None = None
 
     def __post_init__(self) -> None:
         if not (self.rule.isidentifier() and self.rule.islower()):
@@ -78,11 +81,17 @@ class Posting:
 
 
 def _move(
-    rule: str, debit: AccountRef, credit: AccountRef, amount: Money, entry_type: EntryType
+    rule: str,
+    debit: AccountRef,
+    credit: AccountRef,
+    amount: Money,
+    entry_type: EntryType,
+    available_on: date | None = None,
 ) -> Posting:
     return Posting(
         rule,
         (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
+        available_on=available_on,
     )
 
 
@@ -125,7 +134,9 @@ def capture_memo(*, psp_account: str, amount: Money) -> Posting:
     return _let_go("capture_memo", psp_account, amount, EntryType.CAPTURE)
 
 
-def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def captured(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP owes us the amount, we owe it to the merchant.
 
     Dr 1100 psp_receivable    amount
@@ -137,10 +148,11 @@ def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.CAPTURE,
+        available_on,
     )
 
 
-def platform_fee(*, merchant: str, amount: Money) -> Posting:
+def platform_fee(*, merchant: str, amount: Money, available_on: date | None = None) -> Posting:
     """The merchant pays us for a capture.
 
     Dr 2100 merchant_payable     amount
@@ -152,6 +164,7 @@ def platform_fee(*, merchant: str, amount: Money) -> Posting:
         chart.platform_fee_income(amount.currency),
         amount,
         EntryType.FEE,
+        available_on,
     )
 
 
@@ -193,7 +206,9 @@ def hold_reopened(*, psp_account: str, amount: Money) -> Posting:
     return _move("hold_reopened", held, contra, amount, EntryType.RELEASE)
 
 
-def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def refund_requested(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP accepted a refund; the merchant bears it from now on.
 
     Dr 2100 merchant_payable  amount
@@ -205,10 +220,13 @@ def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posti
         chart.refund_in_flight(psp_account, amount.currency),
         amount,
         EntryType.REFUND,
+        available_on,
     )
 
 
-def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def refund_failed(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """A refund that the PSP had accepted did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
@@ -220,6 +238,7 @@ def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.REFUND,
+        available_on,
     )
 
 
@@ -252,7 +271,9 @@ def excess_capture_memo(*, psp_account: str, amount: Money) -> Posting:
     return _let_go("excess_capture_memo", psp_account, amount, EntryType.EXCESS)
 
 
-def excess_captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def excess_captured(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP took money a second time: ours to give back, and without a fee.
 
     Dr 1100 psp_receivable    amount
@@ -264,10 +285,13 @@ def excess_captured(*, psp_account: str, merchant: str, amount: Money) -> Postin
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.EXCESS,
+        available_on,
     )
 
 
-def excess_refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def excess_refund_requested(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """The PSP accepted to give back what it had taken in excess.
 
     Dr 2100 merchant_payable  amount
@@ -279,10 +303,13 @@ def excess_refund_requested(*, psp_account: str, merchant: str, amount: Money) -
         chart.refund_in_flight(psp_account, amount.currency),
         amount,
         EntryType.EXCESS,
+        available_on,
     )
 
 
-def excess_refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def excess_refund_failed(
+    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
+) -> Posting:
     """What was taken in excess did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
@@ -294,6 +321,7 @@ def excess_refund_failed(*, psp_account: str, merchant: str, amount: Money) -> P
         chart.merchant_payable(merchant, amount.currency),
         amount,
         EntryType.EXCESS,
+        available_on,
     )
 
 

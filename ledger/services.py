@@ -24,13 +24,21 @@ _known_accounts: set[UUID] = set()
 _POSTED_ONCE: Final = ("ledger_transaction_posted_once", "ledger_transaction_reversed_once")
 
 # Columns travel as arrays: one statement text whatever the number of rows, so one prepared plan,
-# and fewer than 50 parameters, above which psycopg parses the statement anew at every call.
+# and fewer than 50 parameters, above which psycopg parses the statement anew at every call. A
+# reversal becomes available with what it takes back, so that the two never show apart.
 _INSERT_TRANSACTIONS: Final = """
     INSERT INTO ledger_transaction
         (id, rule, reverses_id, source_type, source_id, payment_id, merchant_id, psp_account,
-         effective_date, posted_at)
-    SELECT t.id, t.rule, t.reverses_id, %s, %s::uuid, %s::uuid, %s::uuid, %s, %s, %s
-      FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS t (id, rule, reverses_id)"""
+         effective_date, posted_at, available_on)
+    SELECT t.id, t.rule, t.reverses_id, given.*,
+           CASE WHEN t.reverses_id IS NULL THEN t.available_on
+                ELSE (SELECT o.available_on FROM ledger_transaction o
+                       WHERE o.id = t.reverses_id AND o.available_on > given.effective_date) END
+      FROM (VALUES (%s, %s::uuid, %s::uuid, %s::uuid, %s, %s::date, %s::timestamptz))
+        AS given (source_type, source_id, payment_id, merchant_id, psp_account, effective_date,
+                  posted_at)
+     CROSS JOIN unnest(%s::uuid[], %s::text[], %s::uuid[], %s::date[])
+        AS t (id, rule, reverses_id, available_on)"""
 _INSERT_ENTRIES: Final = """
     INSERT INTO ledger_entry
         (transaction_id, payment_id, account_id, direction, amount_minor, currency, entry_type)
@@ -117,6 +125,7 @@ def post(
         _array(ids),
         _array([posting.rule for posting in postings]),
         _array([posting.reverses or "NULL" for posting in postings]),
+        _array([posting.available_on or "NULL" for posting in postings]),
         _text(payment_id),
         *_entry_columns(lines),
     ]

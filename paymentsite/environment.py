@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import psycopg
@@ -50,6 +51,17 @@ def integer(name: str, default: int, *, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise ImproperlyConfigured(f"{name} is {text!r}: set it to a number of at least {least}")
     return int(text)
+
+
+def words(name: str, default: str) -> tuple[str, ...]:
+    """Plain words separated by commas, at least one."""
+    text = os.environ.get(name, "").strip() or default
+    found = tuple(word.strip() for word in text.split(","))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", word) for word in found):
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}: write words of lower-case letters, separated by commas"
+        )
+    return found
 
 
 def secrets(name: str) -> str:

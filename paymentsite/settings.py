@@ -7,6 +7,10 @@
 | DATABASE_POOL | `off` for processes with one connection (workers, commands, tests) |
 | DATABASE_POOL_MAX_SIZE | connections per web process, default 16 |
 | REDIS_URL | broker of Celery |
+| STREAM_REDIS_URL | Redis of the internal stream of events, default REDIS_URL |
+| STREAM_KEY | the stream's key there, default `payments:events` |
+| STREAM_GROUPS | its consumer groups, default `finance,support,fraud` |
+| STREAM_ENTRIES_MAX | entries in Redis at once, default 50000 |
 | SECRET_KEY | Django's signing key; may be left out in development only |
 | PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
 | PUBLIC_BASE_URL | the address under which merchants and customers reach us |
@@ -213,6 +217,13 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
         "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
     },
 }
+# The internal stream: Redis carries it, PostgreSQL holds it (docs/stream.md). The number of entries
+# bounds its memory, about 2 kB each; while the slowest group is that far behind, the rest waits.
+STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL
+STREAM_KEY = os.environ.get("STREAM_KEY") or "payments:events"
+STREAM_GROUPS = environment.words("STREAM_GROUPS", "finance,support,fraud")
+STREAM_ENTRIES_MAX = environment.integer("STREAM_ENTRIES_MAX", 50_000, least=1)
+
 # Calls to the PSP of one account that a process has in flight: while a PSP hangs, requests leave at
 # their budget but their calls go on until the deadline.
 PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)

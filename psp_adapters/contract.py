@@ -164,6 +164,8 @@ class PspResult:
     """Until when the PSP holds the money (UTC)."""
     held: Money | None = None
     """What the PSP holds for the whole payment now; None where it did not say."""
+    available_at_once: bool = False
+    """The PSP pays out what was captured without its usual delay."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
     refused_by_us: bool = False

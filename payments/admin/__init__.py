@@ -21,6 +21,7 @@ from payments.admin import (
     psp_account,
     refund,
     staff,
+    streaming,
 )
 
 admin.site.index_title = "Overview"
@@ -41,4 +42,5 @@ __all__ = [
     "psp_account",
     "refund",
     "staff",
+    "streaming",
 ]

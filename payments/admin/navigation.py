@@ -44,6 +44,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Sweeps", "paymentsite", "autorenew", "sweeprun"),
         ),
         _group(
+            "Stream",
+            _item("Groups", "payments", "group_work", "streamgroup"),
+            _item("Failed events", "payments", "report", "failedevent"),
+            _item("Consumed events", "payments", "checklist", "consumedevent"),
+            _item("Entries", "payments", "conveyor_belt", "streamentry"),
+            _item("Card velocities", "payments", "speed", "cardvelocity"),
+        ),
+        _group(
             "Access",
             _item("Merchants", "payments", "storefront", "merchant"),
             _item("API keys", "payments", "key", "apikey"),

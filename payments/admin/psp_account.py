@@ -20,7 +20,18 @@ class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_filter = ("livemode",)
     search_help_text = "The beginning of the code"
     id_paths = {}
-    fieldsets = ((None, {"fields": (("code", "psp"), ("mode", "created_at"), "hold_days")}),)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("code", "psp"),
+                    ("mode", "created_at"),
+                    ("hold_days", "settlement_delay_days"),
+                )
+            },
+        ),
+    )
 
     def texts(self, term: str) -> Iterable[Q]:
         # Accounts are few: this table may be read whole.

@@ -11,14 +11,24 @@ from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.models.refund import Refund
+from payments.models.streaming import (
+    CardVelocity,
+    ConsumedEvent,
+    FailedEvent,
+    StreamEntry,
+    StreamGroup,
+)
 
 __all__ = [
     "ApiKey",
+    "CardVelocity",
     "Case",
+    "ConsumedEvent",
     "Customer",
     "Deadline",
     "Dispatch",
     "Event",
+    "FailedEvent",
     "IdempotencyKey",
     "Merchant",
     "Operation",
@@ -27,5 +37,7 @@ __all__ = [
     "PspAccount",
     "PspNotification",
     "Refund",
+    "StreamEntry",
+    "StreamGroup",
     "books_of",
 ]

@@ -30,11 +30,21 @@ class PspAccount(models.Model):
     hold_days = models.PositiveSmallIntegerField(
         default=7, help_text="How long it holds money for us, where it does not say so itself."
     )
+    settlement_delay_days = models.PositiveSmallIntegerField(
+        default=2,
+        help_text="Days from a capture until its money counts as available to the merchant.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "payments_psp_account"
         verbose_name = "PSP account"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(settlement_delay_days__lte=90),
+                name="psp_account_settles_in_time",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.code

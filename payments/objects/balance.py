@@ -5,18 +5,18 @@ What may not live here: summing (selectors read the ledger).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import Any
 
 from ledger.money import Money
 from payments import public_ids
 from payments.objects.parts import public_id, unix_seconds_of
-from payments.selectors.balance import BalanceTransaction
+from payments.selectors.balance import Balance, BalanceTransaction
 
 
 def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
-    """A balance transaction. `pending`: the provider has not reported its settlement."""
+    """A balance transaction; `available_on` is the midnight (UTC) that begins its day."""
     currency = row.currency.lower()
-    created = unix_seconds_of(row.id)
     fees = [
         {
             "amount": row.fee_minor,
@@ -30,39 +30,36 @@ def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
         "id": public_id(public_ids.BALANCE_TRANSACTION, row.id),
         "object": "balance_transaction",
         "amount": row.gross_minor,
-        "available_on": created,
+        "available_on": int(datetime.combine(row.available_on, time(), UTC).timestamp()),
         "balance_type": "payments",
-        "created": created,
+        "created": unix_seconds_of(row.id),
         "currency": currency,
         "description": None,
         "exchange_rate": None,
         "fee": row.fee_minor,
         "fee_details": fees if row.fee_minor else [],
         "net": row.gross_minor - row.fee_minor,
-        "reporting_category": row.type,
+        "reporting_category": row.reporting_category,
         "source": row.source or None,
-        "status": "pending",
+        "status": "available" if row.available else "pending",
         "type": row.type,
     }
 
 
-def balance_object(owed: list[Money], *, livemode: bool) -> dict[str, Any]:
-    """What we owe the merchant, per currency.
-
-    All of it is `pending`: money becomes `available` when a provider's settlement report says so.
-    """
-    pending = [
-        {
-            "amount": money.minor,
-            "currency": money.currency.lower(),
-            "source_types": {"card": money.minor},
-        }
-        for money in owed
-    ]
+def balance_object(balance: Balance, *, livemode: bool) -> dict[str, Any]:
+    """What we owe the merchant, per currency."""
     return {
         "object": "balance",
-        "available": [{**line, "amount": 0, "source_types": {"card": 0}} for line in pending],
+        "available": [_line(money) for money in balance.available],
         "connect_reserved": [],
         "livemode": livemode,
-        "pending": pending,
+        "pending": [_line(money) for money in balance.pending],
+    }
+
+
+def _line(money: Money) -> dict[str, Any]:
+    return {
+        "amount": money.minor,
+        "currency": money.currency.lower(),
+        "source_types": {"card": money.minor},
     }

@@ -1,17 +1,19 @@
 """What we owe a merchant, and every change of it: the merchant's side of the books.
 
 A balance transaction is a ledger transaction that changed the merchant's account; the platform fee
-booked with a capture is shown with it, so that the nets add up to the balance. What may not live
-here: writes.
+booked with a capture is shown with it, so that the nets add up to the balance. When money becomes
+available is an estimate, fixed when it was booked. What may not live here: writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from ledger import selectors as books
@@ -30,16 +32,20 @@ from payments.selectors.scope import (
 )
 
 _MERCHANT_PAYABLE: Final = 2100
-_TYPES: Final = {
-    "captured": "charge",
-    "refund_requested": "refund",
-    "refund_failed": "refund_failure",
-    "excess_captured": "charge",
-    "excess_refund_requested": "refund",
-    "excess_refund_failed": "refund_failure",
+_KINDS: Final = {
+    "captured": ("charge", "charge"),
+    "refund_requested": ("refund", "refund"),
+    "refund_failed": ("refund_failure", "refund_failure"),
+    "reversal_of_captured": ("payment_failure_refund", "charge_failure"),
+    "excess_captured": ("charge", "charge"),
+    "excess_refund_requested": ("refund", "refund"),
+    "excess_refund_failed": ("refund_failure", "refund_failure"),
+    "reversal_of_excess_captured": ("payment_failure_refund", "charge_failure"),
 }
-_OTHER_TYPE: Final = "adjustment"
-"""Corrections: a capture that the provider took back, a posting by hand."""
+"""Rule of the books → type and reporting category, in the merchant API's words."""
+_OTHER_KIND: Final = ("adjustment", "other_adjustment")
+"""Any other change of what we owe: disputes, a posting by hand."""
+_FEE_RULES: Final = ("platform_fee", "reversal_of_platform_fee")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,37 +54,99 @@ class BalanceTransaction:
 
     id: UUID
     type: str
-    """`charge`, `refund`, `refund_failure` or `adjustment`."""
+    """`charge`, `refund`, `refund_failure`, `payment_failure_refund` or `adjustment`."""
+    reporting_category: str
     gross_minor: int
     """Signed: positive raises what we owe."""
     fee_minor: int
     currency: str
     source: str
     """The public id of the charge or refund behind it; empty if there is none."""
+    available_on: date
+    """The day (UTC) from which on the merchant may have it."""
+    available: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What we owe a merchant, per currency, in the order of the currencies' codes."""
+
+    available: list[Money]
+    pending: list[Money]
+    """Of the same currencies: what becomes available on a later day."""
+
+
+# Fees are shown with the capture (or its reversal) that they were booked with. The OR keeps the
+# look at the companion a probe of the unique index, made for fees only.
 _MERCHANTS_ROWS: Final = """
-    SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.amount_minor, 0),
-           CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id
+    SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
+           CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id,
+           coalesce(t.available_on, t.effective_date)
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
-      LEFT JOIN ledger_transaction f ON t.rule = 'captured' AND f.rule = 'platform_fee'
-            AND f.source_type = t.source_type AND f.source_id = t.source_id
-      LEFT JOIN ledger_entry fee ON fee.transaction_id = f.id AND fee.direction = 'D'
+      LEFT JOIN LATERAL (
+           SELECT sum(CASE fe.direction WHEN 'D' THEN fe.amount_minor ELSE -fe.amount_minor END)
+             FROM ledger_transaction f
+             JOIN ledger_entry fe ON fe.transaction_id = f.id
+             JOIN ledger_account fa ON fa.id = fe.account_id AND fa.code = 2100
+            WHERE f.source_type = t.source_type AND f.source_id = t.source_id
+              AND f.rule = CASE t.rule WHEN 'captured' THEN 'platform_fee'
+                           WHEN 'reversal_of_captured' THEN 'reversal_of_platform_fee' END
+           ) AS fee (minor) ON true
       LEFT JOIN payments_operation o ON o.id = t.source_id
       LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
-     WHERE t.merchant_id = %s AND a.dimension = %s AND t.rule <> 'platform_fee'"""
+     WHERE t.merchant_id = %s AND a.dimension = %s
+       AND (t.rule <> ALL (%s) OR NOT EXISTS (
+            SELECT 1 FROM ledger_transaction c
+             WHERE c.source_type = t.source_type AND c.source_id = t.source_id
+               AND c.rule = CASE t.rule WHEN 'platform_fee' THEN 'captured'
+                            ELSE 'reversal_of_captured' END))"""
+# Reads as many rows as the merchant has pending, however long its history is: the lateral look, by
+# transaction, keeps the planner from going through all entries of the merchant's account.
+_PENDING: Final = """
+    SELECT p.currency, sum(p.minor)
+      FROM ledger_transaction t
+     CROSS JOIN LATERAL (
+           SELECT e.currency,
+                  sum(CASE e.direction WHEN 'C' THEN e.amount_minor ELSE -e.amount_minor END)
+             FROM ledger_entry e
+             JOIN ledger_account a ON a.id = e.account_id
+            WHERE e.transaction_id = t.id AND a.code = 2100 AND a.dimension = %s
+            GROUP BY e.currency) AS p (currency, minor)
+     WHERE t.merchant_id = %s AND t.available_on > %s
+     GROUP BY p.currency"""
+_AVAILABLE_FROM: Final = "extract(epoch FROM coalesce(t.available_on, t.effective_date)::timestamp)"
+_COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _OF_REFUND: Final = " AND r.id = %s"
 _OF_CHARGE: Final = """ AND r.id IS NULL
        AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
 
 
-def owed(scope: Scope) -> list[Money]:
-    """What we owe the merchant, one amount per currency, in the order of the currencies' codes."""
-    sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=_dimension(scope))
-    return sorted(sums.values(), key=lambda money: money.currency)
+def balance_of(scope: Scope) -> Balance:
+    """What we owe the merchant: all of it from the books' balance, what is pending from its tail.
+
+    Both are read as they stood at one moment; opens a transaction of its own.
+    """
+    dimension = _dimension(scope)
+    with transaction.atomic(durable=True):
+        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        sums = books.balances(codes=[_MERCHANT_PAYABLE], dimension=dimension)
+        pending = dict(execute(_PENDING, [dimension, scope.merchant_id, _today()]))
+    balance = Balance([], [])
+    for owed in sorted(sums.values(), key=lambda money: money.currency):
+        later = Money(int(pending.get(owed.currency, 0)), owed.currency)
+        balance.pending.append(later)
+        balance.available.append(owed - later)
+    return balance
+
+
+def available_on_of(transaction_id: UUID) -> date | None:
+    """When the money of a ledger transaction becomes available; None: when it was booked."""
+    found = LedgerTransaction.objects.filter(pk=transaction_id)
+    day: date | None = found.values_list("available_on", flat=True).first()
+    return day
 
 
 def one_balance_transaction(scope: Scope, public_id: str) -> BalanceTransaction:
@@ -105,12 +173,19 @@ def page_of_balance_transactions(
     transaction_type: str = "",
     source: str = "",
     currency: str = "",
+    available_on: Mapping[str, int] | None = None,
 ) -> Page[BalanceTransaction]:
-    """A page of changes of the balance, newest first; `source` is a charge or a refund."""
+    """A page of changes of the balance, newest first; `source` is a charge or a refund.
+
+    `available_on` are Unix seconds under `gt`, `gte`, `lt`, `lte`.
+    """
     where, params = _bounds(id_range(paging, known=_known(scope), kind=BALANCE_TRANSACTION))
     for condition, value in _filters(transaction_type, source, currency):
         where += condition
         params.append(value)
+    for name, seconds in (available_on or {}).items():
+        where += f" AND {_AVAILABLE_FROM} {_COMPARISONS[name]} %s"
+        params.append(seconds)
     order = "ASC" if paging.ending_before else "DESC"
     found = _read(scope, f"{where} ORDER BY t.id {order} LIMIT %s", [*params, paging.limit + 1])
     rows = found[: paging.limit]
@@ -141,10 +216,10 @@ def _bounds(bounds: IdRange) -> tuple[str, list[Any]]:
 
 def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[str, Any]]:
     filters: list[tuple[str, Any]] = []
-    if transaction_type == _OTHER_TYPE:
-        filters.append((" AND t.rule <> ALL (%s)", sorted(_TYPES)))
+    if transaction_type == _OTHER_KIND[0]:
+        filters.append((" AND t.rule <> ALL (%s)", _rules_of_other_types()))
     elif transaction_type:
-        rules = [rule for rule, shown in _TYPES.items() if shown == transaction_type]
+        rules = [rule for rule, (shown, _) in _KINDS.items() if shown == transaction_type]
         filters.append((" AND t.rule = ANY (%s)", rules))
     if source.startswith(f"{public_ids.REFUND}_"):
         filters.append((_OF_REFUND, public_ids.decode(public_ids.REFUND, source)))
@@ -156,22 +231,37 @@ def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[st
 
 
 def _read(scope: Scope, where: str, params: list[Any]) -> list[BalanceTransaction]:
-    rows = execute(_MERCHANTS_ROWS + where, [scope.merchant_id, _dimension(scope), *params])
-    return [_balance_transaction(row) for row in rows]
+    own = [scope.merchant_id, _dimension(scope), list(_FEE_RULES)]
+    rows, today = execute(_MERCHANTS_ROWS + where, [*own, *params]), _today()
+    return [_balance_transaction(row, today) for row in rows]
 
 
-def _balance_transaction(row: tuple[Any, ...]) -> BalanceTransaction:
-    identifier, rule, direction, amount_minor, currency, fee_minor, charge_id, refund_id = row
+def _rules_of_other_types() -> list[str]:
+    """Rules that are shown as anything but an adjustment."""
+    return [rule for rule, (shown, _) in _KINDS.items() if shown != _OTHER_KIND[0]]
+
+
+def _today() -> date:
+    """As the books count days."""
+    return datetime.now(UTC).date()
+
+
+def _balance_transaction(row: tuple[Any, ...], today: date) -> BalanceTransaction:
+    identifier, rule, direction, amount_minor, currency, fee_minor, charge_id, refund_id, day = row
     source = ""
     if refund_id is not None:
         source = public_ids.encode(public_ids.REFUND, refund_id)
     elif charge_id is not None:
         source = public_ids.encode(public_ids.CHARGE, charge_id)
+    shown, category = _KINDS.get(rule, _OTHER_KIND)
     return BalanceTransaction(
         id=identifier,
-        type=_TYPES.get(rule, _OTHER_TYPE),
+        type=shown,
+        reporting_category=category,
         gross_minor=amount_minor if direction == Direction.CREDIT else -amount_minor,
-        fee_minor=fee_minor,
+        fee_minor=int(fee_minor),
         currency=currency,
         source=source,
+        available_on=day,
+        available=day <= today,
     )

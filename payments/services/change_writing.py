@@ -1,22 +1,28 @@
-"""Writes a change that came about without an operation of ours: books, rows, events, cases.
+"""Writes a change, however it came about: books, rows, events, cases.
 
-What is written has been decided elsewhere; all of it goes into the caller's transaction. What may
-not live here: deciding what happened (services.own_acts and services.expiry do).
+What is written has been decided elsewhere (services.effects, services.own_acts, services.expiry);
+all of it goes into the caller's transaction. What may not live here: deciding what happened.
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Final
 
 from ledger import services as ledger
 from ledger.statements import Batch
+from payments.event_types import TELL_PREVIOUS
+from payments.models import Operation
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
+from payments.selectors.balance import available_on_of
 from payments.services.caller import Caller
 from payments.services.cases import open_case
 from payments.services.changes import INTENT_FIELDS, OPERATION_FIELDS, REFUND_FIELDS, Change
 from payments.services.events import Fact, events_of, now_utc
+from payments.services.late_words import source_of
+from payments.services.metadata import previous_attributes
 
 _STATUS_AND_AMOUNTS: Final = (
     "status",
@@ -27,10 +33,31 @@ _STATUS_AND_AMOUNTS: Final = (
     "amount_excess_minor",
     "amount_over_refunded_minor",
 )
+_OWED_RULES: Final = frozenset(
+    {"captured", "refund_requested", "excess_captured", "excess_refund_requested"}
+)
+_RENDER: Final = {
+    "intent": lambda change: payment_intent_object(change.intent),
+    "charge": lambda change: charge_object(change.charge, change.intent),
+    "refund": lambda change: refund_object(change.refund, change.intent, change.operation),
+}
 
 
-def write_change(change: Change, caller: Caller) -> None:
-    """Write everything that the change holds; its rows must exist, and be locked or new.
+def available_on_of_charge(charge: Operation) -> date | None:
+    """When the money of a charge becomes available; None: it was at once, or none was taken."""
+    identifier = charge.balance_transaction_id
+    return available_on_of(identifier) if identifier is not None else None
+
+
+def remember_what_was_shown(change: Change, *, charge: bool) -> None:
+    """Keep what the objects showed before the change is made; `charge`: was it shown at all?"""
+    names = ["charge"] if charge else []
+    names += ["refund"] if change.refund is not None else []
+    change.shown_before = {name: _RENDER[name](change) for name in names}
+
+
+def put_change(batch: Batch, change: Change, caller: Caller) -> None:
+    """Post the change, and put its rows and events into the batch; its rows must be locked or new.
 
     Refuses with what the ledger refuses; the caller's transaction cannot go on then.
     """
@@ -39,34 +66,34 @@ def write_change(change: Change, caller: Caller) -> None:
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
     events = events_of(intent, _facts(change), caller)
-    batch = Batch().update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS)
-    batch.insert(*events)
+    batch.update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS).insert(*events)
     if change.charge is not operation:
         batch.update(change.charge, OPERATION_FIELDS)
     if change.refund is not None:
         change.refund.updated_at = intent.updated_at
         batch.update(change.refund, REFUND_FIELDS)
-    batch.execute()
     for case in change.cases:
         open_case(case)
 
 
 def _post(change: Change) -> None:
+    """Book the change; remember which ledger transaction changed what we owe the merchant."""
     if not change.postings:
         return
-    operation, charge = change.operation, change.charge
+    operation = change.operation
     identifiers = ledger.post(
         change.postings,
-        source_type="operation",
+        source_type=source_of(operation),
         source_id=operation.id,
         payment_id=change.intent.id,
         merchant_id=change.intent.merchant_id,
         psp_account=change.psp_account_code,
     )
     for posting, identifier in zip(change.postings, identifiers, strict=True):
-        if posting.rule in ("captured", "refund_requested"):
+        if posting.rule in _OWED_RULES:
             operation.balance_transaction_id = identifier
-            charge.balance_transaction_id = charge.balance_transaction_id or identifier
+            if change.charge.balance_transaction_id is None:
+                change.charge.balance_transaction_id = identifier
 
 
 def _write_statuses_on_the_way(change: Change) -> None:
@@ -80,14 +107,20 @@ def _write_statuses_on_the_way(change: Change) -> None:
 
 
 def _facts(change: Change) -> list[Fact]:
-    """Each object as it stands after the whole change."""
-    return [Fact(type_, _shown(name, change), before) for type_, name, before in change.facts]
+    """Render each object once, as it stands after the whole change.
 
-
-def _shown(name: str, change: Change) -> dict[str, Any]:
-    if name == "intent":
-        return payment_intent_object(change.intent)
-    if name == "charge":
-        return charge_object(change.charge, change.intent)
-    assert change.refund is not None, "only a change with a refund tells of one"
-    return refund_object(change.refund, change.intent, change.operation)
+    Facts that tell of a change to an object say what it was; those of no visible change are left
+    out.
+    """
+    shown: dict[str, dict[str, Any]] = {}
+    facts = []
+    for type_, name in change.facts:
+        if name not in shown:
+            shown[name] = _RENDER[name](change)
+        previous = None
+        if type_ in TELL_PREVIOUS and name in change.shown_before:
+            previous = previous_attributes(change.shown_before[name], shown[name])
+            if not previous:
+                continue
+        facts.append(Fact(type_, shown[name], previous))
+    return facts

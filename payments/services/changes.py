@@ -6,7 +6,8 @@ what an outcome causes (services.effects), SQL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from ledger import posting_rules
@@ -64,6 +65,11 @@ REFUND_FIELDS: Final = ("status", "failure_reason", "updated_at")
 Shown = Literal["intent", "charge", "refund"]
 
 
+def _today() -> date:
+    """As the books count days."""
+    return datetime.now(UTC).date()
+
+
 _COUNTED_IN: Final = {
     "authorized": "amount_authorized_minor",
     "authorization_incremented": "amount_authorized_minor",
@@ -71,6 +77,7 @@ _COUNTED_IN: Final = {
 }
 """The counter that each of these rules moves."""
 _HELD: Final = 9100
+_OWED_ON_CAPTURE: Final = frozenset({"captured", "platform_fee", "excess_captured"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,8 +110,14 @@ class Change:
     result: PspResult
     answered: bool
     """Has the request that began the operation been answered already?"""
+    settlement_delay_days: int = 0
+    """From a capture until its money counts as available."""
+    charge_available_on: date | None = None
+    """When the money of the charge counts as available; a refund of it does not before."""
     postings: list[Posting] = field(default_factory=list)
-    facts: list[tuple[str, Shown, dict[str, Any] | None]] = field(default_factory=list)
+    facts: list[tuple[str, Shown]] = field(default_factory=list)
+    shown_before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What charge and refund showed before, by name; what was not shown yet is not there."""
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
     """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
     cases: list[Case] = field(default_factory=list)
@@ -117,9 +130,9 @@ class Change:
         """Whose account at our side of the books."""
         return books_of(self.merchant.id, livemode=self.intent.livemode)
 
-    def tell(self, event: str, shown: Shown, previous: dict[str, Any] | None = None) -> None:
+    def tell(self, event: str, shown: Shown) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
-        self.facts.append((event, shown, previous))
+        self.facts.append((event, shown))
 
     def tell_if_answered(self, event: str) -> None:
         """Tell of the intent, if its request got an answer that is not true any more."""
@@ -143,17 +156,35 @@ class Change:
     def post_captured(self, amount: Money, *, fee: bool = True) -> None:
         """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
         self.intent.amount_captured_minor += amount.minor
-        merchant = self.books
+        merchant, available_on = self.books, self._captured_available_on()
         self.postings += [
             posting_rules.capture_memo(psp_account=self.psp_account_code, amount=amount),
             posting_rules.captured(
-                psp_account=self.psp_account_code, merchant=merchant, amount=amount
+                psp_account=self.psp_account_code,
+                merchant=merchant,
+                amount=amount,
+                available_on=available_on,
             ),
         ]
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
         if fee and fee_minor:
             of_it = Money(fee_minor, amount.currency)
-            self.postings.append(posting_rules.platform_fee(merchant=merchant, amount=of_it))
+            self.postings.append(
+                posting_rules.platform_fee(
+                    merchant=merchant, amount=of_it, available_on=available_on
+                )
+            )
+
+    def _captured_available_on(self) -> date | None:
+        """An estimate until the PSP's settlement report is read; None: at once."""
+        if self.result.available_at_once or not self.settlement_delay_days:
+            return None
+        return _today() + timedelta(days=self.settlement_delay_days)
+
+    def _refund_available_on(self) -> date | None:
+        """A refund of money that is not available yet is taken from it: both come together."""
+        charge = self.charge_available_on
+        return charge if charge is not None and charge > _today() else None
 
     def reverse(self, booking: Booking) -> None:
         """Take one booking back, in the counters too."""
@@ -162,7 +193,10 @@ class Change:
 
     def post_again(self, posting: Posting) -> None:
         """Book once more what had been taken back, in the counters too."""
-        self.postings.append(posting)
+        available_on = None
+        if posting.rule in _OWED_ON_CAPTURE:
+            available_on = self._captured_available_on()
+        self.postings.append(replace(posting, available_on=available_on))
         self._count(posting, 1)
 
     def _count(self, posting: Posting, sign: int) -> None:
@@ -197,21 +231,30 @@ class Change:
         self.postings += [
             posting_rules.excess_capture_memo(psp_account=self.psp_account_code, amount=amount),
             posting_rules.excess_captured(
-                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+                psp_account=self.psp_account_code,
+                merchant=self.books,
+                amount=amount,
+                available_on=self._captured_available_on(),
             ),
         ]
 
     def post_excess_refund_requested(self, amount: Money) -> None:
         self.postings.append(
             posting_rules.excess_refund_requested(
-                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+                psp_account=self.psp_account_code,
+                merchant=self.books,
+                amount=amount,
+                available_on=self._refund_available_on(),
             )
         )
 
     def post_excess_refund_failed(self, amount: Money) -> None:
         self.postings.append(
             posting_rules.excess_refund_failed(
-                psp_account=self.psp_account_code, merchant=self.books, amount=amount
+                psp_account=self.psp_account_code,
+                merchant=self.books,
+                amount=amount,
+                available_on=self._refund_available_on(),
             )
         )
 
@@ -242,6 +285,7 @@ class Change:
                 psp_account=self.psp_account_code,
                 merchant=self.books,
                 amount=amount,
+                available_on=self._refund_available_on(),
             )
         )
 
@@ -251,5 +295,6 @@ class Change:
                 psp_account=self.psp_account_code,
                 merchant=self.books,
                 amount=amount,
+                available_on=self._refund_available_on(),
             )
         )

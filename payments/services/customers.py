@@ -15,6 +15,7 @@ from ledger.statements import Batch
 from payments import public_ids
 from payments.models import Customer, PaymentMethod
 from payments.objects.customer import customer_object, deleted_customer_object
+from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import customers
 from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
 from payments.services.caller import Answer, Caller
@@ -96,17 +97,29 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
         customer = locked_customer(caller, customer_id, param="id")
         last_seen = customer_object(customer)
         now = now_utc()
-        PaymentMethod.objects.filter(customer_id=customer.id).update(
-            customer=None, detached_at=now, updated_at=now
-        )
+        batch = Batch()
+        _detach_all(customer, caller, batch)
         for name in _TEXTS:
             setattr(customer, name, "")
         customer.address = customer.shipping = None
         customer.metadata = {}
         customer.deleted_at = customer.updated_at = now
         events = events_of(customer, [Fact("customer.deleted", last_seen)], caller)
-        Batch().update(customer, (*_CHANGEABLE, "deleted_at")).insert(*events).execute()
+        batch.update(customer, (*_CHANGEABLE, "deleted_at")).insert(*events).execute()
     return deleted_customer_object(customer)
+
+
+def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
+    """Detach every payment method of a locked customer, and tell of each."""
+    methods = PaymentMethod.objects.select_for_update().filter(customer_id=customer.id)
+    for method in methods.order_by("id"):
+        before = payment_method_object(method)
+        method.customer_id = None
+        method.detached_at = method.updated_at = now_utc()
+        after = payment_method_object(method)
+        fact = Fact("payment_method.detached", after, previous_attributes(before, after))
+        batch.insert(*events_of(method, [fact], caller))
+        batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
 
 
 def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ledger.clock import database_clock
 from payments import public_ids
+from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentIntent, PaymentMethod
 from payments.services.caller import Caller
 
@@ -31,6 +32,10 @@ class Fact:
     type: str
     object: dict[str, Any]
     previous: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in EVENT_TYPES:
+            raise ValueError(f"{self.type} is not a type of event: declare it in event_types")
 
 
 def now_utc() -> datetime:

@@ -11,24 +11,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
-from ledger import services as ledger
 from ledger.statements import Batch, columns_of, execute, instance_of, table_of
 from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, Refund
-from payments.objects.charge import charge_object
-from payments.objects.payment_intent import payment_intent_object
-from payments.objects.refund import refund_object
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
-from payments.services.cases import open_case
+from payments.services.change_writing import (
+    available_on_of_charge,
+    put_change,
+    remember_what_was_shown,
+)
 from payments.services.changes import (
-    INTENT_FIELDS,
     OPERATION_FIELDS,
-    REFUND_FIELDS,
     Change,
 )
 from payments.services.effects import (
@@ -40,8 +38,8 @@ from payments.services.effects import (
     apply_late_effect,
     turn_of,
 )
-from payments.services.events import Fact, events_of, now_utc
-from payments.services.late_words import past_of, source_of
+from payments.services.events import now_utc
+from payments.services.late_words import past_of
 from payments.services.psp import psp_account_of
 from payments.services.schedule import schedule_check
 from payments.states import OPERATION_OPEN, OperationStatus
@@ -251,68 +249,37 @@ def _make_change(
 ) -> None:
     intent, operation = locked.intent, locked.operation
     merchant = _merchant_of(intent, caller)
+    account, charge = psp_account_of(operation.psp_account_id), _charge_of(locked)
+    is_refund = operation.kind == OperationKind.REFUND
     change = Change(
         merchant=merchant,
-        psp_account_code=psp_account_of(operation.psp_account_id).code,
+        psp_account_code=account.code,
+        settlement_delay_days=account.settlement_delay_days,
+        charge_available_on=available_on_of_charge(charge) if is_refund else None,
         intent=intent,
         operation=operation,
-        charge=_charge_of(locked),
+        charge=charge,
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
         past=past_of(merchant, intent, operation) if turn is not None else None,
     )
+    remember_what_was_shown(change, charge=charge is not operation or turn is not None)
     if turn is None:
         apply_effect(change)
     else:
         apply_late_effect(change, turn)
-    _post(change)
     _close_or_schedule(operation, result.retry_after_seconds)
     if turn is not None:
         operation.checks = 0
         operation.next_check_at = now_utc() + timedelta(seconds=CONFIRM_AFTER_SECONDS)
-    intent.updated_at = now_utc()
-    _write_statuses_on_the_way(change)
-    events = events_of(intent, _facts(change), caller)
-    batch.update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS).insert(*events)
-    if change.charge is not operation:
-        batch.update(change.charge, OPERATION_FIELDS)
-    if refund is not None:
-        refund.updated_at = intent.updated_at
-        batch.update(refund, REFUND_FIELDS)
-    for case in change.cases:
-        open_case(case)
+    put_change(batch, change, caller)
 
 
 def _merchant_of(intent: PaymentIntent, caller: Caller) -> Merchant:
     if caller.merchant.id == intent.merchant_id:
         return caller.merchant
     raise ValueError("an outcome is recorded on behalf of the payment's own merchant")
-
-
-def _post(change: Change) -> None:
-    """Book the change; remember which ledger transaction changed what we owe the merchant."""
-    if not change.postings:
-        return
-    operation = change.operation
-    identifiers = ledger.post(
-        change.postings,
-        source_type=source_of(operation),
-        source_id=operation.id,
-        payment_id=change.intent.id,
-        merchant_id=change.intent.merchant_id,
-        psp_account=change.psp_account_code,
-    )
-    for posting, identifier in zip(change.postings, identifiers, strict=True):
-        if posting.rule in _OWED_RULES:
-            operation.balance_transaction_id = identifier
-            if change.charge.balance_transaction_id is None:
-                change.charge.balance_transaction_id = identifier
-
-
-_OWED_RULES: Final = frozenset(
-    {"captured", "refund_requested", "excess_captured", "excess_refund_requested"}
-)
 
 
 def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> None:
@@ -341,45 +308,6 @@ def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = N
             soon = operation.lease_until + timedelta(seconds=within_seconds)
             operation.next_check_at = min(operation.next_check_at or soon, soon)
         Batch().update(operation, OPERATION_FIELDS).execute()
-
-
-def _write_statuses_on_the_way(change: Change) -> None:
-    """Let PostgreSQL see every legal step of an intent that takes two in one transaction."""
-    intent = change.intent
-    final = intent.status
-    for status in change.intent_passes_through:
-        intent.__dict__["status"] = status
-        Batch().update(intent, ("status", *_AMOUNTS)).execute()
-    intent.__dict__["status"] = final
-
-
-_AMOUNTS: Final = (
-    "amount_authorized_minor",
-    "amount_captured_minor",
-    "amount_refunded_minor",
-    "amount_refund_pending_minor",
-    "amount_excess_minor",
-    "amount_over_refunded_minor",
-)
-
-
-def _facts(change: Change) -> list[Fact]:
-    """Render each object once, as it stands after the whole change."""
-    shown: dict[str, dict[str, Any]] = {}
-
-    def render(name: str) -> dict[str, Any]:
-        if name not in shown:
-            shown[name] = _RENDER[name](change)
-        return shown[name]
-
-    return [Fact(type_, render(name), previous) for type_, name, previous in change.facts]
-
-
-_RENDER: Final = {
-    "intent": lambda change: payment_intent_object(change.intent),
-    "charge": lambda change: charge_object(change.charge, change.intent),
-    "refund": lambda change: refund_object(change.refund, change.intent, change.operation),
-}
 
 
 def _expands(locked: _Locked, caller: Caller) -> bool:

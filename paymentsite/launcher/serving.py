@@ -126,6 +126,7 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     for worker in platform_processes.workers(folder, variables):
         supervisor.start(worker, f"start the {worker.name}")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
+    supervisor.start(platform_processes.publisher(folder, variables), "start the event stream")
     facts = {
         "base_url": base_url,
         "admin_url": f"{base_url}/admin/",

@@ -51,6 +51,7 @@ def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess
             {"SANDBOX_PSP_WEBHOOK_SECRETS": "long enough to be one,"},
             "SANDBOX_PSP_WEBHOOK_SECRETS holds an empty or short secret",
         ),
+        ({"STREAM_GROUPS": "finance,,fraud"}, "STREAM_GROUPS is 'finance,,fraud': write words"),
         ({"PUBLIC_BASE_URL": "payments.example.com"}, "PUBLIC_BASE_URL is no URL: "),
     ],
 )

@@ -175,6 +175,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         redirect_url=redirect_url,
         expires_at=expires_at,
         held=held,
+        available_at_once=view["payment"].get("settles_at_once") is True,
     )
 
 

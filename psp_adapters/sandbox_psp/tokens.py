@@ -41,6 +41,8 @@ class TestToken:
     second_thought: str = ""
     """`fails` (what was taken is taken back later), `fails_then_heals`, or `paid` (declined, and
     paid after all)."""
+    settles_at_once: bool = False
+    """What is captured is paid out without the usual delay."""
 
 
 EXPIRY_MONTH: Final = 12
@@ -124,7 +126,6 @@ _PLAIN_SUCCESSES: Final = (
     ("createDisputeMultipleDisputes", "0079"),
     ("createMultipleDisputes", "0079"),
     ("createIssuerFraudRecord", "5423"),
-    ("bypassPending", "0077"),
 )
 
 
@@ -224,6 +225,7 @@ def _published() -> dict[str, TestToken]:
     ]
     rows += [_card(suffix, last4=last4, decline=decline) for suffix, last4, decline in _DECLINES]
     rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
+    rows += [_card("bypassPending", last4="0077", settles_at_once=True)]
     rows += _challenged() + _ours() + _bank_debits()
     tokens: dict[str, TestToken] = {}
     for row in rows:

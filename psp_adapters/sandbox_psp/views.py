@@ -20,6 +20,7 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
         "voided_minor": payment.voided_minor + payment.released_minor + payment.expired_minor,
         "held_minor": payment.held_minor,
         "expires_at": iso(payment.expires_ms),
+        "settles_at_once": TOKENS[payment.token].settles_at_once,
     }
 
 

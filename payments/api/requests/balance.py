@@ -9,6 +9,7 @@ from typing import Final
 
 from payments import public_ids
 from payments.api.parameters import (
+    CreatedRange,
     Currency,
     Expand,
     Parameters,
@@ -31,7 +32,11 @@ LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
         "type": Text(
             max_length=40, pattern="[a-z_]+", rule="such as charge or refund", can_unset=False
         ),
-        "payout": Unsupported("Filter by created or source; payouts are not listed here."),
+        "available_on": CreatedRange(description="Unix seconds, or a range; days begin in UTC."),
+        "payout": Unsupported(
+            "Which payout paid a transaction is known once settlement reports are read. Filter by "
+            "available_on, created or source."
+        ),
     },
     noun="balance_transaction",
 )

@@ -16,8 +16,8 @@ from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.objects.balance import balance_object, balance_transaction_object
 from payments.selectors.balance import (
+    balance_of,
     one_balance_transaction,
-    owed,
     page_of_balance_transactions,
 )
 from payments.selectors.scope import BALANCE_TRANSACTION
@@ -28,7 +28,7 @@ class Balance(MerchantView):
 
     @documented(RETRIEVE_BALANCE, "balance", "Retrieve the balance")
     def get(self, call: Call) -> dict[str, Any]:
-        return balance_object(owed(call.scope), livemode=call.scope.livemode)
+        return balance_object(balance_of(call.scope), livemode=call.scope.livemode)
 
 
 class BalanceTransactions(MerchantView):
@@ -44,6 +44,7 @@ class BalanceTransactions(MerchantView):
             transaction_type=call.given.get("type", ""),
             source=call.given.get("source", ""),
             currency=call.given.get("currency", ""),
+            available_on=call.given.get("available_on"),
         )
         return list_answer(
             page,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from ledger.money import Money
 from ledger.statements import Batch
 from payments.amounts import check_amount_limits
 from payments.exceptions import UnexpectedState
-from payments.models import PaymentIntent, PaymentMethod
+from payments.models import Event, Operation, PaymentIntent, PaymentMethod
+from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.charges import CONFIRMABLE, require_usable
 from payments.services.commands.details import DETAIL_FIELDS, IntentDetails, put_details
-from payments.services.events import now_utc
+from payments.services.events import Fact, events_of, now_utc
+from payments.services.metadata import previous_attributes
 from payments.services.moves import Ground, locked_intent, move
 from payments.services.operations import require_no_open_change
 from payments.services.payment_methods import find_payment_method
@@ -44,6 +47,8 @@ def update_intent(
         method = find_method()
         _require_changeable(intent, details, amount_minor, currency, method)
         batch = Batch()
+        charge = _shown_charge(intent)
+        before = charge_object(charge, intent) if charge is not None else {}
         put_details(intent, details, caller)
         if amount_minor is not None or currency is not None:
             amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
@@ -55,6 +60,8 @@ def update_intent(
                 batch.insert(method)
             intent.payment_method_id = method.id
         intent.updated_at = now_utc()
+        if charge is not None:
+            batch.insert(*_charge_updated(charge, intent, before, caller))
         batch.update(
             intent,
             (
@@ -62,12 +69,31 @@ def update_intent(
                 "amount_minor",
                 "currency",
                 "payment_method",
+                "event_seq",
                 "updated_at",
             ),
         )
         return ground.answer(batch, Subject(intent=intent))
 
     return move(caller=caller, renderer=renderer, begin=begin)
+
+
+def _shown_charge(intent: PaymentIntent) -> Operation | None:
+    """The charge that repeats the intent's words; before the first there is none."""
+    if intent.latest_charge_id is None:
+        return None
+    return Operation.objects.get(pk=intent.latest_charge_id)
+
+
+def _charge_updated(
+    charge: Operation, intent: PaymentIntent, before: dict[str, Any], caller: Caller
+) -> list[Event]:
+    """An intent has no event for its words; its charge, which repeats them, has one."""
+    after = charge_object(charge, intent)
+    previous = previous_attributes(before, after)
+    if not previous:
+        return []
+    return events_of(intent, [Fact("charge.updated", after, previous)], caller)
 
 
 def _require_changeable(

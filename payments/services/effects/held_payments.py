@@ -50,6 +50,7 @@ def increment_succeeded(change: Change) -> None:
     change.post_incremented(change.operation.amount)
     change.intent.amount_minor += change.operation.amount_minor
     change.intent.authorize()
+    change.tell("charge.updated", "charge")
     change.tell("payment_intent.amount_capturable_updated", "intent")
 
 

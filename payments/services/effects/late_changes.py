@@ -68,7 +68,6 @@ def capture_taken_back(change: Change) -> None:
     """Accepted, and then failed. The hold is open again only if the PSP still has it."""
     intent, operation, past = change.intent, change.operation, past_of(change)
     require_quiet(change)
-    before = {"amount_captured": intent.amount_captured_minor}
     stands = _hold_stands(change)
     take_back(change)
     for booking in past.standing:
@@ -85,7 +84,7 @@ def capture_taken_back(change: Change) -> None:
         intent.last_payment_error = last_payment_error(
             change.charge, code=operation.code, message=operation.message
         )
-    change.tell("charge.updated", "charge", before)
+    change.tell("charge.updated", "charge")
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
     remark = "The hold stands again." if stands else "Nothing is held any more."
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")

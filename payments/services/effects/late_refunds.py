@@ -39,7 +39,6 @@ def refund_healed(change: Change) -> None:
     if operation.gives_excess_back:
         _excess_went_back(change)
         return
-    told, charge_before = refund.status, {"amount_refunded": intent.amount_refunded_minor}
     succeed(change)
     refund.succeed()
     refund.failure_reason = ""
@@ -47,8 +46,8 @@ def refund_healed(change: Change) -> None:
     intent.amount_refunded_minor += operation.amount_minor
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus(intent.status))
-    change.tell("charge.refunded", "charge", charge_before)
-    tell_refund(change, before=told)
+    change.tell("charge.refunded", "charge")
+    tell_refund(change)
 
 
 def refund_taken_back(change: Change) -> None:
@@ -58,7 +57,6 @@ def refund_taken_back(change: Change) -> None:
     other payment keeps it, and a person decides.
     """
     intent, operation, refund = change.intent, change.operation, _refund_of(change)
-    told, charge_before = refund.status, {"amount_refunded": intent.amount_refunded_minor}
     take_back(change)
     refund.fail(reason=operation.decline_code or operation.code)
     if operation.gives_excess_back:
@@ -70,8 +68,8 @@ def refund_taken_back(change: Change) -> None:
         stand_by_the_books(change, otherwise=IntentStatus(intent.status))
     remark = occupy_order(change) if intent.amount_captured_minor else ""
     change.tell("refund.failed", "refund")
-    change.tell("charge.updated", "charge", charge_before)
-    tell_refund(change, before=told)
+    change.tell("charge.updated", "charge")
+    tell_refund(change)
     open_case(
         change,
         CaseKind.TAKEN_BACK,
@@ -83,7 +81,6 @@ def _excess_went_back(change: Change) -> None:
     operation, charge, refund = change.operation, change.charge, _refund_of(change)
     if charge.excess_returned_minor + operation.amount_minor > charge.amount_minor:
         raise DoesNotFit("the provider gave more back than it had taken in excess")
-    told = refund.status
     succeed(change)
     refund.succeed()
     refund.failure_reason = ""
@@ -91,7 +88,7 @@ def _excess_went_back(change: Change) -> None:
     charge.excess_returned_minor += operation.amount_minor
     charge.reverse_at = None
     change.tell("charge.refunded", "charge")
-    tell_refund(change, before=told)
+    tell_refund(change)
 
 
 def _excess_came_back(change: Change) -> None:

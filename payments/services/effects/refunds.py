@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from payments.services.changes import Change
 from payments.services.standings import show_refunded
-from payments.states import OperationStatus, RefundStatus
+from payments.states import OperationStatus
 
 
 def refund_succeeded(change: Change) -> None:
     intent, operation, refund = change.intent, change.operation, change.refund
     assert refund is not None, "a refund operation has its refund"
-    before = {"amount_refunded": intent.amount_refunded_minor}
     if operation.status != OperationStatus.PENDING:
         change.post_refund_requested(operation.amount)
     operation.succeed()
@@ -22,7 +21,7 @@ def refund_succeeded(change: Change) -> None:
     intent.amount_refunded_minor += operation.amount_minor
     if intent.is_captured:
         show_refunded(change)
-    change.tell("charge.refunded", "charge", before)
+    change.tell("charge.refunded", "charge")
     tell_refund(change)
 
 
@@ -54,8 +53,7 @@ def refund_not_sent(change: Change) -> None:
     tell_refund(change)
 
 
-def tell_refund(change: Change, *, before: str = RefundStatus.PENDING) -> None:
-    """Tell of the refund under both names; `before` is the status that it had."""
-    previous = {"status": str(before)}
-    change.tell("refund.updated", "refund", previous)
-    change.tell("charge.refund.updated", "refund", previous)
+def tell_refund(change: Change) -> None:
+    """Tell of the refund under both names."""
+    change.tell("refund.updated", "refund")
+    change.tell("charge.refund.updated", "refund")

@@ -1,0 +1,105 @@
+"""The internal stream: how far each group is, what failed, and what is on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.models import CardVelocity, ConsumedEvent, FailedEvent, StreamEntry, StreamGroup
+
+
+class _AboutEvent(ReadOnlyAdmin):
+    """A row about one event, found by the event's public id."""
+
+    search_fields = ("pk",)  # makes the admin show the search box
+    search_help_text = "evt_…"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        event_id = public_ids.decode(public_ids.EVENT, search_term.strip())
+        return (queryset.filter(event_id=event_id) if event_id else queryset.none()), False
+
+    @shown(description="event")
+    def event(self, row: StreamEntry | ConsumedEvent | FailedEvent) -> SafeString | str:
+        return display.link(public_ids.EVENT, row.event_id)
+
+
+@admin.register(StreamEntry)
+class StreamEntryAdmin(_AboutEvent):
+    """What not every group has consumed yet, and the newest."""
+
+    list_display = ("number", "event")
+    ordering = ("-number",)
+    fieldsets = ((None, {"fields": (("number", "event"),)}),)
+
+
+@admin.register(StreamGroup)
+class StreamGroupAdmin(ReadOnlyAdmin):
+    """How far each group is; `manage.py publish_events --status` tells the distance."""
+
+    list_display = ("name", "consumed_to", "updated_at")
+    ordering = ("name",)
+    fieldsets = ((None, {"fields": ("name", ("consumed_to", "updated_at"))}),)
+
+
+@admin.register(ConsumedEvent)
+class ConsumedEventAdmin(_AboutEvent):
+    """What groups of ours have consumed in the last thirty days."""
+
+    list_display = ("id", "group", "type", "event", "consumed_at")
+    list_filter = ("group",)
+    ordering = ("-id",)
+    fieldsets = ((None, {"fields": (("group", "type"), ("event", "consumed_at"))}),)
+
+
+@admin.register(FailedEvent)
+class FailedEventAdmin(_AboutEvent):
+    """What a group could not consume; dead ones wait for `manage.py replay_streamed_events`."""
+
+    list_display = ("id", "group", "type", "event", "failures", "dead_at", "last_error")
+    list_filter = ("group", ("dead_at", admin.EmptyFieldListFilter))
+    ordering = ("-id",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("group", "type"),
+                    ("event", "failures"),
+                    "last_error",
+                    ("first_failed_at", "failed_at", "dead_at"),
+                )
+            },
+        ),
+    )
+
+
+@admin.register(CardVelocity)
+class CardVelocityAdmin(ReadOnlyAdmin):
+    """How often a card was charged at a merchant within an hour, by its fingerprint."""
+
+    list_display = ("fingerprint", "hour", "merchant_id", "livemode", "charges", "declines")
+    ordering = ("-id",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("fingerprint", "hour"),
+                    ("merchant_id", "livemode"),
+                    ("charges", "declines"),
+                )
+            },
+        ),
+    )

@@ -1,0 +1,107 @@
+"""An event as consumers see it: CloudEvents 1.0 in structured mode. Pure.
+
+The id is the event's own, so it stays the same however often the event is put on the stream. What
+may not live here: Redis, queries.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from django.conf import settings
+
+from payments import public_ids
+from payments.models import Event
+
+NAMESPACE: Final = "payments."
+"""Before the merchant API's name of the event, so that other systems' types never meet ours."""
+_SECRETS: Final = ("client_secret",)
+"""Lets a customer confirm a payment; no consumer of the stream is one."""
+_SUBJECTS: Final = {
+    "payment_intent": public_ids.PAYMENT_INTENT,
+    "customer": public_ids.CUSTOMER,
+    "payment_method": public_ids.PAYMENT_METHOD,
+}
+_SEQUENCE_DIGITS: Final = 10
+"""CloudEvents' `sequence` is a text that sorts."""
+_format = JSONFormat()
+
+
+class Unreadable(ValueError):
+    """An entry of the stream that is none of our events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as it came off the stream."""
+
+    number: int
+    """Its place on the stream; 0 if it did not come from there."""
+    event_id: UUID
+    type: str
+    """The merchant API's name, without the namespace."""
+    subject: str
+    sequence: int
+    """1, 2, 3 … per subject: compare it where order matters."""
+    merchant: str
+    livemode: bool
+    data: dict[str, Any]
+    """`object`, and `previous_attributes` where something of it changed."""
+    cloud_event: dict[str, Any]
+
+
+def cloud_event_of(event: Event) -> str:
+    """The event as a CloudEvent in JSON."""
+    prefix = _SUBJECTS.get(event.aggregatetype, event.aggregatetype)
+    attributes: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.public_id,
+        "source": settings.PUBLIC_BASE_URL,
+        "type": NAMESPACE + event.type,
+        "subject": public_ids.encode(prefix, event.aggregateid),
+        "time": event.created_at,
+        "datacontenttype": "application/json",
+        "sequence": str(event.seq).zfill(_SEQUENCE_DIGITS),
+        "merchant": public_ids.encode(public_ids.MERCHANT, event.merchant_id),
+        "livemode": event.livemode,
+        "actor": event.actor,
+    }
+    if event.request_id:
+        attributes["correlation"] = event.request_id
+    return _format.write(CloudEvent(attributes, _without_secrets(event.payload))).decode()
+
+
+def message_of(number: int, body: str | None) -> Message:
+    """Read an entry back; raises Unreadable for what is not an event of ours."""
+    try:
+        told = json.loads(body or "")
+        return Message(
+            number=number,
+            event_id=_event_id(told["id"]),
+            type=told["type"].removeprefix(NAMESPACE),
+            subject=told["subject"],
+            sequence=int(told["sequence"]),
+            merchant=told["merchant"],
+            livemode=told["livemode"],
+            data=told["data"],
+            cloud_event=told,
+        )
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise Unreadable(f"entry {number}: {type(error).__name__}: {error}") from error
+
+
+def _event_id(public_id: str) -> UUID:
+    identifier = public_ids.decode(public_ids.EVENT, public_id)
+    if identifier is None:
+        raise ValueError(f"{public_id!r} is no id of an event")
+    return identifier
+
+
+def _without_secrets(payload: dict[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in payload["object"].items() if key not in _SECRETS}
+    return {**payload, "object": shown}

@@ -1,0 +1,65 @@
+"""The table of event types: the contract's names, and the only ones that can be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments.event_types import EVENT_TYPES, is_pattern, matches, wanted
+from payments.services.events import Fact
+
+CONTRACT = """
+payment_intent.{created, requires_action, processing, amount_capturable_updated, succeeded,
+payment_failed, canceled, partially_funded}, charge.{succeeded, pending, failed, captured, updated,
+expired, refunded}, charge.refund.{updated}, refund.{created, updated, failed},
+charge.dispute.{created, updated, closed, funds_withdrawn, funds_reinstated},
+payment_method.{attached, detached, updated, automatically_updated},
+customer.{created, updated, deleted}, setup_intent.{created, requires_action, succeeded, canceled,
+setup_failed}, balance.{available}, payout.{created, updated, paid, failed, canceled,
+reconciliation_completed}, review.{opened, closed}, radar.early_fraud_warning.{created, updated},
+reporting.report_run.{succeeded, failed}
+"""
+"""The names as the reference of the merchant API writes them down (3.5)."""
+
+
+def _names() -> set[str]:
+    groups = (group.partition(".{") for group in CONTRACT.replace("\n", " ").split("}") if group)
+    return {
+        f"{prefix.strip(' ,')}.{name.strip()}"
+        for prefix, _, names in groups
+        if names
+        for name in names.split(",")
+    }
+
+
+def test_every_name_of_the_contract_is_in_the_table() -> None:
+    assert _names() - set(EVENT_TYPES) == set()
+    assert len(_names()) == 49
+
+
+def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match=r"payment_intent\.invented is not a type of event"):
+        Fact("payment_intent.invented", {})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "event_type", "expected"),
+    [
+        ("*", "charge.refunded", True),
+        ("charge.*", "charge.refunded", True),
+        ("charge.*", "charge.dispute.created", True),
+        ("charge.dispute.*", "charge.refunded", False),
+        ("charge.refunded", "charge.refunded", True),
+        ("charge", "charge.refunded", False),
+        ("charge.refund.*", "charge.refunded", False),
+    ],
+)
+def test_a_pattern_names_what_it_says(pattern: str, event_type: str, expected: bool) -> None:
+    assert matches(pattern, event_type) is expected
+    assert wanted(["payout.paid", pattern], event_type) is expected
+
+
+def test_a_pattern_that_names_nothing_is_none() -> None:
+    assert is_pattern("*")
+    assert is_pattern("refund.*")
+    assert not is_pattern("refunds.*")
+    assert not is_pattern("")
