@@ -187,11 +187,12 @@ def test_an_unknown_type_is_processed_without_asking(shop: Shop, hooks: Hooks) -
 
 
 def test_another_body_for_a_known_event_has_the_psp_asked_again(shop: Shop, hooks: Hooks) -> None:
-    shop.psp.set_behavior(settle_delay_seconds=0.2)
+    shop.psp.set_behavior(settle_delay_seconds=60)
     intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
     [pending] = hooks.caught("payment.pending")
     hooks.take(pending)
     assert shop.intent(intent_id).status == "PROCESSING"
+    shop.psp.advance(61)
     hooks.caught("payment.settled")
     hooks.take(pending.body.replace(b"10000", b"99999"))
     assert (only_notification().conflicting_body, only_notification().status) == (True, "processed")
