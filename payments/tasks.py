@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from payments.services import notifications, recovery, retention
+from payments.services.webhooks import forgetting
 
 
 @shared_task
@@ -26,3 +27,9 @@ def process_due_notifications() -> int:
 def forget_old_idempotency_keys() -> int:
     """Drop idempotency keys that are older than they must be kept."""
     return retention.forget_old_idempotency_keys()
+
+
+@shared_task
+def forget_old_deliveries() -> int:
+    """Drop deliveries to webhook endpoints that ended long ago."""
+    return forgetting.forget_old_deliveries()

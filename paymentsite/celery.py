@@ -48,6 +48,10 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "payments.tasks.forget_old_idempotency_keys",
         "schedule": 24 * 3600.0,
     },
+    "forget-old-deliveries": {
+        "task": "payments.tasks.forget_old_deliveries",
+        "schedule": 3600.0,
+    },
 }
 
 # An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.

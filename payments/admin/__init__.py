@@ -9,6 +9,7 @@ from payments.admin import (
     api_key,
     case,
     customer,
+    delivery,
     dispatch,
     event,
     idempotency_key,
@@ -20,6 +21,7 @@ from payments.admin import (
     psp_account,
     refund,
     staff,
+    webhook_endpoint,
 )
 
 admin.site.index_title = "Overview"
@@ -28,6 +30,7 @@ __all__ = [
     "api_key",
     "case",
     "customer",
+    "delivery",
     "dispatch",
     "event",
     "idempotency_key",
@@ -39,4 +42,5 @@ __all__ = [
     "psp_account",
     "refund",
     "staff",
+    "webhook_endpoint",
 ]

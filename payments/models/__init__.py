@@ -2,6 +2,7 @@
 
 from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
+from payments.models.delivery import Delivery, DeliveryAttempt
 from payments.models.dispatch import Dispatch
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
@@ -10,11 +11,14 @@ from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.models.refund import Refund
+from payments.models.webhook_endpoint import WebhookEndpoint
 
 __all__ = [
     "ApiKey",
     "Case",
     "Customer",
+    "Delivery",
+    "DeliveryAttempt",
     "Dispatch",
     "Event",
     "IdempotencyKey",
@@ -25,5 +29,6 @@ __all__ = [
     "PspAccount",
     "PspNotification",
     "Refund",
+    "WebhookEndpoint",
     "books_of",
 ]

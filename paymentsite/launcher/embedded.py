@@ -24,6 +24,8 @@ def services(folder: Path, *, durable: bool) -> Iterator[tuple[dict[str, str], l
         "PAYMENTS_ENVIRONMENT": os.environ.get("PAYMENTS_ENVIRONMENT") or "development",
         "SECRET_KEY": os.environ.get("SECRET_KEY") or state.secret(folder, "django"),
     }
+    if os.environ.get("SECRETS_ENCRYPTION_KEYS"):
+        variables["SECRETS_ENCRYPTION_KEYS"] = os.environ["SECRETS_ENCRYPTION_KEYS"]
     started: list[Process] = []
     with ExitStack() as stack:
         if os.environ.get("DATABASE_URL"):

@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, Celery worker and beat.
+"""The processes of the platform itself: sandbox PSP, API, Celery worker, beat and relay.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.
@@ -26,7 +26,7 @@ WORKER_PROCESSES = 2
 
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
-    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_")
+    ours = ("DATABASE_", "REDIS_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_", "SECRETS_")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
@@ -81,6 +81,24 @@ def worker(folder: Path, variables: Mapping[str, str]) -> Process:
         name="worker",
         arguments=["worker", "--concurrency", str(WORKER_PROCESSES), "--without-mingle"],
         ready_text=" ready.",
+    )
+
+
+def relay(folder: Path, variables: Mapping[str, str], *, number: int = 1) -> Process:
+    """Brings events to merchants' webhook endpoints; several may run."""
+    return Process(
+        name=f"relay-{number}",
+        command=[sys.executable, str(state.PROJECT / "manage.py"), "relay_events"],
+        environment={
+            **environment_of_the_machine(),
+            **_without_owner(variables),
+            "DATABASE_POOL": "off",
+        },
+        directory=state.PROJECT,
+        log_file=folder / "logs" / f"relay-{number}.log",
+        ready_text="relaying events",
+        stop_within_seconds=5,
+        relay=True,
     )
 
 
