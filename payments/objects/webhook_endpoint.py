@@ -1,4 +1,4 @@
-"""The webhook endpoint as the merchant sees it. What may not live here: queries, secrets at rest."""
+"""The webhook endpoint as the merchant sees it. What may not live here: queries, sealed secrets."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def listen(heard: Callable[[], None], stopped: threading.Event) -> None:
 
 
 def _listen_once(heard: Callable[[], None], stopped: threading.Event) -> None:
-    client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=_LISTEN_SECONDS)
+    client: Any = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=_LISTEN_SECONDS)
     with client, client.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(_CHANNEL)
         while not stopped.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
 from payments.tests.notices import Hooks
 from payments.tests.shop import Shop, open_shop
@@ -23,6 +24,13 @@ def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
 def other_shop(shop: Shop) -> Shop:
     """Another merchant at the same PSP."""
     return open_shop(shop.psp)
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merchants' endpoints may be on this machine, as in `make demo`."""
+    monkeypatch.setattr(settings, "WEBHOOK_LOOPBACK", True)
+    monkeypatch.setenv("WEBHOOK_LOOPBACK", "on")
 
 
 @pytest.fixture

@@ -101,8 +101,8 @@ class Command(BaseCommand):
 
 def _endpoint(given: dict[str, Any]) -> UUID:
     identifier = public_ids.decode(public_ids.WEBHOOK_ENDPOINT, given["endpoint"])
-    known = WebhookEndpoint.objects.filter(pk=identifier, deleted_at__isnull=True)
-    if identifier is None or not known.exists():
+    known = WebhookEndpoint.objects.filter(deleted_at__isnull=True)
+    if identifier is None or not known.filter(pk=identifier).exists():
         raise CommandError("there is no such endpoint")
     return identifier
 

@@ -75,7 +75,8 @@ def bury_undeliverable(endpoint_id: UUID) -> int:
     delivery, endpoint = table_of(Delivery), table_of(WebhookEndpoint)
     with transaction.atomic(durable=True):
         chosen = execute(
-            f"SELECT d.id, d.aggregateid FROM {delivery} d JOIN {endpoint} e ON e.id = d.endpoint_id "
+            f"SELECT d.id, d.aggregateid FROM {delivery} d "
+            f"JOIN {endpoint} e ON e.id = d.endpoint_id "
             "WHERE d.endpoint_id = %s AND e.status = 'disabled' AND d.status = 'pending' "
             "AND (d.next_try_at IS NOT NULL) AND (d.next_try_at <= now() "
             "OR d.next_try_at > now() + make_interval(secs => %s)) ORDER BY d.next_try_at LIMIT %s",

@@ -99,7 +99,9 @@ def _write_down(events: Sequence[Event]) -> None:
             )
             rows.append(_row(event, endpoint, envelope, is_head=line not in waiting))
             waiting.add(line)
-    execute(_INSERT.format(table=table_of(Delivery)), [list(each) for each in zip(*rows)])
+    execute(
+        _INSERT.format(table=table_of(Delivery)), [list(each) for each in zip(*rows, strict=True)]
+    )
 
 
 def _row(

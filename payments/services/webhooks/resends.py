@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from payments.selectors.scope import Scope, scoped
 from payments.services import relay_bell
 from payments.services.events import now_utc
 from payments.services.webhooks.envelopes import Envelopes
+from payments.services.webhooks.leases import lease_seconds
 from payments.services.webhooks.lines import lock_lines_of
 from payments.states import DeliveryStatus
 
@@ -47,7 +48,7 @@ class Choice:
 def resend_delivery(delivery_id: UUID) -> bool:
     """Have one delivery sent now, with the same bytes, whatever became of it before.
 
-    False if it waits for others of its payment: they must go first. Refuses with EndpointIsDisabled.
+    False if it waits for others of its payment, which go first. Refuses with EndpointIsDisabled.
     """
     return _resend([delivery_id]) == 1
 
@@ -57,16 +58,14 @@ def resend_failed(endpoint_id: UUID, *, limit: int = 100_000) -> int:
 
     How many there were. Refuses with EndpointIsDisabled.
     """
+    _enabled_endpoint(endpoint_id)
     of_endpoint = Delivery.objects.filter(endpoint_id=endpoint_id)
     dead = of_endpoint.filter(status=DeliveryStatus.DEAD)
-    waiting = of_endpoint.filter(
-        status=DeliveryStatus.PENDING, next_try_at__gt=now_utc(), tries__gt=0
-    )
-    ids = [*_ids(dead)[:limit], *_ids(waiting)[:limit]]
-    return sum(
-        _resend(ids[start : start + PER_TRANSACTION])
-        for start in range(0, len(ids), PER_TRANSACTION)
-    )
+    pending = of_endpoint.filter(status=DeliveryStatus.PENDING, tries__gt=0)
+    failed = pending.filter(next_try_at__gt=now_utc() + timedelta(seconds=lease_seconds()))
+    ids = [*_ids(dead)[:limit], *_ids(failed)[:limit]]
+    starts = range(0, len(ids), PER_TRANSACTION)
+    return sum(_resend(ids[start : start + PER_TRANSACTION]) for start in starts)
 
 
 def replay_events(endpoint_id: UUID, choice: Choice, *, limit: int = 100_000) -> int:
