@@ -13,7 +13,7 @@
 | SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
 | SANDBOX_PSP_WEBHOOK_SECRETS | what its notifications are signed with, separated by commas |
 | PSP_CALLS_MAX | calls to PSPs that a process has in flight, default 256 |
-| SECRETS_ENCRYPTION_KEYS | Fernet keys, separated by commas: the first seals secrets in the database |
+| SECRETS_ENCRYPTION_KEYS | Fernet keys, separated by commas; the first seals what is secret |
 | WEBHOOK_PORTS | ports that merchants' webhook endpoints may have, default `443,8443` |
 | WEBHOOK_LOOPBACK | `on` lets endpoints be this machine, by http too; in development only |
 | WEBHOOK_DENIED_NETWORKS | networks that no endpoint may be in, beside those that are not public |

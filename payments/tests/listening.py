@@ -142,7 +142,8 @@ class _Server(ThreadingHTTPServer):
                 request = self.context.wrap_socket(request, server_side=True)
             except OSError:
                 return  # the client did not like our certificate
-        super().finish_request(request, client_address)
+        with request:
+            super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients of these tests hang up when they have had enough."""
