@@ -1,8 +1,9 @@
 """The relay: the process that brings events to endpoints. Any number of them may run.
 
 One thread writes deliveries down, one leases and concludes; only these two hold a connection to the
-database. Tries are made by two lanes of threads: endpoints that are slow have one of their own, and
-each endpoint only a few threads of either, so that a dead endpoint keeps nobody waiting but itself.
+database. Tries are made by many threads, counted in two lanes: endpoints that are slow have one of
+their own, a try that turns out slow moves there with its thread, and each endpoint gets a share of
+either only. So a dead endpoint keeps nobody waiting but itself, even when it dies.
 What may not live here: SQL, HTTP.
 """
 
@@ -40,6 +41,9 @@ _GATHER_SECONDS: Final = 0.005
 _AFTER_FAILURE_SECONDS: Final = 1.0
 _SLOW_SECONDS: Final = 1.0
 """An endpoint that takes longer is slow until it takes less."""
+_THREADS_IN_ALL: Final = 4
+"""Times the fast lane's: how many tries may be slow besides it."""
+_CONCLUDED_AT_ONCE: Final = 100
 _REMEMBER_ENDPOINTS_SECONDS: Final = 1.0
 _NET_EVERY_SECONDS: Final = 30.0
 STOP_WITHIN_SECONDS: Final = 3.0
@@ -47,11 +51,10 @@ STOP_WITHIN_SECONDS: Final = 3.0
 
 @dataclass(slots=True)
 class _Lane:
-    """Threads, and how many of them one endpoint may have."""
+    """So many tries at once, and so many of them to one endpoint."""
 
     threads: int
     per_endpoint: int
-    executor: ThreadPoolExecutor
     busy: Counter[UUID] = field(default_factory=Counter)
 
     @property
@@ -62,20 +65,30 @@ class _Lane:
         return self.per_endpoint - self.busy[endpoint_id]
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A try that is on its way."""
+
+    endpoint_id: UUID
+    began: float
+    lane: _Lane
+
+
 class Relay:
     """Fans events out and delivers them, until it is told to stop."""
 
     def __init__(self, poster: Poster, *, threads: int = THREADS) -> None:
-        slow = max(2, threads // 2)
         self._poster = poster
-        self._fast = _Lane(threads, max(1, threads // 4), ThreadPoolExecutor(threads, "fast"))
-        self._slow = _Lane(slow, 1, ThreadPoolExecutor(slow, "slow"))
+        self._fast = _Lane(threads, max(2, threads // 2))
+        self._slow = _Lane(max(2, threads // 2), 1)
+        self._executor = ThreadPoolExecutor(_THREADS_IN_ALL * threads, "try")
+        self._most = _THREADS_IN_ALL * threads
         self._stopped = threading.Event()
         self._events_came = threading.Event()
         self._something_came = threading.Event()
-        self._tried: deque[tuple[_Lane, Tried]] = deque()
+        self._tried: deque[Tried] = deque()
         self._sluggish: set[UUID] = set()
-        self._began: dict[UUID, tuple[UUID, float]] = {}
+        self._flights: dict[tuple[UUID, int], _Flight] = {}
         self._endpoints: dict[UUID, WebhookEndpoint] = {}
         self._endpoints_read_at = 0.0
         self._turn = 0
@@ -131,20 +144,19 @@ class Relay:
     def _conclude_all(self) -> None:
         """What is not written stays in the queue, for the next time."""
         while self._tried:
-            ended = list(self._tried)[:100]
-            conclude([tried for _, tried in ended])
-            for lane, tried in ended:
+            ended = list(self._tried)[:_CONCLUDED_AT_ONCE]
+            conclude(ended)
+            for tried in ended:
                 self._tried.popleft()
-                self._forget(lane, tried)
+                self._forget(tried)
 
-    def _forget(self, lane: _Lane, tried: Tried) -> None:
-        endpoint_id = tried.leased.endpoint.id
-        lane.busy[endpoint_id] -= 1
-        self._began.pop(tried.leased.id, None)
+    def _forget(self, tried: Tried) -> None:
+        flight = self._flights.pop((tried.leased.id, tried.leased.attempts))
+        flight.lane.busy[flight.endpoint_id] -= 1
         if tried.reply.duration_ms > _SLOW_SECONDS * 1000:
-            self._sluggish.add(endpoint_id)
+            self._sluggish.add(flight.endpoint_id)
         else:
-            self._sluggish.discard(endpoint_id)
+            self._sluggish.discard(flight.endpoint_id)
 
     def _lease_more(self) -> None:
         """Fill the free threads, each endpoint getting its share."""
@@ -163,15 +175,17 @@ class Relay:
         turns = ready[start:] + ready[:start]
         for lane, is_slow in ((self._fast, False), (self._slow, True)):
             of_lane = [each for each in turns if (each in self._sluggish) == is_slow]
-            for leased in lease(shares(lane.free, of_lane, lane.room_for), self._endpoints):
+            free = min(lane.free, self._most - len(self._flights))
+            for leased in lease(shares(free, of_lane, lane.room_for), self._endpoints):
                 self._begin(lane, leased)
 
     def _begin(self, lane: _Lane, leased: Leased) -> None:
         lane.busy[leased.endpoint.id] += 1
-        self._began[leased.id] = (leased.endpoint.id, time.monotonic())
-        lane.executor.submit(self._try, lane, leased)
+        flight = _Flight(leased.endpoint.id, time.monotonic(), lane)
+        self._flights[leased.id, leased.attempts] = flight
+        self._executor.submit(self._try, leased)
 
-    def _try(self, lane: _Lane, leased: Leased) -> None:
+    def _try(self, leased: Leased) -> None:
         try:
             tried = try_once(leased, self._poster)
         except Exception:
@@ -179,13 +193,18 @@ class Relay:
             logger.exception("delivery %s could not be tried", leased.id)
             reply = Reply(error="it could not be sent; our log says why")
             tried = Tried(leased=leased, reply=reply, started_at=datetime.now(UTC))
-        self._tried.append((lane, tried))
+        self._tried.append(tried)
         self._something_came.set()
 
     def _notice_slow(self) -> None:
-        """A try need not end to show that its endpoint is slow."""
+        """A try need not end to show that its endpoint is slow, and to leave the fast lane."""
         long_ago = time.monotonic() - _SLOW_SECONDS
-        self._sluggish |= {key for key, began in list(self._began.values()) if began < long_ago}
+        for flight in self._flights.values():
+            if flight.began < long_ago and flight.lane is self._fast:
+                self._sluggish.add(flight.endpoint_id)
+                self._fast.busy[flight.endpoint_id] -= 1
+                self._slow.busy[flight.endpoint_id] += 1
+                flight.lane = self._slow
 
     def _read_endpoints(self, needed: Iterable[UUID]) -> None:
         """Endpoints as they stood a second ago at most."""
@@ -198,13 +217,12 @@ class Relay:
 
     def _finish(self) -> None:
         end = time.monotonic() + STOP_WITHIN_SECONDS
-        while self._began and time.monotonic() < end:
+        while self._flights and time.monotonic() < end:
             self._something_came.wait(0.05)
             self._something_came.clear()
             if not _survives(self._conclude_all):
                 break
-        for lane in (self._fast, self._slow):
-            lane.executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
         connections.close_all()
 
 
