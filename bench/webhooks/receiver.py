@@ -39,7 +39,8 @@ async def _answer_one(
 ) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     path = head[0].split(" ")[1]
-    headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
+    fields = (line.partition(": ") for line in head[1:] if line)
+    headers = {name.lower(): value for name, _, value in fields}
     body = await reader.readexactly(int(headers["content-length"]))
     line = [
         path,

@@ -120,7 +120,8 @@ def _receiver(variables: Mapping[str, str], log: Path) -> Iterator[int]:
     try:
         if process.stdout is None:
             raise RuntimeError("the receiver has no output")
-        yield int(process.stdout.readline())
+        with process.stdout as output:
+            yield int(output.readline())
     finally:
         process.kill()
         process.wait()

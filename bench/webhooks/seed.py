@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import django
@@ -10,6 +11,7 @@ import django
 
 def main() -> int:
     """Make them as the services would, save for the limit of endpoints."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
     django.setup()
     from payments import public_ids
     from payments.models import WebhookEndpoint

@@ -9,7 +9,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from uuid import UUID
 
 from payments import public_ids
 
@@ -29,7 +28,9 @@ class Arrival:
     @property
     def lag_seconds(self) -> float:
         """Since the event was told; its id carries the time."""
-        identifier = public_ids.decode(public_ids.EVENT, self.event_id) or UUID(int=0)
+        identifier = public_ids.decode(public_ids.EVENT, self.event_id)
+        if identifier is None:
+            raise ValueError(f"{self.event_id} is no event's id")
         return self.at - public_ids.created_ms_of(identifier) / 1000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
 
@@ -29,4 +30,6 @@ class Command(BaseCommand):
             signal.signal(number, lambda _number, _frame: relay.stop())
         self.stdout.write("relaying events")
         self.stdout.flush()
-        relay.run()
+        if not relay.run():
+            # Tries that still wait for an endpoint would keep the process; their leases end.
+            os._exit(0)

@@ -93,8 +93,11 @@ class Relay:
         self._endpoints_read_at = 0.0
         self._turn = 0
 
-    def run(self) -> None:
-        """Work until `stop`; then wait a moment for what is on its way, and write it down."""
+    def run(self) -> bool:
+        """Work until `stop`; then wait a moment for what is on its way, and write it down.
+
+        False if something still was on its way; it is tried again when its lease ends.
+        """
         helpers = [
             threading.Thread(target=each, daemon=True)
             for each in (self._fan_out_forever, self._hear)
@@ -104,6 +107,7 @@ class Relay:
         self._deliver_forever()
         self._finish()
         helpers[0].join(STOP_WITHIN_SECONDS)
+        return not self._flights
 
     def stop(self) -> None:
         """Ask it to stop; returns at once, may be called from a signal handler."""
