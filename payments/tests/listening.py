@@ -26,6 +26,7 @@ from payments.services.webhooks.fan_out import fan_out_due
 from payments.services.webhooks.sending import try_once
 
 SDK_VERSION = "2026-10-28.endive"
+_LEASED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def try_due(sender: Poster | None = None) -> int:
     """Try everything that is due, once, in this thread; how many tries that were."""
     due = [key for key, is_due in leases.endpoints_with_work().items() if is_due]
     endpoints = WebhookEndpoint.objects.in_bulk(due)
-    leased = leases.lease(dict.fromkeys(due, leases.LEASED_AT_ONCE_MAX), endpoints)
+    leased = leases.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
     conclusions.conclude([try_once(each, sender or poster()) for each in leased])
     return len(leased)
 

@@ -20,8 +20,6 @@ from payments.models import Delivery, WebhookEndpoint
 
 _MARGIN_SECONDS: Final = 5
 """From the end of a try to where it is written down."""
-LEASED_AT_ONCE_MAX: Final = 32
-"""Of one endpoint, in one statement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +82,11 @@ def lease(wishes: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
             "FROM unnest(%s::uuid[], %s::int[]) AS wish(endpoint_id, most) CROSS JOIN LATERAL ("
             f"SELECT d.id, d.next_try_at FROM {delivery} d "
             "WHERE d.endpoint_id = wish.endpoint_id AND d.next_try_at <= now() "
-            f"ORDER BY d.next_try_at LIMIT {LEASED_AT_ONCE_MAX} FOR UPDATE SKIP LOCKED) AS due"
+            "ORDER BY d.next_try_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due"
             ") AS ranked WHERE ranked.rank <= ranked.most)) "
             "RETURNING id, event_id, endpoint_id, aggregateid, seq, in_line, is_replay, attempts, "
             "tries, created_at, envelope",
-            [lease_seconds(), list(wishes), list(wishes.values())],
+            [lease_seconds(), list(wishes), list(wishes.values()), max(wishes.values())],
         )
     return [
         Leased(

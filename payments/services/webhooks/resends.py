@@ -90,12 +90,13 @@ def chosen_events(endpoint: WebhookEndpoint, choice: Choice) -> QuerySet[Event]:
     if choice.since is not None:
         events = events.filter(created_at__gte=choice.since, pk__gte=_first_id(choice.since))
     if choice.before is not None:
-        events = events.filter(created_at__lt=choice.before)
+        after = choice.before + timedelta(seconds=1)
+        events = events.filter(created_at__lt=choice.before, pk__lt=_first_id(after))
     return events
 
 
 def _first_id(moment: datetime) -> UUID:
-    """Ids carry their time, and are indexed."""
+    """Of this second: ids carry their time, and are indexed."""
     return public_ids.first_id_of_second(int(moment.timestamp()))
 
 
