@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from payments import public_ids
-from payments.models import Delivery, DeliveryAttempt, Merchant, WebhookEndpoint
+from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
 from payments.services.egress.posting import Poster, Resolver, resolve
 from payments.services.egress.targets import Policy, policy_of_settings
 from payments.services.events import time_of
@@ -225,3 +225,8 @@ def past(days: float) -> datetime:
 def tries_of(endpoint: WebhookEndpoint) -> list[DeliveryAttempt]:
     rows = DeliveryAttempt.objects.filter(delivery__endpoint=endpoint)
     return list(rows.order_by("pk"))
+
+
+def told(merchant: Merchant, **kinds: Any) -> list[Event]:
+    """The merchant's events, payment by payment in their order."""
+    return list(Event.objects.filter(merchant=merchant, **kinds).order_by("aggregateid", "seq"))

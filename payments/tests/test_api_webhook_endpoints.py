@@ -16,7 +16,7 @@ from payments.services.webhooks.fan_out import fan_out_due
 from payments.tests.api_client import ApiClient, api_of
 from payments.tests.listening import answering, deliver_all, listening, open_endpoint
 from payments.tests.shop import Shop, body_of
-from payments.tests.test_egress import HOSTS, NOT_URLS, PORTS
+from payments.tests.test_egress_targets import HOSTS, NOT_URLS, PORTS
 from payments.tests.test_objects import keys_of
 
 URL = "https://hooks.example.com/in"

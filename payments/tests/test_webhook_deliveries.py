@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ from django.conf import settings
 from payments import public_ids
 from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
 from payments.models import Delivery, DeliveryAttempt, Dispatch, Event, WebhookEndpoint
-from payments.services.webhooks import conclusions, endpoints, forgetting, leases, lines, resends
+from payments.services.webhooks import conclusions, endpoints, leases, lines
 from payments.services.webhooks.fan_out import fan_out_due
 from payments.services.webhooks.sending import try_once
 from payments.states import DeliveryStatus
@@ -28,6 +27,7 @@ from payments.tests.listening import (
     open_endpoint,
     past,
     poster,
+    told,
     tries_of,
     try_due,
 )
@@ -36,24 +36,12 @@ from payments.tests.shop import Shop, body_of
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-@pytest.fixture
-def ear() -> Iterator[Ear]:
-    with listening() as ear:
-        yield ear
-
-
-def told(shop: Shop, **kinds: Any) -> list[Event]:
-    return list(
-        Event.objects.filter(merchant=shop.merchant, **kinds).order_by("aggregateid", "seq")
-    )
-
-
 def test_every_event_of_a_payment_arrives_once_and_in_order(shop: Shop, ear: Ear) -> None:
     open_endpoint(shop.merchant, ear.url)
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id, 1_000)
     deliver_all()
-    events = told(shop)
+    events = told(shop.merchant)
     assert len(events) >= 5
     assert [each.event["id"] for each in ear.heard] == [event.public_id for event in events]
     assert [each.sequence for each in ear.heard] == list(range(1, len(events) + 1))
@@ -68,7 +56,7 @@ def test_the_envelope_is_the_event_with_the_endpoints_version(shop: Shop, ear: E
     shop.create(confirm=False)
     deliver_all()
     [first, second] = [each.event for each in ear.heard]
-    [event] = told(shop)
+    [event] = told(shop.merchant)
     assert {first["api_version"], second["api_version"]} == {
         "2025-03-31.basil",
         "2026-10-28.endive",
@@ -97,7 +85,7 @@ def test_an_endpoint_gets_what_it_wants_of_its_merchant_and_mode(
         number: [each.event["type"] for each in ear.heard if each.path == f"/hook/{number}"]
         for number in range(5)
     }
-    every = [event.type for event in told(shop)]
+    every = [event.type for event in told(shop.merchant)]
     assert types[0] == every
     some = [each for each in every if each.startswith("charge.") or each.endswith("intent.created")]
     assert types[1] == some != []
@@ -133,13 +121,13 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
         shop.create(order_id="another")
         deliver_all()
         assert [each.sequence for each in bad.heard] == [1, 1]
-        assert len(ear.heard) == len(told(shop))
+        assert len(ear.heard) == len(told(shop.merchant))
         waiting = Delivery.objects.filter(endpoint=broken, next_try_at__isnull=True)
-        assert waiting.count() == len(told(shop)) - 2
+        assert waiting.count() == len(told(shop.merchant)) - 2
         bad.answer = ok
         make_due()
         deliver_all()
-    for aggregate in {event.aggregateid for event in told(shop)}:
+    for aggregate in {event.aggregateid for event in told(shop.merchant)}:
         of_payment = [
             each for each in bad.heard if each.headers["Event-Aggregate"] == str(aggregate)
         ]
@@ -160,7 +148,9 @@ def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> Non
         ear.answer = ok
         make_due()
         deliver_all()
-        assert [each.sequence for each in ear.heard[1:]] == list(range(1, len(told(shop)) + 1))
+        assert [each.sequence for each in ear.heard[1:]] == list(
+            range(1, len(told(shop.merchant)) + 1)
+        )
 
 
 def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop) -> None:
@@ -183,7 +173,7 @@ def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop
         ear.answer = ok
         deliver_all()
         assert [each.sequence for each in ear.heard] == [1] * 10 + list(
-            range(2, len(told(shop)) + 1)
+            range(2, len(told(shop.merchant)) + 1)
         )
         assert [each.number for each in tries_of(endpoint)][:10] == list(range(1, 11))
 
@@ -245,7 +235,7 @@ def test_what_waits_for_a_disabled_endpoint_is_given_up(shop: Shop) -> None:
         pass
     rows = Delivery.objects.filter(endpoint=endpoint)
     assert {row.status for row in rows} == {DeliveryStatus.DEAD}
-    assert rows.count() == len(told(shop, aggregatetype="payment_intent"))
+    assert rows.count() == len(told(shop.merchant, aggregatetype="payment_intent"))
 
 
 def test_burying_leaves_enabled_endpoints_alone(shop: Shop) -> None:
@@ -333,123 +323,6 @@ def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Sho
     assert len(attempt.response) == 2_000
 
 
-def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
-    intent_id = body_of(shop.create())["id"]
-    deliver_all()
-    first = Delivery.objects.get(endpoint=endpoint, seq=1)
-    before = list(ear.heard)
-    ear.answer = answering(500)
-    assert resends.resend_delivery(first.id)
-    deliver_all()
-    assert ear.heard[-1].body == before[0].body
-    ear.answer = ok
-    shop.refund(intent_id, 1_000)
-    deliver_all()
-    assert [each.sequence for each in ear.heard[len(before) + 1 :]] == list(
-        range(len(before) + 1, len(told(shop)) + 1)
-    )
-    first.refresh_from_db()
-    assert (first.status, first.in_line) == (DeliveryStatus.PENDING, False)
-
-
-def test_whoever_waits_in_line_is_not_sent_before_its_turn(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        open_endpoint(shop.merchant, ear.url)
-        shop.create()
-        deliver_all()
-        second = Delivery.objects.get(seq=2)
-        assert not resends.resend_delivery(second.id)
-        second.refresh_from_db()
-        assert (second.next_try_at, second.in_line) == (None, True)
-
-
-def test_all_that_failed_is_resent(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
-        shop.create()
-        shop.create(order_id="another")
-        deliver_all()
-        make_due()
-        deliver_all()  # the second try: the next one is in five minutes
-        dead = Delivery.objects.filter(seq=1).first()
-        Delivery.objects.filter(pk=dead.pk).update(tries=9)
-        make_due()
-        deliver_all()
-        dead.refresh_from_db()
-        assert dead.status == DeliveryStatus.DEAD
-        count = len(ear.heard)
-        ear.answer = ok
-        assert resends.resend_failed(endpoint.id) >= 2
-        deliver_all()
-        assert len(ear.heard) == count + len(told(shop))
-    assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
-
-
-def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
-    shop.create(confirm=False)
-    deliver_all()
-    endpoint.disable()
-    endpoint.disabled_because, endpoint.disabled_at = "merchant", datetime.now(UTC)
-    endpoint.save()
-    before = list(Delivery.objects.order_by("pk").values())
-    [delivery] = Delivery.objects.all()
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.resend_delivery(delivery.id)
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.resend_failed(endpoint.id)
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.replay_events(endpoint.id, resends.Choice())
-    assert list(Delivery.objects.order_by("pk").values()) == before
-
-
-def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
-    shop: Shop, other_shop: Shop, ear: Ear
-) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
-    shop.create()
-    other_shop.create()
-    deliver_all()
-    first = {each.event["id"]: each.body for each in ear.heard}
-    assert resends.replay_events(endpoint.id, resends.Choice()) == len(first) == len(told(shop))
-    ear.heard.clear()
-    deliver_all()
-    assert {each.event["id"]: each.body for each in ear.heard} == first
-    assert {each.headers["Delivery-Replay"] for each in ear.heard} == {"true"}
-
-
-def test_a_new_endpoint_can_be_told_of_a_time_or_of_types(shop: Shop, ear: Ear) -> None:
-    shop.create()
-    fan_out_all()
-    endpoint, _ = open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
-    future = datetime.now(UTC) + timedelta(hours=1)
-    assert resends.replay_events(endpoint.id, resends.Choice(since=future)) == 0
-    assert resends.replay_events(endpoint.id, resends.Choice(before=past(1))) == 0
-    charges = resends.Choice(types=("charge.*",), since=past(1), before=future)
-    count = resends.replay_events(endpoint.id, charges)
-    deliver_all()
-    assert count == len(ear.heard) > 0
-    assert {each.event["type"].split(".")[0] for each in ear.heard} == {"charge"}
-    assert {each.event["api_version"] for each in ear.heard} == {"2025-03-31.basil"}
-
-
-def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(shop: Shop) -> None:
-    with listening() as ear, listening(answering(500)) as bad:
-        open_endpoint(shop.merchant, ear.url)
-        broken, _ = open_endpoint(shop.merchant, bad.url)
-        shop.create()
-        deliver_all()
-    assert forgetting.forget_old_deliveries() == 0
-    days = settings.WEBHOOK_DELIVERIES_KEPT_DAYS
-    Delivery.objects.filter(ended_at__isnull=False).update(ended_at=past(days + 1))
-    assert forgetting.forget_old_deliveries() == len(told(shop))
-    assert {row.endpoint_id for row in Delivery.objects.all()} == {broken.id}
-    kept = set(Delivery.objects.values_list("pk", flat=True))
-    assert set(DeliveryAttempt.objects.values_list("delivery_id", flat=True)) <= kept
-    assert fan_out_due() == 0
-
-
 def test_a_line_that_was_forgotten_is_found(shop: Shop, ear: Ear) -> None:
     open_endpoint(shop.merchant, ear.url)
     shop.create()
@@ -458,7 +331,7 @@ def test_a_line_that_was_forgotten_is_found(shop: Shop, ear: Ear) -> None:
     Delivery.objects.update(next_try_at=None)
     assert lines.move_on_forgotten() == 1
     deliver_all()
-    assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop)) + 1))
+    assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop.merchant)) + 1))
 
 
 def test_rows_of_deliveries_are_permanent_where_they_must_be(
@@ -483,7 +356,7 @@ def test_every_event_that_is_told_is_in_the_table(shop: Shop) -> None:
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id)
     shop.create(order_id="other", manual=True)
-    types = {event.type for event in told(shop)}
+    types = {event.type for event in told(shop.merchant)}
     assert types <= EVENT_TYPES
     assert all(wanted(each, ["*"]) and wanted(each, [each]) for each in types)
     assert wanted("charge.dispute.created", ["charge.*"])

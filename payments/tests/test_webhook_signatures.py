@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -21,14 +20,8 @@ from payments.models import WebhookEndpoint
 from payments.services.webhooks import endpoints, secrets
 from payments.services.webhooks.signatures import signature_headers
 from payments.tests.http import node_sdk
-from payments.tests.listening import Ear, Heard, deliver_all, listening, open_endpoint, past
+from payments.tests.listening import Ear, Heard, deliver_all, open_endpoint, past
 from payments.tests.shop import Shop
-
-
-@pytest.fixture
-def ear(loopback: None) -> Iterator[Ear]:
-    with listening() as ear:
-        yield ear
 
 
 def verified_by_stripe(heard: Heard, secret: str) -> stripe.Event:
