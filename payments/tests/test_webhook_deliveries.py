@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 
-from payments import public_ids
+from payments import public_ids, services
 from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
 from payments.models import Delivery, DeliveryAttempt, Dispatch, Event, WebhookEndpoint
 from payments.services.webhooks import conclusions, endpoints, leases, lines
@@ -362,6 +364,18 @@ def test_every_event_that_is_told_is_in_the_table(shop: Shop) -> None:
     assert wanted("charge.dispute.created", ["charge.*"])
     assert wanted("charge.dispute.created", ["charge.dispute.*"])
     assert not wanted("charge.dispute.created", ["charge.refund.*", "charge"])
+
+
+def test_every_event_that_the_code_names_is_in_the_table() -> None:
+    """Whoever tells of something new must let merchants wish for it."""
+    texts = [path.read_text() for path in Path(services.__path__[0]).rglob("*.py")]
+    named = {
+        name
+        for text in texts
+        for name in re.findall(r'\b(?:Fact|tell|tell_if_answered)\(\s*"([a-z_.]+)"', text)
+    }
+    assert len(named) > 15
+    assert named <= EVENT_TYPES
 
 
 def test_a_secret_is_exchanged_with_an_overlap(shop: Shop) -> None:
