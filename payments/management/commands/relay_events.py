@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+import threading
+from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.services.egress.posting import Poster
 from payments.services.egress.targets import policy_of_settings
 from payments.services.webhooks.relay import THREADS, Relay
+
+_STOP: Final = {signal.SIGTERM, signal.SIGINT}
 
 
 class Command(BaseCommand):
@@ -25,11 +28,21 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
+        # Blocked before there are threads: only the main thread takes them, where it waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
         relay = Relay(Poster(policy_of_settings()), threads=max(1, given["threads"]))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: relay.stop())
+        finished: list[bool] = []
+        worker = threading.Thread(target=lambda: finished.append(relay.run()), daemon=True)
+        worker.start()
         self.stdout.write("relaying events")
         self.stdout.flush()
-        if not relay.run():
+        while worker.is_alive():
+            if signal.sigtimedwait(_STOP, 1) is not None:
+                break
+        relay.stop()
+        worker.join()
+        if finished == [False]:
             # Tries that still wait for an endpoint would keep the process; their leases end.
             os._exit(0)
+        if not finished:
+            raise CommandError("the relay ended by itself; its log says why")

@@ -135,19 +135,19 @@ def _write(ends: Sequence[_End]) -> set[Line]:
 
 def _note_health(ends: Sequence[_End]) -> None:
     """Since when an endpoint fails: written when that changes, which is seldom."""
-    well = {end.tried.leased.endpoint.id: end for end in ends if end.tried.succeeded}
+    well = {end.tried.leased.endpoint.id for end in ends if end.tried.succeeded}
     ill = {
         end.tried.leased.endpoint.id
         for end in ends
         if not end.tried.succeeded and end.tried.leased.endpoint.failing_since is None
-    } - well.keys()
-    healed = [key for key, end in well.items() if end.tried.leased.endpoint.failing_since]
+    } - well
     table = table_of(WebhookEndpoint)
-    if healed:
+    if well:
+        # Whatever we knew of it: another relay may have seen it fail in between.
         execute(
             f"UPDATE {table} SET failing_since = NULL "
             "WHERE id = ANY(%s) AND failing_since IS NOT NULL",
-            [healed],
+            [sorted(well)],
         )
     if ill:
         execute(

@@ -22,7 +22,9 @@ from payments.services.webhooks.lines import lines_with_waiting, lock_lines_of
 from payments.states import EndpointStatus
 
 AGGREGATES_PER_BATCH: Final = 100
-EVENTS_PER_BATCH: Final = 400
+EVENTS_PER_BATCH: Final = 200
+_ROWS_PER_STATEMENT: Final = 1_000
+"""With fifty endpoints a batch is 10,000 rows, too much for one statement's time limit."""
 
 Book = dict[tuple[UUID, bool], list[WebhookEndpoint]]
 """Enabled endpoints by merchant and mode."""
@@ -99,9 +101,9 @@ def _write_down(events: Sequence[Event]) -> None:
             )
             rows.append(_row(event, endpoint, envelope, is_head=line not in waiting))
             waiting.add(line)
-    execute(
-        _INSERT.format(table=table_of(Delivery)), [list(each) for each in zip(*rows, strict=True)]
-    )
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        columns = zip(*rows[start : start + _ROWS_PER_STATEMENT], strict=True)
+        execute(_INSERT.format(table=table_of(Delivery)), [list(each) for each in columns])
 
 
 def _row(

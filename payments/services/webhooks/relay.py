@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 
 from payments.models import WebhookEndpoint
 from payments.services import relay_bell
@@ -149,7 +149,7 @@ class Relay:
         """What is not written stays in the queue, for the next time."""
         while self._tried:
             ended = list(self._tried)[:_CONCLUDED_AT_ONCE]
-            conclude(ended)
+            _conclude_together_or_each(ended)
             for tried in ended:
                 self._tried.popleft()
                 self._forget(tried)
@@ -244,6 +244,21 @@ def shares(
             given[each] += 1
         free -= len(takers[:free])
     return given
+
+
+def _conclude_together_or_each(ended: list[Tried]) -> None:
+    """One that cannot be written must not keep the others; when its lease ends it is tried again."""
+    try:
+        conclude(ended)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: later
+    except Exception:
+        logger.exception("tries could not be concluded together")
+        for tried in ended:
+            try:
+                conclude([tried])
+            except Exception:
+                logger.exception("alert: delivery %s could not be concluded", tried.leased.id)
 
 
 def _look_for_forgotten() -> None:
