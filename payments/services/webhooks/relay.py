@@ -247,7 +247,7 @@ def shares(
 
 
 def _conclude_together_or_each(ended: list[Tried]) -> None:
-    """One that cannot be written must not keep the others; when its lease ends it is tried again."""
+    """One that cannot be written must not keep the others; it is tried again after its lease."""
     try:
         conclude(ended)
     except (OperationalError, InterfaceError):
