@@ -13,7 +13,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 
-.PHONY: help demo serve test lint bench chaos chaos-small chaos-selftest
+.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test    every check and test"
 	@echo "make lint    the checks alone"
 	@echo "make bench   measure (see bench/)"
+	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
 demo: $(READY)
@@ -37,6 +38,9 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(RUN) -m bench
+
+bench-webhooks: $(READY)
+	@$(RUN) -m bench.webhooks --deliveries $(or $(DELIVERIES),50000)
 
 chaos: $(READY)
 	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos

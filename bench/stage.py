@@ -108,10 +108,10 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
     ours = _with_database(variables, "bench_platform", stack)
     theirs = _with_database(variables, "bench_reference", stack)
     with step("make the tables"):
-        _python(ours, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-        _python(ours, "manage.py", "grant_application_rights", "--verbosity", "0")
+        run_command(ours, "manage.py", "migrate", "--no-input", "--verbosity", "0")
+        run_command(ours, "manage.py", "grant_application_rights", "--verbosity", "0")
         _make_reference_tables(theirs)
-        secret_key = _python(ours, "-m", "bench.seed").strip()
+        secret_key = run_command(ours, "-m", "bench.seed").strip()
     psp = platform_processes.sandbox_psp(folder, port=psp_port)
     platform = platform_processes.api(folder, ours, port=ports[0])
     reference = platform_processes.api(folder, theirs, port=ports[1])
@@ -187,10 +187,10 @@ def environment_of(variables: Mapping[str, str]) -> dict[str, str]:
 
 def run_python(variables: Mapping[str, str], *arguments: str) -> Any:
     """What a command of ours printed as JSON."""
-    return json.loads(_python(variables, *arguments))
+    return json.loads(run_command(variables, *arguments))
 
 
-def _python(variables: Mapping[str, str], *arguments: str) -> str:
+def run_command(variables: Mapping[str, str], *arguments: str) -> str:
     """What a command of ours printed; refuses with its last lines when it fails."""
     done = subprocess.run(
         [sys.executable, *arguments],

@@ -1,7 +1,8 @@
 """Every type of event there is: its name, as merchants know it, and the object that it carries.
 
-The names are Stripe's, exactly. Whatever writes events is held to this table, and webhook endpoints
-choose from it. What may not live here: what causes an event, who is told.
+The names are Stripe's where Stripe has one; ours start with `x.`, so that they can never be taken
+for one of Stripe's. Whatever writes events is held to this table, and webhook endpoints choose from
+it. What may not live here: what causes an event, who is told.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-EVERY_TYPE: Final = "*"
-"""What an endpoint says that wants them all."""
+EVERYTHING: Final = "*"
+"""What an endpoint says that wants every type."""
+ENDPOINT_DISABLED: Final = "x.webhook_endpoint.disabled"
+"""We stopped sending to an endpoint: it failed for days, or answered 410."""
+HOLD_EXPIRING: Final = "x.charge.expiring"
+"""A hold ends soon that was not captured; told once for each end."""
 
 _BY_OBJECT: Final[dict[str, str]] = {
     "payment_intent": (
@@ -20,8 +25,9 @@ _BY_OBJECT: Final[dict[str, str]] = {
     ),
     "charge": (
         "charge.captured charge.expired charge.failed charge.pending charge.refunded "
-        "charge.succeeded charge.updated"
+        f"charge.succeeded charge.updated {HOLD_EXPIRING}"
     ),
+    "webhook_endpoint": ENDPOINT_DISABLED,
     "refund": "charge.refund.updated refund.created refund.failed refund.updated",
     "dispute": (
         "charge.dispute.closed charge.dispute.created charge.dispute.funds_reinstated "
@@ -66,18 +72,18 @@ TELL_PREVIOUS: Final = frozenset(
 """What a PSP's word changed about an object that was shown before: told with what it was."""
 
 
-def is_pattern(pattern: str) -> bool:
-    """Does it name at least one type: a type, the start of some and `.*`, or `*`?"""
-    return any(matches(pattern, name) for name in EVENT_TYPES)
+_STARTS: Final = frozenset(
+    ".".join(words[:count])
+    for words in (event_type.split(".") for event_type in EVENT_TYPES)
+    for count in range(1, len(words))
+)
+WISHES: Final = frozenset({EVERYTHING, *EVENT_TYPES, *(f"{start}.*" for start in _STARTS)})
+"""What may stand in `enabled_events`: everything, a type, or the start of types and `.*`."""
 
 
-def matches(pattern: str, event_type: str) -> bool:
-    """Is the type one that the pattern names?"""
-    if pattern.endswith(".*"):
-        return event_type.startswith(pattern[:-1])
-    return pattern in (EVERY_TYPE, event_type)
-
-
-def wanted(patterns: Iterable[str], event_type: str) -> bool:
-    """Does one of the patterns (an endpoint's `enabled_events`) name the type?"""
-    return any(matches(pattern, event_type) for pattern in patterns)
+def wanted(event_type: str, wishes: Iterable[str]) -> bool:
+    """Is this type among the wishes?"""
+    words = event_type.split(".")
+    meant = {EVERYTHING, event_type}
+    meant |= {".".join(words[:count]) + ".*" for count in range(1, len(words))}
+    return not meant.isdisjoint(wishes)

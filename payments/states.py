@@ -77,6 +77,23 @@ class LateSuccessPolicy(StrEnum):
     KEEP = "keep"
 
 
+class EndpointStatus(StrEnum):
+    """Does a merchant's webhook endpoint get events?"""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class DeliveryStatus(StrEnum):
+    """How far one event is on its way to one endpoint."""
+
+    PENDING = "pending"
+    """Waiting for its turn, for its next try, or being sent right now."""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """Given up: the last try failed, or the endpoint was disabled."""
+
+
 class CaseStatus(StrEnum):
     """How far a person is with something that no rule may decide."""
 
@@ -104,6 +121,8 @@ O = OperationStatus
 R = RefundStatus
 N = NotificationStatus
 C = CaseStatus
+E = EndpointStatus
+D = DeliveryStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -193,6 +212,14 @@ NOTIFICATION_TRANSITIONS: Final[Table] = _table(
 )
 NOTIFICATION_BORN: Final = frozenset({N.STORED})
 NOTIFICATION_WAITING: Final = frozenset({N.STORED, N.FAILING})
+
+ENDPOINT_TRANSITIONS: Final[Table] = _table({E.ENABLED: (E.DISABLED,), E.DISABLED: (E.ENABLED,)})
+ENDPOINT_BORN: Final = frozenset({E.ENABLED})
+
+DELIVERY_TRANSITIONS: Final[Table] = _table(
+    {D.PENDING: (D.DELIVERED, D.DEAD), D.DELIVERED: (D.PENDING,), D.DEAD: (D.PENDING,)}
+)
+DELIVERY_BORN: Final = frozenset({D.PENDING})
 
 CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
 CASE_BORN: Final = frozenset({C.OPEN})

@@ -15,6 +15,7 @@ from payments.services import (
     reversals,
     spot_checks,
 )
+from payments.services.webhooks import forgetting
 
 
 @shared_task
@@ -51,3 +52,9 @@ def forget_old_idempotency_keys() -> int:
 def check_recent_payments() -> int:
     """Compare the payments that changed lately with the books."""
     return spot_checks.check_recent_payments()
+
+
+@shared_task
+def forget_old_deliveries() -> int:
+    """Drop deliveries to webhook endpoints that ended long ago."""
+    return forgetting.forget_old_deliveries()

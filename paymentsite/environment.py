@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 import psycopg
@@ -27,6 +30,7 @@ TCP_USER_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_SECONDS = 5
 
 _SECRET_LENGTH_LEAST = 16
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 
 
 def required(name: str, hint: str) -> str:
@@ -78,6 +82,44 @@ def secrets(name: str) -> str:
             f"{_SECRET_LENGTH_LEAST} characters by commas, or do not set it"
         )
     return text
+
+
+def fernet_keys(name: str, *, development_from: str) -> tuple[str, ...]:
+    """Keys that seal secrets, separated by commas: the first seals, each opens.
+
+    Not set, one is made of `development_from`; if that is empty, it is refused.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text and development_from:
+        digest = hashlib.sha256(f"{name}:{development_from}".encode()).digest()
+        return (base64.urlsafe_b64encode(digest).decode(),)
+    hint = "make one with `python -c 'from cryptography.fernet import Fernet as F; \
+print(F.generate_key().decode())'`"
+    if not text:
+        raise ImproperlyConfigured(f"{name} is not set: {hint}")
+    keys = tuple(each.strip() for each in text.split(","))
+    if not all(_FERNET_KEY.fullmatch(each) for each in keys):
+        raise ImproperlyConfigured(f"{name} holds something that is no Fernet key: {hint}")
+    return keys
+
+
+def ports(name: str, default: str) -> frozenset[int]:
+    """Port numbers, separated by commas."""
+    texts = (os.environ.get(name, "").strip() or default).split(",")
+    if not all(each.strip().isdigit() and 0 < int(each) < 65536 for each in texts):
+        raise ImproperlyConfigured(f"{name} is no list of ports: write 443,8443")
+    return frozenset(int(each) for each in texts)
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks, separated by commas; none when the variable is not set."""
+    texts = [each.strip() for each in os.environ.get(name, "").split(",") if each.strip()]
+    try:
+        return tuple(ip_network(each) for each in texts)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} is no list of networks: write 203.0.113.0/24,2001:db8::/32"
+        ) from None
 
 
 def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]:

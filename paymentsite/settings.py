@@ -21,6 +21,14 @@
 | METRICS_TOKEN | bearer token of /metrics; not set: only this machine may read it |
 | PROMETHEUS_MULTIPROC_DIR | where the processes of this machine put their metrics together |
 | HEARTBEAT_SECONDS | how often each queue of jobs shows that it is consumed, default 10 |
+| SECRETS_ENCRYPTION_KEYS | Fernet keys, separated by commas; the first seals what is secret |
+| WEBHOOK_PORTS | ports that merchants' webhook endpoints may have, default `443,8443` |
+| WEBHOOK_LOOPBACK | `on` lets endpoints be this machine, by http too; in development only |
+| WEBHOOK_DENIED_NETWORKS | networks that no endpoint may be in, beside those that are not public |
+| WEBHOOK_CA_FILE | certificates that endpoints' are checked with, beside the system's |
+| WEBHOOK_TIMEOUT_SECONDS | how long one try of a delivery may take in all, default 15 |
+| WEBHOOK_DISABLE_AFTER_DAYS | an endpoint that failed for so long is disabled, default 5 |
+| WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their tries are forgotten after, default 30 |
 | LOG_LEVEL | default INFO |
 """
 
@@ -198,6 +206,23 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
+
+# --- merchants' webhook endpoints -------------------------------------------------------------
+
+SECRETS_ENCRYPTION_KEYS = environment.fernet_keys(
+    "SECRETS_ENCRYPTION_KEYS", development_from=SECRET_KEY if IN_DEVELOPMENT else ""
+)
+WEBHOOK_PORTS = environment.ports("WEBHOOK_PORTS", "443,8443")
+WEBHOOK_LOOPBACK = environment.choice("WEBHOOK_LOOPBACK", ("off", "on")) == "on"
+if WEBHOOK_LOOPBACK and not IN_DEVELOPMENT:
+    raise ImproperlyConfigured(
+        "WEBHOOK_LOOPBACK is on: merchants could reach this machine; set it to off in production"
+    )
+WEBHOOK_DENIED_NETWORKS = environment.networks("WEBHOOK_DENIED_NETWORKS")
+WEBHOOK_CA_FILE = os.environ.get("WEBHOOK_CA_FILE", "")
+WEBHOOK_TIMEOUT_SECONDS = environment.integer("WEBHOOK_TIMEOUT_SECONDS", 15, least=1)
+WEBHOOK_DISABLE_AFTER_DAYS = environment.integer("WEBHOOK_DISABLE_AFTER_DAYS", 5, least=1)
+WEBHOOK_DELIVERIES_KEPT_DAYS = environment.integer("WEBHOOK_DELIVERIES_KEPT_DAYS", 30, least=4)
 
 # --- background jobs, PSPs, logs --------------------------------------------------------------
 

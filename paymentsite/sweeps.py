@@ -108,6 +108,14 @@ SWEEPS: Final = (
         why="payments that changed lately are compared with the books; differences alert",
     ),
     Sweep(
+        name="forget-old-deliveries",
+        task="payments.tasks.forget_old_deliveries",
+        every_seconds=3600,
+        queue=Queue.ROUTINE,
+        lease_seconds=_LEASE_SECONDS,
+        why="deliveries to webhook endpoints and their tries are kept 30 days",
+    ),
+    Sweep(
         name="forget-old-idempotency-keys",
         task="payments.tasks.forget_old_idempotency_keys",
         every_seconds=3600,

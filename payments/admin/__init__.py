@@ -10,6 +10,7 @@ from payments.admin import (
     case,
     customer,
     deadline,
+    delivery,
     dispatch,
     event,
     idempotency_key,
@@ -22,6 +23,7 @@ from payments.admin import (
     refund,
     staff,
     streaming,
+    webhook_endpoint,
 )
 
 admin.site.index_title = "Overview"
@@ -31,6 +33,7 @@ __all__ = [
     "case",
     "customer",
     "deadline",
+    "delivery",
     "dispatch",
     "event",
     "idempotency_key",
@@ -43,4 +46,5 @@ __all__ = [
     "refund",
     "staff",
     "streaming",
+    "webhook_endpoint",
 ]

@@ -34,6 +34,8 @@ _PAGES: Final = {
     public_ids.PAYMENT_METHOD: "admin:payments_paymentmethod_change",
     public_ids.EVENT: "admin:payments_event_change",
     public_ids.MERCHANT: "admin:payments_merchant_change",
+    public_ids.WEBHOOK_ENDPOINT: "admin:payments_webhookendpoint_change",
+    public_ids.DELIVERY: "admin:payments_delivery_change",
     public_ids.CASE: "admin:payments_case_change",
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }
@@ -126,6 +128,11 @@ def shown_json(value: Any) -> SafeString | str:
     return format_html(
         '<pre class="text-xs whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text
     )
+
+
+def shown_bytes_of_json(text: bytes) -> SafeString | str:
+    """The same of JSON as it was written."""
+    return shown_json(json.loads(text))
 
 
 def without_secrets(value: Any) -> Any:

@@ -23,6 +23,7 @@ _PREFIXES = {
     "payment_intent": public_ids.PAYMENT_INTENT,
     "customer": public_ids.CUSTOMER,
     "payment_method": public_ids.PAYMENT_METHOD,
+    "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,
 }
 
 
@@ -44,6 +45,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.PAYMENT_INTENT: "aggregateid",
         public_ids.CUSTOMER: "aggregateid",
         public_ids.PAYMENT_METHOD: "aggregateid",
+        public_ids.WEBHOOK_ENDPOINT: "aggregateid",
     }
     fieldsets = (
         (

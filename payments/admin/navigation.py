@@ -38,6 +38,9 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Events",
             _item("Events", "payments", "history", "event"),
+            _item("Webhook endpoints", "payments", "webhook", "webhookendpoint"),
+            _item("Deliveries", "payments", "outgoing_mail", "delivery"),
+            _item("Tries of deliveries", "payments", "receipt", "deliveryattempt"),
             _item("Outgoing queue", "payments", "outbox", "dispatch"),
             _item("PSP notifications", "payments", "move_to_inbox", "pspnotification"),
             _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),

@@ -12,18 +12,20 @@ import orjson
 
 from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
 from payments.api.expansion import expand
-from payments.models import Customer, Operation, PaymentMethod
+from payments.models import Customer, Operation, PaymentMethod, WebhookEndpoint
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
 from payments.objects.parts import public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import charged_method_object, payment_method_object
 from payments.objects.refund import refund_object
+from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.selectors.scope import Scope
 from payments.services.caller import Answer, Caller, Subject
 from payments.services.expiry import REFUSED_CODE
+from payments.services.webhooks.endpoints import sealed_for_answer
 from payments.states import OperationStatus
 from psp_adapters.contract import OperationKind
 
@@ -65,6 +67,17 @@ def render_payment_method(method: PaymentMethod, caller: Caller) -> Answer:
     if caller.expand:
         expand([shown], "payment_method", caller.expand, _scope(caller))
     return answer_of(200, shown)
+
+
+def render_new_webhook_endpoint(endpoint: WebhookEndpoint, caller: Caller) -> Answer:
+    """The endpoint with its secret, which is stored sealed and opened on the way out."""
+    shown = webhook_endpoint_object(endpoint, secret=sealed_for_answer(endpoint))
+    return answer_of(200, shown)
+
+
+def render_webhook_endpoint(endpoint: WebhookEndpoint, caller: Caller) -> Answer:
+    """The endpoint, without its secret."""
+    return answer_of(200, webhook_endpoint_object(endpoint))
 
 
 def answer_of(status: int, body: dict[str, Any]) -> Answer:

@@ -11,6 +11,7 @@ from payments.api.views import (
     payment_intents,
     payment_methods,
     refunds,
+    webhook_endpoints,
 )
 from payments.api.views.exchange import UnknownUrl
 from payments.api.webhooks import psp_webhook
@@ -53,6 +54,8 @@ urlpatterns = [
     path("v1/balance", balance.Balance.as_view()),
     path("v1/balance_transactions", balance.BalanceTransactions.as_view()),
     path("v1/balance_transactions/<str:public_id>", balance.BalanceTransaction.as_view()),
+    path("v1/webhook_endpoints", webhook_endpoints.WebhookEndpoints.as_view()),
+    path("v1/webhook_endpoints/<str:public_id>", webhook_endpoints.WebhookEndpoint.as_view()),
     path("psp/<slug:account_code>/webhook", psp_webhook, name="psp-webhook"),
     path("return/<str:public_id>", return_page, name="return"),
     re_path("^v1(?:/|$)", UnknownUrl.as_view()),

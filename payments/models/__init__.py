@@ -3,6 +3,7 @@
 from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.deadline import Deadline
+from payments.models.delivery import Delivery, DeliveryAttempt
 from payments.models.dispatch import Dispatch
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
@@ -18,6 +19,7 @@ from payments.models.streaming import (
     StreamEntry,
     StreamGroup,
 )
+from payments.models.webhook_endpoint import WebhookEndpoint
 
 __all__ = [
     "ApiKey",
@@ -26,6 +28,8 @@ __all__ = [
     "ConsumedEvent",
     "Customer",
     "Deadline",
+    "Delivery",
+    "DeliveryAttempt",
     "Dispatch",
     "Event",
     "FailedEvent",
@@ -39,5 +43,6 @@ __all__ = [
     "Refund",
     "StreamEntry",
     "StreamGroup",
+    "WebhookEndpoint",
     "books_of",
 ]

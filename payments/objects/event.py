@@ -9,8 +9,11 @@ from payments.models import Event
 from payments.objects.parts import public_id, unix_seconds_of
 
 
-def event_object(event: Event) -> dict[str, Any]:
-    """An event; its object stands as it stood, whatever happened since."""
+def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
+    """An event; its object stands as it stood, whatever happened since.
+
+    `pending_webhooks`: how many endpoints it has not reached yet.
+    """
     data = {"object": event.payload["object"]}
     previous = event.payload.get("previous_attributes")
     if previous is not None:
@@ -24,7 +27,7 @@ def event_object(event: Event) -> dict[str, Any]:
         "created": unix_seconds_of(event.id),
         "data": data,
         "livemode": event.livemode,
-        "pending_webhooks": 0,
+        "pending_webhooks": pending_webhooks,
         "request": {
             "id": event.request_id or None,
             "idempotency_key": event.idempotency_key or None,

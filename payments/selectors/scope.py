@@ -43,6 +43,7 @@ REFUND: Final = Kind(public_ids.REFUND, "refund")
 CUSTOMER: Final = Kind(public_ids.CUSTOMER, "customer")
 PAYMENT_METHOD: Final = Kind(public_ids.PAYMENT_METHOD, "PaymentMethod", "payment_method")
 EVENT: Final = Kind(public_ids.EVENT, "event")
+WEBHOOK_ENDPOINT: Final = Kind(public_ids.WEBHOOK_ENDPOINT, "webhook endpoint")
 BALANCE_TRANSACTION: Final = Kind(public_ids.BALANCE_TRANSACTION, "balance transaction")
 
 

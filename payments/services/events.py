@@ -13,15 +13,17 @@ from typing import Any
 from ledger.clock import database_clock
 from payments import public_ids
 from payments.event_types import EVENT_TYPES
-from payments.models import Customer, Event, PaymentIntent, PaymentMethod
+from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
+from payments.services import relay_bell
 from payments.services.caller import Caller
 
-Aggregate = PaymentIntent | Customer | PaymentMethod
+Aggregate = PaymentIntent | Customer | PaymentMethod | WebhookEndpoint
 
 _AGGREGATE_TYPES = {
     PaymentIntent: "payment_intent",
     Customer: "customer",
     PaymentMethod: "payment_method",
+    WebhookEndpoint: "webhook_endpoint",
 }
 
 
@@ -52,8 +54,9 @@ def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> li
     """Events for facts about one aggregate, numbered on from its `event_seq`.
 
     The aggregate must be locked (or new); its `event_seq` is advanced and must be written together
-    with the events: sequence order is then commit order.
+    with the events: sequence order is then commit order. The relay is rung after the commit.
     """
+    relay_bell.ring_after_commit()
     events = []
     for fact in facts:
         aggregate.event_seq += 1

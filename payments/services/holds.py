@@ -14,6 +14,7 @@ from typing import Final
 from django.db import transaction
 
 from ledger.statements import Batch
+from payments.event_types import HOLD_EXPIRING
 from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services import psp
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:expiry"
 VOID_REASON: Final = "automatic"
-WARNING: Final = "x.charge.expiring"
-"""The merchant can still capture, but not for long. Ours: `x.` keeps it apart from Stripe's."""
 _ASK_AGAIN_LEAST: Final = timedelta(seconds=60)
 _ASK_AGAIN_MOST: Final = timedelta(hours=24)
 
@@ -120,6 +119,6 @@ def _warn(intent: PaymentIntent, plan: Plan) -> None:
             return
         charge = _charge_of(locked)
         locked.updated_at = now_utc()
-        [event] = events_of(locked, [Fact(WARNING, charge_object(charge, locked))], caller)
+        [event] = events_of(locked, [Fact(HOLD_EXPIRING, charge_object(charge, locked))], caller)
         Batch().update(locked, ("event_seq", "updated_at")).insert(event).execute()
         Deadline.objects.filter(pk=intent.id).update(warned_for=plan.ends_at)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
+from payments.tests.listening import Ear, listening
 from payments.tests.notices import Hooks
 from payments.tests.shop import Shop, open_shop
 from psp_adapters.tests.receiver import Receiver
@@ -23,6 +25,20 @@ def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
 def other_shop(shop: Shop) -> Shop:
     """Another merchant at the same PSP."""
     return open_shop(shop.psp)
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merchants' endpoints may be on this machine, as in `make demo`."""
+    monkeypatch.setattr(settings, "WEBHOOK_LOOPBACK", True)
+    monkeypatch.setenv("WEBHOOK_LOOPBACK", "on")
+
+
+@pytest.fixture
+def ear(loopback: None) -> Iterator[Ear]:
+    """A merchant's server that takes everything."""
+    with listening() as ear:
+        yield ear
 
 
 @pytest.fixture

@@ -11,7 +11,15 @@ from django.db import IntegrityError
 from django_fsm import TransitionNotAllowed
 
 from payments import states
-from payments.models import Case, Operation, PaymentIntent, PspNotification, Refund
+from payments.models import (
+    Case,
+    Delivery,
+    Operation,
+    PaymentIntent,
+    PspNotification,
+    Refund,
+    WebhookEndpoint,
+)
 from payments.models.machine import MachineModel
 from payments.tests.shop import Shop, body_of
 
@@ -26,6 +34,8 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.NOTIFICATION_BORN,
     ),
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_BORN),
+    (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_BORN),
+    (WebhookEndpoint, states.EndpointStatus, states.ENDPOINT_TRANSITIONS, states.ENDPOINT_BORN),
 ]
 
 

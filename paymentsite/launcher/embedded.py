@@ -25,6 +25,8 @@ def services(folder: Path, *, durable: bool) -> Iterator[tuple[dict[str, str], l
         "SECRET_KEY": os.environ.get("SECRET_KEY") or state.secret(folder, "django"),
         **{name: value for name, value in os.environ.items() if name.startswith("STREAM_")},
     }
+    if os.environ.get("SECRETS_ENCRYPTION_KEYS"):
+        variables["SECRETS_ENCRYPTION_KEYS"] = os.environ["SECRETS_ENCRYPTION_KEYS"]
     started: list[Process] = []
     with ExitStack() as stack:
         if os.environ.get("DATABASE_URL"):

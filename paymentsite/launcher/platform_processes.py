@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, Celery worker, beat and publisher.
+"""The processes of the platform itself: sandbox PSP, API, workers, beat, publisher and relay.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.
@@ -33,7 +33,7 @@ _SECRETS = ("METRICS_TOKEN",)
 def environment_of_the_machine() -> dict[str, str]:
     """The launcher's own environment without any login or key of the platform."""
     ours = (
-        *("DATABASE_", "REDIS_", "STREAM_", "SECRET_KEY", "SANDBOX_PSP_", "POSTGRES_"),
+        *("DATABASE_", "REDIS_", "STREAM_", "SECRET_KEY", "SECRETS_", "SANDBOX_PSP_", "POSTGRES_"),
         *_SECRETS,
     )
     return {
@@ -101,6 +101,20 @@ def worker(folder: Path, variables: Mapping[str, str], queue: Queue) -> Process:
         ],
         ready_text=" ready.",
         heartbeats=(HEARTBEATS[queue],),
+    )
+
+
+def relay(folder: Path, variables: Mapping[str, str], *, number: int = 1) -> Process:
+    """Brings events to merchants' webhook endpoints; several may run."""
+    return Process(
+        name=f"relay-{number}",
+        command=[sys.executable, str(state.PROJECT / "manage.py"), "relay_events"],
+        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
+        directory=state.PROJECT,
+        log_file=folder / "logs" / f"relay-{number}.log",
+        ready_text="relaying events",
+        stop_within_seconds=5,
+        relay=True,
     )
 
 

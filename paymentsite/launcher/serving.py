@@ -113,6 +113,8 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
+        # The server that a merchant's developer has on this machine may be an endpoint.
+        "WEBHOOK_LOOPBACK": _loopback(variables),
     }
     with step("bring the tables up to date"):
         _command(variables, "migrate", "--no-input", "--verbosity", "0")
@@ -127,6 +129,7 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         supervisor.start(worker, f"start the {worker.name}")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
     supervisor.start(platform_processes.publisher(folder, variables), "start the event stream")
+    supervisor.start(platform_processes.relay(folder, variables), "start the relay of events")
     facts = {
         "base_url": base_url,
         "admin_url": f"{base_url}/admin/",
@@ -140,6 +143,11 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     )
     state.write_private(DEMO_FILE, json.dumps(facts, indent=2) + "\n")
     return Running(supervisor=supervisor, variables=variables, facts=facts)
+
+
+def _loopback(variables: Mapping[str, str]) -> str:
+    in_development = variables.get("PAYMENTS_ENVIRONMENT") == "development"
+    return os.environ.get("WEBHOOK_LOOPBACK") or ("on" if in_development else "off")
 
 
 def _seeded(variables: Mapping[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ GOOD = {
     "DATABASE_POOL": "on",
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "SECRET_KEY": "x" * 50,
+    "SECRETS_ENCRYPTION_KEYS": "A" * 43 + "=",
 }
 
 
@@ -52,6 +53,11 @@ def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess
             "SANDBOX_PSP_WEBHOOK_SECRETS holds an empty or short secret",
         ),
         ({"STREAM_GROUPS": "finance,,fraud"}, "STREAM_GROUPS is 'finance,,fraud': write words"),
+        ({"SECRETS_ENCRYPTION_KEYS": None}, "SECRETS_ENCRYPTION_KEYS is not set: make one with"),
+        ({"SECRETS_ENCRYPTION_KEYS": "short"}, "SECRETS_ENCRYPTION_KEYS holds something that"),
+        ({"WEBHOOK_LOOPBACK": "on"}, "WEBHOOK_LOOPBACK is on: merchants could reach this machine"),
+        ({"WEBHOOK_PORTS": "443,x"}, "WEBHOOK_PORTS is no list of ports"),
+        ({"WEBHOOK_DENIED_NETWORKS": "10.0.0.1/8"}, "WEBHOOK_DENIED_NETWORKS is no list of"),
         ({"PUBLIC_BASE_URL": "payments.example.com"}, "PUBLIC_BASE_URL is no URL: "),
     ],
 )
@@ -66,6 +72,14 @@ def test_a_wrong_value_is_refused_by_name(changes: dict[str, str | None], messag
 def test_development_needs_no_secret_key() -> None:
     done = _load("s.SECRET_KEY", SECRET_KEY=None, PAYMENTS_ENVIRONMENT="development")
     assert done.returncode == 0, done.stderr
+
+
+def test_keys_that_seal_secrets_are_made_up_in_development_only() -> None:
+    keys = "s.SECRETS_ENCRYPTION_KEYS"
+    made_up = _load(keys, SECRETS_ENCRYPTION_KEYS=None, PAYMENTS_ENVIRONMENT="development")
+    assert len(made_up.stdout.strip()) == len(f"('{GOOD['SECRETS_ENCRYPTION_KEYS']}',)")
+    two = f"{'B' * 43}=,{GOOD['SECRETS_ENCRYPTION_KEYS']}"
+    assert _load(keys, SECRETS_ENCRYPTION_KEYS=two).stdout.count("=") == 2
 
 
 def test_the_web_has_a_pool_and_a_command_one_connection() -> None:

@@ -38,6 +38,7 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     "balance_transaction": {"source": "balance_source"},
     "balance_source": {},
     "event": {},
+    "webhook_endpoint": {},
     "balance": {},
 }
 """Object to field to the object that stands there when the field is expanded."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from payments import public_ids
-from payments.api.parameters import Expand, ListOf, Parameters, Text, Unsupported
+from payments.api.parameters import Boolean, Expand, ListOf, Parameters, Text
 from payments.api.requests.paging import list_parameters
 
 
@@ -29,7 +29,9 @@ LIST_EVENTS: Final = list_parameters(
         "types": ListOf(
             _event_type(pattern=r"[a-z_]+(\.[a-z_]+)+", rule="an event type"), max_items=20
         ),
-        "delivery_success": Unsupported("Events are not filtered by their deliveries."),
+        "delivery_success": Boolean(
+            description="true: all endpoints took it. false: some endpoint has not (yet)."
+        ),
     },
     noun="event",
     exclusive=(("type", "types"),),

@@ -12,6 +12,7 @@ from payments.api.views.exchange import MerchantView
 from payments.objects.event import event_object
 from payments.selectors.events import one_event, page_of_events
 from payments.selectors.scope import EVENT
+from payments.selectors.webhook_endpoints import pending_webhooks
 
 
 class Events(MerchantView):
@@ -24,9 +25,16 @@ class Events(MerchantView):
             paging_of(call.given),
             event_type=call.given.get("type", ""),
             event_types=call.given.get("types", ()),
+            delivery_success=call.given.get("delivery_success"),
         )
+        pending = pending_webhooks(call.scope, page.rows)
         return list_answer(
-            page, event_object, url="/v1/events", kind="event", paths=call.expand, scope=call.scope
+            page,
+            lambda event: event_object(event, pending_webhooks=pending[event.id]),
+            url="/v1/events",
+            kind="event",
+            paths=call.expand,
+            scope=call.scope,
         )
 
 
@@ -36,4 +44,6 @@ class Event(MerchantView):
     @documented(RETRIEVE_EVENT, "event", "Retrieve an event")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(EVENT, public_id)
-        return event_object(one_event(call.scope, public_id))
+        event = one_event(call.scope, public_id)
+        pending = pending_webhooks(call.scope, [event])
+        return event_object(event, pending_webhooks=pending[event.id])

@@ -7,7 +7,14 @@ import pytest
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.models import ApiKey
 from payments.services.events import now_utc
-from payments.tests.admin.console import SECRET_SHA256, Console, add_customer, log_in, sell
+from payments.tests.admin.console import (
+    SECRET_SHA256,
+    Console,
+    add_customer,
+    listen_in_vain,
+    log_in,
+    sell,
+)
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop
 from paymentsite.tasks import heartbeat_money
@@ -20,6 +27,7 @@ def trading(shop: Shop) -> Shop:
     ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
     sell(shop, order_id=shop.order_id, key="key-of-the-sale")
     store_notice(shop, data={"references": shop.operations_references(), "note": "<script>"})
+    listen_in_vain(shop)
     BalanceSnapshot.objects.create(
         account=LedgerAccount.objects.first(),
         horizon=1,

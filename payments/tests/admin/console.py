@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments import public_ids
-from payments.models import Customer, Deadline
+from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.states import CaseKind
@@ -22,6 +22,7 @@ from payments.streaming.consuming import consume_once, note_failure
 from payments.streaming.effects import EFFECTS
 from payments.streaming.message import cloud_event_of, message_of
 from payments.streaming.numbering import number_waiting, numbered_after
+from payments.tests.listening import deliver_all, open_endpoint
 from payments.tests.shop import Shop, body_of
 
 MODELS = [
@@ -96,6 +97,15 @@ def add_customer(shop: Shop, *, email: str) -> Customer:
         created_at=now,
         updated_at=now,
     )
+
+
+def listen_in_vain(shop: Shop) -> WebhookEndpoint:
+    """Another endpoint, which nobody may call, and a failed try of what there is to tell it."""
+    endpoint, _ = open_endpoint(shop.merchant, "http://127.0.0.1:9/hook?token=of-the-merchant")
+    endpoint.metadata = {"note": "<script>alert(1)</script>"}
+    endpoint.save(update_fields=["metadata"])
+    deliver_all()
+    return endpoint
 
 
 def everything() -> dict[str, Any]:

@@ -22,13 +22,16 @@ from payments.models import (
     PspAccount,
     PspNotification,
     Refund,
+    WebhookEndpoint,
 )
+from payments.services.webhooks.secrets import open_sealed
 from payments.tests.admin.console import (
     MODELS,
     SECRET_SHA256,
     Console,
     add_customer,
     everything,
+    listen_in_vain,
     log_in,
     sell,
     url_of,
@@ -106,6 +109,9 @@ def test_the_page_of_a_payment_tells_its_story(trading: Shop, superuser: Console
 def test_secrets_are_shown_nowhere(trading: Shop, superuser: Console) -> None:
     intents = PaymentIntent.objects.all()
     secrets = {intent.client_secret for intent in intents} | {SECRET_SHA256, "pm_card_visa"}
+    for endpoint in WebhookEndpoint.objects.all():
+        secrets |= {endpoint.sealed_secret, open_sealed(endpoint.sealed_secret)}
+    secrets.add("of-the-merchant")
     assert all(secrets)
     shown = 0
     for model in MODELS:
@@ -147,6 +153,7 @@ def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: 
         sell(trading, order_id=f"more-{number}", key=f"more-{number}")
         add_customer(trading, email=f"more-{number}@example.com")
         store_notice(trading)
+        listen_in_vain(trading)
         account = PspAccount.objects.create(code=f"more-{number}", psp="sandbox")
         other = Merchant.objects.create(name=f"More {number}", test_psp_account=account)
         ApiKey.objects.create(merchant=other, secret_sha256=f"{number}", last4="more")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_TEXTS = ("Two books", "card", "BOOKS", "charge", "tok_visa", "+1 555 0100", "data.x", "NO")
+_TEXTS = (
+    "Two books",
+    "2026-10-28.endive",
+    "card",
+    "BOOKS",
+    "charge",
+    "tok_visa",
+    "+1 555 0100",
+    "data.x",
+    "NO",
+)
 _SAMPLES = {"email": "ann@example.com", "uri": "https://shop.example.com/", "unix-time": 1}
 _WRONG = {"integer": "many", "boolean": "maybe", "array": "x", "object": "x"}
 

@@ -64,5 +64,6 @@ PREFIXES = {
     "payment_methods": "pm",
     "events": "evt",
     "balance_transactions": "txn",
+    "webhook_endpoints": "we",
 }
 """Resource to the prefix of its ids."""

@@ -46,6 +46,9 @@ def belongings_of(storefront: Storefront) -> Belongings:
     method = api.payment_methods.attach("pm_card_visa", {"customer": customer.id})
     paid = storefront.pay(customer=customer.id, payment_method=method.id)
     refund = api.refunds.create({"payment_intent": paid.id, "amount": 100})
+    endpoint = api.webhook_endpoints.create(
+        {"url": "https://hooks.example.com/", "enabled_events": ["*"]}
+    )
     return Belongings(
         {
             "pi": paid.id,
@@ -55,6 +58,7 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "pm": method.id,
             "evt": api.events.list().data[0].id,
             "txn": str(refund.balance_transaction),
+            "we": endpoint.id,
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
     )

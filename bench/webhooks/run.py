@@ -1,0 +1,170 @@
+"""One run: receivers, endpoints, relays; events told at a rate; relays killed meanwhile; judged.
+
+Everything runs against the database and Redis of the given variables. Children are tied to the
+thread that starts them: this runs in the main thread.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from bench.stage import environment_of, run_python
+from bench.webhooks import teller
+from bench.webhooks.verdict import Verdict, arrivals_of, judge
+from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher.lifeline import tied_to_parent
+from paymentsite.launcher.ports import free_port
+from paymentsite.launcher.processes import Process
+
+_LOOK_EVERY_SECONDS = 0.25
+DEAD_ENDPOINTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How large a run is."""
+
+    deliveries: int = 50_000
+    endpoints: int = 20
+    """Three of them dead: one refuses, one hangs, one answers 500."""
+    relays: int = 4
+    kills: int = 8
+    deliveries_per_second: float = 150.0
+    timeout_seconds: int = 15
+    patience_seconds: float = 120.0
+    """After the last event, for what is still missing."""
+
+
+def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[str, Any]:
+    """Measure once; the figures and the verdict as JSON would hold them."""
+    known = {
+        **variables,
+        "WEBHOOK_LOOPBACK": "on",
+        "WEBHOOK_TIMEOUT_SECONDS": str(options.timeout_seconds),
+    }
+    log = folder / "arrivals.log"
+    events = options.deliveries // options.endpoints
+    planned = teller.plan(
+        events=events, events_per_second=options.deliveries_per_second / options.endpoints
+    )
+    with ExitStack() as stack:
+        port = stack.enter_context(_receiver(known, log))
+        healthy = [f"/ok/{number}" for number in range(options.endpoints - DEAD_ENDPOINTS)]
+        urls = [f"http://127.0.0.1:{port}{path}" for path in (*healthy, "/hang/0", "/fail/0")]
+        refusing = f"http://127.0.0.1:{free_port()}/refused/0"
+        merchant = run_python(known, "-m", "bench.webhooks.seed", *urls, refusing)
+        relays = _relays(known, folder, options, stack)
+        nemesis = _Nemesis(relays, options.kills, planned[-1].at_seconds)
+        began = time.monotonic()
+        teller.tell(
+            planned,
+            database_url=known["DATABASE_URL"],
+            merchant_id=merchant,
+            meanwhile=nemesis.look,
+        )
+        told_seconds = time.monotonic() - began
+        payments = dict(Counter(str(due.aggregate) for due in planned))
+        verdict = _wait_for_all(log, healthy, payments, nemesis, options)
+        whole_seconds = time.monotonic() - began
+    return {
+        **asdict(options),
+        "events": len(planned),
+        "payments": len(payments),
+        "killed": nemesis.killed,
+        "told_seconds": round(told_seconds, 1),
+        "whole_seconds": round(whole_seconds, 1),
+        "verdict": asdict(verdict),
+        "holds": verdict.holds,
+        "database": _left(known["DATABASE_URL"], merchant),
+    }
+
+
+class _Nemesis:
+    """Kills one relay after the other, evenly spread, and starts it again."""
+
+    def __init__(self, relays: list[Process], kills: int, within_seconds: float) -> None:
+        self._relays = relays
+        self._at = [(number + 1) * within_seconds / (kills + 1) for number in range(kills)]
+        self.killed = 0
+
+    def look(self, now: float) -> None:
+        """Kill who is due."""
+        while self._at and now >= self._at[0]:
+            self._at.pop(0)
+            relay = self._relays[self.killed % len(self._relays)]
+            relay.kill_group()
+            relay.launch()
+            self.killed += 1
+
+
+@contextmanager
+def _receiver(variables: Mapping[str, str], log: Path) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.webhooks.receiver", str(log)],
+        cwd=state.PROJECT,
+        env=environment_of(variables),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=tied_to_parent(9),
+    )
+    try:
+        if process.stdout is None:
+            raise RuntimeError("the receiver has no output")
+        with process.stdout as output:
+            yield int(output.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _relays(
+    variables: Mapping[str, str], folder: Path, options: Options, stack: ExitStack
+) -> list[Process]:
+    relays = [
+        replace(platform_processes.relay(folder, variables, number=number), relay=False)
+        for number in range(options.relays)
+    ]
+    for relay in relays:
+        relay.launch()
+        # A hanging try would only keep it.
+        stack.callback(relay.kill_group)
+    deadline = time.monotonic() + 60
+    while not all(relay.ready() for relay in relays):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"relays are not ready: {relays[0].last_lines()}")
+        time.sleep(0.05)
+    return relays
+
+
+def _wait_for_all(
+    log: Path, healthy: list[str], payments: dict[str, int], nemesis: _Nemesis, options: Options
+) -> Verdict:
+    end = time.monotonic() + options.patience_seconds
+    while True:
+        nemesis.look(float("inf"))
+        with log.open() as lines:
+            verdict = judge(arrivals_of(lines), healthy_paths=healthy, events_by_payment=payments)
+        if not verdict.lost or time.monotonic() > end:
+            return verdict
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _left(database_url: str, merchant_id: str) -> dict[str, int]:
+    """How deliveries stand in the database, by status and whether they were tried."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT status, count(*) FROM payments_delivery WHERE merchant_id = %s GROUP BY 1",
+            [merchant_id],
+        ).fetchall()
+        tries = connection.execute("SELECT count(*) FROM payments_delivery_attempt").fetchone()
+    return {**dict(rows), "tries": tries[0] if tries else 0}

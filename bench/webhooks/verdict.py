@@ -1,0 +1,108 @@
+"""What arrived, judged: lost, out of order, changed, late. Pure.
+
+What may not live here: processes, the database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from payments import public_ids
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request at one endpoint."""
+
+    path: str
+    event_id: str
+    aggregate: str
+    seq: int
+    at: float
+    body: str
+    """Its hash."""
+
+    @property
+    def lag_seconds(self) -> float:
+        """Since the event was told; its id carries the time."""
+        identifier = public_ids.decode(public_ids.EVENT, self.event_id)
+        if identifier is None:
+            raise ValueError(f"{self.event_id} is no event's id")
+        return self.at - public_ids.created_ms_of(identifier) / 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Of the endpoints that answer: what was to arrive, and what did."""
+
+    expected: int
+    arrived: int
+    lost: int
+    repeated: int
+    out_of_order: int
+    changed: int
+    """Repeats with other bytes."""
+    lag_p50_seconds: float
+    lag_p95_seconds: float
+    lag_p99_seconds: float
+    lag_most_seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Nothing lost, out of order or changed, and p95 below two seconds."""
+        wrong = self.lost or self.out_of_order or self.changed
+        return not wrong and self.lag_p95_seconds < 2
+
+
+def arrivals_of(lines: Iterable[str]) -> list[Arrival]:
+    """The receiver's log; its last line may be half written."""
+    found = []
+    for line in lines:
+        if line.endswith("\n"):
+            found.append(Arrival(*json.loads(line)))
+    return found
+
+
+def judge(
+    arrivals: Iterable[Arrival], *, healthy_paths: Iterable[str], events_by_payment: dict[str, int]
+) -> Verdict:
+    """Judge in the order of arrival. Each payment has so many events, numbered from 1."""
+    paths = set(healthy_paths)
+    first: dict[tuple[str, str], Arrival] = {}
+    lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+    repeated = changed = 0
+    for each in arrivals:
+        if each.path not in paths:
+            continue
+        known = first.setdefault((each.path, each.event_id), each)
+        if known is not each:
+            repeated += 1
+            changed += known.body != each.body
+        else:
+            lines[each.path, each.aggregate].append(each.seq)
+    expected = len(paths) * sum(events_by_payment.values())
+    lags = sorted(each.lag_seconds for each in first.values()) or [0.0]
+    return Verdict(
+        expected=expected,
+        arrived=len(first),
+        lost=expected - len(first),
+        repeated=repeated,
+        out_of_order=sum(_inversions(line) for line in lines.values()),
+        changed=changed,
+        lag_p50_seconds=_share(lags, 0.50),
+        lag_p95_seconds=_share(lags, 0.95),
+        lag_p99_seconds=_share(lags, 0.99),
+        lag_most_seconds=lags[-1],
+    )
+
+
+def _inversions(line: list[int]) -> int:
+    """How many did not follow the one before; a gap counts too."""
+    return sum(seq != number for number, seq in enumerate(line, start=1))
+
+
+def _share(sorted_values: list[float], share: float) -> float:
+    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]

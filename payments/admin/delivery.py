@@ -1,0 +1,143 @@
+"""Deliveries of events to merchants' endpoints, and every try of them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import Delivery, DeliveryAttempt
+from payments.states import DeliveryStatus
+
+_TRIES_SHOWN = 50
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """`manage.py webhooks resend whd_…` sends one again."""
+
+    list_display = (
+        *("public_id", "shown_event", "shown_endpoint", "shown_status", "attempts"),
+        *("last_status", "last_error", "created"),
+    )
+    list_filter = (
+        one_of("status", DeliveryStatus),
+        ("merchant", RelatedDropdownFilter),
+        ("created_at", CreatedFilter),
+        "is_replay",
+        "livemode",
+    )
+    search_help_text = "whd_… evt_… we_… pi_…"
+    id_paths = {
+        public_ids.DELIVERY: "pk",
+        public_ids.EVENT: "event_id",
+        public_ids.WEBHOOK_ENDPOINT: "endpoint_id",
+        public_ids.PAYMENT_INTENT: "aggregateid",
+    }
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("public_id", "merchant"),
+                    ("shown_event", "seq"),
+                    ("shown_endpoint", "mode"),
+                    ("created_at", "is_replay"),
+                )
+            },
+        ),
+        (
+            "How far it is",
+            {
+                "fields": (
+                    ("shown_status", "in_line"),
+                    ("attempts", "tries"),
+                    ("next_try_at", "ended_at"),
+                    ("last_status", "last_error"),
+                    "shown_tries",
+                )
+            },
+        ),
+        ("What is sent", {"fields": ("shown_envelope",)}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        # A list of fifty would otherwise carry fifty envelopes along.
+        rows: QuerySet[Delivery] = super().get_queryset(request)
+        return rows.defer("envelope")
+
+    @shown(description="event")
+    def shown_event(self, delivery: Delivery) -> SafeString | str:
+        return display.link(public_ids.EVENT, delivery.event_id)
+
+    @shown(description="endpoint")
+    def shown_endpoint(self, delivery: Delivery) -> SafeString | str:
+        return display.link(public_ids.WEBHOOK_ENDPOINT, delivery.endpoint_id)
+
+    @shown(
+        description="status", label={"pending": "info", "delivered": "success", "dead": "danger"}
+    )
+    def shown_status(self, delivery: Delivery) -> str:
+        return str(delivery.status)
+
+    @shown(description="tries")
+    def shown_tries(self, delivery: Delivery) -> SafeString | str:
+        tries = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")[:_TRIES_SHOWN]
+        rows = [
+            (
+                display.time(each.started_at),
+                each.status or display.NOTHING,
+                each.duration_ms,
+                each.error or display.NOTHING,
+            )
+            for each in tries
+        ]
+        return format_html_join("", "<div>{}: {} after {} ms {}</div>", rows) or display.NOTHING
+
+    @shown(description="envelope")
+    def shown_envelope(self, delivery: Delivery) -> SafeString | str:
+        return display.shown_bytes_of_json(bytes(delivery.envelope))
+
+
+@admin.register(DeliveryAttempt)
+class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """The log of tries, newest first."""
+
+    list_display = ("started_at", "shown_delivery", "number", "status", "duration_ms", "error")
+    list_filter = (("started_at", CreatedFilter),)
+    search_help_text = "whd_…"
+    id_paths = {public_ids.DELIVERY: "delivery_id"}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("shown_delivery", "number"),
+                    ("started_at", "duration_ms"),
+                    ("status", "error"),
+                )
+            },
+        ),
+        ("What came back", {"fields": ("shown_response",)}),
+    )
+
+    @shown(description="delivery")
+    def shown_delivery(self, attempt: DeliveryAttempt) -> SafeString | str:
+        return display.link(public_ids.DELIVERY, attempt.delivery_id)
+
+    @shown(description="response")
+    def shown_response(self, attempt: DeliveryAttempt) -> SafeString | str:
+        if not attempt.response:
+            return display.NOTHING
+        return format_html(
+            '<pre class="text-xs whitespace-pre-wrap break-all">{}</pre>', attempt.response
+        )

@@ -1,0 +1,79 @@
+"""Merchants' webhook endpoints: where events go, and whether they arrive. Never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import WebhookEndpoint
+from payments.states import EndpointStatus
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """`manage.py webhooks` rotates secrets, enables again and resends."""
+
+    list_display = ("public_id", "address", "shown_status", "failing_since", "merchant", "created")
+    list_select_related = ("merchant",)
+    list_filter = (
+        one_of("status", EndpointStatus),
+        ("merchant", RelatedDropdownFilter),
+        ("created_at", CreatedFilter),
+        "livemode",
+    )
+    search_help_text = "we_… acct_… or the beginning of its URL"
+    id_paths = {public_ids.WEBHOOK_ENDPOINT: "pk", public_ids.MERCHANT: "merchant_id"}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("public_id", "merchant"),
+                    ("address", "mode"),
+                    ("shown_status", "disabled_because"),
+                    ("disabled_at", "failing_since"),
+                    ("created_at", "deleted_at"),
+                )
+            },
+        ),
+        (
+            "What it gets",
+            {"fields": ("shown_events", ("api_version", "previous_secret_until"))},
+        ),
+        ("What the merchant says", {"fields": ("description", "shown_metadata")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
+        rows: QuerySet[WebhookEndpoint] = super().get_queryset(request)
+        return rows.defer("sealed_secret", "sealed_previous_secret")
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # Endpoints are few: this table may be read whole.
+        yield Q(url__startswith=term)
+
+    @shown(description="status", label={"enabled": "success", "disabled": "danger"})
+    def shown_status(self, endpoint: WebhookEndpoint) -> str:
+        return str(endpoint.status)
+
+    @shown(description="URL")
+    def address(self, endpoint: WebhookEndpoint) -> str:
+        return display.address_without_query(endpoint.url)
+
+    @shown(description="events")
+    def shown_events(self, endpoint: WebhookEndpoint) -> str:
+        return ", ".join(endpoint.enabled_events)
+
+    @shown(description="metadata")
+    def shown_metadata(self, endpoint: WebhookEndpoint) -> SafeString | str:
+        return display.shown_json(endpoint.metadata)

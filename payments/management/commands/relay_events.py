@@ -1,0 +1,48 @@
+"""`manage.py relay_events`: the process that brings events to merchants' webhook endpoints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from payments.services.egress.posting import Poster
+from payments.services.egress.targets import policy_of_settings
+from payments.services.webhooks.relay import THREADS, Relay
+
+_STOP: Final = {signal.SIGTERM, signal.SIGINT}
+
+
+class Command(BaseCommand):
+    help = (
+        "Deliver events to webhook endpoints until SIGTERM or SIGINT. Run as many as you like; one "
+        "that is killed loses nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--threads", type=int, default=THREADS, help="requests at once to endpoints that answer"
+        )
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        # Blocked before there are threads: only the main thread takes them, where it waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        relay = Relay(Poster(policy_of_settings()), threads=max(1, given["threads"]))
+        finished: list[bool] = []
+        worker = threading.Thread(target=lambda: finished.append(relay.run()), daemon=True)
+        worker.start()
+        self.stdout.write("relaying events")
+        self.stdout.flush()
+        while worker.is_alive():
+            if signal.sigtimedwait(_STOP, 1) is not None:
+                break
+        relay.stop()
+        worker.join()
+        if finished == [False]:
+            # Tries that still wait for an endpoint would keep the process; their leases end.
+            os._exit(0)
+        if not finished:
+            raise CommandError("the relay ended by itself; its log says why")

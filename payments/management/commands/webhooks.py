@@ -1,0 +1,112 @@
+"""`manage.py webhooks`: endpoints and deliveries by hand: look, rotate, resend, replay, enable."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Count, Min, Q
+
+from payments import public_ids
+from payments.models import Delivery, Dispatch, WebhookEndpoint
+from payments.services.webhooks import endpoints, resends
+from payments.states import DeliveryStatus
+
+
+class Command(BaseCommand):
+    help = "Merchants' webhook endpoints: what is under way, and what a person can do about it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs.add_parser("status", help="what waits, what failed, endpoint by endpoint")
+        rotate = verbs.add_parser("rotate-secret", help="a new secret, shown once")
+        rotate.add_argument("endpoint", help="we_…")
+        rotate.add_argument(
+            "--overlap-hours", type=float, default=24, help="how long both secrets sign"
+        )
+        enable = verbs.add_parser("enable", help="send there again from now on")
+        enable.add_argument("endpoint", help="we_…")
+        resend = verbs.add_parser("resend", help="send one delivery again, now")
+        resend.add_argument("delivery", help="whd_…")
+        failed = verbs.add_parser("resend-failed", help="send again what failed, now")
+        failed.add_argument("endpoint", help="we_…")
+        replay = verbs.add_parser("replay", help="send events again, also to a new endpoint")
+        replay.add_argument("endpoint", help="we_…")
+        replay.add_argument("--since", type=_moment, help="created from then on (ISO 8601, UTC)")
+        replay.add_argument("--before", type=_moment, help="created before then (ISO 8601, UTC)")
+        replay.add_argument("--type", action="append", default=[], help="a type, or payout.*")
+        replay.add_argument("--all", action="store_true", help="no range of time is meant")
+        verbs.add_parser("seal-anew", help="seal all secrets with the first encryption key")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        verb = str(given["verb"]).replace("-", "_")
+        try:
+            getattr(self, f"_{verb}")(given)
+        except ValueError as refusal:
+            raise CommandError(str(refusal)) from None
+
+    def _status(self, given: dict[str, Any]) -> None:
+        waiting = Dispatch.objects.filter(fanned_out_at__isnull=True)
+        self.stdout.write(f"{waiting.count()} events are not fanned out yet")
+        pending, dead = Q(status=DeliveryStatus.PENDING), Q(status=DeliveryStatus.DEAD)
+        counts = {
+            row["endpoint_id"]: row
+            for row in Delivery.objects.exclude(status=DeliveryStatus.DELIVERED)
+            .values("endpoint_id")
+            .annotate(
+                pending=Count("pk", filter=pending),
+                dead=Count("pk", filter=dead),
+                oldest=Min("created_at", filter=pending),
+            )
+        }
+        for endpoint in WebhookEndpoint.objects.filter(deleted_at__isnull=True).order_by("pk"):
+            row = counts.get(endpoint.pk, {"pending": 0, "dead": 0, "oldest": None})
+            reason = f" ({endpoint.disabled_because})" if endpoint.disabled_because else ""
+            since = f", failing since {endpoint.failing_since}" if endpoint.failing_since else ""
+            self.stdout.write(
+                f"{endpoint} {endpoint.status}{reason}: {row['pending']} pending "
+                f"(oldest {row['oldest'] or '-'}), {row['dead']} dead{since}"
+            )
+
+    def _rotate_secret(self, given: dict[str, Any]) -> None:
+        overlap = timedelta(hours=given["overlap_hours"])
+        self.stdout.write(endpoints.rotate_secret(_endpoint(given), overlap=overlap))
+
+    def _enable(self, given: dict[str, Any]) -> None:
+        done = endpoints.enable_endpoint(_endpoint(given))
+        self.stdout.write("enabled" if done else "nothing to do: it is enabled, or was deleted")
+
+    def _resend(self, given: dict[str, Any]) -> None:
+        identifier = public_ids.decode(public_ids.DELIVERY, given["delivery"])
+        if identifier is None or not Delivery.objects.filter(pk=identifier).exists():
+            raise CommandError("there is no such delivery")
+        done = resends.resend_delivery(identifier)
+        self.stdout.write("on its way" if done else "it waits for earlier events of its payment")
+
+    def _resend_failed(self, given: dict[str, Any]) -> None:
+        self.stdout.write(f"{resends.resend_failed(_endpoint(given))} deliveries are on their way")
+
+    def _replay(self, given: dict[str, Any]) -> None:
+        if not (given["since"] or given["before"] or given["type"] or given["all"]):
+            raise CommandError("say which ones: --since, --before, --type, --all")
+        choice = resends.Choice(types=given["type"], since=given["since"], before=given["before"])
+        count = resends.replay_events(_endpoint(given), choice)
+        self.stdout.write(f"{count} events are on their way")
+
+    def _seal_anew(self, given: dict[str, Any]) -> None:
+        self.stdout.write(f"{endpoints.seal_secrets_anew()} endpoints are sealed anew")
+
+
+def _endpoint(given: dict[str, Any]) -> UUID:
+    identifier = public_ids.decode(public_ids.WEBHOOK_ENDPOINT, given["endpoint"])
+    known = WebhookEndpoint.objects.filter(deleted_at__isnull=True)
+    if identifier is None or not known.filter(pk=identifier).exists():
+        raise CommandError("there is no such endpoint")
+    return identifier
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

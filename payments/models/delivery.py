@@ -1,0 +1,167 @@
+"""Deliveries: one event on its way to one endpoint, and the log of the tries.
+
+What may not live here: sending, signing, and who is to get which event.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from payments import public_ids
+from payments.models.event import Event
+from payments.models.machine import MachineModel
+from payments.models.merchant import Merchant
+from payments.models.webhook_endpoint import WebhookEndpoint
+from payments.states import DELIVERY_TRANSITIONS, DeliveryStatus, sources_of
+
+S = DeliveryStatus
+
+
+class Delivery(MachineModel):
+    """One event for one endpoint, with the very bytes that every try sends.
+
+    First deliveries of one aggregate to one endpoint form a line: only its head has a
+    `next_try_at`, the others wait for it (NULL) and follow when it was delivered or given up. Who
+    changes a line holds the aggregate's advisory lock.
+    """
+
+    application_rights = ("select", "insert", "update", "delete")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, db_constraint=False, db_index=False)
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    aggregateid = models.UUIDField()
+    seq = models.PositiveIntegerField()
+    is_replay = models.BooleanField(default=False)
+    """Made because somebody asked for the event again; the first one has its own row."""
+    envelope = models.BinaryField()
+    created_at = models.DateTimeField()
+
+    status = FSMField(max_length=16, default=S.PENDING, protected=True)
+    in_line = models.BooleanField(default=True)
+    """A first delivery that was never asked for again: it waits for those before it."""
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    """When to try; while somebody tries, when their lease ends; NULL while it waits in line."""
+    attempts = models.PositiveIntegerField(default=0)
+    """Leases there were: who concludes a try must have taken the newest."""
+    tries = models.PositiveSmallIntegerField(default=0)
+    """Tries since it was last begun; they decide how long to wait, and when to give up."""
+    last_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    """The HTTP status of the newest answer."""
+    last_error = models.CharField(max_length=200, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_delivery"
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "endpoint"],
+                condition=models.Q(is_replay=False),
+                name="delivery_once",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=S.PENDING, ended_at__isnull=True)
+                | models.Q(
+                    status__in=[S.DELIVERED, S.DEAD],
+                    next_try_at__isnull=True,
+                    ended_at__isnull=False,
+                ),
+                name="delivery_waits_or_is_done",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(in_line=True)
+                | ~models.Q(status=S.PENDING)
+                | models.Q(next_try_at__isnull=False),
+                name="delivery_out_of_line_waits_for_nothing",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(is_replay=False) | models.Q(in_line=False),
+                name="delivery_replay_is_out_of_line",
+            ),
+        ]
+        indexes = [
+            # What is due, endpoint by endpoint: the loose scan of services.webhooks.leases.
+            models.Index(
+                "endpoint",
+                "next_try_at",
+                name="delivery_due",
+                condition=models.Q(next_try_at__isnull=False),
+            ),
+            models.Index(
+                "aggregateid",
+                "endpoint",
+                "seq",
+                name="delivery_line",
+                condition=models.Q(status=S.PENDING, in_line=True),
+            ),
+            models.Index("event", name="delivery_of_event"),
+            models.Index("endpoint", models.F("id").desc(), name="delivery_newest"),
+            models.Index(
+                "merchant",
+                "livemode",
+                models.F("event").desc(),
+                name="delivery_undelivered",
+                condition=~models.Q(status=S.DELIVERED),
+            ),
+            models.Index(
+                "ended_at", name="delivery_ended", condition=models.Q(ended_at__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.DELIVERY, self.id)
+
+    @transition(
+        field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DELIVERED), target=S.DELIVERED
+    )
+    def deliver(self) -> None:
+        """The endpoint took it."""
+
+    @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DEAD), target=S.DEAD)
+    def bury(self) -> None:
+        """Nothing more is tried until a person asks for it."""
+
+    @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.PENDING), target=S.PENDING)
+    def begin_again(self) -> None:
+        """Somebody wants it sent again."""
+
+
+class DeliveryAttempt(models.Model):
+    """One try: what was asked of the network, and what came of it."""
+
+    application_rights = ("select", "insert", "delete")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    delivery = models.ForeignKey(
+        Delivery, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    number = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    """The HTTP status, if an answer came so far."""
+    error = models.CharField(max_length=200, blank=True)
+    """Why it failed, in our words."""
+    response = models.CharField(max_length=2000, blank=True)
+    """The beginning of the answer's body, printable and without long numbers."""
+
+    class Meta:
+        db_table = "payments_delivery_attempt"
+        indexes = [
+            models.Index("delivery", models.F("id").desc(), name="attempt_of_delivery"),
+        ]
+
+    def __str__(self) -> str:
+        return f"try {self.number}"

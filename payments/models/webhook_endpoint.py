@@ -1,0 +1,93 @@
+"""Merchants' webhook endpoints: where events go, and what they are signed with.
+
+What may not live here: secrets in clear (services.webhooks seals and opens them), addresses that
+may not be called (services.egress refuses them).
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from payments import public_ids
+from payments.models.machine import MachineModel
+from payments.models.merchant import Merchant
+from payments.states import ENDPOINT_TRANSITIONS, EndpointStatus, sources_of
+
+S = EndpointStatus
+
+
+class WebhookEndpoint(MachineModel):
+    """One address of a merchant in one mode; its events are numbered like any aggregate's."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    url = models.CharField(max_length=2048)
+    enabled_events = models.JSONField()
+    """Types, `*`, or the start of types and `.*`."""
+    description = models.CharField(max_length=1000, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    api_version = models.CharField(max_length=64)
+    """Stamped on every event that is sent there: some SDKs refuse those of another release."""
+    sealed_secret = models.CharField(max_length=300)
+    sealed_previous_secret = models.CharField(max_length=300, blank=True)
+    previous_secret_until = models.DateTimeField(null=True, blank=True)
+    """Until then both secrets sign."""
+
+    status = FSMField(max_length=16, default=S.ENABLED, protected=True)
+    disabled_because = models.CharField(max_length=32, blank=True)
+    """`merchant`, `gone` (it answered 410) or `failing`."""
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    """When it failed first since it last took anything; NULL while it works."""
+
+    event_seq = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_webhook_endpoint"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status=S.ENABLED, disabled_at__isnull=True, disabled_because="")
+                | (
+                    models.Q(status=S.DISABLED, disabled_at__isnull=False)
+                    & ~models.Q(disabled_because="")
+                ),
+                name="endpoint_disabled_for_a_reason",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(deleted_at__isnull=True) | models.Q(status=S.DISABLED),
+                name="endpoint_deleted_is_disabled",
+            ),
+        ]
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="endpoint_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.WEBHOOK_ENDPOINT, self.id)
+
+    @property
+    def is_enabled(self) -> bool:
+        return bool(self.status == S.ENABLED)
+
+    @transition(
+        field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.DISABLED), target=S.DISABLED
+    )
+    def disable(self) -> None:
+        """It gets nothing until somebody enables it."""
+
+    @transition(field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.ENABLED), target=S.ENABLED)
+    def enable(self) -> None:
+        """It gets what happens from now on."""

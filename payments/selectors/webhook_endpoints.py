@@ -1,0 +1,52 @@
+"""Webhook endpoints, and how far events are on their way to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+
+from payments.event_types import wanted
+from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
+from payments.selectors.paging import Page, Paging, page_of
+from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, one_of, scoped
+from payments.states import DeliveryStatus, EndpointStatus
+
+
+def webhook_endpoints(scope: Scope) -> QuerySet[WebhookEndpoint]:
+    """Those that were not deleted."""
+    return scoped(WebhookEndpoint.objects.all(), scope).filter(deleted_at__isnull=True)
+
+
+def one_webhook_endpoint(scope: Scope, public_id: str) -> WebhookEndpoint:
+    """The endpoint of a public id; refuses with ResourceMissing, deleted ones too."""
+    return one_of(webhook_endpoints(scope), WEBHOOK_ENDPOINT, public_id)
+
+
+def page_of_webhook_endpoints(scope: Scope, paging: Paging) -> Page[WebhookEndpoint]:
+    rows = webhook_endpoints(scope)
+    return page_of(rows, paging, known=rows, kind=WEBHOOK_ENDPOINT)
+
+
+def pending_webhooks(scope: Scope, events: Sequence[Event]) -> Counter[UUID]:
+    """By event: how many endpoints it has not reached yet. Three queries, however many events."""
+    ids = [event.id for event in events]
+    waiting = scoped(Delivery.objects.filter(event_id__in=ids), scope)
+    waiting = waiting.filter(status=DeliveryStatus.PENDING)
+    counted = waiting.order_by().values_list("event_id").annotate(Count("pk"))
+    pending: Counter[UUID] = Counter(dict(counted))
+    unwritten = Dispatch.objects.filter(event_id__in=ids, fanned_out_at__isnull=True)
+    not_yet = set(unwritten.values_list("event_id", flat=True))
+    if not_yet:
+        wishes = _wishes(scope)
+        for event in events:
+            if event.id in not_yet:
+                pending[event.id] += sum(wanted(event.type, each) for each in wishes)
+    return pending
+
+
+def _wishes(scope: Scope) -> list[list[str]]:
+    enabled = webhook_endpoints(scope).filter(status=EndpointStatus.ENABLED)
+    return list(enabled.values_list("enabled_events", flat=True))

@@ -1,0 +1,232 @@
+"""A merchant's webhook address for tests: real HTTP on this machine, and endpoints that name it.
+
+Receivers keep everything that arrives, as it came; each kind answers in its own way.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from payments import public_ids
+from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
+from payments.services.egress.posting import Poster, Resolver, resolve
+from payments.services.egress.targets import Policy, policy_of_settings
+from payments.services.events import time_of
+from payments.services.webhooks import conclusions, leases, secrets
+from payments.services.webhooks.fan_out import fan_out_due
+from payments.services.webhooks.sending import try_once
+
+SDK_VERSION = "2026-10-28.endive"
+_LEASED_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def event(self) -> dict[str, Any]:
+        decoded: dict[str, Any] = json.loads(self.body)
+        return decoded
+
+    @property
+    def sequence(self) -> int:
+        return int(self.headers["Event-Sequence"])
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def ok(handler: BaseHTTPRequestHandler, body: bytes = b"ok", status: int = 200) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def answering(status: int, **headers: str) -> Answer:
+    """Always this status."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
+class Ear:
+    """Listens on a free port of this machine and keeps what it hears."""
+
+    def __init__(self, answer: Answer = ok, *, context: ssl.SSLContext | None = None) -> None:
+        self.heard: list[Heard] = []
+        self.connections = 0
+        self.answer = answer
+        self._server = _Server(("127.0.0.1", 0), self._handler(), self, context)
+        self.port = self._server.server_address[1]
+        self.scheme = "https" if context else "http"
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}/hook"
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
+
+    def events(self) -> list[str]:
+        """The types of what was heard, in order."""
+        return [each.event["type"] for each in self.heard]
+
+    def wait_for(self, number: int, within_seconds: float = 10) -> list[Heard]:
+        """At least so many requests; fails after a while."""
+        end = time.monotonic() + within_seconds
+        while len(self.heard) < number:
+            assert time.monotonic() < end, f"only {self.events()}"
+            time.sleep(0.01)
+        return list(self.heard)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        ear = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                heard = Heard(self.path, dict(self.headers.items()), body, time.time())
+                ear.heard.append(heard)
+                ear.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                """Silent."""
+
+        return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self, address: Any, handler: Any, ear: Ear, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(address, handler)
+        self.ear = ear
+        self.context = context
+
+    def get_request(self) -> Any:
+        plain, address = super().get_request()
+        self.ear.connections += 1
+        return plain, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """TLS here, in the connection's own thread."""
+        if self.context is not None:
+            try:
+                request = self.context.wrap_socket(request, server_side=True)
+            except OSError:
+                return  # the client did not like our certificate
+        with request:
+            super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients of these tests hang up when they have had enough."""
+
+
+@contextmanager
+def listening(answer: Answer = ok, **more: Any) -> Iterator[Ear]:
+    ear = Ear(answer, **more)
+    try:
+        yield ear
+    finally:
+        ear.close()
+
+
+def open_endpoint(
+    merchant: Merchant,
+    url: str,
+    *,
+    events: tuple[str, ...] = ("*",),
+    livemode: bool = False,
+    api_version: str = SDK_VERSION,
+) -> tuple[WebhookEndpoint, str]:
+    """An endpoint, whatever its address, and its secret."""
+    secret = secrets.new_secret()
+    identifier = public_ids.new_id()
+    endpoint = WebhookEndpoint(
+        id=identifier,
+        merchant=merchant,
+        livemode=livemode,
+        url=url,
+        enabled_events=list(events),
+        api_version=api_version,
+        sealed_secret=secrets.seal(secret),
+        created_at=time_of(identifier),
+        updated_at=time_of(identifier),
+    )
+    endpoint.save(force_insert=True)
+    return endpoint, secret
+
+
+def poster(*, resolver: Resolver = resolve, policy: Policy | None = None) -> Poster:
+    return Poster(policy or policy_of_settings(), resolver=resolver)
+
+
+def fan_out_all() -> int:
+    """Write down the deliveries of every event there is."""
+    total = 0
+    while count := fan_out_due():
+        total += count
+    return total
+
+
+def try_due(sender: Poster | None = None) -> int:
+    """Try everything that is due, once, in this thread; how many tries that were."""
+    due = [key for key, is_due in leases.endpoints_with_work().items() if is_due]
+    endpoints = WebhookEndpoint.objects.in_bulk(due)
+    leased = leases.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
+    conclusions.conclude([try_once(each, sender or poster()) for each in leased])
+    return len(leased)
+
+
+def deliver_all(sender: Poster | None = None) -> None:
+    """Fan out, and try until nothing is due any more."""
+    fan_out_all()
+    while try_due(sender):
+        pass
+
+
+def make_due() -> None:
+    """Let time pass: what waits for its next try, or whose lease runs, is due."""
+    Delivery.objects.filter(next_try_at__isnull=False).update(next_try_at=datetime.now(UTC))
+
+
+def past(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def tries_of(endpoint: WebhookEndpoint) -> list[DeliveryAttempt]:
+    rows = DeliveryAttempt.objects.filter(delivery__endpoint=endpoint)
+    return list(rows.order_by("pk"))
+
+
+def told(merchant: Merchant, **kinds: Any) -> list[Event]:
+    """The merchant's events, payment by payment in their order."""
+    return list(Event.objects.filter(merchant=merchant, **kinds).order_by("aggregateid", "seq"))

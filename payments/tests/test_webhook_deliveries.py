@@ -1,0 +1,389 @@
+"""Deliveries: what is sent, in which order, how often, and what is left when it fails."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from payments import public_ids, services
+from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
+from payments.models import Delivery, DeliveryAttempt, Dispatch, Event, WebhookEndpoint
+from payments.services.webhooks import conclusions, endpoints, leases, lines
+from payments.services.webhooks.fan_out import fan_out_due
+from payments.services.webhooks.sending import try_once
+from payments.states import DeliveryStatus
+from payments.tests.listening import (
+    Ear,
+    answering,
+    deliver_all,
+    fan_out_all,
+    listening,
+    make_due,
+    ok,
+    open_endpoint,
+    past,
+    poster,
+    told,
+    tries_of,
+    try_due,
+)
+from payments.tests.shop import Shop, body_of
+
+pytestmark = pytest.mark.usefixtures("loopback")
+
+
+def test_every_event_of_a_payment_arrives_once_and_in_order(shop: Shop, ear: Ear) -> None:
+    open_endpoint(shop.merchant, ear.url)
+    intent_id = body_of(shop.create())["id"]
+    shop.refund(intent_id, 1_000)
+    deliver_all()
+    events = told(shop.merchant)
+    assert len(events) >= 5
+    assert [each.event["id"] for each in ear.heard] == [event.public_id for event in events]
+    assert [each.sequence for each in ear.heard] == list(range(1, len(events) + 1))
+    assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
+    assert try_due() == 0
+    assert fan_out_due() == 0
+
+
+def test_the_envelope_is_the_event_with_the_endpoints_version(shop: Shop, ear: Ear) -> None:
+    open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
+    open_endpoint(shop.merchant, ear.url, events=("payment_intent.*",))
+    shop.create(confirm=False)
+    deliver_all()
+    [first, second] = [each.event for each in ear.heard]
+    [event] = told(shop.merchant)
+    assert {first["api_version"], second["api_version"]} == {
+        "2025-03-31.basil",
+        "2026-10-28.endive",
+    }
+    assert first["data"]["object"] == event.payload["object"]
+    assert (first["id"], first["object"]) == (event.public_id, "event")
+    assert first["pending_webhooks"] == 2
+
+
+def test_an_endpoint_gets_what_it_wants_of_its_merchant_and_mode(
+    shop: Shop, other_shop: Shop, ear: Ear
+) -> None:
+    for number, (merchant, events, livemode) in enumerate(
+        [
+            (shop.merchant, ("*",), False),
+            (shop.merchant, ("charge.*", "payment_intent.created"), False),
+            (shop.merchant, ("payout.*",), False),
+            (shop.merchant, ("*",), True),
+            (other_shop.merchant, ("*",), False),
+        ]
+    ):
+        open_endpoint(merchant, f"{ear.url}/{number}", events=events, livemode=livemode)
+    shop.create()
+    deliver_all()
+    types = {
+        number: [each.event["type"] for each in ear.heard if each.path == f"/hook/{number}"]
+        for number in range(5)
+    }
+    every = [event.type for event in told(shop.merchant)]
+    assert types[0] == every
+    some = [each for each in every if each.startswith("charge.") or each.endswith("intent.created")]
+    assert types[1] == some != []
+    assert types[2] == types[3] == types[4] == []
+
+
+def test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        open_endpoint(shop.merchant, ear.url)
+        shop.create(confirm=False)
+        deliver_all()
+        make_due()
+        # Signed by the second: another second gives another signature.
+        first_at = int(ear.heard[0].headers["webhook-timestamp"])
+        while int(time.time()) == first_at:
+            time.sleep(0.02)
+        try_due()
+        [first, second] = ear.heard
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == first.event["id"]
+    assert first.headers["Stripe-Signature"] != second.headers["Stripe-Signature"]
+    assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
+    assert [first.headers["Delivery-Attempt"], second.headers["Delivery-Attempt"]] == ["1", "2"]
+
+
+def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
+    shop: Shop, ear: Ear
+) -> None:
+    with listening(answering(500)) as bad:
+        broken, _ = open_endpoint(shop.merchant, bad.url)
+        open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        shop.create(order_id="another")
+        deliver_all()
+        assert [each.sequence for each in bad.heard] == [1, 1]
+        assert len(ear.heard) == len(told(shop.merchant))
+        waiting = Delivery.objects.filter(endpoint=broken, next_try_at__isnull=True)
+        assert waiting.count() == len(told(shop.merchant)) - 2
+        bad.answer = ok
+        make_due()
+        deliver_all()
+    for aggregate in {event.aggregateid for event in told(shop.merchant)}:
+        of_payment = [
+            each for each in bad.heard if each.headers["Event-Aggregate"] == str(aggregate)
+        ]
+        assert [each.sequence for each in of_payment] == [
+            1,
+            *range(1, Event.objects.filter(aggregateid=aggregate).count() + 1),
+        ]
+
+
+def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        open_endpoint(shop.merchant, ear.url)
+        intent_id = body_of(shop.create())["id"]
+        deliver_all()
+        shop.refund(intent_id, 1_000)
+        deliver_all()
+        assert [each.sequence for each in ear.heard] == [1]
+        ear.answer = ok
+        make_due()
+        deliver_all()
+        assert [each.sequence for each in ear.heard[1:]] == list(
+            range(1, len(told(shop.merchant)) + 1)
+        )
+
+
+def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        fan_out_all()
+        waits = []
+        for _ in range(len(conclusions.RETRY_SECONDS)):
+            assert try_due() == 1
+            head = Delivery.objects.get(seq=1)
+            waits.append((head.next_try_at - datetime.now(UTC)).total_seconds())
+            make_due()
+        for wait, step in zip(waits, conclusions.RETRY_SECONDS, strict=True):
+            assert 0.88 * step <= wait <= 1.1 * step
+        assert 72 <= sum(conclusions.RETRY_SECONDS) / 3600 <= 80
+        assert try_due() == 1
+        head = Delivery.objects.get(seq=1)
+        assert (head.status, head.tries, head.last_status) == (DeliveryStatus.DEAD, 10, 500)
+        ear.answer = ok
+        deliver_all()
+        assert [each.sequence for each in ear.heard] == [1] * 10 + list(
+            range(2, len(told(shop.merchant)) + 1)
+        )
+        assert [each.number for each in tries_of(endpoint)][:10] == list(range(1, 11))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308, 400, 404, 429, 500, 503])
+def test_only_2xx_is_a_yes_and_a_redirect_is_not_followed(shop: Shop, status: int) -> None:
+    with listening() as elsewhere:
+        with listening(answering(status, Location=elsewhere.url)) as ear:
+            endpoint, _ = open_endpoint(shop.merchant, ear.url)
+            shop.create(confirm=False)
+            deliver_all()
+        [row] = Delivery.objects.all()
+        assert (row.status, row.last_status) == (DeliveryStatus.PENDING, status)
+        assert row.last_error == f"it answered {status}"
+        assert elsewhere.connections == 0
+        endpoint.refresh_from_db()
+        assert endpoint.failing_since is not None
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_is_a_yes(shop: Shop, status: int) -> None:
+    with listening(answering(status)) as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=past(1))
+        shop.create(confirm=False)
+        deliver_all()
+    [row] = Delivery.objects.all()
+    assert (row.status, row.last_status, row.last_error) == (DeliveryStatus.DELIVERED, status, "")
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since is None
+
+
+def test_410_disables_at_once_and_the_merchants_other_endpoints_hear_of_it(
+    shop: Shop, ear: Ear
+) -> None:
+    with listening(answering(410)) as gone:
+        endpoint, _ = open_endpoint(shop.merchant, gone.url)
+        open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        deliver_all()
+        deliver_all()
+        assert len(gone.heard) == 1
+    endpoint.refresh_from_db()
+    assert (str(endpoint.status), endpoint.disabled_because) == ("disabled", "gone")
+    [notice] = [each.event for each in ear.heard if each.event["type"] == ENDPOINT_DISABLED]
+    assert notice["data"]["object"]["id"] == endpoint.public_id
+    assert notice["data"]["object"]["status"] == "disabled"
+    assert notice["data"]["previous_attributes"] == {"status": "enabled"}
+    assert notice["data"]["object"].get("secret") is None
+
+
+def test_what_waits_for_a_disabled_endpoint_is_given_up(shop: Shop) -> None:
+    with listening(answering(410)) as gone:
+        endpoint, _ = open_endpoint(shop.merchant, gone.url)
+        shop.create()
+        deliver_all()
+    make_due()
+    while conclusions.bury_undeliverable(endpoint.id):
+        pass
+    rows = Delivery.objects.filter(endpoint=endpoint)
+    assert {row.status for row in rows} == {DeliveryStatus.DEAD}
+    assert rows.count() == len(told(shop.merchant, aggregatetype="payment_intent"))
+
+
+def test_burying_leaves_enabled_endpoints_alone(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        fan_out_all()
+        assert conclusions.bury_undeliverable(endpoint.id) == 0
+    assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.PENDING}
+
+
+def test_an_endpoint_that_failed_for_days_is_disabled(shop: Shop, ear: Ear) -> None:
+    with listening(answering(503)) as bad:
+        endpoint, _ = open_endpoint(shop.merchant, bad.url)
+        open_endpoint(shop.merchant, ear.url, events=(ENDPOINT_DISABLED,))
+        shop.create(confirm=False)
+        deliver_all()
+        endpoint.refresh_from_db()
+        assert endpoint.is_enabled
+        days = settings.WEBHOOK_DISABLE_AFTER_DAYS
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=past(days + 0.01))
+        make_due()
+        deliver_all()
+        deliver_all()
+    endpoint.refresh_from_db()
+    assert (str(endpoint.status), endpoint.disabled_because) == ("disabled", "failing")
+    assert ear.events() == [ENDPOINT_DISABLED]
+
+
+def test_a_lease_belongs_to_one_relay_and_ends_by_itself(shop: Shop, ear: Ear) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    shop.create(confirm=False)
+    fan_out_all()
+    known = {endpoint.id: endpoint}
+    [first] = leases.lease({endpoint.id: 10}, known)
+    assert leases.lease({endpoint.id: 10}, known) == []
+    make_due()
+    [second] = leases.lease({endpoint.id: 10}, known)
+    assert (first.id, first.attempts, second.attempts) == (second.id, 1, 2)
+
+
+def test_who_lost_the_lease_decides_nothing_but_is_logged(shop: Shop, ear: Ear) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    shop.create(confirm=False)
+    fan_out_all()
+    known = {endpoint.id: endpoint}
+    [first] = leases.lease({endpoint.id: 10}, known)
+    make_due()
+    [second] = leases.lease({endpoint.id: 10}, known)
+    with listening(answering(500)) as bad:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=bad.url)
+        first.endpoint.url = bad.url
+        late = try_once(first, poster())
+    conclusions.conclude([late])
+    row = Delivery.objects.get()
+    assert (row.status, row.last_status, row.attempts) == (DeliveryStatus.PENDING, None, 2)
+    second.endpoint.url = ear.url
+    conclusions.conclude([try_once(second, poster())])
+    assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
+    assert {(each.number, each.status) for each in DeliveryAttempt.objects.all()} == {
+        (1, 500),
+        (2, 200),
+    }
+
+
+def test_the_dispatch_row_goes_with_the_later_of_the_two_marks(shop: Shop) -> None:
+    shop.create(confirm=False)
+    shop.create(order_id="another", confirm=False)
+    [streamed, not_streamed] = Dispatch.objects.order_by("event_id")
+    Dispatch.objects.filter(pk=streamed.pk).update(streamed_at=datetime.now(UTC))
+    fan_out_all()
+    [row] = Dispatch.objects.all()
+    assert row.pk == not_streamed.pk
+    assert row.fanned_out_at is not None
+
+
+def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Shop) -> None:
+    body = b"<script>\x00\x1b[31m 4242 4242 4242 4242 " + b"x" * 100_000
+    with listening(lambda handler: ok(handler, body, 500)) as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        shop.create(confirm=False)
+        deliver_all()
+    [attempt] = tries_of(endpoint)
+    assert attempt.response.startswith("<script>\\x00\\x1b[31m •••• xxx")
+    assert len(attempt.response) == 2_000
+
+
+def test_a_line_that_was_forgotten_is_found(shop: Shop, ear: Ear) -> None:
+    open_endpoint(shop.merchant, ear.url)
+    shop.create()
+    fan_out_all()
+    assert lines.move_on_forgotten() == 0
+    Delivery.objects.update(next_try_at=None)
+    assert lines.move_on_forgotten() == 1
+    deliver_all()
+    assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop.merchant)) + 1))
+
+
+def test_rows_of_deliveries_are_permanent_where_they_must_be(
+    shop: Shop, ear: Ear, application_cursor: Any
+) -> None:
+    open_endpoint(shop.merchant, ear.url)
+    shop.create(confirm=False)
+    deliver_all()
+    for statement, refusal in (
+        ("UPDATE payments_delivery SET envelope = 'x'", "permanent_column"),
+        ("UPDATE payments_delivery SET seq = 7", "permanent_column"),
+        ("UPDATE payments_webhook_endpoint SET api_version = 'x'", "permanent_column"),
+        ("UPDATE payments_delivery_attempt SET status = 200", "permission denied"),
+        ("DELETE FROM payments_webhook_endpoint", "permission denied"),
+        ("UPDATE payments_delivery SET next_try_at = now()", "delivery_waits_or_is_done"),
+    ):
+        with pytest.raises(Exception, match=refusal):
+            application_cursor.execute(statement)
+
+
+def test_every_event_that_is_told_is_in_the_table(shop: Shop) -> None:
+    intent_id = body_of(shop.create())["id"]
+    shop.refund(intent_id)
+    shop.create(order_id="other", manual=True)
+    types = {event.type for event in told(shop.merchant)}
+    assert types <= set(EVENT_TYPES)
+    assert all(wanted(each, ["*"]) and wanted(each, [each]) for each in types)
+    assert wanted("charge.dispute.created", ["charge.*"])
+    assert wanted("charge.dispute.created", ["charge.dispute.*"])
+    assert not wanted("charge.dispute.created", ["charge.refund.*", "charge"])
+
+
+def test_every_event_that_the_code_names_is_in_the_table() -> None:
+    """Whoever tells of something new must let merchants wish for it."""
+    texts = [path.read_text() for path in Path(services.__path__[0]).rglob("*.py")]
+    named = {
+        name
+        for text in texts
+        for name in re.findall(r'\b(?:Fact|tell|tell_if_answered)\(\s*"([a-z_.]+)"', text)
+    }
+    assert len(named) > 15
+    assert named <= set(EVENT_TYPES)
+
+
+def test_a_secret_is_exchanged_with_an_overlap(shop: Shop) -> None:
+    endpoint, before = open_endpoint(shop.merchant, "http://127.0.0.1:9/")
+    after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
+    assert before != after
+    with pytest.raises(ValueError, match="two secrets"):
+        endpoints.rotate_secret(endpoint.id, overlap=timedelta(0))
+    stored = WebhookEndpoint.objects.values().get()
+    assert not {before, after} & {str(value) for value in stored.values()}
+    assert public_ids.decode(public_ids.WEBHOOK_ENDPOINT, endpoint.public_id) == endpoint.id

@@ -1,0 +1,151 @@
+"""What people have sent again, and what is forgotten: the same bytes, out of line, never lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.conf import settings
+
+from payments.models import Delivery, DeliveryAttempt
+from payments.services.webhooks import forgetting, resends
+from payments.services.webhooks.fan_out import fan_out_due
+from payments.states import DeliveryStatus
+from payments.tests.listening import (
+    Ear,
+    answering,
+    deliver_all,
+    fan_out_all,
+    listening,
+    make_due,
+    ok,
+    open_endpoint,
+    past,
+    told,
+)
+from payments.tests.shop import Shop, body_of
+
+pytestmark = pytest.mark.usefixtures("loopback")
+
+
+def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear: Ear) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    intent_id = body_of(shop.create())["id"]
+    deliver_all()
+    first = Delivery.objects.get(endpoint=endpoint, seq=1)
+    before = list(ear.heard)
+    ear.answer = answering(500)
+    assert resends.resend_delivery(first.id)
+    deliver_all()
+    assert ear.heard[-1].body == before[0].body
+    ear.answer = ok
+    shop.refund(intent_id, 1_000)
+    deliver_all()
+    assert [each.sequence for each in ear.heard[len(before) + 1 :]] == list(
+        range(len(before) + 1, len(told(shop.merchant)) + 1)
+    )
+    first.refresh_from_db()
+    assert (first.status, first.in_line) == (DeliveryStatus.PENDING, False)
+
+
+def test_whoever_waits_in_line_is_not_sent_before_its_turn(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        deliver_all()
+        second = Delivery.objects.get(seq=2)
+        assert not resends.resend_delivery(second.id)
+        second.refresh_from_db()
+        assert (second.next_try_at, second.in_line) == (None, True)
+
+
+def test_all_that_failed_is_resent(shop: Shop) -> None:
+    with listening(answering(500)) as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        shop.create()
+        shop.create(order_id="another")
+        deliver_all()
+        make_due()
+        deliver_all()  # the second try: the next one is in five minutes
+        dead = Delivery.objects.filter(seq=1).first()
+        Delivery.objects.filter(pk=dead.pk).update(tries=9)
+        make_due()
+        deliver_all()
+        make_due()
+        deliver_all()  # what followed the dead one waits five minutes, too
+        dead.refresh_from_db()
+        assert dead.status == DeliveryStatus.DEAD
+        count = len(ear.heard)
+        ear.answer = ok
+        assert resends.resend_failed(endpoint.id) >= 2
+        deliver_all()
+        assert len(ear.heard) == count + len(told(shop.merchant))
+    assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
+
+
+def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    shop.create(confirm=False)
+    deliver_all()
+    endpoint.disable()
+    endpoint.disabled_because, endpoint.disabled_at = "merchant", datetime.now(UTC)
+    endpoint.save()
+    before = list(Delivery.objects.order_by("pk").values())
+    [delivery] = Delivery.objects.all()
+    with pytest.raises(resends.EndpointIsDisabled):
+        resends.resend_delivery(delivery.id)
+    with pytest.raises(resends.EndpointIsDisabled):
+        resends.resend_failed(endpoint.id)
+    with pytest.raises(resends.EndpointIsDisabled):
+        resends.replay_events(endpoint.id, resends.Choice())
+    assert list(Delivery.objects.order_by("pk").values()) == before
+
+
+def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
+    shop: Shop, other_shop: Shop, ear: Ear
+) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    shop.create()
+    other_shop.create()
+    deliver_all()
+    first = {each.event["id"]: each.body for each in ear.heard}
+    assert (
+        resends.replay_events(endpoint.id, resends.Choice())
+        == len(first)
+        == len(told(shop.merchant))
+    )
+    ear.heard.clear()
+    deliver_all()
+    assert {each.event["id"]: each.body for each in ear.heard} == first
+    assert {each.headers["Delivery-Replay"] for each in ear.heard} == {"true"}
+
+
+def test_a_new_endpoint_can_be_told_of_a_time_or_of_types(shop: Shop, ear: Ear) -> None:
+    shop.create()
+    fan_out_all()
+    endpoint, _ = open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
+    future = datetime.now(UTC) + timedelta(hours=1)
+    assert resends.replay_events(endpoint.id, resends.Choice(since=future)) == 0
+    assert resends.replay_events(endpoint.id, resends.Choice(before=past(1))) == 0
+    charges = resends.Choice(types=("charge.*",), since=past(1), before=future)
+    count = resends.replay_events(endpoint.id, charges)
+    deliver_all()
+    assert count == len(ear.heard) > 0
+    assert {each.event["type"].split(".")[0] for each in ear.heard} == {"charge"}
+    assert {each.event["api_version"] for each in ear.heard} == {"2025-03-31.basil"}
+
+
+def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(shop: Shop) -> None:
+    with listening() as ear, listening(answering(500)) as bad:
+        open_endpoint(shop.merchant, ear.url)
+        broken, _ = open_endpoint(shop.merchant, bad.url)
+        shop.create()
+        deliver_all()
+    assert forgetting.forget_old_deliveries() == 0
+    days = settings.WEBHOOK_DELIVERIES_KEPT_DAYS
+    Delivery.objects.filter(ended_at__isnull=False).update(ended_at=past(days + 1))
+    assert forgetting.forget_old_deliveries() == len(told(shop.merchant))
+    assert {row.endpoint_id for row in Delivery.objects.all()} == {broken.id}
+    kept = set(Delivery.objects.values_list("pk", flat=True))
+    assert set(DeliveryAttempt.objects.values_list("delivery_id", flat=True)) <= kept
+    assert fan_out_due() == 0

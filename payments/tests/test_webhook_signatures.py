@@ -1,0 +1,151 @@
+"""Signatures, as the official verifiers judge them: Stripe's SDKs and Standard Webhooks'."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import stripe
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from payments.models import WebhookEndpoint
+from payments.services.webhooks import endpoints, secrets
+from payments.services.webhooks.signatures import signature_headers
+from payments.tests.http import node_sdk
+from payments.tests.listening import Ear, Heard, deliver_all, open_endpoint, past
+from payments.tests.shop import Shop
+
+
+def verified_by_stripe(heard: Heard, secret: str) -> stripe.Event:
+    return stripe.Webhook.construct_event(  # type: ignore[no-untyped-call,no-any-return]
+        heard.body, heard.headers["Stripe-Signature"], secret
+    )
+
+
+def heard_of_a_sale(shop: Shop, ear: Ear) -> Heard:
+    before = len(ear.heard)
+    shop.order_id += "x"
+    shop.create(confirm=False)
+    deliver_all()
+    assert len(ear.heard) == before + 1
+    return ear.heard[-1]
+
+
+def test_both_schemes_sign_the_same_bytes_as_their_specifications_say() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = b'{"test": 2432232314}'
+    headers = signature_headers(
+        body=body,
+        event_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
+        secrets=[secret],
+        at_unix_seconds=1614265330,
+    )
+    # The vector of the Standard Webhooks specification.
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert headers["webhook-timestamp"] == "1614265330"
+    expected = hmac.new(secret.encode(), b"1614265330." + body, hashlib.sha256).hexdigest()
+    assert headers["Stripe-Signature"] == f"t=1614265330,v1={expected}"
+
+
+def test_a_secret_is_text_for_one_scheme_and_base64_for_the_other() -> None:
+    made = {secrets.new_secret() for _ in range(50)}
+    assert len(made) == 50
+    for secret in made:
+        assert re.fullmatch(r"whsec_[A-Za-z0-9]{32}", secret)
+        assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 24
+
+
+def test_official_verifiers_accept_what_is_sent_and_nothing_else(shop: Shop, ear: Ear) -> None:
+    _, secret = open_endpoint(shop.merchant, ear.url)
+    heard = heard_of_a_sale(shop, ear)
+    event = verified_by_stripe(heard, secret)
+    assert (event.object, event.type) == ("event", "payment_intent.created")
+    assert Webhook(secret).verify(heard.body, heard.headers)["id"] == event.id
+    other = secrets.new_secret()
+    changed = Heard(heard.path, heard.headers, heard.body.replace(b"10000", b"10001"), heard.at)
+    for wrong, key in ((heard, other), (changed, secret)):
+        with pytest.raises(stripe.SignatureVerificationError):
+            verified_by_stripe(wrong, key)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(key).verify(wrong.body, wrong.headers)
+
+
+def test_each_endpoint_has_a_secret_of_its_own(shop: Shop, ear: Ear) -> None:
+    _, first = open_endpoint(shop.merchant, f"{ear.url}/1")
+    _, second = open_endpoint(shop.merchant, f"{ear.url}/2")
+    shop.create(confirm=False)
+    deliver_all()
+    for heard in ear.heard:
+        own, other = (first, second) if heard.path.endswith("1") else (second, first)
+        verified_by_stripe(heard, own)
+        with pytest.raises(stripe.SignatureVerificationError):
+            verified_by_stripe(heard, other)
+
+
+def test_while_a_secret_is_exchanged_both_verify_and_then_one(shop: Shop, ear: Ear) -> None:
+    endpoint, before = open_endpoint(shop.merchant, ear.url)
+    after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
+    heard = heard_of_a_sale(shop, ear)
+    assert heard.headers["Stripe-Signature"].count("v1=") == 2
+    for secret in (before, after):
+        verified_by_stripe(heard, secret)
+        Webhook(secret).verify(heard.body, heard.headers)
+    WebhookEndpoint.objects.update(previous_secret_until=past(0.001))
+    heard = heard_of_a_sale(shop, ear)
+    verified_by_stripe(heard, after)
+    Webhook(after).verify(heard.body, heard.headers)
+    with pytest.raises(stripe.SignatureVerificationError):
+        verified_by_stripe(heard, before)
+
+
+def test_a_secret_exchanged_without_overlap_signs_no_more(shop: Shop, ear: Ear) -> None:
+    endpoint, before = open_endpoint(shop.merchant, ear.url)
+    after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(0))
+    heard = heard_of_a_sale(shop, ear)
+    verified_by_stripe(heard, after)
+    assert heard.headers["Stripe-Signature"].count("v1=") == 1
+    assert before != after
+
+
+def test_encryption_keys_can_be_exchanged(
+    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = open_endpoint(shop.merchant, ear.url)
+    old = settings.SECRETS_ENCRYPTION_KEYS
+    new = (Fernet.generate_key().decode(),)
+    monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
+    verified_by_stripe(heard_of_a_sale(shop, ear), secret)
+    assert endpoints.seal_secrets_anew() == 1
+    monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
+    verified_by_stripe(heard_of_a_sale(shop, ear), secret)
+    monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)
+    with pytest.raises(InvalidToken):
+        secrets.open_sealed(WebhookEndpoint.objects.get().sealed_secret)
+
+
+def test_the_official_node_sdk_verifies_what_is_sent(shop: Shop, ear: Ear) -> None:
+    try:
+        folder = node_sdk.installed()
+    except node_sdk.NodeUnavailable as reason:
+        pytest.skip(str(reason))
+    endpoint, before = open_endpoint(shop.merchant, ear.url)
+    after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
+    heard = heard_of_a_sale(shop, ear)
+    facts: dict[str, Any] = {
+        "base_url": "http://127.0.0.1:1",
+        "body": heard.body.decode(),
+        "signature": heard.headers["Stripe-Signature"],
+        "secrets": [before, after, secrets.new_secret()],
+    }
+    verdicts = node_sdk.run(folder, "webhook.mjs", facts)
+    event_id = heard.event["id"]
+    assert verdicts == [event_id, event_id, "StripeSignatureVerificationError"]
+    assert time.time() - heard.at < 300
