@@ -75,9 +75,10 @@ class Posting:
             raise UnbalancedTransaction(f"{self.rule}: debits and credits differ: {dict(totals)}")
 
 
-def _move(
+def move(
     rule: str, debit: AccountRef, credit: AccountRef, amount: Money, entry_type: EntryType
 ) -> Posting:
+    """A posting of one debit and one credit."""
     return Posting(
         rule,
         (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
@@ -87,13 +88,13 @@ def _move(
 def _hold(rule: str, psp_account: str, amount: Money) -> Posting:
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move(rule, held, contra, amount, EntryType.AUTH)
+    return move(rule, held, contra, amount, EntryType.AUTH)
 
 
 def _let_go(rule: str, psp_account: str, amount: Money, entry_type: EntryType) -> Posting:
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move(rule, contra, held, amount, entry_type)
+    return move(rule, contra, held, amount, entry_type)
 
 
 def authorized(*, psp_account: str, amount: Money) -> Posting:
@@ -129,7 +130,7 @@ def captured(*, psp_account: str, merchant: str, amount: Money) -> Posting:
     Dr 1100 psp_receivable    amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "captured",
         chart.psp_receivable(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),
@@ -144,7 +145,7 @@ def platform_fee(*, merchant: str, amount: Money) -> Posting:
     Dr 2100 merchant_payable     amount
         Cr 4100 platform_fee_income  amount
     """
-    return _move(
+    return move(
         "platform_fee",
         chart.merchant_payable(merchant, amount.currency),
         chart.platform_fee_income(amount.currency),
@@ -186,7 +187,7 @@ def refund_requested(*, psp_account: str, merchant: str, amount: Money) -> Posti
     Dr 2100 merchant_payable  amount
         Cr 2200 refund_in_flight  amount
     """
-    return _move(
+    return move(
         "refund_requested",
         chart.merchant_payable(merchant, amount.currency),
         chart.refund_in_flight(psp_account, amount.currency),
@@ -201,7 +202,7 @@ def refund_failed(*, psp_account: str, merchant: str, amount: Money) -> Posting:
     Dr 2200 refund_in_flight  amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "refund_failed",
         chart.refund_in_flight(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),

@@ -55,7 +55,10 @@ _VECTORS: Final = f"""
            coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'release'), 0),
            coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'capture'), 0),
            coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'refund'), 0),
-           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100), 0)
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100), 0),
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2300), 0),
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2300
+                    OR (a.code IN (2100, 5200) AND e.entry_type = 'chargeback')), 0)
       FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
      WHERE e.payment_id = ANY (%s::uuid[])
      GROUP BY e.payment_id, e.currency
@@ -94,6 +97,10 @@ class PaymentVector:
     """Requested minus failed."""
     held: Money
     """Authorized and neither captured nor released: the balance of 9100."""
+    disputed: Money
+    """Held for chargebacks that nobody has decided yet: the balance of 2300."""
+    lost: Money
+    """Chargebacks that were lost, whoever bears them."""
 
 
 def balance(account: AccountRef) -> Money:
@@ -149,6 +156,23 @@ def payment_vectors(
         for payment_id, currency, *sums in statements.execute(_VECTORS, [batch]):
             moneys = (Money(int(minor), currency) for minor in sums)
             yield PaymentVector(payment_id, currency, *moneys)
+
+
+_OF_SOURCES: Final = f"""
+    SELECT t.source_id, a.code, sum({_SIGNED})
+      FROM ledger_transaction t
+      JOIN ledger_entry e ON e.transaction_id = t.id
+      JOIN ledger_account a ON a.id = e.account_id
+     WHERE t.source_type = %s AND t.source_id = ANY (%s::uuid[])
+     GROUP BY t.source_id, a.code"""
+
+
+def sums_of_sources(source_type: str, source_ids: Collection[UUID]) -> dict[UUID, dict[int, int]]:
+    """Debits minus credits in minor units per code, for each source that has entries."""
+    sums: dict[UUID, dict[int, int]] = {}
+    for source_id, code, minor in statements.execute(_OF_SOURCES, [source_type, list(source_ids)]):
+        sums.setdefault(source_id, {})[code] = int(minor)
+    return sums
 
 
 def _batches_of_all(batch_size: int) -> Iterator[list[UUID]]:
