@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from psp_adapters.sandbox_psp.behavior import Behavior
+from psp_adapters.sandbox_psp.disputes import Disputes, DueDispute
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
@@ -47,6 +48,7 @@ class Rules:
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
+        self.disputes = Disputes(truth)
         self.behavior = Behavior()
 
     def authorize(
@@ -150,7 +152,9 @@ class Rules:
         due = self.truth.due
         while due and due[0][0] <= now_ms:
             due_ms, _, payment, operation = heapq.heappop(due)
-            if operation is None:
+            if isinstance(operation, DueDispute):
+                self.disputes.settle(payment, operation, due_ms, self.behavior)
+            elif operation is None:
                 self._expire(payment, due_ms)
             elif operation.kind == "refund":
                 self._settle_refund(operation, due_ms)
@@ -297,6 +301,8 @@ class Rules:
                 "at": at_ms,
             }
         )
+        if kind == "capture":
+            self.disputes.plan(operation.payment, self.behavior, at_ms)
 
 
 def _first_answer(

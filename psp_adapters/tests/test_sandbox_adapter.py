@@ -11,6 +11,7 @@ from psp_adapters.contract import (
     LookUp,
     OperationKind,
     Outcome,
+    PspAdapter,
     PspUnavailable,
 )
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
@@ -24,6 +25,14 @@ class TestSandboxContract(AdapterContract):
     declined_token = "pm_card_visa_chargeDeclined"
     challenged_token = "pm_card_threeDSecure2Required"
     unknown_token = "pm_card_nobodyKnowsThis"
+
+    @pytest.fixture(autouse=True)
+    def _truth(self, sandbox: SandboxProcess) -> None:
+        self.sandbox = sandbox
+
+    def open_dispute(self, adapter: PspAdapter, order_id: str) -> str:
+        opened: str = self.sandbox.open_dispute(order_id=order_id)["id"]
+        return opened
 
 
 @pytest.mark.parametrize(
