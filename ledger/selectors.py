@@ -158,6 +158,15 @@ def payment_vectors(
             yield PaymentVector(payment_id, currency, *moneys)
 
 
+def rules_posted(source_type: str, source_id: UUID) -> frozenset[str]:
+    """The rules under which a source is in the books already."""
+    rows = statements.execute(
+        "SELECT rule FROM ledger_transaction WHERE source_type = %s AND source_id = %s",
+        [source_type, source_id],
+    )
+    return frozenset(row[0] for row in rows)
+
+
 _OF_SOURCES: Final = f"""
     SELECT t.source_id, a.code, sum({_SIGNED})
       FROM ledger_transaction t

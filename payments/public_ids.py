@@ -22,6 +22,8 @@ OPERATION: Final = "op"
 REQUEST: Final = "req"
 MERCHANT: Final = "acct"
 CASE: Final = "case"
+DISPUTE: Final = "dp"
+DISPUTE_RESPONSE: Final = "dr"
 
 # Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is ≤ 7: a letter.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

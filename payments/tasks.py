@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import notifications, recovery, retention
+from payments.services import (
+    dispute_looks,
+    dispute_reminders,
+    dispute_responses,
+    notifications,
+    recovery,
+    retention,
+)
 
 
 @shared_task
@@ -26,3 +33,21 @@ def process_due_notifications() -> int:
 def forget_old_idempotency_keys() -> int:
     """Drop idempotency keys that are older than they must be kept."""
     return retention.forget_old_idempotency_keys()
+
+
+@shared_task
+def resolve_due_dispute_responses() -> int:
+    """Find out what became of responses to disputes that nobody knows about."""
+    return dispute_responses.resolve_due_responses()
+
+
+@shared_task
+def look_at_due_disputes() -> int:
+    """Ask PSPs about open disputes, in case a notice was lost."""
+    return dispute_looks.look_at_due_disputes()
+
+
+@shared_task
+def remind_of_due_evidence() -> int:
+    """Tell merchants that the time for evidence is nearly over."""
+    return dispute_reminders.remind_of_due_evidence()

@@ -37,6 +37,24 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 2.0,
         "options": {"expires": 10},
     },
+    # Evidence whose answer was lost: the deadline does not wait.
+    "resolve-due-dispute-responses": {
+        "task": "payments.tasks.resolve_due_dispute_responses",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    # Notices of PSPs get lost; an open dispute is asked about every few hours.
+    "look-at-due-disputes": {
+        "task": "payments.tasks.look_at_due_disputes",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    # 72 and 24 hours before the deadline: a minute earlier or later is the same.
+    "remind-of-due-evidence": {
+        "task": "payments.tasks.remind_of_due_evidence",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     # Balances stay one short read; a snapshot is taken of accounts with a long tail only.
     "take-ledger-snapshots": {
         "task": "ledger.tasks.take_snapshot",

@@ -3,9 +3,17 @@
 from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.dispatch import Dispatch
+from payments.models.dispute import Dispute, DisputeResponse
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
-from payments.models.merchant import ApiKey, Merchant, PspAccount, books_of
+from payments.models.merchant import (
+    ApiKey,
+    DisputedRefundPolicy,
+    LossPolicy,
+    Merchant,
+    PspAccount,
+    books_of,
+)
 from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
@@ -16,8 +24,12 @@ __all__ = [
     "Case",
     "Customer",
     "Dispatch",
+    "Dispute",
+    "DisputeResponse",
+    "DisputedRefundPolicy",
     "Event",
     "IdempotencyKey",
+    "LossPolicy",
     "Merchant",
     "Operation",
     "PaymentIntent",

@@ -17,6 +17,20 @@ def books_of(merchant_id: UUID, *, livemode: bool) -> str:
     return f"{merchant_id}:{'live' if livemode else 'test'}"
 
 
+class LossPolicy(models.TextChoices):
+    """Who bears a dispute that is lost, and the PSP's fee."""
+
+    MERCHANT = "merchant", "the merchant"
+    PLATFORM = "platform", "the platform"
+
+
+class DisputedRefundPolicy(models.TextChoices):
+    """What becomes of a refund of a payment that a bank has charged back."""
+
+    BLOCK = "block", "refuse it"
+    FLAG = "flag", "allow it, and open a case"
+
+
 class PspAccount(models.Model):
     """One account of ours at one PSP; its credentials come from the environment, by `code`."""
 
@@ -72,6 +86,18 @@ class Merchant(models.Model):
     platform_fee_basis_points = models.PositiveIntegerField(
         default=0, help_text="Our fee, in hundredths of a percent of each capture."
     )
+    dispute_loss_policy = models.CharField(
+        max_length=16,
+        default=LossPolicy.MERCHANT,
+        choices=LossPolicy.choices,
+        help_text="Who bears a lost dispute and the provider's fee. Open disputes keep theirs.",
+    )
+    disputed_refund_policy = models.CharField(
+        max_length=16,
+        default=DisputedRefundPolicy.BLOCK,
+        choices=DisputedRefundPolicy.choices,
+        help_text="A refund of a charged-back payment: refuse it, or allow it and open a case.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -80,7 +106,12 @@ class Merchant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(platform_fee_basis_points__lte=10_000),
                 name="merchant_fee_at_most_all",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(dispute_loss_policy__in=LossPolicy.values)
+                & models.Q(disputed_refund_policy__in=DisputedRefundPolicy.values),
+                name="merchant_dispute_policies",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -22,8 +22,8 @@ def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
             "amount": row.fee_minor,
             "application": None,
             "currency": currency,
-            "description": "Platform fee",
-            "type": "application_fee",
+            "description": "Dispute fee" if row.category else "Platform fee",
+            "type": "stripe_fee" if row.category else "application_fee",
         }
     ]
     return {
@@ -39,7 +39,7 @@ def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
         "fee": row.fee_minor,
         "fee_details": fees if row.fee_minor else [],
         "net": row.gross_minor - row.fee_minor,
-        "reporting_category": row.type,
+        "reporting_category": row.category or row.type,
         "source": row.source or None,
         "status": "pending",
         "type": row.type,

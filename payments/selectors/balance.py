@@ -51,22 +51,30 @@ class BalanceTransaction:
     fee_minor: int
     currency: str
     source: str
-    """The public id of the charge or refund behind it; empty if there is none."""
+    """The public id of the charge, refund or dispute behind it; empty if there is none."""
+    category: str = ""
+    """The reporting category, where it says more than the type."""
 
 
 _MERCHANTS_ROWS: Final = """
     SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.amount_minor, 0),
-           CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id
+           CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id, d.id
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
-      LEFT JOIN ledger_transaction f ON t.rule = 'captured' AND f.rule = 'platform_fee'
+      LEFT JOIN ledger_transaction f ON f.rule = CASE t.rule WHEN 'captured' THEN 'platform_fee'
+                WHEN 'dispute_held' THEN 'dispute_fee_passed_on'
+                WHEN 'dispute_hold_released' THEN 'dispute_fee_given_back' END
             AND f.source_type = t.source_type AND f.source_id = t.source_id
       LEFT JOIN ledger_entry fee ON fee.transaction_id = f.id AND fee.direction = 'D'
       LEFT JOIN payments_operation o ON o.id = t.source_id
       LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
-     WHERE t.merchant_id = %s AND a.dimension = %s AND t.rule <> 'platform_fee'"""
+      LEFT JOIN payments_dispute d ON t.source_type = 'dispute' AND d.id = t.source_id
+     WHERE t.merchant_id = %s AND a.dimension = %s AND t.rule NOT IN
+           ('platform_fee', 'dispute_fee_passed_on', 'dispute_fee_given_back')"""
+_CATEGORIES: Final = {"dispute_held": "dispute", "dispute_hold_released": "dispute_reversal"}
+_OF_DISPUTE: Final = " AND d.id = %s"
 _OF_REFUND: Final = " AND r.id = %s"
 _OF_CHARGE: Final = """ AND r.id IS NULL
        AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
@@ -103,7 +111,7 @@ def page_of_balance_transactions(
     source: str = "",
     currency: str = "",
 ) -> Page[BalanceTransaction]:
-    """A page of changes of the balance, newest first; `source` is a charge or a refund."""
+    """A page of changes of the balance, newest first; `source` is a charge, refund or dispute."""
     where, params = _bounds(id_range(paging, known=_known(scope), kind=BALANCE_TRANSACTION))
     for condition, value in _filters(transaction_type, source, currency):
         where += condition
@@ -145,6 +153,8 @@ def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[st
         filters.append((" AND t.rule = ANY (%s)", rules))
     if source.startswith(f"{public_ids.REFUND}_"):
         filters.append((_OF_REFUND, public_ids.decode(public_ids.REFUND, source)))
+    elif source.startswith(f"{public_ids.DISPUTE}_"):
+        filters.append((_OF_DISPUTE, public_ids.decode(public_ids.DISPUTE, source)))
     elif source:
         filters.append((_OF_CHARGE, public_ids.decode(public_ids.CHARGE, source)))
     if currency:
@@ -158,9 +168,21 @@ def _read(scope: Scope, where: str, params: list[Any]) -> list[BalanceTransactio
 
 
 def _balance_transaction(row: tuple[Any, ...]) -> BalanceTransaction:
-    identifier, rule, direction, amount_minor, currency, fee_minor, charge_id, refund_id = row
+    (
+        identifier,
+        rule,
+        direction,
+        amount_minor,
+        currency,
+        fee_minor,
+        charge_id,
+        refund_id,
+        dispute_id,
+    ) = row
     source = ""
-    if refund_id is not None:
+    if dispute_id is not None:
+        source = public_ids.encode(public_ids.DISPUTE, dispute_id)
+    elif refund_id is not None:
         source = public_ids.encode(public_ids.REFUND, refund_id)
     elif charge_id is not None:
         source = public_ids.encode(public_ids.CHARGE, charge_id)
@@ -168,7 +190,8 @@ def _balance_transaction(row: tuple[Any, ...]) -> BalanceTransaction:
         id=identifier,
         type=_TYPES.get(rule, _OTHER_TYPE),
         gross_minor=amount_minor if direction == Direction.CREDIT else -amount_minor,
-        fee_minor=fee_minor,
+        fee_minor=-fee_minor if rule == "dispute_hold_released" else fee_minor,
         currency=currency,
         source=source,
+        category=_CATEGORIES.get(rule, ""),
     )

@@ -43,6 +43,7 @@ REFUND: Final = Kind(public_ids.REFUND, "refund")
 CUSTOMER: Final = Kind(public_ids.CUSTOMER, "customer")
 PAYMENT_METHOD: Final = Kind(public_ids.PAYMENT_METHOD, "PaymentMethod", "payment_method")
 EVENT: Final = Kind(public_ids.EVENT, "event")
+DISPUTE: Final = Kind(public_ids.DISPUTE, "dispute", "dispute")
 BALANCE_TRANSACTION: Final = Kind(public_ids.BALANCE_TRANSACTION, "balance transaction")
 
 

@@ -35,6 +35,14 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
         "dashboard, and have the notification replayed once the PSP has cleared it up."
     ),
+    CaseKind.DISPUTED_AND_REFUNDED: (
+        "The customer may get the money twice. Hand in the refund as evidence before the deadline, "
+        "or, if the refund is still pending, have the PSP stop it."
+    ),
+    CaseKind.DISPUTED_TOO_MUCH: (
+        "Banks charged back more than this payment brought. Ask the PSP which of the disputes "
+        "belong to it."
+    ),
 }
 """What to do about a case of each kind."""
 

@@ -23,7 +23,7 @@ _OPEN_FIELDS: Final = {
 def disputes_of(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
     """Every dispute, or those of one order, oldest first."""
     simulator.settle()
-    found = simulator.truth.disputes.values()
+    found = list(simulator.truth.disputes.values())
     if "order_id" in query:
         found = [each for each in found if each.payment.order_id == query["order_id"]]
     return [dispute_view(dispute) for dispute in found]
