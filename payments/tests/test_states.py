@@ -11,7 +11,15 @@ from django.db import IntegrityError
 from django_fsm import TransitionNotAllowed
 
 from payments import states
-from payments.models import Case, Operation, PaymentIntent, PspNotification, Refund
+from payments.models import (
+    Case,
+    Dispute,
+    DisputeResponse,
+    Operation,
+    PaymentIntent,
+    PspNotification,
+    Refund,
+)
 from payments.models.machine import MachineModel
 from payments.tests.shop import Shop, body_of
 
@@ -24,6 +32,13 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.NotificationStatus,
         states.NOTIFICATION_TRANSITIONS,
         states.NOTIFICATION_BORN,
+    ),
+    (Dispute, states.DisputeStatus, states.DISPUTE_TRANSITIONS, states.DISPUTE_BORN),
+    (
+        DisputeResponse,
+        states.ResponseStatus,
+        states.RESPONSE_TRANSITIONS,
+        states.RESPONSE_BORN,
     ),
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_BORN),
 ]
