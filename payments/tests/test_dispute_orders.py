@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, combinations, permutations
 from typing import Any
 
+import psycopg
 import pytest
 
 from ledger.models import LedgerEntry
@@ -143,7 +144,9 @@ def test_notices_in_every_order_and_doubled_lead_to_the_same_end(desk: Desk, hoo
     assert list(differences()) == []
 
 
-def test_a_notice_of_nobodys_dispute_waits_and_dies_alone(desk: Desk, hooks: Hooks) -> None:
+def test_a_notice_of_nobodys_dispute_waits(
+    desk: Desk, hooks: Hooks, application_cursor: psycopg.Cursor[Any]
+) -> None:
     desk.pay()
     hooks.take(
         hooks.notice(
@@ -153,6 +156,8 @@ def test_a_notice_of_nobodys_dispute_waits_and_dies_alone(desk: Desk, hooks: Hoo
     row = PspNotification.objects.get(type="dispute.created")
     assert (row.status, row.psp_dispute_id) == ("failing", "sdp_nobody")
     assert Dispute.objects.count() == 0
+    with pytest.raises(psycopg.Error, match="permanent_column"):
+        application_cursor.execute("UPDATE payments_psp_notification SET psp_dispute_id = 'x'")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
