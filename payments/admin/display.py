@@ -34,6 +34,8 @@ _PAGES: Final = {
     public_ids.PAYMENT_METHOD: "admin:payments_paymentmethod_change",
     public_ids.EVENT: "admin:payments_event_change",
     public_ids.MERCHANT: "admin:payments_merchant_change",
+    public_ids.DISPUTE: "admin:payments_dispute_change",
+    public_ids.DISPUTE_RESPONSE: "admin:payments_disputeresponse_change",
     public_ids.CASE: "admin:payments_case_change",
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }

@@ -46,7 +46,13 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
         ),
         (
             "Settings",
-            {"fields": (("idempotency_key_required", "order_guard"), "psp_wait_ms")},
+            {
+                "fields": (
+                    ("idempotency_key_required", "order_guard"),
+                    "psp_wait_ms",
+                    ("dispute_loss_policy", "disputed_refund_policy"),
+                )
+            },
         ),
     )
 

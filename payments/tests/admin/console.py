@@ -17,6 +17,7 @@ from payments.models import Customer
 from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.states import CaseKind
+from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop, body_of
 
 MODELS = [
@@ -53,13 +54,19 @@ def log_in(**person: Any) -> Console:
 
 
 def sell(shop: Shop, *, order_id: str, key: str) -> str:
-    """A payment that was partly refunded, with a case about its charge; its public id."""
+    """A payment that was partly refunded, with a case about its charge; its public id.
+
+    The customer's bank asked about it, and was answered.
+    """
     answer = shop.create(10_000, order_id=order_id, caller=shop.caller(key, {"order": order_id}))
     assert answer.status == 200, answer.body
     identifier: str = body_of(answer)["id"]
     assert shop.refund(identifier, 2_500).status == 200
     [charge, _] = shop.operations(identifier)
     assert open_case(case_about_operation(CaseKind.TAKEN_BACK, charge, "<script>"))
+    opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
+    desk = Desk(shop)
+    assert desk.submit(desk.look(opened["id"]), "<script>").status == 200
     return identifier
 
 
