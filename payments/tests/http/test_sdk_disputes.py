@@ -1,4 +1,4 @@
-"""Disputes through the official SDKs over the real server, from the bank's first word to the end."""
+"""Disputes through the official SDKs over the real server, from the bank's word to the end."""
 
 from __future__ import annotations
 
