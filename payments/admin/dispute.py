@@ -29,9 +29,13 @@ _STATUS_LABELS = {
     "lost": "danger",
     "prevented": "success",
 }
-_TIME_LABELS = {"over": "default", "answered": "info", "past due": "danger"}
-_DAY_SECONDS = 86_400
-_HURRY_SECONDS = 72 * 3600
+_HURRY_HOURS = 72
+_TIME_LABELS = {
+    "over": "default",
+    "answered": "info",
+    "past due": "danger",
+    **{f"{hours} hours": "danger" if hours < 24 else "warning" for hours in range(_HURRY_HOURS)},
+}
 
 
 def time_left(dispute: Dispute) -> str:
@@ -42,12 +46,10 @@ def time_left(dispute: Dispute) -> str:
         return "answered"
     if dispute.evidence_due_by is None:
         return "past due"
-    seconds = (dispute.evidence_due_by - timezone.now()).total_seconds()
-    if seconds <= 0:
+    hours = (dispute.evidence_due_by - timezone.now()).total_seconds() / 3600
+    if hours <= 0:
         return "past due"
-    if seconds < _HURRY_SECONDS:
-        return f"{int(seconds // 3600)} hours"
-    return f"{int(seconds // _DAY_SECONDS)} days"
+    return f"{int(hours)} hours" if hours < _HURRY_HOURS else f"{int(hours // 24)} days"
 
 
 @admin.register(Dispute)

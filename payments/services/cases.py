@@ -74,6 +74,19 @@ def case_about_intent(
     return case
 
 
+def case_of_disputed_refund(intent: PaymentIntent, summary: str) -> Case:
+    """An unsaved case about a refund of what a bank has charged back, whoever made the refund."""
+    if intent.latest_dispute_id is None:
+        raise ValueError("what is charged back has a dispute")
+    return case_about_intent(
+        CaseKind.DISPUTED_AND_REFUNDED,
+        intent,
+        summary,
+        subject=public_ids.encode(public_ids.DISPUTE, intent.latest_dispute_id),
+        amount=Money(intent.amount_disputed_minor, intent.currency),
+    )
+
+
 def open_case(case: Case) -> bool:
     """Write a case in the caller's transaction; False if one of its kind and subject is open."""
     fields = Case._meta.concrete_fields

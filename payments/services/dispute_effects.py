@@ -189,8 +189,10 @@ def _postings(change: DisputeChange) -> list[Posting]:
         wanted.append(rules.dispute_exposed(psp_account=account, amount=amount))
         if not (dispute.is_inquiry and dispute.is_open):
             wanted.append(rules.dispute_exposure_ended(psp_account=account, amount=amount))
-    withdrawn = word.funds_withdrawn or dispute.status == D.LOST
-    charged_back = withdrawn or dispute.status in _CHARGEBACKS
+    withdrawn = (
+        word.funds_withdrawn or dispute.status == D.LOST or "dispute_withdrawn" in change.booked
+    )
+    charged_back = withdrawn or dispute.status in _CHARGEBACKS or "dispute_held" in change.booked
     if charged_back:
         wanted.append(rules.dispute_held(merchant=merchant, amount=amount))
     if withdrawn:

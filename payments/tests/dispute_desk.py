@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from payments.models import Dispute, Event
+from payments.models import Dispute, DisputeResponse, Event, IdempotencyKey
 from payments.objects.dispute import dispute_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.scope import Scope
@@ -14,6 +14,8 @@ from payments.services import commands, dispute_looks
 from payments.services.caller import Answer, Caller, Subject
 from payments.services.events import now_utc
 from payments.tests.shop import Shop, body_of, uuid_of
+
+LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 def render_dispute(subject: Subject, caller: Caller) -> Answer:
@@ -101,6 +103,24 @@ class Desk:
         ids = [each for each in (dispute.held_id, dispute.released_id) if each is not None]
         found = balance_transactions_by_id(scope, ids)
         return [found[identifier] for identifier in ids]
+
+    def submissions(self) -> list[dict[str, str]]:
+        """What the PSP took as evidence of the only dispute."""
+        [dispute] = self.at_the_psp()
+        found: list[dict[str, str]] = dispute["submissions"]
+        return found
+
+    def lose(self, fault: str, kind: str = "submit_evidence") -> None:
+        """The next response meets this fault."""
+        self.shop.psp.script({fault: 1}, order_id=self.shop.order_id, kind=kind)
+
+
+def end_leases() -> None:
+    """Let time pass: whoever died no longer owns anything."""
+    DisputeResponse.objects.filter(closed_at__isnull=True).update(
+        lease_until=LONG_AGO, next_check_at=LONG_AGO
+    )
+    IdempotencyKey.objects.update(lease_until=LONG_AGO)
 
 
 def effects_of(desk: Desk) -> list[tuple[str, int]]:

@@ -303,6 +303,31 @@ def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -
     assert list(differences()) == []
 
 
+@pytest.mark.parametrize(
+    ("end", "rules"),
+    [
+        (DisputeStatus.PREVENTED, ["dispute_held", "dispute_hold_released"]),
+        (DisputeStatus.WON, ["dispute_held", "dispute_hold_released"]),
+        (DisputeStatus.LOST, ["dispute_held", "dispute_withdrawn", "dispute_lost_by_merchant"]),
+    ],
+)
+def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
+    desk: Desk, end: DisputeStatus, rules: list[str]
+) -> None:
+    """Some PSPs open a chargeback first and take the money days later, without a fee."""
+    intent_id = desk.pay()
+    told = dispute_looks.dispute_calls.ask(desk.shop.account, desk.open())
+    assert told is not None
+    word = replace(told, funds_withdrawn=False, fee=Money.zero("USD"))
+    [charge] = desk.shop.operations(intent_id)
+    _record(charge, word)
+    assert rules_of(desk.dispute()) == ["dispute_held"]
+    assert list(differences()) == []
+    _record(charge, replace(word, status=end))
+    assert rules_of(desk.dispute()) == rules
+    assert list(differences()) == []
+
+
 def test_old_news_changes_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     psp_dispute_id = desk.open()

@@ -25,12 +25,12 @@ from payments.models import (
 from payments.objects.dispute import dispute_object
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
-from payments.services.cases import case_about_intent, open_case
+from payments.services.cases import case_of_disputed_refund, open_case
 from payments.services.dispute_responses import Written, carry_out
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.metadata import merged_metadata, previous_attributes
 from payments.services.moves import Ground, locked_intent, move
-from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
+from payments.states import RESPONSE_OPEN, ResponseStatus
 
 Kind = DisputeResponse.Kind
 
@@ -118,15 +118,8 @@ def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
             code="charge_disputed",
             intent=intent,
         )
-    assert intent.latest_dispute_id is not None, "what is disputed has a dispute"
-    case = case_about_intent(
-        CaseKind.DISPUTED_AND_REFUNDED,
-        intent,
-        f"A refund was asked for although {disputed} of {intent.public_id} is charged back.",
-        subject=public_ids.encode(public_ids.DISPUTE, intent.latest_dispute_id),
-        amount=disputed,
-    )
-    open_case(case)
+    summary = f"A refund was asked for although {disputed} of {intent.public_id} is charged back."
+    open_case(case_of_disputed_refund(intent, summary))
 
 
 def _locked(caller: Caller, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:
