@@ -211,12 +211,14 @@ def _require_possible(
     """Raises ContradictoryWord for a word that cannot be about this dispute of this charge."""
     if word.amount.currency != intent.currency or word.amount.minor <= 0:
         raise ContradictoryWord(f"{word.amount} of a payment in {intent.currency}")
+    target = DisputeStatus(word.status.value)
     if dispute is None:
+        statuses_on_the_way(first_status(word), target)
         return
     if dispute.charge_id != charge.id:
         raise ContradictoryWord("it was about another charge")
     require_same_dispute(dispute, word)
-    statuses_on_the_way(DisputeStatus(dispute.status), DisputeStatus(word.status.value))
+    statuses_on_the_way(DisputeStatus(dispute.status), target)
 
 
 def _new_dispute(

@@ -328,6 +328,19 @@ def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
     assert list(differences()) == []
 
 
+def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
+    intent_id = desk.pay()
+    word = dispute_looks.dispute_calls.ask(desk.shop.account, desk.open())
+    assert word is not None
+    [charge] = desk.shop.operations(intent_id)
+    recorded = _record(charge, replace(word, status=DisputeStatus.WARNING_CLOSED))
+    assert recorded.dispute is None
+    assert recorded.contradiction
+    assert Dispute.objects.count() == 0
+    assert Case.objects.get().kind == "contradiction"
+    assert desk.events(intent_id) == []
+
+
 def test_old_news_changes_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     psp_dispute_id = desk.open()
