@@ -56,11 +56,18 @@ CHART: Final[dict[int, ChartLine]] = {
     line.code: line
     for line in (
         ChartLine(1100, "psp_receivable", _D, _REAL, open_item=True),
+        ChartLine(1110, "psp_balance", _D, _REAL),
+        ChartLine(1300, "dispute_receivable", _D, _REAL, open_item=True),
         ChartLine(2100, "merchant_payable", _C, _REAL),
         ChartLine(2200, "refund_in_flight", _C, _REAL, open_item=True),
+        ChartLine(2300, "dispute_held", _C, _REAL, open_item=True),
         ChartLine(4100, "platform_fee_income", _C, _REAL),
+        ChartLine(5130, "dispute_fee", _D, _REAL),
+        ChartLine(5200, "chargeback_loss", _D, _REAL),
         ChartLine(9100, "auth_held", _D, _MEMO, open_item=True),
         ChartLine(9200, "auth_contra", _C, _MEMO, open_item=True),
+        ChartLine(9300, "dispute_exposure", _D, _MEMO, open_item=True),
+        ChartLine(9400, "dispute_exposure_contra", _C, _MEMO, open_item=True),
     )
 }
 
@@ -104,6 +111,16 @@ def psp_receivable(psp_account: str, currency: str) -> AccountRef:
     return AccountRef(1100, psp_account, currency)
 
 
+def psp_balance(psp_account: str, currency: str) -> AccountRef:
+    """What the PSP holds for us; in credit while it has taken more than it has settled to us."""
+    return AccountRef(1110, psp_account, currency)
+
+
+def dispute_receivable(psp_account: str, currency: str) -> AccountRef:
+    """Withdrawn by the PSP for a chargeback that nobody has decided yet."""
+    return AccountRef(1300, psp_account, currency)
+
+
 def merchant_payable(merchant: str, currency: str) -> AccountRef:
     """What we owe the merchant."""
     return AccountRef(2100, merchant, currency)
@@ -114,9 +131,24 @@ def refund_in_flight(psp_account: str, currency: str) -> AccountRef:
     return AccountRef(2200, psp_account, currency)
 
 
+def dispute_held(merchant: str, currency: str) -> AccountRef:
+    """The merchant's money that is held back until a chargeback is decided."""
+    return AccountRef(2300, merchant, currency)
+
+
 def platform_fee_income(currency: str) -> AccountRef:
     """What the platform earns; one account per currency."""
     return AccountRef(4100, "", currency)
+
+
+def dispute_fee(psp_account: str, currency: str) -> AccountRef:
+    """What the PSP charges us for disputes, less what merchants pay of it."""
+    return AccountRef(5130, psp_account, currency)
+
+
+def chargeback_loss(currency: str) -> AccountRef:
+    """What the platform lost in disputes that its merchants need not bear."""
+    return AccountRef(5200, "", currency)
 
 
 def auth_held(psp_account: str, currency: str) -> AccountRef:
@@ -127,3 +159,13 @@ def auth_held(psp_account: str, currency: str) -> AccountRef:
 def auth_contra(psp_account: str, currency: str) -> AccountRef:
     """The mirror of `auth_held`."""
     return AccountRef(9200, psp_account, currency)
+
+
+def dispute_exposure(psp_account: str, currency: str) -> AccountRef:
+    """Contingent: inquiries that may become chargebacks."""
+    return AccountRef(9300, psp_account, currency)
+
+
+def dispute_exposure_contra(psp_account: str, currency: str) -> AccountRef:
+    """The mirror of `dispute_exposure`."""
+    return AccountRef(9400, psp_account, currency)

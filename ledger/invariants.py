@@ -13,6 +13,7 @@ from uuid import UUID
 
 from ledger import statements
 from ledger.chart import CHART, AccountRef, Direction
+from ledger.dispute_rules import FINAL_RULES
 
 OFFENDERS_MAX: Final = 100
 _ACCOUNTS_PER_BATCH: Final = 1_000
@@ -127,6 +128,23 @@ def open_items_are_not_negative() -> list[str]:
     )
 
 
+def finished_disputes_leave_nothing_open() -> list[str]:
+    """A dispute that was won or lost has no exposure, nothing held and nothing withdrawn left."""
+    codes = [1300, 2300, 9300, 9400]
+    return _offenders(
+        f"""
+        SELECT 'dispute', t.source_id, 'is over but has', sum({_SIGNED}), e.currency, 'on', a.code
+          FROM ledger_transaction t
+          JOIN ledger_entry e ON e.transaction_id = t.id
+          JOIN ledger_account a ON a.id = e.account_id AND a.code = ANY (%s::int[])
+         WHERE t.source_type = 'dispute' AND EXISTS (
+               SELECT FROM ledger_transaction f WHERE f.source_type = 'dispute'
+                  AND f.source_id = t.source_id AND f.rule = ANY (%s::text[]))
+         GROUP BY t.source_id, e.currency, a.code HAVING sum({_SIGNED}) <> 0""",
+        [codes, list(FINAL_RULES)],
+    )
+
+
 def reversals_mirror_their_original() -> list[str]:
     """A reversal swaps the sides of one transaction exactly, and is the only one that does."""
     swapped = "CASE o.direction WHEN 'D' THEN 'C' ELSE 'D' END"
@@ -224,6 +242,7 @@ ALL_INVARIANTS: Final[tuple[Callable[[], list[str]], ...]] = (
     debits_equal_credits,
     memo_accounts_sum_to_zero,
     open_items_are_not_negative,
+    finished_disputes_leave_nothing_open,
     reversals_mirror_their_original,
     transaction_ids_are_of_the_past,
     accounts_are_of_the_chart,

@@ -80,7 +80,7 @@ class Posting:
             raise UnbalancedTransaction(f"{self.rule}: debits and credits differ: {dict(totals)}")
 
 
-def _move(
+def move(
     rule: str,
     debit: AccountRef,
     credit: AccountRef,
@@ -88,6 +88,7 @@ def _move(
     entry_type: EntryType,
     available_on: date | None = None,
 ) -> Posting:
+    """A posting of one debit and one credit."""
     return Posting(
         rule,
         (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
@@ -98,13 +99,13 @@ def _move(
 def _hold(rule: str, psp_account: str, amount: Money) -> Posting:
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move(rule, held, contra, amount, EntryType.AUTH)
+    return move(rule, held, contra, amount, EntryType.AUTH)
 
 
 def _let_go(rule: str, psp_account: str, amount: Money, entry_type: EntryType) -> Posting:
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move(rule, contra, held, amount, entry_type)
+    return move(rule, contra, held, amount, entry_type)
 
 
 def authorized(*, psp_account: str, amount: Money) -> Posting:
@@ -142,7 +143,7 @@ def captured(
     Dr 1100 psp_receivable    amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "captured",
         chart.psp_receivable(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),
@@ -158,7 +159,7 @@ def platform_fee(*, merchant: str, amount: Money, available_on: date | None = No
     Dr 2100 merchant_payable     amount
         Cr 4100 platform_fee_income  amount
     """
-    return _move(
+    return move(
         "platform_fee",
         chart.merchant_payable(merchant, amount.currency),
         chart.platform_fee_income(amount.currency),
@@ -203,7 +204,7 @@ def hold_reopened(*, psp_account: str, amount: Money) -> Posting:
     """
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move("hold_reopened", held, contra, amount, EntryType.RELEASE)
+    return move("hold_reopened", held, contra, amount, EntryType.RELEASE)
 
 
 def refund_requested(
@@ -214,7 +215,7 @@ def refund_requested(
     Dr 2100 merchant_payable  amount
         Cr 2200 refund_in_flight  amount
     """
-    return _move(
+    return move(
         "refund_requested",
         chart.merchant_payable(merchant, amount.currency),
         chart.refund_in_flight(psp_account, amount.currency),
@@ -232,7 +233,7 @@ def refund_failed(
     Dr 2200 refund_in_flight  amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "refund_failed",
         chart.refund_in_flight(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),
@@ -250,7 +251,7 @@ def excess_authorized(*, psp_account: str, amount: Money) -> Posting:
     """
     held = chart.auth_held(psp_account, amount.currency)
     contra = chart.auth_contra(psp_account, amount.currency)
-    return _move("excess_authorized", held, contra, amount, EntryType.EXCESS)
+    return move("excess_authorized", held, contra, amount, EntryType.EXCESS)
 
 
 def excess_released(*, psp_account: str, amount: Money) -> Posting:
@@ -279,7 +280,7 @@ def excess_captured(
     Dr 1100 psp_receivable    amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "excess_captured",
         chart.psp_receivable(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),
@@ -297,7 +298,7 @@ def excess_refund_requested(
     Dr 2100 merchant_payable  amount
         Cr 2200 refund_in_flight  amount
     """
-    return _move(
+    return move(
         "excess_refund_requested",
         chart.merchant_payable(merchant, amount.currency),
         chart.refund_in_flight(psp_account, amount.currency),
@@ -315,7 +316,7 @@ def excess_refund_failed(
     Dr 2200 refund_in_flight  amount
         Cr 2100 merchant_payable  amount
     """
-    return _move(
+    return move(
         "excess_refund_failed",
         chart.refund_in_flight(psp_account, amount.currency),
         chart.merchant_payable(merchant, amount.currency),

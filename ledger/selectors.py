@@ -58,7 +58,10 @@ _VECTORS: Final = f"""
            coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'refund'), 0),
            coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type <> 'excess'), 0),
            coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 9100 AND e.entry_type = 'excess'), 0),
-           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'excess'), 0)
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2100 AND e.entry_type = 'excess'), 0),
+           coalesce(-sum({_SIGNED}) FILTER (WHERE a.code = 2300), 0),
+           coalesce(sum({_SIGNED}) FILTER (WHERE a.code = 2300
+                    OR (a.code IN (2100, 5200) AND e.entry_type = 'chargeback')), 0)
       FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
      WHERE e.payment_id = ANY (%s::uuid[])
      GROUP BY e.payment_id, e.currency
@@ -124,6 +127,10 @@ class PaymentVector:
     """Held a second time, and not let go yet."""
     excess_owed: Money
     """Taken a second time, and not given back yet."""
+    disputed: Money
+    """Held for chargebacks that nobody has decided yet: the balance of 2300."""
+    lost: Money
+    """Chargebacks that were lost, whoever bears them."""
 
 
 def balance(account: AccountRef) -> Money:
@@ -197,6 +204,32 @@ def bookings_of(*, payment_id: UUID, source_id: UUID) -> list[Booking]:
         Booking(id, source_type, reversed_by, Posting(rule, tuple(lines)))
         for id, (rule, source_type, reversed_by, lines) in bookings.items()
     ]
+
+
+def rules_posted(source_type: str, source_id: UUID) -> frozenset[str]:
+    """The rules under which a source is in the books already."""
+    rows = statements.execute(
+        "SELECT rule FROM ledger_transaction WHERE source_type = %s AND source_id = %s",
+        [source_type, source_id],
+    )
+    return frozenset(row[0] for row in rows)
+
+
+_OF_SOURCES: Final = f"""
+    SELECT t.source_id, a.code, sum({_SIGNED})
+      FROM ledger_transaction t
+      JOIN ledger_entry e ON e.transaction_id = t.id
+      JOIN ledger_account a ON a.id = e.account_id
+     WHERE t.source_type = %s AND t.source_id = ANY (%s::uuid[])
+     GROUP BY t.source_id, a.code"""
+
+
+def sums_of_sources(source_type: str, source_ids: Collection[UUID]) -> dict[UUID, dict[int, int]]:
+    """Debits minus credits in minor units per code, for each source that has entries."""
+    sums: dict[UUID, dict[int, int]] = {}
+    for source_id, code, minor in statements.execute(_OF_SOURCES, [source_type, list(source_ids)]):
+        sums.setdefault(source_id, {})[code] = int(minor)
+    return sums
 
 
 def _batches_of_all(batch_size: int) -> Iterator[list[UUID]]:

@@ -17,6 +17,9 @@ ENDPOINT_DISABLED: Final = "x.webhook_endpoint.disabled"
 HOLD_EXPIRING: Final = "x.charge.expiring"
 """A hold ends soon that was not captured; told once for each end."""
 
+EVIDENCE_DUE_SOON: Final = "x.charge.dispute.evidence_due_soon"
+"""The time for evidence is nearly over; told 72 and 24 hours before."""
+
 _BY_OBJECT: Final[dict[str, str]] = {
     "payment_intent": (
         "payment_intent.amount_capturable_updated payment_intent.canceled payment_intent.created "
@@ -31,7 +34,7 @@ _BY_OBJECT: Final[dict[str, str]] = {
     "refund": "charge.refund.updated refund.created refund.failed refund.updated",
     "dispute": (
         "charge.dispute.closed charge.dispute.created charge.dispute.funds_reinstated "
-        "charge.dispute.funds_withdrawn charge.dispute.updated"
+        f"charge.dispute.funds_withdrawn charge.dispute.updated {EVIDENCE_DUE_SOON}"
     ),
     "customer": "customer.created customer.deleted customer.updated",
     "payment_method": (

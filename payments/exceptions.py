@@ -57,6 +57,12 @@ class ChargeRefused(PaymentRefused):
     code = "charge_already_refunded"
 
 
+class DisputeRefused(PaymentRefused):
+    """The dispute takes no response, or not any more: `dispute_past_due` and its kin."""
+
+    code = "dispute_unexpected_state"
+
+
 class OrderAlreadyPaid(PaymentRefused):
     """The order guard: another payment of this order is open or successful."""
 

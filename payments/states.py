@@ -57,6 +57,32 @@ class RefundStatus(StrEnum):
     CANCELED = "canceled"
 
 
+class DisputeStatus(StrEnum):
+    """Where a dispute stands, in Stripe's words. A warning is an inquiry: no money moves."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response"
+    WARNING_UNDER_REVIEW = "warning_under_review"
+    WARNING_CLOSED = "warning_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    PREVENTED = "prevented"
+
+
+class ResponseStatus(StrEnum):
+    """Where one response to a dispute (evidence, or giving in) stands at the PSP."""
+
+    SENDING = "SENDING"
+    """Written down; it may be on its way to the PSP right now."""
+    UNKNOWN = "UNKNOWN"
+    """The PSP may or may not have it; asking finds out, and it is never sent under another key."""
+    SUCCEEDED = "SUCCEEDED"
+    DECLINED = "DECLINED"
+    NOT_SENT = "NOT_SENT"
+    """It never reached the PSP and never will."""
+
+
 class NotificationStatus(StrEnum):
     """How far we are with something that a PSP told us."""
 
@@ -114,6 +140,10 @@ class CaseKind(StrEnum):
     """The PSP, or somebody in its dashboard, moved money beyond what there was."""
     CONTRADICTION = "contradiction"
     """The PSP's word and ours cannot both be true."""
+    DISPUTED_AND_REFUNDED = "disputed_and_refunded"
+    """The customer may get the money twice: refunded by us, and charged back by the bank."""
+    DISPUTED_TOO_MUCH = "disputed_too_much"
+    """Banks have charged back more than the payment brought."""
 
 
 I = IntentStatus
@@ -122,7 +152,9 @@ R = RefundStatus
 N = NotificationStatus
 C = CaseStatus
 E = EndpointStatus
-D = DeliveryStatus
+W = DeliveryStatus
+D = DisputeStatus
+S = ResponseStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -202,6 +234,44 @@ REFUND_TRANSITIONS: Final[Table] = _table(
 )
 REFUND_BORN: Final = frozenset({R.PENDING})
 
+DISPUTE_TRANSITIONS: Final[Table] = _table(
+    {
+        D.WARNING_NEEDS_RESPONSE: (
+            D.WARNING_UNDER_REVIEW,
+            D.WARNING_CLOSED,
+            D.NEEDS_RESPONSE,
+            D.PREVENTED,
+        ),
+        D.WARNING_UNDER_REVIEW: (D.WARNING_CLOSED, D.NEEDS_RESPONSE, D.PREVENTED),
+        D.WARNING_CLOSED: (),
+        D.NEEDS_RESPONSE: (D.UNDER_REVIEW, D.WON, D.LOST, D.PREVENTED),
+        D.UNDER_REVIEW: (D.WON, D.LOST, D.PREVENTED),
+        D.WON: (),
+        D.LOST: (),
+        D.PREVENTED: (),
+    }
+)
+DISPUTE_BORN: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE, D.PREVENTED})
+DISPUTE_INQUIRY: Final = frozenset(
+    {D.WARNING_NEEDS_RESPONSE, D.WARNING_UNDER_REVIEW, D.WARNING_CLOSED}
+)
+DISPUTE_UNANSWERED: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE})
+DISPUTE_OPEN: Final = DISPUTE_UNANSWERED | {D.WARNING_UNDER_REVIEW, D.UNDER_REVIEW}
+
+RESPONSE_TRANSITIONS: Final[Table] = _table(
+    {
+        S.SENDING: (S.UNKNOWN, S.SUCCEEDED, S.DECLINED, S.NOT_SENT),
+        S.UNKNOWN: (S.SUCCEEDED, S.DECLINED, S.NOT_SENT),
+        S.SUCCEEDED: (),
+        S.DECLINED: (),
+        S.NOT_SENT: (),
+    }
+)
+RESPONSE_BORN: Final = frozenset({S.SENDING})
+RESPONSE_OPEN: Final = frozenset({S.SENDING, S.UNKNOWN})
+RESPONSE_HOLDS: Final = RESPONSE_OPEN | {S.SUCCEEDED}
+"""Evidence in one of these spends the only slot of its stage."""
+
 NOTIFICATION_TRANSITIONS: Final[Table] = _table(
     {
         N.STORED: (N.PROCESSED, N.FAILING, N.DEAD),
@@ -217,9 +287,9 @@ ENDPOINT_TRANSITIONS: Final[Table] = _table({E.ENABLED: (E.DISABLED,), E.DISABLE
 ENDPOINT_BORN: Final = frozenset({E.ENABLED})
 
 DELIVERY_TRANSITIONS: Final[Table] = _table(
-    {D.PENDING: (D.DELIVERED, D.DEAD), D.DELIVERED: (D.PENDING,), D.DEAD: (D.PENDING,)}
+    {W.PENDING: (W.DELIVERED, W.DEAD), W.DELIVERED: (W.PENDING,), W.DEAD: (W.PENDING,)}
 )
-DELIVERY_BORN: Final = frozenset({D.PENDING})
+DELIVERY_BORN: Final = frozenset({W.PENDING})
 
 CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
 CASE_BORN: Final = frozenset({C.OPEN})

@@ -9,6 +9,9 @@ from celery import shared_task
 
 from payments.services import (
     deadlines,
+    dispute_looks,
+    dispute_reminders,
+    dispute_responses,
     notifications,
     recovery,
     retention,
@@ -58,3 +61,21 @@ def check_recent_payments() -> int:
 def forget_old_deliveries() -> int:
     """Drop deliveries to webhook endpoints that ended long ago."""
     return forgetting.forget_old_deliveries()
+
+
+@shared_task
+def resolve_due_dispute_responses() -> int:
+    """Find out what became of responses to disputes that nobody knows about."""
+    return dispute_responses.resolve_due_responses()
+
+
+@shared_task
+def look_at_due_disputes() -> int:
+    """Ask PSPs about open disputes, in case a notice was lost."""
+    return dispute_looks.look_at_due_disputes()
+
+
+@shared_task
+def remind_of_due_evidence() -> int:
+    """Tell merchants that the time for evidence is nearly over."""
+    return dispute_reminders.remind_of_due_evidence()

@@ -84,6 +84,8 @@ class Capabilities:
     """Is a capture only accepted at first, and confirmed later?"""
     multiple_captures: bool
     increments: bool
+    disputes: bool = False
+    """Can disputes be looked up and answered? False: a person does it at the PSP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,73 @@ class PspResult:
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 
 
+class DisputeStatus(StrEnum):
+    """Where a dispute stands, in the words of the merchant API. A warning is an inquiry."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response"
+    WARNING_UNDER_REVIEW = "warning_under_review"
+    WARNING_CLOSED = "warning_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    PREVENTED = "prevented"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspDispute:
+    """Everything a PSP says of one dispute as it stands: its whole word, not the last change."""
+
+    psp_dispute_id: str
+    psp_payment_id: str
+    payment_reference: str
+    """Our reference of the AUTHORIZE operation of the disputed payment; empty if not said."""
+    status: DisputeStatus
+    began_as_inquiry: bool
+    amount: Money
+    reason: str
+    """The merchant API's word, such as `fraudulent` or `product_not_received`."""
+    network_reason_code: str
+    opened_at: datetime
+    evidence_due_by: datetime | None
+    """The last moment for evidence of the present stage (UTC); None: none is taken."""
+    fee: Money
+    fee_returned: Money
+    funds_withdrawn: bool
+    funds_reinstated: bool
+    charge_refundable: bool
+    submissions: tuple[str, ...] = ()
+    """Our references of the evidence that was taken."""
+    acceptance: str = ""
+    """Our reference of the acceptance, if we gave in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeRequest:
+    """A response to a dispute, ready to be sent. Repeating it means sending exactly this again."""
+
+    psp_key: str
+    """The response's permanent idempotency key at the PSP."""
+    reference: str
+    """Our reference of this response; the PSP shows it with the dispute."""
+    psp_dispute_id: str
+    evidence: dict[str, str] = field(default_factory=dict)
+    """Field names of the merchant API to texts; empty for an acceptance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeResult:
+    """What the PSP said to a response: SUCCEEDED, DECLINED, UNKNOWN or NOT_SENT."""
+
+    outcome: Outcome
+    dispute: PspDispute | None = None
+    """The dispute after it, where the answer shows it."""
+    code: str = ""
+    message: str = ""
+    retry_after_seconds: float | None = None
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PspAct:
     """One thing that befell a payment at the PSP, whoever wanted it."""
@@ -227,6 +296,8 @@ class Notification:
     """Is the type one that this adapter knows? Unknown ones are stored and acknowledged."""
     proof: Mapping[str, str]
     """The headers that carried the proof of origin, by lower-case name."""
+    psp_dispute_id: str = ""
+    """The PSP's id of the dispute that it is about, if it is about one."""
 
 
 class NotificationRefused(Exception):
@@ -246,7 +317,7 @@ class CardDataRefused(Exception):
 
 
 class PspAdapter(Protocol):
-    """Six verbs, three questions, and an ear. No database, no retries, no decisions.
+    """Six verbs, the verbs of disputes, questions, and an ear. No retries, no decisions.
 
     The five money verbs never raise for anything the PSP or the network does: every doubt is
     Outcome.UNKNOWN and everything certainly unsent is Outcome.NOT_SENT. `deadline_seconds` bounds
@@ -291,6 +362,21 @@ class PspAdapter(Protocol):
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe one of the PSP's tokens; raises UnknownToken or PspUnavailable."""
+        ...
+
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        """The dispute as it stands; None if the PSP knows none of that id (yet).
+
+        Raises PspUnavailable. Only with the capability `disputes`, as the next two.
+        """
+        ...
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        """Hand in the evidence of the present stage, once and for good; never raises."""
+        ...
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        """Give in: a chargeback is lost, an inquiry closed, for good; never raises."""
         ...
 
     def read_notification(

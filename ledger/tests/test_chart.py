@@ -30,11 +30,18 @@ def test_code_dimension_and_currency_each_make_another_account() -> None:
 def test_every_code_has_one_function_that_names_it() -> None:
     accounts = [
         chart.psp_receivable("p", "USD"),
+        chart.psp_balance("p", "USD"),
+        chart.dispute_receivable("p", "USD"),
         chart.merchant_payable("m", "USD"),
         chart.refund_in_flight("p", "USD"),
+        chart.dispute_held("m", "USD"),
         chart.platform_fee_income("USD"),
+        chart.dispute_fee("p", "USD"),
+        chart.chargeback_loss("USD"),
         chart.auth_held("p", "USD"),
         chart.auth_contra("p", "USD"),
+        chart.dispute_exposure("p", "USD"),
+        chart.dispute_exposure_contra("p", "USD"),
     ]
     assert {account.code for account in accounts} == set(CHART)
     assert len(accounts) == len(CHART)

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from django.db import transaction
 from uuid_utils.compat import uuid7
 
-from ledger import chart, invariants
+from ledger import chart, dispute_rules, invariants, services
 from ledger import posting_rules as rules
 from ledger.invariants import ALL_INVARIANTS
 from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, settle_and_snapshot, usd
@@ -218,6 +219,26 @@ def test_an_open_item_on_the_wrong_side(
     found = sorted(invariants.open_items_are_not_negative())
     assert found == [f"payment {payment_id} {text}" for text in offender]
     assert failing() == {invariants.open_items_are_not_negative}
+
+
+def test_a_finished_dispute_with_money_still_held(database: None) -> None:
+    payment_id, dispute_id = uuid7(), uuid7()
+    book(*sale(usd(1000)), payment_id=payment_id)
+    with transaction.atomic():
+        services.post(
+            [
+                dispute_rules.dispute_held(merchant=str(MERCHANT), amount=usd(1000)),
+                dispute_rules.dispute_withdrawn(psp_account=PSP, amount=usd(1000)),
+                dispute_rules.dispute_won(psp_account=PSP, amount=usd(1000)),
+            ],
+            source_type="dispute",
+            source_id=dispute_id,
+            payment_id=payment_id,
+            merchant_id=MERCHANT,
+        )
+    found = invariants.finished_disputes_leave_nothing_open()
+    assert found == [f"dispute {dispute_id} is over but has -1000 USD on 2300"]
+    assert failing() == {invariants.finished_disputes_leave_nothing_open}
 
 
 def test_a_reversal_that_is_no_mirror(owner: Cursor) -> None:

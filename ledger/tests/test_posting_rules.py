@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import chart
+from ledger import chart, dispute_rules
 from ledger import posting_rules as rules
 from ledger.chart import CHART, Direction
 from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
@@ -36,6 +36,18 @@ RULES: dict[Callable[..., Posting], dict[str, str]] = {
     rules.hold_reopened: {"psp_account": "sandbox"},
     rules.refund_requested: {"psp_account": "sandbox", "merchant": MERCHANT},
     rules.refund_failed: {"psp_account": "sandbox", "merchant": MERCHANT},
+    dispute_rules.dispute_exposed: {"psp_account": "sandbox"},
+    dispute_rules.dispute_exposure_ended: {"psp_account": "sandbox"},
+    dispute_rules.dispute_held: {"merchant": MERCHANT},
+    dispute_rules.dispute_withdrawn: {"psp_account": "sandbox"},
+    dispute_rules.dispute_fee: {"psp_account": "sandbox"},
+    dispute_rules.dispute_fee_passed_on: {"psp_account": "sandbox", "merchant": MERCHANT},
+    dispute_rules.dispute_won: {"psp_account": "sandbox"},
+    dispute_rules.dispute_hold_released: {"merchant": MERCHANT},
+    dispute_rules.dispute_fee_returned: {"psp_account": "sandbox"},
+    dispute_rules.dispute_fee_given_back: {"psp_account": "sandbox", "merchant": MERCHANT},
+    dispute_rules.dispute_lost_by_merchant: {"psp_account": "sandbox", "merchant": MERCHANT},
+    dispute_rules.dispute_lost_by_platform: {"psp_account": "sandbox"},
 }
 every_rule = pytest.mark.parametrize(
     ("rule", "arguments"), RULES.items(), ids=[rule.__name__ for rule in RULES]

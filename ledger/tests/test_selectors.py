@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from uuid_utils.compat import uuid7
 
 from ledger import chart, invariants, selectors, services
+from ledger import dispute_rules as disputes
 from ledger import posting_rules as rules
 from ledger.chart import AccountRef
 from ledger.models import BalanceSnapshot, LedgerEntry
@@ -126,6 +127,42 @@ def test_entries_of_a_payment_come_in_the_order_written() -> None:
 def _vector(payment_id: UUID, **minors: int) -> PaymentVector:
     names = PaymentVector.__slots__[2:]
     return PaymentVector(payment_id, "USD", **{name: usd(minors.get(name, 0)) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("end", "disputed", "lost"),
+    [
+        ([], 1000, 0),
+        (["won", "released"], 0, 0),
+        (["lost_by_merchant"], 0, 1000),
+        (["lost_by_platform", "released"], 0, 1000),
+    ],
+)
+def test_what_disputes_took_is_rebuilt_from_entries(
+    end: list[str], disputed: int, lost: int
+) -> None:
+    amount, payment_id = usd(1000), uuid7()
+    rules_of_end = {
+        "won": disputes.dispute_won(psp_account=PSP, amount=amount),
+        "released": disputes.dispute_hold_released(merchant=SHOP, amount=amount),
+        "lost_by_merchant": disputes.dispute_lost_by_merchant(
+            psp_account=PSP, merchant=SHOP, amount=amount
+        ),
+        "lost_by_platform": disputes.dispute_lost_by_platform(psp_account=PSP, amount=amount),
+    }
+    book(*sale(amount), payment_id=payment_id)
+    book(
+        disputes.dispute_held(merchant=SHOP, amount=amount),
+        disputes.dispute_withdrawn(psp_account=PSP, amount=amount),
+        disputes.dispute_fee(psp_account=PSP, amount=usd(15)),
+        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(15)),
+        *(rules_of_end[name] for name in end),
+        payment_id=payment_id,
+    )
+    [vector] = selectors.payment_vectors([payment_id])
+    assert vector == _vector(
+        payment_id, authorized=1000, captured=1000, disputed=disputed, lost=lost
+    )
 
 
 def test_what_happened_to_a_payment_is_rebuilt_from_its_entries() -> None:

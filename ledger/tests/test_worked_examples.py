@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ledger import dispute_rules as disputes
 from ledger import posting_rules as rules
 from ledger.chart import Direction
 from ledger.money import Money
@@ -101,3 +102,66 @@ def test_the_shops_month() -> None:
     )
     # The shop is owed what it sold, less the refund, less our fee.
     assert 10_000 - 4_000 - 290 == 5_710
+
+
+def test_a_chargeback_that_is_won_leaves_only_the_fee() -> None:
+    won = [
+        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(25_000)),
+        disputes.dispute_exposed(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_exposure_ended(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_held(merchant=SHOP, amount=usd(25_000)),
+        disputes.dispute_withdrawn(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_fee(psp_account=PSP, amount=usd(1_500)),
+        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(1_500)),
+        disputes.dispute_won(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_hold_released(merchant=SHOP, amount=usd(25_000)),
+    ]
+    assert t_accounts(won) == (
+        "1100 psp_receivable: 25000 |  -> Dr 25000\n"
+        "1110 psp_balance: 25000 | 25000 1500 -> Cr 1500\n"
+        "1300 dispute_receivable: 25000 | 25000 -> 0\n"
+        "2100 merchant_payable: 25000 1500 | 25000 25000 -> Cr 23500\n"
+        "2300 dispute_held: 25000 | 25000 -> 0\n"
+        "5130 dispute_fee: 1500 | 1500 -> 0\n"
+        "9300 dispute_exposure: 25000 | 25000 -> 0\n"
+        "9400 dispute_exposure_contra: 25000 | 25000 -> 0"
+    )
+
+
+def _chargeback() -> list[Posting]:
+    return [
+        disputes.dispute_held(merchant=SHOP, amount=usd(25_000)),
+        disputes.dispute_withdrawn(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_fee(psp_account=PSP, amount=usd(1_500)),
+    ]
+
+
+def test_a_lost_chargeback_that_the_merchant_bears() -> None:
+    lost = [
+        *_chargeback(),
+        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(1_500)),
+        disputes.dispute_lost_by_merchant(psp_account=PSP, merchant=SHOP, amount=usd(25_000)),
+    ]
+    assert t_accounts(lost) == (
+        "1110 psp_balance:  | 25000 1500 -> Cr 26500\n"
+        "1300 dispute_receivable: 25000 | 25000 -> 0\n"
+        "2100 merchant_payable: 25000 1500 |  -> Dr 26500\n"
+        "2300 dispute_held: 25000 | 25000 -> 0\n"
+        "5130 dispute_fee: 1500 | 1500 -> 0"
+    )
+
+
+def test_a_lost_chargeback_that_the_platform_bears() -> None:
+    lost = [
+        *_chargeback(),
+        disputes.dispute_lost_by_platform(psp_account=PSP, amount=usd(25_000)),
+        disputes.dispute_hold_released(merchant=SHOP, amount=usd(25_000)),
+    ]
+    assert t_accounts(lost) == (
+        "1110 psp_balance:  | 25000 1500 -> Cr 26500\n"
+        "1300 dispute_receivable: 25000 | 25000 -> 0\n"
+        "2100 merchant_payable: 25000 | 25000 -> 0\n"
+        "2300 dispute_held: 25000 | 25000 -> 0\n"
+        "5130 dispute_fee: 1500 |  -> Dr 1500\n"
+        "5200 chargeback_loss: 25000 |  -> Dr 25000"
+    )

@@ -36,6 +36,8 @@ _PAGES: Final = {
     public_ids.MERCHANT: "admin:payments_merchant_change",
     public_ids.WEBHOOK_ENDPOINT: "admin:payments_webhookendpoint_change",
     public_ids.DELIVERY: "admin:payments_delivery_change",
+    public_ids.DISPUTE: "admin:payments_dispute_change",
+    public_ids.DISPUTE_RESPONSE: "admin:payments_disputeresponse_change",
     public_ids.CASE: "admin:payments_case_change",
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }

@@ -51,6 +51,7 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("idempotency_key_required", "order_guard"),
                     ("psp_wait_ms", "late_success_policy"),
                     ("void_uncaptured_after_hours", "warn_before_expiry_hours"),
+                    ("dispute_loss_policy", "disputed_refund_policy"),
                 )
             },
         ),

@@ -20,6 +20,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Payment intents", "payments", "credit_card", "paymentintent"),
             _item("Operations", "payments", "sync_alt", "operation"),
             _item("Refunds", "payments", "undo", "refund"),
+            _item("Disputes", "payments", "gavel", "dispute"),
+            _item("Responses to disputes", "payments", "outgoing_mail", "disputeresponse"),
             _item("Cases", "payments", "assignment_late", "case"),
             _item("Deadlines", "payments", "timer", "deadline"),
         ),

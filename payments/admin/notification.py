@@ -55,6 +55,7 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("event_id", "type"),
                     ("psp_account", "known"),
                     ("operations", "psp_payment_id"),
+                    "psp_dispute_id",
                     ("occurred_at", "received_at"),
                 )
             },

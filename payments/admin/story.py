@@ -89,6 +89,29 @@ def refunds(intent: PaymentIntent) -> Section:
     )
 
 
+def disputes(intent: PaymentIntent) -> Section:
+    """What banks contest."""
+    rows, more = _first(intent.disputes.order_by("id"))
+    return Section(
+        title="Disputes",
+        headers=("dispute", "amount", "status", "reason", "evidence due by", "created"),
+        rows=[
+            [
+                display.link(public_ids.DISPUTE, dispute.id),
+                display.in_one_line(str(dispute.amount)),
+                display.in_words(dispute.status),
+                display.in_words(dispute.reason),
+                display.NOTHING
+                if dispute.slot_is_spent or dispute.evidence_due_by is None
+                else _when(dispute.evidence_due_by),
+                _when(dispute.created_at),
+            ]
+            for dispute in rows
+        ],
+        more_url=_all("dispute", intent) if more else "",
+    )
+
+
 def timeline(intent: PaymentIntent) -> Section:
     """Every fact about the payment, in the order in which it became true."""
     rows, more = _first(
@@ -147,6 +170,7 @@ class SectionOfApp:
 STORY_SECTIONS: Final[list[SectionOfApp]] = [
     SectionOfApp(permission="payments.view_operation", build=operations),
     SectionOfApp(permission="payments.view_refund", build=refunds),
+    SectionOfApp(permission="payments.view_dispute", build=disputes),
     SectionOfApp(permission="payments.view_event", build=timeline),
     SectionOfApp(permission="ledger.view_ledgerentry", build=books),
 ]

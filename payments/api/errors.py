@@ -55,6 +55,7 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
     refused.UnexpectedState: Row(400),
     refused.AmountRefused: Row(400),
     refused.ChargeRefused: Row(400),
+    refused.DisputeRefused: Row(400),
     refused.OrderAlreadyPaid: Row(400),
     refused.OperationUnderWay: Row(429, headers=_RETRY_IN_A_SECOND),
     refused.IdempotencyKeyRequired: Row(400),

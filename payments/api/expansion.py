@@ -16,14 +16,17 @@ from payments.api.parameters.expansion import EXPANDABLE
 from payments.objects.balance import balance_transaction_object
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
+from payments.objects.dispute import dispute_object
 from payments.objects.parts import list_object, public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_object
 from payments.objects.refund import refund_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.customers import customers_with_deleted, payment_methods
+from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
 from payments.selectors.scope import Scope
+from payments.services.events import now_utc
 
 Rendered = dict[str, Any]
 Tree = dict[str, "Tree"]
@@ -124,6 +127,11 @@ def _load_refunds(ids: set[str], scope: Scope) -> list[Rendered]:
     return [refund_object(row, row.intent, row.operation) for row in rows]
 
 
+def _load_disputes(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = disputes(scope).filter(pk__in=_uuids(public_ids.DISPUTE, ids))
+    return [dispute_object(row, now=now_utc()) for row in rows]
+
+
 def _load_balance_transactions(ids: set[str], scope: Scope) -> list[Rendered]:
     uuids = _uuids(public_ids.BALANCE_TRANSACTION, ids)
     rows = balance_transactions_by_id(scope, uuids).values()
@@ -131,14 +139,20 @@ def _load_balance_transactions(ids: set[str], scope: Scope) -> list[Rendered]:
 
 
 def _load_sources(ids: set[str], scope: Scope) -> list[Rendered]:
-    """What a balance transaction came from: charges and refunds, told apart by their ids."""
-    refund_ids = {row_id for row_id in ids if row_id.startswith(f"{public_ids.REFUND}_")}
+    """What a balance transaction came from: told apart by the prefixes of their ids."""
     found: list[Rendered] = []
-    if refund_ids:
-        found += _load_refunds(refund_ids, scope)
-    if ids - refund_ids:
-        found += _load_charges(ids - refund_ids, scope)
+    for prefix, load in _SOURCES.items():
+        of_kind = {row_id for row_id in ids if row_id.startswith(f"{prefix}_")}
+        if of_kind:
+            found += load(of_kind, scope)
     return found
+
+
+_SOURCES: Final = {
+    public_ids.CHARGE: _load_charges,
+    public_ids.DISPUTE: _load_disputes,
+    public_ids.REFUND: _load_refunds,
+}
 
 
 _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
@@ -146,6 +160,7 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
     "payment_method": _load_methods,
     "payment_intent": _load_intents,
     "charge": _load_charges,
+    "dispute": _load_disputes,
     "refund": _load_refunds,
     "balance_transaction": _load_balance_transactions,
     "balance_source": _load_sources,

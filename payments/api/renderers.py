@@ -15,6 +15,7 @@ from payments.api.expansion import expand
 from payments.models import Customer, Operation, PaymentMethod, WebhookEndpoint
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
+from payments.objects.dispute import dispute_object
 from payments.objects.parts import public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import charged_method_object, payment_method_object
@@ -24,9 +25,10 @@ from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.selectors.scope import Scope
 from payments.services.caller import Answer, Caller, Subject
+from payments.services.events import now_utc
 from payments.services.expiry import REFUSED_CODE
 from payments.services.webhooks.endpoints import sealed_for_answer
-from payments.states import OperationStatus
+from payments.states import OperationStatus, ResponseStatus
 from psp_adapters.contract import OperationKind
 
 _TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
@@ -53,6 +55,23 @@ def render_refund(subject: Subject, caller: Caller) -> Answer:
     if caller.expand:
         known = _known(subject, caller)
         expand([shown], "refund", caller.expand, _scope(caller), known=known)
+    return answer_of(200, shown)
+
+
+def render_dispute(subject: Subject, caller: Caller) -> Answer:
+    """The dispute; 400 if the provider refused this request's response to it."""
+    dispute, response = subject.dispute, subject.response
+    if dispute is None:
+        raise ValueError("a dispute is rendered from itself")
+    if response is not None and response.status == ResponseStatus.DECLINED:
+        code = response.code or "dispute_unexpected_state"
+        message = response.message or "The payment provider refused the response to this dispute."
+        return answer_of(400, error_body(INVALID_REQUEST, code, message))
+    shown = dispute_object(dispute, now=now_utc())
+    if caller.expand:
+        intent = payment_intent_object(subject.intent)
+        known = {intent["id"]: intent}
+        expand([shown], "dispute", caller.expand, _scope(caller), known=known)
     return answer_of(200, shown)
 
 

@@ -7,6 +7,7 @@ from payments.api.views import (
     balance,
     charges,
     customers,
+    disputes,
     events,
     payment_intents,
     payment_methods,
@@ -36,6 +37,9 @@ urlpatterns = [
     path("v1/refunds/<str:public_id>", refunds.Refund.as_view()),
     path("v1/charges", charges.Charges.as_view()),
     path("v1/charges/<str:public_id>", charges.Charge.as_view()),
+    path("v1/disputes", disputes.Disputes.as_view()),
+    path("v1/disputes/<str:public_id>", disputes.Dispute.as_view()),
+    path("v1/disputes/<str:public_id>/close", disputes.CloseDispute.as_view()),
     path("v1/customers", customers.Customers.as_view()),
     path("v1/customers/<str:public_id>", customers.Customer.as_view()),
     path(

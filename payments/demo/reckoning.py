@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import stripe
 
 from ledger.money import Money
 from payments.demo.shop import Sale, Shop
+
+_CHARGED_BACK: Final = frozenset({"needs_response", "under_review", "lost"})
 
 
 @dataclass
@@ -79,6 +81,7 @@ def _reckon_sale(figures: Reckoning, shop: Shop, sale: Sale) -> None:
         "captured": intent.amount_received,
         "refunded": refunded_minor,
         "authorized and not taken": _not_taken_minor(intent),
+        "charged back": _charged_back_minor(shop, sale),
     }
     figures.unexplained += [
         f"{intent.id} ({sale.order_id}): {what} is {minor} here and {at_psp[what]} at the PSP"
@@ -90,6 +93,12 @@ def _reckon_sale(figures: Reckoning, shop: Shop, sale: Sale) -> None:
 def _refunded_minor(shop: Shop, sale: Sale) -> int:
     listed = shop.client.v1.refunds.list(params={"payment_intent": sale.intent_id, "limit": 100})
     return sum(refund.amount for refund in listed.data if refund.status == "succeeded")
+
+
+def _charged_back_minor(shop: Shop, sale: Sale) -> int:
+    """Taken back by the customer's bank and not given back to us."""
+    listed = shop.client.v1.disputes.list(params={"payment_intent": sale.intent_id})
+    return sum(dispute.amount for dispute in listed.data if dispute.status in _CHARGED_BACK)
 
 
 def _sums(effects: list[dict[str, Any]]) -> Counter[str]:
@@ -110,6 +119,7 @@ def _sums(effects: list[dict[str, Any]]) -> Counter[str]:
             - by_kind["capture"]
             - by_kind["void"]
             - by_kind["expire"],
+            "charged back": by_kind["dispute"] - by_kind["dispute_reversed"],
         }
     )
 

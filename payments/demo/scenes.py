@@ -11,6 +11,7 @@ from typing import Final
 import stripe
 
 from ledger.money import Money
+from payments.demo.contested import disputed_sales
 from payments.demo.shop import RETURN_URL, Shop, expect
 from payments.demo.web import visit
 
@@ -204,6 +205,7 @@ NORTHWIND: Final[tuple[Scene, ...]] = (
     declined_then_paid,
     challenged,
     same_request_twice,
+    disputed_sales,
 )
 TAILSPIN: Final[tuple[Scene, ...]] = (
     sales_in_four_currencies,

@@ -138,9 +138,14 @@ class Shop:
         return patiently(lambda: self.client.v1.refunds.retrieve(refund_id))
 
 
+def patience_ends_at() -> float:
+    """Until when something that begins now may take (time.monotonic)."""
+    return time.monotonic() + PATIENCE_SECONDS
+
+
 def patiently(look: Callable[[], Any]) -> Any:
     """Look again and again until the status is not under way; at most PATIENCE_SECONDS."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = patience_ends_at()
     while True:
         seen = look()
         if seen.status not in _UNDER_WAY or time.monotonic() > deadline:

@@ -5,9 +5,17 @@ from payments.models.customer import Customer, PaymentMethod
 from payments.models.deadline import Deadline
 from payments.models.delivery import Delivery, DeliveryAttempt
 from payments.models.dispatch import Dispatch
+from payments.models.dispute import Dispute, DisputeResponse
 from payments.models.event import Event
 from payments.models.idempotency import IdempotencyKey
-from payments.models.merchant import ApiKey, Merchant, PspAccount, books_of
+from payments.models.merchant import (
+    ApiKey,
+    DisputedRefundPolicy,
+    LossPolicy,
+    Merchant,
+    PspAccount,
+    books_of,
+)
 from payments.models.notification import PspNotification
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
@@ -31,9 +39,13 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "Dispatch",
+    "Dispute",
+    "DisputeResponse",
+    "DisputedRefundPolicy",
     "Event",
     "FailedEvent",
     "IdempotencyKey",
+    "LossPolicy",
     "Merchant",
     "Operation",
     "PaymentIntent",

@@ -18,6 +18,20 @@ def books_of(merchant_id: UUID, *, livemode: bool) -> str:
     return f"{merchant_id}:{'live' if livemode else 'test'}"
 
 
+class LossPolicy(models.TextChoices):
+    """Who bears a dispute that is lost, and the PSP's fee."""
+
+    MERCHANT = "merchant", "the merchant"
+    PLATFORM = "platform", "the platform"
+
+
+class DisputedRefundPolicy(models.TextChoices):
+    """What becomes of a refund of a payment that a bank has charged back."""
+
+    BLOCK = "block", "refuse it"
+    FLAG = "flag", "allow it, and open a case"
+
+
 class PspAccount(models.Model):
     """One account of ours at one PSP; its credentials come from the environment, by `code`."""
 
@@ -100,6 +114,18 @@ class Merchant(models.Model):
     warn_before_expiry_hours = models.PositiveIntegerField(
         default=48, help_text="How long before a hold ends the event x.charge.expiring is sent."
     )
+    dispute_loss_policy = models.CharField(
+        max_length=16,
+        default=LossPolicy.MERCHANT,
+        choices=LossPolicy.choices,
+        help_text="Who bears a lost dispute and the provider's fee. Open disputes keep theirs.",
+    )
+    disputed_refund_policy = models.CharField(
+        max_length=16,
+        default=DisputedRefundPolicy.BLOCK,
+        choices=DisputedRefundPolicy.choices,
+        help_text="A refund of a charged-back payment: refuse it, or allow it and open a case.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -117,6 +143,11 @@ class Merchant(models.Model):
                 condition=models.Q(void_uncaptured_after_hours__isnull=True)
                 | models.Q(void_uncaptured_after_hours__gte=1),
                 name="merchant_void_after_an_hour_or_more",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(dispute_loss_policy__in=LossPolicy.values)
+                & models.Q(disputed_refund_policy__in=DisputedRefundPolicy.values),
+                name="merchant_dispute_policies",
             ),
         ]
 

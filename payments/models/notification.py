@@ -30,6 +30,8 @@ class PspNotification(MachineModel):
     known = models.BooleanField()
     """Is the type one that the adapter knows? Others are acknowledged and left alone."""
     psp_payment_id = models.CharField(max_length=128, blank=True)
+    psp_dispute_id = models.CharField(max_length=128, blank=True)
+    """Of the dispute that it is about, if it is about one."""
     our_references = models.JSONField(default=list)
     """Of the operations concerned, as read when the signature was checked."""
     claims = models.CharField(max_length=16, blank=True)

@@ -61,6 +61,10 @@ class PaymentIntent(MachineModel):
     """What the PSP moved beyond what we asked for; never refused, always explained by a case."""
     amount_over_refunded_minor = models.BigIntegerField(default=0)
     """How much more went back, or is on its way back, than was taken: never by our own doing."""
+    amount_disputed_minor = models.BigIntegerField(default=0)
+    """Charged back and open, or lost; an inquiry moves nothing. A PSP's word is never refused, so
+    it may exceed what is left: then there is a case. Written by services.disputes only."""
+    latest_dispute_id = models.UUIDField(null=True, blank=True)
 
     capture_method = models.CharField(max_length=16, default="automatic")
     payment_method_types = models.JSONField(default=list)
@@ -117,6 +121,11 @@ class PaymentIntent(MachineModel):
                     )
                 ),
                 name="intent_refunded_at_most_captured",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(amount_disputed_minor=0)
+                | models.Q(amount_disputed_minor__gt=0, latest_dispute_id__isnull=False),
+                name="intent_disputed_by_somebody",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_excess_minor__gte=0),

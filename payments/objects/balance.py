@@ -11,19 +11,20 @@ from typing import Any
 from ledger.money import Money
 from payments import public_ids
 from payments.objects.parts import public_id, unix_seconds_of
-from payments.selectors.balance import Balance, BalanceTransaction
+from payments.selectors.balance import DISPUTE_CATEGORIES, Balance, BalanceTransaction
 
 
 def balance_transaction_object(row: BalanceTransaction) -> dict[str, Any]:
     """A balance transaction; `available_on` is the midnight (UTC) that begins its day."""
     currency = row.currency.lower()
+    of_dispute = row.reporting_category in DISPUTE_CATEGORIES
     fees = [
         {
             "amount": row.fee_minor,
             "application": None,
             "currency": currency,
-            "description": "Platform fee",
-            "type": "application_fee",
+            "description": "Dispute fee" if of_dispute else "Platform fee",
+            "type": "stripe_fee" if of_dispute else "application_fee",
         }
     ]
     return {

@@ -41,11 +41,17 @@ _KINDS: Final = {
     "excess_refund_requested": ("refund", "refund"),
     "excess_refund_failed": ("refund_failure", "refund_failure"),
     "reversal_of_excess_captured": ("payment_failure_refund", "charge_failure"),
+    "dispute_held": ("adjustment", "dispute"),
+    "dispute_hold_released": ("adjustment", "dispute_reversal"),
 }
 """Rule of the books → type and reporting category, in the merchant API's words."""
 _OTHER_KIND: Final = ("adjustment", "other_adjustment")
 """Any other change of what we owe: disputes, a posting by hand."""
-_FEE_RULES: Final = ("platform_fee", "reversal_of_platform_fee")
+DISPUTE_CATEGORIES: Final = frozenset({"dispute", "dispute_reversal"})
+_FEE_RULES: Final = (
+    *("platform_fee", "reversal_of_platform_fee"),
+    *("dispute_fee_passed_on", "dispute_fee_given_back"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,7 @@ class BalanceTransaction:
     fee_minor: int
     currency: str
     source: str
-    """The public id of the charge or refund behind it; empty if there is none."""
+    """The public id of the charge, refund or dispute behind it; empty if there is none."""
     available_on: date
     """The day (UTC) from which on the merchant may have it."""
     available: bool
@@ -81,7 +87,7 @@ class Balance:
 _MERCHANTS_ROWS: Final = """
     SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
            CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id,
-           coalesce(t.available_on, t.effective_date)
+           d.id, coalesce(t.available_on, t.effective_date)
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
@@ -92,16 +98,21 @@ _MERCHANTS_ROWS: Final = """
              JOIN ledger_account fa ON fa.id = fe.account_id AND fa.code = 2100
             WHERE f.source_type = t.source_type AND f.source_id = t.source_id
               AND f.rule = CASE t.rule WHEN 'captured' THEN 'platform_fee'
-                           WHEN 'reversal_of_captured' THEN 'reversal_of_platform_fee' END
+                           WHEN 'reversal_of_captured' THEN 'reversal_of_platform_fee'
+                           WHEN 'dispute_held' THEN 'dispute_fee_passed_on'
+                           WHEN 'dispute_hold_released' THEN 'dispute_fee_given_back' END
            ) AS fee (minor) ON true
       LEFT JOIN payments_operation o ON o.id = t.source_id
       LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
+      LEFT JOIN payments_dispute d ON t.source_type = 'dispute' AND d.id = t.source_id
      WHERE t.merchant_id = %s AND a.dimension = %s
        AND (t.rule <> ALL (%s) OR NOT EXISTS (
             SELECT 1 FROM ledger_transaction c
              WHERE c.source_type = t.source_type AND c.source_id = t.source_id
                AND c.rule = CASE t.rule WHEN 'platform_fee' THEN 'captured'
+                            WHEN 'dispute_fee_passed_on' THEN 'dispute_held'
+                            WHEN 'dispute_fee_given_back' THEN 'dispute_hold_released'
                             ELSE 'reversal_of_captured' END))"""
 # Reads as many rows as the merchant has pending, however long its history is: the lateral look, by
 # transaction, keeps the planner from going through all entries of the merchant's account.
@@ -119,6 +130,7 @@ _PENDING: Final = """
      GROUP BY p.currency"""
 _AVAILABLE_FROM: Final = "extract(epoch FROM coalesce(t.available_on, t.effective_date)::timestamp)"
 _COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_OF_DISPUTE: Final = " AND d.id = %s"
 _OF_REFUND: Final = " AND r.id = %s"
 _OF_CHARGE: Final = """ AND r.id IS NULL
        AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
@@ -175,7 +187,8 @@ def page_of_balance_transactions(
     currency: str = "",
     available_on: Mapping[str, int] | None = None,
 ) -> Page[BalanceTransaction]:
-    """A page of changes of the balance, newest first; `source` is a charge or a refund.
+    """A page of changes of the balance, newest first; `source` is a charge, a refund or a
+    dispute.
 
     `available_on` are Unix seconds under `gt`, `gte`, `lt`, `lte`.
     """
@@ -223,6 +236,8 @@ def _filters(transaction_type: str, source: str, currency: str) -> list[tuple[st
         filters.append((" AND t.rule = ANY (%s)", rules))
     if source.startswith(f"{public_ids.REFUND}_"):
         filters.append((_OF_REFUND, public_ids.decode(public_ids.REFUND, source)))
+    elif source.startswith(f"{public_ids.DISPUTE}_"):
+        filters.append((_OF_DISPUTE, public_ids.decode(public_ids.DISPUTE, source)))
     elif source:
         filters.append((_OF_CHARGE, public_ids.decode(public_ids.CHARGE, source)))
     if currency:
@@ -247,9 +262,12 @@ def _today() -> date:
 
 
 def _balance_transaction(row: tuple[Any, ...], today: date) -> BalanceTransaction:
-    identifier, rule, direction, amount_minor, currency, fee_minor, charge_id, refund_id, day = row
+    identifier, rule, direction, amount_minor, currency, fee_minor, *sources, day = row
+    charge_id, refund_id, dispute_id = sources
     source = ""
-    if refund_id is not None:
+    if dispute_id is not None:
+        source = public_ids.encode(public_ids.DISPUTE, dispute_id)
+    elif refund_id is not None:
         source = public_ids.encode(public_ids.REFUND, refund_id)
     elif charge_id is not None:
         source = public_ids.encode(public_ids.CHARGE, charge_id)

@@ -44,6 +44,7 @@ CUSTOMER: Final = Kind(public_ids.CUSTOMER, "customer")
 PAYMENT_METHOD: Final = Kind(public_ids.PAYMENT_METHOD, "PaymentMethod", "payment_method")
 EVENT: Final = Kind(public_ids.EVENT, "event")
 WEBHOOK_ENDPOINT: Final = Kind(public_ids.WEBHOOK_ENDPOINT, "webhook endpoint")
+DISPUTE: Final = Kind(public_ids.DISPUTE, "dispute", "dispute")
 BALANCE_TRANSACTION: Final = Kind(public_ids.BALANCE_TRANSACTION, "balance transaction")
 
 

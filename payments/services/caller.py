@@ -8,7 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refund
+from payments.models import (
+    Dispute,
+    DisputeResponse,
+    Merchant,
+    Operation,
+    PaymentIntent,
+    PspAccount,
+    Refund,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,8 @@ class Subject:
     intent: PaymentIntent
     operation: Operation | None = None
     refund: Refund | None = None
+    dispute: Dispute | None = None
+    response: DisputeResponse | None = None
 
 
 class Renderer(Protocol):

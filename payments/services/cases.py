@@ -40,6 +40,14 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
         "dashboard, and have the notification replayed once the PSP has cleared it up."
     ),
+    CaseKind.DISPUTED_AND_REFUNDED: (
+        "The customer may get the money twice. Hand in the refund as evidence before the deadline, "
+        "or, if the refund is still pending, have the PSP stop it."
+    ),
+    CaseKind.DISPUTED_TOO_MUCH: (
+        "Banks charged back more than this payment brought. Ask the PSP which of the disputes "
+        "belong to it."
+    ),
 }
 """What to do about a case of each kind."""
 
@@ -69,6 +77,19 @@ def case_about_intent(
     case.intent_id = intent.id
     case.amount_minor, case.currency = amount.minor, amount.currency
     return case
+
+
+def case_of_disputed_refund(intent: PaymentIntent, summary: str) -> Case:
+    """An unsaved case about a refund of what a bank has charged back, whoever made the refund."""
+    if intent.latest_dispute_id is None:
+        raise ValueError("what is charged back has a dispute")
+    return case_about_intent(
+        CaseKind.DISPUTED_AND_REFUNDED,
+        intent,
+        summary,
+        subject=public_ids.encode(public_ids.DISPUTE, intent.latest_dispute_id),
+        amount=Money(intent.amount_disputed_minor, intent.currency),
+    )
 
 
 def open_case(case: Case) -> bool:

@@ -14,7 +14,7 @@ from uuid import UUID
 from ledger.statements import Batch, columns_of, execute, instance_of, table_of, values_of
 from payments import public_ids
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
-from payments.models import IdempotencyKey, Operation
+from payments.models import DisputeResponse, IdempotencyKey, Operation
 from payments.services.caller import Answer, Caller
 from payments.services.events import now_utc, time_of
 from payments.states import OPERATION_OPEN, OperationStatus
@@ -81,7 +81,7 @@ def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
     return answer
 
 
-def lock_key(operation: Operation) -> IdempotencyKey | None:
+def lock_key(operation: Operation | DisputeResponse) -> IdempotencyKey | None:
     """Lock the key that an operation works for; None if it has none, or lost it to a later one."""
     if operation.idempotency_id is None:
         return None

@@ -5,10 +5,10 @@ Every command goes through `move`. What may not live here: what a command checks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -50,16 +50,25 @@ class Ground:
 
 
 class Begin(Protocol):
-    """Check and write down inside transaction 1; return what is to be sent, or the answer."""
+    """Check and write down inside transaction 1; return what is to be sent, or the answer.
 
-    def __call__(self, ground: Ground) -> Operation | Answer: ...
+    What is to be sent is an Operation, unless `move` was told how to carry out something else.
+    """
+
+    def __call__(self, ground: Ground) -> Any: ...
 
 
 def move(
-    *, caller: Caller, renderer: Renderer, begin: Begin, creates_intent: bool = False
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    begin: Begin,
+    creates_intent: bool = False,
+    carry_out: Callable[[Any, Caller, Renderer], Answer] | None = None,
 ) -> Answer:
     """Run one request under its idempotency key, from wherever an earlier run of it stopped.
 
+    `carry_out` sends what `begin` wrote down, if that is not an operation.
     Refusals of `begin` roll everything back, the claim too: nothing is stored for them.
     """
     ground: Ground | None = None
@@ -81,7 +90,7 @@ def move(
         return _finish_earlier_run(held, caller, renderer)
     if isinstance(begun, Answer):
         return begun
-    return operations.carry_out(begun, caller, renderer)
+    return (carry_out or operations.carry_out)(begun, caller, renderer)
 
 
 def locked_intent(caller: Caller, intent_id: UUID) -> PaymentIntent:

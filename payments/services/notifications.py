@@ -24,6 +24,7 @@ from ledger.statements import Batch, execute, table_of
 from payments import public_ids
 from payments.models import Operation, PspAccount, PspNotification
 from payments.services import doorbell, psp
+from payments.services.dispute_looks import look_at_dispute
 from payments.services.events import now_utc
 from payments.services.looks import (
     Contradicted,
@@ -115,6 +116,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
         type=read.type,
         known=read.known,
         psp_payment_id=read.psp_payment_id,
+        psp_dispute_id=read.psp_dispute_id,
         our_references=list(read.references),
         claims=read.claims.value if read.claims is not None else "",
         occurred_at=read.occurred_at,
@@ -195,6 +197,9 @@ def _verdict_on(row: PspNotification) -> tuple[NotificationStatus, str]:
 def _look(row: PspNotification) -> None:
     """Look at every operation of ours that the notification concerns and has news of."""
     if not row.known:
+        return
+    if row.psp_dispute_id:
+        look_at_dispute(account=row.psp_account, psp_dispute_id=row.psp_dispute_id, actor=ACTOR)
         return
     operations = _operations_of(row)
     for operation in operations:

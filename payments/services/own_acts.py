@@ -16,7 +16,7 @@ from ledger.statements import Batch
 from payments import public_ids
 from payments.models import Operation, Refund
 from payments.models.operation import OWN_ACT_KEY
-from payments.services.cases import case_about_operation
+from payments.services.cases import case_about_operation, case_of_disputed_refund
 from payments.services.changes import Change
 from payments.services.events import now_utc, time_of
 from payments.services.standings import become_captured, held_of, hold_is_over, show_refunded
@@ -219,6 +219,9 @@ def _refund(change: Change, act: PspAct) -> None:
     intent.amount_refunded_minor += act.amount.minor
     if intent.is_captured:
         show_refunded(change)
+    if intent.amount_disputed_minor:
+        summary = f"{act.amount} was refunded at the provider, and a bank has charged back."
+        change.cases.append(case_of_disputed_refund(intent, summary))
     change.tell("refund.created", "refund")
     change.tell("charge.refunded", "charge")
 

@@ -173,11 +173,18 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
     if payment.charge.status != OperationStatus.SUCCEEDED:
         raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
     refunds_matter = any(act.kind is ActKind.REFUND for act in news)
+    if payment.intent.amount_disputed_minor and any(_is_pending_refund(act) for act in news):
+        # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
+        raise StillUnderWay("a refund of a disputed payment has yet to be made")
     for operation in payment.operations:
         is_refund = operation.kind == OperationKind.REFUND
         waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
         if operation.status in waits_for and (refunds_matter or not is_refund):
             raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+
+
+def _is_pending_refund(act: PspAct) -> bool:
+    return act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING
 
 
 def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:

@@ -18,6 +18,7 @@ from ledger.money import Money
 from ledger.selectors import PaymentVector, payment_vectors
 from ledger.statements import execute
 from payments.models import Operation, PaymentIntent
+from payments.services.dispute_verification import dispute_differences
 from payments.states import (
     CHARGE_HOLDS,
     OPERATION_IN_DOUBT,
@@ -143,6 +144,7 @@ def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
         operations[operation.intent_id].append(operation)
     for intent in intents:
         yield from _compare(intent, vectors.get(intent.id), operations[intent.id])
+    yield from dispute_differences(identifiers)
 
 
 def _compare(
@@ -152,10 +154,12 @@ def _compare(
     own = _without_excess(operations)
     pending = _pending_refunds(own, intent.currency)
     reserved = _reserved(own, intent.currency)
+    disputed = vector.disputed + vector.lost if vector else zero
     stored_and_rebuilt = {
         "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
         "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
         "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
+        "disputed": (intent.amount_disputed_minor, disputed),
         "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
         "excess": (intent.amount_excess_minor, _excess(intent, operations)),
     }

@@ -12,6 +12,7 @@ from stripe import (
 )
 from stripe import Charge
 from stripe import Customer as SdkCustomer
+from stripe import Dispute as SdkDispute
 from stripe import Event as SdkEvent
 from stripe import PaymentIntent as SdkPaymentIntent
 from stripe import PaymentMethod as SdkPaymentMethod
@@ -19,10 +20,19 @@ from stripe import Refund as SdkRefund
 
 from ledger.money import Money
 from payments import public_ids
-from payments.models import Customer, Event, Operation, PaymentIntent, PaymentMethod, Refund
+from payments.models import (
+    Customer,
+    Dispute,
+    Event,
+    Operation,
+    PaymentIntent,
+    PaymentMethod,
+    Refund,
+)
 from payments.objects.balance import balance_object, balance_transaction_object
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
+from payments.objects.dispute import dispute_object
 from payments.objects.event import event_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_object, payment_method_snapshot
@@ -36,6 +46,7 @@ NOT_OURS = {
     "payment_intent": {"allowed_payment_method_types"},
     "charge": {"level3", "refunds", "transfer"},
     "refund": set(),
+    "dispute": set(),
     "customer": {
         "cash_balance",
         "deleted",
@@ -125,6 +136,25 @@ def refund_row(intent: PaymentIntent, operation: Operation, **values: Any) -> Re
     )
 
 
+def dispute_row(intent: PaymentIntent, operation: Operation, **values: Any) -> Dispute:
+    return Dispute(
+        **{
+            "id": public_ids.new_id(),
+            "livemode": False,
+            "intent_id": intent.id,
+            "charge_id": operation.id,
+            "status": "needs_response",
+            "amount_minor": 1_000,
+            "currency": "USD",
+            "reason": "fraudulent",
+            "loss_policy": "merchant",
+            "fee_minor": 1_500,
+            "held_id": public_ids.new_id(),
+            **values,
+        }
+    )
+
+
 def captured_intent(**values: Any) -> PaymentIntent:
     return intent_row(
         **{
@@ -162,6 +192,7 @@ def every_object() -> dict[str, tuple[dict[str, Any], Any]]:
     return {
         "payment_intent": (payment_intent_object(intent), SdkPaymentIntent),
         "charge": (charge_object(operation, intent), Charge),
+        "dispute": (dispute_object(dispute_row(intent, operation)), SdkDispute),
         "refund": (refund_object(refund, intent, operation), SdkRefund),
         "customer": (customer_object(customer), SdkCustomer),
         "event": (event_object(event), SdkEvent),

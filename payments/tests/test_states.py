@@ -14,6 +14,8 @@ from payments import states
 from payments.models import (
     Case,
     Delivery,
+    Dispute,
+    DisputeResponse,
     Operation,
     PaymentIntent,
     PspNotification,
@@ -32,6 +34,13 @@ MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
         states.NotificationStatus,
         states.NOTIFICATION_TRANSITIONS,
         states.NOTIFICATION_BORN,
+    ),
+    (Dispute, states.DisputeStatus, states.DISPUTE_TRANSITIONS, states.DISPUTE_BORN),
+    (
+        DisputeResponse,
+        states.ResponseStatus,
+        states.RESPONSE_TRANSITIONS,
+        states.RESPONSE_BORN,
     ),
     (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_BORN),
     (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_BORN),

@@ -14,11 +14,14 @@ from ledger.money import Money
 from psp_adapters.contract import (
     Capabilities,
     CardDataRefused,
+    DisputeRequest,
+    DisputeResult,
     LookUp,
     Notification,
     OperationKind,
     Outcome,
     PaymentToken,
+    PspDispute,
     PspPayment,
     PspRequest,
     PspResult,
@@ -26,7 +29,7 @@ from psp_adapters.contract import (
     UnknownToken,
 )
 from psp_adapters.http import AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.sandbox import mapping, webhook
+from psp_adapters.sandbox import disputes, mapping, webhook
 
 
 class SandboxAdapter:
@@ -42,6 +45,7 @@ class SandboxAdapter:
         async_captures=False,
         multiple_captures=True,
         increments=True,
+        disputes=True,
     )
 
     def __init__(self, *, base_url: str, api_key: str) -> None:
@@ -163,6 +167,27 @@ class SandboxAdapter:
         self._tokens[token] = found
         return found
 
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        """The dispute as it stands."""
+        path = f"/v1/disputes/{quote(psp_dispute_id, safe='')}"
+        answer = self._ask("GET", path, deadline_seconds)
+        if answer.status == 404:
+            return None
+        try:
+            return disputes.dispute_of(_view(answer), psp_dispute_id=psp_dispute_id)
+        except mapping.Contradiction as contradiction:
+            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
+        except (KeyError, TypeError, ValueError, LedgerError) as error:
+            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        """Hand in evidence, once per stage."""
+        return self._respond(request, "evidence", deadline_seconds)
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        """Give in."""
+        return self._respond(request, "accept", deadline_seconds)
+
     def read_notification(
         self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
     ) -> Notification:
@@ -179,6 +204,23 @@ class SandboxAdapter:
         payment_id = quote(request.psp_payment_id, safe="")
         path = f"/v1/payments/{payment_id}/{request.kind.value}"
         return self._send(request, path, mapping.modify_body(request), deadline_seconds)
+
+    def _respond(
+        self, request: DisputeRequest, verb: str, deadline_seconds: float
+    ) -> DisputeResult:
+        try:
+            answer = self._http.send(
+                "POST",
+                f"/v1/disputes/{quote(request.psp_dispute_id, safe='')}/{verb}",
+                json=disputes.response_body(request, accepts=verb == "accept"),
+                headers={"Idempotency-Key": request.psp_key},
+                deadline_seconds=deadline_seconds,
+            )
+        except NotSent as error:
+            return disputes.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return disputes.unknown(f"no whole answer: {error}")
+        return disputes.result_of_answer(request, answer)
 
     def _send(
         self,

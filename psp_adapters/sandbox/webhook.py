@@ -58,6 +58,11 @@ KNOWN_TYPES: Final = frozenset(
         "void.failed",
         "void.healed",
         "void.revived",
+        "dispute.created",
+        "dispute.updated",
+        "dispute.closed",
+        "dispute.funds_withdrawn",
+        "dispute.funds_reinstated",
     }
 )
 _ABOUT_MORE: Final = frozenset({"payment.expired"})
@@ -159,6 +164,7 @@ def _notification(words: Any, proof: str) -> Notification:
         occurred_at=occurred_at.astimezone(UTC),
         known=type_ in KNOWN_TYPES,
         proof={SIGNATURE_HEADER: proof},
+        psp_dispute_id=_dispute_id_of(type_, data.get("dispute")),
     )
 
 
@@ -166,6 +172,14 @@ def _claim_of(type_: str, operation: object) -> Outcome | None:
     if not isinstance(operation, dict) or type_ in _ABOUT_MORE:
         return None
     return OUTCOMES.get(str(operation.get("status")))
+
+
+def _dispute_id_of(type_: str, dispute: object) -> str:
+    if not type_.startswith("dispute."):
+        return ""
+    if not isinstance(dispute, dict):
+        raise NotificationRefused("signed, but it names no dispute")
+    return _word(dispute.get("id"))
 
 
 def _could_be_ours(reference: object) -> bool:

@@ -59,6 +59,7 @@ class Behavior:
     idempotency_window_seconds: float = 86_400.0
     authorization_seconds: float = 7 * 86_400.0
     settle_delay_seconds: float = 2.0
+    dispute_deadline_seconds: float = 7 * 86_400.0
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 

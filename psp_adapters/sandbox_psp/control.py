@@ -10,6 +10,11 @@ import orjson
 
 from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior, parse_behavior, parse_script
+from psp_adapters.sandbox_psp.control_disputes import (
+    disputes_of,
+    move_dispute,
+    open_dispute,
+)
 from psp_adapters.sandbox_psp.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
@@ -50,6 +55,12 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = []
         case ("GET", "webhooks"):
             answer = {**simulator.teller.counts, "open": simulator.teller.open_count}
+        case ("GET", "disputes"):
+            answer = disputes_of(simulator, query)
+        case ("POST", "disputes"):
+            answer = open_dispute(simulator, read_object(request.body))
+        case ("POST", address) if address.startswith("disputes/"):
+            answer = move_dispute(simulator, address, read_object(request.body))
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "turn"):

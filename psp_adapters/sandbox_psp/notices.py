@@ -67,6 +67,12 @@ class Outbox:
         self.open[notice.id] = notice
         self.fresh.append(notice)
 
+    def put(self, notice: Notice) -> None:
+        """Take a notice that was made elsewhere, if the account wants any."""
+        if notice.account_id in self.endpoints:
+            self.open[notice.id] = notice
+            self.fresh.append(notice)
+
     def forget(self, account_id: str) -> None:
         """The account wants to hear nothing more, of what happened either."""
         self.endpoints.pop(account_id, None)

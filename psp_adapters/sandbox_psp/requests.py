@@ -29,7 +29,17 @@ _AUTHORIZE_FIELDS: Final = {
     "return_url",
     "metadata",
 }
+_DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
 _MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeResponse:
+    """A merchant's word in a dispute: evidence, or giving in."""
+
+    reference: str
+    evidence: dict[str, str] | None
+    """None: the dispute is accepted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +56,8 @@ class Call:
     by: str = ""
     """look_up: `payment`, `operation` or `reference`."""
     order: Instruction | None = None
+    response: DisputeResponse | None = None
+    """What is to be said in the dispute `subject`."""
     order_id: str = ""
     """The merchant's order; for what is done to a payment, filled in from the payment."""
     idempotency_key: str = ""
@@ -55,14 +67,14 @@ class Call:
 
     def facts(self, api_key: str) -> dict[str, str]:
         """What scripts can match."""
-        order = self.order
+        order = self.order or self.response
         return {
             "kind": self.kind,
             "path": self.path,
             "api_key": api_key,
             "reference": order.reference if order else self.subject,
             "order_id": self.order_id,
-            "token": order.token if order else "",
+            "token": self.order.token if self.order else "",
         }
 
 
@@ -116,6 +128,8 @@ def parse_call(request: HttpRequest, account_id: str) -> Call:
             call.by, call.subject = "payment", payment_id
         case ["operations", operation_id]:
             call.by, call.subject = "operation", operation_id
+        case ["disputes", dispute_id]:
+            call.by, call.subject = "dispute", dispute_id
         case ["operations"]:
             _parse_list(call, dict(parse_qsl(query)))
         case _:
@@ -154,6 +168,9 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
         case ["payments", payment_id, verb] if verb in _MODIFICATIONS:
             call.kind, call.subject = verb, payment_id
             call.order = _parse_modify(verb, words)
+        case ["disputes", dispute_id, verb] if verb in _DISPUTE_VERBS:
+            call.kind, call.subject = _DISPUTE_VERBS[verb], dispute_id
+            call.response = _parse_response(words, accepts=verb == "accept")
         case ["fences"]:
             refuse_unknown(words, {"reference"})
             call.kind, call.subject = "fence", read_text(words, "reference", most=200)
@@ -219,6 +236,18 @@ def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
         amount_minor=amount_minor,
         final=read_flag(words, "final", default=True),
     )
+
+
+def _parse_response(words: dict[str, Any], *, accepts: bool) -> DisputeResponse:
+    refuse_unknown(words, {"reference"} if accepts else {"reference", "evidence"})
+    evidence = None if accepts else words.get("evidence")
+    if not accepts:
+        if not isinstance(evidence, dict) or not 0 < len(evidence) <= 50:
+            raise invalid("evidence must be an object of 1 to 50 texts")
+        if not all(isinstance(text, str) and len(text) <= 20_000 for text in evidence.values()):
+            raise invalid("evidence must be texts of at most 20000 characters")
+    reference = read_text(words, "reference", most=200)
+    return DisputeResponse(reference=reference, evidence=evidence)
 
 
 def _parse_metadata(value: object) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior
+from psp_adapters.sandbox_psp.disputes import Disputes, DueDispute
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
@@ -48,6 +49,7 @@ class Rules:
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
+        self.disputes = Disputes(truth)
         self.behavior = Behavior()
 
     def authorize(
@@ -162,7 +164,9 @@ class Rules:
         due = self.truth.due
         while due and due[0][0] <= now_ms:
             due_ms, _, payment, operation = heapq.heappop(due)
-            if operation is None:
+            if isinstance(operation, DueDispute):
+                self.disputes.settle(payment, operation, due_ms, self.behavior)
+            elif operation is None:
                 self._expire(payment, due_ms)
             elif operation.kind == "refund":
                 self._settle_refund(operation, due_ms)
@@ -324,6 +328,8 @@ class Rules:
                 "at": at_ms,
             }
         )
+        if kind == "capture":
+            self.disputes.plan(operation.payment, self.behavior, at_ms)
 
 
 def _first_answer(

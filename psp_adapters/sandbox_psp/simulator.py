@@ -18,6 +18,8 @@ import orjson
 
 from psp_adapters.sandbox_psp.behavior import Behavior, Faults, Plan
 from psp_adapters.sandbox_psp.clock import Clock, iso
+from psp_adapters.sandbox_psp.dispute_calls import dispute_of, respond
+from psp_adapters.sandbox_psp.disputes import dispute_view
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.requests import (
@@ -60,7 +62,7 @@ class SeenCall:
             "method": call.method,
             "path": call.path,
             "kind": call.kind,
-            "reference": call.order.reference if call.order else call.subject,
+            "reference": call.facts("")["reference"],
             "order_id": call.order_id,
             "idempotency_key": call.idempotency_key,
             "executed": self.executed,
@@ -116,6 +118,9 @@ class Simulator:
             payment = self.truth.payments[call.subject]
             if payment.account.id == call.account_id:
                 call.order_id = payment.order_id
+        elif call.response is not None or call.by == "dispute":
+            dispute = self.truth.account(call.account_id).disputes.get(call.subject)
+            call.order_id = dispute.payment.order_id if dispute else ""
         self.call_count += 1
         seen = SeenCall(self.call_count, self.clock.now_ms(), call, api_key)
         self.calls.append(seen)
@@ -262,12 +267,17 @@ class Simulator:
         now_ms = self.settle()
         account = self.truth.account(call.account_id)
         order = call.order
-        if order is None:
+        if order is None and call.response is None:
             return 200, orjson.dumps(self._question(account, call, now_ms))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
             return stored.status, stored.body
+        if order is None:
+            body = orjson.dumps(dispute_view(respond(self.rules, account, call, now_ms)))
+            seen.executed = True
+            self._store_answer(account, call, 200, body)
+            return 200, body
         operation = self._carry_out(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
@@ -337,6 +347,8 @@ class Simulator:
             if payment is None:
                 raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
             return payment_view(payment, base_url=self.base_url)
+        if call.by == "dispute":
+            return dispute_view(dispute_of(account, call.subject))
         if call.by == "operation":
             operation = account.operations.get(call.subject)
             if operation is None:

@@ -43,6 +43,8 @@ class TestToken:
     paid after all)."""
     settles_at_once: bool = False
     """What is captured is paid out without the usual delay."""
+    dispute: str = ""
+    """How the first capture is disputed a moment later; a name of DISPUTES_OF."""
 
 
 EXPIRY_MONTH: Final = 12
@@ -110,7 +112,22 @@ _DECLINES: Final = (
     ("chargeCustomerFail", "0341", _DECLINED),
 )
 
-# Succeed today; what comes later (checks, reviews, disputes) is not simulated yet.
+# How many disputes of what is captured, in equal shares: reason, and whether it is an inquiry.
+DISPUTES_OF: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
+    "fraud": (("fraudulent", False),),
+    "not_received": (("product_not_received", False),),
+    "inquiry": (("fraudulent", True),),
+    "multiple": (("fraudulent", False), ("product_not_received", False)),
+}
+_DISPUTED: Final = (
+    ("createDispute", "0259", "fraud"),
+    ("createDisputeProductNotReceived", "2685", "not_received"),
+    ("createDisputeInquiry", "1976", "inquiry"),
+    ("createDisputeMultipleDisputes", "0079", "multiple"),
+    ("createMultipleDisputes", "0079", "multiple"),
+)
+
+# Succeed; what comes later (checks, reviews, an issuer's fraud record) is not simulated.
 _PLAIN_SUCCESSES: Final = (
     ("riskLevelHighest", "4954"),
     ("riskLevelElevated", "9235"),
@@ -120,11 +137,6 @@ _PLAIN_SUCCESSES: Final = (
     ("avsZipFail", "0036"),
     ("avsUnchecked", "0044"),
     ("threeDSecureOptional", "3055"),
-    ("createDispute", "0259"),
-    ("createDisputeProductNotReceived", "2685"),
-    ("createDisputeInquiry", "1976"),
-    ("createDisputeMultipleDisputes", "0079"),
-    ("createMultipleDisputes", "0079"),
     ("createIssuerFraudRecord", "5423"),
 )
 
@@ -226,6 +238,7 @@ def _published() -> dict[str, TestToken]:
     rows += [_card(suffix, last4=last4, decline=decline) for suffix, last4, decline in _DECLINES]
     rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
     rows += [_card("bypassPending", last4="0077", settles_at_once=True)]
+    rows += [_card(suffix, last4=last4, dispute=kind) for suffix, last4, kind in _DISPUTED]
     rows += _challenged() + _ours() + _bank_debits()
     tokens: dict[str, TestToken] = {}
     for row in rows:

@@ -9,6 +9,13 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
+from psp_adapters.sandbox_psp.disputes import (
+    Dispute,
+    DueDispute,
+    apply_change,
+    apply_effect,
+    notice_of,
+)
 from psp_adapters.sandbox_psp.notices import (
     Endpoint,
     Outbox,
@@ -56,6 +63,7 @@ class Payment:
     expired_ms: int = 0
     """When the hold ran out; 0 if it did not."""
     operations: list[Operation] = field(default_factory=list)
+    disputes_planned: bool = False
 
     @property
     def held_minor(self) -> int:
@@ -133,6 +141,7 @@ class Account:
 
     id: str
     payments: dict[str, Payment] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     in_order: list[Operation] = field(default_factory=list)
     by_reference: dict[str, list[Operation]] = field(default_factory=dict)
@@ -147,11 +156,12 @@ class Truth:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.payments: dict[str, Payment] = {}
+        self.disputes: dict[str, Dispute] = {}
         self.effects: list[Effect] = []
         self.operation_count = 0
         self.clock_offset_ms = 0
         self.outbox = Outbox()
-        self.due: list[tuple[int, int, Payment, Operation | None]] = []
+        self.due: list[tuple[int, int, Payment, Operation | DueDispute | None]] = []
         """What happens by itself, by time; entries may be out of date and are checked when due."""
         self._due_count = 0
         self._unsaved: list[Record] = []
@@ -197,6 +207,8 @@ class Truth:
                     record["body"].encode(),
                     record["at"],
                 )
+            case "dispute" | "dispute_change" | "dispute_effect" | "dispute_due":
+                self._apply_dispute(record)
             case "fence":
                 self.account(record["account"]).fenced.add(record["reference"])
             case "clock":
@@ -278,17 +290,7 @@ class Truth:
     def _apply_effect(self, record: Record) -> None:
         payment = self.payments[record["payment"]]
         kind, amount = record["kind"], record["amount"]
-        self.effects.append(
-            Effect(
-                len(self.effects) + 1,
-                kind,
-                record["id"],
-                record["reference"],
-                payment,
-                amount,
-                record["at"],
-            )
-        )
+        self._add_effect(record, payment, record["reference"])
         match kind:
             case "authorize":
                 payment.authorized_minor += amount
@@ -321,6 +323,52 @@ class Truth:
             if type_ := type_of_effect(kind, operation):
                 self.outbox.add(type_, operation, record["at"])
 
-    def _push_due(self, due_ms: int, payment: Payment, operation: Operation | None) -> None:
+    def _add_effect(self, record: Record, payment: Payment, reference: str) -> None:
+        self.effects.append(
+            Effect(
+                len(self.effects) + 1,
+                record["kind"],
+                record["id"],
+                reference,
+                payment,
+                record["amount"],
+                record["at"],
+            )
+        )
+
+    def _apply_dispute(self, record: Record) -> None:
+        if record["t"] == "dispute_due":
+            payment, due = self.payments[record["payment"]], DueDispute(**record["words"])
+            payment.disputes_planned |= due.opens is not None
+            self._push_due(record["due"], payment, due)
+            return
+        if record["t"] == "dispute":
+            dispute, type_ = self._add_dispute(record), "dispute.created"
+        elif record["t"] == "dispute_change":
+            dispute = self.disputes[record["id"]]
+            type_ = apply_change(dispute, record)
+        else:
+            dispute = self.disputes[record["id"]]
+            type_ = apply_effect(dispute, record["kind"], record["amount"])
+            self._add_effect(record, dispute.payment, dispute.payment.reference)
+        if type_ and self.outbox.endpoints:
+            self.outbox.put(notice_of(dispute, type_, record["at"]))
+
+    def _add_dispute(self, record: Record) -> Dispute:
+        payment = self.payments[record["payment"]]
+        dispute = Dispute(
+            id=record["id"],
+            payment=payment,
+            amount_minor=record["amount"],
+            reason=record["reason"],
+            inquiry=record["inquiry"],
+            status=record["status"],
+            at_ms=record["at"],
+            due_ms=record["due"],
+        )
+        self.disputes[dispute.id] = payment.account.disputes[dispute.id] = dispute
+        return dispute
+
+    def _push_due(self, due_ms: int, payment: Payment, what: Operation | DueDispute | None) -> None:
         self._due_count += 1
-        heapq.heappush(self.due, (due_ms, self._due_count, payment, operation))
+        heapq.heappush(self.due, (due_ms, self._due_count, payment, what))

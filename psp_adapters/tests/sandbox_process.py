@@ -156,6 +156,21 @@ class SandboxProcess:
                 raise AssertionError(f"no {kind} for {order_id} within {timeout_seconds} s")
             time.sleep(0.02)
 
+    def open_dispute(self, **words: Any) -> dict[str, Any]:
+        """Dispute a payment (`order_id`, `reference` or `payment_id`); see control_disputes."""
+        opened: dict[str, Any] = self.control("POST", "disputes", words)
+        return opened
+
+    def move_dispute(self, dispute_id: str, move: str, **words: Any) -> dict[str, Any]:
+        """`win`, `lose`, `escalate`, `prevent` or `close` it."""
+        moved: dict[str, Any] = self.control("POST", f"disputes/{dispute_id}/{move}", words)
+        return moved
+
+    def disputes(self, order_id: str) -> list[dict[str, Any]]:
+        """Every dispute of an order, oldest first."""
+        found: list[dict[str, Any]] = self.control("GET", f"disputes?order_id={order_id}")
+        return found
+
     def control(self, method: str, path: str, words: object = None) -> Any:
         """One request of the control API."""
         return _exchange(method, f"{self.base_url}/control/{path}", words, {})

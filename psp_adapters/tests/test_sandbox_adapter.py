@@ -13,6 +13,7 @@ from psp_adapters.contract import (
     OperationKind,
     Outcome,
     PaymentStanding,
+    PspAdapter,
     PspUnavailable,
 )
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
@@ -26,6 +27,14 @@ class TestSandboxContract(AdapterContract):
     declined_token = "pm_card_visa_chargeDeclined"
     challenged_token = "pm_card_threeDSecure2Required"
     unknown_token = "pm_card_nobodyKnowsThis"
+
+    @pytest.fixture(autouse=True)
+    def _truth(self, sandbox: SandboxProcess) -> None:
+        self.sandbox = sandbox
+
+    def open_dispute(self, adapter: PspAdapter, order_id: str) -> str:
+        opened: str = self.sandbox.open_dispute(order_id=order_id)["id"]
+        return opened
 
 
 @pytest.mark.parametrize(

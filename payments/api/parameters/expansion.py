@@ -23,6 +23,7 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     "charge": {
         "balance_transaction": "balance_transaction",
         "customer": "customer",
+        "dispute": "dispute",
         "payment_intent": "payment_intent",
         "refunds": "refund_list",
     },
@@ -33,6 +34,7 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
         "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
     },
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
     "customer": {},
     "payment_method": {"customer": "customer"},
     "balance_transaction": {"source": "balance_source"},

@@ -28,7 +28,7 @@ LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
     "balance_transaction",
     {
         "currency": Currency(),
-        "source": PublicId(public_ids.CHARGE, public_ids.REFUND, noun="source"),
+        "source": PublicId(public_ids.CHARGE, public_ids.REFUND, public_ids.DISPUTE, noun="source"),
         "type": Text(
             max_length=40, pattern="[a-z_]+", rule="such as charge or refund", can_unset=False
         ),

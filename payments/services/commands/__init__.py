@@ -7,6 +7,7 @@ from payments.services.commands.cancels import cancel_payment
 from payments.services.commands.captures import capture_payment, increment_authorization
 from payments.services.commands.charges import confirm_intent, create_intent
 from payments.services.commands.details import Confirmation, IntentDetails
+from payments.services.commands.disputes import close_dispute, update_dispute
 from payments.services.commands.refunds import refund_payment, update_refund
 from payments.services.commands.updates import update_intent
 
@@ -15,10 +16,12 @@ __all__ = [
     "IntentDetails",
     "cancel_payment",
     "capture_payment",
+    "close_dispute",
     "confirm_intent",
     "create_intent",
     "increment_authorization",
     "refund_payment",
+    "update_dispute",
     "update_intent",
     "update_refund",
 ]

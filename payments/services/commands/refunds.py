@@ -17,6 +17,7 @@ from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.changes import INTENT_FIELDS
+from payments.services.commands.disputes import refuse_or_flag_disputed
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.metadata import merged_metadata
 from payments.services.moves import Ground, locked_intent, move
@@ -42,6 +43,7 @@ def refund_payment(
 
     def begin(ground: Ground) -> Operation:
         intent = locked_intent(caller, _intent_id_of(caller, intent_id, charge_id))
+        refuse_or_flag_disputed(intent, caller)
         amount = _refundable_amount(intent, amount_minor)
         assert intent.latest_charge_id is not None, "captured money came from a charge"
         operation = new_operation(

@@ -22,6 +22,7 @@ from payments.streaming.consuming import consume_once, note_failure
 from payments.streaming.effects import EFFECTS
 from payments.streaming.message import cloud_event_of, message_of
 from payments.streaming.numbering import number_waiting, numbered_after
+from payments.tests.dispute_desk import Desk
 from payments.tests.listening import deliver_all, open_endpoint
 from payments.tests.shop import Shop, body_of
 
@@ -59,7 +60,10 @@ def log_in(**person: Any) -> Console:
 
 
 def sell(shop: Shop, *, order_id: str, key: str) -> str:
-    """A payment that waited, was partly refunded, and has a case about its charge; its id."""
+    """A payment that waited, was partly refunded, and has a case about its charge; its id.
+
+    The customer's bank asked about it, and was answered.
+    """
     answer = shop.create(10_000, order_id=order_id, caller=shop.caller(key, {"order": order_id}))
     assert answer.status == 200, answer.body
     identifier: str = body_of(answer)["id"]
@@ -70,6 +74,9 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
         intent_id=charge.intent_id, status="AUTHORIZED", waits_since=now, next_at=now
     )
     assert open_case(case_about_operation(CaseKind.TAKEN_BACK, charge, "<script>"))
+    opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
+    desk = Desk(shop)
+    assert desk.submit(desk.look(opened["id"]), "<script>").status == 200
     consume_everything()
     return identifier
 

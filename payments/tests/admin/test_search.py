@@ -12,6 +12,7 @@ from payments import public_ids
 from payments.models import (
     ApiKey,
     Customer,
+    Dispute,
     Event,
     IdempotencyKey,
     Merchant,
@@ -35,6 +36,7 @@ def names(model: type[Model]) -> str:
         (PaymentIntent, ("pi", "ch", "op", "re")),
         (Operation, ("pi", "ch", "op", "re")),
         (Refund, ("re", "pi", "ch", "op")),
+        (Dispute, ("dp", "pi", "ch")),
         (Event, ("pi", "ch", "re", "evt")),
         (PaymentMethod, ("pm", "pi")),
         (IdempotencyKey, ("pi", "ch")),
@@ -51,11 +53,13 @@ def test_public_ids_find_their_rows_and_no_others(
     add_customer(trading, email="bob@example.com")
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
     refund = Refund.objects.get(intent=intent)
+    dispute = Dispute.objects.get(intent=intent)
     first = {
         "pi": intent.public_id,
         "ch": public_ids.encode("ch", refund.charge_id),
         "op": refund.operation.public_id,
         "re": refund.public_id,
+        "dp": dispute.public_id,
         "pm": intent.payment_method and intent.payment_method.public_id,
         "evt": Event.objects.filter(aggregateid=intent.id).earliest("id").public_id,
         "cus": Customer.objects.get(email="ada@example.com").public_id,
@@ -75,7 +79,7 @@ def _belongs(row: Any, intent: PaymentIntent, shop: Shop) -> bool:
     match row:
         case PaymentIntent():
             return row.pk == intent.pk
-        case Operation() | Refund() | IdempotencyKey():
+        case Operation() | Refund() | Dispute() | IdempotencyKey():
             return row.intent_id == intent.pk
         case Event():
             return row.aggregateid == intent.pk

@@ -60,6 +60,7 @@ PREFIXES = {
     "payment_intents": "pi",
     "charges": "ch",
     "refunds": "re",
+    "disputes": "dp",
     "customers": "cus",
     "payment_methods": "pm",
     "events": "evt",

@@ -12,6 +12,7 @@ from payments.services import onboarding
 from payments.tests.http import examples
 from payments.tests.http.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.test_sdk_disputes import dispute
 from payments.tests.http.wire import Reply
 
 WITH_ID = {str(route): route for route in ROUTES if route.has_id}
@@ -28,6 +29,8 @@ MONEY_ROUTES = {
     "POST /v1/payment_intents/{public_id}/cancel",
     "POST /v1/payment_intents/{public_id}/increment_authorization",
     "POST /v1/refunds",
+    "POST /v1/disputes/{public_id}",
+    "POST /v1/disputes/{public_id}/close",
 }
 
 
@@ -59,6 +62,7 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "evt": api.events.list().data[0].id,
             "txn": str(refund.balance_transaction),
             "we": endpoint.id,
+            "dp": dispute(storefront, inquiry=True),
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
     )

@@ -1,0 +1,325 @@
+"""A dispute as the merchant sees it, and each response to it that went to the PSP.
+
+A dispute is a PSP's word on a payment: its status follows what the PSP says, by services.disputes.
+What may not live here: what a word causes, amounts of the intent.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from ledger.money import Money
+from payments import public_ids
+from payments.models.machine import MachineModel
+from payments.models.merchant import LossPolicy, Merchant, PspAccount
+from payments.models.operation import Operation
+from payments.models.payment_intent import PaymentIntent
+from payments.states import (
+    DISPUTE_INQUIRY,
+    DISPUTE_OPEN,
+    DISPUTE_TRANSITIONS,
+    DISPUTE_UNANSWERED,
+    RESPONSE_HOLDS,
+    RESPONSE_OPEN,
+    RESPONSE_TRANSITIONS,
+    DisputeStatus,
+    ResponseStatus,
+    sources_of,
+)
+
+D = DisputeStatus
+S = ResponseStatus
+
+
+class Stage(models.TextChoices):
+    """What a response answers; evidence is taken once for each."""
+
+    INQUIRY = "inquiry", "an inquiry"
+    CHARGEBACK = "chargeback", "a chargeback"
+
+
+class Dispute(MachineModel):
+    """A customer's bank asks about a charge (inquiry), or takes its money (chargeback)."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    intent = models.ForeignKey(
+        PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
+    )
+    charge = models.ForeignKey(
+        Operation, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
+    )
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    psp_dispute_id = models.CharField(max_length=128)
+    status = FSMField(max_length=24, default=D.NEEDS_RESPONSE, protected=True)
+    began_as_inquiry = models.BooleanField()
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.CharField(max_length=64)
+    network_reason_code = models.CharField(max_length=32, blank=True)
+    loss_policy = models.CharField(max_length=16, choices=LossPolicy.choices)
+    """The merchant's when the dispute opened: later changes do not move money of an old one."""
+    fee_minor = models.BigIntegerField(default=0)
+    """What the PSP charges for it."""
+    fee_returned_minor = models.BigIntegerField(default=0)
+    is_charge_refundable = models.BooleanField(default=False)
+
+    evidence = models.JSONField(default=dict)
+    """What is staged, by Stripe's field names; what was sent is frozen in its response."""
+    evidence_due_by = models.DateTimeField(null=True, blank=True)
+    answered_stage = models.CharField(max_length=16, blank=True, choices=Stage.choices)
+    """The stage whose only slot for evidence is spent, from the moment it is written down."""
+    submission_count = models.PositiveIntegerField(default=0)
+    """Of evidence, over both stages; counted when it is written down, before it is sent."""
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    metadata = models.JSONField(default=dict)
+
+    held_id = models.UUIDField(null=True, blank=True)
+    """The ledger transaction that took the amount from what we owe the merchant."""
+    released_id = models.UUIDField(null=True, blank=True)
+    """The ledger transaction that gave it back."""
+    funds_withdrawn_at = models.DateTimeField(null=True, blank=True)
+    funds_reinstated_at = models.DateTimeField(null=True, blank=True)
+    next_look_at = models.DateTimeField(null=True, blank=True)
+    """When to ask the PSP unasked, for notices may be lost; NULL once it is over."""
+    next_reminder_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField()
+    """By the PSP's word."""
+    closed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "payments_dispute"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["psp_account", "psp_dispute_id"], name="dispute_psp_id"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    amount_minor__gte=0,
+                    fee_minor__gte=0,
+                    fee_returned_minor__gte=0,
+                    fee_returned_minor__lte=models.F("fee_minor"),
+                ),
+                name="dispute_amounts",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=sorted(DISPUTE_OPEN), closed_at__isnull=True)
+                | (
+                    ~models.Q(status__in=sorted(DISPUTE_OPEN))
+                    & models.Q(closed_at__isnull=False, next_look_at__isnull=True)
+                ),
+                name="dispute_open_or_closed",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(funds_reinstated_at__isnull=True)
+                | models.Q(funds_withdrawn_at__isnull=False),
+                name="dispute_reinstated_after_withdrawn",
+            ),
+        ]
+        indexes = [
+            models.Index("merchant", "livemode", models.F("id").desc(), name="dispute_newest"),
+            models.Index(
+                "next_look_at",
+                name="dispute_look_due",
+                condition=models.Q(next_look_at__isnull=False),
+            ),
+            models.Index(
+                "next_reminder_at",
+                name="dispute_reminder_due",
+                condition=models.Q(next_reminder_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(public_ids.DISPUTE, self.id)
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in DISPUTE_OPEN
+
+    @property
+    def is_inquiry(self) -> bool:
+        return self.status in DISPUTE_INQUIRY
+
+    @property
+    def awaits_response(self) -> bool:
+        """Nobody has answered by the PSP's word; ours may be on its way."""
+        return self.status in DISPUTE_UNANSWERED
+
+    @property
+    def slot_is_spent(self) -> bool:
+        """No evidence can be handed in any more at this stage, or none ever could."""
+        return not self.awaits_response or self.answered_stage == self.stage
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.INQUIRY if self.is_inquiry else Stage.CHARGEBACK
+
+    @transition(
+        field=status,
+        source=sources_of(DISPUTE_TRANSITIONS, D.WARNING_UNDER_REVIEW),
+        target=D.WARNING_UNDER_REVIEW,
+    )
+    def review_inquiry(self) -> None:
+        """The bank looks at what we answered."""
+
+    @transition(
+        field=status,
+        source=sources_of(DISPUTE_TRANSITIONS, D.WARNING_CLOSED),
+        target=D.WARNING_CLOSED,
+    )
+    def close_inquiry(self) -> None:
+        """The bank asks no more; no money has moved."""
+
+    @transition(
+        field=status,
+        source=sources_of(DISPUTE_TRANSITIONS, D.NEEDS_RESPONSE),
+        target=D.NEEDS_RESPONSE,
+    )
+    def escalate(self) -> None:
+        """An inquiry became a chargeback."""
+
+    @transition(
+        field=status, source=sources_of(DISPUTE_TRANSITIONS, D.UNDER_REVIEW), target=D.UNDER_REVIEW
+    )
+    def review(self) -> None:
+        """The bank looks at the evidence."""
+
+    @transition(field=status, source=sources_of(DISPUTE_TRANSITIONS, D.WON), target=D.WON)
+    def win(self) -> None:
+        """The money comes back."""
+
+    @transition(field=status, source=sources_of(DISPUTE_TRANSITIONS, D.LOST), target=D.LOST)
+    def lose(self) -> None:
+        """The money is gone."""
+
+    @transition(
+        field=status, source=sources_of(DISPUTE_TRANSITIONS, D.PREVENTED), target=D.PREVENTED
+    )
+    def prevent(self) -> None:
+        """The network stopped it; what was withdrawn comes back."""
+
+
+class DisputeResponse(MachineModel):
+    """One response to a dispute, written down before it is sent, with its permanent PSP key."""
+
+    application_rights = ("select", "insert", "update")
+
+    class Kind(models.TextChoices):
+        """Both cannot be undone."""
+
+        EVIDENCE = "evidence", "evidence"
+        ACCEPTANCE = "acceptance", "acceptance"
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+    dispute = models.ForeignKey(
+        Dispute, on_delete=models.PROTECT, db_constraint=False, related_name="responses"
+    )
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    stage = models.CharField(max_length=16, choices=Stage.choices)
+    status = FSMField(max_length=16, default=S.SENDING, protected=True)
+    evidence = models.JSONField(default=dict)
+    """What is sent, however often: frozen."""
+    psp_key = models.CharField(max_length=64, unique=True)
+    code = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=500, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=200)
+    request_id = models.CharField(max_length=64, blank=True)
+    idempotency_id = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField()
+    """Until then whoever wrote it owns it; afterwards the sweep does."""
+    next_check_at = models.DateTimeField(null=True, blank=True)
+    checks = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "payments_dispute_response"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dispute", "stage"],
+                name="one_submission_per_stage",
+                condition=models.Q(kind="evidence", status__in=sorted(RESPONSE_HOLDS)),
+            ),
+            models.UniqueConstraint(
+                fields=["dispute"],
+                name="one_open_response",
+                condition=models.Q(status__in=sorted(RESPONSE_OPEN)),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    status__in=sorted(RESPONSE_OPEN),
+                    closed_at__isnull=True,
+                    next_check_at__isnull=False,
+                )
+                | (
+                    ~models.Q(status__in=sorted(RESPONSE_OPEN))
+                    & models.Q(closed_at__isnull=False, next_check_at__isnull=True)
+                ),
+                name="response_open_or_closed",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "next_check_at",
+                name="response_due",
+                condition=models.Q(next_check_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        """Also our reference of it at the PSP."""
+        return public_ids.encode(public_ids.DISPUTE_RESPONSE, self.id)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in RESPONSE_OPEN
+
+    @transition(field=status, source=sources_of(RESPONSE_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
+    def doubt(self) -> None:
+        """Nobody knows whether the PSP has it."""
+
+    @transition(
+        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
+    )
+    def succeed(self) -> None:
+        """The PSP took it."""
+
+    @transition(
+        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.DECLINED), target=S.DECLINED
+    )
+    def decline(self) -> None:
+        """The PSP refused it for good."""
+
+    @transition(
+        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.NOT_SENT), target=S.NOT_SENT
+    )
+    def drop(self) -> None:
+        """It never reached the PSP."""

@@ -1,0 +1,121 @@
+"""Ask the PSP how a dispute stands, because it told us something, or told us nothing for long.
+
+A notice is a reason to look: nothing of it but the names of the dispute and its payment is used.
+What may not live here: what a word causes (services.disputes), responses.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from ledger.statements import execute, table_of
+from payments.models import Dispute, Operation, PspAccount
+from payments.services import dispute_calls, psp
+from payments.services.breakers import Refusal
+from payments.services.disputes import PaymentNotCaptured, record_dispute
+from payments.services.looks import Contradicted, NotYetKnown, look_at_operation
+from payments.services.recovery import caller_of
+from payments.states import OPERATION_OPEN
+from psp_adapters.contract import OperationKind, PspDispute, PspUnavailable
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "job:disputes"
+SWEEP_LIMIT: Final = 100
+SWEEP_SECONDS: Final = 20.0
+_LEASE_SECONDS: Final = 300.0
+"""Also when to come back to a dispute that the PSP could not be asked about."""
+
+
+def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
+    """Bring one dispute to where the PSP says it is; holds no connection of a pool while asking.
+
+    Raises NotYetKnown or Contradicted; a word that changes nothing is fine.
+    """
+    if connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close()
+    try:
+        word = dispute_calls.ask(account, psp_dispute_id)
+    except (PspUnavailable, Refusal) as error:
+        raise NotYetKnown(f"the provider could not be asked: {error}") from error
+    if word is None:
+        raise NotYetKnown("the provider does not find the dispute (yet)")
+    charge = _charge_of(account, word)
+    _look_at_what_is_open(charge, actor)
+    try:
+        recorded = record_dispute(word=word, charge=charge, caller=caller_of(charge, actor))
+    except PaymentNotCaptured as reason:
+        raise NotYetKnown(str(reason)) from reason
+    if recorded.contradiction:
+        raise Contradicted(f"dispute {psp_dispute_id}: {recorded.contradiction}")
+
+
+def look_at_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
+    """Ask about open disputes whose time has come; returns how many it asked about.
+
+    Bounded in number and time, safe to run again, safe to run several at once (SKIP LOCKED, and a
+    lease each).
+    """
+    end = time.monotonic() + SWEEP_SECONDS
+    done = 0
+    while done < limit and time.monotonic() < end:
+        dispute_id = _lease_next_due()
+        if dispute_id is None:
+            break
+        done += 1
+        dispute = Dispute.objects.select_related("psp_account").get(pk=dispute_id)
+        try:
+            look_at_dispute(
+                account=dispute.psp_account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR
+            )
+        except (NotYetKnown, Contradicted) as reason:
+            logger.warning("%s could not be looked at: %s", dispute.public_id, reason)
+        except Exception:
+            logger.exception("%s could not be looked at", dispute.public_id)
+    return done
+
+
+def _lease_next_due() -> UUID | None:
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Dispute)} SET next_look_at = now() + make_interval(secs => %s) "
+            f"WHERE id = (SELECT id FROM {table_of(Dispute)} WHERE next_look_at <= now() "
+            "ORDER BY next_look_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [_LEASE_SECONDS],
+        )
+    return rows[0][0] if rows else None
+
+
+def _charge_of(account: PspAccount, word: PspDispute) -> Operation:
+    """The charge that a dispute is about, within the account that told us."""
+    known = Dispute.objects.filter(psp_account=account, psp_dispute_id=word.psp_dispute_id)
+    dispute = known.select_related("charge").first()
+    if dispute is not None:
+        return dispute.charge
+    charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
+    identifier = psp.operation_id_of(word.payment_reference)
+    if identifier is not None:
+        charge = charges.filter(pk=identifier).first()
+    else:
+        charge = charges.filter(psp_id=word.psp_payment_id).first() if word.psp_payment_id else None
+    if charge is None:
+        raise NotYetKnown("it concerns no charge of ours at this account")
+    if charge.psp_payment_id and word.psp_payment_id not in ("", charge.psp_payment_id):
+        raise Contradicted(f"it names {charge.public_id} as another payment at the provider")
+    return charge
+
+
+def _look_at_what_is_open(charge: Operation, actor: str) -> None:
+    """A dispute may be told of before we know that its payment was taken."""
+    rows = Operation.objects.filter(
+        intent_id=charge.intent_id,
+        kind__in=[OperationKind.AUTHORIZE.value, OperationKind.CAPTURE.value],
+        status__in=sorted(OPERATION_OPEN),
+    )
+    for operation_id in list(rows.order_by("id").values_list("id", flat=True)):
+        look_at_operation(operation_id, actor=actor)

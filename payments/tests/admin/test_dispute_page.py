@@ -1,0 +1,53 @@
+"""The dispute desk: how long there is, and nothing left where nothing can be handed in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from payments.admin.dispute import time_left
+from payments.models import Dispute
+from payments.services.events import now_utc
+from payments.tests.admin.console import Console
+from payments.tests.dispute_desk import Desk
+from payments.tests.shop import Shop
+
+
+@pytest.mark.parametrize(
+    ("status", "hours", "answered", "left"),
+    [
+        ("needs_response", 150.5, "", "6 days"),
+        ("needs_response", 71.5, "", "71 hours"),
+        ("warning_needs_response", 0.5, "", "0 hours"),
+        ("needs_response", -1, "", "past due"),
+        ("needs_response", 71.5, "chargeback", "answered"),
+        ("needs_response", 71.5, "inquiry", "71 hours"),
+        ("under_review", 71.5, "", "answered"),
+        ("won", 71.5, "", "over"),
+        ("prevented", 71.5, "", "over"),
+    ],
+)
+def test_the_time_left_is_days_hours_or_none(
+    status: str, hours: float, answered: str, left: str
+) -> None:
+    due_by = now_utc() + timedelta(hours=hours)
+    dispute = Dispute(status=status, evidence_due_by=due_by, answered_stage=answered)
+    assert time_left(dispute) == left
+
+
+def test_a_dispute_is_shown_with_its_time_and_its_evidence(shop: Shop, superuser: Console) -> None:
+    desk = Desk(shop)
+    desk.pay(25_000)
+    dispute = desk.opened()
+    listed = superuser.list(Dispute).content.decode()
+    assert "6 days" in listed
+    assert "250.00 USD" in listed
+    desk.submit(dispute, "<b>It was delivered.</b>")
+    listed = superuser.list(Dispute).content.decode()
+    assert ("6 days" in listed, "answered" in listed) == (False, True)
+    page = superuser.page(dispute).content.decode()
+    assert "&lt;b&gt;It was delivered.&lt;/b&gt;" in page
+    assert "15.00 USD" in page
+    story = superuser.page(shop.intent(dispute.intent.public_id)).content.decode()
+    assert dispute.public_id in story

@@ -1,0 +1,126 @@
+"""Merchants are reminded before the time for evidence is over: once each, by one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from payments.models import Dispute, Event
+from payments.services import dispute_reminders
+from payments.services.dispute_reminders import remind_of_due_evidence
+from payments.services.events import now_utc
+from payments.tests.crashes import crash_at
+from payments.tests.dispute_desk import Desk
+from payments.tests.shop import Shop
+
+HOURS = 3600
+
+
+@pytest.fixture
+def desk(shop: Shop) -> Desk:
+    return Desk(shop)
+
+
+def reminders() -> int:
+    return Event.objects.filter(type="x.charge.dispute.evidence_due_soon").count()
+
+
+def let_pass(dispute: Dispute, until_hours_before: float) -> None:
+    """Move the deadline nearer, and the reminders with it."""
+    row = Dispute.objects.get(pk=dispute.pk)
+    assert row.evidence_due_by is not None
+    due_by = now_utc() + timedelta(hours=until_hours_before)
+    step = row.evidence_due_by - due_by
+    moved = row.next_reminder_at - step if row.next_reminder_at else None
+    Dispute.objects.filter(pk=row.pk).update(evidence_due_by=due_by, next_reminder_at=moved)
+
+
+def hours_until(moment: datetime | None) -> float | None:
+    return None if moment is None else round((moment - now_utc()).total_seconds() / HOURS)
+
+
+def test_two_reminders_come_72_and_24_hours_before(desk: Desk) -> None:
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=100 * HOURS)
+    assert hours_until(dispute.next_reminder_at) == 100 - 72
+    assert remind_of_due_evidence() == 0
+
+    let_pass(dispute, until_hours_before=71.9)
+    assert (remind_of_due_evidence(), remind_of_due_evidence()) == (1, 0)
+    let_pass(dispute, until_hours_before=24.1)
+    assert remind_of_due_evidence() == 0
+    let_pass(dispute, until_hours_before=23.9)
+    assert (remind_of_due_evidence(), remind_of_due_evidence()) == (1, 0)
+    assert desk.dispute().next_reminder_at is None
+    assert reminders() == 2
+    event = Event.objects.filter(type="x.charge.dispute.evidence_due_soon").latest("seq")
+    assert event.payload["object"]["id"] == dispute.public_id
+    assert event.payload["object"]["evidence_details"]["due_by"] is not None
+
+
+@pytest.mark.parametrize(("due_in_hours", "first_in"), [(200, 128), (50, 26), (20, None)])
+def test_a_reminder_whose_time_has_passed_is_not_made_up_for(
+    desk: Desk, due_in_hours: int, first_in: float | None
+) -> None:
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=due_in_hours * HOURS)
+    assert hours_until(dispute.next_reminder_at) == first_in
+
+
+def test_a_sweep_that_was_down_sends_one_for_both(desk: Desk) -> None:
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=100 * HOURS)
+    let_pass(dispute, until_hours_before=10)
+    assert (remind_of_due_evidence(), remind_of_due_evidence()) == (1, 0)
+    assert reminders() == 1
+
+
+def test_whoever_has_answered_or_cannot_any_more_is_left_alone(desk: Desk) -> None:
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=100 * HOURS)
+    desk.submit(dispute)
+    assert desk.dispute().next_reminder_at is None
+    desk.move(dispute.psp_dispute_id, "win")
+    desk.look(dispute.psp_dispute_id)
+
+    second = desk.opened(due_in_seconds=100 * HOURS)
+    let_pass(second, until_hours_before=-1)
+    assert remind_of_due_evidence() == 0
+    desk.move(second.psp_dispute_id, "lose")
+    assert desk.look(second.psp_dispute_id).next_reminder_at is None
+    assert reminders() == 0
+
+
+def test_looking_again_does_not_remind_again(desk: Desk) -> None:
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=71 * HOURS)
+    Dispute.objects.update(next_reminder_at=now_utc())
+    assert remind_of_due_evidence() == 1
+    desk.look(dispute.psp_dispute_id)
+    assert remind_of_due_evidence() == 0
+    assert hours_until(desk.dispute().next_reminder_at) == 71 - 24
+
+
+def test_many_sweeps_at_once_remind_once(
+    desk: Desk, run_together: Callable[..., list[Any]]
+) -> None:
+    desk.pay()
+    desk.opened()
+    Dispute.objects.update(next_reminder_at=now_utc())
+    results = run_together(*[remind_of_due_evidence] * 6)
+    assert sorted(results) == [0, 0, 0, 0, 0, 1]
+    assert reminders() == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_while_reminding_reminds_once(desk: Desk, when: str) -> None:
+    desk.pay()
+    desk.opened()
+    Dispute.objects.update(next_reminder_at=now_utc())
+    crash_at((dispute_reminders, "events_of", when), remind_of_due_evidence)
+    assert reminders() == 0
+    assert remind_of_due_evidence() == 1
+    assert reminders() == 1

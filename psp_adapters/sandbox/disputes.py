@@ -1,0 +1,140 @@
+"""The sandbox PSP's words about disputes: what to send, and what its answers say. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from ledger.exceptions import LedgerError
+from ledger.money import Money
+from psp_adapters.contract import DisputeRequest, DisputeResult, DisputeStatus, Outcome, PspDispute
+from psp_adapters.http import AnswerUnknown, HttpAnswer
+from psp_adapters.sandbox.mapping import Contradiction, Json, redacted, retry_after
+
+_REASONS: Final = frozenset(
+    {
+        "bank_cannot_process",
+        "credit_not_processed",
+        "customer_initiated",
+        "debit_not_authorized",
+        "duplicate",
+        "fraudulent",
+        "general",
+        "incorrect_account_details",
+        "insufficient_funds",
+        "product_not_received",
+        "product_unacceptable",
+        "subscription_canceled",
+        "unrecognized",
+    }
+)
+# Words of a refusal that say why, as the merchant API names it.
+_CODES: Final = {
+    "evidence_already_submitted": "dispute_evidence_already_submitted",
+    "evidence_past_due": "dispute_past_due",
+    "dispute_state": "dispute_unexpected_state",
+}
+_UNREADABLE: Final = (AnswerUnknown, KeyError, TypeError, ValueError, LedgerError, Contradiction)
+
+
+def response_body(request: DisputeRequest, *, accepts: bool) -> Json:
+    """The body of a submission of evidence, or of giving in."""
+    body: Json = {"reference": request.reference}
+    return body if accepts else {**body, "evidence": request.evidence}
+
+
+def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
+    """What the PSP shows of one dispute.
+
+    Raises Contradiction if it is not the one asked for, KeyError, TypeError, ValueError or
+    LedgerError if it is not readable.
+    """
+    if view["id"] != psp_dispute_id:
+        raise Contradiction("another dispute")
+    currency = view["currency"]
+    reason = view["reason"] if view["reason"] in _REASONS else "general"
+    return PspDispute(
+        psp_dispute_id=psp_dispute_id,
+        psp_payment_id=_text(view["payment_id"]),
+        payment_reference=_text(view["reference"]),
+        status=DisputeStatus(view["status"]),
+        began_as_inquiry=_flag(view["inquiry"]),
+        amount=Money(view["amount_minor"], currency),
+        reason=reason,
+        network_reason_code=_text(view["network_reason_code"]),
+        opened_at=_moment(view["created_at"]),
+        evidence_due_by=_moment(view["evidence_due_by"]),
+        fee=Money(view["fee_minor"], currency),
+        fee_returned=Money(view["fee_returned_minor"], currency),
+        funds_withdrawn=_flag(view["funds_withdrawn"]),
+        funds_reinstated=_flag(view["funds_reinstated"]),
+        charge_refundable=_flag(view["refundable"]),
+        submissions=tuple(_text(each["reference"]) for each in view["submissions"]),
+        acceptance=_text(view["accepted_reference"]),
+    )
+
+
+def result_of_answer(request: DisputeRequest, answer: HttpAnswer) -> DisputeResult:
+    """What an answer to a response says; every doubt is UNKNOWN."""
+    if answer.status == 429:
+        return DisputeResult(
+            outcome=Outcome.NOT_SENT,
+            retry_after_seconds=retry_after(answer),
+            detail="429 rate limited",
+        )
+    if answer.status != 200 and not 400 <= answer.status < 500:
+        return unknown(f"answered {answer.status}")
+    try:
+        words = answer.json()
+        if answer.status == 200:
+            dispute = dispute_of(words, psp_dispute_id=request.psp_dispute_id)
+            if request.reference not in (*dispute.submissions, dispute.acceptance):
+                return unknown("answered 200, but does not name our response")
+            return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=dispute)
+        return _refused(answer.status, words["error"])
+    except _UNREADABLE as error:
+        return unknown(f"answered {answer.status}, unreadable: {type(error).__name__}")
+
+
+def unknown(detail: str) -> DisputeResult:
+    """It may or may not have been taken."""
+    return DisputeResult(outcome=Outcome.UNKNOWN, detail=redacted(detail))
+
+
+def not_sent(detail: str) -> DisputeResult:
+    """It certainly was not taken."""
+    return DisputeResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+
+
+def _refused(status: int, error: Json) -> DisputeResult:
+    kind, code = str(error["type"]), str(error.get("code", ""))
+    detail = redacted(f"answered {status} {kind} {code}: {error.get('message')}")
+    if kind in ("idempotency_mismatch", "in_flight") or status in (408, 425):
+        return DisputeResult(outcome=Outcome.UNKNOWN, detail=detail)
+    if status in (401, 403):
+        return DisputeResult(outcome=Outcome.NOT_SENT, detail=detail)
+    return DisputeResult(
+        outcome=Outcome.DECLINED,
+        code=_CODES.get(code, "dispute_unexpected_state"),
+        message="The payment service provider refused the response to this dispute.",
+        detail=detail,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is no text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("a flag is neither true nor false")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise Contradiction("a time without its zone")
+    return moment
