@@ -15,6 +15,7 @@ OVERHEAD_P95_MS_MOST = 60.0
 TOTAL_P95_MS_MOST = 300.0
 HANGING_P95_MS_MOST = 300.0
 OPEN_BREAKER_P95_MS_MOST = 50.0
+PROBES_MOST = 4
 STATEMENTS_MOST = 10
 WRITING_COMMITS_MOST = 2
 PSP_SHARE_MOST = 0.15
@@ -178,12 +179,15 @@ def _hanging_verdicts(hanging: dict[str, Any]) -> Iterator[Verdict]:
 
 def _breaker_verdicts(breaker: dict[str, Any]) -> Iterator[Verdict]:
     p95_ms = breaker["window"]["p95_ms"]
-    only_503 = set(breaker["statuses"]) == {"503"}
+    # A process whose circuit is half open lets one call through: that one is in doubt, 200.
+    answered = dict(breaker["statuses"])
+    probes = answered.pop("200", 0)
+    as_told = set(answered) == {"503"} and probes <= PROBES_MOST
     yield Verdict(
         "circuit open: p95 of the answer that nothing was sent",
         f"{p95_ms:.1f} ms",
         f"503, under {OPEN_BREAKER_P95_MS_MOST:g} ms",
-        only_503 and p95_ms < OPEN_BREAKER_P95_MS_MOST,
+        as_told and p95_ms < OPEN_BREAKER_P95_MS_MOST,
     )
 
 

@@ -72,7 +72,9 @@ def test_a_checkout_that_was_lost_while_the_psp_hung_is_missed() -> None:
 
 def test_an_open_circuit_that_answers_anything_but_503_is_missed() -> None:
     figures = _figures()
-    figures["open_breaker"]["statuses"]["200"] = 1
+    figures["open_breaker"]["statuses"]["200"] = 4
+    assert _missed(figures) == [], "probes of half-open circuits"
+    figures["open_breaker"]["statuses"]["500"] = 1
     assert _missed(figures) == ["circuit open: p95 of the answer that nothing was sent"]
 
 
