@@ -109,8 +109,8 @@ class Move:
         assert not Operation.objects.filter(closed_at__isnull=True).exists()
         assert list(differences()) == []
 
-    def had_no_effect(self) -> None:
-        """The PSP did nothing for it, and the books say so."""
+    def had_no_effect_yet(self) -> None:
+        """The PSP did nothing for it, and the books agree."""
         own = 2 if self.name == "create" else 1
         assert [each["kind"] for each in self.shop.effects()] == self.effects[:-own]
         assert list(differences()) == []

@@ -37,7 +37,7 @@ def test_recovery_finishes_alone_when_nobody_repeats(shop: Shop, name: str, step
     recovery.resolve_due_operations()
 
     if step in ("before the claim", "after the claim, before the commit"):
-        move.had_no_effect()
+        move.had_no_effect_yet()
     else:
         move.ended_once()
 
