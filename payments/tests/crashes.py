@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connections
 
 from payments.services import idempotency, moves, operations, psp
+from psp_adapters import registry
 
 Where = tuple[Any, str, str]
 
@@ -49,12 +50,21 @@ def crash_at(where: Where, command: Callable[[], object]) -> None:
 
 def _run_and_die(where: Where, command: Callable[[], object]) -> None:
     try:
-        # Threads do not survive a fork; the executor of the parent would wait for them for ever.
-        operations._calls = ThreadPoolExecutor(4)
+        be_a_process_of_its_own()
         _arm(*where)
         command()
     finally:
         os._exit(0)
+
+
+def be_a_process_of_its_own() -> None:
+    """Forget what a fork must not share with its parent.
+
+    Threads do not survive it: the parent's executor would wait for ever. Connections to the PSP
+    do, and two processes would read each other's answers.
+    """
+    operations._calls = ThreadPoolExecutor(4)
+    registry._adapters.clear()
 
 
 def _arm(module: Any, name: str, when: str) -> None:

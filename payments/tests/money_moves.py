@@ -93,7 +93,9 @@ class Move:
         operations = Operation.objects.filter(
             merchant=self.shop.merchant, order_id=self.shop.order_id, kind=kind_of(self.name)
         )
-        references = {psp.reference_of(identifier) for identifier in operations.values_list("id", flat=True)}
+        references = {
+            psp.reference_of(identifier) for identifier in operations.values_list("id", flat=True)
+        }
         calls = self.shop.psp.calls(kind=kind_of(self.name))
         return [each for each in calls if each["reference"] in references]
 

@@ -10,6 +10,7 @@ from payments.tests.crashes import STEPS, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases
 from payments.tests.shop import Shop
 
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_repeat_finishes_what_a_crash_left_with_one_effect(

@@ -48,9 +48,7 @@ def test_an_error_in_the_second_transaction_repeats_it_and_not_the_call(
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_errors_without_end_leave_the_success_to_recovery(
-    shop: Shop, name: str, code: str
-) -> None:
+def test_errors_without_end_leave_the_success_to_recovery(shop: Shop, name: str, code: str) -> None:
     move = Move(shop, name)
     with failing(table=OPERATIONS, event="UPDATE", code=code, times=AS_OFTEN_AS_TRIED):
         with pytest.raises(OperationalError):
@@ -138,7 +136,7 @@ class _Opponent:
         self._thread: threading.Thread | None = None
 
     def begin(self, operation: Operation) -> None:
-        """Return when the operation is locked; the rest happens as soon as somebody waits for it."""
+        """Return when the operation is locked; the rest happens once somebody waits for it."""
         locked = threading.Event()
         self._thread = threading.Thread(target=self._fight, args=(operation, locked))
         self._thread.start()
