@@ -13,6 +13,9 @@ from typing import Any, Final
 from bench.chaos.history import Record
 from bench.chaos.truth import Truth
 
+FORGED: Final = "sev_forged_"
+"""So the sandbox PSP names what only somebody else could have written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -306,6 +309,25 @@ def reads_go_forward(judged: Judged) -> Iterator[Violation]:
         seen[key] = record
 
 
+def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
+    """M: what a PSP did not sign is not stored, and what it told is looked at; nobody is lied to.
+
+    A notification that nobody can bring together with what we hold is given to a person: never
+    rightly so at the end of a run, where we hold what the PSP did.
+    """
+    for row in judged.truth.notifications:
+        event_id = row["event_id"]
+        if event_id.startswith(FORGED):
+            yield Violation("M", f"the forged notification {event_id} was stored")
+        elif row["status"] == "stored":
+            yield Violation("M", f"nobody has looked at the notification {event_id}")
+        elif row["status"] == "dead":
+            text = f"the notification {event_id} was given up: {row['last_error']}"
+            reference = next(iter(row["our_references"]), "")
+            operation = judged.operations.get(reference)
+            yield judged.about("M", text, operation["intent"] if operation else "")
+
+
 def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
     """I15: no 5xx but 502, 503 and 504, and no process ends that nobody killed."""
     for record in judged.truth.records:
@@ -332,6 +354,7 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
     "I10": ("events count 1, 2, 3 per payment", events_count_without_gap),
     "I11": ("reads go forward", reads_go_forward),
+    "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks unasked", nothing_breaks_unasked),
 }
 

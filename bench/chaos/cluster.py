@@ -23,7 +23,7 @@ import psutil
 from bench.chaos import psp_control
 from bench.chaos.plan import MERCHANTS
 from bench.stage import environment_of
-from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.lifeline import adopt_orphans
@@ -195,6 +195,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
         "SANDBOX_PSP_URL": running.psp.base_url,
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
     }
     with step("make the tables and merchants"):
         for arguments in (
@@ -220,6 +221,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             process.launch()
         for process in processes:
             process._wait_until_ready()
+        sandbox_webhooks.point_here(variables, port=running.api_ports[0])
     for process in processes[1:]:
         running.keep(process)
 

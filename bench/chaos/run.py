@@ -18,7 +18,13 @@ from bench.chaos.history import History
 from bench.chaos.nemesis import Nemesis
 from bench.chaos.plan import Plan, plan_of
 from bench.chaos.report import Judgment, Run, judge, write_json
-from bench.chaos.truth import DoubtWatch, Truth, open_operations, read_everything
+from bench.chaos.truth import (
+    DoubtWatch,
+    Truth,
+    open_operations,
+    read_everything,
+    waiting_notifications,
+)
 from paymentsite.launcher.progress import say
 
 CONVERGE_WITHIN_SECONDS = 60.0
@@ -112,8 +118,10 @@ def _converge(running: Cluster) -> list[str]:
     end = time.monotonic() + CONVERGE_WITHIN_SECONDS
     while True:
         running.look()
-        left = open_operations(running.variables["DATABASE_URL"])
-        if not left or time.monotonic() > end:
+        url = running.variables["DATABASE_URL"]
+        left = open_operations(url)
+        is_done = not left and not waiting_notifications(url)
+        if is_done or time.monotonic() > end:
             return left
         time.sleep(0.5)
 

@@ -185,8 +185,10 @@ class World:
 
     def _effects_by(self, name: str) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        ours = tuple(shop.order_id for shop in self.shops)
         for effect in self.sandbox.effects(after=self._effects_before):
-            found[effect[name]].append(effect)
+            if effect["order_id"].startswith(ours):  # a debit of an earlier life may settle now
+                found[effect[name]].append(effect)
         return found
 
     def _intent_of(self, effect: dict[str, Any]) -> str:
