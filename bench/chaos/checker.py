@@ -315,8 +315,12 @@ def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
     A notification that nobody can bring together with what we hold is given to a person: never
     rightly so at the end of a run, where we hold what the PSP did.
     """
+    bodies: set[str] = set()
     for row in judged.truth.notifications:
         event_id = row["event_id"]
+        if row["body_sha256"] in bodies:
+            yield Violation("M", f"the notification {event_id} is stored twice")
+        bodies.add(row["body_sha256"])
         if event_id.startswith(FORGED):
             yield Violation("M", f"the forged notification {event_id} was stored")
         elif row["status"] == "stored":

@@ -42,6 +42,8 @@ class Run:
     kills: int
     clients: int
     bug: str = ""
+    patience: float = 1.0
+    """How many times the usual time everything had to come to rest."""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     acts_done: dict[str, int] = field(default_factory=dict)
@@ -85,6 +87,7 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     yield (
         f"  {run.payments} payments, {run.kills} kills, {run.clients} clients"
         + (f", bug {run.bug}" if run.bug else "")
+        + (f", patience {run.patience:g} (says nothing of speed)" if run.patience > 1 else "")
     )
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.phases.items())
     yield f"  phases          {phases}"

@@ -42,7 +42,7 @@ class Truth:
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
     notifications: list[dict[str, Any]] = field(default_factory=list)
-    """What PSPs told us and we stored: `event_id`, `status`, `last_error`."""
+    """What PSPs told us and we stored: `event_id`, `body_sha256`, `status` …"""
     told: dict[str, int] = field(default_factory=dict)
     """What the PSP says of its notices: how many were sent, lost, doubled, forged …"""
     still_open: list[str] = field(default_factory=list)
@@ -142,8 +142,8 @@ def _read_database(url: str, truth: Truth) -> None:
             "ORDER BY aggregateid, seq"
         ).fetchall()
         truth.notifications = connection.execute(
-            "SELECT event_id, status, last_error, our_references FROM payments_psp_notification "
-            "ORDER BY id"
+            "SELECT event_id, body_sha256, status, last_error, our_references "
+            "FROM payments_psp_notification ORDER BY id"
         ).fetchall()
         for event in truth.events:
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))

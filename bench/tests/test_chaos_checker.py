@@ -100,6 +100,7 @@ def sound() -> Truth:
         operations=[operation()],
         events=[{"intent": "pi_1", "seq": 1, "type": "t", "created_at": AT, "actor": "a"}],
         books=(0, "the books hold"),
+        notifications=[notice()],
     )
 
 
@@ -170,6 +171,32 @@ def backwards(truth: Truth) -> None:
     truth.records.append(answer(verb="get", key="", at=NOW + 2, seen=earlier))
 
 
+def notice(**words: Any) -> dict[str, Any]:
+    return {
+        "event_id": "sev_1",
+        "body_sha256": "n1",
+        "status": "processed",
+        "last_error": "",
+        "our_references": ["op_1"],
+    } | words
+
+
+def forged_and_stored(truth: Truth) -> None:
+    truth.notifications.append(notice(event_id="sev_forged_1", body_sha256="n2"))
+
+
+def stored_twice(truth: Truth) -> None:
+    truth.notifications.append(notice(event_id="sev_1-again"))
+
+
+def never_looked_at(truth: Truth) -> None:
+    truth.notifications[0]["status"] = "stored"
+
+
+def given_up(truth: Truth) -> None:
+    truth.notifications[0]["status"] = "dead"
+
+
 def bare_500(truth: Truth) -> None:
     truth.records.append(answer(type="info", status=500, key="k-3", seen={"type": "api_error"}))
 
@@ -196,6 +223,10 @@ def died_alone(truth: Truth) -> None:
         (two_keys, "I9"),
         (gap_in_events, "I10"),
         (backwards, "I11"),
+        (forged_and_stored, "M"),
+        (stored_twice, "M"),
+        (never_looked_at, "M"),
+        (given_up, "M"),
         (bare_500, "I15"),
         (died_alone, "I15"),
     ],

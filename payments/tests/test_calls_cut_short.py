@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
@@ -177,9 +178,9 @@ class Sleeper:
     def _run_until_the_call(self, move: Move) -> None:
         real = psp.send
 
-        def sleep_and_send(operation: Operation) -> object:
+        def sleep_and_send(operation: Operation, **more: Any) -> object:
             os.kill(os.getpid(), signal.SIGSTOP)
-            return real(operation)
+            return real(operation, **more)
 
         ended = 1
         try:

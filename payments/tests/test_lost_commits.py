@@ -6,6 +6,7 @@ Crash points C3 and C10, and C9 where the database is gone for good.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -95,8 +96,8 @@ def test_a_success_in_hand_and_no_database_is_never_a_failure(
     move = Move(shop, name)
     real = psp.send
 
-    def send_and_lose_the_database(operation: Operation) -> object:
-        result = real(operation)
+    def send_and_lose_the_database(operation: Operation, **more: Any) -> object:
+        result = real(operation, **more)
         cutter.let_nobody_through()
         return result
 

@@ -82,8 +82,8 @@ def test_a_deadlock_with_somebody_else_is_survived(shop: Shop, monkeypatch: Any)
     move = Move(shop, "capture")
     real, won = psp.send, threading.Event()
 
-    def send(operation: Operation) -> object:
-        result = real(operation)
+    def send(operation: Operation, **more: Any) -> object:
+        result = real(operation, **more)
         other.begin(operation)
         return result
 
@@ -101,8 +101,8 @@ def test_an_empty_pool_leaves_the_success_to_recovery(shop: Shop, monkeypatch: A
     real = psp.send
     with _pool_of_one() as pool:
 
-        def send(operation: Operation) -> object:
-            result = real(operation)
+        def send(operation: Operation, **more: Any) -> object:
+            result = real(operation, **more)
             held.append(pool().getconn())  # somebody else has the only one
             return result
 
