@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bench.chaos.deliveries import problems_of
 from bench.chaos.history import Record
 from bench.chaos.truth import Truth
 
@@ -283,8 +284,16 @@ def one_psp_key_per_operation(judged: Judged) -> Iterator[Violation]:
             yield Violation("I9", text, orders[next(iter(found))])
 
 
-def events_count_without_gap(judged: Judged) -> Iterator[Violation]:
-    """I10, as far as events are delivered today: per payment they are 1, 2, 3 … in time."""
+def events_arrive_in_order(judged: Judged) -> Iterator[Violation]:
+    """I10: per payment events are 1, 2, 3 …, written and, by merchants that listen, heard."""
+    yield from _gaps(judged)
+    truth = judged.truth
+    if truth.webhook_secrets:
+        for problem in problems_of(truth.heard, events=truth.events, secrets=truth.webhook_secrets):
+            yield judged.about("I10", problem.text, problem.intent)
+
+
+def _gaps(judged: Judged) -> Iterator[Violation]:
     last: dict[str, int] = defaultdict(int)
     for event in judged.truth.events:  # sorted by payment and number
         intent = event["intent"]
@@ -356,7 +365,7 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I7": ("amounts in bounds, one effect per operation", amounts_stay_in_bounds),
     "I8": ("one answer per key, byte for byte", one_answer_per_key),
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
-    "I10": ("events count 1, 2, 3 per payment", events_count_without_gap),
+    "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
     "I11": ("reads go forward", reads_go_forward),
     "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks unasked", nothing_breaks_unasked),

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from bench.chaos.cluster import Cluster
 from bench.chaos.history import Record
 from bench.chaos.requests import seen_of
+from bench.chaos.sink import Heard
 from bench.chaos.wire import Wire
 from payments import public_ids
 
@@ -41,6 +42,10 @@ class Truth:
     refund_operations: dict[str, str] = field(default_factory=dict)
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    """What merchants' endpoints heard of us, in the order of arrival."""
+    webhook_secrets: dict[int, str] = field(default_factory=dict)
+    """Of the merchants that listen, by merchant."""
     notifications: list[dict[str, Any]] = field(default_factory=list)
     """What PSPs told us and we stored: `event_id`, `body_sha256`, `status` …"""
     told: dict[str, int] = field(default_factory=dict)
@@ -137,7 +142,7 @@ def _read_database(url: str, truth: Truth) -> None:
                 public_ids.OPERATION, row["operation_id"]
             )
         truth.events = connection.execute(
-            "SELECT aggregateid, seq, type, created_at, actor FROM payments_event "
+            "SELECT id, aggregateid, seq, type, created_at, actor FROM payments_event "
             "WHERE aggregateid IN (SELECT id FROM payments_payment_intent) "
             "ORDER BY aggregateid, seq"
         ).fetchall()
@@ -146,6 +151,7 @@ def _read_database(url: str, truth: Truth) -> None:
             "FROM payments_psp_notification ORDER BY id"
         ).fetchall()
         for event in truth.events:
+            event["id"] = public_ids.encode(public_ids.EVENT, event["id"])
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))
 
 

@@ -98,7 +98,16 @@ def sound() -> Truth:
         calls=[call()],
         intents={"pi_1": shown()},
         operations=[operation()],
-        events=[{"intent": "pi_1", "seq": 1, "type": "t", "created_at": AT, "actor": "a"}],
+        events=[
+            {
+                "id": "evt_1",
+                "intent": "pi_1",
+                "seq": 1,
+                "type": "t",
+                "created_at": AT,
+                "actor": "a",
+            }
+        ],
         books=(0, "the books hold"),
         notifications=[notice()],
     )
@@ -165,6 +174,10 @@ def gap_in_events(truth: Truth) -> None:
     truth.events[0]["seq"] = 2
 
 
+def never_heard_of(truth: Truth) -> None:
+    truth.webhook_secrets[0] = "whsec_x"
+
+
 def backwards(truth: Truth) -> None:
     truth.records.append(answer(verb="get", key="", at=NOW + 1))
     earlier = shown(status="processing", received=0)
@@ -222,6 +235,7 @@ def died_alone(truth: Truth) -> None:
         (changed_body_accepted, "I8"),
         (two_keys, "I9"),
         (gap_in_events, "I10"),
+        (never_heard_of, "I10"),
         (backwards, "I11"),
         (forged_and_stored, "M"),
         (stored_twice, "M"),
