@@ -249,7 +249,7 @@ def _mood(source: random.Random) -> dict[str, Any]:
     mood["webhooks"] = {
         **{
             name: round(source.uniform(0, top), 4)
-            for name, top in (("lose", 0.1), ("double", 0.3), ("reorder", 0.5), ("forge", 0.05))
+            for name, top in (("lose", 0.1), ("double", 0.3), ("reorder", 0.5), ("forge", 0.1))
         },
         "delay_seconds": [0, source.choice((0, 0, 5, 20))],
     }

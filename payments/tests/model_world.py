@@ -17,7 +17,7 @@ from django.conf import settings
 from django.test import Client
 
 from payments.exceptions import PaymentRefused
-from payments.models import IdempotencyKey, Operation, PaymentIntent, PspNotification
+from payments.models import Operation, PaymentIntent, PspNotification
 from payments.services import notifications, psp, recovery, retention
 from payments.services.caller import Answer
 from payments.services.verification import differences
@@ -58,6 +58,8 @@ class Request:
     shop: Shop
     key: str
     command: Callable[[str], Answer]
+    sent_at: int
+    """In seconds of the world's own time."""
     answer: str | None = None
 
 
@@ -70,7 +72,7 @@ class Fate:
     fault: str = ""
     """A fault of the PSP; `late`: it acts after our deadline."""
     asked_after: int = 0
-    """Only if late: seconds after which recovery asks, before the PSP acts; 0: it does not."""
+    """Seconds after which recovery asks, of a late PSP before it acts; 0: not at once."""
 
 
 @dataclass
@@ -100,24 +102,30 @@ class World:
 
     def send(self, shop: Shop, command: Callable[[str], Answer], fate: Fate, kind: str) -> None:
         """A new request with a key of its own."""
-        request = Request(shop, f"k-{len(self.requests)}-{uuid.uuid4().hex[:8]}", command)
+        key = f"k-{len(self.requests)}-{uuid.uuid4().hex[:8]}"
+        request = Request(shop, key, command, self.time.elapsed)
         self.requests.append(request)
         if fate.crash_at:
             crash_at_moment(fate.crash_at, lambda: _attempt(request))
-            return
-        if fate.fault == "late":
+        elif fate.fault == "late":
             self._send_late(request, kind, fate)
         else:
             if fate.fault:
                 self._script(shop, kind, _FAULTS[fate.fault])
             self._note(request, _attempt(request))
         self.sandbox.control("DELETE", "scripts")
+        if fate.asked_after and fate.fault != "late":
+            self.time.pass_by(fate.asked_after)
+            self.sweep()
 
     def repeat(self, request: Request) -> None:
-        """The same request again; it gets the answer that it got, while its key is known."""
-        if not self._is_known(request):
+        """The same request again; it gets the answer that it got, for as long as keys are kept."""
+        kept_seconds = settings.IDEMPOTENCY_KEYS_KEPT_DAYS * DAY
+        if self.time.elapsed - request.sent_at >= kept_seconds:
             request.answer = None
-        self._note(request, _attempt(request))
+        answer = _attempt(request)
+        assert answer is not None or request.answer is None, f"{request.key} lost its answer"
+        self._note(request, answer)
 
     def tell(self, operation: Operation, *, how: str) -> None:
         """A notice about an operation comes in, as a PSP sends it, or as somebody else would."""
@@ -242,11 +250,6 @@ class World:
         if request.answer is None:
             request.answer = answer.body
         assert answer.body == request.answer, f"{request.key} has two answers"
-
-    def _is_known(self, request: Request) -> bool:
-        return IdempotencyKey.objects.filter(
-            merchant=request.shop.merchant, key=request.key
-        ).exists()
 
 
 def _attempt(request: Request) -> Answer | None:

@@ -32,12 +32,15 @@ class VirtualTime:
     """Moves the time of our rows and of one PSP, as the owner of the tables may."""
 
     def __init__(self, sandbox: SandboxProcess) -> None:
+        self.elapsed = 0
+        """Seconds that have passed in this world."""
         self._sandbox = sandbox
         self._owner = psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True)
         self._statements = [self._ageing(table) for table in _AGED]
 
     def pass_by(self, seconds: int) -> None:
         """So many seconds later."""
+        self.elapsed += seconds
         self._sandbox.advance(seconds)
         with self._owner.transaction():
             for statement in self._statements:
