@@ -33,8 +33,9 @@ ORDERS_PER_SHOP = 2
 SHOPS = 2
 HOUR = 3600
 DAY = 24 * HOUR
-# Holds that end by themselves and money that comes back by itself are not in this model yet.
 LAG_SECONDS = 8
+"""So long the PSP does not find what it did; as long as an adapter may promise (10 s)."""
+# Holds that end by themselves, and money that comes back by itself, are not in this model yet.
 _NEVER = 10_000 * DAY
 _LATE_MS = 400
 _FAULTS: dict[str, dict[str, Any]] = {
