@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from django.conf import settings as django_settings
@@ -60,108 +60,106 @@ fates = st.one_of(
 )
 
 
-def model_of(sandbox: SandboxProcess, empty: Callable[[], None]) -> type[RuleBasedStateMachine]:
-    """The machine; each of its lives begins with an empty database."""
+class Life(RuleBasedStateMachine):
+    """One life, which begins with an empty database."""
 
-    class Model(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            empty()
-            self.world = World(sandbox)
-            self.world.begin()
+    sandbox: ClassVar[SandboxProcess]
+    empty_the_database: ClassVar[Callable[[], None]]
 
-        def teardown(self) -> None:
-            try:
-                self.world.settle()
-            finally:
-                self.world.end()
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).empty_the_database()
+        self.world = World(self.sandbox)
+        self.world.begin()
 
-        @invariant()
-        def the_books_hold_and_no_order_is_charged_twice(self) -> None:
-            self.world.check()
+    def teardown(self) -> None:
+        try:
+            self.world.settle()
+        finally:
+            self.world.end()
 
-        @rule(
-            shop=shops, order=orders, amount=amounts, token=st.sampled_from(TOKENS),
-            manual=st.booleans(), confirm=st.sampled_from((True, True, False)), fate=fates,
-        )  # fmt: skip
-        def create(
-            self, shop: int, order: int, amount: int, token: str,
-            manual: bool, confirm: bool, fate: Fate,
-        ) -> None:  # fmt: skip
-            seller = self.world.shops[shop]
+    @invariant()
+    def the_books_hold_and_no_order_is_charged_twice(self) -> None:
+        self.world.check()
 
-            def command(key: str) -> Answer:
-                return seller.create(
-                    amount,
-                    token=token,
-                    manual=manual,
-                    confirm=confirm,
-                    order_id=f"{seller.order_id}-{order}",
-                    caller=seller.caller(key=key, body=key),
-                )
+    @rule(
+        shop=shops, order=orders, amount=amounts, token=st.sampled_from(TOKENS),
+        manual=st.booleans(), confirm=st.sampled_from((True, True, False)), fate=fates,
+    )  # fmt: skip
+    def create(
+        self, shop: int, order: int, amount: int, token: str,
+        manual: bool, confirm: bool, fate: Fate,
+    ) -> None:  # fmt: skip
+        seller = self.world.shops[shop]
 
-            self.world.send(seller, command, fate, "authorize")
+        def command(key: str) -> Answer:
+            return seller.create(
+                amount,
+                token=token,
+                manual=manual,
+                confirm=confirm,
+                order_id=f"{seller.order_id}-{order}",
+                caller=seller.caller(key=key, body=key),
+            )
 
-        @precondition(lambda self: PaymentIntent.objects.exists())
-        @rule(
-            verb=st.sampled_from(("confirm", "capture", "refund", "increment", "cancel")),
-            which=choices, amount=amounts, token=st.sampled_from(TOKENS),
-            final=st.booleans(), fate=fates,
-        )  # fmt: skip
-        def change(
-            self, verb: str, which: int, amount: int, token: str, final: bool, fate: Fate
-        ) -> None:
-            intent = self._one_of(list(PaymentIntent.objects.order_by("id")), which)
-            seller = self._seller_of(intent)
+        self.world.send(seller, command, fate, "authorize")
 
-            def command(key: str) -> Answer:
-                caller, identifier = seller.caller(key=key, body=key), intent.public_id
-                verbs: dict[str, Callable[[], Answer]] = {
-                    "confirm": lambda: seller.confirm(identifier, token=token, caller=caller),
-                    "capture": lambda: seller.capture(
-                        identifier, amount, final=final, caller=caller
-                    ),
-                    "refund": lambda: seller.refund(identifier, amount, caller=caller),
-                    "increment": lambda: seller.increment(identifier, amount, caller=caller),
-                    "cancel": lambda: seller.cancel(identifier, caller=caller),
-                }
-                return verbs[verb]()
+    @precondition(lambda self: PaymentIntent.objects.exists())
+    @rule(
+        verb=st.sampled_from(("confirm", "capture", "refund", "increment", "cancel")),
+        which=choices, amount=amounts, token=st.sampled_from(TOKENS),
+        final=st.booleans(), fate=fates,
+    )  # fmt: skip
+    def change(
+        self, verb: str, which: int, amount: int, token: str, final: bool, fate: Fate
+    ) -> None:
+        intent = self._one_of(list(PaymentIntent.objects.order_by("id")), which)
+        seller = self._seller_of(intent)
 
-            self.world.send(seller, command, fate, KINDS.get(verb, verb))
+        def command(key: str) -> Answer:
+            caller, identifier = seller.caller(key=key, body=key), intent.public_id
+            verbs: dict[str, Callable[[], Answer]] = {
+                "confirm": lambda: seller.confirm(identifier, token=token, caller=caller),
+                "capture": lambda: seller.capture(identifier, amount, final=final, caller=caller),
+                "refund": lambda: seller.refund(identifier, amount, caller=caller),
+                "increment": lambda: seller.increment(identifier, amount, caller=caller),
+                "cancel": lambda: seller.cancel(identifier, caller=caller),
+            }
+            return verbs[verb]()
 
-        @precondition(lambda self: self.world.requests)
-        @rule(which=choices)
-        def repeat(self, which: int) -> None:
-            self.world.repeat(self._one_of(self.world.requests[::-1], which))
+        self.world.send(seller, command, fate, KINDS.get(verb, verb))
 
-        @precondition(lambda self: Operation.objects.exists())
-        @rule(which=choices, how=st.sampled_from(("once", "doubled", "forged")))
-        def tell(self, which: int, how: str) -> None:
-            newest = list(Operation.objects.select_related("psp_account").order_by("-id"))
-            self.world.tell(self._one_of(newest, which), how=how)
+    @precondition(lambda self: self.world.requests)
+    @rule(which=choices)
+    def repeat(self, which: int) -> None:
+        self.world.repeat(self._one_of(self.world.requests[::-1], which))
 
-        @precondition(lambda self: PaymentIntent.objects.exclude(next_action_url="").exists())
-        @rule(which=choices, fails=st.booleans())
-        def customer_answers(self, which: int, fails: bool) -> None:
-            asked = list(PaymentIntent.objects.exclude(next_action_url="").order_by("id"))
-            url = self._one_of(asked, which).next_action_url
-            sandbox.complete_challenge(url, fail=fails)
+    @precondition(lambda self: Operation.objects.exists())
+    @rule(which=choices, how=st.sampled_from(("once", "doubled", "forged")))
+    def tell(self, which: int, how: str) -> None:
+        newest = list(Operation.objects.select_related("psp_account").order_by("-id"))
+        self.world.tell(self._one_of(newest, which), how=how)
 
-        @rule(seconds=st.sampled_from(PAUSES))
-        def time_passes(self, seconds: int) -> None:
-            self.world.time.pass_by(seconds)
+    @precondition(lambda self: PaymentIntent.objects.exclude(next_action_url="").exists())
+    @rule(which=choices, fails=st.booleans())
+    def customer_answers(self, which: int, fails: bool) -> None:
+        asked = list(PaymentIntent.objects.exclude(next_action_url="").order_by("id"))
+        url = self._one_of(asked, which).next_action_url
+        self.sandbox.complete_challenge(url, fail=fails)
 
-        @rule()
-        def sweep(self) -> None:
-            self.world.sweep()
+    @rule(seconds=st.sampled_from(PAUSES))
+    def time_passes(self, seconds: int) -> None:
+        self.world.time.pass_by(seconds)
 
-        def _one_of(self, all_: list[T], which: int) -> T:
-            return all_[which % len(all_)]
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep()
 
-        def _seller_of(self, intent: PaymentIntent) -> Shop:
-            return next(s for s in self.world.shops if s.merchant.id == intent.merchant_id)
+    def _one_of(self, all_: list[T], which: int) -> T:
+        return all_[which % len(all_)]
 
-    return Model
+    def _seller_of(self, intent: PaymentIntent) -> Shop:
+        return next(s for s in self.world.shops if s.merchant.id == intent.merchant_id)
 
 
 @pytest.fixture
@@ -185,8 +183,12 @@ def test_whatever_happens_in_whatever_order(
         tables.restore()
         forget_known_accounts()
 
+    class LifeHere(Life):
+        sandbox = sandbox_psp
+        empty_the_database = staticmethod(empty)
+
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        model_of(sandbox_psp, empty),
+        LifeHere,
         settings=settings(
             max_examples=EXAMPLES or EXAMPLES_IN_EVERY_TEST_RUN,
             stateful_step_count=STEPS,

@@ -166,13 +166,12 @@ def keys_are_forgotten() -> None:
 
 
 def doubt_is_forgotten() -> None:
-    """Looked at once: if the PSP could not say then, nobody asks again."""
+    """The PSP is not asked again about a doubt: if no notice tells of it, nobody ever knows."""
     original = outcomes._schedule_check
 
     def schedule(operation: Operation) -> None:
         original(operation)
-        if operation.checks > 1:
-            operation.next_check_at = None
+        operation.next_check_at = None
 
     _swap(outcomes, "_schedule_check", schedule)
 
