@@ -12,8 +12,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
+# Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
+CHAOS_SMALL := $(RUN) -m bench.chaos --payments 500 --kills 40 --seed 2026 --patience 5
 
-.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest
+.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest model
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -22,6 +24,7 @@ help:
 	@echo "make lint    the checks alone"
 	@echo "make bench   measure (see bench/)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
+	@echo "make model   random lives of merchants, their PSP and time (EXAMPLES=)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
 demo: $(READY)
@@ -32,6 +35,7 @@ serve: $(READY)
 
 test: $(READY) lint
 	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 2
+	@$(CHAOS_SMALL)
 
 lint: $(READY)
 	@$(RUN) -m paymentsite.launcher.checks
@@ -46,10 +50,13 @@ chaos: $(READY)
 	@PAYMENTS=$(PAYMENTS) KILLS=$(KILLS) SEED=$(SEED) $(RUN) -m bench.chaos
 
 chaos-small: $(READY)
-	@CHAOS_SMALL=1 $(LAUNCHER) run -- $(RUN) -m pytest -q bench/tests/test_chaos_small.py
+	@$(CHAOS_SMALL)
 
 chaos-selftest: $(READY)
 	@$(RUN) -m bench.chaos.selftest
+
+model: $(READY)
+	@MODEL_EXAMPLES=$(or $(EXAMPLES),1000) $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/test_model.py
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or \

@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bench.chaos.deliveries import problems_of
 from bench.chaos.history import Record
 from bench.chaos.truth import Truth
+
+FORGED: Final = "sev_forged_"
+"""So the sandbox PSP names what only somebody else could have written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +284,16 @@ def one_psp_key_per_operation(judged: Judged) -> Iterator[Violation]:
             yield Violation("I9", text, orders[next(iter(found))])
 
 
-def events_count_without_gap(judged: Judged) -> Iterator[Violation]:
-    """I10, as far as events are delivered today: per payment they are 1, 2, 3 … in time."""
+def events_arrive_in_order(judged: Judged) -> Iterator[Violation]:
+    """I10: per payment events are 1, 2, 3 …, written and, by merchants that listen, heard."""
+    yield from _gaps(judged)
+    truth = judged.truth
+    if truth.webhook_secrets:
+        for problem in problems_of(truth.heard, events=truth.events, secrets=truth.webhook_secrets):
+            yield judged.about("I10", problem.text, problem.intent)
+
+
+def _gaps(judged: Judged) -> Iterator[Violation]:
     last: dict[str, int] = defaultdict(int)
     for event in judged.truth.events:  # sorted by payment and number
         intent = event["intent"]
@@ -304,6 +316,29 @@ def reads_go_forward(judged: Judged) -> Iterator[Violation]:
             if problem:
                 yield judged.about("I11", f"{record.client} read {key[1]}: {problem}", key[1])
         seen[key] = record
+
+
+def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
+    """M: what a PSP did not sign is not stored, and what it told is looked at; nobody is lied to.
+
+    A notification that nobody can bring together with what we hold is given to a person: never
+    rightly so at the end of a run, where we hold what the PSP did.
+    """
+    bodies: set[str] = set()
+    for row in judged.truth.notifications:
+        event_id = row["event_id"]
+        if row["body_sha256"] in bodies:
+            yield Violation("M", f"the notification {event_id} is stored twice")
+        bodies.add(row["body_sha256"])
+        if event_id.startswith(FORGED):
+            yield Violation("M", f"the forged notification {event_id} was stored")
+        elif row["status"] == "stored":
+            yield Violation("M", f"nobody has looked at the notification {event_id}")
+        elif row["status"] == "dead":
+            text = f"the notification {event_id} was given up: {row['last_error']}"
+            reference = next(iter(row["our_references"]), "")
+            operation = judged.operations.get(reference)
+            yield judged.about("M", text, operation["intent"] if operation else "")
 
 
 def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
@@ -330,8 +365,9 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I7": ("amounts in bounds, one effect per operation", amounts_stay_in_bounds),
     "I8": ("one answer per key, byte for byte", one_answer_per_key),
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
-    "I10": ("events count 1, 2, 3 per payment", events_count_without_gap),
+    "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
     "I11": ("reads go forward", reads_go_forward),
+    "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks unasked", nothing_breaks_unasked),
 }
 

@@ -23,7 +23,7 @@ import psutil
 from bench.chaos import psp_control
 from bench.chaos.plan import MERCHANTS
 from bench.stage import environment_of
-from paymentsite.launcher import platform_processes, state
+from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.lifeline import adopt_orphans
@@ -51,8 +51,9 @@ class _Kept:
 class Cluster:
     """The running processes by name: `postgres`, `redis`, `api-0`, `api-1`, `worker`, `beat`."""
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str], *, patience: float = 1.0) -> None:
         self.folder = folder
+        self._patience = patience
         self.variables = variables
         self.kept: dict[str, _Kept] = {}
         self.api_ports = tuple(free_port() for _ in range(API_SERVERS))
@@ -128,7 +129,7 @@ class Cluster:
     def _note_end(self, name: str, kept: _Kept, now: float) -> None:
         code = kept.process.exit_code()
         text = f"{name} ended with code {code}"
-        if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS:
+        if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS * self._patience:
             self.unplanned.append(text)
         elif name not in ("postgres", "redis") and code != -signal.SIGKILL:
             self.in_the_wake.append(text)
@@ -141,7 +142,7 @@ class Cluster:
         self.psp.heal()
         for kept in self.kept.values():
             kept.down_until = 0.0
-        deadline = time.monotonic() + within_seconds
+        deadline = time.monotonic() + within_seconds * self._patience
         while True:
             self.look()
             waiting = [name for name, kept in self.kept.items() if not kept.process.ready()]
@@ -166,7 +167,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(*, bug: str = "") -> Iterator[Cluster]:
+def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
     """Everything, up and seeded; stopped and removed at the end of the block.
 
     With a bug, API and worker run it (bench.chaos.bugs): for the test of this test.
@@ -179,7 +180,7 @@ def cluster(*, bug: str = "") -> Iterator[Cluster]:
         services(folder, durable=True) as (variables, servers),
         ExitStack() as stack,
     ):
-        running = Cluster(folder, variables)
+        running = Cluster(folder, variables, patience=patience)
         stack.callback(lambda: end_descendants(spared=[s.pid for s in servers if s.pid]))
         for server in servers:
             running.keep(server)
@@ -195,6 +196,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
         "SANDBOX_PSP_URL": running.psp.base_url,
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
     }
     with step("make the tables and merchants"):
         for arguments in (
@@ -220,6 +222,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             process.launch()
         for process in processes:
             process._wait_until_ready()
+        sandbox_webhooks.point_here(variables, port=running.api_ports[0])
     for process in processes[1:]:
         running.keep(process)
 

@@ -215,9 +215,9 @@ def _psp_acts(
         acts.append(Act(at_seconds=at, kind="psp", target="mood", behavior=_mood(source)))
         at += every * source.uniform(0.5, 1.5)
     outages = max(1, kills * 30 // 500)
-    for begin in _moments(source, outages, main_seconds * 0.9):
+    for number, begin in enumerate(_moments(source, outages, main_seconds * 0.9)):
         seconds = source.uniform(3, 15 if is_long else 5)
-        how = source.choice(("down", "hang", "drop_before", "down"))
+        how = ("down", "hang", "drop_before", "down")[number % 4]
         behavior = {how: 1.0, "hang_seconds": seconds, "seed": source.randrange(2**31)}
         acts.append(Act(at_seconds=begin, kind="psp", target=how, behavior=behavior))
         acts.append(
@@ -246,6 +246,13 @@ def _mood(source: random.Random) -> dict[str, Any]:
         "contradict": 0.01,
     }
     mood |= {name: round(source.uniform(0, top), 4) for name, top in most.items()}
+    mood["webhooks"] = {
+        **{
+            name: round(source.uniform(0, top), 4)
+            for name, top in (("lose", 0.1), ("double", 0.3), ("reorder", 0.5), ("forge", 0.1))
+        },
+        "delay_seconds": [0, source.choice((0, 0, 5, 20))],
+    }
     mood["cache_errors"] = 0.1
     mood["hang_seconds"] = 15.0
     mood["not_found_lag_seconds"] = source.choice((0.0, 1.0, 2.0, 4.0))

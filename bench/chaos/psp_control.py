@@ -36,6 +36,11 @@ class PspControl:
         found: list[dict[str, Any]] = self._send("GET", "calls?after=0")
         return found
 
+    def told(self) -> dict[str, int]:
+        """How many notices were sent, acknowledged, lost, doubled, delayed, forged, are open."""
+        found: dict[str, int] = self._send("GET", "webhooks")
+        return found
+
     def _send(self, method: str, path: str, words: object = None) -> Any:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
         body = None if words is None else json.dumps(words)

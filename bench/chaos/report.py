@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.chaos.checker import INVARIANTS, Violation
+from bench.chaos.coverage import coverage_of, too_seldom
 from bench.chaos.timeline import timeline_of
 from bench.chaos.truth import Truth, unix_seconds
 from bench.figures import percentile
@@ -41,6 +42,8 @@ class Run:
     kills: int
     clients: int
     bug: str = ""
+    patience: float = 1.0
+    """How many times the usual time everything had to come to rest."""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     acts_done: dict[str, int] = field(default_factory=dict)
@@ -64,6 +67,7 @@ class Judgment:
     not_shown: list[str]
     counts: dict[str, Any]
     recovery: dict[str, Any]
+    coverage: dict[str, int]
 
 
 def judge(run: Run, truth: Truth, violations: dict[str, list[Violation]]) -> Judgment:
@@ -71,8 +75,10 @@ def judge(run: Run, truth: Truth, violations: dict[str, list[Violation]]) -> Jud
     counts = _counts(truth)
     not_shown = [*run.not_shown, *(f"not read: {each}" for each in truth.missing)]
     not_shown += _too_little(run, counts)
+    coverage = coverage_of(truth, run.acts_done)
+    not_shown += too_seldom(coverage, kills=run.kills)
     verdict = FAIL if any(violations.values()) else UNKNOWN if not_shown else PASS
-    return Judgment(verdict, violations, not_shown, counts, _recovery(run, truth))
+    return Judgment(verdict, violations, not_shown, counts, _recovery(run, truth), coverage)
 
 
 def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
@@ -81,6 +87,7 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     yield (
         f"  {run.payments} payments, {run.kills} kills, {run.clients} clients"
         + (f", bug {run.bug}" if run.bug else "")
+        + (f", patience {run.patience:g} (says nothing of speed)" if run.patience > 1 else "")
     )
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.phases.items())
     yield f"  phases          {phases}"
@@ -90,6 +97,7 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     for name, figure in judged.counts.items():
         words = _counted(figure) if isinstance(figure, Mapping) else str(figure)
         yield f"  {name:<15} {words}"
+    yield f"  coverage        {_counted(judged.coverage)}"
     for name, figures in judged.recovery.items():
         if figures["count"]:
             yield (
@@ -129,6 +137,7 @@ def write_json(path: Path, run: Run, truth: Truth, judged: Judgment) -> None:
         "doubts": _doubts(run, truth),
         "verdict": judged.verdict,
         "not_shown": judged.not_shown,
+        "coverage": judged.coverage,
         "counts": judged.counts,
         "recovery": judged.recovery,
         "violations": {
@@ -168,6 +177,7 @@ def _counts(truth: Truth) -> dict[str, Any]:
         "operations": dict(Counter(row["kind"] for row in truth.operations)),
         "PSP effects": dict(Counter(effect["kind"] for effect in truth.effects)),
         "PSP faults": dict(Counter(call["fault"] for call in truth.calls if call["fault"])),
+        "notifications": dict(Counter(row["status"] for row in truth.notifications)),
         "faulted orders": len(faulted),
     }
 

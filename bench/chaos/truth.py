@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from bench.chaos.cluster import Cluster
 from bench.chaos.history import Record
 from bench.chaos.requests import seen_of
+from bench.chaos.sink import Heard
 from bench.chaos.wire import Wire
 from payments import public_ids
 
@@ -41,6 +42,14 @@ class Truth:
     refund_operations: dict[str, str] = field(default_factory=dict)
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    """What merchants' endpoints heard of us, in the order of arrival."""
+    webhook_secrets: dict[int, str] = field(default_factory=dict)
+    """Of the merchants that listen, by merchant."""
+    notifications: list[dict[str, Any]] = field(default_factory=list)
+    """What PSPs told us and we stored: `event_id`, `body_sha256`, `status` …"""
+    told: dict[str, int] = field(default_factory=dict)
+    """What the PSP says of its notices: how many were sent, lost, doubled, forged …"""
     still_open: list[str] = field(default_factory=list)
     """References of operations in doubt when the time to converge was over."""
     books: tuple[int, str] = (-1, "not asked")
@@ -86,6 +95,15 @@ class DoubtWatch:
             self._end.wait(_LOOK_EVERY_SECONDS)
 
 
+def waiting_notifications(database_url: str) -> int:
+    """How many nobody has looked at yet."""
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM payments_psp_notification WHERE status = 'stored'"
+        ).fetchone()
+    return int(found[0]) if found else 0
+
+
 def open_operations(database_url: str) -> list[str]:
     """References of the operations in doubt now."""
     with psycopg.connect(database_url) as connection:
@@ -99,6 +117,7 @@ def read_everything(cluster: Cluster, records: list[Record]) -> Truth:
     """All final reads; what could not be read is named in `missing`."""
     truth = Truth(records=records, unplanned=list(cluster.unplanned))
     truth.effects, truth.calls = cluster.psp.effects(), cluster.psp.calls()
+    truth.told = cluster.psp.told()
     _read_database(cluster.variables["DATABASE_URL"], truth)
     _read_as_merchant(cluster, truth)
     done = cluster.python("manage.py", "verify_ledger")
@@ -123,11 +142,16 @@ def _read_database(url: str, truth: Truth) -> None:
                 public_ids.OPERATION, row["operation_id"]
             )
         truth.events = connection.execute(
-            "SELECT aggregateid, seq, type, created_at, actor FROM payments_event "
+            "SELECT id, aggregateid, seq, type, created_at, actor FROM payments_event "
             "WHERE aggregateid IN (SELECT id FROM payments_payment_intent) "
             "ORDER BY aggregateid, seq"
         ).fetchall()
+        truth.notifications = connection.execute(
+            "SELECT event_id, body_sha256, status, last_error, our_references "
+            "FROM payments_psp_notification ORDER BY id"
+        ).fetchall()
         for event in truth.events:
+            event["id"] = public_ids.encode(public_ids.EVENT, event["id"])
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))
 
 

@@ -98,8 +98,18 @@ def sound() -> Truth:
         calls=[call()],
         intents={"pi_1": shown()},
         operations=[operation()],
-        events=[{"intent": "pi_1", "seq": 1, "type": "t", "created_at": AT, "actor": "a"}],
+        events=[
+            {
+                "id": "evt_1",
+                "intent": "pi_1",
+                "seq": 1,
+                "type": "t",
+                "created_at": AT,
+                "actor": "a",
+            }
+        ],
         books=(0, "the books hold"),
+        notifications=[notice()],
     )
 
 
@@ -164,10 +174,40 @@ def gap_in_events(truth: Truth) -> None:
     truth.events[0]["seq"] = 2
 
 
+def never_heard_of(truth: Truth) -> None:
+    truth.webhook_secrets[0] = "whsec_x"
+
+
 def backwards(truth: Truth) -> None:
     truth.records.append(answer(verb="get", key="", at=NOW + 1))
     earlier = shown(status="processing", received=0)
     truth.records.append(answer(verb="get", key="", at=NOW + 2, seen=earlier))
+
+
+def notice(**words: Any) -> dict[str, Any]:
+    return {
+        "event_id": "sev_1",
+        "body_sha256": "n1",
+        "status": "processed",
+        "last_error": "",
+        "our_references": ["op_1"],
+    } | words
+
+
+def forged_and_stored(truth: Truth) -> None:
+    truth.notifications.append(notice(event_id="sev_forged_1", body_sha256="n2"))
+
+
+def stored_twice(truth: Truth) -> None:
+    truth.notifications.append(notice(event_id="sev_1-again"))
+
+
+def never_looked_at(truth: Truth) -> None:
+    truth.notifications[0]["status"] = "stored"
+
+
+def given_up(truth: Truth) -> None:
+    truth.notifications[0]["status"] = "dead"
 
 
 def bare_500(truth: Truth) -> None:
@@ -195,7 +235,12 @@ def died_alone(truth: Truth) -> None:
         (changed_body_accepted, "I8"),
         (two_keys, "I9"),
         (gap_in_events, "I10"),
+        (never_heard_of, "I10"),
         (backwards, "I11"),
+        (forged_and_stored, "M"),
+        (stored_twice, "M"),
+        (never_looked_at, "M"),
+        (given_up, "M"),
         (bare_500, "I15"),
         (died_alone, "I15"),
     ],

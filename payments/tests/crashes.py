@@ -6,14 +6,19 @@ at the PSP, exactly as after a power cut.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from payments.services import idempotency, moves, operations, psp
+from psp_adapters import registry
 
 Where = tuple[Any, str, str]
 
@@ -46,12 +51,68 @@ def crash_at(where: Where, command: Callable[[], object]) -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
+def crash_at_moment(number: int, command: Callable[[], object]) -> bool:
+    """Fork, run `command` there, and be killed at its nth moment; False if it has fewer.
+
+    A moment is before or after any statement, commit or call to the PSP, in whichever thread.
+    """
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        try:
+            be_a_process_of_its_own()
+            _count_moments(number)
+            command()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _count_moments(number: int) -> None:
+    moments = itertools.count(1)
+    turn = threading.Lock()
+
+    def pass_moment() -> None:
+        with turn:
+            if next(moments) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    places: list[tuple[Any, str]] = [
+        (CursorWrapper, "execute"),
+        (BaseDatabaseWrapper, "_commit"),
+        (psp, "send"),
+    ]
+    for module, name in places:
+        setattr(module, name, _between(getattr(module, name), pass_moment))
+
+
+def _between(original: Callable[..., Any], pass_moment: Callable[[], None]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        pass_moment()
+        result = original(*args, **kwargs)
+        pass_moment()
+        return result
+
+    return call
+
+
 def _run_and_die(where: Where, command: Callable[[], object]) -> None:
     try:
+        be_a_process_of_its_own()
         _arm(*where)
         command()
     finally:
         os._exit(0)
+
+
+def be_a_process_of_its_own() -> None:
+    """Forget what a fork must not share with its parent.
+
+    Connections to the PSP survive it, and two processes would read each other's answers. (Threads
+    do not: lanes are renewed by themselves.)
+    """
+    registry._adapters.clear()
 
 
 def _arm(module: Any, name: str, when: str) -> None:

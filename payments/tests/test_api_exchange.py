@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 from django.test import RequestFactory
 
@@ -177,3 +179,24 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
     assert "internals" not in reply.response.content.decode()
     assert str(reply.header("Request-Id")) in caplog.text
     assert "secret internals" in caplog.text
+
+
+@pytest.mark.parametrize("left", [b"", b"amount_to_capture=60"])
+def test_a_body_shorter_than_announced_is_refused_and_takes_nothing(
+    shop: Shop, api: ApiClient, left: bytes
+) -> None:
+    held = api.pay(10_000, capture_method="manual")
+    keys = IdempotencyKey.objects.count()
+    refused = Reply(
+        api.client.generic(  # type: ignore[arg-type]
+            "POST",
+            f"/v1/payment_intents/{held['id']}/capture",
+            content_type="application/x-www-form-urlencoded",
+            headers={"Authorization": f"Bearer {api.secret}", "Idempotency-Key": "cut"},
+            CONTENT_LENGTH=str(len(b"amount_to_capture=6000")),
+            **{"wsgi.input": BytesIO(left)},
+        )
+    )
+    assert (refused.status, refused.error["code"]) == (400, "body_malformed")
+    assert shop.effects("capture") == []
+    assert IdempotencyKey.objects.count() == keys

@@ -22,6 +22,8 @@ API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
+# A request waits for its PSP 8 s at most (a merchant's setting): one told to end answers them all.
+API_DRAIN_SECONDS = 10
 # Per queue. What money waits for has processes of its own, so that no slow job stands before it.
 WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 
@@ -70,14 +72,14 @@ def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
             *("--host", HOST, "--port", str(port), "--no-ws"),
             *("--workers", str(API_WORKERS), "--blocking-threads", str(API_THREADS)),
             *("--respawn-failed-workers", "--respawn-interval", "0.5"),
-            *("--workers-kill-timeout", "3", "--log-level", "error"),
+            *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
             "paymentsite.wsgi:application",
         ],
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         directory=state.PROJECT,
         log_file=folder / "logs" / "api.log",
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
-        stop_within_seconds=5,
+        stop_within_seconds=API_DRAIN_SECONDS + 2,
         relay=True,
     )
 

@@ -47,7 +47,8 @@ class Teller:
 
     def __init__(self, rules: Rules, clock: Clock, store: Store) -> None:
         self.chance = Chance()
-        self.counts = {"sent": 0, "acknowledged": 0, "refused": 0, "lost": 0, "forged": 0}
+        names = ("sent", "acknowledged", "refused", "lost", "doubled", "delayed", "forged")
+        self.counts = dict.fromkeys(names, 0)
         self._rules = rules
         self._truth = rules.truth
         self._clock = clock
@@ -97,6 +98,8 @@ class Teller:
             if not journey.delays_seconds:
                 self.counts["lost"] += 1
                 self._truth.record({"t": "told", "notice": notice.id})
+            self.counts["doubled"] += len(journey.delays_seconds) > 1
+            self.counts["delayed"] += max(journey.delays_seconds, default=0.0) > 0
             for delay_seconds in journey.delays_seconds:
                 self._schedule(Letter(notice), delay_seconds)
 

@@ -20,5 +20,8 @@ BUGS: Final[dict[str, str]] = {
     "recovery_charges_again": "recovery sends a new charge instead of asking",
     "answer_before_outcome": "success is answered before the PSP was asked",
     "keys_are_forgotten": "idempotency keys are deleted after three seconds",
+    "doubt_is_forgotten": "nobody asks the PSP about what is in doubt",
+    "notices_are_not_deduplicated": "a notification that comes twice is stored twice",
+    "notices_are_not_verified": "a notification needs no signature",
 }
 """What each does, by name; the code is in `planted`."""

@@ -14,13 +14,24 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from bench.chaos.bugs import BUGS
 from ledger.statements import execute, table_of
 from payments import tasks
 from payments.models import IdempotencyKey, Operation
-from payments.services import idempotency, moves, operations, outcomes, psp, recovery
+from payments.services import (
+    change_writing,
+    idempotency,
+    moves,
+    notifications,
+    operations,
+    outcomes,
+    psp,
+    recovery,
+)
 from payments.services.commands import charges, refunds
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.sandbox import webhook
 
 
 def new_psp_key_per_retry() -> None:
@@ -29,7 +40,7 @@ def new_psp_key_per_retry() -> None:
     def request_of(operation: Operation) -> Any:
         return replace(original(operation), psp_key=f"try_{uuid.uuid4().hex}")
 
-    psp.request_of = request_of
+    _swap(psp, "request_of", request_of)
 
 
 def doubt_is_a_decline() -> None:
@@ -45,11 +56,11 @@ def doubt_is_not_sent() -> None:
 def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
     original = psp.send
 
-    def send(operation: Operation, **how: float) -> PspResult:
-        result = original(operation, **how)
+    def send(operation: Operation, **others: Any) -> PspResult:
+        result = original(operation, **others)
         return settled(result) if result.outcome is Outcome.UNKNOWN else result
 
-    psp.send = send
+    _swap(psp, "send", send)
 
 
 def no_order_guard() -> None:
@@ -59,7 +70,7 @@ def no_order_guard() -> None:
         operation.guard_order = None
         original(intent, operation, *others)
 
-    charges._start = start
+    _swap(charges, "_start", start)
 
 
 def refund_without_limits() -> None:
@@ -72,22 +83,20 @@ def refund_without_limits() -> None:
         time.sleep(0.05)  # what a slower machine would do by itself
         return found
 
-    refunds.locked_intent = unlocked_intent
+    _swap(refunds, "locked_intent", unlocked_intent)
 
 
 def not_found_is_final() -> None:
-    def find_out(operation: Operation, adapter: Any) -> PspResult:
-        try:
-            found = adapter.look_up(psp.question_of(operation), deadline_seconds=5.0)
-        except recovery.PspUnavailable as error:
-            return recovery._still_unknown(str(error))
+    def find_out(search: Any) -> PspResult:
+        question = psp.question_of(search._operation)
+        found = search._adapter.look_up(question, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 
-    recovery._find_out = find_out
+    _swap(recovery._Search, "find_out", find_out)
 
 
 def books_after_commit() -> None:
-    original = outcomes._post
+    original = change_writing._post
 
     def post_later(change: Any) -> None:
         def post() -> None:
@@ -100,7 +109,7 @@ def books_after_commit() -> None:
 
         transaction.on_commit(lambda: threading.Thread(target=post, daemon=True).start())
 
-    outcomes._post = post_later
+    _swap(change_writing, "_post", post_later)
 
 
 def key_is_ignored() -> None:
@@ -110,15 +119,16 @@ def key_is_ignored() -> None:
         other_key = f"{caller.idempotency_key}-{uuid.uuid4().hex}"
         return original(replace(caller, idempotency_key=other_key), **others)
 
-    idempotency.claim = claim
+    _swap(idempotency, "claim", claim)
 
 
 def recovery_charges_again() -> None:
-    def find_out(operation: Operation, adapter: Any) -> PspResult:
+    def find_out(search: Any) -> PspResult:
+        operation = search._operation
         request = replace(psp.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
-        return getattr(adapter, operation.kind)(request, deadline_seconds=12.0)
+        return getattr(search._adapter, operation.kind)(request, deadline_seconds=12.0)
 
-    recovery._find_out = find_out
+    _swap(recovery._Search, "find_out", find_out)
 
 
 def answer_before_outcome() -> None:
@@ -133,7 +143,7 @@ def answer_before_outcome() -> None:
         operations.answer_as_it_stands(operation.id, caller, hopeful)
         return original(operation, caller, renderer)
 
-    operations.carry_out = carry_out
+    _swap(operations, "carry_out", carry_out)
 
 
 def keys_are_forgotten() -> None:
@@ -152,11 +162,46 @@ def keys_are_forgotten() -> None:
             )
         return looked_at
 
-    tasks.recovery.resolve_due_operations = resolve_and_forget
+    _swap(tasks.recovery, "resolve_due_operations", resolve_and_forget)
+
+
+def doubt_is_forgotten() -> None:
+    """The PSP is not asked again about a doubt: if no notice tells of it, nobody ever knows."""
+    original = outcomes.schedule_check
+
+    def schedule(operation: Operation, *others: Any) -> None:
+        original(operation, *others)
+        operation.next_check_at = None
+
+    _swap(outcomes, "schedule_check", schedule)
+
+
+def notices_are_not_deduplicated() -> None:
+    original = notifications._insert_once
+
+    def insert(row: Any) -> bool:
+        row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
+        inserted: bool = original(row)
+        return inserted
+
+    _swap(notifications, "_insert_once", insert)
+
+
+def notices_are_not_verified() -> None:
+    _swap(webhook, "_require_signature", lambda *_: None)
+
+
+def _swap(owner: Any, name: str, planted: object) -> None:
+    """Put a bug where the product has something: in place of nothing it would do nothing."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has no {name} any more: plant the bug elsewhere")
+    setattr(owner, name, planted)
 
 
 def plant(name: str) -> None:
-    """Change the product; raises KeyError for a name that is no bug."""
+    """Change the product; raises KeyError for no bug, AttributeError if what it changes is gone."""
+    if name not in BUGS:
+        raise KeyError(name)
     bug: Callable[[], None] = globals()[name]
     bug()
     assert moves.idempotency is idempotency, "bugs are planted where the code looks them up"

@@ -1,0 +1,121 @@
+"""How often each fault of the catalogue really happened in a run. Pure.
+
+A run in which a fault never happened says nothing about it. What may not live here: a verdict.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bench.chaos.truth import Truth
+
+LEAST_IN_A_LARGE_RUN: Final = 10
+LARGE_RUN_KILLS: Final = 500
+SMALLEST_COUNTED_KILLS: Final = 40
+"""Below this many kills a run is too short to demand anything of chance."""
+
+# Fault of the sandbox PSP, as its call log names it, to the fault of the catalogue.
+_OF_THE_PSP: Final = {
+    "late": "C6",
+    "hang_before": "D14",
+    "hang": "D14",
+    "error_before": "D15",
+    "drop_before": "D15",
+    "error_after": "D15",
+    "drop_after": "C7",
+    "rate_limit": "D17",
+    "truncate": "D18",
+    "contradict": "D18",
+    "down": "D20",
+}
+_OF_THE_NEMESIS: Final = {
+    "postgres fast": "D1",
+    "postgres immediate": "C24",
+    "redis kill": "D10",
+    "redis flush": "D11",
+}
+NAMES: Final = {
+    "M1": "one request twice at once",
+    "M2": "one key, another body",
+    "M3": "one order, another key",
+    "M5": "notification doubled",
+    "M6": "notification lost",
+    "M7": "notification late or out of order",
+    "M9": "notification forged",
+    "C6": "the PSP acts after our timeout",
+    "C7": "the PSP has acted, its answer is cut",
+    "C20": "a process stopped, and awake again",
+    "C24": "PostgreSQL ends at once, with recovery",
+    "D1": "PostgreSQL restarted",
+    "D10": "Redis killed",
+    "D11": "Redis emptied",
+    "D14": "the PSP hangs",
+    "D15": "the PSP answers 5xx or cuts",
+    "D17": "the PSP limits the rate",
+    "D18": "the PSP's answer is half or wrong",
+    "D19": "the PSP does not find what it did",
+    "D20": "the PSP is down",
+}
+
+
+def coverage_of(truth: Truth, acts_done: Mapping[str, int]) -> dict[str, int]:
+    """How often, by the catalogue's name; every name has its entry."""
+    found: Counter[str] = Counter(dict.fromkeys(NAMES, 0))
+    for call in truth.calls:
+        if call["fault"] in _OF_THE_PSP:
+            found[_OF_THE_PSP[call["fault"]]] += 1
+    for name, count in acts_done.items():
+        if name in _OF_THE_NEMESIS:
+            found[_OF_THE_NEMESIS[name]] += count
+        elif name.startswith("stop"):
+            found["C20"] += count
+    found["D19"] = _found_later(truth.calls)
+    _count_messages(truth, found)
+    return dict(found)
+
+
+def too_seldom(coverage: Mapping[str, int], *, kills: int) -> list[str]:
+    """The faults that happened less often than a run of so many kills must show."""
+    if kills < SMALLEST_COUNTED_KILLS:
+        return []
+    least = max(1, LEAST_IN_A_LARGE_RUN * kills // LARGE_RUN_KILLS)
+    return [
+        f"{name} ({NAMES[name]}) happened {count} times, {least} are needed"
+        for name, count in coverage.items()
+        if count < least
+    ]
+
+
+def _found_later(calls: list[dict[str, Any]]) -> int:
+    """Look-ups of what the PSP had done already that it answered with 404."""
+    done: set[str] = set()
+    count = 0
+    for call in calls:
+        if call["executed"] and call["reference"]:
+            done.add(call["reference"])
+        elif call["kind"] == "look_up" and call["status"] == 404 and call["reference"] in done:
+            count += 1
+    return count
+
+
+def _count_messages(truth: Truth, found: Counter[str]) -> None:
+    first_by_order: dict[str, set[str]] = {}
+    last_of_key: dict[str, set[str]] = {}
+    for record in truth.records:
+        if record.type != "invoke" or not record.key:
+            continue
+        if record.verb == "changed":
+            found["M2"] += 1
+            continue
+        clients = last_of_key.setdefault(record.key, set())
+        if record.client not in clients and clients:
+            found["M1"] += 1
+        clients.add(record.client)
+        if record.verb == "create":
+            first_by_order.setdefault(record.order, set()).add(record.key)
+    found["M3"] = sum(len(keys) - 1 for keys in first_by_order.values())
+    told = truth.told
+    found["M5"], found["M6"] = told.get("doubled", 0), told.get("lost", 0)
+    found["M7"], found["M9"] = told.get("delayed", 0), told.get("forged", 0)

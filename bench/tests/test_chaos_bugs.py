@@ -1,0 +1,41 @@
+"""Every seeded bug still finds what it changes: one that does not would be hunted for nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from bench.chaos.bugs import BUGS
+from paymentsite.launcher import state
+
+# In a process of their own, and one more each: planted is planted.
+_PLANT_ALL = """
+import os, sys, traceback
+import paymentsite.wsgi
+from bench.chaos.bugs import BUGS
+from bench.chaos.bugs.planted import plant
+for bug in BUGS:
+    child = os.fork()
+    if not child:
+        try:
+            plant(bug)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(bug)
+print(len(BUGS), "planted")
+"""
+
+
+def test_every_bug_can_be_planted(database_urls: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PLANT_ALL],
+        cwd=state.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{len(BUGS)} planted"

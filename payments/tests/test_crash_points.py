@@ -1,0 +1,62 @@
+"""Every crash point of the fault catalogue has a test that really stops something there."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from payments.models import Event, PspNotification
+from payments.services import notifications
+from payments.services.verification import differences
+from payments.tests.crash_points import CRASH_POINTS, DEPENDENCY_FAULTS, MESSAGE_FAULTS, Point
+from payments.tests.crashes import crash_at
+from payments.tests.notices import Hooks, lose_the_answer
+from payments.tests.shop import Shop, body_of
+
+TESTS = Path(__file__).parent
+POINTS = CRASH_POINTS | MESSAGE_FAULTS | DEPENDENCY_FAULTS
+
+
+def test_the_table_names_every_point_of_the_catalogue() -> None:
+    assert {name.partition(" ")[0] for name in CRASH_POINTS} == {f"C{n}" for n in range(23)}
+    assert set(MESSAGE_FAULTS) == {f"M{n}" for n in range(1, 21)}
+
+
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
+def test_a_point_is_shown_by_tests_that_exist(point: Point) -> None:
+    assert point.tests
+    for name in point.tests:
+        file, _, function = name.partition("::")
+        assert function in functions_of(file), f"{name} does not exist"
+
+
+@cache
+def functions_of(file: str) -> frozenset[str]:
+    tree = ast.parse((TESTS / file).read_text())
+    return frozenset(
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+
+
+def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_again(
+    shop: Shop, hooks: Hooks
+) -> None:
+    lose_the_answer(shop, "authorize")
+    intent_id = body_of(shop.create(10_000))["id"]
+    [notice] = hooks.caught("payment.authorized")
+    # A worker hears the bell at once, and the process that is to answer dies as it rings.
+    crash_at((notifications.doorbell._bell, "ring", "before"), lambda: hooks.deliver(notice))
+    assert notifications.process_due_notifications() == 1
+
+    assert hooks.deliver(notice).status_code == 200
+    assert notifications.process_due_notifications() == 0
+    assert PspNotification.objects.get().status == "processed"
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert Event.objects.filter(type="charge.succeeded").count() == 1
+    assert len(shop.effects("capture")) == 1
+    assert list(differences()) == []
