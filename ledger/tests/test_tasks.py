@@ -17,13 +17,13 @@ def test_the_snapshot_task_takes_snapshots_of_long_tails(monkeypatch: pytest.Mon
     assert current_app.tasks["ledger.tasks.take_snapshot"].name == tasks.take_snapshot.name
     book(captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(100)))
     settle()
-    tasks.take_snapshot()
+    tasks.take_snapshot.run()
     assert not BalanceSnapshot.objects.exists()  # one entry is no long tail
 
     default = dict(services.take_snapshot.__kwdefaults__, tail_entries_min=1)
     monkeypatch.setattr(services.take_snapshot, "__kwdefaults__", default)
-    tasks.take_snapshot()
-    tasks.take_snapshot()
+    tasks.take_snapshot.run()
+    tasks.take_snapshot.run()
     account_ids = set(BalanceSnapshot.objects.values_list("account_id", flat=True))
     assert account_ids == {
         chart.psp_receivable(PSP, "USD").id,

@@ -21,6 +21,8 @@ from payments.objects.parts import (
 from payments.objects.payment_method import charged_method_details
 from payments.states import INTENT_CAPTURED, IntentStatus, OperationStatus
 
+_STILL_HELD: Final = frozenset({IntentStatus.AUTHORIZED, IntentStatus.PROCESSING})
+"""While a change is under way, what it changes is still held."""
 _STATUS: Final[dict[str, str]] = {
     OperationStatus.SUCCEEDED: "succeeded",
     OperationStatus.EXCESS: "succeeded",
@@ -109,7 +111,7 @@ def _method_details(
 ) -> dict[str, Any] | None:
     """What was charged; of a card that is held, also until when it may be captured."""
     details = charged_method_details(snapshot)
-    if held_for is None or held_for.status != IntentStatus.AUTHORIZED:
+    if held_for is None or held_for.status not in _STILL_HELD:
         return details
     if details is not None and "card" in details and held_for.authorization_expires_at:
         details["card"]["capture_before"] = unix_seconds(held_for.authorization_expires_at)

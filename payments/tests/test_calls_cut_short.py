@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -179,7 +180,8 @@ class Sleeper:
         real = psp.send
 
         def sleep_and_send(operation: Operation, **more: Any) -> object:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread itself: sent to the process, another takes it, and this one runs on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             return real(operation, **more)
 
         ended = 1

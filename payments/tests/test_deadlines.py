@@ -271,7 +271,7 @@ def test_a_payment_tried_again_waits_anew(shop: Shop) -> None:
 def test_a_challenge_whose_void_never_left_has_waited_all_the_time(shop: Shop) -> None:
     intent_id = challenged(shop)
     wait_since(intent_id, 24)
-    shop.psp.script({"rate_limit": True}, kind="void")
+    shop.psp.script({"rate_limit": True}, kind="void", times=3)  # it is tried three times
     sweep()
     assert shop.intent(intent_id).status == "REQUIRES_ACTION"
     age_operations(intent_id, seconds=int(job_commands.AGAIN_AFTER.total_seconds()))

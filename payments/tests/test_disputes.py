@@ -13,7 +13,7 @@ from ledger.money import Money
 from payments.models import Case, Dispute, Operation
 from payments.objects.charge import charge_object
 from payments.objects.dispute import dispute_balance_transactions, dispute_object
-from payments.selectors.balance import owed
+from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
 from payments.services import dispute_looks
 from payments.services.disputes import RecordedDispute, record_dispute
@@ -36,8 +36,9 @@ def rules_of(dispute: Dispute) -> list[str]:
     return list(rows.order_by("id").values_list("rule", flat=True))
 
 
-def balance_of(shop: Shop) -> int:
-    [money] = owed(Scope(shop.merchant.id, livemode=False))
+def balance_minor(shop: Shop) -> int:
+    balance = balance_of(Scope(shop.merchant.id, livemode=False))
+    [money] = [a + p for a, p in zip(balance.available, balance.pending, strict=True)]
     return money.minor
 
 
@@ -51,12 +52,12 @@ def test_a_chargeback_takes_amount_and_fee_from_the_merchant(desk: Desk) -> None
     assert (dispute.status, dispute.amount) == ("needs_response", Money(25_000, "USD"))
     assert (dispute.reason, dispute.network_reason_code) == ("fraudulent", "10.4")
     assert rules_of(dispute) == OPENED
-    assert balance_of(desk.shop) == -1_500
+    assert balance_minor(desk.shop) == -1_500
     assert desk.events(intent_id) == ["charge.dispute.created", "charge.dispute.funds_withdrawn"]
     [transaction] = desk.shown_in_the_ledger(dispute)
     assert dispute_balance_transactions(dispute) == [transaction]
     assert (transaction.gross_minor, transaction.fee_minor) == (-25_000, 1_500)
-    assert (transaction.type, transaction.category) == ("adjustment", "dispute")
+    assert (transaction.type, transaction.reporting_category) == ("adjustment", "dispute")
     assert transaction.source == dispute.public_id
     intent = desk.shop.intent(intent_id)
     assert (intent.status, intent.amount_disputed_minor) == ("CAPTURED", 25_000)
@@ -76,14 +77,14 @@ def test_a_won_chargeback_gives_the_amount_back_and_keeps_the_fee(desk: Desk) ->
 
     assert dispute.status == "won"
     assert rules_of(dispute) == [*OPENED, "dispute_won", "dispute_hold_released"]
-    assert balance_of(desk.shop) == 23_500
+    assert balance_minor(desk.shop) == 23_500
     assert desk.events(intent_id)[2:] == [
         "charge.dispute.closed",
         "charge.dispute.funds_reinstated",
     ]
     shown = desk.shown_in_the_ledger(dispute)
     assert dispute_balance_transactions(dispute) == shown
-    assert [(t.gross_minor, t.fee_minor, t.category) for t in shown] == [
+    assert [(t.gross_minor, t.fee_minor, t.reporting_category) for t in shown] == [
         (-25_000, 1_500, "dispute"),
         (25_000, 0, "dispute_reversal"),
     ]
@@ -99,7 +100,7 @@ def test_a_returned_fee_goes_to_whoever_bore_it(desk: Desk) -> None:
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win", return_fee=True)
     dispute = desk.look(dispute.psp_dispute_id)
-    assert balance_of(desk.shop) == 25_000
+    assert balance_minor(desk.shop) == 25_000
     assert dispute_balance_transactions(dispute) == desk.shown_in_the_ledger(dispute)
     assert desk.shown_in_the_ledger(dispute)[1].fee_minor == -1_500
     assert list(differences()) == []
@@ -127,7 +128,7 @@ def test_a_lost_chargeback_is_borne_by_policy(
     assert dispute.status == "lost"
     assert rules_of(dispute)[-len(last_rules) :] == last_rules
     assert ("dispute_fee_passed_on" in rules_of(dispute)) == (policy == "merchant")
-    assert balance_of(desk.shop) == balance
+    assert balance_minor(desk.shop) == balance
     assert desk.shop.intent(intent_id).amount_disputed_minor == 25_000
     assert dispute_balance_transactions(dispute) == desk.shown_in_the_ledger(dispute)
     assert list(differences()) == []
@@ -138,7 +139,7 @@ def test_an_inquiry_moves_no_money(desk: Desk) -> None:
     dispute = desk.opened(inquiry=True)
     assert dispute.status == "warning_needs_response"
     assert rules_of(dispute) == ["dispute_exposed"]
-    assert balance_of(desk.shop) == 25_000
+    assert balance_minor(desk.shop) == 25_000
     assert dispute_object(dispute)["balance_transactions"] == []
     assert desk.shop.intent(intent_id).amount_disputed_minor == 0
     assert list(differences()) == []
@@ -177,7 +178,7 @@ def test_a_prevented_dispute_ends_without_a_loss(desk: Desk, inquiry: bool) -> N
     desk.move(dispute.psp_dispute_id, "prevent", return_fee=True)
     dispute = desk.look(dispute.psp_dispute_id)
     assert (dispute.status, dispute.closed_at is None) == ("prevented", False)
-    assert balance_of(desk.shop) == 25_000
+    assert balance_minor(desk.shop) == 25_000
     assert list(differences()) == []
 
 

@@ -65,4 +65,4 @@ def test_a_refused_void_leaves_a_held_payment_held() -> None:
     change = refused_void(IntentStatus.PROCESSING, OperationStatus.SUCCEEDED)
     apply_effect(change)
     assert change.intent.status == "AUTHORIZED"
-    assert [name for name, _, _ in change.facts] == ["payment_intent.amount_capturable_updated"]
+    assert [name for name, _ in change.facts] == ["payment_intent.amount_capturable_updated"]

@@ -28,7 +28,7 @@ from payments.tests.passing_time import (
     run_out,
     sweep,
 )
-from payments.tests.shop import Shop, body_of
+from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_races import at_once
 from psp_adapters.contract import PspPayment
 
@@ -218,6 +218,8 @@ def test_an_expiry_waits_for_the_change_that_is_under_way(
 
     for _ in range(recovery.LOOKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
         shop.settle()
+    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    shop.settle()
     assert [o.status for o in shop.operations(intent_id)] == ["SUCCEEDED", "NOT_SENT"]
     make_due()
     assert notifications.process_due_notifications() == 1
@@ -320,8 +322,8 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
 
 CRASHES: dict[str, Where] = {
     "before the PSP is asked": (holds, "look_at_payment", "before"),
-    "before it is written": (unasked, "write_change", "before"),
-    "written, not committed": (unasked, "write_change", "after"),
+    "before it is written": (unasked, "put_change", "before"),
+    "written, not committed": (unasked, "put_change", "after"),
     "after the commit": (payment_looks, "record_unasked", "after"),
 }
 

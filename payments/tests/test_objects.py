@@ -379,13 +379,10 @@ def test_a_balance_transaction_says_when_its_money_is_available() -> None:
 
 
 def test_a_balance_shows_what_is_available_beside_what_is_pending() -> None:
-    balance = Balance(
-        available=[Money(500, "EUR"), Money(-20, "JPY")],
-        pending=[Money(0, "EUR"), Money(700, "JPY")],
-    )
+    available, pending = [Money(500, "EUR"), Money(-20, "JPY")], [Money(0, "EUR")]
+    balance = Balance(available, [*pending, Money(700, "JPY")])
     shown = balance_object(balance, livemode=False)
-    assert [(p["amount"], p["currency"]) for p in shown["pending"]] == [(0, "eur"), (700, "jpy")]
-    assert [p["amount"] for p in shown["available"]] == [500, -20]
+    assert [p["amount"] for p in shown["pending"] + shown["available"]] == [0, 700, 500, -20]
     assert shown["available"][0]["source_types"] == {"card": 500}
 
 

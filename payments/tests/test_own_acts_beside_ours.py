@@ -27,7 +27,7 @@ from payments.tests.notices import (
     story_of,
 )
 from payments.tests.passing_time import hold
-from payments.tests.shop import Shop, body_of, uuid_of
+from payments.tests.shop import Shop, age_operations, body_of, uuid_of
 from payments.tests.test_races import at_once
 from psp_adapters.contract import ActKind, Outcome, PspAct
 
@@ -46,6 +46,8 @@ def test_an_act_waits_for_our_own_operation_that_is_in_doubt(shop: Shop, hooks: 
 
     for _ in range(4):
         shop.settle()
+    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    shop.settle()
     make_due()
     look(shop, intent_id)
     intent = shop.intent(intent_id)
@@ -247,7 +249,7 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
 CRASHES: dict[str, Where] = {
     "before it is written down": (unasked, "write_down", "before"),
     "written down, not recorded": (unasked, "write_down", "after"),
-    "recorded, not committed": (unasked, "write_change", "after"),
+    "recorded, not committed": (unasked, "put_change", "after"),
     "after the commit": (payment_looks, "record_unasked", "after"),
 }
 

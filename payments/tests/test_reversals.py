@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation
-from payments.services import operations, outcomes, psp, reversals
+from payments.services import change_writing, operations, psp, reversals
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
@@ -29,7 +29,7 @@ STEPS = {
     "after it is written down": (operations, "_ask_and_record", "before"),
     "before the PSP has it": (psp, "send", "before"),
     "after the PSP has done it": (psp, "send", "after"),
-    "in the second transaction": (outcomes, "_post", "after"),
+    "in the second transaction": (change_writing, "_post", "after"),
     "after the second transaction": (operations, "record_outcome", "after"),
     "at the end": (reversals, "_reverse", "after"),
 }
@@ -103,7 +103,7 @@ def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
 
 def test_a_psp_that_cannot_be_reached_is_no_refusal(shop: Shop) -> None:
     intent_id = late(shop, manual=False, excess=True)
-    shop.psp.script({"rate_limit": True}, kind="refund")
+    shop.psp.script({"rate_limit": True}, kind="refund", times=3)  # it is tried three times
     assert sweep_reversals() == 1
     assert sweep_reversals() == 1
     assert [r.status for r in shop.refunds(intent_id)] == ["canceled", "succeeded"]

@@ -165,7 +165,10 @@ class _Opponent:
 
 def _wait_for_a_waiting_session(session: psycopg.Connection[Any]) -> None:
     end = time.monotonic() + 10
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    # Not from pg_stat_activity: that stands still inside a transaction.
+    waiting = (
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
     while session.execute(waiting).fetchone() is None:
         assert time.monotonic() < end, "nobody waits for the operation"
         time.sleep(0.01)

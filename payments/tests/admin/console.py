@@ -74,10 +74,10 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
         intent_id=charge.intent_id, status="AUTHORIZED", waits_since=now, next_at=now
     )
     assert open_case(case_about_operation(CaseKind.TAKEN_BACK, charge, "<script>"))
+    consume_everything()
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)
     assert desk.submit(desk.look(opened["id"]), "<script>").status == 200
-    consume_everything()
     return identifier
 
 
