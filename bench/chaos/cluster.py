@@ -33,6 +33,7 @@ from paymentsite.launcher.progress import step
 from paymentsite.launcher.sweep import end_descendants
 
 API_SERVERS = 2
+RELAYS = 2
 # A web server whose workers die young takes it for a crash loop of its own and ends.
 _FOLLOWS_FROM_A_KILL_SECONDS = 20.0
 _NEEDED_BY = {"redis": ("worker", "worker-routine", "beat")}
@@ -196,6 +197,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
         "SANDBOX_PSP_URL": running.psp.base_url,
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "WEBHOOK_LOOPBACK": "on",
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
     }
     with step("make the tables and merchants"):
@@ -213,6 +215,11 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
     processes += [_quiet(each) for each in platform_processes.workers(folder, variables)]
     processes.append(_quiet(platform_processes.beat(folder, variables)))
+    processes.append(_quiet(platform_processes.publisher(folder, variables)))
+    processes += [
+        _quiet(platform_processes.relay(folder, variables, number=number))
+        for number in range(1, RELAYS + 1)
+    ]
     for process in processes:
         stack.callback(process.stop)
         if bug:

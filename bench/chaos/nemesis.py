@@ -92,8 +92,8 @@ class Nemesis:
             if act.target == "api server":
                 return names[0], None
         else:
-            names = ["beat" if act.target == "beat" else "worker"]
-            if act.target in ("beat", "worker"):
+            names = ["worker" if act.target == "worker child" else act.target]
+            if act.target != "worker child":
                 return names[0], None
         for name in names:
             children = self._cluster.children(name)

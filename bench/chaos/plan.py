@@ -21,9 +21,9 @@ _LONG_RUN_SECONDS: Final = 80.0
 _DECLINES: Final = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds")
 _KILLS: Final = (
     *(["api worker"] * 7 + ["api server"] * 3 + ["worker"] * 4),
-    *(["worker child"] * 3 + ["beat"] * 3),
+    *(["worker child"] * 3 + ["beat"] * 2 + ["relay-1", "relay-2", "publisher"]),
 )
-_STOPS: Final = ("api worker", "api server", "worker", "worker child", "beat")
+_STOPS: Final = ("api worker", "api server", "worker", "worker child", "beat", "relay-1")
 _HABITS: Final = (
     *(["plain"] * 44 + ["twin"] * 20 + ["gives up"] * 10 + ["other key"] * 8),
     *(["rival"] * 6 + ["changed body"] * 6 + ["late repeat"] * 6),

@@ -18,13 +18,18 @@ from bench.chaos.history import History
 from bench.chaos.nemesis import Nemesis
 from bench.chaos.plan import Plan, plan_of
 from bench.chaos.report import Judgment, Run, judge, write_json
+from bench.chaos.sink import Sink, subscribe
 from bench.chaos.truth import (
     DoubtWatch,
     Truth,
     open_operations,
     read_everything,
+    waiting_deliveries,
     waiting_notifications,
+    webhook_endpoints,
 )
+from bench.chaos.wire import Wire
+from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.progress import say
 
 CONVERGE_WITHIN_SECONDS = 60.0
@@ -78,6 +83,27 @@ def run_chaos(
 
 
 def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
+    sink = Sink(plan.seed)
+    with sink.listening():
+        secrets = _subscribe(running, sink)
+        truth = _play_before(sink, running, plan, run, history)
+    truth.heard, truth.webhook_secrets = sink.heard, secrets
+    return truth
+
+
+def _subscribe(running: Cluster, sink: Sink) -> dict[int, str]:
+    """Let every merchant hear everything; the secrets by merchant."""
+    wire = Wire(running.api_ports)
+    try:
+        return {
+            merchant: subscribe(wire, secret_key=secret_key, url=sink.url(merchant))
+            for merchant, secret_key in enumerate(running.secret_keys)
+        }
+    finally:
+        wire.close()
+
+
+def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
     watch = DoubtWatch(running.variables["DATABASE_URL"])
     watch.start()
     merchants = Clients(
@@ -95,11 +121,13 @@ def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
         nemesis.run(plan, progress=_Progress(plan, merchants, nemesis))
     with _timed(run, "heal"):
         running.heal()
+        sink.heal()
     with _timed(run, "clients"):
         finished = _finish(running, merchants, run.patience)
     if not finished:
         run.not_shown.append("the clients did not finish")
     run.not_shown += merchants.failures
+    _resend_what_failed(running)
     with _timed(run, "convergence"):
         still_open = _converge(running, run.patience)
     watch.stop()
@@ -112,6 +140,14 @@ def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
         truth = read_everything(running, history.records)
     truth.still_open = still_open
     return truth
+
+
+def _resend_what_failed(running: Cluster) -> None:
+    """As whoever is on call does once merchants are well again: nobody waits for the next try."""
+    for endpoint in webhook_endpoints(running.variables["DATABASE_URL"]):
+        done = running.python("manage.py", "webhooks", "resend-failed", endpoint)
+        if done.returncode:
+            raise LauncherError(f"webhooks resend-failed failed: {done.stderr[-500:]}")
 
 
 def _finish(running: Cluster, merchants: Clients, patience: float) -> bool:
@@ -132,7 +168,7 @@ def _converge(running: Cluster, patience: float) -> list[str]:
         running.look()
         url = running.variables["DATABASE_URL"]
         left = open_operations(url)
-        is_done = not left and not waiting_notifications(url)
+        is_done = not left and not waiting_notifications(url) and not waiting_deliveries(url)
         if is_done or time.monotonic() > end:
             return left
         time.sleep(0.5)

@@ -104,6 +104,23 @@ def waiting_notifications(database_url: str) -> int:
     return int(found[0]) if found else 0
 
 
+def waiting_deliveries(database_url: str) -> int:
+    """How many events are not yet with the merchants that want them."""
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT (SELECT count(*) FROM payments_dispatch WHERE fanned_out_at IS NULL) + "
+            "(SELECT count(*) FROM payments_delivery WHERE status = 'pending')"
+        ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def webhook_endpoints(database_url: str) -> list[str]:
+    """The public ids of all merchants' endpoints."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT id FROM payments_webhook_endpoint").fetchall()
+    return [public_ids.encode(public_ids.WEBHOOK_ENDPOINT, row[0]) for row in rows]
+
+
 def open_operations(database_url: str) -> list[str]:
     """References of the operations in doubt now."""
     with psycopg.connect(database_url) as connection:

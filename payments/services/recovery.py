@@ -47,8 +47,8 @@ REPEAT_WITHIN_SECONDS: Final = 60.0
 WINDOW_SHARE: Final = 0.9
 """… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
 LOOKS_BEFORE_FENCE: Final = 3
-"""From this look on, a repeat that tells nothing is followed by the fence: some PSPs keep a 5xx as
-the answer of its key, and would answer the same for as long as we repeat."""
+"""From this look on it is forbidden and not repeated: some PSPs keep a 5xx as the answer of its
+key, and would answer the same for as long as we repeat."""
 UNANSWERED_MAX: Final = 2
 """Questions in a row: one bad answer may be about one operation only."""
 SILENCE_SECONDS_MIN: Final = 5.0
@@ -226,12 +226,9 @@ class _Search:
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
         can_fence = adapter.capabilities.fence_by_reference
-        if _may_repeat(operation, adapter):
-            repeated = _repeat(operation)
-            if repeated.outcome is not Outcome.UNKNOWN or not can_fence:
-                return repeated
-            if operation.checks < LOOKS_BEFORE_FENCE:
-                return repeated
+        repeats_are_news = operation.checks < LOOKS_BEFORE_FENCE or not can_fence
+        if repeats_are_news and _may_repeat(operation, adapter):
+            return _repeat(operation)
         if not can_fence:
             return _still_unknown("not found, and the provider cannot forbid a late arrival")
         fenced = self._ask(lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds))
