@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bench.chaos.deliveries import problems_of
 from bench.chaos.history import Record
+from bench.chaos.told import silences_of
 from bench.chaos.truth import Truth
 
 FORGED: Final = "sev_forged_"
@@ -318,6 +319,12 @@ def reads_go_forward(judged: Judged) -> Iterator[Violation]:
         seen[key] = record
 
 
+def everything_is_told(judged: Judged) -> Iterator[Violation]:
+    """I12: whatever became of a payment was told, and somebody is named who did it."""
+    for intent, text in silences_of(judged.truth.operations, judged.truth.events):
+        yield judged.about("I12", f"{intent}: {text}", intent)
+
+
 def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
     """M: what a PSP did not sign is not stored, and what it told is looked at; nobody is lied to.
 
@@ -367,6 +374,7 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
     "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
     "I11": ("reads go forward", reads_go_forward),
+    "I12": ("every change is told, by somebody", everything_is_told),
     "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks unasked", nothing_breaks_unasked),
 }

@@ -90,6 +90,17 @@ def call(reference: str = "op_1", key: str = "op_1") -> dict[str, Any]:
     }
 
 
+def event(seq: int, type_: str, **words: Any) -> dict[str, Any]:
+    return {
+        "id": f"evt_{seq}",
+        "intent": "pi_1",
+        "seq": seq,
+        "type": type_,
+        "created_at": AT,
+        "actor": "api_key",
+    } | words
+
+
 def sound() -> Truth:
     """One sale, answered, shown and booked."""
     return Truth(
@@ -98,16 +109,7 @@ def sound() -> Truth:
         calls=[call()],
         intents={"pi_1": shown()},
         operations=[operation()],
-        events=[
-            {
-                "id": "evt_1",
-                "intent": "pi_1",
-                "seq": 1,
-                "type": "t",
-                "created_at": AT,
-                "actor": "a",
-            }
-        ],
+        events=[event(1, "payment_intent.created"), event(2, "charge.succeeded")],
         books=(0, "the books hold"),
         notifications=[notice()],
     )
@@ -115,6 +117,8 @@ def sound() -> Truth:
 
 def charged_twice(truth: Truth) -> None:
     truth.operations.append(operation("op_2", intent="pi_2"))
+    truth.events += [event(1, "payment_intent.created", intent="pi_2")]
+    truth.events += [event(2, "charge.succeeded", intent="pi_2")]
     truth.effects.append(effect("authorize", "op_2"))
 
 
@@ -154,6 +158,7 @@ def books_differ(truth: Truth) -> None:
 
 def refunded_twice(truth: Truth) -> None:
     truth.operations.append(operation("op_r", kind="refund"))
+    truth.events.append(event(3, "charge.refunded"))
     truth.effects += [effect("refund", "op_r", 40), effect("refund", "op_r", 40)]
     truth.intents["pi_1"] = shown(refunded=80)
 
@@ -171,7 +176,15 @@ def two_keys(truth: Truth) -> None:
 
 
 def gap_in_events(truth: Truth) -> None:
-    truth.events[0]["seq"] = 2
+    truth.events[1]["seq"] = 3
+
+
+def captured_in_silence(truth: Truth) -> None:
+    truth.operations.append(operation("op_c", kind="capture"))
+
+
+def done_by_nobody(truth: Truth) -> None:
+    truth.events[1]["actor"] = ""
 
 
 def never_heard_of(truth: Truth) -> None:
@@ -237,6 +250,8 @@ def died_alone(truth: Truth) -> None:
         (gap_in_events, "I10"),
         (never_heard_of, "I10"),
         (backwards, "I11"),
+        (captured_in_silence, "I12"),
+        (done_by_nobody, "I12"),
         (forged_and_stored, "M"),
         (stored_twice, "M"),
         (never_looked_at, "M"),
