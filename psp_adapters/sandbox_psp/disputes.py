@@ -104,7 +104,7 @@ class Disputes:
             return
         dispute = self._truth.disputes[due.dispute_id]
         if due.move != "deadline":
-            if dispute.status in OPEN:
+            if dispute.status in _allows(dispute, due.move)[0]:
                 self.move(dispute, due.move, now_ms=now_ms, behavior=behavior)
         elif dispute.status in _UNANSWERED and now_ms >= dispute.due_ms:
             self.move(dispute, _UNANSWERED[dispute.status], now_ms=now_ms, behavior=behavior)
@@ -152,13 +152,7 @@ class Disputes:
         return_fee: bool = False,
     ) -> Dispute:
         """Decide a dispute, or escalate an inquiry; refuses what its status does not allow."""
-        allowed, status = {
-            "win": (OPEN, "won" if dispute.stage == "chargeback" else "warning_closed"),
-            "lose": (CHARGEBACK_OPEN, "lost"),
-            "escalate": (INQUIRY_OPEN, "needs_response"),
-            "prevent": (OPEN, "prevented"),
-            "close": (INQUIRY_OPEN, "warning_closed"),
-        }[move]
+        allowed, status = _allows(dispute, move)
         if dispute.status not in allowed:
             raise forbidden_now("dispute_state", f"a dispute that is {dispute.status}: no {move}")
         if move == "escalate":
@@ -244,6 +238,17 @@ class Disputes:
         self._truth.record(
             {"t": "dispute_due", "payment": payment.id, "due": due_ms, "words": words}
         )
+
+
+def _allows(dispute: Dispute, move: str) -> tuple[tuple[str, ...], str]:
+    """The statuses in which a move may be made, and the one it leads to."""
+    return {
+        "win": (OPEN, "won" if dispute.stage == "chargeback" else "warning_closed"),
+        "lose": (CHARGEBACK_OPEN, "lost"),
+        "escalate": (INQUIRY_OPEN, "needs_response"),
+        "prevent": (OPEN, "prevented"),
+        "close": (INQUIRY_OPEN, "warning_closed"),
+    }[move]
 
 
 def apply_change(dispute: Dispute, record: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ or records everything that follows from the instruction. No HTTP, no faults.
 
 from __future__ import annotations
 
-import heapq
 import secrets
 from dataclasses import dataclass, field
 
@@ -161,9 +160,8 @@ class Rules:
 
     def settle_due(self, now_ms: int) -> None:
         """Let everything happen that happens by itself: settlements, failures, expiries."""
-        due = self.truth.due
-        while due and due[0][0] <= now_ms:
-            due_ms, _, payment, operation = heapq.heappop(due)
+        while (due := self.truth.take_due(now_ms)) is not None:
+            due_ms, payment, operation = due
             if isinstance(operation, DueDispute):
                 self.disputes.settle(payment, operation, due_ms, self.behavior)
             elif operation is None:

@@ -164,6 +164,7 @@ class Truth:
         self.due: list[tuple[int, int, Payment, Operation | DueDispute | None]] = []
         """What happens by itself, by time; entries may be out of date and are checked when due."""
         self._due_count = 0
+        self._happened: set[int] = set()
         self._unsaved: list[Record] = []
 
     def record(self, record: Record) -> None:
@@ -178,6 +179,18 @@ class Truth:
         if unsaved:
             self._unsaved = []
         return unsaved
+
+    def take_due(self, now_ms: int) -> tuple[int, Payment, Operation | DueDispute | None] | None:
+        """Take out the next thing that happens by itself, for good; None if nothing is due.
+
+        That it was taken is journaled: after a restart it does not happen again.
+        """
+        while self.due and self.due[0][0] <= now_ms:
+            due_ms, number, payment, what = heapq.heappop(self.due)
+            if number not in self._happened:
+                self.record({"t": "happened", "number": number})
+                return due_ms, payment, what
+        return None
 
     def account(self, account_id: str) -> Account:
         account = self.accounts.get(account_id)
@@ -200,6 +213,8 @@ class Truth:
                 payment = self.payments[record["payment"]]
                 operation = payment.account.operations[record["operation"]]
                 self._push_due(record["due"], payment, operation)
+            case "happened":
+                self._happened.add(record["number"])
             case "answer":
                 self.account(record["account"]).answers[record["key"]] = StoredAnswer(
                     record["fingerprint"],

@@ -215,6 +215,40 @@ def test_a_dispute_is_told_step_by_step_and_again_after_a_kill(
         assert own_sandbox.disputes(buyer.order_id)[0]["status"] == "won"
 
 
+@pytest.mark.parametrize(
+    ("token", "text", "count"),
+    [
+        ("createDispute", "winning_evidence", 1),
+        ("createDisputeInquiry", "escalate_inquiry_evidence", 1),
+        ("createDisputeMultipleDisputes", "losing_evidence", 2),
+    ],
+)
+def test_what_happened_by_itself_does_not_happen_again_after_a_kill(
+    own_sandbox: SandboxProcess, buyer: Shop, token: str, text: str, count: int
+) -> None:
+    opened = disputed(own_sandbox, buyer, f"pm_card_{token}")
+    assert len(opened) == count
+    evidence(buyer, opened[0]["id"], text)
+    own_sandbox.advance(3)
+    before = own_sandbox.disputes(buyer.order_id), kinds(own_sandbox, buyer)
+    own_sandbox.kill()
+    own_sandbox.start()
+    own_sandbox.advance(3)
+    assert (own_sandbox.disputes(buyer.order_id), kinds(own_sandbox, buyer)) == before
+
+
+def test_a_decision_that_was_overtaken_is_not_made(
+    own_sandbox: SandboxProcess, buyer: Shop
+) -> None:
+    [dispute] = disputed(own_sandbox, buyer, "pm_card_createDisputeInquiry")
+    evidence(buyer, dispute["id"], "escalate_inquiry_evidence")
+    own_sandbox.move_dispute(dispute["id"], "escalate")
+    own_sandbox.advance(3)
+    [now] = own_sandbox.disputes(buyer.order_id)
+    assert now["status"] == "needs_response"
+    assert kinds(own_sandbox, buyer)[2:] == [("dispute", 1000), ("dispute_fee", 1500)]
+
+
 def test_another_account_sees_nothing_of_a_dispute(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:

@@ -95,6 +95,18 @@ def test_the_tokens_that_think_again(sandbox: SandboxProcess, shop: Shop) -> Non
     assert shop.payment(heals)["status"] == "captured"
 
 
+def test_a_second_thought_is_not_had_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
+    shop = Shop(own_sandbox.base_url)
+    paid(shop, "pm_card_captureFailsThenHeals", capture=True)
+    own_sandbox.advance(3)
+    own_sandbox.advance(3)
+    before = kinds(own_sandbox, shop)
+    own_sandbox.kill()
+    own_sandbox.start()
+    own_sandbox.advance(3)
+    assert kinds(own_sandbox, shop) == before
+
+
 def test_each_second_thought_is_told_once_under_an_id_of_its_own(
     sandbox: SandboxProcess, shop: Shop, receiver: Receiver
 ) -> None:
