@@ -24,6 +24,7 @@ from payments.states import (
     DISPUTE_TRANSITIONS,
     CaseKind,
     DisputeStatus,
+    OperationStatus,
 )
 from psp_adapters.contract import PspDispute
 
@@ -262,6 +263,8 @@ def _move_amounts(change: DisputeChange) -> None:
 def _open_cases(change: DisputeChange) -> None:
     intent, dispute = change.intent, change.dispute
     refunded = intent.amount_refunded_minor + intent.amount_refund_pending_minor
+    if change.charge.status == OperationStatus.EXCESS:  # One too many has its own way back.
+        refunded = change.charge.excess_returned_minor
     if refunded:
         summary = (
             f"{dispute.public_id} charges back {dispute.amount} of a payment of which "

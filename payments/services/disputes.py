@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from ledger import services as ledger
 from ledger.selectors import rules_posted
@@ -43,8 +44,15 @@ from payments.services.dispute_effects import (
 )
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.psp import psp_account_of
-from payments.states import DISPUTE_OPEN, RESPONSE_HOLDS, CaseKind, DisputeStatus, ResponseStatus
-from psp_adapters.contract import DisputeResult, Outcome, PspDispute
+from payments.states import (
+    DISPUTE_OPEN,
+    RESPONSE_HOLDS,
+    CaseKind,
+    DisputeStatus,
+    OperationStatus,
+    ResponseStatus,
+)
+from psp_adapters.contract import DisputeResult, OperationKind, Outcome, PspDispute
 
 # Seconds until the next look at an unknown response, by the looks taken; then hourly.
 CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
@@ -109,6 +117,7 @@ def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> Re
     """
     with transaction.atomic(durable=True):
         intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
+        charge.refresh_from_db()  # As it stands under the lock.
         dispute = _locked_dispute(charge.psp_account_id, word.psp_dispute_id)
         return _record(intent, charge, dispute, word, caller)
 
@@ -180,7 +189,7 @@ def _record(
     except ContradictoryWord as contradiction:
         _open_contradiction(intent, dispute, word, str(contradiction))
         return RecordedDispute(dispute, str(contradiction))
-    if dispute is None and not intent.amount_captured_minor:
+    if dispute is None and not _was_ever_captured(intent):
         raise PaymentNotCaptured(f"nothing of {intent.public_id} is captured yet")
     now = now_utc()
     is_new = dispute is None
@@ -203,6 +212,17 @@ def _record(
     apply_word(change, status_before=status_before)
     _write(change, caller)
     return RecordedDispute(dispute)
+
+
+def _was_ever_captured(intent: PaymentIntent) -> bool:
+    """Also what was taken back since, or one charge too many: banks dispute that as well."""
+    if intent.amount_captured_minor:
+        return True
+    took = Q(kind=OperationKind.CAPTURE.value) | Q(
+        kind=OperationKind.AUTHORIZE.value, capture_now=True
+    )
+    went = [OperationStatus.EXCESS, OperationStatus.TAKEN_BACK]
+    return bool(intent.operations.filter(took, status__in=went).exists())
 
 
 def _require_possible(

@@ -17,7 +17,6 @@ from payments import public_ids
 from payments.models import Operation, PspAccount
 from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.retries import TryAgain, call_with_retries
-from payments.states import IntentStatus
 from psp_adapters.contract import (
     LookUp,
     Outcome,
@@ -178,11 +177,15 @@ def doubted_unless_it_fits(operation: Operation, result: PspResult) -> PspResult
     """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
     if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result
-    if operation.kind == K.VOID and operation.status_before == IntentStatus.REQUIRES_ACTION:
-        return result  # How much was held was not known yet when the void was written down.
+    if operation.kind == K.VOID and _is_in(operation.currency, result):
+        return result  # It lets go whatever is held there, by now or by what we have yet to hear.
     return PspResult(
         outcome=Outcome.UNKNOWN,
         psp_id=result.psp_id,
         psp_payment_id=result.psp_payment_id,
         detail=f"asked for {operation.amount}, the answer says {result.amount}",
     )
+
+
+def _is_in(currency: str, result: PspResult) -> bool:
+    return result.amount is not None and result.amount.currency == currency

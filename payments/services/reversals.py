@@ -30,7 +30,7 @@ from payments.services.events import Fact, events_of, now_utc
 from payments.services.moves import locked_intent
 from payments.services.operations import carry_out, new_operation
 from payments.services.questions import caller_of
-from payments.states import OPERATION_OPEN, CaseKind, IntentStatus
+from payments.states import OPERATION_OPEN, CaseKind, DisputeStatus, IntentStatus
 from payments.states import OperationStatus as O
 from psp_adapters.contract import OperationKind
 
@@ -44,6 +44,11 @@ LEASE_SECONDS: Final = 60.0
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
 ATTEMPTS_MAX: Final = 8
 """Refused so often (over about four hours), it is a person's to give back."""
+_CHARGED_BACK: Final = frozenset(
+    {DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST}
+)
+_DISPUTE_WAIT: Final = timedelta(hours=1)
+"""Disputes take weeks: how often to look whether one is over."""
 
 
 def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
@@ -94,27 +99,37 @@ def _reverse(charge_id: UUID) -> None:
 
 
 def _conclude(caller: Caller, charge: Operation) -> bool:
-    """Stop if nothing is left to give back, or if it was refused too often; wait after refusals."""
+    """Stop if nothing is left to give back, or if it is a person's; wait after refusals.
+
+    While a bank charges it back, nothing is given back: the customer would have it twice.
+    """
     with transaction.atomic(durable=True):
         intent = locked_intent(caller, charge.intent_id)
         charge = Operation.objects.select_for_update().get(pk=charge.id)
         if charge.reverse_at is None:
             return True
-        done = not _is_anything_left(intent, charge)
+        disputed = _charged_back(charge)
         refused = _attempts_refused(charge)
-        if refused >= ATTEMPTS_MAX and not done:
-            open_case(
-                case_about_operation(
-                    CaseKind.LATE_SUCCESS,
-                    charge,
-                    f"The charge could not be given back: refused {refused} times.",
-                )
-            )
+        why_not = ""
+        if refused >= ATTEMPTS_MAX:
+            why_not = f"refused {refused} times"
+        elif disputed == {DisputeStatus.LOST}:
+            why_not = "the bank has charged it back for good"
+        done = not _is_anything_left(intent, charge)
+        if why_not and not done:
+            summary = f"The charge could not be given back: {why_not}."
+            open_case(case_about_operation(CaseKind.LATE_SUCCESS, charge, summary))
             done = True
-        wait = timedelta(seconds=LEASE_SECONDS * 2**refused)
+        wait = _DISPUTE_WAIT if disputed else timedelta(seconds=LEASE_SECONDS * 2**refused)
         reverse_at = None if done else now_utc() + wait
         Operation.objects.filter(pk=charge.pk).update(reverse_at=reverse_at)
-    return done
+    return done or bool(disputed)
+
+
+def _charged_back(charge: Operation) -> set[str]:
+    """Where the disputes stand by which banks have, or had, the charge's money from us."""
+    rows = charge.disputes.filter(status__in=sorted(_CHARGED_BACK))
+    return set(rows.values_list("status", flat=True))
 
 
 def _is_anything_left(intent: PaymentIntent, charge: Operation) -> bool:
@@ -151,7 +166,8 @@ def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
         if kind is OperationKind.VOID:
             blocking |= Q(kind__in=_CHANGES)  # one at a time, whichever charge they are about
         under_way = intent.operations.filter(blocking, status__in=sorted(OPERATION_OPEN)).exists()
-        if under_way or charge.status != O.EXCESS or not left_minor:
+        gone = charge.status != O.EXCESS or not left_minor or _charged_back(charge)
+        if under_way or gone:
             return None
         operation = _operation_for(kind, charge, left_minor, intent, caller)
         batch = Batch().insert(operation)

@@ -13,14 +13,16 @@ from ledger.money import Money
 from payments.models import Case, PspNotification
 from payments.services import notifications, payment_looks, psp, unasked
 from payments.services.caller import Answer
-from payments.services.looks import NotYetKnown
+from payments.services.looks import NotYetKnown, look_at_operation
 from payments.services.own_acts import own_act_key
 from payments.services.unasked import StillUnderWay, record_unasked
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
+from payments.tests.late import close_as
 from payments.tests.notices import (
     Hooks,
     books_of,
+    lose_the_answer,
     make_due,
     only_notification,
     store_notice,
@@ -332,3 +334,32 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     assert own_acts(intent_id) == []
     assert books_of(intent_id) == []
     assert effect["amount_minor"] == 10_000
+
+
+def test_our_void_after_a_capture_that_we_did_not_know_of_ends_and_the_capture_is_booked(
+    shop: Shop,
+) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 3000, final=False)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"  # It let 70.00 USD go.
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id))[:2] == (10_000, 3000)
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert not [o for o in shop.operations(intent_id) if o.is_open]
+    assert "the provider let 70.00 USD go, our books held 100.00 USD" in set(
+        Case.objects.values_list("summary", flat=True)
+    )
+    assert_sound(shop, intent_id)
+
+
+def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop: Shop) -> None:
+    intent_id = held(shop)
+    lose_the_answer(shop, "capture")
+    shop.capture(intent_id, 3000, final=False)
+    capture = shop.operations(intent_id)[-1]
+    close_as(capture, Outcome.DECLINED)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    look_at_operation(capture.id, actor="test")
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.amount_captured_minor) == ("CAPTURED", 3000)
+    assert_sound(shop, intent_id)

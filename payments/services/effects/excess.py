@@ -6,12 +6,14 @@ Nothing here touches the intent's status or counters. What may not live here: SQ
 from __future__ import annotations
 
 from payments.services.changes import Change
+from payments.services.effects.held_payments import note_other_amount
 from payments.services.effects.refunds import tell_refund
 from payments.states import OperationStatus
 
 
 def void_succeeded(change: Change) -> None:
     """The second hold is let go."""
+    note_other_amount(change, change.operation.amount)
     change.operation.succeed()
     change.post_excess_released(change.operation.amount)
     _went_back(change)

@@ -5,11 +5,13 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger.money import Money
+from payments.services.cases import case_about_operation
 from payments.services.changes import Change
 from payments.services.effects.standing import as_the_charge_stands, held
 from payments.services.events import now_utc
 from payments.services.standings import become_captured
-from payments.states import OperationStatus
+from payments.states import CaseKind, OperationStatus
 
 
 def capture_succeeded(change: Change) -> None:
@@ -55,11 +57,13 @@ def increment_succeeded(change: Change) -> None:
 
 
 def void_succeeded(change: Change) -> None:
+    """Whatever is held is let go; by our books that is all of it."""
     intent, charge = change.intent, change.charge
     change.operation.succeed()
     intent.next_action_url = ""
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
         _close_charge_by_void(change)
+    note_other_amount(change, held(change))
     change.post_voided(held(change))
     if intent.amount_captured_minor:
         become_captured(change)
@@ -70,6 +74,19 @@ def void_succeeded(change: Change) -> None:
     intent.published_status = intent.published_status or "canceled"
     change.tell("charge.updated", "charge")
     change.tell("payment_intent.canceled", "intent")
+
+
+def note_other_amount(change: Change, held_by_us: Money) -> None:
+    """Have a person look at a void that let go another amount than our books held.
+
+    The rest was captured (or more was held) by an act that we have yet to hear of; it is booked
+    when we do, as for any payment that was canceled before.
+    """
+    let_go = change.result.amount
+    if let_go is None or let_go == held_by_us:
+        return
+    summary = f"the provider let {let_go} go, our books held {held_by_us}"
+    change.cases.append(case_about_operation(CaseKind.OWN_ACT, change.operation, summary))
 
 
 def _close_charge_by_void(change: Change) -> None:
