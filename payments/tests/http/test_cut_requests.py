@@ -28,6 +28,7 @@ from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import LONG_AGO, Storefront, Tables, new_order
 from payments.tests.http.wire import FORM, Reply, Wire, encoded
+from paymentsite.launcher.platform_processes import API_WORKERS
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
@@ -187,6 +188,7 @@ def under_way(storefront: Storefront, base_url: str) -> Iterator[Future[Reply]]:
 def talk_to_every_worker(server: ApiServer) -> None:
     """Return when all of them serve: one that is told to end while it starts does not hear it."""
     address, open_ones = urlsplit(server.base_url), []
+    wait_until(lambda: len(server.workers()) == API_WORKERS, "a worker is missing")
     silent = {worker.pid for worker in server.workers()}
     end = time.monotonic() + 30
     while silent:

@@ -1,0 +1,54 @@
+"""A main thread that waits for a lock hears a signal that another thread was given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from paymentsite.launcher import state
+
+WAITS = """
+import signal, sys, threading
+from paymentsite.launcher.signal_ears import wake_main_thread_for_signals
+
+heard = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: heard.set())
+if sys.argv[1] == "with ears":
+    wake_main_thread_for_signals()
+
+def other():
+    print("waiting", flush=True)
+    sys.stdin.read()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+
+threading.Thread(target=other, daemon=True).start()
+heard.wait()
+"""
+
+
+def ends(ears: str, *, within_seconds: float) -> bool:
+    command = [sys.executable, "-c", WAITS, ears]
+    process = subprocess.Popen(
+        command, cwd=state.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "waiting\n"
+    process.stdin.close()
+    try:
+        return process.wait(within_seconds) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_signal_given_to_another_thread_is_heard() -> None:
+    assert ends("with ears", within_seconds=20)
+
+
+def test_without_it_python_hears_nothing() -> None:
+    assert not ends("without ears", within_seconds=1)
