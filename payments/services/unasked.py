@@ -163,6 +163,8 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
     intent = payment.intent
     if seen.expires_at is None or intent.status != IntentStatus.AUTHORIZED:
         return
+    if payment.charge.id != intent.latest_charge_id:
+        return  # A charge too many ends when it will: the payment's own hold is another.
     if intent.authorization_expires_at != seen.expires_at:
         intent.authorization_expires_at = seen.expires_at
         Batch().update(intent, ("authorization_expires_at", "updated_at")).execute()

@@ -363,3 +363,25 @@ def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop
     intent = shop.intent(intent_id)
     assert (intent.status, intent.amount_captured_minor) == ("CAPTURED", 3000)
     assert_sound(shop, intent_id)
+
+
+def test_the_end_of_a_hold_too_many_is_not_taken_for_the_payments_own(shop: Shop) -> None:
+    lose_the_answer(shop, "authorize")
+    intent_id = hold_in_doubt(shop)
+    [first] = shop.operations(intent_id)
+    close_as(first, Outcome.DECLINED)
+    shop.confirm(intent_id, token="pm_card_visa")
+    look_at_operation(first.id, actor="test")
+    first.refresh_from_db()
+    assert first.status == "EXCESS"
+    before = shop.intent(intent_id).authorization_expires_at
+    payment_looks.look_at_payment(first.id, actor="test")
+    assert shop.intent(intent_id).authorization_expires_at == before
+
+
+def hold_in_doubt(shop: Shop) -> str:
+    """A hold of two seconds whose answer was lost."""
+    intent = body_of(shop.create(10_000, token="pm_card_authorizationExpiresNow", manual=True))
+    assert intent["status"] == "processing"
+    identifier: str = intent["id"]
+    return identifier
