@@ -51,7 +51,7 @@ class Command(BaseCommand):
         waiting = Dispatch.objects.filter(fanned_out_at__isnull=True)
         self.stdout.write(f"{waiting.count()} events are not fanned out yet")
         pending, dead = Q(status=DeliveryStatus.PENDING), Q(status=DeliveryStatus.DEAD)
-        counts: dict[UUID, dict[str, Any]] = {
+        counts: dict[UUID, Any] = {
             row["endpoint_id"]: row
             for row in Delivery.objects.exclude(status=DeliveryStatus.DELIVERED)
             .values("endpoint_id")
