@@ -5,6 +5,7 @@ from django.apps import AppConfig
 
 class PaymentsiteConfig(AppConfig):
     name = "paymentsite"
+    verbose_name = "Platform"
 
     def ready(self) -> None:
         """Make our Celery application the one that `send_task` by name uses."""

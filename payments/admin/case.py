@@ -29,6 +29,7 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
         ("merchant", RelatedDropdownFilter),
         ("opened_at", CreatedFilter),
     )
+    search_help_text = "case_… pi_… ch_… op_…"
     id_paths = {
         public_ids.CASE: "pk",
         public_ids.PAYMENT_INTENT: "intent_id",
@@ -39,7 +40,7 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
         (None, {"fields": ("summary", "advice", ("kind", "shown_status"), "amount")}),
         (
             "What it is about",
-            {"fields": (("payment", "subject"), ("merchant", "psp_account"), "opened")},
+            {"fields": (("payment", "shown_subject"), ("merchant", "psp_account"), "opened")},
         ),
         ("How it ended", {"fields": (("closed_at", "closed_by"), "resolution")}),
     )
@@ -61,6 +62,10 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="payment")
     def payment(self, case: Case) -> SafeString | str:
         return display.link(public_ids.PAYMENT_INTENT, case.intent_id)
+
+    @shown(description="subject")
+    def shown_subject(self, case: Case) -> SafeString | str:
+        return display.subject(case.subject)
 
     @shown(description="opened", ordering="opened_at")
     def opened(self, case: Case) -> SafeString:

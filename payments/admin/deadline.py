@@ -19,7 +19,8 @@ from payments.states import IntentStatus
 class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Holds that may run out, and payments that nobody may come back to."""
 
-    list_display = ("intent_id", "payment", "shown_status", "waits_since", "next_at", "warned_for")
+    list_display = ("__str__", "shown_status", "waits_since", "next_at", "warned_for", "payment")
+    search_help_text = "pi_…"
     list_filter = (one_of("status", IntentStatus),)
     ordering = ("next_at",)
     id_paths = {public_ids.PAYMENT_INTENT: "pk"}

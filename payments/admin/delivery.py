@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
@@ -60,7 +60,7 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("shown_status", "in_line"),
-                    ("attempts", "tries"),
+                    "attempts",
                     ("next_try_at", "ended_at"),
                     ("last_status", "last_error"),
                     "shown_tries",
@@ -138,6 +138,4 @@ class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
     def shown_response(self, attempt: DeliveryAttempt) -> SafeString | str:
         if not attempt.response:
             return display.NOTHING
-        return format_html(
-            '<pre class="text-xs whitespace-pre-wrap break-all">{}</pre>', attempt.response
-        )
+        return display.preformatted(attempt.response)

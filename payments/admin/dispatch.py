@@ -17,12 +17,11 @@ from payments.models import Dispatch
 class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Empty, or nearly, while everything works: rows go when nothing more is to be done."""
 
-    list_display = ("event_id", "event", "seq", "fanned_out_at", "streamed_at")
+    list_display = ("__str__", "seq", "fanned_out_at", "streamed_at", "event")
+    search_help_text = "evt_…"
     ordering = ("event_id",)
     id_paths = {public_ids.EVENT: "pk"}
-    fieldsets = (
-        (None, {"fields": (("event", "aggregateid", "seq"), ("fanned_out_at", "streamed_at"))}),
-    )
+    fieldsets = ((None, {"fields": (("event", "seq"), ("fanned_out_at", "streamed_at"))}),)
 
     @shown(description="event")
     def event(self, row: Dispatch) -> SafeString | str:

@@ -76,6 +76,26 @@ def link(prefix: str, identifier: UUID | None) -> SafeString | str:
     )
 
 
+def subject(public_id: str) -> SafeString | str:
+    """A public id of any kind, leading to its page; anything else as it is."""
+    for prefix in _PAGES:
+        identifier = public_ids.decode(prefix, public_id)
+        if identifier is not None:
+            return link(prefix, identifier)
+    return public_id
+
+
+def actor(name: str) -> SafeString | str:
+    """Who did it: a merchant's API key leads to its page, others are words already."""
+    kind, _, identifier = name.partition(":")
+    if kind != "api_key":
+        return in_one_line(name)
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500 whitespace-nowrap" href="{}">API key</a>',
+        reverse("admin:payments_apikey_change", args=[identifier]),
+    )
+
+
 def time(moment: datetime) -> str:
     """A moment to the second, in the console's time zone."""
     return str(localize(localtime(moment)))
@@ -127,9 +147,14 @@ def shown_json(value: Any) -> SafeString | str:
     if value in (None, {}, []):
         return NOTHING
     text = json.dumps(without_secrets(value), indent=2, ensure_ascii=False, sort_keys=True)
-    return format_html(
-        '<pre class="text-xs whitespace-pre-wrap break-all max-h-96 overflow-auto">{}</pre>', text
-    )
+    return preformatted(text)
+
+
+def preformatted(text: str) -> SafeString:
+    """Text as it is, in lines no wider than the page, and scrolled where it is long."""
+    # A style: the stylesheet of the console has no classes for this.
+    style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24rem; overflow: auto"
+    return format_html('<pre class="text-xs" style="{}">{}</pre>', style, text)
 
 
 def shown_bytes_of_json(text: bytes) -> SafeString | str:

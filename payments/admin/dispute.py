@@ -180,7 +180,7 @@ class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
         "stage",
         "shown_status",
         "shown_dispute",
-        "actor",
+        "shown_actor",
         "created",
     )
     list_filter = (one_of("status", ResponseStatus), ("created_at", CreatedFilter))
@@ -194,7 +194,7 @@ class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("public_id", "shown_status"),
                     ("kind", "stage"),
                     ("shown_dispute", "merchant"),
-                    ("actor", "request_id"),
+                    ("shown_actor", "request_id"),
                     ("created_at", "closed_at"),
                 )
             },
@@ -223,3 +223,7 @@ class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="evidence")
     def shown_evidence(self, response: DisputeResponse) -> SafeString | str:
         return display.shown_json(response.evidence)
+
+    @shown(description="actor")
+    def shown_actor(self, response: DisputeResponse) -> SafeString | str:
+        return display.actor(response.actor)

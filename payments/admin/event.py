@@ -31,7 +31,7 @@ _PREFIXES = {
 class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     """What happened, to what, by whom. Secrets in the payload are masked."""
 
-    list_display = ("public_id", "type", "about", "seq", "merchant", "actor", "created")
+    list_display = ("public_id", "type", "about", "seq", "merchant", "shown_actor", "created")
     list_select_related = ("merchant",)
     list_filter = (
         one_of("aggregatetype", _PREFIXES, title="what it is about"),
@@ -55,7 +55,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("public_id", "type"),
                     ("about", "seq"),
                     ("merchant", "mode"),
-                    ("created_at", "actor"),
+                    ("created_at", "shown_actor"),
                     ("request_id", "idempotency_key"),
                     "api_version",
                 )
@@ -96,3 +96,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="payload")
     def shown_payload(self, event: Event) -> SafeString | str:
         return display.shown_json(event.payload)
+
+    @shown(description="actor")
+    def shown_actor(self, event: Event) -> SafeString | str:
+        return display.actor(event.actor)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
@@ -108,4 +108,4 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="body")
     def shown_body(self, row: PspNotification) -> SafeString:
         text = bytes(row.body)[:_SHOWN_BYTES].decode(errors="replace")
-        return format_html('<pre class="text-xs whitespace-pre-wrap break-all">{}</pre>', text)
+        return display.preformatted(text)

@@ -82,7 +82,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("order_id", "guard_order"),
                     ("payment_method_link", "balance_transaction"),
                     ("status_before", "cancellation_reason"),
-                    ("actor", "request_id"),
+                    ("shown_actor", "request_id"),
                     ("lease_until", "next_check_at"),
                     ("resent_at", "fenced_at"),
                     ("checks", "mode"),
@@ -99,6 +99,10 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         yield Q(psp_key=term)
         yield Q(intent_id__in=intents_of_key(term))
         yield Q(intent__order_id=term) & ~Q(intent__order_id="")
+
+    @shown(description="actor")
+    def shown_actor(self, operation: Operation) -> SafeString | str:
+        return display.actor(operation.actor)
 
     @shown(description="payment")
     def payment(self, operation: Operation) -> SafeString | str:

@@ -59,7 +59,7 @@ def operations(intent: PaymentIntent) -> Section:
                 display.in_words(operation.status),
                 operation.psp_id or display.NOTHING,
                 operation.decline_code or operation.code or display.NOTHING,
-                operation.actor,
+                display.actor(operation.actor),
                 _when(operation.created_at),
             ]
             for operation in rows
@@ -125,7 +125,7 @@ def timeline(intent: PaymentIntent) -> Section:
                 event.seq,
                 display.link(public_ids.EVENT, event.id),
                 event.type,
-                event.actor,
+                display.actor(event.actor),
                 event.request_id or display.NOTHING,
                 _when(event.created_at),
             ]

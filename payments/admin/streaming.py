@@ -89,7 +89,7 @@ class FailedEventAdmin(_AboutEvent):
 class CardVelocityAdmin(ReadOnlyAdmin):
     """How often a card was charged at a merchant within an hour, by its fingerprint."""
 
-    list_display = ("fingerprint", "hour", "merchant_id", "livemode", "charges", "declines")
+    list_display = ("fingerprint", "hour", "merchant", "mode", "charges", "declines")
     ordering = ("-id",)
     fieldsets = (
         (
@@ -97,9 +97,13 @@ class CardVelocityAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("fingerprint", "hour"),
-                    ("merchant_id", "livemode"),
+                    ("merchant", "mode"),
                     ("charges", "declines"),
                 )
             },
         ),
     )
+
+    @shown(description="merchant")
+    def merchant(self, row: CardVelocity) -> SafeString | str:
+        return display.link(public_ids.MERCHANT, row.merchant_id)

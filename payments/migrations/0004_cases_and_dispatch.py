@@ -64,6 +64,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'payments_dispatch',
+                'verbose_name_plural': 'outgoing queue',
                 'indexes': [models.Index(models.F('event_id'), condition=models.Q(('fanned_out_at__isnull', True)), name='dispatch_to_fan_out'), models.Index(models.F('event_id'), condition=models.Q(('streamed_at__isnull', True)), name='dispatch_to_stream')],
                 'constraints': [models.UniqueConstraint(fields=('aggregateid', 'seq'), name='dispatch_seq_once')],
             },

@@ -114,6 +114,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'payments_delivery_attempt',
+                'verbose_name_plural': 'tries of deliveries',
                 'indexes': [models.Index(models.F('delivery'), models.OrderBy(models.F('id'), descending=True), name='attempt_of_delivery')],
             },
         ),

@@ -151,6 +151,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'payments_dispute_response',
+                'verbose_name_plural': 'responses to disputes',
             },
         ),
         migrations.AddField(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from payments import public_ids
+
 
 class Deadline(models.Model):
     """One payment that waits, for its customer or its merchant; gone once it does no more."""
@@ -28,4 +30,4 @@ class Deadline(models.Model):
         indexes = [models.Index("next_at", name="deadline_due")]
 
     def __str__(self) -> str:
-        return str(self.intent_id)
+        return public_ids.encode(public_ids.PAYMENT_INTENT, self.intent_id)

@@ -159,6 +159,7 @@ class DeliveryAttempt(models.Model):
 
     class Meta:
         db_table = "payments_delivery_attempt"
+        verbose_name_plural = "tries of deliveries"
         indexes = [
             models.Index("delivery", models.F("id").desc(), name="attempt_of_delivery"),
         ]

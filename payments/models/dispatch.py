@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from payments import public_ids
+
 
 class Dispatch(models.Model):
     """The way of one event out of this database.
@@ -29,6 +31,7 @@ class Dispatch(models.Model):
 
     class Meta:
         db_table = "payments_dispatch"
+        verbose_name_plural = "outgoing queue"
         constraints = [
             models.UniqueConstraint(fields=["aggregateid", "seq"], name="dispatch_seq_once"),
         ]
@@ -44,4 +47,4 @@ class Dispatch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.event_id)
+        return public_ids.encode(public_ids.EVENT, self.event_id)

@@ -258,6 +258,7 @@ class DisputeResponse(MachineModel):
 
     class Meta:
         db_table = "payments_dispute_response"
+        verbose_name_plural = "responses to disputes"
         constraints = [
             models.UniqueConstraint(
                 fields=["dispute", "stage"],

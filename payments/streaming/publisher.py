@@ -81,7 +81,8 @@ class Publisher:
         record = self._record(seen)
         wrong = fault_of(seen, record)
         if seen is None or wrong:
-            logger.warning("the stream is written again after %s: %s", record.floor, wrong)
+            if seen is not None or record.last:
+                logger.warning("the stream is written again after %s: %s", record.floor, wrong)
             self.stream.begin_again(seen, floor=record.floor, groups=record.consumed_to)
             return True
         self._remember_positions(seen)

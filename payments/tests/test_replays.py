@@ -112,7 +112,8 @@ def test_without_a_filter_nothing_is_replayed(dead: dict[str, Any]) -> None:
 
 
 def test_the_dead_letter_list_can_be_read(shop: Shop, dead: dict[str, Any]) -> None:
-    listed = replay("--list", "--account", shop.account.code).splitlines()
+    *listed, last = replay("--list", "--account", shop.account.code).splitlines()
+    assert last == "3 dead notifications"
     assert [line.split()[3] for line in listed] == ["sev_1", "sev_2", "sev_3"]
     assert "no operation of ours" in listed[0]
     assert set(statuses().values()) == {"dead"}

@@ -383,7 +383,7 @@ def test_a_secret_is_exchanged_with_an_overlap(shop: Shop) -> None:
     after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
     assert before != after
     with pytest.raises(ValueError, match="two secrets"):
-        endpoints.rotate_secret(endpoint.id, overlap=timedelta(0))
+        endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
     stored = WebhookEndpoint.objects.values().get()
     assert not {before, after} & {str(value) for value in stored.values()}
     assert public_ids.decode(public_ids.WEBHOOK_ENDPOINT, endpoint.public_id) == endpoint.id

@@ -43,6 +43,10 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
     assert secrets.open_sealed(endpoint.sealed_previous_secret) == before
     with pytest.raises(CommandError, match="two secrets sign already"):
         said("rotate-secret", endpoint.public_id)
+    newest = said("rotate-secret", endpoint.public_id, "--overlap-hours", "0")
+    endpoint.refresh_from_db()
+    assert secrets.open_sealed(endpoint.sealed_secret) == newest != after
+    assert (endpoint.sealed_previous_secret, endpoint.previous_secret_until) == ("", None)
     assert said("replay", endpoint.public_id, "--type", "payment_intent.*").startswith("1 events")
     ear.answer = answering(500)
     deliver_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -22,8 +23,11 @@ from paymentsite.launcher.progress import say, step
 from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.sweep import end_descendants
 from paymentsite.launcher.watchdog import Watchdog
+from paymentsite.sweeps import Queue
 
 DEMO_FILE = state.VAR / "demo.json"
+ENVIRONMENT_FILE = state.VAR / "demo.env"
+"""What a shell needs for `manage.py`: the same database, Redis and secrets as the processes."""
 _LOOK_EVERY_SECONDS = 0.2
 
 
@@ -60,6 +64,7 @@ def everything() -> Iterator[Running]:
         finally:
             say("stopping")
             DEMO_FILE.unlink(missing_ok=True)
+            ENVIRONMENT_FILE.unlink(missing_ok=True)
             supervisor.stop()
             end_descendants(spared=[server.pid for server in servers if server.pid])
 
@@ -101,6 +106,8 @@ def show_addresses(facts: Mapping[str, Any]) -> None:
     for merchant in facts["merchants"]:
         say(f"  secret key     {merchant['name']}: {merchant['secret_key']}")
     say(f"  for scripts    {DEMO_FILE.relative_to(state.PROJECT)}")
+    environment = ENVIRONMENT_FILE.relative_to(state.PROJECT)
+    say(f"  for commands   (. {environment}; .venv/bin/python manage.py cases)")
     say()
 
 
@@ -125,11 +132,14 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     supervisor.start(platform_processes.api(folder, variables, port=port), "start the API")
     with step("let the sandbox PSP tell us what happens"):
         sandbox_webhooks.point_here(variables, port=port)
-    for worker in platform_processes.workers(folder, variables):
-        supervisor.start(worker, f"start the {worker.name}")
+    for queue in Queue:
+        worker = platform_processes.worker(folder, variables, queue)
+        supervisor.start(worker, f"start the worker of the queue `{queue.value}`")
     supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
-    supervisor.start(platform_processes.publisher(folder, variables), "start the event stream")
-    supervisor.start(platform_processes.relay(folder, variables), "start the relay of events")
+    publisher = platform_processes.publisher(folder, variables)
+    supervisor.start(publisher, "start the publisher of the internal stream")
+    relay = platform_processes.relay(folder, variables)
+    supervisor.start(relay, "start the relay to webhook endpoints")
     facts = {
         "base_url": base_url,
         "admin_url": f"{base_url}/admin/",
@@ -141,8 +151,17 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     supervisor.listen(
         Watchdog(database_url=variables["DATABASE_URL"], redis_url=variables["REDIS_URL"])
     )
+    state.write_private(ENVIRONMENT_FILE, exports(variables))
     state.write_private(DEMO_FILE, json.dumps(facts, indent=2) + "\n")
     return Running(supervisor=supervisor, variables=variables, facts=facts)
+
+
+def exports(variables: Mapping[str, str]) -> str:
+    """The variables as lines for a shell; without the owner's login, so that commands run as the
+    application does.
+    """
+    known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items())
 
 
 def _loopback(variables: Mapping[str, str]) -> str:

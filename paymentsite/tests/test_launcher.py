@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from paymentsite.launcher import platform_processes, ports, postgres, state
+from paymentsite.launcher import platform_processes, ports, postgres, serving, state
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.supervisor import Supervisor
@@ -248,6 +248,21 @@ def test_secrets_stay_the_same_and_are_readable_by_us_alone(tmp_path: Path) -> N
     assert state.secret(tmp_path, "a role") == first
     assert state.secret(tmp_path, "another") != first
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_shell_reads_is_what_the_processes_know_without_the_owner(tmp_path: Path) -> None:
+    known = {"DATABASE_URL": "postgresql://app:x@h/p", "SECRET_KEY": "it's $HOME; `a`"}
+    lines = serving.exports(known | {"DATABASE_OWNER_URL": "postgresql://owner:y@h/p"})
+    file = tmp_path / "demo.env"
+    file.write_text(lines)
+    shown = subprocess.run(
+        ["sh", "-c", f'. "{file}"; printf "%s\n%s" "$DATABASE_URL" "$SECRET_KEY"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout.splitlines() == list(known.values())
+    assert "OWNER" not in lines
 
 
 def test_a_full_disk_is_said_before_anything_is_written(

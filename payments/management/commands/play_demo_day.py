@@ -84,12 +84,8 @@ class Command(BaseCommand):
     def _show_balances(self, shops: list[Shop]) -> None:
         for shop in shops:
             balance: Any = shop.client.v1.balance.retrieve()
-            amounts = [
-                str(Money(each.amount, each.currency.upper()))
-                for each in (*balance.pending, *balance.available)
-                if each.amount
-            ]
-            self._say(f"     {shop.name} is owed {', '.join(amounts) or 'nothing'}")
+            self._say(f"     {shop.name}: balance pending {_amounts(balance.pending)}")
+            self._say(f"     {shop.name}: balance available {_amounts(balance.available)}")
 
     def _summarize(self, figures: Reckoning, *, balanced: bool, seconds: float) -> None:
         self._say()
@@ -105,6 +101,11 @@ class Command(BaseCommand):
     def _say(self, line: str = "") -> None:
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _amounts(balances: list[Any]) -> str:
+    amounts = [Money(each.amount, each.currency.upper()) for each in balances if each.amount]
+    return ", ".join(map(str, amounts)) or "nothing"
 
 
 def _shops(options: dict[str, Any]) -> list[Shop]:

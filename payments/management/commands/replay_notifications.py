@@ -60,11 +60,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} notifications will be looked at again")
 
     def _list(self, choice: Choice, most: int) -> None:
-        for row in chosen_notifications(choice).select_related("psp_account")[:most]:
+        rows = chosen_notifications(choice)
+        for row in rows.select_related("psp_account")[:most]:
             self.stdout.write(
                 f"{row.received_at:%Y-%m-%d %H:%M:%S} {row.psp_account.code} {row.event_id} "
                 f"{row.type} tried {row.attempts} times: {row.last_error or '-'}"
             )
+        self.stdout.write(f"{rows.count()} {choice.status} notifications")
 
 
 def _moment(text: str) -> datetime:

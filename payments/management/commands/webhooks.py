@@ -51,7 +51,7 @@ class Command(BaseCommand):
         waiting = Dispatch.objects.filter(fanned_out_at__isnull=True)
         self.stdout.write(f"{waiting.count()} events are not fanned out yet")
         pending, dead = Q(status=DeliveryStatus.PENDING), Q(status=DeliveryStatus.DEAD)
-        counts = {
+        counts: dict[UUID, Any] = {
             row["endpoint_id"]: row
             for row in Delivery.objects.exclude(status=DeliveryStatus.DELIVERED)
             .values("endpoint_id")
@@ -64,10 +64,11 @@ class Command(BaseCommand):
         for endpoint in WebhookEndpoint.objects.filter(deleted_at__isnull=True).order_by("pk"):
             row = counts.get(endpoint.pk, {"pending": 0, "dead": 0, "oldest": None})
             reason = f" ({endpoint.disabled_because})" if endpoint.disabled_because else ""
-            since = f", failing since {endpoint.failing_since}" if endpoint.failing_since else ""
+            failing = endpoint.failing_since
+            since = f", failing since {_shown(failing)}" if failing else ""
             self.stdout.write(
                 f"{endpoint} {endpoint.status}{reason}: {row['pending']} pending "
-                f"(oldest {row['oldest'] or '-'}), {row['dead']} dead{since}"
+                f"(oldest {_shown(row['oldest'])}), {row['dead']} dead{since}"
             )
 
     def _rotate_secret(self, given: dict[str, Any]) -> None:
@@ -105,6 +106,10 @@ def _endpoint(given: dict[str, Any]) -> UUID:
     if identifier is None or not known.filter(pk=identifier).exists():
         raise CommandError("there is no such endpoint")
     return identifier
+
+
+def _shown(moment: datetime | None) -> str:
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _moment(text: str) -> datetime:

@@ -176,15 +176,16 @@ def enable_endpoint(endpoint_id: UUID) -> bool:
 def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
     """Give an endpoint a new secret, shown once; for `overlap` the one before it signs as well.
 
-    Refuses with ValueError while an earlier overlap lasts: three secrets would be one too many.
+    Refuses with ValueError to begin an overlap while an earlier one lasts: three secrets would be
+    one too many. Without an overlap everything before the new secret ends at once, as after a leak.
     """
     with transaction.atomic(durable=True):
         endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
-        now = now_utc()
-        if endpoint.previous_secret_until is not None and endpoint.previous_secret_until > now:
-            raise ValueError(f"two secrets sign already, until {endpoint.previous_secret_until}")
-        secret = secrets.new_secret()
+        now, until = now_utc(), endpoint.previous_secret_until
         keeps_previous = overlap > timedelta(0)
+        if keeps_previous and until is not None and until > now:
+            raise ValueError(f"two secrets sign already, until {until:%Y-%m-%d %H:%M:%S} UTC")
+        secret = secrets.new_secret()
         endpoint.sealed_previous_secret = endpoint.sealed_secret if keeps_previous else ""
         endpoint.previous_secret_until = now + overlap if keeps_previous else None
         endpoint.sealed_secret = secrets.seal(secret)

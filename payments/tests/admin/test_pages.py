@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -12,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from payments.admin.navigation import sidebar
 from payments.models import (
     ApiKey,
+    Case,
     Customer,
     Event,
     Merchant,
@@ -104,6 +107,31 @@ def test_the_page_of_a_payment_tells_its_story(trading: Shop, superuser: Console
         assert event.public_id in page
     assert "Ledger entries" in page
     assert "1100 psp receivable" in page
+
+
+def test_no_page_shows_a_raw_id_where_a_link_belongs(trading: Shop, superuser: Console) -> None:
+    key = ApiKey.objects.get()
+    Operation.objects.update(actor=f"api_key:{key.pk}")
+    # The books know neither payments nor merchants, so their pages cannot link to them.
+    for model in (model for model in MODELS if model._meta.app_label != "ledger"):
+        row = model._default_manager.first()
+        assert row is not None, f"the fixture leaves {model.__name__} empty"
+        for page in (superuser.list(model), superuser.page(row)):
+            text = re.sub(r"<[^>]*>", " ", page.content.decode())
+            assert not re.search(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7", text), model.__name__
+    intent = PaymentIntent.objects.get(order_id=trading.order_id)
+    assert url_of(ApiKey, "change", key.pk) in superuser.page(intent).content.decode()
+    case = Case.objects.filter(intent_id=intent.id).earliest("pk")
+    assert f">{case.subject}</a>" in superuser.page(case).content.decode()
+
+
+def test_a_list_is_called_as_in_the_sidebar(trading: Shop, superuser: Console) -> None:
+    pages = {url_of(model, "changelist"): model._meta.verbose_name_plural for model in MODELS}
+    for group in sidebar(_request(superuser)):
+        for item in group["items"]:
+            name = pages.get(str(item["link"]))
+            if name is not None:
+                assert str(name).lower().endswith(item["title"].lower())
 
 
 def test_secrets_are_shown_nowhere(trading: Shop, superuser: Console) -> None:

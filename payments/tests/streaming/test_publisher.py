@@ -38,6 +38,18 @@ def test_every_event_is_there_once_in_order_with_its_own_id(stage: Stage) -> Non
     assert not Dispatch.objects.filter(streamed_at=None).exists()
 
 
+def test_only_a_stream_that_was_lost_is_warned_of(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.publish_all()
+    assert not caplog.records
+    stage.write_many(aggregates=1, each=1)
+    stage.publish_all()
+    stage.redis.flushall()
+    stage.publish_all()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_each_group_is_given_everything(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=2)
     stage.publish_all()
