@@ -34,7 +34,7 @@ serve: $(READY)
 	@$(LAUNCHER) serve
 
 test: $(READY) lint
-	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 2
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 3
 	@$(CHAOS_SMALL)
 
 lint: $(READY)
