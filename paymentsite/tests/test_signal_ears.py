@@ -8,7 +8,7 @@ import sys
 from paymentsite.launcher import state
 
 WAITS = """
-import signal, sys, threading
+import signal, sys, threading, time
 from paymentsite.launcher.signal_ears import wake_main_thread_for_signals
 
 heard = threading.Event()
@@ -17,6 +17,9 @@ if sys.argv[1] == "with ears":
     wake_main_thread_for_signals()
 
 def other():
+    while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
+        time.sleep(0.01)
+    time.sleep(0.2)  # from Python's wait into the one of the lock
     print("waiting", flush=True)
     sys.stdin.read()
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
