@@ -15,7 +15,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 500 --kills 40 --seed 2026 --patience 5
 
-.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest model
+.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest model matrix
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint    the checks alone"
 	@echo "make bench   measure (see bench/)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
+	@echo "make matrix  every combination of the crash tests"
 	@echo "make model   random lives of merchants, their PSP and time (EXAMPLES=)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
@@ -54,6 +55,9 @@ chaos-small: $(READY)
 
 chaos-selftest: $(READY)
 	@$(RUN) -m bench.chaos.selftest
+
+matrix: $(READY)
+	@WHOLE_MATRIX=1 $(LAUNCHER) run -- $(RUN) -m pytest -q -n 3 -m matrix
 
 model: $(READY)
 	@MODEL_EXAMPLES=$(or $(EXAMPLES),1000) $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/test_model.py

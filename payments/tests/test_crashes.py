@@ -11,6 +11,7 @@ from payments.tests.money_moves import COMMANDS, Move, end_leases
 from payments.tests.shop import Shop
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_repeat_finishes_what_a_crash_left_with_one_effect(
@@ -28,6 +29,7 @@ def test_a_repeat_finishes_what_a_crash_left_with_one_effect(
     move.ended_once()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_recovery_finishes_alone_when_nobody_repeats(shop: Shop, name: str, step: str) -> None:

@@ -34,6 +34,7 @@ def desk(shop: Shop, settings: Any) -> Desk:
     return Desk(shop)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("fault", ["drop_after", "error_after", "truncate", "down", "error_before"])
 @pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
 def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str, kind: str) -> None:
@@ -96,6 +97,7 @@ STEPS: dict[str, Where] = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("retried_by", ["the merchant", "the sweep"])
 @pytest.mark.parametrize("kind", ["submit", "close"])
 @pytest.mark.parametrize("step", STEPS)

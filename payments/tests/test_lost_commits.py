@@ -29,6 +29,7 @@ def cutter() -> Iterator[CommitCutter]:
         yield cutter
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_who_does_not_know_whether_the_first_commit_happened_calls_nobody(
@@ -71,6 +72,7 @@ def test_recovery_finishes_a_first_commit_that_nobody_heard_of(
     move.ended_once()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_second_commit_is_repeated_and_the_call_is_not(
@@ -88,6 +90,7 @@ def test_the_second_commit_is_repeated_and_the_call_is_not(
     move.ended_once()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_success_in_hand_and_no_database_is_never_a_failure(

@@ -46,6 +46,7 @@ def test_an_error_in_the_second_transaction_repeats_it_and_not_the_call(
     move.ended_once()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_errors_without_end_leave_the_success_to_recovery(shop: Shop, name: str, code: str) -> None:
@@ -62,6 +63,7 @@ def test_errors_without_end_leave_the_success_to_recovery(shop: Shop, name: str,
     assert move.run().status == 200
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_error_in_the_first_transaction_never_repeats_the_call(

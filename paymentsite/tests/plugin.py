@@ -1,7 +1,7 @@
 """The pytest plugin of the project: prepares the process, then registers the shared fixtures.
 
 Loaded by pytest.ini with `-p`, before Django's settings are read. The fixtures live in
-`database_fixtures`, `socket_guard` and `service_fixtures`.
+`database_fixtures`, `socket_guard` and `service_fixtures`; `matrix` spares combinations.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the fixtures last: they replace pytest-django's way of making a database."""
     # Inherited by the workers of pytest-xdist: they share one migrated template.
     os.environ.setdefault("PAYMENTS_TEST_RUN", uuid.uuid4().hex[:12])
-    from paymentsite.tests import database_fixtures, service_fixtures, socket_guard
+    from paymentsite.tests import database_fixtures, matrix, service_fixtures, socket_guard
 
-    for module in (database_fixtures, service_fixtures, socket_guard):
+    for module in (database_fixtures, service_fixtures, socket_guard, matrix):
         config.pluginmanager.register(module)
 
 

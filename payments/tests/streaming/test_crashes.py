@@ -38,6 +38,7 @@ TRIM_STEPS: dict[str, Where] = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", PUBLISHER_STEPS)
 @pytest.mark.parametrize("flushed", [False, True], ids=["Redis kept", "Redis flushed"])
 def test_a_publisher_killed_anywhere_loses_nothing(stage: Stage, step: str, flushed: bool) -> None:
@@ -54,6 +55,7 @@ def test_a_publisher_killed_anywhere_loses_nothing(stage: Stage, step: str, flus
     assert not Dispatch.objects.filter(streamed_at=None).exists()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", TRIM_STEPS)
 @pytest.mark.parametrize("flushed", [False, True], ids=["Redis kept", "Redis flushed"])
 def test_a_publisher_killed_while_it_trims_loses_nothing(

@@ -1,0 +1,43 @@
+"""Tests of every combination (`@pytest.mark.matrix`): all of them take minutes, so that a usual run
+plays some, in which each value of each parameter occurs. `make matrix` plays all.
+
+What may not live here: the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the chosen combinations show already."""
+    if os.environ.get("WHOLE_MATRIX"):
+        return
+    by_test: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("matrix") is not None:
+            by_test[item.nodeid.partition("[")[0]].append(item)
+    spared = [item for group in by_test.values() for item in set(group) - set(chosen(group))]
+    if spared:
+        config.hook.pytest_deselected(items=spared)
+        items[:] = [item for item in items if item not in set(spared)]
+
+
+def chosen(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The fewest, or nearly, in which every value occurs; the same in each run."""
+    missing = {value for item in items for value in _values(item)}
+    taken: list[pytest.Item] = []
+    while missing:
+        best = max(items, key=lambda item: len(missing & _values(item)))
+        missing -= _values(best)
+        taken.append(best)
+    return taken
+
+
+def _values(item: pytest.Item) -> set[tuple[str, str]]:
+    callspec = getattr(item, "callspec", None)
+    return {(name, repr(value)) for name, value in callspec.params.items()} if callspec else set()
