@@ -22,6 +22,7 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connections
 
+from payments import public_ids
 from payments.models import WebhookEndpoint
 from payments.services import relay_bell
 from payments.services.egress.posting import Poster, Reply
@@ -194,7 +195,8 @@ class Relay:
             tried = try_once(leased, self._poster)
         except Exception:
             # Such as a secret that none of our keys opens. It counts as a try like any other.
-            logger.exception("delivery %s could not be tried", leased.id)
+            delivery = public_ids.encode(public_ids.DELIVERY, leased.id)
+            logger.exception("delivery %s could not be tried", delivery)
             reply = Reply(error="it could not be sent; our log says why")
             tried = Tried(leased=leased, reply=reply, started_at=datetime.now(UTC))
         self._tried.append(tried)
