@@ -44,6 +44,7 @@ from payments.services.dispute_effects import (
 )
 from payments.services.events import Fact, events_of, now_utc, time_of
 from payments.services.psp import psp_account_of
+from payments.services.schedule import CHECK_SCHEDULE_SECONDS
 from payments.states import (
     DISPUTE_OPEN,
     RESPONSE_HOLDS,
@@ -53,9 +54,6 @@ from payments.states import (
     ResponseStatus,
 )
 from psp_adapters.contract import DisputeResult, OperationKind, Outcome, PspDispute
-
-# Seconds until the next look at an unknown response, by the looks taken; then hourly.
-CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
 
 _STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
 _DISPUTE_FIELDS: Final = (
