@@ -26,7 +26,7 @@ class ExcessLeft:
 def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLeft:
     """What is left of one charge; `operations` are those of its payment, or of the charge alone."""
     left_minor = charge.excess_minor - charge.excess_returned_minor
-    if charge.capture_now:
+    if charge.capture_now or not (charge.excess_minor or charge.excess_returned_minor):
         return ExcessLeft(held_minor=0, taken_minor=left_minor)
     taken_minor = 0
     for operation in operations:

@@ -236,7 +236,7 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[str]
         if suspect_id in (each.id, each.charge_id)
     }
     cases = Case.objects.filter(operation_id__in=list(about), status=CaseStatus.OPEN)
-    explained = {about[identifier] for identifier in cases.values_list("operation_id", flat=True)}
+    explained = {about[case.operation_id] for case in cases if case.operation_id is not None}
     for identifier in suspects.keys() - explained:
         suspect = suspects[identifier]
         left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)

@@ -255,7 +255,7 @@ def increment_taken_back(change: Change) -> None:
 
 def _raises_the_hold(change: Change) -> bool:
     stands = change.charge.status == OperationStatus.SUCCEEDED
-    return stands and change.intent.status == IntentStatus.AUTHORIZED
+    return bool(stands and change.intent.status == IntentStatus.AUTHORIZED)
 
 
 def _increment_after_the_hold(change: Change) -> None:
@@ -283,7 +283,7 @@ def _is_gone(change: Change) -> bool:
         return False
     if change.result.held is not None:
         return not change.result.held
-    return change.intent.status == IntentStatus.CANCELED
+    return bool(change.intent.status == IntentStatus.CANCELED)
 
 
 def _increment_in_excess(change: Change, before: str) -> None:
