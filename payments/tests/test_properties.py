@@ -82,8 +82,19 @@ steps = st.one_of(
         which=charges),
     st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
         "bank escalate"]), which=charges),
-    st.builds(Step, verb=st.sampled_from(["wait", "hear", "reversals", "deadlines"])),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "hear", "reversals", "deadlines"])),
 )  # fmt: skip
+
+PAID = Step(verb="confirm", token="pm_card_visa")
+BEGINNINGS = {
+    "not at all": [],
+    "paid": [PAID],
+    "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
+    "paid twice, unheard": [
+        Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+    ],
+    "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
+}  # fmt: skip
 
 
 @settings(
@@ -91,14 +102,18 @@ steps = st.one_of(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(manual=st.booleans(), plan=st.lists(steps, min_size=2, max_size=10))
+@given(
+    manual=st.booleans(),
+    begun=st.sampled_from(sorted(BEGINNINGS)),
+    plan=st.lists(steps, min_size=2, max_size=10),
+)
 def test_books_counters_and_psp_agree_after_every_step(
-    shop: Shop, manual: bool, plan: list[Step]
+    shop: Shop, manual: bool, begun: str, plan: list[Step]
 ) -> None:
     shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
     shop.psp.heal()
     intent_id = body_of(shop.create(10_000, confirm=False, manual=manual))["id"]
-    for step in plan:
+    for step in [*BEGINNINGS[begun], *plan]:
         take(shop, intent_id, step)
         shop.psp.heal()
         assert list(differences()) == [], step
@@ -221,6 +236,7 @@ def look(shop: Shop, intent_id: str) -> None:
 
 HAPPENS: dict[str, Callable[[Shop, str], object]] = {
     "hear": hear_everything,
+    "time": lambda shop, intent_id: shop.psp.advance(30),
     "reversals": lambda shop, intent_id: sweep_reversals(),
     "deadlines": lambda shop, intent_id: passing_time.sweep(),
 }
