@@ -19,7 +19,7 @@ from ledger.selectors import PaymentVector, payment_vectors
 from ledger.statements import execute
 from payments.models import Case, Operation, PaymentIntent
 from payments.services.dispute_verification import dispute_differences
-from payments.services.excess_left import excess_left, holds_excess
+from payments.services.excess_left import captures_excess, excess_left, holds_excess
 from payments.states import (
     CHARGE_HOLDS,
     OPERATION_IN_DOUBT,
@@ -95,8 +95,14 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
 
 def _without_excess(operations: list[Operation]) -> list[Operation]:
     """The operations that count for the payment: no charge too many, nor what was done to it."""
-    too_many = {o.id for o in operations if o.status == OperationStatus.EXCESS}
-    return [o for o in operations if not (too_many & {o.id, o.charge_id} or o.gives_excess_back)]
+    too_many = [o for o in operations if o.status == OperationStatus.EXCESS]
+    return [
+        o
+        for o in operations
+        if o not in too_many
+        and not o.gives_excess_back
+        and not any(o.charge_id == each.id and captures_excess(o, each) for each in too_many)
+    ]
 
 
 def _under_way(operations: list[Operation]) -> IntentStatus | None:

@@ -36,6 +36,8 @@ _MONEY_RULES: Final = ("captured", "platform_fee")
 def capture_succeeded_late(change: Change) -> None:
     """Money was taken although we had believed that it was not."""
     operation, before = change.operation, change.operation.status
+    if change.charge.status == OperationStatus.EXCESS:
+        raise DoesNotFit("we never asked to capture a charge that was one too many")
     require_quiet(change)
     succeed(change)
     reopened = _hold_again_what_was_let_go(change)
