@@ -101,6 +101,20 @@ def test_what_the_dashboard_gives_back_of_a_charge_too_many_is_booked_and_ends_i
     assert len(shop.effects(verb)) == 1
 
 
+def test_what_is_given_back_of_a_charge_whose_order_another_payment_holds_is_booked(
+    shop: Shop,
+) -> None:
+    keep(shop)
+    intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
+    other_id = body_of(shop.create(10_000))["id"]
+    look(charge)
+    charge.refresh_from_db()
+    act(shop, charge, "refund")
+    see(charge)
+    assert [shop.intent(each).status for each in (intent_id, other_id)] == ["FAILED", "CAPTURED"]
+    assert_all_went_back(shop, intent_id, charge, {})
+
+
 def test_a_refund_in_part_leaves_the_rest_to_our_reversal(shop: Shop) -> None:
     intent_id, charge, own = too_many(shop)
     act(shop, charge, "refund", amount_minor=4_000)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from ledger.selectors import payment_vectors
@@ -117,6 +117,8 @@ def test_books_counters_and_psp_agree_after_every_step(
         take(shop, intent_id, step)
         shop.psp.heal()
         assert list(differences()) == [], step
+    event("a charge too many" if has_excess(shop, intent_id) else "none too many")
+    event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
     shop.psp.advance(120)
     for _ in range(2):
         shop.settle()
