@@ -19,7 +19,7 @@ from payments.services import looks, psp
 from payments.services.caller import Answer, Caller
 from payments.services.looks import NotYetKnown
 from payments.services.payment_looks import look_at_payment
-from payments.services.verification import differences
+from payments.services.verification import differences, differences_of
 from payments.tests import passing_time
 from payments.tests.dispute_desk import Desk
 from payments.tests.late import sweep_reversals
@@ -116,7 +116,7 @@ def test_books_counters_and_psp_agree_after_every_step(
     for step in [*BEGINNINGS[begun], *plan]:
         take(shop, intent_id, step)
         shop.psp.heal()
-        assert list(differences()) == [], step
+        assert list(differences_of([shop.intent(intent_id)])) == [], step
     event("a charge too many" if has_excess(shop, intent_id) else "none too many")
     event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
     shop.psp.advance(120)
