@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from payments.models import Case, Operation
 from payments.services import looks
 from payments.services.cases import close_case
+from payments.services.events import now_utc
 from payments.services.looks import Contradicted
 from payments.services.payment_looks import look_at_payment
 from payments.services.verification import differences
+from payments.tests import passing_time
 from payments.tests.dashboard import own_acts
 from payments.tests.late import (
     assert_the_books_agree,
@@ -352,3 +355,15 @@ def test_a_charge_too_many_that_nobody_attends_to_is_a_difference(shop: Shop) ->
     assert found == (
         f"{charge.public_id}: 100.00 USD too many is neither given back nor anybody's case"
     )
+
+
+def test_a_void_refused_as_expired_says_nothing_of_the_payments_own_hold(shop: Shop) -> None:
+    intent_id, charge, own = too_many(shop, manual=True, token=EXPIRES)
+    shop.psp.advance(3)
+    sweep_reversals()
+    assert shop.operations(intent_id)[-1].code == "charge_expired_for_capture"
+    assert passing_time.sweep() == 1
+    left = passing_time.deadline_of(intent_id).next_at - now_utc()
+    assert left > timedelta(hours=1), "nobody asks whether the own hold is over"
+    sweep_to_the_end()
+    assert_all_went_back(shop, intent_id, charge, own)
