@@ -219,8 +219,9 @@ def _was_ever_captured(intent: PaymentIntent) -> bool:
     took = Q(kind=OperationKind.CAPTURE.value) | Q(
         kind=OperationKind.AUTHORIZE.value, capture_now=True
     )
-    went = [OperationStatus.EXCESS, OperationStatus.TAKEN_BACK]
-    return bool(intent.operations.filter(took, status__in=went).exists())
+    went = Q(status__in=[OperationStatus.EXCESS, OperationStatus.TAKEN_BACK])
+    of_excess = Q(kind=OperationKind.CAPTURE.value, status=OperationStatus.SUCCEEDED)
+    return bool(intent.operations.filter((took & went) | of_excess).exists())
 
 
 def _require_possible(

@@ -90,7 +90,9 @@ def _charge_of(intent: PaymentIntent) -> Operation:
 
 
 def _was_refused_as_expired(intent: PaymentIntent) -> bool:
-    refused = Operation.objects.filter(intent_id=intent.id, code=REFUSED_CODE)
+    refused = Operation.objects.filter(
+        intent_id=intent.id, charge_id=intent.latest_charge_id, code=REFUSED_CODE
+    )
     return refused.filter(status=OperationStatus.DECLINED).exists()
 
 

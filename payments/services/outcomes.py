@@ -202,7 +202,8 @@ def _hear_late(
     if operation.lease_until != look_lease:
         if turn is None:
             return Hearing.KNOWN, ""
-        operation.next_check_at = now_utc()
+        # Whoever is asking now may have asked before this word: what they hear is old.
+        operation.lease_until = operation.next_check_at = now_utc()
         batch.update(operation, OPERATION_FIELDS)
         return Hearing.LATER, f"the provider says {result.outcome}, and is asked again"
     try:

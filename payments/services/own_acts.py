@@ -48,6 +48,7 @@ def apply_act(change: Change, act: PspAct) -> None:
     """
     intent, operation = change.intent, change.operation
     before_minor = intent.amount_excess_minor
+    operation.excess_minor = _beyond(change, act).minor
     _APPLY[act.kind](change, act)
     intent.amount_excess_minor += operation.excess_minor
     change.weigh_refunds()
@@ -96,7 +97,6 @@ def _operation_of(change: Change, act: PspAct) -> Operation:
         kind=OperationKind(act.kind.value).value,
         amount_minor=act.amount.minor,
         currency=act.amount.currency,
-        excess_minor=_beyond(change, act).minor,
         psp_key=own_act_key(act.psp_id),
         psp_id=act.psp_id,
         psp_payment_id=charge.psp_payment_id,
@@ -219,6 +219,9 @@ def _refund(change: Change, act: PspAct) -> None:
     intent.amount_refunded_minor += act.amount.minor
     if intent.is_captured:
         show_refunded(change)
+    if change.charge.status == OperationStatus.TAKEN_BACK:
+        summary = f"{act.amount} refunded of a charge that the provider has taken back"
+        _open_case(change, summary, act.amount)
     if intent.amount_disputed_minor:
         summary = f"{act.amount} was refunded at the provider, and a bank has charged back."
         change.cases.append(case_of_disputed_refund(intent, summary))

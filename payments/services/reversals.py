@@ -27,9 +27,11 @@ from payments.services.caller import Answer, Caller, Subject
 from payments.services.cases import case_about_operation, open_case
 from payments.services.commands.refunds import new_refund
 from payments.services.events import Fact, events_of, now_utc
+from payments.services.excess_left import excess_left
 from payments.services.moves import locked_intent
 from payments.services.operations import carry_out, new_operation
-from payments.services.questions import caller_of
+from payments.services.payment_looks import look_at_payment
+from payments.services.questions import Contradicted, NotYetKnown, caller_of
 from payments.states import OPERATION_OPEN, CaseKind, DisputeStatus, IntentStatus
 from payments.states import OperationStatus as O
 from psp_adapters.contract import OperationKind
@@ -86,6 +88,8 @@ def _lease_next() -> UUID | None:
 def _reverse(charge_id: UUID) -> None:
     charge = Operation.objects.get(pk=charge_id)
     caller = caller_of(charge, ACTOR)
+    if _attempts_refused(charge):
+        _look_who_else_did_it(charge)
     if _conclude(caller, charge):
         return
     if charge.status == O.EXCESS:
@@ -96,6 +100,14 @@ def _reverse(charge_id: UUID) -> None:
         commands.refund_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
     else:
         commands.cancel_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
+
+
+def _look_who_else_did_it(charge: Operation) -> None:
+    """What is refused may have been done by somebody at the PSP, whose notice was lost."""
+    try:
+        look_at_payment(charge.id, actor=ACTOR)
+    except (NotYetKnown, Contradicted) as reason:
+        logger.info("charge %s was refused to be given back, and: %s", charge.public_id, reason)
 
 
 def _conclude(caller: Caller, charge: Operation) -> bool:
@@ -160,13 +172,14 @@ def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
         found = Operation.objects.get(pk=charge_id)
         intent = locked_intent(caller, found.intent_id)
         charge = Operation.objects.select_for_update().get(pk=charge_id)
-        left_minor = charge.excess_minor - charge.excess_returned_minor
-        kind = OperationKind.REFUND if charge.capture_now else OperationKind.VOID
+        left = excess_left(charge, intent.operations.filter(charge_id=charge.id))
+        kind = OperationKind.VOID if left.held_minor else OperationKind.REFUND
+        left_minor = left.held_minor or left.taken_minor
         blocking = Q(charge_id=charge.id)
         if kind is OperationKind.VOID:
             blocking |= Q(kind__in=_CHANGES)  # one at a time, whichever charge they are about
         under_way = intent.operations.filter(blocking, status__in=sorted(OPERATION_OPEN)).exists()
-        gone = charge.status != O.EXCESS or not left_minor or _charged_back(charge)
+        gone = charge.status != O.EXCESS or left_minor <= 0 or _charged_back(charge)
         if under_way or gone:
             return None
         operation = _operation_for(kind, charge, left_minor, intent, caller)

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ledger.money import Money
+from ledger.selectors import bookings_of
 from ledger.statements import Batch
 from payments.models import Case, Merchant, Operation, PaymentIntent
 from payments.services import psp
@@ -22,12 +24,19 @@ from payments.services.change_writing import (
     put_change,
     remember_what_was_shown,
 )
-from payments.services.changes import Change
+from payments.services.changes import OPERATION_FIELDS, Change
+from payments.services.excess_acts import (
+    apply_excess_act,
+    increments_left,
+    let_increments_go,
+    objection_to,
+)
+from payments.services.excess_left import excess_left
 from payments.services.expiry import expire_hold
+from payments.services.late_words import source_of
 from payments.services.own_acts import ACTOR, apply_act, question_reference, write_down
 from payments.services.standings import held_of
 from payments.states import (
-    INTENT_CAPTURED,
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
     CaseKind,
@@ -36,8 +45,16 @@ from payments.states import (
 )
 from psp_adapters.contract import ActKind, OperationKind, Outcome, PspAct, PspPayment, PspResult
 
+_CHANGES: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID)
 EXPIRY_ACTOR: Final = "psp:expiry"
-_HOLD_IS_OVER: Final = INTENT_CAPTURED | {IntentStatus.CANCELED}
+_MAY_HOLD: Final = frozenset(
+    {IntentStatus.AUTHORIZED, IntentStatus.PROCESSING, IntentStatus.REQUIRES_ACTION}
+)
+_BEGUN_AND_ENDED: Final = frozenset(
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
+)
+"""What of a charge with one of these was done in a dashboard can be told apart from its own."""
+_ENDS_HOLD: Final = (ActKind.VOID, ActKind.EXPIRE)
 _HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
 
 
@@ -61,6 +78,27 @@ class _Payment:
     intent: PaymentIntent
     charge: Operation
     operations: list[Operation]
+
+    @property
+    def is_too_many(self) -> bool:
+        """Is the charge booked apart (or was it, until the PSP took it back)?"""
+        charge = self.charge
+        if charge.status != OperationStatus.TAKEN_BACK:
+            return bool(charge.status == OperationStatus.EXCESS)
+        return any(
+            booking.posting.rule.startswith("excess_") and booking.reversed_by == source_of(charge)
+            for booking in bookings_of(payment_id=self.intent.id, source_id=charge.id)
+        )
+
+    @property
+    def may_be_held(self) -> bool:
+        """Do our books leave it open that something of the charge is held?"""
+        if self.charge.status == OperationStatus.EXCESS:
+            return excess_left(self.charge, self.operations).held_minor > 0
+        if self.charge.status != OperationStatus.SUCCEEDED:
+            return False
+        too_many = increments_left(self.charge, self.operations)
+        return self.intent.status in _MAY_HOLD or bool(too_many)
 
     def change(self) -> Change:
         account = psp.psp_account_of(self.charge.psp_account_id)
@@ -138,8 +176,11 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
     recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
     news = []
     for act in seen.acts:
+        if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.TAKEN_BACK:
+            continue  # It went with the charge.
         if act.kind is ActKind.EXPIRE:
-            if payment.intent.status not in _HOLD_IS_OVER:
+            # An old one may speak of a hold that stands again: not while the PSP holds anything.
+            if payment.may_be_held and not seen.held:
                 news.append(act)
         elif (
             _moved_money(act)
@@ -172,9 +213,12 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
 
 def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
     """What we asked for ourselves is recorded first: only then we know what was held or left."""
-    if payment.charge.status != OperationStatus.SUCCEEDED:
+    if payment.charge.status not in _BEGUN_AND_ENDED:
         raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
     refunds_matter = any(act.kind is ActKind.REFUND for act in news)
+    if payment.charge.status == OperationStatus.EXCESS:
+        _require_quiet_too_many(payment)
+        return
     if payment.intent.amount_disputed_minor and any(_is_pending_refund(act) for act in news):
         # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
         raise StillUnderWay("a refund of a disputed payment has yet to be made")
@@ -185,35 +229,77 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
             raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
 
 
+def _require_quiet_too_many(payment: _Payment) -> None:
+    """What gives it back, or would be a second change of the payment at once."""
+    for operation in payment.operations:
+        of_it = operation.charge_id == payment.charge.id
+        is_refund = operation.kind == OperationKind.REFUND
+        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        if operation.status in waits_for and (of_it or operation.kind in _CHANGES):
+            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+
+
 def _is_pending_refund(act: PspAct) -> bool:
     return act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING
 
 
 def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:
     """Why an act cannot be booked; None: it can."""
-    if act.amount.currency != payment.intent.currency:
+    charge = payment.charge
+    summary = ""
+    too_many = payment.is_too_many
+    currencies = {charge.currency} if too_many else {charge.currency, payment.intent.currency}
+    if currencies != {act.amount.currency}:
         summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
-    elif act.kind is ActKind.VOID and seen.held and act.amount < held_of(payment.change()):
+    elif act.kind is ActKind.VOID and seen.held and act.amount < _held_by_us(payment):
         summary = f"the provider let {act.amount} go and holds on to {seen.held}"
-    else:
+    elif too_many:
+        summary = objection_to(act, charge, payment.operations)
+    elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not ActKind.REFUND:
+        summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
+    if not summary:
         return None
     return Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
 
 
+def _held_by_us(payment: _Payment) -> Money:
+    if payment.charge.status == OperationStatus.EXCESS:
+        held_minor = excess_left(payment.charge, payment.operations).held_minor
+        return Money(held_minor, payment.charge.currency)
+    return held_of(payment.change())
+
+
 def _record(payment: _Payment, act: PspAct) -> None:
     change = payment.change()
-    if act.kind is ActKind.EXPIRE:
+    by_itself = act.kind is ActKind.EXPIRE
+    if not by_itself:
+        write_down(change, act)
+    increments: list[Operation] = []
+    if payment.is_too_many:
+        apply_excess_act(change, act, payment.operations)
+    elif act.kind in _ENDS_HOLD and (increments := _too_late(payment)):
+        let_increments_go(change, act, increments)
+    elif by_itself:
         expire_hold(change, act.amount)
-        _write(change, payment.caller(EXPIRY_ACTOR))
-        return
-    write_down(change, act)
-    apply_act(change, act)
-    if psp.operation_id_of(act.reference) is not None:
+    else:
+        apply_act(change, act)
+    if not by_itself and psp.operation_id_of(act.reference) is not None:
         question_reference(change, act)
-    _write(change, payment.caller(ACTOR))
+    _write(change, increments, payment.caller(EXPIRY_ACTOR if by_itself else ACTOR))
+    if not by_itself:
+        payment.operations.append(change.operation)
 
 
-def _write(change: Change, caller: Caller) -> None:
+def _too_late(payment: _Payment) -> list[Operation]:
+    """Increments of a hold that had ended by our books: nothing else of it can be held."""
+    if payment.intent.status == IntentStatus.AUTHORIZED:
+        return []
+    return increments_left(payment.charge, payment.operations)
+
+
+def _write(change: Change, increments: list[Operation], caller: Caller) -> None:
     batch = Batch()
     put_change(batch, change, caller)
+    for increment in increments:
+        batch.update(increment, OPERATION_FIELDS)
     batch.execute()

@@ -17,12 +17,14 @@ from ledger.invariants import ALL_INVARIANTS
 from ledger.money import Money
 from ledger.selectors import PaymentVector, payment_vectors
 from ledger.statements import execute
-from payments.models import Operation, PaymentIntent
+from payments.models import Case, Operation, PaymentIntent
 from payments.services.dispute_verification import dispute_differences
+from payments.services.excess_left import captures_excess, excess_left, holds_excess
 from payments.states import (
     CHARGE_HOLDS,
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
+    CaseStatus,
     IntentStatus,
     OperationStatus,
 )
@@ -66,7 +68,7 @@ def rebuilt_statuses(
     vector: PaymentVector | None, operations: Iterable[Operation]
 ) -> frozenset[IntentStatus]:
     """The statuses that the books and the operations allow (more than one before any charge)."""
-    operations = _without_excess(operations)
+    operations = _without_excess(list(operations))
     under_way = _under_way(operations)
     if under_way is not None:
         return frozenset({under_way})
@@ -91,9 +93,16 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
     return _BEFORE_ANY_CHARGE
 
 
-def _without_excess(operations: Iterable[Operation]) -> list[Operation]:
-    """The operations that count for the payment: no charge too many, nor what gives it back."""
-    return [o for o in operations if o.status != OperationStatus.EXCESS and not o.gives_excess_back]
+def _without_excess(operations: list[Operation]) -> list[Operation]:
+    """The operations that count for the payment: no charge too many, nor what was done to it."""
+    too_many = [o for o in operations if o.status == OperationStatus.EXCESS]
+    return [
+        o
+        for o in operations
+        if o not in too_many
+        and not o.gives_excess_back
+        and not any(o.charge_id == each.id and captures_excess(o, each) for each in too_many)
+    ]
 
 
 def _under_way(operations: list[Operation]) -> IntentStatus | None:
@@ -144,6 +153,7 @@ def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
         operations[operation.intent_id].append(operation)
     for intent in intents:
         yield from _compare(intent, vectors.get(intent.id), operations[intent.id])
+    yield from _unattended_excess(operations)
     yield from dispute_differences(identifiers)
 
 
@@ -193,11 +203,11 @@ def _excess_differences(
     intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
 ) -> Iterator[str]:
     """Charges too many are in the books until they went back (in the payment's own currency)."""
-    left = {True: 0, False: 0}
+    held_minor = taken_minor = 0
     for o in operations:
-        of_hold = o.is_charge or o.kind == OperationKind.INCREMENT
-        if of_hold and o.currency == intent.currency:
-            left[o.capture_now] += o.excess_minor - o.excess_returned_minor
+        if holds_excess(o) and o.currency == intent.currency:
+            left = excess_left(o, operations)
+            held_minor, taken_minor = held_minor + left.held_minor, taken_minor + left.taken_minor
     pending = sum(
         o.amount_minor
         for o in operations
@@ -206,12 +216,37 @@ def _excess_differences(
     )
     booked_taken = vector.excess_owed.minor if vector is not None else 0
     booked_held = vector.excess_held.minor if vector is not None else 0
-    if (left[True] - pending, left[False]) != (booked_taken, booked_held):
+    if (taken_minor - pending, held_minor) != (booked_taken, booked_held):
         yield (
             f"{intent.public_id}: charges too many that are still to go back are "
-            f"{left[True] - pending} taken and {left[False]} held, the books say {booked_taken} "
+            f"{taken_minor - pending} taken and {held_minor} held, the books say {booked_taken} "
             f"and {booked_held}"
         )
+
+
+def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[str]:
+    """What is too many, and neither went back nor is about to, nor is anybody's to look at."""
+    suspects = {
+        o.id: o
+        for of_payment in operations.values()
+        for o in of_payment
+        if holds_excess(o) and o.excess_returned_minor < o.excess_minor and o.reverse_at is None
+        if not any(each.charge_id == o.id and each.is_open for each in of_payment)
+    }
+    if not suspects:
+        return
+    about = {
+        each.id: suspect_id
+        for suspect_id, suspect in suspects.items()
+        for each in operations[suspect.intent_id]
+        if suspect_id in (each.id, each.charge_id)
+    }
+    cases = Case.objects.filter(operation_id__in=list(about), status=CaseStatus.OPEN)
+    explained = {about[case.operation_id] for case in cases if case.operation_id is not None}
+    for identifier in suspects.keys() - explained:
+        suspect = suspects[identifier]
+        left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
+        yield f"{suspect.public_id}: {left} too many is neither given back nor anybody's case"
 
 
 def _reserved(operations: Iterable[Operation], currency: str) -> Money:

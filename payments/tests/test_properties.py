@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from ledger.selectors import payment_vectors
 from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
-from payments.services import looks
+from payments.services import looks, psp
 from payments.services.caller import Answer, Caller
 from payments.services.looks import NotYetKnown
 from payments.services.payment_looks import look_at_payment
-from payments.services.verification import differences
+from payments.services.verification import differences, differences_of
+from payments.tests import passing_time
+from payments.tests.dispute_desk import Desk
 from payments.tests.late import sweep_reversals
-from payments.tests.shop import Shop, body_of
+from payments.tests.shop import Shop, body_of, uuid_of
 
 TOKENS = (
     "pm_card_visa",
@@ -48,9 +52,12 @@ class Step:
     final: bool = True
     twice: bool = False
     fault: str | None = None
+    which: int = 0
+    """Of several charges, or disputes: the one that it is about."""
 
 
 amounts = st.integers(min_value=1, max_value=12_000)
+charges = st.integers(min_value=0, max_value=3)
 faults = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(FAULTS))
 steps = st.one_of(
     st.builds(
@@ -69,39 +76,64 @@ steps = st.one_of(
     st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
     st.builds(
         Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund"]),
-        amount_minor=amounts, final=st.booleans(),
+        amount_minor=amounts, final=st.booleans(), which=charges,
     ),
-    st.builds(Step, verb=st.just("wait")),
+    st.builds(Step, verb=st.just("dispute"), amount_minor=amounts, final=st.booleans(),
+        which=charges),
+    st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
+        "bank escalate"]), which=charges),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "hear", "reversals", "deadlines"])),
 )  # fmt: skip
+
+PAID = Step(verb="confirm", token="pm_card_visa")
+BEGINNINGS = {
+    "not at all": [],
+    "paid": [PAID],
+    "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
+    "paid twice, unheard": [
+        Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+    ],
+    "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
+}  # fmt: skip
 
 
 @settings(
-    max_examples=12,
+    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "12")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(manual=st.booleans(), plan=st.lists(steps, min_size=2, max_size=10))
+@given(
+    manual=st.booleans(),
+    begun=st.sampled_from(sorted(BEGINNINGS)),
+    plan=st.lists(steps, min_size=2, max_size=10),
+)
 def test_books_counters_and_psp_agree_after_every_step(
-    shop: Shop, manual: bool, plan: list[Step]
+    shop: Shop, manual: bool, begun: str, plan: list[Step]
 ) -> None:
     shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
     shop.psp.heal()
     intent_id = body_of(shop.create(10_000, confirm=False, manual=manual))["id"]
-    for step in plan:
+    for step in [*BEGINNINGS[begun], *plan]:
         take(shop, intent_id, step)
         shop.psp.heal()
-        assert list(differences()) == [], step
+        assert list(differences_of([shop.intent(intent_id)])) == [], step
+    event("a charge too many" if has_excess(shop, intent_id) else "none too many")
+    event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
     shop.psp.advance(120)
     for _ in range(2):
         shop.settle()
         hear_everything(shop, intent_id)
-        look(shop, intent_id)
     assert list(differences()) == []
     if not has_excess(shop, intent_id):
         assert truth(shop) == stored(shop.intent(intent_id))
-    sweep_reversals()
-    sweep_reversals()
+    assert_every_cent_is_where_it_is(shop, intent_id)
+    for _ in range(3):
+        sweep_reversals()
+        shop.psp.advance(5)
+        shop.settle()
+        hear_everything(shop, intent_id)
     assert list(differences()) == []
+    assert_every_cent_is_where_it_is(shop, intent_id)
 
 
 def hear_everything(shop: Shop, intent_id: str) -> None:
@@ -109,6 +141,10 @@ def hear_everything(shop: Shop, intent_id: str) -> None:
     for operation in shop.operations(intent_id):
         with suppress(looks.NotYetKnown):
             looks.look_at_operation(operation.id, actor="psp:notification")
+    look(shop, intent_id)
+    for dispute in shop.psp.disputes(shop.order_id):
+        with suppress(NotYetKnown):
+            Desk(shop).look(dispute["id"])
 
 
 def has_excess(shop: Shop, intent_id: str) -> bool:
@@ -121,7 +157,12 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
         shop.psp.advance(30)
         shop.settle()
         hear_everything(shop, intent_id)
-        look(shop, intent_id)
+        return
+    if step.verb in HAPPENS:
+        HAPPENS[step.verb](shop, intent_id)
+        return
+    if step.verb == "dispute" or step.verb.startswith("bank"):
+        dispute(shop, intent_id, step)
         return
     if step.verb.startswith("dashboard"):
         act_in_dashboard(shop, intent_id, step)
@@ -148,17 +189,59 @@ def act_in_dashboard(shop: Shop, intent_id: str, step: Step) -> None:
     )
     if step.verb.endswith("capture"):
         words["final"] = step.final
-    with suppress(AssertionError):
-        shop.psp.act(step.verb.removeprefix("dashboard "), order_id=shop.order_id, **words)
-    look(shop, intent_id)
+    with suppress(AssertionError, NothingThere):
+        payment_id = at_the_psp(shop, intent_id, step.which)
+        shop.psp.act(step.verb.removeprefix("dashboard "), payment_id=payment_id, **words)
+    if step.which != 3:  # Else the notice is lost.
+        look(shop, intent_id)
+
+
+class NothingThere(Exception):
+    """No charge has reached the PSP, or no dispute was opened."""
+
+
+def at_the_psp(shop: Shop, intent_id: str, which: int) -> str:
+    """One of the payments at the PSP that this one has led to, the newest first."""
+    found = [o.psp_payment_id for o in shop.operations(intent_id) if o.is_charge]
+    known: list[str] = [each for each in reversed(found) if each]
+    if not known:
+        raise NothingThere
+    return known[which % len(known)]
+
+
+def dispute(shop: Shop, intent_id: str, step: Step) -> None:
+    """A cardholder complains, or a bank decides, unless the PSP refuses; we look, or do not."""
+    with suppress(AssertionError, NothingThere):
+        if step.verb == "dispute":
+            shop.psp.open_dispute(
+                payment_id=at_the_psp(shop, intent_id, step.which),
+                amount_minor=step.amount_minor,
+                inquiry=not step.final,
+            )
+        else:
+            opened = shop.psp.disputes(shop.order_id)
+            if not opened:
+                raise NothingThere
+            move = step.verb.removeprefix("bank ")
+            shop.psp.move_dispute(opened[step.which % len(opened)]["id"], move)
+    if step.which != 3:
+        hear_everything(shop, intent_id)
 
 
 def look(shop: Shop, intent_id: str) -> None:
-    """A look at the payment; what of ours is still open comes first, and is looked at again."""
-    charge_id = shop.intent(intent_id).latest_charge_id
-    if charge_id is not None:
-        with suppress(NotYetKnown):
-            look_at_payment(charge_id, actor="test")
+    """A look at every charge; what of ours is still open comes first, and is looked at again."""
+    for operation in shop.operations(intent_id):
+        if operation.is_charge:
+            with suppress(NotYetKnown):
+                look_at_payment(operation.id, actor="test")
+
+
+HAPPENS: dict[str, Callable[[Shop, str], object]] = {
+    "hear": hear_everything,
+    "time": lambda shop, intent_id: shop.psp.advance(30),
+    "reversals": lambda shop, intent_id: sweep_reversals(),
+    "deadlines": lambda shop, intent_id: passing_time.sweep(),
+}
 
 
 def command(shop: Shop, intent_id: str, step: Step, caller: Caller) -> Answer:
@@ -197,6 +280,34 @@ def truth(shop: Shop) -> dict[str, int]:
         "captured": sums.get("capture", 0) - sums.get("capture_failed", 0),
         "refunded": sums.get("refund", 0) - sums.get("refund_failed", 0),
     }
+
+
+def assert_every_cent_is_where_it_is(shop: Shop, intent_id: str) -> None:
+    """Held, taken and charged back, with what was too many: by the books as at the PSP."""
+    [vector] = list(payment_vectors([uuid_of(intent_id)])) or [None]
+    held_minor = sum(
+        found.held.minor
+        for found in (
+            psp.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
+            for o in shop.operations(intent_id)
+            if o.is_charge and o.psp_payment_id
+        )
+        if found is not None
+    )
+    at_the_psp = truth(shop)
+    there = (held_minor, at_the_psp["captured"] - at_the_psp["refunded"])
+    disputed_minor = sum(
+        each["amount_minor"]
+        for each in shop.psp.disputes(shop.order_id)
+        if each["status"] in ("needs_response", "under_review", "lost")
+    )
+    assert shop.intent(intent_id).amount_disputed_minor == disputed_minor
+    if vector is None:
+        assert there == (0, 0)
+        return
+    held = vector.held + vector.excess_held
+    taken = vector.captured - vector.refunded + vector.excess_owed
+    assert there == (held.minor, taken.minor)
 
 
 def stored(intent: PaymentIntent) -> dict[str, int]:

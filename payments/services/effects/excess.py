@@ -5,6 +5,7 @@ Nothing here touches the intent's status or counters. What may not live here: SQ
 
 from __future__ import annotations
 
+from ledger.money import Money
 from payments.services.changes import Change
 from payments.services.effects.held_payments import note_other_amount
 from payments.services.effects.refunds import tell_refund
@@ -12,11 +13,15 @@ from payments.states import OperationStatus
 
 
 def void_succeeded(change: Change) -> None:
-    """The second hold is let go."""
-    note_other_amount(change, change.operation.amount)
-    change.operation.succeed()
-    change.post_excess_released(change.operation.amount)
-    _went_back(change)
+    """The second hold is let go, or what was left of it: the rest was captured without us."""
+    operation = change.operation
+    note_other_amount(change, operation.amount)
+    operation.succeed()
+    let_go = let_go_of(change)
+    if let_go:
+        change.post_excess_released(let_go)
+    went_back(change, let_go)
+    change.tell("charge.refunded", "charge")
 
 
 def refund_succeeded(change: Change) -> None:
@@ -27,7 +32,8 @@ def refund_succeeded(change: Change) -> None:
         change.post_excess_refund_requested(operation.amount)
     operation.succeed()
     change.refund.succeed()
-    _went_back(change)
+    went_back(change, operation.amount)
+    change.tell("charge.refunded", "charge")
     tell_refund(change)
 
 
@@ -72,7 +78,15 @@ def doubted(change: Change) -> None:
         change.operation.doubt()
 
 
-def _went_back(change: Change) -> None:
-    change.charge.excess_returned_minor += change.operation.amount_minor
-    change.charge.reverse_at = None
-    change.tell("charge.refunded", "charge")
+def let_go_of(change: Change) -> Money:
+    """What a void let go of the hold that it was about; all of it unless the PSP says less."""
+    let_go, asked = change.result.amount, change.operation.amount
+    return asked if let_go is None else min(let_go, asked)
+
+
+def went_back(change: Change, amount: Money) -> None:
+    """Count what went back of a charge too many; the sweep ends when nothing is left."""
+    charge = change.charge
+    charge.excess_returned_minor += amount.minor
+    if charge.excess_returned_minor >= charge.excess_minor:
+        charge.reverse_at = None

@@ -90,11 +90,14 @@ def note_other_amount(change: Change, held_by_us: Money) -> None:
 
 
 def _close_charge_by_void(change: Change) -> None:
-    """The void came before we knew how the charge ended; what it let go had been authorized."""
+    """The void came before we knew how the charge ended; if it let any go, all was authorized.
+
+    What it did not let go was captured by an act that we have yet to hear of.
+    """
     charge, let_go = change.charge, change.result.amount
     if let_go:
         charge.succeed()
-        change.post_authorized(let_go)
+        change.post_authorized(charge.amount)
     else:
         charge.withdraw()
     charge.closed_at = now_utc()

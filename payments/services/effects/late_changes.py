@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger import posting_rules
 from ledger.money import Money
 from payments.services.changes import Change
+from payments.services.effects import late_excess
 from payments.services.effects.late import (
     DoesNotFit,
+    NothingOfIt,
     occupy_order,
     open_case,
     past_of,
@@ -33,11 +36,16 @@ _MONEY_RULES: Final = ("captured", "platform_fee")
 def capture_succeeded_late(change: Change) -> None:
     """Money was taken although we had believed that it was not."""
     operation, before = change.operation, change.operation.status
+    if change.charge.status == OperationStatus.EXCESS:
+        raise DoesNotFit("we never asked to capture a charge that was one too many")
     require_quiet(change)
     succeed(change)
+    reopened = _hold_again_what_was_let_go(change)
     over = _hold_enough(change)
     change.post_captured(operation.amount)
     remark = _after_capture(change)
+    if reopened:
+        remark += f" By our books {reopened} of it had been let go."
     if over:
         remark += f" The provider took {over} more than it held for us."
     open_case(
@@ -50,6 +58,9 @@ def capture_succeeded_late(change: Change) -> None:
 def capture_healed(change: Change) -> None:
     """Failed, and then done again: the money is booked once more, the hold only if it was back."""
     past = past_of(change)
+    if change.charge.status == OperationStatus.EXCESS:
+        late_excess.capture_healed(change)
+        return
     require_quiet(change)
     succeed(change)
     memo_stands = any(booking.posting.rule == "capture_memo" for booking in past.standing)
@@ -67,6 +78,9 @@ def capture_healed(change: Change) -> None:
 def capture_taken_back(change: Change) -> None:
     """Accepted, and then failed. The hold is open again only if the PSP still has it."""
     intent, operation, past = change.intent, change.operation, past_of(change)
+    if change.charge.status == OperationStatus.EXCESS:
+        late_excess.capture_taken_back(change)
+        return
     require_quiet(change)
     stands = _hold_stands(change)
     take_back(change)
@@ -90,10 +104,24 @@ def capture_taken_back(change: Change) -> None:
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
 
 
+def _hold_again_what_was_let_go(change: Change) -> Money:
+    """It was captured before the end of the hold, which let go less than our books say."""
+    intent, operation = change.intent, change.operation
+    if intent.status != IntentStatus.CANCELED:
+        return Money.zero(operation.currency)
+    authorized = Money(intent.amount_authorized_minor, intent.currency)
+    let_go = min(operation.amount, authorized)
+    if let_go:
+        change.postings.append(
+            posting_rules.hold_reopened(psp_account=change.psp_account_code, amount=let_go)
+        )
+    return let_go
+
+
 def _hold_enough(change: Change) -> Money:
     """Book as held what the PSP takes beyond what it held for us; how much that is."""
     intent, operation = change.intent, change.operation
-    over_minor = max(0, operation.amount_minor - past_of(change).held.minor)
+    over_minor = max(0, operation.amount_minor - change.held_after().minor)
     over = Money(over_minor, operation.currency)
     if over:
         change.post_incremented(over)
@@ -143,7 +171,7 @@ def void_healed(change: Change) -> None:
     """Let go once more."""
     intent, charge = change.intent, change.charge
     if change.operation.gives_excess_back:
-        _excess_let_go(change)
+        late_excess.let_go(change)
         return
     require_quiet(change)
     succeed(change)
@@ -157,7 +185,7 @@ def void_healed(change: Change) -> None:
 def void_taken_back(change: Change) -> None:
     """The hold that we had let go is there again."""
     if change.operation.gives_excess_back:
-        _excess_is_held_again(change)
+        late_excess.held_again(change)
         return
     require_quiet(change)
     standing_status = IntentStatus(change.intent.status)
@@ -173,36 +201,14 @@ def void_taken_back(change: Change) -> None:
     )
 
 
-def _excess_let_go(change: Change) -> None:
-    operation, charge = change.operation, change.charge
-    if charge.excess_returned_minor + operation.amount_minor > charge.amount_minor:
-        raise DoesNotFit("the provider let more go than it had held in excess")
-    succeed(change)
-    change.post_excess_released(operation.amount)
-    charge.excess_returned_minor += operation.amount_minor
-    charge.reverse_at = None
-    change.tell("charge.refunded", "charge")
-
-
-def _excess_is_held_again(change: Change) -> None:
-    charge = change.charge
-    take_back(change)
-    for booking in past_of(change).standing:
-        change.reverse(booking)
-    charge.excess_returned_minor -= change.operation.amount_minor
-    if charge.status == OperationStatus.EXCESS:
-        charge.reverse_at = now_utc()
-    change.tell("charge.updated", "charge")
-
-
 # --- increments ------------------------------------------------------------------------------
 
 
 def increment_succeeded_late(change: Change) -> None:
     """More is held than we had believed."""
     before = change.operation.status
-    if change.intent.status != IntentStatus.AUTHORIZED:
-        _increment_in_excess(change)
+    if not _raises_the_hold(change):
+        _increment_after_the_hold(change)
         return
     increment_healed(change)
     open_case(
@@ -215,8 +221,8 @@ def increment_succeeded_late(change: Change) -> None:
 def increment_healed(change: Change) -> None:
     """More is held, once more."""
     intent, operation = change.intent, change.operation
-    if intent.status != IntentStatus.AUTHORIZED:
-        _increment_in_excess(change)
+    if not _raises_the_hold(change):
+        _increment_after_the_hold(change)
         return
     succeed(change)
     change.post_incremented(operation.amount)
@@ -229,8 +235,12 @@ def increment_taken_back(change: Change) -> None:
     """Less is held than the PSP had said."""
     intent, operation, past = change.intent, change.operation, past_of(change)
     require_quiet(change)
-    if not operation.excess_minor and past.held < operation.amount:
+    went_with_the_hold = any(booking.posting.rule == "released" for booking in past.standing)
+    counts = not (operation.excess_minor or went_with_the_hold)
+    if counts and past.held < operation.amount:
         raise DoesNotFit("the provider holds less than what was captured or let go already")
+    if operation.excess_returned_minor:
+        raise NothingOfIt  # It was let go.
     standing_status = IntentStatus(intent.status)
     take_back(change)
     for booking in past.standing:
@@ -238,17 +248,49 @@ def increment_taken_back(change: Change) -> None:
     if operation.excess_minor:
         intent.amount_excess_minor -= operation.excess_minor
         operation.excess_minor = 0
-    else:
+    elif counts:
         intent.amount_minor -= operation.amount_minor
     change.tell("charge.updated", "charge")
     stand_by_the_books(change, otherwise=standing_status)
     open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
 
 
-def _increment_in_excess(change: Change) -> None:
-    """The PSP holds more for a payment whose hold is used up, or was let go: booked apart."""
-    intent, operation, before = change.intent, change.operation, change.operation.status
+def _raises_the_hold(change: Change) -> bool:
+    stands = change.charge.status == OperationStatus.SUCCEEDED
+    return bool(stands and change.intent.status == IntentStatus.AUTHORIZED)
+
+
+def _increment_after_the_hold(change: Change) -> None:
+    """It was there before the hold ended, and went with it; else it is one too many."""
+    operation, before = change.operation, change.operation.status
     require_quiet(change)
+    if not _is_gone(change):
+        _increment_in_excess(change, before)
+        return
+    succeed(change)
+    change.post_incremented(operation.amount)
+    change.post_released(operation.amount)
+    change.tell("charge.updated", "charge")
+    open_case(
+        change,
+        CaseKind.LATE_SUCCESS,
+        f"The increment had been closed as {before} and succeeded after all; it was let go with "
+        "the rest of the hold.",
+    )
+
+
+def _is_gone(change: Change) -> bool:
+    """By the PSP's word; where it does not say, a void or an end lets go whatever is held."""
+    if change.charge.status != OperationStatus.SUCCEEDED:
+        return False
+    if change.result.held is not None:
+        return not change.result.held
+    return bool(change.intent.status == IntentStatus.CANCELED)
+
+
+def _increment_in_excess(change: Change, before: str) -> None:
+    """The PSP holds more for a payment whose hold is used up, or was let go: booked apart."""
+    intent, operation = change.intent, change.operation
     succeed(change)
     operation.excess_minor = operation.amount_minor
     intent.amount_excess_minor += operation.amount_minor

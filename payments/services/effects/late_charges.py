@@ -139,8 +139,10 @@ def _exceed(change: Change) -> None:
 
 def _excess_taken_back(change: Change) -> None:
     intent, operation = change.intent, change.operation
+    if not operation.capture_now and operation.balance_transaction_id is not None:
+        raise DoesNotFit("the provider undid an authorization of which money was captured")
     if not operation.capture_now and operation.excess_returned_minor:
-        raise NothingOfIt  # We let it go ourselves.
+        raise NothingOfIt  # It was let go before.
     take_back(change)
     for booking in past_of(change).standing:
         change.reverse(booking)

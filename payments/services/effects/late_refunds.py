@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from payments.models import Refund
 from payments.services.changes import Change
+from payments.services.effects.excess import went_back
 from payments.services.effects.late import (
     DoesNotFit,
     occupy_order,
@@ -85,8 +86,7 @@ def _excess_went_back(change: Change) -> None:
     refund.succeed()
     refund.failure_reason = ""
     change.post_excess_refund_requested(operation.amount)
-    charge.excess_returned_minor += operation.amount_minor
-    charge.reverse_at = None
+    went_back(change, operation.amount)
     change.tell("charge.refunded", "charge")
     tell_refund(change)
 
