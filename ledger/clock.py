@@ -2,8 +2,11 @@
 
 Hosts disagree about the time, and one may be set back while it runs; the database is one. Its clock
 is read with the health checks of connections, which are made anyway, and carried on from there by
-the monotonic clock. Lives here because the ledger is the lowest app that writes. What may not live
-here: asking the database (its backend does).
+the monotonic clock. It is behind the database's by the way of the answer, and never ahead: a lease
+that is let go at a time of this clock is free for whoever asks the database next.
+
+Lives here because the ledger is the lowest app that writes. What may not live here: asking the
+database (its backend does).
 """
 
 from __future__ import annotations
@@ -35,13 +38,13 @@ class DatabaseClock:
     def observe(self, unix_seconds: float, *, asked_at: float, answered_at: float) -> None:
         """Take in what the database said its time is, asked and answered at these monotonic times.
 
-        It was read at some moment in between: taking the middle errs by half of the way at most.
+        It was read at some moment in between, so that taking the end never says a time too late.
         """
         known = self._known
         is_slow = answered_at - asked_at > _ROUND_TRIP_MOST_SECONDS
         if is_slow and known is not None and answered_at - known[1] < _TRUSTED_SECONDS:
             return
-        self._known = (unix_seconds - (asked_at + answered_at) / 2, answered_at)
+        self._known = (unix_seconds - answered_at, answered_at)
 
     def now(self) -> datetime:
         """The time (UTC); this host's own until the database was asked once."""

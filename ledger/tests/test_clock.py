@@ -51,6 +51,14 @@ def test_a_slow_answer_does_not_replace_a_good_one_that_is_fresh() -> None:
     assert known.now() - datetime.now(UTC) > timedelta(minutes=50)
 
 
+def test_it_is_never_ahead_of_the_database_however_slow_the_answer() -> None:
+    known = DatabaseClock()
+    read_at, at = time.time(), time.monotonic()  # Read in the last moment of a slow answer.
+    known.observe(read_at, asked_at=at - 60.0, answered_at=at)
+    assert known.now().timestamp() <= time.time()
+    assert known.now() - datetime.fromtimestamp(read_at, UTC) < timedelta(seconds=1)
+
+
 def test_a_connection_reads_the_clock_when_it_is_made_and_when_it_is_checked(
     database: None,
 ) -> None:
