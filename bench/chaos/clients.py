@@ -17,6 +17,9 @@ from bench.chaos.plan import Plan, PlannedPayment, Step, zipf_rank
 from bench.chaos.requests import Request, Sender
 
 _KNOWN_MOST: Final = 1_000
+_COMES_AGAIN_SECONDS: Final = 12.0
+_LOOK_EVERY_SECONDS: Final = 0.4
+_PAYS_AGAIN_MOST: Final = 2
 _VERBS_OF_A_MEDDLER: Final = ("get", "get", "refund", "capture", "cancel")
 _OTHER_METADATA: Final = {"metadata[changed]": "yes"}
 _OTHER_WORDS: Final = {
@@ -154,6 +157,8 @@ class _Play:
             made = self._send_by_habit(self._confirm(intent))
         if payment.habit == "gives up" or made is None:
             return
+        if payment.habit == "comes again" and made.status != 402:
+            self._come_again(intent)
         for step in payment.steps:
             self._step(step, payment, intent)
         if payment.habit == "late repeat":
@@ -172,6 +177,20 @@ class _Play:
         if habit == "changed body" and ended is not None and ended.status in (200, 402):
             self._sender.send(self._changed(request))
         return ended
+
+    def _come_again(self, intent: str) -> None:
+        """Look until it is known what became of the charge; pay again where nothing did."""
+        end = time.monotonic() + _COMES_AGAIN_SECONDS
+        paid_again = 0
+        while time.monotonic() < end and paid_again < _PAYS_AGAIN_MOST:
+            seen = self._sender.send(_read("get", self._payment, intent))
+            status = seen.seen.get("status") if seen is not None else None
+            if status == "requires_payment_method":
+                paid_again += 1
+                self._sender.send(self._confirm(intent, payment_method=self._payment.token))
+            elif status not in (None, "processing"):
+                return
+            time.sleep(_LOOK_EVERY_SECONDS)
 
     def _step(self, step: Step, payment: PlannedPayment, intent: str) -> None:
         verb = step.verb
@@ -212,8 +231,9 @@ class _Play:
             parameters=parameters,
         )
 
-    def _confirm(self, intent: str) -> Request:
-        return self._post("confirm", f"/v1/payment_intents/{intent}/confirm", self._payment, intent)
+    def _confirm(self, intent: str, **parameters: str) -> Request:
+        path = f"/v1/payment_intents/{intent}/confirm"
+        return self._post("confirm", path, self._payment, intent, **parameters)
 
     def _change(self, step: Step, verb: str, payment: PlannedPayment, intent: str) -> Request:
         amount = int(payment.amount_minor * step.share) if step.share else None

@@ -25,7 +25,8 @@ _KILLS: Final = (
 )
 _STOPS: Final = ("api worker", "api server", "worker", "worker child", "beat", "relay-1")
 _HABITS: Final = (
-    *(["plain"] * 44 + ["twin"] * 20 + ["gives up"] * 10 + ["other key"] * 8),
+    *(["plain"] * 14 + ["comes again"] * 30 + ["twin"] * 20 + ["gives up"] * 10),
+    *(["other key"] * 8),
     *(["rival"] * 6 + ["changed body"] * 6 + ["late repeat"] * 6),
 )
 
