@@ -254,10 +254,14 @@ def one_answer_per_key(judged: Judged) -> Iterator[Violation]:
                 text = f"key {record.key} with a changed body was answered {record.status}"
                 yield Violation("I8", text, record.order, record.intent)
             continue
-        if record.status not in (200, 402) and not record.replayed:
-            continue
-        first = finals.setdefault((record.merchant, record.key), record)
-        if (first.status, first.body_sha256) != (record.status, record.body_sha256):
+        name = (record.merchant, record.key)
+        if record.status in (200, 402) or record.replayed:
+            first = finals.setdefault(name, record)
+            differs = (first.status, first.body_sha256) != (record.status, record.body_sha256)
+        else:  # A refusal is kept by nobody: it is wrong only to who asks after a final answer.
+            first = finals.get(name, record)
+            differs = record.type == "fail" and record.sent_at > first.at
+        if differs:
             text = (
                 f"key {record.key} was answered {first.status} {first.seen} and then "
                 f"{record.status} {record.seen}"

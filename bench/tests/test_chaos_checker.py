@@ -167,6 +167,12 @@ def two_answers(truth: Truth) -> None:
     truth.records.append(answer(body_sha256="bb"))
 
 
+def refused_after_an_answer(truth: Truth) -> None:
+    last = max(each.at for each in truth.records)
+    late = {"at": last + 2, "sent_at": last + 1}
+    truth.records.append(answer(**late, type="fail", status=400, body_sha256="bb"))
+
+
 def changed_body_accepted(truth: Truth) -> None:
     truth.records.append(answer(verb="changed"))
 
@@ -245,6 +251,7 @@ def died_alone(truth: Truth) -> None:
         (books_differ, "I6"),
         (refunded_twice, "I7"),
         (two_answers, "I8"),
+        (refused_after_an_answer, "I8"),
         (changed_body_accepted, "I8"),
         (two_keys, "I9"),
         (gap_in_events, "I10"),
