@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 SECONDS_PER_KILL: Final = 2.5
@@ -99,6 +99,15 @@ def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
     planned = _payments(random.Random(source.random()), payments, main_seconds, seed)
     acts = _acts(random.Random(source.random()), kills, main_seconds)
     return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
+
+
+def in_weather(plan: Plan, weather: dict[str, Any]) -> Plan:
+    """The same plan with a PSP that behaves so whatever its mood."""
+    acts = [
+        replace(act, behavior=act.behavior | weather) if act.target == "mood" else act
+        for act in plan.acts
+    ]
+    return replace(plan, acts=tuple(acts))
 
 
 def zipf_rank(source: random.Random, count: int) -> int:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.chaos.bugs import WEATHER
 from bench.chaos.checker import violations_of
 from bench.chaos.clients import Clients
 from bench.chaos.cluster import Cluster, cluster
 from bench.chaos.history import History
 from bench.chaos.nemesis import Nemesis
-from bench.chaos.plan import Plan, plan_of
+from bench.chaos.plan import Plan, in_weather, plan_of
 from bench.chaos.report import Judgment, Run, judge, write_json
 from bench.chaos.sink import Sink, subscribe
 from bench.chaos.truth import (
@@ -56,6 +57,7 @@ def run_chaos(
     says nothing of speed, so that a busy machine does not change it.
     """
     plan = plan_of(seed=seed, payments=payments, kills=kills)
+    plan = in_weather(plan, WEATHER.get(bug, {}))
     name = f"{seed}-{bug}" if bug else str(seed)
     run = Run(
         seed=seed,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bench.chaos.plan import plan_of
+from bench.chaos.plan import in_weather, plan_of
 
 
 def test_the_same_seed_draws_the_same_schedule() -> None:
@@ -44,3 +44,15 @@ def test_some_orders_are_met_by_several_payments_but_most_by_one() -> None:
     orders = Counter(payment.order for payment in plan.payments)
     assert max(orders.values()) > 2
     assert sum(count == 1 for count in orders.values()) > 500
+
+
+def test_weather_changes_the_mood_of_the_psp_and_nothing_else() -> None:
+    plan = plan_of(seed=1, payments=200, kills=20)
+    rainy = in_weather(plan, {"late": 0.5})
+    assert rainy.payments == plan.payments
+    for before, after in zip(plan.acts, rainy.acts, strict=True):
+        if before.target == "mood":
+            assert after.behavior == before.behavior | {"late": 0.5}
+        else:
+            assert after == before
+    assert in_weather(plan, {}) == plan

@@ -6,7 +6,7 @@ one plant the bug that CHAOS_BUG names in API and worker.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 BUGS: Final[dict[str, str]] = {
     "new_psp_key_per_retry": "every try at the PSP has a key of its own",
@@ -25,3 +25,13 @@ BUGS: Final[dict[str, str]] = {
     "notices_are_not_verified": "a notification needs no signature",
 }
 """What each does, by name; the code is in `planted`."""
+
+WEATHER: Final[dict[str, dict[str, Any]]] = {
+    "not_found_is_final": {
+        "drop_after": 0.1,
+        "not_found_lag_seconds": 4.0,
+        "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
+    },
+}
+"""How a PSP behaves all the time while this bug is hunted. In usual weather a late word heals what
+it breaks, nearly always before anybody pays again: it would take runs of thousands of payments."""
