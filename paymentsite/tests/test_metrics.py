@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,43 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     labels["kind"] = "query"
     assert (("payments_psp_breaker_state", tuple(sorted(labels.items()))) in read()) is True
     assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+
+
+def test_a_circuit_that_nobody_asks_again_is_half_open_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = "an-account-without-traffic"
+    monkeypatch.setattr(breakers, "OPEN_SECONDS_FIRST", 0.5)
+    fail(account, CallKind.MODIFY, breakers.CALLS_MIN)
+    labels = {"account": account, "kind": "modify"}
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    until = value("payments_psp_breaker_open_until_seconds", **labels)
+    assert 0 < until - time.time() < 1
+    wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
+
+    # The next call is the probe: it opens it anew, which counts, or closes it.
+    fail(account, CallKind.MODIFY, 1)
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    assert value("payments_psp_breaker_opened_total", **labels) == 2
+    wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
+    with guarded_call(account, CallKind.MODIFY) as verdict:
+        verdict.healthy = True
+        assert value("payments_psp_breaker_state", **labels) == 1, "it is being probed"
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+    assert value("payments_psp_breaker_open_until_seconds", **labels) == 0
+
+
+def fail(account: str, kind: CallKind, times: int) -> None:
+    for _ in range(times):
+        with guarded_call(account, kind):
+            pass
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
@@ -79,7 +118,7 @@ COUNT_ONE = """
 import django, os; django.setup()
 from payments.services import measures
 measures.RETRIES.labels("shared", "charge").inc()
-measures.BREAKER_STATE.labels("shared", "charge").set(2)
+measures.BREAKER_OPEN_UNTIL.labels("shared", "charge").set(4e9)
 measures.PLACES_IN_USE.labels("shared", "charge").inc()
 """
 SHOW = """
@@ -100,6 +139,55 @@ def test_several_processes_count_together_and_the_dead_hold_no_places(tmp_path: 
     assert not [line for line in shown if line.startswith("payments_psp_calls_under_way{")]
 
 
+OPEN_AND_STAY = """
+import django, sys; django.setup()
+from payments.services import breakers
+breakers.OPEN_SECONDS_FIRST = float(sys.argv[1])
+for account in sys.argv[2:]:
+    for _ in range(breakers.CALLS_MIN):
+        with breakers.guarded_call(account, breakers.CallKind.CHARGE):
+            pass
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_open_circuit_of_a_living_process_that_does_nothing_does_not_stay_open(
+    tmp_path: Path,
+) -> None:
+    """Each says it once; which of them is open is worked out by whoever is asked, much later."""
+    shared = 'payments_psp_breaker_state{account="shared",kind="charge"}'
+    own = 'payments_psp_breaker_state{account="own",kind="charge"}'
+    living = [_open_and_stay(tmp_path, "2", "shared", "own")]
+    living.append(_open_and_stay(tmp_path, "3600", "shared"))
+    try:
+        wait_until(lambda: f"{own} 1.0" in _python(SHOW, tmp_path).splitlines())
+        shown = _python(SHOW, tmp_path).splitlines()
+        assert f"{shared} 2.0" in shown, "the other process keeps it open: the worst counts"
+        living[1].kill()
+        living[1].wait()
+        assert f"{shared} 1.0" in _python(SHOW, tmp_path).splitlines()
+    finally:
+        for process in living:
+            process.kill()
+            process.communicate()
+
+
+def _open_and_stay(folder: Path, seconds: str, *accounts: str) -> subprocess.Popen[str]:
+    """A process that opens circuits for so long, and lives on without a call."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN_AND_STAY, seconds, *accounts],
+        cwd=PROJECT,
+        env=_environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    return process
+
+
 def test_a_launcher_begins_with_an_empty_folder(tmp_path: Path) -> None:
     old = tmp_path / "metrics-1"
     old.mkdir()
@@ -112,16 +200,23 @@ def test_a_launcher_begins_with_an_empty_folder(tmp_path: Path) -> None:
 
 
 def _python(code: str, folder: Path) -> str:
-    environment = {
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "paymentsite.settings",
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_every_metric_of_an_alert_exists_and_is_described() -> None:
