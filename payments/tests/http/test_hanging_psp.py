@@ -24,8 +24,8 @@ AT_ONCE = 30
 """More than the database pool has connections: nothing may queue behind it."""
 MOST_WITHIN_SECONDS = 1.0
 ALL_WITHIN_SECONDS = 3.0
-"""A budget of 0.25 s on a machine that is busy with other tests: nine of ten checkouts, and all. One
-that waits for its PSP, or for another's connection, takes 8 s or 5 s."""
+"""Of a budget of 0.25 s on a machine that is busy with other tests: nine of ten checkouts, and all.
+One that waits for its PSP, or for another's connection, takes 8 s or 5 s."""
 
 
 @pytest.fixture(scope="module")
