@@ -28,7 +28,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from payments.selectors import waiting
+from payments.selectors import books_checks, waiting
 from payments.services import measures
 from paymentsite import jobs_health
 
@@ -117,7 +117,12 @@ class _Database(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
         try:
-            families = [*_of_operations(), *_of_notifications(), *_of_sweeps()]
+            families = [
+                *_of_operations(),
+                *_of_notifications(),
+                *_of_the_books(),
+                *_of_sweeps(),
+            ]
         except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
             log.warning("database not reached", error=type(error).__name__)
             families = []
@@ -161,6 +166,31 @@ def _of_notifications() -> Iterator[Metric]:
         f"Notifications given up, {waiting.COUNT_MOST} at most.",
         waiting.notifications_dead(),
     )
+
+
+def _of_the_books() -> Iterator[Metric]:
+    yield _gauge(
+        "payments_books_differences",
+        f"Open cases of books that differ, {books_checks.DIFFERENCES_MOST} at most.",
+        books_checks.books_differences(),
+    )
+    yield _gauge(
+        "payments_books_check_behind_seconds",
+        "Age of the oldest change of a payment that was not compared with the books yet.",
+        books_checks.recent_check_behind_seconds(),
+    )
+    last = books_checks.last_pass()
+    if last is not None:
+        yield _gauge(
+            "payments_books_verified_seconds_ago",
+            "Since everything in the books was last verified, with nothing left out.",
+            last.seconds_ago,
+        )
+        yield _gauge(
+            "payments_books_unchecked_parts",
+            "Parts of the books that the daily verification left out: they took too long.",
+            last.unchecked,
+        )
 
 
 def _of_sweeps() -> Iterator[Metric]:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 60.0
 """How long one worker has for one payment: a void and a question, each with its deadline."""
 SWEEP_LIMIT: Final = 500
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 10.0
 _AFTER_FAILURE: Final = timedelta(minutes=5)
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 200
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 10.0
 
 
 def remind_of_due_evidence(*, limit: int = SWEEP_LIMIT) -> int:
