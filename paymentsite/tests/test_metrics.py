@@ -14,14 +14,15 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
-from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from payments.services import breakers, measures
 from payments.services.breakers import CallKind, guarded_call
-from payments.tasks import check_recent_payments
+from payments.tasks import check_recent_payments, verify_books
 from payments.tests.scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
+from paymentsite.sweeps import BY_NAME
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -219,17 +220,58 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def test_every_metric_of_an_alert_exists_and_is_described() -> None:
-    page = (PROJECT / "docs" / "operations.md").read_text()
-    rules = page.split("```yaml")[1].split("```")[0]
-    named = set(re.findall(r"payments_[a-z_]+", rules))
-    assert "payments_oldest_doubt_seconds > 300" in rules, "a doubt alerts after five minutes"
-    table = page.split("## Alerts")[0]
-    for alert in re.findall(r"alert: (\w+)", rules):
-        assert f"`{alert}`" in page.split("```")[2], f"what to do about {alert}"
+PAGE = (PROJECT / "docs" / "operations.md").read_text()
+RULES = PAGE.split("```yaml")[1].split("```")[0]
+OF_COUNTERS = {"rate", "irate", "increase"}
+OF_GAUGES = {"delta", "idelta", "deriv", "predict_linear"} | {
+    f"{word}_over_time" for word in ("avg", "min", "max", "last")
+}
+METRIC = re.compile(r"(?:(\w+)\()?\b(payments_[a-z_]+)(?:\{([^}]*)\})?(\[)?")
+
+
+def test_every_alert_asks_of_a_metric_what_its_type_can_answer() -> None:
+    types = shown_types()
+    asked = METRIC.findall(RULES)
+    assert {name for _, name, _, _ in asked} >= {"payments_notifications_dead"}
+    for function, name, _, has_range in asked:
+        assert name in types, f"{name} is no metric"
+        # What is counted is only as large as the process is old; what is measured goes both ways.
+        allowed = OF_COUNTERS if types[name] == "counter" else OF_GAUGES | {""}
+        assert function in allowed, f"{function}({name}) of a {types[name]}"
+        assert bool(has_range) == bool(function), name
+
+
+def test_every_alert_of_a_sweep_names_one_that_exists() -> None:
+    named = re.findall(r'\{sweep=~?"([^"]*)"\}', RULES)
+    assert named
+    for pattern in named:
+        for each in pattern.split("|"):
+            assert any(re.fullmatch(each, name) for name in BY_NAME), each
+
+
+def test_every_alert_says_what_to_do_and_every_metric_of_one_is_described() -> None:
+    assert "payments_oldest_doubt_seconds > 300" in RULES, "a doubt alerts after five minutes"
+    metrics_table = PAGE.split("## Alerts")[0]
+    advice = PAGE.split("```")[2]
+    for alert in re.findall(r"alert: (\w+)", RULES):
+        assert f"`{alert}`" in advice, f"what to do about {alert}"
+    for name in set(re.findall(r"payments_[a-z_]+", RULES)):
+        assert f"`{name}" in metrics_table, name
+
+
+def test_the_page_describes_no_metric_that_is_not_there() -> None:
+    described = re.findall(r"`(payments_[a-z_]+)(?:\{[a-z,]*\})?`", PAGE.split("## Alerts")[0])
+    assert set(described) <= set(shown_types())
+
+
+def shown_types() -> dict[str, str]:
+    """The type of each metric by the name that a rule asks for, as Prometheus is told."""
     check_recent_payments()
-    shown = {name for name, _ in read()}
-    registered = {family.name for family in REGISTRY.collect()}
-    for name in named:
-        assert name in shown or name.removesuffix("_total") in registered, name
-        assert name in table or name.removeprefix("payments_sweep") in table, name
+    verify_books()
+    answer = Client().get("/metrics").content.decode()
+    families = list(text_string_to_metric_families(answer))
+    assert len(families) > 20
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: family.type
+        for family in families
+    }
