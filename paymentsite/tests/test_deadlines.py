@@ -28,7 +28,7 @@ from payments.services import (
     reversals,
     spot_checks,
 )
-from payments.services.retries import BACKOFF_MAX_SECONDS
+from payments.services.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
 from payments.services.webhooks import forgetting
 from paymentsite import environment, jobs_health
 from paymentsite.celery import app
@@ -171,8 +171,9 @@ def test_the_page_says_how_long_a_sweep_may_take() -> None:
     ) in page
 
 
-def test_no_backoff_outlasts_a_call() -> None:
-    assert BACKOFF_MAX_SECONDS < psp.CALL_DEADLINE_SECONDS
+def test_all_backoffs_together_leave_time_for_a_call() -> None:
+    backoffs_seconds = BACKOFF_FIRST_SECONDS * (2**RETRIES_MAX - 1)
+    assert backoffs_seconds < psp.CALL_DEADLINE_SECONDS - http.READ_SECONDS
 
 
 def test_a_task_ends_before_its_lease_and_long_before_its_message_is_delivered_again() -> None:
