@@ -68,10 +68,10 @@ def verify_books() -> int:
     end = time.monotonic() + SWEEP_SECONDS
     row = progress_of(EVERYTHING)
     found = 0
-    while time.monotonic() < end and (row.part in PARTS or _begin(row)):
+    while row.part in PARTS or _begin(row):
         step = _check(row)
         found += report(step.findings)  # Before it goes on: a crash repeats, and loses nothing.
-        if not _go_on(row, step):
+        if not _go_on(row, step) or time.monotonic() >= end:
             break
     return found
 

@@ -41,14 +41,14 @@ class _Told(NamedTuple):
 def check_recent_payments() -> int:
     """Compare the payments that changed since the last run; how many differences there are.
 
-    Each is logged as an alert and opens a case; nothing is repaired. Bounded in time: what is left
-    then, the next run does. Safe to run several at once.
+    Each is logged as an alert and opens a case; nothing is repaired. Bounded in time, but for one
+    batch at least: what is left then, the next run does. Safe to run several at once.
     """
     end = time.monotonic() + SWEEP_SECONDS
     begin = _first_id_at(FIRST_LOOKS_BACK)
     row = progress_of(RECENT, from_position=begin)
     found = 0
-    while time.monotonic() < end:
+    while True:
         told = _settled_after(row.position)
         if not told:
             break
@@ -61,7 +61,7 @@ def check_recent_payments() -> int:
             compared=row.compared + len(changed),
             differences=row.differences + differences,
         )
-        if not moved or len(told) < EVENTS_PER_BATCH:
+        if not moved or len(told) < EVENTS_PER_BATCH or time.monotonic() >= end:
             break
     return found
 
