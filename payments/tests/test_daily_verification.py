@@ -34,7 +34,7 @@ def replace_invariant(
 
 
 def test_everything_is_a_part_of_it() -> None:
-    assert PARTS == (*(each.__name__ for each in ALL_INVARIANTS), PAYMENTS, ENTRIES)
+    assert (*(each.__name__ for each in ALL_INVARIANTS), PAYMENTS, ENTRIES) == PARTS
     longest = BooksCheck._meta.get_field("part").max_length
     assert longest is not None
     assert max(map(len, PARTS)) <= longest
