@@ -14,7 +14,7 @@ from ledger.money import Money
 from ledger.statements import columns_of, execute, table_of
 from payments import public_ids
 from payments.exceptions import ResourceMissing, UnexpectedState
-from payments.models import Case, Operation, PaymentIntent
+from payments.models import Case, Operation, PaymentIntent, PspAccount
 from payments.services.events import now_utc, time_of
 from payments.states import CaseKind, CaseStatus
 
@@ -76,6 +76,13 @@ def case_about_intent(
     case.merchant_id, case.psp_account_id = intent.merchant_id, intent.psp_account_id
     case.intent_id = intent.id
     case.amount_minor, case.currency = amount.minor, amount.currency
+    return case
+
+
+def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, subject: str) -> Case:
+    """An unsaved case about something at a PSP account that no payment of ours explains."""
+    case = _new_case(kind, subject=subject, summary=summary, livemode=account.livemode)
+    case.psp_account_id = account.id
     return case
 
 
