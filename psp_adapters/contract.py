@@ -172,6 +172,9 @@ class PspResult:
     """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
     refused_by_us: bool = False
     """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
+    contradicts_us: bool = False
+    """UNKNOWN, and never to be cleared up by asking: what the PSP says cannot be true of what we
+    sent. A person must look, and nothing more may be sent meanwhile."""
     detail: str = ""
     """For logs and the console: what was seen, redacted, at most 500 characters."""
 

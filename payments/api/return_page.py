@@ -6,6 +6,7 @@ of the address we gave the provider. What may not live here: what a challenge's 
 
 from __future__ import annotations
 
+import time
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -16,10 +17,12 @@ from django.views.decorators.http import require_GET
 from payments import public_ids
 from payments.models import PaymentIntent
 from payments.objects.payment_intent import public_status
-from payments.services.recovery import resolve_operation
+from payments.services.recovery import resolve_within
 from payments.services.return_links import is_return_token
 
 _TOKEN_LENGTH_MAX: Final = 128
+_WAIT_SECONDS: Final = 5.0
+"""A customer waits at most so long; the shop is told `pending` then, and hears the rest."""
 _SUCCEEDED: Final = frozenset({"succeeded", "requires_capture"})
 _FAILED: Final = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
 _TEXTS: Final = {
@@ -39,7 +42,11 @@ def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
     if intent is None:
         return _page("This address is not valid.", status=404)
     if public_status(intent) in ("requires_action", "processing") and intent.latest_charge_id:
-        resolve_operation(intent.latest_charge_id, actor="customer:return")
+        resolve_within(
+            intent.latest_charge_id,
+            actor="customer:return",
+            answer_by_monotonic=time.monotonic() + _WAIT_SECONDS,
+        )
         intent = PaymentIntent.objects.get(pk=intent.pk)
     status = redirect_status(intent)
     if urlsplit(intent.return_url).scheme not in ("http", "https"):

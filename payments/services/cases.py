@@ -14,7 +14,7 @@ from ledger.money import Money
 from ledger.statements import columns_of, execute, table_of
 from payments import public_ids
 from payments.exceptions import ResourceMissing, UnexpectedState
-from payments.models import Case, Operation, PaymentIntent
+from payments.models import Case, Operation, PaymentIntent, PspAccount
 from payments.services.events import now_utc, time_of
 from payments.states import CaseKind, CaseStatus
 
@@ -87,6 +87,13 @@ def case_about_intent(
 def case_about_books(subject: str, summary: str) -> Case:
     """An unsaved case about the books themselves: of no merchant, and of both modes."""
     return _new_case(CaseKind.BOOKS_DIFFER, subject=subject, summary=summary, livemode=True)
+
+
+def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, subject: str) -> Case:
+    """An unsaved case about something at a PSP account that no payment of ours explains."""
+    case = _new_case(kind, subject=subject, summary=summary, livemode=account.livemode)
+    case.psp_account_id = account.id
+    return case
 
 
 def case_of_disputed_refund(intent: PaymentIntent, summary: str) -> Case:

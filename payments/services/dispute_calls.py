@@ -1,4 +1,4 @@
-"""Asking a PSP about a dispute, and sending it a response. No database, no decisions.
+"""Asking a PSP about a dispute, and sending it a response. No decisions.
 
 What may not live here: what an answer causes (services.disputes).
 """
@@ -6,6 +6,7 @@ What may not live here: what an answer causes (services.disputes).
 from __future__ import annotations
 
 from payments.models import DisputeResponse, PspAccount
+from payments.services.asking import ask_psp
 from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of
 from psp_adapters.contract import (
@@ -27,10 +28,10 @@ def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
     adapter = adapter_of(account)
     if not adapter.capabilities.disputes:
         raise PspUnavailable(_NO_DISPUTES)
-    with guarded_call(account.code, CallKind.RECOVERY) as verdict:
-        found = adapter.look_up_dispute(psp_dispute_id, deadline_seconds=QUESTION_DEADLINE_SECONDS)
-        verdict.healthy = True
-    return found
+    return ask_psp(
+        account,
+        lambda: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=QUESTION_DEADLINE_SECONDS),
+    )
 
 
 def send(

@@ -11,14 +11,20 @@ import time
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from ledger.statements import execute, table_of
 from payments.models import Dispute, Operation, PspAccount
 from payments.services import dispute_calls, psp
+from payments.services.asking import give_connection_back
 from payments.services.breakers import Refusal
 from payments.services.disputes import PaymentNotCaptured, record_dispute
-from payments.services.looks import Contradicted, NotYetKnown, look_at_operation
+from payments.services.looks import (
+    Contradicted,
+    NotYetKnown,
+    contradiction,
+    look_at_operation,
+)
 from payments.services.recovery import caller_of
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract import OperationKind, PspDispute, PspUnavailable
@@ -38,8 +44,7 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
 
     Raises NotYetKnown or Contradicted; a word that changes nothing is fine.
     """
-    if connection.settings_dict["OPTIONS"].get("pool"):
-        connection.close()
+    give_connection_back()
     try:
         word = dispute_calls.ask(account, psp_dispute_id)
     except (PspUnavailable, Refusal) as error:
@@ -107,7 +112,7 @@ def _charge_of(account: PspAccount, word: PspDispute) -> Operation:
     if charge is None:
         raise NotYetKnown("it concerns no charge of ours at this account")
     if charge.psp_payment_id and word.psp_payment_id not in ("", charge.psp_payment_id):
-        raise Contradicted(f"it names {charge.public_id} as another payment at the provider")
+        raise contradiction(charge, "a dispute names it as another payment at the provider")
     return charge
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from ledger.statements import Batch, execute, table_of
 from payments.exceptions import PspNotReached
@@ -24,6 +24,7 @@ from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases import case_about_intent, open_case
 from payments.services.disputes import record_response
 from payments.services.events import now_utc
+from payments.services.lanes import lane_of
 from payments.services.recovery import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
 from psp_adapters.contract import DisputeResult, DisputeStatus, Outcome, PspDispute, PspUnavailable
@@ -124,7 +125,7 @@ def resolve_response(response_id: UUID, *, actor: str) -> bool:
 def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Renderer) -> Answer:
     """Answer a request whose earlier run wrote a response and was cut off."""
     if response.is_open:
-        resolve_response(response.id, actor=caller.actor)
+        _resolve_within(response, caller)
     with transaction.atomic(durable=True):
         key = idempotency.lock_key(response)
         response = DisputeResponse.objects.select_related("dispute__intent").get(pk=response.id)
@@ -141,6 +142,21 @@ def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Rendere
         answer = idempotency.put_answer(batch, key, answer)
         batch.execute()
         return answer
+
+
+def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
+    """Find out in the account's lane, as long as the request may wait; it goes on after that."""
+    dispute = Dispute.objects.only("id", "psp_account_id").get(pk=response.dispute_id)
+    lane = lane_of(psp.psp_account_of(dispute.psp_account_id).code)
+    connection.close()
+
+    def resolve() -> None:
+        try:
+            resolve_response(response.id, actor=caller.actor)
+        finally:
+            connections.close_all()
+
+    lane.attend(resolve, answer_by=caller.answer_by_monotonic)
 
 
 def _lease_next_due() -> UUID | None:

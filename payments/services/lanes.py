@@ -8,10 +8,11 @@ live here: money, the database, PSPs.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
 from typing import Final, TypeVar
@@ -19,6 +20,8 @@ from typing import Final, TypeVar
 from django.conf import settings
 
 from payments.services import measures
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -50,6 +53,21 @@ class Lane:
             self._places.release()
             raise
 
+    def attend(self, call: Callable[[], object], *, answer_by: float | None) -> None:
+        """Let a thread do it, and wait as long as the request may; raises what it raised by then.
+
+        It goes on after that, and what goes wrong then is logged. Nothing is begun if all are busy.
+        """
+        future = self.submit(call)
+        if future is None:
+            return
+        with self.patience(answer_by) as seconds:
+            wait([future], timeout=seconds)
+        if future.done():
+            future.result()
+        else:
+            future.add_done_callback(_log_failure)
+
     @contextmanager
     def patience(self, answer_by: float | None) -> Iterator[float | None]:
         """How many seconds a request may wait in this lane, inside the block; None: for ever.
@@ -74,6 +92,12 @@ class Lane:
             return call()
         finally:
             self._places.release()
+
+
+def _log_failure(future: Future[object]) -> None:
+    error = future.exception()
+    if error is not None:
+        logger.error("what outlived its request in a lane failed", exc_info=error)
 
 
 def _seconds_to_wait(moment: float | None) -> float | None:

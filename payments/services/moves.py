@@ -131,7 +131,9 @@ def _finish_earlier_run(held: idempotency.Claim, caller: Caller, renderer: Rende
     operation_id = held.open_operation_id or held.closed_operation_id
     assert operation_id is not None, "an earlier run left an operation"
     if held.open_operation_id is not None:
-        recovery.resolve_operation(operation_id, actor=caller.actor)
+        recovery.resolve_within(
+            operation_id, actor=caller.actor, answer_by_monotonic=caller.answer_by_monotonic
+        )
     return operations.answer_as_it_stands(operation_id, caller, renderer)
 
 

@@ -22,8 +22,9 @@ from django.db import connection, transaction
 
 from ledger.statements import Batch, execute, table_of
 from payments import public_ids
-from payments.models import Operation, PspAccount, PspNotification
+from payments.models import Case, Operation, PspAccount, PspNotification
 from payments.services import doorbell, psp
+from payments.services.cases import case_about_account, open_case
 from payments.services.dispute_looks import look_at_dispute
 from payments.services.events import now_utc
 from payments.services.looks import (
@@ -34,7 +35,8 @@ from payments.services.looks import (
     look_at_operation,
 )
 from payments.services.payment_looks import look_at_payment
-from payments.states import NOTIFICATION_WAITING, NotificationStatus
+from payments.services.silence import Silence
+from payments.states import NOTIFICATION_WAITING, CaseKind, NotificationStatus
 from psp_adapters.contract import Notification, OperationKind, Outcome
 from psp_adapters.registry import adapter_for
 
@@ -94,13 +96,14 @@ def process_due_notifications(*, limit: int = SWEEP_LIMIT) -> int:
     """Look at the notifications that are due; returns how many it looked at.
 
     Bounded in number and time, safe to run again, safe to run several at once (SKIP LOCKED, and a
-    lease each).
+    lease each). An account that gives no answer twice in a row is left alone for the rest of it.
     """
+    silence = Silence()
     end = time.monotonic() + SWEEP_SECONDS
     done = 0
     while done < limit and time.monotonic() < end:
-        leased = _lease(min(_BATCH, limit - done))
-        _conclude([_Try(row, *_verdict_on(row)) for row in leased])
+        leased = _lease(min(_BATCH, limit - done), silence.accounts)
+        _conclude([_try(row, silence) for row in leased])
         done += len(leased)
         if len(leased) < _BATCH:
             break
@@ -166,32 +169,40 @@ def _note_conflict(row: PspNotification) -> bool:
     return True
 
 
-def _lease(limit: int) -> list[PspNotification]:
-    """The notifications that have waited longest, ours until the lease ends."""
+def _lease(limit: int, silent: list[UUID]) -> list[PspNotification]:
+    """The notifications that have waited longest, but for those of silent accounts."""
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(PspNotification)} SET attempts = attempts + 1, "
             "next_try_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
             f"SELECT id FROM {table_of(PspNotification)} WHERE next_try_at <= now() "
+            "AND psp_account_id <> ALL(%s) "
             "ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING id",
-            [LEASE_SECONDS, limit],
+            [LEASE_SECONDS, silent, limit],
         )
     leased = PspNotification.objects.filter(pk__in=[row[0] for row in rows]).order_by("id")
     return list(leased.defer("body", "headers")) if rows else []
 
 
-def _verdict_on(row: PspNotification) -> tuple[NotificationStatus, str]:
+def _try(row: PspNotification, silence: Silence) -> _Try:
     """Look, and say how it ended."""
+    account_id = row.psp_account_id
+    if silence.is_silent(account_id):  # It fell silent within this batch.
+        return _Try(row, NotificationStatus.FAILING, "the provider gives no answer just now")
+    answered = True
     try:
         _look(row)
     except Contradicted as contradiction:
-        return NotificationStatus.DEAD, str(contradiction)
+        return _Try(row, NotificationStatus.DEAD, str(contradiction))
     except NotYetKnown as reason:
-        return NotificationStatus.FAILING, str(reason)
+        answered = not reason.is_silence
+        return _Try(row, NotificationStatus.FAILING, str(reason))
     except Exception as failure:
         logger.exception("notification %s could not be processed", row.event_id)
-        return NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}"
-    return NotificationStatus.PROCESSED, ""
+        return _Try(row, NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}")
+    finally:
+        silence.note(account_id, answered=answered)
+    return _Try(row, NotificationStatus.PROCESSED, "")
 
 
 def _look(row: PspNotification) -> None:
@@ -270,9 +281,23 @@ def _conclude(tries: list[_Try]) -> None:
                 batch.update(row, ("status", "last_error", "next_try_at", "processed_at"))
                 if row.status == NotificationStatus.DEAD:
                     buried.append(row)
+                    if each.status is not NotificationStatus.DEAD:  # Else there is a case.
+                        open_case(_case_of_given_up(row))
         batch.execute()
     for row in buried:
         logger.error("alert: notification %s is given up: %s", row.event_id, row.last_error)
+
+
+def _case_of_given_up(row: PspNotification) -> Case:
+    """One per payment at the PSP: it may tell of one that we know nothing of many times."""
+    hours = GIVE_UP_AFTER // timedelta(hours=1)
+    return case_about_account(
+        CaseKind.CONTRADICTION,
+        row.psp_account,
+        f"The notification {row.event_id} ({row.type}) was tried for {hours} hours: "
+        f"{row.last_error}.",
+        subject=row.psp_dispute_id or row.psp_payment_id or row.event_id,
+    )
 
 
 def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:

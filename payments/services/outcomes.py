@@ -20,6 +20,7 @@ from ledger.statements import Batch, columns_of, execute, instance_of, table_of
 from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, Refund
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
+from payments.services.cases import case_about_operation, open_case
 from payments.services.change_writing import (
     available_on_of_charge,
     put_change,
@@ -42,7 +43,7 @@ from payments.services.events import now_utc
 from payments.services.late_words import past_of
 from payments.services.psp import psp_account_of
 from payments.services.schedule import schedule_check
-from payments.states import OPERATION_OPEN, OperationStatus
+from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract import OperationKind, Outcome, PspResult
 
 CONFIRM_AFTER_SECONDS: Final = 2.0
@@ -108,6 +109,7 @@ def record_outcome(
     """
     with transaction.atomic(durable=True):
         locked = _lock(operation)
+        caller = _with_key(caller, locked.key)
         result = _fenced(locked.operation, result, sender_lease)
         batch = Batch()
         refund = _refund_of(locked.operation)
@@ -120,6 +122,9 @@ def record_outcome(
         else:
             hearing = Hearing.NEWS
             _make_change(locked, refund, result, caller, batch)
+        if result.contradicts_us:
+            case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
+            open_case(case)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
         if renderer is not None and _expands(locked, caller):
             batch.execute()  # What is expanded is read back: it must show this change.
@@ -136,6 +141,13 @@ def _fenced(operation: Operation, result: PspResult, sender_lease: datetime | No
         detail = f"not sent by a sender whose lease was over: {result.detail}"
         return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
     return result
+
+
+def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
+    """Events name the request that asked for it, whoever found out how it ended."""
+    if caller.idempotency_key or key is None:
+        return caller
+    return replace(caller, idempotency_key=key.key)
 
 
 def _lock(operation: Operation) -> _Locked:

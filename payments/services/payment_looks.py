@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import connection
-
 from payments.models import Operation
 from payments.services import psp
-from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.asking import ask_psp, give_connection_back
+from payments.services.breakers import Refusal
 from payments.services.looks import Contradicted, NotYetKnown, agrees, look_at_operation
 from payments.services.unasked import StillUnderWay, Unbookable, record_unasked, save_case
 from psp_adapters.contract import PspAct, PspPayment, PspUnavailable
@@ -42,14 +41,13 @@ def _ask(charge: Operation) -> PspPayment:
         raise NotYetKnown(f"{charge.public_id} has no payment at the provider (yet)")
     account = psp.psp_account_of(charge.psp_account_id)
     adapter = psp.adapter_of(account)
-    if connection.settings_dict["OPTIONS"].get("pool"):
-        connection.close()  # A worker's only connection is nobody else's, and costly to open.
+    payment_id, deadline_seconds = charge.psp_payment_id, psp.QUESTION_DEADLINE_SECONDS
+    give_connection_back()
     try:
-        with guarded_call(account.code, CallKind.RECOVERY) as verdict:
-            seen = adapter.look_up_payment(
-                charge.psp_payment_id, deadline_seconds=psp.QUESTION_DEADLINE_SECONDS
-            )
-            verdict.healthy = True
+        seen = ask_psp(
+            account,
+            lambda: adapter.look_up_payment(payment_id, deadline_seconds=deadline_seconds),
+        )
     except (PspUnavailable, Refusal) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if seen is None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from ledger.statements import execute, table_of
 from payments.models import Operation
 from payments.services import psp
-from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.asking import ask_psp, give_connection_back
+from payments.services.breakers import Refusal
 from payments.services.caller import Caller
 from payments.services.cases import case_about_operation, open_case
 from payments.services.idempotency import LEASE_SECONDS
@@ -27,6 +28,11 @@ from psp_adapters.contract import Outcome, PspResult, PspUnavailable
 
 class NotYetKnown(Exception):
     """The PSP could not say (yet): ask again later."""
+
+    @property
+    def is_silence(self) -> bool:
+        """Did it give no answer at all, or could it not be asked?"""
+        return isinstance(self.__cause__, PspUnavailable | Refusal)
 
 
 class Contradicted(Exception):
@@ -41,12 +47,12 @@ def ask(operation: Operation) -> PspResult:
     account = psp.psp_account_of(operation.psp_account_id)
     adapter = psp.adapter_of(account)
     question = psp.question_of(operation)
-    if connection.settings_dict["OPTIONS"].get("pool"):
-        connection.close()  # A worker's only connection is nobody else's, and costly to open.
+    give_connection_back()
+    deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
     try:
-        with guarded_call(account.code, CallKind.RECOVERY) as verdict:
-            found = adapter.look_up(question, deadline_seconds=psp.QUESTION_DEADLINE_SECONDS)
-            verdict.healthy = True
+        found = ask_psp(
+            account, lambda: adapter.look_up(question, deadline_seconds=deadline_seconds)
+        )
     except (PspUnavailable, Refusal) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if found is None:

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 from ledger.statements import execute, table_of
-from payments.models import Operation
+from payments.models import Case, Operation
 from payments.services import psp
-from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.asking import ask_psp
+from payments.services.breakers import Refusal
 from payments.services.caller import Caller
 from payments.services.cases import case_about_operation, open_case
 from payments.services.events import now_utc
 from payments.services.idempotency import LEASE_SECONDS
+from payments.services.lanes import lane_of
 from payments.services.outcomes import put_off, record_outcome
 from payments.services.questions import (
     Contradicted,
@@ -35,12 +35,17 @@ from payments.services.questions import (
     contradiction,
     look_at_closed,
 )
-from payments.states import OPERATION_IN_DOUBT, OPERATION_OPEN, CaseKind, OperationStatus
+from payments.services.silence import Silence
+from payments.states import (
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseKind,
+    CaseStatus,
+    OperationStatus,
+)
 from psp_adapters.contract import Outcome, PspAdapter, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 REPEAT_WITHIN_SECONDS: Final = 60.0
 """The same key is sent again only this soon: later the customer would not expect to be charged."""
@@ -49,8 +54,6 @@ WINDOW_SHARE: Final = 0.9
 LOOKS_BEFORE_FENCE: Final = 3
 """From this look on it is forbidden and not repeated: some PSPs keep a 5xx as the answer of its
 key, and would answer the same for as long as we repeat."""
-UNANSWERED_MAX: Final = 2
-"""Questions in a row: one bad answer may be about one operation only."""
 SILENCE_SECONDS_MIN: Final = 5.0
 SILENCE_SECONDS_MAX: Final = 30.0
 """An operation that was the one to find its PSP silent is looked at again within this time."""
@@ -70,23 +73,21 @@ def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
     as it answers again.
     """
     looked_at = 0
-    unanswered: Counter[UUID] = Counter()
+    silence = Silence()
     end = time.monotonic() + SWEEP_SECONDS
     while looked_at < limit and time.monotonic() < end:
-        silent = [each for each, times in unanswered.items() if times >= UNANSWERED_MAX]
-        operation_id = _lease_next_due(silent)
+        operation_id = _lease_next_due(silence.accounts)
         if operation_id is None:
             break
         looked_at += 1
+        operation = Operation.objects.get(pk=operation_id)
         try:
-            operation = Operation.objects.get(pk=operation_id)
             answered = _resolve(operation, actor="job:recovery")
         except Exception as error:
             logger.exception("operation %s could not be resolved", operation_id)
-            put_off(operation_id, f"{type(error).__name__}: {error}")
+            _note_failure(operation, f"{type(error).__name__}: {error}")
         else:
-            account_id = operation.psp_account_id
-            unanswered[account_id] = 0 if answered else unanswered[account_id] + 1
+            silence.note(operation.psp_account_id, answered=answered)
     return looked_at
 
 
@@ -103,6 +104,25 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
         return False
     _resolve(Operation.objects.get(pk=operation_id), actor=actor)
     return True
+
+
+def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float | None) -> None:
+    """The same for somebody who waits, no longer than until then; the search goes on after that.
+
+    It takes a place in the account's lane, as the call itself did; with none free it is left to the
+    sweep. Called outside any transaction; gives this thread's database connection back first.
+    """
+    operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
+    lane = lane_of(psp.psp_account_of(operation.psp_account_id).code)
+    connection.close()
+
+    def resolve() -> None:
+        try:
+            resolve_operation(operation_id, actor=actor)
+        finally:
+            connections.close_all()
+
+    lane.attend(resolve, answer_by=answer_by_monotonic)
 
 
 def _lease_next_due(silent: list[UUID]) -> UUID | None:
@@ -126,24 +146,31 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
             look_at_closed(operation, actor=actor, lease=operation.lease_until)
         except (NotYetKnown, Contradicted) as reason:
             _look_later(operation, reason)
-            return not isinstance(reason.__cause__, PspUnavailable | Refusal)
+            return not (isinstance(reason, NotYetKnown) and reason.is_silence)
         return True
     caller = caller_of(operation, actor)
     adapter = psp.adapter_of(psp.psp_account_of(operation.psp_account_id))
+    search = _Search(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
-    search = _Search(operation, adapter)
     try:
         result = search.find_out()
     except (PspUnavailable, Refusal) as error:
         result = _silence(error)
         _note_silence(operation, caller, result)
         return False
-    finally:
-        if search.circuit_closed:
-            pull_forward(operation.psp_account_id)
     record_outcome(operation=operation, result=result, caller=caller)
-    _open_case_if_old(operation, result)
+    if result.outcome is Outcome.UNKNOWN:
+        _open_case_if_old(operation, result.detail)
     return True
+
+
+def _note_failure(operation: Operation, why: str) -> None:
+    """Looking itself failed, by a mistake in our code or settings: others must not wait for it."""
+    put_off(operation.id, why)
+    if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
+        caller = caller_of(operation, "job:recovery")
+        record_outcome(operation=operation, result=_still_unknown(why), caller=caller)
+    _open_case_if_old(operation, why)
 
 
 def _silence(error: PspUnavailable | Refusal) -> PspResult:
@@ -161,7 +188,8 @@ def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> No
     soon_seconds = min(max(age_seconds / 10, SILENCE_SECONDS_MIN), SILENCE_SECONDS_MAX)
     within_seconds = result.retry_after_seconds or soon_seconds
     put_off(operation.id, result.detail, within_seconds=within_seconds)
-    _open_case_if_old(operation, result)
+    if operation.status in OPERATION_IN_DOUBT:  # What is pending may rightly be so for days.
+        _open_case_if_old(operation, result.detail)
 
 
 def _look_later(operation: Operation, reason: Exception) -> None:
@@ -176,74 +204,61 @@ def _look_later(operation: Operation, reason: Exception) -> None:
         Operation.objects.filter(pk=operation.pk).update(next_check_at=None)
 
 
-def pull_forward(psp_account_id: UUID) -> int:
-    """The PSP is well again: what is in doubt there and waits is due at once; how many there are.
-
-    What somebody is sending or asking about just now is left to them.
-    """
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(Operation)} SET next_check_at = now() WHERE id IN ("
-            f"SELECT id FROM {table_of(Operation)} WHERE next_check_at > now() "
-            "AND psp_account_id = %s AND status = ANY(%s) AND lease_until <= now() "
-            "FOR UPDATE SKIP LOCKED) RETURNING id",
-            [psp_account_id, sorted(OPERATION_IN_DOUBT)],
-        )
-    return len(rows)
-
-
-def _open_case_if_old(operation: Operation, result: PspResult) -> None:
+def _open_case_if_old(operation: Operation, why: str) -> None:
     """What nobody could find out for a day is a person's; recovery goes on meanwhile."""
-    patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
-    in_doubt = operation.status in OPERATION_IN_DOUBT and result.outcome is Outcome.UNKNOWN
-    if not in_doubt or now_utc() - operation.created_at < patience:
+    since = operation.closed_at or operation.created_at
+    if now_utc() - since < timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS):
         return
-    summary = f"What became of the {operation.kind} could not be found out: {result.detail}."
+    summary = f"What became of the {operation.kind} could not be found out: {why}."
     with transaction.atomic(durable=True):
         open_case(case_about_operation(CaseKind.OUTCOME_UNKNOWN, operation, summary))
+
+
+def _is_contradicted(operation: Operation) -> bool:
+    """Is a person comparing it with the PSP? Until then nothing is sent, and nothing forbidden."""
+    cases = Case.objects.filter(operation_id=operation.id, kind=CaseKind.CONTRADICTION)
+    return bool(cases.filter(status=CaseStatus.OPEN).exists())
 
 
 class _Search:
     """Finds out what became of one open operation, as far as the PSP can tell."""
 
-    def __init__(self, operation: Operation, adapter: PspAdapter) -> None:
+    def __init__(self, operation: Operation, adapter: PspAdapter, *, may_act: bool) -> None:
         self._operation = operation
         self._adapter = adapter
+        self._may_act = may_act
         self._question = psp.question_of(operation)
-        self._account_code = psp.psp_account_of(operation.psp_account_id).code
-        self.circuit_closed = False
-        """Did a call of this search show that the PSP is well again?"""
+        self._account = psp.psp_account_of(operation.psp_account_id)
 
     def find_out(self) -> PspResult:
         """An outcome; UNKNOWN at worst. Raises PspUnavailable or Refusal if nobody was asked."""
         operation, adapter = self._operation, self._adapter
         deadline_seconds = psp.QUESTION_DEADLINE_SECONDS
-        found = self._ask(
-            lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds)
+        found = ask_psp(
+            self._account,
+            lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds),
         )
         if found is not None:
             return self._fitting(found)
         if operation.status not in OPERATION_IN_DOUBT:
             return _still_unknown("the provider no longer finds an operation that it had accepted")
+        if not self._may_act:
+            return _still_unknown("not found, and the provider contradicts us: see the case")
         can_fence = adapter.capabilities.fence_by_reference
         repeats_are_news = operation.checks < LOOKS_BEFORE_FENCE or not can_fence
         if repeats_are_news and _may_repeat(operation, adapter):
             return _repeat(operation)
         if not can_fence:
             return _still_unknown("not found, and the provider cannot forbid a late arrival")
-        fenced = self._ask(lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds))
+        fenced = ask_psp(
+            self._account,
+            lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds),
+        )
         if fenced is not None:
             return self._fitting(fenced)
         if operation.fenced_at is None:
             _note_time(operation, "fenced_at")
         return self._never_arrived()
-
-    def _ask(self, question: Callable[[], T]) -> T:
-        with guarded_call(self._account_code, CallKind.RECOVERY) as verdict:
-            answer = question()
-            verdict.healthy = True
-        self.circuit_closed |= verdict.closed_circuit
-        return answer
 
     def _fitting(self, found: PspResult) -> PspResult:
         result = psp.doubted_unless_it_fits(self._operation, found)
@@ -300,4 +315,4 @@ def _still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResu
     return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=look_in_seconds)
 
 
-__all__ = ["caller_of", "pull_forward", "resolve_due_operations", "resolve_operation"]
+__all__ = ["caller_of", "resolve_due_operations", "resolve_operation", "resolve_within"]

@@ -32,7 +32,14 @@ from payments.services.moves import locked_intent
 from payments.services.operations import carry_out, new_operation
 from payments.services.payment_looks import look_at_payment
 from payments.services.questions import Contradicted, NotYetKnown, caller_of
-from payments.states import OPERATION_OPEN, CaseKind, DisputeStatus, IntentStatus
+from payments.services.silence import Silence
+from payments.states import (
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseKind,
+    DisputeStatus,
+    IntentStatus,
+)
 from payments.states import OperationStatus as O
 from psp_adapters.contract import OperationKind
 
@@ -40,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:late-success"
 SWEEP_LIMIT: Final = 50
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 10.0
 LEASE_SECONDS: Final = 60.0
 """Longer than a call to the PSP: until then, whoever took a charge may be giving it back."""
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
@@ -56,58 +63,86 @@ _DISPUTE_WAIT: Final = timedelta(hours=1)
 def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
     """Give back the charges that are due; returns how many it looked at.
 
-    Bounded, safe to run again, safe to run several at once.
+    Bounded, safe to run again, safe to run several at once. An account that gives no answer twice
+    in a row is left alone for the rest of it.
     """
     looked_at = 0
+    silence = Silence()
     end = time.monotonic() + SWEEP_SECONDS
     while looked_at < limit and time.monotonic() < end:
-        charge_id = _lease_next()
+        charge_id = _lease_next(silence.accounts)
         if charge_id is None:
             break
         looked_at += 1
+        charge = Operation.objects.get(pk=charge_id)
+        answered = True
         try:
-            _reverse(charge_id)
-        except (PaymentRefused, PspNotReached) as refusal:
+            answered = _reverse(charge)
+        except PspNotReached as silent:
+            answered = False
+            logger.info("charge %s is not given back yet: %s", charge_id, silent)
+        except PaymentRefused as refusal:
             logger.info("charge %s is not given back yet: %s", charge_id, refusal)
         except Exception:
             logger.exception("charge %s could not be given back", charge_id)
+        silence.note(charge.psp_account_id, answered=answered)
     return looked_at
 
 
-def _lease_next() -> UUID | None:
+def _lease_next(silent: list[UUID]) -> UUID | None:
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {table_of(Operation)} SET reverse_at = now() + make_interval(secs => %s) "
             f"WHERE id = (SELECT id FROM {table_of(Operation)} WHERE reverse_at <= now() "
+            "AND psp_account_id <> ALL(%s) "
             "ORDER BY reverse_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS],
+            [LEASE_SECONDS, silent],
         )
     return rows[0][0] if rows else None
 
 
-def _reverse(charge_id: UUID) -> None:
-    charge = Operation.objects.get(pk=charge_id)
+def _reverse(charge: Operation) -> bool:
+    """Begin what gives it back, unless that is done or under way; False if the PSP was silent."""
     caller = caller_of(charge, ACTOR)
-    if _attempts_refused(charge):
-        _look_who_else_did_it(charge)
+    if _attempts_refused(charge) and not _look_who_else_did_it(charge):
+        return False
     if _conclude(caller, charge):
-        return
+        return True
+    outcome = _Outcome()
     if charge.status == O.EXCESS:
-        operation = _begin_for_excess(caller, charge_id)
+        operation = _begin_for_excess(caller, charge.id)
         if operation is not None:
-            carry_out(operation, caller, _nobody_reads)
+            carry_out(operation, caller, outcome)
     elif charge.capture_now:
-        commands.refund_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
+        commands.refund_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
     else:
-        commands.cancel_payment(caller=caller, renderer=_nobody_reads, intent_id=charge.intent_id)
+        commands.cancel_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
+    return outcome.status not in OPERATION_IN_DOUBT
 
 
-def _look_who_else_did_it(charge: Operation) -> None:
-    """What is refused may have been done by somebody at the PSP, whose notice was lost."""
+class _Outcome:
+    """In place of an answer, which nobody reads: where the operation stands now."""
+
+    def __init__(self) -> None:
+        self.status = ""
+
+    def __call__(self, subject: Subject, caller: Caller) -> Answer:
+        if subject.operation is not None:
+            self.status = subject.operation.status
+        return Answer(status=200, body="{}")
+
+
+def _look_who_else_did_it(charge: Operation) -> bool:
+    """What is refused may have been done by somebody at the PSP, whose notice was lost.
+
+    False if the PSP gave no answer.
+    """
     try:
         look_at_payment(charge.id, actor=ACTOR)
     except (NotYetKnown, Contradicted) as reason:
         logger.info("charge %s was refused to be given back, and: %s", charge.public_id, reason)
+        return not (isinstance(reason, NotYetKnown) and reason.is_silence)
+    return True
 
 
 def _conclude(caller: Caller, charge: Operation) -> bool:
@@ -210,7 +245,3 @@ def _operation_for(
     operation.excess_minor = amount_minor
     operation.status_before = ""
     return operation
-
-
-def _nobody_reads(subject: Subject, caller: Caller) -> Answer:
-    return Answer(status=200, body="{}")

@@ -47,14 +47,15 @@ def one_snapshot(*, seconds_most: float | None = None) -> Iterator[None]:
     after that.
     """
     limit_ms = 0 if seconds_most is None else int(seconds_most * 1000)
-    limits_ms = {
-        "statement_timeout": limit_ms,
-        "transaction_timeout": limit_ms and limit_ms + _LONGER_MS,
-        "idle_in_transaction_session_timeout": limit_ms,
-    }
+    limits_ms = [
+        ("statement_timeout", limit_ms),
+        ("transaction_timeout", 0),  # A clock that runs is only stopped, never set anew.
+        ("transaction_timeout", limit_ms and limit_ms + _LONGER_MS),
+        ("idle_in_transaction_session_timeout", limit_ms),
+    ]
     with transaction.atomic(durable=True):
         execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        for name, milliseconds in limits_ms.items():
+        for name, milliseconds in limits_ms:
             execute("SELECT set_config(%s, %s, true)", [name, str(milliseconds)])
         yield
 

@@ -107,6 +107,10 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
     assert notifications.process_due_notifications() == 1
     row = only_notification()
     assert (row.status, row.next_try_at) == ("dead", None)
+    case = Case.objects.get()
+    assert (case.kind, case.subject, case.intent_id) == ("contradiction", row.event_id, None)
+    assert case.psp_account_id == row.psp_account_id
+    assert "no operation of ours" in case.summary
     make_due()
     assert notifications.process_due_notifications() == 0
 

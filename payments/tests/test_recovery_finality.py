@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from payments.models import Case, Operation
-from payments.services import breakers, recovery
+from payments.services import asking, breakers, recovery
 from payments.services.breakers import CallKind
 from payments.services.events import now_utc
+from payments.services.payment_looks import look_at_payment
 from payments.tests.late import (
     assert_the_books_agree,
     cases,
@@ -118,6 +119,26 @@ def open_circuit(shop: Shop) -> breakers.Breaker:
     return breaker
 
 
+def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
+    shop: Shop, open_circuit: breakers.Breaker
+) -> None:
+    paid = body_of(shop.create(manual=True))["id"]
+    shop.order_id += "+"
+    lose_the_answer(shop, "authorize")
+    lost = shop.operations(body_of(shop.create())["id"])[0]
+    Operation.objects.filter(pk=lost.pk).update(
+        next_check_at=now_utc() + timedelta(hours=1), lease_until=now_utc()
+    )
+    open_circuit._open_until = 0.0
+
+    look_at_payment(shop.operations(paid)[0].id, actor="test")
+
+    assert open_circuit.state == "closed"
+    lost.refresh_from_db()
+    assert lost.next_check_at is not None
+    assert lost.next_check_at <= now_utc() + timedelta(seconds=1)
+
+
 def test_a_closing_circuit_makes_everything_that_waits_there_due(
     shop: Shop, other_shop: Shop, open_circuit: breakers.Breaker
 ) -> None:
@@ -154,5 +175,5 @@ def test_what_somebody_is_sending_is_left_to_them(shop: Shop) -> None:
     shop.create()
     in_an_hour = now_utc() + timedelta(hours=1)
     Operation.objects.update(next_check_at=in_an_hour, lease_until=in_an_hour)
-    assert recovery.pull_forward(shop.account.id) == 0
+    assert asking.pull_forward(shop.account.id) == 0
     assert Operation.objects.get().next_check_at == in_an_hour

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from payments.models import Operation
-from payments.services import recovery
+from payments.models import Operation, PspNotification
+from payments.services import notifications, recovery, reversals
 from payments.services.events import now_utc
+from payments.services.silence import UNANSWERED_MAX
+from payments.tests.late import falsely_closed, look
+from payments.tests.notices import store_notice
 from payments.tests.shop import Shop, body_of, open_shop
+from psp_adapters.contract import Outcome
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 LONG_AGO = now_utc() - timedelta(days=1)
@@ -53,11 +57,11 @@ def test_a_silent_account_is_asked_twice_and_the_others_are_resolved(
 
     looked_at = recovery.resolve_due_operations()
 
-    assert looked_at == recovery.UNANSWERED_MAX + 4
+    assert looked_at == UNANSWERED_MAX + 4
     assert statuses(shop) == ["SUCCEEDED"] * 4
     assert statuses(stuck) == ["UNKNOWN"] * 6
     still_due = Operation.objects.filter(merchant=stuck.merchant, next_check_at__lte=now_utc())
-    assert still_due.count() == 6 - recovery.UNANSWERED_MAX
+    assert still_due.count() == 6 - UNANSWERED_MAX
 
 
 def test_everything_is_found_as_soon_as_the_psp_answers_again(
@@ -73,7 +77,7 @@ def test_everything_is_found_as_soon_as_the_psp_answers_again(
 
     recovery.resolve_due_operations()
     left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
-    assert left.count() == recovery.UNANSWERED_MAX
+    assert left.count() == UNANSWERED_MAX
     # What was asked in vain comes soon, however often that was: it says nothing of the operation.
     soon = now_utc() + timedelta(seconds=recovery.SILENCE_SECONDS_MAX)
     assert all(row.next_check_at and row.next_check_at <= soon for row in left)
@@ -104,3 +108,40 @@ def test_an_operation_whose_sender_died_is_in_doubt_even_if_nobody_can_be_asked(
     operation = stuck.operations(intent_id)[0]
     assert (operation.status, operation.checks) == ("UNKNOWN", 1)
     assert "could not be asked" in operation.detail
+
+
+def test_notices_of_a_silent_account_do_not_hold_up_those_of_others(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    for each, count in ((stuck, 8), (shop, 3)):
+        in_doubt(each, count)
+        for reference in each.operations_references():
+            store_notice(each, data={"payment_id": "", "references": [reference]})
+    silent_psp.kill()
+
+    assert notifications.process_due_notifications() < 11
+    assert statuses(shop) == ["SUCCEEDED"] * 3
+    rows = PspNotification.objects.filter(psp_account=stuck.account)
+    asked = [row.last_error for row in rows if "could not be asked" in row.last_error]
+    assert len(asked) == UNANSWERED_MAX
+    assert {row.status for row in rows} <= {"failing", "stored"}
+
+
+def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    for each, count in ((stuck, 4), (shop, 2)):
+        for _ in range(count):
+            each.order_id = f"order-{uuid.uuid4().hex}"
+            _, charge = falsely_closed(each, Outcome.DECLINED, manual=True)
+            look(charge)
+    Operation.objects.filter(merchant=stuck.merchant).update(reverse_at=LONG_AGO)
+    Operation.objects.filter(merchant=shop.merchant).update(reverse_at=now_utc())
+    silent_psp.kill()
+
+    assert reversals.reverse_due_charges() == UNANSWERED_MAX + 2
+    voids = Operation.objects.filter(kind="void")
+    assert [row.status for row in voids.filter(merchant=shop.merchant)] == ["SUCCEEDED"] * 2
+    assert voids.filter(merchant=stuck.merchant).count() == UNANSWERED_MAX

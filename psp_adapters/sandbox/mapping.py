@@ -272,7 +272,7 @@ def _refused(status: int, error: Json) -> PspResult:
     detail = redacted(f"answered {status} {kind} {error.get('code', '')}: {error.get('message')}")
     if kind == "idempotency_mismatch":
         # Our bug: something was done under this key, and it was not this. Nothing may go on.
-        return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
+        return PspResult(outcome=Outcome.UNKNOWN, contradicts_us=True, detail=detail)
     if status in (408, 425) or kind == "in_flight":
         return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
     if status in (401, 403):
