@@ -188,6 +188,11 @@ def payment_vectors(
             yield PaymentVector(payment_id, currency, *moneys)
 
 
+def payment_ids_after(last: UUID, *, limit: int) -> list[UUID]:
+    """The next payments, in the order of their ids, that the books name; from their index."""
+    return [row[0] for row in statements.execute(_NEXT_PAYMENTS, [last, limit])]
+
+
 def bookings_of(*, payment_id: UUID, source_id: UUID) -> list[Booking]:
     """What was booked for one operation of a payment, oldest first; reversals show as such."""
     bookings: dict[UUID, tuple[str, str, str, list[EntryLine]]] = {}
@@ -234,8 +239,7 @@ def sums_of_sources(source_type: str, source_ids: Collection[UUID]) -> dict[UUID
 
 def _batches_of_all(batch_size: int) -> Iterator[list[UUID]]:
     last = _BEFORE_EVERY_ID
-    while rows := statements.execute(_NEXT_PAYMENTS, [last, batch_size]):
-        batch = [row[0] for row in rows]
+    while batch := payment_ids_after(last, limit=batch_size):
         yield batch
         last = batch[-1]
 

@@ -5,10 +5,11 @@ What may not live here: why something is posted (the caller knows), and any rule
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, connection, transaction
 from uuid_utils.compat import uuid7
@@ -80,6 +81,8 @@ _TAKE_SNAPSHOTS: Final = """
 _ACCOUNTS_PER_STATEMENT: Final = 500
 # A tail of this length is read in well under a millisecond; shorter ones need no snapshot.
 _TAIL_ENTRIES_MIN: Final = 1_000
+SNAPSHOT_SECONDS: Final = 5.0
+"""Of one run of the job."""
 
 _POST: Final = f"WITH written AS ({_INSERT_TRANSACTIONS}) {_INSERT_ENTRIES}"
 _POST_WITH_ACCOUNTS: Final = (
@@ -143,19 +146,24 @@ def post(
 def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
     """Store the balance of every account whose tail has grown that long; return how many.
 
-    Goes through the accounts in batches, one statement each. May be repeated, and run twice at
-    once: every snapshot is right for its own horizon, whoever else takes one.
+    Goes through the accounts in batches, one statement each, for some seconds: from anywhere once
+    round, so that none is always among those that no time was left for. May be repeated, and run
+    twice at once: every snapshot is right for its own horizon, whoever else takes one.
     """
+    end = time.monotonic() + SNAPSHOT_SECONDS
     taken = 0
-    last = UUID(int=0)
-    while True:
+    start = last = uuid4()
+    passed_the_end = False
+    while time.monotonic() < end:
         now = datetime.now(UTC)
         params = [last, _ACCOUNTS_PER_STATEMENT, now, max(tail_entries_min, 1)]
         [(written, last_of_batch)] = statements.execute(_TAKE_SNAPSHOTS, params)
         taken += int(written)
-        if last_of_batch is None:
-            return taken
-        last = last_of_batch
+        if passed_the_end and (last_of_batch is None or last_of_batch >= start):
+            break
+        passed_the_end |= last_of_batch is None
+        last = last_of_batch or UUID(int=0)
+    return taken
 
 
 def forget_known_accounts() -> None:

@@ -144,6 +144,8 @@ class CaseKind(StrEnum):
     """The customer may get the money twice: refunded by us, and charged back by the bank."""
     DISPUTED_TOO_MUCH = "disputed_too_much"
     """Banks have charged back more than the payment brought."""
+    BOOKS_DIFFER = "books_differ"
+    """A payment does not follow from the books, or the books contradict themselves."""
 
 
 I = IntentStatus

@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from payments.services import (
+    daily_verification,
     deadlines,
     dispute_looks,
     dispute_reminders,
@@ -55,6 +56,12 @@ def forget_old_idempotency_keys() -> int:
 def check_recent_payments() -> int:
     """Compare the payments that changed lately with the books."""
     return spot_checks.check_recent_payments()
+
+
+@shared_task
+def verify_books() -> int:
+    """Go on with the daily verification of all of the books."""
+    return daily_verification.verify_books()
 
 
 @shared_task

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from hmac import compare_digest
 from pathlib import Path
@@ -27,7 +28,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from payments.selectors import waiting
+from payments.selectors import books_checks, waiting
+from payments.services import measures
 from paymentsite import jobs_health
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _PROXIES_SAY: Final = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_VIA")
 _LIVE_FILE: Final = re.compile(r"gauge_live[a-z]*_(\d+)\.db")
+_OPEN_UNTIL: Final = "payments_psp_breaker_open_until_seconds"
 
 
 @never_cache
@@ -63,9 +66,9 @@ def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     if folder:
         _forget_the_dead(Path(folder))
-        MultiProcessCollector(registry, path=folder)
+        registry.register(_Counted(MultiProcessCollector(None, path=folder)))
     else:
-        registry.register(_OwnProcess())
+        registry.register(_Counted(REGISTRY))
     registry.register(_Database())
     return registry
 
@@ -78,11 +81,34 @@ def _forget_the_dead(folder: Path) -> None:
             mark_process_dead(int(found[1]), path=str(folder))
 
 
-class _OwnProcess(Collector):
-    """Without a shared folder: what this one process counted."""
+class _Counted(Collector):
+    """What the processes counted (without a shared folder: this one), and the state of circuits.
+
+    A circuit that was opened stops being open while nobody calls. Its process has no reason to
+    say so; it says beforehand until when, and the state is worked out here.
+    """
+
+    def __init__(self, source: Collector) -> None:
+        self._source = source
 
     def collect(self) -> Iterator[Metric]:
-        yield from REGISTRY.collect()
+        for family in self._source.collect():
+            yield family
+            if family.name == _OPEN_UNTIL:
+                yield _breaker_states(family)
+
+
+def _breaker_states(open_until: Metric) -> Metric:
+    family = GaugeMetricFamily(
+        "payments_psp_breaker_state",
+        "Worst circuit breaker of the living processes: 0 closed, 1 half open, 2 open.",
+        labels=("account", "kind"),
+    )
+    now = time.time()
+    for sample in open_until.samples:
+        labels = (sample.labels["account"], sample.labels["kind"])
+        family.add_metric(labels, measures.breaker_state(sample.value, now=now))
+    return family
 
 
 class _Database(Collector):
@@ -91,7 +117,12 @@ class _Database(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
         try:
-            families = [*_of_operations(), *_of_notifications(), *_of_sweeps()]
+            families = [
+                *_of_operations(),
+                *_of_notifications(),
+                *_of_the_books(),
+                *_of_sweeps(),
+            ]
         except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
             log.warning("database not reached", error=type(error).__name__)
             families = []
@@ -135,6 +166,31 @@ def _of_notifications() -> Iterator[Metric]:
         f"Notifications given up, {waiting.COUNT_MOST} at most.",
         waiting.notifications_dead(),
     )
+
+
+def _of_the_books() -> Iterator[Metric]:
+    yield _gauge(
+        "payments_books_differences",
+        f"Open cases of books that differ, {books_checks.DIFFERENCES_MOST} at most.",
+        books_checks.books_differences(),
+    )
+    yield _gauge(
+        "payments_books_check_behind_seconds",
+        "Age of the oldest change of a payment that was not compared with the books yet.",
+        books_checks.recent_check_behind_seconds(),
+    )
+    last = books_checks.last_pass()
+    if last is not None:
+        yield _gauge(
+            "payments_books_verified_seconds_ago",
+            "Since everything in the books was last verified, with nothing left out.",
+            last.seconds_ago,
+        )
+        yield _gauge(
+            "payments_books_unchecked_parts",
+            "Parts of the books that the daily verification left out: they took too long.",
+            last.unchecked,
+        )
 
 
 def _of_sweeps() -> Iterator[Metric]:

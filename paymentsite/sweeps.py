@@ -1,8 +1,10 @@
 """Every periodic job in one table: what, how often, in which queue, under which lease, and why.
 
 Beat's schedule and the routes of Celery are made from it; `docs/operations.md` repeats it for
-people, and a test holds both equal. Tasks are named, so that the table imports no app. What may not
-live here: the jobs themselves (each is one call of a service), and running them (`sweep_runs`).
+people, and a test holds both equal. Tasks are named, so that the table imports no app. Not in it:
+the relays to merchants and to the stream, processes of their own that look for events twice a
+second; their bell only makes that sooner, and no sweep needs to ring it. What may not live here:
+the jobs themselves (each is one call of a service), and running them (`sweep_runs`).
 """
 
 from __future__ import annotations
@@ -129,7 +131,15 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="payments that changed lately are compared with the books; differences alert",
+        why="every payment that changed is compared with the books; differences become cases",
+    ),
+    Sweep(
+        name="verify-books",
+        task="payments.tasks.verify_books",
+        every_seconds=60,
+        queue=Queue.ROUTINE,
+        lease_seconds=_LEASE_SECONDS,
+        why="once a day every invariant and every payment, in slices of some seconds",
     ),
     Sweep(
         name="forget-old-deliveries",

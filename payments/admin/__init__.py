@@ -7,6 +7,7 @@ from django.contrib import admin
 
 from payments.admin import (
     api_key,
+    books_check,
     case,
     customer,
     deadline,
@@ -31,6 +32,7 @@ admin.site.index_title = "Overview"
 
 __all__ = [
     "api_key",
+    "books_check",
     "case",
     "customer",
     "deadline",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psycopg
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 
@@ -74,6 +74,16 @@ _CONTENTION: Final = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
 )
+# Down, full, with no connection left, or too slow. The last two are said of a session: a server
+# that was demoted takes no writes, and one that waits too long for us hangs up.
+_AWAY: Final = (
+    OperationalError,
+    InterfaceError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 
 
 def envelope(
@@ -92,13 +102,21 @@ def envelope(
         return _refusal(exc, render_intent)
     if isinstance(exc, (Http404, drf.NotFound, drf.MethodNotAllowed)):
         return unrecognized_url(method, path)
-    if isinstance(exc, (OperationalError, InterfaceError, psycopg.Error)):
+    if isinstance(exc, (Error, psycopg.Error)):
         return _database(exc)
     for answer in (_psp, _framework):
         found = answer(exc)
         if found is not None:
             return found
     return _answer(500, API, "", _OUR_FAULT)
+
+
+def database_is_away(exc: BaseException) -> bool:
+    """Is it the database that is away or busy, and not our statement that is wrong?
+
+    Then the same request may come again.
+    """
+    return isinstance(_cause_of(exc), _AWAY)
 
 
 def unrecognized_url(method: str, path: str) -> Envelope:
@@ -160,8 +178,7 @@ def _refusal(
 
 def _database(exc: BaseException) -> Envelope:
     """Contention is the caller's turn to repeat; anything else is a database that is not there."""
-    cause = exc.__cause__ if isinstance(exc.__cause__, psycopg.Error) else exc
-    if isinstance(cause, _CONTENTION):
+    if isinstance(_cause_of(exc), _CONTENTION):
         return _answer(
             429,
             INVALID_REQUEST,
@@ -170,10 +187,14 @@ def _database(exc: BaseException) -> Envelope:
             "Repeat the request with the same Idempotency-Key.",
             _RETRY_IN_A_SECOND,
         )
-    gone = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
-    if isinstance(cause, gone):
+    if database_is_away(exc):
         return _unavailable("The service is not available right now.")
     return _answer(500, API, "", _OUR_FAULT)
+
+
+def _cause_of(exc: BaseException) -> BaseException:
+    """PostgreSQL's own error behind Django's, which knows fewer classes."""
+    return exc.__cause__ if isinstance(exc.__cause__, psycopg.Error) else exc
 
 
 def _psp(exc: BaseException) -> Envelope | None:

@@ -1,7 +1,8 @@
 """Where PSPs tell us what happened: `POST /psp/<account code>/webhook`.
 
-Stored, then answered; nothing is looked at while the PSP waits. What may not live here: how a PSP
-signs, what a notification causes.
+Stored, then answered; nothing is looked at while the PSP waits. What could not be stored is
+answered with 503: PSPs send it again, for days. What may not live here: how a PSP signs, what a
+notification causes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import threading
 import time
 from typing import Final
 
+import psycopg
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from payments.api.errors import database_is_away
 from payments.services import measures
 from payments.services.notifications import NoSuchWebhook, receive_notification
 from psp_adapters.contract import NotificationRefused
@@ -24,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 256 * 1024
 _LOG_EVERY_SECONDS: Final = 1.0
+_SEND_AGAIN_AFTER_SECONDS: Final = 1
 
 
 class _Refusals:
@@ -64,7 +69,10 @@ def refused_count() -> int:
 @csrf_exempt
 @require_POST
 def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
-    """Store what a PSP tells us; 400 for whatever it did not sign, with nothing stored."""
+    """Store what a PSP tells us; 400 for whatever it did not sign, with nothing stored.
+
+    503 with Retry-After while the database is away or busy.
+    """
     try:
         body = _body_of(request)
         receive_notification(account_code=account_code, headers=request.headers, body=body)
@@ -76,6 +84,11 @@ def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
     except (NotificationRefused, UnreadablePostError) as refusal:
         _refusals.note(account_code, str(refusal))
         return _answer(400, "Not a notification that we can trust.")
+    except (Error, psycopg.Error) as error:
+        if not database_is_away(error):
+            raise
+        logger.warning("webhook of %s not stored: %s", account_code, type(error).__name__)
+        return _come_again()
     return _answer(200, "")
 
 
@@ -92,6 +105,12 @@ def _body_of(request: HttpRequest) -> bytes:
     if len(body) > BODY_BYTES_MAX:
         raise _TooLarge
     return body
+
+
+def _come_again() -> HttpResponse:
+    answer = _answer(503, "Not stored. Please send it again.")
+    answer.headers["Retry-After"] = str(_SEND_AGAIN_AFTER_SECONDS)
+    return answer
 
 
 def _answer(status: int, error: str) -> HttpResponse:

@@ -1,5 +1,6 @@
 """The tables of payments, re-exported: everybody imports models from here. No definitions."""
 
+from payments.models.books_check import BooksCheck
 from payments.models.case import Case
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.deadline import Deadline
@@ -31,6 +32,7 @@ from payments.models.webhook_endpoint import WebhookEndpoint
 
 __all__ = [
     "ApiKey",
+    "BooksCheck",
     "CardVelocity",
     "Case",
     "ConsumedEvent",

@@ -89,8 +89,14 @@ class Breaker:
         self._probing = False
 
     @property
+    def open_until(self) -> float:
+        """Since when, or from when, it lets a probe through, by its own clock; 0: it is closed."""
+        with self._lock:
+            return self._open_until if self._open_seconds else 0.0
+
+    @property
     def state(self) -> str:
-        """`closed`, `open` or `half_open`, for metrics and the console."""
+        """`closed`, `open` or `half_open`, for the console."""
         with self._lock:
             if not self._open_seconds:
                 return "closed"
@@ -152,8 +158,8 @@ class _Guard:
         self.places = BoundedSemaphore(PLACES[kind])
         self._labels = (account_code, kind.value)
         self._in_use = measures.PLACES_IN_USE.labels(*self._labels)
-        self._state = measures.BREAKER_STATE.labels(*self._labels)
-        self._shown = "closed"
+        self._open_until = measures.BREAKER_OPEN_UNTIL.labels(*self._labels)
+        self._shown = 0.0
         self._showing = Lock()
 
     def enter(self) -> bool:
@@ -169,8 +175,6 @@ class _Guard:
             self.places.release()
             self._count_refusal(refusal.code)
             raise
-        if probe:
-            self._show()
         self._in_use.inc()
         return probe
 
@@ -186,14 +190,16 @@ class _Guard:
         return closed
 
     def _show(self) -> None:
-        with self._showing:  # The state is read inside, so that the last to show shows the last.
-            state = self.breaker.state
-            if state == self._shown:
+        """Say until when it is open; whoever reads the metric works out the state at that time."""
+        with self._showing:  # It is read inside, so that the last to show shows the last.
+            until = self.breaker.open_until
+            if until == self._shown:
                 return
-            if state == "open":
+            if until:
                 measures.BREAKER_OPENED.labels(*self._labels).inc()
-            self._shown = state
-            self._state.set(measures.BREAKER_STATES[state])
+            self._shown = until
+            left_seconds = until - time.monotonic()
+            self._open_until.set(time.time() + left_seconds if until else 0.0)
 
     def _count_refusal(self, code: str) -> None:
         measures.REFUSALS.labels(*self._labels, code).inc()

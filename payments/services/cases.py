@@ -48,6 +48,11 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "Banks charged back more than this payment brought. Ask the PSP which of the disputes "
         "belong to it."
     ),
+    CaseKind.BOOKS_DIFFER: (
+        "A payment does not follow from the books, or the books contradict themselves: a defect, "
+        "or a hand in the database. Stop the merchant's payouts until it is explained, and correct "
+        "by a posting, never by a change of rows."
+    ),
 }
 """What to do about a case of each kind."""
 
@@ -77,6 +82,11 @@ def case_about_intent(
     case.intent_id = intent.id
     case.amount_minor, case.currency = amount.minor, amount.currency
     return case
+
+
+def case_about_books(subject: str, summary: str) -> Case:
+    """An unsaved case about the books themselves: of no merchant, and of both modes."""
+    return _new_case(CaseKind.BOOKS_DIFFER, subject=subject, summary=summary, livemode=True)
 
 
 def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, subject: str) -> Case:

@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 60.0
 """How long one worker has for one payment: a void and a question, each with its deadline."""
 SWEEP_LIMIT: Final = 500
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 5.0
+"""Short: the heartbeat of its queue waits for it."""
 _AFTER_FAILURE: Final = timedelta(minutes=5)
 
 

@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 100
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 5.0
+"""Short: the heartbeat of its queue waits for it."""
 _LEASE_SECONDS: Final = 300.0
 """Also when to come back to a dispute that the PSP could not be asked about."""
 

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 50
-SWEEP_SECONDS: Final = 20.0
+SWEEP_SECONDS: Final = 10.0
 WINDOW_SHARE: Final = 0.9
 """The same key is sent again only well inside the PSP's idempotency window. Later than a charge may
 be repeated: evidence is as welcome an hour later, and its slot takes one submission only."""

@@ -21,8 +21,8 @@ _OPEN_ITEMS: Final = {
 _CHARGED_BACK: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW})
 
 
-def dispute_differences(intent_ids: Collection[UUID]) -> Iterator[str]:
-    """What the books say otherwise of the disputes of these payments."""
+def dispute_differences(intent_ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
+    """What the books say otherwise of the disputes of these payments, each with its payment."""
     disputes = list(Dispute.objects.filter(intent_id__in=intent_ids).order_by("id"))
     sums = sums_of_sources("dispute", [dispute.id for dispute in disputes]) if disputes else {}
     for dispute in disputes:
@@ -31,8 +31,9 @@ def dispute_differences(intent_ids: Collection[UUID]) -> Iterator[str]:
             booked_minor = booked.get(code, 0)
             if booked_minor != expected_minor:
                 yield (
+                    dispute.intent_id,
                     f"{dispute.public_id}: {dispute.status}, so {expected_minor} should be "
-                    f"{_OPEN_ITEMS[code]} ({code}), the books say {booked_minor}"
+                    f"{_OPEN_ITEMS[code]} ({code}), the books say {booked_minor}",
                 )
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+"""As numbers, so that the greatest of several processes is the worst."""
 
 _CALL: Final = ("account", "kind")
 
@@ -39,12 +40,13 @@ REFUSALS: Final = Counter(
 PLACES_IN_USE: Final = Gauge(
     "payments_psp_calls_under_way", "Calls under way.", _CALL, multiprocess_mode="livesum"
 )
-BREAKER_STATE: Final = Gauge(
-    "payments_psp_breaker_state",
-    "Worst circuit breaker of the living processes: 0 closed, 1 half open, 2 open.",
+BREAKER_OPEN_UNTIL: Final = Gauge(
+    "payments_psp_breaker_open_until_seconds",
+    "Unix time at which the last circuit of the living processes lets a probe through; 0: closed.",
     _CALL,
     multiprocess_mode="livemax",
 )
+"""Not the state: that changes while nobody calls, and so while nobody is there to say so."""
 BREAKER_OPENED: Final = Counter(
     "payments_psp_breaker_opened", "How often a circuit breaker opened.", _CALL
 )
@@ -57,3 +59,13 @@ IMPATIENT_ANSWERS: Final = Counter(
     "Requests that waited only a moment, too many others waiting for the same PSP account.",
     ("account",),
 )
+
+
+def breaker_state(open_until: float, *, now: float) -> int:
+    """The number of a circuit's state, from what BREAKER_OPEN_UNTIL says of it.
+
+    Of the latest end of several circuits: the worst state of them.
+    """
+    if not open_until:
+        return BREAKER_STATES["closed"]
+    return BREAKER_STATES["open" if now < open_until else "half_open"]

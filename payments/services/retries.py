@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 RETRIES_MAX: Final = 2
 BACKOFF_FIRST_SECONDS: Final = 0.2
-BACKOFF_MAX_SECONDS: Final = 5.0
+"""Doubled for the second and last retry; so there is nothing that a cap could cut off."""
 BUDGET_SHARE: Final = 0.1
 BUDGET_RESERVE: Final = 2.0
 """Retries that a quiet account has in hand: one request's worth."""
@@ -129,7 +129,7 @@ class _Patience:
         """Stamina's hook: seconds of backoff, or False to let the error through."""
         if not isinstance(error, _Unsent) or self.retries >= RETRIES_MAX:
             return False
-        most = min(BACKOFF_FIRST_SECONDS * 2**self.retries, BACKOFF_MAX_SECONDS)
+        most = BACKOFF_FIRST_SECONDS * 2**self.retries
         seconds = random.uniform(0, most) + (error.again.after_seconds or 0.0)
         if time.monotonic() + seconds >= self.until_monotonic:
             return False

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger.invariants import ALL_INVARIANTS
 from ledger.money import Money
-from ledger.selectors import PaymentVector, payment_vectors
+from ledger.selectors import PaymentVector, payment_ids_after, payment_vectors
 from ledger.statements import execute
 from payments.models import Case, Operation, PaymentIntent
 from payments.services.dispute_verification import dispute_differences
@@ -31,6 +31,7 @@ from payments.states import (
 from psp_adapters.contract import OperationKind
 
 PAYMENTS_PER_BATCH: Final = 1_000
+_LONGER_MS: Final = 1_000
 S = IntentStatus
 
 # Statuses that leave no trace at the PSP and in the books, and so cannot be told apart there.
@@ -38,16 +39,24 @@ _BEFORE_ANY_CHARGE: Final = frozenset({S.INITIATED, S.FAILED, S.CANCELED})
 
 
 @contextmanager
-def one_snapshot() -> Iterator[None]:
+def one_snapshot(*, seconds_most: float | None = None) -> Iterator[None]:
     """See the database as it stood at one moment, however long the reading takes.
 
     Payments go on meanwhile; without this, one read before and one after a commit would differ.
+    With `seconds_most` PostgreSQL gives up on a statement after so long, and on all of them soon
+    after that.
     """
+    limit_ms = 0 if seconds_most is None else int(seconds_most * 1000)
+    limits_ms = [
+        ("statement_timeout", limit_ms),
+        ("transaction_timeout", 0),  # A clock that runs is only stopped, never set anew.
+        ("transaction_timeout", limit_ms and limit_ms + _LONGER_MS),
+        ("idle_in_transaction_session_timeout", limit_ms),
+    ]
     with transaction.atomic(durable=True):
         execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        execute("SET LOCAL statement_timeout = 0")
-        execute("SET LOCAL transaction_timeout = 0")
-        execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        for name, milliseconds in limits_ms:
+            execute("SELECT set_config(%s, %s, true)", [name, str(milliseconds)])
         yield
 
 
@@ -61,7 +70,10 @@ def differences() -> Iterator[str]:
             yield f"{invariant.__name__}: {offender}"
     for intents in _batches():
         yield from differences_of(intents)
-    yield from _entries_without_payment()
+    last = UUID(int=0)
+    while named := payment_ids_after(last, limit=PAYMENTS_PER_BATCH):
+        yield from (sentence for _, sentence in entries_without_payment(named))
+        last = named[-1]
 
 
 def rebuilt_statuses(
@@ -146,13 +158,19 @@ def _batches() -> Iterator[list[PaymentIntent]]:
 
 def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
     """Every one of these payments that differs from the books; a thousand at most, one snapshot."""
+    return (sentence for _, sentence in differences_by_payment(intents))
+
+
+def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID, str]]:
+    """The same, each with the payment that it is about."""
     identifiers = [intent.id for intent in intents]
     vectors = {vector.payment_id: vector for vector in payment_vectors(identifiers)}
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
         operations[operation.intent_id].append(operation)
     for intent in intents:
-        yield from _compare(intent, vectors.get(intent.id), operations[intent.id])
+        for sentence in _compare(intent, vectors.get(intent.id), operations[intent.id]):
+            yield intent.id, sentence
     yield from _unattended_excess(operations)
     yield from dispute_differences(identifiers)
 
@@ -224,7 +242,7 @@ def _excess_differences(
         )
 
 
-def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[str]:
+def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tuple[UUID, str]]:
     """What is too many, and neither went back nor is about to, nor is anybody's to look at."""
     suspects = {
         o.id: o
@@ -246,7 +264,8 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[str]
     for identifier in suspects.keys() - explained:
         suspect = suspects[identifier]
         left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
-        yield f"{suspect.public_id}: {left} too many is neither given back nor anybody's case"
+        sentence = f"{suspect.public_id}: {left} too many is neither given back nor anybody's case"
+        yield suspect.intent_id, sentence
 
 
 def _reserved(operations: Iterable[Operation], currency: str) -> Money:
@@ -265,21 +284,10 @@ def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> I
         yield f"{intent.public_id}: more than one open or successful charge: {', '.join(holding)}"
 
 
-def _entries_without_payment() -> Iterator[str]:
-    """Books of a payment that does not exist (references are not foreign keys on the hot path)."""
-    for batch in _vectors_in_batches():
-        known = set(PaymentIntent.objects.filter(pk__in=batch).values_list("pk", flat=True))
-        for payment_id in batch:
-            if payment_id not in known:
-                yield f"the books hold entries of payment {payment_id}, which does not exist"
-
-
-def _vectors_in_batches() -> Iterator[list[UUID]]:
-    batch: list[UUID] = []
-    for vector in payment_vectors(None):
-        batch.append(vector.payment_id)
-        if len(batch) == PAYMENTS_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def entries_without_payment(payment_ids: list[UUID]) -> Iterator[tuple[UUID, str]]:
+    """Which of these, named by the books, do not exist (there are no foreign keys there)."""
+    known = set(PaymentIntent.objects.filter(pk__in=payment_ids).values_list("pk", flat=True))
+    for payment_id in payment_ids:
+        if payment_id not in known:
+            sentence = f"the books hold entries of payment {payment_id}, which does not exist"
+            yield payment_id, sentence

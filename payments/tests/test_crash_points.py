@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from payments.tests.crash_points import CRASH_POINTS, DEPENDENCY_FAULTS, MESSAGE
 from payments.tests.crashes import crash_at
 from payments.tests.notices import Hooks, lose_the_answer
 from payments.tests.shop import Shop, body_of
+from paymentsite.launcher.state import PROJECT
 
 TESTS = Path(__file__).parent
 POINTS = CRASH_POINTS | MESSAGE_FAULTS | DEPENDENCY_FAULTS
@@ -23,6 +26,23 @@ POINTS = CRASH_POINTS | MESSAGE_FAULTS | DEPENDENCY_FAULTS
 def test_the_table_names_every_point_of_the_catalogue() -> None:
     assert {name.partition(" ")[0] for name in CRASH_POINTS} == {f"C{n}" for n in range(23)}
     assert set(MESSAGE_FAULTS) == {f"M{n}" for n in range(1, 21)}
+
+
+def test_the_page_names_the_files_of_every_point_and_no_others() -> None:
+    """Each row of its table: files, the points that they show, how."""
+    page = (PROJECT / "docs" / "testing.md").read_text()
+    section = page.split("\n## Crash points\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*`) \| ([CD0-9, ]+) \|", section, flags=re.MULTILINE)
+    told = {
+        tuple(re.findall(r"`([^`]*)`", files)): set(points.split(", ")) for files, points in rows
+    }
+    points_of: dict[str, set[str]] = defaultdict(set)
+    for name, point in (CRASH_POINTS | DEPENDENCY_FAULTS).items():
+        for test in point.tests:
+            points_of[test.partition("::")[0]].add(name.partition(" ")[0])
+    assert sorted(file for files in told for file in files) == sorted(points_of)
+    for files, points in told.items():
+        assert points == set().union(*(points_of[file] for file in files)), files
 
 
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)

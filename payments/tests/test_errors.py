@@ -10,7 +10,7 @@ import psycopg_pool
 import pytest
 import stripe
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions as drf
 from stripe._api_requestor import _APIRequestor
@@ -164,6 +164,8 @@ def test_contention_in_the_database_may_be_repeated(cause: psycopg.Error) -> Non
         database_error(psycopg.errors.QueryCanceled("internal")),
         database_error(psycopg.errors.ConnectionFailure("internal")),
         database_error(psycopg.InterfaceError("internal"), InterfaceError),
+        database_error(psycopg.errors.ReadOnlySqlTransaction("internal"), InternalError),
+        database_error(psycopg.errors.IdleInTransactionSessionTimeout("internal"), InternalError),
         psycopg_pool.PoolTimeout("internal"),
         PspUnavailable("internal"),
     ],
@@ -181,6 +183,7 @@ def test_a_database_or_provider_that_is_gone_is_a_503(exc: Exception) -> None:
     [
         RuntimeError("secret internals"),
         IntegrityError("secret internals"),
+        InternalError("secret internals"),
         psycopg.errors.UniqueViolation("secret internals"),
         psycopg.errors.UndefinedTable("secret internals"),
         KeyError("secret internals"),

@@ -8,6 +8,7 @@ from payments.models import Case, Operation, PspNotification
 from payments.services import notifications, recovery
 from payments.services.outcomes import record_outcome
 from payments.services.verification import differences
+from payments.tests import late
 from payments.tests.notices import (
     Hooks,
     books_of,
@@ -16,8 +17,11 @@ from payments.tests.notices import (
     only_notification,
     story_of,
 )
-from payments.tests.shop import Shop, body_of
+from payments.tests.shop import Shop, body_of, open_shop
+from payments.tests.virtual_time import VirtualTime
 from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.tests.receiver import Receiver
+from psp_adapters.tests.sandbox_process import SandboxProcess
 
 
 def test_a_notice_settles_a_lost_answer_before_its_next_check(shop: Shop, hooks: Hooks) -> None:
@@ -49,6 +53,45 @@ def test_an_old_notice_after_a_cancel_changes_nothing(shop: Shop, hooks: Hooks) 
     hooks.take(late)
     assert story_of(shop, intent_id) == before
     assert only_notification().status == "processed"
+
+
+def test_a_success_that_is_told_a_week_late_is_booked_and_goes_back(database: None) -> None:
+    """We had withdrawn the challenge; the customer's bank took the money all the same."""
+    with SandboxProcess() as psp, Receiver() as receiver:
+        shop = open_shop(psp)
+        hooks = Hooks(shop, receiver)
+        hooks.listen()
+        intent_id = body_of(shop.create(10_000, token="pm_card_threeDSecure2Required"))["id"]
+        shop.cancel(intent_id)
+        [charge, _] = shop.operations(intent_id)
+        psp.turn(late.reference(charge), "succeed")
+        [told] = hooks.caught("payment.captured")
+        week = VirtualTime(psp)
+        week.pass_by(7 * 86_400)
+        week.close()
+
+        # Nothing of ours is open, so nobody asks: for a week only the PSP knows.
+        assert recovery.resolve_due_operations() == 0
+        assert (shop.intent(intent_id).status, late.balances(intent_id)) == ("CANCELED", {})
+        assert [effect["kind"] for effect in shop.effects()] == ["authorize", "capture"]
+
+        hooks.take(told)
+        assert only_notification().status == "processed"
+        assert shop.intent(intent_id).status == "CAPTURED"
+        assert late.balances(intent_id) == {1100: 10_000, 2100: -10_000}
+        assert late.cases() == ["late_success"]
+        assert list(differences()) == []
+
+        assert late.sweep_reversals() == 1
+        intent = shop.intent(intent_id)
+        assert (intent.status, intent.published_status) == ("REFUNDED", "canceled")
+        assert late.balances(intent_id) == {1100: 10_000, 2200: -10_000}
+        assert [effect["kind"] for effect in shop.effects()] == ["authorize", "capture", "refund"]
+        assert "payment_intent.succeeded" not in late.events(intent_id)
+        story = story_of(shop, intent_id)
+        hooks.take(told)
+        assert story_of(shop, intent_id) == story
+        assert list(differences()) == []
 
 
 def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hooks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -78,12 +79,15 @@ def test_the_backoff_doubles_with_full_jitter(no_wait: list[tuple[float, float]]
     assert no_wait == [(0, 0.2), (0, 0.4)]
 
 
-def test_no_backoff_is_longer_than_the_cap() -> None:
-    patience = retries._Patience(RetryBudget(), uuid.uuid4().hex, "charge", math.inf, retries=-1)
-    patience.retries = 1
-    assert min(0.2 * 2**10, retries.BACKOFF_MAX_SECONDS) == 5.0
-    waited = patience.wait_seconds(retries._Unsent(None, TryAgain()))
-    assert 0 <= waited <= 0.4
+def test_what_was_drawn_is_waited_and_never_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 5.6 caps a backoff at 5 s: the longest that can be drawn is far below."""
+    monkeypatch.setattr(retries.random, "uniform", lambda low, high: high)
+    calls = Calls(failures=99)
+    assert calls.run() is False
+    pauses = [later - earlier for earlier, later in pairwise(calls.made_at)]
+    assert len(pauses) == RETRIES_MAX
+    for pause, drawn in zip(pauses, (0.2, 0.4), strict=True):
+        assert drawn <= pause < drawn + 2, pauses
 
 
 def test_a_psp_that_says_when_to_come_again_is_obeyed() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError, connection
 
-from payments.services.verification import differences
+from ledger.statements import execute
+from payments.services.verification import differences, one_snapshot
 from payments.tests.shop import Shop, body_of
 
 
@@ -81,3 +83,20 @@ def test_entries_of_a_payment_that_does_not_exist_are_named(
     owner_cursor.execute("DELETE FROM payments_payment_intent WHERE id = %s", [intent.id])
     owner_cursor.execute("ALTER TABLE payments_payment_intent ENABLE TRIGGER ALL")
     assert [d for d in differences() if str(intent.id) in d]
+
+
+def test_a_snapshot_may_take_longer_than_a_request_and_no_longer_than_it_is_given(
+    database: None,
+) -> None:
+    execute("SET transaction_timeout = '300ms'")
+    execute("SET statement_timeout = '300ms'")
+    try:
+        for given_seconds in (None, 30):
+            with one_snapshot(seconds_most=given_seconds):
+                execute("SELECT pg_sleep(0.6)")
+                execute("SELECT pg_sleep(0.6)")
+        with pytest.raises(OperationalError) as error, one_snapshot(seconds_most=0.5):
+            execute("SELECT pg_sleep(10)")
+        assert isinstance(error.value.__cause__, psycopg.errors.QueryCanceled)
+    finally:
+        connection.close()

@@ -21,6 +21,8 @@ from payments.models import Event, Operation, PspNotification
 from payments.services import doorbell
 from payments.services.events import now_utc
 from payments.tests.notices import Hooks, only_notification, sign
+from payments.tests.postgresql_faults import failing
+from payments.tests.postgresql_wire import CommitCutter, When, through
 from payments.tests.shop import Shop, body_of
 from psp_adapters.tests.receiver import SECRET
 
@@ -201,6 +203,66 @@ def test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands(
     assert (bytes(row.body), row.type, row.conflicting_body) == (first, "payment.authorized", True)
     alerts = [each for each in caplog.messages if each.startswith("alert: event sev_same")]
     assert len(alerts) == 1
+
+
+def test_while_the_database_is_away_nothing_is_stored_and_the_psp_is_asked_to_come_again(
+    hooks: Hooks,
+) -> None:
+    body = hooks.notice()
+    with CommitCutter() as gate, through(gate):
+        gate.let_nobody_through()
+        answer = hooks.deliver(body)
+    assert_come_again(answer)
+    assert PspNotification.objects.count() == 0
+
+    assert hooks.deliver(body).status_code == 200
+    assert bytes(only_notification().body) == body
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+def test_what_nobody_knows_to_be_stored_is_sent_again_and_is_there_once(
+    hooks: Hooks, when: When
+) -> None:
+    body = hooks.notice()
+    with CommitCutter() as gate, through(gate):
+        gate.arm(1, when)
+        assert_come_again(hooks.deliver(body))
+        assert gate.cuts == 1
+    assert PspNotification.objects.count() == (when == "after the commit")
+    assert hooks.deliver(body).status_code == 200
+    assert only_notification().status == "stored"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["55P03", "40P01", "40001", "57014", "53100", "53300", "57P01", "25006"],
+    ids=["lock", "deadlock", "serialization", "timeout", "disk", "full", "shutdown", "demoted"],
+)
+def test_a_database_that_is_busy_or_full_is_no_500(hooks: Hooks, code: str) -> None:
+    body = hooks.notice()
+    table = PspNotification._meta.db_table
+    with failing(table=table, event="INSERT", code=code, times=1):
+        assert_come_again(hooks.deliver(body))
+        assert PspNotification.objects.count() == 0
+        assert hooks.deliver(body).status_code == 200
+
+
+def test_a_defect_of_ours_is_not_called_an_outage(hooks: Hooks) -> None:
+    table = PspNotification._meta.db_table
+    with failing(table=table, event="INSERT", code="23514", times=1):
+        answer = Client(raise_request_exception=False).post(
+            hooks.path,
+            data=(body := hooks.notice()),
+            content_type="application/json",
+            headers={"Sandbox-Signature": sign(body)},
+        )
+    assert answer.status_code == 500
+    assert PspNotification.objects.count() == 0
+
+
+def assert_come_again(answer: Any) -> None:
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert json.loads(answer.content) == {"error": "Not stored. Please send it again."}
 
 
 def test_two_accounts_may_use_the_same_event_id(hooks: Hooks, other_shop: Shop) -> None:

@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
 
+from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
-from payments.services import doorbell, idempotency, notifications, psp, recovery
-from payments.services.retries import BACKOFF_MAX_SECONDS
-from paymentsite import environment
+from payments.services import (
+    daily_verification,
+    deadlines,
+    dispute_looks,
+    dispute_reminders,
+    dispute_responses,
+    doorbell,
+    idempotency,
+    notifications,
+    psp,
+    recovery,
+    retention,
+    reversals,
+    spot_checks,
+)
+from payments.services.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
+from payments.services.webhooks import forgetting
+from paymentsite import environment, jobs_health
 from paymentsite.celery import app
-from paymentsite.launcher import platform_processes
-from paymentsite.sweeps import SWEEPS
+from paymentsite.launcher import platform_processes, watchdog
+from paymentsite.launcher.state import PROJECT
+from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
 
 CLIENT_TIMEOUT_SECONDS = 40
 """What docs/operations.md publishes: a merchant's client waits at least this long."""
 PROXY_TIMEOUT_SECONDS = 35
 """What docs/operations.md asks of a proxy in front of us."""
+BEGINS_FOR_SECONDS_MAX = 10
+"""What docs/operations.md says of sweeps."""
+ONE_MORE_SECOND = 1
+"""For all statements of a snapshot together, after the limit of each."""
 
 
 def test_a_call_ends_inside_its_lease_and_the_lease_inside_what_the_client_waits() -> None:
@@ -52,20 +74,106 @@ def test_a_call_and_its_transaction_two_end_inside_the_lease() -> None:
     assert attempts_seconds == pytest.approx(30)
 
 
-def test_a_question_is_shorter_than_a_call_and_a_sweep_shorter_than_its_task() -> None:
+def test_a_question_is_shorter_than_a_call() -> None:
     assert psp.QUESTION_DEADLINE_SECONDS < http.READ_SECONDS < psp.CALL_DEADLINE_SECONDS
-    # The last operation of a sweep may take: a look, a repeat, a fence.
-    last_seconds = 2 * psp.QUESTION_DEADLINE_SECONDS + psp.CALL_DEADLINE_SECONDS
-    assert last_seconds < idempotency.LEASE_SECONDS
+
+
+class Held(NamedTuple):
+    """How long one run of a sweep may hold a worker."""
+
+    begins_for_seconds: float
+    """It begins nothing after that."""
+    last_seconds: float
+    """What it began last may take, at worst: with a PSP that hangs, or PostgreSQL at its limit."""
+
+    @property
+    def seconds(self) -> float:
+        return self.begins_for_seconds + self.last_seconds
+
+
+STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
+TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
+QUESTION_SECONDS = psp.QUESTION_DEADLINE_SECONDS
+CALL_SECONDS = psp.CALL_DEADLINE_SECONDS
+# A question without an answer is the last of its dispute or payment.
+HELD = {
+    "resolve-due-operations": Held(  # a look, a fence, a repeat
+        recovery.SWEEP_SECONDS, 2 * QUESTION_SECONDS + CALL_SECONDS
+    ),
+    "process-due-notifications": Held(
+        notifications.SWEEP_SECONDS, notifications._BATCH * QUESTION_SECONDS
+    ),
+    "reverse-late-successes": Held(  # a look, a void or a refund
+        reversals.SWEEP_SECONDS, QUESTION_SECONDS + CALL_SECONDS
+    ),
+    "resolve-due-dispute-responses": Held(  # a look, a repeat with the deadline of a question
+        dispute_responses.SWEEP_SECONDS, 2 * QUESTION_SECONDS
+    ),
+    "look-at-due-disputes": Held(dispute_looks.SWEEP_SECONDS, QUESTION_SECONDS),
+    "remind-of-due-evidence": Held(dispute_reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "attend-due-deadlines": Held(  # a look, or a void
+        deadlines.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
+    ),
+    "heartbeat-money": Held(0, STATEMENT_SECONDS),
+    "heartbeat-routine": Held(0, STATEMENT_SECONDS),
+    "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
+    "check-recent-payments": Held(
+        spot_checks.SWEEP_SECONDS, spot_checks.BATCH_SECONDS + ONE_MORE_SECOND
+    ),
+    "verify-books": Held(
+        daily_verification.SWEEP_SECONDS, daily_verification.STEP_SECONDS + ONE_MORE_SECOND
+    ),
+    "forget-old-deliveries": Held(forgetting.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "forget-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
+}
+
+
+def test_every_sweep_ends_before_its_task_is_stopped() -> None:
+    assert set(HELD) == set(BY_NAME)
     soft_seconds = app.conf.task_soft_time_limit
-    assert recovery.SWEEP_SECONDS + last_seconds < soft_seconds < app.conf.task_time_limit
-    batch_seconds = notifications._BATCH * psp.QUESTION_DEADLINE_SECONDS
-    assert notifications.SWEEP_SECONDS + batch_seconds < soft_seconds
-    assert batch_seconds < notifications.LEASE_SECONDS
+    assert soft_seconds < app.conf.task_time_limit
+    for name, held in HELD.items():
+        assert held.begins_for_seconds <= BEGINS_FOR_SECONDS_MAX, name
+        assert held.seconds < soft_seconds, name
 
 
-def test_no_backoff_outlasts_a_call() -> None:
-    assert BACKOFF_MAX_SECONDS < psp.CALL_DEADLINE_SECONDS
+def test_a_worker_that_sweeps_gives_its_heartbeat_before_anybody_calls_it_ill() -> None:
+    """Heartbeats overtake ticks, so one sweep at most stands before the next."""
+    tick_seconds = settings.HEARTBEAT_SECONDS
+    for name, held in HELD.items():
+        queue = BY_NAME[name].queue
+        others = platform_processes.WORKER_PROCESSES[queue] - 1
+        if others == 0:
+            assert tick_seconds + held.seconds < jobs_health.SILENT_AFTER_SECONDS, name
+        # Where others take heartbeats too, all of them may be held at once: shown, not restarted.
+        assert tick_seconds + held.seconds < watchdog.SILENT_AFTER_SECONDS, name
+
+
+def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
+    last_of_recovery = HELD["resolve-due-operations"].last_seconds
+    assert last_of_recovery < idempotency.LEASE_SECONDS
+    assert HELD["process-due-notifications"].last_seconds < notifications.LEASE_SECONDS
+    assert HELD["resolve-due-dispute-responses"].last_seconds < idempotency.LEASE_SECONDS
+    assert HELD["reverse-late-successes"].last_seconds < reversals.LEASE_SECONDS
+    assert HELD["attend-due-deadlines"].last_seconds < deadlines.LEASE_SECONDS
+    assert HELD["look-at-due-disputes"].last_seconds < dispute_looks._LEASE_SECONDS
+
+
+def test_the_page_says_how_long_a_sweep_may_take() -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    routine = max(HELD[s.name].begins_for_seconds for s in SWEEPS if s.queue is Queue.ROUTINE)
+    longest = max(held.seconds for held in HELD.values())
+    assert (BEGINS_FOR_SECONDS_MAX, routine, longest) == (10, 5, 35)
+    assert (
+        "| a sweep begins nothing after (queue `routine`); with what it began last, at most; its "
+        "task (soft, hard); lease of a sweep; redelivery by the broker "
+        "| 10 (5); 35; 50, 60; 90; 600 |"
+    ) in page
+
+
+def test_all_backoffs_together_leave_time_for_a_call() -> None:
+    backoffs_seconds = BACKOFF_FIRST_SECONDS * (2**RETRIES_MAX - 1)
+    assert backoffs_seconds < psp.CALL_DEADLINE_SECONDS - http.READ_SECONDS
 
 
 def test_a_task_ends_before_its_lease_and_long_before_its_message_is_delivered_again() -> None:

@@ -6,20 +6,23 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
-from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from payments.services import breakers, measures
 from payments.services.breakers import CallKind, guarded_call
-from payments.tasks import check_recent_payments
+from payments.tasks import check_recent_payments, verify_books
 from payments.tests.scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
+from paymentsite.sweeps import BY_NAME
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -41,6 +44,43 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     labels["kind"] = "query"
     assert (("payments_psp_breaker_state", tuple(sorted(labels.items()))) in read()) is True
     assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+
+
+def test_a_circuit_that_nobody_asks_again_is_half_open_when_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = "an-account-without-traffic"
+    monkeypatch.setattr(breakers, "OPEN_SECONDS_FIRST", 0.5)
+    fail(account, CallKind.MODIFY, breakers.CALLS_MIN)
+    labels = {"account": account, "kind": "modify"}
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    until = value("payments_psp_breaker_open_until_seconds", **labels)
+    assert 0 < until - time.time() < 1
+    wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
+
+    # The next call is the probe: it opens it anew, which counts, or closes it.
+    fail(account, CallKind.MODIFY, 1)
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    assert value("payments_psp_breaker_opened_total", **labels) == 2
+    wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
+    with guarded_call(account, CallKind.MODIFY) as verdict:
+        verdict.healthy = True
+        assert value("payments_psp_breaker_state", **labels) == 1, "it is being probed"
+    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+    assert value("payments_psp_breaker_open_until_seconds", **labels) == 0
+
+
+def fail(account: str, kind: CallKind, times: int) -> None:
+    for _ in range(times):
+        with guarded_call(account, kind):
+            pass
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
@@ -79,7 +119,7 @@ COUNT_ONE = """
 import django, os; django.setup()
 from payments.services import measures
 measures.RETRIES.labels("shared", "charge").inc()
-measures.BREAKER_STATE.labels("shared", "charge").set(2)
+measures.BREAKER_OPEN_UNTIL.labels("shared", "charge").set(4e9)
 measures.PLACES_IN_USE.labels("shared", "charge").inc()
 """
 SHOW = """
@@ -100,6 +140,55 @@ def test_several_processes_count_together_and_the_dead_hold_no_places(tmp_path: 
     assert not [line for line in shown if line.startswith("payments_psp_calls_under_way{")]
 
 
+OPEN_AND_STAY = """
+import django, sys; django.setup()
+from payments.services import breakers
+breakers.OPEN_SECONDS_FIRST = float(sys.argv[1])
+for account in sys.argv[2:]:
+    for _ in range(breakers.CALLS_MIN):
+        with breakers.guarded_call(account, breakers.CallKind.CHARGE):
+            pass
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_open_circuit_of_a_living_process_that_does_nothing_does_not_stay_open(
+    tmp_path: Path,
+) -> None:
+    """Each says it once; which of them is open is worked out by whoever is asked, much later."""
+    shared = 'payments_psp_breaker_state{account="shared",kind="charge"}'
+    own = 'payments_psp_breaker_state{account="own",kind="charge"}'
+    living = [_open_and_stay(tmp_path, "2", "shared", "own")]
+    living.append(_open_and_stay(tmp_path, "3600", "shared"))
+    try:
+        wait_until(lambda: f"{own} 1.0" in _python(SHOW, tmp_path).splitlines())
+        shown = _python(SHOW, tmp_path).splitlines()
+        assert f"{shared} 2.0" in shown, "the other process keeps it open: the worst counts"
+        living[1].kill()
+        living[1].wait()
+        assert f"{shared} 1.0" in _python(SHOW, tmp_path).splitlines()
+    finally:
+        for process in living:
+            process.kill()
+            process.communicate()
+
+
+def _open_and_stay(folder: Path, seconds: str, *accounts: str) -> subprocess.Popen[str]:
+    """A process that opens circuits for so long, and lives on without a call."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN_AND_STAY, seconds, *accounts],
+        cwd=PROJECT,
+        env=_environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    return process
+
+
 def test_a_launcher_begins_with_an_empty_folder(tmp_path: Path) -> None:
     old = tmp_path / "metrics-1"
     old.mkdir()
@@ -112,29 +201,77 @@ def test_a_launcher_begins_with_an_empty_folder(tmp_path: Path) -> None:
 
 
 def _python(code: str, folder: Path) -> str:
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "paymentsite.settings",
-        "PROMETHEUS_MULTIPROC_DIR": str(folder),
-    }
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_every_metric_of_an_alert_exists_and_is_described() -> None:
-    page = (PROJECT / "docs" / "operations.md").read_text()
-    rules = page.split("```yaml")[1].split("```")[0]
-    named = set(re.findall(r"payments_[a-z_]+", rules))
-    assert "payments_oldest_doubt_seconds > 300" in rules, "a doubt alerts after five minutes"
-    table = page.split("## Alerts")[0]
-    for alert in re.findall(r"alert: (\w+)", rules):
-        assert f"`{alert}`" in page.split("```")[2], f"what to do about {alert}"
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "paymentsite.settings",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+    }
+
+
+PAGE = (PROJECT / "docs" / "operations.md").read_text()
+RULES = PAGE.split("```yaml")[1].split("```")[0]
+OF_COUNTERS = {"rate", "irate", "increase"}
+OF_GAUGES = {"delta", "idelta", "deriv", "predict_linear"} | {
+    f"{word}_over_time" for word in ("avg", "min", "max", "last")
+}
+METRIC = re.compile(r"(?:(\w+)\()?\b(payments_[a-z_]+)(?:\{([^}]*)\})?(\[)?")
+
+
+def test_every_alert_asks_of_a_metric_what_its_type_can_answer() -> None:
+    types = shown_types()
+    asked = METRIC.findall(RULES)
+    assert {name for _, name, _, _ in asked} >= {"payments_notifications_dead"}
+    for function, name, _, has_range in asked:
+        assert name in types, f"{name} is no metric"
+        # What is counted is only as large as the process is old; what is measured goes both ways.
+        allowed = OF_COUNTERS if types[name] == "counter" else OF_GAUGES | {""}
+        assert function in allowed, f"{function}({name}) of a {types[name]}"
+        assert bool(has_range) == bool(function), name
+
+
+def test_every_alert_of_a_sweep_names_one_that_exists() -> None:
+    named = re.findall(r'\{sweep=~?"([^"]*)"\}', RULES)
+    assert named
+    for pattern in named:
+        for each in pattern.split("|"):
+            assert any(re.fullmatch(each, name) for name in BY_NAME), each
+
+
+def test_every_alert_says_what_to_do_and_every_metric_of_one_is_described() -> None:
+    assert "payments_oldest_doubt_seconds > 300" in RULES, "a doubt alerts after five minutes"
+    metrics_table = PAGE.split("## Alerts")[0]
+    advice = PAGE.split("```")[2]
+    for alert in re.findall(r"alert: (\w+)", RULES):
+        assert f"`{alert}`" in advice, f"what to do about {alert}"
+    for name in set(re.findall(r"payments_[a-z_]+", RULES)):
+        assert f"`{name}" in metrics_table, name
+
+
+def test_the_page_describes_no_metric_that_is_not_there() -> None:
+    described = re.findall(r"`(payments_[a-z_]+)(?:\{[a-z,]*\})?`", PAGE.split("## Alerts")[0])
+    assert set(described) <= set(shown_types())
+
+
+def shown_types() -> dict[str, str]:
+    """The type of each metric by the name that a rule asks for, as Prometheus is told."""
     check_recent_payments()
-    shown = {name for name, _ in read()}
-    registered = {family.name for family in REGISTRY.collect()}
-    for name in named:
-        assert name in shown or name.removesuffix("_total") in registered, name
-        assert name in table or name.removeprefix("payments_sweep") in table, name
+    verify_books()
+    answer = Client().get("/metrics").content.decode()
+    families = list(text_string_to_metric_families(answer))
+    assert len(families) > 20
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: family.type
+        for family in families
+    }

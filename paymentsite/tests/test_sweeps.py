@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -52,6 +53,13 @@ def test_every_sweep_is_registered_bounded_and_documented(sweep: Sweep) -> None:
     lease = f"{sweep.lease_seconds} s" if sweep.lease_seconds else "several at once"
     every = f"{sweep.every_seconds:g} s" if sweep.every_seconds else "10 s"
     assert f"| `{sweep.name}` | {every} | {sweep.queue.value} | {lease} | {sweep.why} |" in page
+
+
+def test_the_page_names_no_sweep_that_is_not_in_the_table() -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    section = page.split("\n## Sweeps\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", section, flags=re.MULTILINE)
+    assert rows == [sweep.name for sweep in SWEEPS]
 
 
 def test_names_and_tasks_are_unique_and_beat_knows_nothing_else() -> None:

@@ -7,6 +7,7 @@ import pytest
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.models import ApiKey
 from payments.services.events import now_utc
+from payments.services.spot_checks import check_recent_payments
 from payments.tests.admin.console import (
     SECRET_SHA256,
     Console,
@@ -36,6 +37,7 @@ def trading(shop: Shop) -> Shop:
         taken_at=now_utc(),
     )
     heartbeat_money()
+    check_recent_payments()
     return shop
 
 

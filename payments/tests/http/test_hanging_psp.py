@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
@@ -21,6 +22,10 @@ ONCE = [("authorize", 10_000), ("capture", 10_000)]
 CHECKOUTS = 60
 AT_ONCE = 30
 """More than the database pool has connections: nothing may queue behind it."""
+MOST_WITHIN_SECONDS = 1.0
+ALL_WITHIN_SECONDS = 3.0
+"""Of a budget of 0.25 s on a machine that is busy with other tests: nine of ten checkouts, and all.
+One that waits for its PSP, or for another's connection, takes 8 s or 5 s."""
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +61,23 @@ def hang(storefront: Storefront) -> None:
     storefront.psp.set_behavior(hang=1.0, hang_seconds=120, kinds=["authorize"])
 
 
-def checkouts(storefront: Storefront, count: int) -> dict[str, Reply]:
+class TimedReply(NamedTuple):
+    """An answer, and how long its client waited for it."""
+
+    reply: Reply
+    seconds: float
+
+
+def checkouts(storefront: Storefront, count: int) -> dict[str, TimedReply]:
     """So many payments with a quarter of a second, many at once; by order."""
     orders = [new_order() for _ in range(count)]
 
-    def check_out(order: str) -> Reply:
+    def check_out(order: str) -> TimedReply:
         wire = Wire(storefront.server.base_url, storefront.secret_key)
         parameters = storefront.order(metadata={"order_id": order})
-        return wire.post(INTENTS, parameters, key=order, headers=[("Prefer", "wait=0.25")])
+        began = time.monotonic()
+        reply = wire.post(INTENTS, parameters, key=order, headers=[("Prefer", "wait=0.25")])
+        return TimedReply(reply, time.monotonic() - began)
 
     with ThreadPoolExecutor(AT_ONCE) as clients:
         return dict(zip(orders, clients.map(check_out, orders), strict=True))
@@ -71,12 +85,14 @@ def checkouts(storefront: Storefront, count: int) -> dict[str, Reply]:
 
 def test_checkouts_answer_in_time_and_each_ends_with_its_event(storefront: Storefront) -> None:
     hang(storefront)
-    began = time.monotonic()
     answers = checkouts(storefront, CHECKOUTS)
-    assert time.monotonic() - began < 20, "they queue behind each other"
-    assert {(each.status, each.json["status"]) for each in answers.values()} == {
+    assert {(each.reply.status, each.reply.json["status"]) for each in answers.values()} == {
         (200, "processing")
     }
+    waits_seconds = sorted(each.seconds for each in answers.values())
+    assert waits_seconds[CHECKOUTS * 9 // 10 - 1] < MOST_WITHIN_SECONDS, waits_seconds
+    assert waits_seconds[-1] < ALL_WITHIN_SECONDS, waits_seconds
+    assert waits_seconds[0] > 0.1, "they do wait for the provider"
 
     # While all of these calls still hang, the server serves: reads, health, and the database.
     assert storefront.wire.send("GET", "/healthz").status == 200
@@ -105,10 +121,10 @@ def test_a_server_that_is_killed_or_recycled_under_them_loses_none(
     order, answer = next(iter(answers.items()))
     parameters = storefront.order(metadata={"order_id": order})
     again = storefront.wire.post(INTENTS, parameters, key=order, headers=[("Prefer", "wait=0.25")])
-    assert (again.body, again.headers["idempotent-replayed"]) == (answer.body, "true")
+    assert (again.body, again.headers["idempotent-replayed"]) == (answer.reply.body, "true")
 
 
-def ended_with_one_event_each(storefront: Storefront, answers: dict[str, Reply]) -> None:
+def ended_with_one_event_each(storefront: Storefront, answers: dict[str, TimedReply]) -> None:
     rows = PaymentIntent.objects.filter(merchant=storefront.merchant, order_id__in=answers)
     end = time.monotonic() + 60
     while rows.filter(status="PROCESSING").exists():

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import connections
+from psycopg import sql
 
 from payments.models import Operation, PspNotification
 from payments.services import notifications, psp
+from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import WEBHOOK_SECRET
 from payments.tests.http.storefront import Storefront
+from payments.tests.http.wire import Reply, Wire
+from payments.tests.notices import notice_of, sign
+from paymentsite.tests.databases import owner_connection
 
 PATH = "/psp/sandbox/webhook"
 
@@ -97,6 +106,51 @@ def test_whatever_a_stranger_posts_is_refused_at_once(
     assert _post(storefront, head, body) == status
     assert time.monotonic() - started < 2
     assert PspNotification.objects.count() == before
+
+
+def test_a_server_whose_database_is_away_asks_the_psp_to_come_again(
+    storefront: Storefront, server_database: ServerDatabase
+) -> None:
+    credentials = settings.PSP_CREDENTIALS["sandbox"]
+    body = notice_of(credentials["api_key"])
+    wire = Wire(storefront.server.base_url)
+
+    def send() -> Reply:
+        proof = [("Sandbox-Signature", sign(body, secret=WEBHOOK_SECRET))]
+        return wire.send("POST", PATH, body, [("Content-Type", "application/json"), *proof])
+
+    with out_of_reach(server_database):
+        answer = send()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+    end = time.monotonic() + 30
+    while wire.send("GET", "/healthz").status != 200:
+        assert time.monotonic() < end, "it does not come back by itself"
+        time.sleep(0.1)
+    stored = PspNotification.objects.filter(event_id=json.loads(body)["id"])
+    assert not stored.exists()
+    assert send().status == 200
+    assert stored.get().status == "stored"
+
+
+@contextmanager
+def out_of_reach(database: ServerDatabase) -> Iterator[None]:
+    """PostgreSQL runs, and lets nobody into this database; who is in is thrown out."""
+    name = sql.Identifier(database.name)
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    connections.close_all()  # those of this process are not what is tested
+    application = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)  # of another one
+    with owner_connection() as owner, application:
+        owner.execute(allow.format(name, sql.Literal(False)))
+        try:
+            application.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = %s AND usename = current_user",
+                [database.name],
+            )
+            yield
+        finally:
+            owner.execute(allow.format(name, sql.Literal(True)))
 
 
 def _post(storefront: Storefront, head: bytes, body: bytes) -> int:
