@@ -216,6 +216,11 @@ class PspDispute:
     acceptance: str = ""
     """Our reference of the acceptance, if we gave in."""
 
+    @property
+    def is_inquiry(self) -> bool:
+        """Is it one, or did it end as one?"""
+        return self.status.startswith("warning_")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeRequest:
@@ -226,6 +231,8 @@ class DisputeRequest:
     reference: str
     """Our reference of this response; the PSP shows it with the dispute."""
     psp_dispute_id: str
+    answers_inquiry: bool
+    """Else it answers a chargeback, which the word that closes an inquiry for nothing would lose."""
     evidence: dict[str, str] = field(default_factory=dict)
     """Field names of the merchant API to texts; empty for an acceptance."""
 
@@ -372,7 +379,11 @@ class PspAdapter(Protocol):
         ...
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Hand in the evidence of the present stage, once and for good; never raises."""
+        """Hand in the evidence of one stage, once and for good; never raises.
+
+        DECLINED if the dispute is in the other stage, as by the next verb: where the PSP cannot be
+        told which one is meant, the adapter asks before it sends.
+        """
         ...
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:

@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from ledger.statements import Batch, execute, table_of
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
+from payments.models.dispute import Stage
 from payments.services import dispute_calls, idempotency, psp
 from payments.services.breakers import Refusal
 from payments.services.caller import Answer, Caller, Renderer, Subject
@@ -26,7 +27,13 @@ from payments.services.disputes import record_response
 from payments.services.events import now_utc
 from payments.services.recovery import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
-from psp_adapters.contract import DisputeResult, DisputeStatus, Outcome, PspDispute, PspUnavailable
+from psp_adapters.contract import (
+    DisputeResult,
+    DisputeStatus,
+    Outcome,
+    PspDispute,
+    PspUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +209,7 @@ def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | Non
         refused = word.status not in _AWAITS
     else:
         refused = word.status in _OVER
-    if not refused:
+    if not refused and not _has_escalated(response, word):
         return None
     return DisputeResult(
         outcome=Outcome.DECLINED,
@@ -211,6 +218,11 @@ def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | Non
         message="The dispute was answered or decided otherwise.",
         detail=f"the provider says {word.status}, and does not know our response",
     )
+
+
+def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
+    """What closes an inquiry for nothing would lose the chargeback, or spend its only slot."""
+    return response.stage == Stage.INQUIRY and not word.is_inquiry
 
 
 def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:

@@ -167,6 +167,7 @@ def test_what_somebody_handed_in_at_the_psp_leaves_no_place_for_ours(
         psp_key="the dashboard",
         reference="the dashboard",
         psp_dispute_id=dispute.psp_dispute_id,
+        answers_inquiry=False,
         evidence={"uncategorized_text": "from the dashboard"},
     )
     assert adapter.submit_evidence(theirs, deadline_seconds=5).outcome is Outcome.SUCCEEDED
