@@ -232,7 +232,7 @@ class DisputeRequest:
     """Our reference of this response; the PSP shows it with the dispute."""
     psp_dispute_id: str
     answers_inquiry: bool
-    """Else it answers a chargeback, which the word that closes an inquiry for nothing would lose."""
+    """Else a chargeback, which the word that closes an inquiry for nothing would lose."""
     evidence: dict[str, str] = field(default_factory=dict)
     """Field names of the merchant API to texts; empty for an acceptance."""
 
@@ -381,8 +381,7 @@ class PspAdapter(Protocol):
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Hand in the evidence of one stage, once and for good; never raises.
 
-        DECLINED if the dispute is in the other stage, as by the next verb: where the PSP cannot be
-        told which one is meant, the adapter asks before it sends.
+        DECLINED in the other stage, as the next: if the PSP cannot be told which, ask it first.
         """
         ...
 

@@ -6,7 +6,6 @@ What may not live here: what an answer causes (services.disputes).
 from __future__ import annotations
 
 from payments.models import DisputeResponse, PspAccount
-from payments.models.dispute import Stage
 from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of
 from psp_adapters.contract import (
@@ -53,7 +52,7 @@ def send(
         psp_key=response.psp_key,
         reference=response.public_id,
         psp_dispute_id=psp_dispute_id,
-        answers_inquiry=response.stage == Stage.INQUIRY,
+        answers_inquiry=response.answers_inquiry,
         evidence=response.evidence,
     )
     try:

@@ -18,7 +18,6 @@ from django.db import connection, transaction
 from ledger.statements import Batch, execute, table_of
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
-from payments.models.dispute import Stage
 from payments.services import dispute_calls, idempotency, psp
 from payments.services.breakers import Refusal
 from payments.services.caller import Answer, Caller, Renderer, Subject
@@ -27,13 +26,7 @@ from payments.services.disputes import record_response
 from payments.services.events import now_utc
 from payments.services.recovery import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
-from psp_adapters.contract import (
-    DisputeResult,
-    DisputeStatus,
-    Outcome,
-    PspDispute,
-    PspUnavailable,
-)
+from psp_adapters.contract import DisputeResult, DisputeStatus, Outcome, PspDispute, PspUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -222,7 +215,7 @@ def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | Non
 
 def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
     """What closes an inquiry for nothing would lose the chargeback, or spend its only slot."""
-    return response.stage == Stage.INQUIRY and not word.is_inquiry
+    return response.answers_inquiry and not word.is_inquiry
 
 
 def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:
