@@ -106,11 +106,13 @@ def statuses_on_the_way(present: DisputeStatus, target: DisputeStatus) -> list[D
     raise ContradictoryWord(f"the dispute is {present}, the provider says {target}")
 
 
-def is_old_news(present: DisputeStatus, word: PspDispute) -> bool:
-    """Does the word speak of a status that the dispute has left behind?"""
-    target = D(word.status.value)
+def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
+    """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
+    present, target = D(dispute.status), D(word.status.value)
     if present == target:
-        return False
+        before_fee = dispute.fee_minor and not word.fee
+        before_its_return = dispute.fee_returned_minor and not word.fee_returned
+        return bool(before_fee or before_its_return)
     try:
         statuses_on_the_way(target, present)
     except ContradictoryWord:

@@ -183,7 +183,7 @@ def _record(
     caller: Caller,
 ) -> RecordedDispute:
     """Intent and dispute are locked; a dispute that is not there yet is guarded by its index."""
-    if dispute is not None and is_old_news(DisputeStatus(dispute.status), word):
+    if dispute is not None and is_old_news(dispute, word):
         _put_off(dispute)
         return RecordedDispute(dispute)
     try:
