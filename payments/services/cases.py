@@ -46,7 +46,7 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "or, if the refund is still pending, have the PSP stop it."
     ),
     CaseKind.DISPUTED_TOO_MUCH: (
-        "Banks charged back more than this payment brought. Ask the PSP which of the disputes "
+        "Banks charged back more than this charge brought. Ask the PSP which of the disputes "
         "belong to it."
     ),
 }

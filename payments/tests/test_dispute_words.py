@@ -1,4 +1,4 @@
-"""What of a PSP's word may change while a dispute stands, what is told of it, and what cannot be."""
+"""What of a dispute a later word may change, what is told of it, and what cannot be true."""
 
 from __future__ import annotations
 
