@@ -353,7 +353,8 @@ def _close_response(
         return
     is_evidence = response.kind == DisputeResponse.Kind.EVIDENCE
     if response.status == ResponseStatus.SUCCEEDED:
-        dispute.submitted_at = now if is_evidence else dispute.submitted_at
+        if is_evidence:
+            dispute.submitted_at = now
         return
     if dispute.is_open:
         dispute.next_look_at = now  # Why was it refused? The dispute may have moved on.
