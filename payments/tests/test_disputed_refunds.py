@@ -141,9 +141,8 @@ def test_a_flagged_refund_names_the_dispute_of_the_charge_that_it_refunds(flaggi
     intent_id, own, excess = beside_one_too_many(flagging)
     dispute = charge_back(flagging, own)
     charge_back(flagging, excess)
-    Case.objects.update(status="closed", closed_at="2026-01-01T00:00:00Z", closed_by="test")
     flagging.shop.refund(intent_id, 100)
-    case = Case.objects.get(status="open")
+    case = Case.objects.get(kind="disputed_and_refunded")
     assert (case.subject, case.amount_minor) == (dispute.public_id, 10_000)
 
 
