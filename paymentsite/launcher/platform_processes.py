@@ -89,9 +89,7 @@ def workers(folder: Path, variables: Mapping[str, str]) -> list[Process]:
     return [worker(folder, variables, queue) for queue in Queue]
 
 
-def worker(
-    folder: Path, variables: Mapping[str, str], queue: Queue, *, number: int = 1
-) -> Process:
+def worker(folder: Path, variables: Mapping[str, str], queue: Queue, *, number: int = 1) -> Process:
     """A worker of one queue; several may run. Who does not consume is killed by its heartbeat."""
     name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
     if number > 1:
