@@ -12,17 +12,19 @@ from collections import Counter
 from collections.abc import Callable
 
 import psutil
+import psycopg
 
 from bench.chaos.cluster import API_SERVERS, Cluster
 from bench.chaos.history import History
 from bench.chaos.plan import Act, Plan
 from bench.chaos.sleeps import under_way
+from bench.chaos.truth import open_operations
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
 _LOOK_EVERY_SECONDS = 0.05
 _KILLABLE = ("worker", "api-0", "api-1", "beat", "worker-routine")
-_CATCH_WITHIN_SECONDS = 3.0
+_CATCH_WITHIN_SECONDS = 5.0
 
 
 class Nemesis:
@@ -73,9 +75,10 @@ class Nemesis:
             self._cluster.kill_child(name, child)
             return True
         # What is down already cannot be killed, who sleeps shall wake: then somebody else is.
+        start = act.choice % len(_KILLABLE)
         running = [
             each
-            for each in (name, *_KILLABLE)
+            for each in (name, *_KILLABLE[start:], *_KILLABLE[:start])
             if self._cluster.runs(each) and not self._cluster.has_sleeper(each)
         ]
         if not running:
@@ -100,7 +103,7 @@ class Nemesis:
             if child is None:
                 return False
             child.suspend()
-            caught = under_way(child, self._cluster.psp)
+            caught = self._open_calls(child)
             if caught or time.monotonic() > end:
                 break
             child.resume()
@@ -109,10 +112,22 @@ class Nemesis:
         sleep.references = caught
         return True
 
+    def _open_calls(self, stopped: psutil.Process) -> list[str]:
+        """The open operations for which a stopped process waits for the PSP."""
+        asked = under_way(stopped, self._cluster.psp)
+        if not asked:
+            return []
+        try:
+            open_ = set(open_operations(self._cluster.variables["DATABASE_URL"]))
+        except psycopg.Error:  # it restarts just now
+            return []
+        return [each for each in asked if each in open_]
+
     def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
         """The kept process that is meant, and its child if one of those is."""
         if act.target in ("api server", "api worker"):
             names = [f"api-{(act.choice + n) % API_SERVERS}" for n in range(API_SERVERS)]
+            names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
             if act.target == "api server":
                 return names[0], None
         else:
