@@ -76,7 +76,7 @@ WEATHER: Final[dict[str, dict[str, Any]]] = {
         "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
     },
     "kept_error_is_final": {
-        "error_after": 0.1,
+        "error_after": 0.2,
         "cache_errors": 0.5,
         "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
     },
