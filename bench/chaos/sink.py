@@ -112,7 +112,7 @@ def _handler_of(sink: Sink) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             body = self.rfile.read(length)
-            if len(body) < length:  # Whoever sent it was killed: no web server passes that on.
+            if len(body) < length:  # who sent it was killed: no merchant's server takes that
                 self.close_connection = True
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}

@@ -220,6 +220,24 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
         assert first.status == DeliveryStatus.DELIVERED
 
 
+def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
+    """As long as its own waits and longer: to be continued is not to be told to end."""
+    with listening() as ear:
+        open_endpoint(shop.merchant, ear.url)
+        with processes(1) as [process]:
+            tell(shop.merchant, payments=1, events=1)
+            ear.wait_for(1, within_seconds=30)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)  # what is tested is that this time passes
+            process.send_signal(signal.SIGCONT)
+            tell(shop.merchant, payments=1, events=1)
+            ear.wait_for(2, within_seconds=30)
+            time.sleep(0.2)  # so soon it would have ended
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+
+
 def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
     released = threading.Event()
     with listening() as ear, listening(lambda _: released.wait(60)) as hanging:
