@@ -33,11 +33,14 @@ from paymentsite.launcher.ports import HOST, free_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step
 from paymentsite.launcher.sweep import end_descendants
+from paymentsite.sweeps import Queue
 
 API_SERVERS = 2
 RELAYS = 2
+MONEY_WORKERS = ("worker", "worker-2")
+"""Of the queue where money waits there are two, as anybody would run it who means it."""
 _LAST_WORDS_BYTES = 200_000
-_NEEDED_BY = {"redis": ("worker", "worker-routine", "beat")}
+_NEEDED_BY = {"redis": (*MONEY_WORKERS, "worker-routine", "beat")}
 _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
 
 
@@ -265,6 +268,10 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         log_file = folder / "logs" / f"api-{number}.log"
         processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
     processes += [_quiet(each) for each in platform_processes.workers(folder, variables)]
+    processes += [
+        _quiet(platform_processes.worker(folder, variables, Queue.MONEY, number=number))
+        for number in range(2, len(MONEY_WORKERS) + 1)
+    ]
     processes.append(_quiet(platform_processes.beat(folder, variables)))
     processes.append(_quiet(platform_processes.publisher(folder, variables)))
     processes += [

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import psutil
 import psycopg
 
-from bench.chaos.cluster import API_SERVERS, Cluster
+from bench.chaos.cluster import API_SERVERS, MONEY_WORKERS, Cluster
 from bench.chaos.history import History
 from bench.chaos.plan import Act, Plan
 from bench.chaos.sleeps import under_way
@@ -23,7 +23,15 @@ from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
 _LOOK_EVERY_SECONDS = 0.05
-_KILLABLE = ("worker", "api-0", "api-1", "beat", "worker-routine")
+_API = tuple(f"api-{number}" for number in range(API_SERVERS))
+_KILLABLE = (*MONEY_WORKERS, *_API, "beat", "worker-routine")
+# What a plan means by these: one of several, and whether a child of it.
+_ONE_OF = {
+    "api server": (_API, False),
+    "api worker": (_API, True),
+    "worker": (MONEY_WORKERS, False),
+    "worker child": (MONEY_WORKERS, True),
+}
 _CATCH_WITHIN_SECONDS = 5.0
 
 
@@ -125,15 +133,14 @@ class Nemesis:
 
     def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
         """The kept process that is meant, and its child if one of those is."""
-        if act.target in ("api server", "api worker"):
-            names = [f"api-{(act.choice + n) % API_SERVERS}" for n in range(API_SERVERS)]
-            names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
-            if act.target == "api server":
-                return names[0], None
-        else:
-            names = ["worker" if act.target == "worker child" else act.target]
-            if act.target != "worker child":
-                return names[0], None
+        if act.target not in _ONE_OF:
+            return act.target, None
+        several, means_child = _ONE_OF[act.target]
+        start = act.choice % len(several)
+        names = [*several[start:], *several[:start]]
+        names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
+        if not means_child:
+            return names[0], None
         for name in names:
             children = self._cluster.children(name)
             if awake:

@@ -35,8 +35,7 @@ _STOPS: Final = (
     *("api worker", "api server", "worker", "worker child", "worker-routine"),
     *("beat", "relay-1", "relay-2", "publisher"),
 )
-# Who holds leases of operations. Not the worker itself: it is the only one of its queue here, so
-# that a long stop of it would only show how long recovery takes when nobody does it.
+# Who holds leases of operations.
 _SLEEPERS: Final = ("api worker", "worker child")
 _HABITS: Final = (
     *(["plain"] * 14 + ["comes again"] * 30 + ["twin"] * 20 + ["gives up"] * 10),
