@@ -32,7 +32,7 @@ _ONE_OF = {
     "worker": (MONEY_WORKERS, False),
     "worker child": (MONEY_WORKERS, True),
 }
-_CATCH_WITHIN_SECONDS = 5.0
+_CATCH_WITHIN_SECONDS = 15.0
 
 
 class Nemesis:
@@ -106,19 +106,40 @@ class Nemesis:
     def _sleep(self, act: Act) -> bool:
         """Catch a child in the middle of a call to the PSP, and stop it for longer than a lease."""
         end = time.monotonic() + _CATCH_WITHIN_SECONDS
-        while True:
-            name, child = self._target(act, awake=True)
-            if child is None:
-                return False
+        while time.monotonic() < end:
+            for name, child in self._sleepers(act):
+                if self._catch(name, child, act.seconds):
+                    return True
+            self._cluster.look()
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return False
+
+    def _catch(self, name: str, child: psutil.Process, seconds: float) -> bool:
+        """Stop it, and leave it so if it has a call under way."""
+        try:
             child.suspend()
             caught = self._open_calls(child)
-            if caught or time.monotonic() > end:
-                break
-            child.resume()
-            time.sleep(_LOOK_EVERY_SECONDS)
-        sleep = self._cluster.freeze(name, child, act.seconds, spare=True)
+            if not caught:
+                child.resume()
+                return False
+        except psutil.NoSuchProcess:
+            return False
+        sleep = self._cluster.freeze(name, child, seconds, spare=True)
         sleep.references = caught
         return True
+
+    def _sleepers(self, act: Act) -> list[tuple[str, psutil.Process]]:
+        """Who may be put to sleep now, beginning with whom the act means."""
+        several, _ = _ONE_OF[act.target]
+        found = [
+            (name, child)
+            for name in several
+            if not self._cluster.has_sleeper(name)
+            for child in self._cluster.children(name)
+            if not self._cluster.is_stopped(child)
+        ]
+        start = act.choice % len(found) if found else 0
+        return found[start:] + found[:start]
 
     def _open_calls(self, stopped: psutil.Process) -> list[str]:
         """The open operations for which a stopped process waits for the PSP."""
