@@ -175,7 +175,8 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
                     event, api_version=endpoint.api_version, pending_webhooks=1
                 )
                 is_head = event.seq < first.get(event.aggregateid, event.seq + 1)
-                first.setdefault(event.aggregateid, event.seq)
+                if is_head:
+                    first[event.aggregateid] = event.seq
                 rows.append(_row(endpoint, event, envelope, in_line=True, is_due=is_head))
             elif not had.waits_in_line:
                 rows.append(_row(endpoint, event, had.envelope, in_line=False, is_due=True))
