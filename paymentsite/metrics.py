@@ -91,7 +91,7 @@ class _Database(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
         try:
-            families = [*_of_operations(), *_of_notifications(), *_of_sweeps()]
+            families = [*_of_operations(), *_of_notifications(), *_of_events(), *_of_sweeps()]
         except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
             log.warning("database not reached", error=type(error).__name__)
             families = []
@@ -135,6 +135,31 @@ def _of_notifications() -> Iterator[Metric]:
         f"Notifications given up, {waiting.COUNT_MOST} at most.",
         waiting.notifications_dead(),
     )
+
+
+def _of_events() -> Iterator[Metric]:
+    overdue = GaugeMetricFamily(
+        "payments_events_overdue_seconds",
+        "How long the oldest event has waited for its way out.",
+        labels=["way"],
+    )
+    for way, seconds in waiting.events_overdue_seconds().items():
+        overdue.add_metric([way], seconds)
+    yield overdue
+    yield _gauge(
+        "payments_deliveries_overdue_seconds",
+        "How long the longest overdue delivery to a working webhook endpoint has been due.",
+        waiting.deliveries_overdue_seconds(),
+    )
+    behind = GaugeMetricFamily(
+        "payments_stream_behind",
+        "Events that a group of the internal stream has not consumed yet.",
+        labels=["group"],
+    )
+    for group, events in waiting.stream_behind().items():
+        if group in settings.STREAM_GROUPS:
+            behind.add_metric([group], events)
+    yield behind
 
 
 def _of_sweeps() -> Iterator[Metric]:
