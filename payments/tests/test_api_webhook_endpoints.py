@@ -11,10 +11,11 @@ from django.conf import settings
 from payments import public_ids
 from payments.event_types import EVENT_TYPES
 from payments.models import Delivery, IdempotencyKey, WebhookEndpoint
-from payments.services.webhooks import endpoints
+from payments.services.webhooks import endpoints, resends
 from payments.services.webhooks.fan_out import fan_out_due
+from payments.states import DeliveryStatus
 from payments.tests.api_client import ApiClient, api_of
-from payments.tests.listening import answering, deliver_all, listening, open_endpoint
+from payments.tests.listening import answering, deliver_all, listening, open_endpoint, past
 from payments.tests.shop import Shop, body_of
 from payments.tests.test_egress_targets import HOSTS, NOT_URLS, PORTS
 from payments.tests.test_objects import keys_of
@@ -226,3 +227,52 @@ def test_events_are_filtered_by_the_success_of_their_deliveries(
     assert {each["type"].split(".")[0] for each in succeeded} == {"payment_intent"}
     assert {each["type"].split(".")[0] for each in failed} == {"charge"}
     assert len(succeeded) + len(failed) == len(api.get("/v1/events").body["data"])
+
+
+def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
+    shop: Shop, api: ApiClient, loopback: None
+) -> None:
+    """Not of what no relay has looked at yet, and what was taken stays so if it is sent again."""
+
+    def listed(success: str) -> int:
+        return len(api.get("/v1/events", delivery_success=success).body["data"])
+
+    with listening() as ear, listening(answering(500)) as bad:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        shop.create(confirm=False)
+        assert (listed("true"), listed("false")) == (0, 0)
+        deliver_all()
+        assert (listed("true"), listed("false")) == (1, 0)
+        resends.replay_events(endpoint.id, resends.Choice())
+        [event] = api.get("/v1/events").body["data"]
+        assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
+        other, _ = open_endpoint(shop.merchant, bad.url)
+        for _ in range(2):
+            resends.replay_events(other.id, resends.Choice())
+            Delivery.objects.filter(endpoint=other).update(in_line=False)
+        [event] = api.get("/v1/events").body["data"]
+        assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
+        Delivery.objects.filter(endpoint=other).update(
+            status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1)
+        )
+        [event] = api.get("/v1/events").body["data"]
+        assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
+        api.delete(f"{PATH}/{other.public_id}")
+        [event] = api.get("/v1/events").body["data"]
+        assert event["pending_webhooks"] == 0
+
+
+def test_what_was_told_while_an_endpoint_was_disabled_counts_as_success(
+    shop: Shop, api: ApiClient, loopback: None
+) -> None:
+    """Nobody was to get it: only a replay finds it, as the guide says."""
+    with listening() as ear:
+        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        api.post(f"{PATH}/{endpoint.public_id}", disabled=True)
+        shop.create(confirm=False)
+        deliver_all()
+        api.post(f"{PATH}/{endpoint.public_id}", disabled=False)
+        assert api.get("/v1/events", delivery_success="false").body["data"] == []
+        assert resends.replay_events(endpoint.id, resends.Choice()) == 1
+        deliver_all()
+        assert ear.events() == ["payment_intent.created"]
