@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import stripe
+from cryptography.fernet import Fernet
 from django.conf import settings
 
 from payments import public_ids
@@ -64,6 +65,24 @@ def test_a_repeat_is_answered_with_the_same_bytes_and_nowhere_is_the_secret_in_c
     [key] = IdempotencyKey.objects.values()
     assert secret not in str(key)
     assert secret not in str(WebhookEndpoint.objects.values().get())
+
+
+def test_a_repeat_after_the_encryption_keys_were_exchanged_is_answered_without_the_secret(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"url": URL, "enabled_events": ["*"]}
+    first = api.post(PATH, key="once", **params)
+    old = settings.SECRETS_ENCRYPTION_KEYS
+    new = (Fernet.generate_key().decode(),)
+    monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
+    assert endpoints.seal_secrets_anew() == 1
+    assert api.post(PATH, key="once", **params).body == first.body
+    monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
+    again = api.post(PATH, key="once", **params)
+    assert (again.status, again.header("Idempotent-Replayed")) == (200, "true")
+    without = {name: value for name, value in first.body.items() if name != "secret"}
+    assert again.body == without
+    assert WebhookEndpoint.objects.count() == 1
 
 
 def test_metadata_that_looks_like_a_secret_is_left_alone(api: ApiClient) -> None:
