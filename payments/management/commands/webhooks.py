@@ -41,7 +41,7 @@ class Command(BaseCommand):
         replay.add_argument("endpoint", help="we_…")
         replay.add_argument("--since", type=_moment, help="created from then on (ISO 8601, UTC)")
         replay.add_argument("--before", type=_moment, help="created before then (ISO 8601, UTC)")
-        replay.add_argument("--type", action="append", default=[], help="a type, or payout.*")
+        replay.add_argument("--type", action="append", default=[], help="a type, or charge.*")
         replay.add_argument("--all", action="store_true", help="no range of time is meant")
         verbs.add_parser("seal-anew", help="seal all secrets with the first encryption key")
 

@@ -261,7 +261,8 @@ def _checked_wishes(wishes: Sequence[str]) -> list[str]:
     for wish in wishes:
         if wish not in WISHES:
             raise InvalidParameter(
-                "There is no such event type; give types, `*`, or the start of types and `.*`.",
+                "There is no such event type, or nothing tells it yet; give types, `*`, or the start "
+                "of types and `.*`.",
                 param="enabled_events",
             )
     return list(dict.fromkeys(wishes))
