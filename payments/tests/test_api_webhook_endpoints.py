@@ -176,8 +176,10 @@ def test_this_machine_is_registered_in_development_only(
 
 @pytest.mark.parametrize(
     "events",
-    [["invoice.paid"], ["charge"], ["charge.*.x"], ["*.created"], ["**"], [""], ["CHARGE.*"]]
-    + [["payout.paid"], ["payout.*"], ["*", "balance.available"]],
+    [
+        *(["invoice.paid"], ["charge"], ["charge.*.x"], ["*.created"], ["**"], [""], ["CHARGE.*"]),
+        *(["payout.paid"], ["payout.*"], ["*", "balance.available"]),
+    ],
 )
 def test_only_events_that_there_are_can_be_wished_for(api: ApiClient, events: list[str]) -> None:
     refused = api.post(PATH, url=URL, enabled_events=events)

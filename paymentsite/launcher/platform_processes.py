@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, workers, beat, publisher, relay, consumers.
+"""The platform's own processes: sandbox PSP, API, workers, beat, publisher, relay, consumers.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.

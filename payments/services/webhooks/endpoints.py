@@ -261,7 +261,7 @@ def _checked_wishes(wishes: Sequence[str]) -> list[str]:
     for wish in wishes:
         if wish not in WISHES:
             raise InvalidParameter(
-                "There is no such event type, or nothing tells it yet; give types, `*`, or the start "
+                "There is no such event type, or it is not told yet; give types, `*`, or the start "
                 "of types and `.*`.",
                 param="enabled_events",
             )

@@ -343,7 +343,8 @@ def test_a_process_ends_when_one_of_its_consumers_broke(
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with pytest.raises(CommandError, match="ended by itself"):
-            call_command("consume_events", "--group", "fraud", "--group", "support", stdout=StringIO())
+            groups = ("--group", "fraud", "--group", "support")
+            call_command("consume_events", *groups, stdout=StringIO())
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
