@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from payments.models import Delivery, Event, Merchant
 from payments.services import relay_bell
 from payments.services.events import time_of
 from payments.services.webhooks import relay as relay_module
-from payments.services.webhooks.relay import Relay, shares
+from payments.services.webhooks.relay import Relay
 from payments.states import DeliveryStatus
 from payments.tests.listening import Heard, answering, listening, open_endpoint, poster
 from payments.tests.shop import Shop
@@ -256,6 +255,34 @@ def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
             released.set()
 
 
+def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
+    """It answers in 1.2 s, each time one try; those that hang have more due than it has."""
+    released = threading.Event()
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        released.wait(1.2)
+        answering(200)(handler)
+
+    with (
+        listening() as ear,
+        listening(slowly) as slow,
+        listening(lambda _: released.wait(120)) as hanging,
+        relaying(threads=4),
+    ):
+        for number in range(20):
+            open_endpoint(shop.merchant, f"{hanging.url}/{number}")
+        open_endpoint(shop.merchant, slow.url)
+        open_endpoint(shop.merchant, ear.url)
+        tell(shop.merchant, payments=5, events=1)
+        ear.wait_for(5, within_seconds=15)
+        slow.wait_for(5, within_seconds=30)
+        began = time.time()
+        tell(shop.merchant, payments=5, events=1)
+        ear.wait_for(10, within_seconds=10)
+        assert ear.heard[-1].at - began < 3
+        released.set()
+
+
 def test_a_stranger_to_the_database_comes_back(
     shop: Shop, application_cursor: psycopg.Cursor[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,11 +300,3 @@ def test_a_stranger_to_the_database_comes_back(
         )
         tell(shop.merchant, payments=2, events=1)
         ear.wait_for(4)
-
-
-def test_free_threads_are_shared_in_turns() -> None:
-    one, two, three = (uuid.UUID(int=number) for number in range(3))
-    room = {one: 4, two: 4, three: 0}
-    assert shares(10, room, room.__getitem__) == {one: 4, two: 4}
-    assert shares(3, room, room.__getitem__) == {one: 2, two: 1}
-    assert shares(0, room, room.__getitem__) == {}
