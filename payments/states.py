@@ -259,6 +259,8 @@ DISPUTE_INQUIRY: Final = frozenset(
 )
 DISPUTE_UNANSWERED: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE})
 DISPUTE_OPEN: Final = DISPUTE_UNANSWERED | {D.WARNING_UNDER_REVIEW, D.UNDER_REVIEW}
+DISPUTE_CHARGED_BACK: Final = frozenset({D.NEEDS_RESPONSE, D.UNDER_REVIEW, D.LOST})
+"""The bank has, or keeps, what it took: giving it back as well would pay the customer twice."""
 
 RESPONSE_TRANSITIONS: Final[Table] = _table(
     {

@@ -120,6 +120,7 @@ class _Database(Collector):
             families = [
                 *_of_operations(),
                 *_of_notifications(),
+                *_of_events(),
                 *_of_the_books(),
                 *_of_sweeps(),
             ]
@@ -191,6 +192,31 @@ def _of_the_books() -> Iterator[Metric]:
             "Parts of the books that the daily verification left out: they took too long.",
             last.unchecked,
         )
+
+
+def _of_events() -> Iterator[Metric]:
+    overdue = GaugeMetricFamily(
+        "payments_events_overdue_seconds",
+        "How long the oldest event has waited for its way out.",
+        labels=["way"],
+    )
+    for way, seconds in waiting.events_overdue_seconds().items():
+        overdue.add_metric([way], seconds)
+    yield overdue
+    yield _gauge(
+        "payments_deliveries_overdue_seconds",
+        "How long the longest overdue delivery to a working webhook endpoint has been due.",
+        waiting.deliveries_overdue_seconds(),
+    )
+    behind = GaugeMetricFamily(
+        "payments_stream_behind",
+        "Events that a group of the internal stream has not consumed yet.",
+        labels=["group"],
+    )
+    for group, events in waiting.stream_behind().items():
+        if group in settings.STREAM_GROUPS:
+            behind.add_metric([group], events)
+    yield behind
 
 
 def _of_sweeps() -> Iterator[Metric]:

@@ -219,6 +219,11 @@ class PspDispute:
     acceptance: str = ""
     """Our reference of the acceptance, if we gave in."""
 
+    @property
+    def is_inquiry(self) -> bool:
+        """Is it one, or did it end as one?"""
+        return self.status.startswith("warning_")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeRequest:
@@ -229,6 +234,8 @@ class DisputeRequest:
     reference: str
     """Our reference of this response; the PSP shows it with the dispute."""
     psp_dispute_id: str
+    answers_inquiry: bool
+    """Else a chargeback, which the word that closes an inquiry for nothing would lose."""
     evidence: dict[str, str] = field(default_factory=dict)
     """Field names of the merchant API to texts; empty for an acceptance."""
 
@@ -375,7 +382,10 @@ class PspAdapter(Protocol):
         ...
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Hand in the evidence of the present stage, once and for good; never raises."""
+        """Hand in the evidence of one stage, once and for good; never raises.
+
+        DECLINED in the other stage, as the next: if the PSP cannot be told which, ask it first.
+        """
         ...
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:

@@ -1,6 +1,6 @@
 """The system under test, started by the launcher's own building blocks and kept running.
 
-PostgreSQL with fsync on, Redis, the sandbox PSP (never killed), two API servers, worker and beat.
+PostgreSQL with fsync on, Redis, the sandbox PSP (never killed), two API servers, workers, beat …
 Children are tied to the thread that starts them: everything here runs in the main thread. What may
 not live here: deciding what is killed.
 """
@@ -15,13 +15,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from bench.chaos import psp_control
+from bench.chaos.ends import Hurt, Kind, end_of
 from bench.chaos.plan import MERCHANTS
+from bench.chaos.sleeps import Sleep
 from bench.stage import environment_of
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
@@ -31,12 +33,14 @@ from paymentsite.launcher.ports import HOST, free_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step
 from paymentsite.launcher.sweep import end_descendants
+from paymentsite.sweeps import Queue
 
 API_SERVERS = 2
 RELAYS = 2
-# A web server whose workers die young takes it for a crash loop of its own and ends.
-_FOLLOWS_FROM_A_KILL_SECONDS = 20.0
-_NEEDED_BY = {"redis": ("worker", "worker-routine", "beat")}
+MONEY_WORKERS = ("worker", "worker-2")
+"""Of the queue where money waits there are two, as anybody would run it who means it."""
+_LAST_WORDS_BYTES = 200_000
+_NEEDED_BY = {"redis": (*MONEY_WORKERS, "worker-routine", "beat")}
 _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
 
 
@@ -44,13 +48,35 @@ _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT
 class _Kept:
     process: Process
     down_until: float = 0.0
-    disturbed_at: float = -1e9
-    """When the nemesis last touched it."""
+    hurt_at: dict[Hurt, float] = field(default_factory=dict)
+    """What the nemesis last did to it, and when."""
+    is_killed: bool = False
+    """By us, since it was last started: its end is no surprise."""
     is_down: bool = False
+    log_begins: int = 0
+    """Where in its log file its present life begins."""
+
+    def last_words(self) -> str:
+        """What it said in its present life, at most the last part of it."""
+        self.process.last_lines()  # waits a moment until all of it is written
+        with self.process.log_file.open("rb") as log:
+            log.seek(self.log_begins)
+            return log.read()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class _Stopped:
+    """A process that is woken when its time has come."""
+
+    process: psutil.Process
+    wake_at: float
+    sleep: Sleep
+    is_spared: bool
+    """Nobody may kill it, or what keeps it, in its sleep."""
 
 
 class Cluster:
-    """The running processes by name: `postgres`, `redis`, `api-0`, `api-1`, `worker`, `beat`."""
+    """The running processes by name: `postgres`, `redis`, `api-0`, `worker`, `beat`, `relay-1` …"""
 
     def __init__(self, folder: Path, variables: dict[str, str], *, patience: float = 1.0) -> None:
         self.folder = folder
@@ -62,9 +88,12 @@ class Cluster:
         self.secret_keys: list[str] = []
         self.unplanned: list[str] = []
         self.in_the_wake: list[str] = []
-        """Processes that ended by themselves soon after a fault of something that they need."""
+        """Processes that a fault took along, as their own last words say."""
+        self.unexplained: list[str] = []
+        """Processes that ended soon after a fault of something that they need, and say not why."""
         self.restarts = 0
-        self._stopped: list[tuple[float, psutil.Process]] = []
+        self.sleeps: list[Sleep] = []
+        self._stopped: list[_Stopped] = []
 
     def keep(self, process: Process) -> None:
         """Start it unless it runs, and restart it from now on when it ends."""
@@ -76,11 +105,12 @@ class Cluster:
         """Send a deadly signal to a process; it comes back after at least `down_seconds`."""
         kept = self.kept[name]
         now = time.monotonic()
-        kept.disturbed_at, kept.down_until = now, now + down_seconds
+        kept.hurt_at[Hurt.ITSELF], kept.down_until = now, now + down_seconds
         for other in _NEEDED_BY.get(name, ()):
-            self.kept[other].disturbed_at = now
+            self.kept[other].hurt_at[Hurt.REDIS] = now
         if kept.process.pid is not None and self.runs(name):
             os.kill(kept.process.pid, number)
+            kept.is_killed = True
 
     def runs(self, name: str) -> bool:
         """Is that process alive?"""
@@ -100,21 +130,35 @@ class Cluster:
 
     def kill_child(self, name: str, child: psutil.Process) -> None:
         """kill -9 one child; its parent makes a new one."""
-        self.kept[name].disturbed_at = time.monotonic()
+        self.kept[name].hurt_at[Hurt.CHILD] = time.monotonic()
         child.kill()
 
-    def freeze(self, name: str, process: psutil.Process, seconds: float) -> None:
-        """SIGSTOP now, SIGCONT after `seconds` (by `look`)."""
-        self.kept[name].disturbed_at = time.monotonic() + seconds
+    def freeze(
+        self, name: str, process: psutil.Process, seconds: float, *, spare: bool = False
+    ) -> Sleep:
+        """SIGSTOP now, SIGCONT after `seconds` (by `look`); spared: see `has_sleeper`."""
         process.suspend()
-        self._stopped.append((time.monotonic() + seconds, process))
+        now = time.monotonic()
+        self.kept[name].hurt_at[Hurt.STOPPED] = now + seconds
+        sleep = Sleep(name=name, began_at=time.time())
+        self.sleeps.append(sleep)
+        self._stopped.append(_Stopped(process, now + seconds, sleep, spare))
+        return sleep
+
+    def is_stopped(self, process: psutil.Process) -> bool:
+        """Was it stopped, and not yet woken?"""
+        return any(each.process == process for each in self._stopped)
+
+    def has_sleeper(self, name: str) -> bool:
+        """Does it, or a child of it, sleep and shall wake again?"""
+        return any(each.is_spared and each.sleep.name == name for each in self._stopped)
 
     def look(self) -> None:
         """Restart what has died and whose time has come, wake what was frozen; never waits."""
         now = time.monotonic()
-        for entry in [each for each in self._stopped if each[0] <= now]:
-            self._stopped.remove(entry)
-            _wake(entry[1])
+        for stopped in [each for each in self._stopped if each.wake_at <= now]:
+            self._stopped.remove(stopped)
+            _wake(stopped)
         for name, kept in self.kept.items():
             if kept.process.exit_code() is None:
                 continue
@@ -123,22 +167,32 @@ class Cluster:
                 self._note_end(name, kept, now)
             if now >= kept.down_until:
                 kept.process.kill_group()
+                kept.log_begins = kept.process.log_file.stat().st_size
                 kept.process.launch()
-                kept.is_down = False
+                kept.is_down = kept.is_killed = False
                 self.restarts += 1
 
     def _note_end(self, name: str, kept: _Kept, now: float) -> None:
-        code = kept.process.exit_code()
-        text = f"{name} ended with code {code}"
-        if now - kept.disturbed_at > _FOLLOWS_FROM_A_KILL_SECONDS * self._patience:
-            self.unplanned.append(text)
-        elif name not in ("postgres", "redis") and code != -signal.SIGKILL:
-            self.in_the_wake.append(text)
+        if kept.is_killed:
+            return
+        end = end_of(
+            name,
+            kept.process.exit_code(),
+            last_words=kept.last_words(),
+            seconds_since={hurt: now - at for hurt, at in kept.hurt_at.items()},
+            patience=self._patience,
+        )
+        ends = {
+            Kind.EXPLAINED: self.in_the_wake,
+            Kind.UNEXPLAINED: self.unexplained,
+            Kind.UNASKED: self.unplanned,
+        }
+        ends[end.kind].append(end.text)
 
     def heal(self, *, within_seconds: float = 60.0) -> None:
         """Wake and start everything and wait until all of it answers."""
-        for _, process in self._stopped:
-            _wake(process)
+        for stopped in self._stopped:
+            _wake(stopped)
         self._stopped.clear()
         self.psp.heal()
         for kept in self.kept.values():
@@ -171,7 +225,7 @@ class Cluster:
 def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
     """Everything, up and seeded; stopped and removed at the end of the block.
 
-    With a bug, API and worker run it (bench.chaos.bugs): for the test of this test.
+    With a bug, all processes of ours run it (bench.chaos.bugs): for the test of this test.
     """
     for name in _OURS_ALONE:
         os.environ.pop(name, None)  # what is killed here is never a server of somebody else
@@ -187,8 +241,8 @@ def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
             running.keep(server)
         _start(running, stack, bug)
         yield running
-        for _, process in running._stopped:
-            _wake(process)
+        for stopped in running._stopped:
+            _wake(stopped)
 
 
 def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
@@ -214,6 +268,10 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         log_file = folder / "logs" / f"api-{number}.log"
         processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
     processes += [_quiet(each) for each in platform_processes.workers(folder, variables)]
+    processes += [
+        _quiet(platform_processes.worker(folder, variables, Queue.MONEY, number=number))
+        for number in range(2, len(MONEY_WORKERS) + 1)
+    ]
     processes.append(_quiet(platform_processes.beat(folder, variables)))
     processes.append(_quiet(platform_processes.publisher(folder, variables)))
     processes += [
@@ -239,12 +297,13 @@ def _quiet(process: Process) -> Process:
 
 
 def _plant(process: Process, bug: str) -> None:
-    """Let API and worker enter through the module that plants the bug."""
+    """Let a process of ours enter through the module that plants the bug."""
     entries = {
-        "paymentsite.wsgi:application": "bench.chaos.bugs.entry_wsgi:application",
-        "paymentsite": "bench.chaos.bugs.entry_celery",
+        "paymentsite.wsgi:application": ["bench.chaos.bugs.entry_wsgi:application"],
+        "paymentsite": ["bench.chaos.bugs.entry_celery"],
+        str(state.PROJECT / "manage.py"): ["-m", "bench.chaos.bugs.entry_manage"],
     }
-    process.command = [entries.get(word, word) for word in process.command]
+    process.command = [entry for word in process.command for entry in entries.get(word, [word])]
     process.environment = {**process.environment, "CHAOS_BUG": bug}
 
 
@@ -264,8 +323,11 @@ def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
     return keys
 
 
-def _wake(process: psutil.Process) -> None:
+def _wake(stopped: _Stopped) -> None:
     try:
-        process.resume()
+        was_asleep = stopped.process.status() == psutil.STATUS_STOPPED
+        stopped.process.resume()
     except psutil.NoSuchProcess:
         return
+    if was_asleep:
+        stopped.sleep.woke_at = time.time()

@@ -6,10 +6,12 @@ A run in which a fault never happened says nothing about it. What may not live h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bench.chaos.truth import Truth
+from bench.chaos.plan import LARGE_FROM_KILLS
+from bench.chaos.sleeps import Sleep
+from bench.chaos.truth import Truth, unix_seconds
 
 LEAST_IN_A_LARGE_RUN: Final = 10
 LARGE_RUN_KILLS: Final = 500
@@ -46,7 +48,7 @@ NAMES: Final = {
     "M9": "notification forged",
     "C6": "the PSP acts after our timeout",
     "C7": "the PSP has acted, its answer is cut",
-    "C20": "a process stopped, and awake again",
+    "C20": "stopped in a call, overtaken after its lease, awake again",
     "C24": "PostgreSQL ends at once, with recovery",
     "D1": "PostgreSQL restarted",
     "D10": "Redis killed",
@@ -57,10 +59,13 @@ NAMES: Final = {
     "D18": "the PSP's answer is half or wrong",
     "D19": "the PSP does not find what it did",
     "D20": "the PSP is down",
+    "stop": "a process stopped for less than a lease, or with no call",
 }
 
 
-def coverage_of(truth: Truth, acts_done: Mapping[str, int]) -> dict[str, int]:
+def coverage_of(
+    truth: Truth, acts_done: Mapping[str, int], sleeps: Sequence[Sleep] = ()
+) -> dict[str, int]:
     """How often, by the catalogue's name; every name has its entry."""
     found: Counter[str] = Counter(dict.fromkeys(NAMES, 0))
     for call in truth.calls:
@@ -69,8 +74,10 @@ def coverage_of(truth: Truth, acts_done: Mapping[str, int]) -> dict[str, int]:
     for name, count in acts_done.items():
         if name in _OF_THE_NEMESIS:
             found[_OF_THE_NEMESIS[name]] += count
-        elif name.startswith("stop"):
-            found["C20"] += count
+        elif name.startswith(("stop", "sleep")):
+            found["stop"] += count
+    found["C20"] = len(overtaken(sleeps, truth.operations))
+    found["stop"] -= found["C20"]
     found["D19"] = _found_later(truth.calls)
     _count_messages(truth, found)
     return dict(found)
@@ -81,10 +88,32 @@ def too_seldom(coverage: Mapping[str, int], *, kills: int) -> list[str]:
     if kills < SMALLEST_COUNTED_KILLS:
         return []
     least = max(1, LEAST_IN_A_LARGE_RUN * kills // LARGE_RUN_KILLS)
+    needed = dict.fromkeys(NAMES, least)
+    if kills < LARGE_FROM_KILLS:
+        del needed["C20"]  # such a run has no time for stops of a lease
     return [
-        f"{name} ({NAMES[name]}) happened {count} times, {least} are needed"
-        for name, count in coverage.items()
-        if count < least
+        f"{name} ({NAMES[name]}) happened {coverage[name]} times, {least} are needed"
+        for name in needed
+        if coverage[name] < least
+    ]
+
+
+def overtaken(sleeps: Iterable[Sleep], operations: Iterable[Mapping[str, Any]]) -> list[Sleep]:
+    """The sleeps longer than a lease of which somebody else closed an operation meanwhile."""
+    ended = {
+        row["reference"]: unix_seconds(row["closed_at"])
+        for row in operations
+        if row["closed_at"] is not None
+    }
+    return [
+        each
+        for each in sleeps
+        if each.woke_at is not None
+        and each.outlasted_its_lease
+        and any(
+            each.began_at < ended.get(reference, 0.0) < each.woke_at
+            for reference in each.references
+        )
     ]
 
 

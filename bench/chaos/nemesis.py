@@ -12,15 +12,27 @@ from collections import Counter
 from collections.abc import Callable
 
 import psutil
+import psycopg
 
-from bench.chaos.cluster import API_SERVERS, Cluster
+from bench.chaos.cluster import API_SERVERS, MONEY_WORKERS, Cluster
 from bench.chaos.history import History
 from bench.chaos.plan import Act, Plan
+from bench.chaos.sleeps import under_way
+from bench.chaos.truth import open_operations
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
 _LOOK_EVERY_SECONDS = 0.05
-_KILLABLE = ("worker", "api-0", "api-1", "beat")
+_API = tuple(f"api-{number}" for number in range(API_SERVERS))
+_KILLABLE = (*MONEY_WORKERS, *_API, "beat", "worker-routine")
+# What a plan means by these: one of several, and whether a child of it.
+_ONE_OF = {
+    "api server": (_API, False),
+    "api worker": (_API, True),
+    "worker": (MONEY_WORKERS, False),
+    "worker child": (MONEY_WORKERS, True),
+}
+_CATCH_WITHIN_SECONDS = 15.0
 
 
 class Nemesis:
@@ -49,6 +61,7 @@ class Nemesis:
         acts = {
             "kill": self._kill,
             "stop": self._stop,
+            "sleep": self._sleep,
             "postgres": self._postgres,
             "redis": self._redis,
             "psp": self._psp,
@@ -66,37 +79,93 @@ class Nemesis:
 
     def _kill(self, act: Act) -> bool:
         name, child = self._target(act)
-        if child is not None:
+        if child is not None and not self._cluster.has_sleeper(name):
             self._cluster.kill_child(name, child)
             return True
-        # What is down already cannot be killed: then somebody else is.
-        running = [each for each in (name, *_KILLABLE) if self._cluster.runs(each)]
+        # What is down already cannot be killed, who sleeps shall wake: then somebody else is.
+        start = act.choice % len(_KILLABLE)
+        running = [
+            each
+            for each in (name, *_KILLABLE[start:], *_KILLABLE[:start])
+            if self._cluster.runs(each) and not self._cluster.has_sleeper(each)
+        ]
         if not running:
             return False
         self._cluster.kill(running[0], down_seconds=act.seconds)
         return True
 
     def _stop(self, act: Act) -> bool:
-        name, child = self._target(act)
+        name, child = self._target(act, awake=True)
         pid = self._cluster.kept[name].process.pid
         process = child or (psutil.Process(pid) if pid else None)
-        if process is None:
+        if process is None or self._cluster.is_stopped(process):
             return False
         self._cluster.freeze(name, process, act.seconds)
         return True
 
-    def _target(self, act: Act) -> tuple[str, psutil.Process | None]:
+    def _sleep(self, act: Act) -> bool:
+        """Catch a child in the middle of a call to the PSP, and stop it for longer than a lease."""
+        end = time.monotonic() + _CATCH_WITHIN_SECONDS
+        while time.monotonic() < end:
+            for name, child in self._sleepers(act):
+                if self._catch(name, child, act.seconds):
+                    return True
+            self._cluster.look()
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return False
+
+    def _catch(self, name: str, child: psutil.Process, seconds: float) -> bool:
+        """Stop it, and leave it so if it has a call under way."""
+        try:
+            child.suspend()
+            caught = self._open_calls(child)
+            if not caught:
+                child.resume()
+                return False
+        except psutil.NoSuchProcess:
+            return False
+        sleep = self._cluster.freeze(name, child, seconds, spare=True)
+        sleep.references = caught
+        return True
+
+    def _sleepers(self, act: Act) -> list[tuple[str, psutil.Process]]:
+        """Who may be put to sleep now, beginning with whom the act means."""
+        several, _ = _ONE_OF[act.target]
+        found = [
+            (name, child)
+            for name in several
+            if not self._cluster.has_sleeper(name)
+            for child in self._cluster.children(name)
+            if not self._cluster.is_stopped(child)
+        ]
+        start = act.choice % len(found) if found else 0
+        return found[start:] + found[:start]
+
+    def _open_calls(self, stopped: psutil.Process) -> list[str]:
+        """The open operations for which a stopped process waits for the PSP."""
+        asked = under_way(stopped, self._cluster.psp)
+        if not asked:
+            return []
+        try:
+            open_ = set(open_operations(self._cluster.variables["DATABASE_URL"]))
+        except psycopg.Error:  # it restarts just now
+            return []
+        return [each for each in asked if each in open_]
+
+    def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
         """The kept process that is meant, and its child if one of those is."""
-        if act.target in ("api server", "api worker"):
-            names = [f"api-{(act.choice + n) % API_SERVERS}" for n in range(API_SERVERS)]
-            if act.target == "api server":
-                return names[0], None
-        else:
-            names = ["worker" if act.target == "worker child" else act.target]
-            if act.target != "worker child":
-                return names[0], None
+        if act.target not in _ONE_OF:
+            return act.target, None
+        several, means_child = _ONE_OF[act.target]
+        start = act.choice % len(several)
+        names = [*several[start:], *several[:start]]
+        names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
+        if not means_child:
+            return names[0], None
         for name in names:
             children = self._cluster.children(name)
+            if awake:
+                children = [each for each in children if not self._cluster.is_stopped(each)]
             if children:
                 return name, children[act.choice % len(children)]
         return names[0], None

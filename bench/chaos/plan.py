@@ -16,14 +16,27 @@ SECONDS_PER_KILL: Final = 2.5
 """A killed server needs processor time to come back; more kills than this only keep it down."""
 PAYMENTS_PER_SECOND: Final = 12.0
 MERCHANTS: Final = 4
+LEASE_SECONDS: Final = 30.0
+"""Of an operation, after which others take it over from whoever sends it or asks about it."""
+LARGE_FROM_KILLS: Final = 120
+"""From here on a run has time for what takes longer than a lease, and is over before it ends."""
 _LONG_RUN_SECONDS: Final = 80.0
+_SLEEP_SECONDS: Final = (35.0, 58.0)
+"""Above a lease, below the time limit of a background job (60 s), which kills whoever runs it."""
+_OUTAGE_SECONDS: Final = (15.0, 40.0)
 
 _DECLINES: Final = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds")
 _KILLS: Final = (
     *(["api worker"] * 7 + ["api server"] * 3 + ["worker"] * 4),
     *(["worker child"] * 3 + ["beat"] * 2 + ["relay-1", "relay-2", "publisher"]),
+    "worker-routine",
 )
-_STOPS: Final = ("api worker", "api server", "worker", "worker child", "beat", "relay-1")
+_STOPS: Final = (
+    *("api worker", "api server", "worker", "worker child", "worker-routine"),
+    *("beat", "relay-1", "relay-2", "publisher"),
+)
+# Who holds leases of operations.
+_SLEEPERS: Final = ("api worker", "worker child")
 _HABITS: Final = (
     *(["plain"] * 14 + ["comes again"] * 30 + ["twin"] * 20 + ["gives up"] * 10),
     *(["other key"] * 8),
@@ -69,7 +82,7 @@ class Act:
 
     at_seconds: float
     kind: str
-    """`kill`, `stop`, `postgres`, `redis` or `psp`."""
+    """`kill`, `stop`, `sleep` (a stop longer than a lease), `postgres`, `redis` or `psp`."""
     target: str = ""
     choice: int = 0
     """Which of several; taken modulo how many there are."""
@@ -183,19 +196,25 @@ def _steps_of_a_hold(source: random.Random, habit: str) -> list[Step]:
 def _acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
     acts: list[Act] = []
     is_long = main_seconds > _LONG_RUN_SECONDS
+    is_large = kills >= LARGE_FROM_KILLS
     for number in range(kills):
         at = (number + source.random()) * main_seconds / kills
         acts.append(_act(source, at, "kill", _KILLS, seconds=source.uniform(0.1, 1.5)))
     longest = 20.0 if is_long else 8.0
-    for at in _moments(source, max(1, kills // 10), main_seconds):
-        acts.append(_act(source, at, "stop", _STOPS, seconds=source.uniform(5.0, longest)))
+    for number, at in enumerate(_moments(source, max(1, kills // 10), main_seconds)):
+        if is_large and number % 3 == 0:
+            begin = min(at, main_seconds - _SLEEP_SECONDS[1])  # awake again before the end
+            seconds = source.uniform(*_SLEEP_SECONDS)
+            acts.append(_act(source, begin, "sleep", _SLEEPERS, seconds=seconds))
+        else:
+            acts.append(_act(source, at, "stop", _STOPS, seconds=source.uniform(5.0, longest)))
     for number, at in enumerate(_moments(source, max(2, kills // 25), main_seconds)):
         how = ("fast", "immediate")[number % 2]
         acts.append(_act(source, at, "postgres", (how,), seconds=source.uniform(0, 1)))
     for number, at in enumerate(_moments(source, max(2, kills // 25), main_seconds)):
         how = ("flush", "kill")[number % 2]
         acts.append(_act(source, at, "redis", (how,), seconds=source.uniform(0, 4)))
-    acts += _psp_acts(source, kills, main_seconds, is_long=is_long)
+    acts += _psp_acts(source, kills, main_seconds, is_long=is_long, is_large=is_large)
     return tuple(sorted(acts, key=lambda act: act.at_seconds))
 
 
@@ -216,24 +235,33 @@ def _moments(source: random.Random, count: int, main_seconds: float) -> list[flo
 
 
 def _psp_acts(
-    source: random.Random, kills: int, main_seconds: float, *, is_long: bool
+    source: random.Random, kills: int, main_seconds: float, *, is_long: bool, is_large: bool
 ) -> list[Act]:
     """The PSP's mood changes all the time; now and then it is down or hangs for some seconds."""
-    acts: list[Act] = []
+    moods: list[Act] = []
     at, every = 0.0, 20.0 if is_long else 6.0
     while at < main_seconds:
-        acts.append(Act(at_seconds=at, kind="psp", target="mood", behavior=_mood(source)))
+        moods.append(Act(at_seconds=at, kind="psp", target="mood", behavior=_mood(source)))
         at += every * source.uniform(0.5, 1.5)
-    outages = max(1, kills * 30 // 500)
-    for number, begin in enumerate(_moments(source, outages, main_seconds * 0.9)):
+    outages: list[Act] = []
+    count = max(1, kills * 30 // 500)
+    for number, begin in enumerate(_moments(source, count, main_seconds * 0.9)):
         seconds = source.uniform(3, 15 if is_long else 5)
-        how = ("down", "hang", "drop_before", "down")[number % 4]
+        if is_large and number % 4 == 3:
+            seconds = source.uniform(*_OUTAGE_SECONDS)
+        how = ("down", "hang", "drop_before", "down", "hang")[number % 5]
         behavior = {how: 1.0, "hang_seconds": seconds, "seed": source.randrange(2**31)}
-        acts.append(Act(at_seconds=begin, kind="psp", target=how, behavior=behavior))
-        acts.append(
+        outage = Act(at_seconds=begin, kind="psp", target=how, seconds=seconds, behavior=behavior)
+        outages.append(outage)
+        moods.append(
             Act(at_seconds=begin + seconds, kind="psp", target="mood", behavior=_mood(source))
         )
-    return acts
+    return outages + [mood for mood in moods if not _is_within(mood.at_seconds, outages)]
+
+
+def _is_within(at_seconds: float, outages: list[Act]) -> bool:
+    """A better mood would end the outage before its time."""
+    return any(each.at_seconds <= at_seconds < each.at_seconds + each.seconds for each in outages)
 
 
 def _mood(source: random.Random) -> dict[str, Any]:

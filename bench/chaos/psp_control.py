@@ -36,6 +36,11 @@ class PspControl:
         found: list[dict[str, Any]] = self._send("GET", "calls?after=0")
         return found
 
+    def newest_calls(self, count: int = 300) -> list[dict[str, Any]]:
+        """The last requests it saw, in order."""
+        found: list[dict[str, Any]] = self._send("GET", f"calls?newest={count}")
+        return found
+
     def told(self) -> dict[str, int]:
         """How many notices were sent, acknowledged, lost, doubled, delayed, forged, are open."""
         found: dict[str, int] = self._send("GET", "webhooks")

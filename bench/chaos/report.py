@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from bench.chaos.checker import INVARIANTS, Violation
-from bench.chaos.coverage import coverage_of, too_seldom
+from bench.chaos.coverage import coverage_of, overtaken, too_seldom
+from bench.chaos.recovery import (
+    AFTER_HEAL_MOST_SECONDS,
+    ALL,
+    P50_MOST_SECONDS,
+    P99_MOST_SECONDS,
+    UNDISTURBED,
+    recovery_of,
+    too_slow,
+)
+from bench.chaos.sleeps import Sleep
 from bench.chaos.timeline import timeline_of
 from bench.chaos.truth import Truth, unix_seconds
-from bench.figures import percentile
 
 PASS: Final = "pass"
 FAIL: Final = "fail"
@@ -26,9 +35,8 @@ EXIT_CODES: Final = {PASS: 0, FAIL: 1, UNKNOWN: 3}
 _ACTS_LEAST: Final = 0.95
 _CHARGED_LEAST: Final = 0.5
 _DOUBTS_LEAST: Final = 0.01
-_RECOVERY_P50_MOST_SECONDS: Final = 5.0
-_RECOVERY_P99_MOST_SECONDS: Final = 60.0
-_TIMELINES_MOST: Final = 3
+_UNEXPLAINED_MOST: Final = 2
+_TIMELINES_SHOWN: Final = 3
 _VIOLATIONS_SHOWN: Final = 5
 
 
@@ -50,7 +58,12 @@ class Run:
     acts_missed: list[str] = field(default_factory=list)
     restarts: int = 0
     in_the_wake: list[str] = field(default_factory=list)
-    """Processes that a fault of another one took along; somebody restarts them."""
+    """Processes that a fault took along, as their own last words say; somebody restarts them."""
+    unexplained: list[str] = field(default_factory=list)
+    """Processes that ended soon after a fault and do not say why."""
+    sleeps: list[Sleep] = field(default_factory=list)
+    healed_at: float = 0.0
+    """When all faults were over and everything was up, in Unix seconds."""
     outages: list[tuple[float, float]] = field(default_factory=list)
     doubts: dict[str, float] = field(default_factory=dict)
     """When an operation was first seen in doubt, by reference."""
@@ -75,10 +88,14 @@ def judge(run: Run, truth: Truth, violations: dict[str, list[Violation]]) -> Jud
     counts = _counts(truth)
     not_shown = [*run.not_shown, *(f"not read: {each}" for each in truth.missing)]
     not_shown += _too_little(run, counts)
-    coverage = coverage_of(truth, run.acts_done)
+    coverage = coverage_of(truth, run.acts_done, run.sleeps)
     not_shown += too_seldom(coverage, kills=run.kills)
+    recovery = recovery_of(
+        run.doubts, truth.operations, outages=run.outages, healed_at=run.healed_at
+    )
+    not_shown += too_slow(recovery, kills=run.kills, patience=run.patience)
     verdict = FAIL if any(violations.values()) else UNKNOWN if not_shown else PASS
-    return Judgment(verdict, violations, not_shown, counts, _recovery(run, truth), coverage)
+    return Judgment(verdict, violations, not_shown, counts, recovery, coverage)
 
 
 def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
@@ -92,20 +109,14 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.phases.items())
     yield f"  phases          {phases}"
     yield f"  faults          {_counted(run.acts_done)}; {run.restarts} restarts"
-    if run.in_the_wake:
-        yield f"  in their wake   {_counted(Counter(run.in_the_wake))}"
+    for what, ends in (("in their wake", run.in_the_wake), ("unexplained", run.unexplained)):
+        if ends:
+            yield f"  {what:<15} {_counted(Counter(ends))}"
     for name, figure in judged.counts.items():
         words = _counted(figure) if isinstance(figure, Mapping) else str(figure)
         yield f"  {name:<15} {words}"
     yield f"  coverage        {_counted(judged.coverage)}"
-    for name, figures in judged.recovery.items():
-        if figures["count"]:
-            yield (
-                f"  recovery        {name}: {figures['count']} doubts, "
-                f"p50 {figures['p50_seconds']:.1f} s ({_RECOVERY_P50_MOST_SECONDS:g} wanted), "
-                f"p99 {figures['p99_seconds']:.1f} s ({_RECOVERY_P99_MOST_SECONDS:g} wanted), "
-                f"longest {figures['longest_seconds']:.1f} s"
-            )
+    yield from _recovery_lines(judged.recovery)
     yield ""
     for name, (what, _) in INVARIANTS.items():
         count = len(judged.violations[name])
@@ -117,13 +128,28 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
 
 
 def violation_lines(truth: Truth, judged: Judgment) -> Iterator[str]:
-    """Every kind of violation, and the whole timeline of the first few orders."""
+    """Some of every kind of violation, and the whole timeline of the first few orders."""
+    return _told(truth, judged, violations=_VIOLATIONS_SHOWN, timelines=_TIMELINES_SHOWN)
+
+
+def write_timelines(path: Path, truth: Truth, judged: Judgment) -> None:
+    """Every violation with the whole timeline of its order; no file if there is none."""
+    path.unlink(missing_ok=True)
+    if any(judged.violations.values()):
+        with path.open("w") as file:
+            file.writelines(f"{line}\n" for line in _told(truth, judged))
+
+
+def _told(
+    truth: Truth, judged: Judgment, *, violations: int | None = None, timelines: int | None = None
+) -> Iterator[str]:
+    """At most so many violations of each kind, and timelines in all; None: all of them."""
     told: set[str] = set()
     for found in judged.violations.values():
-        for violation in found[:_VIOLATIONS_SHOWN]:
+        for violation in found[:violations]:
             yield f"  !! {violation.invariant} {violation.text}"
             subject = violation.order or violation.intent
-            if not subject or subject in told or len(told) == _TIMELINES_MOST:
+            if not subject or subject in told or len(told) == timelines:
                 continue
             told.add(subject)
             yield f"     timeline of order {violation.order or '-'}, {violation.intent or '-'}:"
@@ -135,6 +161,7 @@ def write_json(path: Path, run: Run, truth: Truth, judged: Judgment) -> None:
     words = {
         **asdict(run),
         "doubts": _doubts(run, truth),
+        "overtaken": [asdict(each) for each in overtaken(run.sleeps, truth.operations)],
         "verdict": judged.verdict,
         "not_shown": judged.not_shown,
         "coverage": judged.coverage,
@@ -194,33 +221,24 @@ def _too_little(run: Run, counts: dict[str, Any]) -> Iterator[str]:
         yield f"only {charged} of {run.payments} payments reached the PSP"
     if len(run.doubts) < max(1, _DOUBTS_LEAST * run.payments):
         yield f"only {len(run.doubts)} operations were ever in doubt"
+    if len(run.unexplained) > _UNEXPLAINED_MOST:
+        yield f"{len(run.unexplained)} processes ended for no known reason: {run.unexplained}"
 
 
-def _recovery(run: Run, truth: Truth) -> dict[str, Any]:
-    """From the moment a doubt was seen to its end; apart, those that met no outage of the PSP."""
-    rows = {row["reference"]: row for row in truth.operations}
-    every: list[float] = []
-    healthy: list[float] = []
-    for reference, since in run.doubts.items():
-        row = rows.get(reference)
-        if row is None or row["closed_at"] is None:
-            continue
-        end = unix_seconds(row["closed_at"])
-        every.append(max(0.0, end - since))
-        if not any(begin < end and since < over for begin, over in run.outages):
-            healthy.append(every[-1])
-    return {"all": _spread(every), "PSP not down meanwhile": _spread(healthy)}
-
-
-def _spread(seconds: Sequence[float]) -> dict[str, Any]:
-    if not seconds:
-        return {"count": 0}
-    return {
-        "count": len(seconds),
-        "p50_seconds": percentile(seconds, 50),
-        "p99_seconds": percentile(seconds, 99),
-        "longest_seconds": max(seconds),
-    }
+def _recovery_lines(recovery: Mapping[str, Any]) -> Iterator[str]:
+    for name in (ALL, UNDISTURBED):
+        figures = recovery[name]
+        if figures["count"]:
+            yield (
+                f"  recovery        {name}: {figures['count']} doubts, "
+                f"p50 {figures['p50_seconds']:.1f} s ({P50_MOST_SECONDS:g} wanted), "
+                f"p99 {figures['p99_seconds']:.1f} s ({P99_MOST_SECONDS:g} wanted), "
+                f"longest {figures['longest_seconds']:.1f} s"
+            )
+    yield (
+        f"  recovery        the last doubt of the main phase was closed "
+        f"{recovery['after_heal_seconds']:.1f} s after heal ({AFTER_HEAL_MOST_SECONDS:g} wanted)"
+    )
 
 
 def _counted(figures: Mapping[str, int]) -> str:

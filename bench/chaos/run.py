@@ -18,7 +18,7 @@ from bench.chaos.cluster import Cluster, cluster
 from bench.chaos.history import History
 from bench.chaos.nemesis import Nemesis
 from bench.chaos.plan import Plan, in_weather, plan_of
-from bench.chaos.report import Judgment, Run, judge, write_json
+from bench.chaos.report import Judgment, Run, judge, write_json, write_timelines
 from bench.chaos.sink import Sink, subscribe
 from bench.chaos.truth import (
     DoubtWatch,
@@ -51,7 +51,7 @@ def run_chaos(
     bug: str = "",
     patience: float = 1.0,
 ) -> tuple[Run, Truth, Judgment]:
-    """Start everything, let it happen, judge it; writes `<seed>.jsonl` and `<seed>.json`.
+    """Start everything, let it happen, judge it; writes `<seed>.jsonl`, `<seed>.json` …
 
     `patience` stretches the time in which everything must have come to rest: above 1 the verdict
     says nothing of speed, so that a busy machine does not change it.
@@ -83,6 +83,7 @@ def run_chaos(
         history.close()
     judged = judge(run, truth, violations_of(truth))
     write_json(folder / f"{name}.json", run, truth, judged)
+    write_timelines(folder / f"{name}-timelines.txt", truth, judged)
     return run, truth, judged
 
 
@@ -126,6 +127,7 @@ def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: Hi
     with _timed(run, "heal"):
         running.heal()
         sink.heal()
+    run.healed_at = time.time()
     with _timed(run, "clients"):
         allowed = max(_CLIENTS_FINISH_WITHIN_SECONDS, _CLIENTS_FINISH_SHARE * plan.main_seconds)
         finished = _finish(running, merchants, allowed * run.patience)
@@ -138,7 +140,8 @@ def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: Hi
     watch.stop()
     run.acts_done, run.acts_missed = dict(nemesis.done), nemesis.missed
     run.outages, run.doubts, run.restarts = nemesis.outages, watch.since, running.restarts
-    run.in_the_wake = running.in_the_wake
+    run.in_the_wake, run.unexplained = running.in_the_wake, running.unexplained
+    run.sleeps = running.sleeps
     if merchants.taken < len(plan.payments):
         run.not_shown.append(f"{merchants.taken} of {len(plan.payments)} payments were begun")
     with _timed(run, "reads"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 from bench.chaos.bugs import BUGS
+from bench.chaos.checker import INVARIANTS
 from paymentsite.launcher import state
 
 # In a process of their own, and one more each: planted is planted.
@@ -27,6 +29,27 @@ for bug in BUGS:
         sys.exit(bug)
 print(len(BUGS), "planted")
 """
+
+
+def test_a_bug_breaks_invariants_that_there_are_and_is_listed_once() -> None:
+    listed = [bug.listed for bug in BUGS.values() if bug.listed is not None]
+    assert len(listed) == len(set(listed)) == 10
+    for bug in BUGS.values():
+        assert bug.found_by
+        assert bug.found_by <= set(INVARIANTS)
+
+
+def test_relays_and_publisher_begin_with_a_bug_too(database_urls: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.chaos.bugs.entry_manage", "publish_events", "--help"],
+        cwd=state.PROJECT,
+        env={**os.environ, "CHAOS_BUG": "no_line_per_payment"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--status" in done.stdout
 
 
 def test_every_bug_can_be_planted(database_urls: object) -> None:

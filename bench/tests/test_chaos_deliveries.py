@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -75,6 +76,18 @@ def test_the_sink_keeps_what_came_and_answers_by_its_seed() -> None:
         assert sink.heard[0].body == b"{}"
         sink.heal()
         assert {post(sink.url(2)) for _ in range(20)} == {"ok"}
+
+
+def test_half_a_request_of_a_killed_sender_is_not_heard() -> None:
+    sink = Sink(seed=1, fails=0.0, hangs=0.0, cuts=0.0)
+    with sink.listening():
+        with socket.create_connection(("127.0.0.1", sink.port), timeout=5) as connection:
+            connection.sendall(b"POST /0 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(100) == b""
+        assert sink.heard == []
+        assert post(sink.url(0)) == "ok"
+    assert [each.body for each in sink.heard] == [b"{}"]
 
 
 def test_who_hangs_is_let_go_when_the_sink_heals() -> None:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from bench.chaos.plan import in_weather, plan_of
+from bench.chaos.plan import LEASE_SECONDS, in_weather, plan_of
+from payments.services import idempotency
 
 
 def test_the_same_seed_draws_the_same_schedule() -> None:
@@ -56,3 +57,43 @@ def test_weather_changes_the_mood_of_the_psp_and_nothing_else() -> None:
         else:
             assert after == before
     assert in_weather(plan, {}) == plan
+
+
+def test_a_large_run_has_stops_longer_than_a_lease_that_end_in_time() -> None:
+    assert LEASE_SECONDS == idempotency.LEASE_SECONDS
+    plan = plan_of(seed=1, payments=1500, kills=500)
+    sleeps = [act for act in plan.acts if act.kind == "sleep"]
+    stops = [act for act in plan.acts if act.kind == "stop"]
+    assert len(sleeps) == 17
+    assert len(stops) == 33
+    assert {act.target for act in sleeps} == {"api worker", "worker child"}
+    assert all(LEASE_SECONDS < act.seconds < 60 for act in sleeps)
+    assert all(act.at_seconds + act.seconds <= plan.main_seconds for act in sleeps)
+    assert all(act.seconds < LEASE_SECONDS for act in stops)
+
+
+def test_outages_are_longer_in_a_large_run_and_no_mood_ends_them() -> None:
+    longest = {}
+    for kills in (40, 500):
+        plan = plan_of(seed=1, payments=500, kills=kills)
+        psp = [act for act in plan.acts if act.kind == "psp"]
+        outages = [act for act in psp if act.target != "mood"]
+        ends = [(act.at_seconds, act.at_seconds + act.seconds) for act in outages]
+        moods = [act.at_seconds for act in psp if act.target == "mood"]
+        assert not any(begin <= at < end for at in moods for begin, end in ends)
+        assert max(end for _, end in ends) in moods
+        longest[kills] = max(act.seconds for act in outages)
+    assert longest[40] <= 15
+    assert 30 < longest[500] <= 40
+
+
+def test_every_process_but_the_psp_is_killed_and_stopped() -> None:
+    plan = plan_of(seed=1, payments=500, kills=2000)
+    targets = {
+        kind: {act.target for act in plan.acts if act.kind == kind} for kind in ("kill", "stop")
+    }
+    processes = {
+        *("api worker", "api server", "worker", "worker child", "worker-routine"),
+        *("beat", "relay-1", "relay-2", "publisher"),
+    }
+    assert targets == {"kill": processes, "stop": processes}

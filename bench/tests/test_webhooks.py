@@ -10,7 +10,7 @@ import pytest
 
 from bench.webhooks.run import Options, run
 from bench.webhooks.teller import EVENTS_PER_PAYMENT, plan
-from bench.webhooks.verdict import Arrival, arrivals_of, judge
+from bench.webhooks.verdict import Arrival, Rest, arrivals_of, judge, judge_rest
 from payments import public_ids
 
 EVENTS = [public_ids.encode(public_ids.EVENT, public_ids.new_id()) for _ in range(3)]
@@ -45,6 +45,22 @@ def test_what_is_lost_late_swapped_or_changed_does_not() -> None:
     assert judged(*(arrival(n, path="/hang/0") for n in (1, 2, 3))) == (3, 0, 0, 0)
     late = [arrival(number, later=3) for number in (1, 2, 3)]
     assert not judge(late, healthy_paths=["/ok/0"], events_by_payment={"a": 3}).holds
+
+
+def rest(*arrivals: Arrival, kept: int = 6) -> Rest:
+    return judge_rest(
+        arrivals, healthy_paths=["/ok/0"], dead_endpoints=2, events_by_payment={"a": 3}, kept=kept
+    )
+
+
+def test_what_is_for_dead_endpoints_is_kept_and_only_its_first_is_tried() -> None:
+    healthy = [arrival(number) for number in (1, 2, 3)]
+    first = arrival(1, path="/fail/0")
+    good = rest(*healthy, first, first, arrival(1, path="/hang/0"))
+    assert (good.holds, good.expected, good.tried) == (True, 6, 2)
+    assert not rest(*healthy, first, kept=5).holds, "one is gone"
+    assert not rest(*healthy, first, kept=7).holds, "one is there twice"
+    assert not rest(*healthy, first, arrival(2, path="/fail/0")).holds, "before its turn"
 
 
 def test_a_half_written_line_is_not_read() -> None:
@@ -83,3 +99,6 @@ def test_a_small_run_loses_nothing_and_keeps_every_payments_order(
     verdict = figures["verdict"]
     assert (figures["killed"], verdict["expected"]) == (2, 2 * 80)
     assert (verdict["lost"], verdict["out_of_order"], verdict["changed"]) == (0, 0, 0)
+    rest = figures["rest"]
+    assert (rest["expected"], rest["kept"], rest["before_their_turn"]) == (3 * 80, 3 * 80, 0)
+    assert rest["tried"] > 0

@@ -20,7 +20,7 @@ import psycopg
 
 from bench.stage import environment_of, run_python
 from bench.webhooks import teller
-from bench.webhooks.verdict import Verdict, arrivals_of, judge
+from bench.webhooks.verdict import Verdict, arrivals_of, judge, judge_rest
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.lifeline import tied_to_parent
 from paymentsite.launcher.ports import free_port
@@ -76,6 +76,14 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         payments = dict(Counter(str(due.aggregate) for due in planned))
         verdict = _wait_for_all(log, healthy, payments, nemesis, options)
         whole_seconds = time.monotonic() - began
+    with log.open() as lines:
+        rest = judge_rest(
+            arrivals_of(lines),
+            healthy_paths=healthy,
+            dead_endpoints=DEAD_ENDPOINTS,
+            events_by_payment=payments,
+            kept=_kept_for_the_dead(known["DATABASE_URL"], merchant),
+        )
     return {
         **asdict(options),
         "events": len(planned),
@@ -84,7 +92,8 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         "told_seconds": round(told_seconds, 1),
         "whole_seconds": round(whole_seconds, 1),
         "verdict": asdict(verdict),
-        "holds": verdict.holds,
+        "rest": asdict(rest),
+        "holds": verdict.holds and rest.holds,
         "database": _left(known["DATABASE_URL"], merchant),
     }
 
@@ -168,3 +177,15 @@ def _left(database_url: str, merchant_id: str) -> dict[str, int]:
         ).fetchall()
         tries = connection.execute("SELECT count(*) FROM payments_delivery_attempt").fetchone()
     return {**dict(rows), "tries": tries[0] if tries else 0}
+
+
+def _kept_for_the_dead(database_url: str, merchant_id: str) -> int:
+    """Deliveries that wait or were given up, to endpoints that take nothing."""
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM payments_delivery d "
+            "JOIN payments_webhook_endpoint e ON e.id = d.endpoint_id "
+            "WHERE d.merchant_id = %s AND e.url NOT LIKE %s AND d.status IN ('pending', 'dead')",
+            [merchant_id, "%/ok/%"],
+        ).fetchone()
+    return int(found[0]) if found else 0

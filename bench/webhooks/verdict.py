@@ -35,6 +35,23 @@ class Arrival:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Of the endpoints that take nothing: everything is still there, and only heads were tried."""
+
+    expected: int
+    kept: int
+    """Pending or given up in the database."""
+    tried: int
+    """Different events that arrived there, at endpoints that hear anything at all."""
+    before_their_turn: int
+    """Of these, those that are not their payment's first: none was taken, so nobody else's turn."""
+
+    @property
+    def holds(self) -> bool:
+        return self.kept == self.expected and not self.before_their_turn
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """Of the endpoints that answer: what was to arrive, and what did."""
 
@@ -106,3 +123,22 @@ def _inversions(line: list[int]) -> int:
 
 def _share(sorted_values: list[float], share: float) -> float:
     return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
+
+
+def judge_rest(
+    arrivals: Iterable[Arrival],
+    *,
+    healthy_paths: Iterable[str],
+    dead_endpoints: int,
+    events_by_payment: dict[str, int],
+    kept: int,
+) -> Rest:
+    """Judge what is not for the endpoints that answer; `kept` as the database has it."""
+    healthy = set(healthy_paths)
+    tried = {(each.path, each.event_id): each for each in arrivals if each.path not in healthy}
+    return Rest(
+        expected=dead_endpoints * sum(events_by_payment.values()),
+        kept=kept,
+        tried=len(tried),
+        before_their_turn=sum(each.seq != 1 for each in tried.values()),
+    )

@@ -80,7 +80,8 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("order_id", "guard_order"),
-                    ("payment_method_link", "balance_transaction"),
+                    ("payment_method_link", "dispute"),
+                    ("balance_transaction", "failure_balance_transaction"),
                     ("status_before", "cancellation_reason"),
                     ("shown_actor", "request_id"),
                     ("lease_until", "next_check_at"),
@@ -158,3 +159,13 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="balance transaction")
     def balance_transaction(self, operation: Operation) -> SafeString | str:
         return display.link(public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id)
+
+    @shown(description="balance transaction that gave it back")
+    def failure_balance_transaction(self, operation: Operation) -> SafeString | str:
+        return display.link(
+            public_ids.BALANCE_TRANSACTION, operation.failure_balance_transaction_id
+        )
+
+    @shown(description="latest dispute")
+    def dispute(self, operation: Operation) -> SafeString | str:
+        return display.link(public_ids.DISPUTE, operation.latest_dispute_id)

@@ -300,6 +300,10 @@ class DisputeResponse(MachineModel):
         return public_ids.encode(public_ids.DISPUTE_RESPONSE, self.id)
 
     @property
+    def answers_inquiry(self) -> bool:
+        return self.stage == Stage.INQUIRY
+
+    @property
     def is_open(self) -> bool:
         return self.status in RESPONSE_OPEN
 

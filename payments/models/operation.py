@@ -84,6 +84,10 @@ class Operation(MachineModel):
 
     balance_transaction_id = models.UUIDField(null=True, blank=True)
     """The ledger transaction that changed what we owe the merchant."""
+    failure_balance_transaction_id = models.UUIDField(null=True, blank=True)
+    """The one that changed it back when it failed after all; the last, if it did repeatedly."""
+    latest_dispute_id = models.UUIDField(null=True, blank=True)
+    """Of a charge: its latest dispute. Only services.disputes writes it."""
     actor = models.CharField(max_length=200)
     request_id = models.CharField(max_length=64, blank=True)
     idempotency_id = models.UUIDField(null=True, blank=True)

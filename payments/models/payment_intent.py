@@ -65,6 +65,7 @@ class PaymentIntent(MachineModel):
     """Charged back and open, or lost; an inquiry moves nothing. A PSP's word is never refused, so
     it may exceed what is left: then there is a case. Written by services.disputes only."""
     latest_dispute_id = models.UUIDField(null=True, blank=True)
+    """Of any of its charges; each charge has its own."""
 
     capture_method = models.CharField(max_length=16, default="automatic")
     payment_method_types = models.JSONField(default=list)

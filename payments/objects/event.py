@@ -12,7 +12,7 @@ from payments.objects.parts import public_id, unix_seconds_of
 def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
     """An event; its object stands as it stood, whatever happened since.
 
-    `pending_webhooks`: how many endpoints it has not reached yet.
+    `pending_webhooks`: how many endpoints have not taken it.
     """
     data = {"object": event.payload["object"]}
     previous = event.payload.get("previous_attributes")

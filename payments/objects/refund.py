@@ -12,6 +12,7 @@ from payments.states import RefundStatus
 
 def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -> dict[str, Any]:
     """A refund, nothing expanded."""
+    failed = refund.status == RefundStatus.FAILED
     return {
         "id": public_id(public_ids.REFUND, refund.id),
         "object": "refund",
@@ -26,7 +27,10 @@ def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -
         "customer_account": None,
         "description": refund.description or None,
         "destination_details": None,
-        "failure_balance_transaction": None,
+        "failure_balance_transaction": reference(
+            public_ids.BALANCE_TRANSACTION,
+            operation.failure_balance_transaction_id if failed else None,
+        ),
         "failure_reason": refund.failure_reason or None,
         "instructions_email": None,
         "metadata": refund.metadata,

@@ -86,8 +86,8 @@ class Balance:
 # look at the companion a probe of the unique index, made for fees only.
 _MERCHANTS_ROWS: Final = """
     SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
-           CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END, r.id,
-           d.id, coalesce(t.available_on, t.effective_date)
+           coalesce(o.charge_id, o.id), r.id, d.id,
+           coalesce(t.available_on, t.effective_date)
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id AND a.code = 2100
@@ -103,7 +103,6 @@ _MERCHANTS_ROWS: Final = """
                            WHEN 'dispute_hold_released' THEN 'dispute_fee_given_back' END
            ) AS fee (minor) ON true
       LEFT JOIN payments_operation o ON o.id = t.source_id
-      LEFT JOIN payments_payment_intent i ON i.id = o.intent_id
       LEFT JOIN payments_refund r ON r.operation_id = o.id
       LEFT JOIN payments_dispute d ON t.source_type = 'dispute' AND d.id = t.source_id
      WHERE t.merchant_id = %s AND a.dimension = %s
@@ -132,8 +131,7 @@ _AVAILABLE_FROM: Final = "extract(epoch FROM coalesce(t.available_on, t.effectiv
 _COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _OF_DISPUTE: Final = " AND d.id = %s"
 _OF_REFUND: Final = " AND r.id = %s"
-_OF_CHARGE: Final = """ AND r.id IS NULL
-       AND CASE o.kind WHEN 'authorize' THEN o.id ELSE i.latest_charge_id END = %s"""
+_OF_CHARGE: Final = " AND r.id IS NULL AND coalesce(o.charge_id, o.id) = %s"
 
 
 def balance_of(scope: Scope) -> Balance:

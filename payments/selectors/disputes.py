@@ -1,13 +1,50 @@
-"""Disputes of a merchant. Showing one needs its own row only."""
+"""Disputes of a merchant, and what banks took of a charge. Showing one needs its own row only."""
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from dataclasses import dataclass
+from uuid import UUID
 
-from payments.models import Dispute
+from django.db.models import Q, QuerySet
+
+from ledger.money import Money
+from payments.models import Dispute, Operation, PaymentIntent
 from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.payments import charges, intents
 from payments.selectors.scope import CHARGE, DISPUTE, INTENT, Scope, one_of, require_one, scoped
+from payments.states import DISPUTE_CHARGED_BACK, OperationStatus
+from psp_adapters.contract import OperationKind
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedBack:
+    """What banks took of one charge and have not given back."""
+
+    amount: Money
+    dispute_id: UUID | None
+    """The latest dispute by which they did; None: nothing was taken."""
+
+
+def charged_back_of(charge: Operation, *, without: Dispute | None = None) -> ChargedBack:
+    """What is charged back of a charge by now, and lost ones; sure only under the intent's lock."""
+    rows = Dispute.objects.filter(charge_id=charge.id, status__in=sorted(DISPUTE_CHARGED_BACK))
+    if without is not None:
+        rows = rows.exclude(pk=without.pk)
+    found = list(rows.order_by("id").values_list("id", "amount_minor"))
+    amount = Money(sum(amount_minor for _, amount_minor in found), charge.currency)
+    return ChargedBack(amount, found[-1][0] if found else None)
+
+
+def was_ever_captured(intent: PaymentIntent) -> bool:
+    """Also what was taken back since, or one charge too many: banks dispute that as well."""
+    if intent.amount_captured_minor:
+        return True
+    took = Q(kind=OperationKind.CAPTURE.value) | Q(
+        kind=OperationKind.AUTHORIZE.value, capture_now=True
+    )
+    went = Q(status__in=[OperationStatus.EXCESS, OperationStatus.TAKEN_BACK])
+    of_excess = Q(kind=OperationKind.CAPTURE.value, status=OperationStatus.SUCCEEDED)
+    return bool(intent.operations.filter((took & went) | of_excess).exists())
 
 
 def disputes(scope: Scope) -> QuerySet[Dispute]:

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from payments.models import Delivery, Event
+from payments.models import Dispatch, Event
 from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.scope import EVENT, Scope, one_of, scoped
-from payments.states import DeliveryStatus
+from payments.selectors.webhook_endpoints import not_taken
 
 
 def events(scope: Scope) -> QuerySet[Event]:
@@ -31,7 +31,8 @@ def page_of_events(
 ) -> Page[Event]:
     """A page of events; `event_type` may end in `.*`, and `*` is every type.
 
-    `delivery_success`: those that every endpoint took, or those that some endpoint has not taken.
+    `delivery_success`: those that every endpoint took that was to get it, or those that some
+    endpoint has not taken. One that is not fanned out yet is neither.
     """
     rows = known = events(scope)
     if event_type.endswith(".*"):
@@ -41,8 +42,7 @@ def page_of_events(
     if event_types:
         rows = rows.filter(type__in=event_types)
     if delivery_success is not None:
-        # By the partial index of what is not delivered: few rows, as long as endpoints work.
-        missed = scoped(Delivery.objects.filter(event_id=OuterRef("pk")), scope)
-        missed = missed.exclude(status=DeliveryStatus.DELIVERED)
-        rows = rows.filter(~Exists(missed) if delivery_success else Exists(missed))
+        missed = Exists(not_taken(scope).filter(event_id=OuterRef("pk")))
+        unwritten = Dispatch.objects.filter(event_id=OuterRef("pk"), fanned_out_at__isnull=True)
+        rows = rows.filter(~missed, ~Exists(unwritten)) if delivery_success else rows.filter(missed)
     return page_of(rows, paging, known=known, kind=EVENT)

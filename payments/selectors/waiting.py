@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.statements import execute, table_of
-from payments.models import Operation, PspNotification
+from payments import public_ids
+from payments.models import (
+    Delivery,
+    Dispatch,
+    Operation,
+    PspNotification,
+    StreamEntry,
+    StreamGroup,
+    WebhookEndpoint,
+)
 from payments.states import NotificationStatus, OperationStatus
 
 COUNT_MOST: Final = 10_000
@@ -55,6 +64,52 @@ def notifications_overdue_seconds() -> float:
 def notifications_dead() -> int:
     """Notifications on the dead-letter list."""
     return _count(table_of(PspNotification), f"status = '{NotificationStatus.DEAD.value}'")
+
+
+def events_overdue_seconds() -> dict[str, float]:
+    """By way out (`webhooks`, `stream`): for how long the oldest event has waited for it."""
+    dispatch = table_of(Dispatch)
+    rows = execute(
+        f"SELECT extract(epoch FROM now())::float8, (SELECT event_id FROM {dispatch} "
+        "WHERE fanned_out_at IS NULL ORDER BY event_id LIMIT 1), "
+        f"(SELECT event_id FROM {dispatch} WHERE streamed_at IS NULL ORDER BY event_id LIMIT 1)"
+    )
+    now, *oldest = rows[0]
+    return {
+        way: max(0.0, now - public_ids.created_ms_of(event_id) / 1000) if event_id else 0.0
+        for way, event_id in zip(("webhooks", "stream"), oldest, strict=True)
+    }
+
+
+def deliveries_overdue_seconds() -> float:
+    """For how long the delivery that is due for longest is due, at endpoints that work.
+
+    One that fails is late by itself. As many steps as there are endpoints with something to try.
+    """
+    delivery = table_of(Delivery)
+    rows = execute(
+        "WITH RECURSIVE waiting AS ("
+        f"(SELECT endpoint_id, next_try_at FROM {delivery} WHERE next_try_at IS NOT NULL "
+        "ORDER BY endpoint_id, next_try_at LIMIT 1) UNION ALL "
+        f"SELECT following.* FROM waiting w CROSS JOIN LATERAL ("
+        f"SELECT d.endpoint_id, d.next_try_at FROM {delivery} d WHERE d.next_try_at IS NOT NULL "
+        "AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id, d.next_try_at LIMIT 1"
+        ") AS following) "
+        "SELECT greatest(extract(epoch FROM now() - min(w.next_try_at)), 0)::float8 "
+        f"FROM waiting w JOIN {table_of(WebhookEndpoint)} e ON e.id = w.endpoint_id "
+        "WHERE e.status = 'enabled' AND e.failing_since IS NULL"
+    )
+    seconds: float | None = rows[0][0]
+    return seconds or 0.0
+
+
+def stream_behind() -> dict[str, int]:
+    """By group of the internal stream: how many events it has not consumed yet."""
+    rows = execute(
+        f"SELECT name, greatest((SELECT coalesce(max(number), 0) FROM {table_of(StreamEntry)}) "
+        f"- consumed_to, 0) FROM {table_of(StreamGroup)} ORDER BY name"
+    )
+    return dict(rows)
 
 
 def _count(table: str, condition: str) -> int:

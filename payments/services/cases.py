@@ -15,6 +15,7 @@ from ledger.statements import columns_of, execute, table_of
 from payments import public_ids
 from payments.exceptions import ResourceMissing, UnexpectedState
 from payments.models import Case, Operation, PaymentIntent, PspAccount
+from payments.selectors.disputes import ChargedBack
 from payments.services.events import now_utc, time_of
 from payments.states import CaseKind, CaseStatus
 
@@ -45,7 +46,7 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "or, if the refund is still pending, have the PSP stop it."
     ),
     CaseKind.DISPUTED_TOO_MUCH: (
-        "Banks charged back more than this payment brought. Ask the PSP which of the disputes "
+        "Banks charged back more than this charge brought. Ask the PSP which of the disputes "
         "belong to it."
     ),
     CaseKind.BOOKS_DIFFER: (
@@ -96,16 +97,16 @@ def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, sub
     return case
 
 
-def case_of_disputed_refund(intent: PaymentIntent, summary: str) -> Case:
+def case_of_disputed_refund(intent: PaymentIntent, charged_back: ChargedBack, summary: str) -> Case:
     """An unsaved case about a refund of what a bank has charged back, whoever made the refund."""
-    if intent.latest_dispute_id is None:
+    if charged_back.dispute_id is None:
         raise ValueError("what is charged back has a dispute")
     return case_about_intent(
         CaseKind.DISPUTED_AND_REFUNDED,
         intent,
         summary,
-        subject=public_ids.encode(public_ids.DISPUTE, intent.latest_dispute_id),
-        amount=Money(intent.amount_disputed_minor, intent.currency),
+        subject=public_ids.encode(public_ids.DISPUTE, charged_back.dispute_id),
+        amount=charged_back.amount,
     )
 
 

@@ -36,6 +36,14 @@ _STATUS_AND_AMOUNTS: Final = (
 _OWED_RULES: Final = frozenset(
     {"captured", "refund_requested", "excess_captured", "excess_refund_requested"}
 )
+_GIVEN_BACK_RULES: Final = frozenset(
+    {
+        "reversal_of_captured",
+        "refund_failed",
+        "reversal_of_excess_captured",
+        "excess_refund_failed",
+    }
+)
 _RENDER: Final = {
     "intent": lambda change: payment_intent_object(change.intent),
     "charge": lambda change: charge_object(change.charge, change.intent),
@@ -94,6 +102,8 @@ def _post(change: Change) -> None:
             operation.balance_transaction_id = identifier
             if change.charge.balance_transaction_id is None:
                 change.charge.balance_transaction_id = identifier
+        elif posting.rule in _GIVEN_BACK_RULES:
+            operation.failure_balance_transaction_id = identifier
 
 
 def _write_statuses_on_the_way(change: Change) -> None:

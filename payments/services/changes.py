@@ -51,6 +51,7 @@ OPERATION_FIELDS: Final = (
     "detail",
     "redirect_url",
     "balance_transaction_id",
+    "failure_balance_transaction_id",
     "lease_until",
     "next_check_at",
     "checks",

@@ -53,6 +53,7 @@ def send(
         psp_key=response.psp_key,
         reference=response.public_id,
         psp_dispute_id=psp_dispute_id,
+        answers_inquiry=response.answers_inquiry,
         evidence=response.evidence,
     )
     try:

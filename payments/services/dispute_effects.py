@@ -18,6 +18,7 @@ from ledger.money import Money
 from ledger.posting_rules import Posting
 from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
 from payments.services.cases import case_about_intent
+from payments.services.metadata import previous_attributes
 from payments.states import (
     DISPUTE_INQUIRY,
     DISPUTE_OPEN,
@@ -64,11 +65,15 @@ class DisputeChange:
     dispute: Dispute
     word: PspDispute
     is_new: bool
+    status_before: str
+    shown_before: dict[str, Any]
+    """What the merchant saw before, at the same moment; empty for a new dispute."""
+    charged_back_beside: Money
+    """What other disputes took of the same charge, and have not given back."""
     booked: frozenset[str]
     """The rules under which this dispute is in the books."""
     now: datetime
     postings: list[Posting] = field(default_factory=list)
-    facts: list[tuple[str, dict[str, Any] | None]] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
 
     @property
@@ -101,11 +106,13 @@ def statuses_on_the_way(present: DisputeStatus, target: DisputeStatus) -> list[D
     raise ContradictoryWord(f"the dispute is {present}, the provider says {target}")
 
 
-def is_old_news(present: DisputeStatus, word: PspDispute) -> bool:
-    """Does the word speak of a status that the dispute has left behind?"""
-    target = D(word.status.value)
+def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
+    """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
+    present, target = D(dispute.status), D(word.status.value)
     if present == target:
-        return False
+        before_fee = dispute.fee_minor and not word.fee
+        before_its_return = dispute.fee_returned_minor and not word.fee_returned
+        return bool(before_fee or before_its_return)
     try:
         statuses_on_the_way(target, present)
     except ContradictoryWord:
@@ -121,25 +128,57 @@ def take_step(dispute: Dispute, status: DisputeStatus, now: datetime) -> None:
         dispute.next_look_at = dispute.next_reminder_at = None
 
 
-def apply_word(change: DisputeChange, *, status_before: str) -> None:
+def apply_word(change: DisputeChange) -> None:
     """Make everything of the change but the statuses, which the dispute has taken already."""
-    dispute, word = change.dispute, change.word
-    details_before = _shown_details(dispute)
-    _note_details(dispute, word)
+    due_by_before = change.dispute.evidence_due_by
+    _note_details(change.dispute, change.word)
     change.postings = _postings(change)
     _move_amounts(change)
-    _schedule(change, status_before)
-    _tell(change, status_before, changed=details_before != _shown_details(dispute))
+    _schedule(change, due_by_before)
+
+
+def facts_of(
+    change: DisputeChange, shown: dict[str, Any]
+) -> list[tuple[str, dict[str, Any] | None]]:
+    """What is to be told of the change that was made, each with what the dispute showed before."""
+    dispute, newly_booked = change.dispute, change.newly_booked
+    previous = previous_attributes(change.shown_before, shown) if change.shown_before else None
+    closes = not dispute.is_open and (change.is_new or dispute.status != change.status_before)
+    facts: list[tuple[str, dict[str, Any] | None]] = []
+    if change.is_new:
+        facts.append(("charge.dispute.created", None))
+    elif previous and not closes:
+        facts.append(("charge.dispute.updated", previous))
+    if "dispute_held" in newly_booked:
+        facts.append(("charge.dispute.funds_withdrawn", None))
+    if closes:
+        facts.append(("charge.dispute.closed", previous))
+    if "dispute_hold_released" in newly_booked:
+        facts.append(("charge.dispute.funds_reinstated", None))
+    return facts
+
+
+def require_possible_fee(word: PspDispute) -> None:
+    """A fee that can be booked, and comes back once at most; raises ContradictoryWord."""
+    if {word.fee.currency, word.fee_returned.currency} != {word.amount.currency}:
+        raise ContradictoryWord(f"its fee is {word.fee}, of a dispute about {word.amount}")
+    if word.fee_returned > word.fee:
+        raise ContradictoryWord(f"of its fee of {word.fee} it gave {word.fee_returned} back")
 
 
 def require_same_dispute(dispute: Dispute, word: PspDispute) -> None:
-    """What of a dispute never changes; raises ContradictoryWord."""
+    """What of a dispute never changes once it is said; raises ContradictoryWord."""
     if word.amount != dispute.amount:
         raise ContradictoryWord(f"it was about {dispute.amount}, now it is about {word.amount}")
     if word.began_as_inquiry != dispute.began_as_inquiry:
         raise ContradictoryWord("it began as an inquiry, and did not")
     if dispute.fee_minor and word.fee.minor != dispute.fee_minor:
         raise ContradictoryWord(f"its fee was {dispute.fee_minor}, now it is {word.fee.minor}")
+    returned_minor = dispute.fee_returned_minor
+    if returned_minor and word.fee_returned.minor != returned_minor:
+        raise ContradictoryWord(
+            f"of its fee {returned_minor} came back, now it is {word.fee_returned.minor}"
+        )
 
 
 def next_look(dispute: Dispute, now: datetime) -> datetime | None:
@@ -158,16 +197,6 @@ def next_reminder(dispute: Dispute, now: datetime) -> datetime | None:
         return None
     moments = (dispute.evidence_due_by - before for before in REMIND_BEFORE)
     return min((moment for moment in moments if moment > now), default=None)
-
-
-def _shown_details(dispute: Dispute) -> tuple[Any, ...]:
-    return (
-        dispute.reason,
-        dispute.network_reason_code,
-        dispute.evidence_due_by,
-        dispute.is_charge_refundable,
-        dispute.submission_count,
-    )
 
 
 def _note_details(dispute: Dispute, word: PspDispute) -> None:
@@ -271,11 +300,19 @@ def _open_cases(change: DisputeChange) -> None:
             f"{Money(refunded, intent.currency)} was refunded or is on its way back."
         )
         _open_case(change, CaseKind.DISPUTED_AND_REFUNDED, summary)
-    if intent.amount_disputed_minor > intent.amount_captured_minor:
-        disputed = Money(intent.amount_disputed_minor, intent.currency)
-        captured = Money(intent.amount_captured_minor, intent.currency)
-        summary = f"{disputed} is disputed of a payment that brought {captured}."
+    disputed, brought = change.charged_back_beside + dispute.amount, _brought(change)
+    if disputed > brought:
+        summary = f"{disputed} is disputed of a charge that brought {brought}."
         _open_case(change, CaseKind.DISPUTED_TOO_MUCH, summary)
+
+
+def _brought(change: DisputeChange) -> Money:
+    """What the charge took, at most; nothing is left of one that was taken back."""
+    intent, charge = change.intent, change.charge
+    if charge.status == OperationStatus.EXCESS:
+        return charge.amount
+    own = charge.id == intent.latest_charge_id
+    return Money(intent.amount_captured_minor if own else 0, intent.currency)
 
 
 def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
@@ -287,30 +324,28 @@ def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
     )
 
 
-def _schedule(change: DisputeChange, status_before: str) -> None:
-    """Reminders begin anew with every stage; a sent one is not sent again."""
+def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
+    """Reminders begin anew with every stage and deadline; a sent one is not sent again."""
     dispute = change.dispute
     dispute.next_look_at = next_look(dispute, change.now)
     if dispute.slot_is_spent:
         dispute.next_reminder_at = None
-    elif change.is_new or dispute.status != status_before:
+    elif change.is_new or dispute.status != change.status_before:
         dispute.next_reminder_at = next_reminder(dispute, change.now)
+    elif dispute.evidence_due_by != due_by_before:
+        dispute.next_reminder_at = _moved_reminder(dispute, due_by_before, change.now)
 
 
-def _tell(change: DisputeChange, status_before: str, *, changed: bool) -> None:
-    dispute = change.dispute
-    previous = {"status": status_before} if dispute.status != status_before else None
-    if change.is_new:
-        change.facts.append(("charge.dispute.created", None))
-    elif dispute.is_open and (changed or previous is not None):
-        change.facts.append(("charge.dispute.updated", previous))
-    if "dispute_held" in change.newly_booked:
-        change.facts.append(("charge.dispute.funds_withdrawn", None))
-    if not dispute.is_open and (change.is_new or previous is not None):
-        shown_before = previous if status_before in DISPUTE_OPEN else None
-        change.facts.append(("charge.dispute.closed", shown_before))
-    if "dispute_hold_released" in change.newly_booked:
-        change.facts.append(("charge.dispute.funds_reinstated", None))
+def _moved_reminder(
+    dispute: Dispute, due_by_before: datetime | None, now: datetime
+) -> datetime | None:
+    """The one that was to come moves with the deadline: at once if its time is over by now."""
+    anew = next_reminder(dispute, now)
+    waiting, due_by = dispute.next_reminder_at, dispute.evidence_due_by
+    if waiting is None or due_by_before is None or due_by is None:
+        return anew
+    moved = waiting + (due_by - due_by_before)
+    return moved if anew is None else min(moved, anew)
 
 
 assert set(_TRANSITIONS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"

@@ -218,7 +218,7 @@ def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | Non
         refused = word.status not in _AWAITS
     else:
         refused = word.status in _OVER
-    if not refused:
+    if not refused and not _has_escalated(response, word):
         return None
     return DisputeResult(
         outcome=Outcome.DECLINED,
@@ -227,6 +227,11 @@ def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | Non
         message="The dispute was answered or decided otherwise.",
         detail=f"the provider says {word.status}, and does not know our response",
     )
+
+
+def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
+    """What closes an inquiry for nothing would lose the chargeback, or spend its only slot."""
+    return response.answers_inquiry and not word.is_inquiry
 
 
 def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:

@@ -10,12 +10,16 @@ from typing import Final
 from uuid import UUID
 
 from ledger.selectors import sums_of_sources
-from payments.models import Dispute
+from payments.models import Dispute, LossPolicy
 from payments.states import DisputeStatus
 
-_OPEN_ITEMS: Final = {
+_ACCOUNTS: Final = {
+    1110: "what the provider has for us",
     1300: "withdrawn and undecided",
+    2100: "what we owe the merchant",
     2300: "held from the merchant",
+    5130: "the provider's fee",
+    5200: "the platform's loss",
     9300: "exposure",
 }
 _CHARGED_BACK: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW})
@@ -33,17 +37,28 @@ def dispute_differences(intent_ids: Collection[UUID]) -> Iterator[tuple[UUID, st
                 yield (
                     dispute.intent_id,
                     f"{dispute.public_id}: {dispute.status}, so {expected_minor} should be "
-                    f"{_OPEN_ITEMS[code]} ({code}), the books say {booked_minor}",
+                    f"{_ACCOUNTS[code]} ({code}), the books say {booked_minor}",
                 )
 
 
 def _expected(dispute: Dispute) -> dict[int, int]:
-    """Debits minus credits of each open item, by what is stored of the dispute."""
-    expected = dict.fromkeys(_OPEN_ITEMS, 0)
+    """Debits minus credits of each account, by what is stored of the dispute."""
+    amount_minor = dispute.amount_minor
+    kept_fee_minor = dispute.fee_minor - dispute.fee_returned_minor
+    merchant_bears = dispute.loss_policy == LossPolicy.MERCHANT
+    expected = dict.fromkeys(_ACCOUNTS, 0)
+    expected[1110] = -kept_fee_minor
+    expected[2100 if merchant_bears else 5130] = kept_fee_minor
+    if dispute.funds_withdrawn_at is not None and dispute.funds_reinstated_at is None:
+        expected[1110] -= amount_minor
+    if dispute.held_id is not None and dispute.released_id is None:
+        expected[2100] += amount_minor
     if dispute.status in _CHARGED_BACK:
-        expected[2300] = -dispute.amount_minor
+        expected[2300] = -amount_minor
         if dispute.funds_withdrawn_at is not None:
-            expected[1300] = dispute.amount_minor
+            expected[1300] = amount_minor
     elif dispute.is_open:
-        expected[9300] = dispute.amount_minor
+        expected[9300] = amount_minor
+    elif dispute.status == DisputeStatus.LOST and not merchant_bears:
+        expected[5200] = amount_minor
     return expected

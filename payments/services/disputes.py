@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 
 from ledger import services as ledger
 from ledger.selectors import rules_posted
@@ -27,6 +26,7 @@ from payments.models import (
     PaymentIntent,
 )
 from payments.objects.dispute import dispute_object
+from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases import case_about_intent, open_case
@@ -34,15 +34,18 @@ from payments.services.dispute_effects import (
     ContradictoryWord,
     DisputeChange,
     apply_word,
+    facts_of,
     first_status,
     is_old_news,
     next_look,
     next_reminder,
+    require_possible_fee,
     require_same_dispute,
     statuses_on_the_way,
     take_step,
 )
 from payments.services.events import Fact, events_of, now_utc, time_of
+from payments.services.metadata import previous_attributes
 from payments.services.psp import psp_account_of
 from payments.services.schedule import CHECK_SCHEDULE_SECONDS
 from payments.states import (
@@ -50,10 +53,9 @@ from payments.states import (
     RESPONSE_HOLDS,
     CaseKind,
     DisputeStatus,
-    OperationStatus,
     ResponseStatus,
 )
-from psp_adapters.contract import DisputeResult, OperationKind, Outcome, PspDispute
+from psp_adapters.contract import DisputeResult, Outcome, PspDispute
 
 _STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
 _DISPUTE_FIELDS: Final = (
@@ -145,8 +147,10 @@ def record_response(
         if response.is_open:
             if sender_lease not in (None, response.lease_until):
                 result = _doubted_if_not_sent(result)
-            _close_response(response, dispute, result)
-            _write_answered(dispute)
+            now = now_utc()
+            shown_before = dispute_object(dispute, now=now)
+            _close_response(response, dispute, result, now)
+            _write_answered(intent, dispute, shown_before, caller, now)
             if result.dispute is not None:
                 _record(intent, row.charge, dispute, result.dispute, caller)
         if renderer is None:
@@ -179,7 +183,7 @@ def _record(
     caller: Caller,
 ) -> RecordedDispute:
     """Intent and dispute are locked; a dispute that is not there yet is guarded by its index."""
-    if dispute is not None and is_old_news(DisputeStatus(dispute.status), word):
+    if dispute is not None and is_old_news(dispute, word):
         _put_off(dispute)
         return RecordedDispute(dispute)
     try:
@@ -187,14 +191,16 @@ def _record(
     except ContradictoryWord as contradiction:
         _open_contradiction(intent, dispute, word, str(contradiction))
         return RecordedDispute(dispute, str(contradiction))
-    if dispute is None and not _was_ever_captured(intent):
+    if dispute is None and not was_ever_captured(intent):
         raise PaymentNotCaptured(f"nothing of {intent.public_id} is captured yet")
     now = now_utc()
     is_new = dispute is None
     if dispute is None:
         dispute = _new_dispute(intent, charge, word, caller)
-        Batch().insert(dispute).execute()
+        charge.latest_dispute_id = intent.latest_dispute_id = dispute.id
+        Batch().insert(dispute).update(charge, ("latest_dispute_id",)).execute()
     status_before = dispute.status
+    shown_before = {} if is_new else dispute_object(dispute, now=now)
     _walk(dispute, word, now)
     change = DisputeChange(
         merchant=caller.merchant,
@@ -204,32 +210,24 @@ def _record(
         dispute=dispute,
         word=word,
         is_new=is_new,
+        status_before=status_before,
+        shown_before=shown_before,
+        charged_back_beside=charged_back_of(charge, without=dispute).amount,
         booked=frozenset() if is_new else rules_posted("dispute", dispute.id),
         now=now,
     )
-    apply_word(change, status_before=status_before)
+    apply_word(change)
     _write(change, caller)
     return RecordedDispute(dispute)
-
-
-def _was_ever_captured(intent: PaymentIntent) -> bool:
-    """Also what was taken back since, or one charge too many: banks dispute that as well."""
-    if intent.amount_captured_minor:
-        return True
-    took = Q(kind=OperationKind.CAPTURE.value) | Q(
-        kind=OperationKind.AUTHORIZE.value, capture_now=True
-    )
-    went = Q(status__in=[OperationStatus.EXCESS, OperationStatus.TAKEN_BACK])
-    of_excess = Q(kind=OperationKind.CAPTURE.value, status=OperationStatus.SUCCEEDED)
-    return bool(intent.operations.filter((took & went) | of_excess).exists())
 
 
 def _require_possible(
     intent: PaymentIntent, charge: Operation, dispute: Dispute | None, word: PspDispute
 ) -> None:
     """Raises ContradictoryWord for a word that cannot be about this dispute of this charge."""
-    if word.amount.currency != intent.currency or word.amount.minor <= 0:
+    if {intent.currency, charge.currency} != {word.amount.currency} or word.amount.minor <= 0:
         raise ContradictoryWord(f"{word.amount} of a payment in {intent.currency}")
+    require_possible_fee(word)
     target = DisputeStatus(word.status.value)
     if dispute is None:
         statuses_on_the_way(first_status(word), target)
@@ -246,7 +244,6 @@ def _new_dispute(
     identifier = public_ids.new_id()
     created_at = time_of(identifier)
     status = first_status(word)
-    intent.latest_dispute_id = identifier
     return Dispute(
         id=identifier,
         merchant_id=intent.merchant_id,
@@ -283,9 +280,9 @@ def _write(change: DisputeChange, caller: Caller) -> None:
     _post(change)
     dispute.updated_at = intent.updated_at = change.now
     batch = Batch().update(dispute, _DISPUTE_FIELDS)
-    if change.facts or change.postings:
-        shown = dispute_object(dispute)
-        facts = [Fact(type_, shown, previous) for type_, previous in change.facts]
+    shown = dispute_object(dispute, now=change.now)
+    facts = [Fact(type_, shown, previous) for type_, previous in facts_of(change, shown)]
+    if facts or change.postings:
         events = events_of(intent, facts, caller)
         batch.update(intent, _INTENT_FIELDS).insert(*events)
     batch.execute()
@@ -336,9 +333,10 @@ def _doubted_if_not_sent(result: DisputeResult) -> DisputeResult:
     return DisputeResult(outcome=Outcome.UNKNOWN, detail=detail)
 
 
-def _close_response(response: DisputeResponse, dispute: Dispute, result: DisputeResult) -> None:
+def _close_response(
+    response: DisputeResponse, dispute: Dispute, result: DisputeResult, now: datetime
+) -> None:
     """What became of the response, and of the slot that it had taken."""
-    now = now_utc()
     if not (result.outcome is Outcome.UNKNOWN and response.status == ResponseStatus.UNKNOWN):
         _SAY[result.outcome](response)
     response.code, response.message = result.code[:64], result.message[:500]
@@ -351,14 +349,16 @@ def _close_response(response: DisputeResponse, dispute: Dispute, result: Dispute
     else:
         response.closed_at, response.next_check_at = now, None
     Batch().update(response, _RESPONSE_FIELDS).execute()
-    if response.kind != DisputeResponse.Kind.EVIDENCE or response.is_open:
+    if response.is_open:
         return
+    is_evidence = response.kind == DisputeResponse.Kind.EVIDENCE
     if response.status == ResponseStatus.SUCCEEDED:
-        dispute.submitted_at = now
+        if is_evidence:
+            dispute.submitted_at = now
         return
     if dispute.is_open:
         dispute.next_look_at = now  # Why was it refused? The dispute may have moved on.
-    if dispute.answered_stage == response.stage:
+    if is_evidence and dispute.answered_stage == response.stage:
         dispute.answered_stage = ""
         dispute.submission_count = dispute.responses.filter(
             kind=DisputeResponse.Kind.EVIDENCE, status__in=RESPONSE_HOLDS
@@ -366,9 +366,22 @@ def _close_response(response: DisputeResponse, dispute: Dispute, result: Dispute
         dispute.next_reminder_at = next_reminder(dispute, now)
 
 
-def _write_answered(dispute: Dispute) -> None:
-    dispute.updated_at = now_utc()
-    Batch().update(dispute, _DISPUTE_FIELDS).execute()
+def _write_answered(
+    intent: PaymentIntent,
+    dispute: Dispute,
+    shown_before: dict[str, Any],
+    caller: Caller,
+    now: datetime,
+) -> None:
+    """The row; and an event if the merchant sees a difference, for it may have had its answer."""
+    dispute.updated_at = intent.updated_at = now
+    batch = Batch().update(dispute, _DISPUTE_FIELDS)
+    shown = dispute_object(dispute, now=now)
+    previous = previous_attributes(shown_before, shown)
+    if previous:
+        events = events_of(intent, [Fact("charge.dispute.updated", shown, previous)], caller)
+        batch.update(intent, ("event_seq", "updated_at")).insert(*events)
+    batch.execute()
 
 
 def _reopen_key(key: IdempotencyKey | None) -> None:

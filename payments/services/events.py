@@ -19,7 +19,7 @@ from payments.services.caller import Caller
 
 Aggregate = PaymentIntent | Customer | PaymentMethod | WebhookEndpoint
 
-_AGGREGATE_TYPES = {
+AGGREGATE_TYPES = {
     PaymentIntent: "payment_intent",
     Customer: "customer",
     PaymentMethod: "payment_method",
@@ -69,7 +69,7 @@ def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> li
                 id=identifier,
                 merchant_id=aggregate.merchant_id,
                 livemode=aggregate.livemode,
-                aggregatetype=_AGGREGATE_TYPES[type(aggregate)],
+                aggregatetype=AGGREGATE_TYPES[type(aggregate)],
                 aggregateid=aggregate.id,
                 seq=aggregate.event_seq,
                 type=fact.type,

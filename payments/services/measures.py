@@ -1,4 +1,4 @@
-"""What is counted around PSP calls, rings and notifications: the metrics, and nothing else.
+"""What is counted around PSP calls, rings, notifications and deliveries: the metrics only.
 
 With PROMETHEUS_MULTIPROC_DIR set (the launcher does) every process of the machine writes its part
 into that folder, and whichever process is asked adds them up: counters and histograms by sum,
@@ -53,6 +53,11 @@ BREAKER_OPENED: Final = Counter(
 LOST_RINGS: Final = Counter("payments_rings_lost", "Rings that the broker did not take.", ("task",))
 WEBHOOKS_REFUSED: Final = Counter(
     "payments_webhooks_refused", "Deliveries of PSPs that were refused.", ("reason",)
+)
+DELIVERIES_GIVEN_UP: Final = Counter(
+    "payments_deliveries_given_up",
+    "Events that a merchant's webhook endpoint never took.",
+    ("because",),
 )
 IMPATIENT_ANSWERS: Final = Counter(
     "payments_psp_crowded_answers",

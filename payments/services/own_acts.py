@@ -16,6 +16,7 @@ from ledger.statements import Batch
 from payments import public_ids
 from payments.models import Operation, Refund
 from payments.models.operation import OWN_ACT_KEY
+from payments.selectors.disputes import charged_back_of
 from payments.services.cases import case_about_operation, case_of_disputed_refund
 from payments.services.changes import Change
 from payments.services.events import now_utc, time_of
@@ -222,9 +223,10 @@ def _refund(change: Change, act: PspAct) -> None:
     if change.charge.status == OperationStatus.TAKEN_BACK:
         summary = f"{act.amount} refunded of a charge that the provider has taken back"
         _open_case(change, summary, act.amount)
-    if intent.amount_disputed_minor:
+    charged_back = charged_back_of(change.charge)
+    if charged_back.amount:
         summary = f"{act.amount} was refunded at the provider, and a bank has charged back."
-        change.cases.append(case_of_disputed_refund(intent, summary))
+        change.cases.append(case_of_disputed_refund(intent, charged_back, summary))
     change.tell("refund.created", "refund")
     change.tell("charge.refunded", "charge")
 

@@ -16,6 +16,7 @@ from ledger.money import Money
 from ledger.selectors import bookings_of
 from ledger.statements import Batch
 from payments.models import Case, Merchant, Operation, PaymentIntent
+from payments.selectors.disputes import charged_back_of
 from payments.services import psp
 from payments.services.caller import Caller
 from payments.services.cases import case_about_operation, open_case
@@ -219,7 +220,8 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
     if payment.charge.status == OperationStatus.EXCESS:
         _require_quiet_too_many(payment)
         return
-    if payment.intent.amount_disputed_minor and any(_is_pending_refund(act) for act in news):
+    pending_refund = any(_is_pending_refund(act) for act in news)
+    if pending_refund and charged_back_of(payment.charge).amount:
         # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
         raise StillUnderWay("a refund of a disputed payment has yet to be made")
     for operation in payment.operations:

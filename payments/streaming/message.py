@@ -22,11 +22,13 @@ NAMESPACE: Final = "payments."
 """Before the merchant API's name of the event, so that other systems' types never meet ours."""
 _SECRETS: Final = ("client_secret",)
 """Lets a customer confirm a payment; no consumer of the stream is one."""
-_SUBJECTS: Final = {
+SUBJECTS: Final = {
     "payment_intent": public_ids.PAYMENT_INTENT,
     "customer": public_ids.CUSTOMER,
     "payment_method": public_ids.PAYMENT_METHOD,
+    "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,
 }
+"""By what an event is about: how its public id begins."""
 _SEQUENCE_DIGITS: Final = 10
 """CloudEvents' `sequence` is a text that sorts."""
 _format = JSONFormat()
@@ -57,7 +59,7 @@ class Message:
 
 def cloud_event_of(event: Event) -> str:
     """The event as a CloudEvent in JSON."""
-    prefix = _SUBJECTS.get(event.aggregatetype, event.aggregatetype)
+    prefix = SUBJECTS.get(event.aggregatetype, event.aggregatetype)
     attributes: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.public_id,

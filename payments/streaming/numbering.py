@@ -23,6 +23,7 @@ _ONE_AT_A_TIME: Final = 7_263_001
 _ANYTHING: Final = "SELECT 1 FROM payments_dispatch WHERE streamed_at IS NULL LIMIT 1"
 # The aggregates of the oldest events, then all of theirs by sequence: a prefix of each aggregate,
 # whatever clocks made the ids. An event's earlier ones are committed before it, so they are seen.
+# It waits for the fan-out, which locks rows of the same table and never waits for us.
 _WAITING: Final = """
     SELECT event_id, aggregateid, fanned_out_at IS NOT NULL
       FROM payments_dispatch

@@ -18,7 +18,8 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
-from payments.services.egress.posting import Poster, Resolver, resolve
+from payments.services.egress.lookups import Resolver, resolve
+from payments.services.egress.posting import Poster
 from payments.services.egress.targets import Policy, policy_of_settings
 from payments.services.events import time_of
 from payments.services.webhooks import conclusions, leases, secrets

@@ -26,7 +26,9 @@ from payments.selectors.scope import Scope
 from payments.services import psp
 from payments.tests.api_client import ApiClient, api_of
 from payments.tests.factories import MerchantFactory
+from payments.tests.late import look
 from payments.tests.shop import Shop, body_of
+from payments.tests.test_acts_on_excess import act, see, too_many
 
 CURRENCIES = ("EUR", "JPY", "USD")
 Trade = tuple[int, bool, str, str, int, int | None]
@@ -255,11 +257,58 @@ def test_a_refund_of_pending_money_is_pending_and_of_available_money_at_once(sho
 
 
 def test_a_refund_that_fails_gives_back_what_it_took(shop: Shop) -> None:
-    paid = body_of(shop.create(10_000, token="pm_card_pendingRefund"))
+    paid = body_of(shop.create(10_000, token="pm_card_refundFail"))
     shop.refund(paid["id"], 4_000)
     api = api_of(shop)
     before = api.get("/v1/balance").body
     assert amounts(before["pending"]) == {"usd": 6_000}
+    [refund] = api.get("/v1/refunds").body["data"]
+    assert (refund["status"], refund["failure_balance_transaction"]) == ("succeeded", None)
+
+    shop.psp.advance(3)
+    look(shop.operations(paid["id"])[-1])
+    assert amounts(api.get("/v1/balance").body["pending"]) == {"usd": 10_000}
+    rows = api.get("/v1/balance_transactions", source=refund["id"]).body["data"]
+    assert [(row["type"], row["amount"]) for row in rows] == [
+        ("refund_failure", 4_000),
+        ("refund", -4_000),
+    ]
+    assert {row["status"] for row in rows} == {"pending"}
+    assert {row["available_on"] for row in rows} == {midnight(today() + timedelta(days=2))}
+    shown = api.get(
+        f"/v1/refunds/{refund['id']}",
+        expand=["failure_balance_transaction", "balance_transaction"],
+    ).body
+    assert shown["status"] == "failed"
+    assert (shown["failure_balance_transaction"], shown["balance_transaction"]) == tuple(rows)
+
+
+def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Shop) -> None:
+    api = api_of(shop)
+    paid = api.pay(10_000)
+    [charge] = shop.operations(paid["id"])
+    for to, status, fails in (
+        ("fail", "failed", 1),
+        ("succeed", "succeeded", 0),
+        ("fail", "failed", 1),
+    ):
+        shop.psp.turn(psp.reference_of(charge.id), to)
+        look(charge)
+        newest = api.get("/v1/balance_transactions", limit=1).body["data"][0]
+        shown = api.get(f"/v1/charges/{charge.public_id}").body
+        assert shown["status"] == status
+        assert shown["failure_balance_transaction"] == (newest["id"] if fails else None)
+        assert newest["type"] == ("payment_failure_refund" if fails else "charge")
+
+
+def test_what_was_captured_of_a_charge_too_many_names_that_charge(shop: Shop) -> None:
+    _, charge, _ = too_many(shop, manual=True)
+    act(shop, charge, "capture", amount_minor=4_000)
+    see(charge)
+    [row] = api_of(shop).get("/v1/balance_transactions").body["data"]
+    assert (row["amount"], row["source"]) == (4_000, charge.public_id)
+    [found] = api_of(shop).get("/v1/balance_transactions", source=charge.public_id).body["data"]
+    assert found == row
 
 
 def test_what_was_taken_back_is_told_with_its_fee_and_comes_with_the_original(

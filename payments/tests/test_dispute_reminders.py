@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from payments.models import Dispute, Event
-from payments.services import dispute_reminders
+from payments.services import dispute_calls, dispute_reminders
 from payments.services.dispute_reminders import remind_of_due_evidence
+from payments.services.disputes import record_dispute
 from payments.services.events import now_utc
+from payments.services.recovery import caller_of
 from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop
@@ -102,6 +105,58 @@ def test_looking_again_does_not_remind_again(desk: Desk) -> None:
     desk.look(dispute.psp_dispute_id)
     assert remind_of_due_evidence() == 0
     assert hours_until(desk.dispute().next_reminder_at) == 71 - 24
+
+
+def move_deadline(desk: Desk, hours_from_now: float | None) -> Dispute:
+    """The bank gives more or less time, or says at last how much there is."""
+    dispute = Dispute.objects.select_related("charge").get()
+    word = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
+    assert word is not None
+    due_by = None if hours_from_now is None else now_utc() + timedelta(hours=hours_from_now)
+    record_dispute(
+        word=replace(word, evidence_due_by=due_by),
+        charge=dispute.charge,
+        caller=caller_of(dispute.charge, "test"),
+    )
+    return desk.dispute()
+
+
+@pytest.mark.parametrize(("due_in_hours", "next_in"), [(200, 128), (90, 18), (300, 228)])
+def test_a_reminder_moves_with_the_deadline(desk: Desk, due_in_hours: int, next_in: int) -> None:
+    desk.pay()
+    desk.opened(due_in_seconds=100 * HOURS)
+    assert hours_until(move_deadline(desk, due_in_hours).next_reminder_at) == next_in
+    assert remind_of_due_evidence() == 0
+
+
+def test_a_deadline_that_is_told_later_is_reminded_of(desk: Desk) -> None:
+    desk.pay()
+    desk.opened(due_in_seconds=100 * HOURS)
+    dispute = move_deadline(desk, None)
+    assert (dispute.evidence_due_by, dispute.next_reminder_at) == (None, None)
+    assert hours_until(move_deadline(desk, 80).next_reminder_at) == 80 - 72
+    assert remind_of_due_evidence() == 0
+
+
+@pytest.mark.parametrize(("due_in_hours", "then_in"), [(50, 26), (20, None)])
+def test_a_deadline_that_comes_nearer_than_its_reminder_is_reminded_of_at_once(
+    desk: Desk, due_in_hours: int, then_in: int | None
+) -> None:
+    desk.pay()
+    desk.opened(due_in_seconds=100 * HOURS)
+    move_deadline(desk, due_in_hours)
+    assert (remind_of_due_evidence(), remind_of_due_evidence()) == (1, 0)
+    assert hours_until(desk.dispute().next_reminder_at) == then_in
+
+
+def test_a_deadline_that_is_put_off_after_its_last_reminder_is_reminded_of_again(
+    desk: Desk,
+) -> None:
+    desk.pay()
+    desk.opened(due_in_seconds=20 * HOURS)
+    assert desk.dispute().next_reminder_at is None
+    assert hours_until(move_deadline(desk, 60).next_reminder_at) == 60 - 24
+    assert hours_until(move_deadline(desk, 100).next_reminder_at) == 100 - 72
 
 
 def test_many_sweeps_at_once_remind_once(

@@ -18,12 +18,21 @@ from payments.exceptions import (
 from payments.models import (
     Case,
     DisputeResponse,
+    Event,
 )
-from payments.services import dispute_calls, dispute_responses, disputes, idempotency
+from payments.objects.dispute import dispute_object
+from payments.services import (
+    dispute_calls,
+    dispute_looks,
+    dispute_responses,
+    disputes,
+    idempotency,
+)
+from payments.services.events import now_utc
 from payments.services.verification import differences
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dispute_desk import Desk, end_leases
-from payments.tests.shop import Shop, body_of
+from payments.tests.shop import Shop, body_of, uuid_of
 from payments.tests.test_races import at_once
 from psp_adapters.contract import Outcome
 
@@ -69,8 +78,81 @@ def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str,
     assert list(differences()) == []
 
 
-def test_what_was_not_sent_may_be_tried_again_with_the_same_key(desk: Desk) -> None:
+@pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
+def test_what_was_meant_for_an_inquiry_is_not_repeated_once_it_has_escalated(
+    desk: Desk, kind: str
+) -> None:
+    """Closing an inquiry costs nothing; the same request would lose the chargeback."""
+    intent_id = desk.pay()
+    dispute = desk.opened(inquiry=True)
+    desk.lose("down", kind)
+    command = desk.submit if kind == "submit_evidence" else desk.close
+    assert command(dispute).status == 200
+    calls_before = len(desk.shop.psp.calls(kind=kind))
+    desk.move(dispute.psp_dispute_id, "escalate")
+    end_leases()
+    assert dispute_responses.resolve_due_responses() == 1
+
+    response = DisputeResponse.objects.get()
+    assert (response.status, response.code) == ("DECLINED", "dispute_unexpected_state")
+    assert len(desk.shop.psp.calls(kind=kind)) == calls_before, "nothing was sent again"
+    assert untouched_chargeback(desk)
+    row = desk.dispute()
+    assert (row.status, row.slot_is_spent, row.submission_count) == ("needs_response", False, 0)
+    assert desk.events(intent_id)[-1] == "charge.dispute.funds_withdrawn"
+    assert body_of(desk.submit(row))["status"] == "under_review"
+    assert list(differences()) == []
+
+
+@pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
+def test_what_is_meant_for_an_inquiry_is_refused_if_it_has_escalated_unheard_of(
+    desk: Desk, kind: str
+) -> None:
     desk.pay()
+    dispute = desk.opened(inquiry=True)
+    desk.move(dispute.psp_dispute_id, "escalate")
+    command = desk.submit if kind == "submit_evidence" else desk.close
+    answer = command(dispute)
+    assert (answer.status, body_of(answer)["error"]["code"]) == (400, "dispute_unexpected_state")
+    assert untouched_chargeback(desk)
+    assert desk.dispute().next_look_at <= now_utc(), "asked about at once"
+    assert dispute_looks.look_at_due_disputes() == 1
+    assert desk.dispute().status == "needs_response"
+    assert list(differences()) == []
+
+
+def untouched_chargeback(desk: Desk) -> bool:
+    """It can still be answered, and nobody has given in."""
+    [at_the_psp] = desk.at_the_psp()
+    told = (at_the_psp["submissions"], at_the_psp["accepted_reference"])
+    return at_the_psp["status"] == "needs_response" and told == ([], "")
+
+
+def test_a_response_that_is_refused_later_is_told(desk: Desk) -> None:
+    """The merchant had its 200, and believes that the bank has the evidence."""
+    intent_id = desk.pay()
+    dispute = desk.opened()
+    due_by = dispute_object(dispute)["evidence_details"]["due_by"]
+    desk.lose("down")
+    assert desk.submit(dispute).status == 200
+    desk.move(dispute.psp_dispute_id, "win")
+    end_leases()
+    dispute_responses.resolve_due_responses()
+    assert DisputeResponse.objects.get().status == "DECLINED"
+    rows = Event.objects.filter(aggregateid=uuid_of(intent_id), type="charge.dispute.updated")
+    _, refused = [event.payload for event in rows.order_by("seq")]
+    details = refused["object"]["evidence_details"]
+    assert (details["submission_count"], details["due_by"]) == (0, due_by)
+    previous = {"due_by": None, "submission_count": 1, "submission_method": "manual"}
+    assert refused["previous_attributes"] == {"evidence_details": previous}
+    assert desk.events(intent_id)[-2:] == [
+        "charge.dispute.closed",
+        "charge.dispute.funds_reinstated",
+    ]
+
+
+def test_what_was_not_sent_may_be_tried_again_with_the_same_key(desk: Desk) -> None:
+    intent_id = desk.pay()
     dispute = desk.opened()
     desk.lose("rate_limit")
     caller = desk.shop.caller(key="the key")
@@ -80,6 +162,9 @@ def test_what_was_not_sent_may_be_tried_again_with_the_same_key(desk: Desk) -> N
     assert (row.answered_stage, row.submission_count) == ("", 0)
     assert row.next_reminder_at is not None
     assert desk.submissions() == []
+    assert desk.events(intent_id)[2:] == ["charge.dispute.updated"] * 2
+    last = Event.objects.filter(aggregateid=uuid_of(intent_id)).latest("seq")
+    assert last.payload["object"]["evidence_details"]["submission_count"] == 0
     assert body_of(desk.submit(dispute, caller=caller))["status"] == "under_review"
     assert len(desk.submissions()) == 1
     statuses = DisputeResponse.objects.order_by("id").values_list("status", flat=True)
@@ -167,6 +252,7 @@ def test_what_somebody_handed_in_at_the_psp_leaves_no_place_for_ours(
         psp_key="the dashboard",
         reference="the dashboard",
         psp_dispute_id=dispute.psp_dispute_id,
+        answers_inquiry=False,
         evidence={"uncategorized_text": "from the dashboard"},
     )
     assert adapter.submit_evidence(theirs, deadline_seconds=5).outcome is Outcome.SUCCEEDED

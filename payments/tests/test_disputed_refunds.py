@@ -9,12 +9,15 @@ import pytest
 from django.db import IntegrityError, connections
 
 from payments.exceptions import ChargeRefused, PaymentRefused
-from payments.models import Case, PaymentIntent
+from payments.models import Case, Dispute, Operation, PaymentIntent
+from payments.objects.charge import charge_object
 from payments.services.caller import Answer
 from payments.services.verification import differences
 from payments.tests.dispute_desk import Desk
+from payments.tests.late import cases
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of, open_shop
+from payments.tests.test_acts_on_excess import act, see, too_many
 
 
 @pytest.fixture
@@ -78,6 +81,90 @@ def test_a_merchant_who_may_gets_the_refund_and_a_case(flagging: Desk) -> None:
     flagging.shop.refund(intent_id, 5_000)
     assert Case.objects.count() == 1, "one open case says it all"
     assert list(differences()) == []
+
+
+def beside_one_too_many(desk: Desk) -> tuple[str, Operation, Operation]:
+    """A payment, its own charge, and one too many."""
+    intent_id, excess, _ = too_many(desk.shop)
+    [own] = [o for o in desk.shop.operations(intent_id) if o.is_charge and o.id != excess.id]
+    return intent_id, own, excess
+
+
+def charge_back(desk: Desk, charge: Operation, *moves: str) -> Dispute:
+    opened = desk.shop.psp.open_dispute(payment_id=charge.psp_payment_id)["id"]
+    for move in moves:
+        desk.move(opened, move)
+    dispute = desk.look(opened)
+    charge.refresh_from_db()
+    return dispute
+
+
+@pytest.mark.parametrize("moves", [(), ("lose",)])
+def test_what_a_bank_took_of_a_charge_too_many_stops_no_refund_of_the_payments_own(
+    desk: Desk, moves: tuple[str, ...]
+) -> None:
+    intent_id, own, excess = beside_one_too_many(desk)
+    dispute = charge_back(desk, excess, *moves)
+    intent = desk.shop.intent(intent_id)
+    assert intent.amount_disputed_minor == 10_000
+    shown = charge_object(excess, intent)
+    assert (shown["disputed"], shown["dispute"]) == (True, dispute.public_id)
+    shown = charge_object(own, intent)
+    assert (shown["disputed"], shown["dispute"]) == (False, None)
+
+    assert body_of(desk.shop.refund(intent_id))["status"] == "succeeded"
+    assert "disputed_and_refunded" not in cases()
+    assert desk.shop.intent(intent_id).amount_refunded_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_what_a_bank_took_of_the_payments_own_charge_stops_its_refund_beside_one_too_many(
+    desk: Desk,
+) -> None:
+    intent_id, own, excess = beside_one_too_many(desk)
+    dispute = charge_back(desk, own, "lose")
+    charge_back(desk, excess, "lose")
+    intent = desk.shop.intent(intent_id)
+    assert charge_object(own, intent)["dispute"] == dispute.public_id
+    with pytest.raises(ChargeRefused, match=r"100\.00 USD of") as refused:
+        desk.shop.refund(intent_id, 100)
+    assert refused.value.code == "charge_disputed"
+    row = PaymentIntent.objects.filter(pk=intent.pk)
+    with pytest.raises(IntegrityError, match="refund_of_disputed"):
+        row.update(amount_refund_pending_minor=1)
+    assert desk.shop.effects("refund") == []
+    assert "disputed_too_much" not in cases(), "each bank took what its charge had brought"
+    assert list(differences()) == []
+
+
+def test_a_flagged_refund_names_the_dispute_of_the_charge_that_it_refunds(flagging: Desk) -> None:
+    intent_id, own, excess = beside_one_too_many(flagging)
+    dispute = charge_back(flagging, own)
+    charge_back(flagging, excess)
+    flagging.shop.refund(intent_id, 100)
+    case = Case.objects.get(kind="disputed_and_refunded")
+    assert (case.subject, case.amount_minor) == (dispute.public_id, 10_000)
+
+
+def test_a_refund_at_the_psp_beside_a_disputed_charge_too_many_is_no_double_one(desk: Desk) -> None:
+    _, own, excess = beside_one_too_many(desk)
+    charge_back(desk, excess, "lose")
+    act(desk.shop, own, "refund", amount_minor=3_000)
+    see(own)
+    assert "disputed_and_refunded" not in cases()
+    charge_back(desk, own)
+    act(desk.shop, own, "refund", amount_minor=3_000)
+    see(own)
+    assert "disputed_and_refunded" in cases()
+    assert list(differences()) == []
+
+
+def test_more_taken_of_one_charge_than_it_brought_is_seen_beside_another(desk: Desk) -> None:
+    _, _, excess = beside_one_too_many(desk)
+    charge_back(desk, excess)
+    assert "disputed_too_much" not in cases()
+    charge_back(desk, excess)
+    assert "disputed_too_much" in cases()
 
 
 def test_postgresql_holds_the_policy_too(desk: Desk, flagging: Desk) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
@@ -258,6 +259,35 @@ def test_a_resolver_that_hangs_is_a_failure_in_time() -> None:
     assert reply.error == "the host's name could not be resolved in time"
     assert time.monotonic() - began < 1.5
     released.set()
+
+
+def test_names_that_hang_hold_up_no_other_name() -> None:
+    """More tries than any pool of threads would have, to more names than a merchant has."""
+    released = threading.Event()
+    asked: list[str] = []
+
+    def resolver(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        if host.startswith("hangs"):
+            released.wait(20)
+        return [ip_address("127.0.0.1")]
+
+    with listening() as ear, ThreadPoolExecutor(120) as tries:
+        sender = Poster(LOOPBACK, resolver=resolver)
+
+        def try_(url: str, seconds: float) -> Reply:
+            return sender.post(url, body=b"{}", headers={}, deadline_seconds=seconds)
+
+        late = [tries.submit(try_, f"https://hangs{n % 40}.example.com/", 4) for n in range(120)]
+        end = time.monotonic() + 3
+        while len(asked) < 40:
+            assert time.monotonic() < end, "they wait for each other"
+            time.sleep(0.01)
+        assert try_(f"http://localhost:{ear.port}/", 2).status == 200
+        errors = {each.result().error for each in late}
+        released.set()
+    assert errors == {"the host's name could not be resolved in time"}
+    assert len(asked) == 41, "who asks for a name meanwhile waits for the answer that is on its way"
 
 
 def test_a_compressed_body_is_not_unpacked() -> None:

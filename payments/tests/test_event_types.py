@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from payments.event_types import EVENT_TYPES, WISHES, wanted
+from payments import services
+from payments.event_types import EVENT_TYPES, NOT_TOLD_YET, TOLD, WISHES, wanted
 from payments.services.events import Fact
 
 CONTRACT = """
@@ -34,6 +38,25 @@ def _names() -> set[str]:
 def test_every_name_of_the_contract_is_in_the_table() -> None:
     assert _names() - set(EVENT_TYPES) == set()
     assert len(_names()) == 49
+
+
+def test_what_is_not_told_yet_is_what_no_service_names() -> None:
+    """Whoever begins to tell of something takes it off the list; whoever stops puts it there."""
+    named = {
+        node.value
+        for path in Path(services.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    ours = {name for name in EVENT_TYPES if name.startswith("x.")}
+    assert (named & set(EVENT_TYPES)) | ours == TOLD
+    assert set(EVENT_TYPES) - TOLD == NOT_TOLD_YET
+
+
+def test_nobody_can_wish_for_what_is_not_told_by_its_name() -> None:
+    for wish in (*NOT_TOLD_YET, "payout.*", "setup_intent.*", "radar.*", "balance.*"):
+        assert wish not in WISHES
+    assert {"payment_intent.*", "payment_method.*", *TOLD} <= WISHES
 
 
 def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:

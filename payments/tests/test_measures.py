@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
+import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from payments.models import Operation
+from payments.models import Delivery, Operation
+from payments.streaming import positions
+from payments.streaming.numbering import number_waiting
+from payments.tests.listening import (
+    Ear,
+    answering,
+    fan_out_all,
+    open_endpoint,
+    past,
+    told,
+    try_due,
+)
 from payments.tests.notices import store_notice
 from payments.tests.scrape import read, value
 from payments.tests.shop import Shop, body_of
@@ -58,6 +71,41 @@ def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Sho
     settings.PSP_CREDENTIALS[shop.account.code]["webhook_secrets"] = "a secret of a test"
     Client().post(f"/psp/{shop.account.code}/webhook", b" " * 300_000, content_type="text/plain")
     assert value("payments_webhooks_refused_total", reason="too_large") == before + 1
+
+
+def test_events_and_deliveries_that_wait_are_seen_and_so_is_what_was_given_up(
+    shop: Shop, ear: Ear, loopback: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    ways = [(("way", way),) for way in ("webhooks", "stream")]
+    assert {read()["payments_events_overdue_seconds", way] for way in ways} == {0}
+    shop.create()
+    samples = read()
+    assert all(0 < samples["payments_events_overdue_seconds", way] < 60 for way in ways)
+    fan_out_all()
+    number_waiting()
+    positions.add_groups(settings.STREAM_GROUPS)
+    samples = read()
+    assert {samples["payments_events_overdue_seconds", way] for way in ways} == {0}
+    events = len(told(shop.merchant))
+    assert samples["payments_stream_behind", (("group", "fraud"),)] == events
+    Delivery.objects.filter(seq=1).update(next_try_at=past(1))
+    assert value("payments_deliveries_overdue_seconds") >= 86_400
+    ear.answer = answering(500)
+    given_up = (("because", "tries"),)
+    before = read().get(("payments_deliveries_given_up_total", given_up), 0)
+    Delivery.objects.filter(seq=1).update(tries=9)
+    with caplog.at_level(logging.ERROR):
+        try_due()
+    assert read()["payments_deliveries_given_up_total", given_up] == before + 1
+    [alert] = [each for each in caplog.messages if each.startswith("alert: ")]
+    dead = Delivery.objects.get(seq=1)
+    assert alert == (
+        f"alert: 1 deliveries to webhook endpoint {endpoint} are given up after 10 tries "
+        f"(it answered 500): {dead}"
+    )
+    Delivery.objects.filter(seq=2).update(next_try_at=past(1))
+    assert value("payments_deliveries_overdue_seconds") == 0, "an endpoint that fails is late"
 
 
 def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:

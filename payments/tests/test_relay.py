@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from payments.models import Delivery, Event, Merchant
 from payments.services import relay_bell
 from payments.services.events import time_of
 from payments.services.webhooks import relay as relay_module
-from payments.services.webhooks.relay import Relay, shares
+from payments.services.webhooks.relay import Relay
 from payments.states import DeliveryStatus
 from payments.tests.listening import Heard, answering, listening, open_endpoint, poster
 from payments.tests.shop import Shop
@@ -220,6 +219,24 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
         assert first.status == DeliveryStatus.DELIVERED
 
 
+def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
+    """As long as its own waits and longer: to be continued is not to be told to end."""
+    with listening() as ear:
+        open_endpoint(shop.merchant, ear.url)
+        with processes(1) as [process]:
+            tell(shop.merchant, payments=1, events=1)
+            ear.wait_for(1, within_seconds=30)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.5)  # what is tested is that this time passes
+            process.send_signal(signal.SIGCONT)
+            tell(shop.merchant, payments=1, events=1)
+            ear.wait_for(2, within_seconds=30)
+            time.sleep(0.2)  # so soon it would have ended
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+
+
 def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
     released = threading.Event()
     with listening() as ear, listening(lambda _: released.wait(60)) as hanging:
@@ -236,6 +253,34 @@ def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
             assert ear.heard[-1].at - began < 2
             assert hanging.connections < 10
             released.set()
+
+
+def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
+    """It answers in 1.2 s, each time one try; those that hang have more due than it has."""
+    released = threading.Event()
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        released.wait(1.2)
+        answering(200)(handler)
+
+    with (
+        listening() as ear,
+        listening(slowly) as slow,
+        listening(lambda _: released.wait(120)) as hanging,
+        relaying(threads=4),
+    ):
+        for number in range(20):
+            open_endpoint(shop.merchant, f"{hanging.url}/{number}")
+        open_endpoint(shop.merchant, slow.url)
+        open_endpoint(shop.merchant, ear.url)
+        tell(shop.merchant, payments=5, events=1)
+        ear.wait_for(5, within_seconds=15)
+        slow.wait_for(5, within_seconds=30)
+        began = time.time()
+        tell(shop.merchant, payments=5, events=1)
+        ear.wait_for(10, within_seconds=10)
+        assert ear.heard[-1].at - began < 3
+        released.set()
 
 
 def test_a_stranger_to_the_database_comes_back(
@@ -255,11 +300,3 @@ def test_a_stranger_to_the_database_comes_back(
         )
         tell(shop.merchant, payments=2, events=1)
         ear.wait_for(4)
-
-
-def test_free_threads_are_shared_in_turns() -> None:
-    one, two, three = (uuid.UUID(int=number) for number in range(3))
-    room = {one: 4, two: 4, three: 0}
-    assert shares(10, room, room.__getitem__) == {one: 4, two: 4}
-    assert shares(3, room, room.__getitem__) == {one: 2, two: 1}
-    assert shares(0, room, room.__getitem__) == {}

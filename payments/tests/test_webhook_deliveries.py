@@ -13,7 +13,7 @@ from django.conf import settings
 
 from payments import public_ids, services
 from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
-from payments.models import Delivery, DeliveryAttempt, Dispatch, Event, WebhookEndpoint
+from payments.models import Delivery, DeliveryAttempt, Event, WebhookEndpoint
 from payments.services.webhooks import conclusions, endpoints, leases, lines
 from payments.services.webhooks.fan_out import fan_out_due
 from payments.services.webhooks.sending import try_once
@@ -301,17 +301,6 @@ def test_who_lost_the_lease_decides_nothing_but_is_logged(shop: Shop, ear: Ear) 
         (1, 500),
         (2, 200),
     }
-
-
-def test_the_dispatch_row_goes_with_the_later_of_the_two_marks(shop: Shop) -> None:
-    shop.create(confirm=False)
-    shop.create(order_id="another", confirm=False)
-    [streamed, not_streamed] = Dispatch.objects.order_by("event_id")
-    Dispatch.objects.filter(pk=streamed.pk).update(streamed_at=datetime.now(UTC))
-    fan_out_all()
-    [row] = Dispatch.objects.all()
-    assert row.pk == not_streamed.pk
-    assert row.fanned_out_at is not None
 
 
 def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Shop) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from payments.models import Delivery, DeliveryAttempt
-from payments.services.webhooks import forgetting, resends
+from payments.services.webhooks import endpoints, forgetting, lines, resends
 from payments.services.webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
@@ -133,6 +133,83 @@ def test_a_new_endpoint_can_be_told_of_a_time_or_of_types(shop: Shop, ear: Ear) 
     assert count == len(ear.heard) > 0
     assert {each.event["type"].split(".")[0] for each in ear.heard} == {"charge"}
     assert {each.event["api_version"] for each in ear.heard} == {"2025-03-31.basil"}
+
+
+def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
+    shop: Shop, ear: Ear
+) -> None:
+    first, second = (body_of(shop.create(order_id=name))["id"] for name in ("one", "two"))
+    for intent_id in (first, second):
+        shop.refund(intent_id, 1_000)
+    fan_out_all()
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    ear.answer = answering(500)
+    count = resends.replay_events(endpoint.id, resends.Choice())
+    assert count == len(told(shop.merchant)) >= 10
+    deliver_all()
+    assert [each.sequence for each in ear.heard] == [1, 1], "the rest waits for the first"
+    assert resends.replay_events(endpoint.id, resends.Choice()) == count
+    assert Delivery.objects.count() == count, "what waits in line is on its way already"
+    shop.refund(first, 1_000)
+    fan_out_all()
+    ear.heard.clear()
+    ear.answer = ok
+    make_due()
+    deliver_all()
+    for aggregate in {event.aggregateid for event in told(shop.merchant)}:
+        line = [
+            each.sequence for each in ear.heard if each.headers["Event-Aggregate"] == str(aggregate)
+        ]
+        assert line == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
+    marked = [each.headers.get("Delivery-Replay") for each in ear.heard]
+    assert marked.count("true") == count
+    assert lines.move_on_forgotten() == 0
+
+
+def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
+    """The endpoint was not there in the middle; its line is not empty."""
+    intent_id = body_of(shop.create())["id"]
+    fan_out_all()
+    missed = len(told(shop.merchant))
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    shop.refund(intent_id, 1_000)
+    fan_out_all()
+    ear.answer = answering(500)
+    deliver_all()
+    assert [each.sequence for each in ear.heard] == [missed + 1]
+    resends.replay_events(endpoint.id, resends.Choice())
+    assert lines.move_on_forgotten() == 0
+    ear.answer = ok
+    deliver_all()
+    assert [each.sequence for each in ear.heard[1:]] == list(range(1, missed + 1))
+    make_due()
+    deliver_all()
+    assert [each.sequence for each in ear.heard[1:]] == list(range(1, len(told(shop.merchant)) + 1))
+
+
+def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
+    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resends, "PER_TRANSACTION", 3)
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    for number in range(4):
+        shop.create(order_id=f"order-{number}")
+    ear.answer = answering(410)
+    deliver_all()
+    endpoints.enable_endpoint(endpoint.id)
+    ear.answer = ok
+    events = len(told(shop.merchant, aggregatetype="payment_intent"))
+    assert events > 3 * 3
+    Delivery.objects.update(status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1))
+    assert resends.resend_failed(endpoint.id) == events
+    deliver_all()
+    assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
+    said: list[int] = []
+    choice = resends.Choice(types=("payment_intent.*", "charge.*"))
+    count = resends.replay_events(endpoint.id, choice, said=lambda so_far, _: said.append(so_far))
+    assert count == events
+    assert said == sorted(said)
+    assert (len(said) >= 4, said[-1]) == (True, count)
 
 
 def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(shop: Shop) -> None:

@@ -7,8 +7,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from payments.management.commands import webhooks as command
 from payments.models import Delivery, WebhookEndpoint
-from payments.services.webhooks import secrets
+from payments.services.webhooks import resends, secrets
 from payments.states import DeliveryStatus
 from payments.tests.listening import Ear, answering, deliver_all, make_due, ok, open_endpoint
 from payments.tests.shop import Shop
@@ -57,6 +58,21 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
     deliver_all()
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
     assert said("seal-anew").startswith("1 endpoints")
+
+
+def test_a_long_replay_says_how_far_it_is(
+    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_SAY_EVERY", 2)
+    monkeypatch.setattr(resends, "PER_TRANSACTION", 2)
+    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    for number in range(3):
+        shop.create(order_id=f"order-{number}", confirm=False)
+    first, last = said("replay", endpoint.public_id, "--all").splitlines()
+    assert first.startswith("2 so far, up to --since 20")
+    assert last == "3 events are on their way"
+    again = said("replay", endpoint.public_id, "--since", first.split()[-1])
+    assert again.endswith("events are on their way")
 
 
 def test_what_is_not_meant_is_not_done(shop: Shop, ear: Ear) -> None:

@@ -1,4 +1,4 @@
-"""The processes of the platform itself: sandbox PSP, API, workers, beat, publisher and relay.
+"""The platform's own processes: sandbox PSP, API, workers, beat, publisher, relay, consumers.
 
 What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
 nothing of ours at all.
@@ -26,7 +26,8 @@ API_THREADS = 64
 API_DRAIN_SECONDS = 10
 # Per queue. What money waits for has processes of its own, so that no slow job stands before it.
 WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
-
+# Those with an example consumer (payments.streaming.effects).
+EXAMPLE_GROUPS = ("finance", "support", "fraud")
 
 _SECRETS = ("METRICS_TOKEN",)
 """What our own processes may know from the launcher's environment, and nobody else."""
@@ -89,9 +90,11 @@ def workers(folder: Path, variables: Mapping[str, str]) -> list[Process]:
     return [worker(folder, variables, queue) for queue in Queue]
 
 
-def worker(folder: Path, variables: Mapping[str, str], queue: Queue) -> Process:
-    """The worker of one queue. One that lives but does not consume is killed by its heartbeat."""
+def worker(folder: Path, variables: Mapping[str, str], queue: Queue, *, number: int = 1) -> Process:
+    """A worker of one queue; several may run. Who does not consume is killed by its heartbeat."""
     name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
+    if number > 1:
+        name = f"{name}-{number}"
     return _celery(
         folder,
         variables,
@@ -144,6 +147,38 @@ def publisher(folder: Path, variables: Mapping[str, str]) -> Process:
         stop_within_seconds=4,
         relay=True,
     )
+
+
+def consumers(folder: Path, variables: Mapping[str, str]) -> Process | None:
+    """The example consumers of the internal stream, in one process; None if none is wanted.
+
+    Without any, the stream fills up and stands still for everybody.
+    """
+    groups = example_groups(variables)
+    if not groups:
+        return None
+    return Process(
+        name="consumers",
+        command=[
+            *(sys.executable, str(state.PROJECT / "manage.py"), "consume_events"),
+            *(word for group in groups for word in ("--group", group)),
+        ],
+        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
+        directory=state.PROJECT,
+        log_file=folder / "logs" / "consumers.log",
+        ready_text="consuming events",
+        stop_within_seconds=4,
+        relay=True,
+    )
+
+
+def example_groups(variables: Mapping[str, str]) -> list[str]:
+    """The stream's groups that our examples are to consume: STREAM_EXAMPLES, by default all."""
+    of_stream = variables.get("STREAM_GROUPS") or ",".join(EXAMPLE_GROUPS)
+    wanted = variables.get("STREAM_EXAMPLES") or ",".join(EXAMPLE_GROUPS)
+    both = {each.strip() for each in of_stream.split(",")}
+    both &= {each.strip() for each in wanted.split(",")}
+    return [each for each in EXAMPLE_GROUPS if each in both]
 
 
 def _celery(

@@ -140,6 +140,9 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
     supervisor.start(publisher, "start the publisher of the internal stream")
     relay = platform_processes.relay(folder, variables)
     supervisor.start(relay, "start the relay to webhook endpoints")
+    consumers = platform_processes.consumers(folder, variables)
+    if consumers is not None:
+        supervisor.start(consumers, "start the consumers of the internal stream")
     facts = {
         "base_url": base_url,
         "admin_url": f"{base_url}/admin/",

@@ -33,13 +33,15 @@ _CODES: Final = {
     "evidence_already_submitted": "dispute_evidence_already_submitted",
     "evidence_past_due": "dispute_past_due",
     "dispute_state": "dispute_unexpected_state",
+    "dispute_stage": "dispute_unexpected_state",
 }
 _UNREADABLE: Final = (AnswerUnknown, KeyError, TypeError, ValueError, LedgerError, Contradiction)
 
 
 def response_body(request: DisputeRequest, *, accepts: bool) -> Json:
     """The body of a submission of evidence, or of giving in."""
-    body: Json = {"reference": request.reference}
+    stage = "inquiry" if request.answers_inquiry else "chargeback"
+    body: Json = {"reference": request.reference, "stage": stage}
     return body if accepts else {**body, "evidence": request.evidence}
 
 

@@ -87,7 +87,9 @@ def _effects(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]
 def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
     after = query_integer(query, "after", default=0, most=_ALL)
     first = simulator.calls[0].seq if simulator.calls else 1
-    newer = islice(simulator.calls, max(0, after + 1 - first), None)
+    newest = query_integer(query, "newest", default=_ALL, most=_ALL)
+    begin = max(0, after + 1 - first, len(simulator.calls) - newest)
+    newer = islice(simulator.calls, begin, None)
     api_key = query.get("api_key")
     return [seen.as_json() for seen in newer if api_key in (None, seen.api_key)]
 

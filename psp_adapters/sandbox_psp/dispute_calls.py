@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psp_adapters.sandbox_psp.disputes import Dispute
-from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now
 from psp_adapters.sandbox_psp.requests import Call
 from psp_adapters.sandbox_psp.rules import Rules
 from psp_adapters.sandbox_psp.truth import Account
@@ -18,9 +18,11 @@ def dispute_of(account: Account, dispute_id: str) -> Dispute:
 
 
 def respond(rules: Rules, account: Account, call: Call, now_ms: int) -> Dispute:
-    """Take evidence, or the word that the merchant gives in."""
+    """Take evidence, or the word that the merchant gives in; of the stage it says, if any."""
     dispute, response = dispute_of(account, call.subject), call.response
     assert response is not None, "only a response is carried out here"
+    if response.stage not in ("", dispute.stage):
+        raise forbidden_now("dispute_stage", f"the dispute is in its stage {dispute.stage}")
     if response.evidence is None:
         return rules.disputes.accept(dispute, reference=response.reference, now_ms=now_ms)
     return rules.disputes.submit(

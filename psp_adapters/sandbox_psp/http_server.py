@@ -62,6 +62,7 @@ class HttpConnection(asyncio.Protocol):
         self._close_after = False
         self._transport: asyncio.Transport | None = None
         self.peer_is_local = False
+        self.peer_port = 0
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +76,7 @@ class HttpConnection(asyncio.Protocol):
             "::1",
             "::ffff:127.0.0.1",
         )
+        self.peer_port = peer[1] if peer else 0
         self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

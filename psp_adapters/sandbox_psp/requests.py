@@ -40,6 +40,8 @@ class DisputeResponse:
     reference: str
     evidence: dict[str, str] | None
     """None: the dispute is accepted."""
+    stage: str = ""
+    """The stage that it answers; empty: whichever the dispute is in."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,15 +241,18 @@ def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
 
 
 def _parse_response(words: dict[str, Any], *, accepts: bool) -> DisputeResponse:
-    refuse_unknown(words, {"reference"} if accepts else {"reference", "evidence"})
+    refuse_unknown(words, {"reference", "stage"} | (set() if accepts else {"evidence"}))
     evidence = None if accepts else words.get("evidence")
     if not accepts:
         if not isinstance(evidence, dict) or not 0 < len(evidence) <= 50:
             raise invalid("evidence must be an object of 1 to 50 texts")
         if not all(isinstance(text, str) and len(text) <= 20_000 for text in evidence.values()):
             raise invalid("evidence must be texts of at most 20000 characters")
+    stage = words.get("stage", "")
+    if stage not in ("", "inquiry", "chargeback"):
+        raise invalid("stage must be inquiry or chargeback")
     reference = read_text(words, "reference", most=200)
-    return DisputeResponse(reference=reference, evidence=evidence)
+    return DisputeResponse(reference=reference, evidence=evidence, stage=stage)
 
 
 def _parse_metadata(value: object) -> dict[str, str]:

@@ -53,6 +53,8 @@ class SeenCall:
     status: int = 0
     """What was answered, or would have been; 0 while under way."""
     fault: str = ""
+    peer_port: int = 0
+    """Of the client's connection: on one machine it tells which process asked."""
 
     def as_json(self) -> dict[str, Any]:
         call = self.call
@@ -69,6 +71,7 @@ class SeenCall:
             "replayed": self.replayed,
             "status": self.status,
             "fault": self.fault,
+            "peer_port": self.peer_port,
         }
 
 
@@ -123,6 +126,7 @@ class Simulator:
             call.order_id = dispute.payment.order_id if dispute else ""
         self.call_count += 1
         seen = SeenCall(self.call_count, self.clock.now_ms(), call, api_key)
+        seen.peer_port = connection.peer_port
         self.calls.append(seen)
         plan = self.faults.plan(call.facts(api_key))
         if plan is None and (call.order is None or not self._token_fault(call)):

@@ -74,6 +74,7 @@ class AdapterContract:
             psp_key=f"key-{reference}",
             reference=reference,
             psp_dispute_id=self.open_dispute(adapter, order_id),
+            answers_inquiry=False,
             evidence={"uncategorized_text": "It was delivered."},
         )
 
@@ -357,6 +358,18 @@ class AdapterContract:
             deadline_seconds=DEADLINE_SECONDS,
         )
         assert refused.outcome is Outcome.DECLINED
+
+    def test_what_was_meant_for_an_inquiry_does_not_answer_a_chargeback(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        request = replace(self.disputed(adapter, order_id), answers_inquiry=True)
+        for verb in (adapter.accept_dispute, adapter.submit_evidence):
+            refused = verb(request, deadline_seconds=DEADLINE_SECONDS)
+            assert refused.outcome is Outcome.DECLINED
+            assert refused.code == "dispute_unexpected_state"
+        found = adapter.look_up_dispute(request.psp_dispute_id, deadline_seconds=DEADLINE_SECONDS)
+        assert found is not None
+        assert (found.status, found.submissions) == (DisputeStatus.NEEDS_RESPONSE, ())
 
     def test_no_time_left_means_no_response_was_sent(
         self, adapter: PspAdapter, order_id: str

@@ -347,5 +347,6 @@ def a_response(dispute_id: str) -> DisputeRequest:
         psp_key=f"key-{reference}",
         reference=reference,
         psp_dispute_id=dispute_id,
+        answers_inquiry=False,
         evidence={"uncategorized_text": "It was delivered."},
     )

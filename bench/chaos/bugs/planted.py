@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from bench.chaos.bugs import BUGS
 from ledger.statements import execute, table_of
 from payments import tasks
-from payments.models import IdempotencyKey, Operation
+from payments.models import Delivery, Dispatch, IdempotencyKey, Operation
 from payments.services import (
     change_writing,
     idempotency,
@@ -29,6 +29,7 @@ from payments.services import (
     recovery,
 )
 from payments.services.commands import charges, refunds
+from payments.services.webhooks import fan_out
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract import Outcome, PspResult
 from psp_adapters.sandbox import webhook
@@ -61,6 +62,18 @@ def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
         return settled(result) if result.outcome is Outcome.UNKNOWN else result
 
     _swap(psp, "send", send)
+
+
+def kept_error_is_final() -> None:
+    """A PSP repeats the 5xx it kept for a key for as long as the key is sent, whatever it did."""
+
+    def find_out(search: Any) -> PspResult:
+        result = psp.send(search._operation)
+        if result.outcome is Outcome.UNKNOWN and result.detail.startswith("answered 5"):
+            return replace(result, outcome=Outcome.DECLINED, code="processing_error")
+        return result if result.outcome is not Outcome.NOT_SENT else PspResult(Outcome.UNKNOWN)
+
+    _swap(recovery._Search, "find_out", find_out)
 
 
 def no_order_guard() -> None:
@@ -174,6 +187,32 @@ def doubt_is_forgotten() -> None:
         operation.next_check_at = None
 
     _swap(outcomes, "schedule_check", schedule)
+
+
+def events_behind_a_cursor() -> None:
+    """Events have the order in which they were begun, which is not that of their commits."""
+
+    def claim() -> list[uuid.UUID]:
+        newest = execute(
+            f"SELECT event_id FROM {table_of(Delivery)} ORDER BY event_id DESC LIMIT 1"
+        )
+        rows = execute(
+            f"SELECT event_id FROM {table_of(Dispatch)} WHERE fanned_out_at IS NULL "
+            "AND event_id > %s ORDER BY event_id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [newest[0][0] if newest else uuid.UUID(int=0), fan_out.EVENTS_PER_BATCH],
+        )
+        return [row[0] for row in rows]
+
+    _swap(fan_out, "_claim", claim)
+
+
+def no_line_per_payment() -> None:
+    original = fan_out._row
+
+    def row(*words: Any, is_head: bool) -> Any:
+        return original(*words, is_head=True)
+
+    _swap(fan_out, "_row", row)
 
 
 def notices_are_not_deduplicated() -> None:

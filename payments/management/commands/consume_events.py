@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from payments.streaming.consumer import Consumer
 from payments.streaming.effects import EFFECTS
 from payments.streaming.redis_stream import RedisStream, connect
 
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_SECONDS: Final = 0.2
+
 
 class Command(BaseCommand):
     help = (
-        "Consume events of the internal stream for one group: each at least once, its effect "
-        "exactly once. Several may run for one group and share the work."
+        "Consume events of the internal stream, for one group or for several in threads of one "
+        "process: each event at least once, its effect exactly once. Several may run for one group "
+        "and share the work."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--group", required=True, choices=sorted(EFFECTS))
+        parser.add_argument(
+            "--group",
+            required=True,
+            action="append",
+            choices=sorted(EFFECTS),
+            help="may be given several times",
+        )
         parser.add_argument(
             "--name",
             default=socket.gethostname(),
@@ -40,13 +53,43 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        consumer = Consumer(
-            stream=RedisStream(connect(), settings.STREAM_KEY),
-            group=given["group"],
-            name=given["name"],
-            effect=EFFECTS[given["group"]],
-            take_over_after_ms=int(given["take_over_after"] * 1000),
-        )
-        self.stdout.write(f"consuming events as {consumer.name} for {consumer.group}")
+        groups = list(dict.fromkeys(given["group"]))
+        threads = [
+            threading.Thread(
+                target=_run, args=(_consumer(group, given), stop), name=group, daemon=True
+            )
+            for group in groups
+        ]
+        for thread in threads:
+            thread.start()
+        self.stdout.write(f"consuming events as {given['name']} for {', '.join(groups)}")
         self.stdout.flush()
+        while all(thread.is_alive() for thread in threads):
+            if stop.wait(_LOOK_EVERY_SECONDS):
+                break
+        broken = [] if stop.is_set() else [t.name for t in threads if not t.is_alive()]
+        stop.set()
+        for thread in threads:
+            thread.join()
+        if broken:
+            # Whoever started it starts it again, and somebody looks.
+            raise CommandError(f"a consumer ended by itself, its log says why: {', '.join(broken)}")
+
+
+def _consumer(group: str, given: dict[str, Any]) -> Consumer:
+    return Consumer(
+        stream=RedisStream(connect(), settings.STREAM_KEY),
+        group=group,
+        name=given["name"],
+        effect=EFFECTS[group],
+        take_over_after_ms=int(given["take_over_after"] * 1000),
+    )
+
+
+def _run(consumer: Consumer, stop: threading.Event) -> None:
+    try:
         consumer.run(stop)
+    except Exception:
+        logger.exception("the consumer of %s ends", consumer.group)
+    finally:
+        connections.close_all()

@@ -28,21 +28,24 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
-        # Blocked before there are threads: only the main thread takes them, where it waits.
+        # Blocked before there are threads: only the one that waits for them takes them. It waits
+        # without a limit: sigtimedwait, continued after a SIGSTOP, returns as if it had been told.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
         relay = Relay(Poster(policy_of_settings()), threads=max(1, given["threads"]))
         finished: list[bool] = []
         worker = threading.Thread(target=lambda: finished.append(relay.run()), daemon=True)
         worker.start()
+        threading.Thread(target=lambda: _obey(relay), daemon=True).start()
         self.stdout.write("relaying events")
         self.stdout.flush()
-        while worker.is_alive():
-            if signal.sigtimedwait(_STOP, 1) is not None:
-                break
-        relay.stop()
         worker.join()
         if finished == [False]:
             # Tries that still wait for an endpoint would keep the process; their leases end.
             os._exit(0)
         if not finished:
             raise CommandError("the relay ended by itself; its log says why")
+
+
+def _obey(relay: Relay) -> None:
+    signal.sigwait(_STOP)
+    relay.stop()

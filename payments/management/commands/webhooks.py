@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -14,9 +14,14 @@ from payments.models import Delivery, Dispatch, WebhookEndpoint
 from payments.services.webhooks import endpoints, resends
 from payments.states import DeliveryStatus
 
+_SAY_EVERY: Final = 10_000
+"""Replayed events."""
+
 
 class Command(BaseCommand):
     help = "Merchants' webhook endpoints: what is under way, and what a person can do about it."
+
+    _said_at = 0
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -36,7 +41,7 @@ class Command(BaseCommand):
         replay.add_argument("endpoint", help="we_…")
         replay.add_argument("--since", type=_moment, help="created from then on (ISO 8601, UTC)")
         replay.add_argument("--before", type=_moment, help="created before then (ISO 8601, UTC)")
-        replay.add_argument("--type", action="append", default=[], help="a type, or payout.*")
+        replay.add_argument("--type", action="append", default=[], help="a type, or charge.*")
         replay.add_argument("--all", action="store_true", help="no range of time is meant")
         verbs.add_parser("seal-anew", help="seal all secrets with the first encryption key")
 
@@ -93,8 +98,15 @@ class Command(BaseCommand):
         if not (given["since"] or given["before"] or given["type"] or given["all"]):
             raise CommandError("say which ones: --since, --before, --type, --all")
         choice = resends.Choice(types=given["type"], since=given["since"], before=given["before"])
-        count = resends.replay_events(_endpoint(given), choice)
+        count = resends.replay_events(_endpoint(given), choice, said=self._say_how_far)
         self.stdout.write(f"{count} events are on their way")
+
+    def _say_how_far(self, count: int, last: UUID) -> None:
+        """Now and then: who is cut off goes on from there with --since."""
+        if count >= self._said_at + _SAY_EVERY:
+            self._said_at = count
+            moment = datetime.fromtimestamp(public_ids.created_ms_of(last) / 1000, UTC)
+            self.stdout.write(f"{count} so far, up to --since {moment:%Y-%m-%dT%H:%M:%S}")
 
     def _seal_anew(self, given: dict[str, Any]) -> None:
         self.stdout.write(f"{endpoints.seal_secrets_anew()} endpoints are sealed anew")

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from ledger.money import Money
 from ledger.statements import Batch
 from payments import public_ids
 from payments.exceptions import (
@@ -20,9 +19,11 @@ from payments.models import (
     Dispute,
     DisputedRefundPolicy,
     DisputeResponse,
+    Operation,
     PaymentIntent,
 )
 from payments.objects.dispute import dispute_object
+from payments.selectors.disputes import charged_back_of
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases import case_of_disputed_refund, open_case
@@ -103,14 +104,19 @@ def close_dispute(*, caller: Caller, renderer: Renderer, dispute_id: UUID) -> An
 
 
 def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
-    """A refund of a payment that a bank has charged back: refused, or allowed with a case.
+    """A refund of the payment's charge, charged back by a bank: refused, or allowed with a case.
 
     By the merchant's policy; the intent must be locked, so no chargeback is recorded meanwhile.
-    PostgreSQL holds the policy too. Inquiries move no money and stop no refund.
+    PostgreSQL holds the policy too. Inquiries move no money and stop no refund, and neither does
+    what a bank took of another charge, one too many.
     """
-    if not intent.amount_disputed_minor:
+    if not intent.amount_disputed_minor or intent.latest_charge_id is None:
         return
-    disputed = Money(intent.amount_disputed_minor, intent.currency)
+    charge = Operation.objects.only("id", "currency").get(pk=intent.latest_charge_id)
+    charged_back = charged_back_of(charge)
+    disputed = charged_back.amount
+    if not disputed:
+        return
     if caller.merchant.disputed_refund_policy != DisputedRefundPolicy.FLAG:
         raise ChargeRefused(
             f"{disputed} of {intent.public_id} was charged back by the customer's bank: a refund "
@@ -119,7 +125,7 @@ def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
             intent=intent,
         )
     summary = f"A refund was asked for although {disputed} of {intent.public_id} is charged back."
-    open_case(case_of_disputed_refund(intent, summary))
+    open_case(case_of_disputed_refund(intent, charged_back, summary))
 
 
 def _locked(caller: Caller, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:

@@ -12,11 +12,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from payments.services.egress.addresses import Address, is_callable, is_this_machine
+from payments.services.egress.lookups import Lookups, Resolver, resolve
 from payments.services.egress.targets import Policy, Target, TargetRefused, target_of
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -32,9 +31,6 @@ _BODY_SECONDS: Final = 2.0
 _RESOLVE_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 5.0
 _ADDRESSES_MAX: Final = 4
-_RESOLVING_MAX: Final = 32
-
-Resolver = Callable[[str, int], Sequence[Address]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,21 +121,12 @@ class _Https(HTTPSConnection):
         return _connected(self.pinned, self.port)
 
 
-_resolving = ThreadPoolExecutor(_RESOLVING_MAX, thread_name_prefix="resolve")
-
-
-def resolve(host: str, port: int) -> Sequence[Address]:
-    """Every address of a name, as this machine's resolver knows it now; raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))
-
-
 class Poster:
     """Posts to merchants' addresses under one policy; from any number of threads."""
 
     def __init__(self, policy: Policy, *, resolver: Resolver = resolve) -> None:
         self._policy = policy
-        self._resolver = resolver
+        self._lookups = Lookups(resolver)
 
     def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float
@@ -170,11 +157,12 @@ class Poster:
         if target.address is not None:
             addresses: Sequence[Address] = [target.address]
         else:
-            future = _resolving.submit(self._resolver, target.host, target.port)
+            within = min(_RESOLVE_SECONDS, _seconds_left())
             try:
-                addresses = future.result(timeout=min(_RESOLVE_SECONDS, _seconds_left()))
+                addresses = self._lookups.addresses_of(
+                    target.host, target.port, within_seconds=within
+                )
             except TimeoutError:
-                future.cancel()
                 raise _NotCalled("the host's name could not be resolved in time") from None
             except (OSError, ValueError):
                 raise _NotCalled("the host's name could not be resolved") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,7 @@ from django.db import transaction
 from ledger.statements import Batch, execute, table_of
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, WebhookEndpoint
+from payments.services import measures
 from payments.services.events import now_utc
 from payments.services.webhooks import endpoints as service
 from payments.services.webhooks.leases import lease_seconds
@@ -34,6 +36,8 @@ RETRY_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_4
 """From one try to the next: ten tries over 75 hours, as Standard Webhooks recommends."""
 _JITTER: Final = 0.1
 BURIED_PER_BATCH: Final = 500
+_NAMED_MOST: Final = 5
+"""Deliveries named in one line of the log; `manage.py webhooks status` and the console have all."""
 _RESPONSE_LENGTH: Final = 2_000
 _SHOWN_BYTES: Final = 4_000
 _LONG_NUMBER: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
@@ -48,11 +52,26 @@ class _End:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A delivery as it stands after a try."""
+
+    id: UUID
+    line: Line
+    status: str
+    in_line: bool
+
+    @property
+    def is_over(self) -> bool:
+        return self.status != DeliveryStatus.PENDING
+
+
 def conclude(tries: Sequence[Tried]) -> None:
     """Write how these tries ended, and let those that waited for them go on.
 
     A try whose lease has passed to another relay meanwhile is logged and decides nothing. Endpoints
-    that answered 410, or have failed for days, are disabled.
+    that answered 410, or have failed for days, are disabled. What is given up is told to whoever is
+    on call.
     """
     if not tries:
         return
@@ -61,9 +80,11 @@ def conclude(tries: Sequence[Tried]) -> None:
         # A crash of the database may forget this: the deliveries are then made once more.
         execute("SELECT set_config('synchronous_commit', 'off', true)")
         lock_lines_of({end.tried.leased.aggregateid for end in ends if end.tried.leased.in_line})
-        move_on(_write(ends))
+        written = _write(ends)
+        move_on({each.line for each in written if each.in_line and each.is_over})
         _note_health(ends)
         Batch().insert(*(_attempt(end) for end in ends)).execute()
+    _tell_what_is_given_up(ends, written)
     _disable_the_dead(ends)
 
 
@@ -92,6 +113,7 @@ def bury_undeliverable(endpoint_id: UUID) -> int:
             [[row[0] for row in chosen]],
         )
         move_on({(aggregate, endpoint_id) for aggregate, in_line in buried if in_line})
+    measures.DELIVERIES_GIVEN_UP.labels(because="disabled").inc(len(buried))
     return len(buried)
 
 
@@ -107,8 +129,8 @@ def _end_of(tried: Tried) -> _End:
     return _End(tried, DeliveryStatus.PENDING, delay, error)
 
 
-def _write(ends: Sequence[_End]) -> set[Line]:
-    """The deliveries' new state; the lines whose head has ended."""
+def _write(ends: Sequence[_End]) -> list[_Written]:
+    """The deliveries' new state, of those that were still ours."""
     rows = execute(
         f"UPDATE {table_of(Delivery)} d SET status = e.status, last_status = e.http_status, "
         "last_error = e.error, next_try_at = now() + make_interval(secs => e.delay_seconds), "
@@ -116,7 +138,7 @@ def _write(ends: Sequence[_End]) -> set[Line]:
         "FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::float8[], %s::int[], %s::text[]) "
         "AS e(id, attempts, status, delay_seconds, http_status, error) "
         "WHERE d.id = e.id AND d.attempts = e.attempts AND d.status = 'pending' "
-        "RETURNING d.aggregateid, d.endpoint_id, d.status, d.in_line",
+        "RETURNING d.id, d.aggregateid, d.endpoint_id, d.status, d.in_line",
         [
             [end.tried.leased.id for end in ends],
             [end.tried.leased.attempts for end in ends],
@@ -126,11 +148,7 @@ def _write(ends: Sequence[_End]) -> set[Line]:
             [end.error[:200] for end in ends],
         ],
     )
-    return {
-        (aggregate, endpoint)
-        for aggregate, endpoint, status, in_line in rows
-        if in_line and status != DeliveryStatus.PENDING
-    }
+    return [_Written(row[0], (row[1], row[2]), row[3], row[4]) for row in rows]
 
 
 def _note_health(ends: Sequence[_End]) -> None:
@@ -178,6 +196,28 @@ def readable(body: bytes) -> str:
         each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text
     )
     return _LONG_NUMBER.sub("••••", escaped)[:_RESPONSE_LENGTH]
+
+
+def _tell_what_is_given_up(ends: Sequence[_End], written: Sequence[_Written]) -> None:
+    """One line for each endpoint: of one that is dead, many are given up at once."""
+    dead = {each.id for each in written if each.status == DeliveryStatus.DEAD}
+    measures.DELIVERIES_GIVEN_UP.labels(because="tries").inc(len(dead))
+    of_endpoint: dict[WebhookEndpoint, list[_End]] = defaultdict(list)
+    for end in ends:
+        if end.tried.leased.id in dead:
+            of_endpoint[end.tried.leased.endpoint].append(end)
+    for endpoint, given_up in of_endpoint.items():
+        logger.error(
+            "alert: %d deliveries to webhook endpoint %s are given up after %d tries (%s): %s",
+            len(given_up),
+            endpoint,
+            len(RETRY_SECONDS) + 1,
+            given_up[0].error,
+            " ".join(
+                public_ids.encode(public_ids.DELIVERY, end.tried.leased.id)
+                for end in given_up[:_NAMED_MOST]
+            ),
+        )
 
 
 def _disable_the_dead(ends: Sequence[_End]) -> None:

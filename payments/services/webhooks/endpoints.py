@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import orjson
+from cryptography.fernet import InvalidToken
 from django.db import transaction
 
 from ledger.statements import Batch
@@ -67,7 +68,9 @@ def create_endpoint(
     """Create an endpoint, once per idempotency key; the answer shows its secret, also to a repeat.
 
     The renderer must render the secret with `sealed_for_answer`: the stored answer holds it sealed.
-    Refuses with InvalidParameter an address that may not be called, and one endpoint too many.
+    A repeat after the encryption keys were exchanged gets it without the secret: answers are final,
+    so theirs is not sealed anew. Refuses with InvalidParameter an address that may not be called,
+    and one endpoint too many.
     """
 
     def work(batch: Batch) -> Answer:
@@ -196,7 +199,10 @@ def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
 
 
 def seal_secrets_anew() -> int:
-    """Seal every secret with the first of our keys, so that the others can be thrown away."""
+    """Seal every secret with the first of our keys, so that the others can be thrown away.
+
+    Stored answers keep what they hold: `create_endpoint` repeats them without it.
+    """
     ids = list(WebhookEndpoint.objects.values_list("pk", flat=True))
     for endpoint_id in ids:
         with transaction.atomic(durable=True):
@@ -220,7 +226,10 @@ def _with_opened_secret(answer: Answer) -> Answer:
     secret = body.get("secret", "")
     if not secret.startswith(_SEALED):
         return answer
-    body["secret"] = secrets.open_sealed(secret.removeprefix(_SEALED))
+    try:
+        body["secret"] = secrets.open_sealed(secret.removeprefix(_SEALED))
+    except InvalidToken:
+        del body["secret"]  # the key that sealed it was thrown away
     return replace(answer, body=orjson.dumps(body).decode())
 
 
@@ -252,7 +261,8 @@ def _checked_wishes(wishes: Sequence[str]) -> list[str]:
     for wish in wishes:
         if wish not in WISHES:
             raise InvalidParameter(
-                "There is no such event type; give types, `*`, or the start of types and `.*`.",
+                "There is no such event type, or it is not told yet; give types, `*`, or the start "
+                "of types and `.*`.",
                 param="enabled_events",
             )
     return list(dict.fromkeys(wishes))

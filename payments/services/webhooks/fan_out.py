@@ -1,7 +1,9 @@
 """Fan-out: which endpoints get an event, written down as deliveries.
 
-Several may run at once: whoever locks the oldest event of an aggregate has all of that aggregate's
-(SKIP LOCKED). Lock order: dispatch rows, lines. What may not live here: sending.
+Several may run at once: whoever locks the oldest event of an aggregate has all of that aggregate's.
+It never waits for a row of the outgoing queue (SKIP LOCKED), since whoever numbers the internal
+stream locks the same rows in another order. Lock order: dispatch rows, lines. What may not live
+here: sending.
 """
 
 from __future__ import annotations
@@ -55,10 +57,13 @@ def fan_out_due() -> int:
 
 
 def _claim() -> list[UUID]:
-    """Events of aggregates that are now ours alone, each aggregate's from its first on."""
+    """Events of aggregates that are now ours alone, each aggregate's from its first on.
+
+    As far as nobody else holds one: what comes after that one is left for the next time.
+    """
     dispatch = table_of(Dispatch)
     heads = execute(
-        f"SELECT d.aggregateid FROM {dispatch} d WHERE d.fanned_out_at IS NULL "
+        f"SELECT d.aggregateid, d.seq FROM {dispatch} d WHERE d.fanned_out_at IS NULL "
         f"AND NOT EXISTS (SELECT FROM {dispatch} p WHERE p.aggregateid = d.aggregateid "
         "AND p.seq < d.seq AND p.fanned_out_at IS NULL) "
         "ORDER BY d.event_id LIMIT %s FOR UPDATE SKIP LOCKED",
@@ -66,12 +71,19 @@ def _claim() -> list[UUID]:
     )
     if not heads:
         return []
+    following = dict(heads)
     rows = execute(
-        f"SELECT event_id FROM {dispatch} WHERE aggregateid = ANY(%s) AND fanned_out_at IS NULL "
-        "ORDER BY aggregateid, seq LIMIT %s FOR UPDATE",
-        [[row[0] for row in heads], EVENTS_PER_BATCH],
+        f"SELECT event_id, aggregateid, seq FROM {dispatch} "
+        "WHERE aggregateid = ANY(%s) AND fanned_out_at IS NULL "
+        "ORDER BY aggregateid, seq LIMIT %s FOR UPDATE SKIP LOCKED",
+        [list(following), EVENTS_PER_BATCH],
     )
-    return [row[0] for row in rows]
+    claimed = []
+    for event_id, aggregate, seq in rows:
+        if seq == following[aggregate]:
+            following[aggregate] = seq + 1
+            claimed.append(event_id)
+    return claimed
 
 
 def _events(event_ids: Sequence[UUID]) -> list[Event]:

@@ -41,6 +41,19 @@ def lines_with_waiting(aggregates: Collection[UUID]) -> set[Line]:
     return {(row[0], row[1]) for row in rows}
 
 
+def first_waiting(aggregates: Collection[UUID], endpoint_id: UUID) -> dict[UUID, int]:
+    """By aggregate: the number of the first event that waits in this endpoint's line.
+
+    The lines must be locked.
+    """
+    rows = execute(
+        f"SELECT aggregateid, min(seq) FROM {table_of(Delivery)} WHERE aggregateid = ANY(%s) "
+        "AND endpoint_id = %s AND status = 'pending' AND in_line GROUP BY aggregateid",
+        [list(aggregates), endpoint_id],
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def move_on(lines: Collection[Line]) -> None:
     """Let the first who still waits in each of these lines be tried now; they must be locked."""
     if not lines:

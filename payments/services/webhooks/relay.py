@@ -1,10 +1,8 @@
 """The relay: the process that brings events to endpoints. Any number of them may run.
 
 One thread writes deliveries down, one leases and concludes; only these two hold a connection to the
-database. Tries are made by many threads, counted in two lanes: endpoints that are slow have one of
-their own, a try that turns out slow moves there with its thread, and each endpoint gets a share of
-either only. So a dead endpoint keeps nobody waiting but itself, even when it dies.
-What may not live here: SQL, HTTP.
+database. Tries are made by many threads, counted in lanes (`relay_lanes`), so that a dead endpoint
+keeps nobody waiting but itself. What may not live here: SQL, HTTP.
 """
 
 from __future__ import annotations
@@ -12,10 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -30,6 +27,7 @@ from payments.services.webhooks.conclusions import bury_undeliverable, conclude
 from payments.services.webhooks.fan_out import fan_out_due
 from payments.services.webhooks.leases import Leased, endpoints_with_work, lease
 from payments.services.webhooks.lines import move_on_forgotten
+from payments.services.webhooks.relay_lanes import Lane, Lanes
 from payments.services.webhooks.sending import Tried, try_once
 
 logger = logging.getLogger(__name__)
@@ -40,39 +38,10 @@ _LOOK_EVERY_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.005
 """Tries that end together are concluded together."""
 _AFTER_FAILURE_SECONDS: Final = 1.0
-_SLOW_SECONDS: Final = 1.0
-"""An endpoint that takes longer is slow until it takes less."""
-_THREADS_IN_ALL: Final = 4
-"""Times the fast lane's: how many tries may be slow besides it."""
 _CONCLUDED_AT_ONCE: Final = 100
 _REMEMBER_ENDPOINTS_SECONDS: Final = 1.0
 _NET_EVERY_SECONDS: Final = 30.0
 STOP_WITHIN_SECONDS: Final = 3.0
-
-
-@dataclass(slots=True)
-class _Lane:
-    """So many tries at once, and so many of them to one endpoint."""
-
-    threads: int
-    per_endpoint: int
-    busy: Counter[UUID] = field(default_factory=Counter)
-
-    @property
-    def free(self) -> int:
-        return self.threads - self.busy.total()
-
-    def room_for(self, endpoint_id: UUID) -> int:
-        return self.per_endpoint - self.busy[endpoint_id]
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A try that is on its way."""
-
-    endpoint_id: UUID
-    began: float
-    lane: _Lane
 
 
 class Relay:
@@ -80,16 +49,13 @@ class Relay:
 
     def __init__(self, poster: Poster, *, threads: int = THREADS) -> None:
         self._poster = poster
-        self._fast = _Lane(threads, max(2, threads // 2))
-        self._slow = _Lane(max(2, threads // 2), 1)
-        self._executor = ThreadPoolExecutor(_THREADS_IN_ALL * threads, "try")
-        self._most = _THREADS_IN_ALL * threads
+        self._lanes = Lanes(threads)
+        # Threads are made when there is work for them.
+        self._executor = ThreadPoolExecutor(self._lanes.most, "try")
         self._stopped = threading.Event()
         self._events_came = threading.Event()
         self._something_came = threading.Event()
         self._tried: deque[Tried] = deque()
-        self._sluggish: set[UUID] = set()
-        self._flights: dict[tuple[UUID, int], _Flight] = {}
         self._endpoints: dict[UUID, WebhookEndpoint] = {}
         self._endpoints_read_at = 0.0
         self._turn = 0
@@ -108,7 +74,7 @@ class Relay:
         self._deliver_forever()
         self._finish()
         helpers[0].join(STOP_WITHIN_SECONDS)
-        return not self._flights
+        return not len(self._lanes)
 
     def stop(self) -> None:
         """Ask it to stop; returns at once, may be called from a signal handler."""
@@ -156,38 +122,33 @@ class Relay:
                 self._forget(tried)
 
     def _forget(self, tried: Tried) -> None:
-        flight = self._flights.pop((tried.leased.id, tried.leased.attempts))
-        flight.lane.busy[flight.endpoint_id] -= 1
-        if tried.reply.duration_ms > _SLOW_SECONDS * 1000:
-            self._sluggish.add(flight.endpoint_id)
-        else:
-            self._sluggish.discard(flight.endpoint_id)
+        self._lanes.end(
+            (tried.leased.id, tried.leased.attempts),
+            took_seconds=tried.reply.duration_ms / 1000,
+            answered=tried.reply.status is not None,
+        )
 
     def _lease_more(self) -> None:
         """Fill the free threads, each endpoint getting its share."""
         work = endpoints_with_work()
         self._read_endpoints(work)
-        self._notice_slow()
+        self._lanes.move_those_that_take_long()
         ready = []
         for endpoint_id, is_due in work.items():
             endpoint = self._endpoints.get(endpoint_id)
             if endpoint is not None and not endpoint.is_enabled:
                 bury_undeliverable(endpoint_id)
             elif endpoint is not None and is_due:
-                ready.append(endpoint_id)
+                ready.append(endpoint)
         self._turn += 1
         start = self._turn % len(ready) if ready else 0
         turns = ready[start:] + ready[:start]
-        for lane, is_slow in ((self._fast, False), (self._slow, True)):
-            of_lane = [each for each in turns if (each in self._sluggish) == is_slow]
-            free = min(lane.free, self._most - len(self._flights))
-            for leased in lease(shares(free, of_lane, lane.room_for), self._endpoints):
+        for lane in self._lanes.in_turn:
+            for leased in lease(self._lanes.shares_of(lane, turns), self._endpoints):
                 self._begin(lane, leased)
 
-    def _begin(self, lane: _Lane, leased: Leased) -> None:
-        lane.busy[leased.endpoint.id] += 1
-        flight = _Flight(leased.endpoint.id, time.monotonic(), lane)
-        self._flights[leased.id, leased.attempts] = flight
+    def _begin(self, lane: Lane, leased: Leased) -> None:
+        self._lanes.begin((leased.id, leased.attempts), leased.endpoint.id, lane)
         self._executor.submit(self._try, leased)
 
     def _try(self, leased: Leased) -> None:
@@ -202,16 +163,6 @@ class Relay:
         self._tried.append(tried)
         self._something_came.set()
 
-    def _notice_slow(self) -> None:
-        """A try need not end to show that its endpoint is slow, and to leave the fast lane."""
-        long_ago = time.monotonic() - _SLOW_SECONDS
-        for flight in self._flights.values():
-            if flight.began < long_ago and flight.lane is self._fast:
-                self._sluggish.add(flight.endpoint_id)
-                self._fast.busy[flight.endpoint_id] -= 1
-                self._slow.busy[flight.endpoint_id] += 1
-                flight.lane = self._slow
-
     def _read_endpoints(self, needed: Iterable[UUID]) -> None:
         """Endpoints as they stood a second ago at most."""
         now = time.monotonic()
@@ -223,29 +174,13 @@ class Relay:
 
     def _finish(self) -> None:
         end = time.monotonic() + STOP_WITHIN_SECONDS
-        while self._flights and time.monotonic() < end:
+        while len(self._lanes) and time.monotonic() < end:
             self._something_came.wait(0.05)
             self._something_came.clear()
             if not _survives(self._conclude_all):
                 break
         self._executor.shutdown(wait=False, cancel_futures=True)
         connections.close_all()
-
-
-def shares(
-    free: int, endpoints: Iterable[UUID], room_for: Callable[[UUID], int]
-) -> Mapping[UUID, int]:
-    """How many of the free threads each endpoint gets: one each in turn, while there is room."""
-    room = {each: room_for(each) for each in endpoints}
-    given: Counter[UUID] = Counter()
-    while free > 0:
-        takers = [each for each, most in room.items() if given[each] < most]
-        if not takers:
-            break
-        for each in takers[:free]:
-            given[each] += 1
-        free -= len(takers[:free])
-    return given
 
 
 def _conclude_together_or_each(ended: list[Tried]) -> None:

@@ -1,15 +1,16 @@
 """Sending again what people ask for: one delivery, all that failed, events of a time or type.
 
-What is sent again goes out of line: it waits for nothing and holds nothing up, so its order is not
-promised. What may not live here: sending itself (the relay does that).
+What an endpoint had before goes out of line: it waits for nothing and holds nothing up, so its
+order is not promised. What it never had goes in line, as if it had just happened. Lock order:
+lines, deliveries. What may not live here: sending itself (the relay does that).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -24,7 +25,7 @@ from payments.services import relay_bell
 from payments.services.events import now_utc
 from payments.services.webhooks.envelopes import Envelopes
 from payments.services.webhooks.leases import lease_seconds
-from payments.services.webhooks.lines import lock_lines_of
+from payments.services.webhooks.lines import first_waiting, lock_lines_of
 from payments.states import DeliveryStatus
 
 PER_TRANSACTION: Final = 200
@@ -45,6 +46,10 @@ class Choice:
     before: datetime | None = None
 
 
+Said = Callable[[int, UUID], None]
+"""Told after each transaction: how many so far, and the id of the last event that was looked at."""
+
+
 def resend_delivery(delivery_id: UUID) -> bool:
     """Have one delivery sent now, with the same bytes, whatever became of it before.
 
@@ -53,7 +58,7 @@ def resend_delivery(delivery_id: UUID) -> bool:
     return _resend([delivery_id]) == 1
 
 
-def resend_failed(endpoint_id: UUID, *, limit: int = 100_000) -> int:
+def resend_failed(endpoint_id: UUID) -> int:
     """Have everything sent now that failed: what was given up, and what waits for its next try.
 
     How many there were. Refuses with EndpointIsDisabled.
@@ -63,25 +68,33 @@ def resend_failed(endpoint_id: UUID, *, limit: int = 100_000) -> int:
     dead = of_endpoint.filter(status=DeliveryStatus.DEAD)
     pending = of_endpoint.filter(status=DeliveryStatus.PENDING, tries__gt=0)
     failed = pending.filter(next_try_at__gt=now_utc() + timedelta(seconds=lease_seconds()))
-    ids = [*_ids(dead)[:limit], *_ids(failed)[:limit]]
-    starts = range(0, len(ids), PER_TRANSACTION)
-    return sum(_resend(ids[start : start + PER_TRANSACTION]) for start in starts)
+    return sum(
+        _resend([row[0] for row in page]) for rows in (dead, failed) for page in _pages(rows)
+    )
 
 
-def replay_events(endpoint_id: UUID, choice: Choice, *, limit: int = 100_000) -> int:
+def replay_events(endpoint_id: UUID, choice: Choice, *, said: Said | None = None) -> int:
     """Have events sent to this endpoint again, or for the first time; how many there were.
 
-    They keep their ids, so that merchants can tell what they know already; the requests are marked
-    as replays. The bytes are those of the first delivery where there was one, else made now. Asked
+    All that there are now, a few at a time: cut off, it has sent the oldest. They keep their ids,
+    so that merchants can tell what they know already; the requests are marked as replays. The bytes
+    are those that the endpoint got where that is still known, else made now. Events that it never
+    had come in the order of their payment; those that wait in line already are left there. Asked
     for twice, they are sent twice. Refuses with EndpointIsDisabled.
     """
     endpoint = _enabled_endpoint(endpoint_id)
     wishes = tuple(choice.types) or tuple(endpoint.enabled_events)
-    events = chosen_events(endpoint, choice).values_list("pk", "type").order_by("pk")
-    ids = [pk for pk, event_type in events.iterator() if wanted(event_type, wishes)][:limit]
-    for start in range(0, len(ids), PER_TRANSACTION):
-        _replay(endpoint, ids[start : start + PER_TRANSACTION])
-    return len(ids)
+    # What is told from now on is on its way by itself; a second, since clocks differ a little.
+    choice = replace(choice, before=choice.before or now_utc() + timedelta(seconds=1))
+    count = 0
+    for page in _pages(chosen_events(endpoint, choice), "type"):
+        ids = [pk for pk, event_type in page if wanted(event_type, wishes)]
+        if ids:
+            _replay(endpoint, ids)
+        count += len(ids)
+        if said is not None:
+            said(count, page[-1][0])
+    return count
 
 
 def chosen_events(endpoint: WebhookEndpoint, choice: Choice) -> QuerySet[Event]:
@@ -100,8 +113,13 @@ def _first_id(moment: datetime) -> UUID:
     return public_ids.first_id_of_second(int(moment.timestamp()))
 
 
-def _ids(rows: QuerySet[Delivery]) -> QuerySet[Delivery, UUID]:
-    return rows.order_by("pk").values_list("pk", flat=True)
+def _pages(rows: QuerySet[Any], *fields: str) -> Iterator[list[tuple[Any, ...]]]:
+    """The ids (and fields) of rows in their order, so many at a time, however many there are."""
+    in_order = rows.order_by("pk").values_list("pk", *fields)
+    page = list(in_order[:PER_TRANSACTION])
+    while page:
+        yield page
+        page = list(in_order.filter(pk__gt=page[-1][0])[:PER_TRANSACTION])
 
 
 def _enabled_endpoint(endpoint_id: UUID) -> WebhookEndpoint:
@@ -142,31 +160,63 @@ def _hasten(row: Delivery) -> bool:
 
 
 def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
-    now = now_utc()
+    events = Event.objects.in_bulk(list(event_ids)).values()
     with transaction.atomic(durable=True):
-        events = Event.objects.in_bulk(list(event_ids))
-        first = Delivery.objects.filter(
-            endpoint=endpoint, event_id__in=event_ids, is_replay=False
-        ).values_list("event_id", "envelope")
-        kept = {event_id: bytes(envelope) for event_id, envelope in first}
+        aggregates = {event.aggregateid for event in events}
+        lock_lines_of(aggregates)
+        known = _known_to(endpoint, event_ids)
+        first = first_waiting(aggregates, endpoint.id)
         envelopes = Envelopes()
-        rows = [
-            Delivery(
-                id=public_ids.new_id(),
-                event_id=event.id,
-                endpoint_id=endpoint.id,
-                merchant_id=event.merchant_id,
-                livemode=event.livemode,
-                aggregateid=event.aggregateid,
-                seq=event.seq,
-                is_replay=True,
-                envelope=kept.get(event.id)
-                or envelopes.envelope(event, api_version=endpoint.api_version, pending_webhooks=1),
-                created_at=now,
-                in_line=False,
-                next_try_at=now,
-            )
-            for event in (events[event_id] for event_id in event_ids)
-        ]
+        rows = []
+        for event in sorted(events, key=lambda each: (each.aggregateid, each.seq)):
+            had = known.get(event.id)
+            if had is None:
+                envelope = envelopes.envelope(
+                    event, api_version=endpoint.api_version, pending_webhooks=1
+                )
+                is_head = event.seq < first.get(event.aggregateid, event.seq + 1)
+                if is_head:
+                    first[event.aggregateid] = event.seq
+                rows.append(_row(endpoint, event, envelope, in_line=True, is_due=is_head))
+            elif not had.waits_in_line:
+                rows.append(_row(endpoint, event, had.envelope, in_line=False, is_due=True))
         Batch().insert(*rows).execute()
         relay_bell.ring_after_commit()
+
+
+def _row(
+    endpoint: WebhookEndpoint, event: Event, envelope: bytes, *, in_line: bool, is_due: bool
+) -> Delivery:
+    now = now_utc()
+    return Delivery(
+        id=public_ids.new_id(),
+        event_id=event.id,
+        endpoint_id=endpoint.id,
+        merchant_id=event.merchant_id,
+        livemode=event.livemode,
+        aggregateid=event.aggregateid,
+        seq=event.seq,
+        is_replay=True,
+        envelope=envelope,
+        created_at=now,
+        in_line=in_line,
+        next_try_at=now if is_due else None,
+    )
+
+
+@dataclass(slots=True)
+class _Had:
+    """What is known of an event that an endpoint had, or is to have."""
+
+    envelope: bytes
+    waits_in_line: bool = False
+
+
+def _known_to(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> dict[UUID, _Had]:
+    """Read under the lock of the lines."""
+    rows = Delivery.objects.filter(endpoint=endpoint, event_id__in=event_ids).order_by("pk")
+    known: dict[UUID, _Had] = {}
+    for row in rows.only("event_id", "envelope", "status", "in_line"):
+        had = known.setdefault(row.event_id, _Had(bytes(row.envelope)))
+        had.waits_in_line |= row.in_line and row.status == DeliveryStatus.PENDING
+    return known

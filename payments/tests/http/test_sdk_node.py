@@ -19,10 +19,7 @@ Run = Callable[..., Any]
 @pytest.fixture(scope="session")
 def node_folder() -> Path:
     """The scripts with the SDK beside them."""
-    try:
-        return node_sdk.installed()
-    except node_sdk.NodeUnavailable as reason:
-        pytest.skip(str(reason))
+    return node_sdk.installed()
 
 
 @pytest.fixture
@@ -157,3 +154,15 @@ def held_requests(storefront: Storefront, intent_id: str) -> Iterator[dict[str, 
         finally:
             psp.release()
         assert (create.result(30).status, capture.result(30).status) == ("succeeded", "succeeded")
+
+
+def test_without_node_a_test_is_skipped_or_fails_where_node_is_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(node_sdk.REQUIRED, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="node is not installed"):
+        node_sdk.installed()
+    monkeypatch.setenv(node_sdk.REQUIRED, "required")
+    with pytest.raises(pytest.fail.Exception, match="required, and node is not installed"):
+        node_sdk.installed()

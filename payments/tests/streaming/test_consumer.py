@@ -318,6 +318,38 @@ def test_a_consumer_stops_when_asked_and_leaves_nothing_unfinished(stage: Stage)
     assert stage.redis.xinfo_consumers(settings.STREAM_KEY, "support") == []
 
 
+def test_one_process_consumes_for_several_groups_until_one_of_them_breaks(stage: Stage) -> None:
+    written = stage.write_many(aggregates=4, each=1)
+    stage.publish_all()
+    words = [word for group in GROUPS for word in ("--group", group)]
+    process = command("consume_events", *words)
+    wait_for(lambda: ConsumedEvent.objects.count() == len(GROUPS) * len(written))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    kill(process)
+    assert {group: pending(stage, group) for group in GROUPS} == dict.fromkeys(GROUPS, 0)
+
+
+def test_a_process_ends_when_one_of_its_consumers_broke(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever started it starts it again; the other group's consumer is asked to stop."""
+    stage.publish_all()
+
+    def broken() -> int:
+        raise LookupError("nobody expects this")
+
+    monkeypatch.setattr(consuming_end, "forget_old", broken)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(CommandError, match="ended by itself"):
+            groups = ("--group", "fraud", "--group", "support")
+            call_command("consume_events", *groups, stdout=StringIO())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_consuming_is_a_matter_of_each_group(stage: Stage) -> None:
     stage.write_many(aggregates=2, each=1)
     stage.publish_all()

@@ -10,8 +10,12 @@ from cloudevents.core.v1.event import CloudEvent
 from django.conf import settings
 
 from payments import public_ids
+from payments.event_types import ENDPOINT_DISABLED
 from payments.models import Event
-from payments.streaming.message import Unreadable, cloud_event_of, message_of
+from payments.services.events import AGGREGATE_TYPES
+from payments.services.webhooks import endpoints
+from payments.streaming.message import SUBJECTS, Unreadable, cloud_event_of, message_of
+from payments.tests.listening import open_endpoint, past
 from payments.tests.shop import Shop, body_of
 from payments.tests.streaming.stage import Stage
 
@@ -36,6 +40,15 @@ def test_a_payment_is_told_in_cloud_events(shop: Shop) -> None:
         "charge.succeeded",
         "payment_intent.succeeded",
     ]
+
+
+def test_the_subject_is_the_public_id_whatever_the_event_is_about(shop: Shop) -> None:
+    assert set(SUBJECTS) == set(AGGREGATE_TYPES.values())
+    endpoint, _ = open_endpoint(shop.merchant, "https://hooks.example.com/")
+    endpoints.disable_failing_endpoint(endpoint.id, because=endpoints.GONE, failing_before=past(1))
+    told = Event.objects.get(type=ENDPOINT_DISABLED)
+    assert json.loads(cloud_event_of(told))["subject"] == endpoint.public_id
+    assert endpoint.public_id.startswith("we_")
 
 
 def test_the_secret_of_an_intent_stays_with_us(shop: Shop) -> None:
