@@ -22,10 +22,9 @@ ONCE = [("authorize", 10_000), ("capture", 10_000)]
 CHECKOUTS = 60
 AT_ONCE = 30
 """More than the database pool has connections: nothing may queue behind it."""
-MOST_WITHIN_SECONDS = 1.0
-ALL_WITHIN_SECONDS = 3.0
-"""Of a budget of 0.25 s on a machine that is busy with other tests: nine of ten checkouts, and all.
-One that waits for its PSP, or for another's connection, takes 8 s or 5 s."""
+WITHIN_SECONDS = {0.5: 1.0, 0.9: 2.0, 1.0: 4.0}
+"""By share of the checkouts: of a budget of 0.25 s, on a machine that is busy with other tests. One
+that waits for its PSP takes 8 s, one that waits for another's connection up to 5 s."""
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +89,8 @@ def test_checkouts_answer_in_time_and_each_ends_with_its_event(storefront: Store
         (200, "processing")
     }
     waits_seconds = sorted(each.seconds for each in answers.values())
-    assert waits_seconds[CHECKOUTS * 9 // 10 - 1] < MOST_WITHIN_SECONDS, waits_seconds
-    assert waits_seconds[-1] < ALL_WITHIN_SECONDS, waits_seconds
+    for share, seconds in WITHIN_SECONDS.items():
+        assert waits_seconds[int(share * CHECKOUTS) - 1] < seconds, waits_seconds
     assert waits_seconds[0] > 0.1, "they do wait for the provider"
 
     # While all of these calls still hang, the server serves: reads, health, and the database.
