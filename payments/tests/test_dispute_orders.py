@@ -38,11 +38,11 @@ LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "chargeback answered and lost": (False, ("answer", "lose")),
     "inquiry prevented": (True, ("prevent",)),
     "inquiry answered and closed": (True, ("answer", "close")),
-    "inquiry answered, escalated and prevented": (True, ("answer", "escalate", "prevent")),
     "inquiry escalated, answered and lost": (True, ("escalate", "answer", "lose")),
 }
 """Does it begin as an inquiry, and what happens then."""
 LONG_LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
+    "inquiry answered, escalated and prevented": (True, ("answer", "escalate", "prevent")),
     "inquiry answered, escalated, answered and won": (
         True,
         ("answer", "escalate", "answer", "win, return fee"),
