@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,8 +71,8 @@ class _Stopped:
     process: psutil.Process
     wake_at: float
     sleep: Sleep
-    is_spared: bool
-    """Nobody may kill it, or what keeps it, in its sleep."""
+    before_waking: Callable[[], None] | None = None
+    """With this, nobody may kill it, or what keeps it, in its sleep."""
 
 
 class Cluster:
@@ -134,15 +134,20 @@ class Cluster:
         child.kill()
 
     def freeze(
-        self, name: str, process: psutil.Process, seconds: float, *, spare: bool = False
+        self,
+        name: str,
+        process: psutil.Process,
+        seconds: float,
+        *,
+        before_waking: Callable[[], None] | None = None,
     ) -> Sleep:
-        """SIGSTOP now, SIGCONT after `seconds` (by `look`); spared: see `has_sleeper`."""
+        """SIGSTOP now, SIGCONT after `seconds` (by `look`); see `has_sleeper`."""
         process.suspend()
         now = time.monotonic()
         self.kept[name].hurt_at[Hurt.STOPPED] = now + seconds
         sleep = Sleep(name=name, began_at=time.time())
         self.sleeps.append(sleep)
-        self._stopped.append(_Stopped(process, now + seconds, sleep, spare))
+        self._stopped.append(_Stopped(process, now + seconds, sleep, before_waking))
         return sleep
 
     def is_stopped(self, process: psutil.Process) -> bool:
@@ -151,13 +156,15 @@ class Cluster:
 
     def has_sleeper(self, name: str) -> bool:
         """Does it, or a child of it, sleep and shall wake again?"""
-        return any(each.is_spared and each.sleep.name == name for each in self._stopped)
+        return any(each.before_waking and each.sleep.name == name for each in self._stopped)
 
     def look(self) -> None:
         """Restart what has died and whose time has come, wake what was frozen; never waits."""
         now = time.monotonic()
         for stopped in [each for each in self._stopped if each.wake_at <= now]:
             self._stopped.remove(stopped)
+            if stopped.before_waking is not None:
+                stopped.before_waking()
             _wake(stopped)
         for name, kept in self.kept.items():
             if kept.process.exit_code() is None:

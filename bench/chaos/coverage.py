@@ -99,7 +99,7 @@ def too_seldom(coverage: Mapping[str, int], *, kills: int) -> list[str]:
 
 
 def overtaken(sleeps: Iterable[Sleep], operations: Iterable[Mapping[str, Any]]) -> list[Sleep]:
-    """The sleeps longer than a lease of which somebody else closed an operation meanwhile."""
+    """The sleeps longer than a lease in which an operation passed on to somebody else."""
     ended = {
         row["reference"]: unix_seconds(row["closed_at"])
         for row in operations
@@ -110,9 +110,12 @@ def overtaken(sleeps: Iterable[Sleep], operations: Iterable[Mapping[str, Any]]) 
         for each in sleeps
         if each.woke_at is not None
         and each.outlasted_its_lease
-        and any(
-            each.began_at < ended.get(reference, 0.0) < each.woke_at
-            for reference in each.references
+        and (
+            each.passed_on
+            or any(
+                each.began_at < ended.get(reference, 0.0) < each.woke_at
+                for reference in each.references
+            )
         )
     ]
 

@@ -9,7 +9,8 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import psutil
 import psycopg
@@ -17,8 +18,8 @@ import psycopg
 from bench.chaos.cluster import API_SERVERS, MONEY_WORKERS, Cluster
 from bench.chaos.history import History
 from bench.chaos.plan import Act, Plan
-from bench.chaos.sleeps import under_way
-from bench.chaos.truth import open_operations
+from bench.chaos.sleeps import Sleep, under_way
+from bench.chaos.truth import open_leases
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
@@ -124,9 +125,19 @@ class Nemesis:
                 return False
         except psutil.NoSuchProcess:
             return False
-        sleep = self._cluster.freeze(name, child, seconds, spare=True)
-        sleep.references = caught
+        sleep = self._cluster.freeze(
+            name, child, seconds, before_waking=lambda: self._look_at_leases(sleep, caught)
+        )
+        sleep.references = list(caught)
         return True
+
+    def _look_at_leases(self, sleep: Sleep, before: Mapping[str, datetime]) -> None:
+        """Did somebody else take what the sleeper had?"""
+        try:
+            now = open_leases(self._cluster.variables["DATABASE_URL"])
+        except psycopg.Error:  # it restarts just now
+            return
+        sleep.passed_on = any(now.get(each) != lease for each, lease in before.items())
 
     def _sleepers(self, act: Act) -> list[tuple[str, psutil.Process]]:
         """Who may be put to sleep now, beginning with whom the act means."""
@@ -141,16 +152,16 @@ class Nemesis:
         start = act.choice % len(found) if found else 0
         return found[start:] + found[:start]
 
-    def _open_calls(self, stopped: psutil.Process) -> list[str]:
-        """The open operations for which a stopped process waits for the PSP."""
+    def _open_calls(self, stopped: psutil.Process) -> dict[str, datetime]:
+        """The open operations for which a stopped process waits for the PSP, and their leases."""
         asked = under_way(stopped, self._cluster.psp)
         if not asked:
-            return []
+            return {}
         try:
-            open_ = set(open_operations(self._cluster.variables["DATABASE_URL"]))
+            leases = open_leases(self._cluster.variables["DATABASE_URL"])
         except psycopg.Error:  # it restarts just now
-            return []
-        return [each for each in asked if each in open_]
+            return {}
+        return {each: leases[each] for each in asked if each in leases}
 
     def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
         """The kept process that is meant, and its child if one of those is."""

@@ -36,7 +36,7 @@ _STOPS: Final = (
     *("beat", "relay-1", "relay-2", "publisher"),
 )
 # Who holds leases of operations.
-_SLEEPERS: Final = ("api worker", "worker child")
+_SLEEPERS: Final = ("api worker", "api worker", "worker child")
 _HABITS: Final = (
     *(["plain"] * 14 + ["comes again"] * 30 + ["twin"] * 20 + ["gives up"] * 10),
     *(["other key"] * 8),
@@ -202,7 +202,7 @@ def _acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, 
         acts.append(_act(source, at, "kill", _KILLS, seconds=source.uniform(0.1, 1.5)))
     longest = 20.0 if is_long else 8.0
     for number, at in enumerate(_moments(source, max(1, kills // 10), main_seconds)):
-        if is_large and number % 3 == 0:
+        if is_large and number % 5 in (0, 2):
             begin = min(at, main_seconds - _SLEEP_SECONDS[1])  # awake again before the end
             seconds = source.uniform(*_SLEEP_SECONDS)
             acts.append(_act(source, begin, "sleep", _SLEEPERS, seconds=seconds))

@@ -22,6 +22,8 @@ class Sleep:
     began_at: float
     references: list[str] = field(default_factory=list)
     """Operations for which it had a call to the PSP under way."""
+    passed_on: bool = False
+    """When it was woken, somebody else had taken a lease of one of them, or closed it."""
     woke_at: float | None = None
     """None: it was never woken, since it died asleep."""
 

@@ -123,11 +123,16 @@ def webhook_endpoints(database_url: str) -> list[str]:
 
 def open_operations(database_url: str) -> list[str]:
     """References of the operations in doubt now."""
-    with psycopg.connect(database_url) as connection:
+    return list(open_leases(database_url))
+
+
+def open_leases(database_url: str) -> dict[str, datetime]:
+    """The operations in doubt now, and until when somebody has each of them."""
+    with psycopg.connect(database_url, connect_timeout=2) as connection:
         rows = connection.execute(
-            "SELECT id FROM payments_operation WHERE status = ANY(%s)", [list(_OPEN)]
+            "SELECT id, lease_until FROM payments_operation WHERE status = ANY(%s)", [list(_OPEN)]
         ).fetchall()
-    return [public_ids.encode(public_ids.OPERATION, row[0]) for row in rows]
+    return {public_ids.encode(public_ids.OPERATION, row[0]): row[1] for row in rows}
 
 
 def read_everything(cluster: Cluster, records: list[Record]) -> Truth:

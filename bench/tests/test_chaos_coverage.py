@@ -57,6 +57,7 @@ def test_only_who_was_overtaken_in_a_sleep_longer_than_a_lease_is_c20() -> None:
     closed_at = unix_seconds(AT)
     sleeps = [
         sleep(),
+        sleep(passed_on=True, references=["op_in_doubt"]),
         sleep(references=[]),
         sleep(references=["op_of_nobody"]),
         sleep(woke_at=None),
@@ -64,9 +65,9 @@ def test_only_who_was_overtaken_in_a_sleep_longer_than_a_lease_is_c20() -> None:
         sleep(began_at=closed_at + 1, woke_at=closed_at + 50),
         sleep(began_at=closed_at - 20, woke_at=closed_at + 5),
     ]
-    assert overtaken(sleeps, truth.operations) == sleeps[:1]
-    covered = coverage_of(truth, {"sleep api worker": 7, "stop beat": 2}, sleeps)
-    assert (covered["C20"], covered["stop"]) == (1, 8)
+    assert overtaken(sleeps, truth.operations) == sleeps[:2]
+    covered = coverage_of(truth, {"sleep api worker": 8, "stop beat": 2}, sleeps)
+    assert (covered["C20"], covered["stop"]) == (2, 8)
 
 
 def test_who_never_ended_was_not_overtaken() -> None:

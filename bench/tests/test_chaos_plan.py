@@ -64,8 +64,8 @@ def test_a_large_run_has_stops_longer_than_a_lease_that_end_in_time() -> None:
     plan = plan_of(seed=1, payments=1500, kills=500)
     sleeps = [act for act in plan.acts if act.kind == "sleep"]
     stops = [act for act in plan.acts if act.kind == "stop"]
-    assert len(sleeps) == 17
-    assert len(stops) == 33
+    assert len(sleeps) == 20
+    assert len(stops) == 30
     assert {act.target for act in sleeps} == {"api worker", "worker child"}
     assert all(LEASE_SECONDS < act.seconds < 60 for act in sleeps)
     assert all(act.at_seconds + act.seconds <= plan.main_seconds for act in sleeps)
