@@ -279,6 +279,16 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         )
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
+        WebhookEndpoint.objects.filter(pk=other.pk).update(url=ear.url)
+        resends.replay_events(other.id, resends.Choice())
+        deliver_all()
+        [event] = api.get("/v1/events").body["data"]
+        assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
+        Delivery.objects.filter(endpoint=other, status=DeliveryStatus.DELIVERED).update(
+            status=DeliveryStatus.PENDING, next_try_at=past(1), ended_at=None
+        )
+        [event] = api.get("/v1/events").body["data"]
+        assert event["pending_webhooks"] == 1
         api.delete(f"{PATH}/{other.public_id}")
         [event] = api.get("/v1/events").body["data"]
         assert event["pending_webhooks"] == 0
