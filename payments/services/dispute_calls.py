@@ -9,13 +9,8 @@ from payments.models import DisputeResponse, PspAccount
 from payments.services.asking import ask_psp
 from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.psp import QUESTION_DEADLINE_SECONDS, adapter_of
-from psp_adapters.contract import (
-    DisputeRequest,
-    DisputeResult,
-    Outcome,
-    PspDispute,
-    PspUnavailable,
-)
+from psp_adapters.contract import Outcome, PspUnavailable
+from psp_adapters.dispute_contract import DisputeRequest, DisputeResult, PspDispute
 
 _NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
 

@@ -27,7 +27,7 @@ from payments.states import (
     DisputeStatus,
     OperationStatus,
 )
-from psp_adapters.contract import PspDispute
+from psp_adapters.dispute_contract import PspDispute
 
 D = DisputeStatus
 

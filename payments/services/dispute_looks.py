@@ -27,7 +27,8 @@ from payments.services.looks import (
 )
 from payments.services.recovery import caller_of
 from payments.states import OPERATION_OPEN
-from psp_adapters.contract import OperationKind, PspDispute, PspUnavailable
+from psp_adapters.contract import OperationKind, PspUnavailable
+from psp_adapters.dispute_contract import PspDispute
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from payments.services.events import now_utc
 from payments.services.lanes import lane_of
 from payments.services.recovery import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
-from psp_adapters.contract import DisputeResult, DisputeStatus, Outcome, PspDispute, PspUnavailable
+from psp_adapters.contract import Outcome, PspUnavailable
+from psp_adapters.dispute_contract import DisputeResult, DisputeStatus, PspDispute
 
 logger = logging.getLogger(__name__)
 

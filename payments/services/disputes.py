@@ -55,7 +55,8 @@ from payments.states import (
     DisputeStatus,
     ResponseStatus,
 )
-from psp_adapters.contract import DisputeResult, Outcome, PspDispute
+from psp_adapters.contract import Outcome
+from psp_adapters.dispute_contract import DisputeResult, PspDispute
 
 _STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
 _DISPUTE_FIELDS: Final = (

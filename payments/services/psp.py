@@ -17,13 +17,7 @@ from payments import public_ids
 from payments.models import Operation, PspAccount
 from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.services.retries import TryAgain, call_with_retries
-from psp_adapters.contract import (
-    LookUp,
-    Outcome,
-    PspAdapter,
-    PspRequest,
-    PspResult,
-)
+from psp_adapters.contract import LookUp, Outcome, PspAdapter, PspRequest, PspResult
 from psp_adapters.contract import OperationKind as K
 from psp_adapters.registry import adapter_for
 

@@ -21,7 +21,8 @@ from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.notices import Hooks, make_due
 from payments.tests.shop import Shop, uuid_of
-from psp_adapters.contract import DisputeRequest, Outcome, PspDispute
+from psp_adapters.contract import Outcome
+from psp_adapters.dispute_contract import DisputeRequest, PspDispute
 
 LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "chargeback won": (False, ("win",)),

@@ -23,7 +23,7 @@ from payments.services.verification import differences
 from payments.tests.dispute_desk import Desk, effects_of
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.contract import DisputeStatus, PspDispute
+from psp_adapters.dispute_contract import DisputeStatus, PspDispute
 
 
 @pytest.fixture

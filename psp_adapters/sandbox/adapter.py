@@ -14,20 +14,18 @@ from ledger.money import Money
 from psp_adapters.contract import (
     Capabilities,
     CardDataRefused,
-    DisputeRequest,
-    DisputeResult,
     LookUp,
     Notification,
     OperationKind,
     Outcome,
     PaymentToken,
-    PspDispute,
     PspPayment,
     PspRequest,
     PspResult,
     PspUnavailable,
     UnknownToken,
 )
+from psp_adapters.dispute_contract import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.http import AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.sandbox import disputes, mapping, webhook
 

@@ -16,8 +16,6 @@ from ledger.money import Money
 from psp_adapters.contract import (
     ActKind,
     CardDataRefused,
-    DisputeRequest,
-    DisputeStatus,
     LookUp,
     OperationKind,
     Outcome,
@@ -28,6 +26,7 @@ from psp_adapters.contract import (
     PspResult,
     UnknownToken,
 )
+from psp_adapters.dispute_contract import DisputeRequest, DisputeStatus
 
 DEADLINE_SECONDS = 5.0
 
