@@ -180,7 +180,7 @@ STORING = {
     "after the commit": (notifications.doorbell._bell, "ring", "before"),
 }
 PROCESSING = {
-    "after the lease": (notifications, "_verdict_on", "before"),
+    "after the lease": (notifications, "_try", "before"),
     "after asking": (looks, "record_outcome", "before"),
     "after recording": (looks, "record_outcome", "after"),
     "before concluding": (notifications, "_conclude", "before"),
@@ -216,10 +216,10 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
 
 def test_a_worker_whose_lease_has_passed_does_not_conclude(shop: Shop, hooks: Hooks) -> None:
     hooks.deliver(hooks.notice(type="payment.teleported"))
-    [slow] = notifications._lease(10)
-    assert notifications._lease(10) == []
+    [slow] = notifications._lease(10, [])
+    assert notifications._lease(10, []) == []
     make_due()
-    [quick] = notifications._lease(10)
+    [quick] = notifications._lease(10, [])
     failed, done = states.NotificationStatus.FAILING, states.NotificationStatus.PROCESSED
     notifications._conclude([notifications._Try(slow, failed, "too slow")])
     assert (only_notification().status, only_notification().last_error) == ("stored", "")
