@@ -244,6 +244,7 @@ def hear(charge: Operation) -> None:
             looks.look_at_operation(operation.id, actor="psp:notification")
 
 
+@pytest.mark.matrix(most=9)
 @pytest.mark.parametrize("order", sorted(set(permutations(["reverse", "reverse", "see", "hear"]))))
 @pytest.mark.parametrize(
     ("verb", "words"),

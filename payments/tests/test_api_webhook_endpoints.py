@@ -146,6 +146,7 @@ def test_a_deleted_endpoint_is_gone(api: ApiClient) -> None:
     assert not Delivery.objects.exists()
 
 
+@pytest.mark.matrix(most=25)
 @pytest.mark.parametrize(
     "url",
     [

@@ -67,6 +67,7 @@ NO_WAY_THERE: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.matrix(most=5)
 @pytest.mark.parametrize(
     ("name", "way"),
     # What is not listened to takes its time to be found out, whatever was asked for.
@@ -94,6 +95,7 @@ def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: st
     move.ended_once()
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
     shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +120,7 @@ def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
     assert "processing" in again.body or "pending" in again.body
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_psp_that_would_act_after_we_forbade_it_does_nothing(
     shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch

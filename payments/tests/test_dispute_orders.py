@@ -126,6 +126,7 @@ def answer_in_the_dashboard(desk: Desk, word: PspDispute) -> None:
     assert adapter.submit_evidence(request, deadline_seconds=5).outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.matrix(most=6)
 @pytest.mark.parametrize("life", LIVES)
 def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> None:
     ends = []
@@ -147,6 +148,7 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
     assert list(differences()) == []
 
 
+@pytest.mark.matrix(most=7)
 @pytest.mark.parametrize("life", [*LIVES, *LONG_LIVES])
 def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: str) -> None:
     """Notices days late, or lost: we looked at some of the steps only, but at the last."""

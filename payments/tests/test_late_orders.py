@@ -130,6 +130,7 @@ def notices_of(hooks: Hooks, types: tuple[str, ...]) -> list[Delivery]:
     return [first[type_] for type_ in types]
 
 
+@pytest.mark.matrix(most=5)
 @pytest.mark.parametrize(
     ("life", "types", "status"), LIVES, ids=lambda v: getattr(v, "__name__", "")
 )
@@ -159,6 +160,7 @@ def subsets(steps: int) -> list[tuple[int, ...]]:
     return list(chain.from_iterable(combinations(range(steps), size) for size in range(steps)))
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize(
     ("kind", "keep_hold"),
     [("sale", True), ("capture", True), ("capture", False), ("refund", True)],

@@ -1,5 +1,6 @@
 """Tests of every combination (`@pytest.mark.matrix`): all of them take minutes, so that a usual run
-plays some, in which each value of each parameter occurs. `make matrix` plays all.
+plays some, in which each value of each parameter occurs. Of a long list of like cases it plays
+`matrix(most=…)`. `make matrix` plays all.
 
 What may not live here: the tests.
 """
@@ -21,10 +22,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("matrix") is not None:
             by_test[item.nodeid.partition("[")[0]].append(item)
-    spared = [item for group in by_test.values() for item in set(group) - set(chosen(group))]
+    spared = [item for group in by_test.values() for item in set(group) - set(_played(group))]
     if spared:
         config.hook.pytest_deselected(items=spared)
         items[:] = [item for item in items if item not in set(spared)]
+
+
+def _played(group: Sequence[pytest.Item]) -> list[pytest.Item]:
+    marker = group[0].get_closest_marker("matrix")
+    most = marker.kwargs.get("most") if marker is not None else None
+    return chosen(group) if most is None else spread(group, most)
+
+
+def spread(items: Sequence[pytest.Item], most: int) -> list[pytest.Item]:
+    """So many of a list, from its beginning to its end; the same in each run."""
+    if len(items) <= most:
+        return list(items)
+    return [items[number * len(items) // most] for number in range(most)]
 
 
 def chosen(items: Sequence[pytest.Item]) -> list[pytest.Item]:

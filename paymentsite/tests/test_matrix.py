@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from paymentsite.tests.matrix import chosen
+from paymentsite.tests.matrix import chosen, spread
 
 
 def combinations(*names: str, sizes: tuple[int, ...]) -> list[Any]:
@@ -27,3 +27,9 @@ def test_each_value_of_each_parameter_is_played() -> None:
 def test_the_choice_is_the_same_in_each_run() -> None:
     items = combinations("step", "command", sizes=(8, 5))
     assert chosen(items) == chosen(items)
+
+
+def test_of_a_long_list_a_few_are_played_from_all_of_it() -> None:
+    items = combinations("case", sizes=(40,))
+    assert [item.callspec.params["case"] for item in spread(items, 4)] == [0, 10, 20, 30]
+    assert spread(items[:3], 4) == items[:3]

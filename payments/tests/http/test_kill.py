@@ -30,6 +30,7 @@ BEFORE: dict[str, Any] = {"hang_before": 1}
 AFTER: dict[str, Any] = {"hold": True}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("behavior", [BEFORE, AFTER], ids=["not done", "done"])
 @pytest.mark.parametrize("command", EFFECTS)
 def test_a_repeat_finishes_what_the_killed_server_left(

@@ -26,7 +26,7 @@ COMMANDS = (
 )
 ALONE = ("finance", "support")
 """One consumer each: they see every payment in order, whatever is killed."""
-ROUNDS = 6
+ROUNDS = 4
 LAG_SECONDS_P95 = 2.0
 
 
