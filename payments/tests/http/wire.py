@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
@@ -65,7 +66,10 @@ class Wire:
                 connection.putheader(name, value.encode("latin-1"))
             if body or method == "POST":
                 connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body or None)
+            # Who refuses a body may answer and close before it has come whole (RFC 9112, 9.5): then
+            # sending fails, and the answer is there all the same.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.endheaders(body or None)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Reply(answer.status, found, answer.read())
