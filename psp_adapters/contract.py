@@ -1,12 +1,12 @@
 """What every payment service provider looks like to us: requests, results, capabilities, verbs.
 
-What of it concerns disputes is in `dispute_contract`. What may not live here: the name or a word of
-any PSP, I/O, Django.
+What of it concerns disputes is in `dispute_contract`, settlement reports in `report_contract`. What
+may not live here: the name or a word of any PSP, I/O, Django.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from ledger.money import Money
 
 if TYPE_CHECKING:
     from psp_adapters.dispute_contract import DisputeRequest, DisputeResult, PspDispute
+    from psp_adapters.report_contract import ReportLine, ReportListing
 
 
 class OperationKind(StrEnum):
@@ -90,6 +91,8 @@ class Capabilities:
     increments: bool
     disputes: bool = False
     """Can disputes be looked up and answered? False: a person does it at the PSP."""
+    settlement_reports: bool = False
+    """Can settlement reports be listed and fetched? Whether or not, files can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +323,27 @@ class PspAdapter(Protocol):
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Give in: a chargeback is lost, an inquiry closed, for good; never raises."""
+        ...
+
+    def list_reports(
+        self, *, since: datetime | None, deadline_seconds: float
+    ) -> list[ReportListing]:
+        """The settlement reports closed since then, or all, oldest first.
+
+        Raises PspUnavailable. Only with the capability `settlement_reports`, as the next.
+        """
+        ...
+
+    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+        """A whole report as the PSP made it, the same bytes every time; raises PspUnavailable."""
+        ...
+
+    def read_report(self, body: bytes) -> Iterator[ReportLine]:
+        """The lines of a report, in its order, as they are read. Pure: no I/O.
+
+        Raises ReportUnreadable, and nothing else, if it is not a whole report: also after lines
+        were given already.
+        """
         ...
 
     def read_notification(
