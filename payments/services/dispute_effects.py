@@ -2,7 +2,8 @@
 
 Everything follows from the whole word and from what is in the books already, never from the order
 in which words came: the last word alone leads to the same end as all of them. Only
-services.disputes calls this, with every row locked. What may not live here: SQL, PSPs, rendering.
+services.dispute_recording calls this, with every row locked. What may not live here: SQL, PSPs,
+rendering.
 """
 
 from __future__ import annotations

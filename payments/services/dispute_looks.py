@@ -18,7 +18,8 @@ from payments.models import Dispute, Operation, PspAccount
 from payments.services import dispute_calls, psp
 from payments.services.asking import give_connection_back
 from payments.services.breakers import Refusal
-from payments.services.disputes import PaymentNotCaptured, record_dispute
+from payments.services.dispute_recording import PaymentNotCaptured
+from payments.services.disputes import record_dispute
 from payments.services.looks import (
     Contradicted,
     NotYetKnown,

@@ -12,7 +12,8 @@ from ledger.money import Money
 from payments.models import Case, Dispute, Event
 from payments.objects.dispute import dispute_object
 from payments.services import dispute_calls
-from payments.services.disputes import RecordedDispute, record_dispute
+from payments.services.dispute_recording import RecordedDispute
+from payments.services.disputes import record_dispute
 from payments.services.recovery import caller_of
 from payments.services.verification import differences
 from payments.tests.dispute_desk import Desk

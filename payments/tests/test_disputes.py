@@ -16,7 +16,8 @@ from payments.objects.dispute import dispute_balance_transactions, dispute_objec
 from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
 from payments.services import dispute_looks
-from payments.services.disputes import RecordedDispute, record_dispute
+from payments.services.dispute_recording import RecordedDispute
+from payments.services.disputes import record_dispute
 from payments.services.looks import Contradicted, NotYetKnown
 from payments.services.recovery import caller_of
 from payments.services.verification import differences
