@@ -220,6 +220,32 @@ def rules_posted(source_type: str, source_id: UUID) -> frozenset[str]:
     return frozenset(row[0] for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class BookedChange:
+    """What one transaction did to the accounts of one code."""
+
+    transaction_id: UUID
+    change: Money
+    """Debits minus credits."""
+
+
+def changes_by_rule(*, code: int, source_type: str, source_id: UUID) -> dict[str, BookedChange]:
+    """What each rule booked for a source on the accounts of `code`; rules without an entry there
+    are not in it."""
+    rows = statements.execute(
+        f"SELECT t.rule, t.id, sum({_SIGNED}), e.currency FROM ledger_transaction t "
+        "JOIN ledger_entry e ON e.transaction_id = t.id "
+        "JOIN ledger_account a ON a.id = e.account_id "
+        "WHERE t.source_type = %s AND t.source_id = %s AND a.code = %s "
+        "GROUP BY t.rule, t.id, e.currency",
+        [source_type, source_id, code],
+    )
+    return {
+        rule: BookedChange(transaction_id, Money(int(minor), currency))
+        for rule, transaction_id, minor, currency in rows
+    }
+
+
 _OF_SOURCES: Final = f"""
     SELECT t.source_id, a.code, sum({_SIGNED})
       FROM ledger_transaction t

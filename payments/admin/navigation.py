@@ -39,6 +39,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Checks of the books", "payments", "fact_check", "bookscheck"),
         ),
         _group(
+            "Reconciliation",
+            _item("Settlement reports", "reconciliation", "summarize", "settlementreport"),
+            _item("Settlement lines", "reconciliation", "toc", "settlementline"),
+            _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
+        ),
+        _group(
             "Events",
             _item("Events", "payments", "history", "event"),
             _item("Webhook endpoints", "payments", "webhook", "webhookendpoint"),

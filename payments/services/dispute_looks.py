@@ -29,7 +29,6 @@ from payments.services.looks import (
 from payments.services.recovery import caller_of
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract import OperationKind, PspUnavailable
-from psp_adapters.dispute_contract import PspDispute
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +43,12 @@ _LEASE_SECONDS: Final = 300.0
 def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
     """Bring one dispute to where the PSP says it is; holds no connection of a pool while asking.
 
-    Raises NotYetKnown or Contradicted; a word that changes nothing is fine.
+    Where the PSP cannot be asked about disputes, one that we know is left as it is. Raises
+    NotYetKnown or Contradicted; a word that changes nothing is fine.
     """
+    if not psp.adapter_of(account).capabilities.disputes:
+        _require_known(account, psp_dispute_id)
+        return
     give_connection_back()
     try:
         word = dispute_calls.ask(account, psp_dispute_id)
@@ -53,8 +56,13 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if word is None:
         raise NotYetKnown("the provider does not find the dispute (yet)")
-    charge = _charge_of(account, word)
-    _look_at_what_is_open(charge, actor)
+    charge = charge_of_dispute(
+        account,
+        psp_dispute_id=psp_dispute_id,
+        payment_reference=word.payment_reference,
+        psp_payment_id=word.psp_payment_id,
+    )
+    look_at_what_is_open(charge, actor)
     try:
         recorded = record_dispute(word=word, charge=charge, caller=caller_of(charge, actor))
     except PaymentNotCaptured as reason:
@@ -77,6 +85,9 @@ def look_at_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
             break
         done += 1
         dispute = Dispute.objects.select_related("psp_account").get(pk=dispute_id)
+        if not psp.adapter_of(dispute.psp_account).capabilities.disputes:
+            Dispute.objects.filter(pk=dispute_id).update(next_look_at=None)  # Only reports tell.
+            continue
         try:
             look_at_dispute(
                 account=dispute.psp_account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR
@@ -88,6 +99,50 @@ def look_at_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
     return done
 
 
+def charge_of_dispute(
+    account: PspAccount, *, psp_dispute_id: str, payment_reference: str, psp_payment_id: str
+) -> Operation:
+    """The charge that a dispute is about, within the account that told us.
+
+    Raises NotYetKnown, or Contradicted if the words name two payments.
+    """
+    known = Dispute.objects.filter(psp_account=account, psp_dispute_id=psp_dispute_id)
+    dispute = known.select_related("charge").first()
+    if dispute is not None:
+        return dispute.charge
+    charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
+    identifier = psp.operation_id_of(payment_reference)
+    if identifier is not None:
+        charge = charges.filter(pk=identifier).first()
+    else:
+        charge = charges.filter(psp_id=psp_payment_id).first() if psp_payment_id else None
+    if charge is None:
+        raise NotYetKnown("it concerns no charge of ours at this account")
+    if charge.psp_payment_id and psp_payment_id not in ("", charge.psp_payment_id):
+        raise contradiction(charge, "a dispute names it as another payment at the provider")
+    return charge
+
+
+def look_at_what_is_open(charge: Operation, actor: str) -> None:
+    """Ask about what is under way of the payment: it may be disputed before we know it was taken.
+
+    Raises NotYetKnown or Contradicted.
+    """
+    rows = Operation.objects.filter(
+        intent_id=charge.intent_id,
+        kind__in=[OperationKind.AUTHORIZE.value, OperationKind.CAPTURE.value],
+        status__in=sorted(OPERATION_OPEN),
+    )
+    for operation_id in list(rows.order_by("id").values_list("id", flat=True)):
+        look_at_operation(operation_id, actor=actor)
+
+
+def _require_known(account: PspAccount, psp_dispute_id: str) -> None:
+    rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=psp_dispute_id)
+    if not rows.exists():
+        raise NotYetKnown("the provider cannot be asked about disputes; its report will name it")
+
+
 def _lease_next_due() -> UUID | None:
     with transaction.atomic(durable=True):
         rows = execute(
@@ -97,33 +152,3 @@ def _lease_next_due() -> UUID | None:
             [_LEASE_SECONDS],
         )
     return rows[0][0] if rows else None
-
-
-def _charge_of(account: PspAccount, word: PspDispute) -> Operation:
-    """The charge that a dispute is about, within the account that told us."""
-    known = Dispute.objects.filter(psp_account=account, psp_dispute_id=word.psp_dispute_id)
-    dispute = known.select_related("charge").first()
-    if dispute is not None:
-        return dispute.charge
-    charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
-    identifier = psp.operation_id_of(word.payment_reference)
-    if identifier is not None:
-        charge = charges.filter(pk=identifier).first()
-    else:
-        charge = charges.filter(psp_id=word.psp_payment_id).first() if word.psp_payment_id else None
-    if charge is None:
-        raise NotYetKnown("it concerns no charge of ours at this account")
-    if charge.psp_payment_id and word.psp_payment_id not in ("", charge.psp_payment_id):
-        raise contradiction(charge, "a dispute names it as another payment at the provider")
-    return charge
-
-
-def _look_at_what_is_open(charge: Operation, actor: str) -> None:
-    """A dispute may be told of before we know that its payment was taken."""
-    rows = Operation.objects.filter(
-        intent_id=charge.intent_id,
-        kind__in=[OperationKind.AUTHORIZE.value, OperationKind.CAPTURE.value],
-        status__in=sorted(OPERATION_OPEN),
-    )
-    for operation_id in list(rows.order_by("id").values_list("id", flat=True)):
-        look_at_operation(operation_id, actor=actor)

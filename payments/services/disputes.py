@@ -1,7 +1,7 @@
 """The one door for disputes: a PSP's word becomes status, books, counters, events and the answer.
 
 A notification, the answer to a response, the sweep of open disputes and a settlement line all come
-through `record_dispute` or `record_response`, which write everything in one transaction or nothing.
+through here, and each door writes everything in one transaction or nothing.
 Lock order: idempotency key, intent, dispute, response. What may not live here: network.
 """
 
@@ -18,6 +18,7 @@ from payments.objects.dispute import dispute_object
 from payments.services import idempotency
 from payments.services.caller import Answer, Caller, Renderer, Subject
 from payments.services.dispute_effects import next_reminder
+from payments.services.dispute_line_words import word_of_line
 from payments.services.dispute_recording import (
     DISPUTE_FIELDS,
     RecordedDispute,
@@ -30,6 +31,7 @@ from payments.services.schedule import CHECK_SCHEDULE_SECONDS
 from payments.states import RESPONSE_HOLDS, ResponseStatus
 from psp_adapters.contract import Outcome
 from psp_adapters.dispute_contract import DisputeResult, PspDispute
+from psp_adapters.report_contract import ReportLine
 
 _RESPONSE_FIELDS: Final = (
     "status",
@@ -60,6 +62,20 @@ def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> Re
         charge.refresh_from_db()  # As it stands under the lock.
         dispute = locked_dispute(charge.psp_account_id, word.psp_dispute_id)
         return record_word(intent, charge, dispute, word, caller)
+
+
+def record_dispute_line(*, line: ReportLine, charge: Operation, caller: Caller) -> RecordedDispute:
+    """Record what a settlement line alone says of its dispute, in one transaction.
+
+    For disputes that the PSP cannot be asked about; else a line is a reason to ask. Recording it
+    again changes nothing. Raises PaymentNotCaptured, LineComesTooEarly and ImpossibleLine, having
+    written nothing.
+    """
+    with transaction.atomic(durable=True):
+        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
+        charge.refresh_from_db()  # As it stands under the lock.
+        dispute = locked_dispute(charge.psp_account_id, line.psp_id)
+        return record_word(intent, charge, dispute, word_of_line(line, dispute), caller)
 
 
 def record_response(

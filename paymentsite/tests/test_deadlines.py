@@ -36,6 +36,7 @@ from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
+from reconciliation.services import lines, reading, reports
 
 CLIENT_TIMEOUT_SECONDS = 40
 """What docs/operations.md publishes: a merchant's client waits at least this long."""
@@ -111,6 +112,11 @@ HELD = {
     ),
     "look-at-due-disputes": Held(dispute_looks.SWEEP_SECONDS, QUESTION_SECONDS),
     "remind-of-due-evidence": Held(dispute_reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "fetch-settlement-reports": Held(reports.SWEEP_SECONDS, reports.FETCH_DEADLINE_SECONDS),
+    "read-settlement-reports": Held(reading.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "account-for-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
+        lines.SWEEP_SECONDS, QUESTION_SECONDS
+    ),
     "attend-due-deadlines": Held(  # a look, or a void
         deadlines.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
     ),
@@ -156,6 +162,7 @@ def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
     assert HELD["resolve-due-dispute-responses"].last_seconds < idempotency.LEASE_SECONDS
     assert HELD["reverse-late-successes"].last_seconds < reversals.LEASE_SECONDS
     assert HELD["attend-due-deadlines"].last_seconds < deadlines.LEASE_SECONDS
+    assert HELD["account-for-settlement-lines"].last_seconds < lines.LEASE_SECONDS
     assert HELD["look-at-due-disputes"].last_seconds < dispute_looks._LEASE_SECONDS
 
 

@@ -1,0 +1,140 @@
+"""Account for a settlement line of a dispute: find what it moved in our books, or bring it there.
+
+Most lines tell what is booked already. One that does not is a reason to ask the PSP about its
+dispute; where the PSP cannot be asked, the line itself is the word. What may not live here: where
+lines come from and when they are tried again (reconciliation), what a word causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.money import Money
+from ledger.selectors import BookedChange, changes_by_rule
+from payments.models import Dispute, PspAccount
+from payments.services import psp
+from payments.services.cases import (
+    case_about_account,
+    case_about_intent,
+    open_case,
+)
+from payments.services.dispute_line_words import (
+    ImpossibleLine,
+    LineComesTooEarly,
+    changes_told_by,
+)
+from payments.services.dispute_looks import (
+    charge_of_dispute,
+    look_at_dispute,
+    look_at_what_is_open,
+)
+from payments.services.dispute_recording import PaymentNotCaptured
+from payments.services.disputes import record_dispute_line
+from payments.services.looks import Contradicted, NotYetKnown
+from payments.services.recovery import caller_of
+from payments.states import CaseKind
+from psp_adapters.report_contract import ReportLine
+
+PSP_BALANCE: Final = 1110
+
+
+@dataclass(frozen=True, slots=True)
+class AccountedLine:
+    """What in our books a line is."""
+
+    dispute_id: UUID
+    transaction_ids: tuple[UUID, ...]
+    """Of the books; together they changed 1110 by the net of the line."""
+
+
+def account_for_dispute_line(
+    *, account: PspAccount, line: ReportLine, named: str, actor: str
+) -> AccountedLine:
+    """Bring the dispute of a line to where the line says its money is, and find it in the books.
+
+    `named` is how people find the line. Asks the PSP only if the books do not show it yet, and
+    holds no connection of a pool meanwhile. Raises NotYetKnown, or Contradicted (a case is open);
+    a line that is in the books already is fine.
+    """
+    try:
+        told = changes_told_by(line)
+    except ImpossibleLine as reason:
+        raise _impossible(account, line, named, str(reason)) from reason
+    found = _in_the_books(account, line, told)
+    if found is None:
+        _bring_there(account, line, actor, named)
+        found = _in_the_books(account, line, told)
+    if found is None:
+        raise NotYetKnown("the provider's word on the dispute does not show what its report says")
+    dispute, booked = found
+    differing = [rule for rule, change in told.items() if booked[rule].change != change]
+    if differing:
+        raise _differs(dispute, line, named, told, booked, differing[0])
+    return AccountedLine(dispute.id, tuple(booked[rule].transaction_id for rule in told))
+
+
+def _in_the_books(
+    account: PspAccount, line: ReportLine, told: Mapping[str, Money]
+) -> tuple[Dispute, dict[str, BookedChange]] | None:
+    """The line's dispute and what it did to 1110, once every rule of the line is among it."""
+    rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=line.psp_id)
+    dispute = rows.first()
+    if dispute is None:
+        return None
+    booked = changes_by_rule(code=PSP_BALANCE, source_type="dispute", source_id=dispute.id)
+    return (dispute, booked) if booked.keys() >= told.keys() else None
+
+
+def _bring_there(account: PspAccount, line: ReportLine, actor: str, named: str) -> None:
+    if psp.adapter_of(account).capabilities.disputes:
+        look_at_dispute(account=account, psp_dispute_id=line.psp_id, actor=actor)
+        return
+    charge = charge_of_dispute(
+        account,
+        psp_dispute_id=line.psp_id,
+        payment_reference=line.reference,
+        psp_payment_id=line.psp_payment_id,
+    )
+    look_at_what_is_open(charge, actor)
+    try:
+        recorded = record_dispute_line(line=line, charge=charge, caller=caller_of(charge, actor))
+    except (PaymentNotCaptured, LineComesTooEarly) as reason:
+        raise NotYetKnown(str(reason)) from reason
+    if recorded.contradiction:
+        raise Contradicted(f"{named}: {recorded.contradiction}")
+
+
+def _impossible(account: PspAccount, line: ReportLine, named: str, why: str) -> Contradicted:
+    summary = f"{named} ({line.psp_type}, dispute {line.psp_id}): {why}."
+    with transaction.atomic(durable=True):
+        open_case(case_about_account(CaseKind.CONTRADICTION, account, summary, subject=named))
+    return Contradicted(f"{named}: {why}")
+
+
+def _differs(
+    dispute: Dispute,
+    line: ReportLine,
+    named: str,
+    told: Mapping[str, Money],
+    booked: Mapping[str, BookedChange],
+    rule: str,
+) -> Contradicted:
+    """Open a case about a line that our books contradict; returns what is to be raised."""
+    why = f"the report says {told[rule]}, our books {booked[rule].change} ({rule})"
+    summary = f"{named} of {dispute.public_id} ({line.psp_id} at the provider): {why}."
+    with transaction.atomic(durable=True):
+        open_case(
+            case_about_intent(
+                CaseKind.CONTRADICTION,
+                dispute.intent,
+                summary,
+                subject=named,
+                amount=Money(abs(line.net.minor), line.net.currency),
+            )
+        )
+    return Contradicted(f"{named}: {why}")

@@ -1,0 +1,199 @@
+"""Lines of settlement reports, what in our books each is, and the section of a payment's story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments import public_ids
+from payments.admin import display
+from payments.admin.filters import CurrencyFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.admin.story import ROWS_MAX, Section
+from payments.models import Operation, PaymentIntent, PspAccount
+from psp_adapters.contract import OperationKind
+from psp_adapters.report_contract import LineKind
+from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
+from reconciliation.states import LineStatus
+
+_STATUS_LABELS = {"open": "default", "failing": "warning", "matched": "success", "dead": "danger"}
+
+
+@admin.register(SettlementLine)
+class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """The dead ones need a person; `manage.py settlement_reports --look-again` retries them."""
+
+    list_display = (
+        "identity",
+        "kind",
+        "shown_gross",
+        "shown_fee",
+        "shown_status",
+        "shown_dispute",
+        "last_error",
+        "psp_account",
+        "occurred",
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (
+        one_of("status", LineStatus),
+        one_of("kind", LineKind),
+        CurrencyFilter,
+        ("psp_account", RelatedDropdownFilter),
+    )
+    search_help_text = "The PSP's id of the line or of the payment, dp_…"
+    id_paths = {public_ids.DISPUTE: "dispute_id"}
+    fieldsets = (
+        (
+            "What the report says",
+            {
+                "fields": (
+                    ("identity", "occurrence"),
+                    ("report_of_line", "number"),
+                    ("kind", "psp_type"),
+                    ("shown_gross", "shown_fee", "shown_net"),
+                    ("psp_id", "psp_payment_id"),
+                    ("reference", "psp_account"),
+                    ("occurred_at", "stored_at"),
+                )
+            },
+        ),
+        (
+            "What in our books it is",
+            {
+                "fields": (
+                    ("shown_status", "attempts"),
+                    ("shown_dispute", "transactions"),
+                    ("matched_at", "next_try_at", "give_up_at"),
+                    "last_error",
+                )
+            },
+        ),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # A report's page links here with the report's own id; lines are numbered.
+        try:
+            report_id = UUID(search_term.strip())
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(report_id=report_id), False
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # With the accounts, of which there are few, the indexes serve.
+        accounts = PspAccount.objects.values("pk")
+        yield Q(identity=term, psp_account__in=accounts)
+        yield Q(psp_payment_id=term, psp_account__in=accounts) & ~Q(psp_payment_id="")
+
+    @shown(description="gross")
+    def shown_gross(self, line: SettlementLine) -> SafeString:
+        return display.in_one_line(str(line.gross))
+
+    @shown(description="fee")
+    def shown_fee(self, line: SettlementLine) -> SafeString | str:
+        return display.in_one_line(str(line.fee)) if line.fee else display.NOTHING
+
+    @shown(description="net")
+    def shown_net(self, line: SettlementLine) -> SafeString:
+        return display.in_one_line(str(line.net))
+
+    @shown(description="status", label=_STATUS_LABELS)
+    def shown_status(self, line: SettlementLine) -> str:
+        return str(line.status)
+
+    @shown(description="dispute")
+    def shown_dispute(self, line: SettlementLine) -> SafeString | str:
+        return display.link(public_ids.DISPUTE, line.dispute_id)
+
+    @shown(description="report")
+    def report_of_line(self, line: SettlementLine) -> SafeString:
+        report = SettlementReport.objects.only("name").get(pk=line.report_id)
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+            reverse("admin:reconciliation_settlementreport_change", args=[report.pk]),
+            report.name,
+        )
+
+    @shown(description="ledger transactions")
+    def transactions(self, line: SettlementLine) -> SafeString | str:
+        ids = line.matches.order_by("id").values_list("transaction_id", flat=True)
+        links = ((display.link(public_ids.BALANCE_TRANSACTION, each),) for each in ids)
+        return format_html_join(" ", "{}", links) or display.NOTHING
+
+    @shown(description="occurred")
+    def occurred(self, line: SettlementLine) -> SafeString:
+        return display.in_one_line(display.time(line.occurred_at))
+
+
+@admin.register(SettlementMatch)
+class SettlementMatchAdmin(ReadOnlyAdmin):
+    """One ledger transaction that a line is."""
+
+    list_display = ("shown_line", "transaction", "matched")
+    list_display_links = ("matched",)
+    fieldsets = ((None, {"fields": ("shown_line", "transaction", "matched_at")}),)
+
+    @shown(description="line")
+    def shown_line(self, match: SettlementMatch) -> SafeString:
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+            reverse("admin:reconciliation_settlementline_change", args=[match.line_id]),
+            f"line {match.line_id}",
+        )
+
+    @shown(description="ledger transaction")
+    def transaction(self, match: SettlementMatch) -> SafeString | str:
+        return display.link(public_ids.BALANCE_TRANSACTION, match.transaction_id)
+
+    @shown(description="matched")
+    def matched(self, match: SettlementMatch) -> SafeString:
+        return display.in_one_line(display.time(match.matched_at))
+
+
+def settlement_of_payment(intent: PaymentIntent) -> Section:
+    """What the PSP's reports say of the payment's money."""
+    charges = Operation.objects.filter(intent=intent, kind=OperationKind.AUTHORIZE.value)
+    ids = [each for each in charges.values_list("psp_payment_id", flat=True) if each]
+    # The account is the payment's: ids of PSPs are unique within one.
+    lines = SettlementLine.objects.filter(
+        psp_account_id=intent.psp_account_id, psp_payment_id__in=ids
+    )
+    found = list(lines.order_by("id")[: ROWS_MAX + 1]) if ids else []
+    return Section(
+        title="Settlement lines",
+        headers=("line", "kind", "gross", "fee", "net", "status", "occurred"),
+        rows=[
+            [
+                format_html(
+                    '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+                    reverse("admin:reconciliation_settlementline_change", args=[line.pk]),
+                    line.identity,
+                ),
+                display.in_words(line.kind),
+                display.in_one_line(str(line.gross)),
+                display.in_one_line(str(line.fee)) if line.fee else display.NOTHING,
+                display.in_one_line(str(line.net)),
+                line.status,
+                display.in_one_line(display.time(line.occurred_at)),
+            ]
+            for line in found[:ROWS_MAX]
+        ],
+        more_url=(
+            f"{reverse('admin:reconciliation_settlementline_changelist')}?q={ids[0]}"
+            if len(found) > ROWS_MAX
+            else ""
+        ),
+    )

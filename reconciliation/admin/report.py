@@ -1,0 +1,103 @@
+"""Settlement reports: what a PSP says it did with the money, as it came, and how far we read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display as shown
+
+from payments.admin import display
+from payments.admin.filters import CreatedFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.search import SearchByPublicId
+from payments.models import PspAccount
+from reconciliation.models import SettlementReport
+from reconciliation.states import ReportStatus
+
+_SHOWN_BYTES = 20_000
+_STATUS_LABELS = {"stored": "info", "read": "success", "unreadable": "danger"}
+
+
+@admin.register(SettlementReport)
+class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """`manage.py settlement_reports` fetches, imports and reads again."""
+
+    list_display = (
+        "name",
+        "psp_account",
+        "shown_status",
+        "lines_read",
+        "lines_new",
+        "last_error",
+        "received",
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (
+        one_of("status", ReportStatus),
+        ("psp_account", RelatedDropdownFilter),
+        ("received_at", CreatedFilter),
+    )
+    search_help_text = "The PSP's name of the report"
+    id_paths = {}
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("name", "psp_account"),
+                    ("closed_at", "received_at"),
+                    ("brought_by", "shown_status"),
+                    ("lines_announced", "lines"),
+                    ("lines_read", "lines_new"),
+                    ("read_at", "last_error"),
+                )
+            },
+        ),
+        ("As it came", {"fields": ("body_sha256", "size", "shown_body")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SettlementReport]:
+        # A list of fifty would otherwise carry fifty files along.
+        rows: QuerySet[SettlementReport] = super().get_queryset(request)
+        return rows.defer("body")
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # With the accounts, of which there are few, the unique index serves.
+        yield Q(name=term, psp_account__in=PspAccount.objects.values("pk"))
+
+    @shown(
+        description="status", label={"stored": "info", "read": "success", "unreadable": "danger"}
+    )
+    def shown_status(self, report: SettlementReport) -> str:
+        return str(report.status)
+
+    @shown(description="received")
+    def received(self, report: SettlementReport) -> SafeString:
+        return display.in_one_line(display.time(report.received_at))
+
+    @shown(description="lines")
+    def lines(self, report: SettlementReport) -> SafeString:
+        """Those that it was the first to tell."""
+        url = reverse("admin:reconciliation_settlementline_changelist")
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500" href="{}?q={}">{}</a>',
+            url,
+            report.pk,
+            "those that it was the first to tell",
+        )
+
+    @shown(description="size")
+    def size(self, report: SettlementReport) -> str:
+        return f"{len(report.body):,} bytes"
+
+    @shown(description="body")
+    def shown_body(self, report: SettlementReport) -> SafeString:
+        text = bytes(report.body)[:_SHOWN_BYTES].decode(errors="replace")
+        return display.preformatted(text)

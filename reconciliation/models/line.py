@@ -1,0 +1,159 @@
+"""Lines of settlement reports, each once however often it is told, and what in our books they are.
+
+What may not live here: reading, matching.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from ledger.money import Money
+from payments.models import Dispute, PspAccount
+from payments.models.machine import MachineModel
+from payments.states import sources_of
+from psp_adapters.report_contract import LineKind, ReportLine
+from reconciliation.models.report import SettlementReport
+from reconciliation.states import LINE_TRANSITIONS, LineStatus
+
+S = LineStatus
+
+
+class SettlementLine(MachineModel):
+    """One change of what a PSP holds for us, as its report tells it. What it says never changes."""
+
+    application_rights = ("select", "insert", "update")
+
+    report = models.ForeignKey(
+        SettlementReport, on_delete=models.PROTECT, db_constraint=False, related_name="lines"
+    )
+    """The first that told it."""
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    number = models.PositiveIntegerField()
+    """Its place in that report, from 1."""
+    identity = models.CharField(max_length=128)
+    """The PSP's permanent id of the line; else the hash of what it says."""
+    occurrence = models.PositiveIntegerField(default=1)
+    """Equal lines without an id are told apart by counting them within their report."""
+    content_sha256 = models.CharField(max_length=64)
+
+    kind = models.CharField(max_length=24)
+    psp_type = models.CharField(max_length=64)
+    psp_id = models.CharField(max_length=128, blank=True)
+    psp_payment_id = models.CharField(max_length=128, blank=True)
+    reference = models.CharField(max_length=128, blank=True)
+    currency = models.CharField(max_length=3)
+    gross_minor = models.BigIntegerField()
+    fee_minor = models.BigIntegerField()
+    occurred_at = models.DateTimeField()
+
+    status = FSMField(max_length=16, default=S.OPEN, protected=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    """When to look (again); NULL for a kind that no rule looks at, and once nobody need."""
+    give_up_at = models.DateTimeField()
+    last_error = models.CharField(max_length=500, blank=True)
+    dispute = models.ForeignKey(
+        Dispute, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
+    )
+    """Of a matched line of a dispute."""
+    matched_at = models.DateTimeField(null=True, blank=True)
+    stored_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "reconciliation_settlement_line"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["psp_account", "identity", "occurrence"], name="line_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=S.OPEN, matched_at__isnull=True)
+                | models.Q(status=S.FAILING, matched_at__isnull=True, next_try_at__isnull=False)
+                | models.Q(status=S.DEAD, matched_at__isnull=True, next_try_at__isnull=True)
+                | models.Q(status=S.MATCHED, matched_at__isnull=False, next_try_at__isnull=True),
+                name="line_waits_or_is_done",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "next_try_at",
+                name="line_due",
+                condition=models.Q(next_try_at__isnull=False),
+            ),
+            models.Index("id", name="line_dead", condition=models.Q(status=S.DEAD)),
+            models.Index(
+                "psp_account",
+                "psp_payment_id",
+                name="line_of_payment",
+                condition=~models.Q(psp_payment_id=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.identity
+
+    @property
+    def gross(self) -> Money:
+        return Money(self.gross_minor, self.currency)
+
+    @property
+    def fee(self) -> Money:
+        return Money(self.fee_minor, self.currency)
+
+    @property
+    def net(self) -> Money:
+        """By how much what the PSP holds for us changed."""
+        return self.gross - self.fee
+
+    @property
+    def told(self) -> ReportLine:
+        """What the report said."""
+        return ReportLine(
+            identity=self.identity,
+            kind=LineKind(self.kind),
+            psp_type=self.psp_type,
+            psp_id=self.psp_id,
+            psp_payment_id=self.psp_payment_id,
+            reference=self.reference,
+            gross=self.gross,
+            fee=self.fee,
+            occurred_at=self.occurred_at,
+        )
+
+    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
+    def match(self) -> None:
+        """Ledger transactions of ours are it."""
+
+    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
+    def fail(self) -> None:
+        """Not yet; it is tried again."""
+
+    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.DEAD), target=S.DEAD)
+    def bury(self) -> None:
+        """Nothing more is tried until a person asks for it."""
+
+    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
+    def revive(self) -> None:
+        """A person wants it to be looked at again."""
+
+
+class SettlementMatch(models.Model):
+    """One ledger transaction that a line is. No other line can be the same one."""
+
+    application_rights = ("select", "insert")
+
+    line = models.ForeignKey(
+        SettlementLine, on_delete=models.PROTECT, db_constraint=False, related_name="matches"
+    )
+    transaction_id = models.UUIDField(unique=True)
+    """Of the books; all transactions of a line together changed 1110 by its net."""
+    matched_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "reconciliation_settlement_match"
+        verbose_name_plural = "settlement matches"
+
+    def __str__(self) -> str:
+        return str(self.transaction_id)

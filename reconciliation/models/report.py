@@ -1,0 +1,79 @@
+"""A settlement report: the file of a PSP, kept as it came.
+
+What may not live here: reading, fetching.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django_fsm import FSMField, transition
+
+from payments import public_ids
+from payments.models import PspAccount
+from payments.models.machine import MachineModel
+from payments.states import sources_of
+from reconciliation.states import REPORT_TRANSITIONS, ReportStatus
+
+S = ReportStatus
+
+
+class SettlementReport(MachineModel):
+    """What a PSP says it did with the money of one account, in one file."""
+
+    application_rights = ("select", "insert", "update")
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+    psp_account = models.ForeignKey(PspAccount, on_delete=models.PROTECT, db_constraint=False)
+    name = models.CharField(max_length=128)
+    """The PSP's; the same name with other bytes is another version, and a case."""
+    closed_at = models.DateTimeField(null=True, blank=True)
+    """By the PSP's word; NULL for a file that somebody brought."""
+    brought_by = models.CharField(max_length=64)
+    """`job:settlement_reports`, or who imported the file."""
+    body = models.BinaryField()
+    body_sha256 = models.CharField(max_length=64)
+    lines_announced = models.PositiveIntegerField(null=True, blank=True)
+    """How many lines the PSP said that there are."""
+    received_at = models.DateTimeField()
+
+    status = FSMField(max_length=16, default=S.STORED, protected=True)
+    lines_read = models.PositiveIntegerField(default=0)
+    """How far reading is; known lines count too."""
+    lines_new = models.PositiveIntegerField(default=0)
+    """How many of them no report had told before."""
+    read_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "reconciliation_settlement_report"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["psp_account", "name", "body_sha256"], name="report_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=S.READ, read_at__isnull=False)
+                | (~models.Q(status=S.READ) & models.Q(read_at__isnull=True)),
+                name="report_read_or_not",
+            ),
+        ]
+        indexes = [
+            models.Index("id", name="report_to_read", condition=models.Q(status=S.STORED)),
+            models.Index(fields=["psp_account", "-closed_at"], name="report_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @transition(field=status, source=sources_of(REPORT_TRANSITIONS, S.READ), target=S.READ)
+    def finish(self) -> None:
+        """Every line of it is stored."""
+
+    @transition(
+        field=status, source=sources_of(REPORT_TRANSITIONS, S.UNREADABLE), target=S.UNREADABLE
+    )
+    def refuse(self) -> None:
+        """It is not a whole report."""
+
+    @transition(field=status, source=sources_of(REPORT_TRANSITIONS, S.STORED), target=S.STORED)
+    def revive(self) -> None:
+        """A person wants it to be read again."""

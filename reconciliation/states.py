@@ -1,0 +1,55 @@
+"""Every state of the machines of reconciliation, and every legal move, as tables.
+
+The FSM decorators, the PostgreSQL triggers and the tests are all held to these tables. What may not
+live here: functions that change anything.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from payments.states import Table
+
+
+class ReportStatus(StrEnum):
+    """How far we are with a settlement report."""
+
+    STORED = "stored"
+    """The file is here as it came; its lines are still to be read."""
+    READ = "read"
+    UNREADABLE = "unreadable"
+    """Not a whole report of its PSP: no line of it counts. A person must look."""
+
+
+class LineStatus(StrEnum):
+    """How far we are with one line of a settlement report."""
+
+    OPEN = "open"
+    """Nothing in our books is known to be it."""
+    FAILING = "failing"
+    """Looked at in vain; tried again later."""
+    MATCHED = "matched"
+    """Ledger transactions of ours are it, to the minor unit."""
+    DEAD = "dead"
+    """Given up: a person must look, and may have it looked at again."""
+
+
+R = ReportStatus
+L = LineStatus
+
+REPORT_TRANSITIONS: Final[Table] = {
+    R.STORED: frozenset({R.READ, R.UNREADABLE}),
+    R.READ: frozenset(),
+    R.UNREADABLE: frozenset({R.STORED}),
+}
+REPORT_BORN: Final = frozenset({R.STORED})
+
+LINE_TRANSITIONS: Final[Table] = {
+    L.OPEN: frozenset({L.FAILING, L.MATCHED, L.DEAD}),
+    L.FAILING: frozenset({L.OPEN, L.MATCHED, L.DEAD}),
+    L.MATCHED: frozenset(),
+    L.DEAD: frozenset({L.OPEN}),
+}
+LINE_BORN: Final = frozenset({L.OPEN})
+LINE_WAITING: Final = frozenset({L.OPEN, L.FAILING})
