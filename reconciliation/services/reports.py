@@ -124,7 +124,10 @@ def _accounts_with_reports() -> Iterator[PspAccount]:
 
 
 def _fetch_of(account: PspAccount, end: float) -> int:
-    """Store the new reports of one account until time is over; the rest is for the next run."""
+    """Store the new reports of one account until time is over; the rest is for the next run.
+
+    One that cannot be fetched holds up no later one. Raises PspUnavailable or Refusal.
+    """
     adapter = adapter_of(account)
     stored = 0
     for listing in _listed(account, adapter):
@@ -132,7 +135,11 @@ def _fetch_of(account: PspAccount, end: float) -> int:
             break
         if SettlementReport.objects.filter(psp_account=account, name=listing.name).exists():
             continue
-        body = _body_of(account, adapter, listing)
+        try:
+            body = _body_of(account, adapter, listing)
+        except PspUnavailable as reason:
+            logger.warning("report %s of %s did not come: %s", listing.name, account.code, reason)
+            continue
         report = store_report(
             account=account,
             name=listing.name,

@@ -1,0 +1,23 @@
+"""Fixtures of the reconciliation tests: a shop whose PSP makes settlement reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from payments.tests.shop import Shop, open_shop
+from psp_adapters.tests.sandbox_process import SandboxProcess
+from reconciliation.tests.settling import Settling
+
+
+@pytest.fixture
+def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
+    """A merchant with a PSP account of its own; the PSP is healthy again afterwards."""
+    yield open_shop(sandbox_psp)
+    sandbox_psp.heal()
+
+
+@pytest.fixture
+def settling(shop: Shop) -> Settling:
+    return Settling(shop)

@@ -1,0 +1,88 @@
+"""What PostgreSQL refuses the application in the tables of reconciliation, by name."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import IntegrityError, transaction
+
+from payments.services.events import now_utc
+from reconciliation.models import SettlementLine, SettlementMatch
+from reconciliation.states import LineStatus
+from reconciliation.tests.settling import Settling, money_rows
+
+
+@pytest.fixture
+def settled(settling: Settling) -> Settling:
+    settling.disputed()
+    settling.close()
+    settling.take_in()
+    assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
+    return settling
+
+
+@pytest.mark.parametrize(
+    ("statement", "refusal"),
+    [
+        ("UPDATE reconciliation_settlement_line SET gross_minor = 1", "permanent_column"),
+        ("UPDATE reconciliation_settlement_line SET identity = 'x'", "permanent_column"),
+        ("UPDATE reconciliation_settlement_line SET status = 'open'", "illegal_status"),
+        ("UPDATE reconciliation_settlement_line SET matched_at = NULL", "line_waits_or_is_done"),
+        ("UPDATE reconciliation_settlement_report SET body = ''", "permanent_column"),
+        ("UPDATE reconciliation_settlement_report SET status = 'stored'", "illegal_status"),
+        ("UPDATE reconciliation_settlement_match SET line_id = 0", "permission denied"),
+        ("DELETE FROM reconciliation_settlement_match", "permission denied"),
+        ("DELETE FROM reconciliation_settlement_line", "permission denied"),
+        ("DELETE FROM reconciliation_settlement_report", "permission denied"),
+        ("TRUNCATE reconciliation_settlement_line", "permission denied"),
+    ],
+)
+def test_the_application_role_is_refused_by_name(
+    settled: Settling, application_cursor: psycopg.Cursor[Any], statement: str, refusal: str
+) -> None:
+    with pytest.raises(psycopg.Error, match=refusal):
+        application_cursor.execute(statement)
+
+
+def test_even_the_owner_changes_no_match(
+    settled: Settling, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    with pytest.raises(psycopg.Error, match="append_only"):
+        owner_cursor.execute("UPDATE reconciliation_settlement_match SET line_id = 0")
+
+
+def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> None:
+    charge = settled.lines(kind="charge")[0]
+    dispute = SettlementMatch.objects.first()
+    assert dispute is not None
+    before = money_rows()
+    for transaction_ids in ([], [uuid.uuid4()]):
+        with pytest.raises(IntegrityError, match="line_differs_from_books"), transaction.atomic():
+            for each in transaction_ids:
+                SettlementMatch.objects.create(
+                    line=charge, transaction_id=each, matched_at=now_utc()
+                )
+            charge.match()
+            charge.matched_at = now_utc()
+            charge.save()
+        charge = SettlementLine.objects.get(pk=charge.pk)
+    assert money_rows() == before
+
+
+def test_no_transaction_is_two_lines_and_no_matched_line_gets_another(settled: Settling) -> None:
+    charge = settled.lines(kind="charge")[0]
+    match = SettlementMatch.objects.first()
+    assert match is not None
+    before = money_rows()
+    with pytest.raises(IntegrityError, match="transaction_id"), transaction.atomic():
+        SettlementMatch.objects.create(
+            line=charge, transaction_id=match.transaction_id, matched_at=now_utc()
+        )
+    with pytest.raises(IntegrityError, match="late_match"), transaction.atomic():
+        SettlementMatch.objects.create(
+            line=match.line, transaction_id=uuid.uuid4(), matched_at=now_utc()
+        )
+    assert money_rows() == before

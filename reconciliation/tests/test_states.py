@@ -1,0 +1,58 @@
+"""The machines of reconciliation: code, PostgreSQL and the tables of states agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments import states
+from payments.models.machine import MachineModel
+from reconciliation.models import SettlementLine, SettlementReport
+from reconciliation.states import (
+    LINE_BORN,
+    LINE_TRANSITIONS,
+    REPORT_BORN,
+    REPORT_TRANSITIONS,
+    LineStatus,
+    ReportStatus,
+)
+
+MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
+    (SettlementReport, ReportStatus, REPORT_TRANSITIONS, REPORT_BORN),
+    (SettlementLine, LineStatus, LINE_TRANSITIONS, LINE_BORN),
+]
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_code_and_table_agree(
+    model: type[MachineModel], statuses: Any, table: states.Table, born: frozenset[str]
+) -> None:
+    assert set(table) == set(statuses)
+    assert born <= set(statuses)
+    field = model._meta.get_field("status")
+    moves = {(t.source, t.target) for t in field.get_all_transitions(model)}
+    assert moves == {(source, target) for source, targets in table.items() for target in targets}
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_the_triggers_of_postgresql_are_those_of_the_table(
+    database: None,
+    application_cursor: psycopg.Cursor[Any],
+    model: type[MachineModel],
+    statuses: Any,
+    table: states.Table,
+    born: frozenset[str],
+) -> None:
+    rows = application_cursor.execute(
+        "SELECT t.tgname, string_to_array(encode(t.tgargs, 'escape'), '\\000') FROM pg_trigger t "
+        "WHERE t.tgrelid = %s::regclass AND t.tgname IN ('legal_birth', 'legal_move')",
+        [model._meta.db_table],
+    ).fetchall()
+    assert {name for name, _ in rows} == {"legal_birth", "legal_move"}
+    for _, arguments in rows:
+        assert set(arguments[0].split()) == born
+        assert {tuple(move.split(">")) for move in arguments[1].split()} == {
+            (source, target) for source, targets in table.items() for target in targets
+        }
