@@ -11,13 +11,13 @@ import bisect
 import sys
 import traceback
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from psp_adapters.sandbox_psp.behavior import Behavior, Faults, Plan
-from psp_adapters.sandbox_psp.clock import Clock, iso
+from psp_adapters.sandbox_psp.call_log import SeenCall
+from psp_adapters.sandbox_psp.clock import Clock
 from psp_adapters.sandbox_psp.dispute_calls import dispute_of, respond
 from psp_adapters.sandbox_psp.disputes import dispute_view
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
@@ -37,42 +37,6 @@ from psp_adapters.sandbox_psp.truth import Account, Operation, StoredAnswer, Tru
 from psp_adapters.sandbox_psp.views import declined_view, operation_view, payment_view
 
 _KEPT_CALLS = 200_000
-
-
-@dataclass(slots=True)
-class SeenCall:
-    """One request as the call log keeps it."""
-
-    seq: int
-    at_ms: int
-    call: Call
-    api_key: str
-    executed: bool = False
-    """This request itself changed the truth (a replay did not)."""
-    replayed: bool = False
-    status: int = 0
-    """What was answered, or would have been; 0 while under way."""
-    fault: str = ""
-    peer_port: int = 0
-    """Of the client's connection: on one machine it tells which process asked."""
-
-    def as_json(self) -> dict[str, Any]:
-        call = self.call
-        return {
-            "seq": self.seq,
-            "at": iso(self.at_ms),
-            "method": call.method,
-            "path": call.path,
-            "kind": call.kind,
-            "reference": call.facts("")["reference"],
-            "order_id": call.order_id,
-            "idempotency_key": call.idempotency_key,
-            "executed": self.executed,
-            "replayed": self.replayed,
-            "status": self.status,
-            "fault": self.fault,
-            "peer_port": self.peer_port,
-        }
 
 
 class Simulator:
