@@ -33,16 +33,13 @@ _COLUMNS: Final = (
     "occurred_at",
 )
 _KINDS: Final = {
-    kind.value: kind
-    for kind in (
-        LineKind.CHARGE,
-        LineKind.CHARGE_FAILURE,
-        LineKind.REFUND,
-        LineKind.REFUND_FAILURE,
-        LineKind.DISPUTE,
-        LineKind.DISPUTE_REVERSAL,
-        LineKind.DISPUTE_FEE,
-    )
+    "charge": LineKind.CHARGE,
+    "charge_failure": LineKind.CHARGE_FAILURE,
+    "refund": LineKind.REFUND,
+    "refund_failure": LineKind.REFUND_FAILURE,
+    "dispute": LineKind.DISPUTE,
+    "dispute_reversal": LineKind.DISPUTE_REVERSAL,
+    "dispute_fee": LineKind.DISPUTE_FEE,
 }
 _TOTAL: Final = "total"
 _ROW_BYTES_MAX: Final = 16 * 1024
