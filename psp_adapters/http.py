@@ -35,7 +35,8 @@ CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 8.0
 """The longest silence that is waited through; the caller's deadline may end it earlier."""
 _IDLE_SECONDS: Final = 15.0
-_MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
+"""The largest answer that is read, unless the caller expects a larger one."""
 _POOL_SIZE: Final = 300
 
 # It would log addresses and pieces of answers; everything it could say is in our exceptions.
@@ -199,11 +200,12 @@ class PspHttp:
         json: object = None,
         headers: Mapping[str, str] | None = None,
         deadline_seconds: float,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> HttpAnswer:
         """Make one request and read its whole answer, whatever its status, redirects included.
 
         `deadline_seconds` covers everything from connect to the last byte. Raises NotSent or
-        AnswerUnknown.
+        AnswerUnknown, also for a body of more than `max_body_bytes`.
         """
         _exchange.deadline = time.monotonic() + deadline_seconds
         _exchange.may_have_left = False
@@ -215,7 +217,7 @@ class PspHttp:
             body = orjson.dumps(json)
             all_headers["Content-Type"] = "application/json"
         try:
-            return self._exchange(method, self._prefix + path, body, all_headers)
+            return self._exchange(method, self._prefix + path, body, all_headers, max_body_bytes)
         except (HTTPError, OSError) as error:
             # The exceptions' own texts name the host and may quote what was read.
             reason = type(error).__name__
@@ -228,7 +230,12 @@ class PspHttp:
         self._pool.close()
 
     def _exchange(
-        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        max_body_bytes: int,
     ) -> HttpAnswer:
         left = _seconds_left()
         response = self._pool.urlopen(
@@ -249,8 +256,8 @@ class PspHttp:
             if response.length_remaining is None and not response.chunked:
                 # Without an announced end, a cut answer looks like a whole one.
                 raise urllib3.exceptions.ResponseError("no length announced")
-            content = response.read(_MAX_BODY_BYTES + 1)
-            if len(content) > _MAX_BODY_BYTES:
+            content = response.read(max_body_bytes + 1)
+            if len(content) > max_body_bytes:
                 raise urllib3.exceptions.ResponseError("answer too large")
             if response.length_remaining:
                 # A bounded read does not complain about a body shorter than announced.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -26,8 +26,9 @@ from psp_adapters.contract import (
     UnknownToken,
 )
 from psp_adapters.dispute_contract import DisputeRequest, DisputeResult, PspDispute
-from psp_adapters.http import AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.sandbox import disputes, mapping, webhook
+from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
+from psp_adapters.report_contract import ReportLine, ReportListing
+from psp_adapters.sandbox import disputes, mapping, reports, webhook
 
 
 class SandboxAdapter:
@@ -44,6 +45,7 @@ class SandboxAdapter:
         multiple_captures=True,
         increments=True,
         disputes=True,
+        settlement_reports=True,
     )
 
     def __init__(self, *, base_url: str, api_key: str) -> None:
@@ -186,6 +188,35 @@ class SandboxAdapter:
         """Give in."""
         return self._respond(request, "accept", deadline_seconds)
 
+    def list_reports(
+        self, *, since: datetime | None, deadline_seconds: float
+    ) -> list[ReportListing]:
+        """The reports closed since then, that moment included, or all; oldest first."""
+        path = "/v1/settlement_reports"
+        if since is not None:
+            # The PSP counts milliseconds: rounded down, so that nothing is missed.
+            moment = since.astimezone(UTC).replace(tzinfo=None)
+            path += f"?since={moment.isoformat(timespec='milliseconds')}Z"
+        answer = self._ask("GET", path, deadline_seconds)
+        try:
+            return reports.listings_of(_view(answer))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+
+    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+        """A whole report; whether it is one is seen when it is read."""
+        if not reports.is_name(name):
+            raise PspUnavailable("not the name of a report")
+        path = f"/v1/settlement_reports/{name}"
+        answer = self._ask("GET", path, deadline_seconds, max_body_bytes=reports.REPORT_BYTES_MAX)
+        if answer.status != 200:
+            raise PspUnavailable(f"answered {answer.status}")
+        return answer.body
+
+    def read_report(self, body: bytes) -> Iterator[ReportLine]:
+        """The lines of a report, as they are read; raises ReportUnreadable if it is not whole."""
+        return reports.read(body)
+
     def read_notification(
         self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
     ) -> Notification:
@@ -242,10 +273,22 @@ class SandboxAdapter:
         return mapping.result_of_answer(request, answer)
 
     def _ask(
-        self, method: str, path: str, deadline_seconds: float, *, json: object = None
+        self,
+        method: str,
+        path: str,
+        deadline_seconds: float,
+        *,
+        json: object = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> HttpAnswer:
         try:
-            return self._http.send(method, path, json=json, deadline_seconds=deadline_seconds)
+            return self._http.send(
+                method,
+                path,
+                json=json,
+                deadline_seconds=deadline_seconds,
+                max_body_bytes=max_body_bytes,
+            )
         except (NotSent, AnswerUnknown) as error:
             raise PspUnavailable(f"{type(error).__name__}: {error}") from None
 

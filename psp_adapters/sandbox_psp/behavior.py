@@ -60,6 +60,7 @@ class Behavior:
     authorization_seconds: float = 7 * 86_400.0
     settle_delay_seconds: float = 2.0
     dispute_deadline_seconds: float = 7 * 86_400.0
+    settlement_period_seconds: float = 86_400.0
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 

@@ -19,6 +19,7 @@ from psp_adapters.sandbox_psp.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.requests import query_integer, read_object
+from psp_adapters.sandbox_psp.settlement import Report
 from psp_adapters.sandbox_psp.simulator import Simulator
 from psp_adapters.sandbox_psp.views import effect_view, operation_view
 
@@ -61,6 +62,8 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = open_dispute(simulator, read_object(request.body))
         case ("POST", address) if address.startswith("disputes/"):
             answer = move_dispute(simulator, address, read_object(request.body))
+        case ("POST", "settlement"):
+            answer = [_made(report) for report in _close_settlement(simulator)]
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
         case ("POST", "turn"):
@@ -92,6 +95,16 @@ def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
     newer = islice(simulator.calls, begin, None)
     api_key = query.get("api_key")
     return [seen.as_json() for seen in newer if api_key in (None, seen.api_key)]
+
+
+def _close_settlement(simulator: Simulator) -> list[Report]:
+    now_ms = simulator.settle()
+    period_seconds = simulator.behavior.settlement_period_seconds
+    return simulator.rules.settlement.close_all(now_ms, period_seconds)
+
+
+def _made(report: Report) -> dict[str, Any]:
+    return {"account": report.account_id, "name": report.name, "lines": len(report.effects)}
 
 
 def _turn(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:

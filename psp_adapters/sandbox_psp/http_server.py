@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, cast
 
+JSON: Final = "application/json"
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _STATUS_LINES: Final = {
@@ -92,7 +93,7 @@ class HttpConnection(asyncio.Protocol):
         status: int,
         body: bytes,
         *,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         headers: dict[str, str] | None = None,
     ) -> None:
         """Answer the request being handled; without effect if the client has gone."""
@@ -108,10 +109,10 @@ class HttpConnection(asyncio.Protocol):
             if self._buffer:
                 asyncio.get_running_loop().call_soon(self._take_requests)
 
-    def reply_truncated(self, status: int, body: bytes) -> None:
+    def reply_truncated(self, status: int, body: bytes, *, content_type: str) -> None:
         """Send the head and half of the body, then cut the connection."""
         if self._transport is not None:
-            whole = encode_answer(status, body, "application/json", {}, close=True)
+            whole = encode_answer(status, body, content_type, {}, close=True)
             self._transport.write(whole[: len(whole) - len(body) // 2 - 1])
             self._transport.close()
 

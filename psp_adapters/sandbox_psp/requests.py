@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -29,6 +30,7 @@ _AUTHORIZE_FIELDS: Final = {
     "return_url",
     "metadata",
 }
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
 _MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
 
@@ -49,14 +51,14 @@ class Call:
     """One request of the merchant-facing API, understood but not yet carried out."""
 
     kind: str
-    """A money verb, or `fence`, `look_up`, `list`, `token`."""
+    """A money verb, or `fence`, `look_up`, `list`, `report`, `token`."""
     method: str
     path: str
     account_id: str
     subject: str = ""
-    """The id, token or reference the path or query asks for."""
+    """The id, token, reference or name the path or query asks for."""
     by: str = ""
-    """look_up: `payment`, `operation` or `reference`."""
+    """look_up: `payment`, `operation`, `dispute` or `reference`; report: `name`, or all of them."""
     order: Instruction | None = None
     response: DisputeResponse | None = None
     """What is to be said in the dispute `subject`."""
@@ -66,6 +68,7 @@ class Call:
     fingerprint: str = ""
     after: int = 0
     limit: int = 100
+    since_ms: int = 0
 
     def facts(self, api_key: str) -> dict[str, str]:
         """What scripts can match."""
@@ -132,6 +135,10 @@ def parse_call(request: HttpRequest, account_id: str) -> Call:
             call.by, call.subject = "operation", operation_id
         case ["disputes", dispute_id]:
             call.by, call.subject = "dispute", dispute_id
+        case ["settlement_reports"]:
+            call.kind, call.since_ms = "report", _parse_since(dict(parse_qsl(query)))
+        case ["settlement_reports", name]:
+            call.kind, call.by, call.subject = "report", "name", name
         case ["operations"]:
             _parse_list(call, dict(parse_qsl(query)))
         case _:
@@ -148,6 +155,21 @@ def _parse_list(call: Call, query: dict[str, str]) -> None:
     call.kind = "list"
     call.after = query_integer(query, "after", default=0, most=2**53)
     call.limit = query_integer(query, "limit", default=100, most=1000)
+
+
+def _parse_since(query: dict[str, str]) -> int:
+    """Milliseconds since 1970, rounded down; 0 if the query does not say."""
+    if set(query) - {"since"}:
+        raise invalid("settlement_reports take since")
+    if "since" not in query:
+        return 0
+    try:
+        since = datetime.fromisoformat(query["since"])
+    except ValueError:
+        raise invalid("since must be a time") from None
+    if since.tzinfo is None:
+        raise invalid("since must have a zone")
+    return (since - _EPOCH) // timedelta(milliseconds=1)
 
 
 def query_integer(query: dict[str, str], name: str, *, default: int, most: int) -> int:

@@ -13,6 +13,7 @@ from psp_adapters.sandbox_psp import turns
 from psp_adapters.sandbox_psp.behavior import Behavior
 from psp_adapters.sandbox_psp.disputes import Disputes, DueDispute
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
+from psp_adapters.sandbox_psp.settlement import Settlement
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_REQUIRED,
@@ -49,6 +50,7 @@ class Rules:
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.disputes = Disputes(truth)
+        self.settlement = Settlement(truth)
         self.behavior = Behavior()
 
     def authorize(

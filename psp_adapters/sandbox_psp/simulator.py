@@ -11,16 +11,16 @@ import bisect
 import sys
 import traceback
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from psp_adapters.sandbox_psp.behavior import Behavior, Faults, Plan
-from psp_adapters.sandbox_psp.clock import Clock, iso
+from psp_adapters.sandbox_psp.call_log import SeenCall
+from psp_adapters.sandbox_psp.clock import Clock
 from psp_adapters.sandbox_psp.dispute_calls import dispute_of, respond
 from psp_adapters.sandbox_psp.disputes import dispute_view
-from psp_adapters.sandbox_psp.http_server import HttpConnection, HttpRequest
+from psp_adapters.sandbox_psp.http_server import JSON, HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.requests import (
     Call,
@@ -30,6 +30,7 @@ from psp_adapters.sandbox_psp.requests import (
     refuse_card_numbers,
 )
 from psp_adapters.sandbox_psp.rules import Instruction, Rules
+from psp_adapters.sandbox_psp.settlement import contradicted_csv, report_csv, report_view
 from psp_adapters.sandbox_psp.store import Store
 from psp_adapters.sandbox_psp.teller import Teller
 from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
@@ -37,42 +38,15 @@ from psp_adapters.sandbox_psp.truth import Account, Operation, StoredAnswer, Tru
 from psp_adapters.sandbox_psp.views import declined_view, operation_view, payment_view
 
 _KEPT_CALLS = 200_000
+_CSV = "text/csv"
 
 
-@dataclass(slots=True)
-class SeenCall:
-    """One request as the call log keeps it."""
+class Answer(NamedTuple):
+    """What belongs to a call, before anything goes wrong with it."""
 
-    seq: int
-    at_ms: int
-    call: Call
-    api_key: str
-    executed: bool = False
-    """This request itself changed the truth (a replay did not)."""
-    replayed: bool = False
-    status: int = 0
-    """What was answered, or would have been; 0 while under way."""
-    fault: str = ""
-    peer_port: int = 0
-    """Of the client's connection: on one machine it tells which process asked."""
-
-    def as_json(self) -> dict[str, Any]:
-        call = self.call
-        return {
-            "seq": self.seq,
-            "at": iso(self.at_ms),
-            "method": call.method,
-            "path": call.path,
-            "kind": call.kind,
-            "reference": call.facts("")["reference"],
-            "order_id": call.order_id,
-            "idempotency_key": call.idempotency_key,
-            "executed": self.executed,
-            "replayed": self.replayed,
-            "status": self.status,
-            "fault": self.fault,
-            "peer_port": self.peer_port,
-        }
+    status: int
+    body: bytes
+    content_type: str = JSON
 
 
 class Simulator:
@@ -130,8 +104,7 @@ class Simulator:
         self.calls.append(seen)
         plan = self.faults.plan(call.facts(api_key))
         if plan is None and (call.order is None or not self._token_fault(call)):
-            status, body = self._execute(call, seen, None)
-            self.reply_when_durable(connection, status, body)
+            self.reply_when_durable(connection, *self._execute(call, seen, None))
             return
         task = asyncio.get_running_loop().create_task(
             self._run(call, seen, plan or Plan(), connection)
@@ -139,9 +112,14 @@ class Simulator:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def reply_when_durable(self, connection: HttpConnection, status: int, body: bytes) -> None:
+    def reply_when_durable(
+        self, connection: HttpConnection, status: int, body: bytes, content_type: str = JSON
+    ) -> None:
         """Answer once everything that happened so far is on disk."""
-        self.store.when_durable(self.truth.take_unsaved(), lambda: connection.reply(status, body))
+        self.store.when_durable(
+            self.truth.take_unsaved(),
+            lambda: connection.reply(status, body, content_type=content_type),
+        )
 
     def release_held(self) -> int:
         """Let held answers go; how many there were."""
@@ -190,7 +168,7 @@ class Simulator:
         if fault == "hang_before":
             await self._hang(connection)
             return
-        status, body = self._execute(call, seen, plan)
+        answer = self._execute(call, seen, plan)
         if fault == "error_after" and plan.cache_error and key:
             self._store_answer(account, call, 500, _INTERNAL)
         await self._durable()
@@ -200,11 +178,10 @@ class Simulator:
             await asyncio.sleep(plan.delay_after_seconds)
         if fault in ("drop_after", "hang") and seen.replayed and not plan.fault:
             fault = ""  # a token's own fault befalls the charge, not a repeat of the question
-        await self._answer_with(fault, connection, status, body)
+        await self._answer_with(fault, connection, answer)
 
-    async def _answer_with(
-        self, fault: str, connection: HttpConnection, status: int, body: bytes
-    ) -> None:
+    async def _answer_with(self, fault: str, connection: HttpConnection, answer: Answer) -> None:
+        status, body, content_type = answer
         match fault:
             case "error_after":
                 connection.reply(500, _INTERNAL)
@@ -213,11 +190,11 @@ class Simulator:
             case "hang":
                 await self._hang(connection)
             case "truncate":
-                connection.reply_truncated(status, body)
+                connection.reply_truncated(status, body, content_type=content_type)
             case "contradict":
-                connection.reply(status, _contradicted(body))
+                connection.reply(status, _contradicted(answer), content_type=content_type)
             case _:
-                connection.reply(status, body)
+                connection.reply(status, body, content_type=content_type)
 
     def _refuse_early(self, fault: str, seen: SeenCall, connection: HttpConnection) -> None:
         if fault == "rate_limit":
@@ -258,37 +235,39 @@ class Simulator:
         token = TOKENS.get(call.order.token)
         return token.fault if token else ""
 
-    def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> tuple[int, bytes]:
+    def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
         """Carry the call out (or replay it): the answer that belongs to it."""
         try:
-            status, body = self._answer(call, seen, plan)
+            answer = self._answer(call, seen, plan)
         except Refusal as refusal:
-            status, body = refusal.status, orjson.dumps(refusal.body())
-        seen.status = status
-        return status, body
+            answer = Answer(refusal.status, orjson.dumps(refusal.body()))
+        seen.status = answer.status
+        return answer
 
-    def _answer(self, call: Call, seen: SeenCall, plan: Plan | None) -> tuple[int, bytes]:
+    def _answer(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
         now_ms = self.settle()
         account = self.truth.account(call.account_id)
         order = call.order
+        if call.kind == "report":
+            return self._report(account, call, now_ms)
         if order is None and call.response is None:
-            return 200, orjson.dumps(self._question(account, call, now_ms))
+            return Answer(200, orjson.dumps(self._question(account, call, now_ms)))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
-            return stored.status, stored.body
+            return Answer(stored.status, stored.body)
         if order is None:
             body = orjson.dumps(dispute_view(respond(self.rules, account, call, now_ms)))
             seen.executed = True
             self._store_answer(account, call, 200, body)
-            return 200, body
+            return Answer(200, body)
         operation = self._carry_out(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
         view = declined_view if status == 402 else operation_view
         body = orjson.dumps(view(operation, base_url=self.base_url))
         self._store_answer(account, call, status, body)
-        return status, body
+        return Answer(status, body)
 
     def _stored(self, account: Account, call: Call) -> StoredAnswer | None:
         """The answer kept for the call's key; refuses a key in flight or with other parameters."""
@@ -368,6 +347,16 @@ class Simulator:
             raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
         return {"object": "list", "data": found, "has_more": False}
 
+    def _report(self, account: Account, call: Call, now_ms: int) -> Answer:
+        """The list of an account's settlement reports, or one of them."""
+        settlement = self.rules.settlement
+        if call.by == "name":
+            return Answer(200, report_csv(settlement.report(account.id, call.subject)), _CSV)
+        settlement.close_periods(now_ms, self.behavior.settlement_period_seconds)
+        closed = settlement.closed_since(account.id, call.since_ms)
+        data = [report_view(report) for report in closed]
+        return Answer(200, orjson.dumps({"object": "list", "data": data}))
+
     def _list(self, account: Account, call: Call) -> dict[str, Any]:
         start = bisect.bisect_right(account.in_order, call.after, key=lambda each: each.seq)
         page = account.in_order[start : start + call.limit]
@@ -386,9 +375,11 @@ _IN_FLIGHT = (
 )
 
 
-def _contradicted(body: bytes) -> bytes:
+def _contradicted(answer: Answer) -> bytes:
     """The same answer with another amount in it."""
-    words = orjson.loads(body)
+    if answer.content_type == _CSV:
+        return contradicted_csv(answer.body)
+    words = orjson.loads(answer.body)
     operation = words.get("operation") or words
     if isinstance(operation, dict) and "amount_minor" in operation:
         operation["amount_minor"] += 1

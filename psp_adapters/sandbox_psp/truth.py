@@ -23,6 +23,7 @@ from psp_adapters.sandbox_psp.notices import (
     types_of_birth,
     types_of_move,
 )
+from psp_adapters.sandbox_psp.settlement import Batches
 
 Record = dict[str, Any]
 
@@ -158,6 +159,7 @@ class Truth:
         self.payments: dict[str, Payment] = {}
         self.disputes: dict[str, Dispute] = {}
         self.effects: list[Effect] = []
+        self.batches = Batches()
         self.operation_count = 0
         self.clock_offset_ms = 0
         self.outbox = Outbox()
@@ -224,6 +226,8 @@ class Truth:
                 )
             case "dispute" | "dispute_change" | "dispute_effect" | "dispute_due":
                 self._apply_dispute(record)
+            case "settlement":
+                self.batches.apply(record, self.effects)
             case "fence":
                 self.account(record["account"]).fenced.add(record["reference"])
             case "clock":

@@ -131,6 +131,11 @@ class SandboxProcess:
         """Move the simulator's clock forward."""
         self.control("POST", "advance", {"seconds": seconds})
 
+    def close_settlement(self) -> list[dict[str, Any]]:
+        """Close settlement reports of what happened so far: `account`, `name`, `lines` of each."""
+        made: list[dict[str, Any]] = self.control("POST", "settlement")
+        return made
+
     def act(
         self, verb: str, *, order_id: str = "", payment_id: str = "", **words: Any
     ) -> dict[str, Any]:

@@ -73,6 +73,19 @@ class Shop:
         assert isinstance(view, dict)
         return view
 
+    def reports(self, query: str = "") -> list[dict[str, Any]]:
+        """The account's settlement reports as the simulator lists them."""
+        status, words = self.request("GET", f"/v1/settlement_reports{query}")
+        assert (status, words["object"]) == (200, "list")
+        data: list[dict[str, Any]] = words["data"]
+        return data
+
+    def report(self, name: str) -> bytes:
+        """One of them."""
+        status, text = self.request("GET", f"/v1/settlement_reports/{name}")
+        assert status == 200
+        return str(text).encode()
+
 
 def kinds(sandbox: SandboxProcess, shop: Shop) -> list[tuple[str, int]]:
     effects = sandbox.effects(order_id=shop.order_id)

@@ -1,0 +1,227 @@
+"""The sandbox PSP's settlement reports: what its list says of them, and their lines. Pure.
+
+A report is CSV, a header and one line of text per row, and ends with one control row per currency:
+what was cut, doubled or changed on the way does not foot. Amounts, identity and kind are taken from
+the columns, never from each other. Lines are read one by one, however large the report is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ledger.money import CURRENCY_EXPONENTS, Money
+from psp_adapters.report_contract import LineKind, ReportLine, ReportListing, ReportUnreadable
+
+REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Some 350,000 lines."""
+_COLUMNS: Final = (
+    "line",
+    "type",
+    "payment_id",
+    "id",
+    "reference",
+    "order_id",
+    "currency",
+    "gross_minor",
+    "fee_minor",
+    "net_minor",
+    "occurred_at",
+)
+_KINDS: Final = {
+    "charge": LineKind.CHARGE,
+    "charge_failure": LineKind.CHARGE_FAILURE,
+    "refund": LineKind.REFUND,
+    "refund_failure": LineKind.REFUND_FAILURE,
+    "dispute": LineKind.DISPUTE,
+    "dispute_reversal": LineKind.DISPUTE_REVERSAL,
+    "dispute_fee": LineKind.DISPUTE_FEE,
+}
+_TOTAL: Final = "total"
+_ROW_BYTES_MAX: Final = 16 * 1024
+_COLUMNS_MAX: Final = 100
+_TEXT_MAX: Final = 500
+"""The sandbox PSP takes no longer texts."""
+_TYPE_MAX: Final = 64
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WORD: Final = re.compile(r"[!-~]{1,128}")
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,15}")
+# A sum of many amounts may have more digits than one.
+_SUM: Final = re.compile(r"-?[0-9]{1,21}")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+Row = dict[str, str]
+
+
+def is_name(name: str) -> bool:
+    """Whether the sandbox PSP could have named a report so; never what leads to another path."""
+    return _NAME.fullmatch(name) is not None
+
+
+def listings_of(view: dict[str, Any]) -> list[ReportListing]:
+    """What the list of reports says, oldest first.
+
+    Raises KeyError, TypeError, ValueError or OverflowError if it is not readable.
+    """
+    listings = [_listing(each) for each in view["data"]]
+    if len({listing.name for listing in listings}) != len(listings):
+        raise ValueError("two reports of one name")
+    return sorted(listings, key=lambda listing: listing.closed_at)
+
+
+def read(body: bytes) -> Iterator[ReportLine]:
+    """The lines of a report, as they are read; raises ReportUnreadable if it is not a whole one."""
+    rows = _rows(body)
+    _, columns = next(rows, (0, []))
+    _require_columns(columns)
+    sums: dict[str, list[int]] = {}
+    confirmed: set[str] = set()
+    for number, fields in rows:
+        if len(fields) != len(columns):
+            raise _unreadable(number, "another number of fields than the header")
+        row = dict(zip(columns, fields, strict=True))
+        if row["type"] == _TOTAL:
+            _require_footing(row, number, sums, confirmed)
+            continue
+        if confirmed:
+            raise _unreadable(number, "a line after the control rows")
+        line = _line(row, number)
+        of_currency = sums.setdefault(line.gross.currency, [0, 0, 0])
+        of_currency[0] += 1
+        of_currency[1] += line.gross.minor
+        of_currency[2] += line.fee.minor
+        yield line
+    if not sums or confirmed != sums.keys():
+        raise ReportUnreadable("its end is missing: not every currency has its control row")
+
+
+def _listing(view: dict[str, Any]) -> ReportListing:
+    name, count = view["name"], view["lines"]
+    if not is_name(name) or type(count) is not int or count < 0:
+        raise ValueError("not a report's name, or not a number of lines")
+    return ReportListing(name=name, closed_at=_moment(view["closed_at"]), line_count=count)
+
+
+def _rows(body: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row, with the number of its line of text."""
+    text = io.BytesIO(body)  # shares the bytes
+    number = 0
+    while raw := text.readline(_ROW_BYTES_MAX + 1):
+        number += 1
+        if len(raw) > _ROW_BYTES_MAX:
+            raise _unreadable(number, "too long")
+        if not raw.endswith(b"\n"):
+            raise _unreadable(number, "it ends in the middle")
+        if b"\0" in raw:
+            raise _unreadable(number, "a NUL")
+        try:
+            # One row is one line of text: a reader of its own lets no quoted field run on.
+            [fields] = csv.reader([raw.decode()], strict=True)
+        except (UnicodeDecodeError, csv.Error, ValueError) as error:
+            raise _unreadable(number, f"not CSV in UTF-8 ({type(error).__name__})") from None
+        yield number, fields
+
+
+def _require_columns(columns: list[str]) -> None:
+    if len(columns) > _COLUMNS_MAX:
+        raise ReportUnreadable("too many columns")
+    if len(set(columns)) != len(columns):
+        raise ReportUnreadable("two columns of one name")
+    for column in _COLUMNS:
+        if column not in columns:
+            raise ReportUnreadable(f"the column {column} is missing")
+
+
+def _require_footing(
+    row: Row, number: int, sums: dict[str, list[int]], confirmed: set[str]
+) -> None:
+    """Check a control row against the lines of its currency, and note that it has come."""
+    currency = row["currency"]
+    if row["line"] != _TOTAL or any(
+        row[name] for name in ("payment_id", "reference", "order_id", "occurred_at")
+    ):
+        raise _unreadable(number, "neither a line nor a control row")
+    if currency not in sums:
+        raise _unreadable(number, "a control row of a currency that has no line")
+    if currency in confirmed:
+        raise _unreadable(number, "a second control row of one currency")
+    count, gross_minor, fee_minor = sums[currency]
+    if _integer(row, "id", number, _COUNT) != count:
+        raise _unreadable(number, "another number of lines than it says")
+    said = [_integer(row, f"{name}_minor", number, _SUM) for name in ("gross", "fee", "net")]
+    if said != [gross_minor, fee_minor, gross_minor - fee_minor]:
+        raise _unreadable(number, "other sums than it says")
+    confirmed.add(currency)
+
+
+def _line(row: Row, number: int) -> ReportLine:
+    kind = _KINDS.get(row["type"], LineKind.UNKNOWN)
+    currency = row["currency"]
+    if currency not in CURRENCY_EXPONENTS:
+        raise _unreadable(number, "not a currency that we know")
+    gross_minor = _integer(row, "gross_minor", number, _AMOUNT)
+    fee_minor = _integer(row, "fee_minor", number, _AMOUNT)
+    if gross_minor - fee_minor != _integer(row, "net_minor", number, _AMOUNT):
+        raise _unreadable(number, "gross, fee and net do not agree")
+    if row["line"] == _TOTAL:
+        raise _unreadable(number, "neither a line nor a control row")
+    # What a new kind names, and whether it names anything, cannot be known.
+    names_something = kind is not LineKind.UNKNOWN
+    return ReportLine(
+        identity=_word(row, "line", number, required=True),
+        kind=kind,
+        psp_type=_text(row, "type", number, required=True)[:_TYPE_MAX],
+        psp_id=_word(row, "id", number, required=names_something),
+        psp_payment_id=_word(row, "payment_id", number, required=names_something),
+        reference=_text(row, "reference", number),
+        gross=Money(gross_minor, currency),
+        fee=Money(fee_minor, currency),
+        occurred_at=_occurred_at(row, number),
+    )
+
+
+def _integer(row: Row, column: str, number: int, form: re.Pattern[str]) -> int:
+    if not form.fullmatch(row[column]):
+        raise _unreadable(number, f"{column} is not an integer")
+    return int(row[column])
+
+
+def _word(row: Row, column: str, number: int, *, required: bool) -> str:
+    """An identifier of the PSP's."""
+    value = row[column]
+    if not _WORD.fullmatch(value) and (value or required):
+        raise _unreadable(number, f"{column} is not an identifier")
+    return value
+
+
+def _text(row: Row, column: str, number: int, *, required: bool = False) -> str:
+    """What somebody chose."""
+    value = row[column]
+    if len(value) > _TEXT_MAX or _CONTROL_CHARACTER.search(value) or (required and not value):
+        raise _unreadable(number, f"{column} is not a text of at most {_TEXT_MAX} characters")
+    return value
+
+
+def _occurred_at(row: Row, number: int) -> datetime:
+    try:
+        return _moment(row["occurred_at"])
+    except (ValueError, OverflowError):
+        raise _unreadable(number, "occurred_at is not a time with its zone") from None
+
+
+def _moment(text: str) -> datetime:
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("not a time with its zone")
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _unreadable(number: int, why: str) -> ReportUnreadable:
+    return ReportUnreadable(f"line {number}: {why}")
