@@ -254,13 +254,7 @@ def _refuse(report: SettlementReport, flaw: str) -> None:
         row.refuse()
         row.last_error = flaw[:500]
         row.save(update_fields=["status", "last_error"])
-        summary = (
-            f"The settlement report {report.name} cannot be read: {flaw}. No line of it counts."
-        )
-        case = case_about_account(
-            CaseKind.CONTRADICTION, report.psp_account, summary, subject=report.name
-        )
-        open_case(case)
+        open_case(_case_of_unreadable(report, flaw))
     logger.error("alert: settlement report %s cannot be read: %s", report.name, flaw)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from payments.models import Case, PspAccount
 from payments.tests.shop import Shop, open_shop
+from psp_adapters.report_contract import ReportLine
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services import reading
 from reconciliation.services.reading import read_again, read_report, read_stored_reports
@@ -171,18 +172,26 @@ def many(count: int) -> bytes:
     return b"".join(f"l{n} charge cap_{n} {n + 1} 0\n".encode() for n in range(count))
 
 
-def test_a_large_report_goes_on_where_the_last_run_ended(
+def test_a_report_whose_reader_died_goes_on_where_it_ended(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_BATCH", 10)
     report = plain.store(many(95))
     assert not read_report(report.pk, until_monotonic=time.monotonic() - 1)
-    assert plain.lines() == []
-    moments = iter([0.0] * 3 + [1.0])
-    monkeypatch.setattr(reading.time, "monotonic", lambda: next(moments))
-    assert not read_report(report.pk, until_monotonic=0.5)
-    monkeypatch.undo()
-    speak_plainly(plain.shop, monkeypatch)
+    assert plain.lines() == [], "no time was left"
+    whole, passes = PlainReports.read_report, iter(["checked", "died"])
+
+    def dying(self: PlainReports, body: bytes) -> Iterator[ReportLine]:
+        dies = next(passes) == "died"
+        for number, line in enumerate(whole(self, body)):
+            if dies and number == 35:
+                raise MemoryError
+            yield line
+
+    monkeypatch.setattr(PlainReports, "read_report", dying)
+    with pytest.raises(MemoryError):
+        read_report(report.pk)
+    monkeypatch.setattr(PlainReports, "read_report", whole)
     report.refresh_from_db()
     assert (report.status, report.lines_read) == (ReportStatus.STORED, 30)
     assert read_stored_reports() == 1
