@@ -38,12 +38,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
             _item("Checks of the books", "payments", "fact_check", "bookscheck"),
         ),
-        _group(
-            "Reconciliation",
-            _item("Settlement reports", "reconciliation", "summarize", "settlementreport"),
-            _item("Settlement lines", "reconciliation", "toc", "settlementline"),
-            _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
-        ),
+        _settlement(),
         _group(
             "Events",
             _item("Events", "payments", "history", "event"),
@@ -75,6 +70,15 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [
         group for group in groups if any(item["permission"](request) for item in group["items"])
     ]
+
+
+def _settlement() -> dict[str, Any]:
+    return _group(
+        "Reconciliation",
+        _item("Settlement reports", "reconciliation", "summarize", "settlementreport"),
+        _item("Settlement lines", "reconciliation", "toc", "settlementline"),
+        _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
+    )
 
 
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:

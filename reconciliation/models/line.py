@@ -156,4 +156,4 @@ class SettlementMatch(models.Model):
         verbose_name_plural = "settlement matches"
 
     def __str__(self) -> str:
-        return str(self.transaction_id)
+        return f"line {self.line_id}"

@@ -15,6 +15,7 @@ from payments.tests.admin.console import (
     listen_in_vain,
     log_in,
     sell,
+    settle,
 )
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop
@@ -38,6 +39,7 @@ def trading(shop: Shop) -> Shop:
     )
     heartbeat_money()
     check_recent_payments()
+    settle(shop)
     return shop
 
 

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from ledger.models import LedgerTransaction
 from payments import public_ids
 from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.cases import case_about_operation, open_case
@@ -25,10 +26,12 @@ from payments.streaming.numbering import number_waiting, numbered_after
 from payments.tests.dispute_desk import Desk
 from payments.tests.listening import deliver_all, open_endpoint
 from payments.tests.shop import Shop, body_of
+from reconciliation.models import SettlementMatch
+from reconciliation.tests.settling import Settling
 
 MODELS = [
     model
-    for app in ("payments", "ledger", "paymentsite")
+    for app in ("payments", "ledger", "reconciliation", "paymentsite")
     for model in apps.get_app_config(app).get_models(include_auto_created=True)
 ]
 SECRET_SHA256 = hashlib.sha256(b"sk_test_the_key_itself").hexdigest()
@@ -122,3 +125,15 @@ def everything() -> dict[str, Any]:
         for model in [*MODELS, User, Group]
         if model is not User
     } | {"people": list(User.objects.order_by("pk").values_list("pk", "is_superuser", "password"))}
+
+
+def settle(shop: Shop) -> None:
+    """The PSP reports on the sale, and somebody has matched a line of it."""
+    settling = Settling(shop)
+    settling.close()
+    settling.take_in()
+    transaction = LedgerTransaction.objects.order_by("-id").first()
+    assert transaction is not None
+    SettlementMatch.objects.create(
+        line=settling.lines()[-1], transaction_id=transaction.pk, matched_at=now_utc()
+    )

@@ -37,6 +37,7 @@ from payments.tests.admin.console import (
     listen_in_vain,
     log_in,
     sell,
+    settle,
     url_of,
 )
 from payments.tests.notices import store_notice
@@ -190,6 +191,7 @@ def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: 
         add_customer(trading, email=f"more-{number}@example.com")
         store_notice(trading)
         listen_in_vain(trading)
+        settle(trading)
         account = PspAccount.objects.create(code=f"more-{number}", psp="sandbox")
         other = Merchant.objects.create(name=f"More {number}", test_psp_account=account)
         ApiKey.objects.create(merchant=other, secret_sha256=f"{number}", last4="more")
