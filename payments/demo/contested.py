@@ -1,4 +1,4 @@
-"""A scene about disputes: two customers' banks take their money back, and the shop answers both."""
+"""Scenes about disputes: two that the shop answers, and one of which nobody tells us."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def disputed_sales(shop: Shop) -> str:
     expect(closed.status == "lost", f"{lost.id} is {closed.status}, not lost")
     _wait_for(shop, answered, ("won", "lost"), should_be="won")
     return "two payments were disputed: 250.00 USD won with evidence, 40.00 USD given up"
+
+
+def unheard_dispute(shop: Shop) -> str:
+    """The bank takes the money, and every notice of it is lost: only the report will tell."""
+    intent = shop.create(shop.order("nobody-told-us"), 5_200, "USD")
+    shop.psp.dispute_unheard(shop.order("nobody-told-us"))
+    found = shop.client.v1.disputes.list(params={"payment_intent": intent.id}).data
+    expect(not found, f"{found and found[0].id} is known although every notice was lost")
+    return "a bank took 52.00 USD back and no notice of it came: the settlement report will tell"
 
 
 def _wait_for(

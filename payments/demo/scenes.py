@@ -11,7 +11,7 @@ from typing import Final
 import stripe
 
 from ledger.money import Money
-from payments.demo.contested import disputed_sales
+from payments.demo.contested import disputed_sales, unheard_dispute
 from payments.demo.shop import RETURN_URL, Shop, expect
 from payments.demo.web import visit
 
@@ -213,4 +213,5 @@ TAILSPIN: Final[tuple[Scene, ...]] = (
     given_up,
     refunds,
     second_charge_refused,
+    unheard_dispute,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final
@@ -58,6 +59,24 @@ class SandboxPsp:
             "times": 1,
         }
         self._control("POST", "scripts", words)
+
+    def dispute_unheard(self, order_id: str) -> str:
+        """Have an order's payment charged back while every notice is lost; the dispute's id."""
+        self._control("PUT", "behavior", {"webhooks": {"lose": 1}})
+        try:
+            opened = self._control("POST", "disputes", {"order_id": order_id})
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while self._control("GET", "webhooks")["open"]:
+                if time.monotonic() > deadline:
+                    raise OSError("the sandbox PSP goes on telling of what is to be lost")
+                time.sleep(0.05)
+        finally:
+            self._control("DELETE", "behavior")
+        return str(opened["id"])
+
+    def close_settlement(self) -> int:
+        """Close the day's settlement reports; how many lines they have."""
+        return sum(made["lines"] for made in self._control("POST", "settlement", {}))
 
     def complete_challenge(self, challenge_url: str) -> str:
         """Be the customer who passes the bank's question; where the bank sends them back to."""

@@ -55,6 +55,7 @@ class Command(BaseCommand):
         )
         self._say("  …  evening: waiting for what is under way, comparing with the PSP")
         try:
+            settled = self._settles(shops[0].psp)
             figures = reckon(shops)
             figures.unexplained += orders_nobody_made(shops, since=since)
             self._show_balances(shops)
@@ -62,7 +63,7 @@ class Command(BaseCommand):
             raise CommandError(f"the day could not be reckoned up: {_words_of(error)}") from None
         balanced = self._books_balance()
         self._summarize(figures, balanced=balanced, seconds=time.monotonic() - started)
-        if failed or figures.unexplained or not balanced:
+        if failed or figures.unexplained or not balanced or not settled:
             sys.exit(1)
 
     def _play(self, shop: Shop, scene: Scene) -> bool:
@@ -72,6 +73,15 @@ class Command(BaseCommand):
             self._say(f"  !! {shop.name}: {scene.__name__}: {_words_of(error)}")
             return False
         self._say(f"  ok {shop.name}: {told}")
+        return True
+
+    def _settles(self, psp: SandboxPsp) -> bool:
+        """Take in what the PSP says it did with the money; is every dispute of it explained?"""
+        self._say(f"  …  the PSP closes its settlement report of {psp.close_settlement()} lines")
+        try:
+            call_command("settlement_reports", fetch=True, check=True, stdout=self.stdout, most=1)
+        except SystemExit as end:
+            return not end.code
         return True
 
     def _books_balance(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.lines import account_for_due_lines, look_again, name_of
@@ -38,6 +39,9 @@ class Command(BaseCommand):
         parser.add_argument("--read-again", action="store_true", help="unreadable ones once more")
         parser.add_argument("--look-again", action="store_true", help="dead lines once more")
         parser.add_argument("--lines", action="store_true", help="list lines that wait or are dead")
+        parser.add_argument(
+            "--check", action="store_true", help="exit 1 if a line waits in vain, or is dead"
+        )
         parser.add_argument("--most", type=int, default=50, help="list at most so many")
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -56,6 +60,8 @@ class Command(BaseCommand):
             self._list_lines(given["account"], given["most"])
         else:
             self._list_reports(given["account"], given["most"])
+        if given["check"]:
+            self._check(given["account"], given["most"])
 
     def _import(self, given: dict[str, Any]) -> None:
         if not given["account"] or not given["by"].strip():
@@ -105,11 +111,20 @@ class Command(BaseCommand):
             )
         self.stdout.write(f"{rows.count()} settlement reports")
 
-    def _list_lines(self, account_code: str, most: int) -> None:
-        rows = SettlementLine.objects.select_related("report", "psp_account").defer("report__body")
-        rows = rows.filter(status__in=[LineStatus.DEAD, LineStatus.FAILING])
+    def _check(self, account_code: str, most: int) -> None:
+        unreadable = SettlementReport.objects.filter(status=ReportStatus.UNREADABLE)
         if account_code:
-            rows = rows.filter(psp_account__code=account_code)
+            unreadable = unreadable.filter(psp_account__code=account_code)
+        if not _unexplained(account_code).exists() and not unreadable.exists():
+            self.stdout.write("every line that a rule looks at is explained")
+            return
+        self._list_lines(account_code, most)
+        for report in unreadable.select_related("psp_account").defer("body")[:most]:
+            self.stdout.write(f"{report.name} ({report.psp_account.code}) is unreadable")
+        sys.exit(1)
+
+    def _list_lines(self, account_code: str, most: int) -> None:
+        rows = _unexplained(account_code)
         for line in rows.order_by("id")[:most]:
             self.stdout.write(
                 f"{line.occurred_at:%Y-%m-%d %H:%M:%S} {name_of(line)} {line.status}: "
@@ -117,6 +132,12 @@ class Command(BaseCommand):
                 f"{line.attempts} times: {line.last_error}"
             )
         self.stdout.write(f"{rows.count()} lines wait or are dead")
+
+
+def _unexplained(account_code: str) -> QuerySet[SettlementLine]:
+    rows = SettlementLine.objects.select_related("report", "psp_account").defer("report__body")
+    rows = rows.filter(status__in=[LineStatus.DEAD, LineStatus.FAILING])
+    return rows.filter(psp_account__code=account_code) if account_code else rows
 
 
 def _counts(report_ids: list[Any]) -> dict[Any, dict[str, int]]:
