@@ -2,7 +2,7 @@
 
 A batch is a range of the sequence of effects, closed once and for good; each account that has money
 moved in it gets one report. Its bytes are made from the effects whenever it is asked for, and are
-the same every time. What may not live here: HTTP, faults.
+the same every time. What may not live here: HTTP, chance.
 """
 
 from __future__ import annotations

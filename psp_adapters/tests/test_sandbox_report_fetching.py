@@ -134,6 +134,13 @@ def test_an_unreadable_list_is_no_answer(canned: Any, words: Any) -> None:
         psp.adapter.list_reports(since=None, deadline_seconds=DEADLINE_SECONDS)
 
 
+def test_reports_are_listed_oldest_first_whatever_their_order(canned: Any) -> None:
+    later = {**GOOD_ENTRY, "name": "settlement_2.csv", "closed_at": AT.replace("01-31", "02-01")}
+    psp = canned(json.dumps({"data": [later, GOOD_ENTRY]}).encode())
+    listings = psp.adapter.list_reports(since=None, deadline_seconds=DEADLINE_SECONDS)
+    assert [each.name for each in listings] == ["settlement_1.csv", "settlement_2.csv"]
+
+
 def test_since_is_sent_in_utc_and_rounded_down(canned: Any) -> None:
     psp = canned(json.dumps({"data": [GOOD_ENTRY]}).encode())
     zone = timezone(timedelta(hours=5, minutes=30))

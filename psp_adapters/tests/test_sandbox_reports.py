@@ -152,7 +152,7 @@ BAD_ROWS = {
     "a NUL": (HEADER, with_field("order_id", "order\0"), _DOLLARS),
     "a huge field": (HEADER, with_field("order_id", "x" * 200_000), _DOLLARS),
     "a huge quoted field": (HEADER, with_field("order_id", f'"{"x" * 200_000}"'), _DOLLARS),
-    "columns without end": (HEADER + "".join(f",{n}" for n in range(2000)), CHARGE, _DOLLARS),
+    "columns without end": (HEADER + "".join(f",{n}" for n in range(5000)), CHARGE, _DOLLARS),
     **{
         f"no column {column}": (",".join(c for c in HEADER.split(",") if c != column), CHARGE)
         for column in HEADER.split(",")
@@ -181,6 +181,11 @@ def test_what_does_not_foot_or_is_no_csv_is_refused(what: str) -> None:
     body = text(*BAD_ROWS[what]) if what in BAD_ROWS else BAD_BYTES[what]
     with pytest.raises(ReportUnreadable):
         read(body)
+
+
+def test_a_line_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(ReportUnreadable, match=r"^line 2: too long$"):
+        read(text(*BAD_ROWS["a huge field"]))
 
 
 def test_every_column_of_a_line_is_read() -> None:
