@@ -30,6 +30,9 @@ class LineKind(StrEnum):
     """A kind that the adapter does not know: a person reads it."""
 
 
+OPERATION_LINES = frozenset(
+    {LineKind.CHARGE, LineKind.CHARGE_FAILURE, LineKind.REFUND, LineKind.REFUND_FAILURE}
+)
 DISPUTE_LINES = frozenset({LineKind.DISPUTE, LineKind.DISPUTE_REVERSAL, LineKind.DISPUTE_FEE})
 
 

@@ -26,9 +26,11 @@ class LineStatus(StrEnum):
     """How far we are with one line of a settlement report."""
 
     OPEN = "open"
-    """Nothing in our books is known to be it."""
+    """Nobody has looked yet."""
     FAILING = "failing"
     """Looked at in vain; tried again later."""
+    KNOWN = "known"
+    """An operation of ours stands where the line says; the settlement of it is not booked."""
     MATCHED = "matched"
     """Ledger transactions of ours are it, to the minor unit."""
     DEAD = "dead"
@@ -46,8 +48,9 @@ REPORT_TRANSITIONS: Final[Table] = {
 REPORT_BORN: Final = frozenset({R.STORED})
 
 LINE_TRANSITIONS: Final[Table] = {
-    L.OPEN: frozenset({L.FAILING, L.MATCHED, L.DEAD}),
-    L.FAILING: frozenset({L.OPEN, L.MATCHED, L.DEAD}),
+    L.OPEN: frozenset({L.FAILING, L.KNOWN, L.MATCHED, L.DEAD}),
+    L.FAILING: frozenset({L.OPEN, L.KNOWN, L.MATCHED, L.DEAD}),
+    L.KNOWN: frozenset(),
     L.MATCHED: frozenset(),
     L.DEAD: frozenset({L.OPEN}),
 }

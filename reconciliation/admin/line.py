@@ -27,7 +27,13 @@ from psp_adapters.report_contract import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
 from reconciliation.states import LineStatus
 
-_STATUS_LABELS = {"open": "default", "failing": "warning", "matched": "success", "dead": "danger"}
+_STATUS_LABELS = {
+    "open": "info",
+    "failing": "warning",
+    "known": "success",
+    "matched": "success",
+    "dead": "danger",
+}
 
 
 @admin.register(SettlementLine)
@@ -52,8 +58,12 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
         CurrencyFilter,
         ("psp_account", RelatedDropdownFilter),
     )
-    search_help_text = "The PSP's id of the line or of the payment, dp_…"
-    id_paths = {public_ids.DISPUTE: "dispute_id"}
+    search_help_text = "The PSP's id of the line or of the payment, dp_… ch_… op_…"
+    id_paths = {
+        public_ids.DISPUTE: "dispute_id",
+        public_ids.OPERATION: "operation_id",
+        public_ids.CHARGE: "operation_id",
+    }
     fieldsets = (
         (
             "What the report says",
@@ -74,8 +84,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("shown_status", "attempts"),
-                    ("shown_dispute", "transactions"),
-                    ("matched_at", "next_try_at", "give_up_at"),
+                    ("shown_dispute", "transactions", "shown_operation"),
+                    ("accounted_at", "next_try_at", "give_up_at"),
                     "last_error",
                 )
             },
@@ -117,6 +127,10 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="dispute")
     def shown_dispute(self, line: SettlementLine) -> SafeString | str:
         return display.link(public_ids.DISPUTE, line.dispute_id)
+
+    @shown(description="operation")
+    def shown_operation(self, line: SettlementLine) -> SafeString | str:
+        return display.link(public_ids.OPERATION, line.operation_id)
 
     @shown(description="report")
     def report_of_line(self, line: SettlementLine) -> SafeString:

@@ -9,7 +9,7 @@ from django.db import models
 from django_fsm import FSMField, transition
 
 from ledger.money import Money
-from payments.models import Dispute, PspAccount
+from payments.models import Dispute, Operation, PspAccount
 from payments.models.machine import MachineModel
 from payments.states import sources_of
 from psp_adapters.report_contract import LineKind, ReportLine
@@ -52,14 +52,18 @@ class SettlementLine(MachineModel):
     status = FSMField(max_length=16, default=S.OPEN, protected=True)
     attempts = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to look (again); NULL for a kind that no rule looks at, and once nobody need."""
+    """When to look (again); NULL once nobody need."""
     give_up_at = models.DateTimeField()
     last_error = models.CharField(max_length=500, blank=True)
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
     )
     """Of a matched line of a dispute."""
-    matched_at = models.DateTimeField(null=True, blank=True)
+    operation = models.ForeignKey(
+        Operation, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
+    )
+    """Of a known line of a charge or refund."""
+    accounted_at = models.DateTimeField(null=True, blank=True)
     stored_at = models.DateTimeField()
 
     class Meta:
@@ -69,11 +73,28 @@ class SettlementLine(MachineModel):
                 fields=["psp_account", "identity", "occurrence"], name="line_once"
             ),
             models.CheckConstraint(
-                condition=models.Q(status=S.OPEN, matched_at__isnull=True)
-                | models.Q(status=S.FAILING, matched_at__isnull=True, next_try_at__isnull=False)
-                | models.Q(status=S.DEAD, matched_at__isnull=True, next_try_at__isnull=True)
-                | models.Q(status=S.MATCHED, matched_at__isnull=False, next_try_at__isnull=True),
+                condition=models.Q(
+                    status__in=[S.OPEN, S.FAILING],
+                    accounted_at__isnull=True,
+                    next_try_at__isnull=False,
+                )
+                | models.Q(status=S.DEAD, accounted_at__isnull=True, next_try_at__isnull=True)
+                | models.Q(
+                    status__in=[S.KNOWN, S.MATCHED],
+                    accounted_at__isnull=False,
+                    next_try_at__isnull=True,
+                ),
                 name="line_waits_or_is_done",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status=S.MATCHED, dispute__isnull=False, operation__isnull=True)
+                | models.Q(status=S.KNOWN, dispute__isnull=True, operation__isnull=False)
+                | models.Q(
+                    status__in=[S.OPEN, S.FAILING, S.DEAD],
+                    dispute__isnull=True,
+                    operation__isnull=True,
+                ),
+                name="line_says_what_it_is",
             ),
         ]
         indexes = [
@@ -125,6 +146,10 @@ class SettlementLine(MachineModel):
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
     def match(self) -> None:
         """Ledger transactions of ours are it."""
+
+    @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.KNOWN), target=S.KNOWN)
+    def know(self) -> None:
+        """An operation of ours stands where it says."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
     def fail(self) -> None:

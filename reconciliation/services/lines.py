@@ -1,8 +1,9 @@
-"""Account for the lines of settlement reports: each is something in our books, or gets there.
+"""Account for the lines of settlement reports: each tells what we know, or is a reason to look.
 
-A line's own row is the queue; several workers may run at once. Lines of disputes are looked at;
-those of a kind that nobody knows are for a person. What may not live here: what a line causes
-(payments.services does), reading files.
+A line's own row is the queue; several workers may run at once. A line of a dispute is matched to
+the ledger transactions that it is; one of a charge or refund is known by its operation, for the
+settlement itself is not booked. A kind that nobody knows is for a person. What may not live here:
+what a line causes (payments.services does), reading files.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from payments.services.cases import case_about_account, open_case
 from payments.services.dispute_lines import AccountedLine, account_for_dispute_line
 from payments.services.events import now_utc
 from payments.services.looks import Contradicted, NotYetKnown
+from payments.services.operation_lines import account_for_operation_line
 from payments.services.silence import Silence
 from payments.states import CaseKind
-from psp_adapters.report_contract import LineKind
+from psp_adapters.report_contract import DISPUTE_LINES, LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.reading import GIVE_UP_AFTER
 from reconciliation.states import LINE_WAITING, LineStatus
@@ -45,6 +47,9 @@ class _Try:
     line: SettlementLine
     """As it was leased."""
     accounted: AccountedLine | None = None
+    """Of a dispute."""
+    operation_id: UUID | None = None
+    """Of a charge or refund."""
     error: str = ""
     gives_up: bool = False
     """A person must look; trying again is of no use."""
@@ -111,9 +116,7 @@ def _look(line: SettlementLine, silence: Silence) -> _Try:
     try:
         if line.kind == LineKind.UNKNOWN:
             return _Try(line, error=f"no rule knows a line {line.psp_type}", gives_up=True)
-        accounted = account_for_dispute_line(
-            account=line.psp_account, line=line.told, named=name_of(line), actor=ACTOR
-        )
+        return _account_for(line)
     except Contradicted as contradiction:
         return _Try(line, error=str(contradiction), gives_up=True, has_case=True)
     except NotYetKnown as reason:
@@ -124,7 +127,15 @@ def _look(line: SettlementLine, silence: Silence) -> _Try:
         return _Try(line, error=f"{type(failure).__name__}: {failure}")
     finally:
         silence.note(line.psp_account_id, answered=answered)
-    return _Try(line, accounted)
+
+
+def _account_for(line: SettlementLine) -> _Try:
+    account, told, named = line.psp_account, line.told, name_of(line)
+    if told.kind in DISPUTE_LINES:
+        accounted = account_for_dispute_line(account=account, line=told, named=named, actor=ACTOR)
+        return _Try(line, accounted=accounted)
+    found = account_for_operation_line(account=account, line=told, named=named, actor=ACTOR)
+    return _Try(line, operation_id=found)
 
 
 def _conclude(tried: _Try) -> None:
@@ -134,6 +145,11 @@ def _conclude(tried: _Try) -> None:
         if line.attempts != tried.line.attempts or line.status not in LINE_WAITING:
             return
         now = now_utc()
+        if tried.operation_id is not None:
+            line.know()
+            line.operation_id = tried.operation_id
+            _end(line, now)
+            return
         if tried.accounted is None:
             _put_off_or_bury(line, tried, now)
             return
@@ -152,8 +168,21 @@ def _match(line: SettlementLine, accounted: AccountedLine, now: datetime) -> Non
     )
     line.match()
     line.dispute_id = accounted.dispute_id
-    line.matched_at, line.next_try_at, line.last_error = now, None, ""
-    line.save(update_fields=["status", "dispute_id", "matched_at", "next_try_at", "last_error"])
+    _end(line, now)
+
+
+def _end(line: SettlementLine, now: datetime) -> None:
+    line.accounted_at, line.next_try_at, line.last_error = now, None, ""
+    line.save(
+        update_fields=[
+            "status",
+            "dispute_id",
+            "operation_id",
+            "accounted_at",
+            "next_try_at",
+            "last_error",
+        ]
+    )
 
 
 def _claimed_by_another(line: SettlementLine, accounted: AccountedLine) -> SettlementLine | None:

@@ -25,7 +25,7 @@ from payments.services.cases import case_about_account, open_case
 from payments.services.events import now_utc
 from payments.services.psp import adapter_of
 from payments.states import CaseKind
-from psp_adapters.report_contract import DISPUTE_LINES, LineKind, ReportLine, ReportUnreadable
+from psp_adapters.report_contract import ReportLine, ReportUnreadable
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.states import LineStatus, ReportStatus
 
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 5.0
 GIVE_UP_AFTER: Final = timedelta(hours=24)
-LOOKED_AT: Final = DISPUTE_LINES | {LineKind.UNKNOWN}
-"""The kinds that a rule looks at; all others stay open, for whoever compares them by hand."""
 _BATCH: Final = 2_000
 _ID_LENGTH_MAX: Final = 128
 _COLUMNS: Final = {
@@ -210,7 +208,7 @@ def _columns(report: SettlementReport, batch: list[_Numbered], now: datetime) ->
             each.line.occurred_at,
             LineStatus.OPEN.value,
             0,
-            now if each.line.kind in LOOKED_AT else None,
+            now,
             give_up_at,
             "",
             now,

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 
 from payments.services.events import now_utc
 from reconciliation.models import SettlementLine, SettlementMatch
+from reconciliation.services import reading, reports
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import Settling, money_rows
 
@@ -30,7 +31,7 @@ def settled(settling: Settling) -> Settling:
         ("UPDATE reconciliation_settlement_line SET gross_minor = 1", "permanent_column"),
         ("UPDATE reconciliation_settlement_line SET identity = 'x'", "permanent_column"),
         ("UPDATE reconciliation_settlement_line SET status = 'open'", "illegal_status"),
-        ("UPDATE reconciliation_settlement_line SET matched_at = NULL", "line_waits_or_is_done"),
+        ("UPDATE reconciliation_settlement_line SET accounted_at = NULL", "line_waits_or_is_done"),
         ("UPDATE reconciliation_settlement_report SET body = ''", "permanent_column"),
         ("UPDATE reconciliation_settlement_report SET status = 'stored'", "illegal_status"),
         ("UPDATE reconciliation_settlement_match SET line_id = 0", "permission denied"),
@@ -54,26 +55,46 @@ def test_even_the_owner_changes_no_match(
         owner_cursor.execute("UPDATE reconciliation_settlement_match SET line_id = 0")
 
 
+def unlooked(settled: Settling) -> dict[str, SettlementLine]:
+    """By kind, lines of one more disputed payment that nobody has looked at."""
+    settled.disputed()
+    settled.close()
+    reports.fetch_reports()
+    reading.read_stored_reports()
+    return {line.kind: line for line in settled.lines(status=LineStatus.OPEN)}
+
+
 def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> None:
-    charge = settled.lines(kind="charge")[0]
-    dispute = SettlementMatch.objects.first()
-    assert dispute is not None
+    line = unlooked(settled)["dispute"]
+    line.dispute_id = settled.lines(kind="dispute")[0].dispute_id
     before = money_rows()
     for transaction_ids in ([], [uuid.uuid4()]):
         with pytest.raises(IntegrityError, match="line_differs_from_books"), transaction.atomic():
             for each in transaction_ids:
-                SettlementMatch.objects.create(
-                    line=charge, transaction_id=each, matched_at=now_utc()
-                )
-            charge.match()
-            charge.matched_at = now_utc()
-            charge.save()
-        charge = SettlementLine.objects.get(pk=charge.pk)
+                SettlementMatch.objects.create(line=line, transaction_id=each, matched_at=now_utc())
+            line.match()
+            line.accounted_at, line.next_try_at = now_utc(), None
+            line.save()
+        line = SettlementLine.objects.get(pk=line.pk)
+        line.dispute_id = settled.lines(kind="dispute")[0].dispute_id
     assert money_rows() == before
 
 
+def test_no_line_is_known_by_an_operation_of_another_amount(settled: Settling) -> None:
+    line = unlooked(settled)["charge"]
+    settled.shop.order_id = f"{settled.shop.order_id}-other"
+    [operation] = settled.shop.operations(settled.desk.pay(1_234))
+    with pytest.raises(IntegrityError, match="line_differs_from_operation"), transaction.atomic():
+        line.know()
+        line.operation_id = operation.id
+        line.accounted_at, line.next_try_at = now_utc(), None
+        line.save()
+    line = SettlementLine.objects.get(pk=line.pk)
+    assert (line.status, line.operation_id) == (LineStatus.OPEN, None)
+
+
 def test_no_transaction_is_two_lines_and_no_matched_line_gets_another(settled: Settling) -> None:
-    charge = settled.lines(kind="charge")[0]
+    charge = unlooked(settled)["charge"]
     match = SettlementMatch.objects.first()
     assert match is not None
     before = money_rows()

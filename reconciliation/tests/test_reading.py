@@ -57,11 +57,13 @@ def test_a_report_of_the_provider_is_stored_line_by_line(settling: Settling) -> 
     assert fee.told.fee == fee.fee
 
 
-def test_lines_that_no_rule_looks_at_stay_open_and_are_not_due(plain: Settling) -> None:
-    plain.read(CHARGES)
-    assert [(line.status, line.next_try_at) for line in plain.lines()] == [
-        (LineStatus.OPEN, None)
-    ] * 3
+def test_every_line_is_due_once_it_is_stored(plain: Settling) -> None:
+    report = plain.read(CHARGES)
+    assert report.read_at is not None
+    for line in plain.lines():
+        assert line.status == LineStatus.OPEN
+        assert line.next_try_at is not None
+        assert line.next_try_at <= report.read_at
 
 
 @pytest.mark.parametrize(
