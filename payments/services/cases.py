@@ -39,7 +39,8 @@ ADVICE: Final[dict[CaseKind, str]] = {
     ),
     CaseKind.CONTRADICTION: (
         "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
-        "dashboard, and have the notification replayed once the PSP has cleared it up."
+        "dashboard, and have the notification replayed, or the settlement line looked at again, "
+        "once the PSP has cleared it up."
     ),
     CaseKind.DISPUTED_AND_REFUNDED: (
         "The customer may get the money twice. Hand in the refund as evidence before the deadline, "

@@ -13,7 +13,11 @@ from reconciliation.tests.settling import Settling
 
 @pytest.fixture
 def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
-    """A merchant with a PSP account of its own; the PSP is healthy again afterwards."""
+    """A merchant with a PSP account of its own; the PSP is healthy again afterwards.
+
+    No period of settlement ends by itself, as it would at midnight.
+    """
+    sandbox_psp.set_behavior(settlement_period_seconds=0)
     yield open_shop(sandbox_psp)
     sandbox_psp.heal()
 

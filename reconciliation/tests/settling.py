@@ -42,8 +42,8 @@ class Settling:
     def close(self) -> str:
         """The PSP closes the shop's report; its name."""
         made = self.shop.psp.close_settlement()
-        [name] = [each["name"] for each in made if each["account"] == self._account_at_the_psp]
-        return str(name)
+        names = [each["name"] for each in made if each["account"] == self._account_at_the_psp]
+        return str(names[-1])
 
     def take_in(self) -> list[SettlementReport]:
         """Fetch, read and account for whatever there is, as the sweeps do."""
