@@ -31,6 +31,7 @@ from prometheus_client.registry import Collector
 from payments.selectors import books_checks, waiting
 from payments.services import measures
 from paymentsite import jobs_health
+from reconciliation import selectors as settlement
 
 log = structlog.get_logger(__name__)
 
@@ -120,6 +121,7 @@ class _Database(Collector):
             families = [
                 *_of_operations(),
                 *_of_notifications(),
+                *_of_settlement(),
                 *_of_events(),
                 *_of_the_books(),
                 *_of_sweeps(),
@@ -166,6 +168,19 @@ def _of_notifications() -> Iterator[Metric]:
         "payments_notifications_dead",
         f"Notifications given up, {waiting.COUNT_MOST} at most.",
         waiting.notifications_dead(),
+    )
+
+
+def _of_settlement() -> Iterator[Metric]:
+    yield _gauge(
+        "payments_settlement_lines_overdue_seconds",
+        "How long the longest overdue look at a line of a settlement report has been due.",
+        settlement.lines_overdue_seconds(),
+    )
+    yield _gauge(
+        "payments_settlement_lines_dead",
+        f"Lines of settlement reports given up, {settlement.COUNT_MOST} at most.",
+        settlement.lines_dead(),
     )
 
 

@@ -1,0 +1,33 @@
+"""What of settlement waits, for metrics: read from indexes of what is open, and bounded.
+
+What may not live here: writes, what a line means.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.statements import execute, table_of
+from reconciliation.models import SettlementLine
+from reconciliation.states import LineStatus
+
+COUNT_MOST: Final = 10_000
+
+
+def lines_overdue_seconds() -> float:
+    """For how long the line that has been due for longest is due; 0 if none is."""
+    rows = execute(
+        "SELECT coalesce(extract(epoch FROM now() - min(next_try_at)), 0)::float8 "
+        f"FROM {table_of(SettlementLine)} WHERE next_try_at <= now()"
+    )
+    return float(rows[0][0])
+
+
+def lines_dead() -> int:
+    """Lines that were given up, COUNT_MOST at most."""
+    rows = execute(
+        f"SELECT count(*) FROM (SELECT FROM {table_of(SettlementLine)} WHERE status = %s "
+        f"LIMIT {COUNT_MOST}) AS dead",
+        [LineStatus.DEAD.value],
+    )
+    return int(rows[0][0])

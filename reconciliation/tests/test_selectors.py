@@ -1,0 +1,23 @@
+"""What metrics say of settlement."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments.tests.shop import Shop
+from reconciliation.models import SettlementLine
+from reconciliation.selectors import lines_dead, lines_overdue_seconds
+from reconciliation.services.lines import account_for_due_lines
+from reconciliation.tests.settling import Settling, speak_plainly
+
+
+def test_lines_that_wait_and_lines_that_were_given_up_are_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (lines_overdue_seconds(), lines_dead()) == (0.0, 0)
+    speak_plainly(shop, monkeypatch)
+    Settling(shop).read(b"l1 surprise x_1 0 5\nl2 charge cap_stranger 100 0")
+    SettlementLine.objects.update(next_try_at="2026-01-01T00:00:00Z")
+    assert lines_overdue_seconds() > 86_400
+    account_for_due_lines()
+    assert (lines_overdue_seconds(), lines_dead()) == (0.0, 1)
