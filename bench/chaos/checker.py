@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from bench.chaos.deliveries import problems_of
 from bench.chaos.history import Record
+from bench.chaos.notices import faults_of
+from bench.chaos.settled import breaks_of
 from bench.chaos.told import silences_of
 from bench.chaos.truth import Truth
-
-FORGED: Final = "sev_forged_"
-"""So the sandbox PSP names what only somebody else could have written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,8 @@ class Judged:
         self.effects_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.moved: dict[str, _Moved] = defaultdict(_Moved)
         for effect in truth.effects:
+            if effect["kind"].startswith("dispute"):
+                continue  # Named by its payment, and no operation's: I13 speaks of these.
             self.effects_of[effect["reference"]].append(effect)
             operation = self.operations.get(effect["reference"])
             if operation is not None:
@@ -218,7 +219,7 @@ def _statuses_of(moved: _Moved) -> set[str]:
 
 
 def the_books_hold(judged: Judged) -> Iterator[Violation]:
-    """I6, I13: manage.py verify_ledger, as the application's role."""
+    """I6: manage.py verify_ledger, as the application's role."""
     code, words = judged.truth.books
     if code:
         for line in words.splitlines()[:20] or [f"verify_ledger ended with {code}"]:
@@ -330,26 +331,22 @@ def everything_is_told(judged: Judged) -> Iterator[Violation]:
 
 
 def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
-    """M: what a PSP did not sign is not stored, and what it told is looked at; nobody is lied to.
+    """M: what a PSP did not sign is not stored, and what it told is looked at."""
+    for reference, text in faults_of(judged.truth.notifications):
+        operation = judged.operations.get(reference)
+        yield judged.about("M", text, operation["intent"] if operation else "")
 
-    A notification that nobody can bring together with what we hold is given to a person: never
-    rightly so at the end of a run, where we hold what the PSP did.
-    """
-    bodies: set[str] = set()
-    for row in judged.truth.notifications:
-        event_id = row["event_id"]
-        if row["body_sha256"] in bodies:
-            yield Violation("M", f"the notification {event_id} is stored twice")
-        bodies.add(row["body_sha256"])
-        if event_id.startswith(FORGED):
-            yield Violation("M", f"the forged notification {event_id} was stored")
-        elif row["status"] == "stored":
-            yield Violation("M", f"nobody has looked at the notification {event_id}")
-        elif row["status"] == "dead":
-            text = f"the notification {event_id} was given up: {row['last_error']}"
-            reference = next(iter(row["our_references"]), "")
-            operation = judged.operations.get(reference)
-            yield judged.about("M", text, operation["intent"] if operation else "")
+
+def the_report_is_explained(judged: Judged) -> Iterator[Violation]:
+    """I13: every line of the PSP's report is something of ours, and every chargeback is here."""
+    truth = judged.truth
+    for order, text in breaks_of(
+        effects=truth.effects,
+        lines=truth.lines,
+        disputes_there=truth.disputes_at_psp,
+        disputes_here=truth.disputes,
+    ):
+        yield Violation("I13", text, order=order)
 
 
 def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
@@ -372,13 +369,14 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I3": ("no false failure", no_false_failure),
     "I4": ("every doubt ends in time", every_doubt_ends),
     "I5": ("payments = PSP truth", payments_equal_the_psp),
-    "I6": ("the books hold (and I13, verify_ledger)", the_books_hold),
+    "I6": ("the books hold (verify_ledger)", the_books_hold),
     "I7": ("amounts in bounds, one effect per operation", amounts_stay_in_bounds),
     "I8": ("one answer per key, byte for byte", one_answer_per_key),
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
     "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
     "I11": ("reads go forward", reads_go_forward),
     "I12": ("every change is told, by somebody", everything_is_told),
+    "I13": ("the PSP's report is explained", the_report_is_explained),
     "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks unasked", nothing_breaks_unasked),
 }

@@ -227,6 +227,12 @@ class Cluster:
             timeout=600,
         )
 
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py`, with the seeded bug if there is one."""
+        if "CHAOS_BUG" in self.variables:
+            return self.python("-m", "bench.chaos.bugs.entry_manage", *arguments)
+        return self.python("manage.py", *arguments)
+
 
 @contextmanager
 def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
@@ -247,6 +253,8 @@ def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
         for server in servers:
             running.keep(server)
         _start(running, stack, bug)
+        if bug:
+            variables["CHAOS_BUG"] = bug
         yield running
         for stopped in running._stopped:
             _wake(stopped)

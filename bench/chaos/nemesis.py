@@ -66,6 +66,7 @@ class Nemesis:
             "postgres": self._postgres,
             "redis": self._redis,
             "psp": self._psp,
+            "bank": self._bank,
         }
         name = f"{act.kind} {act.target}"
         try:
@@ -200,6 +201,23 @@ class Nemesis:
                 return connection.recv(5) == b"+OK\r\n"
         except OSError:
             return False
+
+    def _bank(self, act: Act) -> bool:
+        """Charge back what was captured and is not disputed yet, or decide what is."""
+        psp = self._cluster.psp
+        disputes = psp.disputes()
+        if act.target == "dispute":
+            disputed = {each["order_id"] for each in disputes}
+            captured = [
+                effect["reference"]
+                for effect in psp.effects()
+                if effect["kind"] == "capture" and effect["order_id"] not in disputed
+            ]
+            return bool(captured) and psp.dispute(captured[act.choice % len(captured)])
+        waiting = [each["id"] for each in disputes if each["status"] == "needs_response"]
+        if waiting:
+            psp.decide(waiting[act.choice % len(waiting)], act.target)
+        return True  # With nothing to decide nothing was missed.
 
     def _psp(self, act: Act) -> bool:
         self._cluster.psp.behave(act.behavior)

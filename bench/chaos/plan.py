@@ -82,7 +82,8 @@ class Act:
 
     at_seconds: float
     kind: str
-    """`kill`, `stop`, `sleep` (a stop longer than a lease), `postgres`, `redis` or `psp`."""
+    """`kill`, `stop`, `sleep` (a stop longer than a lease), `postgres`, `redis`, `psp` or `bank`
+    (a chargeback, or the decision of one)."""
     target: str = ""
     choice: int = 0
     """Which of several; taken modulo how many there are."""
@@ -111,6 +112,8 @@ def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
     source = random.Random(f"chaos {seed}")
     planned = _payments(random.Random(source.random()), payments, main_seconds, seed)
     acts = _acts(random.Random(source.random()), kills, main_seconds)
+    acts += _bank_acts(random.Random(source.random()), kills, main_seconds)
+    acts = tuple(sorted(acts, key=lambda act: act.at_seconds))
     return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
 
 
@@ -257,6 +260,18 @@ def _psp_acts(
             Act(at_seconds=begin + seconds, kind="psp", target="mood", behavior=_mood(source))
         )
     return outages + [mood for mood in moods if not _is_within(mood.at_seconds, outages)]
+
+
+def _bank_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
+    """Banks charge payments back, and decide some of these disputes."""
+    acts: list[Act] = []
+    begin = main_seconds * 0.25  # something was sold by then
+    for at in _moments(source, max(4, kills // 4), main_seconds - begin):
+        acts.append(_act(source, begin + at, "bank", ("dispute",), seconds=0.0))
+        if source.random() < 0.6:
+            later = min(begin + at + source.uniform(0.0, 20.0), main_seconds)
+            acts.append(_act(source, later, "bank", ("win", "lose"), seconds=0.0))
+    return tuple(acts)
 
 
 def _is_within(at_seconds: float, outages: list[Act]) -> bool:

@@ -46,6 +46,28 @@ class PspControl:
         found: dict[str, int] = self._send("GET", "webhooks")
         return found
 
+    def dispute(self, reference: str) -> bool:
+        """Have a bank charge back what an operation's payment took; False if it took nothing."""
+        try:
+            self._send("POST", "disputes", {"reference": reference})
+        except LauncherError:
+            return False
+        return True
+
+    def disputes(self) -> list[dict[str, Any]]:
+        """Every dispute, oldest first."""
+        found: list[dict[str, Any]] = self._send("GET", "disputes")
+        return found
+
+    def decide(self, dispute_id: str, move: str) -> None:
+        """Let the bank `win` or `lose` an open dispute for the merchant."""
+        self._send("POST", f"disputes/{dispute_id}/{move}", {})
+
+    def close_settlement(self) -> list[dict[str, Any]]:
+        """Close the settlement reports of all accounts: the `name` and `lines` of each."""
+        made: list[dict[str, Any]] = self._send("POST", "settlement", {})
+        return made
+
     def _send(self, method: str, path: str, words: object = None) -> Any:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
         body = None if words is None else json.dumps(words)

@@ -19,6 +19,7 @@ from bench.chaos.history import History
 from bench.chaos.nemesis import Nemesis
 from bench.chaos.plan import Plan, in_weather, plan_of
 from bench.chaos.report import Judgment, Run, judge, write_json, write_timelines
+from bench.chaos.settlement import settle
 from bench.chaos.sink import Sink, subscribe
 from bench.chaos.truth import (
     DoubtWatch,
@@ -138,6 +139,8 @@ def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: Hi
     with _timed(run, "convergence"):
         still_open = _converge(running, run.patience)
     watch.stop()
+    with _timed(run, "settlement"):
+        settle(running, patience=run.patience)
     run.acts_done, run.acts_missed = dict(nemesis.done), nemesis.missed
     run.outages, run.doubts, run.restarts = nemesis.outages, watch.since, running.restarts
     run.in_the_wake, run.unexplained = running.in_the_wake, running.unexplained

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from bench.chaos.cluster import Cluster
 from bench.chaos.history import Record
 from bench.chaos.requests import seen_of
+from bench.chaos.settlement import disputes_of, lines_of
 from bench.chaos.sink import Heard
 from bench.chaos.wire import Wire
 from payments import public_ids
@@ -52,6 +53,11 @@ class Truth:
     """What the PSP says of its notices: how many were sent, lost, doubled, forged …"""
     still_open: list[str] = field(default_factory=list)
     """References of operations in doubt when the time to converge was over."""
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """Of settlement reports, as we hold them."""
+    disputes: list[dict[str, Any]] = field(default_factory=list)
+    """As we know them."""
+    disputes_at_psp: list[dict[str, Any]] = field(default_factory=list)
     books: tuple[int, str] = (-1, "not asked")
     unplanned: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -139,7 +145,7 @@ def read_everything(cluster: Cluster, records: list[Record]) -> Truth:
     """All final reads; what could not be read is named in `missing`."""
     truth = Truth(records=records, unplanned=list(cluster.unplanned))
     truth.effects, truth.calls = cluster.psp.effects(), cluster.psp.calls()
-    truth.told = cluster.psp.told()
+    truth.told, truth.disputes_at_psp = cluster.psp.told(), cluster.psp.disputes()
     _read_database(cluster.variables["DATABASE_URL"], truth)
     _read_as_merchant(cluster, truth)
     done = cluster.python("manage.py", "verify_ledger")
@@ -172,6 +178,7 @@ def _read_database(url: str, truth: Truth) -> None:
             "SELECT event_id, body_sha256, status, last_error, our_references "
             "FROM payments_psp_notification ORDER BY id"
         ).fetchall()
+        truth.lines, truth.disputes = lines_of(connection), disputes_of(connection)
         for event in truth.events:
             event["id"] = public_ids.encode(public_ids.EVENT, event["id"])
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))

@@ -48,8 +48,12 @@ def shown(**words: Any) -> dict[str, Any]:
     } | words
 
 
-def effect(kind: str, reference: str = "op_1", amount_minor: int = 100) -> dict[str, Any]:
+def effect(
+    kind: str, reference: str = "op_1", amount_minor: int = 100, *, seq: int = 0
+) -> dict[str, Any]:
     return {
+        "seq": seq,
+        "id": f"sop_{seq}",
         "kind": kind,
         "reference": reference,
         "order_id": "o-1",
@@ -90,6 +94,17 @@ def call(reference: str = "op_1", key: str = "op_1") -> dict[str, Any]:
     }
 
 
+def line(seq: int, **words: Any) -> dict[str, Any]:
+    return {
+        "identity": f"sln_{seq}",
+        "kind": "charge",
+        "status": "known",
+        "gross_minor": 100,
+        "fee_minor": 0,
+        "last_error": "",
+    } | words
+
+
 def event(seq: int, type_: str, **words: Any) -> dict[str, Any]:
     return {
         "id": f"evt_{seq}",
@@ -105,7 +120,8 @@ def sound() -> Truth:
     """One sale, answered, shown and booked."""
     return Truth(
         records=[answer(type="invoke", status=0, seen={}, body_sha256=""), answer()],
-        effects=[effect("authorize"), effect("capture")],
+        effects=[effect("authorize", seq=1), effect("capture", seq=2)],
+        lines=[line(2)],
         calls=[call()],
         intents={"pi_1": shown()},
         operations=[operation()],
@@ -221,6 +237,16 @@ def stored_twice(truth: Truth) -> None:
     truth.notifications.append(notice(event_id="sev_1-again"))
 
 
+def line_unexplained(truth: Truth) -> None:
+    truth.lines[0]["status"] = "failing"
+
+
+def dispute_unknown(truth: Truth) -> None:
+    truth.disputes_at_psp.append(
+        {"id": "sdp_1", "order_id": "o-1", "status": "needs_response", "amount_minor": 100}
+    )
+
+
 def never_looked_at(truth: Truth) -> None:
     truth.notifications[0]["status"] = "stored"
 
@@ -259,6 +285,8 @@ def died_alone(truth: Truth) -> None:
         (backwards, "I11"),
         (captured_in_silence, "I12"),
         (done_by_nobody, "I12"),
+        (line_unexplained, "I13"),
+        (dispute_unknown, "I13"),
         (forged_and_stored, "M"),
         (stored_twice, "M"),
         (never_looked_at, "M"),

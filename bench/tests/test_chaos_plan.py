@@ -28,7 +28,7 @@ def test_every_kind_of_fault_and_habit_is_in_a_plan() -> None:
     assert acts["postgres", "immediate"] >= 1
     assert acts["redis", "flush"] >= 1
     assert acts["redis", "kill"] >= 1
-    assert {kind for kind, _ in acts} == {"kill", "stop", "postgres", "redis", "psp"}
+    assert {kind for kind, _ in acts} == {"kill", "stop", "postgres", "redis", "psp", "bank"}
     assert [act.at_seconds for act in plan.acts] == sorted(act.at_seconds for act in plan.acts)
     habits = Counter(payment.habit for payment in plan.payments)
     assert set(habits) == {

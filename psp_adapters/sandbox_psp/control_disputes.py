@@ -30,7 +30,7 @@ def disputes_of(simulator: Simulator, query: dict[str, str]) -> list[dict[str, A
 
 
 def open_dispute(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
-    """Dispute a payment, named by its id, our client's reference, or its order."""
+    """Dispute a payment, named by its id, a reference of our client in it, or its order."""
     now_ms = simulator.settle()
     if words.keys() - _OPEN_FIELDS:
         raise invalid("unknown field", code="unknown_field")
@@ -70,8 +70,11 @@ def move_dispute(simulator: Simulator, address: str, words: dict[str, Any]) -> d
 
 def _payment_of(simulator: Simulator, words: dict[str, Any]) -> Payment:
     for payment in reversed(simulator.truth.payments.values()):
-        named = (payment.id, payment.reference, payment.order_id)
-        wanted = (words.get("payment_id"), words.get("reference"), words.get("order_id"))
-        if any(a == b for a, b in zip(named, wanted, strict=True) if b):
+        references = {operation.reference for operation in payment.operations}
+        if (
+            words.get("payment_id") == payment.id
+            or words.get("reference") in references - {""}
+            or (payment.order_id and words.get("order_id") == payment.order_id)
+        ):
             return payment
     raise Refusal(404, "not_found", "no such payment", code="payment_unknown")

@@ -66,6 +66,9 @@ BUGS: Final[dict[str, Bug]] = {
     "answer_before_outcome": _bug("success is answered before the PSP was asked", "I2"),
     "keys_are_forgotten": _bug("idempotency keys are deleted after three seconds", "I8"),
     "doubt_is_forgotten": _bug("nobody asks the PSP about what is in doubt", "I4"),
+    "lines_ask_nobody": _bug(
+        "a settlement line of something that we do not know has nobody asked about it", "I13"
+    ),
     "notices_are_not_verified": _bug("a notification needs no signature", "M"),
 }
 
@@ -75,6 +78,7 @@ WEATHER: Final[dict[str, dict[str, Any]]] = {
         "not_found_lag_seconds": 4.0,
         "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
     },
+    "lines_ask_nobody": {"webhooks": {"lose": 1.0}},
     "kept_error_is_final": {
         "error_after": 0.2,
         "cache_errors": 0.5,

@@ -20,9 +20,11 @@ from payments import tasks
 from payments.models import Delivery, Dispatch, IdempotencyKey, Operation
 from payments.services import (
     change_writing,
+    dispute_lines,
     idempotency,
     moves,
     notifications,
+    operation_lines,
     operations,
     outcomes,
     psp,
@@ -224,6 +226,12 @@ def notices_are_not_deduplicated() -> None:
         return inserted
 
     _swap(notifications, "_insert_once", insert)
+
+
+def lines_ask_nobody() -> None:
+    _swap(dispute_lines, "_bring_there", lambda *_: None)
+    _swap(operation_lines, "look_at_operation", lambda *_, **__: None)
+    _swap(operation_lines, "look_at_payment", lambda *_, **__: None)
 
 
 def notices_are_not_verified() -> None:
