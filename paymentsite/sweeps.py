@@ -96,17 +96,17 @@ SWEEPS: Final = (
     Sweep(
         name="fetch-settlement-reports",
         task="reconciliation.tasks.fetch_settlement_reports",
-        every_seconds=300,
+        every_seconds=30,
         queue=Queue.ROUTINE,
-        lease_seconds=_LEASE_SECONDS,
-        why="PSPs publish one or a few a day; a report stored twice is stored once",
+        lease_seconds=None,
+        why="each account's list is asked for every 5 minutes, and what does not come again later",
     ),
     Sweep(
         name="read-settlement-reports",
         task="reconciliation.tasks.read_settlement_reports",
         every_seconds=30,
         queue=Queue.ROUTINE,
-        lease_seconds=_LEASE_SECONDS,
+        lease_seconds=None,
         why="a report was stored; a large one is read in slices",
     ),
     Sweep(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from reconciliation.services import lines, reading, reports
+from reconciliation.services import fetching, lines, reading
 
 
 @shared_task
 def fetch_settlement_reports() -> int:
-    """Fetch and store what PSPs have published."""
-    return reports.fetch_reports()
+    """Ask PSPs for the lists of their reports, and for each report that is not here."""
+    return fetching.fetch_due_reports()
 
 
 @shared_task
 def read_settlement_reports() -> int:
     """Read the reports that are stored and not read."""
-    return reading.read_stored_reports()
+    return reading.read_due_reports()
 
 
 @shared_task

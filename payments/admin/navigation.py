@@ -78,6 +78,8 @@ def _settlement() -> dict[str, Any]:
         _item("Settlement reports", "reconciliation", "summarize", "settlementreport"),
         _item("Settlement lines", "reconciliation", "toc", "settlementline"),
         _item("Settlement matches", "reconciliation", "join_inner", "settlementmatch"),
+        _item("Report fetches", "reconciliation", "cloud_download", "reportfetch"),
+        _item("Report bodies", "reconciliation", "draft", "reportbody"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from ledger.money import Money
 from payments.models import Dispute
+from payments.services.line_contradictions import LineContradicted
 from payments.states import DISPUTE_INQUIRY
 from psp_adapters.dispute_contract import DisputeStatus, PspDispute
 from psp_adapters.report_contract import LineKind, ReportLine
@@ -19,10 +20,6 @@ _UNREASONED: Final = "general"
 _KEPT_GIVEN_BACK: Final = frozenset({DisputeStatus.WON, DisputeStatus.PREVENTED})
 
 
-class ImpossibleLine(Exception):
-    """No dispute could have such a line; says why."""
-
-
 class LineComesTooEarly(Exception):
     """It is about a dispute of which only another line can tell."""
 
@@ -30,12 +27,12 @@ class LineComesTooEarly(Exception):
 def changes_told_by(line: ReportLine) -> dict[str, Money]:
     """By posting rule, by how much 1110 (what the PSP holds for us) changed if the line is true.
 
-    Raises ImpossibleLine.
+    Raises LineContradicted for what no dispute could have.
     """
     signs = {LineKind.DISPUTE: -1, LineKind.DISPUTE_REVERSAL: 1, LineKind.DISPUTE_FEE: 0}
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != signs[line.kind]:
-        raise ImpossibleLine(f"a line of the kind {line.kind} about {line.gross}")
+        raise LineContradicted(f"a line of the kind {line.kind} about {line.gross}")
     told: dict[str, Money] = {}
     if minor:
         told["dispute_withdrawn" if minor < 0 else "dispute_won"] = line.gross
@@ -43,7 +40,7 @@ def changes_told_by(line: ReportLine) -> dict[str, Money]:
         change = Money.zero(line.fee.currency) - line.fee
         told["dispute_fee" if line.fee.minor > 0 else "dispute_fee_returned"] = change
     if not told:
-        raise ImpossibleLine(f"a line of the kind {line.kind} that moved nothing")
+        raise LineContradicted(f"a line of the kind {line.kind} that moved nothing")
     return told
 
 
@@ -51,7 +48,7 @@ def word_of_line(line: ReportLine, dispute: Dispute | None) -> PspDispute:
     """The dispute as it stands by our rows (None: we know of none), once the line is true as well.
 
     Whichever order lines come in, they lead to the same word. Raises LineComesTooEarly for a fee
-    of an unknown dispute and the return of an unknown fee, and ImpossibleLine.
+    of an unknown dispute and the return of an unknown fee, and LineContradicted.
     """
     told = changes_told_by(line)
     if dispute is None and "dispute_withdrawn" not in told and "dispute_won" not in told:

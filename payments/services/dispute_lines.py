@@ -12,22 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
-
 from ledger.money import Money
 from ledger.selectors import BookedChange, changes_by_rule
 from payments.models import Dispute, PspAccount
 from payments.services import psp
-from payments.services.cases import (
-    case_about_account,
-    case_about_intent,
-    open_case,
-)
-from payments.services.dispute_line_words import (
-    ImpossibleLine,
-    LineComesTooEarly,
-    changes_told_by,
-)
+from payments.services.dispute_line_words import LineComesTooEarly, changes_told_by
 from payments.services.dispute_looks import (
     charge_of_dispute,
     look_at_dispute,
@@ -35,9 +24,9 @@ from payments.services.dispute_looks import (
 )
 from payments.services.dispute_recording import PaymentNotCaptured
 from payments.services.disputes import record_dispute_line
+from payments.services.line_contradictions import LineContradicted
 from payments.services.looks import Contradicted, NotYetKnown
 from payments.services.recovery import caller_of
-from payments.states import CaseKind
 from psp_adapters.report_contract import ReportLine
 
 PSP_BALANCE: Final = 1110
@@ -52,29 +41,26 @@ class AccountedLine:
     """Of the books; together they changed 1110 by the net of the line."""
 
 
-def account_for_dispute_line(
-    *, account: PspAccount, line: ReportLine, named: str, actor: str
-) -> AccountedLine:
+def account_for_dispute_line(*, account: PspAccount, line: ReportLine, actor: str) -> AccountedLine:
     """Bring the dispute of a line to where the line says its money is, and find it in the books.
 
-    `named` is how people find the line. Asks the PSP only if the books do not show it yet, and
-    holds no connection of a pool meanwhile. Raises NotYetKnown, or Contradicted (a case is open);
-    a line that is in the books already is fine.
+    Asks the PSP only if the books do not show it yet, and holds no connection of a pool meanwhile.
+    Raises NotYetKnown, LineContradicted, and Contradicted (a case of its own is open); a line that
+    is in the books already is fine.
     """
-    try:
-        told = changes_told_by(line)
-    except ImpossibleLine as reason:
-        raise _impossible(account, line, named, str(reason)) from reason
+    told = changes_told_by(line)
     found = _in_the_books(account, line, told)
     if found is None:
-        _bring_there(account, line, actor, named)
+        _bring_there(account, line, actor)
         found = _in_the_books(account, line, told)
     if found is None:
         raise NotYetKnown("the provider's word on the dispute does not show what its report says")
     dispute, booked = found
     differing = [rule for rule, change in told.items() if booked[rule].change != change]
     if differing:
-        raise _differs(dispute, line, named, told, booked, differing[0])
+        rule = differing[0]
+        why = f"the report says {told[rule]}, our books {booked[rule].change} ({rule})"
+        raise LineContradicted(f"{dispute.public_id}: {why}", intent=dispute.intent)
     return AccountedLine(dispute.id, tuple(booked[rule].transaction_id for rule in told))
 
 
@@ -90,7 +76,7 @@ def _in_the_books(
     return (dispute, booked) if booked.keys() >= told.keys() else None
 
 
-def _bring_there(account: PspAccount, line: ReportLine, actor: str, named: str) -> None:
+def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
     if psp.adapter_of(account).capabilities.disputes:
         look_at_dispute(account=account, psp_dispute_id=line.psp_id, actor=actor)
         return
@@ -106,35 +92,4 @@ def _bring_there(account: PspAccount, line: ReportLine, actor: str, named: str) 
     except (PaymentNotCaptured, LineComesTooEarly) as reason:
         raise NotYetKnown(str(reason)) from reason
     if recorded.contradiction:
-        raise Contradicted(f"{named}: {recorded.contradiction}")
-
-
-def _impossible(account: PspAccount, line: ReportLine, named: str, why: str) -> Contradicted:
-    summary = f"{named} ({line.psp_type}, dispute {line.psp_id}): {why}."
-    with transaction.atomic(durable=True):
-        open_case(case_about_account(CaseKind.CONTRADICTION, account, summary, subject=named))
-    return Contradicted(f"{named}: {why}")
-
-
-def _differs(
-    dispute: Dispute,
-    line: ReportLine,
-    named: str,
-    told: Mapping[str, Money],
-    booked: Mapping[str, BookedChange],
-    rule: str,
-) -> Contradicted:
-    """Open a case about a line that our books contradict; returns what is to be raised."""
-    why = f"the report says {told[rule]}, our books {booked[rule].change} ({rule})"
-    summary = f"{named} of {dispute.public_id} ({line.psp_id} at the provider): {why}."
-    with transaction.atomic(durable=True):
-        open_case(
-            case_about_intent(
-                CaseKind.CONTRADICTION,
-                dispute.intent,
-                summary,
-                subject=named,
-                amount=Money(abs(line.net.minor), line.net.currency),
-            )
-        )
-    return Contradicted(f"{named}: {why}")
+        raise Contradicted(f"dispute {line.psp_id}: {recorded.contradiction}")

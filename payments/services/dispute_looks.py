@@ -115,7 +115,9 @@ def charge_of_dispute(
     if identifier is not None:
         charge = charges.filter(pk=identifier).first()
     else:
-        charge = charges.filter(psp_id=psp_payment_id).first() if psp_payment_id else None
+        of_payment = charges.filter(psp_payment_id=psp_payment_id).exclude(psp_payment_id="")
+        # The newest: should two charges ever share a payment, it is the one that stands.
+        charge = of_payment.order_by("-id").first()
     if charge is None:
         raise NotYetKnown("it concerns no charge of ours at this account")
     if charge.psp_payment_id and psp_payment_id not in ("", charge.psp_payment_id):

@@ -68,8 +68,8 @@ def record_dispute_line(*, line: ReportLine, charge: Operation, caller: Caller) 
     """Record what a settlement line alone says of its dispute, in one transaction.
 
     For disputes that the PSP cannot be asked about; else a line is a reason to ask. Recording it
-    again changes nothing. Raises PaymentNotCaptured, LineComesTooEarly and ImpossibleLine, having
-    written nothing.
+    again changes nothing. Raises PaymentNotCaptured, LineComesTooEarly and LineContradicted,
+    having written nothing.
     """
     with transaction.atomic(durable=True):
         intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)

@@ -67,9 +67,7 @@ def _line(shop: Shop, effect: dict[str, Any]) -> ReportLine:
 
 def account_for(shop: Shop, line: ReportLine) -> AccountedLine:
     """Account for one line of the shop's account."""
-    return dispute_lines.account_for_dispute_line(
-        account=shop.account, line=line, named=f"report of a test, {line.identity}", actor="test"
-    )
+    return dispute_lines.account_for_dispute_line(account=shop.account, line=line, actor="test")
 
 
 def account_for_all(shop: Shop, lines: Iterable[ReportLine]) -> Iterator[AccountedLine]:

@@ -15,6 +15,7 @@ from payments.models import Case, Dispute, Event
 from payments.services.dispute_lines import AccountedLine
 from payments.services.dispute_looks import look_at_due_disputes
 from payments.services.disputes import record_dispute
+from payments.services.line_contradictions import LineContradicted
 from payments.services.looks import Contradicted, NotYetKnown
 from payments.services.recovery import caller_of
 from payments.services.verification import differences
@@ -123,7 +124,7 @@ def test_a_line_with_amount_and_fee_is_two_transactions_of_the_books(desk: Desk)
         ({"fee": Money(1_000, "USD")}, "the report says -10.00 USD, our books -15.00 USD"),
     ],
 )
-def test_a_line_that_our_books_contradict_opens_a_case_and_books_nothing(
+def test_a_line_that_our_books_contradict_is_refused_and_books_nothing(
     desk: Desk, change: dict[str, Any], why: str
 ) -> None:
     desk.pay(25_000)
@@ -132,12 +133,10 @@ def test_a_line_that_our_books_contradict_opens_a_case_and_books_nothing(
     if change.get("gross", withdrawn.gross).currency != "USD":
         change = {**change, "fee": Money.zero("EUR")}
     before = written()
-    with pytest.raises(Contradicted, match=why):
+    with pytest.raises(LineContradicted, match=why) as caught:
         account_for(desk.shop, replace(withdrawn, **change))
-    [case] = Case.objects.all()
-    assert (case.kind, case.intent_id) == ("contradiction", dispute.intent_id)
-    assert why in case.summary
-    assert dispute.public_id in case.summary
+    assert dispute.public_id in str(caught.value)
+    assert caught.value.intent == dispute.intent
     assert written() == before
 
 
@@ -151,7 +150,7 @@ def test_a_line_that_our_books_contradict_opens_a_case_and_books_nothing(
         (LineKind.DISPUTE_FEE, 0, 0),
     ],
 )
-def test_a_line_that_no_dispute_could_have_opens_a_case_and_books_nothing(
+def test_a_line_that_no_dispute_could_have_is_refused_and_books_nothing(
     desk: Desk, kind: LineKind, gross_minor: int, fee_minor: int
 ) -> None:
     desk.pay(25_000)
@@ -163,9 +162,8 @@ def test_a_line_that_no_dispute_could_have_opens_a_case_and_books_nothing(
         fee=Money(fee_minor, "USD"),
     )
     before = written()
-    with pytest.raises(Contradicted, match="a line of the kind"):
+    with pytest.raises(LineContradicted, match="a line of the kind"):
         account_for(desk.shop, line)
-    assert [case.kind for case in Case.objects.all()] == ["contradiction"]
     assert written() == before
 
 
@@ -358,6 +356,16 @@ def test_a_line_alone_of_no_charge_of_ours_is_asked_about_later(
     with pytest.raises(NotYetKnown, match="no charge of ours at this account"):
         account_for(stranger, line)
     assert written() == before
+
+
+def test_a_line_without_our_reference_finds_its_charge_by_the_payment(
+    silent_desk: Desk,
+) -> None:
+    silent_desk.pay(25_000)
+    silent_desk.open()
+    withdrawn, _ = lines_of(silent_desk.shop)
+    account_for(silent_desk.shop, replace(withdrawn, reference=""))
+    assert silent_desk.dispute().status == "needs_response"
 
 
 def test_nobody_goes_on_asking_a_provider_that_cannot_be_asked(silent_desk: Desk) -> None:

@@ -36,7 +36,7 @@ from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
-from reconciliation.services import lines, reading, reports
+from reconciliation.services import fetching, lines, reading
 
 CLIENT_TIMEOUT_SECONDS = 40
 """What docs/operations.md publishes: a merchant's client waits at least this long."""
@@ -96,6 +96,8 @@ STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
 TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
 QUESTION_SECONDS = psp.QUESTION_DEADLINE_SECONDS
 CALL_SECONDS = psp.CALL_DEADLINE_SECONDS
+# For the largest report that is taken in; 1 s on a quiet core.
+PARSE_SECONDS = 3.0
 # A question without an answer is the last of its dispute or payment.
 HELD = {
     "resolve-due-operations": Held(  # a look, a fence, a repeat
@@ -112,8 +114,10 @@ HELD = {
     ),
     "look-at-due-disputes": Held(dispute_looks.SWEEP_SECONDS, QUESTION_SECONDS),
     "remind-of-due-evidence": Held(dispute_reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
-    "fetch-settlement-reports": Held(reports.SWEEP_SECONDS, reports.FETCH_DEADLINE_SECONDS),
-    "read-settlement-reports": Held(reading.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
+    "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
+        reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
+    ),
     "account-for-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
         lines.SWEEP_SECONDS, QUESTION_SECONDS
     ),
@@ -162,6 +166,8 @@ def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
     assert HELD["resolve-due-dispute-responses"].last_seconds < idempotency.LEASE_SECONDS
     assert HELD["reverse-late-successes"].last_seconds < reversals.LEASE_SECONDS
     assert HELD["attend-due-deadlines"].last_seconds < deadlines.LEASE_SECONDS
+    assert HELD["fetch-settlement-reports"].last_seconds < fetching.LEASE_SECONDS
+    assert HELD["read-settlement-reports"].last_seconds < reading.LEASE_SECONDS
     assert HELD["account-for-settlement-lines"].last_seconds < lines.LEASE_SECONDS
     assert HELD["look-at-due-disputes"].last_seconds < dispute_looks._LEASE_SECONDS
 

@@ -85,7 +85,7 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                 "fields": (
                     ("shown_status", "attempts"),
                     ("shown_dispute", "transactions", "shown_operation"),
-                    ("accounted_at", "next_try_at", "give_up_at"),
+                    ("accounted_at", "next_try_at", "patient_since"),
                     "last_error",
                 )
             },

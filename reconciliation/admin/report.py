@@ -13,12 +13,13 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
+from ledger.statements import execute, table_of
 from payments.admin import display
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount
-from reconciliation.models import SettlementReport
+from reconciliation.models import ReportBody, ReportFetch, SettlementReport
 from reconciliation.states import ReportStatus
 
 _SHOWN_BYTES = 20_000
@@ -56,17 +57,13 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("brought_by", "shown_status"),
                     ("lines_announced", "lines"),
                     ("lines_read", "lines_new"),
-                    ("read_at", "last_error"),
+                    ("read_at", "next_try_at"),
+                    ("failing_since", "last_error"),
                 )
             },
         ),
         ("As it came", {"fields": ("body_sha256", "size", "shown_body")}),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SettlementReport]:
-        # A list of fifty would otherwise carry fifty files along.
-        rows: QuerySet[SettlementReport] = super().get_queryset(request)
-        return rows.defer("body")
 
     def texts(self, term: str) -> Iterable[Q]:
         # With the accounts, of which there are few, the unique index serves.
@@ -95,9 +92,70 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="size")
     def size(self, report: SettlementReport) -> str:
-        return f"{len(report.body):,} bytes"
+        rows = execute(
+            f"SELECT octet_length(body) FROM {table_of(ReportBody)} WHERE report_id = %s",
+            [report.pk],
+        )
+        return f"{rows[0][0]:,} bytes"
 
     @shown(description="body")
     def shown_body(self, report: SettlementReport) -> SafeString:
-        text = bytes(report.body)[:_SHOWN_BYTES].decode(errors="replace")
-        return display.preformatted(text)
+        """Its beginning: a whole file may have many megabytes."""
+        rows = execute(
+            f"SELECT substring(body FOR {_SHOWN_BYTES}) FROM {table_of(ReportBody)} "
+            "WHERE report_id = %s",
+            [report.pk],
+        )
+        return display.preformatted(bytes(rows[0][0]).decode(errors="replace"))
+
+
+@admin.register(ReportBody)
+class ReportBodyAdmin(ReadOnlyAdmin):
+    """The files; the page of their report shows how each begins."""
+
+    list_display = ("shown_report",)
+    ordering = ("-report_id",)
+    fieldsets = ((None, {"fields": ("shown_report",)}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReportBody]:
+        rows: QuerySet[ReportBody] = super().get_queryset(request)
+        return rows.defer("body").select_related("report")
+
+    @shown(description="report")
+    def shown_report(self, body: ReportBody) -> str:
+        return str(body.report)
+
+
+@admin.register(ReportFetch)
+class ReportFetchAdmin(ReadOnlyAdmin):
+    """What PSPs are asked for: the list of an account's reports, and each that is not here."""
+
+    list_display = (
+        "shown_name",
+        "psp_account",
+        "closed_at",
+        "tries",
+        "failing_since",
+        "next_try_at",
+        "last_error",
+    )
+    list_select_related = ("psp_account",)
+    list_filter = (("psp_account", RelatedDropdownFilter),)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("shown_name", "psp_account"),
+                    ("closed_at", "lines_announced"),
+                    ("report", "added_at"),
+                    ("tries", "failing_since"),
+                    ("next_try_at", "last_error"),
+                )
+            },
+        ),
+    )
+
+    @shown(description="report")
+    def shown_name(self, fetch: ReportFetch) -> str:
+        return str(fetch)

@@ -1,6 +1,7 @@
 """Settlement reports as they came, their lines, and what in our books each line is."""
 
+from reconciliation.models.fetch import ReportFetch
 from reconciliation.models.line import SettlementLine, SettlementMatch
-from reconciliation.models.report import SettlementReport
+from reconciliation.models.report import ReportBody, SettlementReport
 
-__all__ = ["SettlementLine", "SettlementMatch", "SettlementReport"]
+__all__ = ["ReportBody", "ReportFetch", "SettlementLine", "SettlementMatch", "SettlementReport"]

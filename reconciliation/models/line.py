@@ -12,7 +12,7 @@ from ledger.money import Money
 from payments.models import Dispute, Operation, PspAccount
 from payments.models.machine import MachineModel
 from payments.states import sources_of
-from psp_adapters.report_contract import LineKind, ReportLine
+from psp_adapters.report_contract import DISPUTE_LINES, LineKind, ReportLine
 from reconciliation.models.report import SettlementReport
 from reconciliation.states import LINE_TRANSITIONS, LineStatus
 
@@ -40,6 +40,7 @@ class SettlementLine(MachineModel):
     content_sha256 = models.CharField(max_length=64)
 
     kind = models.CharField(max_length=24)
+    """`unknown` may become another once the adapter has learned the PSP's word; nothing else."""
     psp_type = models.CharField(max_length=64)
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
@@ -52,8 +53,9 @@ class SettlementLine(MachineModel):
     status = FSMField(max_length=16, default=S.OPEN, protected=True)
     attempts = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to look (again); NULL once nobody need."""
-    give_up_at = models.DateTimeField()
+    """When to look (again); NULL once nobody need. While somebody looks, when their lease ends."""
+    patient_since = models.DateTimeField()
+    """From when on the days are counted after which a person is told."""
     last_error = models.CharField(max_length=500, blank=True)
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
@@ -103,7 +105,15 @@ class SettlementLine(MachineModel):
                 name="line_due",
                 condition=models.Q(next_try_at__isnull=False),
             ),
+            models.Index(
+                "next_try_at",
+                name="line_of_dispute_due",
+                condition=models.Q(
+                    next_try_at__isnull=False, kind__in=sorted(each.value for each in DISPUTE_LINES)
+                ),
+            ),
             models.Index("id", name="line_dead", condition=models.Q(status=S.DEAD)),
+            models.Index(fields=["psp_account", "psp_id"], name="line_of_act"),
             models.Index(
                 "psp_account",
                 "psp_payment_id",

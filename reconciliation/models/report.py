@@ -30,10 +30,9 @@ class SettlementReport(MachineModel):
     """By the PSP's word; NULL for a file that somebody brought."""
     brought_by = models.CharField(max_length=64)
     """`job:settlement_reports`, or who imported the file."""
-    body = models.BinaryField()
     body_sha256 = models.CharField(max_length=64)
     lines_announced = models.PositiveIntegerField(null=True, blank=True)
-    """How many lines the PSP said that there are."""
+    """How many lines the PSP said that there are; NULL if it did not."""
     received_at = models.DateTimeField()
 
     status = FSMField(max_length=16, default=S.STORED, protected=True)
@@ -42,6 +41,11 @@ class SettlementReport(MachineModel):
     lines_new = models.PositiveIntegerField(default=0)
     """How many of them no report had told before."""
     read_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    """Of reading it, since one went well."""
+    failing_since = models.DateTimeField(null=True, blank=True)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    """When to read (on); NULL once nobody need. While somebody reads, when their lease ends."""
     last_error = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -51,14 +55,16 @@ class SettlementReport(MachineModel):
                 fields=["psp_account", "name", "body_sha256"], name="report_once"
             ),
             models.CheckConstraint(
-                condition=models.Q(status=S.READ, read_at__isnull=False)
-                | (~models.Q(status=S.READ) & models.Q(read_at__isnull=True)),
-                name="report_read_or_not",
+                condition=models.Q(status=S.READ, read_at__isnull=False, next_try_at__isnull=True)
+                | models.Q(status=S.STORED, read_at__isnull=True, next_try_at__isnull=False)
+                | models.Q(status=S.UNREADABLE, read_at__isnull=True, next_try_at__isnull=True),
+                name="report_waits_or_is_done",
             ),
         ]
         indexes = [
-            models.Index("id", name="report_to_read", condition=models.Q(status=S.STORED)),
-            models.Index(fields=["psp_account", "-closed_at"], name="report_newest"),
+            models.Index(
+                "next_try_at", name="report_due", condition=models.Q(next_try_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -77,3 +83,21 @@ class SettlementReport(MachineModel):
     @transition(field=status, source=sources_of(REPORT_TRANSITIONS, S.STORED), target=S.STORED)
     def revive(self) -> None:
         """A person wants it to be read again."""
+
+
+class ReportBody(models.Model):
+    """The file itself, apart from the row that changes while it is read."""
+
+    application_rights = ("select", "insert")
+
+    report = models.OneToOneField(
+        SettlementReport, on_delete=models.PROTECT, primary_key=True, related_name="file"
+    )
+    body = models.BinaryField()
+
+    class Meta:
+        db_table = "reconciliation_report_body"
+        verbose_name_plural = "report bodies"
+
+    def __str__(self) -> str:
+        return "the file of a report"

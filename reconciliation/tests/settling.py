@@ -19,7 +19,7 @@ from psp_adapters.report_contract import LineKind, ReportLine, ReportUnreadable
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import account_of
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
-from reconciliation.services import lines, reading, reports
+from reconciliation.services import fetching, lines, reading, reports
 
 
 @dataclass
@@ -47,8 +47,9 @@ class Settling:
 
     def take_in(self) -> list[SettlementReport]:
         """Fetch, read and account for whatever there is, as the sweeps do."""
-        reports.fetch_reports()
-        reading.read_stored_reports()
+        fetching.make_due()
+        fetching.fetch_due_reports()
+        reading.read_due_reports()
         lines.account_for_due_lines()
         return list(SettlementReport.objects.filter(psp_account=self.shop.account).order_by("id"))
 
@@ -56,13 +57,17 @@ class Settling:
         rows = SettlementLine.objects.filter(psp_account=self.shop.account, **choice)
         return list(rows.order_by("id"))
 
+    def fetch(self) -> int:
+        """Ask the PSP for what is new; how many reports came."""
+        fetching.make_due()
+        return fetching.fetch_due_reports()
+
     def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
         """Bring a file."""
-        report = reports.store_report(
+        stored = reports.store_report(
             account=self.shop.account, name=name, body=body, brought_by="staff:ada"
         )
-        assert report is not None
-        return report
+        return stored.report
 
     def read(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
         """Bring a file and have it read."""

@@ -9,9 +9,11 @@ import psycopg
 import pytest
 from django.db import IntegrityError, transaction
 
+from ledger.selectors import changes_by_rule
 from payments.services.events import now_utc
+from payments.tests.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
-from reconciliation.services import reading, reports
+from reconciliation.services import reading
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import Settling, money_rows
 
@@ -32,7 +34,11 @@ def settled(settling: Settling) -> Settling:
         ("UPDATE reconciliation_settlement_line SET identity = 'x'", "permanent_column"),
         ("UPDATE reconciliation_settlement_line SET status = 'open'", "illegal_status"),
         ("UPDATE reconciliation_settlement_line SET accounted_at = NULL", "line_waits_or_is_done"),
-        ("UPDATE reconciliation_settlement_report SET body = ''", "permanent_column"),
+        ("UPDATE reconciliation_settlement_line SET kind = 'charge'", "permanent_column"),
+        ("UPDATE reconciliation_settlement_report SET body_sha256 = ''", "permanent_column"),
+        ("UPDATE reconciliation_report_body SET body = ''", "permission denied"),
+        ("UPDATE reconciliation_report_fetch SET name = 'x'", "permanent_column"),
+        ("DELETE FROM reconciliation_report_fetch", "permission denied"),
         ("UPDATE reconciliation_settlement_report SET status = 'stored'", "illegal_status"),
         ("UPDATE reconciliation_settlement_match SET line_id = 0", "permission denied"),
         ("DELETE FROM reconciliation_settlement_match", "permission denied"),
@@ -59,8 +65,8 @@ def unlooked(settled: Settling) -> dict[str, SettlementLine]:
     """By kind, lines of one more disputed payment that nobody has looked at."""
     settled.disputed()
     settled.close()
-    reports.fetch_reports()
-    reading.read_stored_reports()
+    settled.fetch()
+    reading.read_due_reports()
     return {line.kind: line for line in settled.lines(status=LineStatus.OPEN)}
 
 
@@ -80,10 +86,38 @@ def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> N
     assert money_rows() == before
 
 
-def test_no_line_is_known_by_an_operation_of_another_amount(settled: Settling) -> None:
-    line = unlooked(settled)["charge"]
+def test_no_line_is_matched_to_what_another_dispute_moved(settled: Settling) -> None:
+    line = unlooked(settled)["dispute"]
+    settled.desk.look(line.psp_id)
+    theirs = settled.lines(kind="dispute")[0]
+    line.dispute_id = theirs.dispute_id
+    dispute = settled.desk.dispute(line.psp_id)
+    booked = changes_by_rule(code=1110, source_type="dispute", source_id=dispute.id)
+    with pytest.raises(IntegrityError, match="line_differs_from_books"), transaction.atomic():
+        SettlementMatch.objects.create(
+            line=line,
+            transaction_id=booked["dispute_withdrawn"].transaction_id,
+            matched_at=now_utc(),
+        )
+        line.match()
+        line.accounted_at, line.next_try_at = now_utc(), None
+        line.save()
+
+
+@pytest.mark.parametrize("odd", ["another amount", "another sign", "only a hold"])
+def test_no_line_is_known_by_an_operation_that_moved_something_else(
+    settled: Settling, odd: str
+) -> None:
+    amount_minor = 1_234 if odd == "another amount" else 25_000
     settled.shop.order_id = f"{settled.shop.order_id}-other"
-    [operation] = settled.shop.operations(settled.desk.pay(1_234))
+    intent_id = body_of(settled.shop.create(amount_minor, manual=odd == "only a hold"))["id"]
+    if odd == "another sign":
+        settled.shop.refund(intent_id)
+    [operation] = [o for o in settled.shop.operations(intent_id) if o.kind != "authorize"] or (
+        settled.shop.operations(intent_id)
+    )
+    line = unlooked(settled)["charge"]
+    assert (line.kind, line.gross_minor) == ("charge", 25_000)
     with pytest.raises(IntegrityError, match="line_differs_from_operation"), transaction.atomic():
         line.know()
         line.operation_id = operation.id
@@ -101,6 +135,10 @@ def test_no_transaction_is_two_lines_and_no_matched_line_gets_another(settled: S
     with pytest.raises(IntegrityError, match="transaction_id"), transaction.atomic():
         SettlementMatch.objects.create(
             line=charge, transaction_id=match.transaction_id, matched_at=now_utc()
+        )
+    with pytest.raises(IntegrityError, match="lone_match"), transaction.atomic():
+        SettlementMatch.objects.create(
+            line=charge, transaction_id=uuid.uuid4(), matched_at=now_utc()
         )
     with pytest.raises(IntegrityError, match="late_match"), transaction.atomic():
         SettlementMatch.objects.create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +15,19 @@ from ledger.models import LedgerTransaction
 from payments.models import Case
 from payments.services.verification import differences
 from payments.tests.shop import Shop, open_shop
+from psp_adapters.report_contract import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
-from reconciliation.services import lines, reading, reports
-from reconciliation.services.lines import account_for_due_lines, look_again
+from reconciliation.services import lines, reading
+from reconciliation.services.lines import account_for_due_lines, name_of
+from reconciliation.services.second_looks import look_again
 from reconciliation.states import LineStatus
-from reconciliation.tests.settling import Settling, make_due, money_rows, speak_plainly
+from reconciliation.tests.settling import (
+    PlainReports,
+    Settling,
+    make_due,
+    money_rows,
+    speak_plainly,
+)
 
 
 def test_a_dispute_of_which_no_notice_came_is_found_by_the_report(settling: Settling) -> None:
@@ -71,7 +80,7 @@ def test_everything_again_changes_nothing(settling: Settling) -> None:
     settling.close()
     [report] = settling.take_in()
     before, seen = money_rows(), SettlementLine.objects.count()
-    settling.read(bytes(report.body), "the-same-file-by-hand.csv")
+    settling.read(bytes(report.file.body), "the-same-file-by-hand.csv")
     settling.take_in()
     assert (money_rows(), SettlementLine.objects.count()) == (before, seen)
     assert Case.objects.count() == 0
@@ -83,13 +92,12 @@ def test_several_workers_at_once_account_for_each_line_once(
     for _ in range(4):
         settling.disputed()
     settling.close()
-    reports.fetch_reports()
-    reading.read_stored_reports()
+    settling.fetch()
+    reading.read_due_reports()
     counts = run_together(*[account_for_due_lines] * 4)
-    assert sum(counts) >= 8, counts
-    make_due()
-    account_for_due_lines()
+    assert sum(counts) == 12, counts
     assert len(settling.lines(status=LineStatus.MATCHED)) == 8
+    assert len(settling.lines(status=LineStatus.KNOWN)) == 4
     assert SettlementMatch.objects.count() == 8
     assert list(differences()) == []
 
@@ -101,8 +109,8 @@ def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
     other = Settling(open_shop(settling.shop.psp))
     other.disputed()
     settling.close()
-    assert reports.fetch_reports() == 2
-    reading.read_stored_reports()
+    assert settling.fetch() == 2
+    reading.read_due_reports()
     settling.shop.psp.script(
         {"down": 1},
         times=None,
@@ -115,7 +123,8 @@ def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
     assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
     assert money_rows() > before
     settling.shop.psp.heal()
-    assert account_for_due_lines() == 0, "it is tried again later, not at once"
+    assert account_for_due_lines() == 1, "its charge, which had to wait for nobody's answer"
+    assert account_for_due_lines() == 0, "the others are tried again later, not at once"
     make_due()
     account_for_due_lines()
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
@@ -145,6 +154,7 @@ def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
     assert "line 1" in case.summary
     assert "has told of the same money already" in case.summary
     assert (case.amount_minor, case.currency) == (25_000, "USD")
+    assert case.subject == name_of(second)
     assert SettlementMatch.objects.count() == 1
 
 
@@ -172,9 +182,9 @@ def test_a_kind_that_nobody_knows_is_a_case(plain: Settling) -> None:
 
 def grow_old(owner_cursor: psycopg.Cursor[Any]) -> None:
     owner_cursor.execute(
-        "UPDATE reconciliation_settlement_line SET give_up_at = %s, next_try_at = %s "
-        "WHERE next_try_at IS NOT NULL",
-        [timezone.now() - timedelta(seconds=1), timezone.now() - timedelta(hours=1)],
+        "UPDATE reconciliation_settlement_line SET patient_since = %s, next_try_at = %s, "
+        "attempts = attempts + 5 WHERE next_try_at IS NOT NULL",
+        [timezone.now() - timedelta(days=4), timezone.now() - timedelta(hours=1)],
     )
 
 
@@ -189,7 +199,7 @@ def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
     grow_old(owner_cursor)
     account_for_due_lines()
     [line] = plain.lines()
-    assert (line.status, line.attempts) == (LineStatus.DEAD, 2)
+    assert (line.status, line.attempts) == (LineStatus.DEAD, 7)
     [case] = Case.objects.all()
     assert "the provider does not find the dispute" in case.summary
     assert "sdp_stranger" in case.summary
@@ -227,7 +237,7 @@ def test_tries_come_later_and_later(plain: Settling) -> None:
     gaps = []
     for tried_hours in (0, 1, 10):
         make_due()
-        SettlementLine.objects.update(give_up_at=timezone.now() + timedelta(hours=24 - tried_hours))
+        SettlementLine.objects.update(patient_since=timezone.now() - timedelta(hours=tried_hours))
         account_for_due_lines()
         [line] = plain.lines()
         assert line.next_try_at is not None
@@ -235,3 +245,95 @@ def test_tries_come_later_and_later(plain: Settling) -> None:
     assert 4 < gaps[0] < 16
     assert 800 < gaps[1] < 2_800
     assert 1_700 < gaps[2] < 5_500
+
+
+def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
+    plain: Settling, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    plain.read(b"l1 dispute sdp_stranger -100 0")
+    grow_old(owner_cursor)
+    plain.shop.psp.set_behavior(down=1)
+    assert account_for_due_lines() == 1
+    assert plain.lines()[0].status == LineStatus.FAILING
+    assert Case.objects.count() == 0
+
+
+def test_lines_of_disputes_come_before_all_others(plain: Settling) -> None:
+    charges = b"".join(f"c{n} charge cap_{n} 1 0\n".encode() for n in range(5))
+    plain.read(charges + f"l1 dispute {psp_id(plain)} -25000 0".encode())
+    assert account_for_due_lines(limit=1) == 1
+    assert [line.status for line in plain.lines(identity="l1")] == [LineStatus.MATCHED]
+
+
+def test_what_the_adapter_learns_later_is_accounted_for(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0".encode())
+    account_for_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
+    assert look_again() == 1
+    account_for_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD], "nothing was learned"
+    monkeypatch.setattr(
+        PlainReports, "read_report", learned(PlainReports.read_report, "Chargeback", "dispute")
+    )
+    assert look_again() == 1
+    account_for_due_lines()
+    [line] = plain.lines()
+    assert (line.status, line.kind, line.psp_type) == (
+        LineStatus.MATCHED,
+        "dispute",
+        "Chargeback",
+    )
+    assert plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0\n".encode(), "again").lines_new == 0
+
+
+def learned(read: Any, word: str, kind: str) -> Any:
+    def read_report(self: PlainReports, body: bytes) -> Any:
+        for line in read(self, body):
+            yield replace(line, kind=LineKind(kind)) if line.psp_type == word else line
+
+    return read_report
+
+
+def test_unknown_lines_of_two_versions_of_a_report_are_two_cases(plain: Settling) -> None:
+    plain.read(b"l1 surprise x_1 0 100")
+    plain.read(b"l2 surprise x_2 0 999")
+    account_for_due_lines()
+    assert Case.objects.filter(summary__contains="no rule knows a line surprise").count() == 2
+
+
+def test_several_workers_with_lines_of_one_money_end_with_one_match_and_cases(
+    plain: Settling, run_together: Callable[..., list[Any]]
+) -> None:
+    twins = "\n".join(f"l{n} dispute {psp_id(plain)} -25000 0" for n in range(6))
+    plain.read(twins.encode())
+    results = run_together(*[account_for_due_lines] * 4)
+    assert all(isinstance(result, int) for result in results), results
+    make_due()
+    account_for_due_lines()
+    statuses = [line.status for line in plain.lines()]
+    assert (statuses.count(LineStatus.MATCHED), statuses.count(LineStatus.DEAD)) == (1, 5)
+    assert SettlementMatch.objects.count() == 1
+    assert Case.objects.count() == 5
+
+
+def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.read(
+        f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute_fee {psp_id(plain)} 0 1500".encode()
+    )
+    genuine = lines.account_for_dispute_line
+
+    def wrongly(**words: Any) -> Any:
+        accounted = genuine(**words)
+        if words["line"].identity == "l1":
+            return replace(accounted, transaction_ids=())
+        return accounted
+
+    monkeypatch.setattr(lines, "account_for_dispute_line", wrongly)
+    assert account_for_due_lines() == 2
+    first, second = plain.lines()
+    assert (first.status, second.status) == (LineStatus.FAILING, LineStatus.MATCHED)
+    assert "line_differs_from_books" in first.last_error

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from payments.models import Case, Operation
-from payments.services.operation_lines import account_for_operation_line
+from payments.services.looks import look_at_operation
 from payments.services.psp import reference_of
 from payments.services.verification import differences
 from payments.tests.shop import Shop, body_of
 from reconciliation.models import SettlementLine
 from reconciliation.services.lines import account_for_due_lines
 from reconciliation.states import LineStatus
-from reconciliation.tests.settling import Settling, make_due, money_rows, speak_plainly
+from reconciliation.tests.settling import Settling, money_rows, speak_plainly
 
 
 def settle(settling: Settling) -> dict[str, SettlementLine]:
@@ -111,23 +109,106 @@ def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> 
     assert list(differences()) == []
 
 
-def test_what_failed_and_succeeded_again_is_known_once_the_provider_cannot_lag(
+def turn(settling: Settling, operation: Operation, *to: str) -> None:
+    for each in to:
+        settling.shop.psp.turn(reference_of(operation.id), each)
+
+
+def test_what_failed_and_succeeded_again_unheard_is_known_by_all_its_lines(
     settling: Settling,
 ) -> None:
     intent_id = settling.desk.pay(9_000)
     charge = operation_of(settling, intent_id, "authorize")
-    settling.shop.psp.turn(reference_of(charge.id), "fail")
-    settling.shop.psp.turn(reference_of(charge.id), "succeed")
-    lines = settle(settling)
-    failure = lines["charge_failure"]
-    assert failure.status == LineStatus.FAILING, "its word may still be behind its report"
-    line = replace(failure.told, occurred_at=failure.occurred_at - timedelta(hours=1))
-    found = account_for_operation_line(
-        account=settling.shop.account, line=line, named="a line", actor="test"
+    turn(settling, charge, "fail", "succeed")
+    before, asked = money_rows(), calls(settling)
+    settle(settling)
+    assert [(line.kind, line.status) for line in settling.lines()] == [
+        ("charge", LineStatus.KNOWN),
+        ("charge_failure", LineStatus.KNOWN),
+        ("charge", LineStatus.KNOWN),
+    ]
+    assert (money_rows(), calls(settling)) == (before, asked), "ours stands there already"
+
+
+@pytest.mark.parametrize("kind", ["authorize", "refund"])
+def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
+    settling: Settling, kind: str
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    if kind == "refund":
+        settling.shop.refund(intent_id, 9_000)
+    operation = operation_of(settling, intent_id, kind)
+    turn(settling, operation, "fail")
+    look_at_operation(operation.id, actor="test")
+    operation.refresh_from_db()
+    assert operation.status == "TAKEN_BACK"
+    turn(settling, operation, "succeed")
+    settle(settling)
+    operation.refresh_from_db()
+    assert operation.status == "SUCCEEDED"
+    intent = settling.shop.intent(intent_id)
+    assert intent.amount_captured_minor == 9_000
+    assert intent.amount_refunded_minor == (9_000 if kind == "refund" else 0)
+    assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
+    assert list(differences()) == []
+
+
+def test_a_failure_that_the_provider_denies_waits_and_becomes_a_case(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    charge = operation_of(plain, plain.desk.pay(9_000), "authorize")
+    plain.read(
+        f"l1 charge {charge.psp_id} 9000 0\nl2 charge_failure {charge.psp_id} -9000 0".encode()
     )
-    assert found == charge.id
-    charge.refresh_from_db()
-    assert charge.status == "SUCCEEDED"
+    account_for_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
+    grow_old(owner_cursor)
+    account_for_due_lines()
+    assert LineStatus.DEAD in {line.status for line in plain.lines()}
+    assert "by the reports its money moved 0 times" in Case.objects.all()[0].summary
+
+
+def test_money_that_moved_twice_by_the_reports_is_not_known_by_one_operation(
+    plain: Settling,
+) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.shop.refund(intent_id, 2_500)
+    refund = operation_of(plain, intent_id, "refund")
+    plain.read(f"l1 refund {refund.psp_id} -2500 0\nl2 refund {refund.psp_id} -2500 0".encode())
+    account_for_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
+    assert "its money moved 2 times" in plain.lines()[0].last_error
+
+
+def test_a_line_of_a_hold_that_was_never_captured_is_not_known(plain: Settling) -> None:
+    intent_id = body_of(plain.shop.create(9_000, manual=True))["id"]
+    hold = operation_of(plain, intent_id, "authorize")
+    plain.read(f"l1 charge {hold.psp_id} 9000 0".encode())
+    account_for_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.FAILING]
+
+
+@pytest.mark.parametrize(
+    ("kind", "gross_minor"),
+    [("charge", -9_000), ("charge_failure", 9_000), ("refund", 9_000), ("refund_failure", -9_000)],
+)
+def test_a_line_in_the_wrong_direction_is_a_case(
+    plain: Settling, kind: str, gross_minor: int
+) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.shop.refund(intent_id)
+    operation = operation_of(plain, intent_id, "refund" if "refund" in kind else "authorize")
+    plain.read(f"l1 {kind} {operation.psp_id} {gross_minor} 0".encode())
+    account_for_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
+    assert f"a line of the kind {kind} about" in Case.objects.get().summary
+
+
+def grow_old(owner_cursor: Any) -> None:
+    owner_cursor.execute(
+        "UPDATE reconciliation_settlement_line SET attempts = 9, next_try_at = now(), "
+        "patient_since = now() - interval '4 days' WHERE next_try_at IS NOT NULL"
+    )
 
 
 @pytest.fixture
@@ -147,8 +228,9 @@ def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: s
     [line] = plain.lines()
     assert line.status == LineStatus.DEAD
     [case] = Case.objects.all()
-    assert (case.kind, case.operation_id) == ("contradiction", charge.id)
-    assert "we say 90.00 USD" in case.summary
+    assert (case.kind, case.intent_id) == ("contradiction", charge.intent_id)
+    assert case.operation_id is None, "recovery of the charge goes on"
+    assert f"{charge.public_id} is about 90.00 USD" in case.summary
     assert money_rows() == before
 
 
@@ -160,10 +242,7 @@ def test_a_line_of_nothing_that_we_know_waits_and_becomes_a_case(
     assert account_for_due_lines() == 2
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
     assert Case.objects.count() == 0
-    owner_cursor.execute(
-        "UPDATE reconciliation_settlement_line SET give_up_at = now() - interval '1 hour'"
-    )
-    make_due()
+    grow_old(owner_cursor)
     account_for_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.DEAD}
     assert Case.objects.filter(summary__contains="no payment of ours at this account").count() == 2

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, given, settings
+from django.conf import settings
 from hypothesis import strategies as st
 
 from payments.models import Case, PspAccount
@@ -15,8 +16,8 @@ from payments.tests.shop import Shop, open_shop
 from psp_adapters.report_contract import ReportLine
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services import reading
-from reconciliation.services.reading import read_again, read_report, read_stored_reports
-from reconciliation.services.reports import store_report
+from reconciliation.services.reading import read_again, read_due_reports, read_report
+from reconciliation.services.reports import name_of_report, store_report
 from reconciliation.states import LineStatus, ReportStatus
 from reconciliation.tests.settling import (
     CHARGES,
@@ -105,8 +106,9 @@ def test_a_line_that_comes_again_in_other_words_opens_a_case_and_stands(plain: S
     assert plain.lines(identity="l1")[0].gross_minor == 1000
     [case] = Case.objects.all()
     assert (case.kind, case.psp_account) == ("contradiction", plain.shop.account)
-    assert "l1 came again in other words: charge 9.99 USD" in case.summary
+    assert "such as l1: charge 9.99 USD" in case.summary
     assert "first charge 10.00 USD" in case.summary
+    assert "(1 of lines 1 to 1)" in case.summary
 
 
 def test_the_same_identity_at_another_account_is_another_line(
@@ -135,21 +137,18 @@ def test_nothing_of_an_unreadable_file_is_stored_and_a_person_is_told(
     assert (report.status, report.last_error) == (ReportStatus.UNREADABLE, why)
     assert plain.lines() == []
     [case] = Case.objects.all()
-    assert (case.kind, case.subject) == (
-        "contradiction",
-        f"by-hand.csv ({plain.shop.account.code})",
-    )
+    assert (case.kind, case.subject) == ("contradiction", name_of_report(report))
+    assert plain.shop.account.code in case.subject
     assert why in case.summary
     assert money_rows() == before
-    assert read_stored_reports() == 0
+    assert read_due_reports() == 0
 
 
 def test_a_report_with_fewer_lines_than_announced_is_none(plain: Settling) -> None:
     report = store_report(
         account=plain.shop.account, name="n", body=CHARGES, brought_by="job", lines_announced=4
-    )
-    assert report is not None
-    assert read_stored_reports() == 1
+    ).report
+    assert read_due_reports() == 1
     report.refresh_from_db()
     assert report.last_error == "it has 3 lines, and the provider announced 4"
     assert plain.lines() == []
@@ -162,7 +161,7 @@ def test_an_unreadable_file_is_read_again_once_its_adapter_was_mended(
     whole = PlainReports.read_report
     monkeypatch.setattr(PlainReports, "read_report", lambda self, body: whole(self, body[:-3]))
     read_again(report)
-    assert read_stored_reports() == 1
+    assert read_due_reports() == 1
     report.refresh_from_db()
     assert (report.status, report.last_error, report.lines_new) == (ReportStatus.READ, "", 3)
     read_again(report)
@@ -177,16 +176,15 @@ def many(count: int) -> bytes:
 def test_a_report_whose_reader_died_goes_on_where_it_ended(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_BATCH", 10)
+    monkeypatch.setattr(reading, "BATCH", 10)
     report = plain.store(many(95))
     assert not read_report(report.pk, until_monotonic=time.monotonic() - 1)
-    assert plain.lines() == [], "no time was left"
-    whole, passes = PlainReports.read_report, iter(["checked", "died"])
+    assert len(plain.lines()) == 10, "however little time there is, one batch is read"
+    whole = PlainReports.read_report
 
     def dying(self: PlainReports, body: bytes) -> Iterator[ReportLine]:
-        dies = next(passes) == "died"
         for number, line in enumerate(whole(self, body)):
-            if dies and number == 35:
+            if number == 35:
                 raise MemoryError
             yield line
 
@@ -196,7 +194,7 @@ def test_a_report_whose_reader_died_goes_on_where_it_ended(
     monkeypatch.setattr(PlainReports, "read_report", whole)
     report.refresh_from_db()
     assert (report.status, report.lines_read) == (ReportStatus.STORED, 30)
-    assert read_stored_reports() == 1
+    assert read_due_reports() == 1
     report.refresh_from_db()
     assert (report.status, report.lines_read, report.lines_new) == (ReportStatus.READ, 95, 95)
     assert [line.number for line in plain.lines()] == list(range(1, 96))
@@ -205,7 +203,7 @@ def test_a_report_whose_reader_died_goes_on_where_it_ended(
 def test_two_readers_at_once_store_every_line_once(
     plain: Settling, run_together: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_BATCH", 7)
+    monkeypatch.setattr(reading, "BATCH", 7)
     report = plain.store(many(50))
     results = run_together(*[lambda: read_report(report.pk)] * 3)
     assert all(isinstance(result, bool) for result in results), results
@@ -221,10 +219,12 @@ LINES = st.lists(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+@hypothesis.settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-@given(rows=LINES, cuts=st.lists(st.integers(0, 8), max_size=2))
+@hypothesis.given(rows=LINES, cuts=st.lists(st.integers(0, 8), max_size=2))
 def test_whatever_the_files_the_whole_one_afterwards_adds_what_is_missing_and_again_nothing(
     plain: Settling, rows: list[tuple[str, int, int]], cuts: list[int]
 ) -> None:
@@ -246,3 +246,65 @@ def test_whatever_the_files_the_whole_one_afterwards_adds_what_is_missing_and_ag
     assert len(first) == len(identities) + anonymous
     assert account.read("\n".join(texts).encode() + b"\n", "again").lines_new == 0
     assert told(account) == first
+
+
+def test_one_report_that_cannot_be_read_holds_up_no_other(
+    plain: Settling, other_plain: Settling, owner_cursor: Any
+) -> None:
+    bad, good = plain.store(CHARGES), other_plain.store(CHARGES)
+    del settings.PSP_CREDENTIALS[plain.shop.account.code]
+    assert read_due_reports() == 1
+    good.refresh_from_db()
+    bad.refresh_from_db()
+    assert good.status == ReportStatus.READ
+    assert (bad.status, bad.tries) == (ReportStatus.STORED, 1)
+    assert bad.failing_since is not None
+    assert bad.next_try_at is not None
+    assert bad.next_try_at > bad.failing_since
+    assert "KeyError" in bad.last_error
+    assert Case.objects.count() == 0
+    owner_cursor.execute(
+        "UPDATE reconciliation_settlement_report SET failing_since = now() - interval '4 days', "
+        "tries = 9, next_try_at = now() WHERE status = 'stored'"
+    )
+    assert read_due_reports() == 0
+    assert [case.subject for case in Case.objects.all()] == [name_of_report(bad)]
+
+
+def test_a_large_report_lets_the_next_one_have_its_turn(
+    plain: Settling, other_plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BATCH", 10)
+    monkeypatch.setattr(reading, "SLICE_SECONDS", 0.0)
+    large, small = plain.store(many(35)), other_plain.store(CHARGES)
+    turns: list[Any] = []
+    read = reading.read_report
+
+    def noted(report_id: Any, **words: Any) -> bool:
+        turns.append(report_id)
+        return read(report_id, **words)
+
+    monkeypatch.setattr(reading, "read_report", noted)
+    assert read_due_reports() == 2
+    assert turns[:3] == [large.pk, small.pk, large.pk]
+
+
+def test_a_changed_report_is_one_case_however_many_lines_changed(plain: Settling) -> None:
+    plain.read(many(50))
+    changed = b"".join(f"l{n} charge cap_{n} {n + 2} 0\n".encode() for n in range(50))
+    plain.read(changed, "changed.csv")
+    [case] = Case.objects.all()
+    assert "(50 of lines 1 to 50)" in case.summary
+
+
+def test_a_second_version_that_is_unreadable_is_two_cases(plain: Settling) -> None:
+    plain.read(CHARGES)
+    plain.read(b"cut")
+    assert sorted("cannot be read" in case.summary for case in Case.objects.all()) == [False, True]
+
+
+@pytest.fixture
+def other_plain(plain: Settling, monkeypatch: pytest.MonkeyPatch) -> Settling:
+    other = Settling(open_shop(plain.shop.psp))
+    speak_plainly(other.shop, monkeypatch)
+    return other

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from payments.tests.shop import Shop
+from payments.models import Case
+from payments.services.cases import close_case
+from payments.tests.shop import Shop, open_shop
 from reconciliation.models import SettlementReport
+from reconciliation.services.lines import account_for_due_lines
+from reconciliation.services.reading import read_due_reports
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import CHARGES, PlainReports, Settling, speak_plainly
 
@@ -29,7 +33,7 @@ def test_fetching_takes_in_everything_and_says_so(settling: Settling) -> None:
     assert "3 lines looked at" in told
     assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 1 known, 2 matched)" in told
     assert "1 settlement reports" in told
-    assert "every line that a rule looks at is explained" in told
+    assert "everything is here, read and explained" in told
     assert "0 new reports" in told_by(fetch=True)
     assert settling.desk.dispute().status == "needs_response"
 
@@ -47,7 +51,7 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     told = told_by(**given)
     assert "march.csv is stored" in told
     assert "3 lines looked at" in told
-    assert "it is here already" in told_by(**given)
+    assert "march.csv is here already" in told_by(**given)
     [report] = SettlementReport.objects.all()
     assert (report.name, report.brought_by) == ("march.csv", "staff:ada")
     assert "april is stored" in told_by(**{**given, "name": "april"})
@@ -58,13 +62,14 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     [
         ({"account": ""}, "whose report it is"),
         ({"by": " "}, "who brings it"),
-        ({"account": "nobody"}, "no PSP account with credentials: nobody"),
+        ({"account": "nobody"}, "no PSP account of the code nobody"),
+        ({"most": 0}, "--most is 1 at least"),
         ({"file": "/nowhere/at.all"}, "No such file"),
         ({"name": "x" * 129}, "128 characters"),
     ],
 )
 def test_an_import_that_cannot_be_says_what_is_wrong(
-    plain: Settling, tmp_path: Path, change: dict[str, str], why: str
+    plain: Settling, tmp_path: Path, change: dict[str, Any], why: str
 ) -> None:
     file = tmp_path / "march.csv"
     file.write_bytes(CHARGES)
@@ -76,16 +81,18 @@ def test_an_import_that_cannot_be_says_what_is_wrong(
 
 def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Settling) -> None:
     plain.read(b"l1 charge cap_stranger 100 0\nl2 surprise x_1 0 5")
-    with pytest.raises(SystemExit) as ended:
-        told_by(look_again=True, check=True)
-    assert ended.value.code == 1
+    assert verdict(check=True) == (1, "2 lines wait")
+    account_for_due_lines()
+    assert verdict(check=True) == (1, "1 lines are dead, with an open case")
     told = told_by(lines=True)
     assert "by-hand.csv line 1" in told
     assert "failing: charge 1.00 USD cap_stranger, tried 1 times: it concerns no payment" in told
     assert "line 2" in told
     assert "dead: surprise -0.05 USD x_1" in told
-    assert "2 lines wait or are dead" in told
-    assert "0 lines wait or are dead" in told_by(lines=True, account="another")
+    assert "2 lines failing or dead, 0 not looked at yet" in told
+    other = open_shop(plain.shop.psp).account.code
+    assert "0 lines failing or dead" in told_by(lines=True, account=other)
+    assert verdict(check=True, account=other)[0] == 0
     assert "1 lines will be looked at again" in told_by(look_again=True)
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING, LineStatus.DEAD}
 
@@ -94,8 +101,48 @@ def test_an_unreadable_file_fails_the_check_until_it_was_read_again(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(b"cut")
-    with pytest.raises(SystemExit):
-        told_by(check=True)
+    assert verdict(check=True) == (1, "1 reports are unreadable, with an open case")
     assert "UNREADABLE, 0 lines (0 new: none): row 1 is cut" in told_by()
     monkeypatch.setattr(PlainReports, "read_report", lambda self, body: iter(()))
-    assert "read, 0 lines" in told_by(read_again=True, check=True)
+    assert "UNREADABLE" in told_by(read_again=True, name="another")
+    assert "read, 0 lines" in told_by(read_again=True, name="by-hand.csv", check=True)
+
+
+def test_what_a_person_has_explained_fails_the_check_no_more(plain: Settling) -> None:
+    plain.read(b"l1 surprise x_1 0 5")
+    plain.read(b"cut", "another")
+    account_for_due_lines()
+    for case in Case.objects.all():
+        assert verdict(check=True)[0] == 1
+        close_case(case.id, actor="staff:ada", resolution="A fee that we were told of by mail.")
+    assert verdict(check=True) == (0, "everything is here, read and explained")
+
+
+def test_what_is_not_here_or_not_read_fails_the_check(settling: Settling) -> None:
+    settling.disputed()
+    name = settling.close()
+    settling.shop.psp.script({"down": 1}, kind="report", path="/v1/settlement_reports/")
+    assert verdict(fetch=True, check=True) == (1, "1 reports do not come")
+    assert f"{name} of {settling.shop.account.code} has not come since" in told_by()
+    settling.fetch()
+    assert verdict(check=True) == (1, "1 reports are not read")
+
+
+def test_the_check_waits_for_the_sweeps_if_it_may(settling: Settling) -> None:
+    settling.disputed()
+    settling.close()
+    settling.fetch()
+    read_due_reports()
+    assert verdict(check=True)[0] == 1
+    assert verdict(check=True, wait=20)[0] == 0
+
+
+def verdict(**given: Any) -> tuple[int, str]:
+    """The exit code, and the last line that was told."""
+    out = StringIO()
+    code = 0
+    try:
+        call_command("settlement_reports", stdout=out, **given)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, out.getvalue().splitlines()[-1]

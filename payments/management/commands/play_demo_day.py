@@ -79,7 +79,14 @@ class Command(BaseCommand):
         """Take in what the PSP says it did with the money; is every dispute of it explained?"""
         self._say(f"  …  the PSP closes its settlement report of {psp.close_settlement()} lines")
         try:
-            call_command("settlement_reports", fetch=True, check=True, stdout=self.stdout, most=1)
+            call_command(
+                "settlement_reports",
+                fetch=True,
+                check=True,
+                wait=30,
+                most=1,
+                stdout=self.stdout,
+            )
         except SystemExit as end:
             return not end.code
         return True

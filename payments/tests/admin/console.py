@@ -12,7 +12,6 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from ledger.models import LedgerTransaction
 from payments import public_ids
 from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.cases import case_about_operation, open_case
@@ -25,8 +24,7 @@ from payments.streaming.message import cloud_event_of, message_of
 from payments.streaming.numbering import number_waiting, numbered_after
 from payments.tests.dispute_desk import Desk
 from payments.tests.listening import deliver_all, open_endpoint
-from payments.tests.shop import Shop, body_of
-from reconciliation.models import SettlementMatch
+from payments.tests.shop import Shop, body_of, open_shop
 from reconciliation.tests.settling import Settling
 
 MODELS = [
@@ -128,12 +126,8 @@ def everything() -> dict[str, Any]:
 
 
 def settle(shop: Shop) -> None:
-    """The PSP reports on the sale, and somebody has matched a line of it."""
-    settling = Settling(shop)
+    """The PSP reports on another merchant, of whom a bank has charged a payment back."""
+    settling = Settling(open_shop(shop.psp))
+    settling.disputed()
     settling.close()
     settling.take_in()
-    transaction = LedgerTransaction.objects.order_by("-id").first()
-    assert transaction is not None
-    SettlementMatch.objects.create(
-        line=settling.lines()[-1], transaction_id=transaction.pk, matched_at=now_utc()
-    )

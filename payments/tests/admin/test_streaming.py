@@ -8,7 +8,7 @@ from payments.tests.shop import Shop
 
 
 def test_an_event_is_found_on_its_way_by_its_public_id(trading: Shop, superuser: Console) -> None:
-    event = Event.objects.get(type="charge.succeeded")
+    event = Event.objects.filter(type="charge.succeeded").earliest("created_at")
     for model in (StreamEntry, ConsumedEvent, FailedEvent):
         found = superuser.list(model, q=event.public_id).context["cl"].result_list
         assert [row.event_id for row in found] == [event.id], model.__name__

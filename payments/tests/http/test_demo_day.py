@@ -120,7 +120,7 @@ def test_the_day_adds_up(
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
     assert "the settlement report will tell" in told
-    assert "every line that a rule looks at is explained" in told
+    assert "everything is here, read and explained" in told
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):
         assert f"{currency} taken" in told

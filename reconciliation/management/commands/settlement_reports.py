@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, QuerySet
 
-from reconciliation.models import SettlementLine, SettlementReport
-from reconciliation.services.lines import account_for_due_lines, look_again, name_of
+from payments.models import Case, PspAccount
+from payments.states import CaseStatus
+from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
+from reconciliation.services import fetching
+from reconciliation.services.lines import account_for_due_lines, name_of
 from reconciliation.services.reading import read_again, read_report
 from reconciliation.services.reports import (
+    BODY_BYTES_MAX,
     NoSuchAccount,
     account_of,
-    fetch_reports,
+    name_of_report,
     store_report,
 )
-from reconciliation.states import LineStatus, ReportStatus
+from reconciliation.services.second_looks import look_again
+from reconciliation.states import LINE_WAITING, LineStatus, ReportStatus
 
-_READ: Final = {ReportStatus.READ: "read", ReportStatus.UNREADABLE: "UNREADABLE"}
+_STATES: Final = {
+    ReportStatus.READ: "read",
+    ReportStatus.UNREADABLE: "UNREADABLE",
+    ReportStatus.STORED: "being read",
+}
+_LOOK_EVERY_SECONDS: Final = 0.5
 
 
 class Command(BaseCommand):
     help = (
-        "List settlement reports, fetch the new ones, or import a file. What came is read, and the "
-        "lines of disputes are accounted for; the sweeps do the same by themselves. Doing any of "
-        "it again is harmless: a report is stored once, and a line counts once."
+        "List settlement reports, fetch the new ones, or import a file. What came is read, and its "
+        "lines are accounted for; the sweeps do the same by themselves. Doing any of it again is "
+        "harmless: a report is stored once, and a line counts once."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--fetch", action="store_true", help="fetch what PSPs have published")
+        parser.add_argument("--fetch", action="store_true", help="ask PSPs now for what is new")
         parser.add_argument("--import", dest="file", default="", help="take in this file")
         parser.add_argument("--account", default="", help="code of a PSP account")
-        parser.add_argument("--name", default="", help="the report's name; else the file's")
+        parser.add_argument(
+            "--name", default="", help="the report's name (of a file: else its own)"
+        )
         parser.add_argument("--by", default="", help="who brings the file, such as staff:ada")
         parser.add_argument("--read-again", action="store_true", help="unreadable ones once more")
         parser.add_argument("--look-again", action="store_true", help="dead lines once more")
-        parser.add_argument("--lines", action="store_true", help="list lines that wait or are dead")
+        parser.add_argument("--lines", action="store_true", help="list lines that nobody explained")
         parser.add_argument(
-            "--check", action="store_true", help="exit 1 if a line waits in vain, or is dead"
+            "--check",
+            action="store_true",
+            help="exit 1 unless all is here, read and explained, or its case closed by a person",
+        )
+        parser.add_argument(
+            "--wait", type=float, default=0, help="seconds that --check gives the sweeps"
         )
         parser.add_argument("--most", type=int, default=50, help="list at most so many")
 
     def handle(self, *args: Any, **given: Any) -> None:
+        self._require_sense(given)
         if given["fetch"]:
-            self.stdout.write(f"{fetch_reports()} new reports")
+            fetching.make_due()
+            self.stdout.write(f"{fetching.fetch_due_reports()} new reports")
         if given["file"]:
             self._import(given)
         if given["read_again"]:
-            self._read_again(given["account"])
+            self._read_again(given["account"], given["name"])
         if given["look_again"]:
             count = look_again(account_code=given["account"], report_name=given["name"])
             self.stdout.write(f"{count} lines will be looked at again")
@@ -60,31 +80,39 @@ class Command(BaseCommand):
             self._list_lines(given["account"], given["most"])
         else:
             self._list_reports(given["account"], given["most"])
-        if given["check"]:
-            self._check(given["account"], given["most"])
+        if given["check"] and not self._is_explained(given):
+            sys.exit(1)
+
+    def _require_sense(self, given: dict[str, Any]) -> None:
+        code = given["account"]
+        if code and not PspAccount.objects.filter(code=code).exists():
+            raise CommandError(f"no PSP account of the code {code}")
+        if given["most"] < 1:
+            raise CommandError("--most is 1 at least")
 
     def _import(self, given: dict[str, Any]) -> None:
         if not given["account"] or not given["by"].strip():
             raise CommandError("say whose report it is, and who brings it: --account, --by")
         path = Path(given["file"])
         try:
-            report = store_report(
+            if path.stat().st_size > BODY_BYTES_MAX:
+                raise CommandError(f"a report has {BODY_BYTES_MAX} bytes at most")
+            stored = store_report(
                 account=account_of(given["account"]),
                 name=given["name"] or path.name,
                 body=path.read_bytes(),
                 brought_by=given["by"].strip(),
             )
         except NoSuchAccount:
-            raise CommandError(f"no PSP account with credentials: {given['account']}") from None
+            raise CommandError(f"no credentials of the account {given['account']}") from None
         except (OSError, ValueError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write("it is here already" if report is None else f"{report.name} is stored")
+        name = stored.report.name
+        self.stdout.write(f"{name} is stored" if stored.is_new else f"{name} is here already")
 
-    def _read_again(self, account_code: str) -> None:
-        rows = SettlementReport.objects.filter(status=ReportStatus.UNREADABLE).defer("body")
-        if account_code:
-            rows = rows.filter(psp_account__code=account_code)
-        for report in rows:
+    def _read_again(self, account_code: str, name: str) -> None:
+        rows = _of(SettlementReport.objects.filter(status=ReportStatus.UNREADABLE), account_code)
+        for report in rows.filter(name=name) if name else rows:
             read_again(report)
 
     def _read_and_account(self) -> None:
@@ -96,48 +124,79 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} lines looked at; the sweeps go on with what is left")
 
     def _list_reports(self, account_code: str, most: int) -> None:
-        rows = SettlementReport.objects.select_related("psp_account").defer("body")
-        if account_code:
-            rows = rows.filter(psp_account__code=account_code)
+        rows = _of(SettlementReport.objects.select_related("psp_account"), account_code)
         found = list(rows.order_by("-id")[:most])
         counts = _counts([report.pk for report in found])
         for report in found:
             told = ", ".join(f"{n} {status}" for status, n in sorted(counts[report.pk].items()))
-            state = _READ.get(ReportStatus(report.status), f"{report.lines_read} lines read")
             self.stdout.write(
                 f"{report.received_at:%Y-%m-%d %H:%M:%S} {report.psp_account.code} {report.name} "
-                f"{state}, {report.lines_read} lines ({report.lines_new} new: {told or 'none'})"
+                f"{_STATES[ReportStatus(report.status)]}, {report.lines_read} lines "
+                f"({report.lines_new} new: {told or 'none'})"
                 f"{f': {report.last_error}' if report.last_error else ''}"
             )
         self.stdout.write(f"{rows.count()} settlement reports")
-
-    def _check(self, account_code: str, most: int) -> None:
-        unreadable = SettlementReport.objects.filter(status=ReportStatus.UNREADABLE)
-        if account_code:
-            unreadable = unreadable.filter(psp_account__code=account_code)
-        if not _unexplained(account_code).exists() and not unreadable.exists():
-            self.stdout.write("every line that a rule looks at is explained")
-            return
-        self._list_lines(account_code, most)
-        for report in unreadable.select_related("psp_account").defer("body")[:most]:
-            self.stdout.write(f"{report.name} ({report.psp_account.code}) is unreadable")
-        sys.exit(1)
+        for fetch in _missing(account_code)[:most]:
+            self.stdout.write(
+                f"{fetch} of {fetch.psp_account.code} has not come since "
+                f"{fetch.failing_since:%Y-%m-%d %H:%M:%S}: {fetch.last_error}"
+            )
 
     def _list_lines(self, account_code: str, most: int) -> None:
-        rows = _unexplained(account_code)
-        for line in rows.order_by("id")[:most]:
+        rows = SettlementLine.objects.select_related("report", "psp_account")
+        rows = _of(rows, account_code)
+        given_up = rows.filter(status__in=[LineStatus.DEAD, LineStatus.FAILING])
+        for line in given_up.order_by("id")[:most]:
             self.stdout.write(
                 f"{line.occurred_at:%Y-%m-%d %H:%M:%S} {name_of(line)} {line.status}: "
                 f"{line.psp_type} {line.net} {line.psp_id or line.identity}, tried "
                 f"{line.attempts} times: {line.last_error}"
             )
-        self.stdout.write(f"{rows.count()} lines wait or are dead")
+        waiting = rows.filter(status=LineStatus.OPEN).count()
+        self.stdout.write(f"{given_up.count()} lines failing or dead, {waiting} not looked at yet")
+
+    def _is_explained(self, given: dict[str, Any]) -> bool:
+        """Is everything here, read and explained, at the latest when the sweeps had their time?"""
+        end = time.monotonic() + given["wait"]
+        while (why := _unexplained(given["account"])) and time.monotonic() < end:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            account_for_due_lines()
+        for reason in why or ["everything is here, read and explained"]:
+            self.stdout.write(reason)
+        return not why
 
 
-def _unexplained(account_code: str) -> QuerySet[SettlementLine]:
-    rows = SettlementLine.objects.select_related("report", "psp_account").defer("report__body")
-    rows = rows.filter(status__in=[LineStatus.DEAD, LineStatus.FAILING])
+def _of(rows: QuerySet[Any], account_code: str) -> QuerySet[Any]:
     return rows.filter(psp_account__code=account_code) if account_code else rows
+
+
+def _missing(account_code: str) -> QuerySet[ReportFetch]:
+    """What PSPs were asked for in vain."""
+    rows = ReportFetch.objects.filter(failing_since__isnull=False).select_related("psp_account")
+    return _of(rows, account_code).order_by("failing_since")
+
+
+def _unexplained(account_code: str) -> list[str]:
+    """Each reason why not all is well. What is given up counts until its case is closed."""
+    reports = _of(SettlementReport.objects.select_related("psp_account"), account_code)
+    lines = _of(SettlementLine.objects.select_related("report", "psp_account"), account_code)
+    dead = [name_of(line) for line in lines.filter(status=LineStatus.DEAD).order_by("id")]
+    unreadable = [
+        name_of_report(report) for report in reports.filter(status=ReportStatus.UNREADABLE)
+    ]
+    figures = {
+        "reports do not come": _missing(account_code).count(),
+        "reports are not read": reports.filter(status=ReportStatus.STORED).count(),
+        "lines wait": lines.filter(status__in=sorted(LINE_WAITING)).count(),
+        "lines are dead, with an open case": len(_with_open_case(dead)),
+        "reports are unreadable, with an open case": len(_with_open_case(unreadable)),
+    }
+    return [f"{count} {what}" for what, count in figures.items() if count]
+
+
+def _with_open_case(subjects: list[str]) -> set[str]:
+    rows = Case.objects.filter(status=CaseStatus.OPEN, subject__in=subjects)
+    return set(rows.values_list("subject", flat=True))
 
 
 def _counts(report_ids: list[Any]) -> dict[Any, dict[str, int]]:

@@ -1,0 +1,57 @@
+"""What is to be asked of a PSP about its settlement reports: their list, and each of them.
+
+A report that was listed once is never forgotten: its row waits until it was fetched. What may not
+live here: asking.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from payments.models import PspAccount
+from reconciliation.models.report import SettlementReport
+
+
+class ReportFetch(models.Model):
+    """One question that recurs (the list of an account's reports) or ends (one report)."""
+
+    application_rights = ("select", "insert", "update")
+
+    psp_account = models.ForeignKey(
+        PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    name = models.CharField(max_length=128, blank=True)
+    """Of the report; empty for the list."""
+    closed_at = models.DateTimeField(null=True, blank=True)
+    lines_announced = models.PositiveIntegerField(null=True, blank=True)
+    report = models.ForeignKey(
+        SettlementReport, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
+    )
+    """What came, the last time something did."""
+    tries = models.PositiveIntegerField(default=0)
+    """Since it last went well."""
+    failing_since = models.DateTimeField(null=True, blank=True)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    """When to ask (again); NULL once a report is here. While somebody asks, when their lease
+    ends."""
+    last_error = models.CharField(max_length=500, blank=True)
+    added_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "reconciliation_report_fetch"
+        verbose_name_plural = "report fetches"
+        constraints = [
+            models.UniqueConstraint(fields=["psp_account", "name"], name="fetch_once"),
+            models.CheckConstraint(
+                condition=~models.Q(name="") | models.Q(next_try_at__isnull=False),
+                name="fetch_list_recurs",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "next_try_at", name="fetch_due", condition=models.Q(next_try_at__isnull=False)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or "the list"
