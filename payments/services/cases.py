@@ -39,8 +39,9 @@ ADVICE: Final[dict[CaseKind, str]] = {
     ),
     CaseKind.CONTRADICTION: (
         "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
-        "dashboard, and have the notification replayed, or the settlement line looked at again, "
-        "once the PSP has cleared it up."
+        "dashboard. Once the PSP has cleared it up, have the notification replayed "
+        "(replay_notifications), or the line or file of a settlement report looked at again "
+        "(settlement_reports)."
     ),
     CaseKind.DISPUTED_AND_REFUNDED: (
         "The customer may get the money twice. Hand in the refund as evidence before the deadline, "

@@ -25,6 +25,7 @@ AT = "2026-01-31T12:00:00.123Z"
 class TestFetchingSandboxReports(ReportFetchingContract):
     @pytest.fixture(autouse=True)
     def _psp(self, sandbox: SandboxProcess) -> None:
+        sandbox.set_behavior(settlement_period_seconds=0)  # No midnight ends a period.
         self.psp = sandbox
 
     def make_report(self, adapter: PspAdapter) -> int:
