@@ -26,8 +26,7 @@ def lines_overdue_seconds() -> float:
 def lines_dead() -> int:
     """Lines that were given up, COUNT_MOST at most."""
     rows = execute(
-        f"SELECT count(*) FROM (SELECT FROM {table_of(SettlementLine)} WHERE status = %s "
-        f"LIMIT {COUNT_MOST}) AS dead",
-        [LineStatus.DEAD.value],
+        f"SELECT count(*) FROM (SELECT FROM {table_of(SettlementLine)} "
+        f"WHERE status = '{LineStatus.DEAD.value}' LIMIT {COUNT_MOST}) AS dead"
     )
     return int(rows[0][0])

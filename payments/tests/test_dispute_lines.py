@@ -216,11 +216,10 @@ MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.mark.matrix(most=2)
-@pytest.mark.parametrize("life", MOVES)
+@pytest.mark.parametrize("life", ["open", "won", "prevented"])
 def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> None:
     ends = []
-    steps: list[Any] = ["word", *range(4)]
+    steps: list[Any] = ["word", *range(len(lines_after(desk, life)))]
     for order in permutations(steps):
         new_order(desk, "".join(map(str, order)))
         intent_id = desk.pay(25_000)
@@ -232,7 +231,7 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
         for step in order:
             if step == "word":
                 record_dispute(word=early, charge=charge, caller=caller_of(charge, "test"))
-            elif step in lines:
+            else:
                 account_for(desk.shop, lines[step])
         ends.append(end_of(desk, intent_id))
     assert all(end == ends[0] for end in ends)
