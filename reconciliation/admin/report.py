@@ -69,9 +69,7 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
         # With the accounts, of which there are few, the unique index serves.
         yield Q(name=term, psp_account__in=PspAccount.objects.values("pk"))
 
-    @shown(
-        description="status", label={"stored": "info", "read": "success", "unreadable": "danger"}
-    )
+    @shown(description="status", label=_STATUS_LABELS)
     def shown_status(self, report: SettlementReport) -> str:
         return str(report.status)
 

@@ -83,9 +83,18 @@ def _remember_accounts() -> None:
     accounts = PspAccount.objects.filter(code__in=settings.PSP_CREDENTIALS).exclude(pk__in=asked)
     now = now_utc()
     for account in accounts.order_by("code"):
-        if adapter_of(account).capabilities.settlement_reports:
+        if _lists_reports(account):
             row = ReportFetch(psp_account=account, next_try_at=now, added_at=now)
             ReportFetch.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def _lists_reports(account: PspAccount) -> bool:
+    try:
+        return adapter_of(account).capabilities.settlement_reports
+    except Exception:
+        # Credentials of one account that are no good are no reason to leave the others alone.
+        logger.exception("alert: the account %s has no adapter", account.code)
+        return False
 
 
 def _lease_next(silent: list[UUID]) -> ReportFetch | None:

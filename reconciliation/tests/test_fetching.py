@@ -101,6 +101,8 @@ def test_an_account_that_cannot_be_asked_holds_up_no_other(
 ) -> None:
     settling.disputed()
     settling.close()
+    nobody = open_shop(settling.shop.psp).account
+    settings.PSP_CREDENTIALS[nobody.code] = {}
     for broken in ("a-down", "b-broken"):
         account = open_shop(settling.shop.psp).account
         PspAccount.objects.filter(pk=account.pk).update(code=broken)
