@@ -90,6 +90,7 @@ def test_a_key_that_somebody_else_issued_survives_the_seed() -> None:
         ("support", "payments_event", "payments_apikey"),
         ("finance", "ledger_ledgerentry", "payments_apikey"),
         ("finance", "payments_paymentintent", "auth_user"),
+        ("finance", "reconciliation_settlementreport", "auth_user"),
     ],
 )
 def test_a_role_sees_its_tables_and_no_others(role: str, seen: str, hidden: str) -> None:

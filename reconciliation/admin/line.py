@@ -72,7 +72,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("identity", "occurrence"),
                     ("report_of_line", "number"),
                     ("kind", "psp_type"),
-                    ("shown_gross", "shown_fee", "shown_net"),
+                    ("shown_gross", "shown_fee"),
+                    "shown_net",
                     ("psp_id", "psp_payment_id"),
                     ("reference", "psp_account"),
                     ("occurred_at", "stored_at"),
@@ -84,9 +85,10 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("shown_status", "attempts"),
-                    ("shown_dispute", "transactions", "shown_operation"),
-                    ("accounted_at", "next_try_at", "patient_since"),
-                    "last_error",
+                    ("shown_operation", "shown_dispute"),
+                    "transactions",
+                    ("accounted_at", "next_try_at"),
+                    ("patient_since", "last_error"),
                 )
             },
         ),

@@ -21,7 +21,10 @@ KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.
 MERCHANTS: Final = (("Northwind Books", 0), ("Tailspin Coffee", 150))
 # A role may view these apps' tables; it may change none.
-ROLES: Final = {"support": ("payments",), "finance": ("payments", "ledger")}
+ROLES: Final = {
+    "support": ("payments", "reconciliation"),
+    "finance": ("payments", "ledger", "reconciliation"),
+}
 # Support and finance work on payments; how a merchant gets in is not for them to see.
 _NOT_FOR_ROLES: Final = ("view_apikey",)
 
