@@ -18,6 +18,12 @@ from payments.models import Dispute, Operation, PspAccount
 from payments.services import dispute_calls, psp
 from payments.services.asking import give_connection_back
 from payments.services.breakers import Refusal
+from payments.services.dispute_effects import (
+    ContradictoryWord,
+    is_old_news,
+    require_same_dispute,
+    statuses_on_the_way,
+)
 from payments.services.dispute_recording import PaymentNotCaptured
 from payments.services.disputes import record_dispute
 from payments.services.looks import (
@@ -27,8 +33,9 @@ from payments.services.looks import (
     look_at_operation,
 )
 from payments.services.recovery import caller_of
-from payments.states import OPERATION_OPEN
+from payments.states import OPERATION_OPEN, DisputeStatus
 from psp_adapters.contract import OperationKind, PspUnavailable
+from psp_adapters.dispute_contract import PspDispute
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +56,7 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
     if not psp.adapter_of(account).capabilities.disputes:
         _require_known(account, psp_dispute_id)
         return
-    give_connection_back()
-    try:
-        word = dispute_calls.ask(account, psp_dispute_id)
-    except (PspUnavailable, Refusal) as error:
-        raise NotYetKnown(f"the provider could not be asked: {error}") from error
-    if word is None:
-        raise NotYetKnown("the provider does not find the dispute (yet)")
+    word = _confirmed(account, _ask(account, psp_dispute_id))
     charge = charge_of_dispute(
         account,
         psp_dispute_id=psp_dispute_id,
@@ -137,6 +138,53 @@ def look_at_what_is_open(charge: Operation, actor: str) -> None:
     )
     for operation_id in list(rows.order_by("id").values_list("id", flat=True)):
         look_at_operation(operation_id, actor=actor)
+
+
+def _ask(account: PspAccount, psp_dispute_id: str) -> PspDispute:
+    give_connection_back()
+    try:
+        word = dispute_calls.ask(account, psp_dispute_id)
+    except (PspUnavailable, Refusal) as error:
+        raise NotYetKnown(f"the provider could not be asked: {error}") from error
+    if word is None:
+        raise NotYetKnown("the provider does not find the dispute (yet)")
+    return word
+
+
+def _confirmed(account: PspAccount, word: PspDispute) -> PspDispute:
+    """The word, said twice if it opens a dispute, tells of a fee or contradicts what we hold.
+
+    An answer may be wrong once, and what a dispute is about nobody knows but the PSP.
+    """
+    if not _is_surprising(account, word):
+        return word
+    again = _ask(account, word.psp_dispute_id)
+    if _facts_of(again) != _facts_of(word):
+        raise NotYetKnown("the provider says two things of the dispute")
+    return again
+
+
+def _is_surprising(account: PspAccount, word: PspDispute) -> bool:
+    rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=word.psp_dispute_id)
+    dispute = rows.first()
+    if dispute is None:
+        return True
+    fees = (word.fee.minor, word.fee_returned.minor)
+    if fees != (dispute.fee_minor, dispute.fee_returned_minor):
+        return True
+    try:
+        require_same_dispute(dispute, word)
+        if not is_old_news(dispute, word):
+            statuses_on_the_way(DisputeStatus(dispute.status), DisputeStatus(word.status.value))
+    except ContradictoryWord:
+        return True
+    return False
+
+
+def _facts_of(word: PspDispute) -> tuple[object, ...]:
+    """What does not change while a dispute moves on, or once at most."""
+    about = (word.psp_payment_id, word.payment_reference, word.amount, word.began_as_inquiry)
+    return (*about, word.fee, word.fee_returned)
 
 
 def _require_known(account: PspAccount, psp_dispute_id: str) -> None:

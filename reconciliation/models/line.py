@@ -45,6 +45,7 @@ class SettlementLine(MachineModel):
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
     reference = models.CharField(max_length=128, blank=True)
+    """Of somebody else's: its beginning."""
     currency = models.CharField(max_length=3)
     gross_minor = models.BigIntegerField()
     fee_minor = models.BigIntegerField()

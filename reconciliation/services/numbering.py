@@ -57,7 +57,7 @@ def flaw_of(lines: Iterator[ReportLine], *, announced: int | None) -> str:
 
 
 def _flaw_of_line(line: ReportLine) -> str:
-    ids = (line.identity, line.psp_id, line.psp_payment_id, line.reference)
+    ids = (line.identity, line.psp_id, line.psp_payment_id)
     if any(len(each) > _ID_LENGTH_MAX for each in ids):
         return f"has an id of more than {_ID_LENGTH_MAX} characters"
     if len(line.psp_type) > _TYPE_LENGTH_MAX:

@@ -20,6 +20,8 @@ from reconciliation.services.numbering import NumberedLine
 from reconciliation.services.reports import name_of_report
 from reconciliation.states import LineStatus, ReportStatus
 
+_REFERENCE_LENGTH_MAX: Final = 128
+"""Ours are far shorter; whoever else uses the account may refer to things as they like."""
 _TABLE: Final = SettlementLine._meta.db_table
 _COLUMNS: Final = {
     "report_id": "uuid",
@@ -87,7 +89,7 @@ def _columns(report: SettlementReport, batch: list[NumberedLine], now: datetime)
             each.line.psp_type,
             each.line.psp_id,
             each.line.psp_payment_id,
-            each.line.reference,
+            each.line.reference[:_REFERENCE_LENGTH_MAX],
             each.line.gross.currency,
             each.line.gross.minor,
             each.line.fee.minor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -295,6 +296,20 @@ def test_a_changed_report_is_one_case_however_many_lines_changed(plain: Settling
     plain.read(changed, "changed.csv")
     [case] = Case.objects.all()
     assert "(50 of lines 1 to 50)" in case.summary
+
+
+def test_a_strangers_long_reference_makes_no_report_unreadable(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = PlainReports.read_report
+
+    def with_reference(self: PlainReports, body: bytes) -> Iterator[ReportLine]:
+        for line in whole(self, body):
+            yield replace(line, reference="invoice " * 60)
+
+    monkeypatch.setattr(PlainReports, "read_report", with_reference)
+    assert plain.read(CHARGES).status == ReportStatus.READ
+    assert [len(line.reference) for line in plain.lines()] == [128] * 3
 
 
 def test_a_second_version_that_is_unreadable_is_two_cases(plain: Settling) -> None:
