@@ -1,4 +1,4 @@
-"""An answer about a dispute may be wrong once: only what the PSP says twice opens or contradicts."""
+"""An answer about a dispute may be wrong once: what the PSP says twice counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_answer_that_is_wrong_once_is_no_contradiction(desk: Desk) -> None:
     assert Case.objects.count() == 0
     lie(desk, dispute.psp_dispute_id, times=None)
     with pytest.raises(
-        Contradicted, match=r"it was about 250\.00 USD, now it is about 250\.01 USD"
+        Contradicted, match=r"about 250\.00 USD, now it is about 250\.01 USD"
     ):
         desk.look(dispute.psp_dispute_id)
     assert [case.kind for case in Case.objects.all()] == ["contradiction"]
