@@ -43,9 +43,7 @@ def test_an_answer_that_is_wrong_once_is_no_contradiction(desk: Desk) -> None:
         desk.look(dispute.psp_dispute_id)
     assert Case.objects.count() == 0
     lie(desk, dispute.psp_dispute_id, times=None)
-    with pytest.raises(
-        Contradicted, match=r"about 250\.00 USD, now it is about 250\.01 USD"
-    ):
+    with pytest.raises(Contradicted, match=r"about 250\.00 USD, now it is about 250\.01 USD"):
         desk.look(dispute.psp_dispute_id)
     assert [case.kind for case in Case.objects.all()] == ["contradiction"]
 
