@@ -179,11 +179,12 @@ def _fetch(fetch: ReportFetch) -> bool:
         lines_announced=fetch.lines_announced,
     )
     fetch.report = stored.report
-    again = None
+    _note_success(fetch, next_try_at=None)
+    # The same bytes as before; or somebody has read them before we noted what came.
+    stored.report.refresh_from_db(fields=["status"])
     is_hopeful = now_utc() - fetch.added_at < GIVE_UP_AFTER
     if stored.report.status == ReportStatus.UNREADABLE and is_hopeful:
-        again = now_utc() + UNREADABLE_AGAIN  # The same bytes as before.
-    _note_success(fetch, next_try_at=again)
+        ask_again_for(stored.report.pk)
     return stored.is_new
 
 

@@ -17,7 +17,9 @@ from payments.services.breakers import CallKind, Refusal, guarded_call
 from payments.tests.shop import open_shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from reconciliation.models import ReportBody, ReportFetch, SettlementLine, SettlementReport
+from reconciliation.services import fetching
 from reconciliation.services.fetching import fetch_due_reports, make_due
+from reconciliation.services.reading import read_due_reports
 from reconciliation.states import ReportStatus
 from reconciliation.tests.settling import Settling, money_rows, speak_plainly
 
@@ -190,6 +192,25 @@ def test_an_answer_that_lied_once_is_asked_for_again(settling: Settling) -> None
         ReportStatus.READ,
     ]
     assert settling.desk.dispute().status == "needs_response"
+
+
+def test_one_that_was_read_before_its_coming_was_noted_is_asked_for_again_too(
+    settling: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settling.disputed()
+    name = settling.close()
+    settling.shop.psp.script({"contradict": 1}, kind="report", path="/v1/settlement_reports/")
+    store = fetching.store_report
+
+    def stored_and_read(**words: Any) -> Any:
+        stored = store(**words)
+        assert read_due_reports() == 1
+        return stored
+
+    monkeypatch.setattr(fetching, "store_report", stored_and_read)
+    assert fetch_due_reports() == 1
+    assert SettlementReport.objects.get().status == ReportStatus.UNREADABLE
+    assert fetch_of(settling, name).next_try_at is not None
 
 
 def test_a_report_that_stays_unreadable_is_asked_for_some_days(
