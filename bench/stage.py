@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import adopt_orphans
+from paymentsite.launcher.parent_death import adopt_orphans
 from paymentsite.launcher.ports import HOST, free_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step

@@ -5,8 +5,8 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from paymentsite.launcher.lifeline import die_with_parent
-from paymentsite.launcher.signal_ears import wake_main_thread_for_signals
+from paymentsite.launcher.parent_death import die_with_parent
+from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
 # A worker whose server process was killed would go on serving on the same port for ever.

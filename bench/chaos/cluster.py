@@ -28,7 +28,7 @@ from bench.stage import environment_of
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import adopt_orphans
+from paymentsite.launcher.parent_death import adopt_orphans
 from paymentsite.launcher.ports import HOST, free_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step

@@ -19,7 +19,7 @@ from bench.webhooks.run import Options, run
 from paymentsite.launcher import state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import adopt_orphans
+from paymentsite.launcher.parent_death import adopt_orphans
 from paymentsite.launcher.progress import say, step
 from paymentsite.launcher.sweep import end_descendants
 

@@ -22,7 +22,7 @@ from bench.stage import environment_of, run_python
 from bench.webhooks import teller
 from bench.webhooks.verdict import Verdict, arrivals_of, judge, judge_rest
 from paymentsite.launcher import platform_processes, state
-from paymentsite.launcher.lifeline import tied_to_parent
+from paymentsite.launcher.parent_death import tied_to_parent
 from paymentsite.launcher.ports import free_port
 from paymentsite.launcher.processes import Process
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import tied_to_parent
+from paymentsite.launcher.parent_death import tied_to_parent
 from paymentsite.launcher.progress import say
 
 LAST_LINES = 20

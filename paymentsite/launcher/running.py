@@ -13,7 +13,7 @@ from types import FrameType
 from paymentsite.launcher import state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
+from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
 from paymentsite.launcher.sweep import end_descendants
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.lifeline import adopt_orphans, tied_to_parent
+from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
 from paymentsite.launcher.ports import HOST, port_for
 from paymentsite.launcher.progress import say, step
 from paymentsite.launcher.supervisor import Supervisor

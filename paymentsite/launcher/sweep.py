@@ -10,7 +10,7 @@ import psutil
 def end_descendants(*, spared: Iterable[int] = ()) -> None:
     """Kill every process below us, but the spared ones and theirs (ours to stop in order).
 
-    Sees all of them because orphans become our children (`lifeline.adopt_orphans`). Sessions would
+    Sees all of them because orphans become our children (`parent_death.adopt_orphans`). Sessions would
     not do as a mark: PostgreSQL's processes each have one of their own.
     """
     kept = set(spared)

@@ -9,7 +9,7 @@ from paymentsite.launcher import state
 
 WAITS = """
 import signal, sys, threading, time
-from paymentsite.launcher.signal_ears import wake_main_thread_for_signals
+from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
 
 heard = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: heard.set())
