@@ -1,6 +1,6 @@
-"""Ties a process to its parent (Linux): when the parent dies, however it dies, so does the child.
+"""Ends a process when its parent dies, by the kernel's parent-death signal (Linux only).
 
-Imported by web workers: only the standard library may be used here.
+Web workers import this module: only the standard library may be used here.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(death_signal: int = signal.SIGKILL) -> None:
-    """Let the kernel send this process `death_signal` when its parent ends."""
+    """Have the kernel send this process `death_signal` when its parent ends."""
     if _LIBC is None:
         return
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
-        os._exit(1)  # it died before we asked
+        os._exit(1)  # the parent died before the call above
 
 
 def tied_to_parent(death_signal: int) -> Callable[[], None]:
-    """What a child runs between fork and exec, after it has changed its user, to be tied to us.
+    """Return the `preexec_fn` for a child that must die with this process.
 
-    The signal comes when the *thread* that forked ends: start children from the main thread.
+    It runs between fork and exec, after the change of user, which would clear the setting.
+    The kernel sends the signal when the *thread* that forked ends, so fork from the main thread.
     """
     parent_pid = os.getpid()
 
@@ -45,6 +46,6 @@ def tied_to_parent(death_signal: int) -> Callable[[], None]:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of grandchildren whose parent dies, so that it can end them."""
+    """Make this process the parent of its orphaned descendants, so that it can end them."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

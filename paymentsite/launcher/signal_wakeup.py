@@ -1,9 +1,9 @@
-"""Lets the main thread hear a signal that the kernel gave to another one.
+"""Wakes the main thread for a signal that the kernel delivered to another thread.
 
-Python runs its handlers in the main thread, but does not wake it: one that waits for a lock hears
-nothing until the signal happens to reach it. A web worker waits like this (granian 2.8.7), so on a
-busy machine about every tenth one went on serving after SIGTERM, and was killed ten seconds later
-with requests under way. What may not live here: what a signal means.
+Python runs signal handlers in the main thread but does not wake it. A main thread that waits for a
+lock runs no handler until the kernel delivers a signal to that thread itself. A granian 2.8.7
+worker waits like this. On a busy machine one worker in ten kept serving after SIGTERM, and was
+killed ten seconds later with requests in progress.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import threading
 
 
 def wake_main_thread_for_signals() -> None:
-    """From now on every signal with a handler reaches the main thread, which must call this."""
-    ear, mouth = os.pipe()
-    os.set_blocking(mouth, False)
-    signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    """Make every signal that has a handler reach the main thread. Call it from the main thread."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     main = threading.main_thread().ident
-    threading.Thread(target=_pass_on, args=(ear, main), name="signal-ears", daemon=True).start()
+    threading.Thread(
+        target=_forward, args=(read_end, main), name="signal-wakeup", daemon=True
+    ).start()
 
 
-def _pass_on(ear: int, main: int) -> None:
-    """Each kind once: passing one on is a signal again."""
-    told: set[int] = set()
-    while heard := os.read(ear, 1):
-        number = heard[0]
-        if number not in told:
-            told.add(number)
+def _forward(read_end: int, main: int) -> None:
+    """Forward each signal number once: forwarding raises the signal again."""
+    forwarded: set[int] = set()
+    while received := os.read(read_end, 1):
+        number = received[0]
+        if number not in forwarded:
+            forwarded.add(number)
             signal.pthread_kill(main, number)

@@ -1,4 +1,4 @@
-"""Ends processes that somebody we started has left behind."""
+"""Kills processes that a child of the launcher left behind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import psutil
 
 
 def end_descendants(*, spared: Iterable[int] = ()) -> None:
-    """Kill every process below us, but the spared ones and theirs (ours to stop in order).
+    """Kill every descendant of this process, except the `spared` pids and their descendants.
 
-    Sees all of them because orphans become our children (`parent_death.adopt_orphans`). Sessions would
-    not do as a mark: PostgreSQL's processes each have one of their own.
+    Orphans are found too: they become children of this process (`parent_death.adopt_orphans`).
+    Session ids would not find them all: each PostgreSQL process has a session of its own.
     """
     kept = set(spared)
     left = [

@@ -1,4 +1,4 @@
-"""A main thread that waits for a lock hears a signal that another thread was given."""
+"""A main thread that waits for a lock handles a signal that another thread received."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ WAITS = """
 import signal, sys, threading, time
 from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
 
-heard = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: heard.set())
-if sys.argv[1] == "with ears":
+handled = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: handled.set())
+if sys.argv[1] == "with wakeup":
     wake_main_thread_for_signals()
 
 def other():
     while sys._current_frames()[threading.main_thread().ident].f_code.co_name != "wait":
         time.sleep(0.01)
-    time.sleep(0.2)  # from Python's wait into the one of the lock
+    time.sleep(0.2)  # until the main thread waits inside the lock
     print("waiting", flush=True)
     sys.stdin.read()
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
     threading.Event().wait()
 
 threading.Thread(target=other, daemon=True).start()
-heard.wait()
+handled.wait()
 """
 
 
-def ends(ears: str, *, within_seconds: float) -> bool:
-    command = [sys.executable, "-c", WAITS, ears]
+def ends(wakeup: str, *, within_seconds: float) -> bool:
+    command = [sys.executable, "-c", WAITS, wakeup]
     process = subprocess.Popen(
         command, cwd=state.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -49,9 +49,9 @@ def ends(ears: str, *, within_seconds: float) -> bool:
         process.stdout.close()
 
 
-def test_a_signal_given_to_another_thread_is_heard() -> None:
-    assert ends("with ears", within_seconds=20)
+def test_a_signal_that_another_thread_received_is_handled() -> None:
+    assert ends("with wakeup", within_seconds=20)
 
 
-def test_without_it_python_hears_nothing() -> None:
-    assert not ends("without ears", within_seconds=1)
+def test_without_it_the_signal_is_not_handled() -> None:
+    assert not ends("without wakeup", within_seconds=1)
