@@ -15,13 +15,14 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 500 --kills 40 --seed 2026 --patience 5
 
-.PHONY: help demo serve test lint bench bench-webhooks chaos chaos-small chaos-selftest model matrix
+.PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
 	@echo "make serve   every process, no scripted day"
 	@echo "make test    every check and test"
 	@echo "make lint    the checks alone"
+	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make matrix  every combination of the crash tests"
@@ -39,7 +40,10 @@ test: $(READY) lint
 	@$(CHAOS_SMALL)
 
 lint: $(READY)
-	@$(RUN) -m paymentsite.launcher.checks
+	@$(RUN) -m paymentsite.tidy.checks
+
+quick: $(READY)
+	@SINCE=$(SINCE) $(RUN) -m paymentsite.tidy.quick
 
 bench: $(READY)
 	@$(RUN) -m bench

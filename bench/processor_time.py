@@ -23,13 +23,13 @@ def seconds_of_line(line: str) -> float:
 def seconds_of_tree(root: int) -> float:
     """What a process and its living and finished descendants have used so far."""
     total = 0.0
-    todo = [root]
-    while todo:
-        pid = todo.pop()
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
         with suppress(FileNotFoundError, ProcessLookupError):
             total += seconds_of_line(Path(f"/proc/{pid}/stat").read_text())
             for task in Path(f"/proc/{pid}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
+                waiting += map(int, (task / "children").read_text().split())
     return total
 
 

@@ -1,0 +1,1 @@
+"""Tests of the checks of the code, one file a module."""

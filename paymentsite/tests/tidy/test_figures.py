@@ -1,0 +1,52 @@
+"""Words are found in names too, and ceilings fall to the counts."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from paymentsite.tidy import figures, sources
+
+_SETTINGS = """\
+[limits]
+"lines of the longest module" = 400
+
+[ceilings]
+"import circles" = 3
+
+[words]
+"late words?" = { say = "late outcome", most = 72 }
+"lanes?" = { say = "bulkhead 2", most = 5 }
+"""
+
+
+def test_a_ceiling_falls_to_the_count_and_never_rises() -> None:
+    counts = {"lines of the longest module": 9, "import circles": 0, "late words?": 7, "lanes?": 6}
+    assert figures.lower(counts, _SETTINGS) == (
+        _SETTINGS.replace("= 3", "= 0").replace("most = 72", "most = 7")
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["late words", "Late-Word", "LateWord", "late_words_of", "a\nlate word"]
+)
+def test_a_banned_word_is_found_in_prose_and_in_names(text: str) -> None:
+    assert len(_places(text)) == 1
+
+
+@pytest.mark.parametrize("text", ["plate words", "late wording", "later words", "late"])
+def test_a_longer_word_is_another_word(text: str) -> None:
+    assert _places(text) == []
+
+
+def _places(text: str) -> list[str]:
+    return figures.Word("late words?", "late outcome", 0).places({"page.md": figures.plain(text)})
+
+
+def test_a_returned_table_is_not_counted_as_lines_to_read() -> None:
+    function = ast.parse(
+        "def table():\n    '''A table.'''\n    return {\n    1: 2,\n    3: 4,\n    }"
+    )
+    assert isinstance(function.body[0], ast.FunctionDef)
+    assert sources.lines_to_read(function.body[0]) == 2
