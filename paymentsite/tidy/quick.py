@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 
 from paymentsite.launcher.progress import say
 from paymentsite.tidy import checks, selection
 from paymentsite.tidy.imports import all_imports
 from paymentsite.tidy.sources import PROJECT
+from paymentsite.tidy.time_limit import UNTIL
 
-_SECONDS = "35"  # for tests; to start and stop the database, and the checks beside, fit in the rest
+_SECONDS = 45  # after these no further test begins; the rest is for the last one and to stop all
 _FAILURES_MOST = "5"
 _NAMES_SHOWN = 12
 _ALWAYS = "paymentsite.tests.test_tidy"
@@ -23,17 +26,17 @@ _ALWAYS = "paymentsite.tests.test_tidy"
 
 def main() -> int:
     """Run what the change concerns; 1 if anything failed."""
-    os.environ.setdefault("QUICK_SECONDS", _SECONDS)
+    os.environ[UNTIL] = str(time.monotonic() + _SECONDS)
     since = os.environ.get("SINCE") or _start_of_branch()
     files = changed_files(since)
     imports = all_imports()
-    changed = selection.modules_of(files, imports)
-    chosen = selection.choose({*changed, _ALWAYS}, imports)
+    chosen = selection.choose(selection.modules_of(files, imports), imports)
+    run = dict.fromkeys([*chosen.run, _ALWAYS])
     say(f"  {len(files)} files changed since {_git('log', '-1', '--format=%h %s', since)[:60]}")
-    say(f"  tests of {len(chosen.run)} files, nearest first: {_some(chosen.run)}")
+    say(f"  tests of {len(run)} files, nearest first: {_some(run)}")
     if chosen.left:
         say(f"  left to `make test`, further away: {len(chosen.left)} files")
-    tests = checks.Check("tests", [*_PYTEST, *map(_path, chosen.run)], shows=2)
+    tests = checks.Check("tests", [*_PYTEST, *map(_path, run)], shows=2)
     return checks.run([tests, *checks.QUICK, checks.TYPES, *_slower(files)])
 
 
@@ -78,10 +81,10 @@ def _path(module: str) -> str:
     return module.replace(".", "/") + ".py"
 
 
-def _some(modules: tuple[str, ...]) -> str:
-    names = [module.rpartition(".")[2] for module in modules[:_NAMES_SHOWN]]
-    more = len(modules) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")
+def _some(modules: Iterable[str]) -> str:
+    names = [module.rpartition(".")[2] for module in modules]
+    more = len(names[_NAMES_SHOWN:])
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more else "")
 
 
 if __name__ == "__main__":
