@@ -25,8 +25,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what was left."""
-    if _left:
-        terminalreporter.write_line(
-            f"time is over, left to `make test`: {sum(_left.values())} tests of {', '.join(_left)}"
-        )
+    """Say what was left, or that nothing was."""
+    tests = sum(_left.values())
+    terminalreporter.write_line(
+        f"time is over, left to `make test`: {tests} tests of {', '.join(_left)}"
+        if tests
+        else "none of them was left out"
+    )

@@ -16,32 +16,37 @@ _SETTINGS = """\
 "import circles" = 3
 
 [words]
-"late words?" = { say = "late outcome", most = 72 }
-"lanes?" = { say = "bulkhead 2", most = 5 }
+"blue frogs?" = { say = "green toad", most = 72 }
+"red newts?" = { say = "newt 2", most = 5 }
 """
 
 
 def test_a_ceiling_falls_to_the_count_and_never_rises() -> None:
-    counts = {"lines of the longest module": 9, "import circles": 0, "late words?": 7, "lanes?": 6}
+    counts = {
+        "lines of the longest module": 9,
+        "import circles": 0,
+        "blue frogs?": 7,
+        "red newts?": 6,
+    }
     assert figures.lower(counts, _SETTINGS) == (
         _SETTINGS.replace("= 3", "= 0").replace("most = 72", "most = 7")
     )
 
 
 @pytest.mark.parametrize(
-    "text", ["late words", "Late-Word", "LateWord", "late_words_of", "a\nlate word"]
+    "text", ["blue frogs", "Blue-Frog", "BlueFrog", "blue_frogs_of", "a\nblue frog"]
 )
 def test_a_banned_word_is_found_in_prose_and_in_names(text: str) -> None:
     assert len(_places(text)) == 1
 
 
-@pytest.mark.parametrize("text", ["plate words", "late wording", "later words", "late"])
+@pytest.mark.parametrize("text", ["pblue frogs", "blue froging", "bluer frogs", "blue"])
 def test_a_longer_word_is_another_word(text: str) -> None:
     assert _places(text) == []
 
 
 def _places(text: str) -> list[str]:
-    return figures.Word("late words?", "late outcome", 0).places({"page.md": figures.plain(text)})
+    return figures.Word("blue frogs?", "green toad", 0).places({"page.md": figures.plain(text)})
 
 
 def test_a_returned_table_is_not_counted_as_lines_to_read() -> None:
