@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from ledger import statements
 from ledger.chart import CHART, AccountRef, Direction
+from ledger.database import statements
 from ledger.dispute_rules import FINAL_RULES
 
 OFFENDERS_MAX: Final = 100

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from ledger import statements
 from ledger.chart import CHART, AccountRef, Direction
+from ledger.database import statements
 from ledger.models import LedgerEntry
 from ledger.money import Money
 from ledger.posting_rules import EntryLine, EntryType, Posting

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, connection, transaction
 from uuid_utils.compat import uuid7
 
-from ledger import statements
 from ledger.chart import AccountRef
+from ledger.database import statements
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.posting_rules import EntryLine, Posting
 

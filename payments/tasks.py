@@ -7,43 +7,38 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services import (
-    daily_verification,
-    deadlines,
-    dispute_looks,
-    dispute_reminders,
-    dispute_responses,
-    notifications,
-    recovery,
-    retention,
-    reversals,
-    spot_checks,
-)
-from payments.services.webhooks import forgetting
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.automatic_actions import sweep as action_sweep
+from payments.services.disputes import reminders, responses, sync
+from payments.services.idempotency import retention
+from payments.services.merchant_webhooks import retention as delivery_retention
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification import daily, recent
 
 
 @shared_task
 def resolve_due_operations() -> int:
     """Find out what became of operations whose check is due."""
-    return recovery.resolve_due_operations()
+    return recovery_sweep.resolve_due_operations()
 
 
 @shared_task
 def process_due_notifications() -> int:
     """Look at what PSPs have told us."""
-    return notifications.process_due_notifications()
+    return processing.process_due_notifications()
 
 
 @shared_task
 def reverse_due_charges() -> int:
     """Give back the charges that succeeded after their payment was over."""
-    return reversals.reverse_due_charges()
+    return late_success_reversals.reverse_due_charges()
 
 
 @shared_task
 def attend_due_deadlines() -> int:
     """Warn of holds that end, void and expire them, cancel what nobody comes back to."""
-    return deadlines.attend_due_deadlines()
+    return action_sweep.attend_due_deadlines()
 
 
 @shared_task
@@ -55,34 +50,34 @@ def forget_old_idempotency_keys() -> int:
 @shared_task
 def check_recent_payments() -> int:
     """Compare the payments that changed lately with the books."""
-    return spot_checks.check_recent_payments()
+    return recent.check_recent_payments()
 
 
 @shared_task
 def verify_books() -> int:
     """Go on with the daily verification of all of the books."""
-    return daily_verification.verify_books()
+    return daily.verify_books()
 
 
 @shared_task
 def forget_old_deliveries() -> int:
     """Drop deliveries to webhook endpoints that ended long ago."""
-    return forgetting.forget_old_deliveries()
+    return delivery_retention.forget_old_deliveries()
 
 
 @shared_task
 def resolve_due_dispute_responses() -> int:
     """Find out what became of responses to disputes that nobody knows about."""
-    return dispute_responses.resolve_due_responses()
+    return responses.resolve_due_responses()
 
 
 @shared_task
 def look_at_due_disputes() -> int:
     """Ask PSPs about open disputes, in case a notice was lost."""
-    return dispute_looks.look_at_due_disputes()
+    return sync.look_at_due_disputes()
 
 
 @shared_task
 def remind_of_due_evidence() -> int:
     """Tell merchants that the time for evidence is nearly over."""
-    return dispute_reminders.remind_of_due_evidence()
+    return reminders.remind_of_due_evidence()

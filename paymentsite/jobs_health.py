@@ -10,7 +10,7 @@ from typing import Final
 
 from django.conf import settings
 
-from ledger.statements import execute
+from ledger.database.statements import execute
 from paymentsite.models import SweepRun
 from paymentsite.sweeps import HEARTBEATS
 

@@ -28,8 +28,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from payments import metrics as payment_metrics
 from payments.selectors import books_checks, waiting
-from payments.services import measures
 from paymentsite import jobs_health
 from reconciliation import selectors as settlement
 
@@ -108,7 +108,7 @@ def _breaker_states(open_until: Metric) -> Metric:
     now = time.time()
     for sample in open_until.samples:
         labels = (sample.labels["account"], sample.labels["kind"])
-        family.add_metric(labels, measures.breaker_state(sample.value, now=now))
+        family.add_metric(labels, payment_metrics.breaker_state(sample.value, now=now))
     return family
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from django.db import transaction
 
-from ledger.statements import execute
+from ledger.database.statements import execute
 from paymentsite.models import SweepRun
 from paymentsite.sweeps import Sweep
 

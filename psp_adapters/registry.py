@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from psp_adapters.contract import PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.sandbox.adapter import SandboxAdapter
 
 _FACTORIES: Final[dict[str, Callable[[Mapping[str, str]], PspAdapter]]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger.statements import execute, table_of
+from ledger.database.statements import execute, table_of
 from reconciliation.models import SettlementLine
 from reconciliation.states import LineStatus
 

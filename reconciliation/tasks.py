@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from reconciliation.services import fetching, lines, reading
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.reports import fetching, reading
 
 
 @shared_task
@@ -22,4 +23,4 @@ def read_settlement_reports() -> int:
 @shared_task
 def account_for_settlement_lines() -> int:
     """Find each line in the books, or bring the books there."""
-    return lines.account_for_due_lines()
+    return line_sweep.account_for_due_lines()

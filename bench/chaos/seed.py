@@ -14,7 +14,7 @@ def main() -> int:
     os.environ["DJANGO_SETTINGS_MODULE"] = "paymentsite.settings"
     django.setup()
     from payments.models import PspAccount
-    from payments.services.onboarding import create_merchant, issue_api_key
+    from payments.services.commands.merchants import create_merchant, issue_api_key
 
     account = PspAccount.objects.create(code="sandbox", psp="sandbox")
     keys = []

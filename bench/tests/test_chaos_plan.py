@@ -3,7 +3,7 @@
 from collections import Counter
 
 from bench.chaos.plan import LEASE_SECONDS, in_weather, plan_of
-from payments.services import idempotency
+from payments.services.idempotency import keys
 
 
 def test_the_same_seed_draws_the_same_schedule() -> None:
@@ -60,7 +60,7 @@ def test_weather_changes_the_mood_of_the_psp_and_nothing_else() -> None:
 
 
 def test_a_large_run_has_stops_longer_than_a_lease_that_end_in_time() -> None:
-    assert LEASE_SECONDS == idempotency.LEASE_SECONDS
+    assert LEASE_SECONDS == keys.LEASE_SECONDS
     plan = plan_of(seed=1, payments=1500, kills=500)
     sleeps = [act for act in plan.acts if act.kind == "sleep"]
     stops = [act for act in plan.acts if act.kind == "stop"]

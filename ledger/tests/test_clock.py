@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from ledger import clock
-from ledger.clock import DatabaseClock, database_clock
+from ledger.database import clock
+from ledger.database.clock import DatabaseClock, database_clock
 
 HOUR = 3600.0
 

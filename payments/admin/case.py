@@ -13,7 +13,7 @@ from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.models import Case
-from payments.services.cases import ADVICE
+from payments.services.cases.opening import ADVICE
 from payments.states import CaseKind, CaseStatus
 
 

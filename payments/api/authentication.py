@@ -18,8 +18,8 @@ from django.http import HttpRequest
 from payments.exceptions import AuthenticationFailed, InvalidParameter
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.selectors.scope import Scope
-from payments.services.events import now_utc
-from payments.services.onboarding import hash_of
+from payments.services.commands.merchants import hash_of
+from payments.services.outbox.events import now_utc
 
 REMEMBERED_FOR_SECONDS: Final = 2.0
 """How long a revoked key may go on working in a process."""

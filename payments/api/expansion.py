@@ -26,7 +26,7 @@ from payments.selectors.customers import customers_with_deleted, payment_methods
 from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
 from payments.selectors.scope import Scope
-from payments.services.events import now_utc
+from payments.services.outbox.events import now_utc
 
 Rendered = dict[str, Any]
 Tree = dict[str, "Tree"]

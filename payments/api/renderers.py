@@ -24,12 +24,12 @@ from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.selectors.scope import Scope
-from payments.services.caller import Answer, Caller, Subject
-from payments.services.events import now_utc
-from payments.services.expiry import REFUSED_CODE
-from payments.services.webhooks.endpoints import sealed_for_answer
+from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.merchant_webhooks.endpoints import sealed_for_answer
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.states import OperationStatus, ResponseStatus
-from psp_adapters.contract import OperationKind
+from psp_adapters.contract.adapter import OperationKind
 
 _TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
 _DECLINED_BY_BANK: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.INCREMENT})

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_GET
 from payments import public_ids
 from payments.models import PaymentIntent
 from payments.objects.payment_intent import public_status
-from payments.services.recovery import resolve_within
-from payments.services.return_links import is_return_token
+from payments.services.psp_gateway.return_url import is_return_token
+from payments.services.recovery.sweep import resolve_within
 
 _TOKEN_LENGTH_MAX: Final = 128
 _WAIT_SECONDS: Final = 5.0

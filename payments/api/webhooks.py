@@ -19,10 +19,10 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from payments import metrics
 from payments.api.errors import database_is_away
-from payments.services import measures
-from payments.services.notifications import NoSuchWebhook, receive_notification
-from psp_adapters.contract import NotificationRefused
+from payments.services.psp_notifications.processing import NoSuchWebhook, receive_notification
+from psp_adapters.contract.adapter import NotificationRefused
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class _Refusals:
 
     def note(self, account_code: str, reason: str, *, kind: str = "untrusted") -> None:
         """Count one; strangers decide how many there are, so not every one is logged."""
-        measures.WEBHOOKS_REFUSED.labels(kind).inc()
+        metrics.WEBHOOKS_REFUSED.labels(kind).inc()
         with self._lock:
             self.count += 1
             self._unlogged += 1

@@ -18,9 +18,9 @@ from django.db.models import QuerySet
 
 from ledger import selectors as books
 from ledger.chart import Direction
+from ledger.database.statements import execute
 from ledger.models import LedgerTransaction
 from ledger.money import Money
-from ledger.statements import execute
 from payments import public_ids
 from payments.models import books_of
 from payments.selectors.paging import IdRange, Page, Paging, id_range

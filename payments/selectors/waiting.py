@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ledger.statements import execute, table_of
+from ledger.database.statements import execute, table_of
 from payments import public_ids
 from payments.models import (
     Delivery,

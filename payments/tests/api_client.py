@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.http import HttpResponse
 from django.test import Client
 
-from payments.services.onboarding import issue_api_key
+from payments.services.commands.merchants import issue_api_key
 from payments.tests.shop import Shop
 
 FORM = "application/x-www-form-urlencoded"

@@ -17,21 +17,24 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from payments.services import idempotency, moves, operations, psp
+from payments.services.commands import run
+from payments.services.idempotency import keys
+from payments.services.operations import execution
+from payments.services.psp_gateway import sending
 from psp_adapters import registry
 
 Where = tuple[Any, str, str]
 
 # step: (module or class, function, "before" or "after")
 STEPS: dict[str, Where] = {
-    "before the claim": (idempotency, "claim", "before"),
-    "after the claim, before the commit": (idempotency, "claim", "after"),
-    "after the commit": (operations, "carry_out", "before"),
-    "before the PSP has it": (psp, "send", "before"),
-    "after the PSP has done it": (psp, "send", "after"),
-    "in the second transaction": (idempotency, "put_answer", "after"),
-    "after the second commit": (operations, "record_outcome", "after"),
-    "before the answer leaves": (operations, "carry_out", "after"),
+    "before the claim": (keys, "claim", "before"),
+    "after the claim, before the commit": (keys, "claim", "after"),
+    "after the commit": (execution, "carry_out", "before"),
+    "before the PSP has it": (sending, "send", "before"),
+    "after the PSP has done it": (sending, "send", "after"),
+    "in the second transaction": (keys, "put_answer", "after"),
+    "after the second commit": (execution, "record_outcome", "after"),
+    "before the answer leaves": (execution, "carry_out", "after"),
 }
 
 
@@ -81,7 +84,7 @@ def _count_moments(number: int) -> None:
     places: list[tuple[Any, str]] = [
         (CursorWrapper, "execute"),
         (BaseDatabaseWrapper, "_commit"),
-        (psp, "send"),
+        (sending, "send"),
     ]
     for module, name in places:
         setattr(module, name, _between(getattr(module, name), pass_moment))
@@ -126,4 +129,4 @@ def _arm(module: Any, name: str, when: str) -> None:
     setattr(module, name, deadly)
 
 
-assert moves.idempotency is idempotency, "the steps are wrapped where the code looks them up"
+assert run.idempotency is keys, "the steps are wrapped where the code looks them up"

@@ -10,9 +10,10 @@ from payments.models import Dispute, DisputeResponse, Event, IdempotencyKey
 from payments.objects.dispute import dispute_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.scope import Scope
-from payments.services import commands, dispute_looks
-from payments.services.caller import Answer, Caller, Subject
-from payments.services.events import now_utc
+from payments.services import commands
+from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.disputes import sync
+from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of, uuid_of
 
 LONG_AGO = "2000-01-01T00:00:00Z"
@@ -50,9 +51,7 @@ class Desk:
 
     def look(self, psp_dispute_id: str) -> Dispute:
         """We ask the PSP, as after a notice."""
-        dispute_looks.look_at_dispute(
-            account=self.shop.account, psp_dispute_id=psp_dispute_id, actor="test"
-        )
+        sync.look_at_dispute(account=self.shop.account, psp_dispute_id=psp_dispute_id, actor="test")
         return self.dispute(psp_dispute_id)
 
     def opened(self, **words: Any) -> Dispute:

@@ -7,12 +7,15 @@ from typing import Any
 
 from ledger.models import LedgerEntry
 from payments.models import Case, Event, Operation
-from payments.services import looks, psp, questions, recovery, reversals
-from payments.services.outcomes import record_outcome
-from payments.services.verification import differences
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import sending
+from payments.services.recovery import operation_sync, questions
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of, uuid_of
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 
 
 def close_as(operation: Operation, outcome: Outcome) -> None:
@@ -35,7 +38,7 @@ def falsely_closed(
 
 def look(operation: Operation) -> None:
     """Have the PSP asked, as its notice would."""
-    looks.look_at_operation(operation.id, actor="psp:notification")
+    operation_sync.look_at_operation(operation.id, actor="psp:notification")
 
 
 def confirm_late_words() -> None:
@@ -45,7 +48,7 @@ def confirm_late_words() -> None:
         Operation.objects.filter(pk=operation_id).update(
             lease_until=datetime(2000, 1, 1, tzinfo=UTC)
         )
-        assert recovery.resolve_operation(operation_id, actor="job:recovery")
+        assert recovery_sweep.resolve_operation(operation_id, actor="job:recovery")
     assert not waiting.exists()
 
 
@@ -54,7 +57,7 @@ def sweep_reversals() -> int:
     Operation.objects.filter(reverse_at__isnull=False).update(
         reverse_at=datetime(2000, 1, 1, tzinfo=UTC)
     )
-    return reversals.reverse_due_charges()
+    return late_success_reversals.reverse_due_charges()
 
 
 def statuses(shop: Shop, intent_id: str) -> list[tuple[str, str]]:
@@ -88,7 +91,7 @@ def cases() -> list[str]:
 
 
 def reference(operation: Operation) -> str:
-    return psp.reference_of(operation.id)
+    return sending.reference_of(operation.id)
 
 
 def assert_the_books_agree() -> None:

@@ -18,13 +18,13 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
-from payments.services.egress.lookups import Resolver, resolve
-from payments.services.egress.posting import Poster
-from payments.services.egress.targets import Policy, policy_of_settings
-from payments.services.events import time_of
-from payments.services.webhooks import conclusions, leases, secrets
-from payments.services.webhooks.fan_out import fan_out_due
-from payments.services.webhooks.sending import try_once
+from payments.services.egress.dns import Resolver, resolve
+from payments.services.egress.http_client import Poster
+from payments.services.egress.url_policy import Policy, policy_of_settings
+from payments.services.merchant_webhooks import attempt_results, leasing, secrets
+from payments.services.merchant_webhooks.attempt import try_once
+from payments.services.merchant_webhooks.fan_out import fan_out_due
+from payments.services.outbox.events import time_of
 
 SDK_VERSION = "2026-10-28.endive"
 _LEASED_AT_ONCE = 32
@@ -200,10 +200,10 @@ def fan_out_all() -> int:
 
 def try_due(sender: Poster | None = None) -> int:
     """Try everything that is due, once, in this thread; how many tries that were."""
-    due = [key for key, is_due in leases.endpoints_with_work().items() if is_due]
+    due = [key for key, is_due in leasing.endpoints_with_work().items() if is_due]
     endpoints = WebhookEndpoint.objects.in_bulk(due)
-    leased = leases.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
-    conclusions.conclude([try_once(each, sender or poster()) for each in leased])
+    leased = leasing.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
+    attempt_results.conclude([try_once(each, sender or poster()) for each in leased])
     return len(leased)
 
 

@@ -18,9 +18,12 @@ from django.test import Client
 
 from payments.exceptions import PaymentRefused
 from payments.models import Operation, PaymentIntent, PspNotification
-from payments.services import notifications, psp, recovery, retention
-from payments.services.caller import Answer
-from payments.services.verification import differences
+from payments.services.callers.caller import Answer
+from payments.services.idempotency import retention
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.states import OPERATION_IN_DOUBT
 from payments.tests.crashes import crash_at_moment
 from payments.tests.notices import notice_of, sign
@@ -144,8 +147,8 @@ class World:
 
     def sweep(self) -> None:
         """What beat does."""
-        recovery.resolve_due_operations()
-        notifications.process_due_notifications()
+        recovery_sweep.resolve_due_operations()
+        processing.process_due_notifications()
         retention.forget_old_idempotency_keys()
 
     def check(self) -> None:
@@ -179,7 +182,7 @@ class World:
         for intent in PaymentIntent.objects.all():
             sums: dict[str, int] = defaultdict(int)
             for operation in intent.operations.all():
-                for effect in effects.get(psp.reference_of(operation.id), ()):
+                for effect in effects.get(sending.reference_of(operation.id), ()):
                     sums[effect["kind"]] += effect["amount_minor"]
             assert (
                 intent.amount_authorized_minor,
@@ -201,19 +204,19 @@ class World:
         return found
 
     def _intent_of(self, effect: dict[str, Any]) -> str:
-        operation_id = psp.operation_id_of(effect["reference"])
+        operation_id = sending.operation_id_of(effect["reference"])
         return str(Operation.objects.values_list("intent_id", flat=True).get(pk=operation_id))
 
     def _send_late(self, request: Request, kind: str, fate: Fate) -> None:
         """We give up, and perhaps ask, before the PSP begins with it."""
         seen = self._last_call()
         self._script(request.shop, kind, {"latency_ms": _LATE_MS})
-        before = psp.CALL_DEADLINE_SECONDS
-        psp.CALL_DEADLINE_SECONDS = 0.1  # type: ignore[misc]
+        before = sending.CALL_DEADLINE_SECONDS
+        sending.CALL_DEADLINE_SECONDS = 0.1  # type: ignore[misc]
         try:
             self._note(request, _attempt(request))
         finally:
-            psp.CALL_DEADLINE_SECONDS = before  # type: ignore[misc]
+            sending.CALL_DEADLINE_SECONDS = before  # type: ignore[misc]
         if fate.asked_after:
             self.time.pass_by(fate.asked_after)
             self.sweep()
@@ -232,7 +235,7 @@ class World:
         return self._calls_before
 
     def _notice(self, operation: Operation, api_key: str) -> bytes:
-        reference = psp.reference_of(operation.id)
+        reference = sending.reference_of(operation.id)
         happened = reference in self._effects_by("reference")
         return notice_of(
             api_key,

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent
-from payments.services import psp
-from payments.services.caller import Answer, Caller
-from payments.services.verification import differences
+from payments.services.callers.caller import Answer, Caller
+from payments.services.psp_gateway import sending
+from payments.services.verification.rebuild import differences
 from payments.tests.notices import books_of
 from payments.tests.shop import Shop, body_of, uuid_of
 
@@ -94,7 +94,8 @@ class Move:
             merchant=self.shop.merchant, order_id=self.shop.order_id, kind=kind_of(self.name)
         )
         references = {
-            psp.reference_of(identifier) for identifier in operations.values_list("id", flat=True)
+            sending.reference_of(identifier)
+            for identifier in operations.values_list("id", flat=True)
         }
         calls = self.shop.psp.calls(kind=kind_of(self.name))
         return [each for each in calls if each["reference"] in references]

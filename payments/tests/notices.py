@@ -21,7 +21,7 @@ from django.test import Client
 
 from ledger.models import LedgerEntry
 from payments.models import Event, PspNotification
-from payments.services import notifications
+from payments.services.psp_notifications import processing
 from payments.tests.shop import Shop, uuid_of
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
@@ -77,7 +77,7 @@ class Hooks:
         """Deliver each, and let it be processed before the next."""
         for body in bodies:
             assert self.deliver(body).status_code == 200
-            assert notifications.process_due_notifications() <= 1
+            assert processing.process_due_notifications() <= 1
 
     def _endpoint(self, method: str, words: dict[str, str]) -> None:
         credentials = settings.PSP_CREDENTIALS[self.shop.account.code]
@@ -96,7 +96,7 @@ def store_notice(shop: Shop, **changes: Any) -> PspNotification:
     credentials = settings.PSP_CREDENTIALS[shop.account.code]
     credentials["webhook_secrets"] = SECRET
     body = notice_of(credentials["api_key"], **changes)
-    stored = notifications.receive_notification(
+    stored = processing.receive_notification(
         account_code=shop.account.code, headers={"Sandbox-Signature": sign(body)}, body=body
     )
     assert stored is not None

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from payments.models import Deadline, Event, PaymentIntent
-from payments.services import deadlines
-from payments.services.events import now_utc
+from payments.services.automatic_actions import sweep as action_sweep
+from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of, uuid_of
 
 EXPIRES_AT_ONCE = "pm_card_authorizationExpiresNow"
@@ -43,7 +43,7 @@ def wait_since(intent_id: str, hours: float) -> None:
 def sweep() -> int:
     """Run the sweep as if everything that waits were due."""
     Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
-    return deadlines.attend_due_deadlines()
+    return action_sweep.attend_due_deadlines()
 
 
 def deadline_of(intent_id: str) -> Deadline:

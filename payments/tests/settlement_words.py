@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from ledger.money import Money
 from payments.models import PspAccount
-from payments.services import dispute_lines
-from payments.services.dispute_lines import AccountedLine
-from payments.services.looks import NotYetKnown
+from payments.services.recovery.operation_sync import NotYetKnown
 from payments.tests.shop import Shop
 from psp_adapters import registry
-from psp_adapters.report_contract import LineKind, ReportLine
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine
 from psp_adapters.sandbox.adapter import SandboxAdapter
+from reconciliation.services.matching import dispute_lines
+from reconciliation.services.matching.dispute_lines import AccountedLine
 
 _KINDS: Final = {
     "dispute": LineKind.DISPUTE,

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation
-from payments.services import looks
-from payments.services.cases import close_case
-from payments.services.events import now_utc
-from payments.services.looks import Contradicted
-from payments.services.payment_looks import look_at_payment
-from payments.services.verification import differences
+from payments.services.cases.opening import close_case
+from payments.services.outbox.events import now_utc
+from payments.services.recovery import operation_sync
+from payments.services.recovery.operation_sync import Contradicted
+from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.verification.rebuild import differences
 from payments.tests import passing_time
 from payments.tests.dashboard import own_acts
 from payments.tests.late import (
@@ -33,7 +33,7 @@ from payments.tests.late import (
 from payments.tests.notices import Hooks, lose_the_answer, only_notification
 from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_late_success import keep
-from psp_adapters.contract import Outcome
+from psp_adapters.contract.adapter import Outcome
 
 EXPIRES = "pm_card_authorizationExpiresNow"
 
@@ -240,8 +240,8 @@ STEPS: dict[str, Callable[[Operation], object]] = {
 def hear(charge: Operation) -> None:
     """Notices of everything of ours that has happened so far."""
     for operation in Operation.objects.filter(intent_id=charge.intent_id).order_by("id"):
-        with suppress(looks.NotYetKnown):  # What was refused is not there to be looked at.
-            looks.look_at_operation(operation.id, actor="psp:notification")
+        with suppress(operation_sync.NotYetKnown):  # What was refused is not there to be looked at.
+            operation_sync.look_at_operation(operation.id, actor="psp:notification")
 
 
 @pytest.mark.matrix(most=9)
@@ -278,7 +278,7 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
     else:
         shop.psp.script({"drop_before": True}, kind="refund")
     sweep_reversals()
-    with pytest.raises(looks.NotYetKnown, match="UNKNOWN"):
+    with pytest.raises(operation_sync.NotYetKnown, match="UNKNOWN"):
         look_at_payment_only_once(charge)
     assert own_acts(intent_id) == []
     for _ in range(4):
@@ -291,13 +291,13 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
 
 def look_at_payment_only_once(charge: Operation) -> None:
     """Without what a look does first: bring our own operations up."""
-    from payments.services.payment_looks import _ask
-    from payments.services.unasked import StillUnderWay, record_unasked
+    from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+    from payments.services.recovery.payment_sync import _ask
 
     try:
         record_unasked(charge.id, _ask(charge))
     except StillUnderWay as reason:
-        raise looks.NotYetKnown(str(reason)) from reason
+        raise operation_sync.NotYetKnown(str(reason)) from reason
 
 
 # --- taken back ------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from payments.api import authentication
 from payments.api.authentication import forget_cached_keys
 from payments.models import ApiKey, PaymentIntent
-from payments.services.events import now_utc
-from payments.services.onboarding import create_merchant, issue_api_key, revoke_api_key
+from payments.services.commands.merchants import create_merchant, issue_api_key, revoke_api_key
+from payments.services.outbox.events import now_utc
 from payments.tests.api_client import ApiClient, Reply, api_of
 from payments.tests.factories import PspAccountFactory
 from payments.tests.shop import Shop

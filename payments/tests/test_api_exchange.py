@@ -13,7 +13,7 @@ from payments.api.views.call import Call
 from payments.api.views.exchange import MerchantView, endpoint
 from payments.exceptions import IdempotencyKeyInvalid
 from payments.models import Customer, IdempotencyKey, PaymentIntent
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
 from payments.tests.api_client import ApiClient, Reply, api_of
 from payments.tests.shop import Shop
 

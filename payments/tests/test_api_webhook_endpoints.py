@@ -12,8 +12,8 @@ from django.conf import settings
 from payments import public_ids
 from payments.event_types import TOLD
 from payments.models import Delivery, IdempotencyKey, WebhookEndpoint
-from payments.services.webhooks import endpoints, resends
-from payments.services.webhooks.fan_out import fan_out_due
+from payments.services.merchant_webhooks import endpoints, resend
+from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.api_client import ApiClient, api_of
 from payments.tests.listening import answering, deliver_all, listening, open_endpoint, past
@@ -266,12 +266,12 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         assert (listed("true"), listed("false")) == (0, 0)
         deliver_all()
         assert (listed("true"), listed("false")) == (1, 0)
-        resends.replay_events(endpoint.id, resends.Choice())
+        resend.replay_events(endpoint.id, resend.Choice())
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
         other, _ = open_endpoint(shop.merchant, bad.url)
         for _ in range(2):
-            resends.replay_events(other.id, resends.Choice())
+            resend.replay_events(other.id, resend.Choice())
             Delivery.objects.filter(endpoint=other).update(in_line=False)
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
@@ -281,7 +281,7 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
         WebhookEndpoint.objects.filter(pk=other.pk).update(url=ear.url)
-        resends.replay_events(other.id, resends.Choice())
+        resend.replay_events(other.id, resend.Choice())
         deliver_all()
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
@@ -306,6 +306,6 @@ def test_what_was_told_while_an_endpoint_was_disabled_counts_as_success(
         deliver_all()
         api.post(f"{PATH}/{endpoint.public_id}", disabled=False)
         assert api.get("/v1/events", delivery_success="false").body["data"] == []
-        assert resends.replay_events(endpoint.id, resends.Choice()) == 1
+        assert resend.replay_events(endpoint.id, resend.Choice()) == 1
         deliver_all()
         assert ear.events() == ["payment_intent.created"]

@@ -10,9 +10,10 @@ import pytest
 
 from payments.exceptions import OperationUnderWay, UnexpectedState
 from payments.models import Deadline, Merchant
-from payments.services import holds, job_commands, operations
-from payments.services.caller import Answer
-from payments.services.verification import differences
+from payments.services.automatic_actions import expiring_authorizations, merchant_commands
+from payments.services.callers.caller import Answer
+from payments.services.operations import execution
+from payments.services.verification.rebuild import differences
 from payments.tests.crashes import STEPS, Where, crash_at
 from payments.tests.passing_time import (
     deadline_of,
@@ -95,7 +96,7 @@ def test_nothing_is_given_up_while_a_capture_is_under_way(strict: Shop) -> None:
     assert intent.status == "PROCESSING"
     sweep()
     intent.__dict__["status"] = "AUTHORIZED"  # What a sweep had read just before.
-    holds.attend_hold(intent, wait)
+    expiring_authorizations.attend_hold(intent, wait)
     assert [o.kind for o in strict.operations(intent_id)] == ["authorize", "capture"]
     assert strict.effects("void") == []
 
@@ -110,8 +111,10 @@ def test_a_void_that_the_psp_does_not_take_is_tried_again_but_not_at_every_sweep
     assert [o.status for o in strict.operations(intent_id)] == ["SUCCEEDED", "DECLINED"]
     assert strict.intent(intent_id).status == "AUTHORIZED"
     again_at = deadline_of(intent_id).next_at
-    assert near(again_at, strict.operations(intent_id)[1].created_at + job_commands.AGAIN_AFTER)
-    age_operations(intent_id, seconds=int(job_commands.AGAIN_AFTER.total_seconds()))
+    assert near(
+        again_at, strict.operations(intent_id)[1].created_at + merchant_commands.AGAIN_AFTER
+    )
+    age_operations(intent_id, seconds=int(merchant_commands.AGAIN_AFTER.total_seconds()))
     sweep()
     assert_voided(strict, intent_id)
 
@@ -124,7 +127,7 @@ def test_sweeps_and_captures_at_once_end_as_at_the_psp(strict: Shop, number: int
     def run(position: int) -> Answer:
         if position == 0:
             return strict.capture(intent_id)
-        holds.attend_hold(intent, wait)
+        expiring_authorizations.attend_hold(intent, wait)
         return Answer(status=200, body="{}")
 
     results = at_once(number, run)
@@ -140,12 +143,12 @@ def test_sweeps_and_captures_at_once_end_as_at_the_psp(strict: Shop, number: int
 
 
 CRASHES: dict[str, Where] = {
-    "before the command": (holds, "cancel_for_merchant", "before"),
-    "after the first commit": (operations, "carry_out", "before"),
+    "before the command": (expiring_authorizations, "cancel_for_merchant", "before"),
+    "after the first commit": (execution, "carry_out", "before"),
     "before the PSP has it": STEPS["before the PSP has it"],
     "after the PSP has done it": STEPS["after the PSP has done it"],
-    "after the second commit": (operations, "record_outcome", "after"),
-    "after the command": (holds, "cancel_for_merchant", "after"),
+    "after the second commit": (execution, "record_outcome", "after"),
+    "after the command": (expiring_authorizations, "cancel_for_merchant", "after"),
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from payments.exceptions import PspNotReached
-from payments.services import breakers
-from payments.services.breakers import Breaker, CallKind, Refusal, guarded_call
+from payments.services.psp_gateway import circuit_breaker
+from payments.services.psp_gateway.circuit_breaker import Breaker, CallKind, Refusal, guarded_call
 from payments.tests.shop import Shop, body_of
 
 
@@ -104,8 +104,8 @@ def test_an_exception_counts_as_a_failure_and_gives_its_place_back() -> None:
         pytest.fail("the circuit is open")
     with guarded_call(account, CallKind.RECOVERY) as verdict:
         verdict.healthy = True
-    assert breakers.states()[account, CallKind.QUERY] == "open"
-    assert breakers.states()[account, CallKind.RECOVERY] == "closed"
+    assert circuit_breaker.states()[account, CallKind.QUERY] == "open"
+    assert circuit_breaker.states()[account, CallKind.RECOVERY] == "closed"
 
 
 def test_places_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,10 +116,12 @@ def test_places_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         with guarded_call(account, CallKind.RECOVERY) as verdict:
             verdict.healthy = leave.wait(10)
 
-    threads = [threading.Thread(target=stay) for _ in range(breakers.PLACES[CallKind.RECOVERY])]
+    threads = [
+        threading.Thread(target=stay) for _ in range(circuit_breaker.PLACES[CallKind.RECOVERY])
+    ]
     for thread in threads:
         thread.start()
-    while breakers._guards[account, CallKind.RECOVERY].places._value:
+    while circuit_breaker._guards[account, CallKind.RECOVERY].places._value:
         time.sleep(0.01)
     with pytest.raises(Refusal), guarded_call(account, CallKind.RECOVERY):
         pytest.fail("there is no place left")

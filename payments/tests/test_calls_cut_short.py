@@ -19,7 +19,9 @@ from django.db import connections
 
 from payments.exceptions import PspNotReached
 from payments.models import IdempotencyKey, Operation
-from payments.services import psp, recovery, retention
+from payments.services.idempotency import retention
+from payments.services.psp_gateway import sending
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import be_a_process_of_its_own, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases, kind_of
 from payments.tests.shop import Shop, age_operations, body_of
@@ -51,7 +53,7 @@ def test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew(
     end_leases()
     age(move)
 
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
 
     assert own_operation(move).status == "NOT_SENT"
     move.had_no_effect_yet()
@@ -80,8 +82,8 @@ def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: st
     credentials["base_url"] = NO_WAY_THERE[way](good_url)
     if name == "create":
         # A token is described once; what it stands for is not what this is about.
-        adapter = psp.adapter_of(shop.account)
-        known = psp.adapter_for("sandbox", {**credentials, "base_url": good_url})
+        adapter = sending.adapter_of(shop.account)
+        known = sending.adapter_for("sandbox", {**credentials, "base_url": good_url})
         adapter._tokens.update(known._tokens)  # type: ignore[attr-defined]
     with pytest.raises(PspNotReached):
         move.run()
@@ -106,13 +108,13 @@ def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
     assert unknown.status == "UNKNOWN"
 
     end_leases()
-    recovery.resolve_due_operations()  # not found, and the same key is under way
+    recovery_sweep.resolve_due_operations()  # not found, and the same key is under way
     unknown.refresh_from_db()
     assert unknown.status == "UNKNOWN"
     assert shop.psp.calls(kind="look_up", reference=unknown.psp_key)[-1]["status"] == 404
     shop.psp.wait_for(order_id=shop.order_id, kind=move.effects[-1])
     end_leases()
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
 
     move.ended_once()
     again = move.run()
@@ -129,7 +131,7 @@ def test_a_psp_that_would_act_after_we_forbade_it_does_nothing(
     give_up_before_it_acts(move, monkeypatch)
     end_leases()
     age(move)
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     assert own_operation(move).status == "NOT_SENT"
 
     wait_until_answered(shop.psp, own_operation(move).psp_key)
@@ -142,7 +144,7 @@ def give_up_before_it_acts(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
     late, kind = {"latency_ms": LATE_SECONDS * 1000}, kind_of(move.name)
     move.shop.psp.script(late, order_id=move.shop.order_id, kind=kind)
     with monkeypatch.context() as impatient:
-        impatient.setattr(psp, "CALL_DEADLINE_SECONDS", 0.15)
+        impatient.setattr(sending, "CALL_DEADLINE_SECONDS", 0.15)
         answer = move.run()
     assert answer.status == 200
     move.had_no_effect_yet()
@@ -183,7 +185,7 @@ class Sleeper:
         assert os.WIFSTOPPED(status), "it never came to its call"
 
     def _run_until_the_call(self, move: Move) -> None:
-        real = psp.send
+        real = sending.send
 
         def sleep_and_send(operation: Operation, **more: Any) -> object:
             # To this thread itself: sent to the process, another takes it, and this one runs on.
@@ -193,7 +195,7 @@ class Sleeper:
         ended = 1
         try:
             be_a_process_of_its_own()
-            psp.send = sleep_and_send  # type: ignore[assignment]
+            sending.send = sleep_and_send  # type: ignore[assignment]
             ended = int(move.run().status != 200)
         finally:
             os._exit(ended)
@@ -224,7 +226,7 @@ def test_a_key_outlives_every_retention_while_its_operation_is_in_doubt(shop: Sh
     assert retention.forget_old_idempotency_keys() == 1  # that of the undisturbed run
     assert move.run().body == first.body
     end_leases()
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     move.ended_once()
 
     assert move.run().body == first.body

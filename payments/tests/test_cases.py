@@ -8,7 +8,7 @@ from django.db import IntegrityError
 from payments import public_ids
 from payments.exceptions import ResourceMissing, UnexpectedState
 from payments.models import Case, Operation
-from payments.services.cases import ADVICE, case_about_operation, close_case, open_case
+from payments.services.cases.opening import ADVICE, case_about_operation, close_case, open_case
 from payments.states import CaseKind
 from payments.tests.shop import Shop, body_of
 

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from payments.models import Case
-from payments.services.cases import ADVICE, case_about_operation, open_case
+from payments.services.cases.opening import ADVICE, case_about_operation, open_case
 from payments.states import CaseKind
 from payments.tests.shop import Shop, body_of
 

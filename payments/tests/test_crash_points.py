@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from payments.models import Event, PspNotification
-from payments.services import notifications
-from payments.services.verification import differences
+from payments.services.psp_notifications import processing
+from payments.services.verification.rebuild import differences
 from payments.tests.crash_points import CRASH_POINTS, DEPENDENCY_FAULTS, MESSAGE_FAULTS, Point
 from payments.tests.crashes import crash_at
 from payments.tests.notices import Hooks, lose_the_answer
@@ -70,11 +70,11 @@ def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_aga
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
     # A worker hears the bell at once, and the process that is to answer dies as it rings.
-    crash_at((notifications.doorbell._bell, "ring", "before"), lambda: hooks.deliver(notice))
-    assert notifications.process_due_notifications() == 1
+    crash_at((processing.doorbell._bell, "ring", "before"), lambda: hooks.deliver(notice))
+    assert processing.process_due_notifications() == 1
 
     assert hooks.deliver(notice).status_code == 200
-    assert notifications.process_due_notifications() == 0
+    assert processing.process_due_notifications() == 0
     assert PspNotification.objects.get().status == "processed"
     assert shop.intent(intent_id).status == "CAPTURED"
     assert Event.objects.filter(type="charge.succeeded").count() == 1

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from payments.exceptions import IdempotencyKeyInUse
-from payments.services import recovery
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import STEPS, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases
 from payments.tests.shop import Shop, body_of
@@ -40,7 +40,7 @@ def test_recovery_finishes_alone_when_nobody_repeats(shop: Shop, name: str, step
     crash(step, move.run)
     end_leases()
 
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
 
     if step in ("before the claim", "after the claim, before the commit"):
         move.had_no_effect_yet()

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from ledger.database.statements import execute
 from ledger.invariants import ALL_INVARIANTS
-from ledger.statements import execute
 from payments.models import BooksCheck, Case, PaymentIntent
 from payments.selectors import books_checks
-from payments.services import daily_verification
-from payments.services.daily_verification import ENTRIES, PARTS, PAYMENTS, verify_books
-from payments.services.events import now_utc
+from payments.services.outbox.events import now_utc
+from payments.services.verification import daily
+from payments.services.verification.daily import ENTRIES, PARTS, PAYMENTS, verify_books
 from payments.tests.shop import Shop, body_of
 
 
@@ -30,7 +30,7 @@ def a_day_later() -> None:
 def replace_invariant(
     monkeypatch: pytest.MonkeyPatch, name: str, by: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.setitem(daily_verification._INVARIANTS, name, by)
+    monkeypatch.setitem(daily._INVARIANTS, name, by)
 
 
 def test_everything_is_a_part_of_it() -> None:
@@ -65,7 +65,7 @@ def test_books_that_hold_are_verified_once_a_day(shop: Shop) -> None:
 def test_a_payment_that_differs_is_found_although_no_event_tells_of_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(daily_verification, "PAYMENTS_PER_STEP", 2)
+    monkeypatch.setattr(daily, "PAYMENTS_PER_STEP", 2)
     ids = [body_of(shop.create(order_id=f"order-{number}"))["id"] for number in range(5)]
     assert verify_books() == 0
     PaymentIntent.objects.filter(order_id="order-3").update(amount_refunded_minor=100)
@@ -100,14 +100,14 @@ def test_an_invariant_that_does_not_hold_is_a_case_of_its_own(
 def test_entries_of_a_payment_that_does_not_exist_are_found(shop: Shop) -> None:
     body_of(shop.create())
     intent = PaymentIntent.objects.get()
-    found = list(daily_verification.entries_without_payment([intent.id, shop.merchant.id]))
+    found = list(daily.entries_without_payment([intent.id, shop.merchant.id]))
     assert found == [
         (
             shop.merchant.id,
             f"the books hold entries of payment {shop.merchant.id}, which does not exist",
         )
     ]
-    step = daily_verification._look_for_payments(daily_verification.BEFORE_EVERY_ID)
+    step = daily._look_for_payments(daily.BEFORE_EVERY_ID)
     assert (step.findings, step.last) == ([], None)
 
 
@@ -115,7 +115,7 @@ def test_a_killed_slice_costs_one_step_and_the_next_goes_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
-    original = daily_verification._check
+    original = daily._check
 
     def die_at(part: str) -> Any:
         def check(row: BooksCheck) -> Any:
@@ -126,7 +126,7 @@ def test_a_killed_slice_costs_one_step_and_the_next_goes_on(
 
         return check
 
-    monkeypatch.setattr(daily_verification, "_check", die_at(PAYMENTS))
+    monkeypatch.setattr(daily, "_check", die_at(PAYMENTS))
     shop.create()
     with pytest.raises(KeyboardInterrupt):
         verify_books()
@@ -141,7 +141,7 @@ def test_a_slice_ends_with_its_time_and_many_make_a_pass(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.create()
-    monkeypatch.setattr(daily_verification, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(daily, "SWEEP_SECONDS", 0.0)
     slices = 0
     while not BooksCheck.objects.filter(finished_at__isnull=False).exists():
         assert verify_books() == 0
@@ -157,7 +157,7 @@ def test_what_takes_too_long_is_left_out_and_said_so(
         execute("SELECT pg_sleep(30)")
         return []
 
-    monkeypatch.setattr(daily_verification, "STEP_SECONDS", 0.5)
+    monkeypatch.setattr(daily, "STEP_SECONDS", 0.5)
     replace_invariant(monkeypatch, "guards_are_on", slow)
     with caplog.at_level(logging.ERROR):
         assert verify_books() == 0

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.clock import database_clock
+from ledger.database.clock import database_clock
 from payments.models import IdempotencyKey, Operation
-from payments.services.idempotency import LEASE_SECONDS
+from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.tests.crashes import crash
 from payments.tests.shop import Shop
 

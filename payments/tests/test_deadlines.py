@@ -12,11 +12,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from payments.models import Deadline, Event, Merchant, Operation, PaymentIntent
-from payments.services import deadlines, holds, job_commands
-from payments.services.caller import Answer
-from payments.services.deadlines import attend_due_deadlines
-from payments.services.events import now_utc
-from payments.services.verification import differences
+from payments.services.automatic_actions import expiring_authorizations, merchant_commands
+from payments.services.automatic_actions import sweep as action_sweep
+from payments.services.automatic_actions.sweep import attend_due_deadlines
+from payments.services.callers.caller import Answer
+from payments.services.outbox.events import now_utc
+from payments.services.verification.rebuild import differences
 from payments.tests.passing_time import (
     deadline_of,
     end_hold,
@@ -79,12 +80,12 @@ def test_a_payment_under_way_comes_back_when_it_waits_again(shop: Shop) -> None:
 
 def test_a_payment_that_waits_anew_is_not_put_off_by_whoever_looked_before(shop: Shop) -> None:
     intent_id = held(shop)
-    leased = deadlines._lease_next()
+    leased = action_sweep._lease_next()
     assert leased is not None
     shop.capture(intent_id, 1_000, final=False)
     anew = deadline_of(intent_id)
-    deadlines._conclude(leased, now_utc() + timedelta(days=9))
-    deadlines._conclude(leased, None)
+    action_sweep._conclude(leased, now_utc() + timedelta(days=9))
+    action_sweep._conclude(leased, None)
     assert deadline_of(intent_id).next_at == anew.next_at
 
 
@@ -118,7 +119,7 @@ def test_what_goes_wrong_is_tried_again_later(
     def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(deadlines, "attend_hold", broken)
+    monkeypatch.setattr(action_sweep, "attend_hold", broken)
     assert sweep() == 1
     assert "could not be attended to" in caplog.text
     assert near(deadline_of(intent_id).next_at, now_utc() + timedelta(minutes=5))
@@ -143,7 +144,7 @@ def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
     life: timedelta, warning_hours: int, policy_hours: int | None, warned_after: timedelta
 ) -> None:
     began_at = now_utc()
-    plan = holds.plan_of(
+    plan = expiring_authorizations.plan_of(
         PaymentIntent(authorization_expires_at=began_at + life),
         Operation(created_at=began_at),
         Merchant(warn_before_expiry_hours=warning_hours, void_uncaptured_after_hours=policy_hours),
@@ -187,7 +188,7 @@ def test_eight_sweeps_at_once_warn_once(shop: Shop) -> None:
     wait, intent = deadline_of(intent_id), shop.intent(intent_id)
 
     def run(_: int) -> Answer:
-        holds.attend_hold(intent, wait)
+        expiring_authorizations.attend_hold(intent, wait)
         return Answer(status=200, body="{}")
 
     at_once(8, run)
@@ -200,7 +201,7 @@ def test_a_payment_that_was_captured_meanwhile_is_not_warned_of(shop: Shop) -> N
     age_operations(intent_id, seconds=6 * 24 * HOUR)
     wait, before = deadline_of(intent_id), shop.intent(intent_id)
     shop.capture(intent_id)
-    holds.attend_hold(before, wait)
+    expiring_authorizations.attend_hold(before, wait)
     assert "x.charge.expiring" not in events_of(intent_id)
 
 
@@ -274,7 +275,7 @@ def test_a_challenge_whose_void_never_left_has_waited_all_the_time(shop: Shop) -
     shop.psp.script({"rate_limit": True}, kind="void", times=3)  # it is tried three times
     sweep()
     assert shop.intent(intent_id).status == "REQUIRES_ACTION"
-    age_operations(intent_id, seconds=int(job_commands.AGAIN_AFTER.total_seconds()))
+    age_operations(intent_id, seconds=int(merchant_commands.AGAIN_AFTER.total_seconds()))
     sweep()
     assert shop.intent(intent_id).status == "CANCELED"
     assert list(differences()) == []

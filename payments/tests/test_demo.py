@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments.models import ApiKey, Merchant, PspAccount
-from payments.services.onboarding import hash_of
+from payments.services.commands.merchants import hash_of
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from payments import public_ids
 from payments.models import Dispatch, Event
-from payments.services.events import now_utc
+from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of
 
 

@@ -7,7 +7,7 @@ import pytest
 from ledger.models import LedgerTransaction
 from ledger.money import Money
 from payments.models import Case, Dispute
-from payments.services.looks import Contradicted, NotYetKnown
+from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop
 

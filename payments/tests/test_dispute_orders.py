@@ -14,15 +14,17 @@ import pytest
 
 from ledger.models import LedgerEntry
 from payments.models import Case, Dispute, Event, PspNotification
-from payments.services import dispute_calls, dispute_looks, disputes, notifications
-from payments.services.recovery import caller_of
-from payments.services.verification import differences
+from payments.services.disputes import response_recording, sync
+from payments.services.psp_gateway import dispute_calls
+from payments.services.psp_notifications import processing
+from payments.services.recovery.sweep import caller_of
+from payments.services.verification.rebuild import differences
 from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.notices import Hooks, make_due
 from payments.tests.shop import Shop, uuid_of
-from psp_adapters.contract import Outcome
-from psp_adapters.dispute_contract import DisputeRequest, PspDispute
+from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.disputes import DisputeRequest, PspDispute
 
 LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "chargeback won": (False, ("win",)),
@@ -137,7 +139,7 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
         words = list(words_of_a_life(desk, LIVES[life]))
         [charge] = desk.shop.operations(intent_id)
         for position in (*order, *order):
-            disputes.record_dispute(
+            response_recording.record_dispute(
                 word=words[position], charge=charge, caller=caller_of(charge, "test")
             )
         ends.append(end_of(desk, intent_id))
@@ -162,7 +164,9 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
         [charge] = desk.shop.operations(intent_id)
         for step, word in enumerate(words_of_a_life(desk, lived)):
             if step not in unseen:
-                disputes.record_dispute(word=word, charge=charge, caller=caller_of(charge, "test"))
+                response_recording.record_dispute(
+                    word=word, charge=charge, caller=caller_of(charge, "test")
+                )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == 2 ** (steps - 1)
     assert all(end == ends[0] for end in ends)
@@ -218,11 +222,11 @@ def test_a_crash_while_recording_leaves_all_or_nothing(desk: Desk, hooks: Hooks,
     desk.open()
     [notice] = hooks.caught("dispute.created")
     hooks.deliver(notice)
-    where = (dispute_looks, "record_dispute", when)
-    crash_at(where, notifications.process_due_notifications)
+    where = (sync, "record_dispute", when)
+    crash_at(where, processing.process_due_notifications)
     assert Dispute.objects.count() == (when == "after")
     make_due()
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
     assert desk.dispute().status == "needs_response"
     assert desk.events(intent_id) == ["charge.dispute.created", "charge.dispute.funds_withdrawn"]
     assert list(differences()) == []
@@ -239,11 +243,9 @@ def test_many_workers_and_copies_at_once_open_one_dispute(
         hooks.deliver(notice)
 
     def look() -> None:
-        dispute_looks.look_at_dispute(
-            account=desk.shop.account, psp_dispute_id=dispute_id, actor="test"
-        )
+        sync.look_at_dispute(account=desk.shop.account, psp_dispute_id=dispute_id, actor="test")
 
-    results = run_together(*[look] * 4, *[notifications.process_due_notifications] * 4)
+    results = run_together(*[look] * 4, *[processing.process_due_notifications] * 4)
     assert [r for r in results if isinstance(r, BaseException)] == []
     assert desk.dispute().status == "won"
     assert desk.events(intent_id).count("charge.dispute.created") == 1

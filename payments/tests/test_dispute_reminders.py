@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from payments.models import Dispute, Event
-from payments.services import dispute_calls, dispute_reminders
-from payments.services.dispute_reminders import remind_of_due_evidence
-from payments.services.disputes import record_dispute
-from payments.services.events import now_utc
-from payments.services.recovery import caller_of
+from payments.services.disputes import reminders as dispute_reminders
+from payments.services.disputes.reminders import remind_of_due_evidence
+from payments.services.disputes.response_recording import record_dispute
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway import dispute_calls
+from payments.services.recovery.sweep import caller_of
 from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop

@@ -20,8 +20,8 @@ from payments.models import (
     Event,
 )
 from payments.objects.dispute import dispute_object
-from payments.services.events import now_utc
-from payments.services.verification import differences
+from payments.services.outbox.events import now_utc
+from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop, body_of
 

@@ -21,20 +21,16 @@ from payments.models import (
     Event,
 )
 from payments.objects.dispute import dispute_object
-from payments.services import (
-    dispute_calls,
-    dispute_looks,
-    dispute_responses,
-    disputes,
-    idempotency,
-)
-from payments.services.events import now_utc
-from payments.services.verification import differences
+from payments.services.disputes import response_recording, responses, sync
+from payments.services.idempotency import keys
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway import dispute_calls
+from payments.services.verification.rebuild import differences
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dispute_desk import Desk, end_leases
 from payments.tests.shop import Shop, body_of, uuid_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract import Outcome
+from psp_adapters.contract.adapter import Outcome
 
 
 @pytest.fixture
@@ -65,7 +61,7 @@ def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str,
             desk.submit(dispute, "after all")
 
     end_leases()
-    assert dispute_responses.resolve_due_responses() == 1
+    assert responses.resolve_due_responses() == 1
     response.refresh_from_db()
     assert response.status == "SUCCEEDED"
     assert desk.dispute().status == ("under_review" if kind == "submit_evidence" else "lost")
@@ -74,7 +70,7 @@ def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str,
     taken += [at_the_psp["accepted_reference"]] * bool(at_the_psp["accepted_reference"])
     assert taken == [response.public_id]
     assert command(dispute, caller=caller).body == answer.body, "the first answer is final"
-    assert dispute_responses.resolve_due_responses() == 0
+    assert responses.resolve_due_responses() == 0
     assert list(differences()) == []
 
 
@@ -91,7 +87,7 @@ def test_what_was_meant_for_an_inquiry_is_not_repeated_once_it_has_escalated(
     calls_before = len(desk.shop.psp.calls(kind=kind))
     desk.move(dispute.psp_dispute_id, "escalate")
     end_leases()
-    assert dispute_responses.resolve_due_responses() == 1
+    assert responses.resolve_due_responses() == 1
 
     response = DisputeResponse.objects.get()
     assert (response.status, response.code) == ("DECLINED", "dispute_unexpected_state")
@@ -116,7 +112,7 @@ def test_what_is_meant_for_an_inquiry_is_refused_if_it_has_escalated_unheard_of(
     assert (answer.status, body_of(answer)["error"]["code"]) == (400, "dispute_unexpected_state")
     assert untouched_chargeback(desk)
     assert desk.dispute().next_look_at <= now_utc(), "asked about at once"
-    assert dispute_looks.look_at_due_disputes() == 1
+    assert sync.look_at_due_disputes() == 1
     assert desk.dispute().status == "needs_response"
     assert list(differences()) == []
 
@@ -137,7 +133,7 @@ def test_a_response_that_is_refused_later_is_told(desk: Desk) -> None:
     assert desk.submit(dispute).status == 200
     desk.move(dispute.psp_dispute_id, "win")
     end_leases()
-    dispute_responses.resolve_due_responses()
+    responses.resolve_due_responses()
     assert DisputeResponse.objects.get().status == "DECLINED"
     rows = Event.objects.filter(aggregateid=uuid_of(intent_id), type="charge.dispute.updated")
     _, refused = [event.payload for event in rows.order_by("seq")]
@@ -172,13 +168,13 @@ def test_what_was_not_sent_may_be_tried_again_with_the_same_key(desk: Desk) -> N
 
 
 STEPS: dict[str, Where] = {
-    "before the claim": (idempotency, "claim", "before"),
-    "after the claim, before the commit": (idempotency, "claim", "after"),
-    "after the commit": (dispute_responses, "_seconds_for", "before"),
+    "before the claim": (keys, "claim", "before"),
+    "after the claim, before the commit": (keys, "claim", "after"),
+    "after the commit": (responses, "_seconds_for", "before"),
     "before the PSP has it": (dispute_calls, "send", "before"),
     "after the PSP has done it": (dispute_calls, "send", "after"),
-    "in the second transaction": (idempotency, "put_answer", "after"),
-    "after the second commit": (dispute_responses, "record_response", "after"),
+    "in the second transaction": (keys, "put_answer", "after"),
+    "after the second commit": (responses, "record_response", "after"),
 }
 
 
@@ -200,7 +196,7 @@ def test_a_kill_at_any_step_leaves_one_response(
             command(dispute, caller=caller)
     end_leases()
     if retried_by == "the sweep":
-        dispute_responses.resolve_due_responses()
+        responses.resolve_due_responses()
     answer = command(dispute, caller=caller)
 
     assert answer.status == 200
@@ -257,7 +253,7 @@ def test_what_somebody_handed_in_at_the_psp_leaves_no_place_for_ours(
     )
     assert adapter.submit_evidence(theirs, deadline_seconds=5).outcome is Outcome.SUCCEEDED
     end_leases()
-    dispute_responses.resolve_due_responses()
+    responses.resolve_due_responses()
     response = DisputeResponse.objects.get()
     assert (response.status, response.code) == ("DECLINED", "dispute_unexpected_state")
     row = desk.dispute()
@@ -279,7 +275,7 @@ def test_too_late_to_repeat_is_a_case_for_a_person(
     owner_cursor.execute("ALTER TABLE payments_dispute_response ENABLE TRIGGER permanent_columns")
     for _ in range(2):
         end_leases()
-        dispute_responses.resolve_due_responses()
+        responses.resolve_due_responses()
     assert desk.submissions() == []
     response = DisputeResponse.objects.get()
     assert response.status == "UNKNOWN"
@@ -293,8 +289,8 @@ def test_a_sender_whose_lease_was_over_cannot_say_that_nothing_was_sent(desk: De
     desk.lose("down")
     desk.submit(dispute)
     response = DisputeResponse.objects.get()
-    late = disputes.DisputeResult(outcome=Outcome.NOT_SENT, detail="no connection")
-    disputes.record_response(
+    late = response_recording.DisputeResult(outcome=Outcome.NOT_SENT, detail="no connection")
+    response_recording.record_response(
         response=response,
         result=late,
         caller=desk.shop.caller(),

@@ -11,11 +11,11 @@ import pytest
 from ledger.money import Money
 from payments.models import Case, Dispute, Event
 from payments.objects.dispute import dispute_object
-from payments.services import dispute_calls
-from payments.services.dispute_recording import RecordedDispute
-from payments.services.disputes import record_dispute
-from payments.services.recovery import caller_of
-from payments.services.verification import differences
+from payments.services.disputes.recording import RecordedDispute
+from payments.services.disputes.response_recording import record_dispute
+from payments.services.psp_gateway import dispute_calls
+from payments.services.recovery.sweep import caller_of
+from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop, open_shop, uuid_of
 

@@ -11,8 +11,8 @@ from django.db import IntegrityError, connections
 from payments.exceptions import ChargeRefused, PaymentRefused
 from payments.models import Case, Dispute, Operation, PaymentIntent
 from payments.objects.charge import charge_object
-from payments.services.caller import Answer
-from payments.services.verification import differences
+from payments.services.callers.caller import Answer
+from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk
 from payments.tests.late import cases
 from payments.tests.notices import lose_the_answer

@@ -15,16 +15,16 @@ from payments.objects.charge import charge_object
 from payments.objects.dispute import dispute_balance_transactions, dispute_object
 from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
-from payments.services import dispute_looks
-from payments.services.dispute_recording import RecordedDispute
-from payments.services.disputes import record_dispute
-from payments.services.looks import Contradicted, NotYetKnown
-from payments.services.recovery import caller_of
-from payments.services.verification import differences
+from payments.services.disputes import sync
+from payments.services.disputes.recording import RecordedDispute
+from payments.services.disputes.response_recording import record_dispute
+from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.recovery.sweep import caller_of
+from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk, effects_of
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.dispute_contract import DisputeStatus, PspDispute
+from psp_adapters.contract.disputes import DisputeStatus, PspDispute
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_a_dispute_of_nobodys_payment_is_not_known_yet(desk: Desk, other_shop: S
     desk.pay()
     psp_dispute_id = desk.open()
     with pytest.raises(NotYetKnown):
-        dispute_looks.look_at_dispute(
+        sync.look_at_dispute(
             account=other_shop.account, psp_dispute_id=psp_dispute_id, actor="test"
         )
     with pytest.raises(NotYetKnown):
@@ -286,7 +286,7 @@ def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
     desk.look(dispute.psp_dispute_id)
-    word = dispute_looks.dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
+    word = sync.dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
     assert word is not None
     before = (desk.events(intent_id), rules_of(dispute))
     [charge] = desk.shop.operations(intent_id)
@@ -318,7 +318,7 @@ def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
 ) -> None:
     """Some PSPs open a chargeback first and take the money days later, without a fee."""
     intent_id = desk.pay()
-    told = dispute_looks.dispute_calls.ask(desk.shop.account, desk.open())
+    told = sync.dispute_calls.ask(desk.shop.account, desk.open())
     assert told is not None
     word = replace(told, funds_withdrawn=False, fee=Money.zero("USD"))
     [charge] = desk.shop.operations(intent_id)
@@ -332,7 +332,7 @@ def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
 
 def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
     intent_id = desk.pay()
-    word = dispute_looks.dispute_calls.ask(desk.shop.account, desk.open())
+    word = sync.dispute_calls.ask(desk.shop.account, desk.open())
     assert word is not None
     [charge] = desk.shop.operations(intent_id)
     recorded = _record(charge, replace(word, status=DisputeStatus.WARNING_CLOSED))
@@ -346,7 +346,7 @@ def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
 def test_old_news_changes_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     psp_dispute_id = desk.open()
-    old = dispute_looks.dispute_calls.ask(desk.shop.account, psp_dispute_id)
+    old = sync.dispute_calls.ask(desk.shop.account, psp_dispute_id)
     assert old is not None
     desk.move(psp_dispute_id, "lose")
     dispute = desk.look(psp_dispute_id)
@@ -378,12 +378,12 @@ def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> No
     desk.pay()
     dispute = desk.opened()
     assert dispute.next_look_at is not None
-    assert dispute_looks.look_at_due_disputes() == 0
+    assert sync.look_at_due_disputes() == 0
     desk.move(dispute.psp_dispute_id, "lose")
     Dispute.objects.update(next_look_at="2000-01-01T00:00:00Z")
-    assert dispute_looks.look_at_due_disputes() == 1
+    assert sync.look_at_due_disputes() == 1
     assert (desk.dispute().status, desk.dispute().next_look_at) == ("lost", None)
-    assert dispute_looks.look_at_due_disputes() == 0
+    assert sync.look_at_due_disputes() == 0
 
 
 def _record(charge: Operation, word: PspDispute) -> RecordedDispute:

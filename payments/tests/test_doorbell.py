@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from payments.services import doorbell, measures
+from payments import metrics
+from payments.services.jobs import wakeups
 from payments.tests.shop import Shop
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -22,8 +23,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         def send_task(self, task: str, **options: Any) -> None:
             messages.append({"task": task, **options})
 
-    monkeypatch.setattr(doorbell, "current_app", Application())
-    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell())
+    monkeypatch.setattr(wakeups, "current_app", Application())
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
     return messages
 
 
@@ -32,7 +33,7 @@ def test_the_first_look_at_a_doubt_is_rung_for_when_it_is_due(
 ) -> None:
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
     shop.create()
-    rings = [each for each in sent if each["task"] == doorbell.RESOLVE_OPERATIONS]
+    rings = [each for each in sent if each["task"] == wakeups.RESOLVE_OPERATIONS]
     assert len(rings) == 1
     assert 1 <= rings[0]["countdown"] <= 3
     assert rings[0]["expires"] > rings[0]["countdown"]
@@ -41,25 +42,25 @@ def test_the_first_look_at_a_doubt_is_rung_for_when_it_is_due(
 
 def test_a_payment_without_a_doubt_does_not_ring(shop: Shop, sent: list[dict[str, Any]]) -> None:
     shop.create()
-    assert [each for each in sent if each["task"] == doorbell.RESOLVE_OPERATIONS] == []
+    assert [each for each in sent if each["task"] == wakeups.RESOLVE_OPERATIONS] == []
 
 
 def test_nothing_is_rung_for_more_than_a_minute_ahead(sent: list[dict[str, Any]]) -> None:
-    doorbell.ring_in("payments.tasks.nothing", seconds=doorbell.COUNTDOWN_SECONDS_MAX + 1)
+    wakeups.ring_in("payments.tasks.nothing", seconds=wakeups.COUNTDOWN_SECONDS_MAX + 1)
     assert sent == []
-    doorbell.ring_in("payments.tasks.nothing", seconds=doorbell.COUNTDOWN_SECONDS_MAX)
-    assert [each["countdown"] for each in sent] == [doorbell.COUNTDOWN_SECONDS_MAX]
+    wakeups.ring_in("payments.tasks.nothing", seconds=wakeups.COUNTDOWN_SECONDS_MAX)
+    assert [each["countdown"] for each in sent] == [wakeups.COUNTDOWN_SECONDS_MAX]
 
 
 def test_many_doubts_at_once_are_one_ring(sent: list[dict[str, Any]]) -> None:
     for _ in range(50):
-        doorbell.ring_in("payments.tasks.nothing", seconds=2)
+        wakeups.ring_in("payments.tasks.nothing", seconds=2)
     assert len(sent) == 1
 
 
 def test_a_ring_waits_for_the_commit(sent: list[dict[str, Any]]) -> None:
     with transaction.atomic():
-        doorbell.ring_in("payments.tasks.nothing", seconds=2)
+        wakeups.ring_in("payments.tasks.nothing", seconds=2)
         assert sent == []
     assert len(sent) == 1
 
@@ -69,10 +70,10 @@ def test_a_ring_that_is_lost_is_counted_and_not_raised(monkeypatch: pytest.Monke
         def send_task(self, task: str, **options: Any) -> None:
             raise OSError("no broker")
 
-    monkeypatch.setattr(doorbell, "current_app", Gone())
-    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell())
-    before = measures.LOST_RINGS.labels("payments.tasks.nothing")._value.get()
-    doorbell.ring_in("payments.tasks.nothing", seconds=2)
-    doorbell.ring("payments.tasks.nothing")
-    assert measures.LOST_RINGS.labels("payments.tasks.nothing")._value.get() == before + 2
-    assert doorbell.lost_rings() == 2
+    monkeypatch.setattr(wakeups, "current_app", Gone())
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
+    before = metrics.LOST_RINGS.labels("payments.tasks.nothing")._value.get()
+    wakeups.ring_in("payments.tasks.nothing", seconds=2)
+    wakeups.ring("payments.tasks.nothing")
+    assert metrics.LOST_RINGS.labels("payments.tasks.nothing")._value.get() == before + 2
+    assert wakeups.lost_rings() == 2

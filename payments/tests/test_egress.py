@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from payments.services.egress.addresses import Address
-from payments.services.egress.posting import BODY_BYTES_MAX, Poster, Reply
-from payments.services.egress.targets import Policy, TargetRefused, target_of
+from payments.services.egress.http_client import BODY_BYTES_MAX, Poster, Reply
+from payments.services.egress.ip_policy import Address
+from payments.services.egress.url_policy import Policy, TargetRefused, target_of
 from payments.tests.certificates import Authority
 from payments.tests.listening import Ear, answering, listening, ok
 from payments.tests.test_egress_targets import HOSTS, LOOPBACK, STRICT

@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from payments.services.egress.addresses import is_callable
-from payments.services.egress.targets import Policy, TargetRefused, target_of
+from payments.services.egress.ip_policy import is_callable
+from payments.services.egress.url_policy import Policy, TargetRefused, target_of
 
 STRICT = Policy()
 LOOPBACK = Policy(loopback=True)

@@ -10,12 +10,12 @@ import pytest
 
 from ledger.money import Money
 from payments.models import Case, Operation
-from payments.services import recovery
-from payments.services.caller import Caller
-from payments.services.events import now_utc
-from payments.services.outcomes import Hearing, record_outcome
-from payments.services.questions import caller_of
-from payments.services.unasked import record_unasked
+from payments.services.callers.caller import Caller
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.external.recording import record_unasked
+from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.recovery.questions import caller_of
 from payments.tests.dashboard import act, assert_sound, held, look, own_acts, seen
 from payments.tests.late import (
     assert_the_books_agree,
@@ -28,7 +28,7 @@ from payments.tests.late import (
 from payments.tests.late import look as look_at
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import ActKind, Outcome, PspAct, PspResult
+from psp_adapters.contract.adapter import ActKind, Outcome, PspAct, PspResult
 
 
 def authorized_at_the_psp(shop: Shop) -> int:
@@ -170,7 +170,7 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     assert hear(charge, declined, caller, older) is Hearing.KNOWN
     charge.refresh_from_db()
     assert charge.next_check_at is not None
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
     assert_the_books_agree()
 

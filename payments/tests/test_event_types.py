@@ -9,7 +9,7 @@ import pytest
 
 from payments import services
 from payments.event_types import EVENT_TYPES, NOT_TOLD_YET, TOLD, WISHES, wanted
-from payments.services.events import Fact
+from payments.services.outbox.events import Fact
 
 CONTRACT = """
 payment_intent.{created, requires_action, processing, amount_capturable_updated, succeeded,

@@ -10,13 +10,18 @@ import pytest
 from ledger.money import Money
 from payments.exceptions import ChargeRefused, UnexpectedState
 from payments.models import Case, Deadline, Event
-from payments.services import holds, notifications, payment_looks, psp, recovery, unasked
-from payments.services.caller import Answer
-from payments.services.deadlines import attend_due_deadlines
-from payments.services.events import now_utc
-from payments.services.payment_looks import look_at_payment
-from payments.services.unasked import StillUnderWay, record_unasked
-from payments.services.verification import differences
+from payments.services.automatic_actions import expiring_authorizations
+from payments.services.automatic_actions.sweep import attend_due_deadlines
+from payments.services.callers.caller import Answer
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.external import recording
+from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
+from payments.services.recovery import payment_sync
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.verification.rebuild import differences
 from payments.tests.crashes import Where, crash_at
 from payments.tests.notices import Hooks, books_of, make_due, only_notification, story_of
 from payments.tests.passing_time import (
@@ -30,7 +35,7 @@ from payments.tests.passing_time import (
 )
 from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract import PspPayment
+from psp_adapters.contract.adapter import PspPayment
 
 EXPIRED_EVENTS = [
     "payment_intent.created",
@@ -57,7 +62,7 @@ def assert_expired(shop: Shop, intent_id: str) -> None:
 
 
 def seen(shop: Shop, intent_id: str) -> PspPayment:
-    adapter = psp.adapter_of(shop.account)
+    adapter = sending.adapter_of(shop.account)
     payment = adapter.look_up_payment(shop.intent(intent_id).psp_reference, deadline_seconds=5)
     assert payment is not None
     return payment
@@ -130,7 +135,7 @@ def test_a_psp_that_does_not_say_how_long_it_holds_is_asked_after_the_days_of_it
     intent_id = hold(shop)
     intent, [charge] = shop.intent(intent_id), shop.operations(intent_id)
     intent.authorization_expires_at = None
-    plan = holds.plan_of(intent, charge, shop.merchant)
+    plan = expiring_authorizations.plan_of(intent, charge, shop.merchant)
     assert plan.expires_at == charge.created_at + timedelta(days=7)
 
 
@@ -216,13 +221,15 @@ def test_an_expiry_waits_for_the_change_that_is_under_way(
     assert "is still UNKNOWN" in only_notification().last_error
     assert shop.intent(intent_id).status == "PROCESSING"
 
-    for _ in range(recovery.LOOKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
+    for _ in range(
+        recovery_sweep.LOOKS_BEFORE_FENCE + 1
+    ):  # The repeat is refused, then it is fenced.
         shop.settle()
     age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
     shop.settle()
     assert [o.status for o in shop.operations(intent_id)] == ["SUCCEEDED", "NOT_SENT"]
     make_due()
-    assert notifications.process_due_notifications() == 1
+    assert processing.process_due_notifications() == 1
     assert_expired(shop, intent_id)
 
 
@@ -268,7 +275,7 @@ def test_a_change_and_the_expiry_at_once_end_as_at_the_psp(shop: Shop, verb: str
             return getattr(shop, verb)(intent_id)
         try:
             look_at_payment(charge.id, actor="test")
-        except payment_looks.NotYetKnown:
+        except payment_sync.NotYetKnown:
             return Answer(status=200, body="{}")
         return Answer(status=200, body="{}")
 
@@ -321,10 +328,10 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
 
 
 CRASHES: dict[str, Where] = {
-    "before the PSP is asked": (holds, "look_at_payment", "before"),
-    "before it is written": (unasked, "put_change", "before"),
-    "written, not committed": (unasked, "put_change", "after"),
-    "after the commit": (payment_looks, "record_unasked", "after"),
+    "before the PSP is asked": (expiring_authorizations, "look_at_payment", "before"),
+    "before it is written": (recording, "put_change", "before"),
+    "written, not committed": (recording, "put_change", "after"),
+    "after the commit": (payment_sync, "record_unasked", "after"),
 }
 
 

@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from payments.exceptions import IdempotencyKeyReused
 from payments.models import IdempotencyKey, Operation, PaymentIntent
-from payments.services.retention import forget_old_idempotency_keys
+from payments.services.idempotency.retention import forget_old_idempotency_keys
 from payments.tests.shop import Shop, body_of
 
 

@@ -14,17 +14,18 @@ from django.db import connection
 
 from payments.exceptions import InvalidParameter, OperationUnderWay
 from payments.models import Event, IdempotencyKey, Operation, PaymentIntent
-from payments.services import psp, recovery
-from payments.services.outcomes import record_outcome
-from payments.services.verification import differences
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import sending
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.tests.factories import PspAccountFactory
 from payments.tests.shop import Shop, age_operations, body_of
-from psp_adapters.contract import Outcome, PspResult, PspUnavailable
+from psp_adapters.contract.adapter import Outcome, PspResult, PspUnavailable
 
 
 def resolve(operation_id: Any) -> None:
     Operation.objects.filter(pk=operation_id).update(lease_until="2000-01-01T00:00:00Z")
-    recovery.resolve_operation(operation_id, actor="job:recovery")
+    recovery_sweep.resolve_operation(operation_id, actor="job:recovery")
 
 
 def challenged(shop: Shop, *, manual: bool = False) -> dict[str, Any]:
@@ -113,10 +114,10 @@ def sleeping_sender(
 
     Meanwhile recovery sends the same request, and the answer of that is lost.
     """
-    real = psp.send
+    real = sending.send
 
     def send(operation: Operation, **how: float) -> PspResult:
-        monkeypatch.setattr(psp, "send", real)
+        monkeypatch.setattr(sending, "send", real)
         shop.psp.script({"drop_after": True}, kind=kind)
         resolve(operation.id)
         shop.psp.script({"rate_limit": True}, times=3, kind=kind)
@@ -129,7 +130,7 @@ def test_a_sender_that_slept_through_its_lease_does_not_undo_what_recovery_sent(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = shop.caller(key="k")
-    monkeypatch.setattr(psp, "send", sleeping_sender(shop, monkeypatch, "authorize"))
+    monkeypatch.setattr(sending, "send", sleeping_sender(shop, monkeypatch, "authorize"))
 
     answer = shop.create(caller=caller)
     again = shop.create(caller=caller)
@@ -146,7 +147,7 @@ def test_a_refund_is_not_sent_twice_by_a_sender_that_slept(
 ) -> None:
     intent_id = body_of(shop.create())["id"]
     caller = shop.caller(key="r")
-    monkeypatch.setattr(psp, "send", sleeping_sender(shop, monkeypatch, "refund"))
+    monkeypatch.setattr(sending, "send", sleeping_sender(shop, monkeypatch, "refund"))
 
     shop.refund(intent_id, 4_000, caller=caller)
     shop.refund(intent_id, 4_000, caller=caller)
@@ -204,9 +205,9 @@ def test_the_first_call_of_a_process_holds_no_connection_either(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = body_of(shop.create(confirm=False))["id"]
-    psp.psp_account_of.cache_clear()
+    sending.psp_account_of.cache_clear()
     held: list[bool] = []
-    adapter = type(psp.adapter_of(shop.account))
+    adapter = type(sending.adapter_of(shop.account))
     authorize = adapter.authorize
 
     def watched(self: Any, request: Any, *, deadline_seconds: float) -> PspResult:

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from payments.services.lanes import ANSWERING_SECONDS, CROWDED_WAIT_SECONDS, Lane
+from payments.services.psp_gateway.bulkhead import ANSWERING_SECONDS, CROWDED_WAIT_SECONDS, Lane
 from payments.tests.shop import Shop, body_of, open_shop
 from psp_adapters.tests.sandbox_process import SandboxProcess
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation, PspNotification
-from payments.services import looks, notifications, questions, recovery
-from payments.services.events import now_utc
-from payments.services.outcomes import Hearing, record_outcome
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.psp_notifications import processing
+from payments.services.recovery import operation_sync, questions
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
@@ -29,7 +31,7 @@ from payments.tests.late import (
 )
 from payments.tests.notices import Hooks, make_due, story_of
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 from psp_adapters.tests.receiver import Delivery
 
 Life = Callable[[Shop], str]
@@ -208,13 +210,13 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     capture = shop.operations(intent_id)[-1]
     lease, failed = asked_under_a_lease(capture)
     shop.psp.turn(reference(capture), "succeed")
-    with pytest.raises(looks.NotYetKnown, match="somebody else"):
+    with pytest.raises(operation_sync.NotYetKnown, match="somebody else"):
         look(capture)
 
     assert record(capture, failed, lease) is Hearing.NEWS
     assert shop.intent(intent_id).status == "AUTHORIZED"
     Operation.objects.filter(pk=capture.pk).update(next_check_at=now_utc())
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
     confirm_late_words()
     assert_the_books_agree()
@@ -237,10 +239,10 @@ def test_a_crash_around_a_late_word_loses_and_doubles_nothing(
     intent_id = capture_fails(shop)
     [notice] = hooks.caught("capture.failed")
     hooks.deliver(notice)
-    crash_at((questions, "record_outcome", when), notifications.process_due_notifications)
+    crash_at((questions, "record_outcome", when), processing.process_due_notifications)
     Operation.objects.update(lease_until=now_utc())
     make_due()
-    assert notifications.process_due_notifications() == 1
+    assert processing.process_due_notifications() == 1
     assert set(PspNotification.objects.values_list("status", flat=True)) == {"processed"}
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert events(intent_id).count("charge.updated") == 1

@@ -6,10 +6,11 @@ import pytest
 
 from payments.models import Event, Operation
 from payments.objects.charge import charge_object
-from payments.services import commands, looks
+from payments.services import commands
 from payments.services.commands import IntentDetails
-from payments.services.outcomes import record_outcome
-from payments.services.questions import caller_of
+from payments.services.outcomes.recording import record_outcome
+from payments.services.recovery import operation_sync
+from payments.services.recovery.questions import caller_of
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -26,7 +27,7 @@ from payments.tests.late import (
 )
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of, render_intent, uuid_of
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 
 FALSE_ENDS = [Outcome.DECLINED, Outcome.NOT_SENT]
 
@@ -372,4 +373,4 @@ def test_a_word_from_somebody_without_the_lease_only_has_the_psp_asked_again(sho
     assert confirm.next_check_at is not None
     shop.settle()
     assert shop.intent(intent_id).status == "CAPTURED"
-    assert looks.agrees(Operation.objects.get(), Outcome.SUCCEEDED)
+    assert operation_sync.agrees(Operation.objects.get(), Outcome.SUCCEEDED)

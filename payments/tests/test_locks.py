@@ -13,9 +13,9 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent
-from payments.services.outcomes import record_outcome
+from payments.services.outcomes.recording import record_outcome
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 
 STATEMENTS_MAX = 10
 WRITING_COMMITS = 2

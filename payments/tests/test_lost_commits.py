@@ -13,7 +13,8 @@ from django.db import OperationalError
 
 from payments.exceptions import IdempotencyKeyInUse
 from payments.models import Operation
-from payments.services import psp, recovery
+from payments.services.psp_gateway import sending
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.money_moves import COMMANDS, Move, end_leases
 from payments.tests.postgresql_wire import CommitCutter, When, through
 from payments.tests.shop import Shop
@@ -68,7 +69,7 @@ def test_recovery_finishes_a_first_commit_that_nobody_heard_of(
         with pytest.raises(OperationalError):
             move.run()
     end_leases()
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     move.ended_once()
 
 
@@ -97,17 +98,17 @@ def test_a_success_in_hand_and_no_database_is_never_a_failure(
     shop: Shop, cutter: CommitCutter, name: str, repeats: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move = Move(shop, name)
-    real = psp.send
+    real = sending.send
 
     def send_and_lose_the_database(operation: Operation, **more: Any) -> object:
         result = real(operation, **more)
         cutter.let_nobody_through()
         return result
 
-    monkeypatch.setattr(psp, "send", send_and_lose_the_database)
+    monkeypatch.setattr(sending, "send", send_and_lose_the_database)
     with through(cutter), pytest.raises(OperationalError):
         move.run()
-    monkeypatch.setattr(psp, "send", real)
+    monkeypatch.setattr(sending, "send", real)
 
     assert len(move.calls()) == 1
     end_leases()
@@ -115,5 +116,5 @@ def test_a_success_in_hand_and_no_database_is_never_a_failure(
         answer = move.run()
         assert (answer.status, move.run().body) == (200, answer.body)
     else:
-        recovery.resolve_due_operations()
+        recovery_sweep.resolve_due_operations()
     move.ended_once()

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payments.models import Delivery, Operation
-from payments.streaming import positions
-from payments.streaming.numbering import number_waiting
+from payments.services.event_stream import positions
+from payments.services.event_stream.numbering import number_waiting
 from payments.tests.listening import (
     Ear,
     answering,

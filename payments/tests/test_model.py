@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from ledger.services import forget_known_accounts
 from payments.models import Operation, PaymentIntent
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
 from payments.tests.model_world import DAY, FAULTS, HOUR, ORDERS_PER_SHOP, SHOPS, Fate, World
 from payments.tests.shop import Shop
 from psp_adapters.tests.sandbox_process import SandboxProcess

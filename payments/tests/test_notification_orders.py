@@ -13,8 +13,10 @@ from django.db import connections
 from ledger.models import LedgerEntry
 from payments import states
 from payments.models import Event, Operation, PspNotification
-from payments.services import looks, notifications, psp
-from payments.services.verification import differences
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
+from payments.services.recovery import operation_sync
+from payments.services.verification.rebuild import differences
 from payments.tests.crashes import crash_at
 from payments.tests.notices import (
     Hooks,
@@ -94,13 +96,13 @@ def test_a_hundred_copies_and_four_workers_at_once_have_one_effect(
     def deliver() -> int:
         return [hooks.deliver(notice).status_code for notice in notices].count(200)
 
-    workers = [notifications.process_due_notifications] * 4
+    workers = [processing.process_due_notifications] * 4
     results = run_together(*[deliver] * 20, *workers)
     for _ in range(4):
         results += run_together(*[deliver] * 20, *workers)
 
     assert [r for r in results if isinstance(r, BaseException)] == []
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
     assert PspNotification.objects.count() == 2
     assert set(PspNotification.objects.values_list("status", flat=True)) == {"processed"}
     assert shop.intent(intent_id).status == "CAPTURED"
@@ -153,7 +155,7 @@ def test_looking_never_fences_or_repeats_what_is_being_sent(shop: Shop, hooks: H
     paying.start()
     try:
         operation = _wait_for_operation()
-        reference = psp.reference_of(operation.id)
+        reference = sending.reference_of(operation.id)
         hooks.take(hooks.notice(data={"references": [reference], "payment_id": "spay_x"}))
         assert only_notification().status == "failing"
         operation.refresh_from_db()
@@ -176,15 +178,15 @@ def _wait_for_operation() -> Operation:
 
 
 STORING = {
-    "before the commit": (notifications, "_insert_once", "after"),
-    "after the commit": (notifications.doorbell._bell, "ring", "before"),
+    "before the commit": (processing, "_insert_once", "after"),
+    "after the commit": (processing.doorbell._bell, "ring", "before"),
 }
 PROCESSING = {
-    "after the lease": (notifications, "_try", "before"),
-    "after asking": (looks, "record_outcome", "before"),
-    "after recording": (looks, "record_outcome", "after"),
-    "before concluding": (notifications, "_conclude", "before"),
-    "after concluding": (notifications, "_conclude", "after"),
+    "after the lease": (processing, "_try", "before"),
+    "after asking": (operation_sync, "record_outcome", "before"),
+    "after recording": (operation_sync, "record_outcome", "after"),
+    "before concluding": (processing, "_conclude", "before"),
+    "after concluding": (processing, "_conclude", "after"),
 }
 
 
@@ -201,12 +203,12 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
         assert hooks.deliver(notice).status_code == 200, "no 2xx: the PSP sends it again"
     else:
         hooks.deliver(notice)
-        crash_at(PROCESSING[step], notifications.process_due_notifications)
+        crash_at(PROCESSING[step], processing.process_due_notifications)
         if step != "after concluding":
             assert only_notification().status == "stored"
-            assert notifications.process_due_notifications() == 0, "the lease of the dead one lives"
+            assert processing.process_due_notifications() == 0, "the lease of the dead one lives"
             make_due()
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
 
     assert only_notification().status == "processed"
     assert shop.intent(intent_id).status == "CAPTURED"
@@ -216,14 +218,14 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
 
 def test_a_worker_whose_lease_has_passed_does_not_conclude(shop: Shop, hooks: Hooks) -> None:
     hooks.deliver(hooks.notice(type="payment.teleported"))
-    [slow] = notifications._lease(10, [])
-    assert notifications._lease(10, []) == []
+    [slow] = processing._lease(10, [])
+    assert processing._lease(10, []) == []
     make_due()
-    [quick] = notifications._lease(10, [])
+    [quick] = processing._lease(10, [])
     failed, done = states.NotificationStatus.FAILING, states.NotificationStatus.PROCESSED
-    notifications._conclude([notifications._Try(slow, failed, "too slow")])
+    processing._conclude([processing._Try(slow, failed, "too slow")])
     assert (only_notification().status, only_notification().last_error) == ("stored", "")
-    notifications._conclude([notifications._Try(quick, done, "")])
+    processing._conclude([processing._Try(quick, done, "")])
     assert only_notification().status == "processed"
-    notifications._conclude([notifications._Try(quick, failed, "twice")])
+    processing._conclude([processing._Try(quick, failed, "twice")])
     assert only_notification().status == "processed"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from payments.models import Case, Operation, PspNotification
-from payments.services import notifications, recovery
-from payments.services.outcomes import record_outcome
-from payments.services.verification import differences
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.tests import late
 from payments.tests.notices import (
     Hooks,
@@ -19,7 +20,7 @@ from payments.tests.notices import (
 )
 from payments.tests.shop import Shop, body_of, open_shop
 from payments.tests.virtual_time import VirtualTime
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 from psp_adapters.tests.receiver import Receiver
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
@@ -71,7 +72,7 @@ def test_a_success_that_is_told_a_week_late_is_booked_and_goes_back(database: No
         week.close()
 
         # Nothing of ours is open, so nobody asks: for a week only the PSP knows.
-        assert recovery.resolve_due_operations() == 0
+        assert recovery_sweep.resolve_due_operations() == 0
         assert (shop.intent(intent_id).status, late.balances(intent_id)) == ("CANCELED", {})
         assert [effect["kind"] for effect in shop.effects()] == ["authorize", "capture"]
 
@@ -104,7 +105,7 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
 
     make_due()
     PspNotification.objects.update(give_up_at="2000-01-01T00:00:00Z")
-    assert notifications.process_due_notifications() == 1
+    assert processing.process_due_notifications() == 1
     row = only_notification()
     assert (row.status, row.next_try_at) == ("dead", None)
     case = Case.objects.get()
@@ -112,18 +113,18 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
     assert case.psp_account_id == row.psp_account_id
     assert "no operation of ours" in case.summary
     make_due()
-    assert notifications.process_due_notifications() == 0
+    assert processing.process_due_notifications() == 0
 
 
 def test_tries_come_later_and_later(hooks: Hooks) -> None:
     hooks.take(hooks.notice())
     row = only_notification()
-    begun = row.give_up_at - notifications.GIVE_UP_AFTER
+    begun = row.give_up_at - processing.GIVE_UP_AFTER
     seconds = [0, 60, 3600, 6 * 3600]
     waits = []
     for passed in seconds:
-        now = begun + notifications.timedelta(seconds=passed)
-        waits.append((notifications._next_try(row, now) - now).total_seconds())
+        now = begun + processing.timedelta(seconds=passed)
+        waits.append((processing._next_try(row, now) - now).total_seconds())
     assert 1 <= waits[0] <= 3
     assert 15 <= waits[1] <= 45
     assert all(900 <= wait <= 5400 for wait in waits[2:])
@@ -206,7 +207,7 @@ def test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded(
     record_outcome(
         operation=operation,
         result=PspResult(outcome=Outcome.DECLINED, code="card_declined"),
-        caller=recovery.caller_of(operation, "test"),
+        caller=recovery_sweep.caller_of(operation, "test"),
     )
     hooks.take(*hooks.caught("payment.authorized"))
     assert only_notification().status == "processed"
@@ -225,7 +226,7 @@ def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop, hooks: Hooks) -> 
     assert shop.intent(intent_id).status == "PROCESSING"
     shop.psp.heal()
     make_due()
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
     assert only_notification().status == "processed"
     assert shop.intent(intent_id).status == "CAPTURED"
 
@@ -288,19 +289,19 @@ def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
 def test_one_that_fails_badly_does_not_hold_up_the_others(
     shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = notifications._operations_of
+    original = processing._operations_of
 
     def break_for_one(row: PspNotification) -> list[Operation]:
         if row.event_id == "sev_bad":
             raise RuntimeError("something is broken")
         return original(row)
 
-    monkeypatch.setattr(notifications, "_operations_of", break_for_one)
+    monkeypatch.setattr(processing, "_operations_of", break_for_one)
     shop.create(10_000, manual=True)
     [good] = hooks.caught("payment.authorized")
     hooks.deliver(hooks.notice(id="sev_bad"))
     hooks.deliver(good)
-    assert notifications.process_due_notifications() == 2
+    assert processing.process_due_notifications() == 2
     by_event = dict(PspNotification.objects.values_list("event_id", "status"))
     assert by_event == {"sev_bad": "failing", good.words["id"]: "processed"}
 
@@ -308,5 +309,5 @@ def test_one_that_fails_badly_does_not_hold_up_the_others(
 def test_a_sweep_is_bounded(hooks: Hooks) -> None:
     for _ in range(5):
         hooks.deliver(hooks.notice(type="payment.teleported"))
-    assert notifications.process_due_notifications(limit=3) == 3
-    assert notifications.process_due_notifications() == 2
+    assert processing.process_due_notifications(limit=3) == 3
+    assert processing.process_due_notifications() == 2

@@ -9,15 +9,16 @@ import pytest
 
 from ledger.money import Money
 from payments.models import Case
-from payments.services import payment_looks, psp
-from payments.services.looks import Contradicted
-from payments.services.outcomes import record_outcome
-from payments.services.verification import differences
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import sending
+from payments.services.recovery import payment_sync
+from payments.services.recovery.operation_sync import Contradicted
+from payments.services.verification.rebuild import differences
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
 from payments.tests.notices import Hooks, only_notification, story_of
 from payments.tests.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.shop import Shop, body_of, uuid_of
-from psp_adapters.contract import ActKind, Outcome, PspAct, PspResult
+from psp_adapters.contract.adapter import ActKind, Outcome, PspAct, PspResult
 
 # --- each kind -------------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: S
 
 def test_an_act_under_a_reference_of_ours_that_we_do_not_know_is_looked_at(shop: Shop) -> None:
     intent_id = sold(shop)
-    lost = psp.reference_of(uuid_of(sold(shop, order_id="another")))
+    lost = sending.reference_of(uuid_of(sold(shop, order_id="another")))
     act(shop, "refund", 1_000, reference=lost)
     look(shop, intent_id)
     assert shop.intent(intent_id).amount_refunded_minor == 1_000
@@ -256,9 +257,7 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
     made = PspAct(
         psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.acts[0].at, **odd
     )
-    monkeypatch.setattr(
-        payment_looks, "_ask", lambda charge: replace(view, acts=(*view.acts, made))
-    )
+    monkeypatch.setattr(payment_sync, "_ask", lambda charge: replace(view, acts=(*view.acts, made)))
     before = story_of(shop, intent_id)
     for _ in range(2):
         with pytest.raises(Contradicted, match=said):
@@ -284,7 +283,7 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     )
     later = replace(partial, kind=ActKind.REFUND, psp_id="sop_later")
     odd = replace(view, acts=(*view.acts, partial, later))
-    monkeypatch.setattr(payment_looks, "_ask", lambda charge: odd)
+    monkeypatch.setattr(payment_sync, "_ask", lambda charge: odd)
     with pytest.raises(Contradicted):
         look(shop, intent_id)
     assert [o.kind for o in own_acts(intent_id)] == ["capture"]

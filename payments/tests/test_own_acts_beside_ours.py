@@ -11,11 +11,14 @@ from django.db import IntegrityError, transaction
 
 from ledger.money import Money
 from payments.models import Case, PspNotification
-from payments.services import notifications, payment_looks, psp, unasked
-from payments.services.caller import Answer
-from payments.services.looks import NotYetKnown, look_at_operation
-from payments.services.own_acts import own_act_key
-from payments.services.unasked import StillUnderWay, record_unasked
+from payments.services.callers.caller import Answer
+from payments.services.outcomes.external import recording
+from payments.services.outcomes.external.effects import own_act_key
+from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
+from payments.services.recovery import payment_sync
+from payments.services.recovery.operation_sync import NotYetKnown, look_at_operation
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
 from payments.tests.late import close_as
@@ -31,7 +34,7 @@ from payments.tests.notices import (
 from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, age_operations, body_of, uuid_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract import ActKind, Outcome, PspAct
+from psp_adapters.contract.adapter import ActKind, Outcome, PspAct
 
 # --- beside our own operations, in any order -------------------------------------------------
 
@@ -165,7 +168,7 @@ def refunds_among(deliveries: Any) -> list[Any]:
 def process() -> None:
     for _ in range(3):
         make_due()
-        notifications.process_due_notifications()
+        processing.process_due_notifications()
 
 
 @pytest.mark.parametrize(
@@ -249,10 +252,10 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
 
 
 CRASHES: dict[str, Where] = {
-    "before it is written down": (unasked, "write_down", "before"),
-    "written down, not recorded": (unasked, "write_down", "after"),
-    "recorded, not committed": (unasked, "put_change", "after"),
-    "after the commit": (payment_looks, "record_unasked", "after"),
+    "before it is written down": (recording, "write_down", "before"),
+    "written down, not recorded": (recording, "write_down", "after"),
+    "recorded, not committed": (recording, "put_change", "after"),
+    "after the commit": (payment_sync, "record_unasked", "after"),
 }
 
 
@@ -276,7 +279,7 @@ def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
     [own] = own_acts(intent_id)
     before = len(shop.psp.calls(kind="refund"))
     with pytest.raises(ValueError, match="never sent"):
-        psp.send(own)
+        sending.send(own)
     assert len(shop.psp.calls(kind="refund")) == before
 
 
@@ -324,8 +327,8 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     act(shop, "void")
     [charge] = shop.operations(intent_id)
     [effect] = shop.effects("void")
-    adapter = psp.adapter_of(shop.account)
-    found = adapter.look_up(psp.question_of(charge), deadline_seconds=5)
+    adapter = sending.adapter_of(shop.account)
+    found = adapter.look_up(sending.question_of(charge), deadline_seconds=5)
     assert found is not None
     view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)
     assert view is not None
@@ -375,7 +378,7 @@ def test_the_end_of_a_hold_too_many_is_not_taken_for_the_payments_own(shop: Shop
     first.refresh_from_db()
     assert first.status == "EXCESS"
     before = shop.intent(intent_id).authorization_expires_at
-    payment_looks.look_at_payment(first.id, actor="test")
+    payment_sync.look_at_payment(first.id, actor="test")
     assert shop.intent(intent_id).authorization_expires_at == before
 
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from ledger.selectors import payment_vectors
 from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
-from payments.services import looks, psp
-from payments.services.caller import Answer, Caller
-from payments.services.looks import NotYetKnown
-from payments.services.payment_looks import look_at_payment
-from payments.services.verification import differences, differences_of
+from payments.services.callers.caller import Answer, Caller
+from payments.services.psp_gateway import sending
+from payments.services.recovery import operation_sync
+from payments.services.recovery.operation_sync import NotYetKnown
+from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.verification.rebuild import differences, differences_of
 from payments.tests import passing_time
 from payments.tests.dispute_desk import Desk
 from payments.tests.late import sweep_reversals
@@ -139,8 +140,8 @@ def test_books_counters_and_psp_agree_after_every_step(
 def hear_everything(shop: Shop, intent_id: str) -> None:
     """The notices of everything that has happened, at last."""
     for operation in shop.operations(intent_id):
-        with suppress(looks.NotYetKnown):
-            looks.look_at_operation(operation.id, actor="psp:notification")
+        with suppress(operation_sync.NotYetKnown):
+            operation_sync.look_at_operation(operation.id, actor="psp:notification")
     look(shop, intent_id)
     for dispute in shop.psp.disputes(shop.order_id):
         with suppress(NotYetKnown):
@@ -288,7 +289,7 @@ def assert_every_cent_is_where_it_is(shop: Shop, intent_id: str) -> None:
     held_minor = sum(
         found.held.minor
         for found in (
-            psp.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
+            sending.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
             for o in shop.operations(intent_id)
             if o.is_charge and o.psp_payment_id
         )

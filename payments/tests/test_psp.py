@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ledger.money import Money
-from payments.services import psp
+from payments.services.psp_gateway import sending
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract import OperationKind, Outcome, PspResult
+from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
 
 
 def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
-    request = psp.request_of(operation)
-    assert request == psp.request_of(operation)
-    assert request.reference == request.psp_key == psp.reference_of(operation.id)
+    request = sending.request_of(operation)
+    assert request == sending.request_of(operation)
+    assert request.reference == request.psp_key == sending.reference_of(operation.id)
     assert (request.kind, request.amount) == (OperationKind.AUTHORIZE, Money(10_000, "USD"))
 
 
@@ -22,7 +22,7 @@ def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
 def test_an_answer_about_another_amount_is_a_doubt(shop: Shop, amount: Money) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     result = PspResult(outcome=Outcome.SUCCEEDED, psp_id="p1", amount=amount)
-    doubted = psp.doubted_unless_it_fits(operation, result)
+    doubted = sending.doubted_unless_it_fits(operation, result)
     assert doubted.outcome is Outcome.UNKNOWN
     assert "100.00 USD" in doubted.detail
 
@@ -31,4 +31,4 @@ def test_an_answer_that_fits_or_names_no_amount_is_believed(shop: Shop) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     for amount in (None, Money(10_000, "USD")):
         result = PspResult(outcome=Outcome.SUCCEEDED, amount=amount)
-        assert psp.doubted_unless_it_fits(operation, result) is result
+        assert sending.doubted_unless_it_fits(operation, result) is result

@@ -12,8 +12,8 @@ from django.db import connections
 
 from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
-from payments.services.caller import Answer
-from payments.services.verification import differences
+from payments.services.callers.caller import Answer
+from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, body_of
 
 

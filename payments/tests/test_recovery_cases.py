@@ -9,8 +9,9 @@ from django.conf import settings
 from ledger.money import Money
 from payments.models import Case, Event, PaymentIntent
 from payments.selectors.waiting import operations_in_doubt
-from payments.services import psp, recovery
-from payments.services.cases import close_case
+from payments.services.cases.opening import close_case
+from payments.services.psp_gateway import sending
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import crash
 from payments.tests.late import assert_the_books_agree, cases
 from payments.tests.notices import lose_the_answer
@@ -29,7 +30,7 @@ def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_d
     intent_id = _only_intent(shop)
     credentials = settings.PSP_CREDENTIALS.pop(shop.account.code)
 
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     [charge] = shop.operations(intent_id)
     assert charge.status == "UNKNOWN"
     assert "KeyError" in charge.detail
@@ -38,7 +39,7 @@ def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_d
 
     age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
     end_leases()
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     case = Case.objects.get()
     assert (case.kind, case.subject) == ("outcome_unknown", charge.public_id)
     assert "KeyError" in case.summary
@@ -79,8 +80,10 @@ def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_
     shop.psp.script({"drop_before": 1}, order_id=shop.order_id)
     intent_id = body_of(shop.create())["id"]
     [charge] = shop.operations(intent_id)
-    adapter = psp.adapter_of(psp.psp_account_of(charge.psp_account_id))
-    other = replace(psp.request_of(charge), reference="op_of_somebody_else", amount=Money(7, "USD"))
+    adapter = sending.adapter_of(sending.psp_account_of(charge.psp_account_id))
+    other = replace(
+        sending.request_of(charge), reference="op_of_somebody_else", amount=Money(7, "USD")
+    )
     adapter.authorize(other, deadline_seconds=5)
 
     shop.settle()

@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 
 from payments.models import Case, Operation
-from payments.services import asking, breakers, recovery
-from payments.services.breakers import CallKind
-from payments.services.events import now_utc
-from payments.services.looks import NotYetKnown
-from payments.services.payment_looks import look_at_payment
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway import circuit_breaker, queries
+from payments.services.psp_gateway.circuit_breaker import CallKind
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.recovery.operation_sync import NotYetKnown
+from payments.services.recovery.payment_sync import look_at_payment
 from payments.tests.late import (
     assert_the_books_agree,
     cases,
@@ -117,17 +118,17 @@ def test_an_amount_that_differs_is_a_contradiction(shop: Shop) -> None:
 
 
 @pytest.fixture
-def open_circuit(shop: Shop) -> breakers.Breaker:
+def open_circuit(shop: Shop) -> circuit_breaker.Breaker:
     """The circuit of recovery's questions to the shop's PSP, open."""
-    breaker = breakers._guard_of(shop.account.code, CallKind.RECOVERY).breaker
-    for _ in range(breakers.CALLS_MIN):
+    breaker = circuit_breaker._guard_of(shop.account.code, CallKind.RECOVERY).breaker
+    for _ in range(circuit_breaker.CALLS_MIN):
         breaker.record(healthy=False, probe=breaker.admit())
     assert breaker.state == "open"
     return breaker
 
 
 def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
-    shop: Shop, open_circuit: breakers.Breaker
+    shop: Shop, open_circuit: circuit_breaker.Breaker
 ) -> None:
     paid = body_of(shop.create(manual=True))["id"]
     shop.order_id += "+"
@@ -147,7 +148,7 @@ def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
 
 
 def test_a_closing_circuit_makes_everything_that_waits_there_due(
-    shop: Shop, other_shop: Shop, open_circuit: breakers.Breaker
+    shop: Shop, other_shop: Shop, open_circuit: circuit_breaker.Breaker
 ) -> None:
     in_an_hour = now_utc() + timedelta(hours=1)
     ids = []
@@ -158,14 +159,14 @@ def test_a_closing_circuit_makes_everything_that_waits_there_due(
     Operation.objects.update(next_check_at=in_an_hour, lease_until=now_utc())
     first, second = shop.operations(ids[0])[0], shop.operations(ids[1])[0]
 
-    assert recovery.resolve_operation(first.id, actor="job:recovery")
+    assert recovery_sweep.resolve_operation(first.id, actor="job:recovery")
     first.refresh_from_db()
     assert first.status == "UNKNOWN"
     assert first.next_check_at is not None
     assert first.next_check_at < now_utc() + timedelta(seconds=7), "due when a probe may go"
 
     open_circuit._open_until = 0.0
-    assert recovery.resolve_operation(first.id, actor="job:recovery")
+    assert recovery_sweep.resolve_operation(first.id, actor="job:recovery")
     first.refresh_from_db()
     second.refresh_from_db()
     assert (open_circuit.state, first.status) == ("closed", "SUCCEEDED")
@@ -173,7 +174,7 @@ def test_a_closing_circuit_makes_everything_that_waits_there_due(
     assert second.next_check_at <= now_utc() + timedelta(seconds=1), "due at once"
     assert other_shop.operations(ids[2])[0].next_check_at == in_an_hour
 
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(ids[1]).status == "CAPTURED"
 
 
@@ -182,5 +183,5 @@ def test_what_somebody_is_sending_is_left_to_them(shop: Shop) -> None:
     shop.create()
     in_an_hour = now_utc() + timedelta(hours=1)
     Operation.objects.update(next_check_at=in_an_hour, lease_until=in_an_hour)
-    assert asking.pull_forward(shop.account.id) == 0
+    assert queries.pull_forward(shop.account.id) == 0
     assert Operation.objects.get().next_check_at == in_an_hour

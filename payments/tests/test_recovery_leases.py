@@ -7,8 +7,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from payments.models import Operation
-from payments.services import recovery
-from payments.services.verification import differences
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.tests import crashes
 from payments.tests.shop import Shop
 
@@ -36,16 +36,16 @@ def test_a_killed_recovery_holds_up_one_operation_only(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_in_doubt(shop)
-    where = (recovery, "record_outcome", "before")
+    where = (recovery_sweep, "record_outcome", "before")
     monkeypatch.setitem(crashes.STEPS, "while recovery knows", where)
 
-    crashes.crash("while recovery knows", recovery.resolve_due_operations)
+    crashes.crash("while recovery knows", recovery_sweep.resolve_due_operations)
 
     assert due() == 2
-    assert recovery.resolve_due_operations() == 2
+    assert recovery_sweep.resolve_due_operations() == 2
     assert Operation.objects.filter(status="SUCCEEDED").count() == 2
     make_due()
-    assert recovery.resolve_due_operations() == 1
+    assert recovery_sweep.resolve_due_operations() == 1
     assert Operation.objects.filter(status="SUCCEEDED").count() == 3
     assert list(differences()) == []
 
@@ -54,7 +54,7 @@ def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_in_doubt(shop)
-    lease, taken = recovery._lease_next_due, []
+    lease, taken = recovery_sweep._lease_next_due, []
 
     def lease_while_the_database_is_there(silent: object) -> object:
         if taken:
@@ -66,17 +66,17 @@ def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
         raise OperationalError("the database system is shutting down")
 
     with monkeypatch.context() as gone:
-        gone.setattr(recovery, "_lease_next_due", lease_while_the_database_is_there)
-        gone.setattr(recovery, "record_outcome", lost)
+        gone.setattr(recovery_sweep, "_lease_next_due", lease_while_the_database_is_there)
+        gone.setattr(recovery_sweep, "record_outcome", lost)
         with pytest.raises(OperationalError):
-            recovery.resolve_due_operations()
+            recovery_sweep.resolve_due_operations()
 
     assert due() == 2
-    assert recovery.resolve_due_operations() == 2
+    assert recovery_sweep.resolve_due_operations() == 2
     assert Operation.objects.filter(status="SUCCEEDED").count() == 2
 
 
 def test_one_sweep_looks_at_no_more_than_its_limit(shop: Shop) -> None:
     three_in_doubt(shop)
-    assert recovery.resolve_due_operations(limit=2) == 2
+    assert recovery_sweep.resolve_due_operations(limit=2) == 2
     assert due() == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, age_operations, body_of
 
 FAILS_FOR_EVER = {"error_before": 1, "cache_errors": 1}

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from payments.models import Operation, PspNotification
-from payments.services import notifications, recovery, reversals
-from payments.services.events import now_utc
-from payments.services.silence import UNANSWERED_MAX
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway.unresponsive_accounts import UNANSWERED_MAX
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.late import falsely_closed, look
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop, body_of, open_shop
-from psp_adapters.contract import Outcome
+from psp_adapters.contract.adapter import Outcome
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 LONG_AGO = now_utc() - timedelta(days=1)
@@ -55,7 +57,7 @@ def test_a_silent_account_is_asked_twice_and_the_others_are_resolved(
     make_due(stuck)
     make_due(shop)
 
-    looked_at = recovery.resolve_due_operations()
+    looked_at = recovery_sweep.resolve_due_operations()
 
     assert looked_at == UNANSWERED_MAX + 4
     assert statuses(shop) == ["SUCCEEDED"] * 4
@@ -72,14 +74,14 @@ def test_everything_is_found_as_soon_as_the_psp_answers_again(
     silent_psp.kill()
     for _ in range(3):
         make_due(stuck)
-        recovery.resolve_due_operations()
+        recovery_sweep.resolve_due_operations()
     silent_psp.start()
 
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
     assert left.count() == UNANSWERED_MAX
     # What was asked in vain comes soon, however often that was: it says nothing of the operation.
-    soon = now_utc() + timedelta(seconds=recovery.SILENCE_SECONDS_MAX)
+    soon = now_utc() + timedelta(seconds=recovery_sweep.SILENCE_SECONDS_MAX)
     assert all(row.next_check_at and row.next_check_at <= soon for row in left)
     assert {row.checks for row in left} == {1}
 
@@ -92,7 +94,7 @@ def test_one_operation_that_cannot_be_read_does_not_silence_its_account(shop: Sh
     Operation.objects.filter(pk=first.pk).update(next_check_at=LONG_AGO - timedelta(days=1))
     shop.psp.script({"error_before": True}, times=1, path="/v1/operations")
 
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
 
     assert statuses(shop) == ["UNKNOWN", "SUCCEEDED", "SUCCEEDED"]
 
@@ -104,7 +106,7 @@ def test_an_operation_whose_sender_died_is_in_doubt_even_if_nobody_can_be_asked(
     intent_id = in_doubt(stuck, 1)[0]
     silent_psp.kill()
     make_due(stuck)
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     operation = stuck.operations(intent_id)[0]
     assert (operation.status, operation.checks) == ("UNKNOWN", 1)
     assert "could not be asked" in operation.detail
@@ -120,7 +122,7 @@ def test_notices_of_a_silent_account_do_not_hold_up_those_of_others(
             store_notice(each, data={"payment_id": "", "references": [reference]})
     silent_psp.kill()
 
-    assert notifications.process_due_notifications() < 11
+    assert processing.process_due_notifications() < 11
     assert statuses(shop) == ["SUCCEEDED"] * 3
     rows = PspNotification.objects.filter(psp_account=stuck.account)
     asked = [row.last_error for row in rows if "could not be asked" in row.last_error]
@@ -141,7 +143,7 @@ def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
     Operation.objects.filter(merchant=shop.merchant).update(reverse_at=now_utc())
     silent_psp.kill()
 
-    assert reversals.reverse_due_charges() == UNANSWERED_MAX + 2
+    assert late_success_reversals.reverse_due_charges() == UNANSWERED_MAX + 2
     voids = Operation.objects.filter(kind="void")
     assert [row.status for row in voids.filter(merchant=shop.merchant)] == ["SUCCEEDED"] * 2
     assert voids.filter(merchant=stuck.merchant).count() == UNANSWERED_MAX

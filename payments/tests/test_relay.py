@@ -22,10 +22,10 @@ from django.db import connections
 
 from payments import public_ids
 from payments.models import Delivery, Event, Merchant
-from payments.services import relay_bell
-from payments.services.events import time_of
-from payments.services.webhooks import relay as relay_module
-from payments.services.webhooks.relay import Relay
+from payments.services.merchant_webhooks import relay as relay_module
+from payments.services.merchant_webhooks.relay import Relay
+from payments.services.outbox import relay_wakeup
+from payments.services.outbox.events import time_of
 from payments.states import DeliveryStatus
 from payments.tests.listening import Heard, answering, listening, open_endpoint, poster
 from payments.tests.shop import Shop
@@ -127,7 +127,7 @@ def test_the_bell_is_heard_and_its_loss_is_counted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard, stopped = threading.Event(), threading.Event()
-    listener = threading.Thread(target=relay_bell.listen, args=(heard.set, stopped), daemon=True)
+    listener = threading.Thread(target=relay_wakeup.listen, args=(heard.set, stopped), daemon=True)
     listener.start()
     client = redis.Redis.from_url(settings.REDIS_URL)
     wait_until(lambda: dict(client.pubsub_numsub("payments:events"))[b"payments:events"] > 0)
@@ -136,7 +136,7 @@ def test_the_bell_is_heard_and_its_loss_is_counted(
     stopped.set()
     listener.join(5)
     client.close()
-    bell = relay_bell._Bell()
+    bell = relay_wakeup._Bell()
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     began = time.monotonic()
     bell.ring()

@@ -11,7 +11,12 @@ import pytest
 
 from payments import public_ids
 from payments.models import WebhookEndpoint
-from payments.services.webhooks.relay_lanes import PAUSES_SECONDS, Key, Lanes, shares
+from payments.services.merchant_webhooks.endpoint_bulkheads import (
+    PAUSES_SECONDS,
+    Key,
+    Lanes,
+    shares,
+)
 
 THREADS = 4
 TIMEOUT_SECONDS = 15.0

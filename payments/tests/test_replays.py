@@ -10,9 +10,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments.models import PspNotification
-from payments.services import notifications
-from payments.services.events import now_utc
-from payments.services.replays import Choice, replay_notification, replay_notifications
+from payments.services.outbox.events import now_utc
+from payments.services.psp_notifications import processing
+from payments.services.psp_notifications.replay import (
+    Choice,
+    replay_notification,
+    replay_notifications,
+)
 from payments.states import NotificationStatus
 from payments.tests.notices import Hooks, make_due, store_notice
 from payments.tests.shop import Shop, body_of
@@ -22,7 +26,7 @@ def bury_everything() -> None:
     """Nobody could make anything of what is stored, for a day."""
     PspNotification.objects.update(give_up_at=now_utc() - timedelta(seconds=1))
     make_due()
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
     assert set(PspNotification.objects.values_list("status", flat=True)) == {"dead"}
 
 
@@ -60,7 +64,7 @@ def test_one_is_replayed_and_processed(shop: Shop, hooks: Hooks) -> None:
 
     assert replay_notification(row.id)
     assert not replay_notification(row.id), "it waits already"
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
 
     row = PspNotification.objects.get()
     assert (row.status, row.attempts, row.last_error) == ("processed", 2, "")
@@ -73,7 +77,7 @@ def test_a_processed_one_can_be_looked_at_again(shop: Shop, hooks: Hooks) -> Non
     hooks.take(*hooks.caught("payment.authorized"))
     events = shop.intent(intent_id).event_seq
     assert replay_notifications(Choice(status=NotificationStatus.PROCESSED)) == 1
-    assert notifications.process_due_notifications() == 1
+    assert processing.process_due_notifications() == 1
     assert list(statuses().values()) == ["processed"]
     assert shop.intent(intent_id).event_seq == events
 

@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
+from payments import metrics
 from payments.exceptions import PspNotReached
 from payments.models import Operation
-from payments.services import measures, recovery, retries
-from payments.services.retries import (
+from payments.services.psp_gateway import retries
+from payments.services.psp_gateway.retries import (
     BUDGET_RESERVE,
     RETRIES_MAX,
     RetryBudget,
     TryAgain,
     call_with_retries,
 )
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.shop import Shop, body_of, open_shop
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
@@ -110,9 +112,9 @@ def test_retries_are_a_tenth_of_the_calls_at_most(no_wait: list[Any]) -> None:
         calls.run(account)
         made += len(calls.made_at) - 1
     assert made <= 0.1 * 200 + BUDGET_RESERVE
-    forgone = measures.RETRIES_FORGONE.labels(account, "charge")._value.get()
+    forgone = metrics.RETRIES_FORGONE.labels(account, "charge")._value.get()
     assert forgone > 0
-    assert measures.RETRIES.labels(account, "charge")._value.get() == made
+    assert metrics.RETRIES.labels(account, "charge")._value.get() == made
 
 
 def test_a_budget_is_saved_up_to_a_bound() -> None:
@@ -176,7 +178,7 @@ def test_a_psp_that_cannot_be_reached_is_tried_again_and_then_nothing_was_sent(
         own.kill()
         with pytest.raises(PspNotReached):
             lonely.create(order_id="another")
-        assert measures.RETRIES.labels(lonely.account.code, "charge")._value.get() == 2
+        assert metrics.RETRIES.labels(lonely.account.code, "charge")._value.get() == 2
     statuses = Operation.objects.order_by("id").values_list("status", flat=True)
     assert list(statuses) == ["SUCCEEDED", "NOT_SENT"]
 
@@ -187,7 +189,7 @@ def test_recovery_does_not_retry_its_schedule_does(shop: Shop) -> None:
     shop.psp.script({"rate_limit": True}, times=None, kind="authorize")
     operation = shop.operations(intent_id)[0]
     Operation.objects.filter(pk=operation.pk).update(lease_until="2000-01-01T00:00:00Z")
-    recovery.resolve_operation(operation.pk, actor="test")
+    recovery_sweep.resolve_operation(operation.pk, actor="test")
     assert len(charges(shop)) == 2
     assert shop.operations(intent_id)[0].status == "UNKNOWN"
 

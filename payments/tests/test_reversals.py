@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation
-from payments.services import change_writing, operations, psp, reversals
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.operations import execution
+from payments.services.outcomes import change_writing
+from payments.services.psp_gateway import sending
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
@@ -21,17 +24,17 @@ from payments.tests.late import (
 )
 from payments.tests.shop import Shop
 from payments.tests.test_crashes import end_leases
-from psp_adapters.contract import Outcome
+from psp_adapters.contract.adapter import Outcome
 
 STEPS = {
-    "after the lease": (reversals, "_reverse", "before"),
-    "before anything is written": (reversals, "_conclude", "after"),
-    "after it is written down": (operations, "_ask_and_record", "before"),
-    "before the PSP has it": (psp, "send", "before"),
-    "after the PSP has done it": (psp, "send", "after"),
+    "after the lease": (late_success_reversals, "_reverse", "before"),
+    "before anything is written": (late_success_reversals, "_conclude", "after"),
+    "after it is written down": (execution, "_ask_and_record", "before"),
+    "before the PSP has it": (sending, "send", "before"),
+    "after the PSP has done it": (sending, "send", "after"),
     "in the second transaction": (change_writing, "_post", "after"),
-    "after the second transaction": (operations, "record_outcome", "after"),
-    "at the end": (reversals, "_reverse", "after"),
+    "after the second transaction": (execution, "record_outcome", "after"),
+    "at the end": (late_success_reversals, "_reverse", "after"),
 }
 
 
@@ -52,7 +55,7 @@ def test_a_sweep_killed_at_any_step_gives_back_once(
     shop: Shop, step: str, excess: bool, manual: bool
 ) -> None:
     intent_id = late(shop, manual=manual, excess=excess)
-    crash_at(STEPS[step], reversals.reverse_due_charges)
+    crash_at(STEPS[step], late_success_reversals.reverse_due_charges)
     end_leases()
     for _ in range(3):
         shop.settle()
@@ -74,7 +77,7 @@ def test_many_sweeps_at_once_give_back_once(
     shop: Shop, run_together: Callable[..., list[Any]], excess: bool
 ) -> None:
     late(shop, manual=False, excess=excess)
-    results = run_together(*[reversals.reverse_due_charges] * 4)
+    results = run_together(*[late_success_reversals.reverse_due_charges] * 4)
     assert [r for r in results if isinstance(r, BaseException)] == []
     assert sum(results) == 1
     results = run_together(*[sweep_reversals] * 4)
@@ -86,7 +89,7 @@ def test_many_sweeps_at_once_give_back_once(
 def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reversals, "ATTEMPTS_MAX", 2)
+    monkeypatch.setattr(late_success_reversals, "ATTEMPTS_MAX", 2)
     intent_id = late(shop, manual=False, excess=True)
     Case.objects.update(status="closed", closed_at=datetime.now(UTC), closed_by="x", resolution="x")
     shop.psp.script({"decline": {"code": "processing_error"}}, kind="refund", times=None)
@@ -127,7 +130,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
     sweep_reversals()
     reversal = shop.operations(intent_id)[-1]
     own = (shop.intent(intent_id).status, balances(intent_id))
-    shop.psp.turn(psp.reference_of(reversal.id), "fail")
+    shop.psp.turn(sending.reference_of(reversal.id), "fail")
     look(reversal)
     charge = shop.operations(intent_id)[0]
     assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
@@ -150,7 +153,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
     reversal = shop.operations(intent_id)[-1]
     own = balances(intent_id)
     for to in ("fail", "succeed"):
-        shop.psp.turn(psp.reference_of(reversal.id), to)
+        shop.psp.turn(sending.reference_of(reversal.id), to)
         look(reversal)
     assert sweep_reversals() == 0
     charge = shop.operations(intent_id)[0]

@@ -17,7 +17,9 @@ import pytest
 from django.db import OperationalError, connections
 
 from payments.models import Operation
-from payments.services import operations, psp, recovery
+from payments.services.operations import execution
+from payments.services.psp_gateway import sending
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.money_moves import COMMANDS, Move, end_leases
 from payments.tests.postgresql_faults import failing
 from payments.tests.shop import Shop
@@ -31,7 +33,7 @@ CODES = {
     "disk full": "53100",
     "server stops": "57P01",
 }
-AS_OFTEN_AS_TRIED = operations.RECORD_ATTEMPTS
+AS_OFTEN_AS_TRIED = execution.RECORD_ATTEMPTS
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
@@ -58,7 +60,7 @@ def test_errors_without_end_leave_the_success_to_recovery(shop: Shop, name: str,
     assert Operation.objects.filter(status="SENDING").count() == 1
 
     end_leases()
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
     move.ended_once()
     assert move.run().status == 200
 
@@ -82,7 +84,7 @@ def test_an_error_in_the_first_transaction_never_repeats_the_call(
 
 def test_a_deadlock_with_somebody_else_is_survived(shop: Shop, monkeypatch: Any) -> None:
     move = Move(shop, "capture")
-    real, won = psp.send, threading.Event()
+    real, won = sending.send, threading.Event()
 
     def send(operation: Operation, **more: Any) -> object:
         result = real(operation, **more)
@@ -90,7 +92,7 @@ def test_a_deadlock_with_somebody_else_is_survived(shop: Shop, monkeypatch: Any)
         return result
 
     with _Opponent(won) as other:
-        monkeypatch.setattr(psp, "send", send)
+        monkeypatch.setattr(sending, "send", send)
         answer = move.run()
     assert won.is_set(), "PostgreSQL ended our transaction, and let the other one through"
     assert answer.status == 200
@@ -100,7 +102,7 @@ def test_a_deadlock_with_somebody_else_is_survived(shop: Shop, monkeypatch: Any)
 
 def test_an_empty_pool_leaves_the_success_to_recovery(shop: Shop, monkeypatch: Any) -> None:
     move = Move(shop, "create")
-    real = psp.send
+    real = sending.send
     with _pool_of_one() as pool:
 
         def send(operation: Operation, **more: Any) -> object:
@@ -109,10 +111,10 @@ def test_an_empty_pool_leaves_the_success_to_recovery(shop: Shop, monkeypatch: A
             return result
 
         held: list[Any] = []
-        monkeypatch.setattr(psp, "send", send)
+        monkeypatch.setattr(sending, "send", send)
         with pytest.raises(OperationalError):
             move.run()
-        monkeypatch.setattr(psp, "send", real)
+        monkeypatch.setattr(sending, "send", real)
         pool().putconn(held.pop())
     assert len(move.calls()) == 1
     assert Operation.objects.filter(status="SENDING").count() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from payments.exceptions import PaymentRefused, UnexpectedState
 from payments.models import Case, Operation
-from payments.services.looks import Contradicted, NotYetKnown
+from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.tests.late import (
     assert_the_books_agree,
     balances,

@@ -11,10 +11,10 @@ import payments
 from payments import public_ids
 from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentMethod
-from payments.services import commands, customers, payment_methods
-from payments.services.caller import Answer, Caller
-from payments.services.commands import IntentDetails
-from payments.services.customers import CustomerDetails
+from payments.services import commands
+from payments.services.callers.caller import Answer, Caller
+from payments.services.commands import IntentDetails, customers, payment_methods
+from payments.services.commands.customers import CustomerDetails
 from payments.tests.shop import Shop, body_of, render_intent, uuid_of
 
 

@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
-from ledger.statements import execute
-from payments.services.verification import differences, one_snapshot
+from ledger.database.statements import execute
+from payments.services.verification.rebuild import differences, one_snapshot
 from payments.tests.shop import Shop, body_of
 
 

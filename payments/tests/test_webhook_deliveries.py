@@ -14,9 +14,9 @@ from django.conf import settings
 from payments import public_ids, services
 from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
 from payments.models import Delivery, DeliveryAttempt, Event, WebhookEndpoint
-from payments.services.webhooks import conclusions, endpoints, leases, lines
-from payments.services.webhooks.fan_out import fan_out_due
-from payments.services.webhooks.sending import try_once
+from payments.services.merchant_webhooks import attempt_results, delivery_order, endpoints, leasing
+from payments.services.merchant_webhooks.attempt import try_once
+from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
     Ear,
@@ -161,14 +161,14 @@ def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop
         shop.create()
         fan_out_all()
         waits = []
-        for _ in range(len(conclusions.RETRY_SECONDS)):
+        for _ in range(len(attempt_results.RETRY_SECONDS)):
             assert try_due() == 1
             head = Delivery.objects.get(seq=1)
             waits.append((head.next_try_at - datetime.now(UTC)).total_seconds())
             make_due()
-        for wait, step in zip(waits, conclusions.RETRY_SECONDS, strict=True):
+        for wait, step in zip(waits, attempt_results.RETRY_SECONDS, strict=True):
             assert 0.88 * step <= wait <= 1.1 * step
-        assert 72 <= sum(conclusions.RETRY_SECONDS) / 3600 <= 80
+        assert 72 <= sum(attempt_results.RETRY_SECONDS) / 3600 <= 80
         assert try_due() == 1
         head = Delivery.objects.get(seq=1)
         assert (head.status, head.tries, head.last_status) == (DeliveryStatus.DEAD, 10, 500)
@@ -233,7 +233,7 @@ def test_what_waits_for_a_disabled_endpoint_is_given_up(shop: Shop) -> None:
         shop.create()
         deliver_all()
     make_due()
-    while conclusions.bury_undeliverable(endpoint.id):
+    while attempt_results.bury_undeliverable(endpoint.id):
         pass
     rows = Delivery.objects.filter(endpoint=endpoint)
     assert {row.status for row in rows} == {DeliveryStatus.DEAD}
@@ -245,7 +245,7 @@ def test_burying_leaves_enabled_endpoints_alone(shop: Shop) -> None:
         endpoint, _ = open_endpoint(shop.merchant, ear.url)
         shop.create()
         fan_out_all()
-        assert conclusions.bury_undeliverable(endpoint.id) == 0
+        assert attempt_results.bury_undeliverable(endpoint.id) == 0
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.PENDING}
 
 
@@ -272,10 +272,10 @@ def test_a_lease_belongs_to_one_relay_and_ends_by_itself(shop: Shop, ear: Ear) -
     shop.create(confirm=False)
     fan_out_all()
     known = {endpoint.id: endpoint}
-    [first] = leases.lease({endpoint.id: 10}, known)
-    assert leases.lease({endpoint.id: 10}, known) == []
+    [first] = leasing.lease({endpoint.id: 10}, known)
+    assert leasing.lease({endpoint.id: 10}, known) == []
     make_due()
-    [second] = leases.lease({endpoint.id: 10}, known)
+    [second] = leasing.lease({endpoint.id: 10}, known)
     assert (first.id, first.attempts, second.attempts) == (second.id, 1, 2)
 
 
@@ -284,18 +284,18 @@ def test_who_lost_the_lease_decides_nothing_but_is_logged(shop: Shop, ear: Ear) 
     shop.create(confirm=False)
     fan_out_all()
     known = {endpoint.id: endpoint}
-    [first] = leases.lease({endpoint.id: 10}, known)
+    [first] = leasing.lease({endpoint.id: 10}, known)
     make_due()
-    [second] = leases.lease({endpoint.id: 10}, known)
+    [second] = leasing.lease({endpoint.id: 10}, known)
     with listening(answering(500)) as bad:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=bad.url)
         first.endpoint.url = bad.url
         late = try_once(first, poster())
-    conclusions.conclude([late])
+    attempt_results.conclude([late])
     row = Delivery.objects.get()
     assert (row.status, row.last_status, row.attempts) == (DeliveryStatus.PENDING, None, 2)
     second.endpoint.url = ear.url
-    conclusions.conclude([try_once(second, poster())])
+    attempt_results.conclude([try_once(second, poster())])
     assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
     assert {(each.number, each.status) for each in DeliveryAttempt.objects.all()} == {
         (1, 500),
@@ -318,9 +318,9 @@ def test_a_line_that_was_forgotten_is_found(shop: Shop, ear: Ear) -> None:
     open_endpoint(shop.merchant, ear.url)
     shop.create()
     fan_out_all()
-    assert lines.move_on_forgotten() == 0
+    assert delivery_order.move_on_forgotten() == 0
     Delivery.objects.update(next_try_at=None)
-    assert lines.move_on_forgotten() == 1
+    assert delivery_order.move_on_forgotten() == 1
     deliver_all()
     assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop.merchant)) + 1))
 

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 
 from payments.models import Delivery, DeliveryAttempt
-from payments.services.webhooks import endpoints, forgetting, lines, resends
-from payments.services.webhooks.fan_out import fan_out_due
+from payments.services.merchant_webhooks import delivery_order, endpoints, resend, retention
+from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
     Ear,
@@ -35,7 +35,7 @@ def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear:
     first = Delivery.objects.get(endpoint=endpoint, seq=1)
     before = list(ear.heard)
     ear.answer = answering(500)
-    assert resends.resend_delivery(first.id)
+    assert resend.resend_delivery(first.id)
     deliver_all()
     assert ear.heard[-1].body == before[0].body
     ear.answer = ok
@@ -54,7 +54,7 @@ def test_whoever_waits_in_line_is_not_sent_before_its_turn(shop: Shop) -> None:
         shop.create()
         deliver_all()
         second = Delivery.objects.get(seq=2)
-        assert not resends.resend_delivery(second.id)
+        assert not resend.resend_delivery(second.id)
         second.refresh_from_db()
         assert (second.next_try_at, second.in_line) == (None, True)
 
@@ -77,7 +77,7 @@ def test_all_that_failed_is_resent(shop: Shop) -> None:
         assert dead.status == DeliveryStatus.DEAD
         count = len(ear.heard)
         ear.answer = ok
-        assert resends.resend_failed(endpoint.id) >= 2
+        assert resend.resend_failed(endpoint.id) >= 2
         deliver_all()
         assert len(ear.heard) == count + len(told(shop.merchant))
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
@@ -92,12 +92,12 @@ def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
     endpoint.save()
     before = list(Delivery.objects.order_by("pk").values())
     [delivery] = Delivery.objects.all()
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.resend_delivery(delivery.id)
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.resend_failed(endpoint.id)
-    with pytest.raises(resends.EndpointIsDisabled):
-        resends.replay_events(endpoint.id, resends.Choice())
+    with pytest.raises(resend.EndpointIsDisabled):
+        resend.resend_delivery(delivery.id)
+    with pytest.raises(resend.EndpointIsDisabled):
+        resend.resend_failed(endpoint.id)
+    with pytest.raises(resend.EndpointIsDisabled):
+        resend.replay_events(endpoint.id, resend.Choice())
     assert list(Delivery.objects.order_by("pk").values()) == before
 
 
@@ -110,9 +110,7 @@ def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
     deliver_all()
     first = {each.event["id"]: each.body for each in ear.heard}
     assert (
-        resends.replay_events(endpoint.id, resends.Choice())
-        == len(first)
-        == len(told(shop.merchant))
+        resend.replay_events(endpoint.id, resend.Choice()) == len(first) == len(told(shop.merchant))
     )
     ear.heard.clear()
     deliver_all()
@@ -125,10 +123,10 @@ def test_a_new_endpoint_can_be_told_of_a_time_or_of_types(shop: Shop, ear: Ear) 
     fan_out_all()
     endpoint, _ = open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
     future = datetime.now(UTC) + timedelta(hours=1)
-    assert resends.replay_events(endpoint.id, resends.Choice(since=future)) == 0
-    assert resends.replay_events(endpoint.id, resends.Choice(before=past(1))) == 0
-    charges = resends.Choice(types=("charge.*",), since=past(1), before=future)
-    count = resends.replay_events(endpoint.id, charges)
+    assert resend.replay_events(endpoint.id, resend.Choice(since=future)) == 0
+    assert resend.replay_events(endpoint.id, resend.Choice(before=past(1))) == 0
+    charges = resend.Choice(types=("charge.*",), since=past(1), before=future)
+    count = resend.replay_events(endpoint.id, charges)
     deliver_all()
     assert count == len(ear.heard) > 0
     assert {each.event["type"].split(".")[0] for each in ear.heard} == {"charge"}
@@ -144,11 +142,11 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     fan_out_all()
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     ear.answer = answering(500)
-    count = resends.replay_events(endpoint.id, resends.Choice())
+    count = resend.replay_events(endpoint.id, resend.Choice())
     assert count == len(told(shop.merchant)) >= 10
     deliver_all()
     assert [each.sequence for each in ear.heard] == [1, 1], "the rest waits for the first"
-    assert resends.replay_events(endpoint.id, resends.Choice()) == count
+    assert resend.replay_events(endpoint.id, resend.Choice()) == count
     assert Delivery.objects.count() == count, "what waits in line is on its way already"
     shop.refund(first, 1_000)
     fan_out_all()
@@ -163,7 +161,7 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
         assert line == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
     marked = [each.headers.get("Delivery-Replay") for each in ear.heard]
     assert marked.count("true") == count
-    assert lines.move_on_forgotten() == 0
+    assert delivery_order.move_on_forgotten() == 0
 
 
 def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
@@ -177,8 +175,8 @@ def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
     ear.answer = answering(500)
     deliver_all()
     assert [each.sequence for each in ear.heard] == [missed + 1]
-    resends.replay_events(endpoint.id, resends.Choice())
-    assert lines.move_on_forgotten() == 0
+    resend.replay_events(endpoint.id, resend.Choice())
+    assert delivery_order.move_on_forgotten() == 0
     ear.answer = ok
     deliver_all()
     assert [each.sequence for each in ear.heard[1:]] == list(range(1, missed + 1))
@@ -190,7 +188,7 @@ def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
 def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
     shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resends, "PER_TRANSACTION", 3)
+    monkeypatch.setattr(resend, "PER_TRANSACTION", 3)
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     for number in range(4):
         shop.create(order_id=f"order-{number}")
@@ -201,12 +199,12 @@ def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
     events = len(told(shop.merchant, aggregatetype="payment_intent"))
     assert events > 3 * 3
     Delivery.objects.update(status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1))
-    assert resends.resend_failed(endpoint.id) == events
+    assert resend.resend_failed(endpoint.id) == events
     deliver_all()
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
     said: list[int] = []
-    choice = resends.Choice(types=("payment_intent.*", "charge.*"))
-    count = resends.replay_events(endpoint.id, choice, said=lambda so_far, _: said.append(so_far))
+    choice = resend.Choice(types=("payment_intent.*", "charge.*"))
+    count = resend.replay_events(endpoint.id, choice, said=lambda so_far, _: said.append(so_far))
     assert count == events
     assert said == sorted(said)
     assert (len(said) >= 4, said[-1]) == (True, count)
@@ -218,10 +216,10 @@ def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(sho
         broken, _ = open_endpoint(shop.merchant, bad.url)
         shop.create()
         deliver_all()
-    assert forgetting.forget_old_deliveries() == 0
+    assert retention.forget_old_deliveries() == 0
     days = settings.WEBHOOK_DELIVERIES_KEPT_DAYS
     Delivery.objects.filter(ended_at__isnull=False).update(ended_at=past(days + 1))
-    assert forgetting.forget_old_deliveries() == len(told(shop.merchant))
+    assert retention.forget_old_deliveries() == len(told(shop.merchant))
     assert {row.endpoint_id for row in Delivery.objects.all()} == {broken.id}
     kept = set(Delivery.objects.values_list("pk", flat=True))
     assert set(DeliveryAttempt.objects.values_list("delivery_id", flat=True)) <= kept

@@ -17,8 +17,8 @@ from django.conf import settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from payments.models import WebhookEndpoint
-from payments.services.webhooks import endpoints, secrets
-from payments.services.webhooks.signatures import signature_headers
+from payments.services.merchant_webhooks import endpoints, secrets
+from payments.services.merchant_webhooks.signatures import signature_headers
 from payments.tests.http import node_sdk
 from payments.tests.listening import Ear, Heard, deliver_all, open_endpoint, past
 from payments.tests.shop import Shop

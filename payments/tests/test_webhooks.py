@@ -18,8 +18,8 @@ from django.test.utils import CaptureQueriesContext
 
 from payments.api import webhooks
 from payments.models import Event, Operation, PspNotification
-from payments.services import doorbell
-from payments.services.events import now_utc
+from payments.services.jobs import wakeups
+from payments.services.outbox.events import now_utc
 from payments.tests.notices import Hooks, only_notification, sign
 from payments.tests.postgresql_faults import failing
 from payments.tests.postgresql_wire import CommitCutter, When, through
@@ -292,11 +292,11 @@ def test_a_silent_broker_costs_no_notification_and_is_counted(
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionError("nobody listens")
 
-    monkeypatch.setattr(doorbell, "_bell", doorbell._Bell())
-    monkeypatch.setattr(doorbell.current_app._get_current_object(), "send_task", refuse)
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
+    monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
     for _ in range(3):
         assert hooks.deliver(hooks.notice()).status_code == 200
-    assert doorbell.lost_rings() == 1, "the next try is a second later"
+    assert wakeups.lost_rings() == 1, "the next try is a second later"
     assert PspNotification.objects.count() == 3
 
 
@@ -304,10 +304,10 @@ def test_many_notices_at_once_ring_a_few_times(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rings: list[str] = []
-    bell = doorbell._Bell()
-    monkeypatch.setattr(doorbell, "_bell", bell)
+    bell = wakeups._Bell()
+    monkeypatch.setattr(wakeups, "_bell", bell)
     monkeypatch.setattr(
-        doorbell.current_app._get_current_object(),
+        wakeups.current_app._get_current_object(),
         "send_task",
         lambda name, **_: rings.append(name),
     )
@@ -319,7 +319,7 @@ def test_many_notices_at_once_ring_a_few_times(
     assert rings.count("a task") == 2, "the last ones are not left waiting"
 
     hooks.deliver(hooks.notice())
-    assert doorbell.PROCESS_NOTIFICATIONS in rings
+    assert wakeups.PROCESS_NOTIFICATIONS in rings
 
 
 def test_what_a_notification_said_cannot_be_changed(hooks: Hooks) -> None:

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from payments.management.commands import webhooks as command
 from payments.models import Delivery, WebhookEndpoint
-from payments.services.webhooks import resends, secrets
+from payments.services.merchant_webhooks import resend, secrets
 from payments.states import DeliveryStatus
 from payments.tests.listening import Ear, answering, deliver_all, make_due, ok, open_endpoint
 from payments.tests.shop import Shop
@@ -64,7 +64,7 @@ def test_a_long_replay_says_how_far_it_is(
     shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "_SAY_EVERY", 2)
-    monkeypatch.setattr(resends, "PER_TRANSACTION", 2)
+    monkeypatch.setattr(resend, "PER_TRANSACTION", 2)
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     for number in range(3):
         shop.create(order_id=f"order-{number}", confirm=False)

@@ -12,7 +12,7 @@ from django.db.backends.postgresql import base as django_backend
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool
 
-from ledger.clock import database_clock
+from ledger.database.clock import database_clock
 
 _TIME_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 

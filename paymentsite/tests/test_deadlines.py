@@ -13,30 +13,25 @@ from django.db import connection
 from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
-from payments.services import (
-    daily_verification,
-    deadlines,
-    dispute_looks,
-    dispute_reminders,
-    dispute_responses,
-    doorbell,
-    idempotency,
-    notifications,
-    psp,
-    recovery,
-    retention,
-    reversals,
-    spot_checks,
-)
-from payments.services.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
-from payments.services.webhooks import forgetting
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.automatic_actions import sweep as action_sweep
+from payments.services.disputes import reminders, responses, sync
+from payments.services.idempotency import keys, retention
+from payments.services.jobs import wakeups
+from payments.services.merchant_webhooks import retention as delivery_retention
+from payments.services.psp_gateway import sending
+from payments.services.psp_gateway.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification import daily, recent
 from paymentsite import environment, jobs_health
 from paymentsite.celery import app
 from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME, SWEEPS, Queue
 from psp_adapters import http
-from reconciliation.services import fetching, lines, reading
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.reports import fetching, reading
 
 CLIENT_TIMEOUT_SECONDS = 40
 """What docs/operations.md publishes: a merchant's client waits at least this long."""
@@ -52,8 +47,8 @@ def test_a_call_ends_inside_its_lease_and_the_lease_inside_what_the_client_waits
     ladder = [
         ("PSP connect", http.CONNECT_SECONDS),
         ("PSP read", http.READ_SECONDS),
-        ("whole call, retries included", psp.CALL_DEADLINE_SECONDS),
-        ("lease of key and operation", idempotency.LEASE_SECONDS),
+        ("whole call, retries included", sending.CALL_DEADLINE_SECONDS),
+        ("lease of key and operation", keys.LEASE_SECONDS),
         ("proxy", PROXY_TIMEOUT_SECONDS),
         ("client", CLIENT_TIMEOUT_SECONDS),
     ]
@@ -64,19 +59,19 @@ def test_a_call_ends_inside_its_lease_and_the_lease_inside_what_the_client_waits
 def test_the_longest_wait_that_a_request_may_ask_for_ends_inside_the_proxys() -> None:
     assert WAIT_SECONDS_MAX < PROXY_TIMEOUT_SECONDS
     longest_setting_ms = Merchant._meta.get_field("psp_wait_ms").default
-    assert longest_setting_ms / 1000 < psp.CALL_DEADLINE_SECONDS
+    assert longest_setting_ms / 1000 < sending.CALL_DEADLINE_SECONDS
 
 
 def test_a_call_and_its_transaction_two_end_inside_the_lease() -> None:
     attempts_seconds = 3 * environment.TRANSACTION_TIMEOUT_MS / 1000
     one_seconds = environment.TRANSACTION_TIMEOUT_MS / 1000
-    assert psp.CALL_DEADLINE_SECONDS + one_seconds < idempotency.LEASE_SECONDS
+    assert sending.CALL_DEADLINE_SECONDS + one_seconds < keys.LEASE_SECONDS
     # All three attempts may outlive it: then the lease fences what they would write.
     assert attempts_seconds == pytest.approx(30)
 
 
 def test_a_question_is_shorter_than_a_call() -> None:
-    assert psp.QUESTION_DEADLINE_SECONDS < http.READ_SECONDS < psp.CALL_DEADLINE_SECONDS
+    assert sending.QUESTION_DEADLINE_SECONDS < http.READ_SECONDS < sending.CALL_DEADLINE_SECONDS
 
 
 class Held(NamedTuple):
@@ -94,46 +89,42 @@ class Held(NamedTuple):
 
 STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
 TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
-QUESTION_SECONDS = psp.QUESTION_DEADLINE_SECONDS
-CALL_SECONDS = psp.CALL_DEADLINE_SECONDS
+QUESTION_SECONDS = sending.QUESTION_DEADLINE_SECONDS
+CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
 # For the largest report that is taken in; 1 s on a quiet core.
 PARSE_SECONDS = 3.0
 # A question without an answer is the last of its dispute or payment.
 HELD = {
     "resolve-due-operations": Held(  # a look, a fence, a repeat
-        recovery.SWEEP_SECONDS, 2 * QUESTION_SECONDS + CALL_SECONDS
+        recovery_sweep.SWEEP_SECONDS, 2 * QUESTION_SECONDS + CALL_SECONDS
     ),
     "process-due-notifications": Held(
-        notifications.SWEEP_SECONDS, notifications._BATCH * QUESTION_SECONDS
+        processing.SWEEP_SECONDS, processing._BATCH * QUESTION_SECONDS
     ),
     "reverse-late-successes": Held(  # a look, a void or a refund
-        reversals.SWEEP_SECONDS, QUESTION_SECONDS + CALL_SECONDS
+        late_success_reversals.SWEEP_SECONDS, QUESTION_SECONDS + CALL_SECONDS
     ),
     "resolve-due-dispute-responses": Held(  # a look, a repeat with the deadline of a question
-        dispute_responses.SWEEP_SECONDS, 2 * QUESTION_SECONDS
+        responses.SWEEP_SECONDS, 2 * QUESTION_SECONDS
     ),
-    "look-at-due-disputes": Held(dispute_looks.SWEEP_SECONDS, QUESTION_SECONDS),
-    "remind-of-due-evidence": Held(dispute_reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
+    "look-at-due-disputes": Held(sync.SWEEP_SECONDS, QUESTION_SECONDS),
+    "remind-of-due-evidence": Held(reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
     "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
         reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
     ),
     "account-for-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
-        lines.SWEEP_SECONDS, QUESTION_SECONDS
+        line_sweep.SWEEP_SECONDS, QUESTION_SECONDS
     ),
     "attend-due-deadlines": Held(  # a look, or a void
-        deadlines.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
+        action_sweep.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
     ),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
-    "check-recent-payments": Held(
-        spot_checks.SWEEP_SECONDS, spot_checks.BATCH_SECONDS + ONE_MORE_SECOND
-    ),
-    "verify-books": Held(
-        daily_verification.SWEEP_SECONDS, daily_verification.STEP_SECONDS + ONE_MORE_SECOND
-    ),
-    "forget-old-deliveries": Held(forgetting.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "check-recent-payments": Held(recent.SWEEP_SECONDS, recent.BATCH_SECONDS + ONE_MORE_SECOND),
+    "verify-books": Held(daily.SWEEP_SECONDS, daily.STEP_SECONDS + ONE_MORE_SECOND),
+    "forget-old-deliveries": Held(delivery_retention.SWEEP_SECONDS, STATEMENT_SECONDS),
     "forget-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
 }
 
@@ -161,15 +152,15 @@ def test_a_worker_that_sweeps_gives_its_heartbeat_before_anybody_calls_it_ill() 
 
 def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
     last_of_recovery = HELD["resolve-due-operations"].last_seconds
-    assert last_of_recovery < idempotency.LEASE_SECONDS
-    assert HELD["process-due-notifications"].last_seconds < notifications.LEASE_SECONDS
-    assert HELD["resolve-due-dispute-responses"].last_seconds < idempotency.LEASE_SECONDS
-    assert HELD["reverse-late-successes"].last_seconds < reversals.LEASE_SECONDS
-    assert HELD["attend-due-deadlines"].last_seconds < deadlines.LEASE_SECONDS
+    assert last_of_recovery < keys.LEASE_SECONDS
+    assert HELD["process-due-notifications"].last_seconds < processing.LEASE_SECONDS
+    assert HELD["resolve-due-dispute-responses"].last_seconds < keys.LEASE_SECONDS
+    assert HELD["reverse-late-successes"].last_seconds < late_success_reversals.LEASE_SECONDS
+    assert HELD["attend-due-deadlines"].last_seconds < action_sweep.LEASE_SECONDS
     assert HELD["fetch-settlement-reports"].last_seconds < fetching.LEASE_SECONDS
     assert HELD["read-settlement-reports"].last_seconds < reading.LEASE_SECONDS
-    assert HELD["account-for-settlement-lines"].last_seconds < lines.LEASE_SECONDS
-    assert HELD["look-at-due-disputes"].last_seconds < dispute_looks._LEASE_SECONDS
+    assert HELD["account-for-settlement-lines"].last_seconds < line_sweep.LEASE_SECONDS
+    assert HELD["look-at-due-disputes"].last_seconds < sync._LEASE_SECONDS
 
 
 def test_the_page_says_how_long_a_sweep_may_take() -> None:
@@ -186,7 +177,7 @@ def test_the_page_says_how_long_a_sweep_may_take() -> None:
 
 def test_all_backoffs_together_leave_time_for_a_call() -> None:
     backoffs_seconds = BACKOFF_FIRST_SECONDS * (2**RETRIES_MAX - 1)
-    assert backoffs_seconds < psp.CALL_DEADLINE_SECONDS - http.READ_SECONDS
+    assert backoffs_seconds < sending.CALL_DEADLINE_SECONDS - http.READ_SECONDS
 
 
 def test_a_task_ends_before_its_lease_and_long_before_its_message_is_delivered_again() -> None:
@@ -195,7 +186,7 @@ def test_a_task_ends_before_its_lease_and_long_before_its_message_is_delivered_a
         if sweep.lease_seconds is not None:
             assert app.conf.task_time_limit < sweep.lease_seconds, sweep.name
     assert app.conf.task_time_limit < visibility_seconds
-    assert doorbell.COUNTDOWN_SECONDS_MAX + app.conf.task_time_limit < visibility_seconds
+    assert wakeups.COUNTDOWN_SECONDS_MAX + app.conf.task_time_limit < visibility_seconds
 
 
 def test_the_database_gives_up_before_anybody_gives_up_on_it() -> None:
@@ -203,13 +194,13 @@ def test_the_database_gives_up_before_anybody_gives_up_on_it() -> None:
         environment.LOCK_TIMEOUT_MS,
         environment.STATEMENT_TIMEOUT_MS,
         environment.TRANSACTION_TIMEOUT_MS,
-        idempotency.LEASE_SECONDS * 1000,
+        keys.LEASE_SECONDS * 1000,
     ]
     assert ladder_ms == sorted(set(ladder_ms))
     assert environment.IDLE_IN_TRANSACTION_TIMEOUT_MS <= environment.TRANSACTION_TIMEOUT_MS
     assert environment.CONNECT_TIMEOUT_SECONDS <= environment.POOL_TIMEOUT_SECONDS
-    assert environment.POOL_TIMEOUT_SECONDS < psp.CALL_DEADLINE_SECONDS
-    assert environment.TCP_USER_TIMEOUT_MS < idempotency.LEASE_SECONDS * 1000
+    assert environment.POOL_TIMEOUT_SECONDS < sending.CALL_DEADLINE_SECONDS
+    assert environment.TCP_USER_TIMEOUT_MS < keys.LEASE_SECONDS * 1000
 
 
 def test_postgresql_really_has_these_timeouts(database: None) -> None:

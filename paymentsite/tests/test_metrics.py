@@ -16,8 +16,9 @@ from django.db import connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from payments.services import breakers, measures
-from payments.services.breakers import CallKind, guarded_call
+from payments import metrics
+from payments.services.psp_gateway import circuit_breaker
+from payments.services.psp_gateway.circuit_breaker import CallKind, guarded_call
 from payments.tasks import check_recent_payments, verify_books
 from payments.tests.scrape import read, value
 from paymentsite.launcher import state
@@ -29,13 +30,13 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     account = "an-account-that-fails"
-    for _ in range(breakers.CALLS_MIN):
+    for _ in range(circuit_breaker.CALLS_MIN):
         with guarded_call(account, CallKind.MODIFY):
             pass
-    with pytest.raises(breakers.Refusal), guarded_call(account, CallKind.MODIFY):
+    with pytest.raises(circuit_breaker.Refusal), guarded_call(account, CallKind.MODIFY):
         pytest.fail("the circuit is open")
     labels = {"account": account, "kind": "modify"}
-    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["open"]
     assert value("payments_psp_breaker_opened_total", **labels) == 1
     assert value("payments_psp_refusals_total", **labels, reason="open") == 1
     with guarded_call(account, CallKind.QUERY) as verdict:
@@ -43,7 +44,7 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
         assert value("payments_psp_calls_under_way", account=account, kind="query") == 1
     labels["kind"] = "query"
     assert (("payments_psp_breaker_state", tuple(sorted(labels.items()))) in read()) is True
-    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+    assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["closed"]
 
 
 def test_a_circuit_that_nobody_asks_again_is_half_open_when_its_time_is_over(
@@ -51,23 +52,23 @@ def test_a_circuit_that_nobody_asks_again_is_half_open_when_its_time_is_over(
 ) -> None:
     account = "an-account-without-traffic"
     for name in ("OPEN_SECONDS_FIRST", "OPEN_SECONDS_MAX"):  # far above what one scrape takes
-        monkeypatch.setattr(breakers, name, 3.0)
-    fail(account, CallKind.MODIFY, breakers.CALLS_MIN)
+        monkeypatch.setattr(circuit_breaker, name, 3.0)
+    fail(account, CallKind.MODIFY, circuit_breaker.CALLS_MIN)
     labels = {"account": account, "kind": "modify"}
-    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["open"]
     until = value("payments_psp_breaker_open_until_seconds", **labels)
     assert 0 < until - time.time() < 4
     wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
 
     # The next call is the probe: it opens it anew, which counts, or closes it.
     fail(account, CallKind.MODIFY, 1)
-    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["open"]
+    assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["open"]
     assert value("payments_psp_breaker_opened_total", **labels) == 2
     wait_until(lambda: value("payments_psp_breaker_state", **labels) == 1)
     with guarded_call(account, CallKind.MODIFY) as verdict:
         verdict.healthy = True
         assert value("payments_psp_breaker_state", **labels) == 1, "it is being probed"
-    assert value("payments_psp_breaker_state", **labels) == measures.BREAKER_STATES["closed"]
+    assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["closed"]
     assert value("payments_psp_breaker_open_until_seconds", **labels) == 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from payments.streaming.effects import EFFECTS
+from payments.services.event_stream.effects import EFFECTS
 from paymentsite.launcher import platform_processes
 
 

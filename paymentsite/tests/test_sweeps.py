@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 
 from payments import tasks as payment_tasks
-from payments.services import doorbell
+from payments.services.jobs import wakeups
 from paymentsite.celery import app
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.state import PROJECT
@@ -79,14 +79,14 @@ def test_heartbeats_overtake_rings_and_rings_overtake_ticks() -> None:
     }
     beats = {priorities.pop(name) for name in HEARTBEATS.values()}
     assert beats == {0}
-    assert max(beats) < doorbell.PRIORITY < min(priorities.values())
-    assert doorbell.PRIORITY == RING_PRIORITY
+    assert max(beats) < wakeups.PRIORITY < min(priorities.values())
+    assert wakeups.PRIORITY == RING_PRIORITY
     steps = set(app.connection_for_read().channel().priority_steps)
-    assert {*beats, doorbell.PRIORITY, *priorities.values()} <= steps
+    assert {*beats, wakeups.PRIORITY, *priorities.values()} <= steps
 
 
 def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
-    for task in (doorbell.RESOLVE_OPERATIONS, doorbell.PROCESS_NOTIFICATIONS):
+    for task in (wakeups.RESOLVE_OPERATIONS, wakeups.PROCESS_NOTIFICATIONS):
         assert app.amqp.router.route({}, task)["queue"].name == Queue.MONEY.value
     assert app.conf.task_default_queue == Queue.ROUTINE.value
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract import (
+from psp_adapters.contract.adapter import (
     Capabilities,
     CardDataRefused,
     LookUp,
@@ -25,9 +25,9 @@ from psp_adapters.contract import (
     PspUnavailable,
     UnknownToken,
 )
-from psp_adapters.dispute_contract import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.report_contract import ReportLine, ReportListing
 from psp_adapters.sandbox import disputes, mapping, reports, webhook
 
 

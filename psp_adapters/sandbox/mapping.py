@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract import (
+from psp_adapters.contract.adapter import (
     ActKind,
     OperationKind,
     Outcome,

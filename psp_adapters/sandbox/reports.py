@@ -15,7 +15,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.money import CURRENCY_EXPONENTS, Money
-from psp_adapters.report_contract import LineKind, ReportLine, ReportListing, ReportUnreadable
+from psp_adapters.contract.settlement_reports import (
+    LineKind,
+    ReportLine,
+    ReportListing,
+    ReportUnreadable,
+)
 
 REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Some 350,000 lines."""

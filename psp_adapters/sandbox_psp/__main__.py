@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from psp_adapters.sandbox_psp.server import serve
+from psp_adapters.sandbox_psp.server.server import serve
 
 
 def main() -> int:

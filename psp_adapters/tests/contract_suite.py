@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract import (
+from psp_adapters.contract.adapter import (
     ActKind,
     CardDataRefused,
     LookUp,
@@ -26,7 +26,7 @@ from psp_adapters.contract import (
     PspResult,
     UnknownToken,
 )
-from psp_adapters.dispute_contract import DisputeRequest, DisputeStatus
+from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
 
 DEADLINE_SECONDS = 5.0
 

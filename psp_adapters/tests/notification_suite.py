@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from psp_adapters.contract import Notification, NotificationRefused, PspAdapter
+from psp_adapters.contract.adapter import Notification, NotificationRefused, PspAdapter
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "the secret of this endpoint"

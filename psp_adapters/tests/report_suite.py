@@ -17,8 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from psp_adapters.contract import PspAdapter, PspUnavailable
-from psp_adapters.report_contract import LineKind, ReportLine, ReportListing, ReportUnreadable
+from psp_adapters.contract.adapter import PspAdapter, PspUnavailable
+from psp_adapters.contract.settlement_reports import (
+    LineKind,
+    ReportLine,
+    ReportListing,
+    ReportUnreadable,
+)
 
 DEADLINE_SECONDS = 5.0
 # The adapter that reads is the same for every example: it keeps nothing.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract import (
+from psp_adapters.contract.adapter import (
     ActKind,
     LookUp,
     OperationKind,

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract import OperationKind, Outcome, PspAdapter, PspRequest, PspUnavailable
-from psp_adapters.report_contract import ReportUnreadable
+from psp_adapters.contract.adapter import (
+    OperationKind,
+    Outcome,
+    PspAdapter,
+    PspRequest,
+    PspUnavailable,
+)
+from psp_adapters.contract.settlement_reports import ReportUnreadable
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.report_suite import DEADLINE_SECONDS, ReportFetchingContract

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger.money import Money
-from psp_adapters.report_contract import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.report_suite import ReportReadingContract

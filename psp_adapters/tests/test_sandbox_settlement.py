@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from psp_adapters.report_contract import DISPUTE_LINES, LineKind
+from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.receiver import SECRET, Receiver

@@ -12,7 +12,7 @@ from ledger.money import Money
 from payments.models import Dispute, Operation, PspAccount
 from payments.models.machine import MachineModel
 from payments.states import sources_of
-from psp_adapters.report_contract import DISPUTE_LINES, LineKind, ReportLine
+from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind, ReportLine
 from reconciliation.models.report import SettlementReport
 from reconciliation.states import LINE_TRANSITIONS, LineStatus
 

@@ -15,11 +15,12 @@ from payments.models import Dispute, Event, PspAccount
 from payments.tests.dispute_desk import LONG_AGO, Desk
 from payments.tests.shop import Shop
 from psp_adapters import registry
-from psp_adapters.report_contract import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import account_of
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
-from reconciliation.services import fetching, lines, reading, reports
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.reports import archive, fetching, reading
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Settling:
         fetching.make_due()
         fetching.fetch_due_reports()
         reading.read_due_reports()
-        lines.account_for_due_lines()
+        line_sweep.account_for_due_lines()
         return list(SettlementReport.objects.filter(psp_account=self.shop.account).order_by("id"))
 
     def lines(self, **choice: Any) -> list[SettlementLine]:
@@ -64,7 +65,7 @@ class Settling:
 
     def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
         """Bring a file."""
-        stored = reports.store_report(
+        stored = archive.store_report(
             account=self.shop.account, name=name, body=body, brought_by="staff:ada"
         )
         return stored.report

@@ -13,13 +13,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from payments.models import Case, PspAccount
-from payments.services.breakers import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
 from payments.tests.shop import open_shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from reconciliation.models import ReportBody, ReportFetch, SettlementLine, SettlementReport
-from reconciliation.services import fetching
-from reconciliation.services.fetching import fetch_due_reports, make_due
-from reconciliation.services.reading import read_due_reports
+from reconciliation.services.reports import fetching
+from reconciliation.services.reports.fetching import fetch_due_reports, make_due
+from reconciliation.services.reports.reading import read_due_reports
 from reconciliation.states import ReportStatus
 from reconciliation.tests.settling import Settling, money_rows, speak_plainly
 

@@ -10,10 +10,10 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from ledger.selectors import changes_by_rule
-from payments.services.events import now_utc
+from payments.services.outbox.events import now_utc
 from payments.tests.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
-from reconciliation.services import reading
+from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import Settling, money_rows
 

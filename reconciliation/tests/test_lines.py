@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from ledger.models import LedgerTransaction
 from payments.models import Case
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.report_contract import LineKind
+from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
-from reconciliation.services import lines, reading
-from reconciliation.services.lines import account_for_due_lines, name_of
-from reconciliation.services.second_looks import look_again
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.matching.reprocess import look_again
+from reconciliation.services.matching.sweep import account_for_due_lines, name_of
+from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import (
     PlainReports,
@@ -214,14 +215,14 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(f"l1 dispute {psp_id(plain)} -25000 0".encode())
-    genuine = lines.account_for_dispute_line
+    genuine = line_sweep.account_for_dispute_line
 
     def slowly(**words: Any) -> Any:
         accounted = genuine(**words)
         SettlementLine.objects.update(attempts=7)  # Somebody else has leased it meanwhile.
         return accounted
 
-    monkeypatch.setattr(lines, "account_for_dispute_line", slowly)
+    monkeypatch.setattr(line_sweep, "account_for_dispute_line", slowly)
     assert account_for_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.OPEN
     assert SettlementMatch.objects.count() == 0
@@ -324,7 +325,7 @@ def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
     plain.read(
         f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute_fee {psp_id(plain)} 0 1500".encode()
     )
-    genuine = lines.account_for_dispute_line
+    genuine = line_sweep.account_for_dispute_line
 
     def wrongly(**words: Any) -> Any:
         accounted = genuine(**words)
@@ -332,7 +333,7 @@ def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
             return replace(accounted, transaction_ids=())
         return accounted
 
-    monkeypatch.setattr(lines, "account_for_dispute_line", wrongly)
+    monkeypatch.setattr(line_sweep, "account_for_dispute_line", wrongly)
     assert account_for_due_lines() == 2
     first, second = plain.lines()
     assert (first.status, second.status) == (LineStatus.FAILING, LineStatus.MATCHED)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation
-from payments.services.looks import look_at_operation
-from payments.services.psp import reference_of
-from payments.services.verification import differences
+from payments.services.psp_gateway.sending import reference_of
+from payments.services.recovery.operation_sync import look_at_operation
+from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, body_of
 from reconciliation.models import SettlementLine
-from reconciliation.services.lines import account_for_due_lines
+from reconciliation.services.matching.sweep import account_for_due_lines
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import Settling, money_rows, speak_plainly
 

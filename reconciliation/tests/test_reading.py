@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from payments.models import Case, PspAccount
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.report_contract import ReportLine
+from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.models import SettlementLine, SettlementReport
-from reconciliation.services import reading
-from reconciliation.services.reading import read_again, read_due_reports, read_report
-from reconciliation.services.reports import name_of_report, store_report
+from reconciliation.services.reports import reading
+from reconciliation.services.reports.archive import name_of_report, store_report
+from reconciliation.services.reports.reading import read_again, read_due_reports, read_report
 from reconciliation.states import LineStatus, ReportStatus
 from reconciliation.tests.settling import (
     CHARGES,

@@ -10,8 +10,8 @@ from django.conf import settings
 
 from payments.models import Case
 from reconciliation.models import ReportBody, SettlementReport
-from reconciliation.services import reports
-from reconciliation.services.reports import NoSuchAccount, account_of, store_report
+from reconciliation.services.reports import archive
+from reconciliation.services.reports.archive import NoSuchAccount, account_of, store_report
 from reconciliation.tests.settling import CHARGES, Settling
 
 
@@ -49,7 +49,7 @@ def test_no_file_that_is_none_is_stored(
     settling: Settling, monkeypatch: pytest.MonkeyPatch, name: str, body: bytes
 ) -> None:
     if name == "large":
-        monkeypatch.setattr(reports, "BODY_BYTES_MAX", 64)
+        monkeypatch.setattr(archive, "BODY_BYTES_MAX", 64)
     with pytest.raises(ValueError, match="report"):
         settling.store(body, name)
     assert SettlementReport.objects.count() == 0

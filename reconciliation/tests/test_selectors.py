@@ -7,7 +7,7 @@ import pytest
 from payments.tests.shop import Shop
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import lines_dead, lines_overdue_seconds
-from reconciliation.services.lines import account_for_due_lines
+from reconciliation.services.matching.sweep import account_for_due_lines
 from reconciliation.tests.settling import Settling, speak_plainly
 
 

@@ -10,11 +10,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments.models import Case
-from payments.services.cases import close_case
+from payments.services.cases.opening import close_case
 from payments.tests.shop import Shop, open_shop
 from reconciliation.models import SettlementReport
-from reconciliation.services.lines import account_for_due_lines
-from reconciliation.services.reading import read_due_reports
+from reconciliation.services.matching.sweep import account_for_due_lines
+from reconciliation.services.reports.reading import read_due_reports
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import CHARGES, PlainReports, Settling, speak_plainly
 

@@ -15,35 +15,30 @@ from typing import Any
 from django.db import connection, transaction
 
 from bench.chaos.bugs import BUGS
-from ledger.statements import execute, table_of
+from ledger.database.statements import execute, table_of
 from payments import tasks
 from payments.models import Delivery, Dispatch, IdempotencyKey, Operation
-from payments.services import (
-    change_writing,
-    dispute_lines,
-    idempotency,
-    moves,
-    notifications,
-    operation_lines,
-    operations,
-    outcomes,
-    psp,
-    recovery,
-)
-from payments.services.commands import charges, refunds
-from payments.services.webhooks import fan_out
+from payments.services.commands import create_and_confirm, refund, run
+from payments.services.idempotency import keys
+from payments.services.merchant_webhooks import fan_out
+from payments.services.operations import execution
+from payments.services.outcomes import change_writing, recording
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
 from payments.states import OPERATION_OPEN
-from psp_adapters.contract import Outcome, PspResult
+from psp_adapters.contract.adapter import Outcome, PspResult
 from psp_adapters.sandbox import webhook
+from reconciliation.services.matching import dispute_lines, operation_lines
 
 
 def new_psp_key_per_retry() -> None:
-    original = psp.request_of
+    original = sending.request_of
 
     def request_of(operation: Operation) -> Any:
         return replace(original(operation), psp_key=f"try_{uuid.uuid4().hex}")
 
-    _swap(psp, "request_of", request_of)
+    _swap(sending, "request_of", request_of)
 
 
 def doubt_is_a_decline() -> None:
@@ -57,35 +52,35 @@ def doubt_is_not_sent() -> None:
 
 
 def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
-    original = psp.send
+    original = sending.send
 
     def send(operation: Operation, **others: Any) -> PspResult:
         result = original(operation, **others)
         return settled(result) if result.outcome is Outcome.UNKNOWN else result
 
-    _swap(psp, "send", send)
+    _swap(sending, "send", send)
 
 
 def kept_error_is_final() -> None:
     """A PSP repeats the 5xx it kept for a key for as long as the key is sent, whatever it did."""
 
     def find_out(search: Any) -> PspResult:
-        result = psp.send(search._operation)
+        result = sending.send(search._operation)
         if result.outcome is Outcome.UNKNOWN and result.detail.startswith("answered 5"):
             return replace(result, outcome=Outcome.DECLINED, code="processing_error")
         return result if result.outcome is not Outcome.NOT_SENT else PspResult(Outcome.UNKNOWN)
 
-    _swap(recovery._Search, "find_out", find_out)
+    _swap(recovery_sweep._Search, "find_out", find_out)
 
 
 def no_order_guard() -> None:
-    original = charges._start
+    original = create_and_confirm._start
 
     def start(intent: Any, operation: Operation, *others: Any) -> None:
         operation.guard_order = None
         original(intent, operation, *others)
 
-    _swap(charges, "_start", start)
+    _swap(create_and_confirm, "_start", start)
 
 
 def refund_without_limits() -> None:
@@ -98,16 +93,16 @@ def refund_without_limits() -> None:
         time.sleep(0.05)  # what a slower machine would do by itself
         return found
 
-    _swap(refunds, "locked_intent", unlocked_intent)
+    _swap(refund, "locked_intent", unlocked_intent)
 
 
 def not_found_is_final() -> None:
     def find_out(search: Any) -> PspResult:
-        question = psp.question_of(search._operation)
+        question = sending.question_of(search._operation)
         found = search._adapter.look_up(question, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 
-    _swap(recovery._Search, "find_out", find_out)
+    _swap(recovery_sweep._Search, "find_out", find_out)
 
 
 def books_after_commit() -> None:
@@ -128,26 +123,26 @@ def books_after_commit() -> None:
 
 
 def key_is_ignored() -> None:
-    original = idempotency.claim
+    original = keys.claim
 
     def claim(caller: Any, **others: Any) -> Any:
         other_key = f"{caller.idempotency_key}-{uuid.uuid4().hex}"
         return original(replace(caller, idempotency_key=other_key), **others)
 
-    _swap(idempotency, "claim", claim)
+    _swap(keys, "claim", claim)
 
 
 def recovery_charges_again() -> None:
     def find_out(search: Any) -> PspResult:
         operation = search._operation
-        request = replace(psp.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
+        request = replace(sending.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
         return getattr(search._adapter, operation.kind)(request, deadline_seconds=12.0)
 
-    _swap(recovery._Search, "find_out", find_out)
+    _swap(recovery_sweep._Search, "find_out", find_out)
 
 
 def answer_before_outcome() -> None:
-    original = operations.carry_out
+    original = execution.carry_out
 
     def carry_out(operation: Operation, caller: Any, renderer: Any) -> Any:
         def hopeful(subject: Any, asking: Any) -> Any:
@@ -155,10 +150,10 @@ def answer_before_outcome() -> None:
             body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
             return replace(answer, body=body)
 
-        operations.answer_as_it_stands(operation.id, caller, hopeful)
+        execution.answer_as_it_stands(operation.id, caller, hopeful)
         return original(operation, caller, renderer)
 
-    _swap(operations, "carry_out", carry_out)
+    _swap(execution, "carry_out", carry_out)
 
 
 def keys_are_forgotten() -> None:
@@ -182,13 +177,13 @@ def keys_are_forgotten() -> None:
 
 def doubt_is_forgotten() -> None:
     """The PSP is not asked again about a doubt: if no notice tells of it, nobody ever knows."""
-    original = outcomes.schedule_check
+    original = recording.schedule_check
 
     def schedule(operation: Operation, *others: Any) -> None:
         original(operation, *others)
         operation.next_check_at = None
 
-    _swap(outcomes, "schedule_check", schedule)
+    _swap(recording, "schedule_check", schedule)
 
 
 def events_behind_a_cursor() -> None:
@@ -218,14 +213,14 @@ def no_line_per_payment() -> None:
 
 
 def notices_are_not_deduplicated() -> None:
-    original = notifications._insert_once
+    original = processing._insert_once
 
     def insert(row: Any) -> bool:
         row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
         inserted: bool = original(row)
         return inserted
 
-    _swap(notifications, "_insert_once", insert)
+    _swap(processing, "_insert_once", insert)
 
 
 def lines_ask_nobody() -> None:
@@ -251,4 +246,4 @@ def plant(name: str) -> None:
         raise KeyError(name)
     bug: Callable[[], None] = globals()[name]
     bug()
-    assert moves.idempotency is idempotency, "bugs are planted where the code looks them up"
+    assert run.idempotency is keys, "bugs are planted where the code looks them up"

@@ -16,7 +16,7 @@ from payments.api.authentication import Identity
 from payments.api.card_data import holds_card_number
 from payments.exceptions import InvalidParameter
 from payments.selectors.scope import Kind, Scope, id_of
-from payments.services.caller import Caller
+from payments.services.callers.caller import Caller
 
 NOTHING_EXPANDED: Final[tuple[str, ...]] = ()
 

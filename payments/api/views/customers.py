@@ -25,8 +25,8 @@ from payments.selectors.customers import (
     page_of_payment_methods,
 )
 from payments.selectors.scope import CUSTOMER
-from payments.services import customers as service
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
+from payments.services.commands import customers as service
 
 _DETAILS = ("name", "email", "phone", "description", "address", "shipping", "metadata")
 

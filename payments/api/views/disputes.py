@@ -21,8 +21,8 @@ from payments.objects.dispute import dispute_object
 from payments.selectors.disputes import one_dispute, page_of_disputes
 from payments.selectors.scope import DISPUTE
 from payments.services import commands
-from payments.services.caller import Answer
-from payments.services.events import now_utc
+from payments.services.callers.caller import Answer
+from payments.services.outbox.events import now_utc
 
 
 def _shown(dispute: DisputeRow) -> dict[str, Any]:

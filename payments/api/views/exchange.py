@@ -34,7 +34,7 @@ from payments.api.request_ids import new_request_id
 from payments.api.views.call import Call
 from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
 from payments.objects.payment_intent import payment_intent_object
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
 from payments.services import commands
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
 from payments.services.commands import Confirmation, IntentDetails
 
 _DETAILS = (

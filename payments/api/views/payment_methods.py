@@ -21,8 +21,8 @@ from payments.api.views.exchange import MerchantView
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, page_of_payment_methods
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, id_of
-from payments.services import payment_methods as service
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
+from payments.services.commands import payment_methods as service
 
 
 def _details(call: Call) -> service.MethodDetails:

@@ -22,7 +22,7 @@ from payments.objects.refund import refund_object
 from payments.selectors.payments import one_refund, page_of_refunds
 from payments.selectors.scope import CHARGE, INTENT, REFUND, Kind, id_of
 from payments.services import commands
-from payments.services.caller import Answer
+from payments.services.callers.caller import Answer
 
 
 def _shown(refund: RefundRow) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from payments.api.views.exchange import MerchantView
 from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.selectors.scope import WEBHOOK_ENDPOINT
 from payments.selectors.webhook_endpoints import one_webhook_endpoint, page_of_webhook_endpoints
-from payments.services.caller import Answer
-from payments.services.webhooks import endpoints as service
+from payments.services.callers.caller import Answer
+from payments.services.merchant_webhooks import endpoints as service
 
 _DETAILS = ("url", "enabled_events", "description", "metadata", "disabled")
 

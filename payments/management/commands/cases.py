@@ -10,7 +10,7 @@ from ledger.money import Money
 from payments import public_ids
 from payments.exceptions import PaymentRefused
 from payments.models import Case
-from payments.services.cases import ADVICE, close_case
+from payments.services.cases.opening import ADVICE, close_case
 from payments.states import CaseKind, CaseStatus
 
 

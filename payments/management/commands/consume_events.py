@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from payments.streaming.consumer import Consumer
-from payments.streaming.effects import EFFECTS
-from payments.streaming.redis_stream import RedisStream, connect
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.effects import EFFECTS
+from payments.services.event_stream.redis_stream import RedisStream, connect
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from payments.streaming.publisher import publisher_of_settings
+from payments.services.event_stream.publisher import publisher_of_settings
 
 
 class Command(BaseCommand):

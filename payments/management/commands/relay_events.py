@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payments.services.egress.posting import Poster
-from payments.services.egress.targets import policy_of_settings
-from payments.services.webhooks.relay import THREADS, Relay
+from payments.services.egress.http_client import Poster
+from payments.services.egress.url_policy import policy_of_settings
+from payments.services.merchant_webhooks.relay import THREADS, Relay
 
 _STOP: Final = {signal.SIGTERM, signal.SIGINT}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payments.services.replays import (
+from payments.services.psp_notifications.replay import (
     REPLAYABLE,
     Choice,
     chosen_notifications,

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments import public_ids
 from payments.models import FailedEvent
-from payments.streaming.consuming import dead_letters, replay
-from payments.streaming.effects import EFFECTS
+from payments.services.event_stream.consuming import dead_letters, replay
+from payments.services.event_stream.effects import EFFECTS
 
 
 class Command(BaseCommand):

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from payments.models import ApiKey, Merchant, PspAccount
-from payments.services.onboarding import create_merchant, issue_api_key, revoke_api_key
+from payments.services.commands.merchants import create_merchant, issue_api_key, revoke_api_key
 
 KEY_NAME: Final = "demo"
 # Name and platform fee in basis points.

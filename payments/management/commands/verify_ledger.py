@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from payments.models import PaymentIntent
-from payments.services.verification import differences, one_snapshot
+from payments.services.verification.rebuild import differences, one_snapshot
 
 
 class Command(BaseCommand):

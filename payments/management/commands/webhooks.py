@@ -11,7 +11,8 @@ from django.db.models import Count, Min, Q
 
 from payments import public_ids
 from payments.models import Delivery, Dispatch, WebhookEndpoint
-from payments.services.webhooks import endpoints, resends
+from payments.services.merchant_webhooks import endpoints
+from payments.services.merchant_webhooks import resend as resending
 from payments.states import DeliveryStatus
 
 _SAY_EVERY: Final = 10_000
@@ -88,17 +89,19 @@ class Command(BaseCommand):
         identifier = public_ids.decode(public_ids.DELIVERY, given["delivery"])
         if identifier is None or not Delivery.objects.filter(pk=identifier).exists():
             raise CommandError("there is no such delivery")
-        done = resends.resend_delivery(identifier)
+        done = resending.resend_delivery(identifier)
         self.stdout.write("on its way" if done else "it waits for earlier events of its payment")
 
     def _resend_failed(self, given: dict[str, Any]) -> None:
-        self.stdout.write(f"{resends.resend_failed(_endpoint(given))} deliveries are on their way")
+        self.stdout.write(
+            f"{resending.resend_failed(_endpoint(given))} deliveries are on their way"
+        )
 
     def _replay(self, given: dict[str, Any]) -> None:
         if not (given["since"] or given["before"] or given["type"] or given["all"]):
             raise CommandError("say which ones: --since, --before, --type, --all")
-        choice = resends.Choice(types=given["type"], since=given["since"], before=given["before"])
-        count = resends.replay_events(_endpoint(given), choice, said=self._say_how_far)
+        choice = resending.Choice(types=given["type"], since=given["since"], before=given["before"])
+        count = resending.replay_events(_endpoint(given), choice, said=self._say_how_far)
         self.stdout.write(f"{count} events are on their way")
 
     def _say_how_far(self, count: int, last: UUID) -> None:

@@ -3,13 +3,13 @@
 What may not live here: PSP names, postings, HTTP.
 """
 
-from payments.services.commands.cancels import cancel_payment
-from payments.services.commands.captures import capture_payment, increment_authorization
-from payments.services.commands.charges import confirm_intent, create_intent
-from payments.services.commands.details import Confirmation, IntentDetails
-from payments.services.commands.disputes import close_dispute, update_dispute
-from payments.services.commands.refunds import refund_payment, update_refund
-from payments.services.commands.updates import update_intent
+from payments.services.commands.answer_dispute import close_dispute, update_dispute
+from payments.services.commands.cancel import cancel_payment
+from payments.services.commands.capture import capture_payment, increment_authorization
+from payments.services.commands.create_and_confirm import confirm_intent, create_intent
+from payments.services.commands.intent_details import Confirmation, IntentDetails
+from payments.services.commands.refund import refund_payment, update_refund
+from payments.services.commands.update import update_intent
 
 __all__ = [
     "Confirmation",

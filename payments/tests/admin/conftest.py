@@ -6,8 +6,8 @@ import pytest
 
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.models import ApiKey
-from payments.services.events import now_utc
-from payments.services.spot_checks import check_recent_payments
+from payments.services.outbox.events import now_utc
+from payments.services.verification.recent import check_recent_payments
 from payments.tests.admin.console import (
     SECRET_SHA256,
     Console,

@@ -27,7 +27,7 @@ from payments.models import (
     Refund,
     WebhookEndpoint,
 )
-from payments.services.webhooks.secrets import open_sealed
+from payments.services.merchant_webhooks.secrets import open_sealed
 from payments.tests.admin.console import (
     MODELS,
     SECRET_SHA256,

@@ -21,7 +21,7 @@ from payments.models import (
     PaymentMethod,
     Refund,
 )
-from payments.services.events import now_utc
+from payments.services.outbox.events import now_utc
 from payments.tests.admin.console import Console, add_customer, sell
 from payments.tests.shop import Shop, body_of
 

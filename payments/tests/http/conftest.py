@@ -17,7 +17,7 @@ from django.db import connections
 
 from ledger.services import forget_known_accounts
 from payments.models import Merchant, PspAccount
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, Tables
 from paymentsite.tests import databases
@@ -100,10 +100,10 @@ def open_storefront(
 
     def open_one(**settings: Any) -> Storefront:
         account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
-        merchant = onboarding.create_merchant(name="Storefront", test_psp_account=account)
+        merchant = merchants.create_merchant(name="Storefront", test_psp_account=account)
         if settings:
             Merchant.objects.filter(pk=merchant.pk).update(**settings)
-        _, secret_key = onboarding.issue_api_key(merchant=merchant, livemode=False)
+        _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
         return Storefront(server, sandbox_psp, merchant, secret_key)
 
     yield open_one

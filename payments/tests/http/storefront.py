@@ -13,7 +13,7 @@ from psycopg import sql
 
 from payments import public_ids
 from payments.models import IdempotencyKey, Merchant, Operation
-from payments.services import recovery
+from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.http.servers import ApiServer
 from payments.tests.http.wire import Wire
 from psp_adapters.tests.sandbox_process import SandboxProcess
@@ -69,7 +69,7 @@ class Storefront:
         """Let the recovery job look at everything of this merchant that is still open."""
         for operation in self.operations().filter(next_check_at__isnull=False):
             self.operations().filter(pk=operation.pk).update(lease_until=LONG_AGO)
-            recovery.resolve_operation(operation.pk, actor="job:recovery")
+            recovery_sweep.resolve_operation(operation.pk, actor="job:recovery")
 
     def end_leases(self) -> None:
         """Let time pass: whoever died no longer owns anything."""

@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 from payments.models import Event
-from payments.services import recovery
-from payments.services.verification import differences
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import LONG_AGO, Storefront, Tables, new_order
@@ -134,7 +134,7 @@ def test_a_client_that_is_gone_for_ever_is_still_served_once(storefront: Storefr
     storefront.psp.heal()
     storefront.operations().update(lease_until=LONG_AGO, next_check_at=LONG_AGO)
 
-    recovery.resolve_due_operations()
+    recovery_sweep.resolve_due_operations()
 
     [operation] = storefront.operations()
     assert operation.status == "SUCCEEDED"

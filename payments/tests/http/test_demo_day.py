@@ -20,13 +20,14 @@ from payments.demo.reckoning import orders_nobody_made, reckon
 from payments.demo.shop import Shop
 from payments.demo.web import SandboxPsp
 from payments.models import PaymentIntent, PspAccount
-from payments.services import dispute_looks, recovery
-from payments.services.looks import NotYetKnown
+from payments.services.disputes import sync
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.recovery.operation_sync import NotYetKnown
 from payments.tests.http.servers import ApiServer
 from payments.tests.http.storefront import Storefront
 from payments.tests.shop import uuid_of
 from paymentsite.launcher.ports import HOST, free_port
-from psp_adapters.contract import OperationKind, Outcome, PspRequest
+from psp_adapters.contract.adapter import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import adapter_for
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
@@ -38,7 +39,7 @@ def _sweeping(psp: SandboxProcess) -> Iterator[None]:
 
     def sweep() -> None:
         while not over.wait(0.3):
-            recovery.resolve_due_operations()
+            recovery_sweep.resolve_due_operations()
             _hear_of_disputes(psp)
         connections.close_all()
 
@@ -60,9 +61,7 @@ def _hear_of_disputes(psp: SandboxProcess) -> None:
             continue
         if account is not None and order_id.startswith("day-"):
             with suppress(NotYetKnown):
-                dispute_looks.look_at_dispute(
-                    account=account, psp_dispute_id=dispute["id"], actor="test"
-                )
+                sync.look_at_dispute(account=account, psp_dispute_id=dispute["id"], actor="test")
 
 
 def _shop(storefront: Storefront, server: ApiServer, psp: SandboxProcess, day: str) -> Shop:

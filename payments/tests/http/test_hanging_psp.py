@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from payments.models import Event, Merchant, PaymentIntent, PspAccount
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, new_order
@@ -47,8 +47,8 @@ def storefront(
     own_server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
     account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
-    merchant: Merchant = onboarding.create_merchant(name="Hanging", test_psp_account=account)
-    _, secret_key = onboarding.issue_api_key(merchant=merchant, livemode=False)
+    merchant: Merchant = merchants.create_merchant(name="Hanging", test_psp_account=account)
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
     storefront = Storefront(own_server, sandbox_psp, merchant, secret_key)
     for _ in range(4):
         storefront.pay()  # The token is known, the pool is open.

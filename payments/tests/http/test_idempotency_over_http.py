@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from payments.models import ApiKey
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http.storefront import Storefront, Tables, new_order
 from payments.tests.http.wire import FORM, JSON, Reply, encoded
 
@@ -151,7 +151,7 @@ def test_keys_of_two_merchants_have_nothing_to_do_with_each_other(
 
 def test_who_may_not_ask_any_more_gets_no_replay(storefront: Storefront) -> None:
     key = new_order()
-    spare, spare_secret = onboarding.issue_api_key(merchant=storefront.merchant, livemode=False)
+    spare, spare_secret = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
     assert storefront.wire.post(INTENTS, storefront.order(), key=key).status == 200
     ApiKey.objects.filter(pk=spare.pk).update(expires_at="2000-01-01T00:00:00Z")
     storefront.secret_key = spare_secret

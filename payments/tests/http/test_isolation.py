@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from payments.api.parameters import PublicId
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http import examples
 from payments.tests.http.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
@@ -130,7 +130,7 @@ def test_lists_show_what_is_mine_alone(
 
 def test_a_key_of_the_other_mode_sees_nothing(storefront: Storefront) -> None:
     mine = belongings_of(storefront)
-    _, live_key = onboarding.issue_api_key(merchant=storefront.merchant, livemode=True)
+    _, live_key = merchants.issue_api_key(merchant=storefront.merchant, livemode=True)
     live = Storefront(storefront.server, storefront.psp, storefront.merchant, live_key)
     for route in ROUTES:
         if route.method == "GET" and route.has_id:

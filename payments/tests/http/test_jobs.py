@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from payments.models import Merchant, Operation, PspAccount
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.jobs import Platform, kill_hard, running
 from payments.tests.http.servers import is_dead, variables_of
@@ -41,8 +41,8 @@ def storefront(
     platform: Platform, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
     account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
-    merchant: Merchant = onboarding.create_merchant(name="Jobs", test_psp_account=account)
-    _, secret_key = onboarding.issue_api_key(merchant=merchant, livemode=False)
+    merchant: Merchant = merchants.create_merchant(name="Jobs", test_psp_account=account)
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
     yield Storefront(platform.api, sandbox_psp, merchant, secret_key)
     sandbox_psp.heal()
 

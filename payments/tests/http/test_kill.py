@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.http.storefront import Storefront, new_order
 from payments.tests.http.wire import Reply
 

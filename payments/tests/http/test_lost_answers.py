@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.http.storefront import Storefront, Tables, new_order
 
 INTENTS = "/v1/payment_intents"

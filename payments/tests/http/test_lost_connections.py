@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import connections
 
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.storefront import Storefront, new_order
 

@@ -10,7 +10,8 @@ import pytest
 import stripe
 
 from payments.models import Merchant, Operation, PspAccount
-from payments.services import breakers, onboarding
+from payments.services.commands import merchants
+from payments.services.psp_gateway import circuit_breaker
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, new_order
@@ -41,8 +42,8 @@ def storefront(
     own_server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
 ) -> Iterator[Storefront]:
     account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
-    merchant: Merchant = onboarding.create_merchant(name="Breaker", test_psp_account=account)
-    _, secret_key = onboarding.issue_api_key(merchant=merchant, livemode=False)
+    merchant: Merchant = merchants.create_merchant(name="Breaker", test_psp_account=account)
+    _, secret_key = merchants.issue_api_key(merchant=merchant, livemode=False)
     yield Storefront(own_server, sandbox_psp, merchant, secret_key)
     sandbox_psp.heal()
 
@@ -92,7 +93,7 @@ def test_an_open_circuit_answers_503_and_everything_else_goes_on(storefront: Sto
 
 def open_the_circuits(storefront: Storefront) -> list[str]:
     """Fail often enough that every process of the server has seen it; the payments in doubt."""
-    calls = 2 * platform_processes.API_WORKERS * breakers.CALLS_MIN
+    calls = 2 * platform_processes.API_WORKERS * circuit_breaker.CALLS_MIN
     orders = [new_order() for _ in range(calls)]
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda order: charge(storefront, order, order), orders))

@@ -19,7 +19,8 @@ from django.db import connections
 from psycopg import sql
 
 from payments.models import Operation, PspNotification
-from payments.services import notifications, psp
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import processing
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import WEBHOOK_SECRET
 from payments.tests.http.storefront import Storefront
@@ -53,7 +54,7 @@ def _endpoint(storefront: Storefront, method: str, words: dict[str, str]) -> Non
 def _stored_for(storefront: Storefront, number: int) -> list[PspNotification]:
     """What the PSP told of the storefront's newest order, once there is enough of it."""
     [charge] = Operation.objects.filter(merchant=storefront.merchant, order_id=storefront.order_id)
-    reference = psp.reference_of(charge.id)
+    reference = sending.reference_of(charge.id)
     end = time.monotonic() + 10
     while True:
         rows = list(PspNotification.objects.filter(our_references=[reference]))
@@ -69,7 +70,7 @@ def test_a_lost_answer_is_made_good_by_the_psps_own_words(told: Storefront) -> N
     assert reply.json["status"] == "processing"
     _stored_for(told, 2)
 
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
 
     intent = told.wire.get(f"/v1/payment_intents/{reply.json['id']}")
     assert intent.json["status"] == "succeeded"
@@ -83,7 +84,7 @@ def test_a_psp_at_its_worst_changes_nothing_that_is_not_true(told: Storefront) -
     time.sleep(1)
     assert not PspNotification.objects.filter(event_id__contains="forged").exists()
     assert len(_stored_for(told, 2)) == len(rows) == 2
-    notifications.process_due_notifications()
+    processing.process_due_notifications()
     assert told.stripe.v1.payment_intents.retrieve(intent.id).status == "succeeded"
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from payments.services.verification import differences
+from payments.services.verification.rebuild import differences
 from payments.tests.http.storefront import Storefront, new_order
 from payments.tests.http.wire import Reply
 

@@ -9,7 +9,7 @@ import pytest
 import stripe
 
 from payments.models import Dispute
-from payments.services import dispute_looks
+from payments.services.disputes import sync
 from payments.tests.http import node_sdk
 from payments.tests.http.storefront import Storefront, Tables
 from payments.tests.http.test_sdk_node import node_folder
@@ -28,7 +28,7 @@ def dispute(storefront: Storefront, **words: Any) -> str:
 def hear(storefront: Storefront, psp_dispute_id: str) -> None:
     account = storefront.merchant.test_psp_account
     assert account is not None
-    dispute_looks.look_at_dispute(account=account, psp_dispute_id=psp_dispute_id, actor="test")
+    sync.look_at_dispute(account=account, psp_dispute_id=psp_dispute_id, actor="test")
 
 
 def decide(storefront: Storefront, public_id: str, move: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import stripe
 
-from payments.services import onboarding
+from payments.services.commands import merchants
 from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
 
 DECLINES = {
@@ -40,8 +40,8 @@ def test_a_wrong_key_is_an_authentication_error(storefront: Storefront, key: str
 
 
 def test_a_revoked_key_is_refused_by_every_worker(storefront: Storefront, tables: Tables) -> None:
-    key, secret_key = onboarding.issue_api_key(merchant=storefront.merchant, livemode=False)
-    onboarding.revoke_api_key(key)
+    key, secret_key = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
+    merchants.revoke_api_key(key)
     storefront.secret_key = secret_key
     before = tables.rows()
     for _ in range(6):

@@ -20,9 +20,9 @@ from redis import Redis
 
 from payments import public_ids
 from payments.models import Event, Merchant, StreamGroup
-from payments.streaming.message import Message, message_of
-from payments.streaming.publisher import Publisher
-from payments.streaming.redis_stream import RedisStream, connect, number_of
+from payments.services.event_stream.message import Message, message_of
+from payments.services.event_stream.publisher import Publisher
+from payments.services.event_stream.redis_stream import RedisStream, connect, number_of
 from payments.tests.factories import MerchantFactory
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.processes import Process

@@ -16,12 +16,12 @@ from redis.exceptions import ResponseError
 
 from payments import public_ids
 from payments.models import ConsumedEvent, FailedEvent
-from payments.streaming import consumer as consuming_end
-from payments.streaming import consuming
-from payments.streaming.consumer import Consumer
-from payments.streaming.consuming import FAILURES_MAX, consume_once, forget_old
-from payments.streaming.effects import EFFECTS, keep_journal
-from payments.streaming.message import Message
+from payments.services.event_stream import consumer as consuming_end
+from payments.services.event_stream import consuming
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, forget_old
+from payments.services.event_stream.effects import EFFECTS, keep_journal
+from payments.services.event_stream.message import Message
 from payments.tests.streaming.stage import GROUPS, Stage, command, kill, wait_for
 
 

@@ -9,11 +9,11 @@ import pytest
 from django.conf import settings
 
 from payments.models import CardVelocity, ConsumedEvent, Dispatch, StreamEntry
-from payments.streaming import consumer as consuming_end
-from payments.streaming import consuming, numbering, positions, publisher
-from payments.streaming.consumer import Consumer
-from payments.streaming.effects import EFFECTS
-from payments.streaming.redis_stream import RedisStream
+from payments.services.event_stream import consumer as consuming_end
+from payments.services.event_stream import consuming, numbering, positions, publisher
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.effects import EFFECTS
+from payments.services.event_stream.redis_stream import RedisStream
 from payments.tests.crashes import Where, crash_at
 from payments.tests.shop import Shop
 from payments.tests.streaming.stage import GROUPS, Stage, in_order, open_stage

@@ -12,9 +12,9 @@ from django.conf import settings
 from payments import public_ids
 from payments.event_types import ENDPOINT_DISABLED
 from payments.models import Event
-from payments.services.events import AGGREGATE_TYPES
-from payments.services.webhooks import endpoints
-from payments.streaming.message import SUBJECTS, Unreadable, cloud_event_of, message_of
+from payments.services.event_stream.message import SUBJECTS, Unreadable, cloud_event_of, message_of
+from payments.services.merchant_webhooks import endpoints
+from payments.services.outbox.events import AGGREGATE_TYPES
 from payments.tests.listening import open_endpoint, past
 from payments.tests.shop import Shop, body_of
 from payments.tests.streaming.stage import Stage

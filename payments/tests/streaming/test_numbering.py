@@ -12,8 +12,8 @@ from django.db import DatabaseError, transaction
 
 from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
-from payments.streaming import numbering, positions
-from payments.streaming.numbering import number_waiting, numbered_after, prune
+from payments.services.event_stream import numbering, positions
+from payments.services.event_stream.numbering import number_waiting, numbered_after, prune
 from payments.tests.streaming.stage import Stage
 
 

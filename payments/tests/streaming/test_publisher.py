@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
-from payments.streaming.publisher import Publisher
+from payments.services.event_stream.publisher import Publisher
 from payments.tests.streaming.stage import (
     GROUPS,
     Stage,

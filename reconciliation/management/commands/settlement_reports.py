@@ -13,17 +13,17 @@ from django.db.models import Count, QuerySet
 from payments.models import Case, PspAccount
 from payments.states import CaseStatus
 from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
-from reconciliation.services import fetching
-from reconciliation.services.lines import account_for_due_lines, name_of
-from reconciliation.services.reading import read_again, read_report
-from reconciliation.services.reports import (
+from reconciliation.services.matching.reprocess import look_again
+from reconciliation.services.matching.sweep import account_for_due_lines, name_of
+from reconciliation.services.reports import fetching
+from reconciliation.services.reports.archive import (
     BODY_BYTES_MAX,
     NoSuchAccount,
     account_of,
     name_of_report,
     store_report,
 )
-from reconciliation.services.second_looks import look_again
+from reconciliation.services.reports.reading import read_again, read_report
 from reconciliation.states import LINE_WAITING, LineStatus, ReportStatus
 
 _STATES: Final = {

@@ -1,0 +1,3 @@
+"""Acts that no request asked for: expiry warnings, automatic voids and cancels, reversals of late
+successes.
+"""

@@ -1,0 +1,44 @@
+"""Payments that nobody comes back to: canceled after a while, by the ordinary command.
+
+What may not live here: which payments wait (services.deadlines), how one is canceled.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+
+from payments.models import Deadline, PaymentIntent
+from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
+from payments.services.outbox.events import now_utc
+from payments.states import IntentStatus
+
+ACTOR: Final = "job:abandonment"
+REASON: Final = "abandoned"
+ABANDONED_FROM: Final = frozenset(
+    {IntentStatus.INITIATED, IntentStatus.FAILED, IntentStatus.REQUIRES_ACTION}
+)
+
+
+def attend_abandoned(intent: PaymentIntent, wait: Deadline) -> datetime | None:
+    """Cancel a payment that has waited for its customer for too long.
+
+    Returns when to look again; None: never.
+    """
+    patience = _patience(intent)
+    if patience is None:
+        return None
+    due_at = wait.waits_since + patience
+    if now_utc() < due_at:
+        return due_at
+    return cancel_for_merchant(intent, actor=ACTOR, reason=REASON)
+
+
+def _patience(intent: PaymentIntent) -> timedelta | None:
+    """How long a payment may wait; None: for ever."""
+    if intent.status == IntentStatus.REQUIRES_ACTION:
+        return timedelta(hours=settings.ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS)
+    hours = settings.ABANDONED_INTENTS_CANCELED_AFTER_HOURS
+    return timedelta(hours=hours) if hours else None

@@ -1,0 +1,247 @@
+"""Giving back what came too late: charges that succeeded after the payment was over.
+
+Driven by `reverse_at` of the charge alone: whoever leases it begins an ordinary void or refund, or
+finds that one is under way or done. What is begun is checked under the intent's lock, and recovery
+owns it from then on; so a sweep may be killed anywhere, and several may run at once. What may not
+live here: deciding what goes back (the late word did), what an outcome causes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from ledger.database.statements import Batch, execute, table_of
+from payments import public_ids
+from payments.exceptions import PaymentRefused, PspNotReached
+from payments.models import Operation, PaymentIntent
+from payments.objects.refund import refund_object
+from payments.services import commands
+from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.commands.refund import new_refund
+from payments.services.commands.run import locked_intent
+from payments.services.operations.execution import carry_out, new_operation
+from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.outcomes.duplicate_charges import excess_left
+from payments.services.psp_gateway.unresponsive_accounts import Silence
+from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.questions import Contradicted, NotYetKnown, caller_of
+from payments.states import (
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseKind,
+    DisputeStatus,
+    IntentStatus,
+)
+from payments.states import OperationStatus as O
+from psp_adapters.contract.adapter import OperationKind
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "job:late-success"
+SWEEP_LIMIT: Final = 50
+SWEEP_SECONDS: Final = 10.0
+LEASE_SECONDS: Final = 60.0
+"""Longer than a call to the PSP: until then, whoever took a charge may be giving it back."""
+_CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
+ATTEMPTS_MAX: Final = 8
+"""Refused so often (over about four hours), it is a person's to give back."""
+_CHARGED_BACK: Final = frozenset(
+    {DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST}
+)
+_DISPUTE_WAIT: Final = timedelta(hours=1)
+"""Disputes take weeks: how often to look whether one is over."""
+
+
+def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
+    """Give back the charges that are due; returns how many it looked at.
+
+    Bounded, safe to run again, safe to run several at once. An account that gives no answer twice
+    in a row is left alone for the rest of it.
+    """
+    looked_at = 0
+    silence = Silence()
+    end = time.monotonic() + SWEEP_SECONDS
+    while looked_at < limit and time.monotonic() < end:
+        charge_id = _lease_next(silence.accounts)
+        if charge_id is None:
+            break
+        looked_at += 1
+        charge = Operation.objects.get(pk=charge_id)
+        answered = True
+        try:
+            answered = _reverse(charge)
+        except PspNotReached as silent:
+            answered = False
+            logger.info("charge %s is not given back yet: %s", charge_id, silent)
+        except PaymentRefused as refusal:
+            logger.info("charge %s is not given back yet: %s", charge_id, refusal)
+        except Exception:
+            logger.exception("charge %s could not be given back", charge_id)
+        silence.note(charge.psp_account_id, answered=answered)
+    return looked_at
+
+
+def _lease_next(silent: list[UUID]) -> UUID | None:
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Operation)} SET reverse_at = now() + make_interval(secs => %s) "
+            f"WHERE id = (SELECT id FROM {table_of(Operation)} WHERE reverse_at <= now() "
+            "AND psp_account_id <> ALL(%s) "
+            "ORDER BY reverse_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [LEASE_SECONDS, silent],
+        )
+    return rows[0][0] if rows else None
+
+
+def _reverse(charge: Operation) -> bool:
+    """Begin what gives it back, unless that is done or under way; False if the PSP was silent."""
+    caller = caller_of(charge, ACTOR)
+    if _attempts_refused(charge) and not _look_who_else_did_it(charge):
+        return False
+    if _conclude(caller, charge):
+        return True
+    outcome = _Outcome()
+    if charge.status == O.EXCESS:
+        operation = _begin_for_excess(caller, charge.id)
+        if operation is not None:
+            carry_out(operation, caller, outcome)
+    elif charge.capture_now:
+        commands.refund_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
+    else:
+        commands.cancel_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
+    return outcome.status not in OPERATION_IN_DOUBT
+
+
+class _Outcome:
+    """In place of an answer, which nobody reads: where the operation stands now."""
+
+    def __init__(self) -> None:
+        self.status = ""
+
+    def __call__(self, subject: Subject, caller: Caller) -> Answer:
+        if subject.operation is not None:
+            self.status = subject.operation.status
+        return Answer(status=200, body="{}")
+
+
+def _look_who_else_did_it(charge: Operation) -> bool:
+    """What is refused may have been done by somebody at the PSP, whose notice was lost.
+
+    False if the PSP gave no answer.
+    """
+    try:
+        look_at_payment(charge.id, actor=ACTOR)
+    except (NotYetKnown, Contradicted) as reason:
+        logger.info("charge %s was refused to be given back, and: %s", charge.public_id, reason)
+        return not (isinstance(reason, NotYetKnown) and reason.is_silence)
+    return True
+
+
+def _conclude(caller: Caller, charge: Operation) -> bool:
+    """Stop if nothing is left to give back, or if it is a person's; wait after refusals.
+
+    While a bank charges it back, nothing is given back: the customer would have it twice.
+    """
+    with transaction.atomic(durable=True):
+        intent = locked_intent(caller, charge.intent_id)
+        charge = Operation.objects.select_for_update().get(pk=charge.id)
+        if charge.reverse_at is None:
+            return True
+        disputed = _charged_back(charge)
+        refused = _attempts_refused(charge)
+        why_not = ""
+        if refused >= ATTEMPTS_MAX:
+            why_not = f"refused {refused} times"
+        elif disputed == {DisputeStatus.LOST}:
+            why_not = "the bank has charged it back for good"
+        done = not _is_anything_left(intent, charge)
+        if why_not and not done:
+            summary = f"The charge could not be given back: {why_not}."
+            open_case(case_about_operation(CaseKind.LATE_SUCCESS, charge, summary))
+            done = True
+        wait = _DISPUTE_WAIT if disputed else timedelta(seconds=LEASE_SECONDS * 2**refused)
+        reverse_at = None if done else now_utc() + wait
+        Operation.objects.filter(pk=charge.pk).update(reverse_at=reverse_at)
+    return done or bool(disputed)
+
+
+def _charged_back(charge: Operation) -> set[str]:
+    """Where the disputes stand by which banks have, or had, the charge's money from us."""
+    rows = charge.disputes.filter(status__in=sorted(_CHARGED_BACK))
+    return set(rows.values_list("status", flat=True))
+
+
+def _is_anything_left(intent: PaymentIntent, charge: Operation) -> bool:
+    """Of the charge's money, what did not go back yet (a refund under way counts as left)."""
+    if charge.status == O.EXCESS:
+        return charge.excess_returned_minor < charge.excess_minor
+    if charge.status != O.SUCCEEDED or charge.id != intent.latest_charge_id:
+        return False
+    if charge.capture_now:
+        return bool(intent.refundable) or intent.amount_refund_pending_minor > 0
+    # Once the merchant has captured it, it wants to keep it.
+    held = intent.status in (IntentStatus.AUTHORIZED, IntentStatus.PROCESSING)
+    return held and not intent.amount_captured_minor
+
+
+def _attempts_refused(charge: Operation) -> int:
+    return Operation.objects.filter(
+        intent_id=charge.intent_id,
+        charge_id=charge.id,
+        actor=ACTOR,
+        status__in=[O.DECLINED, O.TAKEN_BACK],
+    ).count()
+
+
+def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
+    """Write down the void or refund of a charge too many; None while one is under way."""
+    with transaction.atomic(durable=True):
+        found = Operation.objects.get(pk=charge_id)
+        intent = locked_intent(caller, found.intent_id)
+        charge = Operation.objects.select_for_update().get(pk=charge_id)
+        left = excess_left(charge, intent.operations.filter(charge_id=charge.id))
+        kind = OperationKind.VOID if left.held_minor else OperationKind.REFUND
+        left_minor = left.held_minor or left.taken_minor
+        blocking = Q(charge_id=charge.id)
+        if kind is OperationKind.VOID:
+            blocking |= Q(kind__in=_CHANGES)  # one at a time, whichever charge they are about
+        under_way = intent.operations.filter(blocking, status__in=sorted(OPERATION_OPEN)).exists()
+        gone = charge.status != O.EXCESS or left_minor <= 0 or _charged_back(charge)
+        if under_way or gone:
+            return None
+        operation = _operation_for(kind, charge, left_minor, intent, caller)
+        batch = Batch().insert(operation)
+        if kind is OperationKind.REFUND:
+            refund = new_refund(intent, operation, charge.id, "duplicate", {})
+            created = Fact("refund.created", refund_object(refund, intent, operation))
+            events = events_of(intent, [created], caller)
+            batch.update(intent, ("event_seq", "updated_at")).insert(refund).insert(*events)
+        batch.execute()
+    return operation
+
+
+def _operation_for(
+    kind: OperationKind, charge: Operation, amount_minor: int, intent: PaymentIntent, caller: Caller
+) -> Operation:
+    operation = new_operation(
+        kind=kind,
+        intent=intent,
+        amount_minor=amount_minor,
+        caller=caller,
+        operation_id=public_ids.new_id(),
+        idempotency_id=None,
+    )
+    operation.currency = charge.currency
+    operation.charge_id = charge.id
+    operation.psp_payment_id = charge.psp_payment_id
+    operation.excess_minor = amount_minor
+    operation.status_before = ""
+    return operation

@@ -1,0 +1,1 @@
+"""Who asks for an action, and what they are answered with."""

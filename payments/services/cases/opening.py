@@ -1,0 +1,156 @@
+"""Cases: opened where something was found that no rule may decide, closed by a person.
+
+What may not live here: finding out, moving money.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from ledger.database.statements import columns_of, execute, table_of
+from ledger.money import Money
+from payments import public_ids
+from payments.exceptions import ResourceMissing, UnexpectedState
+from payments.models import Case, Operation, PaymentIntent, PspAccount
+from payments.selectors.disputes import ChargedBack
+from payments.services.outbox.events import now_utc, time_of
+from payments.states import CaseKind, CaseStatus
+
+ADVICE: Final[dict[CaseKind, str]] = {
+    CaseKind.OUTCOME_UNKNOWN: (
+        "Look the operation up in the PSP's dashboard by our reference; ask the PSP's support if "
+        "it is not there. Recovery keeps asking; the case can be closed once the operation is."
+    ),
+    CaseKind.LATE_SUCCESS: (
+        "The PSP took or held money for a payment that we had closed. By the merchant's policy it "
+        "was reversed, or kept: check that the reversal went through, or tell the merchant."
+    ),
+    CaseKind.TAKEN_BACK: (
+        "The PSP undid something that had succeeded. The books follow; tell the merchant, who may "
+        "have shipped."
+    ),
+    CaseKind.OWN_ACT: (
+        "Somebody moved money in the PSP's own dashboard, more than was held or left, or for a "
+        "payment that was closed. It is booked; find out who did it and why, tell the merchant, "
+        "and settle the excess."
+    ),
+    CaseKind.CONTRADICTION: (
+        "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
+        "dashboard. Once the PSP has cleared it up, have the notification replayed "
+        "(replay_notifications), or the line or file of a settlement report looked at again "
+        "(settlement_reports)."
+    ),
+    CaseKind.DISPUTED_AND_REFUNDED: (
+        "The customer may get the money twice. Hand in the refund as evidence before the deadline, "
+        "or, if the refund is still pending, have the PSP stop it."
+    ),
+    CaseKind.DISPUTED_TOO_MUCH: (
+        "Banks charged back more than this charge brought. Ask the PSP which of the disputes "
+        "belong to it."
+    ),
+    CaseKind.BOOKS_DIFFER: (
+        "A payment does not follow from the books, or the books contradict themselves: a defect, "
+        "or a hand in the database. Stop the merchant's payouts until it is explained, and correct "
+        "by a posting, never by a change of rows."
+    ),
+}
+"""What to do about a case of each kind."""
+
+
+def case_about_operation(
+    kind: CaseKind, operation: Operation, summary: str, *, amount: Money | None = None
+) -> Case:
+    """An unsaved case about an operation; what is at stake is its amount, unless said otherwise."""
+    at_stake = operation.amount if amount is None else amount
+    case = _new_case(
+        kind, subject=operation.public_id, summary=summary, livemode=operation.livemode
+    )
+    case.merchant_id, case.psp_account_id = operation.merchant_id, operation.psp_account_id
+    case.intent_id, case.operation_id = operation.intent_id, operation.id
+    case.amount_minor, case.currency = at_stake.minor, at_stake.currency
+    return case
+
+
+def case_about_intent(
+    kind: CaseKind, intent: PaymentIntent, summary: str, *, subject: str = "", amount: Money
+) -> Case:
+    """An unsaved case about a payment, or about something of it that `subject` names."""
+    case = _new_case(
+        kind, subject=subject or intent.public_id, summary=summary, livemode=intent.livemode
+    )
+    case.merchant_id, case.psp_account_id = intent.merchant_id, intent.psp_account_id
+    case.intent_id = intent.id
+    case.amount_minor, case.currency = amount.minor, amount.currency
+    return case
+
+
+def case_about_books(subject: str, summary: str) -> Case:
+    """An unsaved case about the books themselves: of no merchant, and of both modes."""
+    return _new_case(CaseKind.BOOKS_DIFFER, subject=subject, summary=summary, livemode=True)
+
+
+def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, subject: str) -> Case:
+    """An unsaved case about something at a PSP account that no payment of ours explains."""
+    case = _new_case(kind, subject=subject, summary=summary, livemode=account.livemode)
+    case.psp_account_id = account.id
+    return case
+
+
+def case_of_disputed_refund(intent: PaymentIntent, charged_back: ChargedBack, summary: str) -> Case:
+    """An unsaved case about a refund of what a bank has charged back, whoever made the refund."""
+    if charged_back.dispute_id is None:
+        raise ValueError("what is charged back has a dispute")
+    return case_about_intent(
+        CaseKind.DISPUTED_AND_REFUNDED,
+        intent,
+        summary,
+        subject=public_ids.encode(public_ids.DISPUTE, charged_back.dispute_id),
+        amount=charged_back.amount,
+    )
+
+
+def open_case(case: Case) -> bool:
+    """Write a case in the caller's transaction; False if one of its kind and subject is open."""
+    fields = Case._meta.concrete_fields
+    values = [field.get_db_prep_save(getattr(case, field.attname), connection) for field in fields]
+    places = ", ".join(["%s"] * len(fields))
+    rows = execute(
+        f"INSERT INTO {table_of(Case)} ({columns_of(Case)}) VALUES ({places}) "
+        "ON CONFLICT (kind, subject) WHERE status = 'open' DO NOTHING RETURNING id",
+        values,
+    )
+    return bool(rows)
+
+
+def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
+    """Close a case with the words of whoever explained it; moves no money.
+
+    Refuses with ResourceMissing, UnexpectedState (closed already) and ValueError without words.
+    """
+    if not resolution.strip():
+        raise ValueError("say how the case was resolved")
+    with transaction.atomic(durable=True):
+        case = Case.objects.select_for_update().filter(pk=case_id).first()
+        if case is None:
+            raise ResourceMissing(f"No such case: '{public_ids.encode(public_ids.CASE, case_id)}'")
+        if case.status != CaseStatus.OPEN:
+            raise UnexpectedState(f"{case.public_id} was closed by {case.closed_by} already.")
+        case.close()
+        case.closed_at, case.closed_by = now_utc(), actor
+        case.resolution = resolution.strip()[:1000]
+        case.save(update_fields=["status", "closed_at", "closed_by", "resolution"])
+
+
+def _new_case(kind: CaseKind, *, subject: str, summary: str, livemode: bool) -> Case:
+    identifier = public_ids.new_id()
+    return Case(
+        id=identifier,
+        kind=kind.value,
+        subject=subject,
+        livemode=livemode,
+        summary=summary[:500],
+        opened_at=time_of(identifier),
+    )

@@ -1,0 +1,241 @@
+"""Answer disputes: stage evidence, hand it in once, or give in. And refunds of what is disputed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from ledger.database.statements import Batch
+from payments import public_ids
+from payments.exceptions import (
+    ChargeRefused,
+    DisputeRefused,
+    InvalidParameter,
+    OperationUnderWay,
+    ResourceMissing,
+)
+from payments.metadata import merged_metadata, previous_attributes
+from payments.models import (
+    Dispute,
+    DisputedRefundPolicy,
+    DisputeResponse,
+    Operation,
+    PaymentIntent,
+)
+from payments.objects.dispute import dispute_object
+from payments.selectors.disputes import charged_back_of
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.cases.opening import case_of_disputed_refund, open_case
+from payments.services.commands.run import Ground, locked_intent, move
+from payments.services.disputes.responses import Written, carry_out
+from payments.services.idempotency import keys
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.states import RESPONSE_OPEN, ResponseStatus
+
+Kind = DisputeResponse.Kind
+
+_STAGED: tuple[str, ...] = ("evidence", "metadata", "updated_at")
+_SPENT: tuple[str, ...] = ("answered_stage", "submission_count", "next_reminder_at")
+
+
+def update_dispute(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    dispute_id: UUID,
+    evidence: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+    submit: bool | None = None,
+) -> Answer:
+    """Stage evidence (merged into what is staged; an empty text unsets) and change metadata.
+
+    With `submit` (by default if evidence is given) everything staged is handed in to the bank, once
+    per stage and for good. Refuses with DisputeRefused: closed, handed in already, past due.
+    """
+    submits = evidence is not None if submit is None else submit
+
+    def begin(ground: Ground) -> Written | Answer:
+        intent, dispute = _locked(caller, dispute_id)
+        earlier = _earlier(ground)
+        if earlier is not None:
+            return Written(earlier, by_earlier_run=True)
+        before = dispute_object(dispute)
+        if evidence is not None or submits:
+            _require_takes_evidence(dispute)
+        if evidence is not None:
+            dispute.evidence = _merged(dispute.evidence, evidence)
+        if metadata is not None:
+            dispute.metadata = merged_metadata(dispute.metadata, metadata)
+        if not submits:
+            batch = _changed(dispute, intent, before, caller, Batch(), _STAGED)
+            return ground.answer(batch, Subject(intent=intent, dispute=dispute))
+        _require_something_to_submit(dispute)
+        response = _new_response(ground, dispute, Kind.EVIDENCE, dispute.evidence)
+        dispute.answered_stage = dispute.stage
+        dispute.submission_count += 1
+        dispute.next_reminder_at = None
+        batch = Batch().insert(response)
+        _changed(dispute, intent, before, caller, batch, (*_STAGED, *_SPENT)).execute()
+        return Written(response)
+
+    return move(caller=caller, renderer=renderer, begin=begin, carry_out=carry_out)
+
+
+def close_dispute(*, caller: Caller, renderer: Renderer, dispute_id: UUID) -> Answer:
+    """Give in: a chargeback is lost, an inquiry closed. It cannot be undone.
+
+    Refuses with DisputeRefused what is closed already, and with OperationUnderWay while a response
+    is on its way.
+    """
+
+    def begin(ground: Ground) -> Written:
+        _, dispute = _locked(caller, dispute_id)
+        earlier = _earlier(ground)
+        if earlier is not None:
+            return Written(earlier, by_earlier_run=True)
+        _require_open(dispute)
+        _require_no_response_under_way(dispute)
+        response = _new_response(ground, dispute, Kind.ACCEPTANCE, {})
+        Batch().insert(response).execute()
+        return Written(response)
+
+    return move(caller=caller, renderer=renderer, begin=begin, carry_out=carry_out)
+
+
+def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
+    """A refund of the payment's charge, charged back by a bank: refused, or allowed with a case.
+
+    By the merchant's policy; the intent must be locked, so no chargeback is recorded meanwhile.
+    PostgreSQL holds the policy too. Inquiries move no money and stop no refund, and neither does
+    what a bank took of another charge, one too many.
+    """
+    if not intent.amount_disputed_minor or intent.latest_charge_id is None:
+        return
+    charge = Operation.objects.only("id", "currency").get(pk=intent.latest_charge_id)
+    charged_back = charged_back_of(charge)
+    disputed = charged_back.amount
+    if not disputed:
+        return
+    if caller.merchant.disputed_refund_policy != DisputedRefundPolicy.FLAG:
+        raise ChargeRefused(
+            f"{disputed} of {intent.public_id} was charged back by the customer's bank: a refund "
+            "would pay the customer twice. Answer the dispute instead, or close it.",
+            code="charge_disputed",
+            intent=intent,
+        )
+    summary = f"A refund was asked for although {disputed} of {intent.public_id} is charged back."
+    open_case(case_of_disputed_refund(intent, charged_back, summary))
+
+
+def _locked(caller: Caller, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:
+    """The caller's dispute and its intent, locked in the order of all; ResourceMissing."""
+    rows = Dispute.objects.filter(merchant_id=caller.merchant.id, livemode=caller.livemode)
+    found = rows.filter(pk=dispute_id).only("intent_id").first()
+    if found is None:
+        public_id = public_ids.encode(public_ids.DISPUTE, dispute_id)
+        raise ResourceMissing(f"No such dispute: '{public_id}'", param="dispute")
+    intent = locked_intent(caller, found.intent_id)
+    return intent, rows.select_for_update().get(pk=dispute_id)
+
+
+def _earlier(ground: Ground) -> DisputeResponse | None:
+    """The response that an earlier run of this very request wrote, unless it was never sent."""
+    if ground.held is None or ground.held.fresh:
+        return None
+    rows = DisputeResponse.objects.filter(idempotency_id=ground.idempotency_id)
+    earlier = rows.exclude(status=ResponseStatus.NOT_SENT).first()
+    if earlier is not None:
+        keys.take_over(ground.held, operation_id=earlier.id, intent_id=ground.held.row.intent_id)
+    return earlier
+
+
+def _require_open(dispute: Dispute) -> None:
+    if not dispute.is_open:
+        raise DisputeRefused(
+            f"{dispute.public_id} is {dispute.status}: it is over, and takes no response.",
+            code="dispute_unexpected_state",
+        )
+
+
+def _require_takes_evidence(dispute: Dispute) -> None:
+    _require_open(dispute)
+    if dispute.slot_is_spent:
+        raise DisputeRefused(
+            f"Evidence for {dispute.public_id} was handed in already. The bank takes it once, so "
+            "nothing can be added or changed.",
+            code="dispute_evidence_already_submitted",
+        )
+    due_by = dispute.evidence_due_by
+    if due_by is None or due_by <= now_utc():
+        ended = f" ended at {due_by:%Y-%m-%d %H:%M} UTC" if due_by is not None else " is over"
+        raise DisputeRefused(
+            f"The time for evidence of {dispute.public_id}{ended}.", code="dispute_past_due"
+        )
+    _require_no_response_under_way(dispute)
+
+
+def _require_no_response_under_way(dispute: Dispute) -> None:
+    if dispute.responses.filter(status__in=sorted(RESPONSE_OPEN)).exists():
+        raise OperationUnderWay(
+            f"A response to {dispute.public_id} is on its way to the payment provider. "
+            "Please try the same request again shortly."
+        )
+
+
+def _require_something_to_submit(dispute: Dispute) -> None:
+    if not dispute.evidence:
+        raise InvalidParameter(
+            "There is no evidence to submit: pass evidence, or stage some first.",
+            param="evidence",
+            code="parameter_missing",
+        )
+
+
+def _merged(present: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in {**present, **given}.items() if text}
+
+
+def _new_response(
+    ground: Ground, dispute: Dispute, kind: Kind, evidence: dict[str, str]
+) -> DisputeResponse:
+    """Leased to this process, with its permanent key: its own public id."""
+    identifier, caller = ground.operation_id, ground.caller
+    created_at = time_of(identifier)
+    lease_until = created_at + timedelta(seconds=keys.LEASE_SECONDS)
+    return DisputeResponse(
+        id=identifier,
+        merchant_id=dispute.merchant_id,
+        livemode=dispute.livemode,
+        dispute_id=dispute.id,
+        kind=kind.value,
+        stage=dispute.stage.value,
+        evidence=evidence,
+        psp_key=public_ids.encode(public_ids.DISPUTE_RESPONSE, identifier),
+        actor=caller.actor,
+        request_id=caller.request_id,
+        idempotency_id=ground.idempotency_id,
+        lease_until=lease_until,
+        next_check_at=lease_until,
+        created_at=created_at,
+    )
+
+
+def _changed(
+    dispute: Dispute,
+    intent: PaymentIntent,
+    before: dict[str, Any],
+    caller: Caller,
+    batch: Batch,
+    fields: tuple[str, ...],
+) -> Batch:
+    """The dispute's row, and an event if the merchant sees a difference."""
+    dispute.updated_at = intent.updated_at = now_utc()
+    shown = dispute_object(dispute)
+    previous = previous_attributes(before, shown)
+    batch.update(dispute, fields)
+    if previous:
+        fact = Fact("charge.dispute.updated", shown, previous)
+        events = events_of(intent, [fact], caller)
+        batch.update(intent, ("event_seq", "updated_at")).insert(*events)
+    return batch

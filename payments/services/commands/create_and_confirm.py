@@ -1,0 +1,223 @@
+"""Create and confirm: a payment intent and its charge."""
+
+from __future__ import annotations
+
+import secrets
+from uuid import UUID
+
+from ledger.database.statements import Batch
+from ledger.money import Money
+from payments.exceptions import InvalidParameter, UnexpectedState
+from payments.models import Operation, PaymentIntent, PaymentMethod
+from payments.objects.payment_intent import payment_intent_object
+from payments.objects.payment_method import payment_method_snapshot
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.commands.intent_details import (
+    DETAIL_FIELDS,
+    Confirmation,
+    IntentDetails,
+    put_details,
+)
+from payments.services.commands.payment_methods import find_payment_method
+from payments.services.commands.run import Ground, locked_intent, move, write_charge
+from payments.services.operations.execution import new_operation, require_no_open_change
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.outcomes.change import INTENT_FIELDS
+from payments.services.psp_gateway.return_url import return_link
+from payments.states import IntentStatus
+from psp_adapters.contract.adapter import OperationKind
+
+CONFIRMABLE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
+
+
+def create_intent(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    amount: Money,
+    details: IntentDetails,
+    payment_method: str = "",
+    confirmation: Confirmation | None = None,
+) -> Answer:
+    """Create an intent and, with a confirmation, charge it in the same request.
+
+    `payment_method` is one of ours (`pm_…`) or a token of the PSP. A repeat with the same key never
+    makes a second intent: if the first run reached no PSP, the repeat charges the intent it made.
+    Refuses with ResourceMissing, InvalidParameter, OrderAlreadyPaid and the refusals of the key.
+    """
+    find_method = find_payment_method(caller, payment_method)
+
+    def begin(ground: Ground) -> Operation | Answer:
+        if ground.intent_id is not None:
+            intent = locked_intent(caller, ground.intent_id)
+            _require_confirmable(intent)
+            return _charge(ground, intent, None, confirmation or Confirmation(), Batch())
+        method = find_method()
+        intent = _new_intent(ground, amount, details, method)
+        batch = Batch()
+        if method is not None and method._state.adding:
+            batch.insert(method)
+        created = events_of(
+            intent,
+            [Fact("payment_intent.created", payment_intent_object(intent))],
+            caller,
+        )
+        if confirmation is None:
+            batch.insert(intent).insert(*created)
+            return ground.answer(batch, Subject(intent=intent))
+        batch.insert(*created)
+        return _charge(ground, intent, method, confirmation, batch)
+
+    return move(caller=caller, renderer=renderer, begin=begin, creates_intent=True)
+
+
+def confirm_intent(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    intent_id: UUID,
+    confirmation: Confirmation,
+    payment_method: str = "",
+    details: IntentDetails | None = None,
+) -> Answer:
+    """Charge an intent; after a decline it may be confirmed again, with another method.
+
+    Refuses with UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a
+    method, OrderAlreadyPaid and the refusals of the key.
+    """
+    find_method = find_payment_method(caller, payment_method)
+
+    def begin(ground: Ground) -> Operation | Answer:
+        intent = locked_intent(caller, intent_id)
+        _require_confirmable(intent)
+        if details is not None:
+            put_details(intent, details, caller)
+        batch = Batch()
+        chosen = find_method() or _own_method(intent)
+        if chosen._state.adding:
+            batch.insert(chosen)
+        return _charge(ground, intent, chosen, confirmation, batch)
+
+    return move(caller=caller, renderer=renderer, begin=begin)
+
+
+def _require_confirmable(intent: PaymentIntent) -> None:
+    require_no_open_change(intent)
+    spent = intent.published_status or intent.amount_authorized_minor  # by a charge taken back
+    if intent.status not in CONFIRMABLE or spent:
+        status = payment_intent_object(intent)["status"]
+        raise UnexpectedState(
+            f"You cannot confirm this PaymentIntent because it has a status of {status}.",
+            intent=intent,
+        )
+
+
+def _new_intent(
+    ground: Ground, amount: Money, details: IntentDetails, method: PaymentMethod | None
+) -> PaymentIntent:
+    caller, created_at = ground.caller, time_of(ground.new_intent_id)
+    intent = PaymentIntent(
+        id=ground.new_intent_id,
+        merchant_id=caller.merchant.id,
+        livemode=caller.livemode,
+        psp_account_id=caller.psp_account.id,
+        amount_minor=amount.minor,
+        currency=amount.currency,
+        payment_method_id=method.id if method is not None else None,
+        payment_method_types=["card"],
+        idempotency_key=caller.idempotency_key,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+    intent.client_secret = f"{intent.public_id}_secret_{secrets.token_urlsafe(18)}"
+    put_details(intent, details, caller)
+    if method is not None:
+        require_usable(method, intent)
+    return intent
+
+
+def _own_method(intent: PaymentIntent) -> PaymentMethod:
+    method = intent.payment_method
+    if method is None:
+        raise InvalidParameter(
+            "You cannot confirm this PaymentIntent because it's missing a payment method. Pass "
+            "payment_method, or update the PaymentIntent with one first.",
+            param="payment_method",
+            code="parameter_missing",
+        )
+    return method
+
+
+def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
+    """Refuse a method that was detached, or that belongs to another customer."""
+    if method.detached_at is not None:
+        raise InvalidParameter(
+            f"The payment method {method.public_id} was detached from its customer and cannot be "
+            "used again. Use another one.",
+            param="payment_method",
+            code="payment_method_unexpected_state",
+        )
+    if method.psp_account_id != intent.psp_account_id:
+        raise InvalidParameter(
+            "This payment method was saved with another payment provider account than this "
+            "PaymentIntent uses. Use another method, or make a new PaymentIntent.",
+            param="payment_method",
+            code="payment_method_provider_mismatch",
+        )
+    if method.customer_id is not None and method.customer_id != intent.customer_id:
+        raise InvalidParameter(
+            f"The payment method {method.public_id} belongs to a customer. Pass that customer with "
+            "the PaymentIntent, or use another method.",
+            param="payment_method",
+            code="payment_method_customer_mismatch",
+        )
+
+
+def _charge(
+    ground: Ground,
+    intent: PaymentIntent,
+    method: PaymentMethod | None,
+    confirmation: Confirmation,
+    batch: Batch,
+) -> Operation:
+    """Write the charging operation and move the intent on, with all that the batch holds."""
+    chosen = method or _own_method(intent)
+    require_usable(chosen, intent)
+    operation = new_operation(
+        kind=OperationKind.AUTHORIZE,
+        intent=intent,
+        amount_minor=intent.amount_minor,
+        caller=ground.caller,
+        operation_id=ground.operation_id,
+        idempotency_id=ground.idempotency_id,
+    )
+    if ground.caller.merchant.order_guard and intent.order_id:
+        operation.guard_order = intent.order_id
+    operation.psp_payment_id = ""
+    operation.payment_method_id = chosen.id
+    operation.payment_method_details = payment_method_snapshot(chosen)
+    operation.token = chosen.token
+    operation.capture_now = intent.capture_method != "manual"
+    operation.challenge_allowed = confirmation.challenge_allowed
+    operation.return_url = return_link(intent)
+    _start(intent, operation, chosen, confirmation)
+    if intent._state.adding:
+        batch.insert(intent)
+    else:
+        batch.update(intent, tuple(dict.fromkeys((*INTENT_FIELDS, *DETAIL_FIELDS))))
+    write_charge(batch.insert(operation), operation)
+    return operation
+
+
+def _start(
+    intent: PaymentIntent,
+    operation: Operation,
+    method: PaymentMethod,
+    confirmation: Confirmation,
+) -> None:
+    intent.start()
+    intent.payment_method_id = method.id
+    intent.latest_charge_id = operation.id
+    intent.return_url = confirmation.return_url or intent.return_url
+    intent.psp_reference = ""
+    intent.updated_at = now_utc()

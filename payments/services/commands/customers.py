@@ -1,0 +1,145 @@
+"""Create, change and delete customers.
+
+Lock order: idempotency key, customer, payment methods. What may not live here: payments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.database.statements import Batch
+from payments import public_ids
+from payments.metadata import merged_metadata, previous_attributes
+from payments.models import Customer, PaymentMethod
+from payments.objects.customer import customer_object, deleted_customer_object
+from payments.objects.payment_method import payment_method_object
+from payments.selectors.customers import customers
+from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
+from payments.services.callers.caller import Answer, Caller
+from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+
+_TEXTS: Final = ("name", "email", "phone", "description")
+_CHANGEABLE: Final = (*_TEXTS, "address", "shipping", "metadata", "event_seq", "updated_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerDetails:
+    """What a merchant says about a customer; None means not given, an empty value unsets."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    description: str | None = None
+    address: dict[str, Any] | None = None
+    shipping: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
+
+
+def create_customer(
+    *, caller: Caller, renderer: DirectRenderer[Customer], details: CustomerDetails
+) -> Answer:
+    """Create a customer, once per idempotency key."""
+
+    def work(batch: Batch) -> Answer:
+        identifier = public_ids.new_id()
+        created_at = time_of(identifier)
+        customer = Customer(
+            id=identifier,
+            merchant_id=caller.merchant.id,
+            livemode=caller.livemode,
+            created_at=created_at,
+            updated_at=created_at,
+        )
+        _put(customer, details)
+        events = events_of(customer, [Fact("customer.created", customer_object(customer))], caller)
+        batch.insert(customer).insert(*events)
+        return renderer(customer, caller)
+
+    return answer_once(caller, work)
+
+
+def update_customer(
+    *,
+    caller: Caller,
+    renderer: DirectRenderer[Customer],
+    customer_id: UUID,
+    details: CustomerDetails,
+) -> Answer:
+    """Change a customer; metadata is merged. Refuses with ResourceMissing, deleted ones too."""
+
+    def work(batch: Batch) -> Answer:
+        customer = locked_customer(caller, customer_id, param="id")
+        before = customer_object(customer)
+        _put(customer, details)
+        after = customer_object(customer)
+        previous = previous_attributes(before, after)
+        if previous:
+            customer.updated_at = now_utc()
+            events = events_of(customer, [Fact("customer.updated", after, previous)], caller)
+            batch.update(customer, _CHANGEABLE).insert(*events)
+        return renderer(customer, caller)
+
+    return answer_once(caller, work)
+
+
+def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
+    """Delete a customer and detach its payment methods; payments keep naming it.
+
+    Returns the stub that is left. What was personal is erased from the row; events and charges
+    keep what they said. Refuses with ResourceMissing, also the second time.
+    """
+    with transaction.atomic(durable=True):
+        customer = locked_customer(caller, customer_id, param="id")
+        last_seen = customer_object(customer)
+        now = now_utc()
+        batch = Batch()
+        _detach_all(customer, caller, batch)
+        for name in _TEXTS:
+            setattr(customer, name, "")
+        customer.address = customer.shipping = None
+        customer.metadata = {}
+        customer.deleted_at = customer.updated_at = now
+        events = events_of(customer, [Fact("customer.deleted", last_seen)], caller)
+        batch.update(customer, (*_CHANGEABLE, "deleted_at")).insert(*events).execute()
+    return deleted_customer_object(customer)
+
+
+def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
+    """Detach every payment method of a locked customer, and tell of each."""
+    methods = PaymentMethod.objects.select_for_update().filter(customer_id=customer.id)
+    for method in methods.order_by("id"):
+        before = payment_method_object(method)
+        method.customer_id = None
+        method.detached_at = method.updated_at = now_utc()
+        after = payment_method_object(method)
+        fact = Fact("payment_method.detached", after, previous_attributes(before, after))
+        batch.insert(*events_of(method, [fact], caller))
+        batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
+
+
+def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:
+    """The caller's customer, locked until the transaction ends; refuses with ResourceMissing."""
+    scope = Scope(caller.merchant.id, caller.livemode)
+    customer = customers(scope).select_for_update().filter(pk=customer_id).first()
+    if customer is None:
+        public_id = public_ids.encode(public_ids.CUSTOMER, customer_id)
+        refuse_missing(CUSTOMER, public_id, param=param)
+    return customer
+
+
+def _put(customer: Customer, details: CustomerDetails) -> None:
+    for name in _TEXTS:
+        value = getattr(details, name)
+        if value is not None:
+            setattr(customer, name, value)
+    if details.address is not None:
+        customer.address = details.address or None
+    if details.shipping is not None:
+        customer.shipping = details.shipping or None
+    if details.metadata is not None:
+        customer.metadata = merged_metadata(customer.metadata, details.metadata)

@@ -1,0 +1,98 @@
+"""What a merchant may say about a payment intent, and how it is put on the row.
+
+What may not live here: status, counters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from payments import public_ids
+from payments.exceptions import ResourceMissing
+from payments.metadata import merged_metadata
+from payments.models import Customer, PaymentIntent
+from payments.services.callers.caller import Caller
+
+DETAIL_FIELDS: Final = (
+    "customer",
+    "order_id",
+    "description",
+    "receipt_email",
+    "shipping",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "metadata",
+    "setup_future_usage",
+    "capture_method",
+    "payment_method_types",
+    "return_url",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentDetails:
+    """Details of an intent; None means not given, an empty text unsets."""
+
+    customer: str | None = None
+    description: str | None = None
+    receipt_email: str | None = None
+    shipping: dict[str, Any] | None = None
+    statement_descriptor: str | None = None
+    statement_descriptor_suffix: str | None = None
+    metadata: dict[str, str] | None = None
+    """Merged into what is there: an empty value unsets its key, an empty dict clears all."""
+    setup_future_usage: str | None = None
+    capture_method: str | None = None
+    payment_method_types: list[str] | None = None
+    return_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """How a charge is to be made."""
+
+    return_url: str = ""
+    challenge_allowed: bool = True
+
+
+_PLAIN: Final = (
+    "description",
+    "receipt_email",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "setup_future_usage",
+    "capture_method",
+    "payment_method_types",
+    "return_url",
+)
+
+
+def put_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
+    """Put what was given on the (unsaved or locked) intent; refuses an unknown customer."""
+    for name in _PLAIN:
+        value = getattr(details, name)
+        if value is not None:
+            setattr(intent, name, value)
+    if details.shipping is not None:
+        intent.shipping = details.shipping or None
+    if details.customer is not None:
+        intent.customer_id = customer_id_of(caller, details.customer) if details.customer else None
+    if details.metadata is not None:
+        intent.metadata = merged_metadata(intent.metadata, details.metadata)
+        intent.order_id = intent.metadata.get("order_id", "")
+
+
+def customer_id_of(caller: Caller, public_id: str) -> Any:
+    """The caller's customer behind a public id; refuses with ResourceMissing."""
+    identifier = public_ids.decode(public_ids.CUSTOMER, public_id)
+    if identifier is not None:
+        found = Customer.objects.filter(
+            pk=identifier,
+            merchant_id=caller.merchant.id,
+            livemode=caller.livemode,
+            deleted_at__isnull=True,
+        )
+        if found.exists():
+            return identifier
+    raise ResourceMissing(f"No such customer: '{public_id}'", param="customer")

@@ -1,0 +1,179 @@
+"""Refund captured money: in full, in part, several times; never more than was captured."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.database.statements import Batch
+from ledger.money import Money
+from payments import public_ids
+from payments.exceptions import (
+    AmountRefused,
+    ChargeRefused,
+    InvalidParameter,
+    ResourceMissing,
+)
+from payments.metadata import merged_metadata
+from payments.models import Operation, PaymentIntent, Refund
+from payments.objects.refund import refund_object
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.commands.answer_dispute import refuse_or_flag_disputed
+from payments.services.commands.run import Ground, locked_intent, move
+from payments.services.operations.execution import new_operation
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.outcomes.change import INTENT_FIELDS
+from psp_adapters.contract.adapter import OperationKind
+
+
+def refund_payment(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    intent_id: UUID | None = None,
+    charge_id: UUID | None = None,
+    amount_minor: int | None = None,
+    reason: str = "",
+    metadata: dict[str, str] | None = None,
+) -> Answer:
+    """Send captured money back: all that is left, or `amount_minor` of it.
+
+    The amount is reserved on the intent before anything is sent, so refunds that race can never
+    exceed the capture (PostgreSQL checks it too). Refuses with ChargeRefused and AmountRefused.
+    """
+
+    def begin(ground: Ground) -> Operation:
+        intent = locked_intent(caller, _intent_id_of(caller, intent_id, charge_id))
+        refuse_or_flag_disputed(intent, caller)
+        amount = _refundable_amount(intent, amount_minor)
+        assert intent.latest_charge_id is not None, "captured money came from a charge"
+        operation = new_operation(
+            kind=OperationKind.REFUND,
+            intent=intent,
+            amount_minor=amount.minor,
+            caller=caller,
+            operation_id=ground.operation_id,
+            idempotency_id=ground.idempotency_id,
+        )
+        refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
+        intent.amount_refund_pending_minor += amount.minor
+        intent.updated_at = now_utc()
+        created = Fact("refund.created", refund_object(refund, intent, operation))
+        events = events_of(intent, [created], caller)
+        batch = Batch().update(intent, INTENT_FIELDS).insert(operation).insert(refund)
+        batch.insert(*events).execute()
+        return operation
+
+    return move(caller=caller, renderer=renderer, begin=begin)
+
+
+def update_refund(
+    *,
+    caller: Caller,
+    renderer: Renderer,
+    refund_id: UUID,
+    metadata: dict[str, str] | None,
+) -> Answer:
+    """Change a refund's metadata; nothing else of a refund can be changed."""
+
+    def begin(ground: Ground) -> Answer:
+        found = Refund.objects.filter(
+            pk=refund_id, merchant_id=caller.merchant.id, livemode=caller.livemode
+        ).first()
+        if found is None:
+            public_id = public_ids.encode(public_ids.REFUND, refund_id)
+            raise ResourceMissing(f"No such refund: '{public_id}'", param="id")
+        intent = locked_intent(caller, found.intent_id)
+        operation = Operation.objects.get(pk=found.operation_id)
+        refund = Refund.objects.select_for_update().get(pk=refund_id)
+        before = refund.metadata
+        if metadata is not None:
+            refund.metadata = merged_metadata(before, metadata)
+        refund.updated_at = now_utc()
+        batch = Batch().update(refund, ("metadata", "updated_at"))
+        if refund.metadata != before:
+            shown = refund_object(refund, intent, operation)
+            facts = [
+                Fact(name, shown, {"metadata": before})
+                for name in ("refund.updated", "charge.refund.updated")
+            ]
+            events = events_of(intent, facts, caller)
+            batch.update(intent, ("event_seq", "updated_at")).insert(*events)
+        return ground.answer(batch, Subject(intent=intent, operation=operation, refund=refund))
+
+    return move(caller=caller, renderer=renderer, begin=begin)
+
+
+def _intent_id_of(caller: Caller, intent_id: UUID | None, charge_id: UUID | None) -> UUID:
+    if charge_id is None:
+        if intent_id is None:
+            raise InvalidParameter(
+                "Pass payment_intent or charge to say what is to be refunded.",
+                param="payment_intent",
+                code="parameter_missing",
+            )
+        return intent_id
+    charge = Operation.objects.filter(
+        pk=charge_id,
+        merchant_id=caller.merchant.id,
+        livemode=caller.livemode,
+        kind=OperationKind.AUTHORIZE,
+    ).first()
+    if charge is None or intent_id not in (None, charge.intent_id):
+        public_id = public_ids.encode(public_ids.CHARGE, charge_id)
+        raise ResourceMissing(f"No such charge: '{public_id}'", param="charge")
+    if charge.id != PaymentIntent.objects.get(pk=charge.intent_id).latest_charge_id:
+        raise ChargeRefused(
+            f"The charge {charge.public_id} failed; nothing of it can be refunded.",
+            param="charge",
+            code="charge_not_refundable",
+        )
+    return charge.intent_id
+
+
+def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money:
+    if not intent.amount_captured_minor:
+        raise ChargeRefused(
+            f"Nothing was captured of {intent.public_id}, so nothing can be refunded. Cancel it "
+            "to release an authorization.",
+            code="charge_not_refundable",
+        )
+    left = intent.refundable
+    if not left:
+        raise ChargeRefused(
+            f"The captured amount of {intent.public_id} has already been refunded, or is on its "
+            "way back.",
+            code="charge_already_refunded",
+        )
+    amount = left if amount_minor is None else Money(amount_minor, intent.currency)
+    if amount > left:
+        raise AmountRefused(
+            f"Refund amount ({amount}) is greater than the unrefunded amount ({left}).",
+            param="amount",
+        )
+    return amount
+
+
+def new_refund(
+    intent: PaymentIntent,
+    operation: Operation,
+    charge_id: UUID,
+    reason: str,
+    metadata: dict[str, str],
+) -> Refund:
+    """An unsaved refund, for the operation that makes it."""
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
+    return Refund(
+        id=identifier,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        operation_id=operation.id,
+        charge_id=charge_id,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+        reason=reason,
+        metadata=merged_metadata({}, metadata),
+        created_at=created_at,
+        updated_at=created_at,
+    )

@@ -1,0 +1,1 @@
+"""Records disputes, keeps them in sync with the PSP, and sends responses."""

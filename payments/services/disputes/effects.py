@@ -1,0 +1,353 @@
+"""What a PSP's word on a dispute causes: statuses on the way, postings, amounts, facts, cases.
+
+Everything follows from the whole word and from what is in the books already, never from the order
+in which words came: the last word alone leads to the same end as all of them. Only
+services.dispute_recording calls this, with every row locked. What may not live here: SQL, PSPs,
+rendering.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from ledger import dispute_rules as rules
+from ledger.money import Money
+from ledger.posting_rules import Posting
+from payments.metadata import previous_attributes
+from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
+from payments.services.cases.opening import case_about_intent
+from payments.states import (
+    DISPUTE_INQUIRY,
+    DISPUTE_OPEN,
+    DISPUTE_TRANSITIONS,
+    CaseKind,
+    DisputeStatus,
+    OperationStatus,
+)
+from psp_adapters.contract.disputes import PspDispute
+
+D = DisputeStatus
+
+REMIND_BEFORE: Final = (timedelta(hours=72), timedelta(hours=24))
+"""How long before the deadline a merchant is reminded, once each."""
+LOOK_EVERY: Final = timedelta(hours=6)
+"""Open disputes are asked about although nobody told us anything: notices get lost."""
+LOOK_AFTER_DEADLINE: Final = timedelta(minutes=5)
+
+_CHARGEBACKS: Final = frozenset({D.NEEDS_RESPONSE, D.UNDER_REVIEW, D.WON, D.LOST})
+_GIVEN_BACK: Final = frozenset({D.WON, D.PREVENTED})
+_TRANSITIONS: Final = {
+    D.WARNING_UNDER_REVIEW: Dispute.review_inquiry,
+    D.WARNING_CLOSED: Dispute.close_inquiry,
+    D.NEEDS_RESPONSE: Dispute.escalate,
+    D.UNDER_REVIEW: Dispute.review,
+    D.WON: Dispute.win,
+    D.LOST: Dispute.lose,
+    D.PREVENTED: Dispute.prevent,
+}
+
+
+class ContradictoryWord(Exception):
+    """The PSP's word and ours cannot both be true; nothing was changed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DisputeChange:
+    """One word of a PSP at work on locked rows."""
+
+    merchant: Merchant
+    psp_account_code: str
+    intent: PaymentIntent
+    charge: Operation
+    dispute: Dispute
+    word: PspDispute
+    is_new: bool
+    status_before: str
+    shown_before: dict[str, Any]
+    """What the merchant saw before, at the same moment; empty for a new dispute."""
+    charged_back_beside: Money
+    """What other disputes took of the same charge, and have not given back."""
+    booked: frozenset[str]
+    """The rules under which this dispute is in the books."""
+    now: datetime
+    postings: list[Posting] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+
+    @property
+    def newly_booked(self) -> frozenset[str]:
+        return frozenset(posting.rule for posting in self.postings)
+
+
+def first_status(word: PspDispute) -> DisputeStatus:
+    """Where a dispute begins that we first hear of by this word."""
+    if word.began_as_inquiry:
+        return D.WARNING_NEEDS_RESPONSE
+    never_charged_back = word.status == D.PREVENTED.value and not word.funds_withdrawn
+    return D.PREVENTED if never_charged_back else D.NEEDS_RESPONSE
+
+
+def statuses_on_the_way(present: DisputeStatus, target: DisputeStatus) -> list[DisputeStatus]:
+    """The legal steps from here to there, without here; empty if we are there.
+
+    Raises ContradictoryWord where no way leads there.
+    """
+    ways = deque([[present]])
+    seen = {present}
+    while ways:
+        way = ways.popleft()
+        if way[-1] == target:
+            return way[1:]
+        for step in sorted(DISPUTE_TRANSITIONS[way[-1]] - seen):
+            seen.add(DisputeStatus(step))
+            ways.append([*way, DisputeStatus(step)])
+    raise ContradictoryWord(f"the dispute is {present}, the provider says {target}")
+
+
+def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
+    """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
+    present, target = D(dispute.status), D(word.status.value)
+    if present == target:
+        before_fee = dispute.fee_minor and not word.fee
+        before_its_return = dispute.fee_returned_minor and not word.fee_returned
+        return bool(before_fee or before_its_return)
+    try:
+        statuses_on_the_way(target, present)
+    except ContradictoryWord:
+        return False
+    return True
+
+
+def take_step(dispute: Dispute, status: DisputeStatus, now: datetime) -> None:
+    """One transition, with the columns that go with it."""
+    _TRANSITIONS[status](dispute)
+    if status not in DISPUTE_OPEN:
+        dispute.closed_at = now
+        dispute.next_look_at = dispute.next_reminder_at = None
+
+
+def apply_word(change: DisputeChange) -> None:
+    """Make everything of the change but the statuses, which the dispute has taken already."""
+    due_by_before = change.dispute.evidence_due_by
+    _note_details(change.dispute, change.word)
+    change.postings = _postings(change)
+    _move_amounts(change)
+    _schedule(change, due_by_before)
+
+
+def facts_of(
+    change: DisputeChange, shown: dict[str, Any]
+) -> list[tuple[str, dict[str, Any] | None]]:
+    """What is to be told of the change that was made, each with what the dispute showed before."""
+    dispute, newly_booked = change.dispute, change.newly_booked
+    previous = previous_attributes(change.shown_before, shown) if change.shown_before else None
+    closes = not dispute.is_open and (change.is_new or dispute.status != change.status_before)
+    facts: list[tuple[str, dict[str, Any] | None]] = []
+    if change.is_new:
+        facts.append(("charge.dispute.created", None))
+    elif previous and not closes:
+        facts.append(("charge.dispute.updated", previous))
+    if "dispute_held" in newly_booked:
+        facts.append(("charge.dispute.funds_withdrawn", None))
+    if closes:
+        facts.append(("charge.dispute.closed", previous))
+    if "dispute_hold_released" in newly_booked:
+        facts.append(("charge.dispute.funds_reinstated", None))
+    return facts
+
+
+def require_possible_fee(word: PspDispute) -> None:
+    """A fee that can be booked, and comes back once at most; raises ContradictoryWord."""
+    if {word.fee.currency, word.fee_returned.currency} != {word.amount.currency}:
+        raise ContradictoryWord(f"its fee is {word.fee}, of a dispute about {word.amount}")
+    if word.fee_returned > word.fee:
+        raise ContradictoryWord(f"of its fee of {word.fee} it gave {word.fee_returned} back")
+
+
+def require_same_dispute(dispute: Dispute, word: PspDispute) -> None:
+    """What of a dispute never changes once it is said; raises ContradictoryWord."""
+    if word.amount != dispute.amount:
+        raise ContradictoryWord(f"it was about {dispute.amount}, now it is about {word.amount}")
+    if word.began_as_inquiry != dispute.began_as_inquiry:
+        raise ContradictoryWord("it began as an inquiry, and did not")
+    if dispute.fee_minor and word.fee.minor != dispute.fee_minor:
+        raise ContradictoryWord(f"its fee was {dispute.fee_minor}, now it is {word.fee.minor}")
+    returned_minor = dispute.fee_returned_minor
+    if returned_minor and word.fee_returned.minor != returned_minor:
+        raise ContradictoryWord(
+            f"of its fee {returned_minor} came back, now it is {word.fee_returned.minor}"
+        )
+
+
+def next_look(dispute: Dispute, now: datetime) -> datetime | None:
+    """When to ask about an open dispute again: soon after its deadline, or every few hours."""
+    if not dispute.is_open:
+        return None
+    usual = now + LOOK_EVERY * random.uniform(0.9, 1.1)
+    if dispute.evidence_due_by is None or dispute.evidence_due_by < now:
+        return usual
+    return min(usual, dispute.evidence_due_by + LOOK_AFTER_DEADLINE)
+
+
+def next_reminder(dispute: Dispute, now: datetime) -> datetime | None:
+    """The next reminder that is still to come; none for whoever need not or cannot answer."""
+    if dispute.slot_is_spent or dispute.evidence_due_by is None:
+        return None
+    moments = (dispute.evidence_due_by - before for before in REMIND_BEFORE)
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def _note_details(dispute: Dispute, word: PspDispute) -> None:
+    dispute.reason = word.reason[:64]
+    dispute.network_reason_code = word.network_reason_code[:32]
+    dispute.evidence_due_by = word.evidence_due_by
+    dispute.is_charge_refundable = word.charge_refundable
+    dispute.fee_minor = word.fee.minor
+    dispute.fee_returned_minor = word.fee_returned.minor
+    dispute.submission_count = max(dispute.submission_count, len(word.submissions))
+
+
+def _postings(change: DisputeChange) -> list[Posting]:
+    """Everything that the word wants in the books and that is not there yet, in a fixed order."""
+    dispute, word, amount = change.dispute, change.word, change.dispute.amount
+    account = change.psp_account_code
+    merchant = books_of(change.merchant.id, livemode=dispute.livemode)
+    wanted: list[Posting] = []
+    if word.began_as_inquiry:
+        wanted.append(rules.dispute_exposed(psp_account=account, amount=amount))
+        if not (dispute.is_inquiry and dispute.is_open):
+            wanted.append(rules.dispute_exposure_ended(psp_account=account, amount=amount))
+    withdrawn = (
+        word.funds_withdrawn or dispute.status == D.LOST or "dispute_withdrawn" in change.booked
+    )
+    charged_back = withdrawn or dispute.status in _CHARGEBACKS or "dispute_held" in change.booked
+    if charged_back:
+        wanted.append(rules.dispute_held(merchant=merchant, amount=amount))
+    if withdrawn:
+        wanted.append(rules.dispute_withdrawn(psp_account=account, amount=amount))
+    wanted += _fees(change, account, merchant)
+    if charged_back and dispute.status in _GIVEN_BACK:
+        if withdrawn:
+            wanted.append(rules.dispute_won(psp_account=account, amount=amount))
+        wanted.append(rules.dispute_hold_released(merchant=merchant, amount=amount))
+    if dispute.status == D.LOST:
+        wanted += _loss(change, account, merchant)
+    return [posting for posting in wanted if posting.rule not in change.booked]
+
+
+def _loss(change: DisputeChange, account: str, merchant: str) -> list[Posting]:
+    amount = change.dispute.amount
+    if change.dispute.loss_policy == LossPolicy.MERCHANT:
+        return [
+            rules.dispute_lost_by_merchant(psp_account=account, merchant=merchant, amount=amount)
+        ]
+    return [
+        rules.dispute_lost_by_platform(psp_account=account, amount=amount),
+        rules.dispute_hold_released(merchant=merchant, amount=amount),
+    ]
+
+
+def _fees(change: DisputeChange, account: str, merchant: str) -> list[Posting]:
+    """The PSP's fee and its return; the merchant bears them where it bears losses."""
+    word = change.word
+    merchant_bears = change.dispute.loss_policy == LossPolicy.MERCHANT
+    wanted: list[Posting] = []
+    if word.fee:
+        wanted.append(rules.dispute_fee(psp_account=account, amount=word.fee))
+        if merchant_bears:
+            wanted.append(
+                rules.dispute_fee_passed_on(psp_account=account, merchant=merchant, amount=word.fee)
+            )
+    if word.fee_returned:
+        wanted.append(rules.dispute_fee_returned(psp_account=account, amount=word.fee_returned))
+        if merchant_bears:
+            wanted.append(
+                rules.dispute_fee_given_back(
+                    psp_account=account, merchant=merchant, amount=word.fee_returned
+                )
+            )
+    return wanted
+
+
+def _taken(booked: frozenset[str]) -> bool:
+    """Is the amount charged back and open, or lost, by these rules?"""
+    given_back = "dispute_hold_released" in booked and "dispute_lost_by_platform" not in booked
+    return "dispute_held" in booked and not given_back
+
+
+def _move_amounts(change: DisputeChange) -> None:
+    intent, dispute, new = change.intent, change.dispute, change.newly_booked
+    delta = _taken(change.booked | new) - _taken(change.booked)
+    intent.amount_disputed_minor += delta * dispute.amount_minor
+    if "dispute_withdrawn" in new:
+        dispute.funds_withdrawn_at = change.now
+    if "dispute_won" in new:
+        dispute.funds_reinstated_at = change.now
+    if "dispute_held" in new:
+        _open_cases(change)
+
+
+def _open_cases(change: DisputeChange) -> None:
+    intent, dispute = change.intent, change.dispute
+    refunded = intent.amount_refunded_minor + intent.amount_refund_pending_minor
+    if change.charge.status == OperationStatus.EXCESS:  # One too many has its own way back.
+        refunded = change.charge.excess_returned_minor
+    if refunded:
+        summary = (
+            f"{dispute.public_id} charges back {dispute.amount} of a payment of which "
+            f"{Money(refunded, intent.currency)} was refunded or is on its way back."
+        )
+        _open_case(change, CaseKind.DISPUTED_AND_REFUNDED, summary)
+    disputed, brought = change.charged_back_beside + dispute.amount, _brought(change)
+    if disputed > brought:
+        summary = f"{disputed} is disputed of a charge that brought {brought}."
+        _open_case(change, CaseKind.DISPUTED_TOO_MUCH, summary)
+
+
+def _brought(change: DisputeChange) -> Money:
+    """What the charge took, at most; nothing is left of one that was taken back."""
+    intent, charge = change.intent, change.charge
+    if charge.status == OperationStatus.EXCESS:
+        return charge.amount
+    own = charge.id == intent.latest_charge_id
+    return Money(intent.amount_captured_minor if own else 0, intent.currency)
+
+
+def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
+    dispute = change.dispute
+    change.cases.append(
+        case_about_intent(
+            kind, change.intent, summary, subject=dispute.public_id, amount=dispute.amount
+        )
+    )
+
+
+def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
+    """Reminders begin anew with every stage and deadline; a sent one is not sent again."""
+    dispute = change.dispute
+    dispute.next_look_at = next_look(dispute, change.now)
+    if dispute.slot_is_spent:
+        dispute.next_reminder_at = None
+    elif change.is_new or dispute.status != change.status_before:
+        dispute.next_reminder_at = next_reminder(dispute, change.now)
+    elif dispute.evidence_due_by != due_by_before:
+        dispute.next_reminder_at = _moved_reminder(dispute, due_by_before, change.now)
+
+
+def _moved_reminder(
+    dispute: Dispute, due_by_before: datetime | None, now: datetime
+) -> datetime | None:
+    """The one that was to come moves with the deadline: at once if its time is over by now."""
+    anew = next_reminder(dispute, now)
+    waiting, due_by = dispute.next_reminder_at, dispute.evidence_due_by
+    if waiting is None or due_by_before is None or due_by is None:
+        return anew
+    moved = waiting + (due_by - due_by_before)
+    return moved if anew is None else min(moved, anew)
+
+
+assert set(_TRANSITIONS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"
+assert D.WARNING_CLOSED in DISPUTE_INQUIRY, "an inquiry that is closed moved no money"

@@ -1,0 +1,235 @@
+"""A PSP's whole word on a dispute at work, under the locks of a door: rows, books, events, cases.
+
+Only services.disputes calls this, inside its transaction. What may not live here: transactions and
+locks of its own, responses, network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from ledger import services as ledger
+from ledger.database.statements import Batch
+from ledger.selectors import rules_posted
+from payments import public_ids
+from payments.models import Dispute, Operation, PaymentIntent
+from payments.objects.dispute import dispute_object
+from payments.selectors.disputes import charged_back_of, was_ever_captured
+from payments.services.callers.caller import Caller
+from payments.services.cases.opening import case_about_intent, open_case
+from payments.services.disputes.effects import (
+    ContradictoryWord,
+    DisputeChange,
+    apply_word,
+    facts_of,
+    first_status,
+    is_old_news,
+    next_look,
+    require_possible_fee,
+    require_same_dispute,
+    statuses_on_the_way,
+    take_step,
+)
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.psp_gateway.sending import psp_account_of
+from payments.states import DISPUTE_OPEN, CaseKind, DisputeStatus
+from psp_adapters.contract.disputes import PspDispute
+
+_STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
+DISPUTE_FIELDS: Final = (
+    "reason",
+    "network_reason_code",
+    "fee_minor",
+    "fee_returned_minor",
+    "is_charge_refundable",
+    "evidence_due_by",
+    "answered_stage",
+    "submission_count",
+    "submitted_at",
+    "held_id",
+    "released_id",
+    "funds_withdrawn_at",
+    "funds_reinstated_at",
+    "next_look_at",
+    "next_reminder_at",
+    "updated_at",
+)
+_INTENT_FIELDS: Final = ("amount_disputed_minor", "latest_dispute_id", "event_seq", "updated_at")
+
+
+class PaymentNotCaptured(Exception):
+    """What is disputed was never captured, as far as we know yet: ask again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDispute:
+    """What stands in the database after a word was recorded."""
+
+    dispute: Dispute | None
+    """None only where the first word of a dispute cannot be true."""
+    contradiction: str = ""
+    """Why the word cannot be true; a case is open then, and nothing else was written."""
+
+
+def locked_dispute(psp_account_id: UUID, psp_dispute_id: str) -> Dispute | None:
+    """The dispute, locked; None if there is no such row yet: its unique index guards that."""
+    rows = Dispute.objects.select_for_update()
+    return rows.filter(psp_account_id=psp_account_id, psp_dispute_id=psp_dispute_id).first()
+
+
+def record_word(
+    intent: PaymentIntent,
+    charge: Operation,
+    dispute: Dispute | None,
+    word: PspDispute,
+    caller: Caller,
+) -> RecordedDispute:
+    """Record a word and everything that follows, in the caller's transaction.
+
+    Intent and dispute must be locked; a dispute that is not there yet is guarded by its index.
+    Raises PaymentNotCaptured, having written nothing.
+    """
+    if dispute is not None and is_old_news(dispute, word):
+        _put_off(dispute)
+        return RecordedDispute(dispute)
+    try:
+        _require_possible(intent, charge, dispute, word)
+    except ContradictoryWord as contradiction:
+        _open_contradiction(intent, dispute, word, str(contradiction))
+        return RecordedDispute(dispute, str(contradiction))
+    if dispute is None and not was_ever_captured(intent):
+        raise PaymentNotCaptured(f"nothing of {intent.public_id} is captured yet")
+    now = now_utc()
+    is_new = dispute is None
+    if dispute is None:
+        dispute = _new_dispute(intent, charge, word, caller)
+        charge.latest_dispute_id = intent.latest_dispute_id = dispute.id
+        Batch().insert(dispute).update(charge, ("latest_dispute_id",)).execute()
+    status_before = dispute.status
+    shown_before = {} if is_new else dispute_object(dispute, now=now)
+    _walk(dispute, word, now)
+    change = DisputeChange(
+        merchant=caller.merchant,
+        psp_account_code=psp_account_of(dispute.psp_account_id).code,
+        intent=intent,
+        charge=charge,
+        dispute=dispute,
+        word=word,
+        is_new=is_new,
+        status_before=status_before,
+        shown_before=shown_before,
+        charged_back_beside=charged_back_of(charge, without=dispute).amount,
+        booked=frozenset() if is_new else rules_posted("dispute", dispute.id),
+        now=now,
+    )
+    apply_word(change)
+    _write(change, caller)
+    return RecordedDispute(dispute)
+
+
+def _require_possible(
+    intent: PaymentIntent, charge: Operation, dispute: Dispute | None, word: PspDispute
+) -> None:
+    """Raises ContradictoryWord for a word that cannot be about this dispute of this charge."""
+    if {intent.currency, charge.currency} != {word.amount.currency} or word.amount.minor <= 0:
+        raise ContradictoryWord(f"{word.amount} of a payment in {intent.currency}")
+    require_possible_fee(word)
+    target = DisputeStatus(word.status.value)
+    if dispute is None:
+        statuses_on_the_way(first_status(word), target)
+        return
+    if dispute.charge_id != charge.id:
+        raise ContradictoryWord("it was about another charge")
+    require_same_dispute(dispute, word)
+    statuses_on_the_way(DisputeStatus(dispute.status), target)
+
+
+def _new_dispute(
+    intent: PaymentIntent, charge: Operation, word: PspDispute, caller: Caller
+) -> Dispute:
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
+    status = first_status(word)
+    return Dispute(
+        id=identifier,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        charge_id=charge.id,
+        psp_account_id=charge.psp_account_id,
+        psp_dispute_id=word.psp_dispute_id,
+        status=status.value,
+        began_as_inquiry=word.began_as_inquiry,
+        amount_minor=word.amount.minor,
+        currency=word.amount.currency,
+        reason=word.reason[:64],
+        network_reason_code=word.network_reason_code[:32],
+        loss_policy=caller.merchant.dispute_loss_policy,
+        closed_at=None if status in DISPUTE_OPEN else created_at,
+        opened_at=word.opened_at,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _walk(dispute: Dispute, word: PspDispute, now: datetime) -> None:
+    """Let PostgreSQL see every legal step."""
+    target = DisputeStatus(word.status.value)
+    for status in statuses_on_the_way(DisputeStatus(dispute.status), target):
+        take_step(dispute, status, now)
+        Batch().update(dispute, _STEP_FIELDS).execute()
+
+
+def _write(change: DisputeChange, caller: Caller) -> None:
+    """Books, rows, events and cases of a change; nothing at all if it changes nothing."""
+    dispute, intent = change.dispute, change.intent
+    _post(change)
+    dispute.updated_at = intent.updated_at = change.now
+    batch = Batch().update(dispute, DISPUTE_FIELDS)
+    shown = dispute_object(dispute, now=change.now)
+    facts = [Fact(type_, shown, previous) for type_, previous in facts_of(change, shown)]
+    if facts or change.postings:
+        events = events_of(intent, facts, caller)
+        batch.update(intent, _INTENT_FIELDS).insert(*events)
+    batch.execute()
+    for case in change.cases:
+        open_case(case)
+
+
+def _post(change: DisputeChange) -> None:
+    dispute = change.dispute
+    identifiers = ledger.post(
+        change.postings,
+        source_type="dispute",
+        source_id=dispute.id,
+        payment_id=dispute.intent_id,
+        merchant_id=dispute.merchant_id,
+        psp_account=change.psp_account_code,
+    )
+    for posting, identifier in zip(change.postings, identifiers, strict=True):
+        if posting.rule == "dispute_held":
+            dispute.held_id = identifier
+        elif posting.rule == "dispute_hold_released":
+            dispute.released_id = identifier
+
+
+def _put_off(dispute: Dispute) -> None:
+    dispute.next_look_at = next_look(dispute, now_utc())
+    dispute.save(update_fields=["next_look_at"])
+
+
+def _open_contradiction(
+    intent: PaymentIntent, dispute: Dispute | None, word: PspDispute, why: str
+) -> None:
+    """Nothing is booked: a person compares both."""
+    subject = dispute.public_id if dispute is not None else f"dispute {word.psp_dispute_id}"[:128]
+    summary = f"Dispute {word.psp_dispute_id} at the provider: {why}."
+    amount = dispute.amount if dispute is not None else intent.amount
+    open_case(
+        case_about_intent(CaseKind.CONTRADICTION, intent, summary, subject=subject, amount=amount)
+    )
+    if dispute is not None:
+        _put_off(dispute)

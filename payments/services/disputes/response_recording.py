@@ -1,0 +1,191 @@
+"""The one door for disputes: a PSP's word becomes status, books, counters, events and the answer.
+
+A notification, the answer to a response, the sweep of open disputes and a settlement line all come
+through here, and each door writes everything in one transaction or nothing.
+Lock order: idempotency key, intent, dispute, response. What may not live here: network.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import transaction
+
+from ledger.database.statements import Batch
+from payments.metadata import previous_attributes
+from payments.models import Dispute, DisputeResponse, IdempotencyKey, Operation, PaymentIntent
+from payments.objects.dispute import dispute_object
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.disputes.effects import next_reminder
+from payments.services.disputes.recording import (
+    DISPUTE_FIELDS,
+    RecordedDispute,
+    locked_dispute,
+    record_word,
+)
+from payments.services.idempotency import keys
+from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
+from payments.states import RESPONSE_HOLDS, ResponseStatus
+from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.disputes import DisputeResult, PspDispute
+from psp_adapters.contract.settlement_reports import ReportLine
+from reconciliation.services.matching.dispute_line_facts import word_of_line
+
+_RESPONSE_FIELDS: Final = (
+    "status",
+    "code",
+    "message",
+    "detail",
+    "lease_until",
+    "next_check_at",
+    "checks",
+    "closed_at",
+)
+_SAY: Final = {
+    Outcome.SUCCEEDED: DisputeResponse.succeed,
+    Outcome.DECLINED: DisputeResponse.decline,
+    Outcome.NOT_SENT: DisputeResponse.drop,
+    Outcome.UNKNOWN: DisputeResponse.doubt,
+}
+
+
+def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:
+    """Record what a PSP says of a dispute and everything that follows, in one transaction.
+
+    A word that says nothing new, or speaks of a status left behind, only puts off the next look.
+    Raises PaymentNotCaptured, having written nothing.
+    """
+    with transaction.atomic(durable=True):
+        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
+        charge.refresh_from_db()  # As it stands under the lock.
+        dispute = locked_dispute(charge.psp_account_id, word.psp_dispute_id)
+        return record_word(intent, charge, dispute, word, caller)
+
+
+def record_dispute_line(*, line: ReportLine, charge: Operation, caller: Caller) -> RecordedDispute:
+    """Record what a settlement line alone says of its dispute, in one transaction.
+
+    For disputes that the PSP cannot be asked about; else a line is a reason to ask. Recording it
+    again changes nothing. Raises PaymentNotCaptured, LineComesTooEarly and LineContradicted,
+    having written nothing.
+    """
+    with transaction.atomic(durable=True):
+        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
+        charge.refresh_from_db()  # As it stands under the lock.
+        dispute = locked_dispute(charge.psp_account_id, line.psp_id)
+        return record_word(intent, charge, dispute, word_of_line(line, dispute), caller)
+
+
+def record_response(
+    *,
+    response: DisputeResponse,
+    result: DisputeResult,
+    caller: Caller,
+    renderer: Renderer | None = None,
+    sender_lease: datetime | None = None,
+) -> Answer | None:
+    """Record what became of a response, and the PSP's word that came with it, in one transaction.
+
+    A result for a response that is closed changes nothing. With a renderer, the request's final
+    answer is stored under its key, unless nothing was sent: then the key may be used again.
+
+    `sender_lease` is the lease under which it was sent. If it has passed to somebody else, "not
+    sent" says nothing any more: the sweep may have sent the same request meanwhile.
+    """
+    with transaction.atomic(durable=True):
+        key = keys.lock_key(response)
+        row = Dispute.objects.select_related("charge").get(pk=response.dispute_id)
+        intent = PaymentIntent.objects.select_for_update().get(pk=row.intent_id)
+        dispute = Dispute.objects.select_for_update().get(pk=row.id)
+        response = DisputeResponse.objects.select_for_update().get(pk=response.id)
+        if response.is_open:
+            if sender_lease not in (None, response.lease_until):
+                result = _doubted_if_not_sent(result)
+            now = now_utc()
+            shown_before = dispute_object(dispute, now=now)
+            _close_response(response, dispute, result, now)
+            _write_answered(intent, dispute, shown_before, caller, now)
+            if result.dispute is not None:
+                record_word(intent, row.charge, dispute, result.dispute, caller)
+        if renderer is None:
+            return None
+        if response.status == ResponseStatus.NOT_SENT:
+            _reopen_key(key)
+            return None
+        subject = Subject(intent=intent, dispute=dispute, response=response)
+        if key is None:
+            return renderer(subject, caller)
+        if key.answer_status is not None:
+            return keys.stored_answer(key)
+        batch = Batch()
+        answer = renderer(subject, keys.caller_of(caller, key))
+        answer = keys.put_answer(batch, key, answer)
+        batch.execute()
+        return answer
+
+
+def _doubted_if_not_sent(result: DisputeResult) -> DisputeResult:
+    if result.outcome is not Outcome.NOT_SENT:
+        return result
+    detail = f"not sent by a sender whose lease was over: {result.detail}"
+    return DisputeResult(outcome=Outcome.UNKNOWN, detail=detail)
+
+
+def _close_response(
+    response: DisputeResponse, dispute: Dispute, result: DisputeResult, now: datetime
+) -> None:
+    """What became of the response, and of the slot that it had taken."""
+    if not (result.outcome is Outcome.UNKNOWN and response.status == ResponseStatus.UNKNOWN):
+        _SAY[result.outcome](response)
+    response.code, response.message = result.code[:64], result.message[:500]
+    response.detail = result.detail[:500]
+    if response.is_open:
+        step = CHECK_SCHEDULE_SECONDS[min(response.checks, len(CHECK_SCHEDULE_SECONDS) - 1)]
+        response.checks += 1
+        response.next_check_at = now + timedelta(seconds=step)
+        response.lease_until = now
+    else:
+        response.closed_at, response.next_check_at = now, None
+    Batch().update(response, _RESPONSE_FIELDS).execute()
+    if response.is_open:
+        return
+    is_evidence = response.kind == DisputeResponse.Kind.EVIDENCE
+    if response.status == ResponseStatus.SUCCEEDED:
+        if is_evidence:
+            dispute.submitted_at = now
+        return
+    if dispute.is_open:
+        dispute.next_look_at = now  # Why was it refused? The dispute may have moved on.
+    if is_evidence and dispute.answered_stage == response.stage:
+        dispute.answered_stage = ""
+        dispute.submission_count = dispute.responses.filter(
+            kind=DisputeResponse.Kind.EVIDENCE, status__in=RESPONSE_HOLDS
+        ).count()
+        dispute.next_reminder_at = next_reminder(dispute, now)
+
+
+def _write_answered(
+    intent: PaymentIntent,
+    dispute: Dispute,
+    shown_before: dict[str, Any],
+    caller: Caller,
+    now: datetime,
+) -> None:
+    """The row; and an event if the merchant sees a difference, for it may have had its answer."""
+    dispute.updated_at = intent.updated_at = now
+    batch = Batch().update(dispute, DISPUTE_FIELDS)
+    shown = dispute_object(dispute, now=now)
+    previous = previous_attributes(shown_before, shown)
+    if previous:
+        events = events_of(intent, [Fact("charge.dispute.updated", shown, previous)], caller)
+        batch.update(intent, ("event_seq", "updated_at")).insert(*events)
+    batch.execute()
+
+
+def _reopen_key(key: IdempotencyKey | None) -> None:
+    """Nothing was sent: the same request may come again at once."""
+    if key is not None and key.answer_status is None:
+        key.lease_until = now_utc()
+        key.save(update_fields=["lease_until"])

@@ -1,0 +1,278 @@
+"""Responses to disputes that were written down: send one, and find out what became of it.
+
+Evidence is taken once and giving in cannot be undone, so a response keeps its key at the PSP for
+ever: what nobody knows about is looked up, and only the same request is ever sent again. What may
+not live here: whether a merchant may respond (the command), what a PSP's word causes (the door).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import connection, connections, transaction
+
+from ledger.database.statements import Batch, execute, table_of
+from payments.exceptions import PspNotReached
+from payments.models import Dispute, DisputeResponse, PspAccount
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.cases.opening import case_about_intent, open_case
+from payments.services.disputes.response_recording import record_response
+from payments.services.idempotency import keys
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway import dispute_calls, sending
+from payments.services.psp_gateway.bulkhead import lane_of
+from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.recovery.sweep import caller_of
+from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
+from psp_adapters.contract.adapter import Outcome, PspUnavailable
+from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "job:disputes"
+SWEEP_LIMIT: Final = 50
+SWEEP_SECONDS: Final = 10.0
+WINDOW_SHARE: Final = 0.9
+"""The same key is sent again only well inside the PSP's idempotency window. Later than a charge may
+be repeated: evidence is as welcome an hour later, and its slot takes one submission only."""
+_DEADLINE_LEAST_SECONDS: Final = 1.0
+_AWAITS: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.WARNING_NEEDS_RESPONSE})
+_OVER: Final = frozenset(
+    {
+        DisputeStatus.WON,
+        DisputeStatus.LOST,
+        DisputeStatus.PREVENTED,
+        DisputeStatus.WARNING_CLOSED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A response that transaction 1 has written down, or found there."""
+
+    response: DisputeResponse
+    by_earlier_run: bool = False
+    """Of the same request, which was cut off: find out about it instead of sending it."""
+
+
+def carry_out(written: Written, caller: Caller, renderer: Renderer) -> Answer:
+    """Send a response that was written down, and answer.
+
+    Waits for the PSP as long as the caller does; what is unknown then, the sweep finds out. Called
+    outside any transaction. Raises PspNotReached if nothing was sent.
+    """
+    response = written.response
+    if written.by_earlier_run:
+        return _finish_earlier(response, caller, renderer)
+    dispute = Dispute.objects.select_related("psp_account").get(pk=response.dispute_id)
+    sending.psp_account_of(
+        dispute.psp_account_id
+    )  # From memory later, where no connection is held.
+    connection.close()
+    result = dispute_calls.send(
+        response,
+        dispute.psp_account,
+        dispute.psp_dispute_id,
+        deadline_seconds=_seconds_for(caller),
+    )
+    answer = record_response(
+        response=response,
+        result=result,
+        caller=caller,
+        renderer=renderer,
+        sender_lease=response.lease_until,
+    )
+    if answer is None:
+        raise _not_reached(result)
+    return answer
+
+
+def resolve_due_responses(*, limit: int = SWEEP_LIMIT) -> int:
+    """Find out about the responses whose check is due; returns how many it looked at.
+
+    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    """
+    end = time.monotonic() + SWEEP_SECONDS
+    done = 0
+    while done < limit and time.monotonic() < end:
+        response_id = _lease_next_due()
+        if response_id is None:
+            break
+        done += 1
+        try:
+            _resolve(DisputeResponse.objects.get(pk=response_id), actor=ACTOR)
+        except Exception:
+            logger.exception("response %s could not be resolved", response_id)
+    return done
+
+
+def resolve_response(response_id: UUID, *, actor: str) -> bool:
+    """Find out now what became of one response; False if somebody else has it or it is closed."""
+    with transaction.atomic(durable=True):
+        leased = execute(
+            f"UPDATE {table_of(DisputeResponse)} "
+            "SET lease_until = now() + make_interval(secs => %s) "
+            "WHERE id = %s AND status = ANY(%s) AND lease_until <= now() RETURNING id",
+            [keys.LEASE_SECONDS, response_id, sorted(RESPONSE_OPEN)],
+        )
+    if not leased:
+        return False
+    _resolve(DisputeResponse.objects.get(pk=response_id), actor=actor)
+    return True
+
+
+def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Renderer) -> Answer:
+    """Answer a request whose earlier run wrote a response and was cut off."""
+    if response.is_open:
+        _resolve_within(response, caller)
+    with transaction.atomic(durable=True):
+        key = keys.lock_key(response)
+        response = DisputeResponse.objects.select_related("dispute__intent").get(pk=response.id)
+        dispute = response.dispute
+        if key is not None and key.answer_status is not None:
+            return keys.stored_answer(key)
+        if response.status == ResponseStatus.NOT_SENT:
+            raise _not_reached(None)
+        subject = Subject(intent=dispute.intent, dispute=dispute, response=response)
+        if key is None:
+            return renderer(subject, caller)
+        answer = renderer(subject, keys.caller_of(caller, key))
+        batch = Batch()
+        answer = keys.put_answer(batch, key, answer)
+        batch.execute()
+        return answer
+
+
+def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
+    """Find out in the account's lane, as long as the request may wait; it goes on after that."""
+    dispute = Dispute.objects.only("id", "psp_account_id").get(pk=response.dispute_id)
+    lane = lane_of(sending.psp_account_of(dispute.psp_account_id).code)
+    connection.close()
+
+    def resolve() -> None:
+        try:
+            resolve_response(response.id, actor=caller.actor)
+        finally:
+            connections.close_all()
+
+    lane.attend(resolve, answer_by=caller.answer_by_monotonic)
+
+
+def _lease_next_due() -> UUID | None:
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(DisputeResponse)} SET "
+            "lease_until = now() + make_interval(secs => %s), "
+            "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
+            f"SELECT id FROM {table_of(DisputeResponse)} "
+            "WHERE next_check_at <= now() AND lease_until <= now() "
+            "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [keys.LEASE_SECONDS, keys.LEASE_SECONDS],
+        )
+    return rows[0][0] if rows else None
+
+
+def _resolve(response: DisputeResponse, *, actor: str) -> None:
+    """Ask, repeat the same request where that is safe, and record; the lease is ours."""
+    dispute = Dispute.objects.select_related("psp_account", "charge").get(pk=response.dispute_id)
+    caller = caller_of(dispute.charge, actor)
+    connection.close()
+    result = _find_out(response, dispute.psp_account, dispute)
+    record_response(response=response, result=result, caller=caller)
+    if result.outcome is Outcome.UNKNOWN and not _may_repeat(response, dispute.psp_account):
+        _hand_to_a_person(response, dispute, result)
+
+
+def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) -> DisputeResult:
+    """What became of the response, as far as the PSP can tell; UNKNOWN at worst."""
+    try:
+        word = dispute_calls.ask(account, dispute.psp_dispute_id)
+    except (PspUnavailable, Refusal) as error:
+        return _unknown(f"the provider could not be asked: {error}")
+    if word is None:
+        return _unknown("the provider does not find the dispute")
+    told = _told_by(response, word)
+    if told is not None:
+        return told
+    if not _may_repeat(response, account):
+        return _unknown("not found, and too late to send the same request again", word)
+    repeated = dispute_calls.send(
+        response,
+        account,
+        dispute.psp_dispute_id,
+        deadline_seconds=sending.QUESTION_DEADLINE_SECONDS,
+    )
+    if repeated.outcome is Outcome.NOT_SENT:
+        # Says nothing about the first request, which may still arrive.
+        return _unknown(f"the repeat was not sent: {repeated.detail}", word)
+    return repeated
+
+
+def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | None:
+    """What the dispute itself tells of the response; None if it may still be done or arrive."""
+    if response.public_id in (*word.submissions, word.acceptance):
+        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=word)
+    if response.kind == DisputeResponse.Kind.EVIDENCE:
+        # Taken once: what somebody else handed in, or the end, leaves no place for ours.
+        refused = word.status not in _AWAITS
+    else:
+        refused = word.status in _OVER
+    if not refused and not _has_escalated(response, word):
+        return None
+    return DisputeResult(
+        outcome=Outcome.DECLINED,
+        dispute=word,
+        code="dispute_unexpected_state",
+        message="The dispute was answered or decided otherwise.",
+        detail=f"the provider says {word.status}, and does not know our response",
+    )
+
+
+def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
+    """What closes an inquiry for nothing would lose the chargeback, or spend its only slot."""
+    return response.answers_inquiry and not word.is_inquiry
+
+
+def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:
+    age_seconds = (now_utc() - response.created_at).total_seconds()
+    window_seconds = sending.adapter_of(account).capabilities.idempotency_window_seconds
+    return age_seconds < window_seconds * WINDOW_SHARE
+
+
+def _hand_to_a_person(response: DisputeResponse, dispute: Dispute, result: DisputeResult) -> None:
+    summary = f"{response.public_id} ({response.kind}) of {dispute.public_id}: {result.detail}"
+    with transaction.atomic(durable=True):
+        intent = Dispute.objects.select_related("intent").get(pk=dispute.pk).intent
+        case = case_about_intent(
+            CaseKind.OUTCOME_UNKNOWN,
+            intent,
+            summary,
+            subject=response.public_id,
+            amount=dispute.amount,
+        )
+        open_case(case)
+
+
+def _unknown(detail: str, word: PspDispute | None = None) -> DisputeResult:
+    return DisputeResult(outcome=Outcome.UNKNOWN, dispute=word, detail=detail)
+
+
+def _seconds_for(caller: Caller) -> float:
+    if caller.answer_by_monotonic is None:
+        return sending.CALL_DEADLINE_SECONDS
+    left = caller.answer_by_monotonic - time.monotonic()
+    return min(max(left, _DEADLINE_LEAST_SECONDS), sending.CALL_DEADLINE_SECONDS)
+
+
+def _not_reached(result: DisputeResult | None) -> PspNotReached:
+    retry_after_seconds = result.retry_after_seconds if result is not None else None
+    return PspNotReached(
+        "The payment provider could not be reached; nothing was sent. "
+        "Please try the same request again.",
+        retry_after_seconds=retry_after_seconds or 1.0,
+    )

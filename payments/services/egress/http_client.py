@@ -1,0 +1,250 @@
+"""One POST to a merchant's address: resolved once, every address checked, connected to that one.
+
+Bounded in time (also against an answer of one byte a second) and in size, no redirects, no proxy of
+the environment, no decompression, each request on a connection of its own. What may not live here:
+what is posted, and what an answer means.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from payments.services.egress.dns import Lookups, Resolver, resolve
+from payments.services.egress.ip_policy import Address, is_callable, is_this_machine
+from payments.services.egress.url_policy import Policy, Target, TargetRefused, target_of
+
+BODY_BYTES_MAX: Final = 64 * 1024
+_BODY_SECONDS: Final = 2.0
+"""The status has decided by then: a body that never ends must not keep a thread for long."""
+_RESOLVE_SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 5.0
+_ADDRESSES_MAX: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of a request; without `status` nothing that can be called an answer."""
+
+    status: int | None = None
+    error: str = ""
+    """Why there is no answer, in our words: nothing of it was written by the other side."""
+    body: bytes = b""
+    duration_ms: int = 0
+
+
+class _NotCalled(Exception):
+    """Nothing was connected to; the text says why."""
+
+
+class _Clock(threading.local):
+    """The deadline of the request that this thread is making."""
+
+    deadline: float = 0.0
+
+
+_clock = _Clock()
+
+
+def _seconds_left() -> float:
+    left = _clock.deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("deadline passed")
+    return left
+
+
+class _DeadlineSocket(socket.socket):
+    """Each read waits for what is left of the deadline, so that a trickle cannot stretch it."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_seconds_left())
+        return super().recv_into(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self.settimeout(_seconds_left())
+        super().sendall(*args, **kwargs)
+
+
+class _DeadlineSslSocket(ssl.SSLSocket):
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_seconds_left())
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(_seconds_left())
+        return super().send(*args, **kwargs)
+
+
+def _connected(addresses: Sequence[Address], port: int) -> socket.socket:
+    """A socket to the first of these very addresses that takes it."""
+    failure: OSError = OSError("no address")
+    for address in addresses:
+        timeout = min(_CONNECT_SECONDS, _seconds_left())
+        try:
+            plain = socket.create_connection((str(address), port), timeout=timeout)
+        except OSError as error:
+            failure = error
+            continue
+        bounded = _DeadlineSocket(fileno=plain.detach())
+        bounded.settimeout(_seconds_left())
+        bounded.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return bounded
+    raise failure
+
+
+class _Http(HTTPConnection):
+    """Named after the URL's host, for its headers; connected to the addresses that were checked."""
+
+    pinned: Sequence[Address] = ()
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.pinned, self.port)
+
+
+class _Https(HTTPSConnection):
+    """The same, with the host's name for SNI and for the check of the certificate."""
+
+    pinned: Sequence[Address] = ()
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.pinned, self.port)
+
+
+class Poster:
+    """Posts to merchants' addresses under one policy; from any number of threads."""
+
+    def __init__(self, policy: Policy, *, resolver: Resolver = resolve) -> None:
+        self._policy = policy
+        self._lookups = Lookups(resolver)
+
+    def post(
+        self, url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float
+    ) -> Reply:
+        """Post once and say what came of it; whatever happens, it is said and never raised.
+
+        `deadline_seconds` covers everything, from the name's resolution to the last byte that is
+        read. The status alone is the answer: a body that is cut short changes nothing.
+        """
+        began = time.monotonic()
+        _clock.deadline = began + deadline_seconds
+        status, error, text = None, "", b""
+        try:
+            target = target_of(url, self._policy)
+            addresses = self._checked_addresses(target)
+            status, text = self._exchange(target, addresses, body, headers)
+        except TargetRefused as refusal:
+            error = f"not called: {refusal}"
+        except _NotCalled as refusal:
+            error = str(refusal)
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as failure:
+            error = _in_our_words(failure)
+        duration_ms = int((time.monotonic() - began) * 1000)
+        return Reply(status=status, error=error, body=text, duration_ms=duration_ms)
+
+    def _checked_addresses(self, target: Target) -> Sequence[Address]:
+        """Resolve once; one address that may not be called among them refuses the name."""
+        if target.address is not None:
+            addresses: Sequence[Address] = [target.address]
+        else:
+            within = min(_RESOLVE_SECONDS, _seconds_left())
+            try:
+                addresses = self._lookups.addresses_of(
+                    target.host, target.port, within_seconds=within
+                )
+            except TimeoutError:
+                raise _NotCalled("the host's name could not be resolved in time") from None
+            except (OSError, ValueError):
+                raise _NotCalled("the host's name could not be resolved") from None
+        if not addresses or not all(self._may_call(each, target) for each in addresses):
+            raise _NotCalled("not called: the host's name leads to an address that is not public")
+        return addresses[:_ADDRESSES_MAX]
+
+    def _may_call(self, address: Address, target: Target) -> bool:
+        if target.is_loopback:  # only read as such where the policy lets it be called
+            return is_this_machine(address)
+        return is_callable(address, denied_too=self._policy.denied_networks)
+
+    def _exchange(
+        self,
+        target: Target,
+        addresses: Sequence[Address],
+        body: bytes,
+        headers: Mapping[str, str],
+    ) -> tuple[int, bytes]:
+        connection: Any
+        if target.scheme == "https":
+            context = _tls_context(self._policy.ca_file)
+            connection = _Https(target.host, target.port, ssl_context=context)
+        else:
+            connection = _Http(target.host, target.port)
+        connection.pinned = addresses
+        try:
+            connection.request(
+                "POST",
+                target.path,
+                body=body,
+                headers={**headers, "Accept-Encoding": "identity", "Connection": "close"},
+                preload_content=False,
+                decode_content=False,
+            )
+            response = connection.getresponse()
+            return int(response.status), _beginning_of(response)
+        finally:
+            connection.close()
+
+
+def _beginning_of(response: Any) -> bytes:
+    """At most 64 kB of the body, as far as it comes soon; an error here is no error at all."""
+    _clock.deadline = min(_clock.deadline, time.monotonic() + _BODY_SECONDS)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size < BODY_BYTES_MAX:
+            piece = response.read1(BODY_BYTES_MAX - size)
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
+    except (HTTPError, http.client.HTTPException, OSError, ValueError):
+        pieces.append(b"")  # what came until then is kept
+    finally:
+        response.close()
+    return b"".join(pieces)
+
+
+@lru_cache(maxsize=4)
+def _tls_context(ca_file: str) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    context.sslsocket_class = _DeadlineSslSocket
+    context.load_default_certs()
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    return context
+
+
+def _in_our_words(failure: Exception) -> str:
+    """What went wrong, without a word of the other side or of the system."""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return "the certificate is not valid for this host"
+    if isinstance(failure, ssl.SSLError):
+        return "the TLS handshake failed"
+    if isinstance(failure, TimeoutError):
+        return "no answer in time"
+    if isinstance(failure, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(failure, http.client.HTTPException | ConnectionError):
+        return "the connection was closed before there was an answer"
+    return "the host could not be reached"

@@ -1,0 +1,82 @@
+"""What consuming one event means for a group of ours: its effect once, its failures counted.
+
+The effect and the note that it happened are one transaction, so a second delivery does nothing.
+What may not live here: Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+
+from ledger.database.statements import execute
+from payments.models import ConsumedEvent, Event, FailedEvent
+from payments.services.event_stream.message import Message, cloud_event_of, message_of
+
+Effect = Callable[[Message], None]
+"""What a group does with an event. It writes to PostgreSQL only: it runs inside a transaction."""
+
+FAILURES_MAX: Final = 5
+"""After so many failures an event is a dead letter: a person looks."""
+KEPT_FOR: Final = timedelta(days=30)
+"""No Redis is restored from a copy that is older."""
+_FORGOTTEN_AT_ONCE: Final = 10_000
+
+_NOTE: Final = """
+    INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)
+    VALUES (%s, %s, %s, now()) ON CONFLICT DO NOTHING RETURNING 1"""
+_FAILED: Final = """
+    INSERT INTO payments_failed_event AS f
+           ("group", event_id, type, failures, last_error, first_failed_at, failed_at, dead_at)
+    VALUES (%s, %s, %s, 1, %s, now(), now(), CASE WHEN %s THEN now() END)
+    ON CONFLICT ("group", event_id) DO UPDATE
+       SET failures = f.failures + 1, last_error = excluded.last_error, failed_at = now(),
+           dead_at = CASE WHEN excluded.dead_at IS NOT NULL OR f.failures + 1 >= %s
+                          THEN coalesce(f.dead_at, now()) ELSE f.dead_at END
+    RETURNING dead_at IS NOT NULL"""
+
+
+def consume_once(group: str, message: Message, effect: Effect) -> bool:
+    """Run the effect, unless the group has consumed this event before; False if it has."""
+    with transaction.atomic(durable=True):
+        if not execute(_NOTE, [group, message.event_id, message.type]):
+            return False
+        effect(message)
+        FailedEvent.objects.filter(group=group, event_id=message.event_id).delete()
+    return True
+
+
+def note_failure(group: str, message: Message, error: str, *, dead: bool = False) -> bool:
+    """Count a failure; True if the event is a dead letter from now on."""
+    params = [group, message.event_id, message.type, error[:500], dead, FAILURES_MAX]
+    return bool(execute(_FAILED, params)[0][0])
+
+
+def dead_letters(group: str) -> list[FailedEvent]:
+    """The group's dead letters, oldest first."""
+    return list(FailedEvent.objects.filter(group=group, dead_at__isnull=False).order_by("id"))
+
+
+def replay(group: str, letter: FailedEvent, effect: Effect) -> str:
+    """Consume a dead letter again, from the outbox; empty if it went well, else what went wrong."""
+    event = Event.objects.get(pk=letter.event_id)
+    message = message_of(0, cloud_event_of(event))
+    try:
+        consume_once(group, message, effect)
+    except Exception as error:  # noqa: BLE001  (whatever an effect raises is kept with the letter)
+        note_failure(group, message, f"{type(error).__name__}: {error}", dead=True)
+        return f"{type(error).__name__}: {error}"
+    # Consumed meanwhile by a late delivery: then there is nothing left to replay either.
+    FailedEvent.objects.filter(pk=letter.pk).delete()
+    return ""
+
+
+def forget_old() -> int:
+    """Forget what was consumed long ago, a little at a time, oldest first; how many rows went."""
+    oldest = ConsumedEvent.objects.order_by("id").values("id")[:_FORGOTTEN_AT_ONCE]
+    before = datetime.now(UTC) - KEPT_FOR
+    count, _ = ConsumedEvent.objects.filter(id__in=oldest, consumed_at__lt=before).delete()
+    return count

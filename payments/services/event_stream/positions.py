@@ -1,0 +1,68 @@
+"""How far each group is, as PostgreSQL remembers it: what a lost stream is written again from.
+
+A group's position only moves forward, and only to what it has acknowledged without a gap. What may
+not live here: Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from ledger.database.statements import execute
+
+# A new group begins with what is still there of the stream.
+_ADD_GROUPS: Final = """
+    INSERT INTO payments_stream_group (name, consumed_to, updated_at)
+    SELECT name, coalesce((SELECT min(number) - 1 FROM payments_stream_entry), 0), now()
+      FROM unnest(%s::text[]) AS given (name)
+    ON CONFLICT DO NOTHING"""
+_ADVANCE: Final = """
+    UPDATE payments_stream_group g SET consumed_to = given.position, updated_at = now()
+      FROM unnest(%s::text[], %s::bigint[]) AS given (name, position)
+     WHERE g.name = given.name AND g.consumed_to < given.position"""
+_RECORD: Final = """
+    SELECT coalesce(min(number), 1), coalesce(max(number), 0),
+           (SELECT event_id FROM payments_stream_entry WHERE number = %s)
+      FROM payments_stream_entry"""
+_GROUPS: Final = "SELECT name, consumed_to FROM payments_stream_group WHERE name = ANY (%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What PostgreSQL knows of the stream."""
+
+    first: int
+    """The oldest number that is kept."""
+    last: int
+    """The newest number that was given out; 0 before the first."""
+    event_id: UUID | None
+    """The event at the number that was asked about; None if it is not kept."""
+    consumed_to: Mapping[str, int]
+
+    @property
+    def floor(self) -> int:
+        """Everything up to here was consumed by every group, and may be gone."""
+        return max(min(self.consumed_to.values()), self.first - 1)
+
+
+def add_groups(names: Iterable[str]) -> None:
+    """Remember groups that are new; the others stay where they are."""
+    execute(_ADD_GROUPS, [list(names)])
+
+
+def advance(positions: Mapping[str, int]) -> None:
+    """Remember how far groups are; a position behind what is known changes nothing."""
+    execute(_ADVANCE, [list(positions), list(positions.values())])
+
+
+def read_record(names: Iterable[str], *, number: int) -> Record:
+    """What is known of the stream and of these groups, and which event has the number.
+
+    Read it after Redis was looked at: numbers are given out before they reach Redis.
+    """
+    first, last, event_id = execute(_RECORD, [number])[0]
+    groups = dict(execute(_GROUPS, [list(names)]))
+    return Record(first=first, last=last, event_id=event_id, consumed_to=groups)

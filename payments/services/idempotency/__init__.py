@@ -1,0 +1,1 @@
+"""Idempotency keys: claim, replay, resume, and how long they are kept."""

@@ -1,0 +1,190 @@
+"""Idempotency keys: claim one, replay its answer, resume what a crash left.
+
+Locks: the key's row first, before any intent. What may not live here: what a command does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of, values_of
+from payments import public_ids
+from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
+from payments.models import DisputeResponse, IdempotencyKey, Operation
+from payments.services.callers.caller import Answer, Caller
+from payments.services.outbox.events import now_utc, time_of
+from payments.states import OPERATION_OPEN, OperationStatus
+
+LEASE_SECONDS: Final = 30
+"""Longer than a PSP call may take (12 s), so a living request never loses its claim."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """The right to run a request. The operation that the row points at is the one that counts."""
+
+    row: IdempotencyKey
+    fresh: bool
+    """False: an earlier run of this request left something behind, see row.intent_id."""
+    answer: Answer | None = None
+    """The stored answer, if the request was answered before."""
+    open_operation_id: UUID | None = None
+    """The operation that an earlier run left open: resume it, never start another."""
+    closed_operation_id: UUID | None = None
+    """The operation that an earlier run finished without answering: answer from it."""
+
+
+def claim(
+    caller: Caller, *, intent_id: UUID | None = None, operation_id: UUID | None = None
+) -> Claim | None:
+    """Claim the caller's key inside the caller's transaction; None if it sent no key.
+
+    The row is locked until the transaction ends. Refuses with IdempotencyKeyReused (other
+    parameters) and IdempotencyKeyInUse (the first request still runs).
+    """
+    if not caller.idempotency_key:
+        return None
+    row = _new_row(caller, intent_id=intent_id, operation_id=operation_id)
+    if _insert_if_absent(row):
+        return Claim(row=row, fresh=True)
+    return _claim_existing(caller)
+
+
+def take_over(held: Claim, *, intent_id: UUID | None, operation_id: UUID | None) -> None:
+    """Point a claim at the work it is now for, with a new epoch and lease.
+
+    The row must be locked by this transaction (`claim` did).
+    """
+    row = held.row
+    row.epoch += 1
+    row.lease_until = now_utc() + timedelta(seconds=LEASE_SECONDS)
+    row.intent_id = intent_id
+    row.operation_id = operation_id
+    Batch().update(row, ("epoch", "lease_until", "intent_id", "operation_id")).execute()
+
+
+def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
+    """Make `answer` the key's final one, unless it has one already; return the one that counts.
+
+    The row must be locked. PostgreSQL refuses to change an answer once given.
+    """
+    if row.answer_status is not None:
+        return stored_answer(row)
+    row.answer_status = answer.status
+    row.answer_body = answer.body
+    row.answered_at = now_utc()
+    batch.update(row, ("answer_status", "answer_body", "answered_at"))
+    return answer
+
+
+def lock_key(operation: Operation | DisputeResponse) -> IdempotencyKey | None:
+    """Lock the key that an operation works for; None if it has none, or lost it to a later one."""
+    if operation.idempotency_id is None:
+        return None
+    row = IdempotencyKey.objects.select_for_update().filter(pk=operation.idempotency_id).first()
+    return row if row is not None and row.operation_id == operation.id else None
+
+
+def stored_answer(row: IdempotencyKey) -> Answer:
+    """The answer that the key was given, marked as a replay."""
+    if row.answer_status is None or row.answer_body is None:
+        raise ValueError("this key has no answer yet")
+    return Answer(
+        status=row.answer_status,
+        body=row.answer_body,
+        replayed=True,
+        original_request_id=row.request_id,
+    )
+
+
+def caller_of(caller: Caller, row: IdempotencyKey) -> Caller:
+    """The caller with the rendering wishes saved when the key was first claimed."""
+    return caller.asking_for(expand=tuple(row.expand), api_version=row.api_version)
+
+
+def _new_row(
+    caller: Caller, *, intent_id: UUID | None, operation_id: UUID | None
+) -> IdempotencyKey:
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
+    return IdempotencyKey(
+        id=identifier,
+        merchant_id=caller.merchant.id,
+        livemode=caller.livemode,
+        key=caller.idempotency_key,
+        fingerprint=caller.fingerprint,
+        request_id=caller.request_id,
+        api_version=caller.api_version,
+        expand=list(caller.expand),
+        lease_until=now_utc() + timedelta(seconds=LEASE_SECONDS),
+        intent_id=intent_id,
+        operation_id=operation_id,
+        created_at=created_at,
+    )
+
+
+def _insert_if_absent(row: IdempotencyKey) -> bool:
+    """One statement; a concurrent claim of the same key waits here for the other's commit."""
+    return bool(execute(_insert_sql(), values_of(row)))
+
+
+@cache
+def _insert_sql() -> str:
+    places = ", ".join(["%s"] * len(IdempotencyKey._meta.concrete_fields))
+    return (
+        f"INSERT INTO {table_of(IdempotencyKey)} ({columns_of(IdempotencyKey)}) VALUES ({places}) "
+        "ON CONFLICT (merchant_id, livemode, key) DO NOTHING RETURNING epoch"
+    )
+
+
+def _claim_existing(caller: Caller) -> Claim:
+    row = _locked_row(caller)
+    if row.fingerprint != caller.fingerprint:
+        raise IdempotencyKeyReused(
+            "Keys for idempotent requests can only be used with the same parameters they were "
+            f"first used with. Try using a key other than '{caller.idempotency_key}' if you meant "
+            "to execute a different request."
+        )
+    if row.answer_status is not None:
+        return Claim(row=row, fresh=False, answer=stored_answer(row))
+    return _claim_unanswered(row, now=now_utc())
+
+
+def _claim_unanswered(row: IdempotencyKey, *, now: datetime) -> Claim:
+    operation = (
+        Operation.objects.only("id", "status").filter(pk=row.operation_id).first()
+        if row.operation_id
+        else None
+    )
+    if operation is not None and operation.status not in OPERATION_OPEN:
+        if operation.status == OperationStatus.NOT_SENT:
+            return Claim(row=row, fresh=False)
+        return Claim(row=row, fresh=False, closed_operation_id=operation.id)
+    if row.lease_until > now:
+        raise IdempotencyKeyInUse(
+            "There is currently another in-progress request using this Idempotency-Key (that "
+            "probably means you submitted twice, and the other request is still going through). "
+            "Please try again later."
+        )
+    return Claim(
+        row=row,
+        fresh=False,
+        open_operation_id=operation.id if operation is not None else None,
+    )
+
+
+def _locked_row(caller: Caller) -> IdempotencyKey:
+    sql = (
+        f"SELECT {columns_of(IdempotencyKey)} FROM {table_of(IdempotencyKey)} "
+        "WHERE merchant_id = %s AND livemode = %s AND key = %s FOR UPDATE"
+    )
+    rows = execute(sql, [caller.merchant.id, caller.livemode, caller.idempotency_key])
+    if not rows:
+        raise IdempotencyKeyInUse(
+            "Another request released this Idempotency-Key just now. Please try again."
+        )
+    return instance_of(IdempotencyKey, rows[0])

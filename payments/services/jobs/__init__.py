@@ -1,0 +1,1 @@
+"""What background jobs share: the due queue, backoff and wake-ups. Not what a job does."""

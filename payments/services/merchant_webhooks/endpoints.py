@@ -1,0 +1,297 @@
+"""Create, change, delete, disable and enable webhook endpoints, and exchange their secrets.
+
+Lock order: idempotency key, endpoint, event. What may not live here: deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+import orjson
+from cryptography.fernet import InvalidToken
+from django.db import transaction
+
+from ledger.database.statements import Batch
+from payments import public_ids
+from payments.event_types import ENDPOINT_DISABLED, WISHES
+from payments.exceptions import InvalidParameter
+from payments.metadata import merged_metadata
+from payments.models import PspAccount, WebhookEndpoint
+from payments.objects.webhook_endpoint import (
+    deleted_webhook_endpoint_object,
+    webhook_endpoint_object,
+)
+from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
+from payments.selectors.webhook_endpoints import webhook_endpoints
+from payments.services.callers.caller import Answer, Caller
+from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
+from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
+from payments.services.merchant_webhooks import secrets
+from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+
+ENDPOINTS_MAX: Final = 50
+"""Of one merchant in one mode: every event is written once for each."""
+BY_MERCHANT: Final = "merchant"
+GONE: Final = "gone"
+FAILING: Final = "failing"
+JOB: Final = "job:webhooks"
+
+_SEALED: Final = "sealed:"
+_CHANGEABLE: Final = (
+    *("url", "enabled_events", "description", "metadata", "status", "disabled_because"),
+    *("disabled_at", "failing_since", "updated_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointDetails:
+    """What a merchant says about an endpoint; None means not given, an empty value unsets."""
+
+    url: str | None = None
+    enabled_events: Sequence[str] | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    disabled: bool | None = None
+
+
+def create_endpoint(
+    *,
+    caller: Caller,
+    renderer: DirectRenderer[WebhookEndpoint],
+    details: EndpointDetails,
+    api_version: str,
+) -> Answer:
+    """Create an endpoint, once per idempotency key; the answer shows its secret, also to a repeat.
+
+    The renderer must render the secret with `sealed_for_answer`: the stored answer holds it sealed.
+    A repeat after the encryption keys were exchanged gets it without the secret: answers are final,
+    so theirs is not sealed anew. Refuses with InvalidParameter an address that may not be called,
+    and one endpoint too many.
+    """
+
+    def work(batch: Batch) -> Answer:
+        identifier = public_ids.new_id()
+        created_at = time_of(identifier)
+        endpoint = WebhookEndpoint(
+            id=identifier,
+            merchant_id=caller.merchant.id,
+            livemode=caller.livemode,
+            api_version=api_version,
+            sealed_secret=secrets.seal(secrets.new_secret()),
+            created_at=created_at,
+            updated_at=created_at,
+        )
+        _put(endpoint, details)
+        if webhook_endpoints(_scope(caller)).count() >= ENDPOINTS_MAX:
+            raise InvalidParameter(
+                f"There can be {ENDPOINTS_MAX} webhook endpoints at most: delete one first.",
+                code="webhook_endpoint_limit",
+            )
+        batch.insert(endpoint)
+        return renderer(endpoint, caller)
+
+    return _with_opened_secret(answer_once(caller, work))
+
+
+def update_endpoint(
+    *,
+    caller: Caller,
+    renderer: DirectRenderer[WebhookEndpoint],
+    endpoint_id: UUID,
+    details: EndpointDetails,
+) -> Answer:
+    """Change an endpoint; metadata is merged. Refuses with ResourceMissing, deleted ones too."""
+
+    def work(batch: Batch) -> Answer:
+        endpoint = locked_endpoint(caller, endpoint_id)
+        _put(endpoint, details)
+        endpoint.updated_at = now_utc()
+        batch.update(endpoint, _CHANGEABLE)
+        return renderer(endpoint, caller)
+
+    return answer_once(caller, work)
+
+
+def delete_endpoint(*, caller: Caller, endpoint_id: UUID) -> dict[str, Any]:
+    """Delete an endpoint: it gets nothing more, and what was on its way is given up.
+
+    Returns the stub that is left; refuses with ResourceMissing, also the second time.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = locked_endpoint(caller, endpoint_id)
+        now = now_utc()
+        if endpoint.is_enabled:
+            _disable(endpoint, because=BY_MERCHANT, now=now)
+        endpoint.deleted_at = endpoint.updated_at = now
+        Batch().update(endpoint, (*_CHANGEABLE, "deleted_at")).execute()
+    return deleted_webhook_endpoint_object(endpoint)
+
+
+def locked_endpoint(caller: Caller, endpoint_id: UUID) -> WebhookEndpoint:
+    """The caller's endpoint, locked until the transaction ends; refuses with ResourceMissing."""
+    found = webhook_endpoints(_scope(caller)).select_for_update().filter(pk=endpoint_id).first()
+    if found is None:
+        public_id = public_ids.encode(public_ids.WEBHOOK_ENDPOINT, endpoint_id)
+        refuse_missing(WEBHOOK_ENDPOINT, public_id)
+    return found
+
+
+def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before: datetime) -> bool:
+    """Disable an endpoint that is gone, or has failed since before then; tell the merchant.
+
+    False if it works again, or was disabled meanwhile.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = (
+            WebhookEndpoint.objects.select_for_update(of=("self",))
+            .select_related("merchant")
+            .get(pk=endpoint_id)
+        )
+        failing = endpoint.failing_since is not None and endpoint.failing_since <= failing_before
+        if not endpoint.is_enabled or not (because == GONE or failing):
+            return False
+        _disable(endpoint, because=because, now=now_utc())
+        fact = Fact(ENDPOINT_DISABLED, webhook_endpoint_object(endpoint), {"status": "enabled"})
+        events = events_of(endpoint, [fact], _job(endpoint))
+        Batch().update(endpoint, (*_CHANGEABLE, "event_seq")).insert(*events).execute()
+    return True
+
+
+def enable_endpoint(endpoint_id: UUID) -> bool:
+    """Enable an endpoint again; False if it is enabled, or deleted.
+
+    It gets what happens from now on; what was given up must be sent again by hand.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+        if endpoint.is_enabled or endpoint.deleted_at is not None:
+            return False
+        _enable(endpoint)
+        endpoint.updated_at = now_utc()
+        Batch().update(endpoint, _CHANGEABLE).execute()
+    return True
+
+
+def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
+    """Give an endpoint a new secret, shown once; for `overlap` the one before it signs as well.
+
+    Refuses with ValueError to begin an overlap while an earlier one lasts: three secrets would be
+    one too many. Without an overlap everything before the new secret ends at once, as after a leak.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+        now, until = now_utc(), endpoint.previous_secret_until
+        keeps_previous = overlap > timedelta(0)
+        if keeps_previous and until is not None and until > now:
+            raise ValueError(f"two secrets sign already, until {until:%Y-%m-%d %H:%M:%S} UTC")
+        secret = secrets.new_secret()
+        endpoint.sealed_previous_secret = endpoint.sealed_secret if keeps_previous else ""
+        endpoint.previous_secret_until = now + overlap if keeps_previous else None
+        endpoint.sealed_secret = secrets.seal(secret)
+        endpoint.updated_at = now
+        fields = ("sealed_secret", "sealed_previous_secret", "previous_secret_until", "updated_at")
+        Batch().update(endpoint, fields).execute()
+    return secret
+
+
+def seal_secrets_anew() -> int:
+    """Seal every secret with the first of our keys, so that the others can be thrown away.
+
+    Stored answers keep what they hold: `create_endpoint` repeats them without it.
+    """
+    ids = list(WebhookEndpoint.objects.values_list("pk", flat=True))
+    for endpoint_id in ids:
+        with transaction.atomic(durable=True):
+            endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
+            endpoint.sealed_secret = secrets.seal_anew(endpoint.sealed_secret)
+            if endpoint.sealed_previous_secret:
+                previous = secrets.seal_anew(endpoint.sealed_previous_secret)
+                endpoint.sealed_previous_secret = previous
+            fields = ("sealed_secret", "sealed_previous_secret")
+            Batch().update(endpoint, fields).execute()
+    return len(ids)
+
+
+def sealed_for_answer(endpoint: WebhookEndpoint) -> str:
+    """The secret as it may be stored in an answer; `create_endpoint` opens it on the way out."""
+    return _SEALED + endpoint.sealed_secret
+
+
+def _with_opened_secret(answer: Answer) -> Answer:
+    body = orjson.loads(answer.body)
+    secret = body.get("secret", "")
+    if not secret.startswith(_SEALED):
+        return answer
+    try:
+        body["secret"] = secrets.open_sealed(secret.removeprefix(_SEALED))
+    except InvalidToken:
+        del body["secret"]  # the key that sealed it was thrown away
+    return replace(answer, body=orjson.dumps(body).decode())
+
+
+def _put(endpoint: WebhookEndpoint, details: EndpointDetails) -> None:
+    if details.url is not None:
+        endpoint.url = _checked_url(details.url)
+    if details.enabled_events is not None:
+        endpoint.enabled_events = _checked_wishes(details.enabled_events)
+    if details.description is not None:
+        endpoint.description = details.description
+    if details.metadata is not None:
+        endpoint.metadata = merged_metadata(endpoint.metadata, details.metadata)
+    if details.disabled is True and endpoint.is_enabled:
+        _disable(endpoint, because=BY_MERCHANT, now=now_utc())
+    if details.disabled is False and not endpoint.is_enabled:
+        _enable(endpoint)
+
+
+def _checked_url(url: str) -> str:
+    try:
+        target_of(url, policy_of_settings())
+    except TargetRefused as refusal:
+        message = f"Invalid URL: {refusal}"
+        raise InvalidParameter(message, param="url", code="url_invalid") from None
+    return url
+
+
+def _checked_wishes(wishes: Sequence[str]) -> list[str]:
+    for wish in wishes:
+        if wish not in WISHES:
+            raise InvalidParameter(
+                "There is no such event type, or it is not told yet; give types, `*`, or the start "
+                "of types and `.*`.",
+                param="enabled_events",
+            )
+    return list(dict.fromkeys(wishes))
+
+
+def _disable(endpoint: WebhookEndpoint, *, because: str, now: datetime) -> None:
+    endpoint.disable()
+    endpoint.disabled_because, endpoint.disabled_at = because, now
+    endpoint.updated_at = now
+
+
+def _enable(endpoint: WebhookEndpoint) -> None:
+    endpoint.enable()
+    endpoint.disabled_because, endpoint.disabled_at = "", None
+    endpoint.failing_since = None
+
+
+def _job(endpoint: WebhookEndpoint) -> Caller:
+    """The merchant's side of a change that no request asked for; no PSP has a part in it."""
+    merchant = endpoint.merchant
+    account = merchant.live_psp_account if endpoint.livemode else merchant.test_psp_account
+    return Caller(
+        merchant=merchant,
+        livemode=endpoint.livemode,
+        psp_account=cast(PspAccount, account),
+        actor=JOB,
+        api_version=endpoint.api_version,
+    )
+
+
+def _scope(caller: Caller) -> Scope:
+    return Scope(caller.merchant.id, caller.livemode)

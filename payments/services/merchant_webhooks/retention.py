@@ -1,0 +1,45 @@
+"""How long deliveries and their tries are kept. Bounded, safe to run again.
+
+What may not live here: forgetting events, which belong to the books' story.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+
+from ledger.database.statements import execute, table_of
+from payments.models import Delivery, DeliveryAttempt
+from payments.services.outbox.events import now_utc
+
+DELIVERIES_PER_STATEMENT: Final = 1_000
+SWEEP_SECONDS: Final = 5.0
+
+
+def forget_old_deliveries() -> int:
+    """Delete deliveries that ended before the setting's days, with their tries; how many.
+
+    What still waits is kept, however old. What some seconds were not enough for, the next call
+    deletes.
+    """
+    end = time.monotonic() + SWEEP_SECONDS
+    before = now_utc() - timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS)
+    forgotten = 0
+    while time.monotonic() < end:
+        with transaction.atomic(durable=True):
+            rows = execute(
+                f"WITH old AS (DELETE FROM {table_of(Delivery)} WHERE id IN ("
+                f"SELECT id FROM {table_of(Delivery)} WHERE ended_at < %s "
+                "ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id), "
+                f"tries AS (DELETE FROM {table_of(DeliveryAttempt)} "
+                "WHERE delivery_id IN (SELECT id FROM old)) SELECT id FROM old",
+                [before, DELIVERIES_PER_STATEMENT],
+            )
+        forgotten += len(rows)
+        if len(rows) < DELIVERIES_PER_STATEMENT:
+            break
+    return forgotten

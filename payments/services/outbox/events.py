@@ -1,0 +1,84 @@
+"""Events of a change, made in the change's own transaction.
+
+What may not live here: deciding what happened, delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ledger.database.clock import database_clock
+from payments import public_ids
+from payments.event_types import EVENT_TYPES
+from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
+from payments.services.callers.caller import Caller
+from payments.services.outbox import relay_wakeup
+
+Aggregate = PaymentIntent | Customer | PaymentMethod | WebhookEndpoint
+
+AGGREGATE_TYPES = {
+    PaymentIntent: "payment_intent",
+    Customer: "customer",
+    PaymentMethod: "payment_method",
+    WebhookEndpoint: "webhook_endpoint",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened: the event's type, the object as it stands, what it was before."""
+
+    type: str
+    object: dict[str, Any]
+    previous: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in EVENT_TYPES:
+            raise ValueError(f"{self.type} is not a type of event: declare it in event_types")
+
+
+def now_utc() -> datetime:
+    """The database's time: leases and schedules of all hosts go by one clock."""
+    return database_clock.now()
+
+
+def time_of(identifier: Any) -> datetime:
+    """The creation time that a UUIDv7 carries: `created_at` and the id never disagree."""
+    return datetime.fromtimestamp(public_ids.created_ms_of(identifier) / 1000, UTC)
+
+
+def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> list[Event]:
+    """Events for facts about one aggregate, numbered on from its `event_seq`.
+
+    The aggregate must be locked (or new); its `event_seq` is advanced and must be written together
+    with the events: sequence order is then commit order. The relay is rung after the commit.
+    """
+    relay_wakeup.ring_after_commit()
+    events = []
+    for fact in facts:
+        aggregate.event_seq += 1
+        payload: dict[str, Any] = {"object": fact.object}
+        if fact.previous is not None:
+            payload["previous_attributes"] = fact.previous
+        identifier = public_ids.new_id()
+        events.append(
+            Event(
+                id=identifier,
+                merchant_id=aggregate.merchant_id,
+                livemode=aggregate.livemode,
+                aggregatetype=AGGREGATE_TYPES[type(aggregate)],
+                aggregateid=aggregate.id,
+                seq=aggregate.event_seq,
+                type=fact.type,
+                payload=payload,
+                api_version=caller.api_version,
+                actor=caller.actor,
+                request_id=caller.request_id,
+                idempotency_key=caller.idempotency_key,
+                created_at=time_of(identifier),
+            )
+        )
+    return events

@@ -1,0 +1,1 @@
+"""The one door: an outcome becomes state, books, events and the answer, in one transaction."""

@@ -1,0 +1,49 @@
+"""How much of a charge too many is still with us: held, or taken.
+
+Pure: reads rows that the caller has read, or locked. What may not live here: SQL, what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from payments.models import Operation
+from payments.states import OperationStatus
+from psp_adapters.contract.adapter import OperationKind
+
+
+@dataclass(frozen=True, slots=True)
+class ExcessLeft:
+    """In minor units of the charge's currency."""
+
+    held_minor: int
+    """Held in excess, and not let go yet."""
+    taken_minor: int
+    """Taken in excess, and not given back yet; a refund under way counts as left."""
+
+
+def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLeft:
+    """What is left of one charge; `operations` are those of its payment, or of the charge alone."""
+    left_minor = charge.excess_minor - charge.excess_returned_minor
+    if charge.capture_now or not (charge.excess_minor or charge.excess_returned_minor):
+        return ExcessLeft(held_minor=0, taken_minor=left_minor)
+    taken_minor = 0
+    for operation in operations:
+        if operation.charge_id != charge.id or operation.status != OperationStatus.SUCCEEDED:
+            continue
+        if captures_excess(operation, charge):
+            taken_minor += operation.amount_minor
+        elif operation.kind == OperationKind.REFUND and operation.gives_excess_back:
+            taken_minor -= operation.amount_minor
+    return ExcessLeft(held_minor=left_minor - taken_minor, taken_minor=taken_minor)
+
+
+def captures_excess(operation: Operation, charge: Operation) -> bool:
+    """Did somebody at the PSP capture a charge too many? We never do."""
+    return charge.status == OperationStatus.EXCESS and operation.kind == OperationKind.CAPTURE
+
+
+def holds_excess(operation: Operation) -> bool:
+    """May it hold, or have taken, more than the payment may: a charge, or an increment?"""
+    return operation.is_charge or operation.kind == OperationKind.INCREMENT

@@ -1,0 +1,124 @@
+"""What each outcome of each kind of operation causes: transitions, amounts, postings, facts.
+
+One function per kind and outcome, and the table that names them all. Only services.outcomes calls
+these, with every row locked. What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects import charges, duplicate_charges, holds, refunds
+from payments.services.outcomes.effects.standing import note_psp_words
+from payments.services.outcomes.late import charges as late_charges
+from payments.services.outcomes.late import holds as late_holds
+from payments.services.outcomes.late import refunds as late_refunds
+from payments.services.outcomes.late.revision import DoesNotFit, NothingOfIt, NotNow, Turn, turn_of
+from payments.states import OperationStatus
+from psp_adapters.contract.adapter import OperationKind as K
+from psp_adapters.contract.adapter import Outcome
+
+Effect = Callable[[Change], None]
+
+
+def _doubt(change: Change) -> None:
+    if change.operation.status == OperationStatus.UNKNOWN:
+        return
+    change.operation.doubt()
+    if change.operation.kind != K.REFUND:
+        change.tell("payment_intent.processing", "intent")
+
+
+EFFECTS: Final[dict[tuple[K, Outcome], Effect]] = {
+    (K.AUTHORIZE, Outcome.SUCCEEDED): charges.charge_succeeded,
+    (K.AUTHORIZE, Outcome.DECLINED): charges.charge_declined,
+    (K.AUTHORIZE, Outcome.REQUIRES_ACTION): charges.charge_requires_action,
+    (K.AUTHORIZE, Outcome.PENDING): charges.charge_pending,
+    (K.AUTHORIZE, Outcome.NOT_SENT): charges.charge_not_sent,
+    (K.CAPTURE, Outcome.SUCCEEDED): holds.capture_succeeded,
+    (K.CAPTURE, Outcome.DECLINED): holds.change_declined,
+    (K.CAPTURE, Outcome.PENDING): holds.change_pending,
+    (K.CAPTURE, Outcome.NOT_SENT): holds.change_not_sent,
+    (K.INCREMENT, Outcome.SUCCEEDED): holds.increment_succeeded,
+    (K.INCREMENT, Outcome.DECLINED): holds.change_declined,
+    (K.INCREMENT, Outcome.PENDING): holds.change_pending,
+    (K.INCREMENT, Outcome.NOT_SENT): holds.change_not_sent,
+    (K.VOID, Outcome.SUCCEEDED): holds.void_succeeded,
+    (K.VOID, Outcome.DECLINED): holds.change_declined,
+    (K.VOID, Outcome.PENDING): holds.change_pending,
+    (K.VOID, Outcome.NOT_SENT): holds.change_not_sent,
+    (K.REFUND, Outcome.SUCCEEDED): refunds.refund_succeeded,
+    (K.REFUND, Outcome.DECLINED): refunds.refund_declined,
+    (K.REFUND, Outcome.PENDING): refunds.refund_pending,
+    (K.REFUND, Outcome.NOT_SENT): refunds.refund_not_sent,
+    **{(kind, Outcome.UNKNOWN): _doubt for kind in K},
+}
+
+
+_EXCESS: Final[dict[tuple[K, Outcome], Effect]] = {
+    (K.VOID, Outcome.SUCCEEDED): duplicate_charges.void_succeeded,
+    (K.VOID, Outcome.PENDING): duplicate_charges.void_pending,
+    (K.REFUND, Outcome.SUCCEEDED): duplicate_charges.refund_succeeded,
+    (K.REFUND, Outcome.PENDING): duplicate_charges.refund_pending,
+    **{(kind, Outcome.DECLINED): duplicate_charges.declined for kind in (K.VOID, K.REFUND)},
+    **{(kind, Outcome.NOT_SENT): duplicate_charges.not_sent for kind in (K.VOID, K.REFUND)},
+    **{(kind, Outcome.UNKNOWN): duplicate_charges.doubted for kind in (K.VOID, K.REFUND)},
+}
+"""The same for what gives a charge back that was one too many."""
+
+_LATE: Final[dict[tuple[K, Turn], Effect]] = {
+    (K.AUTHORIZE, Turn.SUCCESS): late_charges.charge_succeeded_late,
+    (K.AUTHORIZE, Turn.TAKE_BACK): late_charges.charge_taken_back,
+    (K.AUTHORIZE, Turn.HEAL): late_charges.charge_healed,
+    (K.CAPTURE, Turn.SUCCESS): late_holds.capture_succeeded_late,
+    (K.CAPTURE, Turn.TAKE_BACK): late_holds.capture_taken_back,
+    (K.CAPTURE, Turn.HEAL): late_holds.capture_healed,
+    (K.INCREMENT, Turn.SUCCESS): late_holds.increment_succeeded_late,
+    (K.INCREMENT, Turn.TAKE_BACK): late_holds.increment_taken_back,
+    (K.INCREMENT, Turn.HEAL): late_holds.increment_healed,
+    (K.VOID, Turn.SUCCESS): late_holds.void_succeeded_late,
+    (K.VOID, Turn.TAKE_BACK): late_holds.void_taken_back,
+    (K.VOID, Turn.HEAL): late_holds.void_healed,
+    (K.REFUND, Turn.SUCCESS): late_refunds.refund_succeeded_late,
+    (K.REFUND, Turn.TAKE_BACK): late_refunds.refund_taken_back,
+    (K.REFUND, Turn.HEAL): late_refunds.refund_healed,
+}
+"""What a word causes that turns a closed operation about."""
+
+
+def apply_effect(change: Change) -> None:
+    """Make the change in memory; raises LookupError for an outcome this kind cannot have."""
+    kind = K(change.operation.kind)
+    table = _EXCESS if change.operation.gives_excess_back else EFFECTS
+    effect = table.get((kind, change.result.outcome))
+    if effect is None:
+        raise LookupError(f"a {kind} has no outcome {change.result.outcome}")
+    note_psp_words(change)
+    effect(change)
+    if change.intent.amount_over_refunded_minor:
+        change.weigh_refunds()  # Never by us: the PSP began it, or changed its mind.
+
+
+def apply_late_effect(change: Change, turn: Turn) -> None:
+    """Make the change of a late word in memory; `change.past` is set.
+
+    Raises NotNow, DoesNotFit or NothingOfIt, having changed no status, amount or posting.
+    """
+    effect = _LATE[(K(change.operation.kind), turn)]
+    effect(change)
+    change.operation.turns += 1
+    note_psp_words(change)
+
+
+__all__ = [
+    "EFFECTS",
+    "DoesNotFit",
+    "NotNow",
+    "NothingOfIt",
+    "Turn",
+    "apply_effect",
+    "apply_late_effect",
+    "turn_of",
+]

@@ -1,0 +1,1 @@
+"""What the first outcome of an operation causes."""

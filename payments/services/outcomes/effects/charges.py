@@ -1,0 +1,101 @@
+"""What a charge causes: the hold, the sale, the decline, the customer's challenge.
+
+What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects.standing import last_payment_error
+from payments.services.outcomes.standings import become_captured
+from payments.states import IntentStatus, OperationStatus
+
+
+def charge_succeeded(change: Change) -> None:
+    intent, operation = change.intent, change.operation
+    void_decides = _void_is_under_way(change)
+    operation.succeed()
+    intent.next_action_url = ""
+    intent.last_payment_error = None
+    intent.authorization_expires_at = change.result.expires_at
+    change.post_authorized(operation.amount)
+    change.tell("charge.succeeded", "charge")
+    if operation.capture_now:
+        change.post_captured(operation.amount)
+    if void_decides:
+        return
+    if operation.capture_now:
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+    else:
+        intent.authorize()
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def charge_declined(change: Change) -> None:
+    result, operation = change.result, change.operation
+    void_decides = _void_is_under_way(change)
+    operation.decline()
+    operation.code = result.code or "card_declined"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The payment was declined.")[:500]
+    if void_decides:
+        operation.guard_order = None
+        change.tell("charge.failed", "charge")
+        return
+    _charge_failed(change, code=operation.code, message=operation.message)
+
+
+def charge_requires_action(change: Change) -> None:
+    change.operation.await_customer()
+    change.operation.redirect_url = change.result.redirect_url
+    change.intent.await_customer(redirect_url=change.result.redirect_url)
+    change.tell("payment_intent.requires_action", "intent")
+
+
+def charge_pending(change: Change) -> None:
+    # From REQUIRES_ACTION (the customer came back, the bank takes its time) the intent moves on.
+    if change.intent.status != IntentStatus.PROCESSING:
+        change.intent.start()
+        change.intent.next_action_url = ""
+    change.operation.await_psp()
+    change.tell("charge.pending", "charge")
+    change.tell("payment_intent.processing", "intent")
+
+
+def charge_not_sent(change: Change) -> None:
+    """Never happened and never will. Who was told `processing` must be told that it failed."""
+    operation = change.operation
+    operation.drop()
+    if change.answered:
+        operation.code = "processing_error"
+        operation.message = "The payment did not reach the provider. It can be tried again."
+        _charge_failed(change, code=operation.code, message=operation.message)
+        return
+    operation.guard_order = None
+    _uncharge(change)
+
+
+def _charge_failed(change: Change, *, code: str, message: str) -> None:
+    intent = change.intent
+    change.operation.guard_order = None
+    intent.fail()
+    intent.next_action_url = ""
+    intent.last_payment_error = last_payment_error(change.operation, code=code, message=message)
+    intent.payment_method_id = None
+    change.tell("charge.failed", "charge")
+    change.tell("payment_intent.payment_failed", "intent")
+
+
+def _uncharge(change: Change) -> None:
+    """A charge that never left: the intent returns to where it was before."""
+    if change.operation.status_before == IntentStatus.FAILED:
+        change.intent.fail()
+    else:
+        change.intent.unstart()
+
+
+def _void_is_under_way(change: Change) -> bool:
+    """Only a void takes an intent on while its charge waits for the customer."""
+    waits = change.operation.status == OperationStatus.REQUIRES_ACTION
+    return bool(waits and change.intent.status == IntentStatus.PROCESSING)

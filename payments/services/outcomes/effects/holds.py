@@ -1,0 +1,104 @@
+"""What becomes of a held payment: captures, increments and voids.
+
+What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from ledger.money import Money
+from payments.services.cases.opening import case_about_operation
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects.standing import as_the_charge_stands, held
+from payments.services.outcomes.standings import become_captured
+from payments.states import CaseKind, OperationStatus
+
+
+def capture_succeeded(change: Change) -> None:
+    change.operation.succeed()
+    change.post_captured(change.operation.amount)
+    change.tell("charge.captured", "charge")
+    if change.operation.final or not held(change):
+        change.post_released(held(change))
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+    else:
+        change.intent.authorize()
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def change_declined(change: Change) -> None:
+    """A capture, void or increment that the PSP refused: nothing changed."""
+    operation, result = change.operation, change.result
+    operation.decline()
+    operation.code = result.code or "processing_error"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The provider refused this operation.")[:500]
+    as_the_charge_stands(change)
+
+
+def change_pending(change: Change) -> None:
+    change.operation.await_psp()
+    change.tell("payment_intent.processing", "intent")
+
+
+def change_not_sent(change: Change) -> None:
+    change.operation.drop()
+    as_the_charge_stands(change)
+
+
+def increment_succeeded(change: Change) -> None:
+    change.operation.succeed()
+    change.post_incremented(change.operation.amount)
+    change.intent.amount_minor += change.operation.amount_minor
+    change.intent.authorize()
+    change.tell("charge.updated", "charge")
+    change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def void_succeeded(change: Change) -> None:
+    """Whatever is held is let go; by our books that is all of it."""
+    intent, charge = change.intent, change.charge
+    change.operation.succeed()
+    intent.next_action_url = ""
+    if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
+        _close_charge_by_void(change)
+    note_other_amount(change, held(change))
+    change.post_voided(held(change))
+    if intent.amount_captured_minor:
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+        return
+    charge.guard_order = None
+    intent.cancel(at=now_utc(), reason=change.operation.cancellation_reason)
+    intent.published_status = intent.published_status or "canceled"
+    change.tell("charge.updated", "charge")
+    change.tell("payment_intent.canceled", "intent")
+
+
+def note_other_amount(change: Change, held_by_us: Money) -> None:
+    """Have a person look at a void that let go another amount than our books held.
+
+    The rest was captured (or more was held) by an act that we have yet to hear of; it is booked
+    when we do, as for any payment that was canceled before.
+    """
+    let_go = change.result.amount
+    if let_go is None or let_go == held_by_us:
+        return
+    summary = f"the provider let {let_go} go, our books held {held_by_us}"
+    change.cases.append(case_about_operation(CaseKind.OWN_ACT, change.operation, summary))
+
+
+def _close_charge_by_void(change: Change) -> None:
+    """The void came before we knew how the charge ended; if it let any go, all was authorized.
+
+    What it did not let go was captured by an act that we have yet to hear of.
+    """
+    charge, let_go = change.charge, change.result.amount
+    if let_go:
+        charge.succeed()
+        change.post_authorized(charge.amount)
+    else:
+        charge.withdraw()
+    charge.closed_at = now_utc()
+    charge.next_check_at = None

@@ -1,0 +1,59 @@
+"""What a refund causes: reserved, on its way, arrived, or back with us.
+
+What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.standings import show_refunded
+from payments.states import OperationStatus
+
+
+def refund_succeeded(change: Change) -> None:
+    intent, operation, refund = change.intent, change.operation, change.refund
+    assert refund is not None, "a refund operation has its refund"
+    if operation.status != OperationStatus.PENDING:
+        change.post_refund_requested(operation.amount)
+    operation.succeed()
+    refund.succeed()
+    intent.amount_refund_pending_minor -= operation.amount_minor
+    intent.amount_refunded_minor += operation.amount_minor
+    if intent.is_captured:
+        show_refunded(change)
+    change.tell("charge.refunded", "charge")
+    tell_refund(change)
+
+
+def refund_pending(change: Change) -> None:
+    change.operation.await_psp()
+    change.post_refund_requested(change.operation.amount)
+    tell_refund(change)
+
+
+def refund_declined(change: Change) -> None:
+    operation, refund = change.operation, change.refund
+    assert refund is not None, "a refund operation has its refund"
+    if operation.status == OperationStatus.PENDING:
+        change.post_refund_failed(operation.amount)
+    operation.decline()
+    operation.code = change.result.code
+    operation.message = change.result.message[:500]
+    refund.fail(reason=change.result.decline_code or change.result.code or "unknown")
+    change.intent.amount_refund_pending_minor -= operation.amount_minor
+    change.tell("refund.failed", "refund")
+    tell_refund(change)
+
+
+def refund_not_sent(change: Change) -> None:
+    assert change.refund is not None, "a refund operation has its refund"
+    change.operation.drop()
+    change.refund.cancel()
+    change.intent.amount_refund_pending_minor -= change.operation.amount_minor
+    tell_refund(change)
+
+
+def tell_refund(change: Change) -> None:
+    """Tell of the refund under both names."""
+    change.tell("refund.updated", "refund")
+    change.tell("charge.refund.updated", "refund")

@@ -1,0 +1,1 @@
+"""Operations that began at the PSP, and expiries."""

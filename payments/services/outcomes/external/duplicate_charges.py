@@ -1,0 +1,174 @@
+"""What somebody did at the PSP to a charge too many, or what ended its hold: booked apart, too.
+
+Changes rows in memory; every row is locked or new. Nothing here touches the intent's status or
+counters. What may not live here: noticing an act (services.unasked does), SQL, PSPs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ledger.money import Money
+from payments.models import Operation
+from payments.services.cases.opening import case_about_operation
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.duplicate_charges import ExcessLeft, excess_left
+from payments.states import CaseKind, OperationStatus
+from psp_adapters.contract.adapter import ActKind, OperationKind, Outcome, PspAct
+
+
+def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]) -> str:
+    """Why an act on a charge too many cannot be booked; empty: it can."""
+    if act.kind is ActKind.REFUND:
+        on_its_way_minor = sum(
+            each.amount_minor
+            for each in operations
+            if each.charge_id == charge.id and each.status == OperationStatus.PENDING
+        )
+        room_minor = charge.amount_minor - charge.excess_returned_minor - on_its_way_minor
+    elif act.kind is ActKind.CAPTURE and charge.status == OperationStatus.EXCESS:
+        # What we let go by our books the PSP may have captured before.
+        room_minor = charge.excess_minor - _captured_minor(charge, operations)
+    elif act.kind in (ActKind.VOID, ActKind.EXPIRE):
+        return ""
+    else:
+        return f"the provider shows {act.kind} of {act.amount} of a charge that was one too many"
+    if act.amount.minor <= room_minor:
+        return ""
+    room = Money(room_minor, charge.currency)
+    return f"the provider shows {act.kind} of {act.amount}, and the charge too many had {room}"
+
+
+def apply_excess_act(change: Change, act: PspAct, operations: Sequence[Operation]) -> None:
+    """Make the change in memory that the act means, for an act without an objection.
+
+    `operations` are those of the payment before it. What is left is given back by the sweep of
+    reversals, which ends when nothing is.
+    """
+    left = excess_left(change.charge, operations)
+    _APPLY[act.kind](change, act, left)
+    operation, charge = change.operation, change.charge
+    if operation is not charge and operation.status != OperationStatus.PENDING:
+        _close(operation)
+    if charge.excess_returned_minor >= charge.excess_minor:
+        charge.reverse_at = None
+
+
+def increments_left(charge: Operation, operations: Sequence[Operation]) -> list[Operation]:
+    """Increments of a charge that came too late, and whose hold was not let go yet."""
+    return [
+        each
+        for each in operations
+        if each.kind == OperationKind.INCREMENT
+        and each.charge_id == charge.id
+        and each.excess_returned_minor < each.excess_minor
+    ]
+
+
+def let_increments_go(change: Change, act: PspAct, increments: Sequence[Operation]) -> None:
+    """The hold of increments that came too late is over; the caller writes their rows."""
+    held = Money.zero(change.charge.currency)
+    for increment in increments:
+        left_minor = increment.excess_minor - increment.excess_returned_minor
+        change.post_excess_released(Money(left_minor, increment.currency))
+        increment.excess_returned_minor = increment.excess_minor
+        held += Money(left_minor, increment.currency)
+    if change.operation is not change.charge:
+        change.operation.succeed()
+        _close(change.operation)
+    _note_other_amount(change, act, held)
+    change.tell("charge.updated", "charge")
+
+
+def _captured_minor(charge: Operation, operations: Sequence[Operation]) -> int:
+    return sum(
+        each.amount_minor
+        for each in operations
+        if each.charge_id == charge.id
+        and each.kind == OperationKind.CAPTURE
+        and each.status == OperationStatus.SUCCEEDED
+    )
+
+
+def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    """Money of the second hold was taken; what our books had let go of it is held after all."""
+    charge = change.charge
+    change.operation.succeed()
+    reopened_minor = max(0, act.amount.minor - left.held_minor)
+    if reopened_minor:
+        change.post_excess_authorized(Money(reopened_minor, charge.currency))
+        charge.excess_returned_minor -= reopened_minor
+    change.post_excess_captured(act.amount)
+    rest_minor = left.held_minor + reopened_minor - act.amount.minor
+    if act.final and rest_minor:
+        change.post_excess_released(Money(rest_minor, charge.currency))
+        charge.excess_returned_minor += rest_minor
+    charge.reverse_at = now_utc()
+    change.tell("charge.captured", "charge")
+    _open_case(change, f"{act.amount} captured of a charge that was one too many", act.amount)
+
+
+def _void(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    change.operation.excess_minor = change.operation.amount_minor
+    change.operation.succeed()
+    _let_go(change, act, left)
+    change.tell("charge.refunded", "charge")
+
+
+def _expire(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    _let_go(change, act, left)
+    change.tell("charge.expired", "charge")
+
+
+def _let_go(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    """All of the second hold: by the PSP nothing is held any more."""
+    held = Money(left.held_minor, change.charge.currency)
+    if held:
+        change.post_excess_released(held)
+        change.charge.excess_returned_minor += held.minor
+    _note_other_amount(change, act, held)
+
+
+def _note_other_amount(change: Change, act: PspAct, held: Money) -> None:
+    if act.amount != held:
+        summary = f"the provider let {act.amount} go, our books held {held} too many"
+        _open_case(change, summary, act.amount)
+
+
+def _close(operation: Operation) -> None:
+    operation.closed_at = now_utc()
+    operation.next_check_at = None
+
+
+def _refund(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    operation, refund = change.operation, change.refund
+    assert refund is not None, "a refund is written down with its row"
+    operation.excess_minor = operation.amount_minor
+    change.post_excess_refund_requested(act.amount)
+    change.tell("refund.created", "refund")
+    if act.outcome is Outcome.PENDING:
+        operation.await_psp()
+        return
+    operation.succeed()
+    refund.succeed()
+    change.charge.excess_returned_minor += operation.amount_minor
+    change.tell("charge.refunded", "charge")
+    if change.charge.status == OperationStatus.TAKEN_BACK:
+        summary = f"{act.amount} refunded of a charge that the provider has taken back"
+        _open_case(change, summary, act.amount)
+
+
+def _open_case(change: Change, summary: str, amount: Money) -> None:
+    change.cases.append(
+        case_about_operation(CaseKind.OWN_ACT, change.operation, summary, amount=amount)
+    )
+
+
+_APPLY: Final[dict[ActKind, Callable[[Change, PspAct, ExcessLeft], None]]] = {
+    ActKind.CAPTURE: _capture,
+    ActKind.VOID: _void,
+    ActKind.REFUND: _refund,
+    ActKind.EXPIRE: _expire,
+}

@@ -1,0 +1,250 @@
+"""What somebody did at the PSP itself: written down as an operation that is never sent, and what
+follows from it for refund, counters, books, status and events.
+
+Every row is locked or new. What may not live here: noticing an act (services.unasked does), PSPs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from ledger import posting_rules
+from ledger.database.statements import Batch
+from ledger.money import Money
+from payments import public_ids
+from payments.models import Operation, Refund
+from payments.models.operation import OWN_ACT_KEY
+from payments.selectors.disputes import charged_back_of
+from payments.services.cases.opening import case_about_operation, case_of_disputed_refund
+from payments.services.outbox.events import now_utc, time_of
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.standings import (
+    become_captured,
+    held_of,
+    hold_is_over,
+    show_refunded,
+)
+from payments.states import CaseKind, IntentStatus, OperationStatus
+from psp_adapters.contract.adapter import ActKind, OperationKind, Outcome, PspAct
+
+ACTOR: Final = "psp:dashboard"
+_KEY_LENGTH_MAX: Final = 64
+
+
+def write_down(change: Change, act: PspAct) -> None:
+    """Insert the operation (and refund) of an act, and let the change be about them.
+
+    Unique by the PSP's id of the act: a second one is an IntegrityError.
+    """
+    operation = _operation_of(change, act)
+    batch = Batch().insert(operation)
+    change.operation = operation
+    if act.kind is ActKind.REFUND:
+        change.refund = _refund_of(operation, charge=change.charge)
+        batch.insert(change.refund)
+    batch.execute()
+
+
+def apply_act(change: Change, act: PspAct) -> None:
+    """Make the change in memory that the act means, whatever the payment's status.
+
+    What it moved beyond what there was is kept as excess, with a case.
+    """
+    intent, operation = change.intent, change.operation
+    before_minor = intent.amount_excess_minor
+    operation.excess_minor = _beyond(change, act).minor
+    _APPLY[act.kind](change, act)
+    intent.amount_excess_minor += operation.excess_minor
+    change.weigh_refunds()
+    if operation.status != OperationStatus.PENDING:
+        operation.closed_at = now_utc()
+        operation.next_check_at = None
+    if intent.amount_excess_minor > before_minor:
+        excess = Money(intent.amount_excess_minor - before_minor, intent.currency)
+        _open_case(
+            change,
+            f"{operation.kind} of {operation.amount} in the provider's dashboard, {excess} more "
+            "than there was",
+            amount=excess,
+        )
+
+
+def question_reference(change: Change, act: PspAct) -> None:
+    """An act under a reference of ours that we never wrote down: a person must look."""
+    _open_case(
+        change,
+        f"the provider shows {act.kind} of {act.amount} under our reference {act.reference}, "
+        "which we do not know",
+        amount=act.amount,
+    )
+
+
+def own_act_key(psp_id: str) -> str:
+    """The permanent key of an act: it says whose it is, and no PSP would take it from us."""
+    key = OWN_ACT_KEY + psp_id
+    if len(key) <= _KEY_LENGTH_MAX:
+        return key
+    digest = hashlib.sha256(psp_id.encode()).hexdigest()
+    return (OWN_ACT_KEY + digest)[:_KEY_LENGTH_MAX]
+
+
+def _operation_of(change: Change, act: PspAct) -> Operation:
+    intent, charge = change.intent, change.charge
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
+    return Operation(
+        id=identifier,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        psp_account_id=charge.psp_account_id,
+        kind=OperationKind(act.kind.value).value,
+        amount_minor=act.amount.minor,
+        currency=act.amount.currency,
+        psp_key=own_act_key(act.psp_id),
+        psp_id=act.psp_id,
+        psp_payment_id=charge.psp_payment_id,
+        charge_id=charge.id,
+        order_id=intent.order_id,
+        final=act.final,
+        status_before=intent.status,
+        detail=f"began at the provider at {act.at:%Y-%m-%d %H:%M:%S} UTC",
+        actor=ACTOR,
+        lease_until=created_at,
+        next_check_at=created_at,
+        created_at=created_at,
+    )
+
+
+def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
+    identifier = public_ids.new_id()
+    created_at = time_of(identifier)
+    return Refund(
+        id=identifier,
+        merchant_id=operation.merchant_id,
+        livemode=operation.livemode,
+        intent_id=operation.intent_id,
+        operation_id=operation.id,
+        charge_id=charge.id,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+def _beyond(change: Change, act: PspAct) -> Money:
+    """How much more a capture took than was authorized and not captured yet."""
+    intent, zero = change.intent, Money.zero(act.amount.currency)
+    if act.kind is not ActKind.CAPTURE:
+        return zero
+    left_minor = intent.amount_authorized_minor - intent.amount_captured_minor
+    return max(zero, act.amount - Money(left_minor, intent.currency))
+
+
+def _excess_of(change: Change) -> Money:
+    return Money(change.operation.excess_minor, change.operation.currency)
+
+
+def _increment(change: Change, act: PspAct) -> None:
+    change.operation.succeed()
+    change.post_incremented(act.amount)
+    if change.intent.status == IntentStatus.AUTHORIZED:
+        change.intent.amount_minor += act.amount.minor
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+    else:  # It came before what ended the hold, and went with it.
+        change.post_released(act.amount)
+        change.tell("charge.updated", "charge")
+
+
+def _capture(change: Change, act: PspAct) -> None:
+    operation, excess = change.operation, _excess_of(change)
+    operation.succeed()
+    if excess:
+        change.post_incremented(excess)
+    if change.intent.status != IntentStatus.AUTHORIZED:
+        _capture_what_was_let_go(change, act, excess)
+        return
+    change.post_captured(act.amount)
+    change.tell("charge.captured", "charge")
+    left = held_of(change)
+    if act.final or not left:
+        change.post_released(left)
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+    else:
+        change.tell("payment_intent.amount_capturable_updated", "intent")
+
+
+def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None:
+    """By our books nothing is held any more; the provider took it before, or all the same."""
+    intent, let_go = change.intent, act.amount - excess
+    if let_go:
+        change.postings.append(
+            posting_rules.hold_reopened(psp_account=change.psp_account_code, amount=let_go)
+        )
+    change.post_captured(act.amount)
+    change.tell("charge.captured", "charge")
+    if intent.is_captured:
+        if intent.amount_refunded_minor:
+            show_refunded(change)
+        return
+    _open_case(change, f"{act.amount} captured of a payment that was canceled", act.amount)
+    become_captured(change)
+
+
+def _void(change: Change, act: PspAct) -> None:
+    held = held_of(change)
+    change.operation.succeed()
+    if change.intent.status != IntentStatus.AUTHORIZED:
+        _open_case(change, f"the provider let {act.amount} go, our books held none", act.amount)
+        return
+    if act.amount != held:
+        _open_case(change, f"the provider let {act.amount} go, our books held {held}", held)
+    change.post_voided(held)
+    captured_before = bool(change.intent.amount_captured_minor)
+    change.tell("charge.updated", "charge")
+    hold_is_over(change, reason="")
+    if not captured_before:
+        change.tell("payment_intent.canceled", "intent")
+
+
+def _refund(change: Change, act: PspAct) -> None:
+    intent, operation, refund = change.intent, change.operation, change.refund
+    assert refund is not None, "a refund is written down with its row"
+    change.post_refund_requested(act.amount)
+    if act.outcome is Outcome.PENDING:
+        operation.await_psp()
+        intent.amount_refund_pending_minor += act.amount.minor
+        change.tell("refund.created", "refund")
+        return
+    operation.succeed()
+    refund.succeed()
+    intent.amount_refunded_minor += act.amount.minor
+    if intent.is_captured:
+        show_refunded(change)
+    if change.charge.status == OperationStatus.TAKEN_BACK:
+        summary = f"{act.amount} refunded of a charge that the provider has taken back"
+        _open_case(change, summary, act.amount)
+    charged_back = charged_back_of(change.charge)
+    if charged_back.amount:
+        summary = f"{act.amount} was refunded at the provider, and a bank has charged back."
+        change.cases.append(case_of_disputed_refund(intent, charged_back, summary))
+    change.tell("refund.created", "refund")
+    change.tell("charge.refunded", "charge")
+
+
+def _open_case(change: Change, summary: str, amount: Money) -> None:
+    change.cases.append(
+        case_about_operation(CaseKind.OWN_ACT, change.operation, summary, amount=amount)
+    )
+
+
+_APPLY: Final[dict[ActKind, Callable[[Change, PspAct], None]]] = {
+    ActKind.INCREMENT: _increment,
+    ActKind.CAPTURE: _capture,
+    ActKind.VOID: _void,
+    ActKind.REFUND: _refund,
+}

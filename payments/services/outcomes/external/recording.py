@@ -1,0 +1,319 @@
+"""Beside the one door: what a PSP did to a payment although no operation of ours asked for it.
+
+An expiry, and acts in the PSP's own dashboard, become state, books and events in one transaction.
+What our own operations asked for goes through services.outcomes. What may not live here: network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.database.statements import Batch
+from ledger.money import Money
+from ledger.selectors import bookings_of
+from payments.models import Case, Merchant, Operation, PaymentIntent
+from payments.selectors.disputes import charged_back_of
+from payments.services.callers.caller import Caller
+from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.outcomes.change import OPERATION_FIELDS, Change
+from payments.services.outcomes.change_writing import (
+    available_on_of_charge,
+    put_change,
+    remember_what_was_shown,
+)
+from payments.services.outcomes.duplicate_charges import excess_left
+from payments.services.outcomes.effects.expiry import expire_hold
+from payments.services.outcomes.external.duplicate_charges import (
+    apply_excess_act,
+    increments_left,
+    let_increments_go,
+    objection_to,
+)
+from payments.services.outcomes.external.effects import (
+    ACTOR,
+    apply_act,
+    question_reference,
+    write_down,
+)
+from payments.services.outcomes.prior_state import source_of
+from payments.services.outcomes.standings import held_of
+from payments.services.psp_gateway import sending
+from payments.states import (
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseKind,
+    IntentStatus,
+    OperationStatus,
+)
+from psp_adapters.contract.adapter import (
+    ActKind,
+    OperationKind,
+    Outcome,
+    PspAct,
+    PspPayment,
+    PspResult,
+)
+
+_CHANGES: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID)
+EXPIRY_ACTOR: Final = "psp:expiry"
+_MAY_HOLD: Final = frozenset(
+    {IntentStatus.AUTHORIZED, IntentStatus.PROCESSING, IntentStatus.REQUIRES_ACTION}
+)
+_BEGUN_AND_ENDED: Final = frozenset(
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
+)
+"""What of a charge with one of these was done in a dashboard can be told apart from its own."""
+_ENDS_HOLD: Final = (ActKind.VOID, ActKind.EXPIRE)
+_HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
+
+
+class StillUnderWay(Exception):
+    """An operation of ours on the payment is open: its own outcome comes first."""
+
+
+class Unbookable(Exception):
+    """What the PSP shows cannot be booked; carries the case for a person."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case.summary)
+        self.case = case
+
+
+@dataclass(slots=True)
+class _Payment:
+    """One payment with everything locked or read that a recording needs."""
+
+    merchant: Merchant
+    intent: PaymentIntent
+    charge: Operation
+    operations: list[Operation]
+
+    @property
+    def is_too_many(self) -> bool:
+        """Is the charge booked apart (or was it, until the PSP took it back)?"""
+        charge = self.charge
+        if charge.status != OperationStatus.TAKEN_BACK:
+            return bool(charge.status == OperationStatus.EXCESS)
+        return any(
+            booking.posting.rule.startswith("excess_") and booking.reversed_by == source_of(charge)
+            for booking in bookings_of(payment_id=self.intent.id, source_id=charge.id)
+        )
+
+    @property
+    def may_be_held(self) -> bool:
+        """Do our books leave it open that something of the charge is held?"""
+        if self.charge.status == OperationStatus.EXCESS:
+            return excess_left(self.charge, self.operations).held_minor > 0
+        if self.charge.status != OperationStatus.SUCCEEDED:
+            return False
+        too_many = increments_left(self.charge, self.operations)
+        return self.intent.status in _MAY_HOLD or bool(too_many)
+
+    def change(self) -> Change:
+        account = sending.psp_account_of(self.charge.psp_account_id)
+        change = Change(
+            merchant=self.merchant,
+            psp_account_code=account.code,
+            settlement_delay_days=account.settlement_delay_days,
+            charge_available_on=available_on_of_charge(self.charge),
+            intent=self.intent,
+            operation=self.charge,
+            charge=self.charge,
+            refund=None,
+            result=_HAPPENED,
+            answered=True,
+        )
+        remember_what_was_shown(change, charge=True)
+        return change
+
+    def caller(self, actor: str) -> Caller:
+        return Caller(
+            merchant=self.merchant,
+            livemode=self.intent.livemode,
+            psp_account=sending.psp_account_of(self.charge.psp_account_id),
+            actor=actor,
+        )
+
+
+def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
+    """Record what befell the payment of a charge without us; returns how many things were news.
+
+    What is known already changes nothing, in whatever order and however often it is seen. Raises
+    StillUnderWay if an operation of ours must be finished first, having written nothing, and
+    Unbookable, having recorded what happened before the act that cannot be booked.
+    """
+    odd: Unbookable | None = None
+    with transaction.atomic(durable=True):
+        payment = _lock(charge_id)
+        news = _news(payment, seen)
+        _note_end_of_hold(payment, seen)
+        if not news:
+            return 0
+        _require_quiet(payment, news)
+        for act in news:
+            odd = _objection(payment, act, seen)
+            if odd is not None:
+                break
+            _record(payment, act)
+    if odd is not None:
+        raise odd
+    return len(news)
+
+
+def save_case(case: Case) -> None:
+    """Open the case of an Unbookable, in a transaction of its own."""
+    with transaction.atomic(durable=True):
+        open_case(case)
+
+
+def _lock(charge_id: UUID) -> _Payment:
+    """Intent, then charge; both stay locked until the transaction ends."""
+    intent_id = Operation.objects.values_list("intent_id", flat=True).get(pk=charge_id)
+    intent = PaymentIntent.objects.select_for_update().get(pk=intent_id)
+    charge = Operation.objects.select_for_update().get(pk=charge_id)
+    return _Payment(
+        merchant=Merchant.objects.get(pk=intent.merchant_id),
+        intent=intent,
+        charge=charge,
+        operations=list(intent.operations.order_by("id")),
+    )
+
+
+def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
+    """What the PSP did, no operation asked for, and our books do not know; as it happened."""
+    ours = {operation.id for operation in payment.operations}
+    recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
+    news = []
+    for act in seen.acts:
+        if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.TAKEN_BACK:
+            continue  # It went with the charge.
+        if act.kind is ActKind.EXPIRE:
+            # An old one may speak of a hold that stands again: not while the PSP holds anything.
+            if payment.may_be_held and not seen.held:
+                news.append(act)
+        elif (
+            _moved_money(act)
+            and sending.operation_id_of(act.reference) not in ours
+            and (act.kind.value, act.psp_id) not in recorded
+        ):
+            news.append(act)
+    return news
+
+
+def _moved_money(act: PspAct) -> bool:
+    """A charge is never begun in a dashboard on a payment of ours; what is open is not done yet."""
+    if act.kind is ActKind.AUTHORIZE or not act.amount:
+        return False
+    if act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING:
+        return True
+    return act.outcome is Outcome.SUCCEEDED
+
+
+def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
+    intent = payment.intent
+    if seen.expires_at is None or intent.status != IntentStatus.AUTHORIZED:
+        return
+    if payment.charge.id != intent.latest_charge_id:
+        return  # A charge too many ends when it will: the payment's own hold is another.
+    if intent.authorization_expires_at != seen.expires_at:
+        intent.authorization_expires_at = seen.expires_at
+        Batch().update(intent, ("authorization_expires_at", "updated_at")).execute()
+
+
+def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
+    """What we asked for ourselves is recorded first: only then we know what was held or left."""
+    if payment.charge.status not in _BEGUN_AND_ENDED:
+        raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
+    refunds_matter = any(act.kind is ActKind.REFUND for act in news)
+    if payment.charge.status == OperationStatus.EXCESS:
+        _require_quiet_too_many(payment)
+        return
+    pending_refund = any(_is_pending_refund(act) for act in news)
+    if pending_refund and charged_back_of(payment.charge).amount:
+        # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
+        raise StillUnderWay("a refund of a disputed payment has yet to be made")
+    for operation in payment.operations:
+        is_refund = operation.kind == OperationKind.REFUND
+        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        if operation.status in waits_for and (refunds_matter or not is_refund):
+            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+
+
+def _require_quiet_too_many(payment: _Payment) -> None:
+    """What gives it back, or would be a second change of the payment at once."""
+    for operation in payment.operations:
+        of_it = operation.charge_id == payment.charge.id
+        is_refund = operation.kind == OperationKind.REFUND
+        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        if operation.status in waits_for and (of_it or operation.kind in _CHANGES):
+            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+
+
+def _is_pending_refund(act: PspAct) -> bool:
+    return act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING
+
+
+def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:
+    """Why an act cannot be booked; None: it can."""
+    charge = payment.charge
+    summary = ""
+    too_many = payment.is_too_many
+    currencies = {charge.currency} if too_many else {charge.currency, payment.intent.currency}
+    if currencies != {act.amount.currency}:
+        summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
+    elif act.kind is ActKind.VOID and seen.held and act.amount < _held_by_us(payment):
+        summary = f"the provider let {act.amount} go and holds on to {seen.held}"
+    elif too_many:
+        summary = objection_to(act, charge, payment.operations)
+    elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not ActKind.REFUND:
+        summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
+    if not summary:
+        return None
+    return Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
+
+
+def _held_by_us(payment: _Payment) -> Money:
+    if payment.charge.status == OperationStatus.EXCESS:
+        held_minor = excess_left(payment.charge, payment.operations).held_minor
+        return Money(held_minor, payment.charge.currency)
+    return held_of(payment.change())
+
+
+def _record(payment: _Payment, act: PspAct) -> None:
+    change = payment.change()
+    by_itself = act.kind is ActKind.EXPIRE
+    if not by_itself:
+        write_down(change, act)
+    increments: list[Operation] = []
+    if payment.is_too_many:
+        apply_excess_act(change, act, payment.operations)
+    elif act.kind in _ENDS_HOLD and (increments := _too_late(payment)):
+        let_increments_go(change, act, increments)
+    elif by_itself:
+        expire_hold(change, act.amount)
+    else:
+        apply_act(change, act)
+    if not by_itself and sending.operation_id_of(act.reference) is not None:
+        question_reference(change, act)
+    _write(change, increments, payment.caller(EXPIRY_ACTOR if by_itself else ACTOR))
+    if not by_itself:
+        payment.operations.append(change.operation)
+
+
+def _too_late(payment: _Payment) -> list[Operation]:
+    """Increments of a hold that had ended by our books: nothing else of it can be held."""
+    if payment.intent.status == IntentStatus.AUTHORIZED:
+        return []
+    return increments_left(payment.charge, payment.operations)
+
+
+def _write(change: Change, increments: list[Operation], caller: Caller) -> None:
+    batch = Batch()
+    put_change(batch, change, caller)
+    for increment in increments:
+        batch.update(increment, OPERATION_FIELDS)
+    batch.execute()

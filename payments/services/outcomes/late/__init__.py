@@ -1,0 +1,1 @@
+"""What a late outcome causes: one that contradicts a closed operation."""

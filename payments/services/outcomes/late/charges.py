@@ -1,0 +1,154 @@
+"""Late words on a charge: it succeeded after all, was taken back, or was healed.
+
+A charge beside which another one holds the payment or its order is recorded as EXCESS: booked
+apart, and always given back. What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects.standing import last_payment_error
+from payments.services.outcomes.late.revision import (
+    DoesNotFit,
+    NothingOfIt,
+    forget_reason,
+    occupy_order,
+    open_case,
+    past_of,
+    require_quiet,
+    stand_by_the_books,
+    succeed,
+    take_back,
+)
+from payments.states import CaseKind, IntentStatus, LateSuccessPolicy, OperationStatus
+
+
+def charge_succeeded_late(change: Change) -> None:
+    """Truth wins; then the merchant's policy says whether the money goes back."""
+    operation, before = change.operation, change.operation.status
+    if past_of(change).rival:
+        _exceed(change)
+        return
+    require_quiet(change)
+    succeed(change)
+    reverse = change.merchant.late_success_policy == LateSuccessPolicy.REVERSE
+    _book_afresh(change, fee=not reverse)
+    _hold_payment(change)
+    change.tell("charge.succeeded", "charge")
+    change.weigh_refunds()
+    stand_by_the_books(change, otherwise=IntentStatus.FAILED, told=not reverse)
+    if reverse:
+        operation.reverse_at = now_utc()
+    what_follows = "It is being given back." if reverse else "It is kept, by the merchant's policy."
+    open_case(
+        change,
+        CaseKind.LATE_SUCCESS,
+        f"The charge had been closed as {before} and succeeded after all. {what_follows}",
+    )
+
+
+def charge_healed(change: Change) -> None:
+    """Taken back, and then done again: what was reversed is booked once more."""
+    past = past_of(change)
+    if past.rival:
+        _exceed(change)
+        return
+    require_quiet(change)
+    succeed(change)
+    if any(booking.posting.rule.startswith("excess_") for booking in past.undone):
+        _book_afresh(change)
+    else:
+        for booking in past.undone:
+            change.post_again(booking.posting)
+    _hold_payment(change)
+    change.tell("charge.succeeded", "charge")
+    change.weigh_refunds()
+    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+
+
+def charge_taken_back(change: Change) -> None:
+    """A sale returned, or a hold that the PSP gave up: nothing of it is with us any more."""
+    intent, operation, past = change.intent, change.operation, past_of(change)
+    if operation.status == OperationStatus.EXCESS:
+        _excess_taken_back(change)
+        return
+    if not operation.capture_now:
+        if intent.amount_captured_minor:
+            raise DoesNotFit("the provider undid an authorization of which money was captured")
+        if not past.held:
+            raise NothingOfIt
+    require_quiet(change)
+    take_back(change)
+    for booking in past.standing:
+        change.reverse(booking)
+    change.post_released(change.held_after())
+    operation.guard_order = operation.reverse_at = None
+    intent.last_payment_error = last_payment_error(
+        operation, code=operation.code, message=operation.message
+    )
+    change.tell("charge.failed", "charge")
+    change.weigh_refunds()
+    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    remark = ""
+    if intent.amount_over_refunded_minor:
+        remark = " More went back to the customer than is left with us."
+    open_case(change, CaseKind.TAKEN_BACK, f"The provider took the whole charge back.{remark}")
+
+
+def _book_afresh(change: Change, *, fee: bool = True) -> None:
+    operation = change.operation
+    change.post_authorized(operation.amount)
+    if operation.capture_now:
+        change.post_captured(operation.amount, fee=fee)
+
+
+def _hold_payment(change: Change) -> None:
+    """This charge is the payment's own (again)."""
+    intent, operation = change.intent, change.operation
+    intent.latest_charge_id = operation.id
+    intent.psp_reference = operation.psp_payment_id
+    intent.payment_method_id = operation.payment_method_id
+    intent.last_payment_error = None
+    intent.next_action_url = ""
+    intent.authorization_expires_at = change.result.expires_at
+    occupy_order(change)
+
+
+def _exceed(change: Change) -> None:
+    """One charge too many: booked apart, shown as a charge of its own, and given back."""
+    intent, operation, before = change.intent, change.operation, change.operation.status
+    operation.exceed()
+    forget_reason(change)
+    operation.guard_order = None
+    operation.excess_minor = operation.amount_minor
+    if operation.currency == intent.currency:
+        intent.amount_excess_minor += operation.amount_minor
+    change.post_excess_authorized(operation.amount)
+    if operation.capture_now:
+        change.post_excess_captured(operation.amount)
+    operation.reverse_at = now_utc()
+    change.tell("charge.succeeded", "charge")
+    open_case(
+        change,
+        CaseKind.LATE_SUCCESS,
+        f"The charge had been closed as {before} and succeeded after all, although "
+        f"{past_of(change).rival}. It is being given back.",
+    )
+
+
+def _excess_taken_back(change: Change) -> None:
+    intent, operation = change.intent, change.operation
+    if not operation.capture_now and operation.balance_transaction_id is not None:
+        raise DoesNotFit("the provider undid an authorization of which money was captured")
+    if not operation.capture_now and operation.excess_returned_minor:
+        raise NothingOfIt  # It was let go before.
+    take_back(change)
+    for booking in past_of(change).standing:
+        change.reverse(booking)
+    if operation.currency == intent.currency:
+        intent.amount_excess_minor -= operation.excess_minor
+    operation.excess_minor = 0
+    operation.reverse_at = None
+    change.tell("charge.failed", "charge")
+    open_case(change, CaseKind.TAKEN_BACK, "The provider took back a charge that was one too many.")

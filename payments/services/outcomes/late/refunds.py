@@ -1,0 +1,105 @@
+"""Late words on refunds: they reached the customer after all, or came back to us.
+
+What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from payments.models import Refund
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects.duplicate_charges import went_back
+from payments.services.outcomes.effects.refunds import tell_refund
+from payments.services.outcomes.late.revision import (
+    DoesNotFit,
+    occupy_order,
+    open_case,
+    stand_by_the_books,
+    succeed,
+    take_back,
+)
+from payments.states import CaseKind, IntentStatus, OperationStatus
+
+
+def refund_succeeded_late(change: Change) -> None:
+    """The money went back although we had believed that it did not."""
+    before = change.operation.status
+    refund_healed(change)
+    over_minor = change.intent.amount_over_refunded_minor
+    remark = " More went back than is left of the payment." if over_minor else ""
+    open_case(
+        change,
+        CaseKind.LATE_SUCCESS,
+        f"The refund had been closed as {before} and succeeded after all.{remark}",
+    )
+
+
+def refund_healed(change: Change) -> None:
+    """The money went back, once more."""
+    intent, operation, refund = change.intent, change.operation, _refund_of(change)
+    if operation.gives_excess_back:
+        _excess_went_back(change)
+        return
+    succeed(change)
+    refund.succeed()
+    refund.failure_reason = ""
+    change.post_refund_requested(operation.amount)
+    intent.amount_refunded_minor += operation.amount_minor
+    change.weigh_refunds()
+    stand_by_the_books(change, otherwise=IntentStatus(intent.status))
+    change.tell("charge.refunded", "charge")
+    tell_refund(change)
+
+
+def refund_taken_back(change: Change) -> None:
+    """The customer's bank sent the money back: it is ours to return again.
+
+    A full refund had freed the order. The order is occupied again if nobody has taken it; else the
+    other payment keeps it, and a person decides.
+    """
+    intent, operation, refund = change.intent, change.operation, _refund_of(change)
+    take_back(change)
+    refund.fail(reason=operation.decline_code or operation.code)
+    if operation.gives_excess_back:
+        _excess_came_back(change)
+    else:
+        change.post_refund_failed(operation.amount)
+        intent.amount_refunded_minor -= operation.amount_minor
+        change.weigh_refunds()
+        stand_by_the_books(change, otherwise=IntentStatus(intent.status))
+    remark = occupy_order(change) if intent.amount_captured_minor else ""
+    change.tell("refund.failed", "refund")
+    change.tell("charge.updated", "charge")
+    tell_refund(change)
+    open_case(
+        change,
+        CaseKind.TAKEN_BACK,
+        f"The refund did not reach the customer: the money is with us again.{remark}",
+    )
+
+
+def _excess_went_back(change: Change) -> None:
+    operation, charge, refund = change.operation, change.charge, _refund_of(change)
+    if charge.excess_returned_minor + operation.amount_minor > charge.amount_minor:
+        raise DoesNotFit("the provider gave more back than it had taken in excess")
+    succeed(change)
+    refund.succeed()
+    refund.failure_reason = ""
+    change.post_excess_refund_requested(operation.amount)
+    went_back(change, operation.amount)
+    change.tell("charge.refunded", "charge")
+    tell_refund(change)
+
+
+def _excess_came_back(change: Change) -> None:
+    """To be given back once more."""
+    charge = change.charge
+    change.post_excess_refund_failed(change.operation.amount)
+    charge.excess_returned_minor -= change.operation.amount_minor
+    if charge.status == OperationStatus.EXCESS:
+        charge.reverse_at = now_utc()
+
+
+def _refund_of(change: Change) -> Refund:
+    assert change.refund is not None, "a refund operation has its refund"
+    return change.refund

@@ -1,0 +1,188 @@
+"""Late words: what several kinds of operation share when a PSP changes a word that we had closed.
+
+What may not live here: SQL, PSPs, rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from itertools import pairwise
+from typing import Final
+
+from ledger.money import Money
+from payments.services.cases.opening import case_about_operation
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change, Past
+from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, CaseKind, IntentStatus
+from payments.states import OperationStatus as O
+from psp_adapters.contract.adapter import Outcome
+
+S = IntentStatus
+
+
+class Turn(StrEnum):
+    """How a PSP's word differs from the one that closed the operation."""
+
+    SUCCESS = "succeeded after all"
+    TAKE_BACK = "taken back"
+    HEAL = "succeeded again"
+
+
+_TURNS: Final[dict[tuple[Outcome, str], Turn]] = {
+    (Outcome.SUCCEEDED, O.DECLINED): Turn.SUCCESS,
+    (Outcome.SUCCEEDED, O.NOT_SENT): Turn.SUCCESS,
+    (Outcome.SUCCEEDED, O.CANCELED): Turn.SUCCESS,
+    (Outcome.SUCCEEDED, O.TAKEN_BACK): Turn.HEAL,
+    (Outcome.DECLINED, O.SUCCEEDED): Turn.TAKE_BACK,
+    (Outcome.DECLINED, O.EXCESS): Turn.TAKE_BACK,
+}
+
+
+class NotNow(Exception):
+    """Another operation of the payment is under way; when it is closed, the word can be recorded.
+
+    Raised before anything was changed.
+    """
+
+
+class DoesNotFit(Exception):
+    """The word and our books cannot both be true. Raised before anything was changed."""
+
+
+class NothingOfIt(Exception):
+    """The word changes nothing: what it undoes is gone already. Raised before any change."""
+
+
+def turn_of(status: str, outcome: Outcome) -> Turn | None:
+    """What a word turns about a closed operation; None if it tells nothing that we may record."""
+    return _TURNS.get((outcome, status))
+
+
+def past_of(change: Change) -> Past:
+    """What the late word found."""
+    assert change.past is not None, "a late word comes with what it found"
+    return change.past
+
+
+def require_quiet(change: Change) -> None:
+    """Refuse with NotNow while another operation decides where the payment stands."""
+    if change.intent.status in (S.PROCESSING, S.REQUIRES_ACTION):
+        raise NotNow("another operation of the payment is under way")
+
+
+def take_back(change: Change) -> None:
+    """Mark the operation as undone by the PSP, with its reason."""
+    operation, result = change.operation, change.result
+    operation.take_back()
+    operation.code = result.code or "processing_error"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The provider took this back.")[:500]
+
+
+def succeed(change: Change) -> None:
+    """Mark the operation as done after all; the reason of its refusal is none any more."""
+    change.operation.succeed()
+    forget_reason(change)
+
+
+def forget_reason(change: Change) -> None:
+    """Drop the words of a refusal that is not true any more."""
+    operation = change.operation
+    operation.code = operation.decline_code = operation.message = ""
+
+
+def occupy_order(change: Change) -> str:
+    """Money of the payment is with us again: its order is taken, unless by another payment.
+
+    Returns a remark for the case; empty if there is nothing to remark.
+    """
+    charge = change.charge
+    if not (change.merchant.order_guard and charge.order_id) or charge.status != O.SUCCEEDED:
+        return ""
+    taken_by = past_of(change).order_taken_by
+    if taken_by:
+        return f" {taken_by} holds its order meanwhile: the customer may have paid twice."
+    charge.guard_order = charge.order_id
+    return ""
+
+
+def open_case(change: Change, kind: CaseKind, summary: str, *, amount: Money | None = None) -> None:
+    """Have a person look at it."""
+    change.cases.append(case_about_operation(kind, change.operation, summary, amount=amount))
+
+
+def stand_by_the_books(change: Change, *, otherwise: S, told: bool = True) -> None:
+    """Move the intent to where its amounts put it; `otherwise` if nothing is held or taken.
+
+    Tells of the intent only while its public status has not been published for good, and only if
+    `told`.
+    """
+    intent = change.intent
+    if intent.status in (S.PROCESSING, S.REQUIRES_ACTION):
+        return
+    target = _standing(change, otherwise)
+    if target == intent.status:
+        return
+    _move(change, target)
+    if target in INTENT_CAPTURED:
+        _publish(change, "succeeded", "payment_intent.succeeded", told=told)
+    elif target is S.CANCELED:
+        _publish(change, "canceled", "payment_intent.canceled", told=told)
+    elif told and not intent.published_status:
+        change.tell(_TOLD[target], "intent")
+
+
+_TOLD: Final = {
+    S.AUTHORIZED: "payment_intent.amount_capturable_updated",
+    S.FAILED: "payment_intent.payment_failed",
+}
+
+
+def _publish(change: Change, status: str, event: str, *, told: bool) -> None:
+    if change.intent.published_status:
+        return
+    change.intent.published_status = status
+    if told:
+        change.tell(event, "intent")
+
+
+def _standing(change: Change, otherwise: S) -> S:
+    intent = change.intent
+    if change.held_after():
+        return S.AUTHORIZED
+    if not intent.amount_captured_minor:
+        return otherwise
+    if intent.amount_refunded_minor >= intent.amount_captured_minor:
+        change.charge.guard_order = None
+        return S.REFUNDED
+    return S.PARTIALLY_REFUNDED if intent.amount_refunded_minor else S.CAPTURED
+
+
+_DETOURS: Final = ((), (S.CAPTURED,), (S.PROCESSING,), (S.PROCESSING, S.CAPTURED))
+
+
+def _move(change: Change, target: S) -> None:
+    """By legal moves only; PostgreSQL is shown each step."""
+    intent = change.intent
+    steps: dict[S, Callable[[], None]] = {
+        S.PROCESSING: intent.start,
+        S.AUTHORIZED: intent.authorize,
+        S.CAPTURED: intent.capture,
+        S.PARTIALLY_REFUNDED: intent.refund_in_part,
+        S.REFUNDED: intent.refund_in_full,
+        S.FAILED: intent.fail,
+        S.CANCELED: lambda: intent.cancel(
+            at=now_utc(), reason=change.operation.cancellation_reason
+        ),
+    }
+    way = next((way for way in _DETOURS if _is_legal((S(intent.status), *way, target))), None)
+    assert way is not None, f"no way leads from {intent.status} to {target}"
+    for stop in way:
+        steps[stop]()
+        change.intent_passes_through.append(stop)
+    steps[target]()
+
+
+def _is_legal(way: tuple[S, ...]) -> bool:
+    return all(after in INTENT_TRANSITIONS[before] for before, after in pairwise(way))

@@ -1,0 +1,72 @@
+"""What the one door must know before it hears a late word: the operation's books, and its rivals.
+
+Reads only, with the intent and the operation locked. What may not live here: what a word causes.
+"""
+
+from __future__ import annotations
+
+from ledger.money import Money
+from ledger.selectors import bookings_of, payment_vectors
+from payments.models import Merchant, Operation, PaymentIntent
+from payments.services.outcomes.change import Past
+from payments.states import CHARGE_HOLDS
+from psp_adapters.contract.adapter import OperationKind
+
+
+def source_of(operation: Operation) -> str:
+    """The source type of what is booked for an operation: each turn of a PSP has its own."""
+    return f"operation/{operation.turns}" if operation.turns else "operation"
+
+
+def past_of(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> Past:
+    """What is booked, what is held, and who else holds the payment or its order."""
+    bookings = bookings_of(payment_id=intent.id, source_id=operation.id)
+    last_turn = source_of(operation)
+    vectors = {vector.currency: vector for vector in payment_vectors([intent.id])}
+    vector = vectors.get(operation.currency)
+    taken_by = _order_taken_by(merchant, intent, operation)
+    return Past(
+        standing=[booking for booking in bookings if not booking.reversed_by],
+        undone=[booking for booking in bookings if booking.reversed_by == last_turn],
+        held=vector.held if vector is not None else Money.zero(operation.currency),
+        rival=_rival(intent, operation, taken_by) if operation.is_charge else "",
+        order_taken_by=taken_by,
+    )
+
+
+def _rival(intent: PaymentIntent, operation: Operation, taken_by: str) -> str:
+    other = (
+        intent.operations.filter(
+            kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_HOLDS)
+        )
+        .exclude(pk=operation.pk)
+        .first()
+    )
+    if other is not None:
+        return f"{other.public_id} holds the payment"
+    if taken_by:
+        return f"{taken_by} holds its order"
+    if operation.amount != intent.amount:
+        return f"the payment asks for {intent.amount} by now"
+    return ""
+
+
+def _order_taken_by(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> str:
+    """The payment that occupies the operation's order, if it is another one than its own.
+
+    Another charge may take the order after this was read; the unique index refuses then, and the
+    word is heard again.
+    """
+    if not (merchant.order_guard and operation.order_id):
+        return ""
+    holder = (
+        Operation.objects.filter(
+            merchant_id=operation.merchant_id,
+            livemode=operation.livemode,
+            guard_order=operation.order_id,
+        )
+        .exclude(intent_id=intent.id)
+        .select_related("intent")
+        .first()
+    )
+    return holder.intent.public_id if holder is not None else ""

@@ -1,0 +1,342 @@
+"""The one door: a PSP's word on an operation becomes state, books, events and the answer.
+
+The PSP's answer, a notification, the sweep of lost operations and a settlement line all come
+through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
+idempotency key, intent, operation, charge. What may not live here: network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of
+from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, Refund
+from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.idempotency import keys
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import OPERATION_FIELDS, Change
+from payments.services.outcomes.change_writing import (
+    available_on_of_charge,
+    put_change,
+    remember_what_was_shown,
+)
+from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.effect_table import (
+    DoesNotFit,
+    NothingOfIt,
+    NotNow,
+    Turn,
+    apply_effect,
+    apply_late_effect,
+    turn_of,
+)
+from payments.services.outcomes.prior_state import past_of
+from payments.services.psp_gateway.sending import psp_account_of
+from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
+from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
+
+CONFIRM_AFTER_SECONDS: Final = 2.0
+"""After a late word was recorded, the PSP is asked once more: it may have been overtaken."""
+
+_SAME: Final = {
+    Outcome.PENDING: OperationStatus.PENDING,
+    Outcome.REQUIRES_ACTION: OperationStatus.REQUIRES_ACTION,
+    Outcome.UNKNOWN: OperationStatus.UNKNOWN,
+}
+
+
+class Hearing(StrEnum):
+    """How a PSP's word was taken."""
+
+    NEWS = "news"
+    """Recorded."""
+    KNOWN = "known"
+    """It changes nothing."""
+    LATER = "later"
+    """Not now: the operation will be asked about again."""
+    MISFIT = "misfit"
+    """It cannot be recorded beside what stands: a person must look."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What stands in the database after an outcome was recorded."""
+
+    subject: Subject
+    changed: bool
+    answer: Answer | None
+    """The final answer of the request that began the operation; None if it has none (yet)."""
+    hearing: Hearing
+    why: str = ""
+
+
+@dataclass(slots=True)
+class _Locked:
+    key: IdempotencyKey | None
+    intent: PaymentIntent
+    operation: Operation
+
+
+def record_outcome(
+    *,
+    operation: Operation,
+    result: PspResult,
+    caller: Caller,
+    renderer: Renderer | None = None,
+    sender_lease: datetime | None = None,
+    look_lease: datetime | None = None,
+) -> Recorded:
+    """Record what a PSP said of an operation and everything that follows, in one transaction.
+
+    A word that differs from the one that closed the operation is recorded if it was asked for under
+    the operation's present lease, `look_lease`; otherwise the operation is asked about again. With
+    a renderer, the request's final answer is rendered and stored under its key, unless it has one
+    or nothing was sent.
+
+    `sender_lease` is the lease under which the operation was sent. If it has passed to somebody
+    else, "not sent" says nothing any more: recovery may have sent the same request meanwhile.
+    """
+    with transaction.atomic(durable=True):
+        locked = _lock(operation)
+        caller = _with_key(caller, locked.key)
+        result = _fenced(locked.operation, result, sender_lease)
+        batch = Batch()
+        refund = _refund_of(locked.operation)
+        hearing, why = Hearing.KNOWN, ""
+        if locked.operation.status not in OPERATION_OPEN:
+            hearing, why = _hear_late(locked, refund, result, caller, batch, look_lease)
+        elif _says_nothing_new(locked.operation, result):
+            schedule_check(locked.operation, result.retry_after_seconds)
+            batch.update(locked.operation, OPERATION_FIELDS)
+        else:
+            hearing = Hearing.NEWS
+            _make_change(locked, refund, result, caller, batch)
+        if result.contradicts_us:
+            case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
+            open_case(case)
+        subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
+        if renderer is not None and _expands(locked, caller):
+            batch.execute()  # What is expanded is read back: it must show this change.
+            batch = Batch()
+        answer = _answer(locked, subject, caller, renderer, batch)
+        batch.execute()
+    changed = hearing is Hearing.NEWS
+    return Recorded(subject=subject, changed=changed, answer=answer, hearing=hearing, why=why)
+
+
+def _fenced(operation: Operation, result: PspResult, sender_lease: datetime | None) -> PspResult:
+    late = sender_lease is not None and operation.lease_until != sender_lease
+    if late and result.outcome is Outcome.NOT_SENT:
+        detail = f"not sent by a sender whose lease was over: {result.detail}"
+        return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
+    return result
+
+
+def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
+    """Events name the request that asked for it, whoever found out how it ended."""
+    if caller.idempotency_key or key is None:
+        return caller
+    return replace(caller, idempotency_key=key.key)
+
+
+def _lock(operation: Operation) -> _Locked:
+    """Lock key, intent and operation, in this order, with one statement.
+
+    PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
+    the newest version of each row.
+    """
+    rows = []
+    if operation.idempotency_id is not None:
+        rows = execute(_lock_sql(with_key=True), [operation.idempotency_id, operation.id])
+    if not rows:  # Sent without a key, or so long ago that the key is forgotten.
+        key, rest = None, execute(_lock_sql(with_key=False), [operation.id])[0]
+    else:
+        row = rows[0]
+        width = len(IdempotencyKey._meta.concrete_fields)
+        key, rest = instance_of(IdempotencyKey, row[:width]), row[width:]
+        if key.operation_id != operation.id:
+            key = None  # The key was taken over by a later operation of the same request.
+    width = len(PaymentIntent._meta.concrete_fields)
+    return _Locked(
+        key=key,
+        intent=instance_of(PaymentIntent, rest[:width]),
+        operation=instance_of(Operation, rest[width:]),
+    )
+
+
+def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
+    """The newest key, intent and operation, locked in this order by the caller's transaction."""
+    locked = _lock(operation)
+    return locked.key, locked.intent, locked.operation
+
+
+@cache
+def _lock_sql(*, with_key: bool) -> str:
+    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
+    tables = f"{table_of(PaymentIntent)} i JOIN {table_of(Operation)} o ON o.intent_id = i.id"
+    if not with_key:
+        return f"SELECT {columns} FROM {tables} WHERE o.id = %s FOR UPDATE OF i, o"
+    return (
+        f"SELECT {columns_of(IdempotencyKey, 'k')}, {columns} "
+        f"FROM {table_of(IdempotencyKey)} k, {tables} "
+        "WHERE k.id = %s AND o.id = %s FOR UPDATE OF k, i, o"
+    )
+
+
+def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
+    if result.outcome is Outcome.UNKNOWN:
+        return bool(operation.status != OperationStatus.SENDING)
+    return bool(_SAME.get(result.outcome) == operation.status)
+
+
+def _hear_late(
+    locked: _Locked,
+    refund: Refund | None,
+    result: PspResult,
+    caller: Caller,
+    batch: Batch,
+    look_lease: datetime | None,
+) -> tuple[Hearing, str]:
+    """Take a word on an operation that is closed."""
+    operation = locked.operation
+    turn = turn_of(operation.status, result.outcome)
+    if operation.lease_until != look_lease:
+        if turn is None:
+            return Hearing.KNOWN, ""
+        # Whoever is asking now may have asked before this word: what they hear is old.
+        operation.lease_until = operation.next_check_at = now_utc()
+        batch.update(operation, OPERATION_FIELDS)
+        return Hearing.LATER, f"the provider says {result.outcome}, and is asked again"
+    try:
+        if turn is not None:
+            _make_change(locked, refund, result, caller, batch, turn=turn)
+            return Hearing.NEWS, ""
+        hearing, why = Hearing.KNOWN, ""
+        if result.outcome in _SAME:
+            hearing, why = Hearing.LATER, "the provider has yet to say how it ends"
+    except NotNow as reason:
+        hearing, why = Hearing.LATER, str(reason)
+    except DoesNotFit as reason:
+        hearing, why = Hearing.MISFIT, str(reason)
+    except NothingOfIt:
+        hearing, why = Hearing.KNOWN, ""
+    operation.lease_until, operation.next_check_at = now_utc(), None
+    if hearing is Hearing.LATER:
+        schedule_check(operation)
+    batch.update(operation, OPERATION_FIELDS)
+    return hearing, why
+
+
+def _refund_of(operation: Operation) -> Refund | None:
+    if operation.kind != OperationKind.REFUND:
+        return None
+    return Refund.objects.select_for_update().get(operation_id=operation.id)
+
+
+def _charge_of(locked: _Locked) -> Operation:
+    if locked.operation.is_charge:
+        return locked.operation
+    assert locked.operation.charge_id is not None, "only a charge has something to change"
+    return Operation.objects.select_for_update().get(pk=locked.operation.charge_id)
+
+
+def _make_change(
+    locked: _Locked,
+    refund: Refund | None,
+    result: PspResult,
+    caller: Caller,
+    batch: Batch,
+    *,
+    turn: Turn | None = None,
+) -> None:
+    intent, operation = locked.intent, locked.operation
+    merchant = _merchant_of(intent, caller)
+    account, charge = psp_account_of(operation.psp_account_id), _charge_of(locked)
+    is_refund = operation.kind == OperationKind.REFUND
+    change = Change(
+        merchant=merchant,
+        psp_account_code=account.code,
+        settlement_delay_days=account.settlement_delay_days,
+        charge_available_on=available_on_of_charge(charge) if is_refund else None,
+        intent=intent,
+        operation=operation,
+        charge=charge,
+        refund=refund,
+        result=result,
+        answered=locked.key is None or locked.key.answer_status is not None,
+        past=past_of(merchant, intent, operation) if turn is not None else None,
+    )
+    remember_what_was_shown(change, charge=charge is not operation or turn is not None)
+    if turn is None:
+        apply_effect(change)
+    else:
+        apply_late_effect(change, turn)
+    _close_or_schedule(operation, result.retry_after_seconds)
+    if turn is not None:
+        operation.checks = 0
+        operation.next_check_at = now_utc() + timedelta(seconds=CONFIRM_AFTER_SECONDS)
+    put_change(batch, change, caller)
+
+
+def _merchant_of(intent: PaymentIntent, caller: Caller) -> Merchant:
+    if caller.merchant.id == intent.merchant_id:
+        return caller.merchant
+    raise ValueError("an outcome is recorded on behalf of the payment's own merchant")
+
+
+def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> None:
+    if operation.status in OPERATION_OPEN:
+        schedule_check(operation, look_in_seconds)
+        return
+    # Whoever asked meanwhile must not be believed: what is closed is asked about under a new lease.
+    operation.closed_at = operation.lease_until = now_utc()
+    operation.next_check_at = None
+
+
+def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
+    """Look at an operation later and later if looking at it fails, and keep what went wrong.
+
+    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
+    """
+    with transaction.atomic(durable=True):
+        operation = Operation.objects.select_for_update().get(pk=operation_id)
+        if operation.next_check_at is None:
+            return
+        operation.detail = reason[:500]
+        looks = operation.checks
+        schedule_check(operation)
+        if within_seconds is not None:
+            operation.checks = looks
+            soon = operation.lease_until + timedelta(seconds=within_seconds)
+            operation.next_check_at = min(operation.next_check_at or soon, soon)
+        Batch().update(operation, OPERATION_FIELDS).execute()
+
+
+def _expands(locked: _Locked, caller: Caller) -> bool:
+    return bool(locked.key.expand if locked.key is not None else caller.expand)
+
+
+def _answer(
+    locked: _Locked,
+    subject: Subject,
+    caller: Caller,
+    renderer: Renderer | None,
+    batch: Batch,
+) -> Answer | None:
+    key, operation = locked.key, locked.operation
+    if key is not None and key.answer_status is not None:
+        return keys.stored_answer(key)
+    if renderer is None or operation.status == OperationStatus.NOT_SENT:
+        return None
+    if key is None:
+        return renderer(subject, caller)
+    answer = renderer(subject, keys.caller_of(caller, key))
+    return keys.put_answer(batch, key, answer)

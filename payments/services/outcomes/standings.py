@@ -1,0 +1,49 @@
+"""Where a payment stands once money has moved without us, from its amounts alone.
+
+Pure: changes rows in memory. What may not live here: SQL, PSPs, postings.
+"""
+
+from __future__ import annotations
+
+from ledger.money import Money
+from payments.services.outbox.events import now_utc
+from payments.services.outcomes.change import Change
+from payments.states import IntentStatus
+
+
+def held_of(change: Change) -> Money:
+    """What is held by our books; nothing once the payment was captured for good or canceled."""
+    return change.intent.capturable
+
+
+def hold_is_over(change: Change, *, reason: str) -> None:
+    """Nothing is held any more: captured if something was, else canceled for this reason."""
+    intent = change.intent
+    if intent.amount_captured_minor:
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
+        return
+    change.charge.guard_order = None
+    intent.cancel(at=now_utc(), reason=reason)
+    intent.published_status = intent.published_status or "canceled"
+
+
+def become_captured(change: Change) -> None:
+    """Captured for good; refunds that went through meanwhile show at once."""
+    intent = change.intent
+    intent.capture()
+    intent.published_status = intent.published_status or "succeeded"
+    if intent.amount_refunded_minor:
+        change.intent_passes_through.append(IntentStatus(intent.status))
+        show_refunded(change)
+
+
+def show_refunded(change: Change) -> None:
+    """Let the status of a captured payment say how much of it went back."""
+    intent = change.intent
+    in_full = intent.amount_refunded_minor >= intent.amount_captured_minor
+    if in_full and intent.status != IntentStatus.REFUNDED:
+        intent.refund_in_full()
+        change.charge.guard_order = None
+    elif not in_full and intent.status != IntentStatus.PARTIALLY_REFUNDED:
+        intent.refund_in_part()

@@ -1,0 +1,64 @@
+"""Asking a PSP about a dispute, and sending it a response. No decisions.
+
+What may not live here: what an answer causes (services.disputes).
+"""
+
+from __future__ import annotations
+
+from payments.models import DisputeResponse, PspAccount
+from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.queries import ask_psp
+from payments.services.psp_gateway.sending import QUESTION_DEADLINE_SECONDS, adapter_of
+from psp_adapters.contract.adapter import Outcome, PspUnavailable
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+
+_NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
+
+
+def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
+    """The dispute as the PSP says it stands; None if it knows none of that id (yet).
+
+    Raises PspUnavailable or Refusal. No database connection may be held meanwhile.
+    """
+    adapter = adapter_of(account)
+    if not adapter.capabilities.disputes:
+        raise PspUnavailable(_NO_DISPUTES)
+    return ask_psp(
+        account,
+        lambda: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=QUESTION_DEADLINE_SECONDS),
+    )
+
+
+def send(
+    response: DisputeResponse,
+    account: PspAccount,
+    psp_dispute_id: str,
+    *,
+    deadline_seconds: float,
+) -> DisputeResult:
+    """Send a response, once; never raises for what the PSP or the network does."""
+    adapter = adapter_of(account)
+    if not adapter.capabilities.disputes:
+        return DisputeResult(
+            outcome=Outcome.DECLINED, code="dispute_unexpected_state", message=_NO_DISPUTES
+        )
+    accepts = response.kind == DisputeResponse.Kind.ACCEPTANCE
+    verb = adapter.accept_dispute if accepts else adapter.submit_evidence
+    request = DisputeRequest(
+        psp_key=response.psp_key,
+        reference=response.public_id,
+        psp_dispute_id=psp_dispute_id,
+        answers_inquiry=response.answers_inquiry,
+        evidence=response.evidence,
+    )
+    try:
+        with guarded_call(account.code, CallKind.MODIFY) as verdict:
+            result = verb(request, deadline_seconds=deadline_seconds)
+            verdict.healthy = result.outcome in (Outcome.SUCCEEDED, Outcome.DECLINED)
+    except Refusal as refusal:
+        return DisputeResult(
+            outcome=Outcome.NOT_SENT,
+            detail=refusal.reason,
+            retry_after_seconds=refusal.retry_after_seconds,
+        )
+    return result

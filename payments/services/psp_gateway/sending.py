@@ -1,0 +1,185 @@
+"""From a PSP account to its adapter, and from an operation to the request that is sent.
+
+What may not live here: a PSP's name, when a call is made again (services.retries), outcomes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+
+from payments import public_ids
+from payments.models import Operation, PspAccount
+from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.retries import TryAgain, call_with_retries
+from psp_adapters.contract.adapter import LookUp, Outcome, PspAdapter, PspRequest, PspResult
+from psp_adapters.contract.adapter import OperationKind as K
+from psp_adapters.registry import adapter_for
+
+CALL_DEADLINE_SECONDS: Final = 12.0
+"""The whole of one call, retries included; less than a claim's lease, so that no living call loses
+its claim."""
+QUESTION_DEADLINE_SECONDS: Final = 5.0
+
+_CALL_KINDS: Final = {
+    K.AUTHORIZE: CallKind.CHARGE,
+    K.INCREMENT: CallKind.MODIFY,
+    K.CAPTURE: CallKind.MODIFY,
+    K.VOID: CallKind.MODIFY,
+    K.REFUND: CallKind.MODIFY,
+}
+
+
+@cache
+def psp_account_of(identifier: UUID) -> PspAccount:
+    """The account, remembered for the life of the process: its code and PSP never change.
+
+    Another settlement delay counts once the processes are restarted.
+    """
+    return PspAccount.objects.get(pk=identifier)
+
+
+def adapter_of(account: PspAccount) -> PspAdapter:
+    """The adapter of an account, with the credentials that the settings hold for its code."""
+    return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
+
+
+@cache
+def psp_of(account_code: str) -> str:
+    """The name of the PSP behind an account's code, which never changes.
+
+    Raises PspAccount.DoesNotExist.
+    """
+    return PspAccount.objects.only("psp").get(code=account_code).psp
+
+
+def webhook_secrets_of(account_code: str) -> tuple[str, ...]:
+    """What notifications of an account may be signed with; empty: it sends us none."""
+    credentials = settings.PSP_CREDENTIALS.get(account_code, {})
+    joined = credentials.get("webhook_secrets", "")
+    return tuple(joined.split(",")) if joined else ()
+
+
+def reference_of(operation_id: UUID) -> str:
+    """Our permanent reference of an operation at the PSP."""
+    return public_ids.encode(public_ids.OPERATION, operation_id)
+
+
+def operation_id_of(reference: str) -> UUID | None:
+    """The operation that one of our references names; None if it is none of ours."""
+    return public_ids.decode(public_ids.OPERATION, reference)
+
+
+def request_of(operation: Operation) -> PspRequest:
+    """The request of an operation: the same bytes for the same operation, however often made."""
+    return PspRequest(
+        kind=K(operation.kind),
+        psp_key=operation.psp_key,
+        reference=reference_of(operation.id),
+        amount=operation.amount,
+        psp_payment_id="" if operation.is_charge else operation.psp_payment_id,
+        payment_reference=reference_of(operation.charge_id) if operation.charge_id else "",
+        order_id=operation.order_id,
+        token=operation.token,
+        capture=operation.capture_now,
+        challenge_allowed=operation.challenge_allowed,
+        return_url=operation.return_url,
+        final=operation.final,
+    )
+
+
+def question_of(operation: Operation) -> LookUp:
+    """The question that finds out what became of an operation."""
+    return LookUp(
+        kind=K(operation.kind),
+        reference="" if operation.is_own_act else reference_of(operation.id),
+        psp_id=operation.psp_id,
+        psp_payment_id=operation.psp_payment_id,
+    )
+
+
+def send(operation: Operation, *, retry_until: float | None = None) -> PspResult:
+    """Send an operation to its PSP. No database connection may be held meanwhile.
+
+    Once, unless `retry_until` (a time of time.monotonic()) is given: then what certainly did not
+    happen is tried again until then, with the same key. Never raises for what the PSP or the
+    network does; see psp_adapters.contract. While the PSP fails too often, or has too many calls
+    under way, the result is NOT_SENT at once.
+    """
+    if operation.is_own_act:
+        raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
+    account = psp_account_of(operation.psp_account_id)
+    deadline = time.monotonic() + CALL_DEADLINE_SECONDS
+    if retry_until is None:
+        result = _send_once(operation, account, deadline)
+    else:
+        result = call_with_retries(
+            lambda: _send_once(operation, account, deadline),
+            _verdict,
+            account_code=account.code,
+            kind=_CALL_KINDS[K(operation.kind)].value,
+            until_monotonic=min(retry_until, deadline),
+        )
+    return doubted_unless_it_fits(operation, result)
+
+
+def _send_once(operation: Operation, account: PspAccount, deadline: float) -> PspResult:
+    adapter = adapter_of(account)
+    kind = K(operation.kind)
+    verb: Callable[..., PspResult] = {
+        K.AUTHORIZE: adapter.authorize,
+        K.INCREMENT: adapter.increment,
+        K.CAPTURE: adapter.capture,
+        K.VOID: adapter.void,
+        K.REFUND: adapter.refund,
+    }[kind]
+    try:
+        with guarded_call(account.code, _CALL_KINDS[kind]) as verdict:
+            result = verb(request_of(operation), deadline_seconds=deadline - time.monotonic())
+            verdict.healthy = _is_healthy(result)
+            verdict.outcome = result.outcome.value
+    except Refusal as refusal:
+        return PspResult(
+            outcome=Outcome.NOT_SENT,
+            detail=refusal.reason,
+            retry_after_seconds=refusal.retry_after_seconds,
+            refused_by_us=True,
+        )
+    return result
+
+
+def _verdict(result: PspResult) -> TryAgain | None:
+    """Only what certainly did not happen, and not what we ourselves would not let through."""
+    if result.outcome is not Outcome.NOT_SENT or result.refused_by_us:
+        return None
+    return TryAgain(after_seconds=result.retry_after_seconds)
+
+
+def _is_healthy(result: PspResult) -> bool:
+    """A decline is an answer, and so is "come later"; a doubt or a refused connection is not."""
+    if result.outcome is Outcome.NOT_SENT:
+        return result.retry_after_seconds is not None
+    return result.outcome is not Outcome.UNKNOWN
+
+
+def doubted_unless_it_fits(operation: Operation, result: PspResult) -> PspResult:
+    """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
+    if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
+        return result
+    if operation.kind == K.VOID and _is_in(operation.currency, result):
+        return result  # It lets go whatever is held there, by now or by what we have yet to hear.
+    return PspResult(
+        outcome=Outcome.UNKNOWN,
+        psp_id=result.psp_id,
+        psp_payment_id=result.psp_payment_id,
+        detail=f"asked for {operation.amount}, the answer says {result.amount}",
+    )
+
+
+def _is_in(currency: str, result: PspResult) -> bool:
+    return result.amount is not None and result.amount.currency == currency

@@ -1,0 +1,1 @@
+"""Inbound PSP webhooks: received and stored raw, then processed; dead letters replayed."""

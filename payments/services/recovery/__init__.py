@@ -1,0 +1,1 @@
+"""Finds out unknown outcomes: look up, repeat while that is safe, fence."""

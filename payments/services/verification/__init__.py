@@ -1,0 +1,1 @@
+"""Compares the books with the stored payments. Repairs nothing."""

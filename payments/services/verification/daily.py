@@ -1,0 +1,159 @@
+"""The whole of the books, once a day: every invariant, and every payment against its entries.
+
+In slices of some seconds, so that it keeps no worker for long and a killed one loses no more than a
+slice; each slice sees one snapshot. What takes too long in one piece is left out, and said so. What
+may not live here: the rules of the comparison (services.verification, ledger.invariants), repairs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from typing import Final
+from uuid import UUID
+
+import psycopg
+from django.db import OperationalError
+
+from ledger.invariants import ALL_INVARIANTS
+from ledger.selectors import payment_ids_after
+from payments import public_ids
+from payments.models import BooksCheck, PaymentIntent
+from payments.services.outbox.events import now_utc
+from payments.services.verification.findings import Finding, report
+from payments.services.verification.progress import BEFORE_EVERY_ID, EVERYTHING, go_on, progress_of
+from payments.services.verification.rebuild import (
+    differences_by_payment,
+    entries_without_payment,
+    one_snapshot,
+)
+
+logger = logging.getLogger(__name__)
+
+EVERY: Final = timedelta(hours=24)
+"""From the begin of one pass to the begin of the next."""
+SWEEP_SECONDS: Final = 5.0
+STEP_SECONDS: Final = 12.0
+"""PostgreSQL gives up on one invariant, or one batch of payments, after so long: as much as leaves
+room for the heartbeat of the queue."""
+PAYMENTS_PER_STEP: Final = 500
+PAYMENTS: Final = "payments"
+ENTRIES: Final = "entries without a payment"
+
+_INVARIANTS: Final = {invariant.__name__: invariant for invariant in ALL_INVARIANTS}
+PARTS: Final = (*_INVARIANTS, PAYMENTS, ENTRIES)
+_NEXT: Final = {**dict(pairwise(PARTS)), PARTS[-1]: ""}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one step found, and where the next begins."""
+
+    findings: list[Finding] = field(default_factory=list)
+    last: UUID | None = None
+    """The last row of the part that was compared; None: the part is over."""
+    compared: int = 0
+    too_long: bool = False
+
+
+def verify_books() -> int:
+    """Go on with the daily verification for some seconds; how many differences it found.
+
+    Does nothing while the last pass is younger than a day. Each difference is logged as an alert
+    and opens a case. Safe to run again, and several at once.
+    """
+    end = time.monotonic() + SWEEP_SECONDS
+    row = progress_of(EVERYTHING)
+    found = 0
+    while row.part in PARTS or _begin(row):
+        step = _check(row)
+        found += report(step.findings)  # Before it goes on: a crash repeats, and loses nothing.
+        if not _go_on(row, step) or time.monotonic() >= end:
+            break
+    return found
+
+
+def _begin(row: BooksCheck) -> bool:
+    """Begin a pass if its time has come, or anew where another version of us named its parts."""
+    now = now_utc()
+    if not row.part and row.began_at is not None and now < row.began_at + EVERY:
+        return False
+    return go_on(
+        row,
+        part=PARTS[0],
+        position=BEFORE_EVERY_ID,
+        began_at=now,
+        compared=0,
+        differences=0,
+        unchecked=0,
+    )
+
+
+def _check(row: BooksCheck) -> _Step:
+    if row.part == PAYMENTS:
+        return _compare_payments(row.position)
+    if row.part == ENTRIES:
+        return _look_for_payments(row.position)
+    return _check_invariant(row.part)
+
+
+def _go_on(row: BooksCheck, step: _Step) -> bool:
+    part = row.part if step.last is not None else _NEXT[row.part]
+    unchecked = row.unchecked + step.too_long
+    ends_well = not part and not unchecked
+    moved = go_on(
+        row,
+        part=part,
+        position=step.last or BEFORE_EVERY_ID,
+        compared=row.compared + step.compared,
+        differences=row.differences + len(step.findings),
+        unchecked=unchecked,
+        finished_at=now_utc() if ends_well else row.finished_at,
+    )
+    if moved and not part:
+        logger.info(
+            "the books were verified: %s payments, %s differences, %s parts left out",
+            row.compared,
+            row.differences,
+            row.unchecked,
+        )
+    return moved
+
+
+def _check_invariant(name: str) -> _Step:
+    try:
+        with one_snapshot(seconds_most=STEP_SECONDS):
+            offenders = _INVARIANTS[name]()
+    except OperationalError as error:
+        if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise
+        logger.exception("alert: %s took more than %s s and was not checked", name, STEP_SECONDS)
+        return _Step(too_long=True)
+    return _Step([Finding(name, f"{name}: {offender}") for offender in offenders])
+
+
+def _compare_payments(position: UUID) -> _Step:
+    with one_snapshot(seconds_most=STEP_SECONDS):
+        rows = PaymentIntent.objects.filter(pk__gt=position).order_by("pk")
+        intents = {each.id: each for each in rows[:PAYMENTS_PER_STEP]}
+        found = list(differences_by_payment(list(intents.values())))
+    findings = [
+        Finding(intents[intent_id].public_id, sentence, intents[intent_id])
+        for intent_id, sentence in found
+    ]
+    over = len(intents) < PAYMENTS_PER_STEP
+    return _Step(findings, None if over else max(intents), len(intents))
+
+
+def _look_for_payments(position: UUID) -> _Step:
+    with one_snapshot(seconds_most=STEP_SECONDS):
+        named = payment_ids_after(position, limit=PAYMENTS_PER_STEP)
+        found = list(entries_without_payment(named))
+    findings = [
+        Finding(public_ids.encode(public_ids.PAYMENT_INTENT, payment_id), sentence)
+        for payment_id, sentence in found
+    ]
+    return _Step(findings, None if len(named) < PAYMENTS_PER_STEP else named[-1])

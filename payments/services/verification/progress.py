@@ -1,0 +1,36 @@
+"""Where a check of the books goes on: its row, moved by one at a time.
+
+What may not live here: comparing, reporting.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from payments.models import BooksCheck
+from payments.selectors.books_checks import EVERYTHING, RECENT
+from payments.services.outbox.events import now_utc
+
+BEFORE_EVERY_ID: Final = UUID(int=0)
+
+
+def progress_of(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksCheck:
+    """The row of a check; whoever needs it first makes it, beginning after `from_position`."""
+    row, _ = BooksCheck.objects.get_or_create(
+        name=name, defaults={"position": from_position, "added_at": now_utc()}
+    )
+    return row
+
+
+def go_on(row: BooksCheck, **changes: Any) -> bool:
+    """Write how far a check has come; False, and nothing, if somebody else went on meanwhile."""
+    unchanged = BooksCheck.objects.filter(pk=row.pk, part=row.part, position=row.position)
+    if not unchanged.update(**changes):
+        return False
+    for name, value in changes.items():
+        setattr(row, name, value)
+    return True
+
+
+__all__ = ["BEFORE_EVERY_ID", "EVERYTHING", "RECENT", "go_on", "progress_of"]

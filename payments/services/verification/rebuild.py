@@ -1,0 +1,293 @@
+"""Rebuild every payment from the books and its operations, and compare with what is stored.
+
+Reads only. What may not live here: repairs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.database.statements import execute
+from ledger.invariants import ALL_INVARIANTS
+from ledger.money import Money
+from ledger.selectors import PaymentVector, payment_ids_after, payment_vectors
+from payments.models import Case, Operation, PaymentIntent
+from payments.services.outcomes.duplicate_charges import captures_excess, excess_left, holds_excess
+from payments.services.verification.disputes import dispute_differences
+from payments.states import (
+    CHARGE_HOLDS,
+    OPERATION_IN_DOUBT,
+    OPERATION_OPEN,
+    CaseStatus,
+    IntentStatus,
+    OperationStatus,
+)
+from psp_adapters.contract.adapter import OperationKind
+
+PAYMENTS_PER_BATCH: Final = 1_000
+_LONGER_MS: Final = 1_000
+S = IntentStatus
+
+# Statuses that leave no trace at the PSP and in the books, and so cannot be told apart there.
+_BEFORE_ANY_CHARGE: Final = frozenset({S.INITIATED, S.FAILED, S.CANCELED})
+
+
+@contextmanager
+def one_snapshot(*, seconds_most: float | None = None) -> Iterator[None]:
+    """See the database as it stood at one moment, however long the reading takes.
+
+    Payments go on meanwhile; without this, one read before and one after a commit would differ.
+    With `seconds_most` PostgreSQL gives up on a statement after so long, and on all of them soon
+    after that.
+    """
+    limit_ms = 0 if seconds_most is None else int(seconds_most * 1000)
+    limits_ms = [
+        ("statement_timeout", limit_ms),
+        ("transaction_timeout", 0),  # A clock that runs is only stopped, never set anew.
+        ("transaction_timeout", limit_ms and limit_ms + _LONGER_MS),
+        ("idle_in_transaction_session_timeout", limit_ms),
+    ]
+    with transaction.atomic(durable=True):
+        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for name, milliseconds in limits_ms:
+            execute("SELECT set_config(%s, %s, true)", [name, str(milliseconds)])
+        yield
+
+
+def differences() -> Iterator[str]:
+    """Every invariant of the ledger that does not hold, and every payment that differs from it.
+
+    Call it inside `one_snapshot` on a system that is in use.
+    """
+    for invariant in ALL_INVARIANTS:
+        for offender in invariant():
+            yield f"{invariant.__name__}: {offender}"
+    for intents in _batches():
+        yield from differences_of(intents)
+    last = UUID(int=0)
+    while named := payment_ids_after(last, limit=PAYMENTS_PER_BATCH):
+        yield from (sentence for _, sentence in entries_without_payment(named))
+        last = named[-1]
+
+
+def rebuilt_statuses(
+    vector: PaymentVector | None, operations: Iterable[Operation]
+) -> frozenset[IntentStatus]:
+    """The statuses that the books and the operations allow (more than one before any charge)."""
+    operations = _without_excess(list(operations))
+    under_way = _under_way(operations)
+    if under_way is not None:
+        return frozenset({under_way})
+    if vector is not None and vector.held:
+        return frozenset({S.AUTHORIZED})
+    if vector is not None and vector.captured:
+        return frozenset({_captured_status(vector, operations)})
+    return _with_nothing_left(operations)
+
+
+def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
+    """Nothing is held or taken (any more): what became of the last charge, and of its changes."""
+    charges = [o for o in operations if o.is_charge]
+    last = charges[-1].status if charges else OperationStatus.NOT_SENT
+    if last == OperationStatus.CANCELED:
+        return frozenset({S.CANCELED})
+    if last in (OperationStatus.DECLINED, OperationStatus.TAKEN_BACK):
+        return frozenset({S.FAILED, S.CANCELED})
+    if last == OperationStatus.SUCCEEDED:
+        taken_back = any(o.status == OperationStatus.TAKEN_BACK for o in operations)
+        return frozenset({S.CANCELED, S.FAILED} if taken_back else {S.CANCELED})
+    return _BEFORE_ANY_CHARGE
+
+
+def _without_excess(operations: list[Operation]) -> list[Operation]:
+    """The operations that count for the payment: no charge too many, nor what was done to it."""
+    too_many = [o for o in operations if o.status == OperationStatus.EXCESS]
+    return [
+        o
+        for o in operations
+        if o not in too_many
+        and not o.gives_excess_back
+        and not any(o.charge_id == each.id and captures_excess(o, each) for each in too_many)
+    ]
+
+
+def _under_way(operations: list[Operation]) -> IntentStatus | None:
+    """Refunds leave the status alone; anything else that is open shows."""
+    open_changes = [
+        o for o in operations if o.status in OPERATION_OPEN and o.kind != OperationKind.REFUND
+    ]
+    if not open_changes:
+        return None
+    if all(o.status == OperationStatus.REQUIRES_ACTION for o in open_changes):
+        return S.REQUIRES_ACTION
+    return S.PROCESSING
+
+
+def _captured_status(vector: PaymentVector, operations: list[Operation]) -> IntentStatus:
+    refunded = vector.refunded - _pending_refunds(operations, vector.currency)
+    if refunded >= vector.captured:
+        return S.REFUNDED  # A dashboard may have given back more than was taken.
+    return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
+
+
+def _pending_refunds(operations: Iterable[Operation], currency: str) -> Money:
+    """Refunds that the PSP accepted but has not made: in the books, not yet refunded."""
+    pending = (
+        o.amount_minor
+        for o in operations
+        if o.kind == OperationKind.REFUND and o.status == OperationStatus.PENDING
+    )
+    return Money(sum(pending), currency)
+
+
+def _batches() -> Iterator[list[PaymentIntent]]:
+    last = UUID(int=0)
+    while True:
+        batch = list(PaymentIntent.objects.filter(pk__gt=last).order_by("pk")[:PAYMENTS_PER_BATCH])
+        if not batch:
+            return
+        yield batch
+        last = batch[-1].pk
+
+
+def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
+    """Every one of these payments that differs from the books; a thousand at most, one snapshot."""
+    return (sentence for _, sentence in differences_by_payment(intents))
+
+
+def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID, str]]:
+    """The same, each with the payment that it is about."""
+    identifiers = [intent.id for intent in intents]
+    vectors = {vector.payment_id: vector for vector in payment_vectors(identifiers)}
+    operations: dict[UUID, list[Operation]] = defaultdict(list)
+    for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
+        operations[operation.intent_id].append(operation)
+    for intent in intents:
+        for sentence in _compare(intent, vectors.get(intent.id), operations[intent.id]):
+            yield intent.id, sentence
+    yield from _unattended_excess(operations)
+    yield from dispute_differences(identifiers)
+
+
+def _compare(
+    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+) -> Iterator[str]:
+    zero = Money.zero(intent.currency)
+    own = _without_excess(operations)
+    pending = _pending_refunds(own, intent.currency)
+    reserved = _reserved(own, intent.currency)
+    disputed = vector.disputed + vector.lost if vector else zero
+    stored_and_rebuilt = {
+        "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
+        "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
+        "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
+        "disputed": (intent.amount_disputed_minor, disputed),
+        "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
+        "excess": (intent.amount_excess_minor, _excess(intent, operations)),
+    }
+    for name, (stored_minor, rebuilt) in stored_and_rebuilt.items():
+        if stored_minor != rebuilt.minor:
+            yield (
+                f"{intent.public_id}: {name} is stored as {Money(stored_minor, intent.currency)}, "
+                f"the books say {rebuilt}"
+            )
+    allowed = rebuilt_statuses(vector, operations)
+    if intent.status not in allowed:
+        yield (
+            f"{intent.public_id}: status is stored as {intent.status}, books and operations say "
+            f"{' or '.join(sorted(allowed))}"
+        )
+    yield from _charge_differences(intent, operations)
+    yield from _excess_differences(intent, vector, operations)
+
+
+def _excess(intent: PaymentIntent, operations: list[Operation]) -> Money:
+    """What went beyond: charges too many, captures of more than was held, refunds of more too."""
+    beyond = (
+        o.excess_minor
+        for o in operations
+        if o.currency == intent.currency and not o.gives_excess_back
+    )
+    return Money(intent.amount_over_refunded_minor + sum(beyond), intent.currency)
+
+
+def _excess_differences(
+    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+) -> Iterator[str]:
+    """Charges too many are in the books until they went back (in the payment's own currency)."""
+    held_minor = taken_minor = 0
+    for o in operations:
+        if holds_excess(o) and o.currency == intent.currency:
+            left = excess_left(o, operations)
+            held_minor, taken_minor = held_minor + left.held_minor, taken_minor + left.taken_minor
+    pending = sum(
+        o.amount_minor
+        for o in operations
+        if o.gives_excess_back and o.kind == OperationKind.REFUND
+        if o.status == OperationStatus.PENDING
+    )
+    booked_taken = vector.excess_owed.minor if vector is not None else 0
+    booked_held = vector.excess_held.minor if vector is not None else 0
+    if (taken_minor - pending, held_minor) != (booked_taken, booked_held):
+        yield (
+            f"{intent.public_id}: charges too many that are still to go back are "
+            f"{taken_minor - pending} taken and {held_minor} held, the books say {booked_taken} "
+            f"and {booked_held}"
+        )
+
+
+def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tuple[UUID, str]]:
+    """What is too many, and neither went back nor is about to, nor is anybody's to look at."""
+    suspects = {
+        o.id: o
+        for of_payment in operations.values()
+        for o in of_payment
+        if holds_excess(o) and o.excess_returned_minor < o.excess_minor and o.reverse_at is None
+        if not any(each.charge_id == o.id and each.is_open for each in of_payment)
+    }
+    if not suspects:
+        return
+    about = {
+        each.id: suspect_id
+        for suspect_id, suspect in suspects.items()
+        for each in operations[suspect.intent_id]
+        if suspect_id in (each.id, each.charge_id)
+    }
+    cases = Case.objects.filter(operation_id__in=list(about), status=CaseStatus.OPEN)
+    explained = {about[case.operation_id] for case in cases if case.operation_id is not None}
+    for identifier in suspects.keys() - explained:
+        suspect = suspects[identifier]
+        left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
+        sentence = f"{suspect.public_id}: {left} too many is neither given back nor anybody's case"
+        yield suspect.intent_id, sentence
+
+
+def _reserved(operations: Iterable[Operation], currency: str) -> Money:
+    open_refunds = (
+        o.amount_minor
+        for o in operations
+        if o.kind == OperationKind.REFUND
+        and o.status in OPERATION_IN_DOUBT | {OperationStatus.PENDING}
+    )
+    return Money(sum(open_refunds), currency)
+
+
+def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:
+    holding = [o.public_id for o in operations if o.is_charge and o.status in CHARGE_HOLDS]
+    if len(holding) > 1:
+        yield f"{intent.public_id}: more than one open or successful charge: {', '.join(holding)}"
+
+
+def entries_without_payment(payment_ids: list[UUID]) -> Iterator[tuple[UUID, str]]:
+    """Which of these, named by the books, do not exist (there are no foreign keys there)."""
+    known = set(PaymentIntent.objects.filter(pk__in=payment_ids).values_list("pk", flat=True))
+    for payment_id in payment_ids:
+        if payment_id not in known:
+            sentence = f"the books hold entries of payment {payment_id}, which does not exist"
+            yield payment_id, sentence

@@ -1,0 +1,1 @@
+"""Sends the sandbox PSP's webhooks."""

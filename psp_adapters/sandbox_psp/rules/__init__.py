@@ -1,0 +1,1 @@
+"""What the sandbox PSP decides: payments, disputes, settlement, late outcomes."""

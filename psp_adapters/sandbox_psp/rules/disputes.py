@@ -1,0 +1,333 @@
+"""Disputes at the simulator: what may happen to one, the money it moves, what is told of it.
+
+The bank's side: one submission per stage, a deadline, a decision. A decision is made by the words
+of the evidence, by the deadline, or by the control API. What may not live here: HTTP.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from psp_adapters.sandbox_psp.refusals import forbidden_now
+from psp_adapters.sandbox_psp.state.clock import iso
+from psp_adapters.sandbox_psp.state.notices import Notice
+from psp_adapters.sandbox_psp.tokens import DISPUTES_OF, TOKENS
+
+if TYPE_CHECKING:
+    from psp_adapters.sandbox_psp.faults.behavior import Behavior
+    from psp_adapters.sandbox_psp.state.truth import Payment, Truth
+
+FEE_MINOR: Final = 1500
+"""What we charge for a chargeback, in minor units of its currency; kept when it is won."""
+INQUIRY_OPEN: Final = ("warning_needs_response", "warning_under_review")
+CHARGEBACK_OPEN: Final = ("needs_response", "under_review")
+OPEN: Final = (*INQUIRY_OPEN, *CHARGEBACK_OPEN)
+MOVES: Final = ("win", "lose", "escalate", "prevent", "close")
+NETWORK_CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1"}
+# What the deadline makes of a dispute that nobody has answered.
+_UNANSWERED: Final = {"needs_response": "lose", "warning_needs_response": "close"}
+# What test words in evidence make the bank decide; anything else is left under review.
+_WORDS: Final = {
+    "winning_evidence": "win",
+    "losing_evidence": "lose",
+    "escalate_inquiry_evidence": "escalate",
+}
+
+
+@dataclass(slots=True)
+class Dispute:
+    """One dispute of one payment; its amount never changes."""
+
+    id: str
+    payment: Payment
+    amount_minor: int
+    reason: str
+    inquiry: bool
+    """Did it begin as an inquiry?"""
+    status: str
+    at_ms: int
+    due_ms: int
+    fee_minor: int = 0
+    fee_returned_minor: int = 0
+    withdrawn: bool = False
+    reinstated: bool = False
+    version: int = 0
+    submissions: list[dict[str, str]] = field(default_factory=list)
+    """Our client's reference and the stage of each submission, in order."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    accepted_reference: str = ""
+
+    @property
+    def stage(self) -> str:
+        return "inquiry" if self.status.startswith("warning") else "chargeback"
+
+
+@dataclass(slots=True)
+class DueDispute:
+    """What happens to a payment or a dispute by itself: it opens, or moves."""
+
+    opens: dict[str, Any] | None = None
+    dispute_id: str = ""
+    move: str = ""
+
+
+class Disputes:
+    """Carries out what happens to disputes, against one Truth."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def plan(self, payment: Payment, behavior: Behavior, now_ms: int) -> None:
+        """Some tokens are disputed a moment after their first capture."""
+        plans = DISPUTES_OF.get(TOKENS[payment.token].dispute, ())
+        if payment.disputes_planned:
+            return
+        for number, (reason, inquiry) in enumerate(plans, start=1):
+            due_ms = now_ms + int(behavior.settle_delay_seconds * 1000 * number)
+            words = {
+                "reason": reason,
+                "inquiry": inquiry,
+                "share": len(plans),
+                "number": number,
+                "deadline_ms": int(behavior.dispute_deadline_seconds * 1000),
+            }
+            self._later(payment, due_ms, opens=words)
+
+    def settle(self, payment: Payment, due: DueDispute, now_ms: int, behavior: Behavior) -> None:
+        """Let happen what was due; what was overtaken by another decision does not."""
+        if due.opens is not None:
+            self._open_planned(payment, due.opens, now_ms)
+            return
+        dispute = self._truth.disputes[due.dispute_id]
+        if due.move != "deadline":
+            if dispute.status in _allows(dispute, due.move)[0]:
+                self.move(dispute, due.move, now_ms=now_ms, behavior=behavior)
+        elif dispute.status in _UNANSWERED and now_ms >= dispute.due_ms:
+            self.move(dispute, _UNANSWERED[dispute.status], now_ms=now_ms, behavior=behavior)
+
+    def open(
+        self,
+        payment: Payment,
+        *,
+        amount_minor: int,
+        reason: str,
+        inquiry: bool,
+        due_ms: int,
+        now_ms: int,
+    ) -> Dispute:
+        """A cardholder disputes a captured payment; a chargeback takes the money at once."""
+        if not payment.captured_minor:
+            raise forbidden_now("nothing_captured", "nothing has been captured")
+        dispute_id = f"sdp_{secrets.token_hex(10)}"
+        self._truth.record(
+            {
+                "t": "dispute",
+                "id": dispute_id,
+                "payment": payment.id,
+                "amount": amount_minor,
+                "reason": reason,
+                "inquiry": inquiry,
+                "status": "warning_needs_response" if inquiry else "needs_response",
+                "at": now_ms,
+                "due": due_ms,
+            }
+        )
+        dispute = self._truth.disputes[dispute_id]
+        if not inquiry:
+            self._withdraw(dispute, now_ms)
+        self._later(payment, due_ms, dispute_id=dispute_id, move="deadline")
+        return dispute
+
+    def move(
+        self,
+        dispute: Dispute,
+        move: str,
+        *,
+        now_ms: int,
+        behavior: Behavior,
+        return_fee: bool = False,
+    ) -> Dispute:
+        """Decide a dispute, or escalate an inquiry; refuses what its status does not allow."""
+        allowed, status = _allows(dispute, move)
+        if dispute.status not in allowed:
+            raise forbidden_now("dispute_state", f"a dispute that is {dispute.status}: no {move}")
+        if move == "escalate":
+            due_ms = now_ms + int(behavior.dispute_deadline_seconds * 1000)
+            self._change(dispute, now_ms, status=status, due=due_ms)
+            self._withdraw(dispute, now_ms)
+            self._later(dispute.payment, due_ms, dispute_id=dispute.id, move="deadline")
+            return dispute
+        self._change(dispute, now_ms, status=status)
+        if status in ("won", "prevented") and dispute.withdrawn:
+            self._effect(dispute, "dispute_reversed", dispute.amount_minor, now_ms)
+            if return_fee:
+                self._effect(dispute, "dispute_fee_returned", dispute.fee_minor, now_ms)
+        return dispute
+
+    def submit(
+        self,
+        dispute: Dispute,
+        *,
+        reference: str,
+        evidence: dict[str, str],
+        now_ms: int,
+        behavior: Behavior,
+    ) -> Dispute:
+        """Take the evidence of this stage, once; its words may decide it a moment later."""
+        if any(each["stage"] == dispute.stage for each in dispute.submissions):
+            raise forbidden_now("evidence_already_submitted", "taken once per stage")
+        if dispute.status not in ("needs_response", "warning_needs_response"):
+            raise forbidden_now("dispute_state", f"the dispute is {dispute.status}")
+        if now_ms >= dispute.due_ms:
+            raise forbidden_now("evidence_past_due", "the deadline for evidence is over")
+        status = dispute.status.replace("needs_response", "under_review")
+        self._change(dispute, now_ms, status=status, reference=reference, evidence=evidence)
+        for word, move in _WORDS.items():
+            if word in evidence.values() and (move != "escalate" or dispute.stage == "inquiry"):
+                due_ms = now_ms + int(behavior.settle_delay_seconds * 1000)
+                if move == "lose" and dispute.stage == "inquiry":
+                    move = "escalate"
+                self._later(dispute.payment, due_ms, dispute_id=dispute.id, move=move)
+        return dispute
+
+    def accept(self, dispute: Dispute, *, reference: str, now_ms: int) -> Dispute:
+        """The merchant gives in: lost, for good. An inquiry is closed."""
+        if dispute.status not in OPEN:
+            raise forbidden_now("dispute_state", f"the dispute is {dispute.status}")
+        status = "lost" if dispute.stage == "chargeback" else "warning_closed"
+        self._change(dispute, now_ms, status=status, accepted=reference)
+        return dispute
+
+    def _open_planned(self, payment: Payment, words: dict[str, Any], now_ms: int) -> None:
+        share, number = words["share"], words["number"]
+        each = payment.captured_minor // share
+        amount_minor = payment.captured_minor - each * (share - 1) if number == share else each
+        if amount_minor:
+            self.open(
+                payment,
+                amount_minor=amount_minor,
+                reason=words["reason"],
+                inquiry=words["inquiry"],
+                due_ms=now_ms + words["deadline_ms"],
+                now_ms=now_ms,
+            )
+
+    def _withdraw(self, dispute: Dispute, now_ms: int) -> None:
+        self._effect(dispute, "dispute", dispute.amount_minor, now_ms)
+        self._effect(dispute, "dispute_fee", FEE_MINOR, now_ms)
+
+    def _change(self, dispute: Dispute, now_ms: int, **words: Any) -> None:
+        self._truth.record({"t": "dispute_change", "id": dispute.id, "at": now_ms, **words})
+
+    def _effect(self, dispute: Dispute, kind: str, amount_minor: int, now_ms: int) -> None:
+        self._truth.record(
+            {
+                "t": "dispute_effect",
+                "kind": kind,
+                "id": dispute.id,
+                "amount": amount_minor,
+                "at": now_ms,
+            }
+        )
+
+    def _later(self, payment: Payment, due_ms: int, **words: Any) -> None:
+        self._truth.record(
+            {"t": "dispute_due", "payment": payment.id, "due": due_ms, "words": words}
+        )
+
+
+def _allows(dispute: Dispute, move: str) -> tuple[tuple[str, ...], str]:
+    """The statuses in which a move may be made, and the one it leads to."""
+    return {
+        "win": (OPEN, "won" if dispute.stage == "chargeback" else "warning_closed"),
+        "lose": (CHARGEBACK_OPEN, "lost"),
+        "escalate": (INQUIRY_OPEN, "needs_response"),
+        "prevent": (OPEN, "prevented"),
+        "close": (INQUIRY_OPEN, "warning_closed"),
+    }[move]
+
+
+def apply_change(dispute: Dispute, record: dict[str, Any]) -> str:
+    """Change a dispute by one fact of the journal; the type of notice that tells of it."""
+    dispute.version += 1
+    if "reference" in record:
+        dispute.submissions.append({"reference": record["reference"], "stage": dispute.stage})
+        dispute.evidence = record["evidence"]
+    dispute.accepted_reference = record.get("accepted", dispute.accepted_reference)
+    dispute.due_ms = record.get("due", dispute.due_ms)
+    dispute.status = record["status"]
+    return "dispute.updated" if dispute.status in OPEN else "dispute.closed"
+
+
+def apply_effect(dispute: Dispute, kind: str, amount_minor: int) -> str:
+    """Note the money that moved; the type of notice that tells of it, or nothing."""
+    dispute.version += 1
+    match kind:
+        case "dispute":
+            dispute.withdrawn = True
+            return "dispute.funds_withdrawn"
+        case "dispute_reversed":
+            dispute.reinstated = True
+            return "dispute.funds_reinstated"
+        case "dispute_fee":
+            dispute.fee_minor += amount_minor
+        case "dispute_fee_returned":
+            dispute.fee_returned_minor += amount_minor
+    return ""
+
+
+def dispute_view(dispute: Dispute) -> dict[str, Any]:
+    """The whole dispute, as it is now."""
+    payment = dispute.payment
+    return {
+        "object": "dispute",
+        "id": dispute.id,
+        "payment_id": payment.id,
+        "reference": payment.reference,
+        "order_id": payment.order_id,
+        "status": dispute.status,
+        "inquiry": dispute.inquiry,
+        "amount_minor": dispute.amount_minor,
+        "currency": payment.currency,
+        "reason": dispute.reason,
+        "network_reason_code": NETWORK_CODES.get(dispute.reason, ""),
+        "created_at": iso(dispute.at_ms),
+        "evidence_due_by": iso(dispute.due_ms),
+        "fee_minor": dispute.fee_minor,
+        "fee_returned_minor": dispute.fee_returned_minor,
+        "funds_withdrawn": dispute.withdrawn,
+        "funds_reinstated": dispute.reinstated,
+        "refundable": dispute.stage == "inquiry" or dispute.status == "won",
+        "submissions": dispute.submissions,
+        "accepted_reference": dispute.accepted_reference,
+    }
+
+
+def notice_of(dispute: Dispute, type_: str, at_ms: int) -> Notice:
+    """What the account is told; the same bytes whenever it is made again."""
+    payment = dispute.payment
+    number = dispute.id.removeprefix("sdp_")
+    identifier = f"sev_{number}_{type_.replace('.', '_')}_{dispute.version}"
+    words = {
+        "object": "notice",
+        "id": identifier,
+        "type": type_,
+        "account": payment.account.id,
+        "created_at": iso(at_ms),
+        "data": {
+            "payment_id": payment.id,
+            "references": [payment.reference],
+            "order_id": payment.order_id,
+            "dispute": {
+                "id": dispute.id,
+                "status": dispute.status,
+                "amount_minor": dispute.amount_minor,
+                "currency": payment.currency,
+            },
+        },
+    }
+    return Notice(identifier, payment.account.id, orjson.dumps(words), at_ms)

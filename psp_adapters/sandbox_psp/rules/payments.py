@@ -1,0 +1,361 @@
+"""What the simulator allows, and the records that follow; the truth rules of a PSP.
+
+Each function checks against the current state and either raises Refusal, having changed nothing,
+or records everything that follows from the instruction. No HTTP, no faults.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from psp_adapters.sandbox_psp.faults.behavior import Behavior
+from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
+from psp_adapters.sandbox_psp.rules import late_outcomes
+from psp_adapters.sandbox_psp.rules.disputes import Disputes, DueDispute
+from psp_adapters.sandbox_psp.rules.settlement import Settlement
+from psp_adapters.sandbox_psp.state.truth import Account, Operation, Payment, Truth
+from psp_adapters.sandbox_psp.tokens import (
+    AUTHENTICATION_FAILED,
+    AUTHENTICATION_REQUIRED,
+    TOKENS,
+    Decline,
+    TestToken,
+)
+
+_NOTHING = Decline("", "", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """A money request, validated field by field."""
+
+    kind: str
+    reference: str
+    amount_minor: int
+    """0 for a void, which lets go whatever is held."""
+    final: bool = True
+    order_id: str = ""
+    currency: str = ""
+    token: str = ""
+    capture: bool = False
+    challenge_allowed: bool = True
+    return_url: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Rules:
+    """Carries out instructions against one Truth."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.disputes = Disputes(truth)
+        self.settlement = Settlement(truth)
+        self.behavior = Behavior()
+
+    def authorize(
+        self,
+        account: Account,
+        order: Instruction,
+        *,
+        now_ms: int,
+        decline: Decline | None,
+    ) -> Operation:
+        """Open a payment: hold the money, take it, decline it, or leave it open."""
+        token = TOKENS.get(order.token)
+        if token is None:
+            raise Refusal(404, "not_found", "no such token", code="token_unknown")
+        if token.settles_late and not order.capture:
+            raise invalid("a bank debit cannot be captured later", code="capture_unsupported")
+        lifetime_seconds = self.behavior.authorization_seconds
+        if token.expires_at_once:
+            lifetime_seconds = self.behavior.settle_delay_seconds
+        payment_id = f"spay_{secrets.token_hex(10)}"
+        self.truth.record(
+            {
+                "t": "payment",
+                "id": payment_id,
+                "account": account.id,
+                "reference": order.reference,
+                "order_id": order.order_id,
+                "currency": order.currency,
+                "amount": order.amount_minor,
+                "token": token.token,
+                "capture": order.capture,
+                "return_url": order.return_url,
+                "metadata": order.metadata,
+                "at": now_ms,
+                "expires": now_ms + int(lifetime_seconds * 1000),
+            }
+        )
+        payment = self.truth.payments[payment_id]
+        status, reason = _first_answer(token, order, decline)
+        due_ms = self._settles_at(now_ms) if status == "pending" else 0
+        operation = self._operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
+        if status == "succeeded":
+            self.money_arrived(operation, now_ms)
+        if late_outcomes.is_due_after(operation):
+            self.due_again(operation, now_ms)
+        return operation
+
+    def modify(
+        self,
+        payment: Payment,
+        order: Instruction,
+        *,
+        now_ms: int,
+        decline: Decline | None,
+        forced: bool = False,
+    ) -> Operation:
+        """Increment, capture, void or refund a payment.
+
+        Forced: as PSPs do that let their own staff take or give back more than there is.
+        """
+        check = {
+            "increment": self._check_increment,
+            "capture": self._check_capture,
+            "void": self._check_void,
+            "refund": self._check_refund,
+        }[order.kind]
+        amount_minor = order.amount_minor if forced else check(payment, order)
+        order = _with_amount(order, amount_minor)
+        if decline is not None:
+            return self._operation(payment, order, "declined", decline, now_ms=now_ms)
+        if order.kind == "refund":
+            return self._refund(payment, order, now_ms)
+        operation = self._operation(payment, order, "succeeded", _NOTHING, now_ms=now_ms)
+        if order.kind == "void" and payment.operations[0].status == "requires_action":
+            self.set_status(payment.operations[0], "canceled", _NOTHING, now_ms)
+        elif amount_minor:
+            released = 0
+            if order.kind == "capture" and order.final:
+                released = max(0, payment.held_minor - amount_minor)
+            self.effect(operation, order.kind, amount_minor, now_ms, released=released)
+        if late_outcomes.is_due_after(operation):
+            self.due_again(operation, now_ms)
+        return operation
+
+    def answer_challenge(self, payment: Payment, *, completed: bool, now_ms: int) -> Operation:
+        """The customer finished (or failed) the challenge; a repeat changes nothing."""
+        operation = payment.operations[0]
+        if operation.status != "requires_action":
+            return operation
+        decline = TOKENS[payment.token].decline if completed else AUTHENTICATION_FAILED
+        if decline is not None:
+            self.set_status(operation, "declined", decline, now_ms)
+        else:
+            self.set_status(operation, "succeeded", _NOTHING, now_ms)
+            self.money_arrived(operation, now_ms)
+        return operation
+
+    def fence(self, account: Account, reference: str, *, holds: bool = True) -> Operation | None:
+        """Forbid `reference` for ever, unless it has arrived: then its first operation.
+
+        A fence that does not hold forbids nothing.
+        """
+        arrived = account.by_reference.get(reference)
+        if arrived:
+            return arrived[0]
+        if reference not in account.fenced and holds:
+            self.truth.record({"t": "fence", "account": account.id, "reference": reference})
+        return None
+
+    def settle_due(self, now_ms: int) -> None:
+        """Let everything happen that happens by itself: settlements, failures, expiries."""
+        while (due := self.truth.take_due(now_ms)) is not None:
+            due_ms, payment, operation = due
+            if isinstance(operation, DueDispute):
+                self.disputes.settle(payment, operation, due_ms, self.behavior)
+            elif operation is None:
+                self._expire(payment, due_ms)
+            elif operation.kind == "refund":
+                self._settle_refund(operation, due_ms)
+            elif operation.status == "pending":
+                decline = TOKENS[payment.token].decline
+                if decline is not None:
+                    self.set_status(operation, "declined", decline, due_ms)
+                else:
+                    self.set_status(operation, "succeeded", _NOTHING, due_ms)
+                    self.money_arrived(operation, due_ms)
+                    if late_outcomes.is_due_after(operation):
+                        self.due_again(operation, due_ms)
+            else:
+                late_outcomes.think_again(self, operation, due_ms)
+
+    def _check_increment(self, payment: Payment, order: Instruction) -> int:
+        self._require_hold(payment, "increment")
+        return order.amount_minor
+
+    def _check_capture(self, payment: Payment, order: Instruction) -> int:
+        self._require_hold(payment, "capture")
+        if order.amount_minor > payment.held_minor:
+            raise forbidden_now("capture_exceeds_authorized", "more than what is still held")
+        return order.amount_minor
+
+    def _check_void(self, payment: Payment, order: Instruction) -> int:
+        if payment.operations[0].status == "requires_action":
+            return 0
+        self._require_hold(payment, "void")
+        return payment.held_minor
+
+    def _check_refund(self, payment: Payment, order: Instruction) -> int:
+        left = payment.captured_minor - payment.refunded_minor - payment.refund_pending_minor
+        if payment.captured_minor == 0:
+            raise forbidden_now("nothing_captured", "nothing has been captured")
+        if order.amount_minor > left:
+            raise forbidden_now("refund_exceeds_captured", "more than what is left to refund")
+        return order.amount_minor
+
+    def _require_hold(self, payment: Payment, verb: str) -> None:
+        first = payment.operations[0].status
+        if first == "succeeded" and payment.held_minor > 0:
+            return
+        codes = {
+            "pending": "payment_pending",
+            "requires_action": "challenge_open",
+            "declined": "payment_declined",
+            "canceled": "payment_voided",
+            "voided": "payment_voided",
+            "expired": "payment_expired",
+        }
+        code = codes.get(payment.status, "nothing_held")
+        raise forbidden_now(code, f"nothing is held that could be used for: {verb}")
+
+    def _refund(self, payment: Payment, order: Instruction, now_ms: int) -> Operation:
+        fate = TOKENS[payment.token].refund
+        status = "pending" if fate == "pending" else "succeeded"
+        due_ms = 0 if fate == "at_once" else self._settles_at(now_ms)
+        operation = self._operation(payment, order, status, _NOTHING, now_ms=now_ms, due_ms=due_ms)
+        if status == "succeeded":
+            self.effect(operation, "refund", operation.amount_minor, now_ms)
+        return operation
+
+    def _settle_refund(self, operation: Operation, at_ms: int) -> None:
+        fate = TOKENS[operation.payment.token].refund
+        if fate == "pending" and operation.status == "pending":
+            self.set_status(operation, "succeeded", _NOTHING, at_ms)
+            self.effect(operation, "refund", operation.amount_minor, at_ms)
+        elif fate == "fails" and operation.status == "succeeded":
+            late_outcomes.fail(self, operation, at_ms)
+
+    def _expire(self, payment: Payment, at_ms: int) -> None:
+        if payment.held_minor > 0:
+            self.effect(payment.operations[0], "expire", payment.held_minor, at_ms)
+
+    def due_again(self, operation: Operation, now_ms: int) -> None:
+        """Let the operation be thought about once more, after the settle delay."""
+        self.truth.record(
+            {
+                "t": "due",
+                "payment": operation.payment.id,
+                "operation": operation.id,
+                "due": self._settles_at(now_ms),
+            }
+        )
+
+    def money_arrived(self, operation: Operation, now_ms: int) -> None:
+        """The authorization, and for a sale the capture, as effects."""
+        self.effect(operation, "authorize", operation.amount_minor, now_ms)
+        if operation.payment.capture:
+            self.effect(operation, "capture", operation.amount_minor, now_ms)
+
+    def _settles_at(self, now_ms: int) -> int:
+        return now_ms + int(self.behavior.settle_delay_seconds * 1000)
+
+    def _operation(
+        self,
+        payment: Payment,
+        order: Instruction,
+        status: str,
+        reason: Decline,
+        *,
+        now_ms: int,
+        due_ms: int = 0,
+    ) -> Operation:
+        self.truth.record(
+            {
+                "t": "operation",
+                "id": f"sop_{secrets.token_hex(10)}",
+                "kind": order.kind,
+                "reference": order.reference,
+                "payment": payment.id,
+                "amount": order.amount_minor,
+                "status": status,
+                "code": reason.code,
+                "decline_code": reason.decline_code,
+                "message": reason.message,
+                "final": order.final,
+                "at": now_ms,
+                "due": due_ms,
+            }
+        )
+        return payment.operations[-1]
+
+    def set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
+        """Record where an operation stands now."""
+        self.truth.record(
+            {
+                "t": "status",
+                "payment": operation.payment.id,
+                "operation": operation.id,
+                "status": status,
+                "code": reason.code,
+                "decline_code": reason.decline_code,
+                "message": reason.message,
+                "at": at_ms,
+            }
+        )
+
+    def effect(
+        self,
+        operation: Operation,
+        kind: str,
+        amount_minor: int,
+        at_ms: int,
+        *,
+        released: int = 0,
+    ) -> None:
+        """Record that money moved, was held or was let go."""
+        self.truth.record(
+            {
+                "t": "effect",
+                "kind": kind,
+                "id": operation.id,
+                "reference": operation.reference,
+                "payment": operation.payment.id,
+                "amount": amount_minor,
+                "released": released,
+                "at": at_ms,
+            }
+        )
+        if kind == "capture":
+            self.disputes.plan(operation.payment, self.behavior, at_ms)
+
+
+def _first_answer(
+    token: TestToken, order: Instruction, decline: Decline | None
+) -> tuple[str, Decline]:
+    """The status of a new payment, and the reason if it is a no."""
+    if decline is not None:
+        return "declined", decline
+    if token.settles_late:
+        return "pending", _NOTHING
+    if token.challenge:
+        if order.challenge_allowed:
+            return "requires_action", _NOTHING
+        if not token.off_session_exempt:
+            return "declined", AUTHENTICATION_REQUIRED
+    if token.decline is not None:
+        return "declined", token.decline
+    return "succeeded", _NOTHING
+
+
+def _with_amount(order: Instruction, amount_minor: int) -> Instruction:
+    if order.amount_minor == amount_minor:
+        return order
+    return Instruction(
+        kind=order.kind,
+        reference=order.reference,
+        amount_minor=amount_minor,
+        final=order.final,
+    )

@@ -1,0 +1,218 @@
+"""Settlement at the simulator: which effects are gathered in which report, and what a report says.
+
+A batch is a range of the sequence of effects, closed once and for good; each account that has money
+moved in it gets one report. Its bytes are made from the effects whenever it is asked for, and are
+the same every time. What may not live here: HTTP, chance.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.state.clock import iso
+
+if TYPE_CHECKING:
+    from psp_adapters.sandbox_psp.state.truth import Effect, Truth
+
+COLUMNS: Final = (
+    "line",
+    "type",
+    "payment_id",
+    "id",
+    "reference",
+    "order_id",
+    "currency",
+    "gross_minor",
+    "fee_minor",
+    "net_minor",
+    "occurred_at",
+)
+# Kind of effect to type of line, and how its amount counts: in the gross, and in the fee. What is
+# not here holds money, or lets it go, and changes nothing of what we owe the account.
+_LINES: Final = {
+    "capture": ("charge", 1, 0),
+    "capture_failed": ("charge_failure", -1, 0),
+    "refund": ("refund", -1, 0),
+    "refund_failed": ("refund_failure", 1, 0),
+    "dispute": ("dispute", -1, 0),
+    "dispute_reversed": ("dispute_reversal", 1, 0),
+    "dispute_fee": ("dispute_fee", 0, 1),
+    "dispute_fee_returned": ("dispute_fee", 0, -1),
+}
+_TOTAL: Final = "total"
+# Clients choose references and order ids freely; in a file, a line of text is one line.
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One account's part of one batch; never empty, and never changes."""
+
+    account_id: str
+    number: int
+    closed_ms: int
+    effects: tuple[Effect, ...]
+
+    @property
+    def name(self) -> str:
+        return f"settlement_{self.number}.csv"
+
+
+class Batches:
+    """What was closed so far: a part of the truth, changed by the journal only."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        """How many effects, from the first, are in closed batches."""
+        self.closed_ms = 0
+        self.reports: dict[str, list[Report]] = {}
+        """By account, oldest first."""
+
+    def apply(self, record: dict[str, Any], effects: list[Effect]) -> None:
+        """Close one batch, as the journal says."""
+        by_account: dict[str, list[Effect]] = {}
+        for effect in effects[self.until : record["until"]]:
+            if effect.kind in _LINES:
+                by_account.setdefault(effect.payment.account.id, []).append(effect)
+        for account_id, lines in by_account.items():
+            reports = self.reports.setdefault(account_id, [])
+            report = Report(
+                account_id=account_id,
+                number=len(reports) + 1,
+                closed_ms=record["at"],
+                effects=tuple(lines),
+            )
+            reports.append(report)
+        self.until, self.closed_ms = record["until"], record["at"]
+
+
+class Settlement:
+    """Closes batches of one Truth."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+
+    def close_periods(self, now_ms: int, period_seconds: float) -> None:
+        """Close one batch for each period that is over and in which anything happened.
+
+        Periods are aligned to the clock's epoch; a period of 0 never ends.
+        """
+        period_ms = int(period_seconds * 1000)
+        if period_ms <= 0:
+            return
+        running_since_ms = now_ms - now_ms % period_ms
+        effects, begin = self._truth.effects, self._truth.batches.until
+        while begin < len(effects) and effects[begin].at_ms < running_since_ms:
+            period_end_ms = effects[begin].at_ms // period_ms * period_ms + period_ms
+            end = begin
+            # What one act did has one time, so that no act is split.
+            while end < len(effects) and effects[end].at_ms < period_end_ms:
+                end += 1
+            self._close(end, period_end_ms)
+            begin = end
+
+    def close_all(self, now_ms: int, period_seconds: float) -> list[Report]:
+        """Close the periods that are over, and then whatever has happened since, of all accounts.
+
+        The reports that were made by it.
+        """
+        reports = self._truth.batches.reports
+        before = {account_id: len(made) for account_id, made in reports.items()}
+        self.close_periods(now_ms, period_seconds)
+        if self._truth.batches.until < len(self._truth.effects):
+            self._close(len(self._truth.effects), now_ms)
+        return [
+            report
+            for account_id, made in reports.items()
+            for report in made[before.get(account_id, 0) :]
+        ]
+
+    def closed_since(self, account_id: str, since_ms: int) -> list[Report]:
+        """The account's reports that were closed then or later, oldest first."""
+        reports = self._truth.batches.reports.get(account_id, [])
+        return [report for report in reports if report.closed_ms >= since_ms]
+
+    def report(self, account_id: str, name: str) -> Report:
+        """One report of this account; refuses with 404."""
+        for report in self._truth.batches.reports.get(account_id, []):
+            if report.name == name:
+                return report
+        raise Refusal(404, "not_found", "no such report", code="report_unknown")
+
+    def _close(self, until: int, at_ms: int) -> None:
+        # The machine's clock may have been put back: who asks by time must not miss a report.
+        closed_ms = max(at_ms, self._truth.batches.closed_ms)
+        self._truth.record({"t": "settlement", "until": until, "at": closed_ms})
+
+
+def report_view(report: Report) -> dict[str, Any]:
+    """What the list of reports says of one."""
+    return {
+        "object": "settlement_report",
+        "name": report.name,
+        "number": report.number,
+        "closed_at": iso(report.closed_ms),
+        "lines": len(report.effects),
+    }
+
+
+def report_csv(report: Report) -> bytes:
+    """The report itself: a header, the lines in sequence, and one control row per currency."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    totals: dict[str, list[int]] = {}
+    for currency, gross_minor, fee_minor, row in _rows(report):
+        writer.writerow(row)
+        sums = totals.setdefault(currency, [0, 0, 0])
+        sums[0] += 1
+        sums[1] += gross_minor
+        sums[2] += fee_minor
+    for currency, (count, gross_minor, fee_minor) in sorted(totals.items()):
+        amounts = (gross_minor, fee_minor, gross_minor - fee_minor)
+        writer.writerow((_TOTAL, _TOTAL, "", count, "", "", currency, *amounts, ""))
+    return text.getvalue().encode()
+
+
+def contradicted_csv(body: bytes) -> bytes:
+    """The same report with another amount in its first line, which foots by itself."""
+    header, first, *rest = csv.reader(io.StringIO(body.decode()))
+    for column in ("gross_minor", "net_minor"):
+        place = header.index(column)
+        first[place] = str(int(first[place]) + 1)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, first, *rest])
+    return text.getvalue().encode()
+
+
+def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
+    """Currency, gross, fee and the whole row of each line."""
+    for effect in report.effects:
+        type_, gross_sign, fee_sign = _LINES[effect.kind]
+        gross_minor = gross_sign * effect.amount_minor
+        fee_minor = fee_sign * effect.amount_minor
+        payment = effect.payment
+        row = (
+            f"sln_{effect.seq}",
+            type_,
+            payment.id,
+            effect.id,
+            _one_line(effect.reference),
+            _one_line(payment.order_id),
+            payment.currency,
+            gross_minor,
+            fee_minor,
+            gross_minor - fee_minor,
+            iso(effect.at_ms),
+        )
+        yield payment.currency, gross_minor, fee_minor, row
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL_CHARACTERS.sub(" ", text)

@@ -1,0 +1,1 @@
+"""The sandbox PSP's HTTP server: merchant API, control API, dashboard."""

@@ -1,0 +1,132 @@
+"""The control API: the truth to read, behavior to set. For test harnesses, on loopback only."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from psp_adapters.sandbox_psp.faults.behavior import Behavior, parse_behavior, parse_script
+from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.rules import late_outcomes
+from psp_adapters.sandbox_psp.rules.settlement import Report
+from psp_adapters.sandbox_psp.server.control_disputes import disputes_of, move_dispute, open_dispute
+from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
+from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
+from psp_adapters.sandbox_psp.server.requests import query_integer, read_object
+from psp_adapters.sandbox_psp.server.simulator import Simulator
+from psp_adapters.sandbox_psp.server.views import effect_view, operation_view
+
+_ALL = 2**53
+
+
+def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpConnection) -> None:
+    """Answer one control request; refuses other machines and unknown addresses."""
+    if not connection.peer_is_local:
+        raise Refusal(403, "forbidden", "the control API answers this machine only")
+    path, _, query_text = request.target.partition("?")
+    query = dict(parse_qsl(query_text))
+    match (request.method, path.removeprefix("/control/")):
+        case ("GET", "effects"):
+            answer: Any = _effects(simulator, query)
+        case ("GET", "calls"):
+            answer = _calls(simulator, query)
+        case ("GET", "behavior"):
+            answer = simulator.behavior.as_json()
+        case ("PUT", "behavior"):
+            simulator.set_behavior(parse_behavior(read_object(request.body)))
+            answer = simulator.behavior.as_json()
+        case ("DELETE", "behavior"):
+            simulator.set_behavior(Behavior())
+            answer = simulator.behavior.as_json()
+        case ("GET", "scripts"):
+            answer = [script.as_json() for script in simulator.faults.scripts]
+        case ("POST", "scripts"):
+            script = parse_script(read_object(request.body))
+            simulator.faults.scripts.append(script)
+            answer = script.as_json()
+        case ("DELETE", "scripts"):
+            simulator.faults.scripts.clear()
+            answer = []
+        case ("GET", "webhooks"):
+            answer = {**simulator.teller.counts, "open": simulator.teller.open_count}
+        case ("GET", "disputes"):
+            answer = disputes_of(simulator, query)
+        case ("POST", "disputes"):
+            answer = open_dispute(simulator, read_object(request.body))
+        case ("POST", address) if address.startswith("disputes/"):
+            answer = move_dispute(simulator, address, read_object(request.body))
+        case ("POST", "settlement"):
+            answer = [_made(report) for report in _close_settlement(simulator)]
+        case ("POST", "release"):
+            answer = {"released": simulator.release_held()}
+        case ("POST", "turn"):
+            answer = _turn(simulator, read_object(request.body))
+        case ("POST", act) if act.startswith(("payments/", "orders/")):
+            answer = act_in_dashboard(simulator, act, read_object(request.body))
+        case ("POST", "advance"):
+            answer = _advance(simulator, read_object(request.body))
+        case _:
+            raise Refusal(404, "not_found", "no such control address")
+    simulator.reply_when_durable(connection, 200, orjson.dumps(answer))
+
+
+def _effects(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
+    simulator.settle()
+    after = query_integer(query, "after", default=0, most=_ALL)
+    limit = query_integer(query, "limit", default=_ALL, most=_ALL)
+    effects = simulator.truth.effects[after:]
+    if "order_id" in query:
+        effects = [each for each in effects if each.payment.order_id == query["order_id"]]
+    return [effect_view(effect) for effect in effects[:limit]]
+
+
+def _calls(simulator: Simulator, query: dict[str, str]) -> list[dict[str, Any]]:
+    after = query_integer(query, "after", default=0, most=_ALL)
+    first = simulator.calls[0].seq if simulator.calls else 1
+    newest = query_integer(query, "newest", default=_ALL, most=_ALL)
+    begin = max(0, after + 1 - first, len(simulator.calls) - newest)
+    newer = islice(simulator.calls, begin, None)
+    api_key = query.get("api_key")
+    return [seen.as_json() for seen in newer if api_key in (None, seen.api_key)]
+
+
+def _close_settlement(simulator: Simulator) -> list[Report]:
+    now_ms = simulator.settle()
+    period_seconds = simulator.behavior.settlement_period_seconds
+    return simulator.rules.settlement.close_all(now_ms, period_seconds)
+
+
+def _made(report: Report) -> dict[str, Any]:
+    return {"account": report.account_id, "name": report.name, "lines": len(report.effects)}
+
+
+def _turn(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
+    """Have second thoughts about the first operation with this reference, of whatever account."""
+    if set(words) - {"reference", "to", "keep_hold"} or words.get("to") not in ("fail", "succeed"):
+        raise invalid("a turn has a reference, to (fail or succeed) and keep_hold")
+    now_ms = simulator.settle()
+    for account in simulator.truth.accounts.values():
+        found = account.by_reference.get(str(words.get("reference")))
+        if found and words["to"] == "fail":
+            keep_hold = bool(words.get("keep_hold", True))
+            late_outcomes.fail(simulator.rules, found[0], now_ms, keep_hold=keep_hold)
+        elif found:
+            late_outcomes.succeed(simulator.rules, found[0], now_ms)
+        if found:
+            return operation_view(found[0], base_url=simulator.base_url)
+    raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
+
+
+def _advance(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
+    seconds = words.get("seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise invalid("seconds must be a number")
+    if not 0 <= seconds <= 10 * 366 * 86_400:
+        raise invalid("the clock goes forward only, by ten years at most")
+    simulator.clock.offset_ms += int(seconds * 1000)
+    simulator.truth.record({"t": "clock", "offset": simulator.clock.offset_ms})
+    simulator.settle()
+    return {"offset_seconds": simulator.clock.offset_ms / 1000}

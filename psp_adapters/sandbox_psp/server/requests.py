@@ -1,0 +1,316 @@
+"""Reads requests of the merchant-facing API: routes, fields, limits. Decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+
+from ledger.money import CURRENCY_EXPONENTS
+from psp_adapters.sandbox_psp.card_numbers import holds_card_number
+from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.rules.payments import Instruction
+from psp_adapters.sandbox_psp.server.http_server import HttpRequest
+
+_MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
+_MAX_AMOUNT_MINOR: Final = 10**12
+_AUTHORIZE_FIELDS: Final = {
+    "reference",
+    "order_id",
+    "amount_minor",
+    "currency",
+    "token",
+    "capture",
+    "challenge",
+    "return_url",
+    "metadata",
+}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
+_MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeResponse:
+    """A merchant's word in a dispute: evidence, or giving in."""
+
+    reference: str
+    evidence: dict[str, str] | None
+    """None: the dispute is accepted."""
+    stage: str = ""
+    """The stage that it answers; empty: whichever the dispute is in."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request of the merchant-facing API, understood but not yet carried out."""
+
+    kind: str
+    """A money verb, or `fence`, `look_up`, `list`, `report`, `token`."""
+    method: str
+    path: str
+    account_id: str
+    subject: str = ""
+    """The id, token, reference or name the path or query asks for."""
+    by: str = ""
+    """look_up: `payment`, `operation`, `dispute` or `reference`; report: `name`, or all of them."""
+    order: Instruction | None = None
+    response: DisputeResponse | None = None
+    """What is to be said in the dispute `subject`."""
+    order_id: str = ""
+    """The merchant's order; for what is done to a payment, filled in from the payment."""
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    after: int = 0
+    limit: int = 100
+    since_ms: int = 0
+
+    def facts(self, api_key: str) -> dict[str, str]:
+        """What scripts can match."""
+        order = self.order or self.response
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "api_key": api_key,
+            "reference": order.reference if order else self.subject,
+            "order_id": self.order_id,
+            "token": self.order.token if self.order else "",
+        }
+
+
+def api_key_of(request: HttpRequest) -> str:
+    """The sandbox API key of the request; refuses with 401."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.startswith("sandbox_") or len(key) > 200:
+        raise Refusal(401, "unauthorized", "send Authorization: Bearer sandbox_…")
+    return key
+
+
+@lru_cache(maxsize=1024)
+def account_of(api_key: str) -> str:
+    """The account behind an API key; the key itself is never kept."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:16]
+
+
+def refuse_card_numbers(request: HttpRequest) -> None:
+    """Refuses a request that carries what looks like a card number, before anything keeps it."""
+    body = request.body
+    if b"\\u" in body:
+        try:
+            body = orjson.dumps(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            raise invalid("the body is not JSON", code="invalid_json") from None
+    key = request.headers.get("idempotency-key", "")
+    target = unquote(request.target) if "%" in request.target else request.target
+    line = f"{target} {key}".encode()
+    if holds_card_number(body) or holds_card_number(line):
+        raise Refusal(
+            400,
+            "card_data_refused",
+            "card numbers are not accepted here",
+            code="card_number",
+        )
+
+
+def parse_call(request: HttpRequest, account_id: str) -> Call:
+    """The call that a request makes; refuses with 400, 404 or 405."""
+    path, _, query = request.target.partition("?")
+    parts = [unquote(part) for part in path.split("/")[2:]]
+    if request.method == "POST":
+        return _parse_post(request, path, parts, account_id)
+    if request.method != "GET":
+        raise Refusal(405, "invalid_request", "GET or POST")
+    call = Call(kind="look_up", method="GET", path=path, account_id=account_id)
+    match parts:
+        case ["tokens", token]:
+            call.kind, call.subject = "token", token
+        case ["payments", payment_id]:
+            call.by, call.subject = "payment", payment_id
+        case ["operations", operation_id]:
+            call.by, call.subject = "operation", operation_id
+        case ["disputes", dispute_id]:
+            call.by, call.subject = "dispute", dispute_id
+        case ["settlement_reports"]:
+            call.kind, call.since_ms = "report", _parse_since(dict(parse_qsl(query)))
+        case ["settlement_reports", name]:
+            call.kind, call.by, call.subject = "report", "name", name
+        case ["operations"]:
+            _parse_list(call, dict(parse_qsl(query)))
+        case _:
+            raise Refusal(404, "not_found", "no such address")
+    return call
+
+
+def _parse_list(call: Call, query: dict[str, str]) -> None:
+    if set(query) - {"reference", "after", "limit"}:
+        raise invalid("operations take reference, or after and limit")
+    if "reference" in query:
+        call.by, call.subject = "reference", query["reference"]
+        return
+    call.kind = "list"
+    call.after = query_integer(query, "after", default=0, most=2**53)
+    call.limit = query_integer(query, "limit", default=100, most=1000)
+
+
+def _parse_since(query: dict[str, str]) -> int:
+    """Milliseconds since 1970, rounded down; 0 if the query does not say."""
+    if set(query) - {"since"}:
+        raise invalid("settlement_reports take since")
+    if "since" not in query:
+        return 0
+    try:
+        since = datetime.fromisoformat(query["since"])
+    except ValueError:
+        raise invalid("since must be a time") from None
+    if since.tzinfo is None:
+        raise invalid("since must have a zone")
+    return (since - _EPOCH) // timedelta(milliseconds=1)
+
+
+def query_integer(query: dict[str, str], name: str, *, default: int, most: int) -> int:
+    """A non-negative integer of the query."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= most):
+        raise invalid(f"{name} must be an integer from 0 to {most}")
+    return int(text)
+
+
+def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: str) -> Call:
+    words = read_object(request.body)
+    call = Call(kind="", method="POST", path=path, account_id=account_id)
+    match parts:
+        case ["payments"]:
+            order = _parse_authorize(words)
+            call.kind, call.order, call.order_id = "authorize", order, order.order_id
+        case ["payments", payment_id, verb] if verb in _MODIFICATIONS:
+            call.kind, call.subject = verb, payment_id
+            call.order = _parse_modify(verb, words)
+        case ["disputes", dispute_id, verb] if verb in _DISPUTE_VERBS:
+            call.kind, call.subject = _DISPUTE_VERBS[verb], dispute_id
+            call.response = _parse_response(words, accepts=verb == "accept")
+        case ["fences"]:
+            refuse_unknown(words, {"reference"})
+            call.kind, call.subject = "fence", read_text(words, "reference", most=200)
+            return call
+        case _:
+            raise Refusal(404, "not_found", "no such address")
+    key = request.headers.get("idempotency-key", "")
+    if not key or len(key) > 255:
+        raise invalid("send an Idempotency-Key of 1 to 255 characters", code="key_required")
+    call.idempotency_key = key
+    canonical = path.encode() + b" " + orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
+    call.fingerprint = hashlib.blake2b(canonical, digest_size=16).hexdigest()
+    return call
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; an empty body is an empty object."""
+    if not body:
+        return {}
+    try:
+        words = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise invalid("the body is not JSON", code="invalid_json") from None
+    if not isinstance(words, dict):
+        raise invalid("the body must be a JSON object")
+    return words
+
+
+def _parse_authorize(words: dict[str, Any]) -> Instruction:
+    refuse_unknown(words, _AUTHORIZE_FIELDS)
+    currency = words.get("currency")
+    if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
+        raise invalid("currency must be an upper-case ISO 4217 code")
+    challenge = words.get("challenge", "allow")
+    if challenge not in ("allow", "forbid"):
+        raise invalid("challenge must be allow or forbid")
+    return_url = read_text(words, "return_url", most=2048, default="")
+    if return_url and not return_url.startswith(("http://", "https://")):
+        raise invalid("return_url must be an http(s) address")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
+        raise invalid("return_url must not contain blanks or control characters")
+    return Instruction(
+        kind="authorize",
+        reference=read_text(words, "reference", most=200),
+        amount_minor=read_amount(words),
+        order_id=read_text(words, "order_id", most=500, default=""),
+        currency=currency,
+        token=read_text(words, "token", most=200),
+        capture=read_flag(words, "capture", default=False),
+        challenge_allowed=challenge == "allow",
+        return_url=return_url,
+        metadata=_parse_metadata(words.get("metadata", {})),
+    )
+
+
+def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
+    refuse_unknown(words, _MODIFY_FIELDS)
+    # A void releases everything; whatever amount is sent along is not looked at.
+    amount_minor = 0 if kind == "void" else read_amount(words)
+    return Instruction(
+        kind=kind,
+        reference=read_text(words, "reference", most=200),
+        amount_minor=amount_minor,
+        final=read_flag(words, "final", default=True),
+    )
+
+
+def _parse_response(words: dict[str, Any], *, accepts: bool) -> DisputeResponse:
+    refuse_unknown(words, {"reference", "stage"} | (set() if accepts else {"evidence"}))
+    evidence = None if accepts else words.get("evidence")
+    if not accepts:
+        if not isinstance(evidence, dict) or not 0 < len(evidence) <= 50:
+            raise invalid("evidence must be an object of 1 to 50 texts")
+        if not all(isinstance(text, str) and len(text) <= 20_000 for text in evidence.values()):
+            raise invalid("evidence must be texts of at most 20000 characters")
+    stage = words.get("stage", "")
+    if stage not in ("", "inquiry", "chargeback"):
+        raise invalid("stage must be inquiry or chargeback")
+    reference = read_text(words, "reference", most=200)
+    return DisputeResponse(reference=reference, evidence=evidence, stage=stage)
+
+
+def _parse_metadata(value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or len(value) > 50:
+        raise invalid("metadata must be an object of at most 50 strings")
+    if not all(isinstance(text, str) and len(text) <= 500 for text in value.values()):
+        raise invalid("metadata values must be strings of at most 500 characters")
+    return value
+
+
+def refuse_unknown(words: dict[str, Any], known: set[str]) -> None:
+    """Refuses with 400 a body with a field that is not known."""
+    unknown = words.keys() - known
+    if unknown:
+        raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
+
+
+def read_text(words: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
+    """A string of the body, not empty unless that is the default; refuses with 400."""
+    value = words.get(name, default)
+    if not isinstance(value, str) or len(value) > most or (not value and default is None):
+        raise invalid(f"{name} must be a string of 1 to {most} characters")
+    return value
+
+
+def read_flag(words: dict[str, Any], name: str, *, default: bool) -> bool:
+    """A boolean of the body; refuses with 400."""
+    value = words.get(name, default)
+    if not isinstance(value, bool):
+        raise invalid(f"{name} must be true or false")
+    return value
+
+
+def read_amount(words: dict[str, Any]) -> int:
+    """The amount of the body in minor units; refuses with 400."""
+    value = words.get("amount_minor")
+    if type(value) is not int or not 0 < value <= _MAX_AMOUNT_MINOR:
+        raise invalid("amount_minor must be a positive integer", code="invalid_amount")
+    return value

@@ -1,0 +1,386 @@
+"""The path of a request through the simulator: who asks, what for, what goes wrong on the way.
+
+One thread, one event loop; a request changes the state between two awaits or not at all. What was
+changed is on disk before anybody is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import sys
+import traceback
+from collections import deque
+from typing import Any, NamedTuple
+
+import orjson
+
+from psp_adapters.sandbox_psp.faults.behavior import Behavior, Faults, Plan
+from psp_adapters.sandbox_psp.notifications.sender import Teller
+from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.rules.disputes import dispute_view
+from psp_adapters.sandbox_psp.rules.payments import Instruction, Rules
+from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_view
+from psp_adapters.sandbox_psp.server.call_log import SeenCall
+from psp_adapters.sandbox_psp.server.dispute_calls import dispute_of, respond
+from psp_adapters.sandbox_psp.server.http_server import JSON, HttpConnection, HttpRequest
+from psp_adapters.sandbox_psp.server.requests import (
+    Call,
+    account_of,
+    api_key_of,
+    parse_call,
+    refuse_card_numbers,
+)
+from psp_adapters.sandbox_psp.server.views import declined_view, operation_view, payment_view
+from psp_adapters.sandbox_psp.state.clock import Clock
+from psp_adapters.sandbox_psp.state.journal import Store
+from psp_adapters.sandbox_psp.state.truth import Account, Operation, StoredAnswer, Truth
+from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
+
+_KEPT_CALLS = 200_000
+_CSV = "text/csv"
+
+
+class Answer(NamedTuple):
+    """What belongs to a call, before anything goes wrong with it."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
+class Simulator:
+    """Answers the merchant-facing API; the control API and the challenge page work on its parts."""
+
+    def __init__(self, store: Store, *, keep_calls: bool) -> None:
+        self.store = store
+        self.truth = Truth()
+        for record in store.load():
+            self.truth.apply(record)
+        self.clock = Clock()
+        self.clock.offset_ms = self.truth.clock_offset_ms
+        self.rules = Rules(self.truth)
+        self.truth.outbox.fresh.clear()  # told already, or open: the teller begins with those
+        self.teller = Teller(self.rules, self.clock, store)
+        self.faults = Faults()
+        self.base_url = ""
+        self.calls: deque[SeenCall] = deque(maxlen=_KEPT_CALLS if keep_calls else 0)
+        self.call_count = 0
+        self.held: set[asyncio.Event] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def behavior(self) -> Behavior:
+        return self.rules.behavior
+
+    def set_behavior(self, behavior: Behavior) -> None:
+        self.rules.behavior = behavior
+        self.faults.set_behavior(behavior)
+        self.teller.chance.set(behavior.webhooks, behavior.seed)
+
+    def settle(self) -> int:
+        """Let due things happen; the time, in milliseconds."""
+        now_ms = self.clock.now_ms()
+        due = self.truth.due
+        if due and due[0][0] <= now_ms:
+            self.rules.settle_due(now_ms)
+        return now_ms
+
+    def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
+        """Answer one request of the merchant-facing API, now or later."""
+        api_key = api_key_of(request)
+        refuse_card_numbers(request)
+        call = parse_call(request, account_of(api_key))
+        if call.order is not None and call.subject in self.truth.payments:
+            payment = self.truth.payments[call.subject]
+            if payment.account.id == call.account_id:
+                call.order_id = payment.order_id
+        elif call.response is not None or call.by == "dispute":
+            dispute = self.truth.account(call.account_id).disputes.get(call.subject)
+            call.order_id = dispute.payment.order_id if dispute else ""
+        self.call_count += 1
+        seen = SeenCall(self.call_count, self.clock.now_ms(), call, api_key)
+        seen.peer_port = connection.peer_port
+        self.calls.append(seen)
+        plan = self.faults.plan(call.facts(api_key))
+        if plan is None and (call.order is None or not self._token_fault(call)):
+            self.reply_when_durable(connection, *self._execute(call, seen, None))
+            return
+        task = asyncio.get_running_loop().create_task(
+            self._run(call, seen, plan or Plan(), connection)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def reply_when_durable(
+        self, connection: HttpConnection, status: int, body: bytes, content_type: str = JSON
+    ) -> None:
+        """Answer once everything that happened so far is on disk."""
+        self.store.when_durable(
+            self.truth.take_unsaved(),
+            lambda: connection.reply(status, body, content_type=content_type),
+        )
+
+    def release_held(self) -> int:
+        """Let held answers go; how many there were."""
+        count = len(self.held)
+        for event in self.held:
+            event.set()
+        return count
+
+    async def _run(
+        self, call: Call, seen: SeenCall, plan: Plan, connection: HttpConnection
+    ) -> None:
+        """The slow path: a request with a plan."""
+        try:
+            await self._run_plan(call, seen, plan, connection)
+        except Exception:  # noqa: BLE001 - a bug must not leave the client waiting
+            traceback.print_exc(file=sys.stderr)
+            connection.reply(500, b'{"error":{"type":"simulator_bug"}}')
+
+    async def _run_plan(
+        self, call: Call, seen: SeenCall, plan: Plan, connection: HttpConnection
+    ) -> None:
+        account = self.truth.account(call.account_id)
+        key = call.idempotency_key
+        fault = seen.fault = plan.fault or self._token_fault(call)
+        if fault in ("down", "rate_limit"):
+            self._refuse_early(fault, seen, connection)
+            return
+        if plan.delay_seconds:
+            if key in account.in_flight:
+                self._finish(seen, connection, 409, _IN_FLIGHT)
+                return
+            if key:
+                account.in_flight.add(key)
+            try:
+                await asyncio.sleep(plan.delay_seconds)
+            finally:
+                account.in_flight.discard(key)
+        if fault == "error_before":
+            if plan.cache_error and key and self._stored(account, call) is None:
+                self._store_answer(account, call, 500, _INTERNAL)
+            self._finish(seen, connection, 500, _INTERNAL)
+            return
+        if fault == "drop_before":
+            connection.drop()
+            return
+        if fault == "hang_before":
+            await self._hang(connection)
+            return
+        answer = self._execute(call, seen, plan)
+        if fault == "error_after" and plan.cache_error and key:
+            self._store_answer(account, call, 500, _INTERNAL)
+        await self._durable()
+        if plan.hold:
+            await self._hold()
+        if plan.delay_after_seconds:
+            await asyncio.sleep(plan.delay_after_seconds)
+        if fault in ("drop_after", "hang") and seen.replayed and not plan.fault:
+            fault = ""  # a token's own fault befalls the charge, not a repeat of the question
+        await self._answer_with(fault, connection, answer)
+
+    async def _answer_with(self, fault: str, connection: HttpConnection, answer: Answer) -> None:
+        status, body, content_type = answer
+        match fault:
+            case "error_after":
+                connection.reply(500, _INTERNAL)
+            case "drop_after":
+                connection.drop()
+            case "hang":
+                await self._hang(connection)
+            case "truncate":
+                connection.reply_truncated(status, body, content_type=content_type)
+            case "contradict":
+                connection.reply(status, _contradicted(answer), content_type=content_type)
+            case _:
+                connection.reply(status, body, content_type=content_type)
+
+    def _refuse_early(self, fault: str, seen: SeenCall, connection: HttpConnection) -> None:
+        if fault == "rate_limit":
+            seen.status = 429
+            connection.reply(429, _RATE_LIMITED, headers={"Retry-After": "1"})
+        else:
+            seen.status = 503
+            connection.reply(503, _DOWN)
+
+    def _finish(self, seen: SeenCall, connection: HttpConnection, status: int, body: bytes) -> None:
+        seen.status = status
+        self.reply_when_durable(connection, status, body)
+
+    async def _durable(self) -> None:
+        done = asyncio.Event()
+        self.store.when_durable(self.truth.take_unsaved(), done.set)
+        await done.wait()
+
+    async def _hold(self) -> None:
+        event = asyncio.Event()
+        self.held.add(event)
+        try:
+            await event.wait()
+        finally:
+            self.held.discard(event)
+
+    async def _hang(self, connection: HttpConnection) -> None:
+        """Say nothing until the client gives up or the hang is over, then reset."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.behavior.hang_seconds
+        while connection.is_open and loop.time() < end:
+            await asyncio.sleep(0.1)
+        connection.drop()
+
+    def _token_fault(self, call: Call) -> str:
+        if call.kind != "authorize" or call.order is None:
+            return ""
+        token = TOKENS.get(call.order.token)
+        return token.fault if token else ""
+
+    def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
+        """Carry the call out (or replay it): the answer that belongs to it."""
+        try:
+            answer = self._answer(call, seen, plan)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, orjson.dumps(refusal.body()))
+        seen.status = answer.status
+        return answer
+
+    def _answer(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
+        now_ms = self.settle()
+        account = self.truth.account(call.account_id)
+        order = call.order
+        if call.kind == "report":
+            return self._report(account, call, now_ms)
+        if order is None and call.response is None:
+            return Answer(200, orjson.dumps(self._question(account, call, now_ms)))
+        stored = self._stored(account, call)
+        if stored is not None:
+            seen.replayed = True
+            return Answer(stored.status, stored.body)
+        if order is None:
+            body = orjson.dumps(dispute_view(respond(self.rules, account, call, now_ms)))
+            seen.executed = True
+            self._store_answer(account, call, 200, body)
+            return Answer(200, body)
+        operation = self._carry_out(account, call.subject, order, now_ms, plan)
+        seen.executed = True
+        status = 402 if operation.status == "declined" else 200
+        view = declined_view if status == 402 else operation_view
+        body = orjson.dumps(view(operation, base_url=self.base_url))
+        self._store_answer(account, call, status, body)
+        return Answer(status, body)
+
+    def _stored(self, account: Account, call: Call) -> StoredAnswer | None:
+        """The answer kept for the call's key; refuses a key in flight or with other parameters."""
+        if call.idempotency_key in account.in_flight:
+            raise Refusal(409, "in_flight", "a request with this key is under way")
+        stored = account.answers.get(call.idempotency_key)
+        if stored is None:
+            return None
+        window_ms = self.behavior.idempotency_window_seconds * 1000
+        if self.clock.now_ms() - stored.at_ms >= window_ms:
+            return None
+        if stored.fingerprint != call.fingerprint:
+            raise Refusal(400, "idempotency_mismatch", "this key was used with other parameters")
+        return stored
+
+    def _carry_out(
+        self, account: Account, payment_id: str, order: Instruction, now_ms: int, plan: Plan | None
+    ) -> Operation:
+        if order.reference in account.fenced:
+            raise Refusal(409, "fenced", "this reference has been forbidden")
+        decline = plan.decline if plan else None
+        if order.kind == "authorize":
+            return self.rules.authorize(account, order, now_ms=now_ms, decline=decline)
+        payment = account.payments.get(payment_id)
+        if payment is None:
+            raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
+        return self.rules.modify(payment, order, now_ms=now_ms, decline=decline)
+
+    def _store_answer(self, account: Account, call: Call, status: int, body: bytes) -> None:
+        self.truth.record(
+            {
+                "t": "answer",
+                "account": account.id,
+                "key": call.idempotency_key,
+                "fingerprint": call.fingerprint,
+                "status": status,
+                "body": body.decode(),
+                "at": self.clock.now_ms(),
+            }
+        )
+
+    def _question(self, account: Account, call: Call, now_ms: int) -> dict[str, Any]:
+        """Look-ups, lists, tokens and fences."""
+        if call.kind == "token":
+            token = TOKENS.get(call.subject)
+            if token is None:
+                raise Refusal(404, "not_found", "no such token", code="token_unknown")
+            return token_view(token)
+        if call.kind == "fence":
+            holds = not self.faults.fence_leaks()
+            arrived = self.rules.fence(account, call.subject, holds=holds)
+            if arrived is None:
+                return {"object": "fence", "reference": call.subject, "operation": None}
+            view = operation_view(arrived, base_url=self.base_url)
+            return {"object": "fence", "reference": call.subject, "operation": view}
+        if call.kind == "list":
+            return self._list(account, call)
+        if call.by == "payment":
+            payment = account.payments.get(call.subject)
+            if payment is None:
+                raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
+            return payment_view(payment, base_url=self.base_url)
+        if call.by == "dispute":
+            return dispute_view(dispute_of(account, call.subject))
+        if call.by == "operation":
+            operation = account.operations.get(call.subject)
+            if operation is None:
+                raise Refusal(404, "not_found", "no such operation", code="operation_unknown")
+            return operation_view(operation, base_url=self.base_url)
+        visible_until = now_ms - int(self.behavior.not_found_lag_seconds * 1000)
+        found = [
+            operation_view(operation, base_url=self.base_url)
+            for operation in account.by_reference.get(call.subject, [])
+            if operation.at_ms <= visible_until
+        ]
+        if not found:
+            raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
+        return {"object": "list", "data": found, "has_more": False}
+
+    def _report(self, account: Account, call: Call, now_ms: int) -> Answer:
+        """The list of an account's settlement reports, or one of them."""
+        settlement = self.rules.settlement
+        if call.by == "name":
+            return Answer(200, report_csv(settlement.report(account.id, call.subject)), _CSV)
+        settlement.close_periods(now_ms, self.behavior.settlement_period_seconds)
+        closed = settlement.closed_since(account.id, call.since_ms)
+        data = [report_view(report) for report in closed]
+        return Answer(200, orjson.dumps({"object": "list", "data": data}))
+
+    def _list(self, account: Account, call: Call) -> dict[str, Any]:
+        start = bisect.bisect_right(account.in_order, call.after, key=lambda each: each.seq)
+        page = account.in_order[start : start + call.limit]
+        return {
+            "object": "list",
+            "data": [operation_view(each, base_url=self.base_url) for each in page],
+            "has_more": start + len(page) < len(account.in_order),
+        }
+
+
+_INTERNAL = b'{"error":{"type":"internal","code":"","message":"something went wrong"}}'
+_RATE_LIMITED = b'{"error":{"type":"rate_limited","code":"","message":"too many requests"}}'
+_DOWN = b'{"error":{"type":"unavailable","code":"","message":"try again later"}}'
+_IN_FLIGHT = (
+    b'{"error":{"type":"in_flight","code":"","message":"a request with this key is under way"}}'
+)
+
+
+def _contradicted(answer: Answer) -> bytes:
+    """The same answer with another amount in it."""
+    if answer.content_type == _CSV:
+        return contradicted_csv(answer.body)
+    words = orjson.loads(answer.body)
+    operation = words.get("operation") or words
+    if isinstance(operation, dict) and "amount_minor" in operation:
+        operation["amount_minor"] += 1
+    return orjson.dumps(words)

@@ -1,0 +1,1 @@
+"""The sandbox PSP's durable truth: records, journal and what folds it."""

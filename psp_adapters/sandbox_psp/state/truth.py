@@ -1,0 +1,393 @@
+"""The simulator's state: the fold of its journal; only `apply` changes it.
+
+No rules here (what is allowed is decided before a record is made), no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from typing import Any
+
+from psp_adapters.sandbox_psp.rules.disputes import (
+    Dispute,
+    DueDispute,
+    apply_change,
+    apply_effect,
+    notice_of,
+)
+from psp_adapters.sandbox_psp.rules.settlement import Batches
+from psp_adapters.sandbox_psp.state.notices import (
+    Endpoint,
+    Outbox,
+    type_of_effect,
+    types_of_birth,
+    types_of_move,
+)
+
+Record = dict[str, Any]
+
+
+@dataclass(slots=True)
+class StoredAnswer:
+    """The first answer of an idempotency key."""
+
+    fingerprint: str
+    status: int
+    body: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Payment:
+    """One payment; its amounts are the sums of its effects."""
+
+    id: str
+    account: Account
+    reference: str
+    order_id: str
+    currency: str
+    amount_minor: int
+    token: str
+    capture: bool
+    return_url: str
+    metadata: dict[str, str]
+    created_ms: int
+    expires_ms: int
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    voided_minor: int = 0
+    released_minor: int = 0
+    """What a final capture left uncaptured."""
+    expired_minor: int = 0
+    expired_ms: int = 0
+    """When the hold ran out; 0 if it did not."""
+    operations: list[Operation] = field(default_factory=list)
+    disputes_planned: bool = False
+
+    @property
+    def held_minor(self) -> int:
+        """Authorized and neither captured nor given back."""
+        gone = self.captured_minor + self.voided_minor + self.released_minor + self.expired_minor
+        return max(0, self.authorized_minor - gone)  # more may have been taken than was held
+
+    @property
+    def refund_pending_minor(self) -> int:
+        return sum(
+            operation.amount_minor
+            for operation in self.operations
+            if operation.kind == "refund" and operation.status == "pending"
+        )
+
+    @property
+    def status(self) -> str:
+        first = self.operations[0].status
+        if first != "succeeded":
+            return first
+        if self.captured_minor:
+            if self.refunded_minor >= self.captured_minor:
+                return "refunded"
+            if self.refunded_minor:
+                return "partially_refunded"
+            return "partially_captured" if self.held_minor else "captured"
+        if self.held_minor:
+            return "authorized"
+        return "expired" if self.expired_minor else "voided"
+
+
+@dataclass(slots=True)
+class Operation:
+    """One instruction that was carried out, declined, or is still open."""
+
+    id: str
+    seq: int
+    kind: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    status: str
+    """`succeeded`, `declined`, `pending`, `requires_action`, `failed` or `canceled`."""
+    code: str
+    decline_code: str
+    message: str
+    final: bool
+    at_ms: int
+    due_ms: int = 0
+    """When it settles by itself; 0 if it does not."""
+    moves: int = 0
+    """How often its status has changed."""
+    released_minor: int = 0
+    """Of a final capture: what it left uncaptured."""
+    told: list[str] = field(default_factory=list)
+    """The types of notice that it was told as."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """Money that moved, was held or was let go."""
+
+    seq: int
+    kind: str
+    id: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Account:
+    """What one API key sees."""
+
+    id: str
+    payments: dict[str, Payment] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    in_order: list[Operation] = field(default_factory=list)
+    by_reference: dict[str, list[Operation]] = field(default_factory=dict)
+    answers: dict[str, StoredAnswer] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    fenced: set[str] = field(default_factory=set)
+
+
+class Truth:
+    """Everything that ever happened at this PSP."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.payments: dict[str, Payment] = {}
+        self.disputes: dict[str, Dispute] = {}
+        self.effects: list[Effect] = []
+        self.batches = Batches()
+        self.operation_count = 0
+        self.clock_offset_ms = 0
+        self.outbox = Outbox()
+        self.due: list[tuple[int, int, Payment, Operation | DueDispute | None]] = []
+        """What happens by itself, by time; entries may be out of date and are checked when due."""
+        self._due_count = 0
+        self._happened: set[int] = set()
+        self._unsaved: list[Record] = []
+
+    def record(self, record: Record) -> None:
+        """Apply a new fact, and keep it to be journaled."""
+        self.apply(record)
+        self._unsaved.append(record)
+
+    def take_unsaved(self) -> list[Record]:
+        """The facts recorded since the last call, in order; the caller owns writing them down."""
+        self.outbox.hand_in()
+        unsaved = self._unsaved
+        if unsaved:
+            self._unsaved = []
+        return unsaved
+
+    def take_due(self, now_ms: int) -> tuple[int, Payment, Operation | DueDispute | None] | None:
+        """Take out the next thing that happens by itself, for good; None if nothing is due.
+
+        That it was taken is journaled: after a restart it does not happen again.
+        """
+        while self.due and self.due[0][0] <= now_ms:
+            due_ms, number, payment, what = heapq.heappop(self.due)
+            if number not in self._happened:
+                self.record({"t": "happened", "number": number})
+                return due_ms, payment, what
+        return None
+
+    def account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None:
+            account = self.accounts[account_id] = Account(account_id)
+        return account
+
+    def apply(self, record: Record) -> None:
+        """Change the state by one fact of the journal."""
+        match record["t"]:
+            case "payment":
+                self._apply_payment(record)
+            case "operation":
+                self._apply_operation(record)
+            case "status":
+                self._apply_status(record)
+            case "effect":
+                self._apply_effect(record)
+            case "due":
+                payment = self.payments[record["payment"]]
+                operation = payment.account.operations[record["operation"]]
+                self._push_due(record["due"], payment, operation)
+            case "happened":
+                self._happened.add(record["number"])
+            case "answer":
+                self.account(record["account"]).answers[record["key"]] = StoredAnswer(
+                    record["fingerprint"],
+                    record["status"],
+                    record["body"].encode(),
+                    record["at"],
+                )
+            case "dispute" | "dispute_change" | "dispute_effect" | "dispute_due":
+                self._apply_dispute(record)
+            case "settlement":
+                self.batches.apply(record, self.effects)
+            case "fence":
+                self.account(record["account"]).fenced.add(record["reference"])
+            case "clock":
+                self.clock_offset_ms = record["offset"]
+            case "endpoint":
+                self._apply_endpoint(record)
+            case "told":
+                self.outbox.open.pop(record["notice"], None)
+            case other:
+                raise ValueError(f"unknown journal record {other!r}")
+
+    def _apply_endpoint(self, record: Record) -> None:
+        account_id = record["account"]
+        if record["url"]:
+            self.outbox.endpoints[account_id] = Endpoint(record["url"], record["secret"])
+        else:
+            self.outbox.forget(account_id)
+
+    def _apply_payment(self, record: Record) -> None:
+        account = self.account(record["account"])
+        payment = Payment(
+            id=record["id"],
+            account=account,
+            reference=record["reference"],
+            order_id=record["order_id"],
+            currency=record["currency"],
+            amount_minor=record["amount"],
+            token=record["token"],
+            capture=record["capture"],
+            return_url=record["return_url"],
+            metadata=record["metadata"],
+            created_ms=record["at"],
+            expires_ms=record["expires"],
+        )
+        account.payments[payment.id] = payment
+        self.payments[payment.id] = payment
+
+    def _apply_operation(self, record: Record) -> None:
+        payment = self.payments[record["payment"]]
+        self.operation_count += 1
+        operation = Operation(
+            id=record["id"],
+            seq=self.operation_count,
+            kind=record["kind"],
+            reference=record["reference"],
+            payment=payment,
+            amount_minor=record["amount"],
+            status=record["status"],
+            code=record["code"],
+            decline_code=record["decline_code"],
+            message=record["message"],
+            final=record["final"],
+            at_ms=record["at"],
+            due_ms=record["due"],
+        )
+        payment.operations.append(operation)
+        account = payment.account
+        account.operations[operation.id] = operation
+        account.in_order.append(operation)
+        if operation.reference:
+            account.by_reference.setdefault(operation.reference, []).append(operation)
+        if operation.due_ms:
+            self._push_due(operation.due_ms, payment, operation)
+        if self.outbox.endpoints:
+            for type_ in types_of_birth(operation):
+                self.outbox.add(type_, operation, operation.at_ms)
+
+    def _apply_status(self, record: Record) -> None:
+        operation = self.payments[record["payment"]].account.operations[record["operation"]]
+        before, operation.status = operation.status, record["status"]
+        operation.moves += 1
+        operation.code = record["code"]
+        operation.decline_code = record["decline_code"]
+        operation.message = record["message"]
+        if self.outbox.endpoints:
+            for type_ in types_of_move(operation, before):
+                self.outbox.add(type_, operation, record["at"])
+
+    def _apply_effect(self, record: Record) -> None:
+        payment = self.payments[record["payment"]]
+        kind, amount = record["kind"], record["amount"]
+        self._add_effect(record, payment, record["reference"])
+        match kind:
+            case "authorize":
+                payment.authorized_minor += amount
+                if not payment.capture:
+                    self._push_due(payment.expires_ms, payment, None)
+            case "increment":
+                payment.authorized_minor += amount
+            case "capture":
+                payment.captured_minor += amount
+                payment.released_minor += record["released"]
+                payment.account.operations[record["id"]].released_minor = record["released"]
+            case "void":
+                payment.voided_minor += amount
+            case "refund":
+                payment.refunded_minor += amount
+            case "refund_failed":
+                payment.refunded_minor -= amount
+            case "expire":
+                payment.expired_minor += amount
+                payment.expired_ms = record["at"]
+            case "authorize_failed" | "increment_failed":
+                payment.authorized_minor -= amount
+            case "capture_failed":
+                payment.captured_minor -= amount
+                payment.released_minor -= record["released"]
+            case "void_failed":
+                payment.voided_minor -= amount
+        if self.outbox.endpoints:
+            operation = payment.account.operations[record["id"]]
+            if type_ := type_of_effect(kind, operation):
+                self.outbox.add(type_, operation, record["at"])
+
+    def _add_effect(self, record: Record, payment: Payment, reference: str) -> None:
+        self.effects.append(
+            Effect(
+                len(self.effects) + 1,
+                record["kind"],
+                record["id"],
+                reference,
+                payment,
+                record["amount"],
+                record["at"],
+            )
+        )
+
+    def _apply_dispute(self, record: Record) -> None:
+        if record["t"] == "dispute_due":
+            payment, due = self.payments[record["payment"]], DueDispute(**record["words"])
+            payment.disputes_planned |= due.opens is not None
+            self._push_due(record["due"], payment, due)
+            return
+        if record["t"] == "dispute":
+            dispute, type_ = self._add_dispute(record), "dispute.created"
+        elif record["t"] == "dispute_change":
+            dispute = self.disputes[record["id"]]
+            type_ = apply_change(dispute, record)
+        else:
+            dispute = self.disputes[record["id"]]
+            type_ = apply_effect(dispute, record["kind"], record["amount"])
+            self._add_effect(record, dispute.payment, dispute.payment.reference)
+        if type_ and self.outbox.endpoints:
+            self.outbox.put(notice_of(dispute, type_, record["at"]))
+
+    def _add_dispute(self, record: Record) -> Dispute:
+        payment = self.payments[record["payment"]]
+        dispute = Dispute(
+            id=record["id"],
+            payment=payment,
+            amount_minor=record["amount"],
+            reason=record["reason"],
+            inquiry=record["inquiry"],
+            status=record["status"],
+            at_ms=record["at"],
+            due_ms=record["due"],
+        )
+        self.disputes[dispute.id] = payment.account.disputes[dispute.id] = dispute
+        return dispute
+
+    def _push_due(self, due_ms: int, payment: Payment, what: Operation | DueDispute | None) -> None:
+        self._due_count += 1
+        heapq.heappush(self.due, (due_ms, self._due_count, payment, what))

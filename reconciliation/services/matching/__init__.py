@@ -1,0 +1,1 @@
+"""Matches settlement report lines with operations and disputes."""

@@ -1,0 +1,63 @@
+"""A person wants lines that were given up to be looked at again, after the cause is gone.
+
+What may not live here: looking (services.lines does, once they are due).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway.sending import adapter_of
+from psp_adapters.contract.settlement_reports import LineKind
+from reconciliation.models import ReportBody, SettlementLine, SettlementReport
+from reconciliation.services.matching.sweep import locked_line
+from reconciliation.services.reports.line_identity import numbered
+from reconciliation.states import LineStatus
+
+
+def look_again(*, account_code: str = "", report_name: str = "") -> int:
+    """Have lines that were given up looked at again; returns how many.
+
+    One of a kind that nobody knew is read anew: its adapter may have learned the PSP's word.
+    """
+    rows = SettlementLine.objects.filter(status=LineStatus.DEAD)
+    if account_code:
+        rows = rows.filter(psp_account__code=account_code)
+    if report_name:
+        rows = rows.filter(report__name=report_name)
+    unknown = rows.filter(kind=LineKind.UNKNOWN.value)
+    for report_id in list(unknown.order_by().values_list("report_id", flat=True).distinct()):
+        _learn(report_id)
+    return sum(_revive(line_id) for line_id in list(rows.values_list("id", flat=True)))
+
+
+def _learn(report_id: UUID) -> None:
+    """Take the adapter's present word for the kinds that it did not know."""
+    report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
+    body = bytes(ReportBody.objects.get(pk=report_id).body)
+    rows = SettlementLine.objects.filter(report_id=report_id, kind=LineKind.UNKNOWN.value)
+    unknown = set(rows.values_list("number", flat=True))
+    lines: Iterable[tuple[int, LineKind]] = (
+        (each.number, each.line.kind)
+        for each in numbered(adapter_of(report.psp_account).read_report(body))
+        if each.number in unknown
+    )
+    for number, kind in list(lines):
+        if kind is not LineKind.UNKNOWN:
+            rows.filter(number=number).update(kind=kind.value)
+
+
+def _revive(line_id: int) -> bool:
+    with transaction.atomic(durable=True):
+        line = locked_line(line_id)
+        if line.status != LineStatus.DEAD:
+            return False
+        now = now_utc()
+        line.revive()
+        line.attempts, line.next_try_at, line.patient_since = 0, now, now
+        line.save(update_fields=["status", "attempts", "next_try_at", "patient_since"])
+    return True

@@ -1,0 +1,1 @@
+"""Fetches, stores and reads settlement reports."""

@@ -1,0 +1,167 @@
+"""Read stored settlement reports into lines, each once however often and in whatever file it came.
+
+A file counts wholly or not at all: nothing of it is stored before all of it was found readable.
+Its own row is the queue, and a large one is read in slices, so that it holds up no other. What may
+not live here: a PSP's file format, what a line causes (services.lines).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger.database.statements import execute, table_of
+from payments.models import Case
+from payments.services.cases.opening import case_about_account, open_case
+from payments.services.jobs.backoff import is_over, next_try
+from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway.sending import adapter_of
+from payments.states import CaseKind
+from reconciliation.models import ReportBody, SettlementReport
+from reconciliation.services.reports.archive import name_of_report
+from reconciliation.services.reports.fetching import ask_again_for
+from reconciliation.services.reports.line_identity import flaw_of, numbered
+from reconciliation.services.reports.line_storage import store_lines
+from reconciliation.states import ReportStatus
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 5.0
+SLICE_SECONDS: Final = 2.0
+"""Then the next report has its turn; a slice stores one batch at least."""
+LEASE_SECONDS: Final = 60.0
+BATCH: Final = 2_000
+
+
+def read_due_reports() -> int:
+    """Read the reports that are stored and not read; returns how many came to their end.
+
+    Bounded in time, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    """
+    end = time.monotonic() + SWEEP_SECONDS
+    ended = 0
+    while time.monotonic() < end:
+        report = _lease_next()
+        if report is None:
+            break
+        try:
+            ended += read_report(report.pk, until_monotonic=time.monotonic() + SLICE_SECONDS)
+        except Exception as failure:
+            logger.exception("settlement report %s could not be read", report.name)
+            _note_failure(report.pk, f"{type(failure).__name__}: {failure}")
+    return ended
+
+
+def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> bool:
+    """Read one stored report to its end, or until a time of time.monotonic(); True at its end.
+
+    At least one batch is read. Lines that any report of the account told before are not stored
+    again; if some came with other words, that is a case, and they stand as they were. A file that
+    is not a whole report is marked UNREADABLE with a case, and nothing of it is stored.
+    """
+    report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
+    if report.status != ReportStatus.STORED:
+        return True
+    lines_of = adapter_of(report.psp_account).read_report
+    body = bytes(ReportBody.objects.get(pk=report_id).body)
+    if not report.lines_read:
+        flaw = flaw_of(lines_of(body), announced=report.lines_announced)
+        if flaw:
+            _refuse(report, flaw)
+            return True
+    left = islice(numbered(lines_of(body)), report.lines_read, None)
+    while batch := list(islice(left, BATCH)):
+        if not store_lines(report, batch):
+            return False  # Somebody else is reading it.
+        if until_monotonic is not None and time.monotonic() >= until_monotonic:
+            _let_go(report)
+            return False
+    return _finish(report)
+
+
+def read_again(report: SettlementReport) -> None:
+    """Have an unreadable report read once more, after its adapter was mended; else nothing."""
+    with transaction.atomic(durable=True):
+        row = _locked(report.pk)
+        if row.status == ReportStatus.UNREADABLE:
+            row.revive()
+            row.last_error, row.next_try_at = "", now_utc()
+            row.save(update_fields=["status", "last_error", "next_try_at"])
+
+
+def _lease_next() -> SettlementReport | None:
+    table = table_of(SettlementReport)
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table} SET tries = tries + 1, "
+            "next_try_at = now() + make_interval(secs => %s) "
+            f"WHERE id = (SELECT id FROM {table} WHERE next_try_at <= now() "
+            "ORDER BY next_try_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+            [LEASE_SECONDS],
+        )
+    return SettlementReport.objects.get(pk=rows[0][0]) if rows else None
+
+
+def _let_go(report: SettlementReport) -> None:
+    """Its slice is over: it goes to the end of the queue."""
+    SettlementReport.objects.filter(pk=report.pk, status=ReportStatus.STORED).update(
+        next_try_at=now_utc(), tries=0, failing_since=None
+    )
+
+
+def _note_failure(report_id: UUID, error: str) -> None:
+    with transaction.atomic(durable=True):
+        row = _locked(report_id)
+        if row.status != ReportStatus.STORED:
+            return
+        now = now_utc()
+        since = row.failing_since = row.failing_since or now
+        row.next_try_at, row.last_error = next_try(now, since=since), error[:500]
+        row.save(update_fields=["failing_since", "next_try_at", "last_error"])
+        if is_over(now, since=since, tries=row.tries):
+            open_case(_case_of_unreadable(row, error))
+
+
+def _refuse(report: SettlementReport, flaw: str) -> None:
+    with transaction.atomic(durable=True):
+        row = _locked(report.pk)
+        if row.status != ReportStatus.STORED or row.lines_read:
+            return
+        row.refuse()
+        row.last_error, row.next_try_at = flaw[:500], None
+        row.save(update_fields=["status", "last_error", "next_try_at"])
+        ask_again_for(row.pk)
+        open_case(_case_of_unreadable(row, flaw))
+    logger.error("alert: settlement report %s cannot be read: %s", report.name, flaw)
+
+
+def _case_of_unreadable(report: SettlementReport, flaw: str) -> Case:
+    return case_about_account(
+        CaseKind.CONTRADICTION,
+        report.psp_account,
+        f"The settlement report {report.name} cannot be read: {flaw}. No line of it counts.",
+        subject=name_of_report(report),
+    )
+
+
+def _finish(report: SettlementReport) -> bool:
+    with transaction.atomic(durable=True):
+        row = _locked(report.pk)
+        if row.status != ReportStatus.STORED:
+            return True
+        if row.lines_read != report.lines_read:
+            return False
+        row.finish()
+        row.read_at, row.next_try_at, row.last_error = now_utc(), None, ""
+        row.save(update_fields=["status", "read_at", "next_try_at", "last_error"])
+    return True
+
+
+def _locked(report_id: UUID) -> SettlementReport:
+    rows = SettlementReport.objects.select_for_update(of=("self",))
+    return rows.select_related("psp_account").get(pk=report_id)
