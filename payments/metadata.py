@@ -5,7 +5,7 @@ What may not live here: which fields an object has.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from payments.exceptions import InvalidParameter
 
@@ -27,18 +27,3 @@ def merged_metadata(present: dict[str, str], given: dict[str, str]) -> dict[str,
             param="metadata",
         )
     return merged
-
-
-def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What an object showed before, where it changed; of a nested object only what changed."""
-    previous: dict[str, Any] = {}
-    for name, value in after.items():
-        was = before.get(name)
-        if was == value:
-            continue
-        if isinstance(was, dict) and isinstance(value, dict):
-            keys = [key for key in {**was, **value} if was.get(key) != value.get(key)]
-            previous[name] = {key: was.get(key) for key in keys}
-        else:
-            previous[name] = was
-    return previous

@@ -6,10 +6,13 @@ number. What may not live here: queries.
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7 as _uuid7
+
+from payments import public_ids
 
 PAYMENT_INTENT: Final = "pi"
 CHARGE: Final = "ch"
@@ -73,3 +76,8 @@ def first_id_of_second(unix_seconds: int) -> UUID:
 def created_ms_of(identifier: UUID) -> int:
     """Unix milliseconds in which a UUIDv7 was made."""
     return identifier.int >> 80
+
+
+def time_of(identifier: Any) -> datetime:
+    """The creation time that a UUIDv7 carries: `created_at` and the id never disagree."""
+    return datetime.fromtimestamp(public_ids.created_ms_of(identifier) / 1000, UTC)

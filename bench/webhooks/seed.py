@@ -15,9 +15,9 @@ def main() -> int:
     django.setup()
     from payments import public_ids
     from payments.models import WebhookEndpoint
+    from payments.public_ids import time_of
     from payments.services.commands.merchants import create_merchant
     from payments.services.merchant_webhooks import secrets
-    from payments.services.outbox.events import time_of
 
     merchant = create_merchant(name="Bench of webhooks")
     for url in sys.argv[1:]:

@@ -17,7 +17,7 @@ from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId, intents_of_key
 from payments.models import Operation
 from payments.states import OperationStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 @admin.register(Operation)

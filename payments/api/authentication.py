@@ -15,11 +15,11 @@ from typing import Final
 
 from django.http import HttpRequest
 
+from payments.clock import now_utc
 from payments.exceptions import AuthenticationFailed, InvalidParameter
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.selectors.scope import Scope
 from payments.services.commands.merchants import hash_of
-from payments.services.outbox.events import now_utc
 
 REMEMBERED_FOR_SECONDS: Final = 2.0
 """How long a revoked key may go on working in a process."""

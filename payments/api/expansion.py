@@ -13,6 +13,7 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.api.parameters.expansion import EXPANDABLE
+from payments.clock import now_utc
 from payments.objects.balance import balance_transaction_object
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
@@ -26,7 +27,6 @@ from payments.selectors.customers import customers_with_deleted, payment_methods
 from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
 from payments.selectors.scope import Scope
-from payments.services.outbox.events import now_utc
 
 Rendered = dict[str, Any]
 Tree = dict[str, "Tree"]

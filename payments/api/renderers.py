@@ -12,6 +12,7 @@ import orjson
 
 from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
 from payments.api.expansion import expand
+from payments.clock import now_utc
 from payments.models import Customer, Operation, PaymentMethod, WebhookEndpoint
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
@@ -26,10 +27,9 @@ from payments.selectors.payments import charges
 from payments.selectors.scope import Scope
 from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.states import OperationStatus, ResponseStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 _TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
 _DECLINED_BY_BANK: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.INCREMENT})

@@ -21,8 +21,8 @@ from django.views.decorators.http import require_POST
 
 from payments import metrics
 from payments.api.errors import database_is_away
-from payments.services.psp_notifications.processing import NoSuchWebhook, receive_notification
-from psp_adapters.contract.adapter import NotificationRefused
+from payments.services.psp_notifications.receiving import NoSuchWebhook, receive_notification
+from psp_adapters.contract.notifications import NotificationRefused
 
 logger = logging.getLogger(__name__)
 

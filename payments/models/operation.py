@@ -23,7 +23,7 @@ from payments.states import (
     OperationStatus,
     sources_of,
 )
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 S = OperationStatus
 _GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)

@@ -13,7 +13,7 @@ from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.payments import charges, intents
 from payments.selectors.scope import CHARGE, DISPUTE, INTENT, Scope, one_of, require_one, scoped
 from payments.states import DISPUTE_CHARGED_BACK, OperationStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 @dataclass(frozen=True, slots=True)

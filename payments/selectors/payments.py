@@ -25,7 +25,7 @@ from payments.selectors.scope import (
     require_one,
     scoped,
 )
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 def intents(scope: Scope) -> QuerySet[PaymentIntent]:

@@ -129,4 +129,4 @@ def _arm(module: Any, name: str, when: str) -> None:
     setattr(module, name, deadly)
 
 
-assert run.idempotency is keys, "the steps are wrapped where the code looks them up"
+assert run.keys is keys, "the steps are wrapped where the code looks them up"

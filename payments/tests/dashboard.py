@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 from payments.models import Operation, PaymentIntent
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.services.recovery.payment_sync import look_at_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, body_of, uuid_of
-from psp_adapters.contract.adapter import PspPayment
+from psp_adapters.contract.payments import PspPayment
 
 
 def sold(shop: Shop, **values: Any) -> str:
@@ -35,7 +35,7 @@ def look(shop: Shop, intent_id: str) -> None:
 
 
 def seen(shop: Shop, intent_id: str) -> PspPayment:
-    adapter = sending.adapter_of(shop.account)
+    adapter = accounts.adapter_of(shop.account)
     payment = adapter.look_up_payment(shop.intent(intent_id).psp_reference, deadline_seconds=5)
     assert payment is not None
     return payment

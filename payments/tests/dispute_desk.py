@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from payments.clock import now_utc
 from payments.models import Dispute, DisputeResponse, Event, IdempotencyKey
 from payments.objects.dispute import dispute_object
 from payments.selectors.balance import balance_transactions_by_id
@@ -13,7 +14,6 @@ from payments.selectors.scope import Scope
 from payments.services import commands
 from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.disputes import sync
-from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of, uuid_of
 
 LONG_AGO = "2000-01-01T00:00:00Z"

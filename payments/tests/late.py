@@ -8,20 +8,21 @@ from typing import Any
 from ledger.models import LedgerEntry
 from payments.models import Case, Event, Operation
 from payments.services.automatic_actions import late_success_reversals
+from payments.services.callers import caller as callers
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_gateway import sending
-from payments.services.recovery import operation_sync, questions
+from payments.services.psp_gateway import references
+from payments.services.recovery import operation_sync
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of, uuid_of
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 
 
 def close_as(operation: Operation, outcome: Outcome) -> None:
     """Take a word that is not true, as an adapter with a defect or a PSP in disorder would."""
     result = PspResult(outcome=outcome, code="card_declined", detail="the test says so")
-    caller = questions.caller_of(operation, "test")
+    caller = callers.caller_of(operation, "test")
     assert record_outcome(operation=operation, result=result, caller=caller).changed
 
 
@@ -91,7 +92,7 @@ def cases() -> list[str]:
 
 
 def reference(operation: Operation) -> str:
-    return sending.reference_of(operation.id)
+    return references.reference_of(operation.id)
 
 
 def assert_the_books_agree() -> None:

@@ -18,13 +18,13 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
+from payments.public_ids import time_of
 from payments.services.egress.dns import Resolver, resolve
 from payments.services.egress.http_client import Poster
 from payments.services.egress.url_policy import Policy, policy_of_settings
 from payments.services.merchant_webhooks import attempt_results, leasing, secrets
 from payments.services.merchant_webhooks.attempt import try_once
 from payments.services.merchant_webhooks.fan_out import fan_out_due
-from payments.services.outbox.events import time_of
 
 SDK_VERSION = "2026-10-28.endive"
 _LEASED_AT_ONCE = 32

@@ -20,7 +20,7 @@ from payments.exceptions import PaymentRefused
 from payments.models import Operation, PaymentIntent, PspNotification
 from payments.services.callers.caller import Answer
 from payments.services.idempotency import retention
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
@@ -182,7 +182,7 @@ class World:
         for intent in PaymentIntent.objects.all():
             sums: dict[str, int] = defaultdict(int)
             for operation in intent.operations.all():
-                for effect in effects.get(sending.reference_of(operation.id), ()):
+                for effect in effects.get(references.reference_of(operation.id), ()):
                     sums[effect["kind"]] += effect["amount_minor"]
             assert (
                 intent.amount_authorized_minor,
@@ -204,7 +204,7 @@ class World:
         return found
 
     def _intent_of(self, effect: dict[str, Any]) -> str:
-        operation_id = sending.operation_id_of(effect["reference"])
+        operation_id = references.operation_id_of(effect["reference"])
         return str(Operation.objects.values_list("intent_id", flat=True).get(pk=operation_id))
 
     def _send_late(self, request: Request, kind: str, fate: Fate) -> None:
@@ -235,7 +235,7 @@ class World:
         return self._calls_before
 
     def _notice(self, operation: Operation, api_key: str) -> bytes:
-        reference = sending.reference_of(operation.id)
+        reference = references.reference_of(operation.id)
         happened = reference in self._effects_by("reference")
         return notice_of(
             api_key,

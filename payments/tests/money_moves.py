@@ -10,7 +10,7 @@ from typing import Any
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent
 from payments.services.callers.caller import Answer, Caller
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references as psp_references
 from payments.services.verification.rebuild import differences
 from payments.tests.notices import books_of
 from payments.tests.shop import Shop, body_of, uuid_of
@@ -94,7 +94,7 @@ class Move:
             merchant=self.shop.merchant, order_id=self.shop.order_id, kind=kind_of(self.name)
         )
         references = {
-            sending.reference_of(identifier)
+            psp_references.reference_of(identifier)
             for identifier in operations.values_list("id", flat=True)
         }
         calls = self.shop.psp.calls(kind=kind_of(self.name))

@@ -21,7 +21,7 @@ from django.test import Client
 
 from ledger.models import LedgerEntry
 from payments.models import Event, PspNotification
-from payments.services.psp_notifications import processing
+from payments.services.psp_notifications import processing, receiving
 from payments.tests.shop import Shop, uuid_of
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
@@ -96,7 +96,7 @@ def store_notice(shop: Shop, **changes: Any) -> PspNotification:
     credentials = settings.PSP_CREDENTIALS[shop.account.code]
     credentials["webhook_secrets"] = SECRET
     body = notice_of(credentials["api_key"], **changes)
-    stored = processing.receive_notification(
+    stored = receiving.receive_notification(
         account_code=shop.account.code, headers={"Sandbox-Signature": sign(body)}, body=body
     )
     assert stored is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from payments.clock import now_utc
 from payments.models import Deadline, Event, PaymentIntent
 from payments.services.automatic_actions import sweep as action_sweep
-from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of, uuid_of
 
 EXPIRES_AT_ONCE = "pm_card_authorizationExpiresNow"

@@ -24,7 +24,7 @@ from payments.objects.refund import refund_object
 from payments.services import commands
 from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.commands import Confirmation, IntentDetails
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.factories import MerchantFactory, PspAccountFactory
 from psp_adapters.tests.sandbox_process import SandboxProcess
@@ -151,7 +151,7 @@ class Shop:
     def operations_references(self) -> list[str]:
         """What the PSP knows this merchant's operations as, oldest first."""
         rows = Operation.objects.filter(merchant=self.merchant).order_by("id")
-        return [sending.reference_of(row.id) for row in rows]
+        return [references.reference_of(row.id) for row in rows]
 
     def refunds(self, public_id: str) -> list[Refund]:
         return list(Refund.objects.filter(intent_id=uuid_of(public_id)).order_by("id"))
@@ -185,11 +185,11 @@ def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
     """A merchant whose account at the PSP nobody else uses."""
     account = PspAccountFactory.create()
     settings.PSP_CREDENTIALS[account.code] = {
-        "base_url": sending.base_url,
+        "base_url": psp.base_url,
         "api_key": f"sandbox_{uuid.uuid4().hex}",
     }
     row = MerchantFactory.create(test_psp_account=account, **merchant)
-    return Shop(psp=sending, merchant=row, account=account)
+    return Shop(psp=psp, merchant=row, account=account)
 
 
 def age_operations(intent_id: str, *, seconds: int) -> None:

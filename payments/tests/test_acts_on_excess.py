@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services.cases.opening import close_case
-from payments.services.outbox.events import now_utc
 from payments.services.recovery import operation_sync
 from payments.services.recovery.operation_sync import Contradicted
 from payments.services.recovery.payment_sync import look_at_payment
@@ -33,7 +33,7 @@ from payments.tests.late import (
 from payments.tests.notices import Hooks, lose_the_answer, only_notification
 from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_late_success import keep
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 EXPIRES = "pm_card_authorizationExpiresNow"
 

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 
 from payments.api import authentication
 from payments.api.authentication import forget_cached_keys
+from payments.clock import now_utc
 from payments.models import ApiKey, PaymentIntent
 from payments.services.commands.merchants import create_merchant, issue_api_key, revoke_api_key
-from payments.services.outbox.events import now_utc
 from payments.tests.api_client import ApiClient, Reply, api_of
 from payments.tests.factories import PspAccountFactory
 from payments.tests.shop import Shop

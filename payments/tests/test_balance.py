@@ -23,7 +23,7 @@ from payments.objects.balance import balance_object, balance_transaction_object
 from payments.selectors.balance import balance_of, page_of_balance_transactions
 from payments.selectors.paging import Paging
 from payments.selectors.scope import Scope
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, references
 from payments.tests.api_client import ApiClient, api_of
 from payments.tests.factories import MerchantFactory
 from payments.tests.late import look
@@ -201,7 +201,7 @@ def patient_shop(shop: Shop) -> Shop:
     """Its PSP account pays out after five days."""
     shop.account.settlement_delay_days = 5
     shop.account.save()
-    sending.psp_account_of.cache_clear()
+    accounts.psp_account_of.cache_clear()
     return shop
 
 
@@ -222,7 +222,7 @@ def test_another_delay_does_not_move_what_is_booked(patient_shop: Shop) -> None:
     api.pay(10_000)
     patient_shop.account.settlement_delay_days = 0
     patient_shop.account.save()
-    sending.psp_account_of.cache_clear()
+    accounts.psp_account_of.cache_clear()
     api.pay(300)
     statuses = [row["status"] for row in api.get("/v1/balance_transactions").body["data"]]
     assert statuses == ["available", "pending"]
@@ -292,7 +292,7 @@ def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Sho
         ("succeed", "succeeded", 0),
         ("fail", "failed", 1),
     ):
-        shop.psp.turn(sending.reference_of(charge.id), to)
+        shop.psp.turn(references.reference_of(charge.id), to)
         look(charge)
         newest = api.get("/v1/balance_transactions", limit=1).body["data"][0]
         shown = api.get(f"/v1/charges/{charge.public_id}").body

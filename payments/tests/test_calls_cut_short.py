@@ -20,7 +20,7 @@ from django.db import connections
 from payments.exceptions import PspNotReached
 from payments.models import IdempotencyKey, Operation
 from payments.services.idempotency import retention
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import be_a_process_of_its_own, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases, kind_of
@@ -82,8 +82,8 @@ def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: st
     credentials["base_url"] = NO_WAY_THERE[way](good_url)
     if name == "create":
         # A token is described once; what it stands for is not what this is about.
-        adapter = sending.adapter_of(shop.account)
-        known = sending.adapter_for("sandbox", {**credentials, "base_url": good_url})
+        adapter = accounts.adapter_of(shop.account)
+        known = accounts.adapter_for("sandbox", {**credentials, "base_url": good_url})
         adapter._tokens.update(known._tokens)  # type: ignore[attr-defined]
     with pytest.raises(PspNotReached):
         move.run()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from payments.models import Event, PspNotification
+from payments.services.jobs import wakeups
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
 from payments.tests.crash_points import CRASH_POINTS, DEPENDENCY_FAULTS, MESSAGE_FAULTS, Point
@@ -70,7 +71,7 @@ def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_aga
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
     # A worker hears the bell at once, and the process that is to answer dies as it rings.
-    crash_at((processing.doorbell._bell, "ring", "before"), lambda: hooks.deliver(notice))
+    crash_at((wakeups._bell, "ring", "before"), lambda: hooks.deliver(notice))
     assert processing.process_due_notifications() == 1
 
     assert hooks.deliver(notice).status_code == 200

@@ -11,9 +11,9 @@ import pytest
 
 from ledger.database.statements import execute
 from ledger.invariants import ALL_INVARIANTS
+from payments.clock import now_utc
 from payments.models import BooksCheck, Case, PaymentIntent
 from payments.selectors import books_checks
-from payments.services.outbox.events import now_utc
 from payments.services.verification import daily
 from payments.services.verification.daily import ENTRIES, PARTS, PAYMENTS, verify_books
 from payments.tests.shop import Shop, body_of

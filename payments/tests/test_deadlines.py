@@ -11,12 +11,12 @@ from django.conf import settings as configured
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from payments.clock import now_utc
 from payments.models import Deadline, Event, Merchant, Operation, PaymentIntent
 from payments.services.automatic_actions import expiring_authorizations, merchant_commands
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.automatic_actions.sweep import attend_due_deadlines
 from payments.services.callers.caller import Answer
-from payments.services.outbox.events import now_utc
 from payments.services.verification.rebuild import differences
 from payments.tests.passing_time import (
     deadline_of,

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import Dispatch, Event
-from payments.services.outbox.events import now_utc
 from payments.tests.shop import Shop, body_of
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ledger.models import LedgerEntry
 from payments.models import Case, Dispute, Event, PspNotification
-from payments.services.disputes import response_recording, sync
+from payments.services.disputes import recording, sync
 from payments.services.psp_gateway import dispute_calls
 from payments.services.psp_notifications import processing
 from payments.services.recovery.sweep import caller_of
@@ -23,8 +23,8 @@ from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.notices import Hooks, make_due
 from payments.tests.shop import Shop, uuid_of
-from psp_adapters.contract.adapter import Outcome
 from psp_adapters.contract.disputes import DisputeRequest, PspDispute
+from psp_adapters.contract.operations import Outcome
 
 LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "chargeback won": (False, ("win",)),
@@ -139,7 +139,7 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
         words = list(words_of_a_life(desk, LIVES[life]))
         [charge] = desk.shop.operations(intent_id)
         for position in (*order, *order):
-            response_recording.record_dispute(
+            recording.record_dispute(
                 word=words[position], charge=charge, caller=caller_of(charge, "test")
             )
         ends.append(end_of(desk, intent_id))
@@ -164,9 +164,7 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
         [charge] = desk.shop.operations(intent_id)
         for step, word in enumerate(words_of_a_life(desk, lived)):
             if step not in unseen:
-                response_recording.record_dispute(
-                    word=word, charge=charge, caller=caller_of(charge, "test")
-                )
+                recording.record_dispute(word=word, charge=charge, caller=caller_of(charge, "test"))
         ends.append(end_of(desk, intent_id))
     assert len(ends) == 2 ** (steps - 1)
     assert all(end == ends[0] for end in ends)

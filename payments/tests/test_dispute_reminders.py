@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from payments.clock import now_utc
 from payments.models import Dispute, Event
 from payments.services.disputes import reminders as dispute_reminders
+from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.reminders import remind_of_due_evidence
-from payments.services.disputes.response_recording import record_dispute
-from payments.services.outbox.events import now_utc
 from payments.services.psp_gateway import dispute_calls
 from payments.services.recovery.sweep import caller_of
 from payments.tests.crashes import crash_at

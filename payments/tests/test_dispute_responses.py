@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.db import IntegrityError
 
+from payments.clock import now_utc
 from payments.exceptions import (
     DisputeRefused,
     InvalidParameter,
@@ -20,7 +21,6 @@ from payments.models import (
     Event,
 )
 from payments.objects.dispute import dispute_object
-from payments.services.outbox.events import now_utc
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop, body_of

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from payments.clock import now_utc
 from payments.exceptions import (
     DisputeRefused,
     IdempotencyKeyInUse,
@@ -23,14 +24,13 @@ from payments.models import (
 from payments.objects.dispute import dispute_object
 from payments.services.disputes import response_recording, responses, sync
 from payments.services.idempotency import keys
-from payments.services.outbox.events import now_utc
 from payments.services.psp_gateway import dispute_calls
 from payments.services.verification.rebuild import differences
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dispute_desk import Desk, end_leases
 from payments.tests.shop import Shop, body_of, uuid_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 
 @pytest.fixture

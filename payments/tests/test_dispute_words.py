@@ -11,8 +11,7 @@ import pytest
 from ledger.money import Money
 from payments.models import Case, Dispute, Event
 from payments.objects.dispute import dispute_object
-from payments.services.disputes.recording import RecordedDispute
-from payments.services.disputes.response_recording import record_dispute
+from payments.services.disputes.recording import RecordedDispute, record_dispute
 from payments.services.psp_gateway import dispute_calls
 from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences

@@ -6,11 +6,11 @@ import pytest
 
 from payments.models import Case, Operation
 from payments.services.cases.opening import close_case
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references
 from payments.tests.dispute_desk import Desk
 from payments.tests.late import assert_the_books_agree, cases, falsely_closed, look, sweep_reversals
 from payments.tests.shop import Shop
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk
     intent_id = desk.pay(10_000)
     opened = desk.open()
     [charge] = desk.shop.operations(intent_id)
-    desk.shop.psp.turn(sending.reference_of(charge.id), "fail")
+    desk.shop.psp.turn(references.reference_of(charge.id), "fail")
     look(charge)
     assert desk.shop.intent(intent_id).amount_captured_minor == 0
 

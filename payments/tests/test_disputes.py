@@ -16,8 +16,7 @@ from payments.objects.dispute import dispute_balance_transactions, dispute_objec
 from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
 from payments.services.disputes import sync
-from payments.services.disputes.recording import RecordedDispute
-from payments.services.disputes.response_recording import record_dispute
+from payments.services.disputes.recording import RecordedDispute, record_dispute
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences

@@ -9,7 +9,7 @@ from payments.models import Merchant, Operation, PaymentIntent
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effect_table import apply_effect
 from payments.states import IntentStatus, OperationStatus
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 
 def refused_void(intent_status: IntentStatus, charge_status: OperationStatus) -> Change:

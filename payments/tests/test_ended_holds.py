@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.callers.caller import Caller
-from payments.services.outbox.events import now_utc
+from payments.services.callers.caller import Caller, caller_of
 from payments.services.outcomes.external.recording import record_unasked
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.recovery import sweep as recovery_sweep
-from payments.services.recovery.questions import caller_of
 from payments.tests.dashboard import act, assert_sound, held, look, own_acts, seen
 from payments.tests.late import (
     assert_the_books_agree,
@@ -28,7 +27,8 @@ from payments.tests.late import (
 from payments.tests.late import look as look_at
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract.adapter import ActKind, Outcome, PspAct, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.payments import ActKind, PspAct
 
 
 def authorized_at_the_psp(shop: Shop) -> int:

@@ -8,18 +8,17 @@ from datetime import timedelta
 import pytest
 
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.exceptions import ChargeRefused, UnexpectedState
 from payments.models import Case, Deadline, Event
 from payments.services.automatic_actions import expiring_authorizations
 from payments.services.automatic_actions.sweep import attend_due_deadlines
 from payments.services.callers.caller import Answer
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.external import recording
 from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.services.psp_notifications import processing
-from payments.services.recovery import payment_sync
-from payments.services.recovery import sweep as recovery_sweep
+from payments.services.recovery import payment_sync, resolution
 from payments.services.recovery.payment_sync import look_at_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.crashes import Where, crash_at
@@ -35,7 +34,7 @@ from payments.tests.passing_time import (
 )
 from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract.adapter import PspPayment
+from psp_adapters.contract.payments import PspPayment
 
 EXPIRED_EVENTS = [
     "payment_intent.created",
@@ -62,7 +61,7 @@ def assert_expired(shop: Shop, intent_id: str) -> None:
 
 
 def seen(shop: Shop, intent_id: str) -> PspPayment:
-    adapter = sending.adapter_of(shop.account)
+    adapter = accounts.adapter_of(shop.account)
     payment = adapter.look_up_payment(shop.intent(intent_id).psp_reference, deadline_seconds=5)
     assert payment is not None
     return payment
@@ -221,9 +220,7 @@ def test_an_expiry_waits_for_the_change_that_is_under_way(
     assert "is still UNKNOWN" in only_notification().last_error
     assert shop.intent(intent_id).status == "PROCESSING"
 
-    for _ in range(
-        recovery_sweep.LOOKS_BEFORE_FENCE + 1
-    ):  # The repeat is refused, then it is fenced.
+    for _ in range(resolution.LOOKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
         shop.settle()
     age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
     shop.settle()

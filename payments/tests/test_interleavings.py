@@ -15,12 +15,12 @@ from django.db import connection
 from payments.exceptions import InvalidParameter, OperationUnderWay
 from payments.models import Event, IdempotencyKey, Operation, PaymentIntent
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests.factories import PspAccountFactory
 from payments.tests.shop import Shop, age_operations, body_of
-from psp_adapters.contract.adapter import Outcome, PspResult, PspUnavailable
+from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
 
 
 def resolve(operation_id: Any) -> None:
@@ -205,9 +205,9 @@ def test_the_first_call_of_a_process_holds_no_connection_either(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = body_of(shop.create(confirm=False))["id"]
-    sending.psp_account_of.cache_clear()
+    accounts.psp_account_of.cache_clear()
     held: list[bool] = []
-    adapter = type(sending.adapter_of(shop.account))
+    adapter = type(accounts.adapter_of(shop.account))
     authorize = adapter.authorize
 
     def watched(self: Any, request: Any, *, deadline_seconds: float) -> PspResult:

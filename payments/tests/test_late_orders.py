@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
-from payments.services.outbox.events import now_utc
+from payments.services.callers import caller as callers
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.psp_notifications import processing
 from payments.services.recovery import operation_sync, questions
@@ -31,7 +32,7 @@ from payments.tests.late import (
 )
 from payments.tests.notices import Hooks, make_due, story_of
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.tests.receiver import Delivery
 
 Life = Callable[[Shop], str]
@@ -200,7 +201,7 @@ def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
 
 
 def record(operation: Operation, result: PspResult, lease: datetime) -> Hearing:
-    caller = questions.caller_of(operation, "test")
+    caller = callers.caller_of(operation, "test")
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
     return recorded.hearing
 

@@ -7,10 +7,10 @@ import pytest
 from payments.models import Event, Operation
 from payments.objects.charge import charge_object
 from payments.services import commands
+from payments.services.callers.caller import caller_of
 from payments.services.commands import IntentDetails
 from payments.services.outcomes.recording import record_outcome
 from payments.services.recovery import operation_sync
-from payments.services.recovery.questions import caller_of
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -27,7 +27,7 @@ from payments.tests.late import (
 )
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of, render_intent, uuid_of
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 
 FALSE_ENDS = [Outcome.DECLINED, Outcome.NOT_SENT]
 

@@ -15,7 +15,7 @@ from django.db.backends.signals import connection_created
 from payments.models import IdempotencyKey, Operation, PaymentIntent
 from payments.services.outcomes.recording import record_outcome
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 
 STATEMENTS_MAX = 10
 WRITING_COMMITS = 2

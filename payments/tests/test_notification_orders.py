@@ -13,8 +13,9 @@ from django.db import connections
 from ledger.models import LedgerEntry
 from payments import states
 from payments.models import Event, Operation, PspNotification
-from payments.services.psp_gateway import sending
-from payments.services.psp_notifications import processing
+from payments.services.jobs import wakeups
+from payments.services.psp_gateway import references
+from payments.services.psp_notifications import processing, receiving
 from payments.services.recovery import operation_sync
 from payments.services.verification.rebuild import differences
 from payments.tests.crashes import crash_at
@@ -155,7 +156,7 @@ def test_looking_never_fences_or_repeats_what_is_being_sent(shop: Shop, hooks: H
     paying.start()
     try:
         operation = _wait_for_operation()
-        reference = sending.reference_of(operation.id)
+        reference = references.reference_of(operation.id)
         hooks.take(hooks.notice(data={"references": [reference], "payment_id": "spay_x"}))
         assert only_notification().status == "failing"
         operation.refresh_from_db()
@@ -178,8 +179,8 @@ def _wait_for_operation() -> Operation:
 
 
 STORING = {
-    "before the commit": (processing, "_insert_once", "after"),
-    "after the commit": (processing.doorbell._bell, "ring", "before"),
+    "before the commit": (receiving, "_insert_once", "after"),
+    "after the commit": (wakeups._bell, "ring", "before"),
 }
 PROCESSING = {
     "after the lease": (processing, "_try", "before"),

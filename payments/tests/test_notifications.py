@@ -6,7 +6,7 @@ import pytest
 
 from payments.models import Case, Operation, PspNotification
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_notifications import processing
+from payments.services.psp_notifications import processing, receiving
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests import late
@@ -20,7 +20,7 @@ from payments.tests.notices import (
 )
 from payments.tests.shop import Shop, body_of, open_shop
 from payments.tests.virtual_time import VirtualTime
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.tests.receiver import Receiver
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
@@ -119,7 +119,7 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
 def test_tries_come_later_and_later(hooks: Hooks) -> None:
     hooks.take(hooks.notice())
     row = only_notification()
-    begun = row.give_up_at - processing.GIVE_UP_AFTER
+    begun = row.give_up_at - receiving.GIVE_UP_AFTER
     seconds = [0, 60, 3600, 6 * 3600]
     waits = []
     for passed in seconds:

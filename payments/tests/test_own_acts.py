@@ -10,7 +10,7 @@ import pytest
 from ledger.money import Money
 from payments.models import Case
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references
 from payments.services.recovery import payment_sync
 from payments.services.recovery.operation_sync import Contradicted
 from payments.services.verification.rebuild import differences
@@ -18,7 +18,8 @@ from payments.tests.dashboard import act, amounts, assert_sound, held, look, own
 from payments.tests.notices import Hooks, only_notification, story_of
 from payments.tests.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.shop import Shop, body_of, uuid_of
-from psp_adapters.contract.adapter import ActKind, Outcome, PspAct, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.payments import ActKind, PspAct
 
 # --- each kind -------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: S
 
 def test_an_act_under_a_reference_of_ours_that_we_do_not_know_is_looked_at(shop: Shop) -> None:
     intent_id = sold(shop)
-    lost = sending.reference_of(uuid_of(sold(shop, order_id="another")))
+    lost = references.reference_of(uuid_of(sold(shop, order_id="another")))
     act(shop, "refund", 1_000, reference=lost)
     look(shop, intent_id)
     assert shop.intent(intent_id).amount_refunded_minor == 1_000

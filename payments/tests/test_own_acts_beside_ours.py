@@ -15,7 +15,7 @@ from payments.services.callers.caller import Answer
 from payments.services.outcomes.external import recording
 from payments.services.outcomes.external.effects import own_act_key
 from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync
 from payments.services.recovery.operation_sync import NotYetKnown, look_at_operation
@@ -34,7 +34,8 @@ from payments.tests.notices import (
 from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, age_operations, body_of, uuid_of
 from payments.tests.test_races import at_once
-from psp_adapters.contract.adapter import ActKind, Outcome, PspAct
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.payments import ActKind, PspAct
 
 # --- beside our own operations, in any order -------------------------------------------------
 
@@ -327,7 +328,7 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     act(shop, "void")
     [charge] = shop.operations(intent_id)
     [effect] = shop.effects("void")
-    adapter = sending.adapter_of(shop.account)
+    adapter = accounts.adapter_of(shop.account)
     found = adapter.look_up(sending.question_of(charge), deadline_seconds=5)
     assert found is not None
     view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)

@@ -16,7 +16,7 @@ from ledger.selectors import payment_vectors
 from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
 from payments.services.callers.caller import Answer, Caller
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.services.recovery import operation_sync
 from payments.services.recovery.operation_sync import NotYetKnown
 from payments.services.recovery.payment_sync import look_at_payment
@@ -289,7 +289,7 @@ def assert_every_cent_is_where_it_is(shop: Shop, intent_id: str) -> None:
     held_minor = sum(
         found.held.minor
         for found in (
-            sending.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
+            accounts.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
             for o in shop.operations(intent_id)
             if o.is_charge and o.psp_payment_id
         )

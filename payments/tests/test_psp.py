@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ledger.money import Money
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references, sending
 from payments.tests.shop import Shop, body_of
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 
 def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     request = sending.request_of(operation)
     assert request == sending.request_of(operation)
-    assert request.reference == request.psp_key == sending.reference_of(operation.id)
+    assert request.reference == request.psp_key == references.reference_of(operation.id)
     assert (request.kind, request.amount) == (OperationKind.AUTHORIZE, Money(10_000, "USD"))
 
 

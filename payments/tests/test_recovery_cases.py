@@ -10,7 +10,7 @@ from ledger.money import Money
 from payments.models import Case, Event, PaymentIntent
 from payments.selectors.waiting import operations_in_doubt
 from payments.services.cases.opening import close_case
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import crash
 from payments.tests.late import assert_the_books_agree, cases
@@ -80,7 +80,7 @@ def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_
     shop.psp.script({"drop_before": 1}, order_id=shop.order_id)
     intent_id = body_of(shop.create())["id"]
     [charge] = shop.operations(intent_id)
-    adapter = sending.adapter_of(sending.psp_account_of(charge.psp_account_id))
+    adapter = accounts.adapter_of(accounts.psp_account_of(charge.psp_account_id))
     other = replace(
         sending.request_of(charge), reference="op_of_somebody_else", amount=Money(7, "USD")
     )

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.outbox.events import now_utc
 from payments.services.psp_gateway import circuit_breaker, queries
 from payments.services.psp_gateway.circuit_breaker import CallKind
 from payments.services.recovery import sweep as recovery_sweep

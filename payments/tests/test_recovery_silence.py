@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from payments.clock import now_utc
 from payments.models import Operation, PspNotification
 from payments.services.automatic_actions import late_success_reversals
-from payments.services.outbox.events import now_utc
 from payments.services.psp_gateway.unresponsive_accounts import UNANSWERED_MAX
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.late import falsely_closed, look
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop, body_of, open_shop
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 LONG_AGO = now_utc() - timedelta(days=1)

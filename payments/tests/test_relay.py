@@ -22,10 +22,10 @@ from django.db import connections
 
 from payments import public_ids
 from payments.models import Delivery, Event, Merchant
+from payments.public_ids import time_of
 from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
-from payments.services.outbox.events import time_of
 from payments.states import DeliveryStatus
 from payments.tests.listening import Heard, answering, listening, open_endpoint, poster
 from payments.tests.shop import Shop

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from payments.clock import now_utc
 from payments.models import PspNotification
-from payments.services.outbox.events import now_utc
 from payments.services.psp_notifications import processing
 from payments.services.psp_notifications.replay import (
     Choice,

@@ -12,7 +12,7 @@ from payments.models import Case, Operation
 from payments.services.automatic_actions import late_success_reversals
 from payments.services.operations import execution
 from payments.services.outcomes import change_writing
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references, sending
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
     assert_the_books_agree,
@@ -24,7 +24,7 @@ from payments.tests.late import (
 )
 from payments.tests.shop import Shop
 from payments.tests.test_crashes import end_leases
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 STEPS = {
     "after the lease": (late_success_reversals, "_reverse", "before"),
@@ -130,7 +130,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
     sweep_reversals()
     reversal = shop.operations(intent_id)[-1]
     own = (shop.intent(intent_id).status, balances(intent_id))
-    shop.psp.turn(sending.reference_of(reversal.id), "fail")
+    shop.psp.turn(references.reference_of(reversal.id), "fail")
     look(reversal)
     charge = shop.operations(intent_id)[0]
     assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
@@ -153,7 +153,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
     reversal = shop.operations(intent_id)[-1]
     own = balances(intent_id)
     for to in ("fail", "succeed"):
-        shop.psp.turn(sending.reference_of(reversal.id), to)
+        shop.psp.turn(references.reference_of(reversal.id), to)
         look(reversal)
     assert sweep_reversals() == 0
     charge = shop.operations(intent_id)[0]

@@ -9,10 +9,10 @@ import pytest
 from payments import public_ids
 from payments.exceptions import ResourceMissing
 from payments.models import Customer
+from payments.public_ids import time_of
 from payments.selectors.customers import customers, page_of_customers
 from payments.selectors.paging import Paging, created_bounds
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, Scope, one_of, refuse_missing
-from payments.services.outbox.events import time_of
 from payments.tests.factories import MerchantFactory
 
 

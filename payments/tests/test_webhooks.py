@@ -17,9 +17,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from payments.api import webhooks
+from payments.clock import now_utc
 from payments.models import Event, Operation, PspNotification
 from payments.services.jobs import wakeups
-from payments.services.outbox.events import now_utc
 from payments.tests.notices import Hooks, only_notification, sign
 from payments.tests.postgresql_faults import failing
 from payments.tests.postgresql_wire import CommitCutter, When, through

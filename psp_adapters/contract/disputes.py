@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 
 class DisputeStatus(StrEnum):

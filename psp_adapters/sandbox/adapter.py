@@ -11,22 +11,20 @@ from urllib.parse import quote
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.adapter import (
-    Capabilities,
-    CardDataRefused,
+from psp_adapters.contract.adapter import Capabilities
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.operations import (
     LookUp,
-    Notification,
     OperationKind,
     Outcome,
-    PaymentToken,
-    PspPayment,
     PspRequest,
     PspResult,
     PspUnavailable,
-    UnknownToken,
 )
-from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.payments import PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.tokens import CardDataRefused, PaymentToken, UnknownToken
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.sandbox import disputes, mapping, reports, webhook
 

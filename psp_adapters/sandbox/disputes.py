@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.adapter import Outcome
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
+from psp_adapters.contract.operations import Outcome
 from psp_adapters.http import AnswerUnknown, HttpAnswer
 from psp_adapters.sandbox.mapping import Contradiction, Json, redacted, retry_after
 

@@ -8,17 +8,9 @@ from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.adapter import (
-    ActKind,
-    OperationKind,
-    Outcome,
-    PaymentStanding,
-    PaymentToken,
-    PspAct,
-    PspPayment,
-    PspRequest,
-    PspResult,
-)
+from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.payments import ActKind, PaymentStanding, PspAct, PspPayment
+from psp_adapters.contract.tokens import PaymentToken
 from psp_adapters.http import AnswerUnknown, HttpAnswer
 
 Json = dict[str, Any]

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from psp_adapters.contract.adapter import Notification, NotificationRefused, Outcome
+from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.operations import Outcome
 from psp_adapters.sandbox.mapping import OUTCOMES
 
 SIGNATURE_HEADER: Final = "sandbox-signature"

@@ -13,20 +13,11 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import (
-    ActKind,
-    CardDataRefused,
-    LookUp,
-    OperationKind,
-    Outcome,
-    PaymentStanding,
-    PspAdapter,
-    PspPayment,
-    PspRequest,
-    PspResult,
-    UnknownToken,
-)
+from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
+from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.payments import ActKind, PaymentStanding, PspPayment
+from psp_adapters.contract.tokens import CardDataRefused, UnknownToken
 
 DEADLINE_SECONDS = 5.0
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from psp_adapters.contract.adapter import Notification, NotificationRefused, PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.notifications import Notification, NotificationRefused
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "the secret of this endpoint"

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from psp_adapters.contract.adapter import PspAdapter, PspUnavailable
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.settlement_reports import (
     LineKind,
     ReportLine,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspRequest
+from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.http import HttpAnswer
 from psp_adapters.sandbox import mapping
 

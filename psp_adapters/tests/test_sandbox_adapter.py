@@ -7,15 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import (
-    ActKind,
-    LookUp,
-    OperationKind,
-    Outcome,
-    PaymentStanding,
-    PspAdapter,
-    PspUnavailable,
-)
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
+from psp_adapters.contract.payments import ActKind, PaymentStanding
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.contract_suite import AdapterContract, make_request, send

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from psp_adapters.contract.adapter import Outcome, PspUnavailable
 from psp_adapters.contract.disputes import DisputeRequest
+from psp_adapters.contract.operations import Outcome, PspUnavailable
 from psp_adapters.sandbox import disputes as mapping
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.receiver import SECRET, Receiver

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from psp_adapters.contract.adapter import NotificationRefused, PspAdapter
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.notifications import NotificationRefused
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import KNOWN_TYPES, account_of
 from psp_adapters.sandbox_psp.server.requests import account_of as account_at_the_psp

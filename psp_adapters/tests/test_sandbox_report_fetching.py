@@ -11,13 +11,8 @@ from typing import Any
 import pytest
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import (
-    OperationKind,
-    Outcome,
-    PspAdapter,
-    PspRequest,
-    PspUnavailable,
-)
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspUnavailable
 from psp_adapters.contract.settlement_reports import ReportUnreadable
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.adapter import SandboxAdapter

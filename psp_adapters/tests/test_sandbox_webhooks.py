@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from psp_adapters.contract.adapter import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
 from psp_adapters.tests.sandbox_process import SandboxProcess

@@ -22,7 +22,7 @@ from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
 from payments.admin.story import ROWS_MAX, Section
 from payments.models import Operation, PaymentIntent, PspAccount
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
 from reconciliation.states import LineStatus

@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from ledger.selectors import changes_by_rule
-from payments.services.outbox.events import now_utc
+from payments.clock import now_utc
 from payments.tests.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.reports import reading

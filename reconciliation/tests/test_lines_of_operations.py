@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payments.models import Case, Operation
-from payments.services.psp_gateway.sending import reference_of
+from payments.services.psp_gateway.references import reference_of
 from payments.services.recovery.operation_sync import look_at_operation
 from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, body_of

@@ -24,10 +24,11 @@ from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
 from payments.services.outcomes import change_writing, recording
 from payments.services.psp_gateway import sending
-from payments.services.psp_notifications import processing
+from payments.services.psp_notifications import receiving
+from payments.services.recovery import resolution
 from payments.services.recovery import sweep as recovery_sweep
 from payments.states import OPERATION_OPEN
-from psp_adapters.contract.adapter import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.sandbox import webhook
 from reconciliation.services.matching import dispute_lines, operation_lines
 
@@ -70,7 +71,7 @@ def kept_error_is_final() -> None:
             return replace(result, outcome=Outcome.DECLINED, code="processing_error")
         return result if result.outcome is not Outcome.NOT_SENT else PspResult(Outcome.UNKNOWN)
 
-    _swap(recovery_sweep._Search, "find_out", find_out)
+    _swap(resolution._Search, "find_out", find_out)
 
 
 def no_order_guard() -> None:
@@ -102,7 +103,7 @@ def not_found_is_final() -> None:
         found = search._adapter.look_up(question, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 
-    _swap(recovery_sweep._Search, "find_out", find_out)
+    _swap(resolution._Search, "find_out", find_out)
 
 
 def books_after_commit() -> None:
@@ -138,7 +139,7 @@ def recovery_charges_again() -> None:
         request = replace(sending.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
         return getattr(search._adapter, operation.kind)(request, deadline_seconds=12.0)
 
-    _swap(recovery_sweep._Search, "find_out", find_out)
+    _swap(resolution._Search, "find_out", find_out)
 
 
 def answer_before_outcome() -> None:
@@ -158,7 +159,7 @@ def answer_before_outcome() -> None:
 
 def keys_are_forgotten() -> None:
     """A reaper that is far too eager; PostgreSQL itself still spares keys of open operations."""
-    original = tasks.recovery.resolve_due_operations
+    original = tasks.recovery_sweep.resolve_due_operations
 
     def resolve_and_forget(**others: Any) -> int:
         looked_at: int = original(**others)
@@ -172,7 +173,7 @@ def keys_are_forgotten() -> None:
             )
         return looked_at
 
-    _swap(tasks.recovery, "resolve_due_operations", resolve_and_forget)
+    _swap(tasks.recovery_sweep, "resolve_due_operations", resolve_and_forget)
 
 
 def doubt_is_forgotten() -> None:
@@ -183,7 +184,8 @@ def doubt_is_forgotten() -> None:
         original(operation, *others)
         operation.next_check_at = None
 
-    _swap(recording, "schedule_check", schedule)
+    for module in (recording, recovery_sweep):
+        _swap(module, "schedule_check", schedule)
 
 
 def events_behind_a_cursor() -> None:
@@ -213,14 +215,14 @@ def no_line_per_payment() -> None:
 
 
 def notices_are_not_deduplicated() -> None:
-    original = processing._insert_once
+    original = receiving._insert_once
 
     def insert(row: Any) -> bool:
         row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
         inserted: bool = original(row)
         return inserted
 
-    _swap(processing, "_insert_once", insert)
+    _swap(receiving, "_insert_once", insert)
 
 
 def lines_ask_nobody() -> None:
@@ -246,4 +248,4 @@ def plant(name: str) -> None:
         raise KeyError(name)
     bug: Callable[[], None] = globals()[name]
     bug()
-    assert run.idempotency is keys, "bugs are planted where the code looks them up"
+    assert run.keys is keys, "bugs are planted where the code looks them up"

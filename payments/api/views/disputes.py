@@ -16,13 +16,13 @@ from payments.api.requests.disputes import (
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.clock import now_utc
 from payments.models import Dispute as DisputeRow
 from payments.objects.dispute import dispute_object
 from payments.selectors.disputes import one_dispute, page_of_disputes
 from payments.selectors.scope import DISPUTE
 from payments.services import commands
 from payments.services.callers.caller import Answer
-from payments.services.outbox.events import now_utc
 
 
 def _shown(dispute: DisputeRow) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Final
 
 from django.conf import settings
 
+from payments.clock import now_utc
 from payments.models import Deadline, PaymentIntent
 from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
-from payments.services.outbox.events import now_utc
 from payments.states import IntentStatus
 
 ACTOR: Final = "job:abandonment"

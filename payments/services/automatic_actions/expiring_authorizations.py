@@ -14,13 +14,15 @@ from typing import Final
 from django.db import transaction
 
 from ledger.database.statements import Batch
+from payments.clock import now_utc
 from payments.event_types import HOLD_EXPIRING
 from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
-from payments.services.automatic_actions.merchant_commands import caller_for, cancel_for_merchant
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
+from payments.services.callers.caller import caller_for
+from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.services.recovery.payment_sync import look_at_payment
 from payments.states import IntentStatus, OperationStatus
@@ -57,7 +59,7 @@ def plan_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> Pla
     began_at = charge.created_at
     expires_at = intent.authorization_expires_at
     if expires_at is None:
-        days = sending.psp_account_of(charge.psp_account_id).hold_days
+        days = accounts.psp_account_of(charge.psp_account_id).hold_days
         expires_at = began_at + timedelta(days=days)
     void_at = None
     if merchant.void_uncaptured_after_hours is not None:

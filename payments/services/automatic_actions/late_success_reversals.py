@@ -19,20 +19,22 @@ from django.db.models import Q
 
 from ledger.database.statements import Batch, execute, table_of
 from payments import public_ids
+from payments.clock import now_utc
 from payments.exceptions import PaymentRefused, PspNotReached
 from payments.models import Operation, PaymentIntent
 from payments.objects.refund import refund_object
 from payments.services import commands
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import Answer, Caller, Subject, caller_of
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.commands.refund import new_refund
 from payments.services.commands.run import locked_intent
-from payments.services.operations.execution import carry_out, new_operation
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.operations.creation import new_operation
+from payments.services.operations.execution import carry_out
+from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.payment_sync import look_at_payment
-from payments.services.recovery.questions import Contradicted, NotYetKnown, caller_of
+from payments.services.recovery.questions import Contradicted, NotYetKnown
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -41,7 +43,7 @@ from payments.states import (
     IntentStatus,
 )
 from payments.states import OperationStatus as O
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 logger = logging.getLogger(__name__)
 

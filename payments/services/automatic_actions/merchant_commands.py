@@ -9,13 +9,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+from payments.clock import now_utc
 from payments.exceptions import OperationUnderWay, PspNotReached, UnexpectedState
-from payments.models import Merchant, Operation, PaymentIntent
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.models import Operation, PaymentIntent
+from payments.services.callers.caller import Answer, Caller, Subject, caller_for
 from payments.services.commands import cancel_payment
-from payments.services.outbox.events import now_utc
-from payments.services.psp_gateway import sending
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 AGAIN_AFTER: Final = timedelta(minutes=10)
 """A void that came to nothing is not tried at every sweep: the PSP said no, or is not there."""
@@ -36,16 +35,6 @@ def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> da
     except UnexpectedState:
         return None
     return now_utc() + AGAIN_AFTER
-
-
-def caller_for(intent: PaymentIntent, *, actor: str) -> Caller:
-    """The merchant's side of a payment, for a job."""
-    return Caller(
-        merchant=Merchant.objects.get(pk=intent.merchant_id),
-        livemode=intent.livemode,
-        psp_account=sending.psp_account_of(intent.psp_account_id),
-        actor=actor,
-    )
 
 
 def _last_try(intent: PaymentIntent, actor: str) -> datetime | None:

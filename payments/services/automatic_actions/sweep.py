@@ -14,10 +14,10 @@ from typing import Final
 from django.db import transaction
 
 from ledger.database.statements import columns_of, execute, instance_of, table_of
+from payments.clock import now_utc
 from payments.models import Deadline, PaymentIntent
 from payments.services.automatic_actions.abandoned_payments import ABANDONED_FROM, attend_abandoned
 from payments.services.automatic_actions.expiring_authorizations import attend_hold
-from payments.services.outbox.events import now_utc
 from payments.states import IntentStatus
 
 logger = logging.getLogger(__name__)

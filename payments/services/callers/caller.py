@@ -68,3 +68,25 @@ class Renderer(Protocol):
     """Renders the answer of one command. Runs inside the command's transaction; reads only."""
 
     def __call__(self, subject: Subject, caller: Caller) -> Answer: ...
+
+
+def caller_of(operation: Operation, actor: str) -> Caller:
+    """The merchant's side of an operation, for a change that no request waits for."""
+    operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
+    return Caller(
+        merchant=operation.merchant,
+        livemode=operation.livemode,
+        psp_account=operation.psp_account,
+        actor=actor,
+        request_id=operation.request_id,
+    )
+
+
+def caller_for(intent: PaymentIntent, *, actor: str) -> Caller:
+    """The merchant's side of a payment, for a job."""
+    return Caller(
+        merchant=Merchant.objects.get(pk=intent.merchant_id),
+        livemode=intent.livemode,
+        psp_account=intent.psp_account,
+        actor=actor,
+    )

@@ -13,10 +13,11 @@ from django.db import connection, transaction
 from ledger.database.statements import columns_of, execute, table_of
 from ledger.money import Money
 from payments import public_ids
+from payments.clock import now_utc
 from payments.exceptions import ResourceMissing, UnexpectedState
 from payments.models import Case, Operation, PaymentIntent, PspAccount
+from payments.public_ids import time_of
 from payments.selectors.disputes import ChargedBack
-from payments.services.outbox.events import now_utc, time_of
 from payments.states import CaseKind, CaseStatus
 
 ADVICE: Final[dict[CaseKind, str]] = {

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ledger.database.statements import Batch
 from payments import public_ids
+from payments.clock import now_utc
 from payments.exceptions import (
     ChargeRefused,
     DisputeRefused,
@@ -15,7 +16,7 @@ from payments.exceptions import (
     OperationUnderWay,
     ResourceMissing,
 )
-from payments.metadata import merged_metadata, previous_attributes
+from payments.metadata import merged_metadata
 from payments.models import (
     Dispute,
     DisputedRefundPolicy,
@@ -24,13 +25,14 @@ from payments.models import (
     PaymentIntent,
 )
 from payments.objects.dispute import dispute_object
+from payments.public_ids import time_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_of_disputed_refund, open_case
 from payments.services.commands.run import Ground, locked_intent, move
 from payments.services.disputes.responses import Written, carry_out
 from payments.services.idempotency import keys
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.states import RESPONSE_OPEN, ResponseStatus
 
 Kind = DisputeResponse.Kind

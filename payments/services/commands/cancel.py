@@ -5,17 +5,18 @@ from __future__ import annotations
 from uuid import UUID
 
 from ledger.database.statements import Batch
+from payments.clock import now_utc
 from payments.exceptions import UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.capture import write_change
 from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.execution import new_operation, require_no_open_change
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.operations.creation import new_operation, require_no_open_change
+from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.states import IntentStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 _AT_ONCE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
 _BY_VOID = frozenset({IntentStatus.AUTHORIZED, IntentStatus.REQUIRES_ACTION})

@@ -8,18 +8,18 @@ from uuid import UUID
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.amounts import check_amount_limits
+from payments.clock import now_utc
 from payments.exceptions import AmountRefused, ChargeRefused, InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import Answer, Caller, Renderer
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, put_details
 from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.execution import new_operation, require_no_operation_under_way
-from payments.services.outbox.events import now_utc
+from payments.services.operations.creation import new_operation, require_no_operation_under_way
 from payments.services.outcomes.effects import expiry
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.states import IntentStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 INCREMENTS_MAX: Final = 10
 """Attempts to raise one authorization, declined ones included (the merchant API's limit)."""
@@ -149,8 +149,8 @@ def _require_authorized(intent: PaymentIntent, verb: str) -> None:
 
 
 def _require_capability(intent: PaymentIntent, flag: str, *, param: str) -> None:
-    account = sending.psp_account_of(intent.psp_account_id)
-    if not getattr(sending.adapter_of(account).capabilities, flag):
+    account = accounts.psp_account_of(intent.psp_account_id)
+    if not getattr(accounts.adapter_of(account).capabilities, flag):
         raise InvalidParameter(
             f"The payment provider of this payment does not support {param} here.",
             param=param,

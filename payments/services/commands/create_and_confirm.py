@@ -7,10 +7,12 @@ from uuid import UUID
 
 from ledger.database.statements import Batch
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.exceptions import InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_snapshot
+from payments.public_ids import time_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
@@ -20,12 +22,12 @@ from payments.services.commands.intent_details import (
 )
 from payments.services.commands.payment_methods import find_payment_method
 from payments.services.commands.run import Ground, locked_intent, move, write_charge
-from payments.services.operations.execution import new_operation, require_no_open_change
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.operations.creation import new_operation, require_no_open_change
+from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.psp_gateway.return_url import return_link
 from payments.states import IntentStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 CONFIRMABLE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
 

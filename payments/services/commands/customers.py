@@ -13,15 +13,17 @@ from django.db import transaction
 
 from ledger.database.statements import Batch
 from payments import public_ids
-from payments.metadata import merged_metadata, previous_attributes
+from payments.clock import now_utc
+from payments.metadata import merged_metadata
 from payments.models import Customer, PaymentMethod
 from payments.objects.customer import customer_object, deleted_customer_object
 from payments.objects.payment_method import payment_method_object
+from payments.public_ids import time_of
 from payments.selectors.customers import customers
 from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
 from payments.services.callers.caller import Answer, Caller
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.outbox.events import Fact, events_of, previous_attributes
 
 _TEXTS: Final = ("name", "email", "phone", "description")
 _CHANGEABLE: Final = (*_TEXTS, "address", "shipping", "metadata", "event_seq", "updated_at")

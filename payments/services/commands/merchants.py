@@ -11,8 +11,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
+from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
-from payments.services.outbox.events import now_utc
 
 _KEY_BYTES: Final = 24
 """192 bits: nobody guesses one, so an unsalted hash is enough."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
+from payments.clock import now_utc
 from payments.exceptions import (
     AmountRefused,
     ChargeRefused,
@@ -16,13 +17,14 @@ from payments.exceptions import (
 from payments.metadata import merged_metadata
 from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
+from payments.public_ids import time_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.execution import new_operation
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.operations.creation import new_operation
+from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 def refund_payment(

@@ -8,8 +8,8 @@ from uuid import UUID
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.amounts import check_amount_limits
+from payments.clock import now_utc
 from payments.exceptions import UnexpectedState
-from payments.metadata import previous_attributes
 from payments.models import Event, Operation, PaymentIntent, PaymentMethod
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
@@ -18,8 +18,8 @@ from payments.services.commands.create_and_confirm import CONFIRMABLE, require_u
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, put_details
 from payments.services.commands.payment_methods import find_payment_method
 from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.execution import require_no_open_change
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.operations.creation import require_no_open_change
+from payments.services.outbox.events import Fact, events_of, previous_attributes
 
 # What may still be said about an intent after it was charged.
 _WORDS = frozenset({"description", "metadata", "receipt_email", "shipping"})

@@ -6,35 +6,38 @@ locks of its own, responses, network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
+
 from ledger import services as ledger
 from ledger.database.statements import Batch
 from ledger.selectors import rules_posted
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import Dispute, Operation, PaymentIntent
 from payments.objects.dispute import dispute_object
+from payments.public_ids import time_of
 from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
-from payments.services.disputes.effects import (
+from payments.services.disputes.effects import DisputeChange, apply_word, facts_of
+from payments.services.disputes.schedule import next_look
+from payments.services.disputes.transitions import (
     ContradictoryWord,
-    DisputeChange,
-    apply_word,
-    facts_of,
     first_status,
     is_old_news,
-    next_look,
     require_possible_fee,
     require_same_dispute,
     statuses_on_the_way,
     take_step,
 )
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
-from payments.services.psp_gateway.sending import psp_account_of
+from payments.services.outbox.events import Fact, events_of
+from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import DISPUTE_OPEN, CaseKind, DisputeStatus
 from psp_adapters.contract.disputes import PspDispute
 
@@ -233,3 +236,36 @@ def _open_contradiction(
     )
     if dispute is not None:
         _put_off(dispute)
+
+
+def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:
+    """Record the PSP's statement on a dispute and everything that follows, in one transaction.
+
+    A statement that repeats the current or an earlier status only reschedules the next sync.
+    Raises PaymentNotCaptured, having written nothing.
+    """
+    return record_dispute_under_lock(
+        psp_dispute_id=word.psp_dispute_id,
+        statement_on=lambda _: word,
+        charge=charge,
+        caller=caller,
+    )
+
+
+def record_dispute_under_lock(
+    *,
+    psp_dispute_id: str,
+    statement_on: Callable[[Dispute | None], PspDispute],
+    charge: Operation,
+    caller: Caller,
+) -> RecordedDispute:
+    """Record the statement that `statement_on` derives from the locked dispute, as record_dispute.
+
+    `statement_on` is called under the locks, with None if there is no such dispute yet. What it
+    raises is raised here, and nothing is written.
+    """
+    with transaction.atomic(durable=True):
+        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
+        charge.refresh_from_db()  # As it stands under the lock.
+        dispute = locked_dispute(charge.psp_account_id, psp_dispute_id)
+        return record_word(intent, charge, dispute, statement_on(dispute), caller)

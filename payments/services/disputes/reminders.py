@@ -14,11 +14,12 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger.database.statements import Batch
+from payments.clock import now_utc
 from payments.event_types import EVIDENCE_DUE_SOON
 from payments.models import Dispute, PaymentIntent
 from payments.objects.dispute import dispute_object
-from payments.services.disputes.effects import next_reminder
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.disputes.schedule import next_reminder
+from payments.services.outbox.events import Fact, events_of
 from payments.services.recovery.sweep import caller_of
 
 logger = logging.getLogger(__name__)

@@ -13,25 +13,21 @@ from typing import Any, Final
 from django.db import transaction
 
 from ledger.database.statements import Batch
-from payments.metadata import previous_attributes
-from payments.models import Dispute, DisputeResponse, IdempotencyKey, Operation, PaymentIntent
+from payments.clock import now_utc
+from payments.models import Dispute, DisputeResponse, IdempotencyKey, PaymentIntent
 from payments.objects.dispute import dispute_object
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
-from payments.services.disputes.effects import next_reminder
 from payments.services.disputes.recording import (
     DISPUTE_FIELDS,
-    RecordedDispute,
-    locked_dispute,
     record_word,
 )
+from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
 from payments.states import RESPONSE_HOLDS, ResponseStatus
-from psp_adapters.contract.adapter import Outcome
-from psp_adapters.contract.disputes import DisputeResult, PspDispute
-from psp_adapters.contract.settlement_reports import ReportLine
-from reconciliation.services.matching.dispute_line_facts import word_of_line
+from psp_adapters.contract.disputes import DisputeResult
+from psp_adapters.contract.operations import Outcome
 
 _RESPONSE_FIELDS: Final = (
     "status",
@@ -49,33 +45,6 @@ _SAY: Final = {
     Outcome.NOT_SENT: DisputeResponse.drop,
     Outcome.UNKNOWN: DisputeResponse.doubt,
 }
-
-
-def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:
-    """Record what a PSP says of a dispute and everything that follows, in one transaction.
-
-    A word that says nothing new, or speaks of a status left behind, only puts off the next look.
-    Raises PaymentNotCaptured, having written nothing.
-    """
-    with transaction.atomic(durable=True):
-        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
-        charge.refresh_from_db()  # As it stands under the lock.
-        dispute = locked_dispute(charge.psp_account_id, word.psp_dispute_id)
-        return record_word(intent, charge, dispute, word, caller)
-
-
-def record_dispute_line(*, line: ReportLine, charge: Operation, caller: Caller) -> RecordedDispute:
-    """Record what a settlement line alone says of its dispute, in one transaction.
-
-    For disputes that the PSP cannot be asked about; else a line is a reason to ask. Recording it
-    again changes nothing. Raises PaymentNotCaptured, LineComesTooEarly and LineContradicted,
-    having written nothing.
-    """
-    with transaction.atomic(durable=True):
-        intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
-        charge.refresh_from_db()  # As it stands under the lock.
-        dispute = locked_dispute(charge.psp_account_id, line.psp_id)
-        return record_word(intent, charge, dispute, word_of_line(line, dispute), caller)
 
 
 def record_response(

@@ -16,20 +16,20 @@ from uuid import UUID
 from django.db import connection, connections, transaction
 
 from ledger.database.statements import Batch, execute, table_of
+from payments.clock import now_utc
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.response_recording import record_response
 from payments.services.idempotency import keys
-from payments.services.outbox.events import now_utc
-from payments.services.psp_gateway import dispute_calls, sending
+from payments.services.psp_gateway import accounts, dispute_calls, sending
 from payments.services.psp_gateway.bulkhead import lane_of
 from payments.services.psp_gateway.circuit_breaker import Refusal
 from payments.services.recovery.sweep import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
-from psp_adapters.contract.adapter import Outcome, PspUnavailable
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
+from psp_adapters.contract.operations import Outcome, PspUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def carry_out(written: Written, caller: Caller, renderer: Renderer) -> Answer:
     if written.by_earlier_run:
         return _finish_earlier(response, caller, renderer)
     dispute = Dispute.objects.select_related("psp_account").get(pk=response.dispute_id)
-    sending.psp_account_of(
+    accounts.psp_account_of(
         dispute.psp_account_id
     )  # From memory later, where no connection is held.
     connection.close()
@@ -151,7 +151,7 @@ def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Rendere
 def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
     """Find out in the account's lane, as long as the request may wait; it goes on after that."""
     dispute = Dispute.objects.only("id", "psp_account_id").get(pk=response.dispute_id)
-    lane = lane_of(sending.psp_account_of(dispute.psp_account_id).code)
+    lane = lane_of(accounts.psp_account_of(dispute.psp_account_id).code)
     connection.close()
 
     def resolve() -> None:
@@ -240,7 +240,7 @@ def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
 
 def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:
     age_seconds = (now_utc() - response.created_at).total_seconds()
-    window_seconds = sending.adapter_of(account).capabilities.idempotency_window_seconds
+    window_seconds = accounts.adapter_of(account).capabilities.idempotency_window_seconds
     return age_seconds < window_seconds * WINDOW_SHARE
 
 

@@ -15,15 +15,14 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Dispute, Operation, PspAccount
-from payments.services.disputes.effects import (
+from payments.services.disputes.recording import PaymentNotCaptured, record_dispute
+from payments.services.disputes.transitions import (
     ContradictoryWord,
     is_old_news,
     require_same_dispute,
     statuses_on_the_way,
 )
-from payments.services.disputes.recording import PaymentNotCaptured
-from payments.services.disputes.response_recording import record_dispute
-from payments.services.psp_gateway import dispute_calls, sending
+from payments.services.psp_gateway import accounts, dispute_calls, references
 from payments.services.psp_gateway.circuit_breaker import Refusal
 from payments.services.psp_gateway.queries import give_connection_back
 from payments.services.recovery.operation_sync import (
@@ -34,8 +33,8 @@ from payments.services.recovery.operation_sync import (
 )
 from payments.services.recovery.sweep import caller_of
 from payments.states import OPERATION_OPEN, DisputeStatus
-from psp_adapters.contract.adapter import OperationKind, PspUnavailable
 from psp_adapters.contract.disputes import PspDispute
+from psp_adapters.contract.operations import OperationKind, PspUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
     Where the PSP cannot be asked about disputes, one that we know is left as it is. Raises
     NotYetKnown or Contradicted; a word that changes nothing is fine.
     """
-    if not sending.adapter_of(account).capabilities.disputes:
+    if not accounts.adapter_of(account).capabilities.disputes:
         _require_known(account, psp_dispute_id)
         return
     word = _confirmed(account, _ask(account, psp_dispute_id))
@@ -86,7 +85,7 @@ def look_at_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
             break
         done += 1
         dispute = Dispute.objects.select_related("psp_account").get(pk=dispute_id)
-        if not sending.adapter_of(dispute.psp_account).capabilities.disputes:
+        if not accounts.adapter_of(dispute.psp_account).capabilities.disputes:
             Dispute.objects.filter(pk=dispute_id).update(next_look_at=None)  # Only reports tell.
             continue
         try:
@@ -112,7 +111,7 @@ def charge_of_dispute(
     if dispute is not None:
         return dispute.charge
     charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
-    identifier = sending.operation_id_of(payment_reference)
+    identifier = references.operation_id_of(payment_reference)
     if identifier is not None:
         charge = charges.filter(pk=identifier).first()
     else:

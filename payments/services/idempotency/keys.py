@@ -13,10 +13,11 @@ from uuid import UUID
 
 from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of, values_of
 from payments import public_ids
+from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
 from payments.models import DisputeResponse, IdempotencyKey, Operation
+from payments.public_ids import time_of
 from payments.services.callers.caller import Answer, Caller
-from payments.services.outbox.events import now_utc, time_of
 from payments.states import OPERATION_OPEN, OperationStatus
 
 LEASE_SECONDS: Final = 30

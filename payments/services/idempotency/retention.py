@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
+from payments.clock import now_utc
 from payments.models import IdempotencyKey, Operation
-from payments.services.outbox.events import now_utc
 from payments.states import OPERATION_OPEN
 
 KEYS_PER_STATEMENT: Final = 1_000

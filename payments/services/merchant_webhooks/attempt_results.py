@@ -21,12 +21,12 @@ from django.db import transaction
 
 from ledger.database.statements import Batch, execute, table_of
 from payments import metrics, public_ids
+from payments.clock import now_utc
 from payments.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints as service
 from payments.services.merchant_webhooks.attempt import Tried
 from payments.services.merchant_webhooks.delivery_order import Line, lock_lines_of, move_on
 from payments.services.merchant_webhooks.leasing import lease_seconds
-from payments.services.outbox.events import now_utc
 from payments.states import DeliveryStatus
 
 logger = logging.getLogger(__name__)

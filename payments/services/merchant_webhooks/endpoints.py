@@ -17,6 +17,7 @@ from django.db import transaction
 
 from ledger.database.statements import Batch
 from payments import public_ids
+from payments.clock import now_utc
 from payments.event_types import ENDPOINT_DISABLED, WISHES
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
@@ -25,13 +26,14 @@ from payments.objects.webhook_endpoint import (
     deleted_webhook_endpoint_object,
     webhook_endpoint_object,
 )
+from payments.public_ids import time_of
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
 from payments.selectors.webhook_endpoints import webhook_endpoints
 from payments.services.callers.caller import Answer, Caller
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
 from payments.services.merchant_webhooks import secrets
-from payments.services.outbox.events import Fact, events_of, now_utc, time_of
+from payments.services.outbox.events import Fact, events_of
 
 ENDPOINTS_MAX: Final = 50
 """Of one merchant in one mode: every event is written once for each."""

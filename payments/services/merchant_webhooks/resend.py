@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 
 from ledger.database.statements import Batch
 from payments import public_ids
+from payments.clock import now_utc
 from payments.event_types import wanted
 from payments.models import Delivery, Event, WebhookEndpoint
 from payments.selectors.scope import Scope, scoped
@@ -25,7 +26,6 @@ from payments.services.merchant_webhooks.delivery_order import first_waiting, lo
 from payments.services.merchant_webhooks.envelopes import Envelopes
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.services.outbox import relay_wakeup
-from payments.services.outbox.events import now_utc
 from payments.states import DeliveryStatus
 
 PER_TRANSACTION: Final = 200

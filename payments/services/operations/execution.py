@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -27,80 +26,21 @@ from django.db import (
 )
 
 from ledger.database.statements import Batch
-from payments.exceptions import OperationUnderWay, PspNotReached
-from payments.models import Operation, PaymentIntent, Refund
+from payments.exceptions import PspNotReached
+from payments.models import Operation, Refund
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.idempotency import keys
-from payments.services.outbox.events import now_utc, time_of
-from payments.services.outcomes.recording import Recorded, locked_rows, record_outcome
-from payments.services.psp_gateway import sending
+from payments.services.outcomes.locking import locked_rows
+from payments.services.outcomes.recording import Recorded, record_outcome
+from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.bulkhead import lane_of
-from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
+from payments.states import OperationStatus
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 logger = logging.getLogger(__name__)
 
 RECORD_ATTEMPTS: Final = 3
 """Transaction 2 may be repeated; the call to the PSP never is."""
-
-
-def new_operation(
-    *,
-    kind: OperationKind,
-    intent: PaymentIntent,
-    amount_minor: int,
-    caller: Caller,
-    operation_id: UUID,
-    idempotency_id: UUID | None,
-) -> Operation:
-    """An unsaved operation with everything that its kind does not add; leased to this process."""
-    created_at = time_of(operation_id)
-    lease_until = now_utc() + timedelta(seconds=keys.LEASE_SECONDS)
-    return Operation(
-        id=operation_id,
-        merchant_id=intent.merchant_id,
-        livemode=intent.livemode,
-        intent_id=intent.id,
-        psp_account_id=intent.psp_account_id,
-        kind=kind.value,
-        amount_minor=amount_minor,
-        currency=intent.currency,
-        psp_key=sending.reference_of(operation_id),
-        psp_payment_id=intent.psp_reference,
-        order_id=intent.order_id,
-        status_before=intent.status,
-        charge_id=None if kind is OperationKind.AUTHORIZE else intent.latest_charge_id,
-        actor=caller.actor,
-        request_id=caller.request_id,
-        idempotency_id=idempotency_id,
-        lease_until=lease_until,
-        next_check_at=lease_until,
-        created_at=created_at,
-    )
-
-
-def require_no_operation_under_way(intent: PaymentIntent) -> None:
-    """Refuse with OperationUnderWay while a charge, capture, void or increment is at the PSP."""
-    if intent.status == IntentStatus.PROCESSING:
-        raise OperationUnderWay(
-            f"Another operation of {intent.public_id} is being processed by the payment provider. "
-            "Please try the same request again shortly."
-        )
-
-
-def require_no_open_change(intent: PaymentIntent) -> None:
-    """Refuse with OperationUnderWay while a capture, void or increment of the intent is open.
-
-    The status alone does not say so: a charge that failed under an open void has moved it on. The
-    intent must be locked.
-    """
-    require_no_operation_under_way(intent)
-    changes = intent.operations.exclude(kind__in=[OperationKind.AUTHORIZE, OperationKind.REFUND])
-    if changes.filter(status__in=OPERATION_OPEN).exists():
-        raise OperationUnderWay(
-            f"A change of {intent.public_id} is still open at the payment provider. "
-            "Please try the same request again shortly."
-        )
 
 
 def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
@@ -110,7 +50,7 @@ def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answe
     PspNotReached if nothing was sent (the request may be repeated with the same key).
     """
     # From memory later, where no connection is held.
-    lane = lane_of(sending.psp_account_of(operation.psp_account_id).code)
+    lane = lane_of(accounts.psp_account_of(operation.psp_account_id).code)
     connection.close()
     future = lane.submit(lambda: _ask_and_record(operation, caller, renderer))
     if future is None:

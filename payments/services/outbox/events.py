@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from ledger.database.clock import database_clock
 from payments import public_ids
 from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
+from payments.public_ids import time_of
 from payments.services.callers.caller import Caller
 from payments.services.outbox import relay_wakeup
 
@@ -38,16 +37,6 @@ class Fact:
     def __post_init__(self) -> None:
         if self.type not in EVENT_TYPES:
             raise ValueError(f"{self.type} is not a type of event: declare it in event_types")
-
-
-def now_utc() -> datetime:
-    """The database's time: leases and schedules of all hosts go by one clock."""
-    return database_clock.now()
-
-
-def time_of(identifier: Any) -> datetime:
-    """The creation time that a UUIDv7 carries: `created_at` and the id never disagree."""
-    return datetime.fromtimestamp(public_ids.created_ms_of(identifier) / 1000, UTC)
 
 
 def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> list[Event]:
@@ -82,3 +71,18 @@ def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> li
             )
         )
     return events
+
+
+def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What an object showed before, where it changed; of a nested object only what changed."""
+    previous: dict[str, Any] = {}
+    for name, value in after.items():
+        was = before.get(name)
+        if was == value:
+            continue
+        if isinstance(was, dict) and isinstance(value, dict):
+            keys = [key for key in {**was, **value} if was.get(key) != value.get(key)]
+            previous[name] = {key: was.get(key) for key in keys}
+        else:
+            previous[name] = was
+    return previous

@@ -16,8 +16,9 @@ from ledger.money import Money
 from ledger.posting_rules import Posting
 from ledger.selectors import Booking
 from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
+from payments.services.outcomes.prior_state import Past
 from payments.states import IntentStatus
-from psp_adapters.contract.adapter import PspResult
+from psp_adapters.contract.operations import PspResult
 
 INTENT_FIELDS: Final = (
     "status",
@@ -79,22 +80,6 @@ _COUNTED_IN: Final = {
 """The counter that each of these rules moves."""
 _HELD: Final = 9100
 _OWED_ON_CAPTURE: Final = frozenset({"captured", "platform_fee", "excess_captured"})
-
-
-@dataclass(slots=True, kw_only=True)
-class Past:
-    """What a late word finds in the books and around the payment."""
-
-    standing: list[Booking]
-    """Booked for the operation, and not reversed."""
-    undone: list[Booking]
-    """Reversed when it was last taken back."""
-    held: Money
-    """Of the whole payment, without excess, as booked."""
-    rival: str
-    """What holds the payment or its order instead of this charge, in words; empty: nothing."""
-    order_taken_by: str
-    """The payment that has the order now, if it is another one."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ledger import services as ledger
 from ledger.database.statements import Batch
+from payments.clock import now_utc
 from payments.event_types import TELL_PREVIOUS
-from payments.metadata import previous_attributes
 from payments.models import Operation
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
@@ -20,7 +20,7 @@ from payments.objects.refund import refund_object
 from payments.selectors.balance import available_on_of
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
-from payments.services.outbox.events import Fact, events_of, now_utc
+from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.services.outcomes.change import INTENT_FIELDS, OPERATION_FIELDS, REFUND_FIELDS, Change
 from payments.services.outcomes.prior_state import source_of
 

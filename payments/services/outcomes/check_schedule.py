@@ -6,9 +6,9 @@ import random
 from datetime import timedelta
 from typing import Final
 
+from payments.clock import now_utc
 from payments.models import Operation
 from payments.services.jobs import wakeups
-from payments.services.outbox.events import now_utc
 from payments.states import OperationStatus
 
 # Seconds until the next look, by the number of looks taken; then hourly (reliability rule 5.3).

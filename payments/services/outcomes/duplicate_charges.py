@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from payments.models import Operation
 from payments.states import OperationStatus
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 @dataclass(frozen=True, slots=True)

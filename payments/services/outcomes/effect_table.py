@@ -17,8 +17,8 @@ from payments.services.outcomes.late import holds as late_holds
 from payments.services.outcomes.late import refunds as late_refunds
 from payments.services.outcomes.late.revision import DoesNotFit, NothingOfIt, NotNow, Turn, turn_of
 from payments.states import OperationStatus
-from psp_adapters.contract.adapter import OperationKind as K
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import OperationKind as K
+from psp_adapters.contract.operations import Outcome
 
 Effect = Callable[[Change], None]
 

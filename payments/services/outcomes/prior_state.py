@@ -5,12 +5,13 @@ Reads only, with the intent and the operation locked. What may not live here: wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ledger.money import Money
-from ledger.selectors import bookings_of, payment_vectors
+from ledger.selectors import Booking, bookings_of, payment_vectors
 from payments.models import Merchant, Operation, PaymentIntent
-from payments.services.outcomes.change import Past
 from payments.states import CHARGE_HOLDS
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 
 def source_of(operation: Operation) -> str:
@@ -70,3 +71,19 @@ def _order_taken_by(merchant: Merchant, intent: PaymentIntent, operation: Operat
         .first()
     )
     return holder.intent.public_id if holder is not None else ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Past:
+    """What a late word finds in the books and around the payment."""
+
+    standing: list[Booking]
+    """Booked for the operation, and not reversed."""
+    undone: list[Booking]
+    """Reversed when it was last taken back."""
+    held: Money
+    """Of the whole payment, without excess, as booked."""
+    rival: str
+    """What holds the payment or its order instead of this charge, in words; empty: nothing."""
+    order_taken_by: str
+    """The payment that has the order now, if it is another one."""

@@ -10,18 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Final
-from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of
+from ledger.database.statements import Batch
+from payments.clock import now_utc
 from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, Refund
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.change import OPERATION_FIELDS, Change
 from payments.services.outcomes.change_writing import (
     available_on_of_charge,
@@ -38,10 +36,11 @@ from payments.services.outcomes.effect_table import (
     apply_late_effect,
     turn_of,
 )
+from payments.services.outcomes.locking import _lock, _Locked
 from payments.services.outcomes.prior_state import past_of
-from payments.services.psp_gateway.sending import psp_account_of
+from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspResult
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 CONFIRM_AFTER_SECONDS: Final = 2.0
 """After a late word was recorded, the PSP is asked once more: it may have been overtaken."""
@@ -76,13 +75,6 @@ class Recorded:
     """The final answer of the request that began the operation; None if it has none (yet)."""
     hearing: Hearing
     why: str = ""
-
-
-@dataclass(slots=True)
-class _Locked:
-    key: IdempotencyKey | None
-    intent: PaymentIntent
-    operation: Operation
 
 
 def record_outcome(
@@ -145,50 +137,6 @@ def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
     if caller.idempotency_key or key is None:
         return caller
     return replace(caller, idempotency_key=key.key)
-
-
-def _lock(operation: Operation) -> _Locked:
-    """Lock key, intent and operation, in this order, with one statement.
-
-    PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
-    the newest version of each row.
-    """
-    rows = []
-    if operation.idempotency_id is not None:
-        rows = execute(_lock_sql(with_key=True), [operation.idempotency_id, operation.id])
-    if not rows:  # Sent without a key, or so long ago that the key is forgotten.
-        key, rest = None, execute(_lock_sql(with_key=False), [operation.id])[0]
-    else:
-        row = rows[0]
-        width = len(IdempotencyKey._meta.concrete_fields)
-        key, rest = instance_of(IdempotencyKey, row[:width]), row[width:]
-        if key.operation_id != operation.id:
-            key = None  # The key was taken over by a later operation of the same request.
-    width = len(PaymentIntent._meta.concrete_fields)
-    return _Locked(
-        key=key,
-        intent=instance_of(PaymentIntent, rest[:width]),
-        operation=instance_of(Operation, rest[width:]),
-    )
-
-
-def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
-    """The newest key, intent and operation, locked in this order by the caller's transaction."""
-    locked = _lock(operation)
-    return locked.key, locked.intent, locked.operation
-
-
-@cache
-def _lock_sql(*, with_key: bool) -> str:
-    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
-    tables = f"{table_of(PaymentIntent)} i JOIN {table_of(Operation)} o ON o.intent_id = i.id"
-    if not with_key:
-        return f"SELECT {columns} FROM {tables} WHERE o.id = %s FOR UPDATE OF i, o"
-    return (
-        f"SELECT {columns_of(IdempotencyKey, 'k')}, {columns} "
-        f"FROM {table_of(IdempotencyKey)} k, {tables} "
-        "WHERE k.id = %s AND o.id = %s FOR UPDATE OF k, i, o"
-    )
 
 
 def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
@@ -299,25 +247,6 @@ def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> N
     # Whoever asked meanwhile must not be believed: what is closed is asked about under a new lease.
     operation.closed_at = operation.lease_until = now_utc()
     operation.next_check_at = None
-
-
-def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
-    """Look at an operation later and later if looking at it fails, and keep what went wrong.
-
-    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
-    """
-    with transaction.atomic(durable=True):
-        operation = Operation.objects.select_for_update().get(pk=operation_id)
-        if operation.next_check_at is None:
-            return
-        operation.detail = reason[:500]
-        looks = operation.checks
-        schedule_check(operation)
-        if within_seconds is not None:
-            operation.checks = looks
-            soon = operation.lease_until + timedelta(seconds=within_seconds)
-            operation.next_check_at = min(operation.next_check_at or soon, soon)
-        Batch().update(operation, OPERATION_FIELDS).execute()
 
 
 def _expands(locked: _Locked, caller: Caller) -> bool:

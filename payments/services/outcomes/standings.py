@@ -6,7 +6,7 @@ Pure: changes rows in memory. What may not live here: SQL, PSPs, postings.
 from __future__ import annotations
 
 from ledger.money import Money
-from payments.services.outbox.events import now_utc
+from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.states import IntentStatus
 

@@ -6,11 +6,12 @@ What may not live here: what an answer causes (services.disputes).
 from __future__ import annotations
 
 from payments.models import DisputeResponse, PspAccount
+from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
 from payments.services.psp_gateway.queries import ask_psp
-from payments.services.psp_gateway.sending import QUESTION_DEADLINE_SECONDS, adapter_of
-from psp_adapters.contract.adapter import Outcome, PspUnavailable
+from payments.services.psp_gateway.sending import QUESTION_DEADLINE_SECONDS
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.operations import Outcome, PspUnavailable
 
 _NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
 

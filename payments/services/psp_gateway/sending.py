@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Final
-from uuid import UUID
 
-from django.conf import settings
-
-from payments import public_ids
 from payments.models import Operation, PspAccount
+from payments.services.psp_gateway.accounts import adapter_of, psp_account_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
-from psp_adapters.contract.adapter import LookUp, Outcome, PspAdapter, PspRequest, PspResult
-from psp_adapters.contract.adapter import OperationKind as K
-from psp_adapters.registry import adapter_for
+from psp_adapters.contract.operations import LookUp, Outcome, PspRequest, PspResult
+from psp_adapters.contract.operations import OperationKind as K
 
 CALL_DEADLINE_SECONDS: Final = 12.0
 """The whole of one call, retries included; less than a claim's lease, so that no living call loses
@@ -33,46 +29,6 @@ _CALL_KINDS: Final = {
     K.VOID: CallKind.MODIFY,
     K.REFUND: CallKind.MODIFY,
 }
-
-
-@cache
-def psp_account_of(identifier: UUID) -> PspAccount:
-    """The account, remembered for the life of the process: its code and PSP never change.
-
-    Another settlement delay counts once the processes are restarted.
-    """
-    return PspAccount.objects.get(pk=identifier)
-
-
-def adapter_of(account: PspAccount) -> PspAdapter:
-    """The adapter of an account, with the credentials that the settings hold for its code."""
-    return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
-
-
-@cache
-def psp_of(account_code: str) -> str:
-    """The name of the PSP behind an account's code, which never changes.
-
-    Raises PspAccount.DoesNotExist.
-    """
-    return PspAccount.objects.only("psp").get(code=account_code).psp
-
-
-def webhook_secrets_of(account_code: str) -> tuple[str, ...]:
-    """What notifications of an account may be signed with; empty: it sends us none."""
-    credentials = settings.PSP_CREDENTIALS.get(account_code, {})
-    joined = credentials.get("webhook_secrets", "")
-    return tuple(joined.split(",")) if joined else ()
-
-
-def reference_of(operation_id: UUID) -> str:
-    """Our permanent reference of an operation at the PSP."""
-    return public_ids.encode(public_ids.OPERATION, operation_id)
-
-
-def operation_id_of(reference: str) -> UUID | None:
-    """The operation that one of our references names; None if it is none of ours."""
-    return public_ids.decode(public_ids.OPERATION, reference)
 
 
 def request_of(operation: Operation) -> PspRequest:

@@ -14,10 +14,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
+from payments.clock import now_utc
 from payments.models import PspNotification
 from payments.services.jobs import wakeups
-from payments.services.outbox.events import now_utc
-from payments.services.psp_notifications.processing import GIVE_UP_AFTER
+from payments.services.psp_notifications.receiving import GIVE_UP_AFTER
 from payments.states import NotificationStatus
 
 _PER_TRANSACTION: Final = 200

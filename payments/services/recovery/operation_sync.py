@@ -11,17 +11,17 @@ from typing import Final
 from uuid import UUID
 
 from payments.models import Operation
+from payments.services.callers.caller import caller_of
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.recovery.questions import (
     Contradicted,
     NotYetKnown,
     ask,
-    caller_of,
     contradiction,
     look_at_closed,
 )
 from payments.states import OperationStatus as S
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 # Where an operation may stand if the PSP's word is this one.
 _AGREES: Final = {

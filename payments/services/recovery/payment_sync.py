@@ -15,7 +15,7 @@ from payments.services.outcomes.external.recording import (
     record_unasked,
     save_case,
 )
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, references, sending
 from payments.services.psp_gateway.circuit_breaker import Refusal
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
 from payments.services.recovery.operation_sync import (
@@ -24,7 +24,8 @@ from payments.services.recovery.operation_sync import (
     agrees,
     look_at_operation,
 )
-from psp_adapters.contract.adapter import PspAct, PspPayment, PspUnavailable
+from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.payments import PspAct, PspPayment
 
 
 def look_at_payment(charge_id: UUID, *, actor: str) -> None:
@@ -49,8 +50,8 @@ def look_at_payment(charge_id: UUID, *, actor: str) -> None:
 def _ask(charge: Operation) -> PspPayment:
     if not charge.psp_payment_id:
         raise NotYetKnown(f"{charge.public_id} has no payment at the provider (yet)")
-    account = sending.psp_account_of(charge.psp_account_id)
-    adapter = sending.adapter_of(account)
+    account = accounts.psp_account_of(charge.psp_account_id)
+    adapter = accounts.adapter_of(account)
     payment_id, deadline_seconds = charge.psp_payment_id, sending.QUESTION_DEADLINE_SECONDS
     give_connection_back()
     try:
@@ -69,7 +70,7 @@ def _bring_operations_up(charge: Operation, seen: PspPayment, actor: str) -> Non
     """What is open by our books and decided at the PSP, and the charge itself, come first."""
     ours = {operation.id: operation for operation in _operations_of(charge)}
     for act in seen.acts:
-        identifier = sending.operation_id_of(act.reference)
+        identifier = references.operation_id_of(act.reference)
         operation = ours.get(identifier) if identifier is not None else None
         if operation is None or agrees(operation, act.outcome):
             continue

@@ -15,15 +15,15 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Operation
-from payments.services.callers.caller import Caller
+from payments.services.callers.caller import caller_of
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.outcomes.recording import Hearing, record_outcome
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.circuit_breaker import Refusal
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
 from payments.states import OPERATION_OPEN, CaseKind
-from psp_adapters.contract.adapter import Outcome, PspResult, PspUnavailable
+from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
 
 
 class NotYetKnown(Exception):
@@ -44,8 +44,8 @@ def ask(operation: Operation) -> PspResult:
 
     Raises NotYetKnown, or Contradicted if the word speaks of another amount.
     """
-    account = sending.psp_account_of(operation.psp_account_id)
-    adapter = sending.adapter_of(account)
+    account = accounts.psp_account_of(operation.psp_account_id)
+    adapter = accounts.adapter_of(account)
     question = sending.question_of(operation)
     give_connection_back()
     deadline_seconds = sending.QUESTION_DEADLINE_SECONDS
@@ -93,18 +93,6 @@ def look_at_closed(operation: Operation, *, actor: str, lease: datetime | None =
         raise NotYetKnown(recorded.why)
     if recorded.hearing is Hearing.MISFIT:
         raise contradiction(operation, recorded.why)
-
-
-def caller_of(operation: Operation, actor: str) -> Caller:
-    """The merchant's side of an operation, for a change that no request waits for."""
-    operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
-    return Caller(
-        merchant=operation.merchant,
-        livemode=operation.livemode,
-        psp_account=operation.psp_account,
-        actor=actor,
-        request_id=operation.request_id,
-    )
 
 
 def _lease(operation_id: UUID) -> datetime | None:

@@ -11,31 +11,31 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, connections, transaction
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import Batch, execute, table_of
+from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.callers.caller import Caller
+from payments.services.callers.caller import Caller, caller_of
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
-from payments.services.outbox.events import now_utc
-from payments.services.outcomes.recording import put_off, record_outcome
-from payments.services.psp_gateway import sending
+from payments.services.outcomes.change import OPERATION_FIELDS
+from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.bulkhead import lane_of
 from payments.services.psp_gateway.circuit_breaker import Refusal
-from payments.services.psp_gateway.queries import ask_psp
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.questions import (
     Contradicted,
     NotYetKnown,
-    caller_of,
-    contradiction,
     look_at_closed,
 )
+from payments.services.recovery.resolution import _Search, _still_unknown
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -43,17 +43,10 @@ from payments.states import (
     CaseStatus,
     OperationStatus,
 )
-from psp_adapters.contract.adapter import Outcome, PspAdapter, PspResult, PspUnavailable
+from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
 
-REPEAT_WITHIN_SECONDS: Final = 60.0
-"""The same key is sent again only this soon: later the customer would not expect to be charged."""
-WINDOW_SHARE: Final = 0.9
-"""… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
-LOOKS_BEFORE_FENCE: Final = 3
-"""From this look on it is forbidden and not repeated: some PSPs keep a 5xx as the answer of its
-key, and would answer the same for as long as we repeat."""
 SILENCE_SECONDS_MIN: Final = 5.0
 SILENCE_SECONDS_MAX: Final = 30.0
 """An operation that was the one to find its PSP silent is looked at again within this time."""
@@ -113,7 +106,7 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
     sweep. Called outside any transaction; gives this thread's database connection back first.
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
-    lane = lane_of(sending.psp_account_of(operation.psp_account_id).code)
+    lane = lane_of(accounts.psp_account_of(operation.psp_account_id).code)
     connection.close()
 
     def resolve() -> None:
@@ -149,7 +142,7 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
             return not (isinstance(reason, NotYetKnown) and reason.is_silence)
         return True
     caller = caller_of(operation, actor)
-    adapter = sending.adapter_of(sending.psp_account_of(operation.psp_account_id))
+    adapter = accounts.adapter_of(accounts.psp_account_of(operation.psp_account_id))
     search = _Search(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
     try:
@@ -220,99 +213,23 @@ def _is_contradicted(operation: Operation) -> bool:
     return bool(cases.filter(status=CaseStatus.OPEN).exists())
 
 
-class _Search:
-    """Finds out what became of one open operation, as far as the PSP can tell."""
-
-    def __init__(self, operation: Operation, adapter: PspAdapter, *, may_act: bool) -> None:
-        self._operation = operation
-        self._adapter = adapter
-        self._may_act = may_act
-        self._question = sending.question_of(operation)
-        self._account = sending.psp_account_of(operation.psp_account_id)
-
-    def find_out(self) -> PspResult:
-        """An outcome; UNKNOWN at worst. Raises PspUnavailable or Refusal if nobody was asked."""
-        operation, adapter = self._operation, self._adapter
-        deadline_seconds = sending.QUESTION_DEADLINE_SECONDS
-        found = ask_psp(
-            self._account,
-            lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds),
-        )
-        if found is not None:
-            return self._fitting(found)
-        if operation.status not in OPERATION_IN_DOUBT:
-            return _still_unknown("the provider no longer finds an operation that it had accepted")
-        if not self._may_act:
-            return _still_unknown("not found, and the provider contradicts us: see the case")
-        can_fence = adapter.capabilities.fence_by_reference
-        repeats_are_news = operation.checks < LOOKS_BEFORE_FENCE or not can_fence
-        if repeats_are_news and _may_repeat(operation, adapter):
-            return _repeat(operation)
-        if not can_fence:
-            return _still_unknown("not found, and the provider cannot forbid a late arrival")
-        fenced = ask_psp(
-            self._account,
-            lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds),
-        )
-        if fenced is not None:
-            return self._fitting(fenced)
-        if operation.fenced_at is None:
-            _note_time(operation, "fenced_at")
-        return self._never_arrived()
-
-    def _fitting(self, found: PspResult) -> PspResult:
-        result = sending.doubted_unless_it_fits(self._operation, found)
-        if result.outcome is Outcome.UNKNOWN and found.outcome is not Outcome.UNKNOWN:
-            contradiction(self._operation, result.detail)
-        return result
-
-    def _never_arrived(self) -> PspResult:
-        """Final only when nothing that was sent can still arrive, or be there unseen."""
-        operation = self._operation
-        sent_at = operation.resent_at or operation.created_at
-        lag_seconds = self._adapter.capabilities.consistency_lag_seconds
-        certain_at = sent_at + timedelta(seconds=lag_seconds + sending.CALL_DEADLINE_SECONDS)
-        wait_seconds = (certain_at - now_utc()).total_seconds()
-        if wait_seconds > 0:
-            return _still_unknown("forbidden at the provider; it may be there unseen", wait_seconds)
-        return PspResult(
-            outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider"
-        )
-
-
-def _repeat(operation: Operation) -> PspResult:
-    """Send the same request with the same key again.
-
-    A repeat that never left says nothing about the first request, which may still arrive.
-    """
-    _note_time(operation, "resent_at")
-    result = sending.send(operation)
-    if result.outcome is Outcome.NOT_SENT:
-        return _still_unknown(f"the repeat was not sent: {result.detail}")
-    if result.outcome is Outcome.DECLINED and not result.psp_id:
-        # Refused without becoming an operation at the PSP: said of the repeat, not of the first.
-        return _still_unknown(f"the repeat was refused: {result.detail}")
-    return result
-
-
-def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
-    """Write down that it happens now; holds no connection afterwards."""
-    now = now_utc()
-    Operation.objects.filter(pk=operation.pk).update(**{column: now})
-    setattr(operation, column, now)
-    connection.close()
-
-
-def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
-    if operation.fenced_at is not None:
-        return False
-    age_seconds = (now_utc() - operation.created_at).total_seconds()
-    window_seconds = adapter.capabilities.idempotency_window_seconds * WINDOW_SHARE
-    return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
-
-
-def _still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResult:
-    return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=look_in_seconds)
-
-
 __all__ = ["caller_of", "resolve_due_operations", "resolve_operation", "resolve_within"]
+
+
+def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
+    """Look at an operation later and later if looking at it fails, and keep what went wrong.
+
+    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
+    """
+    with transaction.atomic(durable=True):
+        operation = Operation.objects.select_for_update().get(pk=operation_id)
+        if operation.next_check_at is None:
+            return
+        operation.detail = reason[:500]
+        looks = operation.checks
+        schedule_check(operation)
+        if within_seconds is not None:
+            operation.checks = looks
+            soon = operation.lease_until + timedelta(seconds=within_seconds)
+            operation.next_check_at = min(operation.next_check_at or soon, soon)
+        Batch().update(operation, OPERATION_FIELDS).execute()

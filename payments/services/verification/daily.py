@@ -21,8 +21,8 @@ from django.db import OperationalError
 from ledger.invariants import ALL_INVARIANTS
 from ledger.selectors import payment_ids_after
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import BooksCheck, PaymentIntent
-from payments.services.outbox.events import now_utc
 from payments.services.verification.findings import Finding, report
 from payments.services.verification.progress import BEFORE_EVERY_ID, EVERYTHING, go_on, progress_of
 from payments.services.verification.rebuild import (

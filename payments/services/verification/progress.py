@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
+from payments.clock import now_utc
 from payments.models import BooksCheck
 from payments.selectors.books_checks import EVERYTHING, RECENT
-from payments.services.outbox.events import now_utc
 
 BEFORE_EVERY_ID: Final = UUID(int=0)
 

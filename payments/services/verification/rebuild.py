@@ -28,7 +28,7 @@ from payments.states import (
     IntentStatus,
     OperationStatus,
 )
-from psp_adapters.contract.adapter import OperationKind
+from psp_adapters.contract.operations import OperationKind
 
 PAYMENTS_PER_BATCH: Final = 1_000
 _LONGER_MS: Final = 1_000

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from ledger.database.statements import execute, table_of
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import Event, PaymentIntent
-from payments.services.outbox.events import now_utc
 from payments.services.verification.findings import Finding, report
 from payments.services.verification.progress import RECENT, go_on, progress_of
 from payments.services.verification.rebuild import differences_by_payment, one_snapshot

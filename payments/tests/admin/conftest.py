@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ledger.models import BalanceSnapshot, LedgerAccount
+from payments.clock import now_utc
 from payments.models import ApiKey
-from payments.services.outbox.events import now_utc
 from payments.services.verification.recent import check_recent_payments
 from payments.tests.admin.console import (
     SECRET_SHA256,

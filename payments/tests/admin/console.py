@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.event_stream import positions
@@ -20,7 +21,6 @@ from payments.services.event_stream.consuming import consume_once, note_failure
 from payments.services.event_stream.effects import EFFECTS
 from payments.services.event_stream.message import cloud_event_of, message_of
 from payments.services.event_stream.numbering import number_waiting, numbered_after
-from payments.services.outbox.events import now_utc
 from payments.states import CaseKind
 from payments.tests.dispute_desk import Desk
 from payments.tests.listening import deliver_all, open_endpoint

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from payments.admin.dispute import time_left
+from payments.clock import now_utc
 from payments.models import Dispute
-from payments.services.outbox.events import now_utc
 from payments.tests.admin.console import Console
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop

@@ -9,6 +9,7 @@ from django.db.models import Model
 
 from ledger.models import LedgerEntry, LedgerTransaction
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import (
     ApiKey,
     Customer,
@@ -21,7 +22,6 @@ from payments.models import (
     PaymentMethod,
     Refund,
 )
-from payments.services.outbox.events import now_utc
 from payments.tests.admin.console import Console, add_customer, sell
 from payments.tests.shop import Shop, body_of
 

@@ -27,7 +27,7 @@ from payments.tests.http.servers import ApiServer
 from payments.tests.http.storefront import Storefront
 from payments.tests.shop import uuid_of
 from paymentsite.launcher.ports import HOST, free_port
-from psp_adapters.contract.adapter import OperationKind, Outcome, PspRequest
+from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import adapter_for
 from psp_adapters.tests.sandbox_process import SandboxProcess
 

@@ -19,7 +19,7 @@ from django.db import connections
 from psycopg import sql
 
 from payments.models import Operation, PspNotification
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references
 from payments.services.psp_notifications import processing
 from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.servers import WEBHOOK_SECRET
@@ -54,7 +54,7 @@ def _endpoint(storefront: Storefront, method: str, words: dict[str, str]) -> Non
 def _stored_for(storefront: Storefront, number: int) -> list[PspNotification]:
     """What the PSP told of the storefront's newest order, once there is enough of it."""
     [charge] = Operation.objects.filter(merchant=storefront.merchant, order_id=storefront.order_id)
-    reference = sending.reference_of(charge.id)
+    reference = references.reference_of(charge.id)
     end = time.monotonic() + 10
     while True:
         rows = list(PspNotification.objects.filter(our_references=[reference]))

@@ -7,25 +7,21 @@ of the evidence, by the deadline, or by the control API. What may not live here:
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-import orjson
 
 from psp_adapters.sandbox_psp.refusals import forbidden_now
 from psp_adapters.sandbox_psp.state.clock import iso
-from psp_adapters.sandbox_psp.state.notices import Notice
+from psp_adapters.sandbox_psp.state.disputes import CHARGEBACK_OPEN, INQUIRY_OPEN, OPEN
+from psp_adapters.sandbox_psp.state.records import Dispute, DueDispute
 from psp_adapters.sandbox_psp.tokens import DISPUTES_OF, TOKENS
 
 if TYPE_CHECKING:
     from psp_adapters.sandbox_psp.faults.behavior import Behavior
-    from psp_adapters.sandbox_psp.state.truth import Payment, Truth
+    from psp_adapters.sandbox_psp.state.records import Payment
+    from psp_adapters.sandbox_psp.state.truth import Truth
 
 FEE_MINOR: Final = 1500
 """What we charge for a chargeback, in minor units of its currency; kept when it is won."""
-INQUIRY_OPEN: Final = ("warning_needs_response", "warning_under_review")
-CHARGEBACK_OPEN: Final = ("needs_response", "under_review")
-OPEN: Final = (*INQUIRY_OPEN, *CHARGEBACK_OPEN)
 MOVES: Final = ("win", "lose", "escalate", "prevent", "close")
 NETWORK_CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1"}
 # What the deadline makes of a dispute that nobody has answered.
@@ -36,43 +32,6 @@ _WORDS: Final = {
     "losing_evidence": "lose",
     "escalate_inquiry_evidence": "escalate",
 }
-
-
-@dataclass(slots=True)
-class Dispute:
-    """One dispute of one payment; its amount never changes."""
-
-    id: str
-    payment: Payment
-    amount_minor: int
-    reason: str
-    inquiry: bool
-    """Did it begin as an inquiry?"""
-    status: str
-    at_ms: int
-    due_ms: int
-    fee_minor: int = 0
-    fee_returned_minor: int = 0
-    withdrawn: bool = False
-    reinstated: bool = False
-    version: int = 0
-    submissions: list[dict[str, str]] = field(default_factory=list)
-    """Our client's reference and the stage of each submission, in order."""
-    evidence: dict[str, str] = field(default_factory=dict)
-    accepted_reference: str = ""
-
-    @property
-    def stage(self) -> str:
-        return "inquiry" if self.status.startswith("warning") else "chargeback"
-
-
-@dataclass(slots=True)
-class DueDispute:
-    """What happens to a payment or a dispute by itself: it opens, or moves."""
-
-    opens: dict[str, Any] | None = None
-    dispute_id: str = ""
-    move: str = ""
 
 
 class Disputes:
@@ -251,35 +210,6 @@ def _allows(dispute: Dispute, move: str) -> tuple[tuple[str, ...], str]:
     }[move]
 
 
-def apply_change(dispute: Dispute, record: dict[str, Any]) -> str:
-    """Change a dispute by one fact of the journal; the type of notice that tells of it."""
-    dispute.version += 1
-    if "reference" in record:
-        dispute.submissions.append({"reference": record["reference"], "stage": dispute.stage})
-        dispute.evidence = record["evidence"]
-    dispute.accepted_reference = record.get("accepted", dispute.accepted_reference)
-    dispute.due_ms = record.get("due", dispute.due_ms)
-    dispute.status = record["status"]
-    return "dispute.updated" if dispute.status in OPEN else "dispute.closed"
-
-
-def apply_effect(dispute: Dispute, kind: str, amount_minor: int) -> str:
-    """Note the money that moved; the type of notice that tells of it, or nothing."""
-    dispute.version += 1
-    match kind:
-        case "dispute":
-            dispute.withdrawn = True
-            return "dispute.funds_withdrawn"
-        case "dispute_reversed":
-            dispute.reinstated = True
-            return "dispute.funds_reinstated"
-        case "dispute_fee":
-            dispute.fee_minor += amount_minor
-        case "dispute_fee_returned":
-            dispute.fee_returned_minor += amount_minor
-    return ""
-
-
 def dispute_view(dispute: Dispute) -> dict[str, Any]:
     """The whole dispute, as it is now."""
     payment = dispute.payment
@@ -305,29 +235,3 @@ def dispute_view(dispute: Dispute) -> dict[str, Any]:
         "submissions": dispute.submissions,
         "accepted_reference": dispute.accepted_reference,
     }
-
-
-def notice_of(dispute: Dispute, type_: str, at_ms: int) -> Notice:
-    """What the account is told; the same bytes whenever it is made again."""
-    payment = dispute.payment
-    number = dispute.id.removeprefix("sdp_")
-    identifier = f"sev_{number}_{type_.replace('.', '_')}_{dispute.version}"
-    words = {
-        "object": "notice",
-        "id": identifier,
-        "type": type_,
-        "account": payment.account.id,
-        "created_at": iso(at_ms),
-        "data": {
-            "payment_id": payment.id,
-            "references": [payment.reference],
-            "order_id": payment.order_id,
-            "dispute": {
-                "id": dispute.id,
-                "status": dispute.status,
-                "amount_minor": dispute.amount_minor,
-                "currency": payment.currency,
-            },
-        },
-    }
-    return Notice(identifier, payment.account.id, orjson.dumps(words), at_ms)

@@ -12,7 +12,7 @@ from psp_adapters.sandbox_psp.tokens import TOKENS, Decline
 
 if TYPE_CHECKING:
     from psp_adapters.sandbox_psp.rules.payments import Rules
-    from psp_adapters.sandbox_psp.state.truth import Operation
+    from psp_adapters.sandbox_psp.state.records import Operation
 
 RETURNED: Final = Decline("returned", "insufficient_funds", "The money was taken back.")
 _REFUND_FAILED: Final = Decline("refund_failed", "expired_or_canceled_card", "The refund failed.")

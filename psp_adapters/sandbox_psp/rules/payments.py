@@ -7,14 +7,15 @@ or records everything that follows from the instruction. No HTTP, no faults.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
-from psp_adapters.sandbox_psp.rules.disputes import Disputes, DueDispute
+from psp_adapters.sandbox_psp.rules.disputes import Disputes
+from psp_adapters.sandbox_psp.rules.instruction import Instruction, _with_amount
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
-from psp_adapters.sandbox_psp.state.truth import Account, Operation, Payment, Truth
+from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
+from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_REQUIRED,
@@ -24,24 +25,6 @@ from psp_adapters.sandbox_psp.tokens import (
 )
 
 _NOTHING = Decline("", "", "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
-    """A money request, validated field by field."""
-
-    kind: str
-    reference: str
-    amount_minor: int
-    """0 for a void, which lets go whatever is held."""
-    final: bool = True
-    order_id: str = ""
-    currency: str = ""
-    token: str = ""
-    capture: bool = False
-    challenge_allowed: bool = True
-    return_url: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class Rules:
@@ -348,14 +331,3 @@ def _first_answer(
     if token.decline is not None:
         return "declined", token.decline
     return "succeeded", _NOTHING
-
-
-def _with_amount(order: Instruction, amount_minor: int) -> Instruction:
-    if order.amount_minor == amount_minor:
-        return order
-    return Instruction(
-        kind=order.kind,
-        reference=order.reference,
-        amount_minor=amount_minor,
-        final=order.final,
-    )

@@ -11,7 +11,7 @@ from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import payment_view
-from psp_adapters.sandbox_psp.state.truth import Payment
+from psp_adapters.sandbox_psp.state.records import Payment
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sandbox bank</title>

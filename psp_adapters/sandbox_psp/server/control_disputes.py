@@ -7,7 +7,7 @@ from typing import Any, Final
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules.disputes import MOVES, NETWORK_CODES, dispute_view
 from psp_adapters.sandbox_psp.server.simulator import Simulator
-from psp_adapters.sandbox_psp.state.truth import Payment
+from psp_adapters.sandbox_psp.state.records import Payment
 
 _OPEN_FIELDS: Final = {
     "payment_id",

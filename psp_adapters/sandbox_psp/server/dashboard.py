@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
-from psp_adapters.sandbox_psp.rules.payments import Instruction
+from psp_adapters.sandbox_psp.rules.instruction import Instruction
 from psp_adapters.sandbox_psp.server.requests import (
     read_amount,
     read_flag,
@@ -17,7 +17,7 @@ from psp_adapters.sandbox_psp.server.requests import (
 )
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import operation_view
-from psp_adapters.sandbox_psp.state.truth import Payment
+from psp_adapters.sandbox_psp.state.records import Payment
 
 _VERBS: Final = ("increment", "capture", "void", "refund")
 

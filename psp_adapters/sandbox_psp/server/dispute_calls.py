@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now
-from psp_adapters.sandbox_psp.rules.disputes import Dispute
 from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.server.requests import Call
-from psp_adapters.sandbox_psp.state.truth import Account
+from psp_adapters.sandbox_psp.state.records import Account, Dispute
 
 
 def dispute_of(account: Account, dispute_id: str) -> Dispute:

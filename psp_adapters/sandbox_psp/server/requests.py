@@ -14,7 +14,7 @@ import orjson
 from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.sandbox_psp.card_numbers import holds_card_number
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
-from psp_adapters.sandbox_psp.rules.payments import Instruction
+from psp_adapters.sandbox_psp.rules.instruction import Instruction
 from psp_adapters.sandbox_psp.server.http_server import HttpRequest
 
 _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")

@@ -19,7 +19,8 @@ from psp_adapters.sandbox_psp.faults.behavior import Behavior, Faults, Plan
 from psp_adapters.sandbox_psp.notifications.sender import Teller
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
-from psp_adapters.sandbox_psp.rules.payments import Instruction, Rules
+from psp_adapters.sandbox_psp.rules.instruction import Instruction
+from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_view
 from psp_adapters.sandbox_psp.server.call_log import SeenCall
 from psp_adapters.sandbox_psp.server.dispute_calls import dispute_of, respond
@@ -34,7 +35,8 @@ from psp_adapters.sandbox_psp.server.requests import (
 from psp_adapters.sandbox_psp.server.views import declined_view, operation_view, payment_view
 from psp_adapters.sandbox_psp.state.clock import Clock
 from psp_adapters.sandbox_psp.state.journal import Store
-from psp_adapters.sandbox_psp.state.truth import Account, Operation, StoredAnswer, Truth
+from psp_adapters.sandbox_psp.state.records import Account, Operation, StoredAnswer
+from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
 
 _KEPT_CALLS = 200_000

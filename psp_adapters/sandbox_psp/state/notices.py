@@ -15,7 +15,7 @@ import orjson
 from psp_adapters.sandbox_psp.state.clock import iso
 
 if TYPE_CHECKING:
-    from psp_adapters.sandbox_psp.state.truth import Operation
+    from psp_adapters.sandbox_psp.state.records import Operation
 
 _DONE: Final = {
     "authorize": "payment.authorized",

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.money import Money
-from payments.models import Dispute
+from payments.models import Dispute, PaymentIntent
 from payments.states import DISPUTE_INQUIRY
 from psp_adapters.contract.disputes import DisputeStatus, PspDispute
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
-from reconciliation.services.matching.line_contradictions import LineContradicted
 
 _UNREASONED: Final = "general"
 """A report gives no reason; a notification or a look-up may, before or after."""
@@ -105,3 +104,12 @@ def _of(dispute: Dispute | None, column: str, zero: Money) -> Money:
     if dispute is None:
         return zero
     return Money(getattr(dispute, column), dispute.currency)
+
+
+class LineContradicted(Exception):
+    """What a line says and what we hold cannot both be true."""
+
+    def __init__(self, why: str, *, intent: PaymentIntent | None = None) -> None:
+        super().__init__(why)
+        self.intent = intent
+        """The payment that it is about, where that is known."""

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from ledger.money import Money
 from ledger.selectors import BookedChange, changes_by_rule
 from payments.models import Dispute, PspAccount
-from payments.services.disputes.recording import PaymentNotCaptured
-from payments.services.disputes.response_recording import record_dispute_line
+from payments.services.disputes.recording import PaymentNotCaptured, record_dispute_under_lock
 from payments.services.disputes.sync import charge_of_dispute, look_at_dispute, look_at_what_is_open
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.services.recovery.sweep import caller_of
 from psp_adapters.contract.settlement_reports import ReportLine
-from reconciliation.services.matching.dispute_line_facts import LineComesTooEarly, changes_told_by
-from reconciliation.services.matching.line_contradictions import LineContradicted
+from reconciliation.services.matching.dispute_line_facts import (
+    LineComesTooEarly,
+    LineContradicted,
+    changes_told_by,
+    word_of_line,
+)
 
 PSP_BALANCE: Final = 1110
 
@@ -73,7 +77,7 @@ def _in_the_books(
 
 
 def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
-    if sending.adapter_of(account).capabilities.disputes:
+    if accounts.adapter_of(account).capabilities.disputes:
         look_at_dispute(account=account, psp_dispute_id=line.psp_id, actor=actor)
         return
     charge = charge_of_dispute(
@@ -84,7 +88,12 @@ def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
     )
     look_at_what_is_open(charge, actor)
     try:
-        recorded = record_dispute_line(line=line, charge=charge, caller=caller_of(charge, actor))
+        recorded = record_dispute_under_lock(
+            psp_dispute_id=line.psp_id,
+            statement_on=partial(word_of_line, line),
+            charge=charge,
+            caller=caller_of(charge, actor),
+        )
     except (PaymentNotCaptured, LineComesTooEarly) as reason:
         raise NotYetKnown(str(reason)) from reason
     if recorded.contradiction:

@@ -15,14 +15,14 @@ from django.db.models import Q
 
 from ledger.money import Money
 from payments.models import Operation, PspAccount
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import references
 from payments.services.recovery.operation_sync import NotYetKnown, look_at_operation
 from payments.services.recovery.payment_sync import look_at_payment
 from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
-from psp_adapters.contract.adapter import OperationKind as K
+from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind, ReportLine
-from reconciliation.services.matching.line_contradictions import LineContradicted
+from reconciliation.services.matching.dispute_line_facts import LineContradicted
 
 _STANDS: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The money of the operation is where it was to go."""
@@ -100,7 +100,7 @@ def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     """By the PSP's id, or while we have none yet (its answer was lost) by our reference."""
     rows = Operation.objects.filter(_OPERATIONS[line.kind], psp_account=account)
     found = rows.filter(psp_id=line.psp_id).exclude(psp_id="").first()
-    identifier = sending.operation_id_of(line.reference)
+    identifier = references.operation_id_of(line.reference)
     if found is None and identifier is not None:
         found = rows.filter(pk=identifier, psp_id="").first()
     return found

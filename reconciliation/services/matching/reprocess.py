@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from payments.services.outbox.events import now_utc
-from payments.services.psp_gateway.sending import adapter_of
+from payments.clock import now_utc
+from payments.services.psp_gateway.accounts import adapter_of
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import ReportBody, SettlementLine, SettlementReport
 from reconciliation.services.matching.sweep import locked_line

@@ -19,17 +19,17 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.models import Case, PaymentIntent
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
 from payments.services.jobs.backoff import is_over, next_try
-from payments.services.outbox.events import now_utc
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
+from reconciliation.services.matching.dispute_line_facts import LineContradicted
 from reconciliation.services.matching.dispute_lines import AccountedLine, account_for_dispute_line
-from reconciliation.services.matching.line_contradictions import LineContradicted
 from reconciliation.services.matching.operation_lines import EFFECTS, account_for_operation_line
 from reconciliation.states import LINE_WAITING, LineStatus
 

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.db import transaction
 
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.outbox.events import now_utc
 from payments.states import CaseKind
 from reconciliation.models import ReportBody, SettlementReport
 

@@ -17,16 +17,16 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
+from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
 from payments.services.jobs.backoff import GIVE_UP_AFTER, is_over, next_try
-from payments.services.outbox.events import now_utc
+from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import Refusal
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
-from payments.services.psp_gateway.sending import adapter_of
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.states import CaseKind
-from psp_adapters.contract.adapter import PspUnavailable
+from psp_adapters.contract.operations import PspUnavailable
 from reconciliation.models import ReportFetch
 from reconciliation.services.reports.archive import store_report
 from reconciliation.states import ReportStatus

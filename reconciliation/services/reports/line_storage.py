@@ -12,8 +12,8 @@ from django.db import transaction
 
 from ledger.database.statements import execute
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.outbox.events import now_utc
 from payments.states import CaseKind
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.reports.archive import name_of_report

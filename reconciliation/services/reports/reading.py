@@ -16,11 +16,11 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
+from payments.clock import now_utc
 from payments.models import Case
 from payments.services.cases.opening import case_about_account, open_case
 from payments.services.jobs.backoff import is_over, next_try
-from payments.services.outbox.events import now_utc
-from payments.services.psp_gateway.sending import adapter_of
+from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
 from reconciliation.models import ReportBody, SettlementReport
 from reconciliation.services.reports.archive import name_of_report

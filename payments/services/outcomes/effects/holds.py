@@ -6,8 +6,8 @@ What may not live here: SQL, PSPs, rendering.
 from __future__ import annotations
 
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.services.cases.opening import case_about_operation
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.standing import as_the_charge_stands, held
 from payments.services.outcomes.standings import become_captured

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.models import Operation
 from payments.services.cases.opening import case_about_operation
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.duplicate_charges import ExcessLeft, excess_left
 from payments.states import CaseKind, OperationStatus
-from psp_adapters.contract.adapter import ActKind, OperationKind, Outcome, PspAct
+from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.contract.payments import ActKind, PspAct
 
 
 def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]) -> str:

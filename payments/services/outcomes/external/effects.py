@@ -14,11 +14,12 @@ from ledger import posting_rules
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
+from payments.clock import now_utc
 from payments.models import Operation, Refund
 from payments.models.operation import OWN_ACT_KEY
+from payments.public_ids import time_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_about_operation, case_of_disputed_refund
-from payments.services.outbox.events import now_utc, time_of
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.standings import (
     become_captured,
@@ -27,7 +28,8 @@ from payments.services.outcomes.standings import (
     show_refunded,
 )
 from payments.states import CaseKind, IntentStatus, OperationStatus
-from psp_adapters.contract.adapter import ActKind, OperationKind, Outcome, PspAct
+from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.contract.payments import ActKind, PspAct
 
 ACTOR: Final = "psp:dashboard"
 _KEY_LENGTH_MAX: Final = 64

@@ -41,7 +41,7 @@ from payments.services.outcomes.external.effects import (
 )
 from payments.services.outcomes.prior_state import source_of
 from payments.services.outcomes.standings import held_of
-from payments.services.psp_gateway import sending
+from payments.services.psp_gateway import accounts, references
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -49,14 +49,8 @@ from payments.states import (
     IntentStatus,
     OperationStatus,
 )
-from psp_adapters.contract.adapter import (
-    ActKind,
-    OperationKind,
-    Outcome,
-    PspAct,
-    PspPayment,
-    PspResult,
-)
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
+from psp_adapters.contract.payments import ActKind, PspAct, PspPayment
 
 _CHANGES: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID)
 EXPIRY_ACTOR: Final = "psp:expiry"
@@ -114,7 +108,7 @@ class _Payment:
         return self.intent.status in _MAY_HOLD or bool(too_many)
 
     def change(self) -> Change:
-        account = sending.psp_account_of(self.charge.psp_account_id)
+        account = accounts.psp_account_of(self.charge.psp_account_id)
         change = Change(
             merchant=self.merchant,
             psp_account_code=account.code,
@@ -134,7 +128,7 @@ class _Payment:
         return Caller(
             merchant=self.merchant,
             livemode=self.intent.livemode,
-            psp_account=sending.psp_account_of(self.charge.psp_account_id),
+            psp_account=accounts.psp_account_of(self.charge.psp_account_id),
             actor=actor,
         )
 
@@ -197,7 +191,7 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
                 news.append(act)
         elif (
             _moved_money(act)
-            and sending.operation_id_of(act.reference) not in ours
+            and references.operation_id_of(act.reference) not in ours
             and (act.kind.value, act.psp_id) not in recorded
         ):
             news.append(act)
@@ -297,7 +291,7 @@ def _record(payment: _Payment, act: PspAct) -> None:
         expire_hold(change, act.amount)
     else:
         apply_act(change, act)
-    if not by_itself and sending.operation_id_of(act.reference) is not None:
+    if not by_itself and references.operation_id_of(act.reference) is not None:
         question_reference(change, act)
     _write(change, increments, payment.caller(EXPIRY_ACTOR if by_itself else ACTOR))
     if not by_itself:

@@ -6,7 +6,7 @@ apart, and always given back. What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
-from payments.services.outbox.events import now_utc
+from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.standing import last_payment_error
 from payments.services.outcomes.late.revision import (

@@ -6,7 +6,7 @@ Nothing here touches the intent's status or counters. What may not live here: SQ
 from __future__ import annotations
 
 from ledger.posting_rules import Posting
-from payments.services.outbox.events import now_utc
+from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.duplicate_charges import let_go_of, went_back
 from payments.services.outcomes.late.revision import (

@@ -9,7 +9,7 @@ from typing import Final
 
 from ledger import posting_rules
 from ledger.money import Money
-from payments.services.outbox.events import now_utc
+from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.standing import last_payment_error
 from payments.services.outcomes.late import duplicate_charges

@@ -5,8 +5,8 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from payments.clock import now_utc
 from payments.models import Refund
-from payments.services.outbox.events import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.duplicate_charges import went_back
 from payments.services.outcomes.effects.refunds import tell_refund

@@ -11,12 +11,13 @@ from itertools import pairwise
 from typing import Final
 
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.services.cases.opening import case_about_operation
-from payments.services.outbox.events import now_utc
-from payments.services.outcomes.change import Change, Past
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.prior_state import Past
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, CaseKind, IntentStatus
 from payments.states import OperationStatus as O
-from psp_adapters.contract.adapter import Outcome
+from psp_adapters.contract.operations import Outcome
 
 S = IntentStatus
 

@@ -12,19 +12,24 @@ import pytest
 from ledger.models import LedgerEntry, LedgerTransaction
 from ledger.money import Money
 from payments.models import Case, Dispute, Event
-from payments.services.disputes.response_recording import record_dispute
+from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.sync import look_at_due_disputes
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import LONG_AGO, Desk
-from payments.tests.settlement_words import account_for, account_for_all, ask_no_more, lines_of
 from payments.tests.shop import Shop, open_shop
 from payments.tests.test_dispute_orders import end_of, new_order, word_of
 from psp_adapters.contract.disputes import DisputeStatus
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
+from reconciliation.services.matching.dispute_line_facts import LineContradicted
 from reconciliation.services.matching.dispute_lines import AccountedLine
-from reconciliation.services.matching.line_contradictions import LineContradicted
+from reconciliation.tests.dispute_report_lines import (
+    account_for,
+    account_for_all,
+    ask_no_more,
+    lines_of,
+)
 
 OPENED = ["dispute_held", "dispute_withdrawn", "dispute_fee", "dispute_fee_passed_on"]
 

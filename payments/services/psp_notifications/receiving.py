@@ -1,0 +1,115 @@
+"""Receives a PSP's notification: verifies it, stores it once, and wakes a worker."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from ledger.database.statements import execute, table_of
+from payments import public_ids
+from payments.clock import now_utc
+from payments.models import PspAccount, PspNotification
+from payments.services.jobs import wakeups
+from payments.services.psp_gateway import accounts
+from payments.states import NOTIFICATION_WAITING
+from psp_adapters.contract.notifications import Notification
+from psp_adapters.registry import adapter_for
+
+logger = logging.getLogger(__name__)
+
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+
+
+class NoSuchWebhook(LookupError):
+    """No PSP account of that code, or one that sends us no notifications."""
+
+
+def receive_notification(
+    *, account_code: str, headers: Mapping[str, str], body: bytes
+) -> PspNotification | None:
+    """Verify and store a notification, and ring for somebody to look; None if it is known.
+
+    Raises NoSuchWebhook, or NotificationRefused for whatever this account's PSP did not sign;
+    nothing is stored then, and nothing is read from the database. The first body of an event id
+    stands: another one is recorded as a fact, and the PSP is asked again.
+    """
+    secrets = accounts.webhook_secrets_of(account_code)
+    if not secrets:
+        raise NoSuchWebhook(account_code)
+    try:
+        adapter = adapter_for(accounts.psp_of(account_code), settings.PSP_CREDENTIALS[account_code])
+    except PspAccount.DoesNotExist:
+        raise NoSuchWebhook(account_code) from None
+    read = adapter.read_notification(headers=headers, body=body, secrets=secrets, now=now_utc())
+    account = PspAccount.objects.get(code=account_code)
+    row = _row_of(read, account, body)
+    with transaction.atomic(durable=True):
+        inserted = _insert_once(row)
+        if inserted or _note_conflict(row):
+            wakeups.ring(wakeups.PROCESS_NOTIFICATIONS)
+    return row if inserted else None
+
+
+def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotification:
+    received_at = now_utc()
+    return PspNotification(
+        id=public_ids.new_id(),
+        psp_account=account,
+        event_id=read.event_id,
+        type=read.type,
+        known=read.known,
+        psp_payment_id=read.psp_payment_id,
+        psp_dispute_id=read.psp_dispute_id,
+        our_references=list(read.references),
+        claims=read.claims.value if read.claims is not None else "",
+        occurred_at=read.occurred_at,
+        body=body,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        headers=dict(read.proof),
+        next_try_at=received_at,
+        give_up_at=received_at + GIVE_UP_AFTER,
+        received_at=received_at,
+    )
+
+
+def _insert_once(row: PspNotification) -> bool:
+    """Insert unless the account has told of this event before."""
+    fields = PspNotification._meta.concrete_fields
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+    places = ", ".join(["%s"] * len(fields))
+    inserted = execute(
+        f"INSERT INTO {table_of(PspNotification)} ({columns}) VALUES ({places}) "
+        "ON CONFLICT (psp_account_id, event_id) DO NOTHING RETURNING id",
+        values,
+    )
+    return bool(inserted)
+
+
+def _note_conflict(row: PspNotification) -> bool:
+    """If the event came with another body before, record that once and have it looked at again."""
+    first = PspNotification.objects.select_for_update().get(
+        psp_account_id=row.psp_account_id, event_id=row.event_id
+    )
+    if first.body_sha256 == row.body_sha256 or first.conflicting_body:
+        return False
+    logger.error(
+        "alert: event %s of account %s came again with another body (%s, first %s)",
+        row.event_id,
+        row.psp_account.code,
+        row.body_sha256,
+        first.body_sha256,
+    )
+    first.conflicting_body = True
+    if first.status not in NOTIFICATION_WAITING:
+        first.revive()
+    first.next_try_at = now_utc()
+    first.give_up_at = first.next_try_at + GIVE_UP_AFTER
+    first.save(update_fields=["conflicting_body", "status", "next_try_at", "give_up_at"])
+    return True

@@ -1,0 +1,116 @@
+"""Operations: the request to a PSP, its result, and the look-up of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ledger.money import Money
+
+if TYPE_CHECKING:
+    pass
+
+
+class OperationKind(StrEnum):
+    """One instruction to a PSP."""
+
+    AUTHORIZE = "authorize"
+    INCREMENT = "increment"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+class Outcome(StrEnum):
+    """A PSP's word on an operation. A doubt is UNKNOWN, never DECLINED."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    REQUIRES_ACTION = "requires_action"
+    PENDING = "pending"
+    """Accepted; the PSP will say later (bank debits, asynchronous captures and refunds)."""
+    UNKNOWN = "unknown"
+    """It may or may not have happened: timeout, reset, 5xx, unreadable or contradictory answer."""
+    NOT_SENT = "not_sent"
+    """It certainly did not happen: no byte of the request left us, or the PSP refused it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspRequest:
+    """One operation, ready to be sent. Repeating it means sending exactly this again."""
+
+    kind: OperationKind
+    psp_key: str
+    """The operation's permanent idempotency key at the PSP."""
+    reference: str
+    """Our reference of this operation, unique for ever; the PSP stores it and finds it."""
+    amount: Money
+    """What to authorize, add, capture or refund; for a void, what is still held."""
+    psp_payment_id: str = ""
+    """The PSP's id of the payment; empty only for AUTHORIZE (and for a void that fences)."""
+    payment_reference: str = ""
+    """Our reference of the AUTHORIZE operation of the same payment."""
+    order_id: str = ""
+    token: str = ""
+    capture: bool = False
+    """AUTHORIZE only: capture at once (a sale)."""
+    challenge_allowed: bool = True
+    """AUTHORIZE only: may the PSP send the customer through 3-D Secure?"""
+    return_url: str = ""
+    """AUTHORIZE only: where the PSP sends the customer back after a challenge."""
+    final: bool = True
+    """CAPTURE only: release what is left."""
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """A question about one operation of ours."""
+
+    kind: OperationKind
+    reference: str
+    """Ours; empty for an operation that somebody began at the PSP itself: found by its id only."""
+    psp_id: str = ""
+    """The PSP's id of the operation, where we have it."""
+    psp_payment_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PspResult:
+    """What the PSP said, in our words."""
+
+    outcome: Outcome
+    psp_id: str = ""
+    """The PSP's id of this operation (a payment, a capture, a refund)."""
+    psp_payment_id: str = ""
+    amount: Money | None = None
+    """What the PSP says it moved or held; None where it did not say."""
+    code: str = ""
+    """Decline: an error code of the merchant API, such as `card_declined`, `expired_card`."""
+    decline_code: str = ""
+    """Decline: the issuer's reason, such as `insufficient_funds`."""
+    message: str = ""
+    """Decline: one sentence that may be shown to the merchant."""
+    redirect_url: str = ""
+    """REQUIRES_ACTION: where the customer must go."""
+    expires_at: datetime | None = None
+    """Until when the PSP holds the money (UTC)."""
+    held: Money | None = None
+    """What the PSP holds for the whole payment now; None where it did not say."""
+    available_at_once: bool = False
+    """The PSP pays out what was captured without its usual delay."""
+    retry_after_seconds: float | None = None
+    """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
+    refused_by_us: bool = False
+    """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
+    contradicts_us: bool = False
+    """UNKNOWN, and never to be cleared up by asking: what the PSP says cannot be true of what we
+    sent. A person must look, and nothing more may be sent meanwhile."""
+    detail: str = ""
+    """For logs and the console: what was seen, redacted, at most 500 characters."""
+
+
+class PspUnavailable(Exception):
+    """A question (look-up, token) could not be answered now; nothing was changed by asking."""

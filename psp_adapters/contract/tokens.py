@@ -1,0 +1,33 @@
+"""Payment tokens, and the refusal of card data in place of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentToken:
+    """What a PSP tells of one of its tokens: never a number, only what may be shown."""
+
+    token: str
+    method_type: str
+    """`card`, or the merchant API's word for another method, such as `sepa_debit`."""
+    brand: str = ""
+    funding: str = ""
+    last4: str = ""
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    country: str = ""
+    fingerprint: str = ""
+
+
+class UnknownToken(Exception):
+    """The PSP does not know this token."""
+
+
+class CardDataRefused(Exception):
+    """A card number was handed in where a token belongs."""

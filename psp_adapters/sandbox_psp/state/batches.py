@@ -1,0 +1,65 @@
+"""Settlement batches and the reports made of them, folded from the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from psp_adapters.sandbox_psp.state.records import Effect
+
+
+# Kind of effect to type of line, and how its amount counts: in the gross, and in the fee. What is
+# not here holds money, or lets it go, and changes nothing of what we owe the account.
+_LINES: Final = {
+    "capture": ("charge", 1, 0),
+    "capture_failed": ("charge_failure", -1, 0),
+    "refund": ("refund", -1, 0),
+    "refund_failed": ("refund_failure", 1, 0),
+    "dispute": ("dispute", -1, 0),
+    "dispute_reversed": ("dispute_reversal", 1, 0),
+    "dispute_fee": ("dispute_fee", 0, 1),
+    "dispute_fee_returned": ("dispute_fee", 0, -1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One account's part of one batch; never empty, and never changes."""
+
+    account_id: str
+    number: int
+    closed_ms: int
+    effects: tuple[Effect, ...]
+
+    @property
+    def name(self) -> str:
+        return f"settlement_{self.number}.csv"
+
+
+class Batches:
+    """What was closed so far: a part of the truth, changed by the journal only."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        """How many effects, from the first, are in closed batches."""
+        self.closed_ms = 0
+        self.reports: dict[str, list[Report]] = {}
+        """By account, oldest first."""
+
+    def apply(self, record: dict[str, Any], effects: list[Effect]) -> None:
+        """Close one batch, as the journal says."""
+        by_account: dict[str, list[Effect]] = {}
+        for effect in effects[self.until : record["until"]]:
+            if effect.kind in _LINES:
+                by_account.setdefault(effect.payment.account.id, []).append(effect)
+        for account_id, lines in by_account.items():
+            reports = self.reports.setdefault(account_id, [])
+            report = Report(
+                account_id=account_id,
+                number=len(reports) + 1,
+                closed_ms=record["at"],
+                effects=tuple(lines),
+            )
+            reports.append(report)
+        self.until, self.closed_ms = record["until"], record["at"]

@@ -1,0 +1,166 @@
+"""Records of the sandbox PSP: payments, operations, effects, disputes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class StoredAnswer:
+    """The first answer of an idempotency key."""
+
+    fingerprint: str
+    status: int
+    body: bytes
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Payment:
+    """One payment; its amounts are the sums of its effects."""
+
+    id: str
+    account: Account
+    reference: str
+    order_id: str
+    currency: str
+    amount_minor: int
+    token: str
+    capture: bool
+    return_url: str
+    metadata: dict[str, str]
+    created_ms: int
+    expires_ms: int
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    voided_minor: int = 0
+    released_minor: int = 0
+    """What a final capture left uncaptured."""
+    expired_minor: int = 0
+    expired_ms: int = 0
+    """When the hold ran out; 0 if it did not."""
+    operations: list[Operation] = field(default_factory=list)
+    disputes_planned: bool = False
+
+    @property
+    def held_minor(self) -> int:
+        """Authorized and neither captured nor given back."""
+        gone = self.captured_minor + self.voided_minor + self.released_minor + self.expired_minor
+        return max(0, self.authorized_minor - gone)  # more may have been taken than was held
+
+    @property
+    def refund_pending_minor(self) -> int:
+        return sum(
+            operation.amount_minor
+            for operation in self.operations
+            if operation.kind == "refund" and operation.status == "pending"
+        )
+
+    @property
+    def status(self) -> str:
+        first = self.operations[0].status
+        if first != "succeeded":
+            return first
+        if self.captured_minor:
+            if self.refunded_minor >= self.captured_minor:
+                return "refunded"
+            if self.refunded_minor:
+                return "partially_refunded"
+            return "partially_captured" if self.held_minor else "captured"
+        if self.held_minor:
+            return "authorized"
+        return "expired" if self.expired_minor else "voided"
+
+
+@dataclass(slots=True)
+class Operation:
+    """One instruction that was carried out, declined, or is still open."""
+
+    id: str
+    seq: int
+    kind: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    status: str
+    """`succeeded`, `declined`, `pending`, `requires_action`, `failed` or `canceled`."""
+    code: str
+    decline_code: str
+    message: str
+    final: bool
+    at_ms: int
+    due_ms: int = 0
+    """When it settles by itself; 0 if it does not."""
+    moves: int = 0
+    """How often its status has changed."""
+    released_minor: int = 0
+    """Of a final capture: what it left uncaptured."""
+    told: list[str] = field(default_factory=list)
+    """The types of notice that it was told as."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """Money that moved, was held or was let go."""
+
+    seq: int
+    kind: str
+    id: str
+    reference: str
+    payment: Payment
+    amount_minor: int
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Account:
+    """What one API key sees."""
+
+    id: str
+    payments: dict[str, Payment] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    in_order: list[Operation] = field(default_factory=list)
+    by_reference: dict[str, list[Operation]] = field(default_factory=dict)
+    answers: dict[str, StoredAnswer] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
+    fenced: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Dispute:
+    """One dispute of one payment; its amount never changes."""
+
+    id: str
+    payment: Payment
+    amount_minor: int
+    reason: str
+    inquiry: bool
+    """Did it begin as an inquiry?"""
+    status: str
+    at_ms: int
+    due_ms: int
+    fee_minor: int = 0
+    fee_returned_minor: int = 0
+    withdrawn: bool = False
+    reinstated: bool = False
+    version: int = 0
+    submissions: list[dict[str, str]] = field(default_factory=list)
+    """Our client's reference and the stage of each submission, in order."""
+    evidence: dict[str, str] = field(default_factory=dict)
+    accepted_reference: str = ""
+
+    @property
+    def stage(self) -> str:
+        return "inquiry" if self.status.startswith("warning") else "chargeback"
+
+
+@dataclass(slots=True)
+class DueDispute:
+    """What happens to a payment or a dispute by itself: it opens, or moves."""
+
+    opens: dict[str, Any] | None = None
+    dispute_id: str = ""
+    move: str = ""
