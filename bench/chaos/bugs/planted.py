@@ -71,7 +71,7 @@ def kept_error_is_final() -> None:
             return replace(result, outcome=Outcome.DECLINED, code="processing_error")
         return result if result.outcome is not Outcome.NOT_SENT else PspResult(Outcome.UNKNOWN)
 
-    _swap(resolution._Search, "find_out", find_out)
+    _swap(resolution.Resolution, "find_out", find_out)
 
 
 def no_order_guard() -> None:
@@ -103,7 +103,7 @@ def not_found_is_final() -> None:
         found = search._adapter.look_up(question, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 
-    _swap(resolution._Search, "find_out", find_out)
+    _swap(resolution.Resolution, "find_out", find_out)
 
 
 def books_after_commit() -> None:
@@ -139,7 +139,7 @@ def recovery_charges_again() -> None:
         request = replace(sending.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
         return getattr(search._adapter, operation.kind)(request, deadline_seconds=12.0)
 
-    _swap(resolution._Search, "find_out", find_out)
+    _swap(resolution.Resolution, "find_out", find_out)
 
 
 def answer_before_outcome() -> None:

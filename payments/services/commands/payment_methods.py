@@ -25,7 +25,7 @@ from payments.services.callers.caller import Answer, Caller
 from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
 from payments.services.outbox.events import Fact, events_of, previous_attributes
-from payments.services.psp_gateway.token_lookup import _described
+from payments.services.psp_gateway.token_lookup import described_token
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.tokens import PaymentToken
 
@@ -59,7 +59,7 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     """
     if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
         return one_payment_method(_scope(caller), reference)
-    return _new_method(caller, _described(caller, reference, param="payment_method"))
+    return _new_method(caller, described_token(caller, reference, param="payment_method"))
 
 
 def find_payment_method(caller: Caller, reference: str) -> Callable[[], PaymentMethod | None]:
@@ -99,7 +99,9 @@ def create_payment_method(
 
     Refuses with ResourceMissing (no such token) and InvalidParameter (a token of another type).
     """
-    describe = found_or_refused(lambda: _described(caller, token, param=f"{method_type}[token]"))
+    describe = found_or_refused(
+        lambda: described_token(caller, token, param=f"{method_type}[token]")
+    )
 
     def work(batch: Batch) -> Answer:
         described = describe()

@@ -18,7 +18,7 @@ from ledger.posting_rules import Posting
 from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
 from payments.services.cases.opening import case_about_intent
 from payments.services.disputes.schedule import next_look, next_reminder
-from payments.services.disputes.transitions import _TRANSITIONS, D
+from payments.services.disputes.transitions import ENTER_STATUS, D
 from payments.services.outbox.events import previous_attributes
 from payments.states import (
     DISPUTE_INQUIRY,
@@ -237,5 +237,5 @@ def _moved_reminder(
     return moved if anew is None else min(moved, anew)
 
 
-assert set(_TRANSITIONS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"
+assert set(ENTER_STATUS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"
 assert D.WARNING_CLOSED in DISPUTE_INQUIRY, "an inquiry that is closed moved no money"

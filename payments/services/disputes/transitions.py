@@ -17,7 +17,7 @@ from psp_adapters.contract.disputes import PspDispute
 D = DisputeStatus
 
 
-_TRANSITIONS: Final = {
+ENTER_STATUS: Final = {
     D.WARNING_UNDER_REVIEW: Dispute.review_inquiry,
     D.WARNING_CLOSED: Dispute.close_inquiry,
     D.NEEDS_RESPONSE: Dispute.escalate,
@@ -73,7 +73,7 @@ def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
 
 def take_step(dispute: Dispute, status: DisputeStatus, now: datetime) -> None:
     """One transition, with the columns that go with it."""
-    _TRANSITIONS[status](dispute)
+    ENTER_STATUS[status](dispute)
     if status not in DISPUTE_OPEN:
         dispute.closed_at = now
         dispute.next_look_at = dispute.next_reminder_at = None

@@ -10,13 +10,13 @@ from payments.models import IdempotencyKey, Operation, PaymentIntent
 
 
 @dataclass(slots=True)
-class _Locked:
+class LockedRows:
     key: IdempotencyKey | None
     intent: PaymentIntent
     operation: Operation
 
 
-def _lock(operation: Operation) -> _Locked:
+def lock_rows(operation: Operation) -> LockedRows:
     """Lock key, intent and operation, in this order, with one statement.
 
     PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
@@ -34,7 +34,7 @@ def _lock(operation: Operation) -> _Locked:
         if key.operation_id != operation.id:
             key = None  # The key was taken over by a later operation of the same request.
     width = len(PaymentIntent._meta.concrete_fields)
-    return _Locked(
+    return LockedRows(
         key=key,
         intent=instance_of(PaymentIntent, rest[:width]),
         operation=instance_of(Operation, rest[width:]),
@@ -43,7 +43,7 @@ def _lock(operation: Operation) -> _Locked:
 
 def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
     """The newest key, intent and operation, locked in this order by the caller's transaction."""
-    locked = _lock(operation)
+    locked = lock_rows(operation)
     return locked.key, locked.intent, locked.operation
 
 

@@ -36,7 +36,7 @@ from payments.services.outcomes.effect_table import (
     apply_late_effect,
     turn_of,
 )
-from payments.services.outcomes.locking import _lock, _Locked
+from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.prior_state import past_of
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
@@ -97,7 +97,7 @@ def record_outcome(
     else, "not sent" says nothing any more: recovery may have sent the same request meanwhile.
     """
     with transaction.atomic(durable=True):
-        locked = _lock(operation)
+        locked = lock_rows(operation)
         caller = _with_key(caller, locked.key)
         result = _fenced(locked.operation, result, sender_lease)
         batch = Batch()
@@ -146,7 +146,7 @@ def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
 
 
 def _hear_late(
-    locked: _Locked,
+    locked: LockedRows,
     refund: Refund | None,
     result: PspResult,
     caller: Caller,
@@ -189,7 +189,7 @@ def _refund_of(operation: Operation) -> Refund | None:
     return Refund.objects.select_for_update().get(operation_id=operation.id)
 
 
-def _charge_of(locked: _Locked) -> Operation:
+def _charge_of(locked: LockedRows) -> Operation:
     if locked.operation.is_charge:
         return locked.operation
     assert locked.operation.charge_id is not None, "only a charge has something to change"
@@ -197,7 +197,7 @@ def _charge_of(locked: _Locked) -> Operation:
 
 
 def _make_change(
-    locked: _Locked,
+    locked: LockedRows,
     refund: Refund | None,
     result: PspResult,
     caller: Caller,
@@ -249,12 +249,12 @@ def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> N
     operation.next_check_at = None
 
 
-def _expands(locked: _Locked, caller: Caller) -> bool:
+def _expands(locked: LockedRows, caller: Caller) -> bool:
     return bool(locked.key.expand if locked.key is not None else caller.expand)
 
 
 def _answer(
-    locked: _Locked,
+    locked: LockedRows,
     subject: Subject,
     caller: Caller,
     renderer: Renderer | None,

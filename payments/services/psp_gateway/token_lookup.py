@@ -29,7 +29,7 @@ _QUESTION_SECONDS_MIN: Final = 0.1
 _descriptions: dict[tuple[UUID, str], tuple[float, PaymentToken]] = {}
 
 
-def _described(caller: Caller, token: str, *, param: str) -> PaymentToken:
+def described_token(caller: Caller, token: str, *, param: str) -> PaymentToken:
     """What the PSP says of a token; refuses with ResourceMissing one that it does not know."""
     try:
         return _ask(caller, token)

@@ -33,7 +33,7 @@ LOOKS_BEFORE_FENCE: Final = 3
 key, and would answer the same for as long as we repeat."""
 
 
-class _Search:
+class Resolution:
     """Finds out what became of one open operation, as far as the PSP can tell."""
 
     def __init__(self, operation: Operation, adapter: PspAdapter, *, may_act: bool) -> None:
@@ -54,15 +54,15 @@ class _Search:
         if found is not None:
             return self._fitting(found)
         if operation.status not in OPERATION_IN_DOUBT:
-            return _still_unknown("the provider no longer finds an operation that it had accepted")
+            return still_unknown("the provider no longer finds an operation that it had accepted")
         if not self._may_act:
-            return _still_unknown("not found, and the provider contradicts us: see the case")
+            return still_unknown("not found, and the provider contradicts us: see the case")
         can_fence = adapter.capabilities.fence_by_reference
         repeats_are_news = operation.checks < LOOKS_BEFORE_FENCE or not can_fence
         if repeats_are_news and _may_repeat(operation, adapter):
             return _repeat(operation)
         if not can_fence:
-            return _still_unknown("not found, and the provider cannot forbid a late arrival")
+            return still_unknown("not found, and the provider cannot forbid a late arrival")
         fenced = ask_psp(
             self._account,
             lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds),
@@ -87,7 +87,7 @@ class _Search:
         certain_at = sent_at + timedelta(seconds=lag_seconds + sending.CALL_DEADLINE_SECONDS)
         wait_seconds = (certain_at - now_utc()).total_seconds()
         if wait_seconds > 0:
-            return _still_unknown("forbidden at the provider; it may be there unseen", wait_seconds)
+            return still_unknown("forbidden at the provider; it may be there unseen", wait_seconds)
         return PspResult(
             outcome=Outcome.NOT_SENT, detail="never arrived; forbidden at the provider"
         )
@@ -101,10 +101,10 @@ def _repeat(operation: Operation) -> PspResult:
     _note_time(operation, "resent_at")
     result = sending.send(operation)
     if result.outcome is Outcome.NOT_SENT:
-        return _still_unknown(f"the repeat was not sent: {result.detail}")
+        return still_unknown(f"the repeat was not sent: {result.detail}")
     if result.outcome is Outcome.DECLINED and not result.psp_id:
         # Refused without becoming an operation at the PSP: said of the repeat, not of the first.
-        return _still_unknown(f"the repeat was refused: {result.detail}")
+        return still_unknown(f"the repeat was refused: {result.detail}")
     return result
 
 
@@ -124,5 +124,5 @@ def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
     return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
 
 
-def _still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResult:
+def still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResult:
     return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=look_in_seconds)

@@ -35,7 +35,7 @@ from payments.services.recovery.questions import (
     NotYetKnown,
     look_at_closed,
 )
-from payments.services.recovery.resolution import _Search, _still_unknown
+from payments.services.recovery.resolution import Resolution, still_unknown
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -143,7 +143,7 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
         return True
     caller = caller_of(operation, actor)
     adapter = accounts.adapter_of(accounts.psp_account_of(operation.psp_account_id))
-    search = _Search(operation, adapter, may_act=not _is_contradicted(operation))
+    search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
     try:
         result = search.find_out()
@@ -162,14 +162,14 @@ def _note_failure(operation: Operation, why: str) -> None:
     put_off(operation.id, why)
     if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
         caller = caller_of(operation, "job:recovery")
-        record_outcome(operation=operation, result=_still_unknown(why), caller=caller)
+        record_outcome(operation=operation, result=still_unknown(why), caller=caller)
     _open_case_if_old(operation, why)
 
 
 def _silence(error: PspUnavailable | Refusal) -> PspResult:
     """As soon as a circuit lets a probe through, somebody must be due."""
     look_in_seconds = error.retry_after_seconds if isinstance(error, Refusal) else None
-    return _still_unknown(f"the provider could not be asked: {error}", look_in_seconds)
+    return still_unknown(f"the provider could not be asked: {error}", look_in_seconds)
 
 
 def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> None:

@@ -23,7 +23,7 @@ class Instruction:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def _with_amount(order: Instruction, amount_minor: int) -> Instruction:
+def with_amount(order: Instruction, amount_minor: int) -> Instruction:
     if order.amount_minor == amount_minor:
         return order
     return Instruction(

@@ -12,7 +12,7 @@ from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.rules.disputes import Disputes
-from psp_adapters.sandbox_psp.rules.instruction import Instruction, _with_amount
+from psp_adapters.sandbox_psp.rules.instruction import Instruction, with_amount
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
 from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
 from psp_adapters.sandbox_psp.state.truth import Truth
@@ -101,7 +101,7 @@ class Rules:
             "refund": self._check_refund,
         }[order.kind]
         amount_minor = order.amount_minor if forced else check(payment, order)
-        order = _with_amount(order, amount_minor)
+        order = with_amount(order, amount_minor)
         if decline is not None:
             return self._operation(payment, order, "declined", decline, now_ms=now_ms)
         if order.kind == "refund":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from psp_adapters.sandbox_psp.refusals import Refusal
-from psp_adapters.sandbox_psp.state.batches import _LINES, Report
+from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
 from psp_adapters.sandbox_psp.state.clock import iso
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def contradicted_csv(body: bytes) -> bytes:
 def _rows(report: Report) -> Iterator[tuple[str, int, int, tuple[object, ...]]]:
     """Currency, gross, fee and the whole row of each line."""
     for effect in report.effects:
-        type_, gross_sign, fee_sign = _LINES[effect.kind]
+        type_, gross_sign, fee_sign = LINE_TYPES[effect.kind]
         gross_minor = gross_sign * effect.amount_minor
         fee_minor = fee_sign * effect.amount_minor
         payment = effect.payment

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Kind of effect to type of line, and how its amount counts: in the gross, and in the fee. What is
 # not here holds money, or lets it go, and changes nothing of what we owe the account.
-_LINES: Final = {
+LINE_TYPES: Final = {
     "capture": ("charge", 1, 0),
     "capture_failed": ("charge_failure", -1, 0),
     "refund": ("refund", -1, 0),
@@ -51,7 +51,7 @@ class Batches:
         """Close one batch, as the journal says."""
         by_account: dict[str, list[Effect]] = {}
         for effect in effects[self.until : record["until"]]:
-            if effect.kind in _LINES:
+            if effect.kind in LINE_TYPES:
                 by_account.setdefault(effect.payment.account.id, []).append(effect)
         for account_id, lines in by_account.items():
             reports = self.reports.setdefault(account_id, [])
