@@ -99,9 +99,8 @@ def create_payment_method(
 
     Refuses with ResourceMissing (no such token) and InvalidParameter (a token of another type).
     """
-    describe = found_or_refused(
-        lambda: described_token(caller, token, param=f"{method_type}[token]")
-    )
+    param = f"{method_type}[token]"
+    describe = found_or_refused(lambda: described_token(caller, token, param=param))
 
     def work(batch: Batch) -> Answer:
         described = describe()
