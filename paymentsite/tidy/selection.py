@@ -16,33 +16,36 @@ class Chosen:
     left: tuple[str, ...]
 
 
-def choose(changed: Iterable[str], imports: Imports) -> Chosen:
-    """Choose test modules for changed modules.
+def choose(changed: Iterable[str], imports: Imports, *, most: int = 24) -> Chosen:
+    """Choose test modules for changed modules: all that changed themselves, then up to `most`.
 
-    First those that changed, then those named after a changed module, then those that import one,
-    then the same two for modules that import a changed one. Left are tests that reach a changed
-    module through more modules than that. Within a step those that import least come first: they
-    are about little else.
+    First those named after a changed module, then those that import one, then the same two for
+    modules that import a changed one, then those that get there through a support module of tests.
+    Left are all others that reach a changed module. Within a step those that import least come
+    first: they are about little else.
     """
     importers = reverse(imports)
     modules = {module for module in changed if module in imports}
     product = {module for module in modules if not _in_tests(module)}
-    support = modules - product
-    near = _with_packages(product, importers)
-    further = {m for each in near for m in importers.get(each, ()) if not _in_tests(m)} - near
+    near = _with_packages(product, importers) | (modules - product)
+    further = _with_packages(
+        {m for each in near for m in importers.get(each, ()) if not _in_tests(m)} - near, importers
+    )
     steps = (
-        support,
+        modules,
         _named_after(product, imports),
-        _tests_importing(near | support, importers),
+        _importing(near, importers),
         _named_after(further, imports),
-        _tests_importing(_with_packages(further, importers), importers),
+        _importing(further, importers),
+        _importing(_support_modules(near, importers), importers),
     )
     order: dict[str, None] = {}
     for step in steps:
         tests = filter(is_test, step)
         order.update(dict.fromkeys(sorted(tests, key=lambda test: (len(imports[test]), test))))
+    run = tuple(order)[: max(most, len(set(filter(is_test, modules))))]
     reached = {m for module in modules for m in reachable(module, importers) if is_test(m)}
-    return Chosen(tuple(order), tuple(sorted(reached - order.keys())))
+    return Chosen(run, tuple(sorted((reached | order.keys()) - set(run))))
 
 
 def is_test(module: str) -> bool:
@@ -55,9 +58,18 @@ def _in_tests(module: str) -> bool:
 
 
 def _named_after(modules: Iterable[str], imports: Imports) -> set[str]:
-    """`test_<module>` in the same app."""
-    names = {(module.split(".")[0], f"test_{module.rpartition('.')[2]}") for module in modules}
-    return {test for test in imports if (test.split(".")[0], test.rpartition(".")[2]) in names}
+    """`test_<module>` and `test_<module>_…` of the same app, and all in a folder of that name."""
+    names = {(module.split(".")[0], module.rpartition(".")[2]) for module in modules}
+    return {
+        test
+        for test in imports
+        if is_test(test)
+        for app, name in names
+        if test.startswith(f"{app}.tests.")
+        and (
+            f"{test}_".startswith(f"{test.rpartition('.')[0]}.test_{name}_") or f".{name}." in test
+        )
+    }
 
 
 def _with_packages(modules: set[str], importers: Imports) -> set[str]:
@@ -70,16 +82,19 @@ def _with_packages(modules: set[str], importers: Imports) -> set[str]:
     }
 
 
-def _tests_importing(modules: set[str], importers: Imports) -> set[str]:
-    """Tests that import one of them, or a support module of tests that does."""
+def _importing(modules: set[str], importers: Imports) -> set[str]:
+    return {importer for module in modules for importer in importers.get(module, ())}
+
+
+def _support_modules(modules: set[str], importers: Imports) -> set[str]:
+    """What tests import that is no test, and leads to one of `modules` through others such."""
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         for importer in importers.get(waiting.pop(), ()):
-            if _in_tests(importer) and importer not in found:
+            if _in_tests(importer) and not is_test(importer) and importer not in found:
                 found.add(importer)
-                if not is_test(importer):
-                    waiting.append(importer)
+                waiting.append(importer)
     return found
 
 

@@ -13,6 +13,7 @@ _IMPORTS = {
         "shop.outcomes.recording": "shop.clock",
         "shop.commands": "shop.outcomes",
         "shop.views": "shop.commands",
+        "shop.http": "",
         "bank.recording": "",
         "shop.tests.orders": "shop.outcomes",
         "shop.tests.http.conftest": "",
@@ -22,6 +23,7 @@ _IMPORTS = {
         "shop.tests.test_only_outcomes": "shop.outcomes",
         "shop.tests.test_orders": "shop.tests.orders",
         "shop.tests.test_recording": "shop.clock shop.views shop.commands",
+        "shop.tests.test_recording_again": "shop.clock shop.views shop.commands",
         "shop.tests.test_views": "shop.views",
         "shop.tests.http.test_pages": "",
         "bank.tests.test_recording": "bank.recording",
@@ -40,17 +42,33 @@ def test_tests_are_run_nearest_first() -> None:
     assert chosen.run == (
         f"{_T}views",  # changed
         f"{_T}recording",  # named after the changed module, in its app
+        f"{_T}recording_again",
         f"{_T}only_outcomes",  # imports the package that exports it
-        f"{_T}orders",  # through a support module
         f"{_T}exported",  # and imports something else too
         f"{_T}commands",  # of a module that imports it
+        f"{_T}orders",  # through a support module
     )
 
 
 def test_tests_further_away_are_left_and_named() -> None:
     chosen = choose({"shop.clock"}, _IMPORTS)
     assert chosen.run[0] == f"{_T}clock", "it is named so, though it imports nothing"
-    assert chosen.left == (f"{_T}commands", f"{_T}views")
+    assert chosen.left == (f"{_T}commands", f"{_T}orders", f"{_T}views")
+
+
+def test_no_more_files_are_chosen_than_fit() -> None:
+    chosen = choose({"shop.outcomes.recording"}, _IMPORTS, most=1)
+    assert chosen.run == (f"{_T}recording",)
+    assert f"{_T}only_outcomes" in chosen.left
+
+
+def test_every_changed_test_is_chosen() -> None:
+    changed = {f"{_T}views", f"{_T}commands"}
+    assert set(choose(changed, _IMPORTS, most=1).run) == changed
+
+
+def test_a_folder_of_tests_belongs_to_the_package_of_its_name() -> None:
+    assert choose({"shop.http"}, _IMPORTS).run == ("shop.tests.http.test_pages",)
 
 
 def test_a_changed_support_module_runs_the_tests_that_use_it() -> None:
