@@ -28,7 +28,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what was left, or that nothing was."""
     tests = sum(_left.values())
     terminalreporter.write_line(
-        f"time is over, left to `make test`: {tests} tests, in {', '.join(_left)}"
+        f"time is over, left to `make test`: {tests} tests of {len(_left)} files, "
+        f"from {next(iter(_left))} on"
         if tests
         else "none of them was left out"
     )
