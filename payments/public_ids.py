@@ -12,8 +12,6 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7 as _uuid7
 
-from payments import public_ids
-
 PAYMENT_INTENT: Final = "pi"
 CHARGE: Final = "ch"
 REFUND: Final = "re"
@@ -80,4 +78,4 @@ def created_ms_of(identifier: UUID) -> int:
 
 def time_of(identifier: Any) -> datetime:
     """The creation time that a UUIDv7 carries: `created_at` and the id never disagree."""
-    return datetime.fromtimestamp(public_ids.created_ms_of(identifier) / 1000, UTC)
+    return datetime.fromtimestamp(created_ms_of(identifier) / 1000, UTC)

@@ -65,7 +65,7 @@ def _circles() -> Figure:
 
 
 def _shortened(ring: list[str]) -> list[str]:
-    return [module.rpartition(".")[2] for module in ring]
+    return [".".join(module.split(".")[-2:]) for module in ring]
 
 
 def _fullest_folder(paths: Iterable[Path]) -> Figure:
