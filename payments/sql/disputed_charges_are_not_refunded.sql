@@ -1,0 +1,22 @@
+-- What the bank charged back is not refunded as well, unless the merchant's policy is 'flag' (then
+-- the command opens a case). A dispute of another charge of the same payment does not count. The
+-- intent is locked, so its disputes stand still meanwhile.
+
+CREATE FUNCTION payments_refuse_refund_of_disputed() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public AS $$
+BEGIN
+    IF EXISTS (SELECT FROM payments_merchant m WHERE m.id = NEW.merchant_id
+                  AND m.disputed_refund_policy <> 'flag')
+       AND EXISTS (SELECT FROM payments_dispute d WHERE d.charge_id = NEW.latest_charge_id
+                      AND d.status IN ('needs_response', 'under_review', 'lost')) THEN
+        RAISE EXCEPTION 'refund_of_disputed: the charge of payment % was charged back', NEW.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER refund_of_disputed BEFORE UPDATE OF amount_refund_pending_minor
+    ON payments_payment_intent FOR EACH ROW
+    WHEN (NEW.amount_disputed_minor > 0
+          AND NEW.amount_refund_pending_minor > OLD.amount_refund_pending_minor)
+    EXECUTE FUNCTION payments_refuse_refund_of_disputed();

@@ -1,0 +1,45 @@
+"""What PostgreSQL itself refuses in the tables of reconciliation: files of `reconciliation/sql/`.
+
+State machines, permanent columns and append-only tables use the templates of `payments/sql/`.
+"""
+
+from django.db import migrations
+
+from ledger.database.sql_files import run_sql_file
+from payments.guards import append_only, permanent_columns, state_machine
+from reconciliation import states
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("ledger", "0002_guards"),
+        ("payments", "0002_guards"),
+        ("reconciliation", "0001_initial"),
+    ]
+
+    operations = [
+        state_machine(
+            "reconciliation_settlement_report",
+            states.REPORT_TRANSITIONS,
+            initial=states.REPORT_BORN,
+        ),
+        state_machine(
+            "reconciliation_settlement_line", states.LINE_TRANSITIONS, initial=states.LINE_BORN
+        ),
+        permanent_columns(
+            "reconciliation_settlement_report",
+            "id psp_account_id name closed_at brought_by body_sha256 lines_announced received_at",
+        ),
+        permanent_columns(
+            "reconciliation_settlement_line",
+            "id report_id psp_account_id number identity occurrence content_sha256 psp_type psp_id "
+            "psp_payment_id reference currency gross_minor fee_minor occurred_at stored_at",
+        ),
+        permanent_columns("reconciliation_report_fetch", "id psp_account_id name added_at"),
+        append_only("reconciliation_report_body"),
+        append_only("reconciliation_settlement_match"),
+        run_sql_file("reconciliation", "known_kinds_are_permanent"),
+        run_sql_file("reconciliation", "known_lines_equal_their_operation"),
+        run_sql_file("reconciliation", "matched_lines_equal_the_books"),
+        run_sql_file("reconciliation", "matches_come_with_their_line"),
+    ]
