@@ -1,7 +1,7 @@
 """Each sentence that must always hold for the books, as a function returning what contradicts it.
 
 A function returns sentences naming the offenders, at most 100 of them; an empty list means that the
-sentence holds. PostgreSQL refuses most of this on the way in (migrations/0002_guards.py); here it
+sentence holds. PostgreSQL refuses most of this on the way in (`ledger/sql/`); here it
 is checked again on what is stored, whoever wrote it. What may not live here: repairs.
 """
 
@@ -219,7 +219,7 @@ def _of_chart(id: UUID, code: int, dimension: str, currency: str, kind: str) -> 
 
 
 def guards_are_on() -> list[str]:
-    """Every guard of migrations/0002_guards.py is in place and cannot be silenced by a session."""
+    """Every trigger of `ledger/sql/` is in place and cannot be silenced by a session."""
     return _offenders(
         """
         SELECT 'trigger', wanted.name, 'of', wanted.tbl,

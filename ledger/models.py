@@ -1,6 +1,6 @@
 """The tables of the books and their constraints. Only `ledger.services` writes them.
 
-Nothing here is ever updated or deleted: triggers in `migrations/0002_guards.py` refuse it, and the
+Nothing here is ever updated or deleted: the triggers of `ledger/sql/` refuse it, and the
 application's login lacks the rights. Foreign keys carry no database constraint: Django would defer
 every one of them to commit, about twenty checks for a sale; one set-based trigger per INSERT checks
 the same and more.

@@ -17,6 +17,7 @@ from typing import Any
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.old_database import refuse_old_database
 from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
 from paymentsite.launcher.ports import HOST, port_for
 from paymentsite.launcher.progress import say, step
@@ -123,6 +124,7 @@ def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> R
         # The server that a merchant's developer has on this machine may be an endpoint.
         "WEBHOOK_LOOPBACK": _loopback(variables),
     }
+    refuse_old_database(variables["DATABASE_OWNER_URL"], folder=folder)
     with step("bring the tables up to date"):
         _command(variables, "migrate", "--no-input", "--verbosity", "0")
         _command(variables, "grant_application_rights", "--verbosity", "0")

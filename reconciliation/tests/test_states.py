@@ -9,6 +9,7 @@ import pytest
 
 from payments import states
 from payments.models.machine import MachineModel
+from payments.tests.machines import accepted, digest
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.states import (
     LINE_BORN,
@@ -56,3 +57,26 @@ def test_the_triggers_of_postgresql_are_those_of_the_table(
         assert {tuple(move.split(">")) for move in arguments[1].split()} == {
             (source, target) for source, targets in table.items() for target in targets
         }
+
+
+@pytest.mark.parametrize(("model", "statuses", "table", "born"), MACHINES)
+def test_postgresql_accepts_the_moves_of_the_table_and_no_other(
+    database: None,
+    owner_cursor: psycopg.Cursor[Any],
+    model: type[MachineModel],
+    statuses: Any,
+    table: states.Table,
+    born: frozenset[str],
+) -> None:
+    assert accepted(owner_cursor, model._meta.db_table, statuses) == (
+        born,
+        {(source, target) for source, targets in table.items() for target in targets},
+    )
+
+
+def test_a_change_of_the_table_brings_a_migration() -> None:
+    """As in payments: a migrated database keeps the moves of the day it was migrated."""
+    assert {model._meta.db_table: digest(table, born) for model, _, table, born in MACHINES} == {
+        "reconciliation_settlement_report": "6bb86ce1",
+        "reconciliation_settlement_line": "37a17829",
+    }, "add a migration that runs state_machine() once more, then write the digest here"
