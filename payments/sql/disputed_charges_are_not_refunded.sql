@@ -3,7 +3,7 @@
 -- intent is locked, so its disputes stand still meanwhile.
 
 CREATE FUNCTION payments_refuse_refund_of_disputed() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM payments_merchant m WHERE m.id = NEW.merchant_id
                   AND m.disputed_refund_policy <> 'flag')

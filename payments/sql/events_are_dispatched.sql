@@ -2,7 +2,7 @@
 -- forget it.
 
 CREATE FUNCTION payments_dispatch_events() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO payments_dispatch (event_id, aggregateid, seq)
         SELECT id, aggregateid, seq FROM written;

@@ -2,7 +2,7 @@
 -- would charge again.
 
 CREATE FUNCTION payments_keep_open_key() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM payments_operation o WHERE o.id = OLD.operation_id AND o.status IN
                ('SENDING', 'UNKNOWN', 'PENDING', 'REQUIRES_ACTION')) THEN

@@ -2,7 +2,7 @@
 -- one of ours that is on its way to the PSP, or that may be sent.
 
 CREATE FUNCTION payments_refuse_sendable_own_act() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM payments_operation o WHERE o.id = NEW.id
                 AND o.status IN ('SENDING', 'UNKNOWN', 'NOT_SENT')) THEN

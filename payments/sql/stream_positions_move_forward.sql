@@ -2,7 +2,7 @@
 -- stale process must not move it back.
 
 CREATE FUNCTION payments_refuse_step_back() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'payments_position_goes_back: group % from % to %',
         OLD.name, OLD.consumed_to, NEW.consumed_to USING ERRCODE = 'check_violation';

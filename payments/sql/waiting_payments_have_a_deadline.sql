@@ -5,7 +5,7 @@
 -- waits.
 
 CREATE FUNCTION payments_note_deadline() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public AS $$
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO payments_deadline AS d (intent_id, status, waits_since, next_at)
         VALUES (NEW.id, NEW.status, now(), CASE NEW.status WHEN 'AUTHORIZED' THEN now()

@@ -60,3 +60,15 @@ def test_a_placeholder_without_a_value_is_refused_and_a_value_without_a_placehol
     assert "ON payments_case" in str(
         run_sql_file("payments", "append_only", table="payments_case").sql
     )
+
+
+def test_no_temporary_table_stands_in_for_a_table_that_a_function_reads(
+    database: None, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    """PostgreSQL looks into pg_temp first, unless a fixed search path names it last."""
+    unfixed = owner_cursor.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        " AND prosrc ~ '\\y(FROM|JOIN|INTO|UPDATE) +(ledger|payments|reconciliation)_'"
+        " AND NOT 'search_path=pg_catalog, public, pg_temp' = ANY (coalesce(proconfig, '{}'))"
+    ).fetchall()
+    assert unfixed == []
