@@ -8,7 +8,7 @@ last: no login can put a temporary table of the same name in front.
 
 from django.db import migrations
 
-from ledger.database.sql_files import run_sql_file
+from ledger.database.guards import run_sql_file
 
 
 class Migration(migrations.Migration):
@@ -18,5 +18,5 @@ class Migration(migrations.Migration):
         run_sql_file("ledger", "transactions_balance"),
         run_sql_file("ledger", "transactions_have_entries"),
         run_sql_file("ledger", "snapshots_are_of_the_past"),
-        run_sql_file("ledger", "append_only"),
+        run_sql_file("ledger", "books_are_append_only"),
     ]

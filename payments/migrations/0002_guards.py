@@ -1,10 +1,12 @@
-"""What PostgreSQL itself refuses, or writes, in the tables of payments: files of `payments/sql/`."""
+"""What PostgreSQL itself refuses, or writes, in the tables of payments: files of `payments/sql/`.
+
+State machines, permanent columns and append-only tables use the templates of `ledger/sql/`.
+"""
 
 from django.db import migrations
 
-from ledger.database.sql_files import run_sql_file
+from ledger.database.guards import append_only, permanent_columns, run_sql_file, state_machine
 from payments import states
-from payments.guards import append_only, permanent_columns, state_machine
 
 
 class Migration(migrations.Migration):

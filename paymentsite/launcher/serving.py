@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.old_database import refuse_old_database
 from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
 from paymentsite.launcher.ports import HOST, port_for
 from paymentsite.launcher.progress import say, step
@@ -110,6 +111,30 @@ def show_addresses(facts: Mapping[str, Any]) -> None:
     environment = ENVIRONMENT_FILE.relative_to(state.PROJECT)
     say(f"  for commands   (. {environment}; .venv/bin/python manage.py cases)")
     say()
+
+
+def refuse_old_database(owner_url: str, *, folder: Path) -> None:
+    """Raises LauncherError if a migration of ours was applied and its file is gone.
+
+    Django would take the new files of the same name for applied, and the tables for present.
+    """
+    apps = [path.parent.name for path in state.PROJECT.glob("*/migrations")]
+    with psycopg.connect(owner_url) as connection:
+        if connection.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
+            return
+        applied = connection.execute(
+            "SELECT app, name FROM django_migrations WHERE app = ANY (%s) ORDER BY id", [apps]
+        ).fetchall()
+    gone = [
+        f"{app} {name}"
+        for app, name in applied
+        if not (state.PROJECT / app / "migrations" / f"{name}.py").exists()
+    ]
+    if gone:
+        raise LauncherError(
+            f"the database was made by an earlier version of this project ({gone[0]}) and must be "
+            f"made anew: delete {folder}, or create another database for DATABASE_URL"
+        )
 
 
 def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> Running:

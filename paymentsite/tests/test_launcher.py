@@ -18,7 +18,6 @@ import pytest
 
 from paymentsite.launcher import platform_processes, ports, postgres, serving, state
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.old_database import refuse_old_database
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.watchdog import Watchdog
@@ -387,12 +386,12 @@ def test_a_database_of_an_earlier_version_is_refused_with_what_to_do(
     database: None, owner_cursor: psycopg.Cursor[Any], tmp_path: Path
 ) -> None:
     url = os.environ["DATABASE_OWNER_URL"]
-    refuse_old_database(url, folder=tmp_path)
+    serving.refuse_old_database(url, folder=tmp_path)
     owner_cursor.execute(
         "INSERT INTO django_migrations (app, name, applied) VALUES ('ledger', '0009_gone', now())"
     )
     try:
         with pytest.raises(LauncherError, match=r"ledger 0009_gone.*made anew: delete"):
-            refuse_old_database(url, folder=tmp_path)
+            serving.refuse_old_database(url, folder=tmp_path)
     finally:
         owner_cursor.execute("DELETE FROM django_migrations WHERE name = '0009_gone'")

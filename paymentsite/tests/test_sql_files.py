@@ -9,14 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.database.sql_files import run_sql_file
+from ledger.database.guards import run_sql_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 FILES = sorted(PROJECT.glob("*/sql/*.sql"))
 TEXTS = {file: file.read_text() for file in FILES}
 CODE = "".join(
     path.read_text()
-    for pattern in ("*/migrations/*.py", "*/guards.py")
+    for pattern in ("*/migrations/*.py", "ledger/database/guards.py")
     for path in PROJECT.glob(pattern)
 )
 
@@ -54,11 +54,11 @@ def test_every_trigger_and_function_of_the_database_is_in_a_file(
 
 def test_a_placeholder_without_a_value_is_refused_and_a_value_without_a_placeholder() -> None:
     with pytest.raises(ValueError, match="takes"):
-        run_sql_file("payments", "append_only")
+        run_sql_file("ledger", "append_only")
     with pytest.raises(ValueError, match="takes"):
         run_sql_file("payments", "events_are_dispatched", table="payments_event")
     assert "ON payments_case" in str(
-        run_sql_file("payments", "append_only", table="payments_case").sql
+        run_sql_file("ledger", "append_only", table="payments_case").sql
     )
 
 

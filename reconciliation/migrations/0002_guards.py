@@ -1,12 +1,11 @@
 """What PostgreSQL itself refuses in the tables of reconciliation: files of `reconciliation/sql/`.
 
-State machines, permanent columns and append-only tables use the templates of `payments/sql/`.
+State machines, permanent columns and append-only tables use the templates of `ledger/sql/`.
 """
 
 from django.db import migrations
 
-from ledger.database.sql_files import run_sql_file
-from payments.guards import append_only, permanent_columns, state_machine
+from ledger.database.guards import append_only, permanent_columns, run_sql_file, state_machine
 from reconciliation import states
 
 

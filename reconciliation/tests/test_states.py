@@ -9,7 +9,7 @@ import pytest
 
 from payments import states
 from payments.models.machine import MachineModel
-from payments.tests.machines import accepted, digest
+from payments.tests.support.machines import accepted, digest
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.states import (
     LINE_BORN,

@@ -1,7 +1,7 @@
--- A template for one table. These columns stay as they were when the row was written.
+-- A template for one table of any app. These columns stay as they were when the row was written.
 -- They are compared only by statements that set one of them: deliveries carry long envelopes.
 
-CREATE OR REPLACE FUNCTION payments_refuse_permanent() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION refuse_permanent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'permanent_column: % of a row of % may not change', TG_ARGV[0], TG_TABLE_NAME
         USING ERRCODE = 'check_violation';
@@ -11,4 +11,4 @@ CREATE OR REPLACE TRIGGER permanent_columns BEFORE UPDATE OF {columns}
     ON {table} FOR EACH ROW
     WHEN (ROW({old})
           IS DISTINCT FROM ROW({new}))
-    EXECUTE FUNCTION payments_refuse_permanent('{columns}');
+    EXECUTE FUNCTION refuse_permanent('{columns}');

@@ -1,9 +1,9 @@
--- A template for one table. A row starts in an initial status, and its status changes only by a
+-- A template for one table of any app. A row starts in an initial status, and its status changes only by a
 -- move that the state machine has.
 -- The moves come from the tables of states.py, as 'from>to', separated by spaces
 -- (payments/guards.py).
 
-CREATE OR REPLACE FUNCTION payments_check_status() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION check_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NOT NEW.status = ANY (string_to_array(TG_ARGV[0], ' ')) THEN
@@ -18,8 +18,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE TRIGGER legal_birth BEFORE INSERT ON {table}
-    FOR EACH ROW EXECUTE FUNCTION payments_check_status('{initial}', '{moves}');
+    FOR EACH ROW EXECUTE FUNCTION check_status('{initial}', '{moves}');
 
 CREATE OR REPLACE TRIGGER legal_move BEFORE UPDATE OF status ON {table}
     FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
-    EXECUTE FUNCTION payments_check_status('{initial}', '{moves}');
+    EXECUTE FUNCTION check_status('{initial}', '{moves}');
