@@ -1,8 +1,8 @@
 """Each sentence that must always hold for the books, as a function returning what contradicts it.
 
 A function returns sentences naming the offenders, at most 100 of them; an empty list means that the
-sentence holds. PostgreSQL refuses most of this on the way in (`ledger/sql/`); here it
-is checked again on what is stored, whoever wrote it. What may not live here: repairs.
+sentence holds. PostgreSQL refuses most of this on the way in (`ledger/sql/`); here it is checked
+again on what is stored, whoever wrote it. What may not live here: repairs.
 """
 
 from __future__ import annotations

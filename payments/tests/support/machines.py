@@ -87,7 +87,7 @@ def _strip(cursor: Cursor, table: str) -> None:
 
 
 def digest(transitions: Table, initial: Collection[str]) -> str:
-    """A few letters that are others as soon as the machine is."""
+    """Eight hexadecimal digits that change with the state machine."""
     moves = (f"{source}>{target}" for source, to in transitions.items() for target in to)
     text = " ".join([*sorted(initial), *sorted(moves)])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
