@@ -25,7 +25,7 @@ from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.parent_death import adopt_orphans
-from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.ports import HOST, hold_any_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step
 from paymentsite.launcher.sweep import end_descendants
@@ -99,7 +99,7 @@ def stage() -> Iterator[Stage]:
 
 
 def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
-    psp_port, ports = free_port(), (free_port(), free_port())
+    psp_port, ports = hold_any_port(), (hold_any_port(), hold_any_port())
     variables |= {
         "PUBLIC_BASE_URL": f"http://{HOST}:{ports[0]}",
         "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",

@@ -21,7 +21,7 @@ from bench.rounds import PATH, generate
 from bench.stage import Stage
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.ports import HOST, hold_any_port, release_port
 
 CHECKOUTS: Final = 200
 ARRIVING_PER_SECOND: Final = 100.0
@@ -85,7 +85,7 @@ def open_breaker(stage: Stage) -> dict[str, Any]:
 @contextmanager
 def _server(stage: Stage, settings: dict[str, str], *, jobs: bool) -> Iterator[int]:
     """One more API server of the platform, with its jobs if wanted; its port."""
-    port = free_port()
+    port = hold_any_port()
     variables = {**stage.variables, **settings}
     folder = stage.folder / f"trouble-{port}"
     processes = [platform_processes.api(folder, variables, port=port)]
@@ -93,6 +93,7 @@ def _server(stage: Stage, settings: dict[str, str], *, jobs: bool) -> Iterator[i
         processes += platform_processes.workers(folder, variables)
         processes.append(platform_processes.beat(folder, variables))
     with ExitStack() as stack:
+        stack.callback(release_port, port)
         for process in (replace(each, relay=False) for each in processes):
             stack.callback(process.stop)
             process.start()

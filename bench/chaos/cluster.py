@@ -29,7 +29,7 @@ from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.parent_death import adopt_orphans
-from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.ports import HOST, hold_any_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step
 from paymentsite.launcher.sweep import end_descendants
@@ -83,8 +83,8 @@ class Cluster:
         self._patience = patience
         self.variables = variables
         self.kept: dict[str, _Kept] = {}
-        self.api_ports = tuple(free_port() for _ in range(API_SERVERS))
-        self.psp = psp_control.PspControl(free_port())
+        self.api_ports = tuple(hold_any_port() for _ in range(API_SERVERS))
+        self.psp = psp_control.PspControl(hold_any_port())
         self.secret_keys: list[str] = []
         self.unplanned: list[str] = []
         self.in_the_wake: list[str] = []

@@ -23,7 +23,7 @@ from bench.webhooks import teller
 from bench.webhooks.verdict import Verdict, arrivals_of, judge, judge_rest
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.parent_death import tied_to_parent
-from paymentsite.launcher.ports import free_port
+from paymentsite.launcher.ports import hold_any_port
 from paymentsite.launcher.processes import Process
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -61,7 +61,7 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         port = stack.enter_context(_receiver(known, log))
         healthy = [f"/ok/{number}" for number in range(options.endpoints - DEAD_ENDPOINTS)]
         urls = [f"http://127.0.0.1:{port}{path}" for path in (*healthy, "/hang/0", "/fail/0")]
-        refusing = f"http://127.0.0.1:{free_port()}/refused/0"
+        refusing = f"http://127.0.0.1:{hold_any_port()}/refused/0"
         merchant = run_python(known, "-m", "bench.webhooks.seed", *urls, refusing)
         relays = _relays(known, folder, options, stack)
         nemesis = _Nemesis(relays, options.kills, planned[-1].at_seconds)

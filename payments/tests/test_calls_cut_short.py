@@ -25,7 +25,7 @@ from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import be_a_process_of_its_own, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases, kind_of
 from payments.tests.shop import Shop, age_operations, body_of
-from paymentsite.launcher.ports import free_port
+from paymentsite.launcher.ports import hold_any_port
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 LATE_SECONDS = 1.2
@@ -63,7 +63,7 @@ def test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew(
 
 
 NO_WAY_THERE: dict[str, Callable[[str], str]] = {
-    "refused": lambda url: f"http://127.0.0.1:{free_port()}",
+    "refused": lambda url: f"http://127.0.0.1:{hold_any_port()}",
     "no such host": lambda url: "http://psp.invalid",
     "no TLS": lambda url: url.replace("http://", "https://"),
 }

@@ -25,7 +25,7 @@ from psycopg import sql
 
 from paymentsite.launcher import state
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.ports import HOST, port_for
+from paymentsite.launcher.ports import HOST, hold_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import say
 
@@ -55,10 +55,10 @@ def server(folder: Path, *, durable: bool) -> Process:
 
     `durable=False` is for clusters that are thrown away after a test run.
     """
+    port = hold_port("database", setting="POSTGRES_PORT")
     cluster = _cluster(folder)
     if not (cluster.data / "PG_VERSION").exists():
         _initialize(folder, cluster)
-    port = port_for("database", setting="POSTGRES_PORT")
     settings = {
         "listen_addresses": HOST,
         "port": str(port),
@@ -158,7 +158,7 @@ def _unprivileged_user() -> pwd.struct_passwd:
 
 def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
     """A folder in which the unprivileged user can work: ours, or one under the temporary folder."""
-    note = folder / "cluster-location"
+    note = folder / state.CLUSTER_NOTE
     if note.exists():
         home = Path(note.read_text().strip())
         if home.is_dir():

@@ -11,13 +11,13 @@ import socket
 from pathlib import Path
 
 from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.ports import HOST, port_for
+from paymentsite.launcher.ports import HOST, hold_port
 from paymentsite.launcher.processes import Process
 
 
 def server(folder: Path) -> Process:
     """The server's process, not started yet."""
-    port = port_for("Redis", setting="REDIS_PORT")
+    port = hold_port("Redis", setting="REDIS_PORT")
     options = {
         "bind": HOST,
         "port": str(port),

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
-from paymentsite.launcher.ports import HOST, port_for
+from paymentsite.launcher.ports import HOST, hold_port, release_port
 from paymentsite.launcher.progress import say, step
 from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.sweep import end_descendants
@@ -43,6 +41,12 @@ class Running:
     """The content of `var/demo.json`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ports:
+    api: int
+    sandbox_psp: int
+
+
 def serve() -> int:
     """Start everything and keep it running until asked to stop."""
     with everything() as running:
@@ -56,13 +60,14 @@ def everything() -> Iterator[Running]:
     adopt_orphans()
     with (
         state.kept_folder("demo") as folder,
+        _held_ports() as ports,  # first: a taken port is refused before anything starts
         services(folder, durable=True) as (variables, servers),
     ):
         supervisor = Supervisor()
         for server in servers:
             supervisor.watch(server)
         try:
-            yield _start(folder, variables, supervisor)
+            yield _start(folder, variables, supervisor, ports)
         finally:
             say("stopping")
             DEMO_FILE.unlink(missing_ok=True)
@@ -113,52 +118,41 @@ def show_addresses(facts: Mapping[str, Any]) -> None:
     say()
 
 
-def refuse_old_database(owner_url: str, *, folder: Path) -> None:
-    """Raises LauncherError if a migration of ours was applied and its file is gone.
-
-    Django would take the new files of the same name for applied, and the tables for present.
-    """
-    apps = [path.parent.name for path in state.PROJECT.glob("*/migrations")]
-    with psycopg.connect(owner_url) as connection:
-        if connection.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
-            return
-        applied = connection.execute(
-            "SELECT app, name FROM django_migrations WHERE app = ANY (%s) ORDER BY id", [apps]
-        ).fetchall()
-    gone = [
-        f"{app} {name}"
-        for app, name in applied
-        if not (state.PROJECT / app / "migrations" / f"{name}.py").exists()
-    ]
-    if gone:
-        raise LauncherError(
-            f"the database was made by an earlier version of this project ({gone[0]}) and must be "
-            f"made anew: delete {folder}, or create another database for DATABASE_URL"
-        )
+@contextmanager
+def _held_ports() -> Iterator[_Ports]:
+    """Hold the ports of the API and the sandbox PSP until the end of the block."""
+    api = hold_port("API", setting="PORT", usual=8000)
+    sandbox_psp = hold_port("sandbox PSP", setting="SANDBOX_PSP_PORT", usual=8010)
+    try:
+        yield _Ports(api=api, sandbox_psp=sandbox_psp)
+    finally:
+        release_port(api)
+        release_port(sandbox_psp)
 
 
-def _start(folder: Path, variables: dict[str, str], supervisor: Supervisor) -> Running:
-    port = port_for("API", setting="PORT", usual=8000)
-    psp_port = port_for("sandbox PSP", setting="SANDBOX_PSP_PORT", usual=8010)
-    base_url = f"http://{HOST}:{port}"
+def _start(
+    folder: Path, variables: dict[str, str], supervisor: Supervisor, ports: _Ports
+) -> Running:
+    base_url = f"http://{HOST}:{ports.api}"
     variables |= {
         "PUBLIC_BASE_URL": os.environ.get("PUBLIC_BASE_URL") or base_url,
-        "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
+        "SANDBOX_PSP_URL": f"http://{HOST}:{ports.sandbox_psp}",
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
         # The server that a merchant's developer has on this machine may be an endpoint.
         "WEBHOOK_LOOPBACK": _loopback(variables),
     }
-    refuse_old_database(variables["DATABASE_OWNER_URL"], folder=folder)
     with step("bring the tables up to date"):
         _command(variables, "migrate", "--no-input", "--verbosity", "0")
         _command(variables, "grant_application_rights", "--verbosity", "0")
-    supervisor.start(platform_processes.sandbox_psp(folder, port=psp_port), "start the sandbox PSP")
+    psp = platform_processes.sandbox_psp(folder, port=ports.sandbox_psp)
+    supervisor.start(psp, "start the sandbox PSP")
     with step("seed merchants and logins"):
         seeded = _seeded(variables)
-    supervisor.start(platform_processes.api(folder, variables, port=port), "start the API")
+    api = platform_processes.api(folder, variables, port=ports.api)
+    supervisor.start(api, "start the API")
     with step("let the sandbox PSP tell us what happens"):
-        sandbox_webhooks.point_here(variables, port=port)
+        sandbox_webhooks.point_here(variables, port=ports.api)
     for queue in Queue:
         worker = platform_processes.worker(folder, variables, queue)
         supervisor.start(worker, f"start the worker of the queue `{queue.value}`")

@@ -17,6 +17,8 @@ from paymentsite.launcher.errors import LauncherError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 VAR = PROJECT / "var"
+CLUSTER_NOTE = "cluster-location"
+"""The file that says where the cluster lies, if it is not in the folder."""
 _FREE_BYTES_LEAST = 500 * 1024 * 1024
 
 
@@ -74,11 +76,17 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and the place outside of it where its cluster may lie."""
-    with contextlib.suppress(FileNotFoundError):
-        elsewhere = Path((folder / "cluster-location").read_text().strip())
-        shutil.rmtree(elsewhere, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folder, and the folder outside of it that may hold its database cluster."""
+    for place in reversed(places_of(folder)):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def places_of(folder: Path) -> list[Path]:
+    """The folder, and the folder outside of it that holds its database cluster, if there is one."""
+    try:
+        return [folder, Path((folder / CLUSTER_NOTE).read_text().strip())]
+    except FileNotFoundError:
+        return [folder]
 
 
 def secret(folder: Path, name: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg
@@ -181,7 +179,7 @@ def test_what_dies_is_started_again(process: Callable[..., Process]) -> None:
 def test_workers_of_a_killed_api_do_not_go_on_serving(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = ports.free_port()
+    port = ports.hold_any_port()
     names = ("DATABASE_URL", "REDIS_URL", "PAYMENTS_ENVIRONMENT")
     monkeypatch.setenv("PATH", os.environ["PATH"])
     api = platform_processes.api(tmp_path, {name: os.environ[name] for name in names}, port=port)
@@ -198,26 +196,7 @@ def test_workers_of_a_killed_api_do_not_go_on_serving(
     assert ports.is_free(port)
 
 
-# --- ports and folders --------------------------------------------------------------------------
-
-
-def test_a_taken_port_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listener:
-        listener.bind((ports.HOST, 0))
-        listener.listen()
-        taken = listener.getsockname()[1]
-        monkeypatch.setenv("PORT", str(taken))
-        with pytest.raises(LauncherError, match=f"port {taken} for the API is taken: .*set PORT"):
-            ports.port_for("API", setting="PORT", usual=8000)
-        monkeypatch.delenv("PORT")
-        assert ports.port_for("API", setting="PORT", usual=taken) != taken
-
-
-@pytest.mark.parametrize("text", ["http", "0", "70000", "-1", "٨"])
-def test_a_port_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PORT", text)
-    with pytest.raises(LauncherError, match="set it to a port"):
-        ports.port_for("API", setting="PORT")
+# --- folders --------------------------------------------------------------------------------------
 
 
 def test_two_launchers_do_not_share_a_folder(
@@ -380,18 +359,3 @@ def test_what_is_silent_is_killed_and_started_again_but_not_while_it_starts(
     supervisor.look()
     assert child.pid == second
     supervisor.stop()
-
-
-def test_a_database_of_an_earlier_version_is_refused_with_what_to_do(
-    database: None, owner_cursor: psycopg.Cursor[Any], tmp_path: Path
-) -> None:
-    url = os.environ["DATABASE_OWNER_URL"]
-    serving.refuse_old_database(url, folder=tmp_path)
-    owner_cursor.execute(
-        "INSERT INTO django_migrations (app, name, applied) VALUES ('ledger', '0009_gone', now())"
-    )
-    try:
-        with pytest.raises(LauncherError, match=r"ledger 0009_gone.*made anew: delete"):
-            serving.refuse_old_database(url, folder=tmp_path)
-    finally:
-        owner_cursor.execute("DELETE FROM django_migrations WHERE name = '0009_gone'")

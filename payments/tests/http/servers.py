@@ -12,7 +12,7 @@ import psutil
 
 from payments.tests.http.wire import Wire
 from paymentsite.launcher import platform_processes
-from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.ports import HOST, hold_any_port
 
 WEBHOOK_SECRET = "the secret of the server's webhook"
 
@@ -21,7 +21,7 @@ class ApiServer:
     """One server with its workers; tied to this process, so that neither survives it."""
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
-        port = free_port()
+        port = hold_any_port()
         self.base_url = f"http://{HOST}:{port}"
         environment = {**variables, "PUBLIC_BASE_URL": self.base_url, "DATABASE_POOL": "on"}
         process = platform_processes.api(folder, environment, port=port)

@@ -26,7 +26,7 @@ from payments.services.recovery.operation_sync import NotYetKnown
 from payments.tests.http.servers import ApiServer
 from payments.tests.http.storefront import Storefront
 from payments.tests.shop import uuid_of
-from paymentsite.launcher.ports import HOST, free_port
+from paymentsite.launcher.ports import HOST, hold_any_port
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import adapter_for
 from psp_adapters.tests.sandbox_process import SandboxProcess
@@ -188,6 +188,6 @@ def test_without_anything_running_the_command_says_what_to_do(
 
 
 def test_a_server_that_does_not_answer_is_named() -> None:
-    url = f"http://{HOST}:{free_port()}"
+    url = f"http://{HOST}:{hold_any_port()}"
     with pytest.raises(CommandError, match=f"does not answer at {url}"):
         call_command("play_demo_day", base_url=url, sandbox_psp_url=url, key=["sk_test_x"])
