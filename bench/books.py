@@ -122,13 +122,15 @@ def _by_post() -> Write:
 
     from ledger import posting_rules
     from ledger.money import Money
+    from ledger.posting_rules import Parties
     from ledger.services import post
 
     amount = Money(2000, "USD")
     merchant = uuid.UUID(int=7)
 
     def write(name: str) -> None:
-        posting = posting_rules.captured(psp_account=name, merchant=str(merchant), amount=amount)
+        parties = Parties(psp_account=name, merchant=str(merchant))
+        posting = posting_rules.captured(parties, amount)
         with transaction.atomic():
             post(
                 [posting],
@@ -147,6 +149,7 @@ def _by_psycopg() -> Write:
 
     from ledger import posting_rules
     from ledger.money import Money
+    from ledger.posting_rules import Parties
 
     connection = psycopg.connect(os.environ["DATABASE_URL"], prepare_threshold=2)
     merchant = uuid.UUID(int=7)
@@ -154,9 +157,8 @@ def _by_psycopg() -> Write:
 
     def write(name: str) -> None:
         if name not in known:
-            posting = posting_rules.captured(
-                psp_account=name, merchant=str(merchant), amount=Money(2000, "USD")
-            )
+            parties = Parties(psp_account=name, merchant=str(merchant))
+            posting = posting_rules.captured(parties, Money(2000, "USD"))
             debit, credit = (line.account.id for line in posting.lines)
             known[name] = (debit, credit)
         debit, credit = known[name]

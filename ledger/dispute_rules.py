@@ -12,7 +12,7 @@ from typing import Final
 
 from ledger import chart
 from ledger.money import Money
-from ledger.posting_rules import EntryType, Posting, move
+from ledger.posting_rules import EntryType, Parties, Posting, move
 
 _CHARGEBACK, _FEE = EntryType.CHARGEBACK, EntryType.FEE
 
@@ -25,7 +25,7 @@ FINAL_RULES: Final = (
 """A dispute with one of these is over: nothing of it may stay open."""
 
 
-def dispute_exposed(*, psp_account: str, amount: Money) -> Posting:
+def dispute_exposed(parties: Parties, amount: Money) -> Posting:
     """A bank asked about a payment; it may charge it back later.
 
     Dr 9300 dispute_exposure  amount
@@ -33,14 +33,14 @@ def dispute_exposed(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_exposed",
-        chart.dispute_exposure(psp_account, amount.currency),
-        chart.dispute_exposure_contra(psp_account, amount.currency),
+        chart.dispute_exposure(parties.psp_account, amount.currency),
+        chart.dispute_exposure_contra(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_exposure_ended(*, psp_account: str, amount: Money) -> Posting:
+def dispute_exposure_ended(parties: Parties, amount: Money) -> Posting:
     """The inquiry was closed, or became a chargeback.
 
     Dr 9400 dispute_exposure_contra  amount
@@ -48,14 +48,14 @@ def dispute_exposure_ended(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_exposure_ended",
-        chart.dispute_exposure_contra(psp_account, amount.currency),
-        chart.dispute_exposure(psp_account, amount.currency),
+        chart.dispute_exposure_contra(parties.psp_account, amount.currency),
+        chart.dispute_exposure(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_held(*, merchant: str, amount: Money) -> Posting:
+def dispute_held(parties: Parties, amount: Money) -> Posting:
     """A chargeback opened: the merchant's money is held until it is decided.
 
     Dr 2100 merchant_payable  amount
@@ -63,14 +63,14 @@ def dispute_held(*, merchant: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_held",
-        chart.merchant_payable(merchant, amount.currency),
-        chart.dispute_held(merchant, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
+        chart.dispute_held(parties.merchant, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_withdrawn(*, psp_account: str, amount: Money) -> Posting:
+def dispute_withdrawn(parties: Parties, amount: Money) -> Posting:
     """The PSP took the disputed amount from what it holds for us.
 
     Dr 1300 dispute_receivable  amount
@@ -78,14 +78,14 @@ def dispute_withdrawn(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_withdrawn",
-        chart.dispute_receivable(psp_account, amount.currency),
-        chart.psp_balance(psp_account, amount.currency),
+        chart.dispute_receivable(parties.psp_account, amount.currency),
+        chart.psp_balance(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_fee(*, psp_account: str, amount: Money) -> Posting:
+def dispute_fee(parties: Parties, amount: Money) -> Posting:
     """The PSP charges us for a dispute.
 
     Dr 5130 dispute_fee  amount
@@ -93,14 +93,14 @@ def dispute_fee(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_fee",
-        chart.dispute_fee(psp_account, amount.currency),
-        chart.psp_balance(psp_account, amount.currency),
+        chart.dispute_fee(parties.psp_account, amount.currency),
+        chart.psp_balance(parties.psp_account, amount.currency),
         amount,
         _FEE,
     )
 
 
-def dispute_fee_passed_on(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def dispute_fee_passed_on(parties: Parties, amount: Money) -> Posting:
     """The merchant bears the PSP's fee of a dispute.
 
     Dr 2100 merchant_payable  amount
@@ -108,14 +108,14 @@ def dispute_fee_passed_on(*, psp_account: str, merchant: str, amount: Money) -> 
     """
     return move(
         "dispute_fee_passed_on",
-        chart.merchant_payable(merchant, amount.currency),
-        chart.dispute_fee(psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
+        chart.dispute_fee(parties.psp_account, amount.currency),
         amount,
         _FEE,
     )
 
 
-def dispute_won(*, psp_account: str, amount: Money) -> Posting:
+def dispute_won(parties: Parties, amount: Money) -> Posting:
     """The PSP gave the withdrawn amount back. Goes with `dispute_hold_released`.
 
     Dr 1110 psp_balance  amount
@@ -123,14 +123,14 @@ def dispute_won(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_won",
-        chart.psp_balance(psp_account, amount.currency),
-        chart.dispute_receivable(psp_account, amount.currency),
+        chart.psp_balance(parties.psp_account, amount.currency),
+        chart.dispute_receivable(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_hold_released(*, merchant: str, amount: Money) -> Posting:
+def dispute_hold_released(parties: Parties, amount: Money) -> Posting:
     """The merchant gets back what was held: the dispute was won, or the platform bears the loss.
 
     Dr 2300 dispute_held  amount
@@ -138,14 +138,14 @@ def dispute_hold_released(*, merchant: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_hold_released",
-        chart.dispute_held(merchant, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.dispute_held(parties.merchant, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_fee_returned(*, psp_account: str, amount: Money) -> Posting:
+def dispute_fee_returned(parties: Parties, amount: Money) -> Posting:
     """The PSP gave its fee back.
 
     Dr 1110 psp_balance  amount
@@ -153,14 +153,14 @@ def dispute_fee_returned(*, psp_account: str, amount: Money) -> Posting:
     """
     return move(
         "dispute_fee_returned",
-        chart.psp_balance(psp_account, amount.currency),
-        chart.dispute_fee(psp_account, amount.currency),
+        chart.psp_balance(parties.psp_account, amount.currency),
+        chart.dispute_fee(parties.psp_account, amount.currency),
         amount,
         _FEE,
     )
 
 
-def dispute_fee_given_back(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def dispute_fee_given_back(parties: Parties, amount: Money) -> Posting:
     """The merchant, who had borne the fee, gets it back. Goes with `dispute_fee_returned`.
 
     Dr 5130 dispute_fee  amount
@@ -168,14 +168,14 @@ def dispute_fee_given_back(*, psp_account: str, merchant: str, amount: Money) ->
     """
     return move(
         "dispute_fee_given_back",
-        chart.dispute_fee(psp_account, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.dispute_fee(parties.psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         _FEE,
     )
 
 
-def dispute_lost_by_merchant(*, psp_account: str, merchant: str, amount: Money) -> Posting:
+def dispute_lost_by_merchant(parties: Parties, amount: Money) -> Posting:
     """The dispute was lost, and the merchant bears it: what was held pays for what was withdrawn.
 
     Dr 2300 dispute_held  amount
@@ -183,14 +183,14 @@ def dispute_lost_by_merchant(*, psp_account: str, merchant: str, amount: Money) 
     """
     return move(
         "dispute_lost_by_merchant",
-        chart.dispute_held(merchant, amount.currency),
-        chart.dispute_receivable(psp_account, amount.currency),
+        chart.dispute_held(parties.merchant, amount.currency),
+        chart.dispute_receivable(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )
 
 
-def dispute_lost_by_platform(*, psp_account: str, amount: Money) -> Posting:
+def dispute_lost_by_platform(parties: Parties, amount: Money) -> Posting:
     """The dispute was lost, and the platform bears it. Goes with `dispute_hold_released`.
 
     Dr 5200 chargeback_loss  amount
@@ -199,7 +199,7 @@ def dispute_lost_by_platform(*, psp_account: str, amount: Money) -> Posting:
     return move(
         "dispute_lost_by_platform",
         chart.chargeback_loss(amount.currency),
-        chart.dispute_receivable(psp_account, amount.currency),
+        chart.dispute_receivable(parties.psp_account, amount.currency),
         amount,
         _CHARGEBACK,
     )

@@ -7,6 +7,7 @@ What may not live here: queries, the clock, settings, any word of an intent, a P
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -34,6 +35,18 @@ class EntryType(StrEnum):
     FEE = "fee"
     EXCESS = "excess"
     """What a PSP did beyond what the payment may hold or take; apart from the payment's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Whose accounts a rule books to; each rule takes those that its T-account names."""
+
+    psp_account: str
+    merchant: str
+
+
+Rule = Callable[["Parties", Money], "Posting"]
+"""A posting rule: the parties and a positive amount become one balanced posting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,58 +99,54 @@ def move(
     credit: AccountRef,
     amount: Money,
     entry_type: EntryType,
-    available_on: date | None = None,
 ) -> Posting:
     """A posting of one debit and one credit."""
     return Posting(
         rule,
         (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
-        available_on=available_on,
     )
 
 
-def _hold(rule: str, psp_account: str, amount: Money) -> Posting:
-    held = chart.auth_held(psp_account, amount.currency)
-    contra = chart.auth_contra(psp_account, amount.currency)
+def _hold(rule: str, parties: Parties, amount: Money) -> Posting:
+    held = chart.auth_held(parties.psp_account, amount.currency)
+    contra = chart.auth_contra(parties.psp_account, amount.currency)
     return move(rule, held, contra, amount, EntryType.AUTH)
 
 
-def _let_go(rule: str, psp_account: str, amount: Money, entry_type: EntryType) -> Posting:
-    held = chart.auth_held(psp_account, amount.currency)
-    contra = chart.auth_contra(psp_account, amount.currency)
+def _let_go(rule: str, parties: Parties, amount: Money, entry_type: EntryType) -> Posting:
+    held = chart.auth_held(parties.psp_account, amount.currency)
+    contra = chart.auth_contra(parties.psp_account, amount.currency)
     return move(rule, contra, held, amount, entry_type)
 
 
-def authorized(*, psp_account: str, amount: Money) -> Posting:
+def authorized(parties: Parties, amount: Money) -> Posting:
     """The PSP holds the money for us.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
     """
-    return _hold("authorized", psp_account, amount)
+    return _hold("authorized", parties, amount)
 
 
-def authorization_incremented(*, psp_account: str, amount: Money) -> Posting:
+def authorization_incremented(parties: Parties, amount: Money) -> Posting:
     """The PSP holds `amount` more than before; also books what it captured beyond what it held.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
     """
-    return _hold("authorization_incremented", psp_account, amount)
+    return _hold("authorization_incremented", parties, amount)
 
 
-def capture_memo(*, psp_account: str, amount: Money) -> Posting:
+def capture_memo(parties: Parties, amount: Money) -> Posting:
     """What is captured is no longer only held. Goes with `captured`.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("capture_memo", psp_account, amount, EntryType.CAPTURE)
+    return _let_go("capture_memo", parties, amount, EntryType.CAPTURE)
 
 
-def captured(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def captured(parties: Parties, amount: Money) -> Posting:
     """The PSP owes us the amount, we owe it to the merchant.
 
     Dr 1100 psp_receivable    amount
@@ -145,15 +154,14 @@ def captured(
     """
     return move(
         "captured",
-        chart.psp_receivable(psp_account, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.psp_receivable(parties.psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         EntryType.CAPTURE,
-        available_on,
     )
 
 
-def platform_fee(*, merchant: str, amount: Money, available_on: date | None = None) -> Posting:
+def platform_fee(parties: Parties, amount: Money) -> Posting:
     """The merchant pays us for a capture.
 
     Dr 2100 merchant_payable     amount
@@ -161,55 +169,52 @@ def platform_fee(*, merchant: str, amount: Money, available_on: date | None = No
     """
     return move(
         "platform_fee",
-        chart.merchant_payable(merchant, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         chart.platform_fee_income(amount.currency),
         amount,
         EntryType.FEE,
-        available_on,
     )
 
 
-def released(*, psp_account: str, amount: Money) -> Posting:
+def released(parties: Parties, amount: Money) -> Posting:
     """A final capture took less than was held; the rest goes back to the customer.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("released", psp_account, amount, EntryType.RELEASE)
+    return _let_go("released", parties, amount, EntryType.RELEASE)
 
 
-def voided(*, psp_account: str, amount: Money) -> Posting:
+def voided(parties: Parties, amount: Money) -> Posting:
     """The authorization was given up on our word.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("voided", psp_account, amount, EntryType.RELEASE)
+    return _let_go("voided", parties, amount, EntryType.RELEASE)
 
 
-def expired(*, psp_account: str, amount: Money) -> Posting:
+def expired(parties: Parties, amount: Money) -> Posting:
     """The authorization ran out at the PSP.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("expired", psp_account, amount, EntryType.RELEASE)
+    return _let_go("expired", parties, amount, EntryType.RELEASE)
 
 
-def hold_reopened(*, psp_account: str, amount: Money) -> Posting:
+def hold_reopened(parties: Parties, amount: Money) -> Posting:
     """What was booked as given back is held after all; goes before its capture.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
     """
-    held = chart.auth_held(psp_account, amount.currency)
-    contra = chart.auth_contra(psp_account, amount.currency)
+    held = chart.auth_held(parties.psp_account, amount.currency)
+    contra = chart.auth_contra(parties.psp_account, amount.currency)
     return move("hold_reopened", held, contra, amount, EntryType.RELEASE)
 
 
-def refund_requested(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def refund_requested(parties: Parties, amount: Money) -> Posting:
     """The PSP accepted a refund; the merchant bears it from now on.
 
     Dr 2100 merchant_payable  amount
@@ -217,17 +222,14 @@ def refund_requested(
     """
     return move(
         "refund_requested",
-        chart.merchant_payable(merchant, amount.currency),
-        chart.refund_in_flight(psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
+        chart.refund_in_flight(parties.psp_account, amount.currency),
         amount,
         EntryType.REFUND,
-        available_on,
     )
 
 
-def refund_failed(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def refund_failed(parties: Parties, amount: Money) -> Posting:
     """A refund that the PSP had accepted did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
@@ -235,46 +237,43 @@ def refund_failed(
     """
     return move(
         "refund_failed",
-        chart.refund_in_flight(psp_account, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.refund_in_flight(parties.psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         EntryType.REFUND,
-        available_on,
     )
 
 
-def excess_authorized(*, psp_account: str, amount: Money) -> Posting:
+def excess_authorized(parties: Parties, amount: Money) -> Posting:
     """The PSP holds a second time what it holds, or was paid, already.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
     """
-    held = chart.auth_held(psp_account, amount.currency)
-    contra = chart.auth_contra(psp_account, amount.currency)
+    held = chart.auth_held(parties.psp_account, amount.currency)
+    contra = chart.auth_contra(parties.psp_account, amount.currency)
     return move("excess_authorized", held, contra, amount, EntryType.EXCESS)
 
 
-def excess_released(*, psp_account: str, amount: Money) -> Posting:
+def excess_released(parties: Parties, amount: Money) -> Posting:
     """A hold in excess was let go.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("excess_released", psp_account, amount, EntryType.EXCESS)
+    return _let_go("excess_released", parties, amount, EntryType.EXCESS)
 
 
-def excess_capture_memo(*, psp_account: str, amount: Money) -> Posting:
+def excess_capture_memo(parties: Parties, amount: Money) -> Posting:
     """What was taken in excess is no longer only held. Goes with `excess_captured`.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("excess_capture_memo", psp_account, amount, EntryType.EXCESS)
+    return _let_go("excess_capture_memo", parties, amount, EntryType.EXCESS)
 
 
-def excess_captured(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def excess_captured(parties: Parties, amount: Money) -> Posting:
     """The PSP took money a second time: ours to give back, and without a fee.
 
     Dr 1100 psp_receivable    amount
@@ -282,17 +281,14 @@ def excess_captured(
     """
     return move(
         "excess_captured",
-        chart.psp_receivable(psp_account, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.psp_receivable(parties.psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         EntryType.EXCESS,
-        available_on,
     )
 
 
-def excess_refund_requested(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def excess_refund_requested(parties: Parties, amount: Money) -> Posting:
     """The PSP accepted to give back what it had taken in excess.
 
     Dr 2100 merchant_payable  amount
@@ -300,17 +296,14 @@ def excess_refund_requested(
     """
     return move(
         "excess_refund_requested",
-        chart.merchant_payable(merchant, amount.currency),
-        chart.refund_in_flight(psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
+        chart.refund_in_flight(parties.psp_account, amount.currency),
         amount,
         EntryType.EXCESS,
-        available_on,
     )
 
 
-def excess_refund_failed(
-    *, psp_account: str, merchant: str, amount: Money, available_on: date | None = None
-) -> Posting:
+def excess_refund_failed(parties: Parties, amount: Money) -> Posting:
     """What was taken in excess did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
@@ -318,11 +311,10 @@ def excess_refund_failed(
     """
     return move(
         "excess_refund_failed",
-        chart.refund_in_flight(psp_account, amount.currency),
-        chart.merchant_payable(merchant, amount.currency),
+        chart.refund_in_flight(parties.psp_account, amount.currency),
+        chart.merchant_payable(parties.merchant, amount.currency),
         amount,
         EntryType.EXCESS,
-        available_on,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -11,10 +12,11 @@ from uuid_utils.compat import uuid7
 from ledger import posting_rules as rules
 from ledger import services
 from ledger.money import Money
-from ledger.posting_rules import Posting
+from ledger.posting_rules import Parties, Posting
 
 PSP = "sandbox"
 MERCHANT = UUID("0197a000-0000-7000-8000-000000000001")
+PARTIES = Parties(psp_account=PSP, merchant=str(MERCHANT))
 
 TABLES = ("ledger_account", "ledger_transaction", "ledger_entry", "ledger_balance_snapshot")
 
@@ -25,13 +27,14 @@ def usd(minor: int) -> Money:
 
 def sale(amount: Money, *, fee: Money | None = None, merchant: UUID = MERCHANT) -> list[Posting]:
     """Everything a captured sale books: four ledger transactions with a fee."""
+    parties = replace(PARTIES, merchant=str(merchant))
     postings = [
-        rules.authorized(psp_account=PSP, amount=amount),
-        rules.capture_memo(psp_account=PSP, amount=amount),
-        rules.captured(psp_account=PSP, merchant=str(merchant), amount=amount),
+        rules.authorized(parties, amount),
+        rules.capture_memo(parties, amount),
+        rules.captured(parties, amount),
     ]
     if fee is not None:
-        postings.append(rules.platform_fee(merchant=str(merchant), amount=fee))
+        postings.append(rules.platform_fee(parties, fee))
     return postings
 
 

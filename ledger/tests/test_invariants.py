@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from ledger import chart, dispute_rules, invariants, services
 from ledger import posting_rules as rules
 from ledger.invariants import ALL_INVARIANTS
-from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, settle_and_snapshot, usd
+from ledger.tests.books import MERCHANT, PARTIES, PSP, TABLES, book, sale, settle_and_snapshot, usd
 
 Cursor = psycopg.Cursor[Any]
 PAYMENT = UUID("0197a000-0000-7000-8000-00000000000a")
@@ -62,7 +62,7 @@ def test_books_that_were_only_posted_to_hold_every_invariant(database: None) -> 
     for invariant in ALL_INVARIANTS:
         assert invariant() == []
     book(*sale(usd(1000), fee=usd(30)), payment_id=uuid7())
-    book(rules.authorized(psp_account=PSP, amount=usd(5)), payment_id=uuid7())
+    book(rules.authorized(PARTIES, usd(5)), payment_id=uuid7())
     for invariant in ALL_INVARIANTS:
         assert invariant() == []
 
@@ -194,17 +194,15 @@ def test_a_changed_snapshot(owner: Cursor) -> None:
     ("posting", "offender"),
     [
         (
-            rules.capture_memo(psp_account=PSP, amount=usd(7)),
+            rules.capture_memo(PARTIES, usd(7)),
             ["has -7 USD on open item 9100", "has -7 USD on open item 9200"],
         ),
         (
-            rules.reversal_of(
-                rules.captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(7))
-            ),
+            rules.reversal_of(rules.captured(PARTIES, usd(7))),
             ["has -7 USD on open item 1100"],
         ),
         (
-            rules.refund_failed(psp_account=PSP, merchant=str(MERCHANT), amount=usd(7)),
+            rules.refund_failed(PARTIES, usd(7)),
             ["has -7 USD on open item 2200"],
         ),
     ],
@@ -227,9 +225,9 @@ def test_a_finished_dispute_with_money_still_held(database: None) -> None:
     with transaction.atomic():
         services.post(
             [
-                dispute_rules.dispute_held(merchant=str(MERCHANT), amount=usd(1000)),
-                dispute_rules.dispute_withdrawn(psp_account=PSP, amount=usd(1000)),
-                dispute_rules.dispute_won(psp_account=PSP, amount=usd(1000)),
+                dispute_rules.dispute_held(PARTIES, usd(1000)),
+                dispute_rules.dispute_withdrawn(PARTIES, usd(1000)),
+                dispute_rules.dispute_won(PARTIES, usd(1000)),
             ],
             source_type="dispute",
             source_id=dispute_id,
@@ -265,7 +263,7 @@ def test_a_reversal_of_nothing(owner: Cursor) -> None:
 def test_a_second_reversal(owner: Cursor) -> None:
     owner.execute("DROP INDEX ledger_transaction_reversed_once")
     try:
-        fee = rules.platform_fee(merchant=str(MERCHANT), amount=usd(30))
+        fee = rules.platform_fee(PARTIES, usd(30))
         [(original,)] = owner.execute(
             "SELECT id FROM ledger_transaction WHERE rule = 'platform_fee'"
         ).fetchall()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -15,43 +15,34 @@ from ledger import posting_rules as rules
 from ledger.chart import CHART, Direction
 from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
 from ledger.money import CURRENCY_EXPONENTS, Money
-from ledger.posting_rules import EntryLine, EntryType, Posting
+from ledger.posting_rules import EntryLine, EntryType, Parties, Posting, Rule
 
-MERCHANT = "0197a000-0000-7000-8000-000000000001"
+PARTIES = Parties(psp_account="sandbox", merchant="0197a000-0000-7000-8000-000000000001")
 amounts = st.builds(
     Money,
     st.integers(min_value=1, max_value=2**63 - 1),
     st.sampled_from(sorted(CURRENCY_EXPONENTS)),
 )
 
-RULES: dict[Callable[..., Posting], dict[str, str]] = {
-    rules.authorized: {"psp_account": "sandbox"},
-    rules.authorization_incremented: {"psp_account": "sandbox"},
-    rules.capture_memo: {"psp_account": "sandbox"},
-    rules.captured: {"psp_account": "sandbox", "merchant": MERCHANT},
-    rules.platform_fee: {"merchant": MERCHANT},
-    rules.released: {"psp_account": "sandbox"},
-    rules.voided: {"psp_account": "sandbox"},
-    rules.expired: {"psp_account": "sandbox"},
-    rules.hold_reopened: {"psp_account": "sandbox"},
-    rules.refund_requested: {"psp_account": "sandbox", "merchant": MERCHANT},
-    rules.refund_failed: {"psp_account": "sandbox", "merchant": MERCHANT},
-    dispute_rules.dispute_exposed: {"psp_account": "sandbox"},
-    dispute_rules.dispute_exposure_ended: {"psp_account": "sandbox"},
-    dispute_rules.dispute_held: {"merchant": MERCHANT},
-    dispute_rules.dispute_withdrawn: {"psp_account": "sandbox"},
-    dispute_rules.dispute_fee: {"psp_account": "sandbox"},
-    dispute_rules.dispute_fee_passed_on: {"psp_account": "sandbox", "merchant": MERCHANT},
-    dispute_rules.dispute_won: {"psp_account": "sandbox"},
-    dispute_rules.dispute_hold_released: {"merchant": MERCHANT},
-    dispute_rules.dispute_fee_returned: {"psp_account": "sandbox"},
-    dispute_rules.dispute_fee_given_back: {"psp_account": "sandbox", "merchant": MERCHANT},
-    dispute_rules.dispute_lost_by_merchant: {"psp_account": "sandbox", "merchant": MERCHANT},
-    dispute_rules.dispute_lost_by_platform: {"psp_account": "sandbox"},
-}
-every_rule = pytest.mark.parametrize(
-    ("rule", "arguments"), RULES.items(), ids=[rule.__name__ for rule in RULES]
-)
+RULES: list[Rule] = [
+    rule
+    for module in (rules, dispute_rules)
+    for name, rule in inspect.getmembers(module, inspect.isfunction)
+    if rule.__module__ == module.__name__
+    and list(inspect.signature(rule).parameters) == ["parties", "amount"]
+]
+every_rule = pytest.mark.parametrize("rule", RULES, ids=[rule.__name__ for rule in RULES])
+
+
+def test_every_rule_takes_the_same_parameters() -> None:
+    others = {"move", "reversal_of"}
+    public = {
+        name
+        for module in (rules, dispute_rules)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert public - others == {rule.__name__ for rule in RULES}
 
 
 def _signed(posting: Posting) -> dict[str, int]:
@@ -66,10 +57,8 @@ def _signed(posting: Posting) -> dict[str, int]:
 
 @every_rule
 @given(amount=amounts)
-def test_a_rule_balances_for_every_amount(
-    rule: Callable[..., Posting], arguments: dict[str, str], amount: Money
-) -> None:
-    posting = rule(**arguments, amount=amount)
+def test_a_rule_balances_for_every_amount(rule: Rule, amount: Money) -> None:
+    posting = rule(PARTIES, amount)
     assert posting.rule == rule.__name__
     assert _signed(posting) == {amount.currency: 0}
     assert {line.account.currency for line in posting.lines} == {amount.currency}
@@ -77,11 +66,9 @@ def test_a_rule_balances_for_every_amount(
 
 
 @every_rule
-def test_a_rule_books_what_its_docstring_draws(
-    rule: Callable[..., Posting], arguments: dict[str, str]
-) -> None:
+def test_a_rule_books_what_its_docstring_draws(rule: Rule) -> None:
     drawn = re.findall(r"(Dr|Cr) (\d{4}) (\w+) +amount", rule.__doc__ or "")
-    posting = rule(**arguments, amount=Money(500, "USD"))
+    posting = rule(PARTIES, Money(500, "USD"))
     sides = {Direction.DEBIT: "Dr", Direction.CREDIT: "Cr"}
     booked = [
         (sides[line.direction], str(line.account.code), CHART[line.account.code].name)
@@ -92,10 +79,8 @@ def test_a_rule_books_what_its_docstring_draws(
 
 @every_rule
 @given(amount=amounts)
-def test_a_reversal_takes_back_exactly_what_was_booked(
-    rule: Callable[..., Posting], arguments: dict[str, str], amount: Money
-) -> None:
-    posting = rule(**arguments, amount=amount)
+def test_a_reversal_takes_back_exactly_what_was_booked(rule: Rule, amount: Money) -> None:
+    posting = rule(PARTIES, amount)
     original_id = uuid4()
     reversal = rules.reversal_of(posting, reverses=original_id)
     assert reversal.rule == f"reversal_of_{posting.rule}"
@@ -111,7 +96,7 @@ def test_a_reversal_takes_back_exactly_what_was_booked(
 
 
 def test_a_reversal_is_not_reversed() -> None:
-    reversal = rules.reversal_of(rules.authorized(psp_account="sandbox", amount=Money(1, "USD")))
+    reversal = rules.reversal_of(rules.authorized(PARTIES, Money(1, "USD")))
     with pytest.raises(ValueError, match="itself a reversal"):
         rules.reversal_of(reversal)
 
@@ -122,14 +107,14 @@ def _line(account: chart.AccountRef, direction: Direction, minor: int) -> EntryL
 
 def test_a_posting_that_does_not_balance_is_refused() -> None:
     debit = _line(chart.psp_receivable("sandbox", "USD"), Direction.DEBIT, 100)
-    credit = _line(chart.merchant_payable(MERCHANT, "USD"), Direction.CREDIT, 99)
+    credit = _line(chart.merchant_payable(PARTIES.merchant, "USD"), Direction.CREDIT, 99)
     with pytest.raises(UnbalancedTransaction):
         Posting("captured", (debit, credit))
 
 
 def test_currencies_do_not_balance_each_other() -> None:
     debit = _line(chart.psp_receivable("sandbox", "USD"), Direction.DEBIT, 100)
-    credit = _line(chart.merchant_payable(MERCHANT, "EUR"), Direction.CREDIT, 100)
+    credit = _line(chart.merchant_payable(PARTIES.merchant, "EUR"), Direction.CREDIT, 100)
     with pytest.raises(UnbalancedTransaction):
         Posting("captured", (debit, credit))
 
@@ -143,7 +128,7 @@ def test_a_posting_of_fewer_than_two_lines_is_refused() -> None:
 
 def test_memo_and_real_accounts_do_not_mix() -> None:
     debit = _line(chart.auth_held("sandbox", "USD"), Direction.DEBIT, 100)
-    credit = _line(chart.merchant_payable(MERCHANT, "USD"), Direction.CREDIT, 100)
+    credit = _line(chart.merchant_payable(PARTIES.merchant, "USD"), Direction.CREDIT, 100)
     with pytest.raises(MixedKinds):
         Posting("captured", (debit, credit))
 
@@ -151,7 +136,7 @@ def test_memo_and_real_accounts_do_not_mix() -> None:
 @pytest.mark.parametrize("minor", [0, -1])
 def test_an_entry_takes_only_a_positive_amount(minor: int) -> None:
     with pytest.raises(ValueError, match="positive"):
-        rules.authorized(psp_account="sandbox", amount=Money(minor, "USD"))
+        rules.authorized(PARTIES, Money(minor, "USD"))
 
 
 def test_an_entry_is_in_the_currency_of_its_account() -> None:
@@ -163,6 +148,6 @@ def test_an_entry_is_in_the_currency_of_its_account() -> None:
 
 @pytest.mark.parametrize("name", ["", "NULL", "a,b", 'a"b', "{}", "Captured"])
 def test_a_rule_is_named_by_a_plain_word(name: str) -> None:
-    lines = rules.authorized(psp_account="sandbox", amount=Money(1, "USD")).lines
+    lines = rules.authorized(PARTIES, Money(1, "USD")).lines
     with pytest.raises(ValueError, match="name of a rule"):
         Posting(name, lines)

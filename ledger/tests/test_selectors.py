@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from ledger.chart import AccountRef
 from ledger.models import BalanceSnapshot, LedgerEntry
 from ledger.money import Money
 from ledger.selectors import PaymentVector
-from ledger.tests.books import MERCHANT, PSP, book, sale, settle_and_snapshot, usd
+from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle_and_snapshot, usd
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -49,7 +50,7 @@ def test_a_balance_is_positive_on_the_normal_side() -> None:
     assert selectors.balance(PAYABLE) == usd(970)
     assert selectors.balance(chart.platform_fee_income("USD")) == usd(30)
     assert selectors.balance(HELD) == usd(0)
-    book(rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(2000)))
+    book(rules.refund_requested(PARTIES, usd(2000)))
     assert selectors.balance(PAYABLE) == usd(-1030)
     assert selectors.balance(chart.refund_in_flight(PSP, "USD")) == usd(2000)
 
@@ -74,8 +75,8 @@ def test_balances_are_chosen_by_code_and_dimension() -> None:
     other = uuid7()
     book(*sale(usd(1000)))
     book(*sale(usd(50)))
-    book(rules.capture_memo(psp_account=PSP, amount=Money(7, "JPY")))
-    book(rules.captured(psp_account=PSP, merchant=str(other), amount=usd(5)), merchant=other)
+    book(rules.capture_memo(PARTIES, Money(7, "JPY")))
+    book(rules.captured(replace(PARTIES, merchant=str(other)), usd(5)), merchant=other)
     other_payable = chart.merchant_payable(str(other), "USD")
     assert selectors.balances(codes=[2100]) == {PAYABLE: usd(1050), other_payable: usd(5)}
     assert selectors.balances(dimension=str(other)) == {other_payable: usd(5)}
@@ -143,19 +144,17 @@ def test_what_disputes_took_is_rebuilt_from_entries(
 ) -> None:
     amount, payment_id = usd(1000), uuid7()
     rules_of_end = {
-        "won": disputes.dispute_won(psp_account=PSP, amount=amount),
-        "released": disputes.dispute_hold_released(merchant=SHOP, amount=amount),
-        "lost_by_merchant": disputes.dispute_lost_by_merchant(
-            psp_account=PSP, merchant=SHOP, amount=amount
-        ),
-        "lost_by_platform": disputes.dispute_lost_by_platform(psp_account=PSP, amount=amount),
+        "won": disputes.dispute_won(PARTIES, amount),
+        "released": disputes.dispute_hold_released(PARTIES, amount),
+        "lost_by_merchant": disputes.dispute_lost_by_merchant(PARTIES, amount),
+        "lost_by_platform": disputes.dispute_lost_by_platform(PARTIES, amount),
     }
     book(*sale(amount), payment_id=payment_id)
     book(
-        disputes.dispute_held(merchant=SHOP, amount=amount),
-        disputes.dispute_withdrawn(psp_account=PSP, amount=amount),
-        disputes.dispute_fee(psp_account=PSP, amount=usd(15)),
-        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(15)),
+        disputes.dispute_held(PARTIES, amount),
+        disputes.dispute_withdrawn(PARTIES, amount),
+        disputes.dispute_fee(PARTIES, usd(15)),
+        disputes.dispute_fee_passed_on(PARTIES, usd(15)),
         *(rules_of_end[name] for name in end),
         payment_id=payment_id,
     )
@@ -167,22 +166,22 @@ def test_what_disputes_took_is_rebuilt_from_entries(
 
 def test_what_happened_to_a_payment_is_rebuilt_from_its_entries() -> None:
     def refund(minor: int) -> rules.Posting:
-        return rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(minor))
+        return rules.refund_requested(PARTIES, usd(minor))
 
     hotel, canceled, held, taken_back = uuid7(), uuid7(), uuid7(), uuid7()
-    book(rules.authorized(psp_account=PSP, amount=usd(300)), payment_id=hotel)
-    book(rules.authorization_incremented(psp_account=PSP, amount=usd(50)), payment_id=hotel)
+    book(rules.authorized(PARTIES, usd(300)), payment_id=hotel)
+    book(rules.authorization_incremented(PARTIES, usd(50)), payment_id=hotel)
     book(
         *sale(usd(200), fee=usd(5))[1:],
-        rules.released(psp_account=PSP, amount=usd(150)),
+        rules.released(PARTIES, usd(150)),
         payment_id=hotel,
     )
     book(refund(30), payment_id=hotel)
     book(refund(40), payment_id=hotel)
-    book(rules.refund_failed(psp_account=PSP, merchant=SHOP, amount=usd(40)), payment_id=hotel)
-    book(rules.authorized(psp_account=PSP, amount=usd(70)), payment_id=canceled)
-    book(rules.voided(psp_account=PSP, amount=usd(70)), payment_id=canceled)
-    book(rules.authorized(psp_account=PSP, amount=usd(80)), payment_id=held)
+    book(rules.refund_failed(PARTIES, usd(40)), payment_id=hotel)
+    book(rules.authorized(PARTIES, usd(70)), payment_id=canceled)
+    book(rules.voided(PARTIES, usd(70)), payment_id=canceled)
+    book(rules.authorized(PARTIES, usd(80)), payment_id=held)
     sold = sale(usd(90))
     ids = book(*sold, payment_id=taken_back)
     book(rules.reversal_of(sold[2], reverses=ids[2]), payment_id=taken_back)
@@ -309,14 +308,14 @@ def test_what_is_in_excess_is_told_apart_from_the_payments_own() -> None:
     payment, taken, held = uuid7(), uuid7(), uuid7()
     book(*sale(usd(1000)), payment_id=payment)
     ids = book(
-        rules.excess_authorized(psp_account=PSP, amount=usd(1000)),
-        rules.excess_capture_memo(psp_account=PSP, amount=usd(1000)),
-        rules.excess_captured(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
+        rules.excess_authorized(PARTIES, usd(1000)),
+        rules.excess_capture_memo(PARTIES, usd(1000)),
+        rules.excess_captured(PARTIES, usd(1000)),
         payment_id=payment,
         source_id=taken,
     )
     book(
-        rules.excess_authorized(psp_account=PSP, amount=usd(300)),
+        rules.excess_authorized(PARTIES, usd(300)),
         payment_id=payment,
         source_id=held,
     )
@@ -328,13 +327,13 @@ def test_what_is_in_excess_is_told_apart_from_the_payments_own() -> None:
     own = {"authorized": 1000, "captured": 1000}
     assert vector() == _vector(payment, **own, excess_held=300, excess_owed=1000)
     book(
-        rules.excess_refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
-        rules.excess_released(psp_account=PSP, amount=usd(300)),
+        rules.excess_refund_requested(PARTIES, usd(1000)),
+        rules.excess_released(PARTIES, usd(300)),
         payment_id=payment,
     )
     assert vector() == _vector(payment, **own)
     book(
-        rules.excess_refund_failed(psp_account=PSP, merchant=SHOP, amount=usd(1000)),
+        rules.excess_refund_failed(PARTIES, usd(1000)),
         payment_id=payment,
     )
     assert vector() == _vector(payment, **own, excess_owed=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from ledger import chart, services
 from ledger import posting_rules as rules
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
-from ledger.tests.books import MERCHANT, PSP, book, sale, settle, settle_and_snapshot, usd
+from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle, settle_and_snapshot, usd
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -101,7 +102,7 @@ def test_a_source_is_posted_once_under_a_rule() -> None:
     book(*sale(usd(1000)), source_id=source_id)
     with pytest.raises(AlreadyPosted):
         book(
-            rules.platform_fee(merchant=str(MERCHANT), amount=usd(1)),
+            rules.platform_fee(PARTIES, usd(1)),
             *sale(usd(1000)),
             source_id=source_id,
         )
@@ -163,7 +164,7 @@ def test_accounts_lost_by_a_restore_are_opened_again(owner_cursor: psycopg.Curso
 
 
 def test_an_account_says_what_it_is_of() -> None:
-    book(*sale(usd(1000)), rules.voided(psp_account='odd "name", {x} \\', amount=usd(5)))
+    book(*sale(usd(1000)), rules.voided(replace(PARTIES, psp_account='odd "name", {x} \\'), usd(5)))
     stored = set(LedgerAccount.objects.values_list("id", "code", "dimension", "currency", "kind"))
     odd = chart.auth_held('odd "name", {x} \\', "USD")
     assert (odd.id, 9100, 'odd "name", {x} \\', "USD", "memo") in stored
@@ -188,7 +189,7 @@ def test_an_effective_date_may_be_given() -> None:
 
 
 def _captured() -> tuple[rules.Posting, UUID]:
-    posting = rules.captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(1000))
+    posting = rules.captured(PARTIES, usd(1000))
     [id] = book(posting)
     return posting, id
 
@@ -205,7 +206,7 @@ def test_a_capture_is_taken_back_once() -> None:
 
 def test_a_reversal_of_another_amount_is_refused() -> None:
     _, original_id = _captured()
-    other = rules.captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(999))
+    other = rules.captured(PARTIES, usd(999))
     with pytest.raises(IntegrityError, match="ledger_not_a_mirror"):
         book(rules.reversal_of(other, reverses=original_id))
     with pytest.raises(IntegrityError, match="ledger_not_a_mirror"):

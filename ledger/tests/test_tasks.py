@@ -8,14 +8,14 @@ from celery import current_app
 from ledger import chart, services, tasks
 from ledger.models import BalanceSnapshot
 from ledger.posting_rules import captured
-from ledger.tests.books import MERCHANT, PSP, book, settle, usd
+from ledger.tests.books import MERCHANT, PARTIES, PSP, book, settle, usd
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
 def test_the_snapshot_task_takes_snapshots_of_long_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert current_app.tasks["ledger.tasks.take_snapshot"].name == tasks.take_snapshot.name
-    book(captured(psp_account=PSP, merchant=str(MERCHANT), amount=usd(100)))
+    book(captured(PARTIES, usd(100)))
     settle()
     tasks.take_snapshot.run()
     assert not BalanceSnapshot.objects.exists()  # one entry is no long tail

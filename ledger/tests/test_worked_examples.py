@@ -8,10 +8,9 @@ from ledger import dispute_rules as disputes
 from ledger import posting_rules as rules
 from ledger.chart import Direction
 from ledger.money import Money
-from ledger.posting_rules import Posting
+from ledger.posting_rules import Parties, Posting
 
-PSP = "sandbox"
-SHOP = "0197a000-0000-7000-8000-000000000001"
+PARTIES = Parties(psp_account="sandbox", merchant="0197a000-0000-7000-8000-000000000001")
 
 
 def usd(minor: int) -> Money:
@@ -37,10 +36,10 @@ def t_accounts(postings: Iterable[Posting]) -> str:
 
 def test_a_sale_leaves_the_psp_owing_us_and_us_owing_the_shop() -> None:
     sale = [
-        rules.authorized(psp_account=PSP, amount=usd(10_000)),
-        rules.capture_memo(psp_account=PSP, amount=usd(10_000)),
-        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(10_000)),
-        rules.platform_fee(merchant=SHOP, amount=usd(290)),
+        rules.authorized(PARTIES, usd(10000)),
+        rules.capture_memo(PARTIES, usd(10000)),
+        rules.captured(PARTIES, usd(10000)),
+        rules.platform_fee(PARTIES, usd(290)),
     ]
     assert t_accounts(sale) == (
         "1100 psp_receivable: 10000 |  -> Dr 10000\n"
@@ -53,13 +52,13 @@ def test_a_sale_leaves_the_psp_owing_us_and_us_owing_the_shop() -> None:
 
 def test_a_partial_capture_releases_the_rest() -> None:
     hotel = [
-        rules.authorized(psp_account=PSP, amount=usd(30_000)),
-        rules.authorization_incremented(psp_account=PSP, amount=usd(5_000)),
-        rules.capture_memo(psp_account=PSP, amount=usd(20_000)),
-        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(20_000)),
-        rules.capture_memo(psp_account=PSP, amount=usd(8_000)),
-        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(8_000)),
-        rules.released(psp_account=PSP, amount=usd(7_000)),
+        rules.authorized(PARTIES, usd(30000)),
+        rules.authorization_incremented(PARTIES, usd(5000)),
+        rules.capture_memo(PARTIES, usd(20000)),
+        rules.captured(PARTIES, usd(20000)),
+        rules.capture_memo(PARTIES, usd(8000)),
+        rules.captured(PARTIES, usd(8000)),
+        rules.released(PARTIES, usd(7000)),
     ]
     assert t_accounts(hotel) == (
         "1100 psp_receivable: 20000 8000 |  -> Dr 28000\n"
@@ -71,10 +70,10 @@ def test_a_partial_capture_releases_the_rest() -> None:
 
 def test_what_was_only_held_leaves_no_real_money_behind() -> None:
     given_up = [
-        rules.authorized(psp_account=PSP, amount=usd(4_000)),
-        rules.voided(psp_account=PSP, amount=usd(4_000)),
-        rules.authorized(psp_account=PSP, amount=usd(6_000)),
-        rules.expired(psp_account=PSP, amount=usd(6_000)),
+        rules.authorized(PARTIES, usd(4000)),
+        rules.voided(PARTIES, usd(4000)),
+        rules.authorized(PARTIES, usd(6000)),
+        rules.expired(PARTIES, usd(6000)),
     ]
     assert t_accounts(given_up) == (
         "9100 auth_held: 4000 6000 | 4000 6000 -> 0\n9200 auth_contra: 4000 6000 | 4000 6000 -> 0"
@@ -83,15 +82,15 @@ def test_what_was_only_held_leaves_no_real_money_behind() -> None:
 
 def test_the_shops_month() -> None:
     """Two sales, one partly refunded, one refund that failed, a capture the PSP took back."""
-    first = rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(10_000))
-    second = rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(2_500))
+    first = rules.captured(PARTIES, usd(10000))
+    second = rules.captured(PARTIES, usd(2500))
     month = [
         first,
-        rules.platform_fee(merchant=SHOP, amount=usd(290)),
+        rules.platform_fee(PARTIES, usd(290)),
         second,
-        rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(4_000)),
-        rules.refund_requested(psp_account=PSP, merchant=SHOP, amount=usd(1_000)),
-        rules.refund_failed(psp_account=PSP, merchant=SHOP, amount=usd(1_000)),
+        rules.refund_requested(PARTIES, usd(4000)),
+        rules.refund_requested(PARTIES, usd(1000)),
+        rules.refund_failed(PARTIES, usd(1000)),
         rules.reversal_of(second),
     ]
     assert t_accounts(month) == (
@@ -106,15 +105,15 @@ def test_the_shops_month() -> None:
 
 def test_a_chargeback_that_is_won_leaves_only_the_fee() -> None:
     won = [
-        rules.captured(psp_account=PSP, merchant=SHOP, amount=usd(25_000)),
-        disputes.dispute_exposed(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_exposure_ended(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_held(merchant=SHOP, amount=usd(25_000)),
-        disputes.dispute_withdrawn(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_fee(psp_account=PSP, amount=usd(1_500)),
-        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(1_500)),
-        disputes.dispute_won(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_hold_released(merchant=SHOP, amount=usd(25_000)),
+        rules.captured(PARTIES, usd(25000)),
+        disputes.dispute_exposed(PARTIES, usd(25000)),
+        disputes.dispute_exposure_ended(PARTIES, usd(25000)),
+        disputes.dispute_held(PARTIES, usd(25000)),
+        disputes.dispute_withdrawn(PARTIES, usd(25000)),
+        disputes.dispute_fee(PARTIES, usd(1500)),
+        disputes.dispute_fee_passed_on(PARTIES, usd(1500)),
+        disputes.dispute_won(PARTIES, usd(25000)),
+        disputes.dispute_hold_released(PARTIES, usd(25000)),
     ]
     assert t_accounts(won) == (
         "1100 psp_receivable: 25000 |  -> Dr 25000\n"
@@ -130,17 +129,17 @@ def test_a_chargeback_that_is_won_leaves_only_the_fee() -> None:
 
 def _chargeback() -> list[Posting]:
     return [
-        disputes.dispute_held(merchant=SHOP, amount=usd(25_000)),
-        disputes.dispute_withdrawn(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_fee(psp_account=PSP, amount=usd(1_500)),
+        disputes.dispute_held(PARTIES, usd(25000)),
+        disputes.dispute_withdrawn(PARTIES, usd(25000)),
+        disputes.dispute_fee(PARTIES, usd(1500)),
     ]
 
 
 def test_a_lost_chargeback_that_the_merchant_bears() -> None:
     lost = [
         *_chargeback(),
-        disputes.dispute_fee_passed_on(psp_account=PSP, merchant=SHOP, amount=usd(1_500)),
-        disputes.dispute_lost_by_merchant(psp_account=PSP, merchant=SHOP, amount=usd(25_000)),
+        disputes.dispute_fee_passed_on(PARTIES, usd(1500)),
+        disputes.dispute_lost_by_merchant(PARTIES, usd(25000)),
     ]
     assert t_accounts(lost) == (
         "1110 psp_balance:  | 25000 1500 -> Cr 26500\n"
@@ -154,8 +153,8 @@ def test_a_lost_chargeback_that_the_merchant_bears() -> None:
 def test_a_lost_chargeback_that_the_platform_bears() -> None:
     lost = [
         *_chargeback(),
-        disputes.dispute_lost_by_platform(psp_account=PSP, amount=usd(25_000)),
-        disputes.dispute_hold_released(merchant=SHOP, amount=usd(25_000)),
+        disputes.dispute_lost_by_platform(PARTIES, usd(25000)),
+        disputes.dispute_hold_released(PARTIES, usd(25000)),
     ]
     assert t_accounts(lost) == (
         "1110 psp_balance:  | 25000 1500 -> Cr 26500\n"

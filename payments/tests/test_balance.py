@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ledger import posting_rules as rules
 from ledger.money import Money
-from ledger.posting_rules import Posting
+from ledger.posting_rules import Parties, Posting
 from ledger.services import post
 from ledger.services import take_snapshot as take_snapshots
 from payments import public_ids
@@ -63,38 +64,29 @@ def book(merchant: Merchant, postings: list[Posting], payment_id: UUID | None = 
 
 def sale(trade: Trade, merchant: Merchant) -> list[Posting]:
     _, live, currency, _, minor, days = trade
-    books = books_of(merchant.id, livemode=live)
+    parties = Parties(psp_account="sandbox", merchant=books_of(merchant.id, livemode=live))
     available_on = None if days is None else today() + timedelta(days=days)
-    captured = rules.captured(
-        psp_account="sandbox",
-        merchant=books,
-        amount=Money(minor, currency),
-        available_on=available_on,
-    )
+    postings = [rules.captured(parties, Money(minor, currency))]
     fee_minor = minor * 3 // 100
-    if not fee_minor:
-        return [captured]
-    fee = Money(fee_minor, currency)
-    return [
-        captured,
-        rules.platform_fee(merchant=books, amount=fee, available_on=available_on),
-    ]
+    if fee_minor:
+        postings.append(rules.platform_fee(parties, Money(fee_minor, currency)))
+    return [replace(posting, available_on=available_on) for posting in postings]
 
 
 def make(trade: Trade, merchant: Merchant) -> None:
     _, live, currency, kind, minor, days = trade
-    books, amount = books_of(merchant.id, livemode=live), Money(minor, currency)
+    parties = Parties(psp_account="sandbox", merchant=books_of(merchant.id, livemode=live))
+    amount = Money(minor, currency)
     available_on = None if days is None else today() + timedelta(days=days)
-    terms: dict[str, Any] = {
-        "psp_account": "sandbox", "merchant": books, "amount": amount, "available_on": available_on,
-    }  # fmt: skip
+    requested = replace(rules.refund_requested(parties, amount), available_on=available_on)
+    failed = replace(rules.refund_failed(parties, amount), available_on=available_on)
     if kind == "sale":
         book(merchant, sale(trade, merchant))
     elif kind == "refund":
-        book(merchant, [rules.refund_requested(**terms)])
+        book(merchant, [requested])
     elif kind == "refund that fails":
-        book(merchant, [rules.refund_requested(**terms)])
-        book(merchant, [rules.refund_failed(**terms)])
+        book(merchant, [requested])
+        book(merchant, [failed])
     elif kind == "taken back":
         postings = sale(trade, merchant)
         payment_id = public_ids.new_id()
@@ -103,7 +95,7 @@ def make(trade: Trade, merchant: Merchant) -> None:
         reversals = [rules.reversal_of(posting, reverses=id) for posting, id in pairs]
         book(merchant, reversals, payment_id)
     else:
-        book(merchant, [rules.platform_fee(merchant=books, amount=amount)])
+        book(merchant, [rules.platform_fee(parties, amount)])
 
 
 def every_row(scope: Scope, **filters: Any) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ledger import dispute_rules as rules
 from ledger.money import Money
-from ledger.posting_rules import Posting
+from ledger.posting_rules import Parties, Posting, Rule
 from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
 from payments.services.cases.opening import case_about_intent
 from payments.services.disputes.schedule import next_look, next_reminder
@@ -101,63 +101,48 @@ def _note_details(dispute: Dispute, word: PspDispute) -> None:
 def _postings(change: DisputeChange) -> list[Posting]:
     """Everything that the word wants in the books and that is not there yet, in a fixed order."""
     dispute, word, amount = change.dispute, change.word, change.dispute.amount
-    account = change.psp_account_code
-    merchant = books_of(change.merchant.id, livemode=dispute.livemode)
-    wanted: list[Posting] = []
+    wanted: list[tuple[Rule, Money]] = []
     if word.began_as_inquiry:
-        wanted.append(rules.dispute_exposed(psp_account=account, amount=amount))
+        wanted.append((rules.dispute_exposed, amount))
         if not (dispute.is_inquiry and dispute.is_open):
-            wanted.append(rules.dispute_exposure_ended(psp_account=account, amount=amount))
+            wanted.append((rules.dispute_exposure_ended, amount))
     withdrawn = (
         word.funds_withdrawn or dispute.status == D.LOST or "dispute_withdrawn" in change.booked
     )
     charged_back = withdrawn or dispute.status in _CHARGEBACKS or "dispute_held" in change.booked
     if charged_back:
-        wanted.append(rules.dispute_held(merchant=merchant, amount=amount))
+        wanted.append((rules.dispute_held, amount))
     if withdrawn:
-        wanted.append(rules.dispute_withdrawn(psp_account=account, amount=amount))
-    wanted += _fees(change, account, merchant)
+        wanted.append((rules.dispute_withdrawn, amount))
+    wanted += _fees(change)
     if charged_back and dispute.status in _GIVEN_BACK:
         if withdrawn:
-            wanted.append(rules.dispute_won(psp_account=account, amount=amount))
-        wanted.append(rules.dispute_hold_released(merchant=merchant, amount=amount))
+            wanted.append((rules.dispute_won, amount))
+        wanted.append((rules.dispute_hold_released, amount))
     if dispute.status == D.LOST:
-        wanted += _loss(change, account, merchant)
-    return [posting for posting in wanted if posting.rule not in change.booked]
+        wanted += [(rule, amount) for rule in _LOSS[LossPolicy(dispute.loss_policy)]]
+    merchant = books_of(change.merchant.id, livemode=dispute.livemode)
+    parties = Parties(psp_account=change.psp_account_code, merchant=merchant)
+    postings = [rule(parties, amount) for rule, amount in wanted]
+    return [posting for posting in postings if posting.rule not in change.booked]
 
 
-def _loss(change: DisputeChange, account: str, merchant: str) -> list[Posting]:
-    amount = change.dispute.amount
-    if change.dispute.loss_policy == LossPolicy.MERCHANT:
-        return [
-            rules.dispute_lost_by_merchant(psp_account=account, merchant=merchant, amount=amount)
-        ]
-    return [
-        rules.dispute_lost_by_platform(psp_account=account, amount=amount),
-        rules.dispute_hold_released(merchant=merchant, amount=amount),
-    ]
+_LOSS: Final[dict[LossPolicy, tuple[Rule, ...]]] = {
+    LossPolicy.MERCHANT: (rules.dispute_lost_by_merchant,),
+    LossPolicy.PLATFORM: (rules.dispute_lost_by_platform, rules.dispute_hold_released),
+}
 
 
-def _fees(change: DisputeChange, account: str, merchant: str) -> list[Posting]:
+def _fees(change: DisputeChange) -> list[tuple[Rule, Money]]:
     """The PSP's fee and its return; the merchant bears them where it bears losses."""
     word = change.word
-    merchant_bears = change.dispute.loss_policy == LossPolicy.MERCHANT
-    wanted: list[Posting] = []
-    if word.fee:
-        wanted.append(rules.dispute_fee(psp_account=account, amount=word.fee))
-        if merchant_bears:
-            wanted.append(
-                rules.dispute_fee_passed_on(psp_account=account, merchant=merchant, amount=word.fee)
-            )
-    if word.fee_returned:
-        wanted.append(rules.dispute_fee_returned(psp_account=account, amount=word.fee_returned))
-        if merchant_bears:
-            wanted.append(
-                rules.dispute_fee_given_back(
-                    psp_account=account, merchant=merchant, amount=word.fee_returned
-                )
-            )
-    return wanted
+    fee_rules: list[Rule] = [rules.dispute_fee]
+    return_rules: list[Rule] = [rules.dispute_fee_returned]
+    if change.dispute.loss_policy == LossPolicy.MERCHANT:
+        fee_rules.append(rules.dispute_fee_passed_on)
+        return_rules.append(rules.dispute_fee_given_back)
+    wanted = [(rule, word.fee) for rule in fee_rules if word.fee]
+    return wanted + [(rule, word.fee_returned) for rule in return_rules if word.fee_returned]
 
 
 def _taken(booked: frozenset[str]) -> bool:

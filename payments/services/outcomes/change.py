@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from ledger import posting_rules
-from ledger.chart import Direction
+from ledger import posting_rules as rules
 from ledger.money import Money
-from ledger.posting_rules import Posting
+from ledger.posting_rules import Parties, Posting, Rule
 from ledger.selectors import Booking
 from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
+from payments.services.outcomes import bookings
 from payments.services.outcomes.prior_state import Past
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import PspResult
@@ -72,16 +72,6 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-_COUNTED_IN: Final = {
-    "authorized": "amount_authorized_minor",
-    "authorization_incremented": "amount_authorized_minor",
-    "captured": "amount_captured_minor",
-}
-"""The counter that each of these rules moves."""
-_HELD: Final = 9100
-_OWED_ON_CAPTURE: Final = frozenset({"captured", "platform_fee", "excess_captured"})
-
-
 @dataclass(slots=True, kw_only=True)
 class Change:
     """One outcome at work on locked rows."""
@@ -111,11 +101,6 @@ class Change:
     past: Past | None = None
     """Only for a late word."""
 
-    @property
-    def books(self) -> str:
-        """Whose account at our side of the books."""
-        return books_of(self.merchant.id, livemode=self.intent.livemode)
-
     def tell(self, event: str, shown: Shown) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
         self.facts.append((event, shown))
@@ -125,68 +110,59 @@ class Change:
         if self.answered:
             self.tell(event, "intent")
 
-    def post_authorized(self, amount: Money) -> None:
-        self.intent.amount_authorized_minor += amount.minor
-        self.postings.append(
-            posting_rules.authorized(psp_account=self.psp_account_code, amount=amount)
-        )
+    @property
+    def parties(self) -> Parties:
+        """Whose accounts the change books to."""
+        merchant = books_of(self.merchant.id, livemode=self.intent.livemode)
+        return Parties(psp_account=self.psp_account_code, merchant=merchant)
 
-    def post_incremented(self, amount: Money) -> None:
-        self.intent.amount_authorized_minor += amount.minor
-        self.postings.append(
-            posting_rules.authorization_incremented(
-                psp_account=self.psp_account_code, amount=amount
-            )
-        )
+    def post(self, rule: Rule, amount: Money) -> None:
+        """Book an amount by a rule, and move the counter that goes with it; nothing for zero."""
+        if not amount:
+            return
+        posting = rule(self.parties, amount)
+        self._book(replace(posting, available_on=self._available_on(posting.rule)))
 
-    def post_captured(self, amount: Money, *, fee: bool = True) -> None:
+    def post_capture(self, amount: Money, *, fee: bool = True) -> None:
         """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
-        self.intent.amount_captured_minor += amount.minor
-        merchant, available_on = self.books, self._captured_available_on()
-        self.postings += [
-            posting_rules.capture_memo(psp_account=self.psp_account_code, amount=amount),
-            posting_rules.captured(
-                psp_account=self.psp_account_code,
-                merchant=merchant,
-                amount=amount,
-                available_on=available_on,
-            ),
-        ]
+        self.post(rules.capture_memo, amount)
+        self.post(rules.captured, amount)
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
-        if fee and fee_minor:
-            of_it = Money(fee_minor, amount.currency)
-            self.postings.append(
-                posting_rules.platform_fee(
-                    merchant=merchant, amount=of_it, available_on=available_on
-                )
-            )
+        if fee:
+            self.post(rules.platform_fee, Money(fee_minor, amount.currency))
+
+    def _book(self, posting: Posting) -> None:
+        self.postings.append(posting)
+        self._count(posting, 1)
+
+    def _available_on(self, rule: str) -> date | None:
+        """The day from which the merchant may have the money of a rule; None if it is at once."""
+        if rule in bookings.AVAILABLE_AFTER_SETTLEMENT:
+            return self._captured_available_on()
+        if rule in bookings.AVAILABLE_WITH_CHARGE:
+            day = self.charge_available_on
+            return day if day is not None and day > _today() else None
+        return None
 
     def _captured_available_on(self) -> date | None:
-        """An estimate until the PSP's settlement report is read; None: at once."""
+        """An estimate until the PSP's settlement report is read."""
         if self.result.available_at_once or not self.settlement_delay_days:
             return None
         return _today() + timedelta(days=self.settlement_delay_days)
 
-    def _refund_available_on(self) -> date | None:
-        """A refund of money that is not available yet is taken from it: both come together."""
-        charge = self.charge_available_on
-        return charge if charge is not None and charge > _today() else None
-
     def reverse(self, booking: Booking) -> None:
         """Take one booking back, in the counters too."""
-        self.postings.append(posting_rules.reversal_of(booking.posting, reverses=booking.id))
+        self.postings.append(rules.reversal_of(booking.posting, reverses=booking.id))
         self._count(booking.posting, -1)
 
     def post_again(self, posting: Posting) -> None:
-        """Book once more what had been taken back, in the counters too."""
-        available_on = None
-        if posting.rule in _OWED_ON_CAPTURE:
-            available_on = self._captured_available_on()
-        self.postings.append(replace(posting, available_on=available_on))
-        self._count(posting, 1)
+        """Book once more what had been reversed, in the counters too."""
+        after_settlement = posting.rule in bookings.AVAILABLE_AFTER_SETTLEMENT
+        available_on = self._captured_available_on() if after_settlement else None
+        self._book(replace(posting, available_on=available_on))
 
     def _count(self, posting: Posting, sign: int) -> None:
-        counter = _COUNTED_IN.get(posting.rule)
+        counter = bookings.COUNTERS.get(posting.rule)
         if counter is not None:
             minor = getattr(self.intent, counter) + sign * posting.lines[0].amount.minor
             setattr(self.intent, counter, minor)
@@ -195,54 +171,8 @@ class Change:
         """What the books will say is held once this late change is posted."""
         assert self.past is not None, "only a late word asks"
         held = self.past.held
-        for posting in self.postings:
-            for line in posting.lines:
-                of_payment = line.entry_type is not posting_rules.EntryType.EXCESS
-                if line.account.code == _HELD and of_payment:
-                    debit = line.direction is Direction.DEBIT
-                    held = held + line.amount if debit else held - line.amount
-        return held
-
-    def post_excess_authorized(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.excess_authorized(psp_account=self.psp_account_code, amount=amount)
-        )
-
-    def post_excess_released(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.excess_released(psp_account=self.psp_account_code, amount=amount)
-        )
-
-    def post_excess_captured(self, amount: Money) -> None:
-        self.postings += [
-            posting_rules.excess_capture_memo(psp_account=self.psp_account_code, amount=amount),
-            posting_rules.excess_captured(
-                psp_account=self.psp_account_code,
-                merchant=self.books,
-                amount=amount,
-                available_on=self._captured_available_on(),
-            ),
-        ]
-
-    def post_excess_refund_requested(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.excess_refund_requested(
-                psp_account=self.psp_account_code,
-                merchant=self.books,
-                amount=amount,
-                available_on=self._refund_available_on(),
-            )
-        )
-
-    def post_excess_refund_failed(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.excess_refund_failed(
-                psp_account=self.psp_account_code,
-                merchant=self.books,
-                amount=amount,
-                available_on=self._refund_available_on(),
-            )
-        )
+        added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
+        return Money(held.minor + added_minor, held.currency)
 
     def weigh_refunds(self) -> None:
         """Keep how much more went back than was taken, now that either has changed."""
@@ -251,36 +181,3 @@ class Change:
         over_minor = max(0, returned_minor - intent.amount_captured_minor)
         intent.amount_excess_minor += over_minor - intent.amount_over_refunded_minor
         intent.amount_over_refunded_minor = over_minor
-
-    def post_released(self, amount: Money) -> None:
-        """A final capture gives back what it left."""
-        if amount:
-            self.postings.append(
-                posting_rules.released(psp_account=self.psp_account_code, amount=amount)
-            )
-
-    def post_voided(self, amount: Money) -> None:
-        if amount:
-            self.postings.append(
-                posting_rules.voided(psp_account=self.psp_account_code, amount=amount)
-            )
-
-    def post_refund_requested(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.refund_requested(
-                psp_account=self.psp_account_code,
-                merchant=self.books,
-                amount=amount,
-                available_on=self._refund_available_on(),
-            )
-        )
-
-    def post_refund_failed(self, amount: Money) -> None:
-        self.postings.append(
-            posting_rules.refund_failed(
-                psp_account=self.psp_account_code,
-                merchant=self.books,
-                amount=amount,
-                available_on=self._refund_available_on(),
-            )
-        )

@@ -21,6 +21,7 @@ from payments.selectors.balance import available_on_of
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
 from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outcomes import bookings
 from payments.services.outcomes.change import INTENT_FIELDS, OPERATION_FIELDS, REFUND_FIELDS, Change
 from payments.services.outcomes.prior_state import source_of
 
@@ -32,17 +33,6 @@ _STATUS_AND_AMOUNTS: Final = (
     "amount_refund_pending_minor",
     "amount_excess_minor",
     "amount_over_refunded_minor",
-)
-_OWED_RULES: Final = frozenset(
-    {"captured", "refund_requested", "excess_captured", "excess_refund_requested"}
-)
-_GIVEN_BACK_RULES: Final = frozenset(
-    {
-        "reversal_of_captured",
-        "refund_failed",
-        "reversal_of_excess_captured",
-        "excess_refund_failed",
-    }
 )
 _RENDER: Final = {
     "intent": lambda change: payment_intent_object(change.intent),
@@ -98,11 +88,11 @@ def _post(change: Change) -> None:
         psp_account=change.psp_account_code,
     )
     for posting, identifier in zip(change.postings, identifiers, strict=True):
-        if posting.rule in _OWED_RULES:
+        if posting.rule in bookings.BALANCE_TRANSACTION:
             operation.balance_transaction_id = identifier
             if change.charge.balance_transaction_id is None:
                 change.charge.balance_transaction_id = identifier
-        elif posting.rule in _GIVEN_BACK_RULES:
+        elif posting.rule in bookings.FAILURE_BALANCE_TRANSACTION:
             operation.failure_balance_transaction_id = identifier
 
 

@@ -5,6 +5,7 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.standing import last_payment_error
 from payments.services.outcomes.standings import become_captured
@@ -18,10 +19,10 @@ def charge_succeeded(change: Change) -> None:
     intent.next_action_url = ""
     intent.last_payment_error = None
     intent.authorization_expires_at = change.result.expires_at
-    change.post_authorized(operation.amount)
+    change.post(rules.authorized, operation.amount)
     change.tell("charge.succeeded", "charge")
     if operation.capture_now:
-        change.post_captured(operation.amount)
+        change.post_capture(operation.amount)
     if void_decides:
         return
     if operation.capture_now:

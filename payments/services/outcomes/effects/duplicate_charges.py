@@ -5,6 +5,7 @@ Nothing here touches the intent's status or counters. What may not live here: SQ
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.holds import note_other_amount
@@ -19,7 +20,7 @@ def void_succeeded(change: Change) -> None:
     operation.succeed()
     let_go = let_go_of(change)
     if let_go:
-        change.post_excess_released(let_go)
+        change.post(rules.excess_released, let_go)
     went_back(change, let_go)
     change.tell("charge.refunded", "charge")
 
@@ -29,7 +30,7 @@ def refund_succeeded(change: Change) -> None:
     operation = change.operation
     assert change.refund is not None, "a refund operation has its refund"
     if operation.status != OperationStatus.PENDING:
-        change.post_excess_refund_requested(operation.amount)
+        change.post(rules.excess_refund_requested, operation.amount)
     operation.succeed()
     change.refund.succeed()
     went_back(change, operation.amount)
@@ -40,7 +41,7 @@ def refund_succeeded(change: Change) -> None:
 def refund_pending(change: Change) -> None:
     """Accepted; the PSP will say later."""
     change.operation.await_psp()
-    change.post_excess_refund_requested(change.operation.amount)
+    change.post(rules.excess_refund_requested, change.operation.amount)
     tell_refund(change)
 
 
@@ -53,7 +54,7 @@ def declined(change: Change) -> None:
     """Refused: the sweep tries again, and a person has the case."""
     operation, result = change.operation, change.result
     if operation.status == OperationStatus.PENDING and change.refund is not None:
-        change.post_excess_refund_failed(operation.amount)
+        change.post(rules.excess_refund_failed, operation.amount)
     operation.decline()
     operation.code = result.code or "processing_error"
     operation.decline_code = result.decline_code

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger import posting_rules
+from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
@@ -27,7 +27,7 @@ def expire_hold(change: Change, amount: Money) -> None:
     may be paid again.
     """
     held = held_of(change)
-    change.postings.append(posting_rules.expired(psp_account=change.psp_account_code, amount=held))
+    change.post(rules.expired, held)
     if amount != held:
         summary = f"{amount} ran out at the provider, our books held {held}"
         change.cases.append(

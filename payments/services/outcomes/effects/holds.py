@@ -5,6 +5,7 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_operation
@@ -16,10 +17,10 @@ from payments.states import CaseKind, OperationStatus
 
 def capture_succeeded(change: Change) -> None:
     change.operation.succeed()
-    change.post_captured(change.operation.amount)
+    change.post_capture(change.operation.amount)
     change.tell("charge.captured", "charge")
     if change.operation.final or not held(change):
-        change.post_released(held(change))
+        change.post(rules.released, held(change))
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
     else:
@@ -49,7 +50,7 @@ def change_not_sent(change: Change) -> None:
 
 def increment_succeeded(change: Change) -> None:
     change.operation.succeed()
-    change.post_incremented(change.operation.amount)
+    change.post(rules.authorization_incremented, change.operation.amount)
     change.intent.amount_minor += change.operation.amount_minor
     change.intent.authorize()
     change.tell("charge.updated", "charge")
@@ -64,7 +65,7 @@ def void_succeeded(change: Change) -> None:
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
         _close_charge_by_void(change)
     note_other_amount(change, held(change))
-    change.post_voided(held(change))
+    change.post(rules.voided, held(change))
     if intent.amount_captured_minor:
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
@@ -97,7 +98,7 @@ def _close_charge_by_void(change: Change) -> None:
     charge, let_go = change.charge, change.result.amount
     if let_go:
         charge.succeed()
-        change.post_authorized(charge.amount)
+        change.post(rules.authorized, charge.amount)
     else:
         charge.withdraw()
     charge.closed_at = now_utc()

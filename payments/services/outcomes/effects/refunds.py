@@ -5,6 +5,7 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.standings import show_refunded
 from payments.states import OperationStatus
@@ -14,7 +15,7 @@ def refund_succeeded(change: Change) -> None:
     intent, operation, refund = change.intent, change.operation, change.refund
     assert refund is not None, "a refund operation has its refund"
     if operation.status != OperationStatus.PENDING:
-        change.post_refund_requested(operation.amount)
+        change.post(rules.refund_requested, operation.amount)
     operation.succeed()
     refund.succeed()
     intent.amount_refund_pending_minor -= operation.amount_minor
@@ -27,7 +28,7 @@ def refund_succeeded(change: Change) -> None:
 
 def refund_pending(change: Change) -> None:
     change.operation.await_psp()
-    change.post_refund_requested(change.operation.amount)
+    change.post(rules.refund_requested, change.operation.amount)
     tell_refund(change)
 
 
@@ -35,7 +36,7 @@ def refund_declined(change: Change) -> None:
     operation, refund = change.operation, change.refund
     assert refund is not None, "a refund operation has its refund"
     if operation.status == OperationStatus.PENDING:
-        change.post_refund_failed(operation.amount)
+        change.post(rules.refund_failed, operation.amount)
     operation.decline()
     operation.code = change.result.code
     operation.message = change.result.message[:500]

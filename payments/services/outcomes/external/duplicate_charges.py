@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Operation
@@ -73,7 +74,7 @@ def let_increments_go(change: Change, act: PspAct, increments: Sequence[Operatio
     held = Money.zero(change.charge.currency)
     for increment in increments:
         left_minor = increment.excess_minor - increment.excess_returned_minor
-        change.post_excess_released(Money(left_minor, increment.currency))
+        change.post(rules.excess_released, Money(left_minor, increment.currency))
         increment.excess_returned_minor = increment.excess_minor
         held += Money(left_minor, increment.currency)
     if change.operation is not change.charge:
@@ -99,12 +100,13 @@ def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
     change.operation.succeed()
     reopened_minor = max(0, act.amount.minor - left.held_minor)
     if reopened_minor:
-        change.post_excess_authorized(Money(reopened_minor, charge.currency))
+        change.post(rules.excess_authorized, Money(reopened_minor, charge.currency))
         charge.excess_returned_minor -= reopened_minor
-    change.post_excess_captured(act.amount)
+    change.post(rules.excess_capture_memo, act.amount)
+    change.post(rules.excess_captured, act.amount)
     rest_minor = left.held_minor + reopened_minor - act.amount.minor
     if act.final and rest_minor:
-        change.post_excess_released(Money(rest_minor, charge.currency))
+        change.post(rules.excess_released, Money(rest_minor, charge.currency))
         charge.excess_returned_minor += rest_minor
     charge.reverse_at = now_utc()
     change.tell("charge.captured", "charge")
@@ -127,7 +129,7 @@ def _let_go(change: Change, act: PspAct, left: ExcessLeft) -> None:
     """All of the second hold: by the PSP nothing is held any more."""
     held = Money(left.held_minor, change.charge.currency)
     if held:
-        change.post_excess_released(held)
+        change.post(rules.excess_released, held)
         change.charge.excess_returned_minor += held.minor
     _note_other_amount(change, act, held)
 
@@ -147,7 +149,7 @@ def _refund(change: Change, act: PspAct, left: ExcessLeft) -> None:
     operation, refund = change.operation, change.refund
     assert refund is not None, "a refund is written down with its row"
     operation.excess_minor = operation.amount_minor
-    change.post_excess_refund_requested(act.amount)
+    change.post(rules.excess_refund_requested, act.amount)
     change.tell("refund.created", "refund")
     if act.outcome is Outcome.PENDING:
         operation.await_psp()

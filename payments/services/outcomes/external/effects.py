@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from ledger import posting_rules
+from ledger import posting_rules as rules
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
@@ -152,12 +152,12 @@ def _excess_of(change: Change) -> Money:
 
 def _increment(change: Change, act: PspAct) -> None:
     change.operation.succeed()
-    change.post_incremented(act.amount)
+    change.post(rules.authorization_incremented, act.amount)
     if change.intent.status == IntentStatus.AUTHORIZED:
         change.intent.amount_minor += act.amount.minor
         change.tell("payment_intent.amount_capturable_updated", "intent")
     else:  # It came before what ended the hold, and went with it.
-        change.post_released(act.amount)
+        change.post(rules.released, act.amount)
         change.tell("charge.updated", "charge")
 
 
@@ -165,15 +165,15 @@ def _capture(change: Change, act: PspAct) -> None:
     operation, excess = change.operation, _excess_of(change)
     operation.succeed()
     if excess:
-        change.post_incremented(excess)
+        change.post(rules.authorization_incremented, excess)
     if change.intent.status != IntentStatus.AUTHORIZED:
         _capture_what_was_let_go(change, act, excess)
         return
-    change.post_captured(act.amount)
+    change.post_capture(act.amount)
     change.tell("charge.captured", "charge")
     left = held_of(change)
     if act.final or not left:
-        change.post_released(left)
+        change.post(rules.released, left)
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
     else:
@@ -184,10 +184,8 @@ def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None
     """By our books nothing is held any more; the provider took it before, or all the same."""
     intent, let_go = change.intent, act.amount - excess
     if let_go:
-        change.postings.append(
-            posting_rules.hold_reopened(psp_account=change.psp_account_code, amount=let_go)
-        )
-    change.post_captured(act.amount)
+        change.post(rules.hold_reopened, let_go)
+    change.post_capture(act.amount)
     change.tell("charge.captured", "charge")
     if intent.is_captured:
         if intent.amount_refunded_minor:
@@ -205,7 +203,7 @@ def _void(change: Change, act: PspAct) -> None:
         return
     if act.amount != held:
         _open_case(change, f"the provider let {act.amount} go, our books held {held}", held)
-    change.post_voided(held)
+    change.post(rules.voided, held)
     captured_before = bool(change.intent.amount_captured_minor)
     change.tell("charge.updated", "charge")
     hold_is_over(change, reason="")
@@ -216,7 +214,7 @@ def _void(change: Change, act: PspAct) -> None:
 def _refund(change: Change, act: PspAct) -> None:
     intent, operation, refund = change.intent, change.operation, change.refund
     assert refund is not None, "a refund is written down with its row"
-    change.post_refund_requested(act.amount)
+    change.post(rules.refund_requested, act.amount)
     if act.outcome is Outcome.PENDING:
         operation.await_psp()
         intent.amount_refund_pending_minor += act.amount.minor

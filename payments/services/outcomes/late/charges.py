@@ -6,6 +6,7 @@ apart, and always given back. What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.standing import last_payment_error
@@ -82,7 +83,7 @@ def charge_taken_back(change: Change) -> None:
     take_back(change)
     for booking in past.standing:
         change.reverse(booking)
-    change.post_released(change.held_after())
+    change.post(rules.released, change.held_after())
     operation.guard_order = operation.reverse_at = None
     intent.last_payment_error = last_payment_error(
         operation, code=operation.code, message=operation.message
@@ -98,9 +99,9 @@ def charge_taken_back(change: Change) -> None:
 
 def _book_afresh(change: Change, *, fee: bool = True) -> None:
     operation = change.operation
-    change.post_authorized(operation.amount)
+    change.post(rules.authorized, operation.amount)
     if operation.capture_now:
-        change.post_captured(operation.amount, fee=fee)
+        change.post_capture(operation.amount, fee=fee)
 
 
 def _hold_payment(change: Change) -> None:
@@ -124,9 +125,10 @@ def _exceed(change: Change) -> None:
     operation.excess_minor = operation.amount_minor
     if operation.currency == intent.currency:
         intent.amount_excess_minor += operation.amount_minor
-    change.post_excess_authorized(operation.amount)
+    change.post(rules.excess_authorized, operation.amount)
     if operation.capture_now:
-        change.post_excess_captured(operation.amount)
+        change.post(rules.excess_capture_memo, operation.amount)
+        change.post(rules.excess_captured, operation.amount)
     operation.reverse_at = now_utc()
     change.tell("charge.succeeded", "charge")
     open_case(

@@ -5,6 +5,7 @@ Nothing here touches the intent's status or counters. What may not live here: SQ
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from ledger.posting_rules import Posting
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
@@ -26,7 +27,7 @@ def let_go(change: Change) -> None:
         raise DoesNotFit("the provider let more go than it had held in excess")
     succeed(change)
     if amount:
-        change.post_excess_released(amount)
+        change.post(rules.excess_released, amount)
     went_back(change, amount)
     change.tell("charge.refunded", "charge")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger import posting_rules
+from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
@@ -42,7 +42,7 @@ def capture_succeeded_late(change: Change) -> None:
     succeed(change)
     reopened = _hold_again_what_was_let_go(change)
     over = _hold_enough(change)
-    change.post_captured(operation.amount)
+    change.post_capture(operation.amount)
     remark = _after_capture(change)
     if reopened:
         remark += f" By our books {reopened} of it had been let go."
@@ -91,7 +91,7 @@ def capture_taken_back(change: Change) -> None:
         intent.amount_excess_minor -= operation.excess_minor
         operation.excess_minor = 0
     else:
-        change.post_released(change.held_after())
+        change.post(rules.released, change.held_after())
     change.weigh_refunds()
     if not (intent.amount_captured_minor or change.held_after()):
         change.charge.guard_order = None
@@ -112,9 +112,7 @@ def _hold_again_what_was_let_go(change: Change) -> Money:
     authorized = Money(intent.amount_authorized_minor, intent.currency)
     let_go = min(operation.amount, authorized)
     if let_go:
-        change.postings.append(
-            posting_rules.hold_reopened(psp_account=change.psp_account_code, amount=let_go)
-        )
+        change.post(rules.hold_reopened, let_go)
     return let_go
 
 
@@ -124,7 +122,7 @@ def _hold_enough(change: Change) -> Money:
     over_minor = max(0, operation.amount_minor - change.held_after().minor)
     over = Money(over_minor, operation.currency)
     if over:
-        change.post_incremented(over)
+        change.post(rules.authorization_incremented, over)
         intent.amount_excess_minor += over_minor
         operation.excess_minor = over_minor
     return over
@@ -132,7 +130,7 @@ def _hold_enough(change: Change) -> Money:
 
 def _after_capture(change: Change) -> str:
     if change.operation.final:
-        change.post_released(change.held_after())
+        change.post(rules.released, change.held_after())
     change.weigh_refunds()
     remark = occupy_order(change)
     change.tell("charge.captured", "charge")
@@ -175,7 +173,7 @@ def void_healed(change: Change) -> None:
         return
     require_quiet(change)
     succeed(change)
-    change.post_voided(past_of(change).held)
+    change.post(rules.voided, past_of(change).held)
     if not intent.amount_captured_minor:
         charge.guard_order = None
     change.tell("charge.updated", "charge")
@@ -225,7 +223,7 @@ def increment_healed(change: Change) -> None:
         _increment_after_the_hold(change)
         return
     succeed(change)
-    change.post_incremented(operation.amount)
+    change.post(rules.authorization_incremented, operation.amount)
     intent.amount_minor += operation.amount_minor
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
     change.tell("charge.updated", "charge")
@@ -268,8 +266,8 @@ def _increment_after_the_hold(change: Change) -> None:
         _increment_in_excess(change, before)
         return
     succeed(change)
-    change.post_incremented(operation.amount)
-    change.post_released(operation.amount)
+    change.post(rules.authorization_incremented, operation.amount)
+    change.post(rules.released, operation.amount)
     change.tell("charge.updated", "charge")
     open_case(
         change,
@@ -294,7 +292,7 @@ def _increment_in_excess(change: Change, before: str) -> None:
     succeed(change)
     operation.excess_minor = operation.amount_minor
     intent.amount_excess_minor += operation.amount_minor
-    change.post_excess_authorized(operation.amount)
+    change.post(rules.excess_authorized, operation.amount)
     open_case(
         change,
         CaseKind.LATE_SUCCESS,

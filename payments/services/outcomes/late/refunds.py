@@ -5,6 +5,7 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from ledger import posting_rules as rules
 from payments.clock import now_utc
 from payments.models import Refund
 from payments.services.outcomes.change import Change
@@ -43,7 +44,7 @@ def refund_healed(change: Change) -> None:
     succeed(change)
     refund.succeed()
     refund.failure_reason = ""
-    change.post_refund_requested(operation.amount)
+    change.post(rules.refund_requested, operation.amount)
     intent.amount_refunded_minor += operation.amount_minor
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus(intent.status))
@@ -63,7 +64,7 @@ def refund_taken_back(change: Change) -> None:
     if operation.gives_excess_back:
         _excess_came_back(change)
     else:
-        change.post_refund_failed(operation.amount)
+        change.post(rules.refund_failed, operation.amount)
         intent.amount_refunded_minor -= operation.amount_minor
         change.weigh_refunds()
         stand_by_the_books(change, otherwise=IntentStatus(intent.status))
@@ -85,7 +86,7 @@ def _excess_went_back(change: Change) -> None:
     succeed(change)
     refund.succeed()
     refund.failure_reason = ""
-    change.post_excess_refund_requested(operation.amount)
+    change.post(rules.excess_refund_requested, operation.amount)
     went_back(change, operation.amount)
     change.tell("charge.refunded", "charge")
     tell_refund(change)
@@ -94,7 +95,7 @@ def _excess_went_back(change: Change) -> None:
 def _excess_came_back(change: Change) -> None:
     """To be given back once more."""
     charge = change.charge
-    change.post_excess_refund_failed(change.operation.amount)
+    change.post(rules.excess_refund_failed, change.operation.amount)
     charge.excess_returned_minor -= change.operation.amount_minor
     if charge.status == OperationStatus.EXCESS:
         charge.reverse_at = now_utc()
