@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from psp_adapters.contract.disputes import DisputeStatus as DisputeStatus
+
 
 class IntentStatus(StrEnum):
     """Where a payment intent stands (the merchant sees Stripe's seven words instead)."""
@@ -55,19 +57,6 @@ class RefundStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
-
-
-class DisputeStatus(StrEnum):
-    """Where a dispute stands, in Stripe's words. A warning is an inquiry: no money moves."""
-
-    WARNING_NEEDS_RESPONSE = "warning_needs_response"
-    WARNING_UNDER_REVIEW = "warning_under_review"
-    WARNING_CLOSED = "warning_closed"
-    NEEDS_RESPONSE = "needs_response"
-    UNDER_REVIEW = "under_review"
-    WON = "won"
-    LOST = "lost"
-    PREVENTED = "prevented"
 
 
 class ResponseStatus(StrEnum):

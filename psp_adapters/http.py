@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -30,6 +29,13 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
+
+from psp_adapters.deadline_sockets import (
+    DeadlineSslSocket,
+    seconds_left,
+    start_deadline,
+    with_deadline,
+)
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 8.0
@@ -68,9 +74,8 @@ class HttpAnswer:
 
 
 class _Exchange(threading.local):
-    """The request that this thread is making: its deadline, and whether it has begun to leave."""
+    """The request that this thread is making, and whether it may have begun to leave."""
 
-    deadline: float = 0.0
     may_have_left: bool = False
     body_follows: bool = False
     """The head waits for the body, so that both leave in one packet and wake the server once."""
@@ -80,70 +85,40 @@ class _Exchange(threading.local):
 _exchange = _Exchange()
 
 
-def _seconds_left() -> float:
-    left = _exchange.deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("deadline passed")
-    return left
+def _ready_to_send(connection: HTTPConnection, data: bytes) -> bytes | None:
+    """What to put on the wire now, connected; None while the body is still to come.
 
-
-def _whole_request(data: bytes) -> bytes | None:
-    """What to put on the wire now that `data` is ready; None while the body is still to come."""
+    Notes that the request may have left. Raises TimeoutError if the deadline has passed before.
+    """
     if _exchange.body_follows:
         _exchange.body_follows = False
         _exchange.head = data
         return None
     head, _exchange.head = _exchange.head, b""
+    if connection.sock is None:
+        connection.connect()
+    seconds_left()
+    _exchange.may_have_left = True
     return head + data
-
-
-class _DeadlineSocket(socket.socket):
-    """Each read waits for what is left of the deadline, so that a trickle cannot stretch it."""
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(min(READ_SECONDS, _seconds_left()))
-        return super().recv_into(*args, **kwargs)
-
-
-class _DeadlineSslSocket(ssl.SSLSocket):
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(min(READ_SECONDS, _seconds_left()))
-        return super().recv_into(*args, **kwargs)
 
 
 class _Connection(HTTPConnection):
     idle_since: float = 0.0
 
     def _new_conn(self) -> socket.socket:
-        plain = super()._new_conn()
-        timeout = plain.gettimeout()
-        bounded = _DeadlineSocket(fileno=plain.detach())
-        bounded.settimeout(timeout)
-        return bounded
+        return with_deadline(super()._new_conn())
 
     def send(self, data: Any) -> None:
-        whole = _whole_request(data)
-        if whole is None:
-            return
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(_seconds_left())
-        _exchange.may_have_left = True
-        super().send(whole)
+        if (whole := _ready_to_send(self, data)) is not None:
+            super().send(whole)
 
 
 class _SslConnection(HTTPSConnection):
     idle_since: float = 0.0
 
     def send(self, data: Any) -> None:
-        whole = _whole_request(data)
-        if whole is None:
-            return
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(_seconds_left())
-        _exchange.may_have_left = True
-        super().send(whole)
+        if (whole := _ready_to_send(self, data)) is not None:
+            super().send(whole)
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -179,7 +154,7 @@ class PspHttp:
         self._pool: urllib3.HTTPConnectionPool
         if parts.scheme == "https":
             context = create_urllib3_context()
-            context.sslsocket_class = _DeadlineSslSocket
+            context.sslsocket_class = DeadlineSslSocket
             context.load_default_certs()
             self._pool = _SslPool(
                 parts.hostname,
@@ -207,7 +182,7 @@ class PspHttp:
         `deadline_seconds` covers everything from connect to the last byte. Raises NotSent or
         AnswerUnknown, also for a body of more than `max_body_bytes`.
         """
-        _exchange.deadline = time.monotonic() + deadline_seconds
+        start_deadline(deadline_seconds, read_seconds=READ_SECONDS)
         _exchange.may_have_left = False
         _exchange.body_follows = json is not None
         _exchange.head = b""
@@ -237,7 +212,7 @@ class PspHttp:
         headers: dict[str, str],
         max_body_bytes: int,
     ) -> HttpAnswer:
-        left = _seconds_left()
+        left = seconds_left()
         response = self._pool.urlopen(
             method,
             target,

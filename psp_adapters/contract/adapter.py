@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification
 from psp_adapters.contract.operations import LookUp, PspRequest, PspResult
 from psp_adapters.contract.payments import PspPayment
+from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.tokens import PaymentToken
-
-if TYPE_CHECKING:
-    from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
-    from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,7 @@ class PspAdapter(Protocol):
 
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult: ...
 
-    def look_up(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+    def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """What the PSP knows of an operation now; None if it knows nothing of it (yet).
 
         Raises PspUnavailable if it could not be asked.
@@ -81,7 +79,7 @@ class PspAdapter(Protocol):
         """
         ...
 
-    def fence(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Forbid an operation that may still arrive at the PSP.
 
         None: it never happened and never will. Otherwise: it had happened, and this is its result

@@ -14,7 +14,7 @@ from psp_adapters.contract.operations import Outcome
 
 
 class DisputeStatus(StrEnum):
-    """Where a dispute stands, in the words of the merchant API. A warning is an inquiry."""
+    """The state of a dispute, as the merchant API names it. A warning is an inquiry."""
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"

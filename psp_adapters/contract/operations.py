@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from ledger.money import Money
-
-if TYPE_CHECKING:
-    pass
 
 
 class OperationKind(StrEnum):

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from ledger.money import Money
 from psp_adapters.contract.operations import Outcome
-
-if TYPE_CHECKING:
-    pass
 
 
 class ActKind(StrEnum):

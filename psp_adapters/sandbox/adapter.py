@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from ledger.exceptions import LedgerError
@@ -27,6 +27,9 @@ from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 from psp_adapters.contract.tokens import CardDataRefused, PaymentToken, UnknownToken
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.sandbox import disputes, mapping, reports, webhook
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SandboxAdapter:
@@ -79,9 +82,9 @@ class SandboxAdapter:
         if request.psp_payment_id:
             return self._modify(request, deadline_seconds)
         end = time.monotonic() + deadline_seconds
-        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.payment_reference)
+        query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.payment_reference)
         try:
-            arrived = self.fence(question, deadline_seconds=deadline_seconds)
+            arrived = self.fence(query, deadline_seconds=deadline_seconds)
         except PspUnavailable as error:
             return mapping.unknown(f"fencing: {error}")
         if arrived is None or arrived.outcome is Outcome.DECLINED:
@@ -98,24 +101,24 @@ class SandboxAdapter:
         """Give captured money back."""
         return self._modify(request, deadline_seconds)
 
-    def look_up(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+    def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """What the PSP knows of an operation, by its id or by our reference."""
         end = time.monotonic() + deadline_seconds
-        if question.psp_id:
-            path = f"/v1/operations/{quote(question.psp_id, safe='')}"
+        if query.psp_id:
+            path = f"/v1/operations/{quote(query.psp_id, safe='')}"
             answer = self._ask("GET", path, deadline_seconds)
             if answer.status != 404:
-                return self._found(question, _view(answer))
-        if not question.reference:
+                return _result_of(query, _view(answer))
+        if not query.reference:
             return None
-        path = f"/v1/operations?reference={quote(question.reference, safe='')}"
+        path = f"/v1/operations?reference={quote(query.reference, safe='')}"
         answer = self._ask("GET", path, end - time.monotonic())
         if answer.status == 404:
             return None
         found = _view(answer).get("data")
         if not isinstance(found, list) or not found:
             raise PspUnavailable("the list of operations is not readable")
-        result = self._found(question, found[0])
+        result = _result_of(query, found[0])
         if len(found) > 1:
             return replace(result, detail=f"{len(found)} operations carry this reference")
         return result
@@ -126,23 +129,18 @@ class SandboxAdapter:
         answer = self._ask("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
-        try:
-            return mapping.payment_of(_view(answer), psp_payment_id=psp_payment_id)
-        except mapping.Contradiction as contradiction:
-            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-        except (KeyError, TypeError, ValueError, LedgerError) as error:
-            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+        return _readable(mapping.payment_of, _view(answer), psp_payment_id=psp_payment_id)
 
-    def fence(self, question: LookUp, *, deadline_seconds: float) -> PspResult | None:
+    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Forbid a reference that has not arrived."""
-        body = {"reference": question.reference}
+        body = {"reference": query.reference}
         answer = self._ask("POST", "/v1/fences", deadline_seconds, json=body)
         view = _view(answer)
-        if view.get("reference") != question.reference or "operation" not in view:
+        if view.get("reference") != query.reference or "operation" not in view:
             raise PspUnavailable("the answer to the fence is not readable")
         if view["operation"] is None:
             return None
-        return self._found(question, view["operation"])
+        return _result_of(query, view["operation"])
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Describe a token; a known one costs nothing."""
@@ -156,10 +154,7 @@ class SandboxAdapter:
         answer = self._ask("GET", f"/v1/tokens/{quote(token, safe='')}", deadline_seconds)
         if answer.status == 404:
             raise UnknownToken
-        try:
-            found = mapping.token_of(_view(answer))
-        except (KeyError, TypeError) as error:
-            raise PspUnavailable("the token's description is not readable") from error
+        found = _readable(mapping.token_of, _view(answer))
         if found.token != token:
             raise PspUnavailable("the answer describes another token")
         self._tokens[token] = found
@@ -171,12 +166,7 @@ class SandboxAdapter:
         answer = self._ask("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
-        try:
-            return disputes.dispute_of(_view(answer), psp_dispute_id=psp_dispute_id)
-        except mapping.Contradiction as contradiction:
-            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-        except (KeyError, TypeError, ValueError, LedgerError) as error:
-            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+        return _readable(disputes.dispute_of, _view(answer), psp_dispute_id=psp_dispute_id)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
         """Hand in evidence, once per stage."""
@@ -196,10 +186,7 @@ class SandboxAdapter:
             moment = since.astimezone(UTC).replace(tzinfo=None)
             path += f"?since={moment.isoformat(timespec='milliseconds')}Z"
         answer = self._ask("GET", path, deadline_seconds)
-        try:
-            return reports.listings_of(_view(answer))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+        return _readable(reports.listings_of, _view(answer))
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
         """A whole report; whether it is one is seen when it is read."""
@@ -290,17 +277,24 @@ class SandboxAdapter:
         except (NotSent, AnswerUnknown) as error:
             raise PspUnavailable(f"{type(error).__name__}: {error}") from None
 
-    def _found(self, question: LookUp, view: object) -> PspResult:
-        if not isinstance(view, dict):
-            raise PspUnavailable("the operation is not readable")
-        try:
-            return mapping.result_of_operation(
-                view, kind=question.kind, reference=question.reference
-            )
-        except mapping.Contradiction as contradiction:
-            raise PspUnavailable(f"contradictory answer: {contradiction}") from None
-        except (KeyError, TypeError, ValueError, LedgerError) as error:
-            raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+
+def _result_of(query: LookUp, view: object) -> PspResult:
+    if not isinstance(view, dict):
+        raise PspUnavailable("the operation is not readable")
+    return _readable(mapping.result_of_operation, view, kind=query.kind, reference=query.reference)
+
+
+def _readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `read` makes of an answer.
+
+    Raises PspUnavailable if the answer is unreadable, or contradicts what was asked for.
+    """
+    try:
+        return read(*args, **kwargs)
+    except mapping.Contradiction as contradiction:
+        raise PspUnavailable(f"contradictory answer: {contradiction}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, LedgerError) as error:
+        raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
 
 
 def _view(answer: HttpAnswer) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class TestToken:
 EXPIRY_MONTH: Final = 12
 EXPIRY_YEAR: Final = 2034
 
+NOT_DECLINED: Final = Decline("", "", "")
 _DECLINED = Decline("card_declined", "generic_decline", "Your card was declined.")
 AUTHENTICATION_REQUIRED: Final = Decline(
     "authentication_required",

@@ -38,7 +38,7 @@ from payments.services.disputes.transitions import (
 )
 from payments.services.outbox.events import Fact, events_of
 from payments.services.psp_gateway.accounts import psp_account_of
-from payments.states import DISPUTE_OPEN, CaseKind, DisputeStatus
+from payments.states import DISPUTE_OPEN, CaseKind
 from psp_adapters.contract.disputes import PspDispute
 
 _STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
@@ -140,14 +140,14 @@ def _require_possible(
     if {intent.currency, charge.currency} != {word.amount.currency} or word.amount.minor <= 0:
         raise ContradictoryWord(f"{word.amount} of a payment in {intent.currency}")
     require_possible_fee(word)
-    target = DisputeStatus(word.status.value)
+    target = word.status
     if dispute is None:
         statuses_on_the_way(first_status(word), target)
         return
     if dispute.charge_id != charge.id:
         raise ContradictoryWord("it was about another charge")
     require_same_dispute(dispute, word)
-    statuses_on_the_way(DisputeStatus(dispute.status), target)
+    statuses_on_the_way(dispute.status, target)
 
 
 def _new_dispute(
@@ -164,7 +164,7 @@ def _new_dispute(
         charge_id=charge.id,
         psp_account_id=charge.psp_account_id,
         psp_dispute_id=word.psp_dispute_id,
-        status=status.value,
+        status=status,
         began_as_inquiry=word.began_as_inquiry,
         amount_minor=word.amount.minor,
         currency=word.amount.currency,
@@ -180,8 +180,8 @@ def _new_dispute(
 
 def _walk(dispute: Dispute, word: PspDispute, now: datetime) -> None:
     """Let PostgreSQL see every legal step."""
-    target = DisputeStatus(word.status.value)
-    for status in statuses_on_the_way(DisputeStatus(dispute.status), target):
+    target = word.status
+    for status in statuses_on_the_way(dispute.status, target):
         take_step(dispute, status, now)
         Batch().update(dispute, _STEP_FIELDS).execute()
 

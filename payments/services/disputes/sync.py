@@ -32,7 +32,7 @@ from payments.services.recovery.operation_sync import (
     look_at_operation,
 )
 from payments.services.recovery.sweep import caller_of
-from payments.states import OPERATION_OPEN, DisputeStatus
+from payments.states import OPERATION_OPEN
 from psp_adapters.contract.disputes import PspDispute
 from psp_adapters.contract.operations import OperationKind, PspUnavailable
 
@@ -174,7 +174,7 @@ def _is_surprising(account: PspAccount, word: PspDispute) -> bool:
     try:
         require_same_dispute(dispute, word)
         if not is_old_news(dispute, word):
-            statuses_on_the_way(DisputeStatus(dispute.status), DisputeStatus(word.status.value))
+            statuses_on_the_way(dispute.status, word.status)
     except ContradictoryWord:
         return True
     return False

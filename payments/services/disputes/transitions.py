@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +18,7 @@ from psp_adapters.contract.disputes import PspDispute
 D = DisputeStatus
 
 
-ENTER_STATUS: Final = {
+ENTER_STATUS: Final[dict[str, Callable[[Dispute], None]]] = {
     D.WARNING_UNDER_REVIEW: Dispute.review_inquiry,
     D.WARNING_CLOSED: Dispute.close_inquiry,
     D.NEEDS_RESPONSE: Dispute.escalate,
@@ -36,11 +37,11 @@ def first_status(word: PspDispute) -> DisputeStatus:
     """Where a dispute begins that we first hear of by this word."""
     if word.began_as_inquiry:
         return D.WARNING_NEEDS_RESPONSE
-    never_charged_back = word.status == D.PREVENTED.value and not word.funds_withdrawn
+    never_charged_back = word.status == D.PREVENTED and not word.funds_withdrawn
     return D.PREVENTED if never_charged_back else D.NEEDS_RESPONSE
 
 
-def statuses_on_the_way(present: DisputeStatus, target: DisputeStatus) -> list[DisputeStatus]:
+def statuses_on_the_way(present: str, target: str) -> list[str]:
     """The legal steps from here to there, without here; empty if we are there.
 
     Raises ContradictoryWord where no way leads there.
@@ -52,14 +53,14 @@ def statuses_on_the_way(present: DisputeStatus, target: DisputeStatus) -> list[D
         if way[-1] == target:
             return way[1:]
         for step in sorted(DISPUTE_TRANSITIONS[way[-1]] - seen):
-            seen.add(DisputeStatus(step))
-            ways.append([*way, DisputeStatus(step)])
+            seen.add(step)
+            ways.append([*way, step])
     raise ContradictoryWord(f"the dispute is {present}, the provider says {target}")
 
 
 def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
     """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
-    present, target = D(dispute.status), D(word.status.value)
+    present, target = dispute.status, word.status
     if present == target:
         before_fee = dispute.fee_minor and not word.fee
         before_its_return = dispute.fee_returned_minor and not word.fee_returned
@@ -71,7 +72,7 @@ def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
     return True
 
 
-def take_step(dispute: Dispute, status: DisputeStatus, now: datetime) -> None:
+def take_step(dispute: Dispute, status: str, now: datetime) -> None:
     """One transition, with the columns that go with it."""
     ENTER_STATUS[status](dispute)
     if status not in DISPUTE_OPEN:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,13 @@ from urllib3.util.ssl_ import create_urllib3_context
 from payments.services.egress.dns import Lookups, Resolver, resolve
 from payments.services.egress.ip_policy import Address, is_callable, is_this_machine
 from payments.services.egress.url_policy import Policy, Target, TargetRefused, target_of
+from psp_adapters.deadline_sockets import (
+    DeadlineSslSocket,
+    seconds_left,
+    shorten_deadline,
+    start_deadline,
+    with_deadline,
+)
 
 BODY_BYTES_MAX: Final = 64 * 1024
 _BODY_SECONDS: Final = 2.0
@@ -48,56 +54,17 @@ class _NotCalled(Exception):
     """Nothing was connected to; the text says why."""
 
 
-class _Clock(threading.local):
-    """The deadline of the request that this thread is making."""
-
-    deadline: float = 0.0
-
-
-_clock = _Clock()
-
-
-def _seconds_left() -> float:
-    left = _clock.deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("deadline passed")
-    return left
-
-
-class _DeadlineSocket(socket.socket):
-    """Each read waits for what is left of the deadline, so that a trickle cannot stretch it."""
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_seconds_left())
-        return super().recv_into(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(_seconds_left())
-        super().sendall(*args, **kwargs)
-
-
-class _DeadlineSslSocket(ssl.SSLSocket):
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_seconds_left())
-        return super().recv_into(*args, **kwargs)
-
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_seconds_left())
-        return super().send(*args, **kwargs)
-
-
 def _connected(addresses: Sequence[Address], port: int) -> socket.socket:
     """A socket to the first of these very addresses that takes it."""
     failure: OSError = OSError("no address")
     for address in addresses:
-        timeout = min(_CONNECT_SECONDS, _seconds_left())
+        timeout = min(_CONNECT_SECONDS, seconds_left())
         try:
             plain = socket.create_connection((str(address), port), timeout=timeout)
         except OSError as error:
             failure = error
             continue
-        bounded = _DeadlineSocket(fileno=plain.detach())
-        bounded.settimeout(_seconds_left())
+        bounded = with_deadline(plain)
         bounded.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bounded
     raise failure
@@ -137,7 +104,7 @@ class Poster:
         read. The status alone is the answer: a body that is cut short changes nothing.
         """
         began = time.monotonic()
-        _clock.deadline = began + deadline_seconds
+        start_deadline(deadline_seconds)
         status, error, text = None, "", b""
         try:
             target = target_of(url, self._policy)
@@ -157,7 +124,7 @@ class Poster:
         if target.address is not None:
             addresses: Sequence[Address] = [target.address]
         else:
-            within = min(_RESOLVE_SECONDS, _seconds_left())
+            within = min(_RESOLVE_SECONDS, seconds_left())
             try:
                 addresses = self._lookups.addresses_of(
                     target.host, target.port, within_seconds=within
@@ -206,7 +173,7 @@ class Poster:
 
 def _beginning_of(response: Any) -> bytes:
     """At most 64 kB of the body, as far as it comes soon; an error here is no error at all."""
-    _clock.deadline = min(_clock.deadline, time.monotonic() + _BODY_SECONDS)
+    shorten_deadline(_BODY_SECONDS)
     pieces: list[bytes] = []
     size = 0
     try:
@@ -226,7 +193,7 @@ def _beginning_of(response: Any) -> bytes:
 @lru_cache(maxsize=4)
 def _tls_context(ca_file: str) -> ssl.SSLContext:
     context = create_urllib3_context()
-    context.sslsocket_class = _DeadlineSslSocket
+    context.sslsocket_class = DeadlineSslSocket
     context.load_default_certs()
     if ca_file:
         context.load_verify_locations(ca_file)

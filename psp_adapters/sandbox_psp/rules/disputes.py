@@ -7,18 +7,15 @@ of the evidence, by the deadline, or by the control API. What may not live here:
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import forbidden_now
 from psp_adapters.sandbox_psp.state.clock import iso
 from psp_adapters.sandbox_psp.state.disputes import CHARGEBACK_OPEN, INQUIRY_OPEN, OPEN
-from psp_adapters.sandbox_psp.state.records import Dispute, DueDispute
+from psp_adapters.sandbox_psp.state.records import Dispute, DueDispute, Payment
+from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import DISPUTES_OF, TOKENS
-
-if TYPE_CHECKING:
-    from psp_adapters.sandbox_psp.faults.behavior import Behavior
-    from psp_adapters.sandbox_psp.state.records import Payment
-    from psp_adapters.sandbox_psp.state.truth import Truth
 
 FEE_MINOR: Final = 1500
 """What we charge for a chargeback, in minor units of its currency; kept when it is won."""

@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import secrets
 
-from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
-from psp_adapters.sandbox_psp.rules.disputes import Disputes
 from psp_adapters.sandbox_psp.rules.instruction import Instruction, with_amount
+from psp_adapters.sandbox_psp.rules.recorder import Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
 from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_REQUIRED,
+    NOT_DECLINED,
     TOKENS,
     Decline,
     TestToken,
 )
 
-_NOTHING = Decline("", "", "")
 
-
-class Rules:
+class Rules(Recorder):
     """Carries out instructions against one Truth."""
 
     def __init__(self, truth: Truth) -> None:
-        self.truth = truth
-        self.disputes = Disputes(truth)
+        super().__init__(truth)
         self.settlement = Settlement(truth)
-        self.behavior = Behavior()
 
     def authorize(
         self,
@@ -73,8 +69,8 @@ class Rules:
         )
         payment = self.truth.payments[payment_id]
         status, reason = _first_answer(token, order, decline)
-        due_ms = self._settles_at(now_ms) if status == "pending" else 0
-        operation = self._operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
+        due_ms = self.settles_at(now_ms) if status == "pending" else 0
+        operation = self.add_operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
             self.money_arrived(operation, now_ms)
         if late_outcomes.is_due_after(operation):
@@ -103,12 +99,12 @@ class Rules:
         amount_minor = order.amount_minor if forced else check(payment, order)
         order = with_amount(order, amount_minor)
         if decline is not None:
-            return self._operation(payment, order, "declined", decline, now_ms=now_ms)
+            return self.add_operation(payment, order, "declined", decline, now_ms=now_ms)
         if order.kind == "refund":
             return self._refund(payment, order, now_ms)
-        operation = self._operation(payment, order, "succeeded", _NOTHING, now_ms=now_ms)
+        operation = self.add_operation(payment, order, "succeeded", NOT_DECLINED, now_ms=now_ms)
         if order.kind == "void" and payment.operations[0].status == "requires_action":
-            self.set_status(payment.operations[0], "canceled", _NOTHING, now_ms)
+            self.set_status(payment.operations[0], "canceled", NOT_DECLINED, now_ms)
         elif amount_minor:
             released = 0
             if order.kind == "capture" and order.final:
@@ -127,7 +123,7 @@ class Rules:
         if decline is not None:
             self.set_status(operation, "declined", decline, now_ms)
         else:
-            self.set_status(operation, "succeeded", _NOTHING, now_ms)
+            self.set_status(operation, "succeeded", NOT_DECLINED, now_ms)
             self.money_arrived(operation, now_ms)
         return operation
 
@@ -158,7 +154,7 @@ class Rules:
                 if decline is not None:
                     self.set_status(operation, "declined", decline, due_ms)
                 else:
-                    self.set_status(operation, "succeeded", _NOTHING, due_ms)
+                    self.set_status(operation, "succeeded", NOT_DECLINED, due_ms)
                     self.money_arrived(operation, due_ms)
                     if late_outcomes.is_due_after(operation):
                         self.due_again(operation, due_ms)
@@ -207,8 +203,10 @@ class Rules:
     def _refund(self, payment: Payment, order: Instruction, now_ms: int) -> Operation:
         fate = TOKENS[payment.token].refund
         status = "pending" if fate == "pending" else "succeeded"
-        due_ms = 0 if fate == "at_once" else self._settles_at(now_ms)
-        operation = self._operation(payment, order, status, _NOTHING, now_ms=now_ms, due_ms=due_ms)
+        due_ms = 0 if fate == "at_once" else self.settles_at(now_ms)
+        operation = self.add_operation(
+            payment, order, status, NOT_DECLINED, now_ms=now_ms, due_ms=due_ms
+        )
         if status == "succeeded":
             self.effect(operation, "refund", operation.amount_minor, now_ms)
         return operation
@@ -216,7 +214,7 @@ class Rules:
     def _settle_refund(self, operation: Operation, at_ms: int) -> None:
         fate = TOKENS[operation.payment.token].refund
         if fate == "pending" and operation.status == "pending":
-            self.set_status(operation, "succeeded", _NOTHING, at_ms)
+            self.set_status(operation, "succeeded", NOT_DECLINED, at_ms)
             self.effect(operation, "refund", operation.amount_minor, at_ms)
         elif fate == "fails" and operation.status == "succeeded":
             late_outcomes.fail(self, operation, at_ms)
@@ -224,95 +222,6 @@ class Rules:
     def _expire(self, payment: Payment, at_ms: int) -> None:
         if payment.held_minor > 0:
             self.effect(payment.operations[0], "expire", payment.held_minor, at_ms)
-
-    def due_again(self, operation: Operation, now_ms: int) -> None:
-        """Let the operation be thought about once more, after the settle delay."""
-        self.truth.record(
-            {
-                "t": "due",
-                "payment": operation.payment.id,
-                "operation": operation.id,
-                "due": self._settles_at(now_ms),
-            }
-        )
-
-    def money_arrived(self, operation: Operation, now_ms: int) -> None:
-        """The authorization, and for a sale the capture, as effects."""
-        self.effect(operation, "authorize", operation.amount_minor, now_ms)
-        if operation.payment.capture:
-            self.effect(operation, "capture", operation.amount_minor, now_ms)
-
-    def _settles_at(self, now_ms: int) -> int:
-        return now_ms + int(self.behavior.settle_delay_seconds * 1000)
-
-    def _operation(
-        self,
-        payment: Payment,
-        order: Instruction,
-        status: str,
-        reason: Decline,
-        *,
-        now_ms: int,
-        due_ms: int = 0,
-    ) -> Operation:
-        self.truth.record(
-            {
-                "t": "operation",
-                "id": f"sop_{secrets.token_hex(10)}",
-                "kind": order.kind,
-                "reference": order.reference,
-                "payment": payment.id,
-                "amount": order.amount_minor,
-                "status": status,
-                "code": reason.code,
-                "decline_code": reason.decline_code,
-                "message": reason.message,
-                "final": order.final,
-                "at": now_ms,
-                "due": due_ms,
-            }
-        )
-        return payment.operations[-1]
-
-    def set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
-        """Record where an operation stands now."""
-        self.truth.record(
-            {
-                "t": "status",
-                "payment": operation.payment.id,
-                "operation": operation.id,
-                "status": status,
-                "code": reason.code,
-                "decline_code": reason.decline_code,
-                "message": reason.message,
-                "at": at_ms,
-            }
-        )
-
-    def effect(
-        self,
-        operation: Operation,
-        kind: str,
-        amount_minor: int,
-        at_ms: int,
-        *,
-        released: int = 0,
-    ) -> None:
-        """Record that money moved, was held or was let go."""
-        self.truth.record(
-            {
-                "t": "effect",
-                "kind": kind,
-                "id": operation.id,
-                "reference": operation.reference,
-                "payment": operation.payment.id,
-                "amount": amount_minor,
-                "released": released,
-                "at": at_ms,
-            }
-        )
-        if kind == "capture":
-            self.disputes.plan(operation.payment, self.behavior, at_ms)
 
 
 def _first_answer(
@@ -322,12 +231,12 @@ def _first_answer(
     if decline is not None:
         return "declined", decline
     if token.settles_late:
-        return "pending", _NOTHING
+        return "pending", NOT_DECLINED
     if token.challenge:
         if order.challenge_allowed:
-            return "requires_action", _NOTHING
+            return "requires_action", NOT_DECLINED
         if not token.off_session_exempt:
             return "declined", AUTHENTICATION_REQUIRED
     if token.decline is not None:
         return "declined", token.decline
-    return "succeeded", _NOTHING
+    return "succeeded", NOT_DECLINED

@@ -11,14 +11,12 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
 from psp_adapters.sandbox_psp.state.clock import iso
-
-if TYPE_CHECKING:
-    from psp_adapters.sandbox_psp.state.truth import Truth
+from psp_adapters.sandbox_psp.state.truth import Truth
 
 COLUMNS: Final = (
     "line",

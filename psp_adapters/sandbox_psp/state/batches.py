@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from psp_adapters.sandbox_psp.state.records import Effect
-
+from psp_adapters.sandbox_psp.state.records import Effect
 
 # Kind of effect to type of line, and how its amount counts: in the gross, and in the fee. What is
 # not here holds money, or lets it go, and changes nothing of what we owe the account.

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from psp_adapters.sandbox_psp.state.clock import iso
 from psp_adapters.sandbox_psp.state.notices import Notice
 from psp_adapters.sandbox_psp.state.records import Dispute
-
-if TYPE_CHECKING:
-    pass
-
 
 INQUIRY_OPEN: Final = ("warning_needs_response", "warning_under_review")
 

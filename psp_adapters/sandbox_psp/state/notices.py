@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
 from psp_adapters.sandbox_psp.state.clock import iso
-
-if TYPE_CHECKING:
-    from psp_adapters.sandbox_psp.state.records import Operation
+from psp_adapters.sandbox_psp.state.records import Operation
 
 _DONE: Final = {
     "authorize": "payment.authorized",

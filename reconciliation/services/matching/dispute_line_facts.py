@@ -95,7 +95,7 @@ def _status(kind: LineKind, dispute: Dispute | None) -> DisputeStatus:
     present = DisputeStatus(dispute.status) if dispute is not None else DisputeStatus.NEEDS_RESPONSE
     if kind is LineKind.DISPUTE_REVERSAL:
         return present if present in _KEPT_GIVEN_BACK else DisputeStatus.WON
-    if kind is LineKind.DISPUTE and present.value in DISPUTE_INQUIRY:
+    if kind is LineKind.DISPUTE and present in DISPUTE_INQUIRY:
         return DisputeStatus.NEEDS_RESPONSE  # Money was taken: it is a chargeback by now.
     return present
 

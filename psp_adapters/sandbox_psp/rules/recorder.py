@@ -1,0 +1,110 @@
+"""Writes the journal records of payments: operations, their statuses, and effects."""
+
+from __future__ import annotations
+
+import secrets
+
+from psp_adapters.sandbox_psp.faults.behavior import Behavior
+from psp_adapters.sandbox_psp.rules.disputes import Disputes
+from psp_adapters.sandbox_psp.rules.instruction import Instruction
+from psp_adapters.sandbox_psp.state.records import Operation, Payment
+from psp_adapters.sandbox_psp.state.truth import Truth
+from psp_adapters.sandbox_psp.tokens import Decline
+
+
+class Recorder:
+    """Records what the rules decided in one Truth; checks nothing itself."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.disputes = Disputes(truth)
+        self.behavior = Behavior()
+
+    def due_again(self, operation: Operation, now_ms: int) -> None:
+        """Let the operation be thought about once more, after the settle delay."""
+        self.truth.record(
+            {
+                "t": "due",
+                "payment": operation.payment.id,
+                "operation": operation.id,
+                "due": self.settles_at(now_ms),
+            }
+        )
+
+    def money_arrived(self, operation: Operation, now_ms: int) -> None:
+        """The authorization, and for a sale the capture, as effects."""
+        self.effect(operation, "authorize", operation.amount_minor, now_ms)
+        if operation.payment.capture:
+            self.effect(operation, "capture", operation.amount_minor, now_ms)
+
+    def settles_at(self, now_ms: int) -> int:
+        return now_ms + int(self.behavior.settle_delay_seconds * 1000)
+
+    def add_operation(
+        self,
+        payment: Payment,
+        order: Instruction,
+        status: str,
+        reason: Decline,
+        *,
+        now_ms: int,
+        due_ms: int = 0,
+    ) -> Operation:
+        self.truth.record(
+            {
+                "t": "operation",
+                "id": f"sop_{secrets.token_hex(10)}",
+                "kind": order.kind,
+                "reference": order.reference,
+                "payment": payment.id,
+                "amount": order.amount_minor,
+                "status": status,
+                "code": reason.code,
+                "decline_code": reason.decline_code,
+                "message": reason.message,
+                "final": order.final,
+                "at": now_ms,
+                "due": due_ms,
+            }
+        )
+        return payment.operations[-1]
+
+    def set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
+        """Record where an operation stands now."""
+        self.truth.record(
+            {
+                "t": "status",
+                "payment": operation.payment.id,
+                "operation": operation.id,
+                "status": status,
+                "code": reason.code,
+                "decline_code": reason.decline_code,
+                "message": reason.message,
+                "at": at_ms,
+            }
+        )
+
+    def effect(
+        self,
+        operation: Operation,
+        kind: str,
+        amount_minor: int,
+        at_ms: int,
+        *,
+        released: int = 0,
+    ) -> None:
+        """Record that money moved, was held or was let go."""
+        self.truth.record(
+            {
+                "t": "effect",
+                "kind": kind,
+                "id": operation.id,
+                "reference": operation.reference,
+                "payment": operation.payment.id,
+                "amount": amount_minor,
+                "released": released,
+                "at": at_ms,
+            }
+        )
+        if kind == "capture":
+            self.disputes.plan(operation.payment, self.behavior, at_ms)
