@@ -59,7 +59,7 @@ DELIVERIES_GIVEN_UP: Final = Counter(
     "Events that a merchant's webhook endpoint never took.",
     ("because",),
 )
-IMPATIENT_ANSWERS: Final = Counter(
+CROWDED_ANSWERS: Final = Counter(
     "payments_psp_crowded_answers",
     "Requests that waited only a moment, too many others waiting for the same PSP account.",
     ("account",),

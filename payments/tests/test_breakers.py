@@ -11,7 +11,12 @@ import pytest
 
 from payments.exceptions import PspNotReached
 from payments.services.psp_gateway import circuit_breaker
-from payments.services.psp_gateway.circuit_breaker import Breaker, CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.circuit_breaker import (
+    Breaker,
+    CallKind,
+    CallRefused,
+    guarded_call,
+)
 from payments.tests.shop import Shop, body_of
 
 
@@ -39,7 +44,7 @@ def test_it_opens_when_half_of_twenty_calls_failed(clock: Clock) -> None:
     assert breaker.state == "closed"
     feed(breaker, failed=1)
     assert breaker.state == "open"
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(CallRefused) as refusal:
         breaker.admit()
     assert 0 < refusal.value.retry_after_seconds <= 6
 
@@ -64,7 +69,7 @@ def test_one_probe_at_a_time_decides(clock: Clock) -> None:
     clock.now += 7
     assert breaker.state == "half_open"
     probe = breaker.admit()
-    with pytest.raises(Refusal):
+    with pytest.raises(CallRefused):
         breaker.admit()
     breaker.record(healthy=False, probe=False)  # a call from before it opened
     assert breaker.state == "half_open"
@@ -80,7 +85,7 @@ def test_a_failed_probe_opens_it_for_twice_as_long_to_a_minute(clock: Clock) -> 
     for _ in range(6):
         clock.now += 100
         breaker.record(healthy=False, probe=breaker.admit())
-        with pytest.raises(Refusal) as refusal:
+        with pytest.raises(CallRefused) as refusal:
             breaker.admit()
         waits.append(refusal.value.retry_after_seconds)
     assert 8 <= waits[0] <= 12
@@ -100,7 +105,7 @@ def test_an_exception_counts_as_a_failure_and_gives_its_place_back() -> None:
     for _ in range(20):
         with pytest.raises(ZeroDivisionError), guarded_call(account, CallKind.QUERY):
             raise ZeroDivisionError
-    with pytest.raises(Refusal), guarded_call(account, CallKind.QUERY):
+    with pytest.raises(CallRefused), guarded_call(account, CallKind.QUERY):
         pytest.fail("the circuit is open")
     with guarded_call(account, CallKind.RECOVERY) as verdict:
         verdict.healthy = True
@@ -108,7 +113,7 @@ def test_an_exception_counts_as_a_failure_and_gives_its_place_back() -> None:
     assert circuit_breaker.states()[account, CallKind.RECOVERY] == "closed"
 
 
-def test_places_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permits_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     account = uuid.uuid4().hex
     leave = threading.Event()
 
@@ -117,13 +122,13 @@ def test_places_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
             verdict.healthy = leave.wait(10)
 
     threads = [
-        threading.Thread(target=stay) for _ in range(circuit_breaker.PLACES[CallKind.RECOVERY])
+        threading.Thread(target=stay) for _ in range(circuit_breaker.PERMITS[CallKind.RECOVERY])
     ]
     for thread in threads:
         thread.start()
     while circuit_breaker._guards[account, CallKind.RECOVERY].places._value:
         time.sleep(0.01)
-    with pytest.raises(Refusal), guarded_call(account, CallKind.RECOVERY):
+    with pytest.raises(CallRefused), guarded_call(account, CallKind.RECOVERY):
         pytest.fail("there is no place left")
     with guarded_call(account, CallKind.QUERY) as verdict:
         verdict.healthy = True

@@ -329,7 +329,7 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     [charge] = shop.operations(intent_id)
     [effect] = shop.effects("void")
     adapter = accounts.adapter_of(shop.account)
-    found = adapter.look_up(sending.question_of(charge), deadline_seconds=5)
+    found = adapter.look_up(sending.lookup_of(charge), deadline_seconds=5)
     assert found is not None
     view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)
     assert view is not None

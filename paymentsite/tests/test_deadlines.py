@@ -71,7 +71,7 @@ def test_a_call_and_its_transaction_two_end_inside_the_lease() -> None:
 
 
 def test_a_question_is_shorter_than_a_call() -> None:
-    assert sending.QUESTION_DEADLINE_SECONDS < http.READ_SECONDS < sending.CALL_DEADLINE_SECONDS
+    assert sending.LOOKUP_DEADLINE_SECONDS < http.READ_SECONDS < sending.CALL_DEADLINE_SECONDS
 
 
 class Held(NamedTuple):
@@ -89,7 +89,7 @@ class Held(NamedTuple):
 
 STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
 TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
-QUESTION_SECONDS = sending.QUESTION_DEADLINE_SECONDS
+QUESTION_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
 CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
 # For the largest report that is taken in; 1 s on a quiet core.
 PARSE_SECONDS = 3.0

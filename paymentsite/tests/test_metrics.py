@@ -33,7 +33,7 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     for _ in range(circuit_breaker.CALLS_MIN):
         with guarded_call(account, CallKind.MODIFY):
             pass
-    with pytest.raises(circuit_breaker.Refusal), guarded_call(account, CallKind.MODIFY):
+    with pytest.raises(circuit_breaker.CallRefused), guarded_call(account, CallKind.MODIFY):
         pytest.fail("the circuit is open")
     labels = {"account": account, "kind": "modify"}
     assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["open"]

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from payments.models import Case, PspAccount
-from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.tests.shop import open_shop
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from reconciliation.models import ReportBody, ReportFetch, SettlementLine, SettlementReport
@@ -253,5 +253,5 @@ def test_a_provider_that_is_down_is_asked_behind_the_circuit_of_questions(
     settling.shop.psp.set_behavior(down=1)
     for _ in range(30):
         assert settling.fetch() == 0
-    with pytest.raises(Refusal), guarded_call(settling.shop.account.code, CallKind.RECOVERY):
+    with pytest.raises(CallRefused), guarded_call(settling.shop.account.code, CallKind.RECOVERY):
         raise AssertionError("the circuit is open")

@@ -99,7 +99,7 @@ def refund_without_limits() -> None:
 
 def not_found_is_final() -> None:
     def find_out(search: Any) -> PspResult:
-        question = sending.question_of(search._operation)
+        question = sending.lookup_of(search._operation)
         found = search._adapter.look_up(question, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 

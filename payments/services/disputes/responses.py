@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from ledger.database.statements import Batch, execute, table_of
 from payments.clock import now_utc
@@ -24,8 +25,8 @@ from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.response_recording import record_response
 from payments.services.idempotency import keys
 from payments.services.psp_gateway import accounts, dispute_calls, sending
-from payments.services.psp_gateway.bulkhead import lane_of
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.bulkhead import bulkhead_of
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.recovery.sweep import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
@@ -149,18 +150,11 @@ def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Rendere
 
 
 def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
-    """Find out in the account's lane, as long as the request may wait; it goes on after that."""
+    """Look it up, as long as the request may wait; the look-up goes on after that."""
     dispute = Dispute.objects.only("id", "psp_account_id").get(pk=response.dispute_id)
-    lane = lane_of(accounts.psp_account_of(dispute.psp_account_id).code)
-    connection.close()
-
-    def resolve() -> None:
-        try:
-            resolve_response(response.id, actor=caller.actor)
-        finally:
-            connections.close_all()
-
-    lane.attend(resolve, answer_by=caller.answer_by_monotonic)
+    bulkhead = bulkhead_of(accounts.psp_account_of(dispute.psp_account_id).code)
+    resolve = partial(resolve_response, response.id, actor=caller.actor)
+    bulkhead.run_within(resolve, answer_by=caller.answer_by_monotonic)
 
 
 def _lease_next_due() -> UUID | None:
@@ -192,7 +186,7 @@ def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) 
     """What became of the response, as far as the PSP can tell; UNKNOWN at worst."""
     try:
         word = dispute_calls.ask(account, dispute.psp_dispute_id)
-    except (PspUnavailable, Refusal) as error:
+    except (PspUnavailable, CallRefused) as error:
         return _unknown(f"the provider could not be asked: {error}")
     if word is None:
         return _unknown("the provider does not find the dispute")
@@ -205,7 +199,7 @@ def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) 
         response,
         account,
         dispute.psp_dispute_id,
-        deadline_seconds=sending.QUESTION_DEADLINE_SECONDS,
+        deadline_seconds=sending.LOOKUP_DEADLINE_SECONDS,
     )
     if repeated.outcome is Outcome.NOT_SENT:
         # Says nothing about the first request, which may still arrive.

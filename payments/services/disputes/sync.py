@@ -23,7 +23,7 @@ from payments.services.disputes.transitions import (
     statuses_on_the_way,
 )
 from payments.services.psp_gateway import accounts, dispute_calls, references
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import give_connection_back
 from payments.services.recovery.operation_sync import (
     Contradicted,
@@ -143,7 +143,7 @@ def _ask(account: PspAccount, psp_dispute_id: str) -> PspDispute:
     give_connection_back()
     try:
         word = dispute_calls.ask(account, psp_dispute_id)
-    except (PspUnavailable, Refusal) as error:
+    except (PspUnavailable, CallRefused) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if word is None:
         raise NotYetKnown("the provider does not find the dispute (yet)")

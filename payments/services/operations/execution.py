@@ -21,7 +21,6 @@ from django.db import (
     InterfaceError,
     OperationalError,
     connection,
-    connections,
     transaction,
 )
 
@@ -33,7 +32,7 @@ from payments.services.idempotency import keys
 from payments.services.outcomes.locking import locked_rows
 from payments.services.outcomes.recording import Recorded, record_outcome
 from payments.services.psp_gateway import accounts, sending
-from payments.services.psp_gateway.bulkhead import lane_of
+from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
@@ -50,12 +49,12 @@ def carry_out(operation: Operation, caller: Caller, renderer: Renderer) -> Answe
     PspNotReached if nothing was sent (the request may be repeated with the same key).
     """
     # From memory later, where no connection is held.
-    lane = lane_of(accounts.psp_account_of(operation.psp_account_id).code)
+    bulkhead = bulkhead_of(accounts.psp_account_of(operation.psp_account_id).code)
     connection.close()
-    future = lane.submit(lambda: _ask_and_record(operation, caller, renderer))
+    future = bulkhead.submit(_ask_and_record, operation, caller, renderer)
     if future is None:
         return _record_and_answer(operation, _no_place(), caller, renderer)
-    with lane.patience(caller.answer_by_monotonic) as seconds:
+    with bulkhead.wait_budget(caller.answer_by_monotonic) as seconds:
         try:
             return future.result(timeout=seconds)
         except WaitedTooLong:
@@ -96,11 +95,8 @@ def _refund_of(operation: Operation) -> Refund | None:
 
 
 def _ask_and_record(operation: Operation, caller: Caller, renderer: Renderer) -> Answer:
-    try:
-        result = sending.send(operation, retry_until=caller.answer_by_monotonic or math.inf)
-        return _record_and_answer(operation, result, caller, renderer)
-    finally:
-        connections.close_all()
+    result = sending.send(operation, retry_until=caller.answer_by_monotonic or math.inf)
+    return _record_and_answer(operation, result, caller, renderer)
 
 
 def _record_and_answer(

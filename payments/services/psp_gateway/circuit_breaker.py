@@ -1,8 +1,8 @@
-"""Around every call to a PSP: a circuit breaker and a bulkhead per account and kind of call.
+"""Guard every call to a PSP by a circuit breaker and permits, per account and kind of call.
 
 Why not pybreaker: it opens after N failures in a row and holds no window, so a PSP that fails
-every second call never opens it, and a half-open one lets every waiting thread through. What may
-not live here: retries (services.retries has them, around this), outcomes, HTTP.
+every second call never opens it, and a half-open one lets every waiting thread through. Retries
+stand around this (psp_gateway.retries).
 
 State is in the memory of one process, on purpose: two processes that see different things of a PSP
 are both right, and a breaker that needs Redis fails when Redis does.
@@ -33,16 +33,16 @@ OPEN_SECONDS_MAX: Final = 60.0
 
 
 class CallKind(StrEnum):
-    """Calls that fail apart from each other and must not take each other's places."""
+    """Kinds of calls that fail independently and must not use up each other's permits."""
 
     CHARGE = "charge"
     MODIFY = "modify"
     QUERY = "query"
     RECOVERY = "recovery"
-    """Questions of the recovery job: they find out about a PSP that is coming back."""
+    """Look-ups of the recovery job: the first to notice that a PSP answers again."""
 
 
-PLACES: Final = {
+PERMITS: Final = {
     CallKind.CHARGE: 200,
     CallKind.MODIFY: 64,
     CallKind.QUERY: 32,
@@ -51,7 +51,7 @@ PLACES: Final = {
 """Calls under way at once, per account and process; one kind cannot starve another."""
 
 
-class Refusal(Exception):
+class CallRefused(Exception):
     """The call must not be made now; nothing was sent."""
 
     def __init__(self, reason: str, *, code: str, retry_after_seconds: float) -> None:
@@ -69,7 +69,7 @@ class Verdict:
     closed_circuit: bool = False
     """Known after the call: it was the probe that showed the PSP to be well again."""
     outcome: str = ""
-    """The word that it is counted under; empty: answered, or failed."""
+    """The label that it is counted under; empty: `answered` or `failed`, by `healthy`."""
 
 
 class Breaker:
@@ -90,7 +90,7 @@ class Breaker:
 
     @property
     def open_until(self) -> float:
-        """Since when, or from when, it lets a probe through, by its own clock; 0: it is closed."""
+        """When it lets a probe through, by its own clock; 0 while it is closed."""
         with self._lock:
             return self._open_until if self._open_seconds else 0.0
 
@@ -103,23 +103,31 @@ class Breaker:
             return "open" if self._clock() < self._open_until else "half_open"
 
     def admit(self) -> bool:
-        """Let a call through, or raise Refusal; True if it is the probe of a half-open circuit."""
+        """Let a call through; returns True if it is the probe of a half-open circuit.
+
+        Raises CallRefused while the circuit is open, or another probe is under way.
+        """
         with self._lock:
             if not self._open_seconds:
                 return False
             now = self._clock()
             if now < self._open_until:
                 left_seconds = self._open_until - now
-                raise Refusal("the circuit is open", code="open", retry_after_seconds=left_seconds)
+                raise CallRefused(
+                    "the circuit is open", code="open", retry_after_seconds=left_seconds
+                )
             if self._probing:
-                raise Refusal(
+                raise CallRefused(
                     "the circuit is being probed", code="probing", retry_after_seconds=1.0
                 )
             self._probing = True
             return True
 
     def record(self, *, healthy: bool, probe: bool) -> bool:
-        """Count a call that was let through; `probe` is what `admit` said. True: it closed now."""
+        """Count a call that was let through; returns True if it closed the circuit.
+
+        `probe` is what `admit` returned.
+        """
         with self._lock:
             now = self._clock()
             if probe:
@@ -127,7 +135,7 @@ class Breaker:
                 self._close() if healthy else self._open(now)
                 return healthy
             if self._open_seconds:
-                return False  # A call from before the circuit opened: its news is old.
+                return False  # A call from before the circuit opened says nothing new.
             self._count(now, healthy)
             calls = len(self._calls)
             if calls >= CALLS_MIN and self._failures >= FAILURE_SHARE * calls:
@@ -151,11 +159,11 @@ class Breaker:
 
 
 class _Guard:
-    """Breaker, places and measures of one account and kind of call."""
+    """Breaker, permits and metrics of one account and kind of call."""
 
     def __init__(self, account_code: str, kind: CallKind) -> None:
         self.breaker = Breaker()
-        self.places = BoundedSemaphore(PLACES[kind])
+        self.permits = BoundedSemaphore(PERMITS[kind])
         self._labels = (account_code, kind.value)
         self._in_use = metrics.PLACES_IN_USE.labels(*self._labels)
         self._open_until = metrics.BREAKER_OPEN_UNTIL.labels(*self._labels)
@@ -163,25 +171,28 @@ class _Guard:
         self._showing = Lock()
 
     def enter(self) -> bool:
-        """Take a place, or raise Refusal; True if this call is the probe of a half-open circuit."""
-        if not self.places.acquire(blocking=False):
+        """Take a permit; returns True if this call is the probe of a half-open circuit.
+
+        Raises CallRefused.
+        """
+        if not self.permits.acquire(blocking=False):
             self._count_refusal("full")
-            raise Refusal(
-                "every place for this kind of call is taken", code="full", retry_after_seconds=1.0
+            raise CallRefused(
+                "too many calls of this kind are under way", code="full", retry_after_seconds=1.0
             )
         try:
             probe = settings.PSP_BREAKERS and self.breaker.admit()
-        except Refusal as refusal:
-            self.places.release()
+        except CallRefused as refusal:
+            self.permits.release()
             self._count_refusal(refusal.code)
             raise
         self._in_use.inc()
         return probe
 
     def leave(self, *, healthy: bool, probe: bool) -> bool:
-        """Give the place back and count how it went; True if that closed the circuit."""
+        """Give the permit back and count how the call went; True if that closed the circuit."""
         self._in_use.dec()
-        self.places.release()
+        self.permits.release()
         if not settings.PSP_BREAKERS:
             return False
         closed = self.breaker.record(healthy=healthy, probe=probe)
@@ -190,8 +201,8 @@ class _Guard:
         return closed
 
     def _show(self) -> None:
-        """Say until when it is open; whoever reads the metric works out the state at that time."""
-        with self._showing:  # It is read inside, so that the last to show shows the last.
+        """Export until when it is open; a reader of the metric derives the state at that time."""
+        with self._showing:  # Read under the lock, so that the last writer shows the newest value.
             until = self.breaker.open_until
             if until == self._shown:
                 return
@@ -211,10 +222,10 @@ _guards_lock = Lock()
 
 @contextmanager
 def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
-    """Make one call inside; raises Refusal, before anything is sent, where it must not be made.
+    """Make one call inside; raises CallRefused, before anything is sent, if it must not be made.
 
-    Set `verdict.healthy` when the PSP answered, whatever it said, and `verdict.outcome` to what is
-    counted. An exception counts as a failure.
+    Set `verdict.healthy` when the PSP answered, whatever the answer, and `verdict.outcome` to the
+    label to count. An exception counts as a failure.
     """
     guard = _guard_of(account_code, kind)
     probe = guard.enter()

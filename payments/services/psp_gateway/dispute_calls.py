@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from payments.models import DisputeResponse, PspAccount
 from payments.services.psp_gateway.accounts import adapter_of
-from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.queries import ask_psp
-from payments.services.psp_gateway.sending import QUESTION_DEADLINE_SECONDS
+from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 
@@ -19,14 +19,14 @@ _NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
 def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
     """The dispute as the PSP says it stands; None if it knows none of that id (yet).
 
-    Raises PspUnavailable or Refusal. No database connection may be held meanwhile.
+    Raises PspUnavailable or CallRefused. No database connection may be held meanwhile.
     """
     adapter = adapter_of(account)
     if not adapter.capabilities.disputes:
         raise PspUnavailable(_NO_DISPUTES)
     return ask_psp(
         account,
-        lambda: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=QUESTION_DEADLINE_SECONDS),
+        lambda: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=LOOKUP_DEADLINE_SECONDS),
     )
 
 
@@ -56,7 +56,7 @@ def send(
         with guarded_call(account.code, CallKind.MODIFY) as verdict:
             result = verb(request, deadline_seconds=deadline_seconds)
             verdict.healthy = result.outcome in (Outcome.SUCCEEDED, Outcome.DECLINED)
-    except Refusal as refusal:
+    except CallRefused as refusal:
         return DisputeResult(
             outcome=Outcome.NOT_SENT,
             detail=refusal.reason,

@@ -23,7 +23,7 @@ T = TypeVar("T")
 def ask_psp(account: PspAccount, question: Callable[[], T]) -> T:
     """The answer to one question; no database connection may be held meanwhile.
 
-    Raises Refusal if the PSP must not be asked now, and whatever the question raises.
+    Raises CallRefused if the PSP must not be asked now, and whatever the question raises.
     """
     with guarded_call(account.code, CallKind.RECOVERY) as verdict:
         answer = question()

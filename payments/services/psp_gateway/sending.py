@@ -11,7 +11,7 @@ from typing import Final
 
 from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.accounts import adapter_of, psp_account_of
-from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, guarded_call
+from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
 from psp_adapters.contract.operations import LookUp, Outcome, PspRequest, PspResult
@@ -20,7 +20,7 @@ from psp_adapters.contract.operations import OperationKind as K
 CALL_DEADLINE_SECONDS: Final = 12.0
 """The whole of one call, retries included; less than a claim's lease, so that no living call loses
 its claim."""
-QUESTION_DEADLINE_SECONDS: Final = 5.0
+LOOKUP_DEADLINE_SECONDS: Final = 5.0
 
 _CALL_KINDS: Final = {
     K.AUTHORIZE: CallKind.CHARGE,
@@ -49,7 +49,7 @@ def request_of(operation: Operation) -> PspRequest:
     )
 
 
-def question_of(operation: Operation) -> LookUp:
+def lookup_of(operation: Operation) -> LookUp:
     """The question that finds out what became of an operation."""
     return LookUp(
         kind=K(operation.kind),
@@ -81,7 +81,7 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
             kind=_CALL_KINDS[K(operation.kind)].value,
             until_monotonic=min(retry_until, deadline),
         )
-    return doubted_unless_it_fits(operation, result)
+    return unknown_if_amount_differs(operation, result)
 
 
 def _send_once(operation: Operation, account: PspAccount, deadline: float) -> PspResult:
@@ -99,7 +99,7 @@ def _send_once(operation: Operation, account: PspAccount, deadline: float) -> Ps
             result = verb(request_of(operation), deadline_seconds=deadline - time.monotonic())
             verdict.healthy = _is_healthy(result)
             verdict.outcome = result.outcome.value
-    except Refusal as refusal:
+    except CallRefused as refusal:
         return PspResult(
             outcome=Outcome.NOT_SENT,
             detail=refusal.reason,
@@ -123,7 +123,7 @@ def _is_healthy(result: PspResult) -> bool:
     return result.outcome is not Outcome.UNKNOWN
 
 
-def doubted_unless_it_fits(operation: Operation, result: PspResult) -> PspResult:
+def unknown_if_amount_differs(operation: Operation, result: PspResult) -> PspResult:
     """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
     if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result

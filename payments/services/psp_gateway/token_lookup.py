@@ -11,9 +11,14 @@ from django.db import connection
 from payments.selectors.scope import PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller
 from payments.services.psp_gateway.accounts import adapter_of
-from payments.services.psp_gateway.circuit_breaker import CallKind, Refusal, Verdict, guarded_call
+from payments.services.psp_gateway.circuit_breaker import (
+    CallKind,
+    CallRefused,
+    Verdict,
+    guarded_call,
+)
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
-from payments.services.psp_gateway.sending import QUESTION_DEADLINE_SECONDS
+from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.tokens import PaymentToken, UnknownToken
 
@@ -44,7 +49,7 @@ def _ask(caller: Caller, token: str) -> PaymentToken:
     if known is not None and known[0] > time.monotonic():
         return known[1]
     connection.close()  # nothing is held while the PSP thinks
-    end = time.monotonic() + QUESTION_DEADLINE_SECONDS
+    end = time.monotonic() + LOOKUP_DEADLINE_SECONDS
     described = call_with_retries(
         lambda: _asked_once(caller, token, end),
         lambda found: TryAgain() if isinstance(found, PspUnavailable) else None,
@@ -67,7 +72,7 @@ def _asked_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUna
             return _find_token(caller, token, verdict, end)
     except PspUnavailable as unavailable:
         return unavailable
-    except Refusal as refusal:
+    except CallRefused as refusal:
         raise PspUnavailable(refusal.reason) from refusal
 
 

@@ -16,7 +16,7 @@ from payments.services.outcomes.external.recording import (
     save_case,
 )
 from payments.services.psp_gateway import accounts, references, sending
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
 from payments.services.recovery.operation_sync import (
     Contradicted,
@@ -52,14 +52,14 @@ def _ask(charge: Operation) -> PspPayment:
         raise NotYetKnown(f"{charge.public_id} has no payment at the provider (yet)")
     account = accounts.psp_account_of(charge.psp_account_id)
     adapter = accounts.adapter_of(account)
-    payment_id, deadline_seconds = charge.psp_payment_id, sending.QUESTION_DEADLINE_SECONDS
+    payment_id, deadline_seconds = charge.psp_payment_id, sending.LOOKUP_DEADLINE_SECONDS
     give_connection_back()
     try:
         seen = ask_psp(
             account,
             lambda: adapter.look_up_payment(payment_id, deadline_seconds=deadline_seconds),
         )
-    except (PspUnavailable, Refusal) as error:
+    except (PspUnavailable, CallRefused) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if seen is None:
         raise NotYetKnown("the provider does not find the payment (yet)")

@@ -20,7 +20,7 @@ from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.psp_gateway import accounts, sending
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
 from payments.states import OPERATION_OPEN, CaseKind
 from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
@@ -32,7 +32,7 @@ class NotYetKnown(Exception):
     @property
     def is_silence(self) -> bool:
         """Did it give no answer at all, or could it not be asked?"""
-        return isinstance(self.__cause__, PspUnavailable | Refusal)
+        return isinstance(self.__cause__, PspUnavailable | CallRefused)
 
 
 class Contradicted(Exception):
@@ -46,20 +46,20 @@ def ask(operation: Operation) -> PspResult:
     """
     account = accounts.psp_account_of(operation.psp_account_id)
     adapter = accounts.adapter_of(account)
-    question = sending.question_of(operation)
+    question = sending.lookup_of(operation)
     give_connection_back()
-    deadline_seconds = sending.QUESTION_DEADLINE_SECONDS
+    deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
     try:
         found = ask_psp(
             account, lambda: adapter.look_up(question, deadline_seconds=deadline_seconds)
         )
-    except (PspUnavailable, Refusal) as error:
+    except (PspUnavailable, CallRefused) as error:
         raise NotYetKnown(f"the provider could not be asked: {error}") from error
     if found is None:
         raise NotYetKnown("the provider does not find the operation (yet)")
     if found.outcome is Outcome.UNKNOWN:
         raise NotYetKnown(f"the provider's answer is no answer: {found.detail}")
-    result = sending.doubted_unless_it_fits(operation, found)
+    result = sending.unknown_if_amount_differs(operation, found)
     if result.outcome is Outcome.UNKNOWN:
         raise contradiction(operation, result.detail)
     return result

@@ -40,13 +40,13 @@ class Resolution:
         self._operation = operation
         self._adapter = adapter
         self._may_act = may_act
-        self._question = sending.question_of(operation)
+        self._question = sending.lookup_of(operation)
         self._account = accounts.psp_account_of(operation.psp_account_id)
 
     def find_out(self) -> PspResult:
-        """An outcome; UNKNOWN at worst. Raises PspUnavailable or Refusal if nobody was asked."""
+        """The outcome; UNKNOWN at worst. Raises PspUnavailable, or CallRefused if not asked."""
         operation, adapter = self._operation, self._adapter
-        deadline_seconds = sending.QUESTION_DEADLINE_SECONDS
+        deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
         found = ask_psp(
             self._account,
             lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds),
@@ -74,7 +74,7 @@ class Resolution:
         return self._never_arrived()
 
     def _fitting(self, found: PspResult) -> PspResult:
-        result = sending.doubted_unless_it_fits(self._operation, found)
+        result = sending.unknown_if_amount_differs(self._operation, found)
         if result.outcome is Outcome.UNKNOWN and found.outcome is not Outcome.UNKNOWN:
             contradiction(self._operation, result.detail)
         return result

@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from ledger.database.statements import Batch, execute, table_of
 from payments.clock import now_utc
@@ -27,8 +28,8 @@ from payments.services.outcomes.change import OPERATION_FIELDS
 from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts
-from payments.services.psp_gateway.bulkhead import lane_of
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.bulkhead import bulkhead_of
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.questions import (
     Contradicted,
@@ -100,22 +101,15 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
 
 
 def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float | None) -> None:
-    """The same for somebody who waits, no longer than until then; the search goes on after that.
+    """Do the same for a request, which waits until then at most; the look-up goes on after that.
 
-    It takes a place in the account's lane, as the call itself did; with none free it is left to the
-    sweep. Called outside any transaction; gives this thread's database connection back first.
+    It takes a permit of the account's bulkhead; with none free it is left to the sweep. Called
+    outside any transaction; gives this thread's database connection back first.
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
-    lane = lane_of(accounts.psp_account_of(operation.psp_account_id).code)
-    connection.close()
-
-    def resolve() -> None:
-        try:
-            resolve_operation(operation_id, actor=actor)
-        finally:
-            connections.close_all()
-
-    lane.attend(resolve, answer_by=answer_by_monotonic)
+    bulkhead = bulkhead_of(accounts.psp_account_of(operation.psp_account_id).code)
+    resolve = partial(resolve_operation, operation_id, actor=actor)
+    bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
 def _lease_next_due(silent: list[UUID]) -> UUID | None:
@@ -147,7 +141,7 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
     connection.close()
     try:
         result = search.find_out()
-    except (PspUnavailable, Refusal) as error:
+    except (PspUnavailable, CallRefused) as error:
         result = _silence(error)
         _note_silence(operation, caller, result)
         return False
@@ -166,9 +160,9 @@ def _note_failure(operation: Operation, why: str) -> None:
     _open_case_if_old(operation, why)
 
 
-def _silence(error: PspUnavailable | Refusal) -> PspResult:
+def _silence(error: PspUnavailable | CallRefused) -> PspResult:
     """As soon as a circuit lets a probe through, somebody must be due."""
-    look_in_seconds = error.retry_after_seconds if isinstance(error, Refusal) else None
+    look_in_seconds = error.retry_after_seconds if isinstance(error, CallRefused) else None
     return still_unknown(f"the provider could not be asked: {error}", look_in_seconds)
 
 

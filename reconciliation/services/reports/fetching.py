@@ -22,7 +22,7 @@ from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
 from payments.services.jobs.backoff import GIVE_UP_AFTER, is_over, next_try
 from payments.services.psp_gateway.accounts import adapter_of
-from payments.services.psp_gateway.circuit_breaker import Refusal
+from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.states import CaseKind
@@ -119,7 +119,7 @@ def _try(fetch: ReportFetch, silence: Silence) -> bool:
     answered = True
     try:
         came = _fetch(fetch) if fetch.name else _list(fetch)
-    except (PspUnavailable, Refusal) as reason:
+    except (PspUnavailable, CallRefused) as reason:
         answered, came = False, False
         _note_failure(fetch, str(reason))
     except Exception as failure:
