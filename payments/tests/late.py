@@ -7,8 +7,8 @@ from typing import Any
 
 from ledger.models import LedgerEntry
 from payments.models import Case, Event, Operation
+from payments.services import callers
 from payments.services.automatic_actions import late_success_reversals
-from payments.services.callers import caller as callers
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references
 from payments.services.recovery import operation_sync
@@ -22,7 +22,7 @@ from psp_adapters.contract.operations import Outcome, PspResult
 def close_as(operation: Operation, outcome: Outcome) -> None:
     """Take a word that is not true, as an adapter with a defect or a PSP in disorder would."""
     result = PspResult(outcome=outcome, code="card_declined", detail="the test says so")
-    caller = callers.caller_of(operation, "test")
+    caller = callers.for_operation(operation, "test")
     assert record_outcome(operation=operation, result=result, caller=caller).changed
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from ledger.models import LedgerEntry
 from payments.models import Case, Dispute, Event, PspNotification
+from payments.services import callers
 from payments.services.disputes import recording, sync
 from payments.services.psp_gateway import dispute_calls
 from payments.services.psp_notifications import processing
-from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences
 from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
@@ -140,7 +140,7 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
         [charge] = desk.shop.operations(intent_id)
         for position in (*order, *order):
             recording.record_dispute(
-                word=words[position], charge=charge, caller=caller_of(charge, "test")
+                word=words[position], charge=charge, caller=callers.for_operation(charge, "test")
             )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == factorial(steps)
@@ -164,7 +164,9 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
         [charge] = desk.shop.operations(intent_id)
         for step, word in enumerate(words_of_a_life(desk, lived)):
             if step not in unseen:
-                recording.record_dispute(word=word, charge=charge, caller=caller_of(charge, "test"))
+                recording.record_dispute(
+                    word=word, charge=charge, caller=callers.for_operation(charge, "test")
+                )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == 2 ** (steps - 1)
     assert all(end == ends[0] for end in ends)

@@ -11,11 +11,11 @@ import pytest
 
 from payments.clock import now_utc
 from payments.models import Dispute, Event
+from payments.services import callers
 from payments.services.disputes import reminders as dispute_reminders
 from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.reminders import remind_of_due_evidence
 from payments.services.psp_gateway import dispute_calls
-from payments.services.recovery.sweep import caller_of
 from payments.tests.crashes import crash_at
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop
@@ -117,7 +117,7 @@ def move_deadline(desk: Desk, hours_from_now: float | None) -> Dispute:
     record_dispute(
         word=replace(word, evidence_due_by=due_by),
         charge=dispute.charge,
-        caller=caller_of(dispute.charge, "test"),
+        caller=callers.for_operation(dispute.charge, "test"),
     )
     return desk.dispute()
 

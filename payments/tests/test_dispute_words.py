@@ -11,9 +11,9 @@ import pytest
 from ledger.money import Money
 from payments.models import Case, Dispute, Event
 from payments.objects.dispute import dispute_object
+from payments.services import callers
 from payments.services.disputes.recording import RecordedDispute, record_dispute
 from payments.services.psp_gateway import dispute_calls
-from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop, open_shop, uuid_of
@@ -29,7 +29,7 @@ def say(desk: Desk, psp_dispute_id: str, **changes: Any) -> RecordedDispute:
     word = dispute_calls.ask(desk.shop.account, psp_dispute_id)
     assert word is not None
     [charge] = [o for o in desk.shop.operations(intent_of(desk)) if o.is_charge]
-    caller = caller_of(charge, "test")
+    caller = callers.for_operation(charge, "test")
     return record_dispute(word=replace(word, **changes), charge=charge, caller=caller)
 
 

@@ -15,10 +15,10 @@ from payments.objects.charge import charge_object
 from payments.objects.dispute import dispute_balance_transactions, dispute_object
 from payments.selectors.balance import balance_of
 from payments.selectors.scope import Scope
+from payments.services import callers
 from payments.services.disputes import sync
 from payments.services.disputes.recording import RecordedDispute, record_dispute
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
-from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk, effects_of
 from payments.tests.notices import lose_the_answer
@@ -386,4 +386,4 @@ def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> No
 
 
 def _record(charge: Operation, word: PspDispute) -> RecordedDispute:
-    return record_dispute(word=word, charge=charge, caller=caller_of(charge, "test"))
+    return record_dispute(word=word, charge=charge, caller=callers.for_operation(charge, "test"))

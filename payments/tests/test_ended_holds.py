@@ -11,7 +11,8 @@ import pytest
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.callers.caller import Caller, caller_of
+from payments.services import callers
+from payments.services.callers.caller import Caller
 from payments.services.outcomes.external.recording import record_unasked
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.recovery import sweep as recovery_sweep
@@ -164,7 +165,7 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     Operation.objects.filter(pk=charge.pk).update(lease_until=older)
     shop.psp.turn(reference(charge), "succeed")
     said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
-    caller = caller_of(charge, "test")
+    caller = callers.for_operation(charge, "test")
     assert hear(charge, said, caller, None) is Hearing.LATER
     declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
     assert hear(charge, declined, caller, older) is Hearing.KNOWN

@@ -13,7 +13,7 @@ import pytest
 
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
-from payments.services.callers import caller as callers
+from payments.services import callers
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.psp_notifications import processing
 from payments.services.recovery import operation_sync, questions
@@ -201,7 +201,7 @@ def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
 
 
 def record(operation: Operation, result: PspResult, lease: datetime) -> Hearing:
-    caller = callers.caller_of(operation, "test")
+    caller = callers.for_operation(operation, "test")
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
     return recorded.hearing
 

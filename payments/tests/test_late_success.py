@@ -6,8 +6,7 @@ import pytest
 
 from payments.models import Event, Operation
 from payments.objects.charge import charge_object
-from payments.services import commands
-from payments.services.callers.caller import caller_of
+from payments.services import callers, commands
 from payments.services.commands import IntentDetails
 from payments.services.outcomes.recording import record_outcome
 from payments.services.recovery import operation_sync
@@ -353,7 +352,9 @@ def test_a_word_that_tells_nothing_changes_nothing_of_what_is_closed(
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     before = (Operation.objects.values().get(), events(intent_id), counters(shop, intent_id))
     recorded = record_outcome(
-        operation=charge, result=PspResult(outcome=outcome), caller=caller_of(charge, "test")
+        operation=charge,
+        result=PspResult(outcome=outcome),
+        caller=callers.for_operation(charge, "test"),
     )
     assert not recorded.changed
     after = (Operation.objects.values().get(), events(intent_id), counters(shop, intent_id))
@@ -366,7 +367,7 @@ def test_a_word_from_somebody_without_the_lease_only_has_the_psp_asked_again(sho
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     result = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     assert not record_outcome(
-        operation=charge, result=result, caller=caller_of(charge, "test")
+        operation=charge, result=result, caller=callers.for_operation(charge, "test")
     ).changed
     assert (shop.intent(intent_id).status, cases()) == ("FAILED", [])
     confirm = Operation.objects.get()

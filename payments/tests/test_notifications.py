@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from payments.models import Case, Operation, PspNotification
+from payments.services import callers
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_notifications import processing, receiving
 from payments.services.recovery import sweep as recovery_sweep
@@ -207,7 +208,7 @@ def test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded(
     record_outcome(
         operation=operation,
         result=PspResult(outcome=Outcome.DECLINED, code="card_declined"),
-        caller=recovery_sweep.caller_of(operation, "test"),
+        caller=callers.for_operation(operation, "test"),
     )
     hooks.take(*hooks.caught("payment.authorized"))
     assert only_notification().status == "processed"

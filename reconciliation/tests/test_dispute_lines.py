@@ -12,10 +12,10 @@ import pytest
 from ledger.models import LedgerEntry, LedgerTransaction
 from ledger.money import Money
 from payments.models import Case, Dispute, Event
+from payments.services import callers
 from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.sync import look_at_due_disputes
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
-from payments.services.recovery.sweep import caller_of
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import LONG_AGO, Desk
 from payments.tests.shop import Shop, open_shop
@@ -235,7 +235,9 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
         [charge] = desk.shop.operations(intent_id)
         for step in order:
             if step == "word":
-                record_dispute(word=early, charge=charge, caller=caller_of(charge, "test"))
+                record_dispute(
+                    word=early, charge=charge, caller=callers.for_operation(charge, "test")
+                )
             else:
                 account_for(desk.shop, lines[step])
         ends.append(end_of(desk, intent_id))
@@ -326,7 +328,7 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     withdrawn = lines_of(desk.shop)[0]
     [charge] = desk.shop.operations(intent_id)
     word = replace(word_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
-    record_dispute(word=word, charge=charge, caller=caller_of(charge, "test"))
+    record_dispute(word=word, charge=charge, caller=callers.for_operation(charge, "test"))
     ask_no_more(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()

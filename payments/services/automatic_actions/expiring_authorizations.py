@@ -18,8 +18,8 @@ from payments.clock import now_utc
 from payments.event_types import HOLD_EXPIRING
 from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
+from payments.services import callers
 from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
-from payments.services.callers.caller import caller_for
 from payments.services.outbox.events import Fact, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.services.psp_gateway import accounts
@@ -113,7 +113,7 @@ def _ask_whether_expired(intent: PaymentIntent, charge: Operation, plan: Plan) -
 
 def _warn(intent: PaymentIntent, plan: Plan) -> None:
     """Tell once for each end of a hold, under the payment's lock, that it draws near."""
-    caller = caller_for(intent, actor=ACTOR)
+    caller = callers.for_intent(intent, ACTOR)
     with transaction.atomic(durable=True):
         locked = PaymentIntent.objects.select_for_update().get(pk=intent.id)
         wait = Deadline.objects.select_for_update().filter(pk=intent.id).first()

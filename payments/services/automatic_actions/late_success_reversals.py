@@ -23,8 +23,8 @@ from payments.clock import now_utc
 from payments.exceptions import PaymentRefused, PspNotReached
 from payments.models import Operation, PaymentIntent
 from payments.objects.refund import refund_object
-from payments.services import commands
-from payments.services.callers.caller import Answer, Caller, Subject, caller_of
+from payments.services import callers, commands
+from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.commands.refund import new_refund
 from payments.services.commands.run import locked_intent
@@ -105,7 +105,7 @@ def _lease_next(silent: list[UUID]) -> UUID | None:
 
 def _reverse(charge: Operation) -> bool:
     """Begin what gives it back, unless that is done or under way; False if the PSP was silent."""
-    caller = caller_of(charge, ACTOR)
+    caller = callers.for_operation(charge, ACTOR)
     if _attempts_refused(charge) and not _look_who_else_did_it(charge):
         return False
     if _conclude(caller, charge):

@@ -12,7 +12,8 @@ from typing import Final
 from payments.clock import now_utc
 from payments.exceptions import OperationUnderWay, PspNotReached, UnexpectedState
 from payments.models import Operation, PaymentIntent
-from payments.services.callers.caller import Answer, Caller, Subject, caller_for
+from payments.services import callers
+from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.commands import cancel_payment
 from psp_adapters.contract.operations import OperationKind
 
@@ -28,7 +29,7 @@ def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> da
     last = _last_try(intent, actor)
     if last is not None and now_utc() < last + AGAIN_AFTER:
         return last + AGAIN_AFTER
-    caller = caller_for(intent, actor=actor)
+    caller = callers.for_intent(intent, actor)
     try:
         with suppress(OperationUnderWay, PspNotReached):  # Both say: try again later.
             cancel_payment(caller=caller, renderer=_unseen, intent_id=intent.id, reason=reason)

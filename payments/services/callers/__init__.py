@@ -1,1 +1,5 @@
-"""Who asks for an action, and what they are answered with."""
+"""Callers: the merchant and mode that something is done for, and by whom."""
+
+from payments.services.callers.on_behalf import for_endpoint, for_intent, for_operation
+
+__all__ = ["for_endpoint", "for_intent", "for_operation"]

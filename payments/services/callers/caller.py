@@ -1,12 +1,12 @@
-"""Who asks, for which merchant, under which key, and how the answer is to be rendered.
+"""Types of a request to the services: its caller, its subject and its answer.
 
-What may not live here: authentication (the API and the console do it), HTTP.
+Authentication is done by the API and the console, before there is a caller.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from payments.models import (
     Dispute,
@@ -17,6 +17,8 @@ from payments.models import (
     PspAccount,
     Refund,
 )
+
+S = TypeVar("S", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +37,7 @@ class Caller:
     """SHA-256 of method, path and canonical parameters; empty without a key."""
     expand: tuple[str, ...] = ()
     answer_by_monotonic: float | None = None
-    """Until when this caller waits for the PSP (time.monotonic); None: as long as it takes."""
-
-    def asking_for(self, *, expand: tuple[str, ...], api_version: str) -> Caller:
-        """The same caller with the rendering wishes of the request that first claimed the key."""
-        return replace(self, expand=expand, api_version=api_version)
+    """When this caller stops waiting for the PSP (time.monotonic); None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +62,28 @@ class Subject:
     response: DisputeResponse | None = None
 
 
-class Renderer(Protocol):
-    """Renders the answer of one command. Runs inside the command's transaction; reads only."""
+class Render(Protocol[S]):
+    """Renders the answer of one command from what it was about.
 
-    def __call__(self, subject: Subject, caller: Caller) -> Answer: ...
+    Runs inside the command's transaction; reads only.
+    """
 
-
-def caller_of(operation: Operation, actor: str) -> Caller:
-    """The merchant's side of an operation, for a change that no request waits for."""
-    operation = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
-    return Caller(
-        merchant=operation.merchant,
-        livemode=operation.livemode,
-        psp_account=operation.psp_account,
-        actor=actor,
-        request_id=operation.request_id,
-    )
+    def __call__(self, subject: S, caller: Caller, /) -> Answer: ...
 
 
-def caller_for(intent: PaymentIntent, *, actor: str) -> Caller:
-    """The merchant's side of a payment, for a job."""
-    return Caller(
-        merchant=Merchant.objects.get(pk=intent.merchant_id),
-        livemode=intent.livemode,
-        psp_account=intent.psp_account,
-        actor=actor,
-    )
+Renderer = Render[Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest(Generic[S]):
+    """Who gives a command, and how its answer is rendered; a job needs no answer.
+
+    Raises ValueError for a key without a renderer: a repeat would find no answer under it.
+    """
+
+    caller: Caller
+    render: Render[S] | None = None
+
+    def __post_init__(self) -> None:
+        if self.render is None and self.caller.idempotency_key:
+            raise ValueError("a command under an idempotency key needs a renderer")

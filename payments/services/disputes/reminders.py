@@ -18,9 +18,9 @@ from payments.clock import now_utc
 from payments.event_types import EVIDENCE_DUE_SOON
 from payments.models import Dispute, PaymentIntent
 from payments.objects.dispute import dispute_object
+from payments.services import callers
 from payments.services.disputes.schedule import next_reminder
 from payments.services.outbox.events import Fact, events_of
-from payments.services.recovery.sweep import caller_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def remind_of_due_evidence(*, limit: int = SWEEP_LIMIT) -> int:
 def _remind(dispute_id: UUID) -> bool:
     """One reminder, unless somebody else wrote it, or it has become pointless."""
     found = Dispute.objects.select_related("charge").get(pk=dispute_id)
-    caller = caller_of(found.charge, ACTOR)
+    caller = callers.for_operation(found.charge, ACTOR)
     with transaction.atomic(durable=True):
         intent = PaymentIntent.objects.select_for_update().get(pk=found.intent_id)
         dispute = Dispute.objects.select_for_update().get(pk=dispute_id)

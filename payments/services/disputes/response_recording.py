@@ -25,6 +25,7 @@ from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
 from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
+from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import RESPONSE_HOLDS, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import Outcome
@@ -70,36 +71,23 @@ def record_response(
         dispute = Dispute.objects.select_for_update().get(pk=row.id)
         response = DisputeResponse.objects.select_for_update().get(pk=response.id)
         if response.is_open:
-            if sender_lease not in (None, response.lease_until):
-                result = _doubted_if_not_sent(result)
+            result = unknown_if_lease_passed(
+                result, sender_lease=sender_lease, lease_until=response.lease_until
+            )
             now = now_utc()
             shown_before = dispute_object(dispute, now=now)
             _close_response(response, dispute, result, now)
             _write_answered(intent, dispute, shown_before, caller, now)
             if result.dispute is not None:
                 record_word(intent, row.charge, dispute, result.dispute, caller)
-        if renderer is None:
-            return None
         if response.status == ResponseStatus.NOT_SENT:
             _reopen_key(key)
             return None
         subject = Subject(intent=intent, dispute=dispute, response=response)
-        if key is None:
-            return renderer(subject, caller)
-        if key.answer_status is not None:
-            return keys.stored_answer(key)
         batch = Batch()
-        answer = renderer(subject, keys.caller_of(caller, key))
-        answer = keys.put_answer(batch, key, answer)
+        answer = keys.answer_under_key(batch, key, subject, caller, renderer)
         batch.execute()
-        return answer
-
-
-def _doubted_if_not_sent(result: DisputeResult) -> DisputeResult:
-    if result.outcome is not Outcome.NOT_SENT:
-        return result
-    detail = f"not sent by a sender whose lease was over: {result.detail}"
-    return DisputeResult(outcome=Outcome.UNKNOWN, detail=detail)
+    return answer
 
 
 def _close_response(

@@ -20,6 +20,7 @@ from ledger.database.statements import Batch, execute, table_of
 from payments.clock import now_utc
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
+from payments.services import callers
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.response_recording import record_response
@@ -27,7 +28,6 @@ from payments.services.idempotency import keys
 from payments.services.psp_gateway import accounts, dispute_calls, sending
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.recovery.sweep import caller_of
 from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
@@ -140,13 +140,11 @@ def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Rendere
         if response.status == ResponseStatus.NOT_SENT:
             raise _not_reached(None)
         subject = Subject(intent=dispute.intent, dispute=dispute, response=response)
-        if key is None:
-            return renderer(subject, caller)
-        answer = renderer(subject, keys.caller_of(caller, key))
         batch = Batch()
-        answer = keys.put_answer(batch, key, answer)
+        answer = keys.answer_under_key(batch, key, subject, caller, renderer)
         batch.execute()
-        return answer
+    assert answer is not None, "there is a renderer"
+    return answer
 
 
 def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
@@ -174,7 +172,7 @@ def _lease_next_due() -> UUID | None:
 def _resolve(response: DisputeResponse, *, actor: str) -> None:
     """Ask, repeat the same request where that is safe, and record; the lease is ours."""
     dispute = Dispute.objects.select_related("psp_account", "charge").get(pk=response.dispute_id)
-    caller = caller_of(dispute.charge, actor)
+    caller = callers.for_operation(dispute.charge, actor)
     connection.close()
     result = _find_out(response, dispute.psp_account, dispute)
     record_response(response=response, result=result, caller=caller)

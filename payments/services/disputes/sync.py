@@ -15,6 +15,7 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Dispute, Operation, PspAccount
+from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute
 from payments.services.disputes.transitions import (
     ContradictoryWord,
@@ -31,7 +32,6 @@ from payments.services.recovery.operation_sync import (
     contradiction,
     look_at_operation,
 )
-from payments.services.recovery.sweep import caller_of
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract.disputes import PspDispute
 from psp_adapters.contract.operations import OperationKind, PspUnavailable
@@ -64,7 +64,9 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
     )
     look_at_what_is_open(charge, actor)
     try:
-        recorded = record_dispute(word=word, charge=charge, caller=caller_of(charge, actor))
+        recorded = record_dispute(
+            word=word, charge=charge, caller=callers.for_operation(charge, actor)
+        )
     except PaymentNotCaptured as reason:
         raise NotYetKnown(str(reason)) from reason
     if recorded.contradiction:

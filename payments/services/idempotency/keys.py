@@ -5,10 +5,10 @@ Locks: the key's row first, before any intent. What may not live here: what a co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of, values_of
@@ -17,8 +17,10 @@ from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
 from payments.models import DisputeResponse, IdempotencyKey, Operation
 from payments.public_ids import time_of
-from payments.services.callers.caller import Answer, Caller
+from payments.services.callers.caller import Answer, Caller, Render
 from payments.states import OPERATION_OPEN, OperationStatus
+
+S = TypeVar("S")
 
 LEASE_SECONDS: Final = 30
 """Longer than a PSP call may take (12 s), so a living request never loses its claim."""
@@ -102,9 +104,30 @@ def stored_answer(row: IdempotencyKey) -> Answer:
     )
 
 
-def caller_of(caller: Caller, row: IdempotencyKey) -> Caller:
-    """The caller with the rendering wishes saved when the key was first claimed."""
-    return caller.asking_for(expand=tuple(row.expand), api_version=row.api_version)
+def with_saved_rendering(caller: Caller, row: IdempotencyKey) -> Caller:
+    """The caller with `expand` and API version as saved when the key was first claimed."""
+    return replace(caller, expand=tuple(row.expand), api_version=row.api_version)
+
+
+def answer_under_key(
+    batch: Batch,
+    key: IdempotencyKey | None,
+    subject: S,
+    caller: Caller,
+    render: Render[S] | None,
+) -> Answer | None:
+    """The final answer of a request: the key's stored one, or else rendered now.
+
+    What is rendered becomes the key's answer when the batch is written; the key must be locked.
+    Returns None without a renderer. The newest rows must be written, or be in the subject.
+    """
+    if key is not None and key.answer_status is not None:
+        return stored_answer(key)
+    if render is None:
+        return None
+    if key is None:
+        return render(subject, caller)
+    return put_answer(batch, key, render(subject, with_saved_rendering(caller, key)))
 
 
 def _new_row(

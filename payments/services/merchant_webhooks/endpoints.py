@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -21,7 +21,7 @@ from payments.clock import now_utc
 from payments.event_types import ENDPOINT_DISABLED, WISHES
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
-from payments.models import PspAccount, WebhookEndpoint
+from payments.models import WebhookEndpoint
 from payments.objects.webhook_endpoint import (
     deleted_webhook_endpoint_object,
     webhook_endpoint_object,
@@ -29,6 +29,7 @@ from payments.objects.webhook_endpoint import (
 from payments.public_ids import time_of
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
 from payments.selectors.webhook_endpoints import webhook_endpoints
+from payments.services import callers
 from payments.services.callers.caller import Answer, Caller
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
@@ -158,7 +159,7 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
             return False
         _disable(endpoint, because=because, now=now_utc())
         fact = Fact(ENDPOINT_DISABLED, webhook_endpoint_object(endpoint), {"status": "enabled"})
-        events = events_of(endpoint, [fact], _job(endpoint))
+        events = events_of(endpoint, [fact], callers.for_endpoint(endpoint, JOB))
         Batch().update(endpoint, (*_CHANGEABLE, "event_seq")).insert(*events).execute()
     return True
 
@@ -280,19 +281,6 @@ def _enable(endpoint: WebhookEndpoint) -> None:
     endpoint.enable()
     endpoint.disabled_because, endpoint.disabled_at = "", None
     endpoint.failing_since = None
-
-
-def _job(endpoint: WebhookEndpoint) -> Caller:
-    """The merchant's side of a change that no request asked for; no PSP has a part in it."""
-    merchant = endpoint.merchant
-    account = merchant.live_psp_account if endpoint.livemode else merchant.test_psp_account
-    return Caller(
-        merchant=merchant,
-        livemode=endpoint.livemode,
-        psp_account=cast(PspAccount, account),
-        actor=JOB,
-        api_version=endpoint.api_version,
-    )
 
 
 def _scope(caller: Caller) -> Scope:

@@ -79,12 +79,10 @@ def _answer_now(operation: Operation, caller: Caller, renderer: Renderer) -> Ans
         if operation.status == OperationStatus.NOT_SENT:
             raise _not_reached(None)
         subject = Subject(intent=intent, operation=operation, refund=_refund_of(operation))
-        if key is None:
-            return renderer(subject, caller)
         batch = Batch()
-        answer = renderer(subject, keys.caller_of(caller, key))
-        answer = keys.put_answer(batch, key, answer)
+        answer = keys.answer_under_key(batch, key, subject, caller, renderer)
         batch.execute()
+    assert answer is not None, "there is a renderer"
     return answer
 
 

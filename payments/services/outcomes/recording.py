@@ -39,6 +39,7 @@ from payments.services.outcomes.effect_table import (
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.prior_state import past_of
 from payments.services.psp_gateway.accounts import psp_account_of
+from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
@@ -99,7 +100,9 @@ def record_outcome(
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
         caller = _with_key(caller, locked.key)
-        result = _fenced(locked.operation, result, sender_lease)
+        result = unknown_if_lease_passed(
+            result, sender_lease=sender_lease, lease_until=locked.operation.lease_until
+        )
         batch = Batch()
         refund = _refund_of(locked.operation)
         hearing, why = Hearing.KNOWN, ""
@@ -122,14 +125,6 @@ def record_outcome(
         batch.execute()
     changed = hearing is Hearing.NEWS
     return Recorded(subject=subject, changed=changed, answer=answer, hearing=hearing, why=why)
-
-
-def _fenced(operation: Operation, result: PspResult, sender_lease: datetime | None) -> PspResult:
-    late = sender_lease is not None and operation.lease_until != sender_lease
-    if late and result.outcome is Outcome.NOT_SENT:
-        detail = f"not sent by a sender whose lease was over: {result.detail}"
-        return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
-    return result
 
 
 def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
@@ -260,12 +255,6 @@ def _answer(
     renderer: Renderer | None,
     batch: Batch,
 ) -> Answer | None:
-    key, operation = locked.key, locked.operation
-    if key is not None and key.answer_status is not None:
-        return keys.stored_answer(key)
-    if renderer is None or operation.status == OperationStatus.NOT_SENT:
-        return None
-    if key is None:
-        return renderer(subject, caller)
-    answer = renderer(subject, keys.caller_of(caller, key))
-    return keys.put_answer(batch, key, answer)
+    if locked.operation.status == OperationStatus.NOT_SENT:
+        renderer = None  # the key stays open: the same request may come again
+    return keys.answer_under_key(batch, locked.key, subject, caller, renderer)

@@ -1,25 +1,27 @@
-"""From a PSP account to its adapter, and from an operation to the request that is sent.
-
-What may not live here: a PSP's name, when a call is made again (services.retries), outcomes.
-"""
+"""Sends an operation to its PSP: builds the request, calls the adapter, checks the result."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeVar
 
 from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.accounts import adapter_of, psp_account_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
+from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import LookUp, Outcome, PspRequest, PspResult
 from psp_adapters.contract.operations import OperationKind as K
 
+R = TypeVar("R", PspResult, DisputeResult)
+
 CALL_DEADLINE_SECONDS: Final = 12.0
-"""The whole of one call, retries included; less than a claim's lease, so that no living call loses
-its claim."""
+"""One call, retries included. Less than the lease of an idempotency key, so that no call under way
+loses its claim."""
 LOOKUP_DEADLINE_SECONDS: Final = 5.0
 
 _CALL_KINDS: Final = {
@@ -32,7 +34,7 @@ _CALL_KINDS: Final = {
 
 
 def request_of(operation: Operation) -> PspRequest:
-    """The request of an operation: the same bytes for the same operation, however often made."""
+    """The request of an operation; always the same for the same operation."""
     return PspRequest(
         kind=K(operation.kind),
         psp_key=operation.psp_key,
@@ -50,7 +52,7 @@ def request_of(operation: Operation) -> PspRequest:
 
 
 def lookup_of(operation: Operation) -> LookUp:
-    """The question that finds out what became of an operation."""
+    """The look-up that finds out what became of an operation."""
     return LookUp(
         kind=K(operation.kind),
         reference="" if operation.is_own_act else reference_of(operation.id),
@@ -62,10 +64,10 @@ def lookup_of(operation: Operation) -> LookUp:
 def send(operation: Operation, *, retry_until: float | None = None) -> PspResult:
     """Send an operation to its PSP. No database connection may be held meanwhile.
 
-    Once, unless `retry_until` (a time of time.monotonic()) is given: then what certainly did not
-    happen is tried again until then, with the same key. Never raises for what the PSP or the
-    network does; see psp_adapters.contract. While the PSP fails too often, or has too many calls
-    under way, the result is NOT_SENT at once.
+    Once, unless `retry_until` (a time of time.monotonic()) is given: then a call that certainly
+    did nothing is made again until then, with the same key. Never raises for what the PSP or the
+    network does. The result is NOT_SENT at once while the circuit is open, or too many calls are
+    under way.
     """
     if operation.is_own_act:
         raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
@@ -110,31 +112,47 @@ def _send_once(operation: Operation, account: PspAccount, deadline: float) -> Ps
 
 
 def _verdict(result: PspResult) -> TryAgain | None:
-    """Only what certainly did not happen, and not what we ourselves would not let through."""
+    """Only what certainly did nothing, and not what our own breaker refused."""
     if result.outcome is not Outcome.NOT_SENT or result.refused_by_us:
         return None
     return TryAgain(after_seconds=result.retry_after_seconds)
 
 
 def _is_healthy(result: PspResult) -> bool:
-    """A decline is an answer, and so is "come later"; a doubt or a refused connection is not."""
+    """A decline is an answer, and so is a rate limit; UNKNOWN or a refused connection is not."""
     if result.outcome is Outcome.NOT_SENT:
         return result.retry_after_seconds is not None
     return result.outcome is not Outcome.UNKNOWN
 
 
 def unknown_if_amount_differs(operation: Operation, result: PspResult) -> PspResult:
-    """The result, or UNKNOWN if it speaks of another amount than ours: then somebody must look."""
+    """The result, or UNKNOWN if its amount is not the operation's: an operator must look."""
     if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result
     if operation.kind == K.VOID and _is_in(operation.currency, result):
-        return result  # It lets go whatever is held there, by now or by what we have yet to hear.
+        return (
+            result  # It releases whatever is held there, changes unknown to us included.
+        )
     return PspResult(
         outcome=Outcome.UNKNOWN,
         psp_id=result.psp_id,
         psp_payment_id=result.psp_payment_id,
         detail=f"asked for {operation.amount}, the answer says {result.amount}",
     )
+
+
+def unknown_if_lease_passed(
+    result: R, *, sender_lease: datetime | None, lease_until: datetime
+) -> R:
+    """The result, or UNKNOWN if it says NOT_SENT and the sender's lease passed to another worker.
+
+    That worker may have sent the same request meanwhile. `sender_lease` is the lease under which
+    the request was sent, None if it was looked up; `lease_until` is the row's present one.
+    """
+    if result.outcome is not Outcome.NOT_SENT or sender_lease in (None, lease_until):
+        return result
+    detail = f"not sent by a sender whose lease was over: {result.detail}"
+    return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
 
 
 def _is_in(currency: str, result: PspResult) -> bool:

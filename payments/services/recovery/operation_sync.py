@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from payments.models import Operation
-from payments.services.callers.caller import caller_of
+from payments.services import callers
 from payments.services.outcomes.recording import Hearing, record_outcome
 from payments.services.recovery.questions import (
     Contradicted,
@@ -46,7 +46,7 @@ def look_at_operation(operation_id: UUID, *, actor: str) -> None:
     operation.refresh_from_db()
     if operation.is_open and agrees(operation, result.outcome):
         return  # Nothing new; recording it again would only put off the next check.
-    caller = caller_of(operation, actor)
+    caller = callers.for_operation(operation, actor)
     recorded = record_outcome(operation=operation, result=result, caller=caller)
     if recorded.hearing is Hearing.LATER:
         raise NotYetKnown(recorded.why)

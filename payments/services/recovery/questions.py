@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Operation
-from payments.services.callers.caller import caller_of
+from payments.services import callers
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.outcomes.recording import Hearing, record_outcome
@@ -87,7 +87,10 @@ def look_at_closed(operation: Operation, *, actor: str, lease: datetime | None =
         _give_back(operation.id, lease)
         raise
     recorded = record_outcome(
-        operation=operation, result=result, caller=caller_of(operation, actor), look_lease=lease
+        operation=operation,
+        result=result,
+        caller=callers.for_operation(operation, actor),
+        look_lease=lease,
     )
     if recorded.hearing is Hearing.LATER:
         raise NotYetKnown(recorded.why)

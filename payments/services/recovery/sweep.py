@@ -21,7 +21,8 @@ from django.db import connection, transaction
 from ledger.database.statements import Batch, execute, table_of
 from payments.clock import now_utc
 from payments.models import Case, Operation
-from payments.services.callers.caller import Caller, caller_of
+from payments.services import callers
+from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.outcomes.change import OPERATION_FIELDS
@@ -135,7 +136,7 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
             _look_later(operation, reason)
             return not (isinstance(reason, NotYetKnown) and reason.is_silence)
         return True
-    caller = caller_of(operation, actor)
+    caller = callers.for_operation(operation, actor)
     adapter = accounts.adapter_of(accounts.psp_account_of(operation.psp_account_id))
     search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
@@ -155,7 +156,7 @@ def _note_failure(operation: Operation, why: str) -> None:
     """Looking itself failed, by a mistake in our code or settings: others must not wait for it."""
     put_off(operation.id, why)
     if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
-        caller = caller_of(operation, "job:recovery")
+        caller = callers.for_operation(operation, "job:recovery")
         record_outcome(operation=operation, result=still_unknown(why), caller=caller)
     _open_case_if_old(operation, why)
 
@@ -205,9 +206,6 @@ def _is_contradicted(operation: Operation) -> bool:
     """Is a person comparing it with the PSP? Until then nothing is sent, and nothing forbidden."""
     cases = Case.objects.filter(operation_id=operation.id, kind=CaseKind.CONTRADICTION)
     return bool(cases.filter(status=CaseStatus.OPEN).exists())
-
-
-__all__ = ["caller_of", "resolve_due_operations", "resolve_operation", "resolve_within"]
 
 
 def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:

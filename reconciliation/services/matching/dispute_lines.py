@@ -16,11 +16,11 @@ from uuid import UUID
 from ledger.money import Money
 from ledger.selectors import BookedChange, changes_by_rule
 from payments.models import Dispute, PspAccount
+from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute_under_lock
 from payments.services.disputes.sync import charge_of_dispute, look_at_dispute, look_at_what_is_open
 from payments.services.psp_gateway import accounts
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
-from payments.services.recovery.sweep import caller_of
 from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.services.matching.dispute_line_facts import (
     LineComesTooEarly,
@@ -92,7 +92,7 @@ def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
             psp_dispute_id=line.psp_id,
             statement_on=partial(word_of_line, line),
             charge=charge,
-            caller=caller_of(charge, actor),
+            caller=callers.for_operation(charge, actor),
         )
     except (PaymentNotCaptured, LineComesTooEarly) as reason:
         raise NotYetKnown(str(reason)) from reason

@@ -17,6 +17,7 @@ from ledger.money import Money
 from ledger.selectors import bookings_of
 from payments.models import Case, Merchant, Operation, PaymentIntent
 from payments.selectors.disputes import charged_back_of
+from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.outcomes.change import OPERATION_FIELDS, Change
@@ -123,14 +124,6 @@ class _Payment:
         )
         remember_what_was_shown(change, charge=True)
         return change
-
-    def caller(self, actor: str) -> Caller:
-        return Caller(
-            merchant=self.merchant,
-            livemode=self.intent.livemode,
-            psp_account=accounts.psp_account_of(self.charge.psp_account_id),
-            actor=actor,
-        )
 
 
 def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
@@ -293,7 +286,9 @@ def _record(payment: _Payment, act: PspAct) -> None:
         apply_act(change, act)
     if not by_itself and references.operation_id_of(act.reference) is not None:
         question_reference(change, act)
-    _write(change, increments, payment.caller(EXPIRY_ACTOR if by_itself else ACTOR))
+    _write(
+        change, increments, callers.for_intent(payment.intent, EXPIRY_ACTOR if by_itself else ACTOR)
+    )
     if not by_itself:
         payment.operations.append(change.operation)
 
