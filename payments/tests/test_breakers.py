@@ -126,10 +126,10 @@ def test_permits_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     for thread in threads:
         thread.start()
-    while circuit_breaker._guards[account, CallKind.RECOVERY].places._value:
+    while circuit_breaker._guards[account, CallKind.RECOVERY].permits._value:
         time.sleep(0.01)
     with pytest.raises(CallRefused), guarded_call(account, CallKind.RECOVERY):
-        pytest.fail("there is no place left")
+        pytest.fail("there is no permit left")
     with guarded_call(account, CallKind.QUERY) as verdict:
         verdict.healthy = True
     leave.set()
