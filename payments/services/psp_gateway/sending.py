@@ -130,9 +130,7 @@ def unknown_if_amount_differs(operation: Operation, result: PspResult) -> PspRes
     if result.outcome is not Outcome.SUCCEEDED or result.amount in (None, operation.amount):
         return result
     if operation.kind == K.VOID and _is_in(operation.currency, result):
-        return (
-            result  # It releases whatever is held there, changes unknown to us included.
-        )
+        return result  # It releases whatever is held there, changes unknown to us included.
     return PspResult(
         outcome=Outcome.UNKNOWN,
         psp_id=result.psp_id,
