@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from paymentsite.tests import databases
+from paymentsite.tests.kept_connections import KeptConnections, kept_connections
 
 T = TypeVar("T")
 
@@ -59,9 +60,10 @@ def database_urls(
     main_name = settings["NAME"]
     settings["NAME"] = name
     os.environ |= {"DATABASE_URL": urls.application, "DATABASE_OWNER_URL": urls.owner}
-    yield urls
-    with django_db_blocker.unblock():
-        connections.close_all()
+    with kept_connections():
+        yield urls
+        with django_db_blocker.unblock():
+            connections.close_all()
     settings["NAME"] = main_name
     os.environ |= before
     databases.drop(name)
