@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from paymentsite.tests import databases
-from paymentsite.tests.kept_connections import KeptConnections, kept_connections
+from paymentsite.tests.kept_connections import kept_connections
 
 T = TypeVar("T")
 

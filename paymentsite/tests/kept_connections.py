@@ -1,7 +1,7 @@
 """Keeps connections to the test database that Django closes, for the next to be opened.
 
-The code under test holds no connection while it calls a PSP, so that one payment opens three. Opening
-one costs as much as many queries: a login, a new process of the server, its empty caches.
+The code under test holds no connection while it calls a PSP, so that one payment opens three, and
+each costs as much as many queries: a login, a new process of the server, its empty caches.
 A kept connection is as new: settings, listeners, locks and cursors of its former life are gone.
 """
 

@@ -18,6 +18,8 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 _PROJECT = Path(__file__).resolve().parents[2]
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where a file is not written to a disk, whose confirmation would be waited for at each call."""
 
 
 class SandboxProcess:
@@ -30,12 +32,13 @@ class SandboxProcess:
     def __init__(self, store: Path | None = None) -> None:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         if store is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="sandbox-psp-")
+            self._directory = tempfile.TemporaryDirectory(prefix="sandbox-psp-", dir=_MEMORY)
             store = Path(self._directory.name) / "truth.sqlite3"
         self.store = store
         self.base_url = ""
         self._process: subprocess.Popen[str] | None = None
         self._port = 0
+        self._is_healthy = False
 
     @property
     def pid(self) -> int:
@@ -104,10 +107,13 @@ class SandboxProcess:
         return answer
 
     def heal(self) -> None:
-        """Healthy behavior, no scripts, and held answers let go."""
+        """Healthy behavior, no scripts, and held answers let go; asks nothing if all is so."""
+        if self._is_healthy:
+            return
         self.control("DELETE", "behavior")
         self.control("DELETE", "scripts")
         self.release()
+        self._is_healthy = True
 
     def script(
         self, behavior: dict[str, Any], *, times: int | None = 1, **match: str
@@ -178,6 +184,8 @@ class SandboxProcess:
 
     def control(self, method: str, path: str, words: object = None) -> Any:
         """One request of the control API."""
+        if path in ("behavior", "scripts"):
+            self._is_healthy = False
         return _exchange(method, f"{self.base_url}/control/{path}", words, {})
 
     def _end(self, number: signal.Signals) -> int:
