@@ -104,6 +104,7 @@ def test_an_outcome_locks_the_key_then_the_intent_then_the_operation(
         assert not thread.is_alive()
 
 
+@pytest.mark.usefixtures("really_closed")
 def test_no_database_connection_is_held_while_the_psp_is_asked(
     shop: Shop, owner_cursor: psycopg.Cursor[Any]
 ) -> None:

@@ -72,7 +72,7 @@ def server(folder: Path, *, durable: bool) -> Process:
         **({} if durable else {"fsync": "off", "full_page_writes": "off"}),
         # A background job would count in what tests count.
         **({} if durable else {"synchronous_commit": "off", "autovacuum": "off"}),
-        # Passwords of a minute: tests log in thousands of times.
+        # The passwords are thrown away too, and tests log in thousands of times.
         **({} if durable else {"scram_iterations": "1"}),
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from paymentsite.tests import databases
-from paymentsite.tests.kept_connections import kept_connections
+from paymentsite.tests.kept_connections import KeptConnections, kept_connections
 
 T = TypeVar("T")
 
@@ -60,13 +60,29 @@ def database_urls(
     main_name = settings["NAME"]
     settings["NAME"] = name
     os.environ |= {"DATABASE_URL": urls.application, "DATABASE_OWNER_URL": urls.owner}
-    with kept_connections():
-        yield urls
-        with django_db_blocker.unblock():
-            connections.close_all()
+    yield urls
+    with django_db_blocker.unblock():
+        connections.close_all()
     settings["NAME"] = main_name
     os.environ |= before
     databases.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _kept(database_urls: DatabaseUrls, django_db_blocker: Any) -> Iterator[KeptConnections]:
+    with kept_connections() as kept:
+        yield kept
+        with django_db_blocker.unblock():
+            connections.close_all()
+
+
+@pytest.fixture
+def really_closed(_kept: KeptConnections) -> Iterator[None]:
+    """What Django closes is closed: for tests that count the connections of the server."""
+    _kept.close()
+    _kept.are_kept = False
+    yield
+    _kept.are_kept = True
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +111,9 @@ def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def database(_tables: databases.Tables, django_db_blocker: Any) -> Iterator[None]:
+def database(
+    _tables: databases.Tables, _kept: KeptConnections, django_db_blocker: Any
+) -> Iterator[None]:
     """Commits are real. Afterwards every row is gone that migrate did not write."""
     _forget()
     with django_db_blocker.unblock():

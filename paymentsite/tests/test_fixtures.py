@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,12 +49,55 @@ def test_the_application_cannot_become_the_owner(
 
 
 def test_threads_have_connections_of_their_own(run_together: Callable[..., list[Any]]) -> None:
+    all_connected = threading.Barrier(3)
+
+    def backend() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            all_connected.wait(30)
+            return cursor.fetchone()[0]
+
+    assert len(set(run_together(backend, backend, backend))) == 3
+
+
+def test_a_kept_connection_is_as_new() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), current_setting('work_mem')")
+        before = cursor.fetchone()
+        cursor.execute("SET work_mem = '77MB'")
+        cursor.execute("LISTEN something")
+        cursor.execute("SELECT pg_advisory_lock(1)")
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid(), current_setting('work_mem')")
+        assert cursor.fetchone() == before, "the same connection, its setting as before"
+        cursor.execute("SELECT pg_listening_channels()")
+        assert cursor.fetchall() == []
+        cursor.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        assert cursor.fetchall() == []
+
+
+def test_a_connection_that_the_server_ended_or_a_transaction_is_open_on_is_not_kept(
+    owner_cursor: psycopg.Cursor[Any],
+) -> None:
     def backend() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             return cursor.fetchone()[0]
 
-    assert len(set(run_together(backend, backend, backend))) == 3
+    first = backend()
+    connection.set_autocommit(False)
+    assert backend() == first
+    connection.close()
+    second = backend()
+    assert second != first
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('idle_session_timeout', '1ms', false)")
+    time.sleep(0.1)
+    connection.close()
+    assert backend() not in (first, second)
 
 
 def test_a_socket_inside_a_transaction_is_refused_and_remembered(
