@@ -283,6 +283,7 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
         released.set()
 
 
+@pytest.mark.usefixtures("really_closed")
 def test_a_stranger_to_the_database_comes_back(
     shop: Shop, application_cursor: psycopg.Cursor[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

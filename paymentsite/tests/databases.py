@@ -150,19 +150,24 @@ class Tables:
         to_delete = filled - to_truncate
         touched = {*to_truncate, *to_delete, *grown}
         guarded = sorted(touched & self.guards.keys())
-        self.connection.execute(
-            sql.SQL("; ").join(
-                [
-                    # Refused while a transaction is open that has used one of them.
-                    sql.SQL("LOCK TABLE {}").format(_identifiers(touched)),
-                    *(self._guards_down(name) for name in guarded),
-                    *([_truncation(to_truncate)] if to_truncate else []),
-                    *([_deletion(to_delete)] if to_delete else []),
-                    *(self._thinning(name) for name in grown),
-                    *(self._guards_up(name) for name in guarded),
-                ]
-            )
-        )
+        statements = [
+            sql.SQL("BEGIN"),
+            # Refused while a transaction is open that has used one of them.
+            sql.SQL("LOCK TABLE {}").format(_identifiers(touched)),
+            *(self._guards_down(name) for name in guarded),
+            *([_truncation(to_truncate)] if to_truncate else []),
+            *([_deletion(to_delete)] if to_delete else []),
+            *(self._thinning(name) for name in grown),
+            # What is deferred to the end would be in the way of the next.
+            sql.SQL("SET CONSTRAINTS ALL IMMEDIATE"),
+            *(self._guards_up(name) for name in guarded),
+            sql.SQL("COMMIT"),
+        ]
+        try:
+            self.connection.execute(sql.SQL("; ").join(statements))
+        except psycopg.Error:
+            self.connection.execute("ROLLBACK")
+            raise
 
     def _with_rows(self) -> dict[str, int]:
         """Bytes of each table that has rows. One round trip, however many tables there are."""

@@ -7,6 +7,7 @@ A kept connection is as new: settings, listeners, locks and cursors of its forme
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +31,11 @@ class KeptConnections:
     def __init__(self) -> None:
         self.are_kept = True
         self._parameters = connections["default"].get_connection_params()
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """With nothing: what the parent of a fork keeps is the parent's."""
         self._of_these: WeakSet[psycopg.Connection[Any]] = WeakSet()
         self._idle: list[psycopg.Connection[Any]] = []
         self._lock = threading.Lock()
@@ -81,7 +87,10 @@ def kept_connections() -> Iterator[KeptConnections]:
         return kept.open(parameters, lambda: open_one(wrapper, parameters))
 
     def close(wrapper: Any) -> None:
-        if wrapper.connection is not None and not kept.keep(wrapper.connection):
+        if wrapper.connection is None:
+            return
+        # In a block Django goes on to hold what it closed.
+        if wrapper.in_atomic_block or not kept.keep(wrapper.connection):
             close_one(wrapper)
 
     setattr(DatabaseWrapper, "get_new_connection", get_new_connection)  # noqa: B010
