@@ -51,7 +51,7 @@ SWEEPS: Final = (
         every_seconds=2,
         queue=Queue.MONEY,
         lease_seconds=None,
-        why="lost answers, bank debits, challenges: the first look is due 2 s after the doubt",
+        why="lost answers, bank debits, challenges: looked up 2 s after they are unknown",
     ),
     Sweep(
         name="process-due-notifications",
@@ -59,7 +59,7 @@ SWEEPS: Final = (
         every_seconds=2,
         queue=Queue.MONEY,
         lease_seconds=None,
-        why="what PSPs told us while the doorbell was lost, and what is tried again",
+        why="notifications of PSPs whose wake-up was lost, and retries",
     ),
     Sweep(
         name="reverse-late-successes",
@@ -67,7 +67,7 @@ SWEEPS: Final = (
         every_seconds=5,
         queue=Queue.MONEY,
         lease_seconds=None,
-        why="charges that succeeded after their payment was over go back to the customer",
+        why="charges that succeeded after their payment had ended are voided or refunded",
     ),
     Sweep(
         name="resolve-due-dispute-responses",
@@ -75,7 +75,7 @@ SWEEPS: Final = (
         every_seconds=2,
         queue=Queue.MONEY,
         lease_seconds=None,
-        why="evidence whose answer was lost: the deadline does not wait",
+        why="evidence whose answer was lost: its deadline is fixed",
     ),
     Sweep(
         name="look-at-due-disputes",
@@ -83,7 +83,7 @@ SWEEPS: Final = (
         every_seconds=30,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="notices get lost; an open dispute is asked about every few hours",
+        why="notifications get lost; an open dispute is synced every few hours",
     ),
     Sweep(
         name="remind-of-due-evidence",
@@ -91,7 +91,7 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="72 and 24 hours before the deadline: a minute earlier or later is the same",
+        why="reminders 72 and 24 hours before the deadline: a minute more or less does not matter",
     ),
     Sweep(
         name="fetch-settlement-reports",
@@ -99,7 +99,7 @@ SWEEPS: Final = (
         every_seconds=30,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="each account's list is asked for every 5 minutes, and what does not come again later",
+        why="each account's list is fetched every 5 minutes; a missing report is retried",
     ),
     Sweep(
         name="read-settlement-reports",
@@ -107,7 +107,7 @@ SWEEPS: Final = (
         every_seconds=30,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="a report was stored; a large one is read in slices",
+        why="reads stored reports; a large one in slices",
     ),
     Sweep(
         name="account-for-settlement-lines",
@@ -115,7 +115,7 @@ SWEEPS: Final = (
         every_seconds=30,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="a dispute whose notices were all lost is found by the line of its money",
+        why="a dispute whose notifications were all lost is found by its settlement line",
     ),
     Sweep(
         name="attend-due-deadlines",
@@ -123,7 +123,7 @@ SWEEPS: Final = (
         every_seconds=5,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="holds that end, and payments that nobody comes back to: hours matter, not seconds",
+        why="authorizations that end, and abandoned payments: hours matter, not seconds",
     ),
     Sweep(
         name=HEARTBEATS[Queue.MONEY],
@@ -131,7 +131,7 @@ SWEEPS: Final = (
         every_seconds=None,
         queue=Queue.MONEY,
         lease_seconds=None,
-        why="shows that a worker takes messages from this queue, not only that it lives",
+        why="shows that a worker takes messages from this queue, not only that it runs",
     ),
     Sweep(
         name=HEARTBEATS[Queue.ROUTINE],
@@ -139,7 +139,7 @@ SWEEPS: Final = (
         every_seconds=None,
         queue=Queue.ROUTINE,
         lease_seconds=None,
-        why="the same of the other queue",
+        why="the same for the other queue",
     ),
     Sweep(
         name="take-ledger-snapshots",
@@ -147,7 +147,7 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="balances stay one short read; only accounts with a long tail get a snapshot",
+        why="keeps reading a balance short; only accounts with a long tail get a snapshot",
     ),
     Sweep(
         name="check-recent-payments",
@@ -155,7 +155,7 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="every payment that changed is compared with the books; differences become cases",
+        why="compares every payment that changed with the books; differences become cases",
     ),
     Sweep(
         name="verify-books",
@@ -163,7 +163,7 @@ SWEEPS: Final = (
         every_seconds=60,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="once a day every invariant and every payment, in slices of some seconds",
+        why="checks every invariant and every payment once a day, in slices of some seconds",
     ),
     Sweep(
         name="forget-old-deliveries",
@@ -171,7 +171,7 @@ SWEEPS: Final = (
         every_seconds=3600,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="deliveries to webhook endpoints and their tries are kept 30 days",
+        why="deliveries to webhook endpoints and their attempts are kept 30 days",
     ),
     Sweep(
         name="forget-old-idempotency-keys",
@@ -179,7 +179,7 @@ SWEEPS: Final = (
         every_seconds=3600,
         queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
-        why="keys are kept 400 days; hourly: a clock that is restarted often never gets to daily",
+        why="keys are kept 400 days; hourly, as beat loses daily ticks when it restarts",
     ),
 )
 
