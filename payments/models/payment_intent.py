@@ -150,11 +150,14 @@ class PaymentIntent(MachineModel):
         return Money(self.amount_minor, self.currency)
 
     @property
-    def capturable(self) -> Money:
-        """What the PSP still holds for us and may be captured now."""
-        if self.status != S.AUTHORIZED:
-            return Money.zero(self.currency)
+    def held(self) -> Money:
+        """What was authorized and not captured; whether the hold is still open, the status says."""
         return Money(self.amount_authorized_minor - self.amount_captured_minor, self.currency)
+
+    @property
+    def capturable(self) -> Money:
+        """What the PSP holds and may be captured now; zero in every status but AUTHORIZED."""
+        return self.held if self.status == S.AUTHORIZED else Money.zero(self.currency)
 
     @property
     def refundable(self) -> Money:

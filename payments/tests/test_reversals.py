@@ -11,7 +11,7 @@ import pytest
 from payments.models import Case, Operation
 from payments.services.automatic_actions import late_success_reversals
 from payments.services.operations import execution
-from payments.services.outcomes import change_writing
+from payments.services.outcomes import change as outcome_change
 from payments.services.psp_gateway import references, sending
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
@@ -32,7 +32,7 @@ STEPS = {
     "after it is written down": (execution, "_ask_and_record", "before"),
     "before the PSP has it": (sending, "send", "before"),
     "after the PSP has done it": (sending, "send", "after"),
-    "in the second transaction": (change_writing, "_post", "after"),
+    "in the second transaction": (outcome_change, "_post", "after"),
     "after the second transaction": (execution, "record_outcome", "after"),
     "at the end": (late_success_reversals, "_reverse", "after"),
 }

@@ -22,7 +22,7 @@ from payments.services.commands import create_and_confirm, refund, run
 from payments.services.idempotency import keys
 from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
-from payments.services.outcomes import change_writing, recording
+from payments.services.outcomes import change, recording
 from payments.services.psp_gateway import sending
 from payments.services.psp_notifications import receiving
 from payments.services.recovery import resolution
@@ -107,20 +107,20 @@ def not_found_is_final() -> None:
 
 
 def books_after_commit() -> None:
-    original = change_writing._post
+    original = change._post
 
-    def post_later(change: Any) -> None:
+    def post_later(changed: Any) -> None:
         def post() -> None:
             time.sleep(0.3)
             try:
                 with transaction.atomic(durable=True):
-                    original(change)
+                    original(changed)
             finally:
                 connection.close()
 
         transaction.on_commit(lambda: threading.Thread(target=post, daemon=True).start())
 
-    _swap(change_writing, "_post", post_later)
+    _swap(change, "_post", post_later)
 
 
 def key_is_ignored() -> None:

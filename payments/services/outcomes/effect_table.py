@@ -11,7 +11,6 @@ from typing import Final
 
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects import charges, duplicate_charges, holds, refunds
-from payments.services.outcomes.effects.standing import note_psp_words
 from payments.services.outcomes.late import charges as late_charges
 from payments.services.outcomes.late import holds as late_holds
 from payments.services.outcomes.late import refunds as late_refunds
@@ -95,7 +94,7 @@ def apply_effect(change: Change) -> None:
     effect = table.get((kind, change.result.outcome))
     if effect is None:
         raise LookupError(f"a {kind} has no outcome {change.result.outcome}")
-    note_psp_words(change)
+    _note_references(change)
     effect(change)
     if change.intent.amount_over_refunded_minor:
         change.weigh_refunds()  # Never by us: the PSP began it, or changed its mind.
@@ -109,7 +108,18 @@ def apply_late_effect(change: Change, turn: Turn) -> None:
     effect = _LATE[(K(change.operation.kind), turn)]
     effect(change)
     change.operation.turns += 1
-    note_psp_words(change)
+    _note_references(change)
+
+
+def _note_references(change: Change) -> None:
+    """Keep the PSP's ids and its detail of the result."""
+    operation, result = change.operation, change.result
+    operation.psp_id = result.psp_id or operation.psp_id
+    operation.psp_payment_id = result.psp_payment_id or operation.psp_payment_id
+    operation.detail = result.detail[:500] or operation.detail
+    holds = operation.is_charge and operation.status != OperationStatus.EXCESS
+    if holds and operation.psp_payment_id and operation.id == change.intent.latest_charge_id:
+        change.intent.psp_reference = operation.psp_payment_id
 
 
 __all__ = [

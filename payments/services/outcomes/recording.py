@@ -20,8 +20,9 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
-from payments.services.outcomes.change import OPERATION_FIELDS, Change
-from payments.services.outcomes.change_writing import (
+from payments.services.outcomes.change import (
+    OPERATION_FIELDS,
+    Change,
     available_on_of_charge,
     put_change,
     remember_what_was_shown,

@@ -5,10 +5,12 @@ What may not live here: SQL, PSPs, rendering.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ledger import posting_rules as rules
+from payments.models import Operation
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.standing import last_payment_error
-from payments.services.outcomes.standings import become_captured
+from payments.services.outcomes.effects.intent_status import become_captured
 from payments.states import IntentStatus, OperationStatus
 
 
@@ -75,6 +77,18 @@ def charge_not_sent(change: Change) -> None:
         return
     operation.guard_order = None
     _uncharge(change)
+
+
+def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:
+    """What the intent remembers of a charge that failed."""
+    error: dict[str, Any] = {"type": "card_error", "code": code, "message": message}
+    if charge.decline_code:
+        error["decline_code"] = charge.decline_code
+    error["charge"] = charge.public_id
+    if charge.payment_method_id:
+        error["payment_method_id"] = str(charge.payment_method_id)
+        error["payment_method_details"] = charge.payment_method_details
+    return error
 
 
 def _charge_failed(change: Change, *, code: str, message: str) -> None:

@@ -11,7 +11,7 @@ from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.standings import held_of, hold_is_over
+from payments.services.outcomes.effects.intent_status import hold_is_over
 from payments.states import CaseKind
 
 REASON: Final = "expired"
@@ -26,7 +26,7 @@ def expire_hold(change: Change, amount: Money) -> None:
     A payment of which parts were captured ends as captured, any other as canceled, and its order
     may be paid again.
     """
-    held = held_of(change)
+    held = change.intent.capturable
     change.post(rules.expired, held)
     if amount != held:
         summary = f"{amount} ran out at the provider, our books held {held}"

@@ -10,17 +10,17 @@ from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.standing import as_the_charge_stands, held
-from payments.services.outcomes.standings import become_captured
-from payments.states import CaseKind, OperationStatus
+from payments.services.outcomes.effects.charges import last_payment_error
+from payments.services.outcomes.effects.intent_status import become_captured
+from payments.states import CaseKind, IntentStatus, OperationStatus
 
 
 def capture_succeeded(change: Change) -> None:
     change.operation.succeed()
     change.post_capture(change.operation.amount)
     change.tell("charge.captured", "charge")
-    if change.operation.final or not held(change):
-        change.post(rules.released, held(change))
+    if change.operation.final or not change.intent.held:
+        change.post(rules.released, change.intent.held)
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
     else:
@@ -64,8 +64,8 @@ def void_succeeded(change: Change) -> None:
     intent.next_action_url = ""
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
         _close_charge_by_void(change)
-    note_other_amount(change, held(change))
-    change.post(rules.voided, held(change))
+    note_other_amount(change, change.intent.held)
+    change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
         change.tell("payment_intent.succeeded", "intent")
@@ -75,6 +75,34 @@ def void_succeeded(change: Change) -> None:
     intent.published_status = intent.published_status or "canceled"
     change.tell("charge.updated", "charge")
     change.tell("payment_intent.canceled", "intent")
+
+
+def as_the_charge_stands(change: Change) -> None:
+    """A capture, void or increment without effect: the intent stands where its charge stands.
+
+    Whoever was told `processing` is told where it stands now.
+    """
+    intent, charge = change.intent, change.charge
+    if intent.status != IntentStatus.PROCESSING:
+        return  # A charge that was pending under this change has spoken, and moved the intent on.
+    if charge.status == OperationStatus.REQUIRES_ACTION:
+        intent.await_customer(redirect_url=charge.redirect_url)
+        change.tell_if_answered("payment_intent.requires_action")
+    elif charge.status == OperationStatus.PENDING:
+        return  # The bank has yet to speak: the intent is processing because of its charge.
+    elif charge.status != OperationStatus.SUCCEEDED:
+        intent.fail()
+        intent.last_payment_error = last_payment_error(
+            charge, code=charge.code or "card_declined", message=charge.message
+        )
+        intent.payment_method_id = None
+        change.tell("payment_intent.payment_failed", "intent")
+    elif intent.held:
+        intent.authorize()
+        change.tell_if_answered("payment_intent.amount_capturable_updated")
+    else:
+        become_captured(change)
+        change.tell("payment_intent.succeeded", "intent")
 
 
 def note_other_amount(change: Change, held_by_us: Money) -> None:

@@ -1,19 +1,10 @@
-"""Where a payment stands once money has moved without us, from its amounts alone.
-
-Pure: changes rows in memory. What may not live here: SQL, PSPs, postings.
-"""
+"""Derives an intent's status from its amounts once a hold ended or money was refunded."""
 
 from __future__ import annotations
 
-from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.states import IntentStatus
-
-
-def held_of(change: Change) -> Money:
-    """What is held by our books; nothing once the payment was captured for good or canceled."""
-    return change.intent.capturable
 
 
 def hold_is_over(change: Change, *, reason: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ledger import posting_rules as rules
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.standings import show_refunded
+from payments.services.outcomes.effects.intent_status import show_refunded
 from payments.states import OperationStatus
 
 

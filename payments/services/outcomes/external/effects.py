@@ -21,9 +21,8 @@ from payments.public_ids import time_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_about_operation, case_of_disputed_refund
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.standings import (
+from payments.services.outcomes.effects.intent_status import (
     become_captured,
-    held_of,
     hold_is_over,
     show_refunded,
 )
@@ -171,7 +170,7 @@ def _capture(change: Change, act: PspAct) -> None:
         return
     change.post_capture(act.amount)
     change.tell("charge.captured", "charge")
-    left = held_of(change)
+    left = change.intent.capturable
     if act.final or not left:
         change.post(rules.released, left)
         become_captured(change)
@@ -196,7 +195,7 @@ def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None
 
 
 def _void(change: Change, act: PspAct) -> None:
-    held = held_of(change)
+    held = change.intent.capturable
     change.operation.succeed()
     if change.intent.status != IntentStatus.AUTHORIZED:
         _open_case(change, f"the provider let {act.amount} go, our books held none", act.amount)

@@ -20,8 +20,9 @@ from payments.selectors.disputes import charged_back_of
 from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
-from payments.services.outcomes.change import OPERATION_FIELDS, Change
-from payments.services.outcomes.change_writing import (
+from payments.services.outcomes.change import (
+    OPERATION_FIELDS,
+    Change,
     available_on_of_charge,
     put_change,
     remember_what_was_shown,
@@ -41,7 +42,6 @@ from payments.services.outcomes.external.effects import (
     write_down,
 )
 from payments.services.outcomes.prior_state import source_of
-from payments.services.outcomes.standings import held_of
 from payments.services.psp_gateway import accounts, references
 from payments.states import (
     OPERATION_IN_DOUBT,
@@ -267,7 +267,7 @@ def _held_by_us(payment: _Payment) -> Money:
     if payment.charge.status == OperationStatus.EXCESS:
         held_minor = excess_left(payment.charge, payment.operations).held_minor
         return Money(held_minor, payment.charge.currency)
-    return held_of(payment.change())
+    return payment.intent.capturable
 
 
 def _record(payment: _Payment, act: PspAct) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ledger import posting_rules as rules
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.standing import last_payment_error
+from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late.revision import (
     DoesNotFit,
     NothingOfIt,

@@ -11,7 +11,7 @@ from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.standing import last_payment_error
+from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late import duplicate_charges
 from payments.services.outcomes.late.revision import (
     DoesNotFit,
