@@ -28,7 +28,8 @@ from payments.services.cases.opening import open_case
 from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.services.outcomes import bookings
 from payments.services.outcomes.prior_state import Past, source_of
-from payments.states import IntentStatus
+from payments.services.psp_gateway.accounts import psp_account_of
+from payments.states import OPERATION_OPEN, IntentStatus
 from psp_adapters.contract.operations import PspResult
 
 INTENT_FIELDS: Final = (
@@ -99,8 +100,6 @@ class Change:
     """Has the request that began the operation been answered already?"""
     settlement_delay_days: int = 0
     """From a capture until its money counts as available."""
-    charge_available_on: date | None = None
-    """When the money of the charge counts as available; a refund of it does not before."""
     postings: list[Posting] = field(default_factory=list)
     facts: list[tuple[str, Shown]] = field(default_factory=list)
     shown_before: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -111,6 +110,42 @@ class Change:
     """What a person must look at because of it; opened in the same transaction."""
     past: Past | None = None
     """Only for a late word."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        merchant: Merchant,
+        intent: PaymentIntent,
+        operation: Operation,
+        charge: Operation,
+        refund: Refund | None,
+        result: PspResult,
+        answered: bool,
+        past: Past | None = None,
+    ) -> Change:
+        """An empty change of locked rows, with the terms of the PSP account.
+
+        It keeps what the charge and the refund show before it. A charge that is still open counts
+        as not shown yet if it is the operation itself.
+        """
+        account = psp_account_of(operation.psp_account_id)
+        change = cls(
+            merchant=merchant,
+            psp_account_code=account.code,
+            settlement_delay_days=account.settlement_delay_days,
+            intent=intent,
+            operation=operation,
+            charge=charge,
+            refund=refund,
+            result=result,
+            answered=answered,
+            past=past,
+        )
+        names = [] if charge is operation and charge.status in OPERATION_OPEN else ["charge"]
+        names += ["refund"] if refund is not None else []
+        change.shown_before = {name: _RENDER[name](change) for name in names}
+        return change
 
     def tell(self, event: str, shown: Shown) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
@@ -151,7 +186,7 @@ class Change:
         if rule in bookings.AVAILABLE_AFTER_SETTLEMENT:
             return self._captured_available_on()
         if rule in bookings.AVAILABLE_WITH_CHARGE:
-            day = self.charge_available_on
+            day = _available_on_of_charge(self.charge)
             return day if day is not None and day > _today() else None
         return None
 
@@ -210,17 +245,10 @@ _RENDER: Final = {
 }
 
 
-def available_on_of_charge(charge: Operation) -> date | None:
-    """When the money of a charge becomes available; None: it was at once, or none was taken."""
+def _available_on_of_charge(charge: Operation) -> date | None:
+    """When the money of a charge becomes available; None if it was at once, or none was taken."""
     identifier = charge.balance_transaction_id
     return available_on_of(identifier) if identifier is not None else None
-
-
-def remember_what_was_shown(change: Change, *, charge: bool) -> None:
-    """Keep what the objects showed before the change is made; `charge`: was it shown at all?"""
-    names = ["charge"] if charge else []
-    names += ["refund"] if change.refund is not None else []
-    change.shown_before = {name: _RENDER[name](change) for name in names}
 
 
 def put_change(batch: Batch, change: Change, caller: Caller) -> None:

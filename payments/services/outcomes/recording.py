@@ -20,13 +20,7 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
-from payments.services.outcomes.change import (
-    OPERATION_FIELDS,
-    Change,
-    available_on_of_charge,
-    put_change,
-    remember_what_was_shown,
-)
+from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.effect_table import (
     DoesNotFit,
@@ -39,7 +33,6 @@ from payments.services.outcomes.effect_table import (
 )
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.prior_state import past_of
-from payments.services.psp_gateway.accounts import psp_account_of
 from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
@@ -203,22 +196,16 @@ def _make_change(
 ) -> None:
     intent, operation = locked.intent, locked.operation
     merchant = _merchant_of(intent, caller)
-    account, charge = psp_account_of(operation.psp_account_id), _charge_of(locked)
-    is_refund = operation.kind == OperationKind.REFUND
-    change = Change(
+    change = Change.of(
         merchant=merchant,
-        psp_account_code=account.code,
-        settlement_delay_days=account.settlement_delay_days,
-        charge_available_on=available_on_of_charge(charge) if is_refund else None,
         intent=intent,
         operation=operation,
-        charge=charge,
+        charge=_charge_of(locked),
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
         past=past_of(merchant, intent, operation) if turn is not None else None,
     )
-    remember_what_was_shown(change, charge=charge is not operation or turn is not None)
     if turn is None:
         apply_effect(change)
     else:

@@ -20,13 +20,7 @@ from payments.selectors.disputes import charged_back_of
 from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
-from payments.services.outcomes.change import (
-    OPERATION_FIELDS,
-    Change,
-    available_on_of_charge,
-    put_change,
-    remember_what_was_shown,
-)
+from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.outcomes.effects.expiry import expire_hold
 from payments.services.outcomes.external.duplicate_charges import (
@@ -42,7 +36,7 @@ from payments.services.outcomes.external.effects import (
     write_down,
 )
 from payments.services.outcomes.prior_state import source_of
-from payments.services.psp_gateway import accounts, references
+from payments.services.psp_gateway import references
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -109,12 +103,8 @@ class _Payment:
         return self.intent.status in _MAY_HOLD or bool(too_many)
 
     def change(self) -> Change:
-        account = accounts.psp_account_of(self.charge.psp_account_id)
-        change = Change(
+        return Change.of(
             merchant=self.merchant,
-            psp_account_code=account.code,
-            settlement_delay_days=account.settlement_delay_days,
-            charge_available_on=available_on_of_charge(self.charge),
             intent=self.intent,
             operation=self.charge,
             charge=self.charge,
@@ -122,8 +112,6 @@ class _Payment:
             result=_HAPPENED,
             answered=True,
         )
-        remember_what_was_shown(change, charge=True)
-        return change
 
 
 def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
