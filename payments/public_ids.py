@@ -76,6 +76,6 @@ def created_ms_of(identifier: UUID) -> int:
     return identifier.int >> 80
 
 
-def time_of(identifier: Any) -> datetime:
+def created_at_of(identifier: Any) -> datetime:
     """The creation time that a UUIDv7 carries: `created_at` and the id never disagree."""
     return datetime.fromtimestamp(created_ms_of(identifier) / 1000, UTC)

@@ -15,7 +15,7 @@ def main() -> int:
     django.setup()
     from payments import public_ids
     from payments.models import WebhookEndpoint
-    from payments.public_ids import time_of
+    from payments.public_ids import created_at_of
     from payments.services.commands.merchants import create_merchant
     from payments.services.merchant_webhooks import secrets
 
@@ -30,8 +30,8 @@ def main() -> int:
             enabled_events=["*"],
             api_version="2026-10-28.endive",
             sealed_secret=secrets.seal(secrets.new_secret()),
-            created_at=time_of(identifier),
-            updated_at=time_of(identifier),
+            created_at=created_at_of(identifier),
+            updated_at=created_at_of(identifier),
         ).save(force_insert=True)
     print(json.dumps(str(merchant.id)))
     return 0

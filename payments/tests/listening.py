@@ -18,7 +18,7 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.egress.dns import Resolver, resolve
 from payments.services.egress.http_client import Poster
 from payments.services.egress.url_policy import Policy, policy_of_settings
@@ -179,8 +179,8 @@ def open_endpoint(
         enabled_events=list(events),
         api_version=api_version,
         sealed_secret=secrets.seal(secret),
-        created_at=time_of(identifier),
-        updated_at=time_of(identifier),
+        created_at=created_at_of(identifier),
+        updated_at=created_at_of(identifier),
     )
     endpoint.save(force_insert=True)
     return endpoint, secret

@@ -22,7 +22,7 @@ from django.db import connections
 
 from payments import public_ids
 from payments.models import Delivery, Event, Merchant
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
@@ -52,7 +52,7 @@ def tell(merchant: Merchant, *, payments: int, events: int) -> None:
                     type="payment_intent.created",
                     payload={"object": {"id": str(aggregate), "object": "payment_intent"}},
                     actor="test",
-                    created_at=time_of(identifier),
+                    created_at=created_at_of(identifier),
                 )
             )
         Event.objects.bulk_create(rows)

@@ -9,7 +9,7 @@ import pytest
 from payments import public_ids
 from payments.exceptions import ResourceMissing
 from payments.models import Customer
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.customers import customers, page_of_customers
 from payments.selectors.paging import Paging, created_bounds
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, Scope, one_of, refuse_missing
@@ -29,8 +29,8 @@ def customer_of_second(scope: Scope, second: int, offset_ms: int = 0) -> Custome
         id=identifier,
         merchant_id=scope.merchant_id,
         livemode=scope.livemode,
-        created_at=time_of(identifier),
-        updated_at=time_of(identifier),
+        created_at=created_at_of(identifier),
+        updated_at=created_at_of(identifier),
     )
 
 

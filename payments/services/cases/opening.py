@@ -16,7 +16,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import ResourceMissing, UnexpectedState
 from payments.models import Case, Operation, PaymentIntent, PspAccount
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.disputes import ChargedBack
 from payments.states import CaseKind, CaseStatus
 
@@ -153,5 +153,5 @@ def _new_case(kind: CaseKind, *, subject: str, summary: str, livemode: bool) -> 
         subject=subject,
         livemode=livemode,
         summary=summary[:500],
-        opened_at=time_of(identifier),
+        opened_at=created_at_of(identifier),
     )

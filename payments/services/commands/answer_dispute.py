@@ -25,7 +25,7 @@ from payments.models import (
     PaymentIntent,
 )
 from payments.objects.dispute import dispute_object
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_of_disputed_refund, open_case
@@ -203,7 +203,7 @@ def _new_response(
 ) -> DisputeResponse:
     """Leased to this process, with its permanent key: its own public id."""
     identifier, caller = ground.operation_id, ground.caller
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     lease_until = created_at + timedelta(seconds=keys.LEASE_SECONDS)
     return DisputeResponse(
         id=identifier,

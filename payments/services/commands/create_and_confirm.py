@@ -12,7 +12,7 @@ from payments.exceptions import InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_snapshot
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
@@ -117,7 +117,7 @@ def _require_confirmable(intent: PaymentIntent) -> None:
 def _new_intent(
     ground: Ground, amount: Money, details: IntentDetails, method: PaymentMethod | None
 ) -> PaymentIntent:
-    caller, created_at = ground.caller, time_of(ground.new_intent_id)
+    caller, created_at = ground.caller, created_at_of(ground.new_intent_id)
     intent = PaymentIntent(
         id=ground.new_intent_id,
         merchant_id=caller.merchant.id,

@@ -18,7 +18,7 @@ from payments.metadata import merged_metadata
 from payments.models import Customer, PaymentMethod
 from payments.objects.customer import customer_object, deleted_customer_object
 from payments.objects.payment_method import payment_method_object
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.customers import customers
 from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
 from payments.services.callers.caller import Answer, Caller
@@ -49,7 +49,7 @@ def create_customer(
 
     def work(batch: Batch) -> Answer:
         identifier = public_ids.new_id()
-        created_at = time_of(identifier)
+        created_at = created_at_of(identifier)
         customer = Customer(
             id=identifier,
             merchant_id=caller.merchant.id,

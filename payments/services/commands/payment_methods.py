@@ -18,7 +18,7 @@ from payments.exceptions import InvalidParameter, PaymentRefused
 from payments.metadata import merged_metadata
 from payments.models import PaymentMethod
 from payments.objects.payment_method import payment_method_object
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.customers import one_payment_method, payment_methods
 from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
 from payments.services.callers.caller import Answer, Caller
@@ -199,7 +199,7 @@ def _scope(caller: Caller) -> Scope:
 
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     return PaymentMethod(
         id=identifier,
         merchant_id=caller.merchant.id,

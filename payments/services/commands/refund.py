@@ -17,7 +17,7 @@ from payments.exceptions import (
 from payments.metadata import merged_metadata
 from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import Ground, locked_intent, move
@@ -164,7 +164,7 @@ def new_refund(
 ) -> Refund:
     """An unsaved refund, for the operation that makes it."""
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     return Refund(
         id=identifier,
         merchant_id=intent.merchant_id,

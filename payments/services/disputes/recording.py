@@ -21,7 +21,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Dispute, Operation, PaymentIntent
 from payments.objects.dispute import dispute_object
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
@@ -154,7 +154,7 @@ def _new_dispute(
     intent: PaymentIntent, charge: Operation, word: PspDispute, caller: Caller
 ) -> Dispute:
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     status = first_status(word)
     return Dispute(
         id=identifier,

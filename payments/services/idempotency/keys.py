@@ -16,7 +16,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
 from payments.models import DisputeResponse, IdempotencyKey, Operation
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Answer, Caller, Render
 from payments.states import OPERATION_OPEN, OperationStatus
 
@@ -134,7 +134,7 @@ def _new_row(
     caller: Caller, *, intent_id: UUID | None, operation_id: UUID | None
 ) -> IdempotencyKey:
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     return IdempotencyKey(
         id=identifier,
         merchant_id=caller.merchant.id,

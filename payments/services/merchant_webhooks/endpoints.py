@@ -26,7 +26,7 @@ from payments.objects.webhook_endpoint import (
     deleted_webhook_endpoint_object,
     webhook_endpoint_object,
 )
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
 from payments.selectors.webhook_endpoints import webhook_endpoints
 from payments.services import callers
@@ -78,7 +78,7 @@ def create_endpoint(
 
     def work(batch: Batch) -> Answer:
         identifier = public_ids.new_id()
-        created_at = time_of(identifier)
+        created_at = created_at_of(identifier)
         endpoint = WebhookEndpoint(
             id=identifier,
             merchant_id=caller.merchant.id,

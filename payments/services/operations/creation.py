@@ -8,7 +8,7 @@ from uuid import UUID
 from payments.clock import now_utc
 from payments.exceptions import OperationUnderWay
 from payments.models import Operation, PaymentIntent
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.idempotency import keys
 from payments.services.psp_gateway import references
@@ -26,7 +26,7 @@ def new_operation(
     idempotency_id: UUID | None,
 ) -> Operation:
     """An unsaved operation with everything that its kind does not add; leased to this process."""
-    created_at = time_of(operation_id)
+    created_at = created_at_of(operation_id)
     lease_until = now_utc() + timedelta(seconds=keys.LEASE_SECONDS)
     return Operation(
         id=operation_id,

@@ -12,7 +12,7 @@ from typing import Any
 from payments import public_ids
 from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.outbox import relay_wakeup
 
@@ -67,7 +67,7 @@ def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> li
                 actor=caller.actor,
                 request_id=caller.request_id,
                 idempotency_key=caller.idempotency_key,
-                created_at=time_of(identifier),
+                created_at=created_at_of(identifier),
             )
         )
     return events

@@ -17,7 +17,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Operation, Refund
 from payments.models.operation import OWN_ACT_KEY
-from payments.public_ids import time_of
+from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_about_operation, case_of_disputed_refund
 from payments.services.outcomes.change import Change
@@ -94,7 +94,7 @@ def own_act_key(psp_id: str) -> str:
 def _operation_of(change: Change, act: PspAct) -> Operation:
     intent, charge = change.intent, change.charge
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     return Operation(
         id=identifier,
         merchant_id=intent.merchant_id,
@@ -121,7 +121,7 @@ def _operation_of(change: Change, act: PspAct) -> Operation:
 
 def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
     identifier = public_ids.new_id()
-    created_at = time_of(identifier)
+    created_at = created_at_of(identifier)
     return Refund(
         id=identifier,
         merchant_id=operation.merchant_id,
