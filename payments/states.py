@@ -212,7 +212,7 @@ OPERATION_TRANSITIONS: Final[Table] = _table(
 OPERATION_BORN: Final = frozenset({O.SENDING})
 OPERATION_OPEN: Final = frozenset({O.SENDING, O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION})
 OPERATION_IN_DOUBT: Final = frozenset({O.SENDING, O.UNKNOWN})
-CHARGE_HOLDS: Final = OPERATION_OPEN | {O.SUCCEEDED}
+BLOCKING_CHARGE: Final = OPERATION_OPEN | {O.SUCCEEDED}
 """A charging operation in one of these forbids a second one for the same intent."""
 
 REFUND_TRANSITIONS: Final[Table] = _table(
@@ -262,7 +262,7 @@ RESPONSE_TRANSITIONS: Final[Table] = _table(
 )
 RESPONSE_BORN: Final = frozenset({S.SENDING})
 RESPONSE_OPEN: Final = frozenset({S.SENDING, S.UNKNOWN})
-RESPONSE_HOLDS: Final = RESPONSE_OPEN | {S.SUCCEEDED}
+BLOCKING_RESPONSE: Final = RESPONSE_OPEN | {S.SUCCEEDED}
 """Evidence in one of these spends the only slot of its stage."""
 
 NOTIFICATION_TRANSITIONS: Final[Table] = _table(

@@ -16,11 +16,11 @@ from payments.models.merchant import LossPolicy, Merchant, PspAccount
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
+    BLOCKING_RESPONSE,
     DISPUTE_INQUIRY,
     DISPUTE_OPEN,
     DISPUTE_TRANSITIONS,
     DISPUTE_UNANSWERED,
-    RESPONSE_HOLDS,
     RESPONSE_OPEN,
     RESPONSE_TRANSITIONS,
     DisputeStatus,
@@ -263,7 +263,7 @@ class DisputeResponse(MachineModel):
             models.UniqueConstraint(
                 fields=["dispute", "stage"],
                 name="one_submission_per_stage",
-                condition=models.Q(kind="evidence", status__in=sorted(RESPONSE_HOLDS)),
+                condition=models.Q(kind="evidence", status__in=sorted(BLOCKING_RESPONSE)),
             ),
             models.UniqueConstraint(
                 fields=["dispute"],

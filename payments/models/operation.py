@@ -17,7 +17,7 @@ from payments.models.machine import MachineModel
 from payments.models.merchant import Merchant, PspAccount
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
-    CHARGE_HOLDS,
+    BLOCKING_CHARGE,
     OPERATION_OPEN,
     OPERATION_TRANSITIONS,
     OperationStatus,
@@ -148,7 +148,7 @@ class Operation(MachineModel):
                 fields=["intent"],
                 name="one_charge_per_intent",
                 condition=models.Q(
-                    kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_HOLDS)
+                    kind=OperationKind.AUTHORIZE.value, status__in=sorted(BLOCKING_CHARGE)
                 ),
             ),
             models.UniqueConstraint(

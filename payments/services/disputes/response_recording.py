@@ -26,7 +26,7 @@ from payments.services.idempotency import keys
 from payments.services.outbox.events import Fact, events_of, previous_attributes
 from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
 from payments.services.psp_gateway.sending import unknown_if_lease_passed
-from payments.states import RESPONSE_HOLDS, ResponseStatus
+from payments.states import BLOCKING_RESPONSE, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import Outcome
 
@@ -118,7 +118,7 @@ def _close_response(
     if is_evidence and dispute.answered_stage == response.stage:
         dispute.answered_stage = ""
         dispute.submission_count = dispute.responses.filter(
-            kind=DisputeResponse.Kind.EVIDENCE, status__in=RESPONSE_HOLDS
+            kind=DisputeResponse.Kind.EVIDENCE, status__in=BLOCKING_RESPONSE
         ).count()
         dispute.next_reminder_at = next_reminder(dispute, now)
 

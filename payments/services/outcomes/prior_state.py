@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ledger.money import Money
 from ledger.selectors import Booking, bookings_of, payment_vectors
 from payments.models import Merchant, Operation, PaymentIntent
-from payments.states import CHARGE_HOLDS
+from payments.states import BLOCKING_CHARGE
 from psp_adapters.contract.operations import OperationKind
 
 
@@ -38,7 +38,7 @@ def past_of(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> 
 def _rival(intent: PaymentIntent, operation: Operation, taken_by: str) -> str:
     other = (
         intent.operations.filter(
-            kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_HOLDS)
+            kind=OperationKind.AUTHORIZE.value, status__in=sorted(BLOCKING_CHARGE)
         )
         .exclude(pk=operation.pk)
         .first()

@@ -21,7 +21,7 @@ from payments.models import Case, Operation, PaymentIntent
 from payments.services.outcomes.duplicate_charges import captures_excess, excess_left, holds_excess
 from payments.services.verification.disputes import dispute_differences
 from payments.states import (
-    CHARGE_HOLDS,
+    BLOCKING_CHARGE,
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
     CaseStatus,
@@ -279,7 +279,7 @@ def _reserved(operations: Iterable[Operation], currency: str) -> Money:
 
 
 def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:
-    holding = [o.public_id for o in operations if o.is_charge and o.status in CHARGE_HOLDS]
+    holding = [o.public_id for o in operations if o.is_charge and o.status in BLOCKING_CHARGE]
     if len(holding) > 1:
         yield f"{intent.public_id}: more than one open or successful charge: {', '.join(holding)}"
 
