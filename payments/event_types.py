@@ -75,7 +75,7 @@ NOT_TOLD_YET: Final = frozenset(
 )
 """Names that we keep for what does not happen here yet: nobody can wish for one by its name."""
 
-TELL_PREVIOUS: Final = frozenset(
+WITH_PREVIOUS_ATTRIBUTES: Final = frozenset(
     {
         "charge.captured",
         "charge.expired",

@@ -9,7 +9,7 @@ import pytest
 
 from payments import services
 from payments.event_types import EVENT_TYPES, NOT_TOLD_YET, TOLD, WISHES, wanted
-from payments.services.outbox.events import Fact
+from payments.services.outbox.events import EventDraft
 
 CONTRACT = """
 payment_intent.{created, requires_action, processing, amount_capturable_updated, succeeded,
@@ -61,7 +61,7 @@ def test_nobody_can_wish_for_what_is_not_told_by_its_name() -> None:
 
 def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:
     with pytest.raises(ValueError, match=r"payment_intent\.invented is not a type of event"):
-        Fact("payment_intent.invented", {})
+        EventDraft("payment_intent.invented", {})
 
 
 @pytest.mark.parametrize(

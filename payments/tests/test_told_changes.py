@@ -124,7 +124,7 @@ def test_every_name_of_an_event_in_the_code_is_declared() -> None:
 
 
 def _names_in_the_code() -> Iterator[str]:
-    """Texts that are given to `tell`, `tell_if_answered` or `Fact`."""
+    """Texts that are given to `tell`, `emit_if_answered` or `EventDraft`."""
     for path in (Path(payments.__file__).parent / "services").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and _tells(node.func):
@@ -135,8 +135,8 @@ def _names_in_the_code() -> Iterator[str]:
 
 def _tells(function: ast.expr) -> bool:
     if isinstance(function, ast.Attribute):
-        return function.attr in ("tell", "tell_if_answered")
-    return isinstance(function, ast.Name) and function.id == "Fact"
+        return function.attr in ("tell", "emit_if_answered")
+    return isinstance(function, ast.Name) and function.id == "EventDraft"
 
 
 def _describe(shop: Shop, intent_id: str, description: str) -> None:

@@ -20,7 +20,7 @@ from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services import callers
 from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.services.psp_gateway import accounts
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
@@ -123,6 +123,8 @@ def _warn(intent: PaymentIntent, plan: Plan) -> None:
             return
         charge = _charge_of(locked)
         locked.updated_at = now_utc()
-        [event] = events_of(locked, [Fact(HOLD_EXPIRING, charge_object(charge, locked))], caller)
+        [event] = events_of(
+            locked, [EventDraft(HOLD_EXPIRING, charge_object(charge, locked))], caller
+        )
         Batch().update(locked, ("event_seq", "updated_at")).insert(event).execute()
         Deadline.objects.filter(pk=intent.id).update(warned_for=plan.ends_at)

@@ -30,7 +30,7 @@ from payments.services.commands.refund import new_refund
 from payments.services.commands.run import locked_intent
 from payments.services.operations.creation import new_operation
 from payments.services.operations.execution import carry_out
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.payment_sync import look_at_payment
@@ -223,7 +223,7 @@ def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
         batch = Batch().insert(operation)
         if kind is OperationKind.REFUND:
             refund = new_refund(intent, operation, charge.id, "duplicate", {})
-            created = Fact("refund.created", refund_object(refund, intent, operation))
+            created = EventDraft("refund.created", refund_object(refund, intent, operation))
             events = events_of(intent, [created], caller)
             batch.update(intent, ("event_seq", "updated_at")).insert(refund).insert(*events)
         batch.execute()

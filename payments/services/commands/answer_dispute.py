@@ -32,7 +32,7 @@ from payments.services.cases.opening import case_of_disputed_refund, open_case
 from payments.services.commands.run import Ground, locked_intent, move
 from payments.services.disputes.responses import Written, carry_out
 from payments.services.idempotency import keys
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.states import RESPONSE_OPEN, ResponseStatus
 
 Kind = DisputeResponse.Kind
@@ -237,7 +237,7 @@ def _changed(
     previous = previous_attributes(before, shown)
     batch.update(dispute, fields)
     if previous:
-        fact = Fact("charge.dispute.updated", shown, previous)
+        fact = EventDraft("charge.dispute.updated", shown, previous)
         events = events_of(intent, [fact], caller)
         batch.update(intent, ("event_seq", "updated_at")).insert(*events)
     return batch

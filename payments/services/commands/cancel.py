@@ -13,7 +13,7 @@ from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.capture import write_change
 from payments.services.commands.run import Ground, locked_intent, move
 from payments.services.operations.creation import new_operation, require_no_open_change
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
@@ -61,7 +61,7 @@ def _cancel_at_once(ground: Ground, intent: PaymentIntent, reason: str) -> Answe
     intent.cancel(at=now_utc(), reason=reason)
     intent.published_status = "canceled"
     intent.updated_at = now_utc()
-    fact = Fact("payment_intent.canceled", payment_intent_object(intent))
+    fact = EventDraft("payment_intent.canceled", payment_intent_object(intent))
     events = events_of(intent, [fact], ground.caller)
     batch = Batch().update(intent, INTENT_FIELDS).insert(*events)
     return ground.answer(batch, Subject(intent=intent))

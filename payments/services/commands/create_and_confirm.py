@@ -23,7 +23,7 @@ from payments.services.commands.intent_details import (
 from payments.services.commands.payment_methods import find_payment_method
 from payments.services.commands.run import Ground, locked_intent, move, write_charge
 from payments.services.operations.creation import new_operation, require_no_open_change
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.psp_gateway.return_url import return_link
 from payments.states import IntentStatus
@@ -61,7 +61,7 @@ def create_intent(
             batch.insert(method)
         created = events_of(
             intent,
-            [Fact("payment_intent.created", payment_intent_object(intent))],
+            [EventDraft("payment_intent.created", payment_intent_object(intent))],
             caller,
         )
         if confirmation is None:

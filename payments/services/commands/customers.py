@@ -23,7 +23,7 @@ from payments.selectors.customers import customers
 from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
 from payments.services.callers.caller import Answer, Caller
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
 _TEXTS: Final = ("name", "email", "phone", "description")
 _CHANGEABLE: Final = (*_TEXTS, "address", "shipping", "metadata", "event_seq", "updated_at")
@@ -58,7 +58,9 @@ def create_customer(
             updated_at=created_at,
         )
         _put(customer, details)
-        events = events_of(customer, [Fact("customer.created", customer_object(customer))], caller)
+        events = events_of(
+            customer, [EventDraft("customer.created", customer_object(customer))], caller
+        )
         batch.insert(customer).insert(*events)
         return renderer(customer, caller)
 
@@ -82,7 +84,7 @@ def update_customer(
         previous = previous_attributes(before, after)
         if previous:
             customer.updated_at = now_utc()
-            events = events_of(customer, [Fact("customer.updated", after, previous)], caller)
+            events = events_of(customer, [EventDraft("customer.updated", after, previous)], caller)
             batch.update(customer, _CHANGEABLE).insert(*events)
         return renderer(customer, caller)
 
@@ -106,7 +108,7 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
         customer.address = customer.shipping = None
         customer.metadata = {}
         customer.deleted_at = customer.updated_at = now
-        events = events_of(customer, [Fact("customer.deleted", last_seen)], caller)
+        events = events_of(customer, [EventDraft("customer.deleted", last_seen)], caller)
         batch.update(customer, (*_CHANGEABLE, "deleted_at")).insert(*events).execute()
     return deleted_customer_object(customer)
 
@@ -119,7 +121,7 @@ def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
         method.customer_id = None
         method.detached_at = method.updated_at = now_utc()
         after = payment_method_object(method)
-        fact = Fact("payment_method.detached", after, previous_attributes(before, after))
+        fact = EventDraft("payment_method.detached", after, previous_attributes(before, after))
         batch.insert(*events_of(method, [fact], caller))
         batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
 

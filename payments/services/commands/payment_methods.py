@@ -24,7 +24,7 @@ from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
 from payments.services.callers.caller import Answer, Caller
 from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.psp_gateway.token_lookup import described_token
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.tokens import PaymentToken
@@ -130,7 +130,7 @@ def update_payment_method(
         after = payment_method_object(method)
         previous = previous_attributes(before, after)
         if previous:
-            _tell(batch, method, Fact("payment_method.updated", after, previous), caller)
+            _tell(batch, method, EventDraft("payment_method.updated", after, previous), caller)
         return renderer(method, caller)
 
     return answer_once(caller, work)
@@ -157,7 +157,7 @@ def attach_payment_method(
         before = payment_method_object(method)
         method.customer_id = customer.id
         after = payment_method_object(method)
-        fact = Fact("payment_method.attached", after, previous_attributes(before, after))
+        fact = EventDraft("payment_method.attached", after, previous_attributes(before, after))
         if is_new:
             batch.insert(*events_of(method, [fact], caller)).insert(method)
         else:
@@ -186,7 +186,7 @@ def detach_payment_method(*, caller: Caller, renderer: MethodRenderer, method_id
         method.customer_id = None
         method.detached_at = now_utc()
         after = payment_method_object(method)
-        fact = Fact("payment_method.detached", after, previous_attributes(before, after))
+        fact = EventDraft("payment_method.detached", after, previous_attributes(before, after))
         _tell(batch, method, fact, caller)
         return renderer(method, caller)
 
@@ -250,7 +250,7 @@ def _put(method: PaymentMethod, details: MethodDetails) -> None:
         method.metadata = merged_metadata(method.metadata, details.metadata)
 
 
-def _tell(batch: Batch, method: PaymentMethod, fact: Fact, caller: Caller) -> None:
+def _tell(batch: Batch, method: PaymentMethod, fact: EventDraft, caller: Caller) -> None:
     """Write a changed method with its event."""
     method.updated_at = now_utc()
     events = events_of(method, [fact], caller)

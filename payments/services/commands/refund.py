@@ -22,7 +22,7 @@ from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import Ground, locked_intent, move
 from payments.services.operations.creation import new_operation
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from psp_adapters.contract.operations import OperationKind
 
@@ -59,7 +59,7 @@ def refund_payment(
         refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
         intent.amount_refund_pending_minor += amount.minor
         intent.updated_at = now_utc()
-        created = Fact("refund.created", refund_object(refund, intent, operation))
+        created = EventDraft("refund.created", refund_object(refund, intent, operation))
         events = events_of(intent, [created], caller)
         batch = Batch().update(intent, INTENT_FIELDS).insert(operation).insert(refund)
         batch.insert(*events).execute()
@@ -95,7 +95,7 @@ def update_refund(
         if refund.metadata != before:
             shown = refund_object(refund, intent, operation)
             facts = [
-                Fact(name, shown, {"metadata": before})
+                EventDraft(name, shown, {"metadata": before})
                 for name in ("refund.updated", "charge.refund.updated")
             ]
             events = events_of(intent, facts, caller)

@@ -19,7 +19,7 @@ from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetai
 from payments.services.commands.payment_methods import find_payment_method
 from payments.services.commands.run import Ground, locked_intent, move
 from payments.services.operations.creation import require_no_open_change
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
 # What may still be said about an intent after it was charged.
 _WORDS = frozenset({"description", "metadata", "receipt_email", "shipping"})
@@ -93,7 +93,7 @@ def _charge_updated(
     previous = previous_attributes(before, after)
     if not previous:
         return []
-    return events_of(intent, [Fact("charge.updated", after, previous)], caller)
+    return events_of(intent, [EventDraft("charge.updated", after, previous)], caller)
 
 
 def _require_changeable(

@@ -67,7 +67,7 @@ def apply_word(change: DisputeChange) -> None:
     _schedule(change, due_by_before)
 
 
-def facts_of(
+def event_drafts_of(
     change: DisputeChange, shown: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any] | None]]:
     """What is to be told of the change that was made, each with what the dispute showed before."""

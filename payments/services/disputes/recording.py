@@ -25,7 +25,7 @@ from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
-from payments.services.disputes.effects import DisputeChange, apply_word, facts_of
+from payments.services.disputes.effects import DisputeChange, apply_word, event_drafts_of
 from payments.services.disputes.schedule import next_look
 from payments.services.disputes.transitions import (
     ContradictoryWord,
@@ -36,7 +36,7 @@ from payments.services.disputes.transitions import (
     statuses_on_the_way,
     take_step,
 )
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import DISPUTE_OPEN, CaseKind
 from psp_adapters.contract.disputes import PspDispute
@@ -193,7 +193,9 @@ def _write(change: DisputeChange, caller: Caller) -> None:
     dispute.updated_at = intent.updated_at = change.now
     batch = Batch().update(dispute, DISPUTE_FIELDS)
     shown = dispute_object(dispute, now=change.now)
-    facts = [Fact(type_, shown, previous) for type_, previous in facts_of(change, shown)]
+    facts = [
+        EventDraft(type_, shown, previous) for type_, previous in event_drafts_of(change, shown)
+    ]
     if facts or change.postings:
         events = events_of(intent, facts, caller)
         batch.update(intent, _INTENT_FIELDS).insert(*events)

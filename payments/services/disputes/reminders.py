@@ -20,7 +20,7 @@ from payments.models import Dispute, PaymentIntent
 from payments.objects.dispute import dispute_object
 from payments.services import callers
 from payments.services.disputes.schedule import next_reminder
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _remind(dispute_id: UUID) -> bool:
         reminds = not dispute.slot_is_spent and due_by is not None and due_by > now
         if reminds:
             intent.updated_at = now
-            fact = Fact(EVIDENCE_DUE_SOON, dispute_object(dispute, now=now))
+            fact = EventDraft(EVIDENCE_DUE_SOON, dispute_object(dispute, now=now))
             events = events_of(intent, [fact], caller)
             batch.update(intent, ("event_seq", "updated_at")).insert(*events)
         batch.execute()

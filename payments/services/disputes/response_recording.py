@@ -23,7 +23,7 @@ from payments.services.disputes.recording import (
 )
 from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
 from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import BLOCKING_RESPONSE, ResponseStatus
@@ -136,7 +136,7 @@ def _write_answered(
     shown = dispute_object(dispute, now=now)
     previous = previous_attributes(shown_before, shown)
     if previous:
-        events = events_of(intent, [Fact("charge.dispute.updated", shown, previous)], caller)
+        events = events_of(intent, [EventDraft("charge.dispute.updated", shown, previous)], caller)
         batch.update(intent, ("event_seq", "updated_at")).insert(*events)
     batch.execute()
 

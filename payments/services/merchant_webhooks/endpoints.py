@@ -34,7 +34,7 @@ from payments.services.callers.caller import Answer, Caller
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
 from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
 from payments.services.merchant_webhooks import secrets
-from payments.services.outbox.events import Fact, events_of
+from payments.services.outbox.events import EventDraft, events_of
 
 ENDPOINTS_MAX: Final = 50
 """Of one merchant in one mode: every event is written once for each."""
@@ -158,7 +158,9 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
         if not endpoint.is_enabled or not (because == GONE or failing):
             return False
         _disable(endpoint, because=because, now=now_utc())
-        fact = Fact(ENDPOINT_DISABLED, webhook_endpoint_object(endpoint), {"status": "enabled"})
+        fact = EventDraft(
+            ENDPOINT_DISABLED, webhook_endpoint_object(endpoint), {"status": "enabled"}
+        )
         events = events_of(endpoint, [fact], callers.for_endpoint(endpoint, JOB))
         Batch().update(endpoint, (*_CHANGEABLE, "event_seq")).insert(*events).execute()
     return True

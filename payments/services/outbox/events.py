@@ -27,7 +27,7 @@ AGGREGATE_TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class EventDraft:
     """Something that happened: the event's type, the object as it stands, what it was before."""
 
     type: str
@@ -39,7 +39,7 @@ class Fact:
             raise ValueError(f"{self.type} is not a type of event: declare it in event_types")
 
 
-def events_of(aggregate: Aggregate, facts: Iterable[Fact], caller: Caller) -> list[Event]:
+def events_of(aggregate: Aggregate, facts: Iterable[EventDraft], caller: Caller) -> list[Event]:
     """Events for facts about one aggregate, numbered on from its `event_seq`.
 
     The aggregate must be locked (or new); its `event_seq` is advanced and must be written together

@@ -17,7 +17,7 @@ from ledger.money import Money
 from ledger.posting_rules import Parties, Posting, Rule
 from ledger.selectors import Booking
 from payments.clock import now_utc
-from payments.event_types import TELL_PREVIOUS
+from payments.event_types import WITH_PREVIOUS_ATTRIBUTES
 from payments.models import Case, Merchant, Operation, PaymentIntent, Refund, books_of
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
@@ -25,7 +25,7 @@ from payments.objects.refund import refund_object
 from payments.selectors.balance import available_on_of
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
-from payments.services.outbox.events import Fact, events_of, previous_attributes
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
 from payments.services.outcomes.prior_state import Past, source_of
 from payments.services.psp_gateway.accounts import psp_account_of
@@ -147,14 +147,14 @@ class Change:
         change.shown_before = {name: _RENDER[name](change) for name in names}
         return change
 
-    def tell(self, event: str, shown: Shown) -> None:
+    def emit(self, event: str, shown: Shown) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
-        self.facts.append((event, shown))
+        self.event_drafts.append((event, shown))
 
-    def tell_if_answered(self, event: str) -> None:
+    def emit_if_answered(self, event: str) -> None:
         """Tell of the intent, if its request got an answer that is not true any more."""
         if self.answered:
-            self.tell(event, "intent")
+            self.emit(event, "intent")
 
     @property
     def parties(self) -> Parties:
@@ -303,7 +303,7 @@ def _write_statuses_on_the_way(change: Change) -> None:
     intent.__dict__["status"] = final
 
 
-def _facts(change: Change) -> list[Fact]:
+def _facts(change: Change) -> list[EventDraft]:
     """Render each object once, as it stands after the whole change.
 
     Facts that tell of a change to an object say what it was; those of no visible change are left
@@ -311,13 +311,13 @@ def _facts(change: Change) -> list[Fact]:
     """
     shown: dict[str, dict[str, Any]] = {}
     facts = []
-    for type_, name in change.facts:
+    for type_, name in change.event_drafts:
         if name not in shown:
             shown[name] = _RENDER[name](change)
         previous = None
-        if type_ in TELL_PREVIOUS and name in change.shown_before:
+        if type_ in WITH_PREVIOUS_ATTRIBUTES and name in change.shown_before:
             previous = previous_attributes(change.shown_before[name], shown[name])
             if not previous:
                 continue
-        facts.append(Fact(type_, shown[name], previous))
+        facts.append(EventDraft(type_, shown[name], previous))
     return facts

@@ -27,7 +27,7 @@ def _doubt(change: Change) -> None:
         return
     change.operation.doubt()
     if change.operation.kind != K.REFUND:
-        change.tell("payment_intent.processing", "intent")
+        change.emit("payment_intent.processing", "intent")
 
 
 EFFECTS: Final[dict[tuple[K, Outcome], Effect]] = {

@@ -22,17 +22,17 @@ def charge_succeeded(change: Change) -> None:
     intent.last_payment_error = None
     intent.authorization_expires_at = change.result.expires_at
     change.post(rules.authorized, operation.amount)
-    change.tell("charge.succeeded", "charge")
+    change.emit("charge.succeeded", "charge")
     if operation.capture_now:
         change.post_capture(operation.amount)
     if void_decides:
         return
     if operation.capture_now:
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
     else:
         intent.authorize()
-        change.tell("payment_intent.amount_capturable_updated", "intent")
+        change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
 def charge_declined(change: Change) -> None:
@@ -44,7 +44,7 @@ def charge_declined(change: Change) -> None:
     operation.message = (result.message or "The payment was declined.")[:500]
     if void_decides:
         operation.guard_order = None
-        change.tell("charge.failed", "charge")
+        change.emit("charge.failed", "charge")
         return
     _charge_failed(change, code=operation.code, message=operation.message)
 
@@ -53,7 +53,7 @@ def charge_requires_action(change: Change) -> None:
     change.operation.await_customer()
     change.operation.redirect_url = change.result.redirect_url
     change.intent.await_customer(redirect_url=change.result.redirect_url)
-    change.tell("payment_intent.requires_action", "intent")
+    change.emit("payment_intent.requires_action", "intent")
 
 
 def charge_pending(change: Change) -> None:
@@ -62,8 +62,8 @@ def charge_pending(change: Change) -> None:
         change.intent.start()
         change.intent.next_action_url = ""
     change.operation.await_psp()
-    change.tell("charge.pending", "charge")
-    change.tell("payment_intent.processing", "intent")
+    change.emit("charge.pending", "charge")
+    change.emit("payment_intent.processing", "intent")
 
 
 def charge_not_sent(change: Change) -> None:
@@ -98,8 +98,8 @@ def _charge_failed(change: Change, *, code: str, message: str) -> None:
     intent.next_action_url = ""
     intent.last_payment_error = last_payment_error(change.operation, code=code, message=message)
     intent.payment_method_id = None
-    change.tell("charge.failed", "charge")
-    change.tell("payment_intent.payment_failed", "intent")
+    change.emit("charge.failed", "charge")
+    change.emit("payment_intent.payment_failed", "intent")
 
 
 def _uncharge(change: Change) -> None:

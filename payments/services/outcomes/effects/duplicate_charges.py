@@ -9,7 +9,7 @@ from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.holds import note_other_amount
-from payments.services.outcomes.effects.refunds import tell_refund
+from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.states import OperationStatus
 
 
@@ -22,7 +22,7 @@ def void_succeeded(change: Change) -> None:
     if let_go:
         change.post(rules.excess_released, let_go)
     went_back(change, let_go)
-    change.tell("charge.refunded", "charge")
+    change.emit("charge.refunded", "charge")
 
 
 def refund_succeeded(change: Change) -> None:
@@ -34,15 +34,15 @@ def refund_succeeded(change: Change) -> None:
     operation.succeed()
     change.refund.succeed()
     went_back(change, operation.amount)
-    change.tell("charge.refunded", "charge")
-    tell_refund(change)
+    change.emit("charge.refunded", "charge")
+    emit_refund_updated(change)
 
 
 def refund_pending(change: Change) -> None:
     """Accepted; the PSP will say later."""
     change.operation.await_psp()
     change.post(rules.excess_refund_requested, change.operation.amount)
-    tell_refund(change)
+    emit_refund_updated(change)
 
 
 def void_pending(change: Change) -> None:
@@ -61,8 +61,8 @@ def declined(change: Change) -> None:
     operation.message = result.message[:500]
     if change.refund is not None:
         change.refund.fail(reason=result.decline_code or result.code or "unknown")
-        change.tell("refund.failed", "refund")
-        tell_refund(change)
+        change.emit("refund.failed", "refund")
+        emit_refund_updated(change)
 
 
 def not_sent(change: Change) -> None:
@@ -70,7 +70,7 @@ def not_sent(change: Change) -> None:
     change.operation.drop()
     if change.refund is not None:
         change.refund.cancel()
-        tell_refund(change)
+        emit_refund_updated(change)
 
 
 def doubted(change: Change) -> None:

@@ -34,7 +34,7 @@ def expire_hold(change: Change, amount: Money) -> None:
             case_about_operation(CaseKind.CONTRADICTION, change.charge, summary, amount=held)
         )
     captured_before = bool(change.intent.amount_captured_minor)
-    change.tell("charge.updated" if captured_before else "charge.expired", "charge")
+    change.emit("charge.updated" if captured_before else "charge.expired", "charge")
     hold_is_over(change, reason=REASON)
     if not captured_before:
-        change.tell("payment_intent.canceled", "intent")
+        change.emit("payment_intent.canceled", "intent")

@@ -18,14 +18,14 @@ from payments.states import CaseKind, IntentStatus, OperationStatus
 def capture_succeeded(change: Change) -> None:
     change.operation.succeed()
     change.post_capture(change.operation.amount)
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
     if change.operation.final or not change.intent.held:
         change.post(rules.released, change.intent.held)
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
     else:
         change.intent.authorize()
-        change.tell("payment_intent.amount_capturable_updated", "intent")
+        change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
 def change_declined(change: Change) -> None:
@@ -40,7 +40,7 @@ def change_declined(change: Change) -> None:
 
 def change_pending(change: Change) -> None:
     change.operation.await_psp()
-    change.tell("payment_intent.processing", "intent")
+    change.emit("payment_intent.processing", "intent")
 
 
 def change_not_sent(change: Change) -> None:
@@ -53,8 +53,8 @@ def increment_succeeded(change: Change) -> None:
     change.post(rules.authorization_incremented, change.operation.amount)
     change.intent.amount_minor += change.operation.amount_minor
     change.intent.authorize()
-    change.tell("charge.updated", "charge")
-    change.tell("payment_intent.amount_capturable_updated", "intent")
+    change.emit("charge.updated", "charge")
+    change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
 def void_succeeded(change: Change) -> None:
@@ -68,13 +68,13 @@ def void_succeeded(change: Change) -> None:
     change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
         return
     charge.guard_order = None
     intent.cancel(at=now_utc(), reason=change.operation.cancellation_reason)
     intent.published_status = intent.published_status or "canceled"
-    change.tell("charge.updated", "charge")
-    change.tell("payment_intent.canceled", "intent")
+    change.emit("charge.updated", "charge")
+    change.emit("payment_intent.canceled", "intent")
 
 
 def as_the_charge_stands(change: Change) -> None:
@@ -87,7 +87,7 @@ def as_the_charge_stands(change: Change) -> None:
         return  # A charge that was pending under this change has spoken, and moved the intent on.
     if charge.status == OperationStatus.REQUIRES_ACTION:
         intent.await_customer(redirect_url=charge.redirect_url)
-        change.tell_if_answered("payment_intent.requires_action")
+        change.emit_if_answered("payment_intent.requires_action")
     elif charge.status == OperationStatus.PENDING:
         return  # The bank has yet to speak: the intent is processing because of its charge.
     elif charge.status != OperationStatus.SUCCEEDED:
@@ -96,13 +96,13 @@ def as_the_charge_stands(change: Change) -> None:
             charge, code=charge.code or "card_declined", message=charge.message
         )
         intent.payment_method_id = None
-        change.tell("payment_intent.payment_failed", "intent")
+        change.emit("payment_intent.payment_failed", "intent")
     elif intent.held:
         intent.authorize()
-        change.tell_if_answered("payment_intent.amount_capturable_updated")
+        change.emit_if_answered("payment_intent.amount_capturable_updated")
     else:
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
 
 
 def note_other_amount(change: Change, held_by_us: Money) -> None:

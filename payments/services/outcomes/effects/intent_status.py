@@ -12,7 +12,7 @@ def hold_is_over(change: Change, *, reason: str) -> None:
     intent = change.intent
     if intent.amount_captured_minor:
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
         return
     change.charge.guard_order = None
     intent.cancel(at=now_utc(), reason=reason)

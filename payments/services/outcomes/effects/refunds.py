@@ -22,14 +22,14 @@ def refund_succeeded(change: Change) -> None:
     intent.amount_refunded_minor += operation.amount_minor
     if intent.is_captured:
         show_refunded(change)
-    change.tell("charge.refunded", "charge")
-    tell_refund(change)
+    change.emit("charge.refunded", "charge")
+    emit_refund_updated(change)
 
 
 def refund_pending(change: Change) -> None:
     change.operation.await_psp()
     change.post(rules.refund_requested, change.operation.amount)
-    tell_refund(change)
+    emit_refund_updated(change)
 
 
 def refund_declined(change: Change) -> None:
@@ -42,8 +42,8 @@ def refund_declined(change: Change) -> None:
     operation.message = change.result.message[:500]
     refund.fail(reason=change.result.decline_code or change.result.code or "unknown")
     change.intent.amount_refund_pending_minor -= operation.amount_minor
-    change.tell("refund.failed", "refund")
-    tell_refund(change)
+    change.emit("refund.failed", "refund")
+    emit_refund_updated(change)
 
 
 def refund_not_sent(change: Change) -> None:
@@ -51,10 +51,10 @@ def refund_not_sent(change: Change) -> None:
     change.operation.drop()
     change.refund.cancel()
     change.intent.amount_refund_pending_minor -= change.operation.amount_minor
-    tell_refund(change)
+    emit_refund_updated(change)
 
 
-def tell_refund(change: Change) -> None:
+def emit_refund_updated(change: Change) -> None:
     """Tell of the refund under both names."""
-    change.tell("refund.updated", "refund")
-    change.tell("charge.refund.updated", "refund")
+    change.emit("refund.updated", "refund")
+    change.emit("charge.refund.updated", "refund")

@@ -81,7 +81,7 @@ def let_increments_go(change: Change, act: PspAct, increments: Sequence[Operatio
         change.operation.succeed()
         _close(change.operation)
     _note_other_amount(change, act, held)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
 
 
 def _captured_minor(charge: Operation, operations: Sequence[Operation]) -> int:
@@ -109,7 +109,7 @@ def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
         change.post(rules.excess_released, Money(rest_minor, charge.currency))
         charge.excess_returned_minor += rest_minor
     charge.reverse_at = now_utc()
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
     _open_case(change, f"{act.amount} captured of a charge that was one too many", act.amount)
 
 
@@ -117,12 +117,12 @@ def _void(change: Change, act: PspAct, left: ExcessLeft) -> None:
     change.operation.excess_minor = change.operation.amount_minor
     change.operation.succeed()
     _let_go(change, act, left)
-    change.tell("charge.refunded", "charge")
+    change.emit("charge.refunded", "charge")
 
 
 def _expire(change: Change, act: PspAct, left: ExcessLeft) -> None:
     _let_go(change, act, left)
-    change.tell("charge.expired", "charge")
+    change.emit("charge.expired", "charge")
 
 
 def _let_go(change: Change, act: PspAct, left: ExcessLeft) -> None:
@@ -150,14 +150,14 @@ def _refund(change: Change, act: PspAct, left: ExcessLeft) -> None:
     assert refund is not None, "a refund is written down with its row"
     operation.excess_minor = operation.amount_minor
     change.post(rules.excess_refund_requested, act.amount)
-    change.tell("refund.created", "refund")
+    change.emit("refund.created", "refund")
     if act.outcome is Outcome.PENDING:
         operation.await_psp()
         return
     operation.succeed()
     refund.succeed()
     change.charge.excess_returned_minor += operation.amount_minor
-    change.tell("charge.refunded", "charge")
+    change.emit("charge.refunded", "charge")
     if change.charge.status == OperationStatus.TAKEN_BACK:
         summary = f"{act.amount} refunded of a charge that the provider has taken back"
         _open_case(change, summary, act.amount)

@@ -154,10 +154,10 @@ def _increment(change: Change, act: PspAct) -> None:
     change.post(rules.authorization_incremented, act.amount)
     if change.intent.status == IntentStatus.AUTHORIZED:
         change.intent.amount_minor += act.amount.minor
-        change.tell("payment_intent.amount_capturable_updated", "intent")
+        change.emit("payment_intent.amount_capturable_updated", "intent")
     else:  # It came before what ended the hold, and went with it.
         change.post(rules.released, act.amount)
-        change.tell("charge.updated", "charge")
+        change.emit("charge.updated", "charge")
 
 
 def _capture(change: Change, act: PspAct) -> None:
@@ -169,14 +169,14 @@ def _capture(change: Change, act: PspAct) -> None:
         _capture_what_was_let_go(change, act, excess)
         return
     change.post_capture(act.amount)
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
     left = change.intent.capturable
     if act.final or not left:
         change.post(rules.released, left)
         become_captured(change)
-        change.tell("payment_intent.succeeded", "intent")
+        change.emit("payment_intent.succeeded", "intent")
     else:
-        change.tell("payment_intent.amount_capturable_updated", "intent")
+        change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
 def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None:
@@ -185,7 +185,7 @@ def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None
     if let_go:
         change.post(rules.hold_reopened, let_go)
     change.post_capture(act.amount)
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
     if intent.is_captured:
         if intent.amount_refunded_minor:
             show_refunded(change)
@@ -204,10 +204,10 @@ def _void(change: Change, act: PspAct) -> None:
         _open_case(change, f"the provider let {act.amount} go, our books held {held}", held)
     change.post(rules.voided, held)
     captured_before = bool(change.intent.amount_captured_minor)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     hold_is_over(change, reason="")
     if not captured_before:
-        change.tell("payment_intent.canceled", "intent")
+        change.emit("payment_intent.canceled", "intent")
 
 
 def _refund(change: Change, act: PspAct) -> None:
@@ -217,7 +217,7 @@ def _refund(change: Change, act: PspAct) -> None:
     if act.outcome is Outcome.PENDING:
         operation.await_psp()
         intent.amount_refund_pending_minor += act.amount.minor
-        change.tell("refund.created", "refund")
+        change.emit("refund.created", "refund")
         return
     operation.succeed()
     refund.succeed()
@@ -231,8 +231,8 @@ def _refund(change: Change, act: PspAct) -> None:
     if charged_back.amount:
         summary = f"{act.amount} was refunded at the provider, and a bank has charged back."
         change.cases.append(case_of_disputed_refund(intent, charged_back, summary))
-    change.tell("refund.created", "refund")
-    change.tell("charge.refunded", "charge")
+    change.emit("refund.created", "refund")
+    change.emit("charge.refunded", "charge")
 
 
 def _open_case(change: Change, summary: str, amount: Money) -> None:

@@ -36,7 +36,7 @@ def charge_succeeded_late(change: Change) -> None:
     reverse = change.merchant.late_success_policy == LateSuccessPolicy.REVERSE
     _book_afresh(change, fee=not reverse)
     _hold_payment(change)
-    change.tell("charge.succeeded", "charge")
+    change.emit("charge.succeeded", "charge")
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus.FAILED, told=not reverse)
     if reverse:
@@ -63,7 +63,7 @@ def charge_healed(change: Change) -> None:
         for booking in past.undone:
             change.post_again(booking.posting)
     _hold_payment(change)
-    change.tell("charge.succeeded", "charge")
+    change.emit("charge.succeeded", "charge")
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
 
@@ -88,7 +88,7 @@ def charge_taken_back(change: Change) -> None:
     intent.last_payment_error = last_payment_error(
         operation, code=operation.code, message=operation.message
     )
-    change.tell("charge.failed", "charge")
+    change.emit("charge.failed", "charge")
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
     remark = ""
@@ -130,7 +130,7 @@ def _exceed(change: Change) -> None:
         change.post(rules.excess_capture_memo, operation.amount)
         change.post(rules.excess_captured, operation.amount)
     operation.reverse_at = now_utc()
-    change.tell("charge.succeeded", "charge")
+    change.emit("charge.succeeded", "charge")
     open_case(
         change,
         CaseKind.LATE_SUCCESS,
@@ -152,5 +152,5 @@ def _excess_taken_back(change: Change) -> None:
         intent.amount_excess_minor -= operation.excess_minor
     operation.excess_minor = 0
     operation.reverse_at = None
-    change.tell("charge.failed", "charge")
+    change.emit("charge.failed", "charge")
     open_case(change, CaseKind.TAKEN_BACK, "The provider took back a charge that was one too many.")

@@ -29,7 +29,7 @@ def let_go(change: Change) -> None:
     if amount:
         change.post(rules.excess_released, amount)
     went_back(change, amount)
-    change.tell("charge.refunded", "charge")
+    change.emit("charge.refunded", "charge")
 
 
 def held_again(change: Change) -> None:
@@ -37,7 +37,7 @@ def held_again(change: Change) -> None:
     take_back(change)
     _undo(change)
     _give_back_what_is_left(change)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
 
 
 def capture_taken_back(change: Change) -> None:
@@ -48,7 +48,7 @@ def capture_taken_back(change: Change) -> None:
     take_back(change)
     _undo(change)
     _give_back_what_is_left(change)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     open_case(change, CaseKind.TAKEN_BACK, "The capture of a charge too many failed later.")
 
 
@@ -61,7 +61,7 @@ def capture_healed(change: Change) -> None:
         change.post_again(booking.posting)
         change.charge.excess_returned_minor += _returned_minor(booking.posting)
     _give_back_what_is_left(change)
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
 
 
 def _undo(change: Change) -> None:

@@ -98,7 +98,7 @@ def capture_taken_back(change: Change) -> None:
         intent.last_payment_error = last_payment_error(
             change.charge, code=operation.code, message=operation.message
         )
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
     remark = "The hold stands again." if stands else "Nothing is held any more."
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
@@ -133,7 +133,7 @@ def _after_capture(change: Change) -> str:
         change.post(rules.released, change.held_after())
     change.weigh_refunds()
     remark = occupy_order(change)
-    change.tell("charge.captured", "charge")
+    change.emit("charge.captured", "charge")
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
     return remark
 
@@ -176,7 +176,7 @@ def void_healed(change: Change) -> None:
     change.post(rules.voided, past_of(change).held)
     if not intent.amount_captured_minor:
         charge.guard_order = None
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     stand_by_the_books(change, otherwise=IntentStatus.CANCELED)
 
 
@@ -192,7 +192,7 @@ def void_taken_back(change: Change) -> None:
         if booking.posting.rule == "voided":
             change.reverse(booking)
     remark = occupy_order(change) if change.held_after() else ""
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     stand_by_the_books(change, otherwise=standing_status)
     open_case(
         change, CaseKind.TAKEN_BACK, f"The void failed later: the money is held again.{remark}"
@@ -226,7 +226,7 @@ def increment_healed(change: Change) -> None:
     change.post(rules.authorization_incremented, operation.amount)
     intent.amount_minor += operation.amount_minor
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
 
 
 def increment_taken_back(change: Change) -> None:
@@ -248,7 +248,7 @@ def increment_taken_back(change: Change) -> None:
         operation.excess_minor = 0
     elif counts:
         intent.amount_minor -= operation.amount_minor
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     stand_by_the_books(change, otherwise=standing_status)
     open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
 
@@ -268,7 +268,7 @@ def _increment_after_the_hold(change: Change) -> None:
     succeed(change)
     change.post(rules.authorization_incremented, operation.amount)
     change.post(rules.released, operation.amount)
-    change.tell("charge.updated", "charge")
+    change.emit("charge.updated", "charge")
     open_case(
         change,
         CaseKind.LATE_SUCCESS,

@@ -10,7 +10,7 @@ from payments.clock import now_utc
 from payments.models import Refund
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.duplicate_charges import went_back
-from payments.services.outcomes.effects.refunds import tell_refund
+from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.services.outcomes.late.revision import (
     DoesNotFit,
     occupy_order,
@@ -48,8 +48,8 @@ def refund_healed(change: Change) -> None:
     intent.amount_refunded_minor += operation.amount_minor
     change.weigh_refunds()
     stand_by_the_books(change, otherwise=IntentStatus(intent.status))
-    change.tell("charge.refunded", "charge")
-    tell_refund(change)
+    change.emit("charge.refunded", "charge")
+    emit_refund_updated(change)
 
 
 def refund_taken_back(change: Change) -> None:
@@ -69,9 +69,9 @@ def refund_taken_back(change: Change) -> None:
         change.weigh_refunds()
         stand_by_the_books(change, otherwise=IntentStatus(intent.status))
     remark = occupy_order(change) if intent.amount_captured_minor else ""
-    change.tell("refund.failed", "refund")
-    change.tell("charge.updated", "charge")
-    tell_refund(change)
+    change.emit("refund.failed", "refund")
+    change.emit("charge.updated", "charge")
+    emit_refund_updated(change)
     open_case(
         change,
         CaseKind.TAKEN_BACK,
@@ -88,8 +88,8 @@ def _excess_went_back(change: Change) -> None:
     refund.failure_reason = ""
     change.post(rules.excess_refund_requested, operation.amount)
     went_back(change, operation.amount)
-    change.tell("charge.refunded", "charge")
-    tell_refund(change)
+    change.emit("charge.refunded", "charge")
+    emit_refund_updated(change)
 
 
 def _excess_came_back(change: Change) -> None:

@@ -131,7 +131,7 @@ def stand_by_the_books(change: Change, *, otherwise: S, told: bool = True) -> No
     elif target is S.CANCELED:
         _publish(change, "canceled", "payment_intent.canceled", told=told)
     elif told and not intent.published_status:
-        change.tell(_TOLD[target], "intent")
+        change.emit(_TOLD[target], "intent")
 
 
 _TOLD: Final = {
@@ -145,7 +145,7 @@ def _publish(change: Change, status: str, event: str, *, told: bool) -> None:
         return
     change.intent.published_status = status
     if told:
-        change.tell(event, "intent")
+        change.emit(event, "intent")
 
 
 def _standing(change: Change, otherwise: S) -> S:
