@@ -14,7 +14,7 @@ from payments.models import Case, Operation
 from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.outcomes.external.recording import record_unasked
-from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.dashboard import act, assert_sound, held, look, own_acts, seen
 from payments.tests.late import (
@@ -166,9 +166,9 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     shop.psp.turn(reference(charge), "succeed")
     said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     caller = callers.for_operation(charge, "test")
-    assert hear(charge, said, caller, None) is Hearing.LATER
+    assert hear(charge, said, caller, None) is Disposition.LATER
     declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
-    assert hear(charge, declined, caller, older) is Hearing.KNOWN
+    assert hear(charge, declined, caller, older) is Disposition.NO_CHANGE
     charge.refresh_from_db()
     assert charge.next_check_at is not None
     assert recovery_sweep.resolve_due_operations() == 1
@@ -178,6 +178,6 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
 
 def hear(
     operation: Operation, result: PspResult, caller: Caller, lease: datetime | None
-) -> Hearing:
+) -> Disposition:
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
     return recorded.hearing

@@ -14,7 +14,7 @@ import pytest
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
 from payments.services import callers
-from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_notifications import processing
 from payments.services.recovery import operation_sync, questions
 from payments.services.recovery import sweep as recovery_sweep
@@ -200,7 +200,7 @@ def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
     return lease, questions.ask(operation)
 
 
-def record(operation: Operation, result: PspResult, lease: datetime) -> Hearing:
+def record(operation: Operation, result: PspResult, lease: datetime) -> Disposition:
     caller = callers.for_operation(operation, "test")
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
     return recorded.hearing
@@ -214,7 +214,7 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     with pytest.raises(operation_sync.NotYetKnown, match="somebody else"):
         look(capture)
 
-    assert record(capture, failed, lease) is Hearing.NEWS
+    assert record(capture, failed, lease) is Disposition.APPLIED
     assert shop.intent(intent_id).status == "AUTHORIZED"
     Operation.objects.filter(pk=capture.pk).update(next_check_at=now_utc())
     assert recovery_sweep.resolve_due_operations() == 1
@@ -229,7 +229,7 @@ def test_a_word_whose_lease_has_passed_to_somebody_else_is_not_recorded(shop: Sh
     lease, failed = asked_under_a_lease(capture)
     Operation.objects.filter(pk=capture.pk).update(lease_until=now_utc())
     before = story_of(shop, intent_id)
-    assert record(capture, failed, lease) is Hearing.LATER
+    assert record(capture, failed, lease) is Disposition.DEFERRED
     assert story_of(shop, intent_id) == before
 
 

@@ -47,7 +47,7 @@ _SAME: Final = {
 }
 
 
-class Hearing(StrEnum):
+class Disposition(StrEnum):
     """How a PSP's word was taken."""
 
     NEWS = "news"
@@ -68,7 +68,7 @@ class Recorded:
     changed: bool
     answer: Answer | None
     """The final answer of the request that began the operation; None if it has none (yet)."""
-    hearing: Hearing
+    hearing: Disposition
     why: str = ""
 
 
@@ -99,14 +99,14 @@ def record_outcome(
         )
         batch = Batch()
         refund = _refund_of(locked.operation)
-        hearing, why = Hearing.KNOWN, ""
+        hearing, why = Disposition.NO_CHANGE, ""
         if locked.operation.status not in OPERATION_OPEN:
-            hearing, why = _hear_late(locked, refund, result, caller, batch, look_lease)
+            hearing, why = _record_late(locked, refund, result, caller, batch, look_lease)
         elif _says_nothing_new(locked.operation, result):
             schedule_check(locked.operation, result.retry_after_seconds)
             batch.update(locked.operation, OPERATION_FIELDS)
         else:
-            hearing = Hearing.NEWS
+            hearing = Disposition.APPLIED
             _make_change(locked, refund, result, caller, batch)
         if result.contradicts_us:
             case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
@@ -117,7 +117,7 @@ def record_outcome(
             batch = Batch()
         answer = _answer(locked, subject, caller, renderer, batch)
         batch.execute()
-    changed = hearing is Hearing.NEWS
+    changed = hearing is Disposition.APPLIED
     return Recorded(subject=subject, changed=changed, answer=answer, hearing=hearing, why=why)
 
 
@@ -134,39 +134,39 @@ def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
     return bool(_SAME.get(result.outcome) == operation.status)
 
 
-def _hear_late(
+def _record_late(
     locked: LockedRows,
     refund: Refund | None,
     result: PspResult,
     caller: Caller,
     batch: Batch,
     look_lease: datetime | None,
-) -> tuple[Hearing, str]:
+) -> tuple[Disposition, str]:
     """Take a word on an operation that is closed."""
     operation = locked.operation
     turn = turn_of(operation.status, result.outcome)
     if operation.lease_until != look_lease:
         if turn is None:
-            return Hearing.KNOWN, ""
+            return Disposition.NO_CHANGE, ""
         # Whoever is asking now may have asked before this word: what they hear is old.
         operation.lease_until = operation.next_check_at = now_utc()
         batch.update(operation, OPERATION_FIELDS)
-        return Hearing.LATER, f"the provider says {result.outcome}, and is asked again"
+        return Disposition.DEFERRED, f"the provider says {result.outcome}, and is asked again"
     try:
         if turn is not None:
             _make_change(locked, refund, result, caller, batch, turn=turn)
-            return Hearing.NEWS, ""
-        hearing, why = Hearing.KNOWN, ""
+            return Disposition.APPLIED, ""
+        hearing, why = Disposition.NO_CHANGE, ""
         if result.outcome in _SAME:
-            hearing, why = Hearing.LATER, "the provider has yet to say how it ends"
+            hearing, why = Disposition.DEFERRED, "the provider has yet to say how it ends"
     except NotNow as reason:
-        hearing, why = Hearing.LATER, str(reason)
+        hearing, why = Disposition.DEFERRED, str(reason)
     except DoesNotFit as reason:
-        hearing, why = Hearing.MISFIT, str(reason)
+        hearing, why = Disposition.CONFLICT, str(reason)
     except NothingOfIt:
-        hearing, why = Hearing.KNOWN, ""
+        hearing, why = Disposition.NO_CHANGE, ""
     operation.lease_until, operation.next_check_at = now_utc(), None
-    if hearing is Hearing.LATER:
+    if hearing is Disposition.DEFERRED:
         schedule_check(operation)
     batch.update(operation, OPERATION_FIELDS)
     return hearing, why

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from payments.models import Operation
 from payments.services import callers
-from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.recovery.questions import (
     Contradicted,
     NotYetKnown,
@@ -48,7 +48,7 @@ def look_at_operation(operation_id: UUID, *, actor: str) -> None:
         return  # Nothing new; recording it again would only put off the next check.
     caller = callers.for_operation(operation, actor)
     recorded = record_outcome(operation=operation, result=result, caller=caller)
-    if recorded.hearing is Hearing.LATER:
+    if recorded.hearing is Disposition.DEFERRED:
         raise NotYetKnown(recorded.why)
 
 

@@ -18,7 +18,7 @@ from payments.models import Operation
 from payments.services import callers
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
-from payments.services.outcomes.recording import Hearing, record_outcome
+from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
@@ -92,9 +92,9 @@ def look_at_closed(operation: Operation, *, actor: str, lease: datetime | None =
         caller=callers.for_operation(operation, actor),
         look_lease=lease,
     )
-    if recorded.hearing is Hearing.LATER:
+    if recorded.hearing is Disposition.DEFERRED:
         raise NotYetKnown(recorded.why)
-    if recorded.hearing is Hearing.MISFIT:
+    if recorded.hearing is Disposition.CONFLICT:
         raise contradiction(operation, recorded.why)
 
 
