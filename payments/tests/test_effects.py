@@ -58,11 +58,11 @@ def test_a_refused_void_leaves_an_intent_that_its_charge_has_moved_on(
     change = refused_void(intent_status, charge_status)
     apply_effect(change)
     assert (change.intent.status, change.operation.status) == (intent_status, "DECLINED")
-    assert (change.postings, change.event_drafts) == ([], [])
+    assert (change.postings, change.emitted) == ([], [])
 
 
 def test_a_refused_void_leaves_a_held_payment_held() -> None:
     change = refused_void(IntentStatus.PROCESSING, OperationStatus.SUCCEEDED)
     apply_effect(change)
     assert change.intent.status == "AUTHORIZED"
-    assert [name for name, _ in change.event_drafts] == ["payment_intent.amount_capturable_updated"]
+    assert [name for name, _ in change.emitted] == ["payment_intent.amount_capturable_updated"]

@@ -180,4 +180,4 @@ def hear(
     operation: Operation, result: PspResult, caller: Caller, lease: datetime | None
 ) -> Disposition:
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
-    return recorded.hearing
+    return recorded.disposition

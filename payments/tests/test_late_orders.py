@@ -203,7 +203,7 @@ def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
 def record(operation: Operation, result: PspResult, lease: datetime) -> Disposition:
     caller = callers.for_operation(operation, "test")
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
-    return recorded.hearing
+    return recorded.disposition
 
 
 def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(shop: Shop) -> None:

@@ -94,11 +94,11 @@ def update_refund(
         batch = Batch().update(refund, ("metadata", "updated_at"))
         if refund.metadata != before:
             shown = refund_object(refund, intent, operation)
-            facts = [
+            drafts = [
                 EventDraft(name, shown, {"metadata": before})
                 for name in ("refund.updated", "charge.refund.updated")
             ]
-            events = events_of(intent, facts, caller)
+            events = events_of(intent, drafts, caller)
             batch.update(intent, ("event_seq", "updated_at")).insert(*events)
         return ground.answer(batch, Subject(intent=intent, operation=operation, refund=refund))
 

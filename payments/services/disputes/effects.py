@@ -74,18 +74,18 @@ def event_drafts_of(
     dispute, newly_booked = change.dispute, change.newly_booked
     previous = previous_attributes(change.shown_before, shown) if change.shown_before else None
     closes = not dispute.is_open and (change.is_new or dispute.status != change.status_before)
-    facts: list[tuple[str, dict[str, Any] | None]] = []
+    drafts: list[tuple[str, dict[str, Any] | None]] = []
     if change.is_new:
-        facts.append(("charge.dispute.created", None))
+        drafts.append(("charge.dispute.created", None))
     elif previous and not closes:
-        facts.append(("charge.dispute.updated", previous))
+        drafts.append(("charge.dispute.updated", previous))
     if "dispute_held" in newly_booked:
-        facts.append(("charge.dispute.funds_withdrawn", None))
+        drafts.append(("charge.dispute.funds_withdrawn", None))
     if closes:
-        facts.append(("charge.dispute.closed", previous))
+        drafts.append(("charge.dispute.closed", previous))
     if "dispute_hold_released" in newly_booked:
-        facts.append(("charge.dispute.funds_reinstated", None))
-    return facts
+        drafts.append(("charge.dispute.funds_reinstated", None))
+    return drafts
 
 
 def _note_details(dispute: Dispute, word: PspDispute) -> None:

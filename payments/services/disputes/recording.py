@@ -193,11 +193,11 @@ def _write(change: DisputeChange, caller: Caller) -> None:
     dispute.updated_at = intent.updated_at = change.now
     batch = Batch().update(dispute, DISPUTE_FIELDS)
     shown = dispute_object(dispute, now=change.now)
-    facts = [
+    drafts = [
         EventDraft(type_, shown, previous) for type_, previous in event_drafts_of(change, shown)
     ]
-    if facts or change.postings:
-        events = events_of(intent, facts, caller)
+    if drafts or change.postings:
+        events = events_of(intent, drafts, caller)
         batch.update(intent, _INTENT_FIELDS).insert(*events)
     batch.execute()
     for case in change.cases:

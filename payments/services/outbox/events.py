@@ -39,19 +39,19 @@ class EventDraft:
             raise ValueError(f"{self.type} is not a type of event: declare it in event_types")
 
 
-def events_of(aggregate: Aggregate, facts: Iterable[EventDraft], caller: Caller) -> list[Event]:
-    """Events for facts about one aggregate, numbered on from its `event_seq`.
+def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller) -> list[Event]:
+    """Events of drafts about one aggregate, numbered on from its `event_seq`.
 
     The aggregate must be locked (or new); its `event_seq` is advanced and must be written together
     with the events: sequence order is then commit order. The relay is rung after the commit.
     """
     relay_wakeup.ring_after_commit()
     events = []
-    for fact in facts:
+    for draft in drafts:
         aggregate.event_seq += 1
-        payload: dict[str, Any] = {"object": fact.object}
-        if fact.previous is not None:
-            payload["previous_attributes"] = fact.previous
+        payload: dict[str, Any] = {"object": draft.object}
+        if draft.previous is not None:
+            payload["previous_attributes"] = draft.previous
         identifier = public_ids.new_id()
         events.append(
             Event(
@@ -61,7 +61,7 @@ def events_of(aggregate: Aggregate, facts: Iterable[EventDraft], caller: Caller)
                 aggregatetype=AGGREGATE_TYPES[type(aggregate)],
                 aggregateid=aggregate.id,
                 seq=aggregate.event_seq,
-                type=fact.type,
+                type=draft.type,
                 payload=payload,
                 api_version=caller.api_version,
                 actor=caller.actor,

@@ -101,7 +101,7 @@ class Change:
     settlement_delay_days: int = 0
     """From a capture until its money counts as available."""
     postings: list[Posting] = field(default_factory=list)
-    facts: list[tuple[str, Shown]] = field(default_factory=list)
+    emitted: list[tuple[str, Shown]] = field(default_factory=list)
     shown_before: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What charge and refund showed before, by name; what was not shown yet is not there."""
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Change:
 
     def emit(self, event: str, shown: Shown) -> None:
         """Tell a fact; its object is rendered after the whole change is made."""
-        self.event_drafts.append((event, shown))
+        self.emitted.append((event, shown))
 
     def emit_if_answered(self, event: str) -> None:
         """Tell of the intent, if its request got an answer that is not true any more."""
@@ -260,7 +260,7 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
     _post(change)
     intent.updated_at = now_utc()
     _write_statuses_on_the_way(change)
-    events = events_of(intent, _facts(change), caller)
+    events = events_of(intent, _event_drafts(change), caller)
     batch.update(intent, INTENT_FIELDS).update(operation, OPERATION_FIELDS).insert(*events)
     if change.charge is not operation:
         batch.update(change.charge, OPERATION_FIELDS)
@@ -303,15 +303,15 @@ def _write_statuses_on_the_way(change: Change) -> None:
     intent.__dict__["status"] = final
 
 
-def _facts(change: Change) -> list[EventDraft]:
+def _event_drafts(change: Change) -> list[EventDraft]:
     """Render each object once, as it stands after the whole change.
 
     Facts that tell of a change to an object say what it was; those of no visible change are left
     out.
     """
     shown: dict[str, dict[str, Any]] = {}
-    facts = []
-    for type_, name in change.event_drafts:
+    drafts = []
+    for type_, name in change.emitted:
         if name not in shown:
             shown[name] = _RENDER[name](change)
         previous = None
@@ -319,5 +319,5 @@ def _facts(change: Change) -> list[EventDraft]:
             previous = previous_attributes(change.shown_before[name], shown[name])
             if not previous:
                 continue
-        facts.append(EventDraft(type_, shown[name], previous))
-    return facts
+        drafts.append(EventDraft(type_, shown[name], previous))
+    return drafts

@@ -48,16 +48,16 @@ _SAME: Final = {
 
 
 class Disposition(StrEnum):
-    """How a PSP's word was taken."""
+    """What was done with a PSP's result."""
 
-    NEWS = "news"
-    """Recorded."""
-    KNOWN = "known"
-    """It changes nothing."""
-    LATER = "later"
-    """Not now: the operation will be asked about again."""
-    MISFIT = "misfit"
-    """It cannot be recorded beside what stands: a person must look."""
+    APPLIED = "applied"
+    """Recorded, with everything that follows."""
+    NO_CHANGE = "no_change"
+    """It says nothing new."""
+    DEFERRED = "deferred"
+    """Not recorded yet; a new look-up is scheduled."""
+    CONFLICT = "conflict"
+    """It contradicts what is recorded; an operator must decide."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class Recorded:
     changed: bool
     answer: Answer | None
     """The final answer of the request that began the operation; None if it has none (yet)."""
-    hearing: Disposition
+    disposition: Disposition
     why: str = ""
 
 
@@ -99,14 +99,14 @@ def record_outcome(
         )
         batch = Batch()
         refund = _refund_of(locked.operation)
-        hearing, why = Disposition.NO_CHANGE, ""
+        disposition, why = Disposition.NO_CHANGE, ""
         if locked.operation.status not in OPERATION_OPEN:
-            hearing, why = _record_late(locked, refund, result, caller, batch, look_lease)
+            disposition, why = _record_late(locked, refund, result, caller, batch, look_lease)
         elif _says_nothing_new(locked.operation, result):
             schedule_check(locked.operation, result.retry_after_seconds)
             batch.update(locked.operation, OPERATION_FIELDS)
         else:
-            hearing = Disposition.APPLIED
+            disposition = Disposition.APPLIED
             _make_change(locked, refund, result, caller, batch)
         if result.contradicts_us:
             case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
@@ -117,8 +117,10 @@ def record_outcome(
             batch = Batch()
         answer = _answer(locked, subject, caller, renderer, batch)
         batch.execute()
-    changed = hearing is Disposition.APPLIED
-    return Recorded(subject=subject, changed=changed, answer=answer, hearing=hearing, why=why)
+    changed = disposition is Disposition.APPLIED
+    return Recorded(
+        subject=subject, changed=changed, answer=answer, disposition=disposition, why=why
+    )
 
 
 def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
@@ -156,20 +158,20 @@ def _record_late(
         if turn is not None:
             _make_change(locked, refund, result, caller, batch, turn=turn)
             return Disposition.APPLIED, ""
-        hearing, why = Disposition.NO_CHANGE, ""
+        disposition, why = Disposition.NO_CHANGE, ""
         if result.outcome in _SAME:
-            hearing, why = Disposition.DEFERRED, "the provider has yet to say how it ends"
+            disposition, why = Disposition.DEFERRED, "the provider has yet to say how it ends"
     except NotNow as reason:
-        hearing, why = Disposition.DEFERRED, str(reason)
+        disposition, why = Disposition.DEFERRED, str(reason)
     except DoesNotFit as reason:
-        hearing, why = Disposition.CONFLICT, str(reason)
+        disposition, why = Disposition.CONFLICT, str(reason)
     except NothingOfIt:
-        hearing, why = Disposition.NO_CHANGE, ""
+        disposition, why = Disposition.NO_CHANGE, ""
     operation.lease_until, operation.next_check_at = now_utc(), None
-    if hearing is Disposition.DEFERRED:
+    if disposition is Disposition.DEFERRED:
         schedule_check(operation)
     batch.update(operation, OPERATION_FIELDS)
-    return hearing, why
+    return disposition, why
 
 
 def _refund_of(operation: Operation) -> Refund | None:

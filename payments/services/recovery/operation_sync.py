@@ -48,7 +48,7 @@ def look_at_operation(operation_id: UUID, *, actor: str) -> None:
         return  # Nothing new; recording it again would only put off the next check.
     caller = callers.for_operation(operation, actor)
     recorded = record_outcome(operation=operation, result=result, caller=caller)
-    if recorded.hearing is Disposition.DEFERRED:
+    if recorded.disposition is Disposition.DEFERRED:
         raise NotYetKnown(recorded.why)
 
 

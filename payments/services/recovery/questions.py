@@ -92,9 +92,9 @@ def look_at_closed(operation: Operation, *, actor: str, lease: datetime | None =
         caller=callers.for_operation(operation, actor),
         look_lease=lease,
     )
-    if recorded.hearing is Disposition.DEFERRED:
+    if recorded.disposition is Disposition.DEFERRED:
         raise NotYetKnown(recorded.why)
-    if recorded.hearing is Disposition.CONFLICT:
+    if recorded.disposition is Disposition.CONFLICT:
         raise contradiction(operation, recorded.why)
 
 
