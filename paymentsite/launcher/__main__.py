@@ -1,4 +1,4 @@
-"""Command line of the launcher. Checks the Python first: nothing else may run on a wrong one."""
+"""Runs the launcher's command line, after checking the version of Python."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def _require_python() -> None:
 
 def _end(number: int, _frame: FrameType | None) -> None:
     for each in _ENDING:
-        signal.signal(each, signal.SIG_IGN)  # stopping takes seconds; one word is enough
+        signal.signal(each, signal.SIG_IGN)  # stopping takes seconds: ignore further signals
     raise SystemExit(128 + number)
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; the exit code of what was run."""
+    """Run the given verb; return its exit code."""
     _require_python()
-    # Imported after the check: their syntax and their wheels need the right Python.
+    # Imported after the check: these modules and their wheels need the right Python.
     from paymentsite.launcher.errors import LauncherError
 
     parser = argparse.ArgumentParser(prog="python -m paymentsite.launcher")

@@ -1,4 +1,4 @@
-"""`demo`: everything, then one business day through the merchant API, then keep serving."""
+"""Runs `demo`: starts everything, plays one business day through the API, then keeps serving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from paymentsite.launcher.serving import everything, keep_serving, run_beside, s
 
 
 def demo() -> int:
-    """Play the day; with ONCE=1 its verdict is the exit code, otherwise keep serving."""
+    """Play the day, then keep serving. With ONCE=1 stop after it and return its exit code."""
     once = os.environ.get("ONCE", "") not in ("", "0")
     with everything() as running:
         show_addresses(running.facts)

@@ -1,5 +1,5 @@
-"""What stops the launcher, said in one line with what to do. No other exception is expected."""
+"""Defines the error that ends the launcher. No other exception is expected."""
 
 
 class LauncherError(Exception):
-    """The message is shown as it is; there is no traceback."""
+    """Its message is shown without a traceback, and says what to do."""

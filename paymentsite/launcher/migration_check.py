@@ -32,8 +32,8 @@ def require_known_migrations(owner_url: str, *, remedy: str) -> None:
         app, name = unknown[0]
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise LauncherError(
-            f"this database was made by another version of the platform (migration {app}.{name}"
-            f"{others} is unknown here) and must be made anew: {remedy}"
+            f"this database was made by another version of the platform (unknown migrations: "
+            f"{app}.{name}{others}) and must be made anew: {remedy}"
         )
 
 

@@ -1,7 +1,7 @@
-"""The platform's own processes: sandbox PSP, API, workers, beat, publisher, relay, consumers.
+"""Defines the platform's processes: sandbox PSP, API, workers, beat, publisher, relay, consumers.
 
-What each may know is decided here: the owner's login goes to none of them, the sandbox PSP gets
-nothing of ours at all.
+Decides the environment of each. None gets the login of the tables' owner. The sandbox PSP gets no
+login, key or secret of the platform.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
-# A request waits for its PSP 8 s at most (a merchant's setting): one told to end answers them all.
+# A request waits 8 s for its PSP by default. A stopping server first answers its open requests.
 API_DRAIN_SECONDS = 10
-# Per queue. What money waits for has processes of its own, so that no slow job stands before it.
+# Per queue. Jobs that move money have processes of their own, so that no slow job delays them.
 WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 # Those with an example consumer (payments.streaming.effects).
 EXAMPLE_GROUPS = ("finance", "support", "fraud")
 
 _SECRETS = ("METRICS_TOKEN",)
-"""What our own processes may know from the launcher's environment, and nobody else."""
+"""Variables of the launcher that only the platform's own processes get."""
 
 
 def environment_of_the_machine() -> dict[str, str]:
@@ -42,13 +42,13 @@ def environment_of_the_machine() -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
         "PYTHONUNBUFFERED": "1",
-        # Celery's advice against root and granian's against threads are for other houses.
+        # Celery warns of running as root, granian of many threads: both are intended here.
         "PYTHONWARNINGS": "ignore",
     }
 
 
 def sandbox_psp(folder: Path, *, port: int) -> Process:
-    """The simulator, with its own durable truth beside our database."""
+    """The sandbox PSP, with its own durable store."""
     return Process(
         name="sandbox-psp",
         command=[
@@ -65,7 +65,7 @@ def sandbox_psp(folder: Path, *, port: int) -> Process:
 
 
 def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
-    """The web server. Killed workers are started again by it, a killed server by us."""
+    """The web server. It restarts its killed workers; the supervisor restarts a killed server."""
     return Process(
         name="api",
         command=[
@@ -91,7 +91,7 @@ def workers(folder: Path, variables: Mapping[str, str]) -> list[Process]:
 
 
 def worker(folder: Path, variables: Mapping[str, str], queue: Queue, *, number: int = 1) -> Process:
-    """A worker of one queue; several may run. Who does not consume is killed by its heartbeat."""
+    """A worker of one queue; several may run. It is restarted when its heartbeat is overdue."""
     name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
     if number > 1:
         name = f"{name}-{number}"
@@ -110,7 +110,7 @@ def worker(folder: Path, variables: Mapping[str, str], queue: Queue, *, number: 
 
 
 def relay(folder: Path, variables: Mapping[str, str], *, number: int = 1) -> Process:
-    """Brings events to merchants' webhook endpoints; several may run."""
+    """The relay, which delivers events to merchants' webhook endpoints; several may run."""
     return Process(
         name=f"relay-{number}",
         command=[sys.executable, str(state.PROJECT / "manage.py"), "relay_events"],
@@ -124,7 +124,7 @@ def relay(folder: Path, variables: Mapping[str, str], *, number: int = 1) -> Pro
 
 
 def beat(folder: Path, variables: Mapping[str, str]) -> Process:
-    """The clock. Its file only says when it last rang; losing it is harmless."""
+    """Celery beat. Its file only says when each task was last due; losing it is harmless."""
     return _celery(
         folder,
         variables,
@@ -150,9 +150,9 @@ def publisher(folder: Path, variables: Mapping[str, str]) -> Process:
 
 
 def consumers(folder: Path, variables: Mapping[str, str]) -> Process | None:
-    """The example consumers of the internal stream, in one process; None if none is wanted.
+    """The example consumers of the internal stream, in one process. Returns None if none is wanted.
 
-    Without any, the stream fills up and stands still for everybody.
+    A group without a consumer stops the whole stream once the stream is full.
     """
     groups = example_groups(variables)
     if not groups:
@@ -161,7 +161,7 @@ def consumers(folder: Path, variables: Mapping[str, str]) -> Process | None:
         name="consumers",
         command=[
             *(sys.executable, str(state.PROJECT / "manage.py"), "consume_events"),
-            *(word for group in groups for word in ("--group", group)),
+            *(argument for group in groups for argument in ("--group", group)),
         ],
         environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
         directory=state.PROJECT,
@@ -173,7 +173,7 @@ def consumers(folder: Path, variables: Mapping[str, str]) -> Process | None:
 
 
 def example_groups(variables: Mapping[str, str]) -> list[str]:
-    """The stream's groups that our examples are to consume: STREAM_EXAMPLES, by default all."""
+    """The groups of the stream with an example consumer: STREAM_EXAMPLES, by default all."""
     of_stream = variables.get("STREAM_GROUPS") or ",".join(EXAMPLE_GROUPS)
     wanted = variables.get("STREAM_EXAMPLES") or ",".join(EXAMPLE_GROUPS)
     both = {each.strip() for each in of_stream.split(",")}
@@ -204,7 +204,7 @@ def _celery(
 
 
 def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """What our processes may know, and the folder where they put their metrics together."""
+    """The environment of the platform's own processes, with their shared folder for metrics."""
     known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
     return {
         **environment_of_the_machine(),

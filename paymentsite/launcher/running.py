@@ -1,4 +1,4 @@
-"""`run -- COMMAND`: one command with a database and a Redis that live as long as it does."""
+"""Runs `run -- COMMAND`: one command, with a database and a Redis that end with it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from paymentsite.launcher.sweep import end_descendants
 
 
 def run(command: Sequence[str], *, durable: bool = False) -> int:
-    """The command's exit code; everything that it started has ended when this returns.
+    """Run the command, end every process that it started, and return its exit code.
 
-    The cluster is new and not kept. Unless `durable`, it does not wait for the disk: for tests.
+    The embedded cluster is new and is removed. Only if `durable`, a commit waits for the disk.
     """
     if shutil.which(command[0]) is None:
         raise LauncherError(f"there is no command {command[0]!r}")
@@ -38,7 +38,7 @@ def run(command: Sequence[str], *, durable: bool = False) -> int:
 
 
 def _run_in_foreground(command: Sequence[str], environment: dict[str, str]) -> int:
-    """In our process group: Ctrl-C reaches it directly, and we wait for what it makes of it."""
+    """Run it in the launcher's process group: Ctrl-C reaches it directly."""
     child: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, _frame: FrameType | None) -> None:

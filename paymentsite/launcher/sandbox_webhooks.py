@@ -1,4 +1,4 @@
-"""Tells the sandbox PSP where our webhook is, as a person would in a PSP's console."""
+"""Registers the platform's webhook endpoint at the sandbox PSP, as an operator does at a PSP."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ACCOUNT_CODE: Final = "sandbox"
 
 
 def point_here(variables: Mapping[str, str], *, port: int) -> None:
-    """Set our account's endpoint; its notices come signed with the first of our secrets."""
-    words = {
+    """Set the endpoint of the sandbox account; the PSP signs with the first of our secrets."""
+    endpoint = {
         "url": f"http://{HOST}:{port}/psp/{_ACCOUNT_CODE}/webhook",
         "secret": variables["SANDBOX_PSP_WEBHOOK_SECRETS"].split(",")[0],
     }
     request = urllib.request.Request(
         f"{variables['SANDBOX_PSP_URL']}/v1/webhook_endpoint",
-        data=json.dumps(words).encode(),
+        data=json.dumps(endpoint).encode(),
         method="PUT",
         headers={"Authorization": f"Bearer {variables['SANDBOX_PSP_API_KEY']}"},
     )

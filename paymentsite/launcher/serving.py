@@ -1,4 +1,4 @@
-"""`serve` and `demo`: everything, from an empty folder to addresses that answer."""
+"""Starts every process for `serve` and `demo`, and keeps them running."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from paymentsite.sweeps import Queue
 
 DEMO_FILE = state.VAR / "demo.json"
 ENVIRONMENT_FILE = state.VAR / "demo.env"
-"""What a shell needs for `manage.py`: the same database, Redis and secrets as the processes."""
+"""Variables for `manage.py` in a shell: the database, Redis and secrets of the processes."""
 _LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """What is up, and how to reach it."""
+    """The running processes and their addresses."""
 
     supervisor: Supervisor
     variables: dict[str, str]
@@ -48,7 +48,7 @@ class _Ports:
 
 
 def serve() -> int:
-    """Start everything and keep it running until asked to stop."""
+    """Start everything and keep it running until a signal."""
     with everything() as running:
         show_addresses(running.facts)
         return keep_serving(running.supervisor)
@@ -56,7 +56,7 @@ def serve() -> int:
 
 @contextmanager
 def everything() -> Iterator[Running]:
-    """All processes, ready; stopped in reverse order at the end of the block."""
+    """Start all processes and wait until they are ready; stop them in reverse order afterwards."""
     adopt_orphans()
     with (
         state.kept_folder("demo") as folder,
@@ -77,7 +77,7 @@ def everything() -> Iterator[Running]:
 
 
 def keep_serving(supervisor: Supervisor) -> int:
-    """Look after the processes until a signal ends this; that is the normal end, so 0."""
+    """Supervise the processes until a signal; that is the normal end, so the exit code is 0."""
     say("serving; stop with Ctrl-C")
     try:
         while True:
@@ -88,7 +88,7 @@ def keep_serving(supervisor: Supervisor) -> int:
 
 
 def run_beside(running: Running, command: list[str]) -> int:
-    """Run a management command in the foreground while the processes are looked after."""
+    """Run a management command and supervise the processes meanwhile; return its exit code."""
     child = subprocess.Popen(
         _manage(command),
         cwd=state.PROJECT,
@@ -102,7 +102,7 @@ def run_beside(running: Running, command: list[str]) -> int:
 
 
 def show_addresses(facts: Mapping[str, Any]) -> None:
-    """What a person needs now."""
+    """Print the addresses, logins and keys."""
     say()
     say(f"  merchant API   {facts['base_url']}/v1/")
     say(f"  documentation  {facts['base_url']}/docs")
@@ -139,7 +139,7 @@ def _start(
         "SANDBOX_PSP_URL": f"http://{HOST}:{ports.sandbox_psp}",
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
-        # The server that a merchant's developer has on this machine may be an endpoint.
+        # A developer's server on this machine may be a webhook endpoint.
         "WEBHOOK_LOOPBACK": _loopback(variables),
     }
     with step("bring the tables up to date"):
@@ -151,7 +151,7 @@ def _start(
         seeded = _seeded(variables)
     api = platform_processes.api(folder, variables, port=ports.api)
     supervisor.start(api, "start the API")
-    with step("let the sandbox PSP tell us what happens"):
+    with step("register our webhook at the sandbox PSP"):
         sandbox_webhooks.point_here(variables, port=ports.api)
     for queue in Queue:
         worker = platform_processes.worker(folder, variables, queue)
@@ -172,7 +172,7 @@ def _start(
         "redis_url": variables["REDIS_URL"],
         **seeded,
     }
-    supervisor.listen(
+    supervisor.use(
         Watchdog(database_url=variables["DATABASE_URL"], redis_url=variables["REDIS_URL"])
     )
     state.write_private(ENVIRONMENT_FILE, exports(variables))
@@ -181,8 +181,9 @@ def _start(
 
 
 def exports(variables: Mapping[str, str]) -> str:
-    """The variables as lines for a shell; without the owner's login, so that commands run as the
-    application does.
+    """The variables as lines for a shell, without the owner's login.
+
+    Commands in that shell therefore run as the application does.
     """
     known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items())
@@ -194,13 +195,13 @@ def _loopback(variables: Mapping[str, str]) -> str:
 
 
 def _seeded(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The merchants and logins that `seed_demo` made or found, with their secrets."""
+    """Run `seed_demo`; return its merchants and logins, with their secrets."""
     facts = json.loads(_command(variables, "seed_demo"))
     return {"merchants": facts["merchants"], "logins": facts["logins"]}
 
 
 def _command(variables: Mapping[str, str], *command: str) -> str:
-    """The output of a management command; refuses with its last lines when it fails."""
+    """The output of a management command. Raises LauncherError with its last lines if it fails."""
     done = subprocess.run(
         _manage(list(command)),
         cwd=state.PROJECT,

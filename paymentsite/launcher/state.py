@@ -1,4 +1,4 @@
-"""The launcher's folder under `var/`: one owner at a time, secrets readable by us alone."""
+"""Keeps the launcher's folder under `var/`: one launcher at a time, secrets with mode 0600."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FREE_BYTES_LEAST = 500 * 1024 * 1024
 
 
 def require_disk_space(folder: Path) -> None:
-    """Refuse to start a database where it would soon fill the disk."""
+    """Raise LauncherError if a database would soon fill the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if free < _FREE_BYTES_LEAST:
         raise LauncherError(
@@ -33,7 +33,7 @@ def require_disk_space(folder: Path) -> None:
 
 @contextlib.contextmanager
 def kept_folder(name: str) -> Iterator[Path]:
-    """The folder `var/<name>`, ours until the end of the block; it stays for the next time."""
+    """Lock the folder `var/<name>` until the end of the block, and keep it for the next start."""
     folder = VAR / name
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
@@ -47,17 +47,17 @@ def kept_folder(name: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def fresh_folder(prefix: str) -> Iterator[Path]:
-    """A new folder `var/<prefix>…`, removed at the end; those of killed launchers go as well."""
+    """Make a folder `var/<prefix>…`, removed afterwards; remove those of killed launchers too."""
     VAR.mkdir(exist_ok=True)
-    # One launcher at a time looks around, else one removes what another has just made.
-    with (VAR / ".launchers").open("a") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    # One launcher at a time: it could remove a folder that another has made and not yet locked.
+    with (VAR / ".launchers").open("a") as only_one:
+        fcntl.flock(only_one, fcntl.LOCK_EX)
         for old in VAR.glob(f"{prefix}*"):
             _remove_if_abandoned(old)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
         lock = _lock(folder)
     if lock is None:
-        raise LauncherError(f"{folder} was taken by somebody else at once: try again")
+        raise LauncherError(f"{folder} was locked by another process: try again")
     with lock:
         try:
             yield folder
@@ -69,7 +69,7 @@ def _remove_if_abandoned(folder: Path) -> None:
     try:
         lock = _lock(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return  # its owner is just removing it
+        return  # its launcher is removing it
     if lock is not None:
         with lock:
             remove(folder)
@@ -90,7 +90,7 @@ def places_of(folder: Path) -> list[Path]:
 
 
 def secret(folder: Path, name: str) -> str:
-    """The secret of that name, made at random the first time, readable by us alone."""
+    """The secret of that name, drawn at random the first time, in a file with mode 0600."""
     path = folder / "secrets.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     if name not in known:
@@ -100,7 +100,7 @@ def secret(folder: Path, name: str) -> str:
 
 
 def metrics_folder(folder: Path) -> Path:
-    """Where the processes of a launcher count together; what earlier ones counted is gone."""
+    """The folder that the processes of this launcher share for metrics; removes earlier ones."""
     metrics = folder / f"metrics-{os.getpid()}"
     if not metrics.exists():
         for old in folder.glob("metrics-*"):
@@ -110,7 +110,7 @@ def metrics_folder(folder: Path) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with mode 0600 from its first byte."""
+    """Write a file atomically, with mode 0600 from its first byte."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -120,9 +120,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _lock(folder: Path) -> IO[str] | None:
-    """Hold the folder's lock until the file is closed; None when somebody else holds it.
+    """Hold the folder's lock until the file is closed. Returns None if it is held already.
 
-    The kernel lets go of it when we die. Children do not inherit it.
+    The kernel releases it when this process ends. Children do not inherit it.
     """
     file = (folder / "lock").open("a")
     try:

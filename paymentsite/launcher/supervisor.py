@@ -1,5 +1,6 @@
-"""Watches processes: restarts what dies, waiting longer each time, and kills what lives without
-working; stops all in reverse order.
+"""Restarts processes that end or whose heartbeats are overdue; stops all in reverse order.
+
+The wait before a restart doubles each time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from paymentsite.launcher.watchdog import Watchdog
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
 _SETTLED_AFTER_SECONDS = 60.0
-"""A process that ran this long and then dies is not the one that dies at once."""
+"""After running this long, a process that ends is restarted after the first wait again."""
 
 
 @dataclass
@@ -23,37 +24,37 @@ class _Watched:
     wait_seconds: float = _FIRST_WAIT_SECONDS
     launched_at: float = 0.0
     working_since: float | None = None
-    """When it was first seen ready; before, it can give no sign of life."""
+    """When it was first seen ready; before, it cannot send a heartbeat."""
     restart_at: float | None = None
     announced: bool = True
     stopped_by_us: bool = True
 
 
 class Supervisor:
-    """Processes in the order in which they were started."""
+    """Supervises processes, in the order in which they were started."""
 
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
         self._watchdog: Watchdog | None = None
 
-    def listen(self, watchdog: Watchdog) -> None:
-        """From now on kill what gives no heartbeat, so that it is started again."""
+    def use(self, watchdog: Watchdog) -> None:
+        """Start the watchdog, and from now on restart processes whose heartbeats are overdue."""
         self._watchdog = watchdog
         watchdog.start()
 
     def start(self, process: Process, what: str) -> None:
-        """Start it and wait until it is ready, with a line of progress."""
+        """Start it, print the step and wait until it is ready."""
         with step(what):
             # Watched before it is ready: an interrupt now must stop it too.
             self._watched.append(_Watched(process, launched_at=time.monotonic()))
             process.start()
 
     def watch(self, process: Process) -> None:
-        """Watch a process that somebody else has started and stops."""
+        """Supervise a process that the caller has started and stops."""
         self._watched.append(_Watched(process, launched_at=time.monotonic(), stopped_by_us=False))
 
     def look(self) -> None:
-        """Restart what has died and whose time has come, kill what is silent; never waits."""
+        """Restart what has ended and is due, kill what has overdue heartbeats; never waits."""
         now = time.monotonic()
         for watched in self._watched:
             process = watched.process
@@ -64,15 +65,15 @@ class Supervisor:
                     process.launch()
             elif process.exit_code() is not None:
                 self._plan_restart(watched, now)
-            elif self._is_silent(watched):
-                say(f"  !! {process.name} lives but does no work: killed")
+            elif self._is_overdue(watched):
+                say(f"  !! {process.name} runs but its heartbeats are overdue: killed")
                 process.kill_group()
             elif not watched.announced and process.ready():
                 watched.announced = True
                 say(f"  ok {process.name} is up again")
 
     def stop(self) -> None:
-        """Stop everything that we started, last started first."""
+        """Stop everything that `start` started, last started first."""
         if self._watchdog is not None:
             self._watchdog.stop()
         for watched in reversed(self._watched):
@@ -80,19 +81,21 @@ class Supervisor:
                 watched.process.stop()
         self._watched.clear()
 
-    def _is_silent(self, watched: _Watched) -> bool:
+    def _is_overdue(self, watched: _Watched) -> bool:
         process = watched.process
         if self._watchdog is None or not process.heartbeats:
             return False
         if watched.working_since is None and process.ready():
             watched.working_since = time.monotonic()
         ready_by = watched.launched_at + process.ready_within_seconds
-        return self._watchdog.is_silent(process.heartbeats, since=watched.working_since or ready_by)
+        return self._watchdog.is_overdue(
+            process.heartbeats, since=watched.working_since or ready_by
+        )
 
     def _plan_restart(self, watched: _Watched, now: float) -> None:
         process = watched.process
         code = process.exit_code()
-        # What it left behind would keep its port.
+        # Processes that it left behind would keep its port.
         process.kill_group()
         if now - watched.launched_at > _SETTLED_AFTER_SECONDS:
             watched.wait_seconds = _FIRST_WAIT_SECONDS

@@ -147,7 +147,7 @@ def test_a_worker_that_sweeps_gives_its_heartbeat_before_anybody_calls_it_ill() 
         if others == 0:
             assert tick_seconds + held.seconds < jobs_health.SILENT_AFTER_SECONDS, name
         # Where others take heartbeats too, all of them may be held at once: shown, not restarted.
-        assert tick_seconds + held.seconds < watchdog.SILENT_AFTER_SECONDS, name
+        assert tick_seconds + held.seconds < watchdog.OVERDUE_AFTER_SECONDS, name
 
 
 def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:

@@ -1,4 +1,4 @@
-"""The launcher's promises, with real processes: ready means ready, gone means gone."""
+"""The launcher starts, supervises and ends real processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def without_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Makes processes out of a line of Python; stops them afterwards."""
+    """Makes processes that run a line of Python; stops them afterwards."""
     made: list[Process] = []
 
     def make(code: str, **options: object) -> Process:
@@ -64,7 +64,7 @@ def _wait(condition: Callable[[], bool], within_seconds: float = 15) -> bool:
 
 
 def _all_gone(processes: list[psutil.Process]) -> bool:
-    """A zombie is gone: whoever adopted it here may be slow to bury it."""
+    """Whether all have ended; a zombie has, even if its parent has not waited for it yet."""
     return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_command_is_one_line(without_servers: None) -> None:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def test_a_process_that_ends_at_once_shows_its_last_words(
+def test_a_process_that_ends_at_once_shows_its_last_lines(
     process: Callable[..., Process],
 ) -> None:
     child = process("print('the reason'); raise SystemExit(3)")
@@ -144,7 +144,7 @@ def test_a_process_that_is_never_ready_is_stopped(process: Callable[..., Process
     assert child.exit_code() is not None
 
 
-def test_a_process_that_ignores_us_is_killed_with_its_children(
+def test_a_process_that_ignores_its_stop_signal_is_killed_with_its_children(
     process: Callable[..., Process],
 ) -> None:
     child = process(
@@ -159,7 +159,7 @@ def test_a_process_that_ignores_us_is_killed_with_its_children(
     assert _wait(lambda: _all_gone(family))
 
 
-def test_what_dies_is_started_again(process: Callable[..., Process]) -> None:
+def test_a_killed_process_is_started_again(process: Callable[..., Process]) -> None:
     supervisor = Supervisor()
     child = process("import time; print('ready'); time.sleep(600)")
     supervisor.start(child, "start a child")
@@ -223,7 +223,7 @@ def test_folders_of_killed_launchers_are_removed_and_living_ones_kept(
     assert list(tmp_path.glob("run-*")) == []
 
 
-def test_secrets_stay_the_same_and_are_readable_by_us_alone(tmp_path: Path) -> None:
+def test_secrets_stay_the_same_and_have_mode_0600(tmp_path: Path) -> None:
     first = state.secret(tmp_path, "a role")
     assert state.secret(tmp_path, "a role") == first
     assert state.secret(tmp_path, "another") != first
@@ -257,7 +257,7 @@ def test_a_full_disk_is_said_before_anything_is_written(
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
 
-def test_nobody_gets_into_the_database_without_a_password(without_servers: None) -> None:
+def test_no_login_works_without_its_password(without_servers: None) -> None:
     with state.fresh_folder("run-") as folder:
         server = postgres.server(folder, durable=False)
         server.start()
@@ -298,41 +298,41 @@ def test_root_works_in_a_folder_that_others_cannot_reach(
 # --- the watchdog -------------------------------------------------------------------------------
 
 
-class Ears(Watchdog):
-    """Hears what the test says, when the test says."""
+class ScriptedWatchdog(Watchdog):
+    """Has read the heartbeats that the test gives it, just now."""
 
-    def __init__(self, heard: dict[str, float]) -> None:
-        super().__init__(database_url="", redis_url="redis://nowhere", silent_after_seconds=5)
-        self._heard_at, self._asked_at = heard, time.monotonic()
-        self._fair_since = 0.0
+    def __init__(self, written_at: dict[str, float]) -> None:
+        super().__init__(database_url="", redis_url="redis://unused", overdue_after_seconds=5)
+        self._written_at, self._read_at = written_at, time.monotonic()
+        self._answering_since = 0.0
 
 
-def test_a_process_is_silent_when_all_of_its_heartbeats_are_old() -> None:
+def test_a_process_is_overdue_when_all_of_its_heartbeats_are_old() -> None:
     now = time.monotonic()
-    ears = Ears({"fresh": now, "old": now - 60})
-    assert ears.is_silent(["old"], since=now - 60)
-    assert ears.is_silent(["never"], since=now - 60)
-    assert not ears.is_silent(["fresh"], since=now - 60)
-    assert not ears.is_silent(["old", "fresh"], since=now - 60)
+    watchdog = ScriptedWatchdog({"fresh": now, "old": now - 60})
+    assert watchdog.is_overdue(["old"], since=now - 60)
+    assert watchdog.is_overdue(["never"], since=now - 60)
+    assert not watchdog.is_overdue(["fresh"], since=now - 60)
+    assert not watchdog.is_overdue(["old", "fresh"], since=now - 60)
 
 
 def test_a_process_that_has_just_begun_to_work_is_given_time() -> None:
     now = time.monotonic()
-    assert not Ears({"old": now - 60}).is_silent(["old"], since=now - 1)
-    assert not Ears({}).is_silent(["never"], since=now + 30)
+    assert not ScriptedWatchdog({"old": now - 60}).is_overdue(["old"], since=now - 1)
+    assert not ScriptedWatchdog({}).is_overdue(["never"], since=now + 30)
 
 
-def test_nobody_is_blamed_while_the_servers_do_not_answer() -> None:
+def test_no_worker_is_overdue_while_the_servers_do_not_answer() -> None:
     now = time.monotonic()
-    ears = Ears({"old": now - 60})
-    ears._fair_since = now
-    assert not ears.is_silent(["old"], since=now - 60)
-    ears = Ears({"old": now - 60})
-    ears._asked_at = now - 10
-    assert not ears.is_silent(["old"], since=now - 60), "we have not heard for long"
+    watchdog = ScriptedWatchdog({"old": now - 60})
+    watchdog._answering_since = now
+    assert not watchdog.is_overdue(["old"], since=now - 60)
+    watchdog = ScriptedWatchdog({"old": now - 60})
+    watchdog._read_at = now - 10
+    assert not watchdog.is_overdue(["old"], since=now - 60), "the last reading is old"
 
 
-def test_what_is_silent_is_killed_and_started_again_but_not_while_it_starts(
+def test_an_overdue_process_is_restarted_but_not_while_it_starts(
     process: Callable[..., Process],
 ) -> None:
     supervisor = Supervisor()
@@ -341,21 +341,21 @@ def test_what_is_silent_is_killed_and_started_again_but_not_while_it_starts(
     )
     supervisor.start(child, "start a child")
     first = child.pid
-    ears = Ears({})
-    ears._thread.run = lambda: None  # type: ignore[method-assign]
-    supervisor.listen(ears)
+    watchdog = ScriptedWatchdog({})
+    watchdog._thread.run = lambda: None  # type: ignore[method-assign]
+    supervisor.use(watchdog)
     supervisor.look()
     assert child.pid == first, "it was ready a moment ago"
     supervisor._watched[0].working_since = time.monotonic() - 60
 
     def is_back() -> bool:
-        ears._asked_at = time.monotonic()
+        watchdog._read_at = time.monotonic()
         supervisor.look()
         return child.pid != first and child.ready()
 
     assert _wait(is_back)
     second = child.pid
-    ears._asked_at = time.monotonic()
+    watchdog._read_at = time.monotonic()
     supervisor.look()
     assert child.pid == second
     supervisor.stop()

@@ -59,8 +59,8 @@ def test_a_migration_that_is_not_on_disk_is_named_with_what_to_do(
     with pytest.raises(LauncherError) as refusal:
         require_known_migrations(database_urls.owner, remedy="create an empty database")
     assert str(refusal.value) == (
-        f"this database was made by another version of the platform (migration "
-        f"{app}.0098_of_another_version and 1 more is unknown here) and must be made anew: "
+        f"this database was made by another version of the platform (unknown migrations: "
+        f"{app}.0098_of_another_version and 1 more) and must be made anew: "
         "create an empty database"
     )
 

@@ -1,4 +1,4 @@
-"""A port that a launcher has taken is its own, whoever else starts at the same moment."""
+"""A port that a launcher holds is its own, even if others start at the same moment."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.watchdog import Watchdog
 
 HEARTBEAT_SECONDS = 1
-SILENT_AFTER_SECONDS = 15.0
+OVERDUE_AFTER_SECONDS = 15.0
 
 
 class Platform:
@@ -46,11 +46,11 @@ class Platform:
         self.api.start()
         for process in self.processes.values():
             self.supervisor.start(process, f"start {process.name}")
-        self.supervisor.listen(
+        self.supervisor.use(
             Watchdog(
                 database_url=self.variables["DATABASE_URL"],
                 redis_url=self.variables["REDIS_URL"],
-                silent_after_seconds=SILENT_AFTER_SECONDS,
+                overdue_after_seconds=OVERDUE_AFTER_SECONDS,
             )
         )
 
