@@ -27,7 +27,7 @@ from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
-from payments.services.outcomes.prior_state import Past, source_of
+from payments.services.outcomes.prior_state import PriorState, source_of
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, IntentStatus
 from psp_adapters.contract.operations import PspResult
@@ -108,7 +108,7 @@ class Change:
     """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
     cases: list[Case] = field(default_factory=list)
     """What a person must look at because of it; opened in the same transaction."""
-    past: Past | None = None
+    prior_state: PriorState | None = None
     """Only for a late word."""
 
     @classmethod
@@ -122,7 +122,7 @@ class Change:
         refund: Refund | None,
         result: PspResult,
         answered: bool,
-        past: Past | None = None,
+        prior_state: PriorState | None = None,
     ) -> Change:
         """An empty change of locked rows, with the terms of the PSP account.
 
@@ -140,7 +140,7 @@ class Change:
             refund=refund,
             result=result,
             answered=answered,
-            past=past,
+            prior_state=prior_state,
         )
         names = [] if charge is operation and charge.status in OPERATION_OPEN else ["charge"]
         names += ["refund"] if refund is not None else []
@@ -215,8 +215,8 @@ class Change:
 
     def held_after(self) -> Money:
         """What the books will say is held once this late change is posted."""
-        assert self.past is not None, "only a late word asks"
-        held = self.past.held
+        assert self.prior_state is not None, "only a late word asks"
+        held = self.prior.held
         added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
         return Money(held.minor + added_minor, held.currency)
 

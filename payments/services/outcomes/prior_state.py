@@ -19,23 +19,25 @@ def source_of(operation: Operation) -> str:
     return f"operation/{operation.turns}" if operation.turns else "operation"
 
 
-def past_of(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> Past:
+def read_prior_state(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> PriorState:
     """What is booked, what is held, and who else holds the payment or its order."""
     bookings = bookings_of(payment_id=intent.id, source_id=operation.id)
     last_turn = source_of(operation)
     vectors = {vector.currency: vector for vector in payment_vectors([intent.id])}
     vector = vectors.get(operation.currency)
     taken_by = _order_taken_by(merchant, intent, operation)
-    return Past(
-        standing=[booking for booking in bookings if not booking.reversed_by],
-        undone=[booking for booking in bookings if booking.reversed_by == last_turn],
+    return PriorState(
+        active_bookings=[booking for booking in bookings if not booking.reversed_by],
+        reversed_bookings=[booking for booking in bookings if booking.reversed_by == last_turn],
         held=vector.held if vector is not None else Money.zero(operation.currency),
-        rival=_rival(intent, operation, taken_by) if operation.is_charge else "",
+        blocking_charge=_blocking_charge(intent, operation, taken_by)
+        if operation.is_charge
+        else "",
         order_taken_by=taken_by,
     )
 
 
-def _rival(intent: PaymentIntent, operation: Operation, taken_by: str) -> str:
+def _blocking_charge(intent: PaymentIntent, operation: Operation, taken_by: str) -> str:
     other = (
         intent.operations.filter(
             kind=OperationKind.AUTHORIZE.value, status__in=sorted(BLOCKING_CHARGE)
@@ -74,16 +76,16 @@ def _order_taken_by(merchant: Merchant, intent: PaymentIntent, operation: Operat
 
 
 @dataclass(slots=True, kw_only=True)
-class Past:
+class PriorState:
     """What a late word finds in the books and around the payment."""
 
-    standing: list[Booking]
+    active_bookings: list[Booking]
     """Booked for the operation, and not reversed."""
-    undone: list[Booking]
+    reversed_bookings: list[Booking]
     """Reversed when it was last taken back."""
     held: Money
     """Of the whole payment, without excess, as booked."""
-    rival: str
+    blocking_charge: str
     """What holds the payment or its order instead of this charge, in words; empty: nothing."""
     order_taken_by: str
     """The payment that has the order now, if it is another one."""

@@ -32,7 +32,7 @@ from payments.services.outcomes.effect_table import (
     turn_of,
 )
 from payments.services.outcomes.locking import LockedRows, lock_rows
-from payments.services.outcomes.prior_state import past_of
+from payments.services.outcomes.prior_state import read_prior_state
 from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
@@ -206,7 +206,7 @@ def _make_change(
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
-        past=past_of(merchant, intent, operation) if turn is not None else None,
+        prior_state=read_prior_state(merchant, intent, operation) if turn is not None else None,
     )
     if turn is None:
         apply_effect(change)

@@ -16,7 +16,7 @@ from payments.services.outcomes.late.revision import (
     forget_reason,
     occupy_order,
     open_case,
-    past_of,
+    prior_state_of,
     require_quiet,
     stand_by_the_books,
     succeed,
@@ -28,7 +28,7 @@ from payments.states import CaseKind, IntentStatus, LateSuccessPolicy, Operation
 def charge_succeeded_late(change: Change) -> None:
     """Truth wins; then the merchant's policy says whether the money goes back."""
     operation, before = change.operation, change.operation.status
-    if past_of(change).rival:
+    if prior_state_of(change).blocking_charge:
         _exceed(change)
         return
     require_quiet(change)
@@ -51,16 +51,16 @@ def charge_succeeded_late(change: Change) -> None:
 
 def charge_healed(change: Change) -> None:
     """Taken back, and then done again: what was reversed is booked once more."""
-    past = past_of(change)
-    if past.rival:
+    prior = prior_state_of(change)
+    if prior.blocking_charge:
         _exceed(change)
         return
     require_quiet(change)
     succeed(change)
-    if any(booking.posting.rule.startswith("excess_") for booking in past.undone):
+    if any(booking.posting.rule.startswith("excess_") for booking in prior.reversed_bookings):
         _book_afresh(change)
     else:
-        for booking in past.undone:
+        for booking in prior.reversed_bookings:
             change.post_again(booking.posting)
     _hold_payment(change)
     change.emit("charge.succeeded", "charge")
@@ -70,18 +70,18 @@ def charge_healed(change: Change) -> None:
 
 def charge_taken_back(change: Change) -> None:
     """A sale returned, or a hold that the PSP gave up: nothing of it is with us any more."""
-    intent, operation, past = change.intent, change.operation, past_of(change)
+    intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if operation.status == OperationStatus.EXCESS:
         _excess_taken_back(change)
         return
     if not operation.capture_now:
         if intent.amount_captured_minor:
             raise DoesNotFit("the provider undid an authorization of which money was captured")
-        if not past.held:
+        if not prior.held:
             raise NothingOfIt
     require_quiet(change)
     take_back(change)
-    for booking in past.standing:
+    for booking in prior.active_bookings:
         change.reverse(booking)
     change.post(rules.released, change.held_after())
     operation.guard_order = operation.reverse_at = None
@@ -135,7 +135,7 @@ def _exceed(change: Change) -> None:
         change,
         CaseKind.LATE_SUCCESS,
         f"The charge had been closed as {before} and succeeded after all, although "
-        f"{past_of(change).rival}. It is being given back.",
+        f"{prior_state_of(change).blocking_charge}. It is being given back.",
     )
 
 
@@ -146,7 +146,7 @@ def _excess_taken_back(change: Change) -> None:
     if not operation.capture_now and operation.excess_returned_minor:
         raise NothingOfIt  # It was let go before.
     take_back(change)
-    for booking in past_of(change).standing:
+    for booking in prior_state_of(change).active_bookings:
         change.reverse(booking)
     if operation.currency == intent.currency:
         intent.amount_excess_minor -= operation.excess_minor

@@ -13,7 +13,7 @@ from payments.services.outcomes.effects.duplicate_charges import let_go_of, went
 from payments.services.outcomes.late.revision import (
     DoesNotFit,
     open_case,
-    past_of,
+    prior_state_of,
     succeed,
     take_back,
 )
@@ -42,7 +42,9 @@ def held_again(change: Change) -> None:
 
 def capture_taken_back(change: Change) -> None:
     """A capture of a charge too many failed: it is held again, and let go by the sweep."""
-    returned_minor = sum(_returned_minor(each.posting) for each in past_of(change).standing)
+    returned_minor = sum(
+        _returned_minor(each.posting) for each in prior_state_of(change).active_bookings
+    )
     if change.charge.excess_returned_minor != returned_minor:
         raise DoesNotFit("some of what was captured in excess went back already")
     take_back(change)
@@ -57,7 +59,7 @@ def capture_healed(change: Change) -> None:
     if change.charge.excess_returned_minor:
         raise DoesNotFit("what was captured in excess was let go already")
     succeed(change)
-    for booking in past_of(change).undone:
+    for booking in prior_state_of(change).reversed_bookings:
         change.post_again(booking.posting)
         change.charge.excess_returned_minor += _returned_minor(booking.posting)
     _give_back_what_is_left(change)
@@ -65,7 +67,7 @@ def capture_healed(change: Change) -> None:
 
 
 def _undo(change: Change) -> None:
-    for booking in past_of(change).standing:
+    for booking in prior_state_of(change).active_bookings:
         change.reverse(booking)
         change.charge.excess_returned_minor -= _returned_minor(booking.posting)
 

@@ -18,7 +18,7 @@ from payments.services.outcomes.late.revision import (
     NothingOfIt,
     occupy_order,
     open_case,
-    past_of,
+    prior_state_of,
     require_quiet,
     stand_by_the_books,
     succeed,
@@ -57,16 +57,16 @@ def capture_succeeded_late(change: Change) -> None:
 
 def capture_healed(change: Change) -> None:
     """Failed, and then done again: the money is booked once more, the hold only if it was back."""
-    past = past_of(change)
+    prior = prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
         duplicate_charges.capture_healed(change)
         return
     require_quiet(change)
     succeed(change)
-    memo_stands = any(booking.posting.rule == "capture_memo" for booking in past.standing)
+    memo_stands = any(booking.posting.rule == "capture_memo" for booking in prior.active_bookings)
     if not memo_stands:
         _hold_enough(change)
-    for booking in past.undone:
+    for booking in prior.reversed_bookings:
         rule = booking.posting.rule
         if rule in _MONEY_RULES or (rule == "capture_memo" and not memo_stands):
             change.post_again(booking.posting)
@@ -77,14 +77,14 @@ def capture_healed(change: Change) -> None:
 
 def capture_taken_back(change: Change) -> None:
     """Accepted, and then failed. The hold is open again only if the PSP still has it."""
-    intent, operation, past = change.intent, change.operation, past_of(change)
+    intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
         duplicate_charges.capture_taken_back(change)
         return
     require_quiet(change)
     stands = _hold_stands(change)
     take_back(change)
-    for booking in past.standing:
+    for booking in prior.active_bookings:
         if stands or booking.posting.rule in _MONEY_RULES:
             change.reverse(booking)
     if stands:
@@ -173,7 +173,7 @@ def void_healed(change: Change) -> None:
         return
     require_quiet(change)
     succeed(change)
-    change.post(rules.voided, past_of(change).held)
+    change.post(rules.voided, prior_state_of(change).held)
     if not intent.amount_captured_minor:
         charge.guard_order = None
     change.emit("charge.updated", "charge")
@@ -188,7 +188,7 @@ def void_taken_back(change: Change) -> None:
     require_quiet(change)
     standing_status = IntentStatus(change.intent.status)
     take_back(change)
-    for booking in past_of(change).standing:
+    for booking in prior_state_of(change).active_bookings:
         if booking.posting.rule == "voided":
             change.reverse(booking)
     remark = occupy_order(change) if change.held_after() else ""
@@ -231,17 +231,19 @@ def increment_healed(change: Change) -> None:
 
 def increment_taken_back(change: Change) -> None:
     """Less is held than the PSP had said."""
-    intent, operation, past = change.intent, change.operation, past_of(change)
+    intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     require_quiet(change)
-    went_with_the_hold = any(booking.posting.rule == "released" for booking in past.standing)
+    went_with_the_hold = any(
+        booking.posting.rule == "released" for booking in prior.active_bookings
+    )
     counts = not (operation.excess_minor or went_with_the_hold)
-    if counts and past.held < operation.amount:
+    if counts and prior.held < operation.amount:
         raise DoesNotFit("the provider holds less than what was captured or let go already")
     if operation.excess_returned_minor:
         raise NothingOfIt  # It was let go.
     standing_status = IntentStatus(intent.status)
     take_back(change)
-    for booking in past.standing:
+    for booking in prior.active_bookings:
         change.reverse(booking)
     if operation.excess_minor:
         intent.amount_excess_minor -= operation.excess_minor

@@ -14,7 +14,7 @@ from ledger.money import Money
 from payments.clock import now_utc
 from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.prior_state import Past
+from payments.services.outcomes.prior_state import PriorState
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, CaseKind, IntentStatus
 from payments.states import OperationStatus as O
 from psp_adapters.contract.operations import Outcome
@@ -60,10 +60,10 @@ def turn_of(status: str, outcome: Outcome) -> Turn | None:
     return _TURNS.get((outcome, status))
 
 
-def past_of(change: Change) -> Past:
+def prior_state_of(change: Change) -> PriorState:
     """What the late word found."""
-    assert change.past is not None, "a late word comes with what it found"
-    return change.past
+    assert change.prior_state is not None, "a late word comes with what it found"
+    return change.prior_state
 
 
 def require_quiet(change: Change) -> None:
@@ -101,7 +101,7 @@ def occupy_order(change: Change) -> str:
     charge = change.charge
     if not (change.merchant.order_guard and charge.order_id) or charge.status != O.SUCCEEDED:
         return ""
-    taken_by = past_of(change).order_taken_by
+    taken_by = prior_state_of(change).order_taken_by
     if taken_by:
         return f" {taken_by} holds its order meanwhile: the customer may have paid twice."
     charge.guard_order = charge.order_id
