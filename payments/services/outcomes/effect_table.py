@@ -14,7 +14,13 @@ from payments.services.outcomes.effects import charges, duplicate_charges, holds
 from payments.services.outcomes.late import charges as late_charges
 from payments.services.outcomes.late import holds as late_holds
 from payments.services.outcomes.late import refunds as late_refunds
-from payments.services.outcomes.late.revision import DoesNotFit, NothingOfIt, NotNow, Turn, turn_of
+from payments.services.outcomes.late.revision import (
+    ConflictsWithBooks,
+    Deferred,
+    NoEffect,
+    Turn,
+    turn_of,
+)
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.operations import Outcome
@@ -103,7 +109,7 @@ def apply_effect(change: Change) -> None:
 def apply_late_effect(change: Change, turn: Turn) -> None:
     """Make the change of a late word in memory; `change.past` is set.
 
-    Raises NotNow, DoesNotFit or NothingOfIt, having changed no status, amount or posting.
+    Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
     """
     effect = _LATE[(K(change.operation.kind), turn)]
     effect(change)
@@ -124,9 +130,9 @@ def _note_references(change: Change) -> None:
 
 __all__ = [
     "EFFECTS",
-    "DoesNotFit",
-    "NotNow",
-    "NothingOfIt",
+    "ConflictsWithBooks",
+    "Deferred",
+    "NoEffect",
     "Turn",
     "apply_effect",
     "apply_late_effect",

@@ -23,9 +23,9 @@ from payments.services.idempotency import keys
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.effect_table import (
-    DoesNotFit,
-    NothingOfIt,
-    NotNow,
+    ConflictsWithBooks,
+    Deferred,
+    NoEffect,
     Turn,
     apply_effect,
     apply_late_effect,
@@ -161,11 +161,11 @@ def _record_late(
         disposition, why = Disposition.NO_CHANGE, ""
         if result.outcome in _SAME:
             disposition, why = Disposition.DEFERRED, "the provider has yet to say how it ends"
-    except NotNow as reason:
+    except Deferred as reason:
         disposition, why = Disposition.DEFERRED, str(reason)
-    except DoesNotFit as reason:
+    except ConflictsWithBooks as reason:
         disposition, why = Disposition.CONFLICT, str(reason)
-    except NothingOfIt:
+    except NoEffect:
         disposition, why = Disposition.NO_CHANGE, ""
     operation.lease_until, operation.next_check_at = now_utc(), None
     if disposition is Disposition.DEFERRED:

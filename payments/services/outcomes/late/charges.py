@@ -11,8 +11,8 @@ from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late.revision import (
-    DoesNotFit,
-    NothingOfIt,
+    ConflictsWithBooks,
+    NoEffect,
     forget_reason,
     occupy_order,
     open_case,
@@ -76,9 +76,11 @@ def charge_taken_back(change: Change) -> None:
         return
     if not operation.capture_now:
         if intent.amount_captured_minor:
-            raise DoesNotFit("the provider undid an authorization of which money was captured")
+            raise ConflictsWithBooks(
+                "the provider undid an authorization of which money was captured"
+            )
         if not prior.held:
-            raise NothingOfIt
+            raise NoEffect
     require_quiet(change)
     take_back(change)
     for booking in prior.active_bookings:
@@ -142,9 +144,9 @@ def _exceed(change: Change) -> None:
 def _excess_taken_back(change: Change) -> None:
     intent, operation = change.intent, change.operation
     if not operation.capture_now and operation.balance_transaction_id is not None:
-        raise DoesNotFit("the provider undid an authorization of which money was captured")
+        raise ConflictsWithBooks("the provider undid an authorization of which money was captured")
     if not operation.capture_now and operation.excess_returned_minor:
-        raise NothingOfIt  # It was let go before.
+        raise NoEffect  # It was let go before.
     take_back(change)
     for booking in prior_state_of(change).active_bookings:
         change.reverse(booking)

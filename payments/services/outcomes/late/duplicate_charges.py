@@ -11,7 +11,7 @@ from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.duplicate_charges import let_go_of, went_back
 from payments.services.outcomes.late.revision import (
-    DoesNotFit,
+    ConflictsWithBooks,
     open_case,
     prior_state_of,
     succeed,
@@ -24,7 +24,7 @@ def let_go(change: Change) -> None:
     """The second hold was let go although we had believed that it was not."""
     amount, charge = let_go_of(change), change.charge
     if charge.excess_returned_minor + amount.minor > charge.amount_minor:
-        raise DoesNotFit("the provider let more go than it had held in excess")
+        raise ConflictsWithBooks("the provider let more go than it had held in excess")
     succeed(change)
     if amount:
         change.post(rules.excess_released, amount)
@@ -46,7 +46,7 @@ def capture_taken_back(change: Change) -> None:
         _returned_minor(each.posting) for each in prior_state_of(change).active_bookings
     )
     if change.charge.excess_returned_minor != returned_minor:
-        raise DoesNotFit("some of what was captured in excess went back already")
+        raise ConflictsWithBooks("some of what was captured in excess went back already")
     take_back(change)
     _undo(change)
     _give_back_what_is_left(change)
@@ -57,7 +57,7 @@ def capture_taken_back(change: Change) -> None:
 def capture_healed(change: Change) -> None:
     """It was captured all the same."""
     if change.charge.excess_returned_minor:
-        raise DoesNotFit("what was captured in excess was let go already")
+        raise ConflictsWithBooks("what was captured in excess was let go already")
     succeed(change)
     for booking in prior_state_of(change).reversed_bookings:
         change.post_again(booking.posting)

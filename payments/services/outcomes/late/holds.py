@@ -14,8 +14,8 @@ from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late import duplicate_charges
 from payments.services.outcomes.late.revision import (
-    DoesNotFit,
-    NothingOfIt,
+    ConflictsWithBooks,
+    NoEffect,
     occupy_order,
     open_case,
     prior_state_of,
@@ -37,7 +37,7 @@ def capture_succeeded_late(change: Change) -> None:
     """Money was taken although we had believed that it was not."""
     operation, before = change.operation, change.operation.status
     if change.charge.status == OperationStatus.EXCESS:
-        raise DoesNotFit("we never asked to capture a charge that was one too many")
+        raise ConflictsWithBooks("we never asked to capture a charge that was one too many")
     require_quiet(change)
     succeed(change)
     reopened = _hold_again_what_was_let_go(change)
@@ -238,9 +238,9 @@ def increment_taken_back(change: Change) -> None:
     )
     counts = not (operation.excess_minor or went_with_the_hold)
     if counts and prior.held < operation.amount:
-        raise DoesNotFit("the provider holds less than what was captured or let go already")
+        raise ConflictsWithBooks("the provider holds less than what was captured or let go already")
     if operation.excess_returned_minor:
-        raise NothingOfIt  # It was let go.
+        raise NoEffect  # It was let go.
     standing_status = IntentStatus(intent.status)
     take_back(change)
     for booking in prior.active_bookings:

@@ -12,7 +12,7 @@ from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.duplicate_charges import went_back
 from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.services.outcomes.late.revision import (
-    DoesNotFit,
+    ConflictsWithBooks,
     occupy_order,
     open_case,
     stand_by_the_books,
@@ -82,7 +82,7 @@ def refund_taken_back(change: Change) -> None:
 def _excess_went_back(change: Change) -> None:
     operation, charge, refund = change.operation, change.charge, _refund_of(change)
     if charge.excess_returned_minor + operation.amount_minor > charge.amount_minor:
-        raise DoesNotFit("the provider gave more back than it had taken in excess")
+        raise ConflictsWithBooks("the provider gave more back than it had taken in excess")
     succeed(change)
     refund.succeed()
     refund.failure_reason = ""

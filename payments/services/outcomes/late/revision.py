@@ -40,18 +40,18 @@ _TURNS: Final[dict[tuple[Outcome, str], Turn]] = {
 }
 
 
-class NotNow(Exception):
+class Deferred(Exception):
     """Another operation of the payment is under way; when it is closed, the word can be recorded.
 
     Raised before anything was changed.
     """
 
 
-class DoesNotFit(Exception):
+class ConflictsWithBooks(Exception):
     """The word and our books cannot both be true. Raised before anything was changed."""
 
 
-class NothingOfIt(Exception):
+class NoEffect(Exception):
     """The word changes nothing: what it undoes is gone already. Raised before any change."""
 
 
@@ -67,9 +67,9 @@ def prior_state_of(change: Change) -> PriorState:
 
 
 def require_quiet(change: Change) -> None:
-    """Refuse with NotNow while another operation decides where the payment stands."""
+    """Refuse with Deferred while another operation decides where the payment stands."""
     if change.intent.status in (S.PROCESSING, S.REQUIRES_ACTION):
-        raise NotNow("another operation of the payment is under way")
+        raise Deferred("another operation of the payment is under way")
 
 
 def take_back(change: Change) -> None:
