@@ -18,8 +18,8 @@ from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
     Deferred,
     NoEffect,
-    Turn,
-    turn_of,
+    Revision,
+    revision_of,
 )
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind as K
@@ -73,22 +73,22 @@ _EXCESS: Final[dict[tuple[K, Outcome], Effect]] = {
 }
 """The same for what gives a charge back that was one too many."""
 
-_LATE: Final[dict[tuple[K, Turn], Effect]] = {
-    (K.AUTHORIZE, Turn.SUCCESS): late_charges.charge_succeeded_late,
-    (K.AUTHORIZE, Turn.TAKE_BACK): late_charges.charge_taken_back,
-    (K.AUTHORIZE, Turn.HEAL): late_charges.charge_healed,
-    (K.CAPTURE, Turn.SUCCESS): late_holds.capture_succeeded_late,
-    (K.CAPTURE, Turn.TAKE_BACK): late_holds.capture_taken_back,
-    (K.CAPTURE, Turn.HEAL): late_holds.capture_healed,
-    (K.INCREMENT, Turn.SUCCESS): late_holds.increment_succeeded_late,
-    (K.INCREMENT, Turn.TAKE_BACK): late_holds.increment_taken_back,
-    (K.INCREMENT, Turn.HEAL): late_holds.increment_healed,
-    (K.VOID, Turn.SUCCESS): late_holds.void_succeeded_late,
-    (K.VOID, Turn.TAKE_BACK): late_holds.void_taken_back,
-    (K.VOID, Turn.HEAL): late_holds.void_healed,
-    (K.REFUND, Turn.SUCCESS): late_refunds.refund_succeeded_late,
-    (K.REFUND, Turn.TAKE_BACK): late_refunds.refund_taken_back,
-    (K.REFUND, Turn.HEAL): late_refunds.refund_healed,
+_LATE: Final[dict[tuple[K, Revision], Effect]] = {
+    (K.AUTHORIZE, Revision.LATE_SUCCESS): late_charges.charge_succeeded_late,
+    (K.AUTHORIZE, Revision.REVERSED): late_charges.charge_reversed,
+    (K.AUTHORIZE, Revision.REINSTATED): late_charges.charge_reinstated,
+    (K.CAPTURE, Revision.LATE_SUCCESS): late_holds.capture_succeeded_late,
+    (K.CAPTURE, Revision.REVERSED): late_holds.capture_reversed,
+    (K.CAPTURE, Revision.REINSTATED): late_holds.capture_reinstated,
+    (K.INCREMENT, Revision.LATE_SUCCESS): late_holds.increment_succeeded_late,
+    (K.INCREMENT, Revision.REVERSED): late_holds.increment_reversed,
+    (K.INCREMENT, Revision.REINSTATED): late_holds.increment_reinstated,
+    (K.VOID, Revision.LATE_SUCCESS): late_holds.void_succeeded_late,
+    (K.VOID, Revision.REVERSED): late_holds.void_reversed,
+    (K.VOID, Revision.REINSTATED): late_holds.void_reinstated,
+    (K.REFUND, Revision.LATE_SUCCESS): late_refunds.refund_succeeded_late,
+    (K.REFUND, Revision.REVERSED): late_refunds.refund_reversed,
+    (K.REFUND, Revision.REINSTATED): late_refunds.refund_reinstated,
 }
 """What a word causes that turns a closed operation about."""
 
@@ -106,7 +106,7 @@ def apply_effect(change: Change) -> None:
         change.weigh_refunds()  # Never by us: the PSP began it, or changed its mind.
 
 
-def apply_late_effect(change: Change, turn: Turn) -> None:
+def apply_late_effect(change: Change, turn: Revision) -> None:
     """Make the change of a late word in memory; `change.past` is set.
 
     Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
@@ -133,8 +133,8 @@ __all__ = [
     "ConflictsWithBooks",
     "Deferred",
     "NoEffect",
-    "Turn",
+    "Revision",
     "apply_effect",
     "apply_late_effect",
-    "turn_of",
+    "revision_of",
 ]

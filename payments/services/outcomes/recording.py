@@ -26,10 +26,10 @@ from payments.services.outcomes.effect_table import (
     ConflictsWithBooks,
     Deferred,
     NoEffect,
-    Turn,
+    Revision,
     apply_effect,
     apply_late_effect,
-    turn_of,
+    revision_of,
 )
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.prior_state import read_prior_state
@@ -146,7 +146,7 @@ def _record_late(
 ) -> tuple[Disposition, str]:
     """Take a word on an operation that is closed."""
     operation = locked.operation
-    turn = turn_of(operation.status, result.outcome)
+    turn = revision_of(operation.status, result.outcome)
     if operation.lease_until != look_lease:
         if turn is None:
             return Disposition.NO_CHANGE, ""
@@ -194,7 +194,7 @@ def _make_change(
     caller: Caller,
     batch: Batch,
     *,
-    turn: Turn | None = None,
+    turn: Revision | None = None,
 ) -> None:
     intent, operation = locked.intent, locked.operation
     merchant = _merchant_of(intent, caller)

@@ -49,7 +49,7 @@ def charge_succeeded_late(change: Change) -> None:
     )
 
 
-def charge_healed(change: Change) -> None:
+def charge_reinstated(change: Change) -> None:
     """Taken back, and then done again: what was reversed is booked once more."""
     prior = prior_state_of(change)
     if prior.blocking_charge:
@@ -68,7 +68,7 @@ def charge_healed(change: Change) -> None:
     stand_by_the_books(change, otherwise=IntentStatus.FAILED)
 
 
-def charge_taken_back(change: Change) -> None:
+def charge_reversed(change: Change) -> None:
     """A sale returned, or a hold that the PSP gave up: nothing of it is with us any more."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if operation.status == OperationStatus.EXCESS:

@@ -40,7 +40,7 @@ def held_again(change: Change) -> None:
     change.emit("charge.updated", "charge")
 
 
-def capture_taken_back(change: Change) -> None:
+def capture_reversed(change: Change) -> None:
     """A capture of a charge too many failed: it is held again, and let go by the sweep."""
     returned_minor = sum(
         _returned_minor(each.posting) for each in prior_state_of(change).active_bookings
@@ -54,7 +54,7 @@ def capture_taken_back(change: Change) -> None:
     open_case(change, CaseKind.TAKEN_BACK, "The capture of a charge too many failed later.")
 
 
-def capture_healed(change: Change) -> None:
+def capture_reinstated(change: Change) -> None:
     """It was captured all the same."""
     if change.charge.excess_returned_minor:
         raise ConflictsWithBooks("what was captured in excess was let go already")

@@ -55,11 +55,11 @@ def capture_succeeded_late(change: Change) -> None:
     )
 
 
-def capture_healed(change: Change) -> None:
+def capture_reinstated(change: Change) -> None:
     """Failed, and then done again: the money is booked once more, the hold only if it was back."""
     prior = prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
-        duplicate_charges.capture_healed(change)
+        duplicate_charges.capture_reinstated(change)
         return
     require_quiet(change)
     succeed(change)
@@ -75,11 +75,11 @@ def capture_healed(change: Change) -> None:
         open_case(change, CaseKind.LATE_SUCCESS, f"A capture that had failed went through.{remark}")
 
 
-def capture_taken_back(change: Change) -> None:
+def capture_reversed(change: Change) -> None:
     """Accepted, and then failed. The hold is open again only if the PSP still has it."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
-        duplicate_charges.capture_taken_back(change)
+        duplicate_charges.capture_reversed(change)
         return
     require_quiet(change)
     stands = _hold_stands(change)
@@ -155,7 +155,7 @@ def _hold_stands(change: Change) -> bool:
 def void_succeeded_late(change: Change) -> None:
     """Let go although we had believed that it was not."""
     before = change.operation.status
-    void_healed(change)
+    void_reinstated(change)
     if change.operation.gives_excess_back:
         return
     open_case(
@@ -165,7 +165,7 @@ def void_succeeded_late(change: Change) -> None:
     )
 
 
-def void_healed(change: Change) -> None:
+def void_reinstated(change: Change) -> None:
     """Let go once more."""
     intent, charge = change.intent, change.charge
     if change.operation.gives_excess_back:
@@ -180,7 +180,7 @@ def void_healed(change: Change) -> None:
     stand_by_the_books(change, otherwise=IntentStatus.CANCELED)
 
 
-def void_taken_back(change: Change) -> None:
+def void_reversed(change: Change) -> None:
     """The hold that we had let go is there again."""
     if change.operation.gives_excess_back:
         duplicate_charges.held_again(change)
@@ -208,7 +208,7 @@ def increment_succeeded_late(change: Change) -> None:
     if not _raises_the_hold(change):
         _increment_after_the_hold(change)
         return
-    increment_healed(change)
+    increment_reinstated(change)
     open_case(
         change,
         CaseKind.LATE_SUCCESS,
@@ -216,7 +216,7 @@ def increment_succeeded_late(change: Change) -> None:
     )
 
 
-def increment_healed(change: Change) -> None:
+def increment_reinstated(change: Change) -> None:
     """More is held, once more."""
     intent, operation = change.intent, change.operation
     if not _raises_the_hold(change):
@@ -229,7 +229,7 @@ def increment_healed(change: Change) -> None:
     change.emit("charge.updated", "charge")
 
 
-def increment_taken_back(change: Change) -> None:
+def increment_reversed(change: Change) -> None:
     """Less is held than the PSP had said."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     require_quiet(change)

@@ -25,7 +25,7 @@ from payments.states import CaseKind, IntentStatus, OperationStatus
 def refund_succeeded_late(change: Change) -> None:
     """The money went back although we had believed that it did not."""
     before = change.operation.status
-    refund_healed(change)
+    refund_reinstated(change)
     over_minor = change.intent.amount_over_refunded_minor
     remark = " More went back than is left of the payment." if over_minor else ""
     open_case(
@@ -35,7 +35,7 @@ def refund_succeeded_late(change: Change) -> None:
     )
 
 
-def refund_healed(change: Change) -> None:
+def refund_reinstated(change: Change) -> None:
     """The money went back, once more."""
     intent, operation, refund = change.intent, change.operation, _refund_of(change)
     if operation.gives_excess_back:
@@ -52,7 +52,7 @@ def refund_healed(change: Change) -> None:
     emit_refund_updated(change)
 
 
-def refund_taken_back(change: Change) -> None:
+def refund_reversed(change: Change) -> None:
     """The customer's bank sent the money back: it is ours to return again.
 
     A full refund had freed the order. The order is occupied again if nobody has taken it; else the

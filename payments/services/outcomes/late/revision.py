@@ -22,7 +22,7 @@ from psp_adapters.contract.operations import Outcome
 S = IntentStatus
 
 
-class Turn(StrEnum):
+class Revision(StrEnum):
     """How a PSP's word differs from the one that closed the operation."""
 
     SUCCESS = "succeeded after all"
@@ -30,13 +30,13 @@ class Turn(StrEnum):
     HEAL = "succeeded again"
 
 
-_TURNS: Final[dict[tuple[Outcome, str], Turn]] = {
-    (Outcome.SUCCEEDED, O.DECLINED): Turn.SUCCESS,
-    (Outcome.SUCCEEDED, O.NOT_SENT): Turn.SUCCESS,
-    (Outcome.SUCCEEDED, O.CANCELED): Turn.SUCCESS,
-    (Outcome.SUCCEEDED, O.TAKEN_BACK): Turn.HEAL,
-    (Outcome.DECLINED, O.SUCCEEDED): Turn.TAKE_BACK,
-    (Outcome.DECLINED, O.EXCESS): Turn.TAKE_BACK,
+_REVISIONS: Final[dict[tuple[Outcome, str], Revision]] = {
+    (Outcome.SUCCEEDED, O.DECLINED): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.NOT_SENT): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.CANCELED): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.TAKEN_BACK): Revision.REINSTATED,
+    (Outcome.DECLINED, O.SUCCEEDED): Revision.REVERSED,
+    (Outcome.DECLINED, O.EXCESS): Revision.REVERSED,
 }
 
 
@@ -55,9 +55,9 @@ class NoEffect(Exception):
     """The word changes nothing: what it undoes is gone already. Raised before any change."""
 
 
-def turn_of(status: str, outcome: Outcome) -> Turn | None:
+def revision_of(status: str, outcome: Outcome) -> Revision | None:
     """What a word turns about a closed operation; None if it tells nothing that we may record."""
-    return _TURNS.get((outcome, status))
+    return _REVISIONS.get((outcome, status))
 
 
 def prior_state_of(change: Change) -> PriorState:
