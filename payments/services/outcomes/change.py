@@ -220,7 +220,7 @@ class Change:
         added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
         return Money(held.minor + added_minor, held.currency)
 
-    def weigh_refunds(self) -> None:
+    def update_over_refund(self) -> None:
         """Keep how much more went back than was taken, now that either has changed."""
         intent = self.intent
         returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor

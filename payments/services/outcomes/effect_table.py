@@ -103,7 +103,7 @@ def apply_effect(change: Change) -> None:
     _note_references(change)
     effect(change)
     if change.intent.amount_over_refunded_minor:
-        change.weigh_refunds()  # Never by us: the PSP began it, or changed its mind.
+        change.update_over_refund()  # Never by us: the PSP began it, or changed its mind.
 
 
 def apply_late_effect(change: Change, turn: Revision) -> None:

@@ -35,7 +35,7 @@ def change_declined(change: Change) -> None:
     operation.code = result.code or "processing_error"
     operation.decline_code = result.decline_code
     operation.message = (result.message or "The provider refused this operation.")[:500]
-    as_the_charge_stands(change)
+    restore_status_of_charge(change)
 
 
 def change_pending(change: Change) -> None:
@@ -45,7 +45,7 @@ def change_pending(change: Change) -> None:
 
 def change_not_sent(change: Change) -> None:
     change.operation.drop()
-    as_the_charge_stands(change)
+    restore_status_of_charge(change)
 
 
 def increment_succeeded(change: Change) -> None:
@@ -77,7 +77,7 @@ def void_succeeded(change: Change) -> None:
     change.emit("payment_intent.canceled", "intent")
 
 
-def as_the_charge_stands(change: Change) -> None:
+def restore_status_of_charge(change: Change) -> None:
     """A capture, void or increment without effect: the intent stands where its charge stands.
 
     Whoever was told `processing` is told where it stands now.

@@ -58,7 +58,7 @@ def apply_act(change: Change, act: PspAct) -> None:
     operation.excess_minor = _beyond(change, act).minor
     _APPLY[act.kind](change, act)
     intent.amount_excess_minor += operation.excess_minor
-    change.weigh_refunds()
+    change.update_over_refund()
     if operation.status != OperationStatus.PENDING:
         operation.closed_at = now_utc()
         operation.next_check_at = None

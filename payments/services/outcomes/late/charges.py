@@ -14,11 +14,11 @@ from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
     NoEffect,
     forget_reason,
-    occupy_order,
     open_case,
     prior_state_of,
+    reclaim_order,
     require_quiet,
-    stand_by_the_books,
+    set_status_from_books,
     succeed,
     take_back,
 )
@@ -37,8 +37,8 @@ def charge_succeeded_late(change: Change) -> None:
     _book_afresh(change, fee=not reverse)
     _hold_payment(change)
     change.emit("charge.succeeded", "charge")
-    change.weigh_refunds()
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED, told=not reverse)
+    change.update_over_refund()
+    set_status_from_books(change, otherwise=IntentStatus.FAILED, told=not reverse)
     if reverse:
         operation.reverse_at = now_utc()
     what_follows = "It is being given back." if reverse else "It is kept, by the merchant's policy."
@@ -64,8 +64,8 @@ def charge_reinstated(change: Change) -> None:
             change.post_again(booking.posting)
     _hold_payment(change)
     change.emit("charge.succeeded", "charge")
-    change.weigh_refunds()
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    change.update_over_refund()
+    set_status_from_books(change, otherwise=IntentStatus.FAILED)
 
 
 def charge_reversed(change: Change) -> None:
@@ -91,8 +91,8 @@ def charge_reversed(change: Change) -> None:
         operation, code=operation.code, message=operation.message
     )
     change.emit("charge.failed", "charge")
-    change.weigh_refunds()
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    change.update_over_refund()
+    set_status_from_books(change, otherwise=IntentStatus.FAILED)
     remark = ""
     if intent.amount_over_refunded_minor:
         remark = " More went back to the customer than is left with us."
@@ -115,7 +115,7 @@ def _hold_payment(change: Change) -> None:
     intent.last_payment_error = None
     intent.next_action_url = ""
     intent.authorization_expires_at = change.result.expires_at
-    occupy_order(change)
+    reclaim_order(change)
 
 
 def _exceed(change: Change) -> None:

@@ -16,11 +16,11 @@ from payments.services.outcomes.late import duplicate_charges
 from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
     NoEffect,
-    occupy_order,
     open_case,
     prior_state_of,
+    reclaim_order,
     require_quiet,
-    stand_by_the_books,
+    set_status_from_books,
     succeed,
     take_back,
 )
@@ -92,14 +92,14 @@ def capture_reversed(change: Change) -> None:
         operation.excess_minor = 0
     else:
         change.post(rules.released, change.held_after())
-    change.weigh_refunds()
+    change.update_over_refund()
     if not (intent.amount_captured_minor or change.held_after()):
         change.charge.guard_order = None
         intent.last_payment_error = last_payment_error(
             change.charge, code=operation.code, message=operation.message
         )
     change.emit("charge.updated", "charge")
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    set_status_from_books(change, otherwise=IntentStatus.FAILED)
     remark = "The hold stands again." if stands else "Nothing is held any more."
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
 
@@ -131,10 +131,10 @@ def _hold_enough(change: Change) -> Money:
 def _after_capture(change: Change) -> str:
     if change.operation.final:
         change.post(rules.released, change.held_after())
-    change.weigh_refunds()
-    remark = occupy_order(change)
+    change.update_over_refund()
+    remark = reclaim_order(change)
     change.emit("charge.captured", "charge")
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    set_status_from_books(change, otherwise=IntentStatus.FAILED)
     return remark
 
 
@@ -177,7 +177,7 @@ def void_reinstated(change: Change) -> None:
     if not intent.amount_captured_minor:
         charge.guard_order = None
     change.emit("charge.updated", "charge")
-    stand_by_the_books(change, otherwise=IntentStatus.CANCELED)
+    set_status_from_books(change, otherwise=IntentStatus.CANCELED)
 
 
 def void_reversed(change: Change) -> None:
@@ -191,9 +191,9 @@ def void_reversed(change: Change) -> None:
     for booking in prior_state_of(change).active_bookings:
         if booking.posting.rule == "voided":
             change.reverse(booking)
-    remark = occupy_order(change) if change.held_after() else ""
+    remark = reclaim_order(change) if change.held_after() else ""
     change.emit("charge.updated", "charge")
-    stand_by_the_books(change, otherwise=standing_status)
+    set_status_from_books(change, otherwise=standing_status)
     open_case(
         change, CaseKind.TAKEN_BACK, f"The void failed later: the money is held again.{remark}"
     )
@@ -225,7 +225,7 @@ def increment_reinstated(change: Change) -> None:
     succeed(change)
     change.post(rules.authorization_incremented, operation.amount)
     intent.amount_minor += operation.amount_minor
-    stand_by_the_books(change, otherwise=IntentStatus.FAILED)
+    set_status_from_books(change, otherwise=IntentStatus.FAILED)
     change.emit("charge.updated", "charge")
 
 
@@ -251,7 +251,7 @@ def increment_reversed(change: Change) -> None:
     elif counts:
         intent.amount_minor -= operation.amount_minor
     change.emit("charge.updated", "charge")
-    stand_by_the_books(change, otherwise=standing_status)
+    set_status_from_books(change, otherwise=standing_status)
     open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
 
 

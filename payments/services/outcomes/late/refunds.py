@@ -13,9 +13,9 @@ from payments.services.outcomes.effects.duplicate_charges import went_back
 from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
-    occupy_order,
     open_case,
-    stand_by_the_books,
+    reclaim_order,
+    set_status_from_books,
     succeed,
     take_back,
 )
@@ -46,8 +46,8 @@ def refund_reinstated(change: Change) -> None:
     refund.failure_reason = ""
     change.post(rules.refund_requested, operation.amount)
     intent.amount_refunded_minor += operation.amount_minor
-    change.weigh_refunds()
-    stand_by_the_books(change, otherwise=IntentStatus(intent.status))
+    change.update_over_refund()
+    set_status_from_books(change, otherwise=IntentStatus(intent.status))
     change.emit("charge.refunded", "charge")
     emit_refund_updated(change)
 
@@ -66,9 +66,9 @@ def refund_reversed(change: Change) -> None:
     else:
         change.post(rules.refund_failed, operation.amount)
         intent.amount_refunded_minor -= operation.amount_minor
-        change.weigh_refunds()
-        stand_by_the_books(change, otherwise=IntentStatus(intent.status))
-    remark = occupy_order(change) if intent.amount_captured_minor else ""
+        change.update_over_refund()
+        set_status_from_books(change, otherwise=IntentStatus(intent.status))
+    remark = reclaim_order(change) if intent.amount_captured_minor else ""
     change.emit("refund.failed", "refund")
     change.emit("charge.updated", "charge")
     emit_refund_updated(change)

@@ -93,7 +93,7 @@ def forget_reason(change: Change) -> None:
     operation.code = operation.decline_code = operation.message = ""
 
 
-def occupy_order(change: Change) -> str:
+def reclaim_order(change: Change) -> str:
     """Money of the payment is with us again: its order is taken, unless by another payment.
 
     Returns a remark for the case; empty if there is nothing to remark.
@@ -113,7 +113,7 @@ def open_case(change: Change, kind: CaseKind, summary: str, *, amount: Money | N
     change.cases.append(case_about_operation(kind, change.operation, summary, amount=amount))
 
 
-def stand_by_the_books(change: Change, *, otherwise: S, told: bool = True) -> None:
+def set_status_from_books(change: Change, *, otherwise: S, told: bool = True) -> None:
     """Move the intent to where its amounts put it; `otherwise` if nothing is held or taken.
 
     Tells of the intent only while its public status has not been published for good, and only if
