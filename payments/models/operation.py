@@ -27,7 +27,7 @@ from psp_adapters.contract.operations import OperationKind
 
 S = OperationStatus
 _GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)
-OWN_ACT_KEY: Final = "psp:"
+EXTERNAL_KEY_PREFIX: Final = "psp:"
 """How the key of an act begins that somebody began at the PSP itself: it is never sent."""
 
 
@@ -201,7 +201,7 @@ class Operation(MachineModel):
     @property
     def is_own_act(self) -> bool:
         """Did somebody begin it at the PSP itself, without us?"""
-        return self.psp_key.startswith(OWN_ACT_KEY)
+        return self.psp_key.startswith(EXTERNAL_KEY_PREFIX)
 
     @property
     def is_open(self) -> bool:

@@ -291,12 +291,15 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
 
 def look_at_payment_only_once(charge: Operation) -> None:
     """Without what a look does first: bring our own operations up."""
-    from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+    from payments.services.outcomes.external.recording import (
+        OperationStillOpen,
+        record_external_operations,
+    )
     from payments.services.recovery.payment_sync import _ask
 
     try:
-        record_unasked(charge.id, _ask(charge))
-    except StillUnderWay as reason:
+        record_external_operations(charge.id, _ask(charge))
+    except OperationStillOpen as reason:
         raise operation_sync.NotYetKnown(str(reason)) from reason
 
 

@@ -13,7 +13,7 @@ from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services import callers
 from payments.services.callers.caller import Caller
-from payments.services.outcomes.external.recording import record_unasked
+from payments.services.outcomes.external.recording import record_external_operations
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.dashboard import act, assert_sound, held, look, own_acts, seen
@@ -140,7 +140,7 @@ def test_an_old_end_does_not_end_a_hold_that_stands_again(shop: Shop) -> None:
         at=view.acts[-1].at,
     )
     assert view.held == Money(10_000, "USD")
-    assert record_unasked(charge.id, replace(view, acts=(*view.acts, ended))) == 0
+    assert record_external_operations(charge.id, replace(view, acts=(*view.acts, ended))) == 0
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert_the_books_agree()
 

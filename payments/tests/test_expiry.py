@@ -15,7 +15,10 @@ from payments.services.automatic_actions import expiring_authorizations
 from payments.services.automatic_actions.sweep import attend_due_deadlines
 from payments.services.callers.caller import Answer
 from payments.services.outcomes.external import recording
-from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+from payments.services.outcomes.external.recording import (
+    OperationStillOpen,
+    record_external_operations,
+)
 from payments.services.psp_gateway import accounts
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync, resolution
@@ -328,7 +331,7 @@ CRASHES: dict[str, Where] = {
     "before the PSP is asked": (expiring_authorizations, "look_at_payment", "before"),
     "before it is written": (recording, "put_change", "before"),
     "written, not committed": (recording, "put_change", "after"),
-    "after the commit": (payment_sync, "record_unasked", "after"),
+    "after the commit": (payment_sync, "record_external_operations", "after"),
 }
 
 
@@ -351,8 +354,8 @@ def test_another_amount_than_our_books_hold_is_released_and_looked_at_by_a_perso
     *others, expiry = view.acts
     odd = replace(view, acts=(*others, replace(expiry, amount=Money(9_000, "USD"))))
     [charge] = shop.operations(intent_id)
-    assert record_unasked(charge.id, odd) == 1
-    assert record_unasked(charge.id, odd) == 0
+    assert record_external_operations(charge.id, odd) == 1
+    assert record_external_operations(charge.id, odd) == 0
     assert shop.intent(intent_id).status == "CANCELED"
     case = Case.objects.get()
     assert (case.kind, case.summary) == (
@@ -369,8 +372,8 @@ def test_while_something_of_ours_is_open_nothing_is_written(shop: Shop) -> None:
     shop.psp.advance(3)
     before = story_of(shop, intent_id)
     [charge, _] = shop.operations(intent_id)
-    with pytest.raises(StillUnderWay):
-        record_unasked(charge.id, seen(shop, intent_id))
+    with pytest.raises(OperationStillOpen):
+        record_external_operations(charge.id, seen(shop, intent_id))
     assert story_of(shop, intent_id) == before
 
 

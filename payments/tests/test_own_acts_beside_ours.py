@@ -13,8 +13,11 @@ from ledger.money import Money
 from payments.models import Case, PspNotification
 from payments.services.callers.caller import Answer
 from payments.services.outcomes.external import recording
-from payments.services.outcomes.external.effects import own_act_key
-from payments.services.outcomes.external.recording import StillUnderWay, record_unasked
+from payments.services.outcomes.external.effects import external_operation_key
+from payments.services.outcomes.external.recording import (
+    OperationStillOpen,
+    record_external_operations,
+)
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync
@@ -256,7 +259,7 @@ CRASHES: dict[str, Where] = {
     "before it is written down": (recording, "write_down", "before"),
     "written down, not recorded": (recording, "write_down", "after"),
     "recorded, not committed": (recording, "put_change", "after"),
-    "after the commit": (payment_sync, "record_unasked", "after"),
+    "after the commit": (payment_sync, "record_external_operations", "after"),
 }
 
 
@@ -287,7 +290,7 @@ def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
 def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop) -> None:
     intent_id = sold(shop)
     [charge] = shop.operations(intent_id)
-    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), own_act_key("x"), "x"
+    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
     charge.kind, charge.guard_order = "refund", None
     charge.__dict__["status"] = "SENDING"
     with pytest.raises(IntegrityError, match="own_act_is_never_sent"), transaction.atomic():
@@ -296,7 +299,7 @@ def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop
 
 
 def test_a_long_id_still_has_a_key_of_its_own() -> None:
-    keys = {own_act_key("x" * 127 + str(number)) for number in range(3)}
+    keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
     assert len(keys) == 3
     assert all(len(key) == 64 and key.startswith("psp:") for key in keys)
 
@@ -315,10 +318,10 @@ def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
     )
     for outcome in (Outcome.PENDING, Outcome.DECLINED, Outcome.REQUIRES_ACTION):
         waiting = replace(view, acts=(*view.acts, replace(template, outcome=outcome)))
-        assert record_unasked(charge.id, waiting) == 0
+        assert record_external_operations(charge.id, waiting) == 0
     nothing = replace(template, kind=ActKind.VOID, amount=Money(0, "USD"))
     done = replace(nothing, outcome=Outcome.SUCCEEDED)
-    assert record_unasked(charge.id, replace(view, acts=(*view.acts, done))) == 0
+    assert record_external_operations(charge.id, replace(view, acts=(*view.acts, done))) == 0
     assert len(shop.operations(intent_id)) == 1
 
 
@@ -333,8 +336,8 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     assert found is not None
     view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)
     assert view is not None
-    with pytest.raises(StillUnderWay):
-        record_unasked(charge.id, view)
+    with pytest.raises(OperationStillOpen):
+        record_external_operations(charge.id, view)
     assert own_acts(intent_id) == []
     assert books_of(intent_id) == []
     assert effect["amount_minor"] == 10_000

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from payments.models import Operation
 from payments.services.outcomes.external.recording import (
-    StillUnderWay,
-    Unbookable,
-    record_unasked,
+    CannotBeBooked,
+    OperationStillOpen,
+    record_external_operations,
     save_case,
 )
 from payments.services.psp_gateway import accounts, references, sending
@@ -38,10 +38,10 @@ def look_at_payment(charge_id: UUID, *, actor: str) -> None:
     seen = _ask(charge)
     _bring_operations_up(charge, seen, actor)
     try:
-        record_unasked(charge_id, seen)
-    except StillUnderWay as reason:
+        record_external_operations(charge_id, seen)
+    except OperationStillOpen as reason:
         raise NotYetKnown(str(reason)) from reason
-    except Unbookable as finding:
+    except CannotBeBooked as finding:
         save_case(finding.case)
         raise Contradicted(str(finding)) from finding
     _follow_own_acts(charge, seen, actor)

@@ -16,7 +16,7 @@ from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Operation, Refund
-from payments.models.operation import OWN_ACT_KEY
+from payments.models.operation import EXTERNAL_KEY_PREFIX
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_about_operation, case_of_disputed_refund
@@ -82,13 +82,13 @@ def question_reference(change: Change, act: PspAct) -> None:
     )
 
 
-def own_act_key(psp_id: str) -> str:
+def external_operation_key(psp_id: str) -> str:
     """The permanent key of an act: it says whose it is, and no PSP would take it from us."""
-    key = OWN_ACT_KEY + psp_id
+    key = EXTERNAL_KEY_PREFIX + psp_id
     if len(key) <= _KEY_LENGTH_MAX:
         return key
     digest = hashlib.sha256(psp_id.encode()).hexdigest()
-    return (OWN_ACT_KEY + digest)[:_KEY_LENGTH_MAX]
+    return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
 
 
 def _operation_of(change: Change, act: PspAct) -> Operation:
@@ -104,7 +104,7 @@ def _operation_of(change: Change, act: PspAct) -> Operation:
         kind=OperationKind(act.kind.value).value,
         amount_minor=act.amount.minor,
         currency=act.amount.currency,
-        psp_key=own_act_key(act.psp_id),
+        psp_key=external_operation_key(act.psp_id),
         psp_id=act.psp_id,
         psp_payment_id=charge.psp_payment_id,
         charge_id=charge.id,

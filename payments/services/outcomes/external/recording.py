@@ -60,11 +60,11 @@ _ENDS_HOLD: Final = (ActKind.VOID, ActKind.EXPIRE)
 _HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
 
 
-class StillUnderWay(Exception):
+class OperationStillOpen(Exception):
     """An operation of ours on the payment is open: its own outcome comes first."""
 
 
-class Unbookable(Exception):
+class CannotBeBooked(Exception):
     """What the PSP shows cannot be booked; carries the case for a person."""
 
     def __init__(self, case: Case) -> None:
@@ -114,14 +114,14 @@ class _Payment:
         )
 
 
-def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
+def record_external_operations(charge_id: UUID, seen: PspPayment) -> int:
     """Record what befell the payment of a charge without us; returns how many things were news.
 
     What is known already changes nothing, in whatever order and however often it is seen. Raises
-    StillUnderWay if an operation of ours must be finished first, having written nothing, and
-    Unbookable, having recorded what happened before the act that cannot be booked.
+    OperationStillOpen if an operation of ours must be finished first, having written nothing, and
+    CannotBeBooked, having recorded what happened before the act that cannot be booked.
     """
-    odd: Unbookable | None = None
+    odd: CannotBeBooked | None = None
     with transaction.atomic(durable=True):
         payment = _lock(charge_id)
         news = _news(payment, seen)
@@ -140,7 +140,7 @@ def record_unasked(charge_id: UUID, seen: PspPayment) -> int:
 
 
 def save_case(case: Case) -> None:
-    """Open the case of an Unbookable, in a transaction of its own."""
+    """Open the case of an CannotBeBooked, in a transaction of its own."""
     with transaction.atomic(durable=True):
         open_case(case)
 
@@ -202,7 +202,9 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
 def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
     """What we asked for ourselves is recorded first: only then we know what was held or left."""
     if payment.charge.status not in _BEGUN_AND_ENDED:
-        raise StillUnderWay(f"{payment.charge.public_id} is {payment.charge.status} by our books")
+        raise OperationStillOpen(
+            f"{payment.charge.public_id} is {payment.charge.status} by our books"
+        )
     refunds_matter = any(act.kind is ActKind.REFUND for act in news)
     if payment.charge.status == OperationStatus.EXCESS:
         _require_quiet_too_many(payment)
@@ -210,12 +212,12 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
     pending_refund = any(_is_pending_refund(act) for act in news)
     if pending_refund and charged_back_of(payment.charge).amount:
         # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
-        raise StillUnderWay("a refund of a disputed payment has yet to be made")
+        raise OperationStillOpen("a refund of a disputed payment has yet to be made")
     for operation in payment.operations:
         is_refund = operation.kind == OperationKind.REFUND
         waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
         if operation.status in waits_for and (refunds_matter or not is_refund):
-            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+            raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
 
 def _require_quiet_too_many(payment: _Payment) -> None:
@@ -225,14 +227,14 @@ def _require_quiet_too_many(payment: _Payment) -> None:
         is_refund = operation.kind == OperationKind.REFUND
         waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
         if operation.status in waits_for and (of_it or operation.kind in _CHANGES):
-            raise StillUnderWay(f"{operation.public_id} is still {operation.status}")
+            raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
 
 def _is_pending_refund(act: PspAct) -> bool:
     return act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING
 
 
-def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable | None:
+def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> CannotBeBooked | None:
     """Why an act cannot be booked; None: it can."""
     charge = payment.charge
     summary = ""
@@ -248,7 +250,7 @@ def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> Unbookable |
         summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
     if not summary:
         return None
-    return Unbookable(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
+    return CannotBeBooked(case_about_operation(CaseKind.CONTRADICTION, payment.charge, summary))
 
 
 def _held_by_us(payment: _Payment) -> Money:
