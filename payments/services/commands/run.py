@@ -159,7 +159,7 @@ def write_charge(batch: Batch, operation: Operation) -> None:
 
 @contextmanager
 def _named_refusals(caller: Caller) -> Iterator[None]:
-    """Revision the unique indexes that guard charges into refusals that say what to do."""
+    """Turn the unique indexes that guard charges into refusals that say what to do."""
     try:
         yield
     except OrderTaken as taken:

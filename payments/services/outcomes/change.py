@@ -216,7 +216,7 @@ class Change:
     def held_after(self) -> Money:
         """What the books will say is held once this late change is posted."""
         assert self.prior_state is not None, "only a late word asks"
-        held = self.prior.held
+        held = self.prior_state.held
         added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
         return Money(held.minor + added_minor, held.currency)
 

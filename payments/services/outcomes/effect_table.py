@@ -106,12 +106,12 @@ def apply_effect(change: Change) -> None:
         change.update_over_refund()  # Never by us: the PSP began it, or changed its mind.
 
 
-def apply_late_effect(change: Change, turn: Revision) -> None:
+def apply_late_effect(change: Change, revision: Revision) -> None:
     """Make the change of a late word in memory; `change.past` is set.
 
     Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
     """
-    effect = _LATE[(K(change.operation.kind), turn)]
+    effect = _LATE[(K(change.operation.kind), revision)]
     effect(change)
     change.operation.turns += 1
     _note_references(change)

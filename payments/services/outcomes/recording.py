@@ -146,17 +146,17 @@ def _record_late(
 ) -> tuple[Disposition, str]:
     """Take a word on an operation that is closed."""
     operation = locked.operation
-    turn = revision_of(operation.status, result.outcome)
+    revision = revision_of(operation.status, result.outcome)
     if operation.lease_until != look_lease:
-        if turn is None:
+        if revision is None:
             return Disposition.NO_CHANGE, ""
         # Whoever is asking now may have asked before this word: what they hear is old.
         operation.lease_until = operation.next_check_at = now_utc()
         batch.update(operation, OPERATION_FIELDS)
         return Disposition.DEFERRED, f"the provider says {result.outcome}, and is asked again"
     try:
-        if turn is not None:
-            _make_change(locked, refund, result, caller, batch, turn=turn)
+        if revision is not None:
+            _make_change(locked, refund, result, caller, batch, revision=revision)
             return Disposition.APPLIED, ""
         disposition, why = Disposition.NO_CHANGE, ""
         if result.outcome in _SAME:
@@ -194,7 +194,7 @@ def _make_change(
     caller: Caller,
     batch: Batch,
     *,
-    turn: Revision | None = None,
+    revision: Revision | None = None,
 ) -> None:
     intent, operation = locked.intent, locked.operation
     merchant = _merchant_of(intent, caller)
@@ -206,14 +206,14 @@ def _make_change(
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
-        prior_state=read_prior_state(merchant, intent, operation) if turn is not None else None,
+        prior_state=read_prior_state(merchant, intent, operation) if revision is not None else None,
     )
-    if turn is None:
+    if revision is None:
         apply_effect(change)
     else:
-        apply_late_effect(change, turn)
+        apply_late_effect(change, revision)
     _close_or_schedule(operation, result.retry_after_seconds)
-    if turn is not None:
+    if revision is not None:
         operation.checks = 0
         operation.next_check_at = now_utc() + timedelta(seconds=CONFIRM_AFTER_SECONDS)
     put_change(batch, change, caller)

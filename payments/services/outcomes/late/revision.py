@@ -23,11 +23,14 @@ S = IntentStatus
 
 
 class Revision(StrEnum):
-    """How a PSP's word differs from the one that closed the operation."""
+    """How a late outcome differs from the result that closed the operation."""
 
-    SUCCESS = "succeeded after all"
-    TAKE_BACK = "taken back"
-    HEAL = "succeeded again"
+    LATE_SUCCESS = "late_success"
+    """Closed without success, and succeeded after all."""
+    REVERSED = "reversed"
+    """Closed with success, and undone by the PSP."""
+    REINSTATED = "reinstated"
+    """Reversed, and succeeded again."""
 
 
 _REVISIONS: Final[dict[tuple[Outcome, str], Revision]] = {
