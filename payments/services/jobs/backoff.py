@@ -1,7 +1,4 @@
-"""How long something is tried, and when again: later and later, then a person is told. Pure.
-
-What may not live here: what is tried.
-"""
+"""Computes when a failed attempt is repeated, and when to give up. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +7,23 @@ from datetime import datetime, timedelta
 from typing import Final
 
 GIVE_UP_AFTER: Final = timedelta(days=3)
-"""A report comes once a day, over a weekend on Monday: what one line waits for may come with it."""
-TRIES_LEAST: Final = 3
-"""Whoever was kept waiting for days is still tried more than once."""
-_FIRST_SECONDS: Final = 10.0
-_MOST_SECONDS: Final = 3600.0
+"""A settlement report comes daily, over a weekend on Monday; what a line waits for may be in it."""
+ATTEMPTS_MIN: Final = 3
+"""A row that could not be attempted for days still gets several attempts."""
+_FIRST: Final = timedelta(seconds=10)
+_MOST: Final = timedelta(hours=1)
 
 
-def next_try(now: datetime, *, since: datetime) -> datetime:
-    """After half of the time that has been tried for, at most an hour, with ±50 % jitter."""
-    tried_seconds = (now - since).total_seconds()
-    step = min(max(tried_seconds / 2, _FIRST_SECONDS), _MOST_SECONDS)
-    return now + timedelta(seconds=step * random.uniform(0.5, 1.5))
+def next_attempt(
+    now: datetime, *, since: datetime, first: timedelta = _FIRST, most: timedelta = _MOST
+) -> datetime:
+    """When to try again: after half of the time tried since `since`, with ±50 % jitter.
+
+    The wait is at least `first` and at most `most`, before the jitter.
+    """
+    return now + min(max((now - since) / 2, first), most) * random.uniform(0.5, 1.5)
 
 
-def is_over(now: datetime, *, since: datetime, tries: int) -> bool:
-    """Is it time to tell a person?"""
-    return tries >= TRIES_LEAST and now - since >= GIVE_UP_AFTER
+def is_time_to_give_up(now: datetime, *, since: datetime, attempts: int) -> bool:
+    """Has it failed for GIVE_UP_AFTER, and ATTEMPTS_MIN times? Then an operator is told."""
+    return attempts >= ATTEMPTS_MIN and now - since >= GIVE_UP_AFTER

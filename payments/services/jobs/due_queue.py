@@ -1,0 +1,209 @@
+"""Takes due rows of a table under a lease, so that several workers can share one sweep.
+
+The row itself is the queue: its `due` column says when it may be taken, and NULL that it waits for
+nothing. Deliveries to webhook endpoints (`merchant_webhooks.leasing`) and the fan-out of events are
+queues of another kind, and not here: they are fair per endpoint and ordered per payment.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from django.db import connection, models, transaction
+
+from ledger.database.statements import execute, table_of
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=models.Model)
+
+UNANSWERED_MAX: Final = 2
+"""Unanswered calls in a row; a single one may be about one row only."""
+
+
+class DueQueue(Generic[M]):
+    """Rows of one table that wait for a time.
+
+    Taking a row moves `due` to the end of its lease, by the database's clock. That value is the
+    fence: a worker whose lease has passed to another, or whose row was made due again meanwhile,
+    finds another value and must write nothing.
+    """
+
+    def __init__(
+        self,
+        rows: models.QuerySet[M],
+        *,
+        due: str,
+        lease: timedelta,
+        attempts: str = "",
+        account: str = "",
+        lease_until: str = "",
+        first: str = "",
+    ) -> None:
+        """`rows` reads a taken row; the other arguments name columns of its table.
+
+        `attempts` is counted up at each lease. `account` is the PSP account by which rows can be
+        skipped. `lease_until` is kept beside `due` where outcomes are fenced by it. `first` is an
+        SQL condition: rows that meet it are taken before all others.
+        """
+        self.lease = lease
+        self._rows = rows
+        self._due = due
+        self._account = account
+        self._first = first
+        self._lease_until = lease_until
+        self._table = table_of(rows.model)
+        self._pk = connection.ops.quote_name(str(rows.model._meta.pk.column))
+        lease_end = f"now() + make_interval(secs => {lease.total_seconds()})"
+        sets = [f"{column} = {lease_end}" for column in (due, lease_until) if column]
+        if attempts:
+            sets.append(f"{attempts} = {attempts} + 1")
+        self._update = f"UPDATE {self._table} SET {', '.join(sets)}"
+
+    def take(self, *, most: int = 1, skip_accounts: Collection[UUID] = ()) -> list[M]:
+        """Lease up to `most` due rows, those first that are due for longest; in order of the key.
+
+        Skips rows that another worker is taking or that belong to one of `skip_accounts`.
+        """
+        with transaction.atomic(durable=True):
+            keys: list[Any] = []
+            if self._first:
+                keys += self._take_due(most, skip_accounts, f"AND {self._first}")
+            if len(keys) < most:
+                keys += self._take_due(most - len(keys), skip_accounts)
+            # Read in the same transaction: `due` is then surely the end of this lease.
+            return list(self._rows.filter(pk__in=keys).order_by("pk")) if keys else []
+
+    def take_row(self, pk: object) -> M | None:
+        """Lease one row, due or not.
+
+        Returns None if it waits for nothing, or if its `lease_until` has not passed.
+        """
+        assert self._lease_until, "a row is taken before it is due only where leases are kept apart"
+        with transaction.atomic(durable=True):
+            leased = execute(
+                f"{self._update} WHERE {self._pk} = %s AND {self._due} IS NOT NULL "
+                f"AND {self._lease_until} <= now() RETURNING {self._pk}",
+                [pk],
+            )
+            return self._rows.get(pk=pk) if leased else None
+
+    def under_lease(self, row: M) -> models.QuerySet[M]:
+        """The row, if its lease is still the one under which `row` was taken; else no row."""
+        return self._rows.filter(pk=row.pk, **{self._due: getattr(row, self._due)})
+
+    def still_mine(self, row: M) -> M | None:
+        """The row as it is now, locked; None if the lease has passed on or the row is due again."""
+        return self.under_lease(row).select_for_update(of=("self",)).first()
+
+    def all_still_mine(self, rows: Sequence[M]) -> dict[Any, M]:
+        """The same for several rows, locked in order of the key; by key."""
+        fences = {row.pk: getattr(row, self._due) for row in rows}
+        found = self._rows.select_for_update(of=("self",)).filter(pk__in=list(fences))
+        return {
+            row.pk: row for row in found.order_by("pk") if getattr(row, self._due) == fences[row.pk]
+        }
+
+    def account_of(self, row: M) -> UUID | None:
+        """The PSP account by which the row can be skipped, if the queue has one."""
+        account: UUID | None = getattr(row, self._account) if self._account else None
+        return account
+
+    def _take_due(self, most: int, skipped: Collection[UUID], only: str = "") -> list[Any]:
+        skips = f"AND {self._account} <> ALL(%s)" if self._account else ""
+        params = [list(skipped), most] if self._account else [most]
+        rows = execute(
+            f"{self._update} WHERE {self._pk} = ANY (ARRAY("
+            f"SELECT {self._pk} FROM {self._table} WHERE {self._due} <= now() {only} {skips} "
+            f"ORDER BY {self._due} LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {self._pk}",
+            params,
+        )
+        return [key for (key,) in rows]
+
+
+class Handled(StrEnum):
+    """What handling a row says about the PSP of its account."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"
+    NOT_ASKED = "not_asked"
+
+
+class UnresponsiveAccounts:
+    """Tracks PSP accounts that do not respond during a sweep, so that the sweep skips them."""
+
+    def __init__(self) -> None:
+        self._unanswered: Counter[UUID] = Counter()
+
+    def note(self, account_id: UUID | None, handled: Handled) -> None:
+        """Count one row of an account."""
+        if account_id is None or handled is Handled.NOT_ASKED:
+            return
+        answered = handled is Handled.ANSWERED
+        self._unanswered[account_id] = 0 if answered else self._unanswered[account_id] + 1
+
+    def __contains__(self, account_id: UUID) -> bool:
+        return self._unanswered[account_id] >= UNANSWERED_MAX
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (each for each in list(self._unanswered) if each in self)
+
+
+class Sweep(Generic[M]):
+    """One bounded run over a queue; rows of unresponsive accounts are skipped and stay due."""
+
+    def __init__(self, queue: DueQueue[M], *, seconds: float, most: int = sys.maxsize) -> None:
+        self._queue = queue
+        self._most = most
+        self._end = time.monotonic() + seconds
+        self.unresponsive = UnresponsiveAccounts()
+        self.taken = 0
+        """How many rows were taken so far."""
+
+    def batches(self, size: int) -> Iterator[list[M]]:
+        """Take rows, up to `size` under one lease, until none is due or the bounds are reached."""
+        while self.taken < self._most and time.monotonic() < self._end:
+            wanted = min(size, self._most - self.taken)
+            rows = self._queue.take(most=wanted, skip_accounts=list(self.unresponsive))
+            self.taken += len(rows)
+            if rows:
+                yield rows
+            if len(rows) < wanted:
+                return
+
+    def note(self, row: M, handled: Handled) -> None:
+        """Say how one row ended."""
+        self.unresponsive.note(self._queue.account_of(row), handled)
+
+
+def run_sweep(
+    queue: DueQueue[M],
+    handle: Callable[[M], Handled],
+    *,
+    seconds: float,
+    most: int = sys.maxsize,
+) -> int:
+    """Take and handle due rows one by one until `seconds` or `most`; returns how many were taken.
+
+    One by one, so that a worker that is killed or loses its database holds up one row only. An
+    account that gives no answer twice in a row is skipped for the rest of the sweep. What `handle`
+    raises is logged, and that row is taken again after its lease.
+    """
+    sweep = Sweep(queue, most=most, seconds=seconds)
+    for rows in sweep.batches(1):
+        for row in rows:
+            handled = Handled.NOT_ASKED
+            try:
+                handled = handle(row)
+            except Exception:
+                logger.exception("%s %s could not be handled", row._meta.verbose_name, row.pk)
+            sweep.note(row, handled)
+    return sweep.taken
