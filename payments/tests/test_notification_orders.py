@@ -183,11 +183,11 @@ STORING = {
     "after the commit": (wakeups._bell, "ring", "before"),
 }
 PROCESSING = {
-    "after the lease": (processing, "_try", "before"),
+    "after the lease": (processing, "_attempt", "before"),
     "after asking": (operation_sync, "record_outcome", "before"),
     "after recording": (operation_sync, "record_outcome", "after"),
-    "before concluding": (processing, "_conclude", "before"),
-    "after concluding": (processing, "_conclude", "after"),
+    "before concluding": (processing, "record_attempts", "before"),
+    "after concluding": (processing, "record_attempts", "after"),
 }
 
 
@@ -217,16 +217,16 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
     assert list(differences()) == []
 
 
-def test_a_worker_whose_lease_has_passed_does_not_conclude(shop: Shop, hooks: Hooks) -> None:
+def test_a_worker_whose_lease_has_passed_records_nothing(shop: Shop, hooks: Hooks) -> None:
     hooks.deliver(hooks.notice(type="payment.teleported"))
-    [slow] = processing._lease(10, [])
-    assert processing._lease(10, []) == []
+    [slow] = processing.QUEUE.take(most=10)
+    assert processing.QUEUE.take(most=10) == []
     make_due()
-    [quick] = processing._lease(10, [])
+    [quick] = processing.QUEUE.take(most=10)
     failed, done = states.NotificationStatus.FAILING, states.NotificationStatus.PROCESSED
-    processing._conclude([processing._Try(slow, failed, "too slow")])
+    processing.record_attempts([processing.Attempt(slow, failed, "too slow")])
     assert (only_notification().status, only_notification().last_error) == ("stored", "")
-    processing._conclude([processing._Try(quick, done, "")])
+    processing.record_attempts([processing.Attempt(quick, done)])
     assert only_notification().status == "processed"
-    processing._conclude([processing._Try(quick, failed, "twice")])
+    processing.record_attempts([processing.Attempt(quick, failed, "twice")])
     assert only_notification().status == "processed"

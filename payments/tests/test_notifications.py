@@ -7,7 +7,7 @@ import pytest
 from payments.models import Case, Operation, PspNotification
 from payments.services import callers
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_notifications import processing, receiving
+from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests import late
@@ -115,20 +115,6 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
     assert "no operation of ours" in case.summary
     make_due()
     assert processing.process_due_notifications() == 0
-
-
-def test_tries_come_later_and_later(hooks: Hooks) -> None:
-    hooks.take(hooks.notice())
-    row = only_notification()
-    begun = row.give_up_at - receiving.GIVE_UP_AFTER
-    seconds = [0, 60, 3600, 6 * 3600]
-    waits = []
-    for passed in seconds:
-        now = begun + processing.timedelta(seconds=passed)
-        waits.append((processing._next_try(row, now) - now).total_seconds())
-    assert 1 <= waits[0] <= 3
-    assert 15 <= waits[1] <= 45
-    assert all(900 <= wait <= 5400 for wait in waits[2:])
 
 
 def test_a_notice_naming_another_accounts_operation_is_never_applied(
@@ -285,6 +271,31 @@ def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
     asked = len(shop.psp.calls(kind="look_up"))
     hooks.take(notice.body.replace(b"10000", b"99999"))
     assert len(shop.psp.calls(kind="look_up")) == asked + 1
+
+
+def test_a_conflict_that_arrives_while_its_row_is_leased_has_the_psp_asked_all_the_same(
+    shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.create(10_000, manual=True)
+    [notice] = hooks.caught("payment.authorized")
+    asked = len(shop.psp.calls(kind="look_up"))
+    compare = processing._says_what_we_know
+
+    def compare_and_meanwhile(row: PspNotification, operation: Operation) -> bool:
+        says_what_we_know = compare(row, operation)
+        hooks.deliver(notice.body.replace(b"10000", b"99999"))
+        return says_what_we_know
+
+    hooks.deliver(notice)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(processing, "_says_what_we_know", compare_and_meanwhile)
+        assert processing.process_due_notifications(limit=1) == 1
+    assert only_notification().conflicting_body
+    assert len(shop.psp.calls(kind="look_up")) == asked
+
+    assert processing.process_due_notifications() == 1
+    assert len(shop.psp.calls(kind="look_up")) == asked + 1
+    assert only_notification().status == "processed"
 
 
 def test_one_that_fails_badly_does_not_hold_up_the_others(

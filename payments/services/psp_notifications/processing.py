@@ -1,29 +1,26 @@
-"""What PSPs tell us unasked: stored first, answered at once, looked at afterwards.
+"""Processes stored PSP notifications: looks up what each one concerns and records the answer.
 
-A notification is a reason to look, never the truth: nothing of it but the name of an operation is
-used. Its own row is the queue; several workers may run at once. What may not live here: HTTP, how a
-PSP signs (its adapter knows), what a word of a PSP causes (the one door does).
+A notification is a reason to ask the PSP, never the truth: only the names in it are used.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import Batch, execute, table_of
+from ledger.database.statements import Batch
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
 from payments.services.cases.opening import case_about_account, open_case
 from payments.services.disputes.sync import look_at_dispute
+from payments.services.jobs.backoff import next_attempt
+from payments.services.jobs.due_queue import DueQueue, Handled, Sweep
 from payments.services.psp_gateway import references
-from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.psp_notifications.receiving import GIVE_UP_AFTER
 from payments.services.recovery.operation_sync import (
     Contradicted,
@@ -33,82 +30,68 @@ from payments.services.recovery.operation_sync import (
     look_at_operation,
 )
 from payments.services.recovery.payment_sync import look_at_payment
-from payments.states import NOTIFICATION_WAITING, CaseKind, NotificationStatus
+from payments.states import CaseKind, NotificationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = "psp:notification"
-LEASE_SECONDS: Final = 60.0
-"""How long one worker has for what it took; then another may take it."""
 SWEEP_LIMIT: Final = 500
 SWEEP_SECONDS: Final = 10.0
-_BATCH: Final = 5
-"""Looked at under one lease: even if the PSP hangs, that ends inside a task's time limit."""
-_RETRY_FIRST_SECONDS: Final = 2.0
-_RETRY_MOST_SECONDS: Final = 3600.0
+BATCH: Final = 5
+"""Leased together: even if the PSP hangs, handling them ends inside a task's time limit."""
+RETRY_FIRST: Final = timedelta(seconds=2)
+QUEUE: Final = DueQueue(
+    PspNotification.objects.defer("body", "headers"),
+    due="next_try_at",
+    lease=timedelta(seconds=60),
+    attempts="attempts",
+    account="psp_account_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
+class Attempt:
+    """How one attempt to process a notification ended."""
+
     row: PspNotification
     """As it was leased."""
     status: NotificationStatus
-    error: str
+    error: str = ""
+    handled: Handled = Handled.ANSWERED
 
 
 def process_due_notifications(*, limit: int = SWEEP_LIMIT) -> int:
-    """Look at the notifications that are due; returns how many it looked at.
+    """Process the notifications that are due; returns how many were taken.
 
-    Bounded in number and time, safe to run again, safe to run several at once (SKIP LOCKED, and a
-    lease each). An account that gives no answer twice in a row is left alone for the rest of it.
+    Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    silence = Silence()
-    end = time.monotonic() + SWEEP_SECONDS
-    done = 0
-    while done < limit and time.monotonic() < end:
-        leased = _lease(min(_BATCH, limit - done), silence.accounts)
-        _conclude([_try(row, silence) for row in leased])
-        done += len(leased)
-        if len(leased) < _BATCH:
-            break
-    return done
+    sweep = Sweep(QUEUE, most=limit, seconds=SWEEP_SECONDS)
+    for rows in sweep.batches(BATCH):
+        record_attempts([_attempt(row, sweep) for row in rows])
+    return sweep.taken
 
 
-def _lease(limit: int, silent: list[UUID]) -> list[PspNotification]:
-    """The notifications that have waited longest, but for those of silent accounts."""
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(PspNotification)} SET attempts = attempts + 1, "
-            "next_try_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
-            f"SELECT id FROM {table_of(PspNotification)} WHERE next_try_at <= now() "
-            "AND psp_account_id <> ALL(%s) "
-            "ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING id",
-            [LEASE_SECONDS, silent, limit],
-        )
-    leased = PspNotification.objects.filter(pk__in=[row[0] for row in rows]).order_by("id")
-    return list(leased.defer("body", "headers")) if rows else []
+def _attempt(row: PspNotification, sweep: Sweep[PspNotification]) -> Attempt:
+    if row.psp_account_id in sweep.unresponsive:  # It stopped answering within this batch.
+        return Attempt(row, NotificationStatus.FAILING, "the provider gives no answer just now")
+    attempt = _process(row)
+    sweep.note(row, attempt.handled)
+    return attempt
 
 
-def _try(row: PspNotification, silence: Silence) -> _Try:
-    """Look, and say how it ended."""
-    account_id = row.psp_account_id
-    if silence.is_silent(account_id):  # It fell silent within this batch.
-        return _Try(row, NotificationStatus.FAILING, "the provider gives no answer just now")
-    answered = True
+def _process(row: PspNotification) -> Attempt:
     try:
         _look(row)
     except Contradicted as contradiction:
-        return _Try(row, NotificationStatus.DEAD, str(contradiction))
+        return Attempt(row, NotificationStatus.DEAD, str(contradiction))
     except NotYetKnown as reason:
-        answered = not reason.is_silence
-        return _Try(row, NotificationStatus.FAILING, str(reason))
+        handled = Handled.NO_ANSWER if reason.is_silence else Handled.ANSWERED
+        return Attempt(row, NotificationStatus.FAILING, str(reason), handled)
     except Exception as failure:
         logger.exception("notification %s could not be processed", row.event_id)
-        return _Try(row, NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}")
-    finally:
-        silence.note(account_id, answered=answered)
-    return _Try(row, NotificationStatus.PROCESSED, "")
+        return Attempt(row, NotificationStatus.FAILING, f"{type(failure).__name__}: {failure}")
+    return Attempt(row, NotificationStatus.PROCESSED)
 
 
 def _look(row: PspNotification) -> None:
@@ -170,27 +153,24 @@ def _operations_of(row: PspNotification) -> list[Operation]:
     return found
 
 
-def _conclude(tries: list[_Try]) -> None:
-    """Write how the tries ended, except where the lease has passed to somebody else meanwhile."""
-    if not tries:
-        return
-    buried = []
+def record_attempts(attempts: list[Attempt]) -> None:
+    """Write how attempts ended, except for rows whose lease has passed or that are due again."""
+    dead_letters = []
     with transaction.atomic(durable=True):
-        ids = [each.row.id for each in tries]
-        rows = PspNotification.objects.select_for_update().filter(pk__in=ids).order_by("id")
-        present = {row.id: row for row in rows.defer("body", "headers")}
+        rows = QUEUE.all_still_mine([each.row for each in attempts])
         batch = Batch()
-        for each in tries:
-            row = present[each.row.id]
-            if row.attempts == each.row.attempts and row.status in NOTIFICATION_WAITING:
-                _move(row, each.status, each.error[:500])
-                batch.update(row, ("status", "last_error", "next_try_at", "processed_at"))
-                if row.status == NotificationStatus.DEAD:
-                    buried.append(row)
-                    if each.status is not NotificationStatus.DEAD:  # Else there is a case.
-                        open_case(_case_of_given_up(row))
+        for each in attempts:
+            row = rows.get(each.row.pk)
+            if row is None:
+                continue
+            _move(row, each.status, each.error[:500])
+            batch.update(row, ("status", "last_error", "next_try_at", "processed_at"))
+            if row.status == NotificationStatus.DEAD:
+                dead_letters.append(row)
+                if each.status is not NotificationStatus.DEAD:  # Else there is a case.
+                    open_case(_case_of_given_up(row))
         batch.execute()
-    for row in buried:
+    for row in dead_letters:
         logger.error("alert: notification %s is given up: %s", row.event_id, row.last_error)
 
 
@@ -215,13 +195,7 @@ def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:
     elif status is NotificationStatus.DEAD or now >= row.give_up_at:
         row.bury()
     else:
-        row.next_try_at = _next_try(row, now)
+        first_tried_at = row.give_up_at - GIVE_UP_AFTER
+        row.next_try_at = next_attempt(now, since=first_tried_at, first=RETRY_FIRST)
         if row.status != NotificationStatus.FAILING:
             row.fail()
-
-
-def _next_try(row: PspNotification, now: datetime) -> datetime:
-    """Later and later: after half of the time that has been tried for, with ±50 % jitter."""
-    tried_seconds = (now - (row.give_up_at - GIVE_UP_AFTER)).total_seconds()
-    step = min(max(tried_seconds / 2, _RETRY_FIRST_SECONDS), _RETRY_MOST_SECONDS)
-    return now + timedelta(seconds=step * random.uniform(0.5, 1.5))
