@@ -377,12 +377,12 @@ def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> No
     desk.pay()
     dispute = desk.opened()
     assert dispute.next_look_at is not None
-    assert sync.look_at_due_disputes() == 0
+    assert sync.sync_due_disputes() == 0
     desk.move(dispute.psp_dispute_id, "lose")
     Dispute.objects.update(next_look_at="2000-01-01T00:00:00Z")
-    assert sync.look_at_due_disputes() == 1
+    assert sync.sync_due_disputes() == 1
     assert (desk.dispute().status, desk.dispute().next_look_at) == ("lost", None)
-    assert sync.look_at_due_disputes() == 0
+    assert sync.sync_due_disputes() == 0
 
 
 def _record(charge: Operation, word: PspDispute) -> RecordedDispute:

@@ -7,13 +7,9 @@ What may not live here: what a word causes (services.disputes), responses.
 from __future__ import annotations
 
 import logging
-import time
+from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
-from django.db import transaction
-
-from ledger.database.statements import execute, table_of
 from payments.models import Dispute, Operation, PspAccount
 from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute
@@ -23,6 +19,7 @@ from payments.services.disputes.transitions import (
     require_same_dispute,
     statuses_on_the_way,
 )
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway import accounts, dispute_calls, references
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import give_connection_back
@@ -42,8 +39,12 @@ ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 100
 SWEEP_SECONDS: Final = 5.0
 """Short: the heartbeat of its queue waits for it."""
-_LEASE_SECONDS: Final = 300.0
-"""Also when to come back to a dispute that the PSP could not be asked about."""
+QUEUE: Final = DueQueue(
+    Dispute.objects.select_related("psp_account"),
+    due="next_look_at",
+    # Also when to come back to a dispute that the PSP could not be asked about.
+    lease=timedelta(seconds=300),
+)
 
 
 def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
@@ -73,32 +74,25 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
         raise Contradicted(f"dispute {psp_dispute_id}: {recorded.contradiction}")
 
 
-def look_at_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
-    """Ask about open disputes whose time has come; returns how many it asked about.
+def sync_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
+    """Sync open disputes whose time has come; returns how many were taken.
 
-    Bounded in number and time, safe to run again, safe to run several at once (SKIP LOCKED, and a
-    lease each).
+    Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    end = time.monotonic() + SWEEP_SECONDS
-    done = 0
-    while done < limit and time.monotonic() < end:
-        dispute_id = _lease_next_due()
-        if dispute_id is None:
-            break
-        done += 1
-        dispute = Dispute.objects.select_related("psp_account").get(pk=dispute_id)
-        if not accounts.adapter_of(dispute.psp_account).capabilities.disputes:
-            Dispute.objects.filter(pk=dispute_id).update(next_look_at=None)  # Only reports tell.
-            continue
-        try:
-            look_at_dispute(
-                account=dispute.psp_account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR
-            )
-        except (NotYetKnown, Contradicted) as reason:
-            logger.warning("%s could not be looked at: %s", dispute.public_id, reason)
-        except Exception:
-            logger.exception("%s could not be looked at", dispute.public_id)
-    return done
+    return run_sweep(QUEUE, _sync_due, most=limit, seconds=SWEEP_SECONDS)
+
+
+def _sync_due(dispute: Dispute) -> Handled:
+    account = dispute.psp_account
+    if not accounts.adapter_of(account).capabilities.disputes:
+        # Only settlement reports say how it stands.
+        QUEUE.under_lease(dispute).update(next_look_at=None)
+        return Handled.NOT_ASKED
+    try:
+        look_at_dispute(account=account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR)
+    except (NotYetKnown, Contradicted) as reason:
+        logger.warning("%s could not be synced: %s", dispute.public_id, reason)
+    return Handled.ANSWERED
 
 
 def charge_of_dispute(
@@ -192,14 +186,3 @@ def _require_known(account: PspAccount, psp_dispute_id: str) -> None:
     rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=psp_dispute_id)
     if not rows.exists():
         raise NotYetKnown("the provider cannot be asked about disputes; its report will name it")
-
-
-def _lease_next_due() -> UUID | None:
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(Dispute)} SET next_look_at = now() + make_interval(secs => %s) "
-            f"WHERE id = (SELECT id FROM {table_of(Dispute)} WHERE next_look_at <= now() "
-            "ORDER BY next_look_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [_LEASE_SECONDS],
-        )
-    return rows[0][0] if rows else None
