@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from ledger.database.statements import Batch, execute, table_of
+from ledger.database.statements import Batch
 from payments.clock import now_utc
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
@@ -25,10 +26,11 @@ from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.response_recording import record_response
 from payments.services.idempotency import keys
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway import accounts, dispute_calls, sending
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.states import RESPONSE_OPEN, CaseKind, ResponseStatus
+from payments.states import CaseKind, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 
@@ -37,6 +39,12 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 10.0
+QUEUE: Final = DueQueue(
+    DisputeResponse.objects.all(),
+    due="next_check_at",
+    lease=timedelta(seconds=keys.LEASE_SECONDS),
+    lease_until="lease_until",
+)
 WINDOW_SHARE: Final = 0.9
 """The same key is sent again only well inside the PSP's idempotency window. Later than a charge may
 be repeated: evidence is as welcome an hour later, and its slot takes one submission only."""
@@ -94,37 +102,24 @@ def carry_out(written: Written, caller: Caller, renderer: Renderer) -> Answer:
 
 
 def resolve_due_responses(*, limit: int = SWEEP_LIMIT) -> int:
-    """Find out about the responses whose check is due; returns how many it looked at.
+    """Find out the outcomes of the responses whose check is due; returns how many were taken.
 
-    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    end = time.monotonic() + SWEEP_SECONDS
-    done = 0
-    while done < limit and time.monotonic() < end:
-        response_id = _lease_next_due()
-        if response_id is None:
-            break
-        done += 1
-        try:
-            _resolve(DisputeResponse.objects.get(pk=response_id), actor=ACTOR)
-        except Exception:
-            logger.exception("response %s could not be resolved", response_id)
-    return done
+    return run_sweep(QUEUE, _resolve_due, most=limit, seconds=SWEEP_SECONDS)
 
 
 def resolve_response(response_id: UUID, *, actor: str) -> bool:
-    """Find out now what became of one response; False if somebody else has it or it is closed."""
-    with transaction.atomic(durable=True):
-        leased = execute(
-            f"UPDATE {table_of(DisputeResponse)} "
-            "SET lease_until = now() + make_interval(secs => %s) "
-            "WHERE id = %s AND status = ANY(%s) AND lease_until <= now() RETURNING id",
-            [keys.LEASE_SECONDS, response_id, sorted(RESPONSE_OPEN)],
-        )
-    if not leased:
-        return False
-    _resolve(DisputeResponse.objects.get(pk=response_id), actor=actor)
-    return True
+    """Find out the outcome of one response now; False if a worker holds it or it is closed."""
+    response = QUEUE.take_row(response_id)
+    if response is not None:
+        _resolve(response, actor=actor)
+    return response is not None
+
+
+def _resolve_due(response: DisputeResponse) -> Handled:
+    _resolve(response, actor=ACTOR)
+    return Handled.ANSWERED
 
 
 def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Renderer) -> Answer:
@@ -153,20 +148,6 @@ def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
     bulkhead = bulkhead_of(accounts.psp_account_of(dispute.psp_account_id).code)
     resolve = partial(resolve_response, response.id, actor=caller.actor)
     bulkhead.run_within(resolve, answer_by=caller.answer_by_monotonic)
-
-
-def _lease_next_due() -> UUID | None:
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(DisputeResponse)} SET "
-            "lease_until = now() + make_interval(secs => %s), "
-            "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
-            f"SELECT id FROM {table_of(DisputeResponse)} "
-            "WHERE next_check_at <= now() AND lease_until <= now() "
-            "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [keys.LEASE_SECONDS, keys.LEASE_SECONDS],
-        )
-    return rows[0][0] if rows else None
 
 
 def _resolve(response: DisputeResponse, *, actor: str) -> None:
