@@ -9,7 +9,6 @@ live here: deciding what goes back (the late word did), what an outcome causes.
 from __future__ import annotations
 
 import logging
-import time
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -17,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from ledger.database.statements import Batch, execute, table_of
+from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import PaymentRefused, PspNotReached
@@ -28,11 +27,11 @@ from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.commands.refund import new_refund
 from payments.services.commands.run import locked_intent
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.operations.creation import new_operation
 from payments.services.operations.execution import carry_out
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
-from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.payment_sync import look_at_payment
 from payments.services.recovery.questions import Contradicted, NotYetKnown
 from payments.states import (
@@ -50,8 +49,11 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "job:late-success"
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 10.0
-LEASE_SECONDS: Final = 60.0
-"""Longer than a call to the PSP: until then, whoever took a charge may be giving it back."""
+LEASE: Final = timedelta(seconds=60)
+"""Longer than a call to the PSP; a refused attempt is repeated after twice as long each time."""
+QUEUE: Final = DueQueue(
+    Operation.objects.all(), due="reverse_at", lease=LEASE, account="psp_account_id"
+)
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
 ATTEMPTS_MAX: Final = 8
 """Refused so often (over about four hours), it is a person's to give back."""
@@ -63,44 +65,23 @@ _DISPUTE_WAIT: Final = timedelta(hours=1)
 
 
 def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
-    """Give back the charges that are due; returns how many it looked at.
+    """Give back the charges that are due; returns how many were taken.
 
-    Bounded, safe to run again, safe to run several at once. An account that gives no answer twice
-    in a row is left alone for the rest of it.
+    Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    looked_at = 0
-    silence = Silence()
-    end = time.monotonic() + SWEEP_SECONDS
-    while looked_at < limit and time.monotonic() < end:
-        charge_id = _lease_next(silence.accounts)
-        if charge_id is None:
-            break
-        looked_at += 1
-        charge = Operation.objects.get(pk=charge_id)
+    return run_sweep(QUEUE, _reverse_due, most=limit, seconds=SWEEP_SECONDS)
+
+
+def _reverse_due(charge: Operation) -> Handled:
+    try:
+        answered = _reverse(charge)
+    except PspNotReached as reason:
+        answered = False
+        logger.info("charge %s is not given back yet: %s", charge.id, reason)
+    except PaymentRefused as refusal:
         answered = True
-        try:
-            answered = _reverse(charge)
-        except PspNotReached as silent:
-            answered = False
-            logger.info("charge %s is not given back yet: %s", charge_id, silent)
-        except PaymentRefused as refusal:
-            logger.info("charge %s is not given back yet: %s", charge_id, refusal)
-        except Exception:
-            logger.exception("charge %s could not be given back", charge_id)
-        silence.note(charge.psp_account_id, answered=answered)
-    return looked_at
-
-
-def _lease_next(silent: list[UUID]) -> UUID | None:
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(Operation)} SET reverse_at = now() + make_interval(secs => %s) "
-            f"WHERE id = (SELECT id FROM {table_of(Operation)} WHERE reverse_at <= now() "
-            "AND psp_account_id <> ALL(%s) "
-            "ORDER BY reverse_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, silent],
-        )
-    return rows[0][0] if rows else None
+        logger.info("charge %s is not given back yet: %s", charge.id, refusal)
+    return Handled.ANSWERED if answered else Handled.NO_ANSWER
 
 
 def _reverse(charge: Operation) -> bool:
@@ -154,9 +135,10 @@ def _conclude(caller: Caller, charge: Operation) -> bool:
     """
     with transaction.atomic(durable=True):
         intent = locked_intent(caller, charge.intent_id)
-        charge = Operation.objects.select_for_update().get(pk=charge.id)
-        if charge.reverse_at is None:
+        mine = QUEUE.still_mine(charge)
+        if mine is None:
             return True
+        charge = mine
         disputed = _charged_back(charge)
         refused = _attempts_refused(charge)
         why_not = ""
@@ -169,7 +151,7 @@ def _conclude(caller: Caller, charge: Operation) -> bool:
             summary = f"The charge could not be given back: {why_not}."
             open_case(case_about_operation(CaseKind.LATE_SUCCESS, charge, summary))
             done = True
-        wait = _DISPUTE_WAIT if disputed else timedelta(seconds=LEASE_SECONDS * 2**refused)
+        wait = _DISPUTE_WAIT if disputed else LEASE * 2**refused
         reverse_at = None if done else now_utc() + wait
         Operation.objects.filter(pk=charge.pk).update(reverse_at=reverse_at)
     return done or bool(disputed)
