@@ -43,7 +43,7 @@ def wait_since(intent_id: str, hours: float) -> None:
 def sweep() -> int:
     """Run the sweep as if everything that waits were due."""
     Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
-    return action_sweep.attend_due_deadlines()
+    return action_sweep.act_on_due_deadlines()
 
 
 def deadline_of(intent_id: str) -> Deadline:

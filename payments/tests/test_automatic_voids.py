@@ -96,7 +96,7 @@ def test_nothing_is_given_up_while_a_capture_is_under_way(strict: Shop) -> None:
     assert intent.status == "PROCESSING"
     sweep()
     intent.__dict__["status"] = "AUTHORIZED"  # What a sweep had read just before.
-    expiring_authorizations.attend_hold(intent, wait)
+    expiring_authorizations.act_on_hold(intent, wait)
     assert [o.kind for o in strict.operations(intent_id)] == ["authorize", "capture"]
     assert strict.effects("void") == []
 
@@ -127,7 +127,7 @@ def test_sweeps_and_captures_at_once_end_as_at_the_psp(strict: Shop, number: int
     def run(position: int) -> Answer:
         if position == 0:
             return strict.capture(intent_id)
-        expiring_authorizations.attend_hold(intent, wait)
+        expiring_authorizations.act_on_hold(intent, wait)
         return Answer(status=200, body="{}")
 
     results = at_once(number, run)

@@ -15,7 +15,7 @@ from payments.clock import now_utc
 from payments.models import Deadline, Event, Merchant, Operation, PaymentIntent
 from payments.services.automatic_actions import expiring_authorizations, merchant_commands
 from payments.services.automatic_actions import sweep as action_sweep
-from payments.services.automatic_actions.sweep import attend_due_deadlines
+from payments.services.automatic_actions.sweep import act_on_due_deadlines
 from payments.services.callers.caller import Answer
 from payments.services.verification.rebuild import differences
 from payments.tests.passing_time import (
@@ -80,12 +80,11 @@ def test_a_payment_under_way_comes_back_when_it_waits_again(shop: Shop) -> None:
 
 def test_a_payment_that_waits_anew_is_not_put_off_by_whoever_looked_before(shop: Shop) -> None:
     intent_id = held(shop)
-    leased = action_sweep._lease_next()
-    assert leased is not None
+    [leased] = action_sweep.QUEUE.take()
     shop.capture(intent_id, 1_000, final=False)
     anew = deadline_of(intent_id)
-    action_sweep._conclude(leased, now_utc() + timedelta(days=9))
-    action_sweep._conclude(leased, None)
+    action_sweep.reschedule(leased, now_utc() + timedelta(days=9))
+    action_sweep.reschedule(leased, None)
     assert deadline_of(intent_id).next_at == anew.next_at
 
 
@@ -93,9 +92,9 @@ def test_a_sweep_is_bounded_and_asks_as_much_for_few_as_for_many(shop: Shop) -> 
     for number in range(3):
         body_of(shop.create(confirm=False, order_id=f"{number}"))
     Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
-    assert attend_due_deadlines(limit=2) == 2
+    assert act_on_due_deadlines(limit=2) == 2
     with CaptureQueriesContext(connection) as captured:
-        assert attend_due_deadlines(limit=2) == 1
+        assert act_on_due_deadlines(limit=2) == 1
     assert len(captured.captured_queries) <= 12
 
 
@@ -119,9 +118,9 @@ def test_what_goes_wrong_is_tried_again_later(
     def broken(*_: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(action_sweep, "attend_hold", broken)
+    monkeypatch.setattr(action_sweep, "act_on_hold", broken)
     assert sweep() == 1
-    assert "could not be attended to" in caplog.text
+    assert "could not be acted on" in caplog.text
     assert near(deadline_of(intent_id).next_at, now_utc() + timedelta(minutes=5))
 
 
@@ -188,7 +187,7 @@ def test_eight_sweeps_at_once_warn_once(shop: Shop) -> None:
     wait, intent = deadline_of(intent_id), shop.intent(intent_id)
 
     def run(_: int) -> Answer:
-        expiring_authorizations.attend_hold(intent, wait)
+        expiring_authorizations.act_on_hold(intent, wait)
         return Answer(status=200, body="{}")
 
     at_once(8, run)
@@ -201,7 +200,7 @@ def test_a_payment_that_was_captured_meanwhile_is_not_warned_of(shop: Shop) -> N
     age_operations(intent_id, seconds=6 * 24 * HOUR)
     wait, before = deadline_of(intent_id), shop.intent(intent_id)
     shop.capture(intent_id)
-    expiring_authorizations.attend_hold(before, wait)
+    expiring_authorizations.act_on_hold(before, wait)
     assert "x.charge.expiring" not in events_of(intent_id)
 
 
@@ -299,7 +298,7 @@ def test_four_sweeps_at_once_cancel_each_abandoned_payment_once(shop: Shop) -> N
         ids.append(challenged(shop))
         wait_since(ids[-1], 24)
     Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
-    results = at_once(4, lambda _: Answer(status=200, body=str(attend_due_deadlines())))
+    results = at_once(4, lambda _: Answer(status=200, body=str(act_on_due_deadlines())))
     assert sum(int(r.body) for r in results if isinstance(r, Answer)) == 5
     for intent_id in ids:
         assert shop.intent(intent_id).status == "CANCELED"

@@ -12,7 +12,7 @@ from payments.clock import now_utc
 from payments.exceptions import ChargeRefused, UnexpectedState
 from payments.models import Case, Deadline, Event
 from payments.services.automatic_actions import expiring_authorizations
-from payments.services.automatic_actions.sweep import attend_due_deadlines
+from payments.services.automatic_actions.sweep import act_on_due_deadlines
 from payments.services.callers.caller import Answer
 from payments.services.outcomes.external import recording
 from payments.services.outcomes.external.recording import (
@@ -317,7 +317,7 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
     Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
 
     def run(_: int) -> Answer:
-        return Answer(status=200, body=str(attend_due_deadlines()))
+        return Answer(status=200, body=str(act_on_due_deadlines()))
 
     counts = [int(a.body) for a in at_once(4, run) if isinstance(a, Answer)]
     assert sum(counts) == 6
@@ -340,7 +340,7 @@ def test_a_sweep_killed_anywhere_is_finished_by_the_next(shop: Shop, step: str) 
     intent_id = hold(shop)
     run_out(shop, intent_id)
     crash_at(CRASHES[step], sweep)
-    assert attend_due_deadlines() == 0, "the lease of the dead one lives"
+    assert act_on_due_deadlines() == 0, "the lease of the dead one lives"
     sweep()
     assert_expired(shop, intent_id)
 

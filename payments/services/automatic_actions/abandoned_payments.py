@@ -22,7 +22,7 @@ ABANDONED_FROM: Final = frozenset(
 )
 
 
-def attend_abandoned(intent: PaymentIntent, wait: Deadline) -> datetime | None:
+def act_on_abandoned(intent: PaymentIntent, wait: Deadline) -> datetime | None:
     """Cancel a payment that has waited for its customer for too long.
 
     Returns when to look again; None: never.

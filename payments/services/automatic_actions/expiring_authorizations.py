@@ -20,6 +20,7 @@ from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services import callers
 from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
+from payments.services.jobs.backoff import next_attempt
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.services.psp_gateway import accounts
@@ -69,7 +70,7 @@ def plan_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> Pla
     return Plan(warn_at=ends_at - before, void_at=void_at, expires_at=expires_at)
 
 
-def attend_hold(intent: PaymentIntent, wait: Deadline) -> datetime | None:
+def act_on_hold(intent: PaymentIntent, wait: Deadline) -> datetime | None:
     """Do what is due for a hold, and say when to look at it again; None: no more."""
     charge = _charge_of(intent)
     plan = plan_of(intent, charge, Merchant.objects.get(pk=intent.merchant_id))
@@ -106,9 +107,9 @@ def _ask_whether_expired(intent: PaymentIntent, charge: Operation, plan: Plan) -
         logger.info("hold of %s: %s", intent.public_id, reason)
     except Contradicted as contradiction:
         logger.error("alert: hold of %s: %s", intent.public_id, contradiction)
-    now = now_utc()
-    over_for = max(now - plan.expires_at, timedelta(0))
-    return now + min(max(over_for / 2, _ASK_AGAIN_LEAST), _ASK_AGAIN_MOST)
+    return next_attempt(
+        now_utc(), since=plan.expires_at, first=_ASK_AGAIN_LEAST, most=_ASK_AGAIN_MOST
+    )
 
 
 def _warn(intent: PaymentIntent, plan: Plan) -> None:

@@ -1,78 +1,68 @@
-"""The sweep of payments that wait: whoever is due is attended to, under a lease.
+"""Acts on payments that waited too long: warns of, voids and expires holds, cancels abandoned ones.
 
-Bounded; safe to run again, and several at once (SKIP LOCKED, a lease each). PostgreSQL writes the
-rows. What may not live here: what is done for a hold or an abandoned payment.
+PostgreSQL itself writes the rows of the queue, in the transaction that lets a payment wait.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
-
-from ledger.database.statements import columns_of, execute, instance_of, table_of
 from payments.clock import now_utc
 from payments.models import Deadline, PaymentIntent
-from payments.services.automatic_actions.abandoned_payments import ABANDONED_FROM, attend_abandoned
-from payments.services.automatic_actions.expiring_authorizations import attend_hold
+from payments.services.automatic_actions.abandoned_payments import ABANDONED_FROM, act_on_abandoned
+from payments.services.automatic_actions.expiring_authorizations import act_on_hold
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.states import IntentStatus
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS: Final = 60.0
-"""How long one worker has for one payment: a void and a question, each with its deadline."""
 SWEEP_LIMIT: Final = 500
 SWEEP_SECONDS: Final = 5.0
 """Short: the heartbeat of its queue waits for it."""
+QUEUE: Final = DueQueue(
+    Deadline.objects.all(),
+    due="next_at",
+    # A void and a look-up, each with its deadline.
+    lease=timedelta(seconds=60),
+)
 _AFTER_FAILURE: Final = timedelta(minutes=5)
 
 
-def attend_due_deadlines(*, limit: int = SWEEP_LIMIT) -> int:
-    """Do what time has to do for payments that wait; returns how many it looked at."""
-    end = time.monotonic() + SWEEP_SECONDS
-    done = 0
-    while done < limit and time.monotonic() < end:
-        wait = _lease_next()
-        if wait is None:
-            break
-        done += 1
-        _conclude(wait, _attend(wait))
-    return done
+def act_on_due_deadlines(*, limit: int = SWEEP_LIMIT) -> int:
+    """Act on the payments whose deadline is due; returns how many were taken.
+
+    Bounded in number and time. Safe to repeat, and several workers may run it at once.
+    """
+    return run_sweep(QUEUE, _act_and_reschedule, most=limit, seconds=SWEEP_SECONDS)
 
 
-def _lease_next() -> Deadline | None:
-    """The payment that has been due for longest, ours until the lease ends."""
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(Deadline)} SET next_at = now() + make_interval(secs => %s) "
-            f"WHERE intent_id = (SELECT intent_id FROM {table_of(Deadline)} "
-            "WHERE next_at <= now() ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED) "
-            f"RETURNING {columns_of(Deadline)}",
-            [LEASE_SECONDS],
-        )
-    return instance_of(Deadline, rows[0]) if rows else None
+def _act_and_reschedule(deadline: Deadline) -> Handled:
+    reschedule(deadline, _act(deadline))
+    return Handled.NOT_ASKED
 
 
-def _attend(wait: Deadline) -> datetime | None:
-    """When to look again; None: it waits no more."""
+def _act(deadline: Deadline) -> datetime | None:
+    """Returns when the payment is due next, or None if it waits for nothing any more."""
     try:
-        intent = PaymentIntent.objects.get(pk=wait.intent_id)
+        intent = PaymentIntent.objects.get(pk=deadline.intent_id)
         if intent.status == IntentStatus.AUTHORIZED:
-            return attend_hold(intent, wait)
+            return act_on_hold(intent, deadline)
         if intent.status in ABANDONED_FROM:
-            return attend_abandoned(intent, wait)
+            return act_on_abandoned(intent, deadline)
     except Exception:
-        logger.exception("the deadline of payment %s could not be attended to", wait.intent_id)
+        logger.exception("the deadline of payment %s could not be acted on", deadline.intent_id)
         return now_utc() + _AFTER_FAILURE
     return None
 
 
-def _conclude(wait: Deadline, next_at: datetime | None) -> None:
-    """Put it off, or take the row away; not if the lease is over, or the payment waits anew."""
-    row = Deadline.objects.filter(pk=wait.intent_id, next_at=wait.next_at)
+def reschedule(deadline: Deadline, next_at: datetime | None) -> None:
+    """Set when the payment is due next, or delete the row.
+
+    Does nothing if the lease has passed, or if the payment began to wait anew meanwhile.
+    """
+    row = QUEUE.under_lease(deadline)
     if next_at is None:
         row.delete()
     else:
