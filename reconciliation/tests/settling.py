@@ -51,7 +51,7 @@ class Settling:
         fetching.make_due()
         fetching.fetch_due_reports()
         reading.read_due_reports()
-        line_sweep.account_for_due_lines()
+        line_sweep.match_due_lines()
         return list(SettlementReport.objects.filter(psp_account=self.shop.account).order_by("id"))
 
     def lines(self, **choice: Any) -> list[SettlementLine]:

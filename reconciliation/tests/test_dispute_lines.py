@@ -14,7 +14,7 @@ from ledger.money import Money
 from payments.models import Case, Dispute, Event
 from payments.services import callers
 from payments.services.disputes.recording import record_dispute
-from payments.services.disputes.sync import look_at_due_disputes
+from payments.services.disputes.sync import sync_due_disputes
 from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import LONG_AGO, Desk
@@ -379,6 +379,6 @@ def test_nobody_goes_on_asking_a_provider_that_cannot_be_asked(silent_desk: Desk
     silent_desk.open()
     list(account_for_all(silent_desk.shop, lines_of(silent_desk.shop)))
     Dispute.objects.update(next_look_at=LONG_AGO)
-    assert look_at_due_disputes() == 1
+    assert sync_due_disputes() == 1
     assert silent_desk.dispute().next_look_at is None
-    assert look_at_due_disputes() == 0
+    assert sync_due_disputes() == 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from ledger.models import LedgerTransaction
@@ -19,7 +20,7 @@ from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching import sweep as line_sweep
 from reconciliation.services.matching.reprocess import look_again
-from reconciliation.services.matching.sweep import account_for_due_lines, name_of
+from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import (
@@ -95,7 +96,7 @@ def test_several_workers_at_once_account_for_each_line_once(
     settling.close()
     settling.fetch()
     reading.read_due_reports()
-    counts = run_together(*[account_for_due_lines] * 4)
+    counts = run_together(*[match_due_lines] * 4)
     assert sum(counts) == 12, counts
     assert len(settling.lines(status=LineStatus.MATCHED)) == 8
     assert len(settling.lines(status=LineStatus.KNOWN)) == 4
@@ -119,15 +120,15 @@ def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
         path=f"/v1/disputes/{settling.desk.at_the_psp()[0]['id']}",
     )
     before = money_rows()
-    account_for_due_lines()
+    match_due_lines()
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.FAILING}
     assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
     assert money_rows() > before
     settling.shop.psp.heal()
-    assert account_for_due_lines() == 1, "its charge, which had to wait for nobody's answer"
-    assert account_for_due_lines() == 0, "the others are tried again later, not at once"
+    assert match_due_lines() == 1, "its charge, which had to wait for nobody's answer"
+    assert match_due_lines() == 0, "the others are tried again later, not at once"
     make_due()
-    account_for_due_lines()
+    match_due_lines()
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
 
 
@@ -147,7 +148,7 @@ def psp_id(settling: Settling) -> str:
 
 def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
     plain.read(f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute {psp_id(plain)} -25000 0".encode())
-    assert account_for_due_lines() == 2
+    assert match_due_lines() == 2
     first, second = plain.lines()
     assert (first.status, second.status) == (LineStatus.MATCHED, LineStatus.DEAD)
     [case] = Case.objects.all()
@@ -162,7 +163,7 @@ def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
 def test_a_line_of_another_amount_than_booked_is_a_case(plain: Settling) -> None:
     before = money_rows()
     plain.read(f"l1 dispute {psp_id(plain)} -24999 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert line.status == LineStatus.DEAD
     [case] = Case.objects.all()
@@ -173,7 +174,7 @@ def test_a_line_of_another_amount_than_booked_is_a_case(plain: Settling) -> None
 
 def test_a_kind_that_nobody_knows_is_a_case(plain: Settling) -> None:
     plain.read(b"l1 surprise_fee x_1 0 100")
-    assert account_for_due_lines() == 1
+    assert match_due_lines() == 1
     [line] = plain.lines()
     assert (line.status, line.last_error) == (LineStatus.DEAD, "no rule knows a line surprise_fee")
     [case] = Case.objects.all()
@@ -193,12 +194,12 @@ def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
     plain: Settling, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     plain.read(b"l1 dispute sdp_stranger -100 0")
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert (line.status, line.attempts) == (LineStatus.FAILING, 1)
     assert Case.objects.count() == 0
     grow_old(owner_cursor)
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert (line.status, line.attempts) == (LineStatus.DEAD, 7)
     [case] = Case.objects.all()
@@ -207,7 +208,7 @@ def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
     assert look_again(report_name="another") == 0
     assert look_again(account_code=plain.shop.account.code) == 1
     assert look_again() == 0
-    assert account_for_due_lines() == 1
+    assert match_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.FAILING
 
 
@@ -219,17 +220,18 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
 
     def slowly(**words: Any) -> Any:
         accounted = genuine(**words)
-        SettlementLine.objects.update(attempts=7)  # Somebody else has leased it meanwhile.
+        # Another worker has leased it meanwhile.
+        SettlementLine.objects.update(next_try_at=F("next_try_at") + timedelta(seconds=60))
         return accounted
 
     monkeypatch.setattr(line_sweep, "account_for_dispute_line", slowly)
-    assert account_for_due_lines() == 1
+    assert match_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.OPEN
     assert SettlementMatch.objects.count() == 0
     monkeypatch.undo()
     speak_plainly(plain.shop, monkeypatch)
     make_due()
-    account_for_due_lines()
+    match_due_lines()
     assert plain.lines()[0].status == LineStatus.MATCHED
 
 
@@ -239,7 +241,7 @@ def test_tries_come_later_and_later(plain: Settling) -> None:
     for tried_hours in (0, 1, 10):
         make_due()
         SettlementLine.objects.update(patient_since=timezone.now() - timedelta(hours=tried_hours))
-        account_for_due_lines()
+        match_due_lines()
         [line] = plain.lines()
         assert line.next_try_at is not None
         gaps.append((line.next_try_at - timezone.now()).total_seconds())
@@ -254,7 +256,7 @@ def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
     plain.read(b"l1 dispute sdp_stranger -100 0")
     grow_old(owner_cursor)
     plain.shop.psp.set_behavior(down=1)
-    assert account_for_due_lines() == 1
+    assert match_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.FAILING
     assert Case.objects.count() == 0
 
@@ -262,7 +264,7 @@ def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
 def test_lines_of_disputes_come_before_all_others(plain: Settling) -> None:
     charges = b"".join(f"c{n} charge cap_{n} 1 0\n".encode() for n in range(5))
     plain.read(charges + f"l1 dispute {psp_id(plain)} -25000 0".encode())
-    assert account_for_due_lines(limit=1) == 1
+    assert match_due_lines(limit=1) == 1
     assert [line.status for line in plain.lines(identity="l1")] == [LineStatus.MATCHED]
 
 
@@ -270,16 +272,16 @@ def test_what_the_adapter_learns_later_is_accounted_for(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
     assert look_again() == 1
-    account_for_due_lines()
+    match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD], "nothing was learned"
     monkeypatch.setattr(
         PlainReports, "read_report", learned(PlainReports.read_report, "Chargeback", "dispute")
     )
     assert look_again() == 1
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert (line.status, line.kind, line.psp_type) == (
         LineStatus.MATCHED,
@@ -300,7 +302,7 @@ def learned(read: Any, word: str, kind: str) -> Any:
 def test_unknown_lines_of_two_versions_of_a_report_are_two_cases(plain: Settling) -> None:
     plain.read(b"l1 surprise x_1 0 100")
     plain.read(b"l2 surprise x_2 0 999")
-    account_for_due_lines()
+    match_due_lines()
     assert Case.objects.filter(summary__contains="no rule knows a line surprise").count() == 2
 
 
@@ -309,10 +311,10 @@ def test_several_workers_with_lines_of_one_money_end_with_one_match_and_cases(
 ) -> None:
     twins = "\n".join(f"l{n} dispute {psp_id(plain)} -25000 0" for n in range(6))
     plain.read(twins.encode())
-    results = run_together(*[account_for_due_lines] * 4)
+    results = run_together(*[match_due_lines] * 4)
     assert all(isinstance(result, int) for result in results), results
     make_due()
-    account_for_due_lines()
+    match_due_lines()
     statuses = [line.status for line in plain.lines()]
     assert (statuses.count(LineStatus.MATCHED), statuses.count(LineStatus.DEAD)) == (1, 5)
     assert SettlementMatch.objects.count() == 1
@@ -334,7 +336,7 @@ def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
         return accounted
 
     monkeypatch.setattr(line_sweep, "account_for_dispute_line", wrongly)
-    assert account_for_due_lines() == 2
+    assert match_due_lines() == 2
     first, second = plain.lines()
     assert (first.status, second.status) == (LineStatus.FAILING, LineStatus.MATCHED)
     assert "line_differs_from_books" in first.last_error

@@ -12,7 +12,7 @@ from payments.services.recovery.operation_sync import look_at_operation
 from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, body_of
 from reconciliation.models import SettlementLine
-from reconciliation.services.matching.sweep import account_for_due_lines
+from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import Settling, money_rows, speak_plainly
 
@@ -160,10 +160,10 @@ def test_a_failure_that_the_provider_denies_waits_and_becomes_a_case(
     plain.read(
         f"l1 charge {charge.psp_id} 9000 0\nl2 charge_failure {charge.psp_id} -9000 0".encode()
     )
-    account_for_due_lines()
+    match_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
     grow_old(owner_cursor)
-    account_for_due_lines()
+    match_due_lines()
     assert LineStatus.DEAD in {line.status for line in plain.lines()}
     assert "by the reports its money moved 0 times" in Case.objects.all()[0].summary
 
@@ -175,7 +175,7 @@ def test_money_that_moved_twice_by_the_reports_is_not_known_by_one_operation(
     plain.shop.refund(intent_id, 2_500)
     refund = operation_of(plain, intent_id, "refund")
     plain.read(f"l1 refund {refund.psp_id} -2500 0\nl2 refund {refund.psp_id} -2500 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
     assert "its money moved 2 times" in plain.lines()[0].last_error
 
@@ -184,7 +184,7 @@ def test_a_line_of_a_hold_that_was_never_captured_is_not_known(plain: Settling) 
     intent_id = body_of(plain.shop.create(9_000, manual=True))["id"]
     hold = operation_of(plain, intent_id, "authorize")
     plain.read(f"l1 charge {hold.psp_id} 9000 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.FAILING]
 
 
@@ -199,7 +199,7 @@ def test_a_line_in_the_wrong_direction_is_a_case(
     plain.shop.refund(intent_id)
     operation = operation_of(plain, intent_id, "refund" if "refund" in kind else "authorize")
     plain.read(f"l1 {kind} {operation.psp_id} {gross_minor} 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
     assert f"a line of the kind {kind} about" in Case.objects.get().summary
 
@@ -224,7 +224,7 @@ def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: s
     charge = operation_of(plain, intent_id, "authorize")
     before = money_rows()
     plain.read(f"l1 charge {charge.psp_id} {amount} 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert line.status == LineStatus.DEAD
     [case] = Case.objects.all()
@@ -239,11 +239,11 @@ def test_a_line_of_nothing_that_we_know_waits_and_becomes_a_case(
 ) -> None:
     before = money_rows()
     plain.read(b"l1 charge cap_stranger 100 0\nl2 refund ref_stranger -100 0")
-    assert account_for_due_lines() == 2
+    assert match_due_lines() == 2
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
     assert Case.objects.count() == 0
     grow_old(owner_cursor)
-    account_for_due_lines()
+    match_due_lines()
     assert {line.status for line in plain.lines()} == {LineStatus.DEAD}
     assert Case.objects.filter(summary__contains="no payment of ours at this account").count() == 2
     assert money_rows() == before
@@ -255,6 +255,6 @@ def test_a_line_of_another_account_finds_nothing_of_ours(plain: Settling, shop: 
     stranger = Settling(open_shop(shop.psp))
     theirs = operation_of(stranger, stranger.desk.pay(9_000), "authorize")
     plain.read(f"l1 charge {theirs.psp_id} 9000 0".encode())
-    account_for_due_lines()
+    match_due_lines()
     [line] = plain.lines()
     assert (line.status, line.operation_id) == (LineStatus.FAILING, None)

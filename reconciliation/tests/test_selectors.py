@@ -7,7 +7,7 @@ import pytest
 from payments.tests.shop import Shop
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import lines_dead, lines_overdue_seconds
-from reconciliation.services.matching.sweep import account_for_due_lines
+from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.tests.settling import Settling, speak_plainly
 
 
@@ -19,5 +19,5 @@ def test_lines_that_wait_and_lines_that_were_given_up_are_told(
     Settling(shop).read(b"l1 surprise x_1 0 5\nl2 charge cap_stranger 100 0")
     SettlementLine.objects.update(next_try_at="2026-01-01T00:00:00Z")
     assert lines_overdue_seconds() > 86_400
-    account_for_due_lines()
+    match_due_lines()
     assert (lines_overdue_seconds(), lines_dead()) == (0.0, 1)

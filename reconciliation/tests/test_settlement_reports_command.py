@@ -13,7 +13,7 @@ from payments.models import Case
 from payments.services.cases.opening import close_case
 from payments.tests.shop import Shop, open_shop
 from reconciliation.models import SettlementReport
-from reconciliation.services.matching.sweep import account_for_due_lines
+from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.services.reports.reading import read_due_reports
 from reconciliation.states import LineStatus
 from reconciliation.tests.settling import CHARGES, PlainReports, Settling, speak_plainly
@@ -82,7 +82,7 @@ def test_an_import_that_cannot_be_says_what_is_wrong(
 def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Settling) -> None:
     plain.read(b"l1 charge cap_stranger 100 0\nl2 surprise x_1 0 5")
     assert verdict(check=True) == (1, "2 lines wait")
-    account_for_due_lines()
+    match_due_lines()
     assert verdict(check=True) == (1, "1 lines are dead, with an open case")
     told = told_by(lines=True)
     assert "by-hand.csv line 1" in told
@@ -111,7 +111,7 @@ def test_an_unreadable_file_fails_the_check_until_it_was_read_again(
 def test_what_a_person_has_explained_fails_the_check_no_more(plain: Settling) -> None:
     plain.read(b"l1 surprise x_1 0 5")
     plain.read(b"cut", "another")
-    account_for_due_lines()
+    match_due_lines()
     for case in Case.objects.all():
         assert verdict(check=True)[0] == 1
         close_case(case.id, actor="staff:ada", resolution="A fee that we were told of by mail.")

@@ -14,7 +14,7 @@ from payments.models import Case, PspAccount
 from payments.states import CaseStatus
 from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
 from reconciliation.services.matching.reprocess import look_again
-from reconciliation.services.matching.sweep import account_for_due_lines, name_of
+from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
 from reconciliation.services.reports.archive import (
     BODY_BYTES_MAX,
@@ -120,7 +120,7 @@ class Command(BaseCommand):
         for report_id in list(stored.values_list("id", flat=True)):
             read_report(report_id)
         # Bounded like a sweep: with a PSP that is down, all of them would take hours.
-        count = account_for_due_lines()
+        count = match_due_lines()
         self.stdout.write(f"{count} lines looked at; the sweeps go on with what is left")
 
     def _list_reports(self, account_code: str, most: int) -> None:
@@ -160,7 +160,7 @@ class Command(BaseCommand):
         end = time.monotonic() + given["wait"]
         while (why := _unexplained(given["account"])) and time.monotonic() < end:
             time.sleep(_LOOK_EVERY_SECONDS)
-            account_for_due_lines()
+            match_due_lines()
         for reason in why or ["everything is here, read and explained"]:
             self.stdout.write(reason)
         return not why
