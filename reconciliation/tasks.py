@@ -21,6 +21,6 @@ def read_settlement_reports() -> int:
 
 
 @shared_task
-def account_for_settlement_lines() -> int:
+def match_settlement_lines() -> int:
     """Find each line in the books, or bring the books there."""
-    return line_sweep.account_for_due_lines()
+    return line_sweep.match_due_lines()

@@ -8,7 +8,6 @@ reading files, a PSP's file format.
 from __future__ import annotations
 
 import logging
-import time
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -16,18 +15,17 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from ledger.database.statements import execute, table_of
 from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.jobs.backoff import GIVE_UP_AFTER, is_over, next_try
+from payments.services.jobs.backoff import GIVE_UP_AFTER, is_time_to_give_up, next_attempt
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import ask_psp, give_connection_back
-from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
-from reconciliation.models import ReportFetch
+from reconciliation.models import ReportFetch, SettlementReport
 from reconciliation.services.reports.archive import store_report
 from reconciliation.states import ReportStatus
 
@@ -38,7 +36,13 @@ SWEEP_SECONDS: Final = 5.0
 LIST_DEADLINE_SECONDS: Final = 5.0
 FETCH_DEADLINE_SECONDS: Final = 9.0
 """With what a sweep began before, short enough for the heartbeat of its queue."""
-LEASE_SECONDS: Final = 60.0
+QUEUE: Final = DueQueue(
+    ReportFetch.objects.select_related("psp_account", "report"),
+    due="next_try_at",
+    lease=timedelta(seconds=60),
+    attempts="tries",
+    account="psp_account_id",
+)
 LIST_EVERY_SECONDS: Final = 300.0
 LISTED_AGAIN: Final = timedelta(days=7)
 """So far before the newest report that we know of is asked: a PSP may publish one out of order."""
@@ -47,21 +51,29 @@ UNREADABLE_AGAIN: Final = timedelta(hours=1)
 
 
 def fetch_due_reports() -> int:
-    """Ask what is due; returns how many reports came that were not here.
+    """Fetch the lists and reports that are due; returns how many new reports came.
 
-    Bounded in time, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
-    An account that gives no answer twice in a row is left alone for the rest of it.
+    Bounded in time. Safe to repeat, and several workers may run it at once.
     """
     _remember_accounts()
-    silence = Silence()
-    end = time.monotonic() + SWEEP_SECONDS
-    came = 0
-    while time.monotonic() < end:
-        fetch = _lease_next(silence.accounts)
-        if fetch is None:
-            break
-        came += _try(fetch, silence)
-    return came
+    came: list[str] = []
+
+    def fetch_and_record(fetch: ReportFetch) -> Handled:
+        try:
+            if not fetch.name:
+                _list(fetch)
+            elif _fetch(fetch):
+                came.append(fetch.name)
+        except (PspUnavailable, CallRefused) as reason:
+            _record_failure(fetch, str(reason))
+            return Handled.NO_ANSWER
+        except Exception as failure:
+            logger.exception("%s of %s did not come", fetch, fetch.psp_account.code)
+            _record_failure(fetch, f"{type(failure).__name__}: {failure}")
+        return Handled.ANSWERED
+
+    run_sweep(QUEUE, fetch_and_record, seconds=SWEEP_SECONDS)
+    return len(came)
 
 
 def make_due() -> int:
@@ -97,40 +109,7 @@ def _lists_reports(account: PspAccount) -> bool:
         return False
 
 
-def _lease_next(silent: list[UUID]) -> ReportFetch | None:
-    """The question that has waited longest, but for those to silent accounts."""
-    table = table_of(ReportFetch)
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table} SET tries = tries + 1, "
-            "next_try_at = now() + make_interval(secs => %s) "
-            f"WHERE id = (SELECT id FROM {table} WHERE next_try_at <= now() "
-            "AND psp_account_id <> ALL(%s) "
-            "ORDER BY next_try_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, silent],
-        )
-    if not rows:
-        return None
-    return ReportFetch.objects.select_related("psp_account", "report").get(pk=rows[0][0])
-
-
-def _try(fetch: ReportFetch, silence: Silence) -> bool:
-    """Ask one question and write how it ended; did a report come that was not here?"""
-    answered = True
-    try:
-        came = _fetch(fetch) if fetch.name else _list(fetch)
-    except (PspUnavailable, CallRefused) as reason:
-        answered, came = False, False
-        _note_failure(fetch, str(reason))
-    except Exception as failure:
-        logger.exception("%s of %s did not come", fetch, fetch.psp_account.code)
-        came = False
-        _note_failure(fetch, f"{type(failure).__name__}: {failure}")
-    silence.note(fetch.psp_account_id, answered=answered)
-    return came
-
-
-def _list(fetch: ReportFetch) -> bool:
+def _list(fetch: ReportFetch) -> None:
     account = fetch.psp_account
     adapter = adapter_of(account)
     since = _list_since(account)
@@ -152,8 +131,8 @@ def _list(fetch: ReportFetch) -> bool:
         for each in listed
     ]
     ReportFetch.objects.bulk_create(rows, ignore_conflicts=True)
-    _note_success(fetch, next_try_at=now + timedelta(seconds=LIST_EVERY_SECONDS))
-    return False
+    next_try_at = now + timedelta(seconds=LIST_EVERY_SECONDS)
+    _record_success(fetch, report=fetch.report, next_try_at=next_try_at)
 
 
 def _list_since(account: PspAccount) -> datetime | None:
@@ -178,8 +157,7 @@ def _fetch(fetch: ReportFetch) -> bool:
         closed_at=fetch.closed_at,
         lines_announced=fetch.lines_announced,
     )
-    fetch.report = stored.report
-    _note_success(fetch, next_try_at=None)
+    _record_success(fetch, report=stored.report, next_try_at=None)
     # The same bytes as before; or somebody has read them before we noted what came.
     stored.report.refresh_from_db(fields=["status"])
     is_hopeful = now_utc() - fetch.added_at < GIVE_UP_AFTER
@@ -188,21 +166,25 @@ def _fetch(fetch: ReportFetch) -> bool:
     return stored.is_new
 
 
-def _note_success(fetch: ReportFetch, *, next_try_at: datetime | None) -> None:
-    fetch.tries, fetch.failing_since, fetch.last_error = 0, None, ""
-    fetch.next_try_at = next_try_at
-    fetch.save(update_fields=["report", "tries", "failing_since", "last_error", "next_try_at"])
+def _record_success(
+    fetch: ReportFetch, *, report: SettlementReport | None, next_try_at: datetime | None
+) -> None:
+    """Write it, unless the lease has passed or an operator made the row due again meanwhile."""
+    QUEUE.under_lease(fetch).update(
+        report=report, tries=0, failing_since=None, last_error="", next_try_at=next_try_at
+    )
 
 
-def _note_failure(fetch: ReportFetch, error: str) -> None:
-    """It is tried again for ever; after some days a person is told."""
+def _record_failure(fetch: ReportFetch, error: str) -> None:
+    """Try again later, without end; after some days an operator is told."""
     now = now_utc()
-    since = fetch.failing_since = fetch.failing_since or now
-    fetch.next_try_at, fetch.last_error = next_try(now, since=since), error[:500]
+    since = fetch.failing_since or now
     what = f"report {fetch.name}" if fetch.name else "list of settlement reports"
     with transaction.atomic(durable=True):
-        fetch.save(update_fields=["failing_since", "next_try_at", "last_error"])
-        if is_over(now, since=since, tries=fetch.tries):
+        written = QUEUE.under_lease(fetch).update(
+            failing_since=since, next_try_at=next_attempt(now, since=since), last_error=error[:500]
+        )
+        if written and is_time_to_give_up(now, since=since, attempts=fetch.tries):
             account = fetch.psp_account
             summary = f"The {what} of {account.code} has not come since {since:%Y-%m-%d}: {error}."
             subject = f"{what} ({account.code})"[-128:]

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from itertools import islice
 from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import execute, table_of
 from payments.clock import now_utc
 from payments.models import Case
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.jobs.backoff import is_over, next_try
+from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
 from reconciliation.models import ReportBody, SettlementReport
@@ -34,27 +35,33 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS: Final = 5.0
 SLICE_SECONDS: Final = 2.0
 """Then the next report has its turn; a slice stores one batch at least."""
-LEASE_SECONDS: Final = 60.0
+QUEUE: Final = DueQueue(
+    SettlementReport.objects.select_related("psp_account"),
+    due="next_try_at",
+    lease=timedelta(seconds=60),
+    attempts="tries",
+)
 BATCH: Final = 2_000
 
 
 def read_due_reports() -> int:
     """Read the reports that are stored and not read; returns how many came to their end.
 
-    Bounded in time, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each).
+    Bounded in time. Safe to repeat, and several workers may run it at once.
     """
-    end = time.monotonic() + SWEEP_SECONDS
-    ended = 0
-    while time.monotonic() < end:
-        report = _lease_next()
-        if report is None:
-            break
+    ended: list[UUID] = []
+
+    def read_slice(report: SettlementReport) -> Handled:
         try:
-            ended += read_report(report.pk, until_monotonic=time.monotonic() + SLICE_SECONDS)
+            if read_report(report.pk, until_monotonic=time.monotonic() + SLICE_SECONDS):
+                ended.append(report.pk)
         except Exception as failure:
             logger.exception("settlement report %s could not be read", report.name)
-            _note_failure(report.pk, f"{type(failure).__name__}: {failure}")
-    return ended
+            _record_failure(report, f"{type(failure).__name__}: {failure}")
+        return Handled.NOT_ASKED
+
+    run_sweep(QUEUE, read_slice, seconds=SWEEP_SECONDS)
+    return len(ended)
 
 
 def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> bool:
@@ -94,19 +101,6 @@ def read_again(report: SettlementReport) -> None:
             row.save(update_fields=["status", "last_error", "next_try_at"])
 
 
-def _lease_next() -> SettlementReport | None:
-    table = table_of(SettlementReport)
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table} SET tries = tries + 1, "
-            "next_try_at = now() + make_interval(secs => %s) "
-            f"WHERE id = (SELECT id FROM {table} WHERE next_try_at <= now() "
-            "ORDER BY next_try_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS],
-        )
-    return SettlementReport.objects.get(pk=rows[0][0]) if rows else None
-
-
 def _let_go(report: SettlementReport) -> None:
     """Its slice is over: it goes to the end of the queue."""
     SettlementReport.objects.filter(pk=report.pk, status=ReportStatus.STORED).update(
@@ -114,16 +108,16 @@ def _let_go(report: SettlementReport) -> None:
     )
 
 
-def _note_failure(report_id: UUID, error: str) -> None:
+def _record_failure(leased: SettlementReport, error: str) -> None:
     with transaction.atomic(durable=True):
-        row = _locked(report_id)
-        if row.status != ReportStatus.STORED:
+        row = QUEUE.still_mine(leased)
+        if row is None:
             return
         now = now_utc()
         since = row.failing_since = row.failing_since or now
-        row.next_try_at, row.last_error = next_try(now, since=since), error[:500]
+        row.next_try_at, row.last_error = next_attempt(now, since=since), error[:500]
         row.save(update_fields=["failing_since", "next_try_at", "last_error"])
-        if is_over(now, since=since, tries=row.tries):
+        if is_time_to_give_up(now, since=since, attempts=row.tries):
             open_case(_case_of_unreadable(row, error))
 
 
