@@ -36,9 +36,9 @@ def reverse_due_charges() -> int:
 
 
 @shared_task
-def attend_due_deadlines() -> int:
+def act_on_due_deadlines() -> int:
     """Warn of holds that end, void and expire them, cancel what nobody comes back to."""
-    return action_sweep.attend_due_deadlines()
+    return action_sweep.act_on_due_deadlines()
 
 
 @shared_task
@@ -72,9 +72,9 @@ def resolve_due_dispute_responses() -> int:
 
 
 @shared_task
-def look_at_due_disputes() -> int:
+def sync_due_disputes() -> int:
     """Ask PSPs about open disputes, in case a notice was lost."""
-    return sync.look_at_due_disputes()
+    return sync.sync_due_disputes()
 
 
 @shared_task

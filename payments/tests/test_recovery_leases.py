@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
@@ -54,19 +56,19 @@ def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_in_doubt(shop)
-    lease, taken = recovery_sweep._lease_next_due, []
+    take, taken = recovery_sweep.QUEUE.take, []
 
-    def lease_while_the_database_is_there(silent: object) -> object:
+    def take_while_the_database_is_there(**given: Any) -> list[Operation]:
         if taken:
             raise OperationalError("the database system is shutting down")
-        taken.append(lease(silent))
-        return taken[0]
+        taken.extend(take(**given))
+        return taken
 
     def lost(*_: object, **__: object) -> None:
         raise OperationalError("the database system is shutting down")
 
     with monkeypatch.context() as gone:
-        gone.setattr(recovery_sweep, "_lease_next_due", lease_while_the_database_is_there)
+        gone.setattr(recovery_sweep.QUEUE, "take", take_while_the_database_is_there)
         gone.setattr(recovery_sweep, "record_outcome", lost)
         with pytest.raises(OperationalError):
             recovery_sweep.resolve_due_operations()

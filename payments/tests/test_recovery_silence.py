@@ -11,7 +11,7 @@ import pytest
 from payments.clock import now_utc
 from payments.models import Operation, PspNotification
 from payments.services.automatic_actions import late_success_reversals
-from payments.services.psp_gateway.unresponsive_accounts import UNANSWERED_MAX
+from payments.services.jobs.due_queue import UNANSWERED_MAX
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.late import falsely_closed, look

@@ -99,7 +99,7 @@ HELD = {
         recovery_sweep.SWEEP_SECONDS, 2 * QUESTION_SECONDS + CALL_SECONDS
     ),
     "process-due-notifications": Held(
-        processing.SWEEP_SECONDS, processing._BATCH * QUESTION_SECONDS
+        processing.SWEEP_SECONDS, processing.BATCH * QUESTION_SECONDS
     ),
     "reverse-late-successes": Held(  # a look, a void or a refund
         late_success_reversals.SWEEP_SECONDS, QUESTION_SECONDS + CALL_SECONDS
@@ -107,16 +107,16 @@ HELD = {
     "resolve-due-dispute-responses": Held(  # a look, a repeat with the deadline of a question
         responses.SWEEP_SECONDS, 2 * QUESTION_SECONDS
     ),
-    "look-at-due-disputes": Held(sync.SWEEP_SECONDS, QUESTION_SECONDS),
+    "sync-due-disputes": Held(sync.SWEEP_SECONDS, QUESTION_SECONDS),
     "remind-of-due-evidence": Held(reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
     "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
         reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
     ),
-    "account-for-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
+    "match-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
         line_sweep.SWEEP_SECONDS, QUESTION_SECONDS
     ),
-    "attend-due-deadlines": Held(  # a look, or a void
+    "act-on-due-deadlines": Held(  # a look, or a void
         action_sweep.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
     ),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
@@ -153,14 +153,17 @@ def test_a_worker_that_sweeps_gives_its_heartbeat_before_anybody_calls_it_ill() 
 def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
     last_of_recovery = HELD["resolve-due-operations"].last_seconds
     assert last_of_recovery < keys.LEASE_SECONDS
-    assert HELD["process-due-notifications"].last_seconds < processing.LEASE_SECONDS
+    assert HELD["process-due-notifications"].last_seconds < processing.QUEUE.lease.total_seconds()
     assert HELD["resolve-due-dispute-responses"].last_seconds < keys.LEASE_SECONDS
-    assert HELD["reverse-late-successes"].last_seconds < late_success_reversals.LEASE_SECONDS
-    assert HELD["attend-due-deadlines"].last_seconds < action_sweep.LEASE_SECONDS
-    assert HELD["fetch-settlement-reports"].last_seconds < fetching.LEASE_SECONDS
-    assert HELD["read-settlement-reports"].last_seconds < reading.LEASE_SECONDS
-    assert HELD["account-for-settlement-lines"].last_seconds < line_sweep.LEASE_SECONDS
-    assert HELD["look-at-due-disputes"].last_seconds < sync._LEASE_SECONDS
+    assert (
+        HELD["reverse-late-successes"].last_seconds
+        < late_success_reversals.QUEUE.lease.total_seconds()
+    )
+    assert HELD["act-on-due-deadlines"].last_seconds < action_sweep.QUEUE.lease.total_seconds()
+    assert HELD["fetch-settlement-reports"].last_seconds < fetching.QUEUE.lease.total_seconds()
+    assert HELD["read-settlement-reports"].last_seconds < reading.QUEUE.lease.total_seconds()
+    assert HELD["match-settlement-lines"].last_seconds < line_sweep.QUEUE.lease.total_seconds()
+    assert HELD["sync-due-disputes"].last_seconds < sync.QUEUE.lease.total_seconds()
 
 
 def test_the_page_says_how_long_a_sweep_may_take() -> None:

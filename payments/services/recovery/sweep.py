@@ -1,15 +1,11 @@
-"""Operations with no known outcome yet: ask the PSP, repeat the same key while that is safe, or
-forbid what never arrived. Never a new charge.
+"""Resolves operations whose outcome is unknown, and checks closed ones that the PSP contradicts.
 
-Closed operations come here too, when a word differed from ours: they are asked about again. Several
-may run at once: a lease in the database gives each operation to one of them. What may not live
-here: what an outcome causes.
+Looks up, repeats the same key while that is safe, or fences what never arrived. Never a new charge.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -18,20 +14,20 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from ledger.database.statements import Batch, execute, table_of
+from ledger.database.statements import Batch
 from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
+from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.outcomes.change import OPERATION_FIELDS
 from payments.services.outcomes.check_schedule import schedule_check
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.psp_gateway.unresponsive_accounts import Silence
 from payments.services.recovery.questions import (
     Contradicted,
     NotYetKnown,
@@ -40,7 +36,6 @@ from payments.services.recovery.questions import (
 from payments.services.recovery.resolution import Resolution, still_unknown
 from payments.states import (
     OPERATION_IN_DOUBT,
-    OPERATION_OPEN,
     CaseKind,
     CaseStatus,
     OperationStatus,
@@ -57,48 +52,39 @@ SWEEP_SECONDS: Final = 10.0
 """A PSP that hangs must not keep a sweep, and so a worker, for longer: heartbeats wait for it."""
 
 
+QUEUE: Final = DueQueue(
+    Operation.objects.all(),
+    due="next_check_at",
+    lease=timedelta(seconds=LEASE_SECONDS),
+    account="psp_account_id",
+    lease_until="lease_until",
+)
+
+
 def resolve_due_operations(*, limit: int = SWEEP_LIMIT) -> int:
-    """Look at the operations whose next check is due; returns how many it looked at.
+    """Resolve the operations whose next check is due; returns how many were taken.
 
-    Bounded, safe to run again, safe to run several at once (SKIP LOCKED, and a lease each). Leases
-    are taken one by one: a job that is killed, or loses its database, holds up one operation only.
-
-    An account that gives no answer twice in a row is left alone for the rest of the sweep: the
-    others do not wait for it, and its operations stay due, so that they are all looked at as soon
-    as it answers again.
+    Bounded in number and time. Safe to repeat, and several workers may run it at once. Operations
+    of an account that does not answer stay due, so that all are resolved as soon as it answers.
     """
-    looked_at = 0
-    silence = Silence()
-    end = time.monotonic() + SWEEP_SECONDS
-    while looked_at < limit and time.monotonic() < end:
-        operation_id = _lease_next_due(silence.accounts)
-        if operation_id is None:
-            break
-        looked_at += 1
-        operation = Operation.objects.get(pk=operation_id)
-        try:
-            answered = _resolve(operation, actor="job:recovery")
-        except Exception as error:
-            logger.exception("operation %s could not be resolved", operation_id)
-            _note_failure(operation, f"{type(error).__name__}: {error}")
-        else:
-            silence.note(operation.psp_account_id, answered=answered)
-    return looked_at
+    return run_sweep(QUEUE, _resolve_due, most=limit, seconds=SWEEP_SECONDS)
+
+
+def _resolve_due(operation: Operation) -> Handled:
+    try:
+        return _resolve(operation, actor="job:recovery")
+    except Exception as error:
+        logger.exception("operation %s could not be resolved", operation.id)
+        _record_failure(operation, f"{type(error).__name__}: {error}")
+        return Handled.NOT_ASKED
 
 
 def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
-    """Find out now what became of one operation; False if somebody else has it or it is closed."""
-    with transaction.atomic(durable=True):
-        leased = execute(
-            f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s) "
-            "WHERE id = %s AND (status = ANY(%s) OR next_check_at IS NOT NULL) "
-            "AND lease_until <= now() RETURNING id",
-            [LEASE_SECONDS, operation_id, sorted(OPERATION_OPEN)],
-        )
-    if not leased:
-        return False
-    _resolve(Operation.objects.get(pk=operation_id), actor=actor)
-    return True
+    """Resolve one operation now; False if a worker holds it, or it is closed and needs no check."""
+    operation = QUEUE.take_row(operation_id)
+    if operation is not None:
+        _resolve(operation, actor=actor)
+    return operation is not None
 
 
 def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float | None) -> None:
@@ -113,29 +99,16 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
-def _lease_next_due(silent: list[UUID]) -> UUID | None:
-    """The operation that has been due for longest, but for those of silent accounts."""
-    with transaction.atomic(durable=True):
-        rows = execute(
-            f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s), "
-            "next_check_at = now() + make_interval(secs => %s) WHERE id = ("
-            f"SELECT id FROM {table_of(Operation)} WHERE next_check_at <= now() "
-            "AND psp_account_id <> ALL(%s) "
-            "ORDER BY next_check_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [LEASE_SECONDS, LEASE_SECONDS, silent],
-        )
-    return rows[0][0] if rows else None
-
-
-def _resolve(operation: Operation, *, actor: str) -> bool:
-    """Ask and record; the lease is ours. Holds no connection while asking. False: no answer."""
+def _resolve(operation: Operation, *, actor: str) -> Handled:
+    """Ask the PSP and record what it says. Holds no database connection while asking."""
     if not operation.is_open:
         try:
             look_at_closed(operation, actor=actor, lease=operation.lease_until)
         except (NotYetKnown, Contradicted) as reason:
-            _look_later(operation, reason)
-            return not (isinstance(reason, NotYetKnown) and reason.is_silence)
-        return True
+            _check_closed_later(operation, reason)
+            unanswered = isinstance(reason, NotYetKnown) and reason.is_silence
+            return Handled.NO_ANSWER if unanswered else Handled.ANSWERED
+        return Handled.ANSWERED
     caller = callers.for_operation(operation, actor)
     adapter = accounts.adapter_of(accounts.psp_account_of(operation.psp_account_id))
     search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
@@ -145,14 +118,14 @@ def _resolve(operation: Operation, *, actor: str) -> bool:
     except (PspUnavailable, CallRefused) as error:
         result = _silence(error)
         _note_silence(operation, caller, result)
-        return False
+        return Handled.NO_ANSWER
     record_outcome(operation=operation, result=result, caller=caller)
     if result.outcome is Outcome.UNKNOWN:
         _open_case_if_old(operation, result.detail)
-    return True
+    return Handled.ANSWERED
 
 
-def _note_failure(operation: Operation, why: str) -> None:
+def _record_failure(operation: Operation, why: str) -> None:
     """Looking itself failed, by a mistake in our code or settings: others must not wait for it."""
     put_off(operation.id, why)
     if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
@@ -180,7 +153,7 @@ def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> No
         _open_case_if_old(operation, result.detail)
 
 
-def _look_later(operation: Operation, reason: Exception) -> None:
+def _check_closed_later(operation: Operation, reason: Exception) -> None:
     """At a closed operation; after a day without a word that can be recorded, it is a person's."""
     patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
     if operation.closed_at is None or now_utc() - operation.closed_at < patience:
