@@ -140,7 +140,9 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
         [charge] = desk.shop.operations(intent_id)
         for position in (*order, *order):
             recording.record_dispute(
-                word=words[position], charge=charge, caller=callers.for_operation(charge, "test")
+                statement=words[position],
+                charge=charge,
+                caller=callers.for_operation(charge, "test"),
             )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == factorial(steps)
@@ -165,7 +167,7 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
         for step, word in enumerate(words_of_a_life(desk, lived)):
             if step not in unseen:
                 recording.record_dispute(
-                    word=word, charge=charge, caller=callers.for_operation(charge, "test")
+                    statement=word, charge=charge, caller=callers.for_operation(charge, "test")
                 )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == 2 ** (steps - 1)

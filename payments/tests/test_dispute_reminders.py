@@ -115,7 +115,7 @@ def move_deadline(desk: Desk, hours_from_now: float | None) -> Dispute:
     assert word is not None
     due_by = None if hours_from_now is None else now_utc() + timedelta(hours=hours_from_now)
     record_dispute(
-        word=replace(word, evidence_due_by=due_by),
+        statement=replace(word, evidence_due_by=due_by),
         charge=dispute.charge,
         caller=callers.for_operation(dispute.charge, "test"),
     )

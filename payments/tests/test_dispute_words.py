@@ -30,7 +30,7 @@ def say(desk: Desk, psp_dispute_id: str, **changes: Any) -> RecordedDispute:
     assert word is not None
     [charge] = [o for o in desk.shop.operations(intent_of(desk)) if o.is_charge]
     caller = callers.for_operation(charge, "test")
-    return record_dispute(word=replace(word, **changes), charge=charge, caller=caller)
+    return record_dispute(statement=replace(word, **changes), charge=charge, caller=caller)
 
 
 def intent_of(desk: Desk) -> str:

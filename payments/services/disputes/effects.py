@@ -40,7 +40,7 @@ class DisputeChange:
     intent: PaymentIntent
     charge: Operation
     dispute: Dispute
-    word: PspDispute
+    statement: PspDispute
     is_new: bool
     status_before: str
     shown_before: dict[str, Any]
@@ -58,10 +58,10 @@ class DisputeChange:
         return frozenset(posting.rule for posting in self.postings)
 
 
-def apply_word(change: DisputeChange) -> None:
+def apply_statement(change: DisputeChange) -> None:
     """Make everything of the change but the statuses, which the dispute has taken already."""
     due_by_before = change.dispute.evidence_due_by
-    _note_details(change.dispute, change.word)
+    _note_details(change.dispute, change.statement)
     change.postings = _postings(change)
     _move_amounts(change)
     _schedule(change, due_by_before)
@@ -88,26 +88,28 @@ def event_drafts_of(
     return drafts
 
 
-def _note_details(dispute: Dispute, word: PspDispute) -> None:
-    dispute.reason = word.reason[:64]
-    dispute.network_reason_code = word.network_reason_code[:32]
-    dispute.evidence_due_by = word.evidence_due_by
-    dispute.is_charge_refundable = word.charge_refundable
-    dispute.fee_minor = word.fee.minor
-    dispute.fee_returned_minor = word.fee_returned.minor
-    dispute.submission_count = max(dispute.submission_count, len(word.submissions))
+def _note_details(dispute: Dispute, statement: PspDispute) -> None:
+    dispute.reason = statement.reason[:64]
+    dispute.network_reason_code = statement.network_reason_code[:32]
+    dispute.evidence_due_by = statement.evidence_due_by
+    dispute.is_charge_refundable = statement.charge_refundable
+    dispute.fee_minor = statement.fee.minor
+    dispute.fee_returned_minor = statement.fee_returned.minor
+    dispute.submission_count = max(dispute.submission_count, len(statement.submissions))
 
 
 def _postings(change: DisputeChange) -> list[Posting]:
     """Everything that the word wants in the books and that is not there yet, in a fixed order."""
-    dispute, word, amount = change.dispute, change.word, change.dispute.amount
+    dispute, statement, amount = change.dispute, change.statement, change.dispute.amount
     wanted: list[tuple[Rule, Money]] = []
-    if word.began_as_inquiry:
+    if statement.began_as_inquiry:
         wanted.append((rules.dispute_exposed, amount))
         if not (dispute.is_inquiry and dispute.is_open):
             wanted.append((rules.dispute_exposure_ended, amount))
     withdrawn = (
-        word.funds_withdrawn or dispute.status == D.LOST or "dispute_withdrawn" in change.booked
+        statement.funds_withdrawn
+        or dispute.status == D.LOST
+        or "dispute_withdrawn" in change.booked
     )
     charged_back = withdrawn or dispute.status in _CHARGEBACKS or "dispute_held" in change.booked
     if charged_back:
@@ -135,14 +137,16 @@ _LOSS: Final[dict[LossPolicy, tuple[Rule, ...]]] = {
 
 def _fees(change: DisputeChange) -> list[tuple[Rule, Money]]:
     """The PSP's fee and its return; the merchant bears them where it bears losses."""
-    word = change.word
+    statement = change.statement
     fee_rules: list[Rule] = [rules.dispute_fee]
     return_rules: list[Rule] = [rules.dispute_fee_returned]
     if change.dispute.loss_policy == LossPolicy.MERCHANT:
         fee_rules.append(rules.dispute_fee_passed_on)
         return_rules.append(rules.dispute_fee_given_back)
-    wanted = [(rule, word.fee) for rule in fee_rules if word.fee]
-    return wanted + [(rule, word.fee_returned) for rule in return_rules if word.fee_returned]
+    wanted = [(rule, statement.fee) for rule in fee_rules if statement.fee]
+    return wanted + [
+        (rule, statement.fee_returned) for rule in return_rules if statement.fee_returned
+    ]
 
 
 def _taken(booked: frozenset[str]) -> bool:

@@ -25,12 +25,12 @@ from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
-from payments.services.disputes.effects import DisputeChange, apply_word, event_drafts_of
+from payments.services.disputes.effects import DisputeChange, apply_statement, event_drafts_of
 from payments.services.disputes.schedule import next_look
 from payments.services.disputes.transitions import (
-    ContradictoryWord,
+    ConflictingStatement,
     first_status,
-    is_old_news,
+    is_outdated,
     require_possible_fee,
     require_same_dispute,
     statuses_on_the_way,
@@ -83,11 +83,11 @@ def locked_dispute(psp_account_id: UUID, psp_dispute_id: str) -> Dispute | None:
     return rows.filter(psp_account_id=psp_account_id, psp_dispute_id=psp_dispute_id).first()
 
 
-def record_word(
+def record_statement(
     intent: PaymentIntent,
     charge: Operation,
     dispute: Dispute | None,
-    word: PspDispute,
+    statement: PspDispute,
     caller: Caller,
 ) -> RecordedDispute:
     """Record a word and everything that follows, in the caller's transaction.
@@ -95,32 +95,32 @@ def record_word(
     Intent and dispute must be locked; a dispute that is not there yet is guarded by its index.
     Raises PaymentNotCaptured, having written nothing.
     """
-    if dispute is not None and is_old_news(dispute, word):
+    if dispute is not None and is_outdated(dispute, statement):
         _put_off(dispute)
         return RecordedDispute(dispute)
     try:
-        _require_possible(intent, charge, dispute, word)
-    except ContradictoryWord as contradiction:
-        _open_contradiction(intent, dispute, word, str(contradiction))
+        _require_possible(intent, charge, dispute, statement)
+    except ConflictingStatement as contradiction:
+        _open_contradiction(intent, dispute, statement, str(contradiction))
         return RecordedDispute(dispute, str(contradiction))
     if dispute is None and not was_ever_captured(intent):
         raise PaymentNotCaptured(f"nothing of {intent.public_id} is captured yet")
     now = now_utc()
     is_new = dispute is None
     if dispute is None:
-        dispute = _new_dispute(intent, charge, word, caller)
+        dispute = _new_dispute(intent, charge, statement, caller)
         charge.latest_dispute_id = intent.latest_dispute_id = dispute.id
         Batch().insert(dispute).update(charge, ("latest_dispute_id",)).execute()
     status_before = dispute.status
     shown_before = {} if is_new else dispute_object(dispute, now=now)
-    _walk(dispute, word, now)
+    _walk(dispute, statement, now)
     change = DisputeChange(
         merchant=caller.merchant,
         psp_account_code=psp_account_of(dispute.psp_account_id).code,
         intent=intent,
         charge=charge,
         dispute=dispute,
-        word=word,
+        statement=statement,
         is_new=is_new,
         status_before=status_before,
         shown_before=shown_before,
@@ -128,34 +128,36 @@ def record_word(
         booked=frozenset() if is_new else rules_posted("dispute", dispute.id),
         now=now,
     )
-    apply_word(change)
+    apply_statement(change)
     _write(change, caller)
     return RecordedDispute(dispute)
 
 
 def _require_possible(
-    intent: PaymentIntent, charge: Operation, dispute: Dispute | None, word: PspDispute
+    intent: PaymentIntent, charge: Operation, dispute: Dispute | None, statement: PspDispute
 ) -> None:
-    """Raises ContradictoryWord for a word that cannot be about this dispute of this charge."""
-    if {intent.currency, charge.currency} != {word.amount.currency} or word.amount.minor <= 0:
-        raise ContradictoryWord(f"{word.amount} of a payment in {intent.currency}")
-    require_possible_fee(word)
-    target = word.status
+    """Raises ConflictingStatement for a word that cannot be about this dispute of this charge."""
+    if {intent.currency, charge.currency} != {
+        statement.amount.currency
+    } or statement.amount.minor <= 0:
+        raise ConflictingStatement(f"{statement.amount} of a payment in {intent.currency}")
+    require_possible_fee(statement)
+    target = statement.status
     if dispute is None:
-        statuses_on_the_way(first_status(word), target)
+        statuses_on_the_way(first_status(statement), target)
         return
     if dispute.charge_id != charge.id:
-        raise ContradictoryWord("it was about another charge")
-    require_same_dispute(dispute, word)
+        raise ConflictingStatement("it was about another charge")
+    require_same_dispute(dispute, statement)
     statuses_on_the_way(dispute.status, target)
 
 
 def _new_dispute(
-    intent: PaymentIntent, charge: Operation, word: PspDispute, caller: Caller
+    intent: PaymentIntent, charge: Operation, statement: PspDispute, caller: Caller
 ) -> Dispute:
     identifier = public_ids.new_id()
     created_at = created_at_of(identifier)
-    status = first_status(word)
+    status = first_status(statement)
     return Dispute(
         id=identifier,
         merchant_id=intent.merchant_id,
@@ -163,24 +165,24 @@ def _new_dispute(
         intent_id=intent.id,
         charge_id=charge.id,
         psp_account_id=charge.psp_account_id,
-        psp_dispute_id=word.psp_dispute_id,
+        psp_dispute_id=statement.psp_dispute_id,
         status=status,
-        began_as_inquiry=word.began_as_inquiry,
-        amount_minor=word.amount.minor,
-        currency=word.amount.currency,
-        reason=word.reason[:64],
-        network_reason_code=word.network_reason_code[:32],
+        began_as_inquiry=statement.began_as_inquiry,
+        amount_minor=statement.amount.minor,
+        currency=statement.amount.currency,
+        reason=statement.reason[:64],
+        network_reason_code=statement.network_reason_code[:32],
         loss_policy=caller.merchant.dispute_loss_policy,
         closed_at=None if status in DISPUTE_OPEN else created_at,
-        opened_at=word.opened_at,
+        opened_at=statement.opened_at,
         created_at=created_at,
         updated_at=created_at,
     )
 
 
-def _walk(dispute: Dispute, word: PspDispute, now: datetime) -> None:
+def _walk(dispute: Dispute, statement: PspDispute, now: datetime) -> None:
     """Let PostgreSQL see every legal step."""
-    target = word.status
+    target = statement.status
     for status in statuses_on_the_way(dispute.status, target):
         take_step(dispute, status, now)
         Batch().update(dispute, _STEP_FIELDS).execute()
@@ -227,11 +229,13 @@ def _put_off(dispute: Dispute) -> None:
 
 
 def _open_contradiction(
-    intent: PaymentIntent, dispute: Dispute | None, word: PspDispute, why: str
+    intent: PaymentIntent, dispute: Dispute | None, statement: PspDispute, why: str
 ) -> None:
     """Nothing is booked: a person compares both."""
-    subject = dispute.public_id if dispute is not None else f"dispute {word.psp_dispute_id}"[:128]
-    summary = f"Dispute {word.psp_dispute_id} at the provider: {why}."
+    subject = (
+        dispute.public_id if dispute is not None else f"dispute {statement.psp_dispute_id}"[:128]
+    )
+    summary = f"Dispute {statement.psp_dispute_id} at the provider: {why}."
     amount = dispute.amount if dispute is not None else intent.amount
     open_case(
         case_about_intent(CaseKind.CONTRADICTION, intent, summary, subject=subject, amount=amount)
@@ -240,15 +244,15 @@ def _open_contradiction(
         _put_off(dispute)
 
 
-def record_dispute(*, word: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:
+def record_dispute(*, statement: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:
     """Record the PSP's statement on a dispute and everything that follows, in one transaction.
 
     A statement that repeats the current or an earlier status only reschedules the next sync.
     Raises PaymentNotCaptured, having written nothing.
     """
     return record_dispute_under_lock(
-        psp_dispute_id=word.psp_dispute_id,
-        statement_on=lambda _: word,
+        psp_dispute_id=statement.psp_dispute_id,
+        statement_on=lambda _: statement,
         charge=charge,
         caller=caller,
     )
@@ -270,4 +274,4 @@ def record_dispute_under_lock(
         intent = PaymentIntent.objects.select_for_update().get(pk=charge.intent_id)
         charge.refresh_from_db()  # As it stands under the lock.
         dispute = locked_dispute(charge.psp_account_id, psp_dispute_id)
-        return record_word(intent, charge, dispute, statement_on(dispute), caller)
+        return record_statement(intent, charge, dispute, statement_on(dispute), caller)

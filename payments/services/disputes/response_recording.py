@@ -19,7 +19,7 @@ from payments.objects.dispute import dispute_object
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.disputes.recording import (
     DISPUTE_FIELDS,
-    record_word,
+    record_statement,
 )
 from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
@@ -79,7 +79,7 @@ def record_response(
             _close_response(response, dispute, result, now)
             _write_answered(intent, dispute, shown_before, caller, now)
             if result.dispute is not None:
-                record_word(intent, row.charge, dispute, result.dispute, caller)
+                record_statement(intent, row.charge, dispute, result.dispute, caller)
         if response.status == ResponseStatus.NOT_SENT:
             _reopen_key(key)
             return None

@@ -14,8 +14,8 @@ from payments.models import Dispute, Operation, PspAccount
 from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute
 from payments.services.disputes.transitions import (
-    ContradictoryWord,
-    is_old_news,
+    ConflictingStatement,
+    is_outdated,
     require_same_dispute,
     statuses_on_the_way,
 )
@@ -66,7 +66,7 @@ def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> 
     look_at_what_is_open(charge, actor)
     try:
         recorded = record_dispute(
-            word=word, charge=charge, caller=callers.for_operation(charge, actor)
+            statement=word, charge=charge, caller=callers.for_operation(charge, actor)
         )
     except PaymentNotCaptured as reason:
         raise NotYetKnown(str(reason)) from reason
@@ -169,9 +169,9 @@ def _is_surprising(account: PspAccount, word: PspDispute) -> bool:
         return True
     try:
         require_same_dispute(dispute, word)
-        if not is_old_news(dispute, word):
+        if not is_outdated(dispute, word):
             statuses_on_the_way(dispute.status, word.status)
-    except ContradictoryWord:
+    except ConflictingStatement:
         return True
     return False
 

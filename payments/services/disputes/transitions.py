@@ -29,22 +29,22 @@ ENTER_STATUS: Final[dict[str, Callable[[Dispute], None]]] = {
 }
 
 
-class ContradictoryWord(Exception):
+class ConflictingStatement(Exception):
     """The PSP's word and ours cannot both be true; nothing was changed."""
 
 
-def first_status(word: PspDispute) -> DisputeStatus:
-    """Where a dispute begins that we first hear of by this word."""
-    if word.began_as_inquiry:
+def first_status(statement: PspDispute) -> DisputeStatus:
+    """Where a dispute begins that we first hear of by this statement."""
+    if statement.began_as_inquiry:
         return D.WARNING_NEEDS_RESPONSE
-    never_charged_back = word.status == D.PREVENTED and not word.funds_withdrawn
+    never_charged_back = statement.status == D.PREVENTED and not statement.funds_withdrawn
     return D.PREVENTED if never_charged_back else D.NEEDS_RESPONSE
 
 
 def statuses_on_the_way(present: str, target: str) -> list[str]:
     """The legal steps from here to there, without here; empty if we are there.
 
-    Raises ContradictoryWord where no way leads there.
+    Raises ConflictingStatement where no way leads there.
     """
     ways = deque([[present]])
     seen = {present}
@@ -55,19 +55,19 @@ def statuses_on_the_way(present: str, target: str) -> list[str]:
         for step in sorted(DISPUTE_TRANSITIONS[way[-1]] - seen):
             seen.add(step)
             ways.append([*way, step])
-    raise ContradictoryWord(f"the dispute is {present}, the provider says {target}")
+    raise ConflictingStatement(f"the dispute is {present}, the provider says {target}")
 
 
-def is_old_news(dispute: Dispute, word: PspDispute) -> bool:
+def is_outdated(dispute: Dispute, statement: PspDispute) -> bool:
     """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
-    present, target = dispute.status, word.status
+    present, target = dispute.status, statement.status
     if present == target:
-        before_fee = dispute.fee_minor and not word.fee
-        before_its_return = dispute.fee_returned_minor and not word.fee_returned
+        before_fee = dispute.fee_minor and not statement.fee
+        before_its_return = dispute.fee_returned_minor and not statement.fee_returned
         return bool(before_fee or before_its_return)
     try:
         statuses_on_the_way(target, present)
-    except ContradictoryWord:
+    except ConflictingStatement:
         return False
     return True
 
@@ -80,24 +80,32 @@ def take_step(dispute: Dispute, status: str, now: datetime) -> None:
         dispute.next_look_at = dispute.next_reminder_at = None
 
 
-def require_possible_fee(word: PspDispute) -> None:
-    """A fee that can be booked, and comes back once at most; raises ContradictoryWord."""
-    if {word.fee.currency, word.fee_returned.currency} != {word.amount.currency}:
-        raise ContradictoryWord(f"its fee is {word.fee}, of a dispute about {word.amount}")
-    if word.fee_returned > word.fee:
-        raise ContradictoryWord(f"of its fee of {word.fee} it gave {word.fee_returned} back")
+def require_possible_fee(statement: PspDispute) -> None:
+    """A fee that can be booked, and comes back once at most; raises ConflictingStatement."""
+    if {statement.fee.currency, statement.fee_returned.currency} != {statement.amount.currency}:
+        raise ConflictingStatement(
+            f"its fee is {statement.fee}, of a dispute about {statement.amount}"
+        )
+    if statement.fee_returned > statement.fee:
+        raise ConflictingStatement(
+            f"of its fee of {statement.fee} it gave {statement.fee_returned} back"
+        )
 
 
-def require_same_dispute(dispute: Dispute, word: PspDispute) -> None:
-    """What of a dispute never changes once it is said; raises ContradictoryWord."""
-    if word.amount != dispute.amount:
-        raise ContradictoryWord(f"it was about {dispute.amount}, now it is about {word.amount}")
-    if word.began_as_inquiry != dispute.began_as_inquiry:
-        raise ContradictoryWord("it began as an inquiry, and did not")
-    if dispute.fee_minor and word.fee.minor != dispute.fee_minor:
-        raise ContradictoryWord(f"its fee was {dispute.fee_minor}, now it is {word.fee.minor}")
+def require_same_dispute(dispute: Dispute, statement: PspDispute) -> None:
+    """What of a dispute never changes once it is said; raises ConflictingStatement."""
+    if statement.amount != dispute.amount:
+        raise ConflictingStatement(
+            f"it was about {dispute.amount}, now it is about {statement.amount}"
+        )
+    if statement.began_as_inquiry != dispute.began_as_inquiry:
+        raise ConflictingStatement("it began as an inquiry, and did not")
+    if dispute.fee_minor and statement.fee.minor != dispute.fee_minor:
+        raise ConflictingStatement(
+            f"its fee was {dispute.fee_minor}, now it is {statement.fee.minor}"
+        )
     returned_minor = dispute.fee_returned_minor
-    if returned_minor and word.fee_returned.minor != returned_minor:
-        raise ContradictoryWord(
-            f"of its fee {returned_minor} came back, now it is {word.fee_returned.minor}"
+    if returned_minor and statement.fee_returned.minor != returned_minor:
+        raise ConflictingStatement(
+            f"of its fee {returned_minor} came back, now it is {statement.fee_returned.minor}"
         )
