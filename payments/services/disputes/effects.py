@@ -17,7 +17,7 @@ from ledger.money import Money
 from ledger.posting_rules import Parties, Posting, Rule
 from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
 from payments.services.cases.opening import case_about_intent
-from payments.services.disputes.schedule import next_look, next_reminder
+from payments.services.disputes.schedule import next_reminder, next_sync
 from payments.services.disputes.transitions import ENTER_STATUS, D
 from payments.services.outbox.events import previous_attributes
 from payments.states import (
@@ -205,7 +205,7 @@ def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
 def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
     """Reminders begin anew with every stage and deadline; a sent one is not sent again."""
     dispute = change.dispute
-    dispute.next_look_at = next_look(dispute, change.now)
+    dispute.next_look_at = next_sync(dispute, change.now)
     if dispute.slot_is_spent:
         dispute.next_reminder_at = None
     elif change.is_new or dispute.status != change.status_before:

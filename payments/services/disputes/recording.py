@@ -26,7 +26,7 @@ from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.effects import DisputeChange, apply_statement, event_drafts_of
-from payments.services.disputes.schedule import next_look
+from payments.services.disputes.schedule import next_sync
 from payments.services.disputes.transitions import (
     ConflictingStatement,
     first_status,
@@ -224,7 +224,7 @@ def _post(change: DisputeChange) -> None:
 
 
 def _put_off(dispute: Dispute) -> None:
-    dispute.next_look_at = next_look(dispute, now_utc())
+    dispute.next_look_at = next_sync(dispute, now_utc())
     dispute.save(update_fields=["next_look_at"])
 
 
