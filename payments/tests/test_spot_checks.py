@@ -112,7 +112,7 @@ def test_what_was_found_and_not_written_down_is_found_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-        dying.setattr(recent, "go_on", die)
+        dying.setattr(recent, "advance", die)
         recent.check_recent_payments()
     assert recent.check_recent_payments() == 1
     assert Case.objects.count() == 1

@@ -24,7 +24,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import BooksCheck, PaymentIntent
 from payments.services.verification.findings import Finding, report
-from payments.services.verification.progress import BEFORE_EVERY_ID, EVERYTHING, go_on, progress_of
+from payments.services.verification.progress import BEFORE_EVERY_ID, EVERYTHING, advance, progress
 from payments.services.verification.rebuild import (
     differences_by_payment,
     entries_without_payment,
@@ -66,7 +66,7 @@ def verify_books() -> int:
     and opens a case. Safe to run again, and several at once.
     """
     end = time.monotonic() + SWEEP_SECONDS
-    row = progress_of(EVERYTHING)
+    row = progress(EVERYTHING)
     found = 0
     while row.part in PARTS or _begin(row):
         step = _check(row)
@@ -81,7 +81,7 @@ def _begin(row: BooksCheck) -> bool:
     now = now_utc()
     if not row.part and row.began_at is not None and now < row.began_at + EVERY:
         return False
-    return go_on(
+    return advance(
         row,
         part=PARTS[0],
         position=BEFORE_EVERY_ID,
@@ -104,7 +104,7 @@ def _go_on(row: BooksCheck, step: _Step) -> bool:
     part = row.part if step.last is not None else _NEXT[row.part]
     unchecked = row.unchecked + step.too_long
     ends_well = not part and not unchecked
-    moved = go_on(
+    moved = advance(
         row,
         part=part,
         position=step.last or BEFORE_EVERY_ID,

@@ -15,7 +15,7 @@ from payments.selectors.books_checks import EVERYTHING, RECENT
 BEFORE_EVERY_ID: Final = UUID(int=0)
 
 
-def progress_of(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksCheck:
+def progress(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksCheck:
     """The row of a check; whoever needs it first makes it, beginning after `from_position`."""
     row, _ = BooksCheck.objects.get_or_create(
         name=name, defaults={"position": from_position, "added_at": now_utc()}
@@ -23,7 +23,7 @@ def progress_of(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksChe
     return row
 
 
-def go_on(row: BooksCheck, **changes: Any) -> bool:
+def advance(row: BooksCheck, **changes: Any) -> bool:
     """Write how far a check has come; False, and nothing, if somebody else went on meanwhile."""
     unchanged = BooksCheck.objects.filter(pk=row.pk, part=row.part, position=row.position)
     if not unchanged.update(**changes):
@@ -33,4 +33,4 @@ def go_on(row: BooksCheck, **changes: Any) -> bool:
     return True
 
 
-__all__ = ["BEFORE_EVERY_ID", "EVERYTHING", "RECENT", "go_on", "progress_of"]
+__all__ = ["BEFORE_EVERY_ID", "EVERYTHING", "RECENT", "advance", "progress"]

@@ -18,7 +18,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Event, PaymentIntent
 from payments.services.verification.findings import Finding, report
-from payments.services.verification.progress import RECENT, go_on, progress_of
+from payments.services.verification.progress import RECENT, advance, progress
 from payments.services.verification.rebuild import differences_by_payment, one_snapshot
 
 SWEEP_SECONDS: Final = 5.0
@@ -27,11 +27,11 @@ BATCH_SECONDS: Final = 10.0
 SETTLED_AFTER: Final = timedelta(seconds=30)
 """A transaction lives 10 s at most, and the clocks of our machines agree within 20 s: an event that
 would come below the cursor has committed by then."""
-FIRST_LOOKS_BACK: Final = timedelta(minutes=10)
+INITIAL_LOOKBACK: Final = timedelta(minutes=10)
 EVENTS_PER_BATCH: Final = 1_000
 
 
-class _Told(NamedTuple):
+class _RecentEvent(NamedTuple):
     """An event, as far as it matters here."""
 
     id: UUID
@@ -45,8 +45,8 @@ def check_recent_payments() -> int:
     batch at least: what is left then, the next run does. Safe to run several at once.
     """
     end = time.monotonic() + SWEEP_SECONDS
-    begin = _first_id_at(FIRST_LOOKS_BACK)
-    row = progress_of(RECENT, from_position=begin)
+    begin = _first_id_at(INITIAL_LOOKBACK)
+    row = progress(RECENT, from_position=begin)
     found = 0
     while True:
         told = _settled_after(row.position)
@@ -55,7 +55,7 @@ def check_recent_payments() -> int:
         changed = {each.aggregate_id for each in told}
         differences = report(_differences_of(changed))
         found += differences
-        moved = go_on(
+        moved = advance(
             row,
             position=told[-1].id,
             compared=row.compared + len(changed),
@@ -66,14 +66,14 @@ def check_recent_payments() -> int:
     return found
 
 
-def _settled_after(position: UUID) -> list[_Told]:
+def _settled_after(position: UUID) -> list[_RecentEvent]:
     """The next events of payments below which none can appear any more, oldest first."""
     rows = execute(
         f"SELECT id, aggregateid FROM {table_of(Event)} WHERE id > %s AND id < %s "
         "ORDER BY id LIMIT %s",
         [position, _first_id_at(SETTLED_AFTER), EVENTS_PER_BATCH],
     )
-    return [_Told(*row) for row in rows]
+    return [_RecentEvent(*row) for row in rows]
 
 
 def _first_id_at(ago: timedelta) -> UUID:
