@@ -24,7 +24,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             messages.append({"task": task, **options})
 
     monkeypatch.setattr(wakeups, "current_app", Application())
-    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Wakeup())
     return messages
 
 
@@ -71,9 +71,9 @@ def test_a_ring_that_is_lost_is_counted_and_not_raised(monkeypatch: pytest.Monke
             raise OSError("no broker")
 
     monkeypatch.setattr(wakeups, "current_app", Gone())
-    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Wakeup())
     before = metrics.LOST_RINGS.labels("payments.tasks.nothing")._value.get()
     wakeups.ring_in("payments.tasks.nothing", seconds=2)
     wakeups.ring("payments.tasks.nothing")
     assert metrics.LOST_RINGS.labels("payments.tasks.nothing")._value.get() == before + 2
-    assert wakeups.lost_rings() == 2
+    assert wakeups.lost_wakeups() == 2

@@ -136,7 +136,7 @@ def test_the_bell_is_heard_and_its_loss_is_counted(
     stopped.set()
     listener.join(5)
     client.close()
-    bell = relay_wakeup._Bell()
+    bell = relay_wakeup._Wakeup()
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     began = time.monotonic()
     bell.ring()

@@ -292,11 +292,11 @@ def test_a_silent_broker_costs_no_notification_and_is_counted(
     def refuse(*_: object, **__: object) -> None:
         raise ConnectionError("nobody listens")
 
-    monkeypatch.setattr(wakeups, "_bell", wakeups._Bell())
+    monkeypatch.setattr(wakeups, "_bell", wakeups._Wakeup())
     monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
     for _ in range(3):
         assert hooks.deliver(hooks.notice()).status_code == 200
-    assert wakeups.lost_rings() == 1, "the next try is a second later"
+    assert wakeups.lost_wakeups() == 1, "the next try is a second later"
     assert PspNotification.objects.count() == 3
 
 
@@ -304,7 +304,7 @@ def test_many_notices_at_once_ring_a_few_times(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rings: list[str] = []
-    bell = wakeups._Bell()
+    bell = wakeups._Wakeup()
     monkeypatch.setattr(wakeups, "_bell", bell)
     monkeypatch.setattr(
         wakeups.current_app._get_current_object(),

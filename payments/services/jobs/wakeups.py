@@ -33,7 +33,7 @@ _QUIET_AFTER_FAILURE_SECONDS: Final = 1.0
 """An unreachable broker costs one request in this time its timeout, not every request."""
 
 
-class _Bell:
+class _Wakeup:
     """Rings a few times a second at most: the first at once, the rest together a little later."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class _Bell:
             logger.warning("the doorbell does not ring: %s", type(error).__name__, exc_info=error)
 
 
-_bell = _Bell()
+_bell = _Wakeup()
 
 
 def ring(task: str) -> None:
@@ -113,6 +113,6 @@ def ring_in(task: str, *, seconds: float) -> None:
         transaction.on_commit(lambda: _bell.ring_in(task, seconds))
 
 
-def lost_rings() -> int:
+def lost_wakeups() -> int:
     """How many rings this process could not deliver."""
     return _bell.lost

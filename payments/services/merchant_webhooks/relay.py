@@ -102,7 +102,7 @@ class Relay:
     def _fan_out_all(self) -> None:
         while not self._stopped.is_set() and fan_out_due():
             self._something_came.set()
-            relay_wakeup.ring()  # the other relays have work now, too
+            relay_wakeup.wake()  # the other relays have work now, too
 
     def _deliver_forever(self) -> None:
         while not self._stopped.is_set():

@@ -146,7 +146,7 @@ def _resend(ids: Sequence[UUID]) -> int:
                 row.tries, row.ended_at = 0, None
                 row.save(update_fields=_AGAIN)
                 begun += 1
-        relay_wakeup.ring_after_commit()
+        relay_wakeup.wake_after_commit()
     return begun
 
 
@@ -181,7 +181,7 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
             elif not had.waits_in_line:
                 rows.append(_row(endpoint, event, had.envelope, in_line=False, is_due=True))
         Batch().insert(*rows).execute()
-        relay_wakeup.ring_after_commit()
+        relay_wakeup.wake_after_commit()
 
 
 def _row(

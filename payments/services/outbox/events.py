@@ -45,7 +45,7 @@ def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller
     The aggregate must be locked (or new); its `event_seq` is advanced and must be written together
     with the events: sequence order is then commit order. The relay is rung after the commit.
     """
-    relay_wakeup.ring_after_commit()
+    relay_wakeup.wake_after_commit()
     events = []
     for draft in drafts:
         aggregate.event_seq += 1

@@ -26,7 +26,7 @@ _LISTEN_SECONDS: Final = 1.0
 _AFTER_FAILURE_SECONDS: Final = 2.0
 
 
-class _Bell:
+class _Wakeup:
     """Publishes a moment after the first ring; rings until then are in it."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class _Bell:
             logger.warning("the relay's bell does not ring: %s", type(error).__name__)
 
 
-_bell = _Bell()
+_bell = _Wakeup()
 
 
 def ring() -> None:
@@ -71,12 +71,12 @@ def ring() -> None:
     _bell.ring()
 
 
-def ring_after_commit() -> None:
+def wake_after_commit() -> None:
     """Wake the relays as soon as the present transaction has committed."""
     transaction.on_commit(_bell.ring)
 
 
-def lost_rings() -> int:
+def lost_wakeups() -> int:
     """How many rings this process could not deliver."""
     return _bell.lost
 
