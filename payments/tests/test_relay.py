@@ -123,7 +123,7 @@ def test_a_payment_is_heard_of_within_two_seconds(shop: Shop) -> None:
         assert ear.heard[-1].at - began < 2
 
 
-def test_the_bell_is_heard_and_its_loss_is_counted(
+def test_a_wakeup_arrives_and_a_lost_one_is_counted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard, stopped = threading.Event(), threading.Event()
@@ -136,12 +136,12 @@ def test_the_bell_is_heard_and_its_loss_is_counted(
     stopped.set()
     listener.join(5)
     client.close()
-    bell = relay_wakeup._Wakeup()
+    wakeup = relay_wakeup._Wakeup()
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     began = time.monotonic()
-    bell.ring()
+    wakeup.wake()
     assert time.monotonic() - began < 0.05
-    wait_until(lambda: bell.lost == 1)
+    wait_until(lambda: wakeup.lost == 1)
 
 
 def test_without_redis_events_are_found_all_the_same(

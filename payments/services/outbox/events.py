@@ -1,7 +1,4 @@
-"""Events of a change, made in the change's own transaction.
-
-What may not live here: deciding what happened, delivery.
-"""
+"""Makes the events of a change, to be written in the change's own transaction."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ AGGREGATE_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """Something that happened: the event's type, the object as it stands, what it was before."""
+    """An event to be written: its type, its object after the change, what differed before."""
 
     type: str
     object: dict[str, Any]
@@ -43,7 +40,7 @@ def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller
     """Events of drafts about one aggregate, numbered on from its `event_seq`.
 
     The aggregate must be locked (or new); its `event_seq` is advanced and must be written together
-    with the events: sequence order is then commit order. The relay is rung after the commit.
+    with the events: sequence order is then commit order. The relays are woken after the commit.
     """
     relay_wakeup.wake_after_commit()
     events = []

@@ -1,7 +1,7 @@
-"""The bell of the relay: rung after a commit that told an event, heard by every relay process.
+"""Wakes every relay process after a commit that wrote an event, by Redis pub/sub.
 
-Redis pub/sub, from a thread of its own: a payment never waits for it, and a ring that is lost costs
-half a second, since relays look anyway. What may not live here: what a relay does.
+It publishes from a thread of its own, so that no payment waits for it. A lost wake-up costs half a
+second: relays poll anyway.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 _CHANNEL: Final = "payments:events"
 _GATHER_SECONDS: Final = 0.02
-"""Rings of so long go out as one: a relay that wakes looks at everything."""
+"""Wake-ups within so long are published as one: a relay that wakes reads every due row."""
 _TIMEOUT_SECONDS: Final = 0.1
 _LISTEN_SECONDS: Final = 1.0
 _AFTER_FAILURE_SECONDS: Final = 2.0
 
 
 class _Wakeup:
-    """Publishes a moment after the first ring; rings until then are in it."""
+    """Publishes a moment after the first request; later ones until then are covered by it."""
 
     def __init__(self) -> None:
         self.lost = 0
@@ -35,7 +35,7 @@ class _Wakeup:
         self._lock = threading.Lock()
         self._client: Any = None
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the relays soon; returns at once."""
         now = time.monotonic()
         with self._lock:
@@ -47,7 +47,7 @@ class _Wakeup:
         timer.start()
 
     def _publish(self) -> None:
-        """What goes wrong is counted, never raised: relays look by themselves."""
+        """Counts a failure and raises nothing: relays poll by themselves."""
         try:
             if self._client is None:
                 self._client = redis.Redis.from_url(
@@ -60,41 +60,41 @@ class _Wakeup:
             with self._lock:
                 self.lost += 1
                 self._goes_out_at = time.monotonic() + _AFTER_FAILURE_SECONDS
-            logger.warning("the relay's bell does not ring: %s", type(error).__name__)
+            logger.warning("no wake-up could be sent to the relays: %s", type(error).__name__)
 
 
-_bell = _Wakeup()
+_wakeup = _Wakeup()
 
 
-def ring() -> None:
+def wake() -> None:
     """Wake the relays now; returns at once."""
-    _bell.ring()
+    _wakeup.wake()
 
 
 def wake_after_commit() -> None:
     """Wake the relays as soon as the present transaction has committed."""
-    transaction.on_commit(_bell.ring)
+    transaction.on_commit(_wakeup.wake)
 
 
 def lost_wakeups() -> int:
-    """How many rings this process could not deliver."""
-    return _bell.lost
+    """How many wake-ups this process could not deliver."""
+    return _wakeup.lost
 
 
-def listen(heard: Callable[[], None], stopped: threading.Event) -> None:
-    """Call `heard` at every ring until `stopped`; without Redis it only waits."""
+def listen(on_wakeup: Callable[[], None], stopped: threading.Event) -> None:
+    """Call `on_wakeup` at every wake-up until `stopped`; without Redis it only waits."""
     while not stopped.is_set():
         try:
-            _listen_once(heard, stopped)
+            _listen_once(on_wakeup, stopped)
         except (redis.RedisError, OSError) as error:
-            logger.warning("the relay's bell is not heard: %s", type(error).__name__)
+            logger.warning("no wake-up can reach this relay: %s", type(error).__name__)
             stopped.wait(_AFTER_FAILURE_SECONDS)
 
 
-def _listen_once(heard: Callable[[], None], stopped: threading.Event) -> None:
+def _listen_once(on_wakeup: Callable[[], None], stopped: threading.Event) -> None:
     client: Any = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=_LISTEN_SECONDS)
     with client, client.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(_CHANNEL)
         while not stopped.is_set():
             if channel.get_message(timeout=_LISTEN_SECONDS) is not None:
-                heard()
+                on_wakeup()
