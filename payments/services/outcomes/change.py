@@ -80,36 +80,36 @@ Shown = Literal["intent", "charge", "refund"]
 
 
 def _today() -> date:
-    """As the books count days."""
+    """The present day in UTC, as the books count days."""
     return datetime.now(UTC).date()
 
 
 @dataclass(slots=True, kw_only=True)
 class Change:
-    """One outcome at work on locked rows."""
+    """What one outcome does to locked rows, collected in memory."""
 
     merchant: Merchant
     psp_account_code: str
     intent: PaymentIntent
     operation: Operation
     charge: Operation
-    """The charging operation of the payment; the operation itself if that is one."""
+    """The charging operation that the operation is about, or the operation itself."""
     refund: Refund | None
     result: PspResult
     answered: bool
-    """Has the request that began the operation been answered already?"""
+    """True once the request that began the operation has its answer."""
     settlement_delay_days: int = 0
-    """From a capture until its money counts as available."""
+    """Days from a capture until its money counts as available."""
     postings: list[Posting] = field(default_factory=list)
     emitted: list[tuple[str, Shown]] = field(default_factory=list)
     shown_before: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What charge and refund showed before, by name; what was not shown yet is not there."""
+    """What charge and refund showed before, by name; objects not shown yet are missing."""
     intent_passes_through: list[IntentStatus] = field(default_factory=list)
-    """Statuses that the intent takes on the way: PostgreSQL must see each legal step."""
+    """Statuses between the old and the new one: PostgreSQL accepts legal steps only."""
     cases: list[Case] = field(default_factory=list)
-    """What a person must look at because of it; opened in the same transaction."""
+    """Cases for an operator, opened in the same transaction."""
     prior_state: PriorState | None = None
-    """Only for a late word."""
+    """Set for a late outcome only."""
 
     @classmethod
     def of(
@@ -148,11 +148,11 @@ class Change:
         return change
 
     def emit(self, event: str, shown: Shown) -> None:
-        """Tell a fact; its object is rendered after the whole change is made."""
+        """Emit an event; its object is rendered after the whole change is made."""
         self.emitted.append((event, shown))
 
     def emit_if_answered(self, event: str) -> None:
-        """Tell of the intent, if its request got an answer that is not true any more."""
+        """Emit an event about the intent if its request was answered: that answer is outdated."""
         if self.answered:
             self.emit(event, "intent")
 
@@ -197,7 +197,7 @@ class Change:
         return _today() + timedelta(days=self.settlement_delay_days)
 
     def reverse(self, booking: Booking) -> None:
-        """Take one booking back, in the counters too."""
+        """Reverse one booking, in the counters too."""
         self.postings.append(rules.reversal_of(booking.posting, reverses=booking.id))
         self._count(booking.posting, -1)
 
@@ -214,14 +214,14 @@ class Change:
             setattr(self.intent, counter, minor)
 
     def held_after(self) -> Money:
-        """What the books will say is held once this late change is posted."""
-        assert self.prior_state is not None, "only a late word asks"
+        """What the books will hold for the payment once this late outcome is posted."""
+        assert self.prior_state is not None, "only a late outcome has a prior state"
         held = self.prior_state.held
         added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
         return Money(held.minor + added_minor, held.currency)
 
     def update_over_refund(self) -> None:
-        """Keep how much more went back than was taken, now that either has changed."""
+        """Set by how much refunds, pending ones included, exceed what was captured."""
         intent = self.intent
         returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor
         over_minor = max(0, returned_minor - intent.amount_captured_minor)
@@ -254,7 +254,7 @@ def _available_on_of_charge(charge: Operation) -> date | None:
 def put_change(batch: Batch, change: Change, caller: Caller) -> None:
     """Post the change, and put its rows and events into the batch; its rows must be locked or new.
 
-    Refuses with what the ledger refuses; the caller's transaction cannot go on then.
+    What the ledger raises is raised here; the caller's transaction must then end.
     """
     intent, operation = change.intent, change.operation
     _post(change)
@@ -272,7 +272,7 @@ def put_change(batch: Batch, change: Change, caller: Caller) -> None:
 
 
 def _post(change: Change) -> None:
-    """Book the change; remember which ledger transaction changed what we owe the merchant."""
+    """Post the change; note which ledger transaction changed what we owe the merchant."""
     if not change.postings:
         return
     operation = change.operation
@@ -294,7 +294,7 @@ def _post(change: Change) -> None:
 
 
 def _write_statuses_on_the_way(change: Change) -> None:
-    """Let PostgreSQL see every legal step of an intent that takes two in one transaction."""
+    """Write each status in between: PostgreSQL checks every single step."""
     intent = change.intent
     final = intent.status
     for status in change.intent_passes_through:
@@ -304,10 +304,9 @@ def _write_statuses_on_the_way(change: Change) -> None:
 
 
 def _event_drafts(change: Change) -> list[EventDraft]:
-    """Render each object once, as it stands after the whole change.
+    """Render each object once, as it is after the whole change.
 
-    Facts that tell of a change to an object say what it was; those of no visible change are left
-    out.
+    Events with `previous_attributes` are left out if the object shows no difference.
     """
     shown: dict[str, dict[str, Any]] = {}
     drafts = []

@@ -1,4 +1,4 @@
-"""When an operation is looked at next. What may not live here: looking."""
+"""Schedules the next look-up of an operation whose outcome is open."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from payments.models import Operation
 from payments.services.jobs import wakeups
 from payments.states import OperationStatus
 
-# Seconds until the next look, by the number of looks taken; then hourly (reliability rule 5.3).
+# Seconds until the next look-up, by the number made so far; then hourly (reliability rule 5.3).
 CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
 
 
 def schedule_check(operation: Operation, look_in_seconds: float | None = None) -> None:
-    """When to look next, with ±50 % jitter so that many lost operations do not come at once.
+    """Set the next look-up, and end the present lease; the row must be locked.
 
-    With `look_in_seconds`, whoever asked knows better. The row must be locked.
+    ±50 % jitter spreads operations that were lost together. `look_in_seconds` overrides all that.
     """
     step = min(operation.checks, len(CHECK_SCHEDULE_SECONDS) - 1)
     seconds = look_in_seconds or CHECK_SCHEDULE_SECONDS[step] * random.uniform(0.5, 1.5)
     operation.checks += 1
-    operation.lease_until = now_utc()  # Whoever asked is done; the next to look may take it.
+    operation.lease_until = now_utc()
     operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
     if operation.checks == 1 and operation.status == OperationStatus.UNKNOWN:
-        # Somebody may wait for it: the first look comes when it is due, not at the next tick.
+        # A client may wait for it: the first look-up does not wait for the next tick.
         wakeups.ring_in(wakeups.RESOLVE_OPERATIONS, seconds=seconds)

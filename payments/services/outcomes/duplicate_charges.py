@@ -1,7 +1,4 @@
-"""How much of a charge too many is still with us: held, or taken.
-
-Pure: reads rows that the caller has read, or locked. What may not live here: SQL, what follows.
-"""
+"""Computes how much of a duplicate charge is still held, or taken and not given back."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ class ExcessLeft:
     """In minor units of the charge's currency."""
 
     held_minor: int
-    """Held in excess, and not let go yet."""
+    """Held in excess, and not released yet."""
     taken_minor: int
-    """Taken in excess, and not given back yet; a refund under way counts as left."""
+    """Captured in excess, and not refunded yet; a refund under way counts as left."""
 
 
 def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLeft:
-    """What is left of one charge; `operations` are those of its payment, or of the charge alone."""
+    """What is left of one charge; `operations` are those of the charge or of its payment."""
     left_minor = charge.excess_minor - charge.excess_returned_minor
     if charge.capture_now or not (charge.excess_minor or charge.excess_returned_minor):
         return ExcessLeft(held_minor=0, taken_minor=left_minor)
@@ -40,10 +37,10 @@ def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLef
 
 
 def captures_excess(operation: Operation, charge: Operation) -> bool:
-    """Did somebody at the PSP capture a charge too many? We never do."""
+    """True for a capture of a duplicate charge: made at the PSP, for we never capture one."""
     return charge.status == OperationStatus.EXCESS and operation.kind == OperationKind.CAPTURE
 
 
 def holds_excess(operation: Operation) -> bool:
-    """May it hold, or have taken, more than the payment may: a charge, or an increment?"""
+    """True if it can hold or take more than the payment may: a charge, or an increment."""
     return operation.is_charge or operation.kind == OperationKind.INCREMENT

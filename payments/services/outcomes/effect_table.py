@@ -1,7 +1,6 @@
-"""What each outcome of each kind of operation causes: transitions, amounts, postings, facts.
+"""Maps each kind of operation and each outcome to the function that applies it.
 
-One function per kind and outcome, and the table that names them all. Only services.outcomes calls
-these, with every row locked. What may not live here: SQL, PSPs, rendering.
+Effects change locked rows in memory, and collect postings, events and cases in a Change.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ _EXCESS: Final[dict[tuple[K, Outcome], Effect]] = {
     **{(kind, Outcome.NOT_SENT): duplicate_charges.not_sent for kind in (K.VOID, K.REFUND)},
     **{(kind, Outcome.UNKNOWN): duplicate_charges.doubted for kind in (K.VOID, K.REFUND)},
 }
-"""The same for what gives a charge back that was one too many."""
+"""The same for the void or refund of a duplicate charge."""
 
 _LATE: Final[dict[tuple[K, Revision], Effect]] = {
     (K.AUTHORIZE, Revision.LATE_SUCCESS): late_charges.charge_succeeded_late,
@@ -90,11 +89,11 @@ _LATE: Final[dict[tuple[K, Revision], Effect]] = {
     (K.REFUND, Revision.REVERSED): late_refunds.refund_reversed,
     (K.REFUND, Revision.REINSTATED): late_refunds.refund_reinstated,
 }
-"""What a word causes that turns a closed operation about."""
+"""What a late outcome causes, by how it revises the closed operation."""
 
 
 def apply_effect(change: Change) -> None:
-    """Make the change in memory; raises LookupError for an outcome this kind cannot have."""
+    """Apply the outcome in memory; raises LookupError for an outcome this kind cannot have."""
     kind = K(change.operation.kind)
     table = _EXCESS if change.operation.gives_excess_back else EFFECTS
     effect = table.get((kind, change.result.outcome))
@@ -103,11 +102,11 @@ def apply_effect(change: Change) -> None:
     _note_references(change)
     effect(change)
     if change.intent.amount_over_refunded_minor:
-        change.update_over_refund()  # Never by us: the PSP began it, or changed its mind.
+        change.update_over_refund()  # Only external and late refunds exceed the captured amount.
 
 
 def apply_late_effect(change: Change, revision: Revision) -> None:
-    """Make the change of a late word in memory; `change.past` is set.
+    """Apply a late outcome in memory; `change.past` is set.
 
     Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
     """

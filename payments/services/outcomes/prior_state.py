@@ -1,7 +1,4 @@
-"""What the one door must know before it hears a late word: the operation's books, and its rivals.
-
-Reads only, with the intent and the operation locked. What may not live here: what a word causes.
-"""
+"""Reads what a late outcome finds: the operation's bookings, the hold, and blocking charges."""
 
 from __future__ import annotations
 
@@ -15,20 +12,20 @@ from psp_adapters.contract.operations import OperationKind
 
 
 def source_of(operation: Operation) -> str:
-    """The source type of what is booked for an operation: each turn of a PSP has its own."""
+    """The source type of an operation's postings: each revision has one of its own."""
     return f"operation/{operation.turns}" if operation.turns else "operation"
 
 
 def read_prior_state(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> PriorState:
-    """What is booked, what is held, and who else holds the payment or its order."""
+    """Read it with intent and operation locked."""
     bookings = bookings_of(payment_id=intent.id, source_id=operation.id)
-    last_turn = source_of(operation)
+    last_revision = source_of(operation)
     vectors = {vector.currency: vector for vector in payment_vectors([intent.id])}
     vector = vectors.get(operation.currency)
     taken_by = _order_taken_by(merchant, intent, operation)
     return PriorState(
         active_bookings=[booking for booking in bookings if not booking.reversed_by],
-        reversed_bookings=[booking for booking in bookings if booking.reversed_by == last_turn],
+        reversed_bookings=[booking for booking in bookings if booking.reversed_by == last_revision],
         held=vector.held if vector is not None else Money.zero(operation.currency),
         blocking_charge=_blocking_charge(intent, operation, taken_by)
         if operation.is_charge
@@ -55,10 +52,10 @@ def _blocking_charge(intent: PaymentIntent, operation: Operation, taken_by: str)
 
 
 def _order_taken_by(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> str:
-    """The payment that occupies the operation's order, if it is another one than its own.
+    """The public id of another payment that occupies the operation's order; empty if there is none.
 
-    Another charge may take the order after this was read; the unique index refuses then, and the
-    word is heard again.
+    Another charge may take the order after this was read. The unique index then refuses the write,
+    and the result is recorded at the next look-up.
     """
     if not (merchant.order_guard and operation.order_id):
         return ""
@@ -77,15 +74,15 @@ def _order_taken_by(merchant: Merchant, intent: PaymentIntent, operation: Operat
 
 @dataclass(slots=True, kw_only=True)
 class PriorState:
-    """What a late word finds in the books and around the payment."""
+    """What is booked for an operation, and what blocks its charge from holding the payment."""
 
     active_bookings: list[Booking]
-    """Booked for the operation, and not reversed."""
+    """Bookings of the operation that were not reversed."""
     reversed_bookings: list[Booking]
-    """Reversed when it was last taken back."""
+    """Bookings that its last revision reversed."""
     held: Money
-    """Of the whole payment, without excess, as booked."""
+    """What the books hold for the whole payment, without excess."""
     blocking_charge: str
-    """What holds the payment or its order instead of this charge, in words; empty: nothing."""
+    """A sentence that says what blocks this charge; empty if nothing does."""
     order_taken_by: str
-    """The payment that has the order now, if it is another one."""
+    """The public id of another payment that occupies the order now; empty if there is none."""

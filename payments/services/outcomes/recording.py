@@ -1,8 +1,8 @@
-"""The one door: a PSP's word on an operation becomes state, books, events and the answer.
+"""Records a PSP's result for an operation: state, postings, events and the request's answer.
 
-The PSP's answer, a notification, the sweep of lost operations and a settlement line all come
-through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
-idempotency key, intent, operation, charge. What may not live here: network.
+This is the one door. Direct answers, notifications, the recovery sweep and settlement lines all
+come through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
+idempotency key, intent, operation, charge.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 CONFIRM_AFTER_SECONDS: Final = 2.0
-"""After a late word was recorded, the PSP is asked once more: it may have been overtaken."""
+"""After a late outcome the PSP is looked up once more: even that result may have been stale."""
 
 _SAME: Final = {
     Outcome.PENDING: OperationStatus.PENDING,
@@ -62,12 +62,12 @@ class Disposition(StrEnum):
 
 @dataclass(slots=True)
 class Recorded:
-    """What stands in the database after an outcome was recorded."""
+    """The rows after an outcome was recorded, and what was done with it."""
 
     subject: Subject
     changed: bool
     answer: Answer | None
-    """The final answer of the request that began the operation; None if it has none (yet)."""
+    """The final answer of the request that began the operation; None if there is none (yet)."""
     disposition: Disposition
     why: str = ""
 
@@ -81,15 +81,15 @@ def record_outcome(
     sender_lease: datetime | None = None,
     look_lease: datetime | None = None,
 ) -> Recorded:
-    """Record what a PSP said of an operation and everything that follows, in one transaction.
+    """Record a PSP's result for an operation and everything that follows, in one transaction.
 
-    A word that differs from the one that closed the operation is recorded if it was asked for under
-    the operation's present lease, `look_lease`; otherwise the operation is asked about again. With
+    A result that differs from the one that closed the operation is recorded only if it was looked
+    up under the operation's present lease, `look_lease`. Otherwise a new look-up is scheduled. With
     a renderer, the request's final answer is rendered and stored under its key, unless it has one
     or nothing was sent.
 
-    `sender_lease` is the lease under which the operation was sent. If it has passed to somebody
-    else, "not sent" says nothing any more: recovery may have sent the same request meanwhile.
+    `sender_lease` is the lease under which the operation was sent. If another worker
+    has it by now, "not sent" counts as unknown: recovery may have sent the same request.
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
@@ -124,7 +124,7 @@ def record_outcome(
 
 
 def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
-    """Events name the request that asked for it, whoever found out how it ended."""
+    """Events name the request that began the operation, even if recovery records the outcome."""
     if caller.idempotency_key or key is None:
         return caller
     return replace(caller, idempotency_key=key.key)
@@ -144,13 +144,13 @@ def _record_late(
     batch: Batch,
     look_lease: datetime | None,
 ) -> tuple[Disposition, str]:
-    """Take a word on an operation that is closed."""
+    """Record, defer or reject a result for an operation that is closed."""
     operation = locked.operation
     revision = revision_of(operation.status, result.outcome)
     if operation.lease_until != look_lease:
         if revision is None:
             return Disposition.NO_CHANGE, ""
-        # Whoever is asking now may have asked before this word: what they hear is old.
+        # A look-up that is under way may be older than this result: end its lease.
         operation.lease_until = operation.next_check_at = now_utc()
         batch.update(operation, OPERATION_FIELDS)
         return Disposition.DEFERRED, f"the provider says {result.outcome}, and is asked again"
@@ -229,7 +229,7 @@ def _close_or_schedule(operation: Operation, look_in_seconds: float | None) -> N
     if operation.status in OPERATION_OPEN:
         schedule_check(operation, look_in_seconds)
         return
-    # Whoever asked meanwhile must not be believed: what is closed is asked about under a new lease.
+    # A look-up that is under way may be stale: end its lease.
     operation.closed_at = operation.lease_until = now_utc()
     operation.next_check_at = None
 

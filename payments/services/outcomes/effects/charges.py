@@ -1,7 +1,4 @@
-"""What a charge causes: the hold, the sale, the decline, the customer's challenge.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Applies the first outcome of a charge: hold, sale, decline, or the customer's challenge."""
 
 from __future__ import annotations
 
@@ -67,7 +64,7 @@ def charge_pending(change: Change) -> None:
 
 
 def charge_not_sent(change: Change) -> None:
-    """Never happened and never will. Who was told `processing` must be told that it failed."""
+    """The charge never reached the PSP. If the answer was `processing`, it now counts as failed."""
     operation = change.operation
     operation.drop()
     if change.answered:
@@ -80,7 +77,7 @@ def charge_not_sent(change: Change) -> None:
 
 
 def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:
-    """What the intent remembers of a charge that failed."""
+    """What the intent shows as `last_payment_error` for a charge that failed."""
     error: dict[str, Any] = {"type": "card_error", "code": code, "message": message}
     if charge.decline_code:
         error["decline_code"] = charge.decline_code
@@ -103,7 +100,7 @@ def _charge_failed(change: Change, *, code: str, message: str) -> None:
 
 
 def _uncharge(change: Change) -> None:
-    """A charge that never left: the intent returns to where it was before."""
+    """Return the intent to its status before a charge that never reached the PSP."""
     if change.operation.status_before == IntentStatus.FAILED:
         change.intent.fail()
     else:
@@ -111,6 +108,6 @@ def _uncharge(change: Change) -> None:
 
 
 def _void_is_under_way(change: Change) -> bool:
-    """Only a void takes an intent on while its charge waits for the customer."""
+    """True while a void is in progress on a charge that waits for the customer."""
     waits = change.operation.status == OperationStatus.REQUIRES_ACTION
     return bool(waits and change.intent.status == IntentStatus.PROCESSING)

@@ -1,6 +1,6 @@
-"""Giving a charge back that was one too many: its void or refund, apart from the payment's own.
+"""Applies the first outcome of the void or refund that gives a duplicate charge back.
 
-Nothing here touches the intent's status or counters. What may not live here: SQL, PSPs, rendering.
+Nothing here touches the intent's status or counters.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from payments.states import OperationStatus
 
 
 def void_succeeded(change: Change) -> None:
-    """The second hold is let go, or what was left of it: the rest was captured without us."""
+    """The duplicate hold was released, apart from what was captured of it at the PSP."""
     operation = change.operation
     note_other_amount(change, operation.amount)
     operation.succeed()
-    let_go = let_go_of(change)
-    if let_go:
-        change.post(rules.excess_released, let_go)
-    went_back(change, let_go)
+    released = released_by(change)
+    if released:
+        change.post(rules.excess_released, released)
+    count_returned(change, released)
     change.emit("charge.refunded", "charge")
 
 
 def refund_succeeded(change: Change) -> None:
-    """The second payment went back to the customer."""
+    """The duplicate charge was refunded to the customer."""
     operation = change.operation
     assert change.refund is not None, "a refund operation has its refund"
     if operation.status != OperationStatus.PENDING:
         change.post(rules.excess_refund_requested, operation.amount)
     operation.succeed()
     change.refund.succeed()
-    went_back(change, operation.amount)
+    count_returned(change, operation.amount)
     change.emit("charge.refunded", "charge")
     emit_refund_updated(change)
 
 
 def refund_pending(change: Change) -> None:
-    """Accepted; the PSP will say later."""
+    """The PSP accepted it, and reports the outcome later."""
     change.operation.await_psp()
     change.post(rules.excess_refund_requested, change.operation.amount)
     emit_refund_updated(change)
 
 
 def void_pending(change: Change) -> None:
-    """Accepted; the PSP will say later."""
+    """The PSP accepted it, and reports the outcome later."""
     change.operation.await_psp()
 
 
 def declined(change: Change) -> None:
-    """Refused: the sweep tries again, and a person has the case."""
+    """The PSP refused: the sweep of reversals tries again, and an operator has the case."""
     operation, result = change.operation, change.result
     if operation.status == OperationStatus.PENDING and change.refund is not None:
         change.post(rules.excess_refund_failed, operation.amount)
@@ -66,7 +66,7 @@ def declined(change: Change) -> None:
 
 
 def not_sent(change: Change) -> None:
-    """Never reached the PSP: the sweep tries again."""
+    """It never reached the PSP: the sweep of reversals tries again."""
     change.operation.drop()
     if change.refund is not None:
         change.refund.cancel()
@@ -74,19 +74,19 @@ def not_sent(change: Change) -> None:
 
 
 def doubted(change: Change) -> None:
-    """Nobody knows; recovery finds out."""
+    """The outcome is unknown; recovery finds out."""
     if change.operation.status != OperationStatus.UNKNOWN:
         change.operation.doubt()
 
 
-def let_go_of(change: Change) -> Money:
-    """What a void let go of the hold that it was about; all of it unless the PSP says less."""
-    let_go, asked = change.result.amount, change.operation.amount
-    return asked if let_go is None else min(let_go, asked)
+def released_by(change: Change) -> Money:
+    """What a void released of its hold: all of it, unless the PSP says less."""
+    released, asked = change.result.amount, change.operation.amount
+    return asked if released is None else min(released, asked)
 
 
-def went_back(change: Change, amount: Money) -> None:
-    """Count what went back of a charge too many; the sweep ends when nothing is left."""
+def count_returned(change: Change, amount: Money) -> None:
+    """Count what went back of a duplicate charge; nothing is due once all of it did."""
     charge = change.charge
     charge.excess_returned_minor += amount.minor
     if charge.excess_returned_minor >= charge.excess_minor:

@@ -1,7 +1,4 @@
-"""A hold that ran out at the PSP: what follows for books, status, order and events.
-
-Pure: changes rows in memory. What may not live here: noticing it, writing it, SQL.
-"""
+"""Applies the expiry of an authorization at the PSP: books, status, order and events."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ from payments.services.outcomes.effects.intent_status import hold_is_over
 from payments.states import CaseKind
 
 REASON: Final = "expired"
-"""The `cancellation_reason` of a payment whose hold ran out."""
+"""The `cancellation_reason` of a payment whose authorization expired."""
 REFUSED_CODE: Final = "charge_expired_for_capture"
 """With this code a capture or void is refused that came too late."""
 
 
 def expire_hold(change: Change, amount: Money) -> None:
-    """The PSP let go `amount` by itself; by our books everything that was held is gone.
+    """Book all that was held as expired; open a case if the PSP released another amount.
 
     A payment of which parts were captured ends as captured, any other as canceled, and its order
     may be paid again.

@@ -1,7 +1,4 @@
-"""What becomes of a held payment: captures, increments and voids.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Applies the first outcome of a capture, increment or void."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ def increment_succeeded(change: Change) -> None:
 
 
 def void_succeeded(change: Change) -> None:
-    """Whatever is held is let go; by our books that is all of it."""
+    """Release everything that our books hold."""
     intent, charge = change.intent, change.charge
     change.operation.succeed()
     intent.next_action_url = ""
@@ -78,18 +75,18 @@ def void_succeeded(change: Change) -> None:
 
 
 def restore_status_of_charge(change: Change) -> None:
-    """A capture, void or increment without effect: the intent stands where its charge stands.
+    """Derive the intent's status from its charge after a change without effect.
 
-    Whoever was told `processing` is told where it stands now.
+    If the request was answered `processing`, an event reports the new status.
     """
     intent, charge = change.intent, change.charge
     if intent.status != IntentStatus.PROCESSING:
-        return  # A charge that was pending under this change has spoken, and moved the intent on.
+        return  # The result of a pending charge came first and moved the intent on.
     if charge.status == OperationStatus.REQUIRES_ACTION:
         intent.await_customer(redirect_url=charge.redirect_url)
         change.emit_if_answered("payment_intent.requires_action")
     elif charge.status == OperationStatus.PENDING:
-        return  # The bank has yet to speak: the intent is processing because of its charge.
+        return  # The charge itself is pending: the intent stays in processing.
     elif charge.status != OperationStatus.SUCCEEDED:
         intent.fail()
         intent.last_payment_error = last_payment_error(
@@ -106,25 +103,25 @@ def restore_status_of_charge(change: Change) -> None:
 
 
 def note_other_amount(change: Change, held_by_us: Money) -> None:
-    """Have a person look at a void that let go another amount than our books held.
+    """Open a case for a void that released another amount than our books held.
 
-    The rest was captured (or more was held) by an act that we have yet to hear of; it is booked
-    when we do, as for any payment that was canceled before.
+    The difference was captured, or added to the hold, by an external operation. That is booked once
+    the PSP reports it, as for any canceled payment.
     """
-    let_go = change.result.amount
-    if let_go is None or let_go == held_by_us:
+    released = change.result.amount
+    if released is None or released == held_by_us:
         return
-    summary = f"the provider let {let_go} go, our books held {held_by_us}"
+    summary = f"the provider let {released} go, our books held {held_by_us}"
     change.cases.append(case_about_operation(CaseKind.OWN_ACT, change.operation, summary))
 
 
 def _close_charge_by_void(change: Change) -> None:
-    """The void came before we knew how the charge ended; if it let any go, all was authorized.
+    """Close a charge whose outcome was unknown: it was authorized if the void released anything.
 
-    What it did not let go was captured by an act that we have yet to hear of.
+    What the void did not release was captured by an external operation, still to be reported.
     """
-    charge, let_go = change.charge, change.result.amount
-    if let_go:
+    charge, released = change.charge, change.result.amount
+    if released:
         charge.succeed()
         change.post(rules.authorized, charge.amount)
     else:

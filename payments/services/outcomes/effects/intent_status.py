@@ -8,7 +8,7 @@ from payments.states import IntentStatus
 
 
 def hold_is_over(change: Change, *, reason: str) -> None:
-    """Nothing is held any more: captured if something was, else canceled for this reason."""
+    """End the hold: the intent is captured if any money was, else canceled with this reason."""
     intent = change.intent
     if intent.amount_captured_minor:
         become_captured(change)
@@ -20,7 +20,7 @@ def hold_is_over(change: Change, *, reason: str) -> None:
 
 
 def become_captured(change: Change) -> None:
-    """Captured for good; refunds that went through meanwhile show at once."""
+    """Set the intent to captured, or to what refunds made meanwhile say."""
     intent = change.intent
     intent.capture()
     intent.published_status = intent.published_status or "succeeded"
@@ -30,7 +30,7 @@ def become_captured(change: Change) -> None:
 
 
 def show_refunded(change: Change) -> None:
-    """Let the status of a captured payment say how much of it went back."""
+    """Set a captured intent to refunded, in part or in full, by its amounts."""
     intent = change.intent
     in_full = intent.amount_refunded_minor >= intent.amount_captured_minor
     if in_full and intent.status != IntentStatus.REFUNDED:

@@ -1,7 +1,4 @@
-"""What a refund causes: reserved, on its way, arrived, or back with us.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Applies the first outcome of a refund."""
 
 from __future__ import annotations
 
@@ -55,6 +52,6 @@ def refund_not_sent(change: Change) -> None:
 
 
 def emit_refund_updated(change: Change) -> None:
-    """Tell of the refund under both names."""
+    """Emit the update of the refund under both of its event types."""
     change.emit("refund.updated", "refund")
     change.emit("charge.refund.updated", "refund")

@@ -1,7 +1,7 @@
-"""Late words on a charge: it succeeded after all, was taken back, or was healed.
+"""Applies late outcomes of a charge: late success, reversal, reinstatement.
 
-A charge beside which another one holds the payment or its order is recorded as EXCESS: booked
-apart, and always given back. What may not live here: SQL, PSPs, rendering.
+A charge is recorded as a duplicate (EXCESS) if another one holds the payment or its order. It is
+booked apart, and always given back.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
     NoEffect,
     forget_reason,
+    mark_reversed,
+    mark_succeeded,
     open_case,
     prior_state_of,
     reclaim_order,
-    require_quiet,
+    require_no_open_operation,
     set_status_from_books,
-    succeed,
-    take_back,
 )
 from payments.states import CaseKind, IntentStatus, LateSuccessPolicy, OperationStatus
 
 
 def charge_succeeded_late(change: Change) -> None:
-    """Truth wins; then the merchant's policy says whether the money goes back."""
+    """Record the success; the merchant's policy decides whether the money goes back."""
     operation, before = change.operation, change.operation.status
     if prior_state_of(change).blocking_charge:
         _exceed(change)
         return
-    require_quiet(change)
-    succeed(change)
+    require_no_open_operation(change)
+    mark_succeeded(change)
     reverse = change.merchant.late_success_policy == LateSuccessPolicy.REVERSE
     _book_afresh(change, fee=not reverse)
     _hold_payment(change)
     change.emit("charge.succeeded", "charge")
     change.update_over_refund()
-    set_status_from_books(change, otherwise=IntentStatus.FAILED, told=not reverse)
+    set_status_from_books(change, otherwise=IntentStatus.FAILED, emits=not reverse)
     if reverse:
         operation.reverse_at = now_utc()
     what_follows = "It is being given back." if reverse else "It is kept, by the merchant's policy."
@@ -50,13 +50,13 @@ def charge_succeeded_late(change: Change) -> None:
 
 
 def charge_reinstated(change: Change) -> None:
-    """Taken back, and then done again: what was reversed is booked once more."""
+    """Post again what the reversal took out of the books."""
     prior = prior_state_of(change)
     if prior.blocking_charge:
         _exceed(change)
         return
-    require_quiet(change)
-    succeed(change)
+    require_no_open_operation(change)
+    mark_succeeded(change)
     if any(booking.posting.rule.startswith("excess_") for booking in prior.reversed_bookings):
         _book_afresh(change)
     else:
@@ -69,7 +69,7 @@ def charge_reinstated(change: Change) -> None:
 
 
 def charge_reversed(change: Change) -> None:
-    """A sale returned, or a hold that the PSP gave up: nothing of it is with us any more."""
+    """Reverse every booking of the charge: nothing of it is held or taken any more."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if operation.status == OperationStatus.EXCESS:
         _excess_taken_back(change)
@@ -81,8 +81,8 @@ def charge_reversed(change: Change) -> None:
             )
         if not prior.held:
             raise NoEffect
-    require_quiet(change)
-    take_back(change)
+    require_no_open_operation(change)
+    mark_reversed(change)
     for booking in prior.active_bookings:
         change.reverse(booking)
     change.post(rules.released, change.held_after())
@@ -107,7 +107,7 @@ def _book_afresh(change: Change, *, fee: bool = True) -> None:
 
 
 def _hold_payment(change: Change) -> None:
-    """This charge is the payment's own (again)."""
+    """Make this charge the one that holds the payment."""
     intent, operation = change.intent, change.operation
     intent.latest_charge_id = operation.id
     intent.psp_reference = operation.psp_payment_id
@@ -119,7 +119,7 @@ def _hold_payment(change: Change) -> None:
 
 
 def _exceed(change: Change) -> None:
-    """One charge too many: booked apart, shown as a charge of its own, and given back."""
+    """Record a duplicate charge: booked apart, shown as its own charge, and given back."""
     intent, operation, before = change.intent, change.operation, change.operation.status
     operation.exceed()
     forget_reason(change)
@@ -146,8 +146,8 @@ def _excess_taken_back(change: Change) -> None:
     if not operation.capture_now and operation.balance_transaction_id is not None:
         raise ConflictsWithBooks("the provider undid an authorization of which money was captured")
     if not operation.capture_now and operation.excess_returned_minor:
-        raise NoEffect  # It was let go before.
-    take_back(change)
+        raise NoEffect  # It was released before.
+    mark_reversed(change)
     for booking in prior_state_of(change).active_bookings:
         change.reverse(booking)
     if operation.currency == intent.currency:

@@ -1,6 +1,6 @@
-"""Late words on what was done to the hold of a charge too many: its voids, and captures of it.
+"""Applies late outcomes of voids and captures of a duplicate charge.
 
-Nothing here touches the intent's status or counters. What may not live here: SQL, PSPs, rendering.
+Nothing here touches the intent's status or counters.
 """
 
 from __future__ import annotations
@@ -9,45 +9,45 @@ from ledger import posting_rules as rules
 from ledger.posting_rules import Posting
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.duplicate_charges import let_go_of, went_back
+from payments.services.outcomes.effects.duplicate_charges import count_returned, released_by
 from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
+    mark_reversed,
+    mark_succeeded,
     open_case,
     prior_state_of,
-    succeed,
-    take_back,
 )
 from payments.states import CaseKind, OperationStatus
 
 
-def let_go(change: Change) -> None:
-    """The second hold was let go although we had believed that it was not."""
-    amount, charge = let_go_of(change), change.charge
+def void_succeeded(change: Change) -> None:
+    """The duplicate hold was released, although the void had been closed without success."""
+    amount, charge = released_by(change), change.charge
     if charge.excess_returned_minor + amount.minor > charge.amount_minor:
         raise ConflictsWithBooks("the provider let more go than it had held in excess")
-    succeed(change)
+    mark_succeeded(change)
     if amount:
         change.post(rules.excess_released, amount)
-    went_back(change, amount)
+    count_returned(change, amount)
     change.emit("charge.refunded", "charge")
 
 
-def held_again(change: Change) -> None:
-    """The second hold that we had let go is there again: to be let go once more."""
-    take_back(change)
+def void_reversed(change: Change) -> None:
+    """Reopen the duplicate hold; the sweep of reversals releases it again."""
+    mark_reversed(change)
     _undo(change)
     _give_back_what_is_left(change)
     change.emit("charge.updated", "charge")
 
 
 def capture_reversed(change: Change) -> None:
-    """A capture of a charge too many failed: it is held again, and let go by the sweep."""
+    """Reverse a capture of a duplicate charge; the sweep of reversals releases the hold."""
     returned_minor = sum(
         _returned_minor(each.posting) for each in prior_state_of(change).active_bookings
     )
     if change.charge.excess_returned_minor != returned_minor:
         raise ConflictsWithBooks("some of what was captured in excess went back already")
-    take_back(change)
+    mark_reversed(change)
     _undo(change)
     _give_back_what_is_left(change)
     change.emit("charge.updated", "charge")
@@ -55,10 +55,10 @@ def capture_reversed(change: Change) -> None:
 
 
 def capture_reinstated(change: Change) -> None:
-    """It was captured all the same."""
+    """Post the capture again."""
     if change.charge.excess_returned_minor:
         raise ConflictsWithBooks("what was captured in excess was let go already")
-    succeed(change)
+    mark_succeeded(change)
     for booking in prior_state_of(change).reversed_bookings:
         change.post_again(booking.posting)
         change.charge.excess_returned_minor += _returned_minor(booking.posting)
@@ -73,7 +73,7 @@ def _undo(change: Change) -> None:
 
 
 def _returned_minor(posting: Posting) -> int:
-    """How much of the hold a posting lets go; negative where it is held after all."""
+    """How much of the hold a posting releases; negative where it reopens it."""
     amount_minor = posting.lines[0].amount.minor
     signs = {"excess_released": 1, "excess_authorized": -1}
     return signs.get(posting.rule, 0) * amount_minor

@@ -1,7 +1,4 @@
-"""Late words on captures, voids and increments.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Applies late outcomes of captures, voids and increments."""
 
 from __future__ import annotations
 
@@ -16,31 +13,31 @@ from payments.services.outcomes.late import duplicate_charges
 from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
     NoEffect,
+    mark_reversed,
+    mark_succeeded,
     open_case,
     prior_state_of,
     reclaim_order,
-    require_quiet,
+    require_no_open_operation,
     set_status_from_books,
-    succeed,
-    take_back,
 )
 from payments.states import CaseKind, IntentStatus, OperationStatus
 
 _MONEY_RULES: Final = ("captured", "platform_fee")
-"""What a capture moves; the rest of what it books is about the hold."""
+"""Rules of a capture that move money; its others are about the hold."""
 
 
 # --- captures --------------------------------------------------------------------------------
 
 
 def capture_succeeded_late(change: Change) -> None:
-    """Money was taken although we had believed that it was not."""
+    """Post a capture that had been closed without success."""
     operation, before = change.operation, change.operation.status
     if change.charge.status == OperationStatus.EXCESS:
         raise ConflictsWithBooks("we never asked to capture a charge that was one too many")
-    require_quiet(change)
-    succeed(change)
-    reopened = _hold_again_what_was_let_go(change)
+    require_no_open_operation(change)
+    mark_succeeded(change)
+    reopened = _reopen_released_part(change)
     over = _hold_enough(change)
     change.post_capture(operation.amount)
     remark = _after_capture(change)
@@ -56,19 +53,21 @@ def capture_succeeded_late(change: Change) -> None:
 
 
 def capture_reinstated(change: Change) -> None:
-    """Failed, and then done again: the money is booked once more, the hold only if it was back."""
+    """Post the money of the capture again, and its memo if the hold had been reopened."""
     prior = prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
         duplicate_charges.capture_reinstated(change)
         return
-    require_quiet(change)
-    succeed(change)
-    memo_stands = any(booking.posting.rule == "capture_memo" for booking in prior.active_bookings)
-    if not memo_stands:
+    require_no_open_operation(change)
+    mark_succeeded(change)
+    memo_is_booked = any(
+        booking.posting.rule == "capture_memo" for booking in prior.active_bookings
+    )
+    if not memo_is_booked:
         _hold_enough(change)
     for booking in prior.reversed_bookings:
         rule = booking.posting.rule
-        if rule in _MONEY_RULES or (rule == "capture_memo" and not memo_stands):
+        if rule in _MONEY_RULES or (rule == "capture_memo" and not memo_is_booked):
             change.post_again(booking.posting)
     remark = _after_capture(change)
     if remark:
@@ -76,18 +75,18 @@ def capture_reinstated(change: Change) -> None:
 
 
 def capture_reversed(change: Change) -> None:
-    """Accepted, and then failed. The hold is open again only if the PSP still has it."""
+    """Reverse the capture; the hold is reopened only if the PSP still holds the money."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
     if change.charge.status == OperationStatus.EXCESS:
         duplicate_charges.capture_reversed(change)
         return
-    require_quiet(change)
-    stands = _hold_stands(change)
-    take_back(change)
+    require_no_open_operation(change)
+    hold_is_open = _hold_is_still_open(change)
+    mark_reversed(change)
     for booking in prior.active_bookings:
-        if stands or booking.posting.rule in _MONEY_RULES:
+        if hold_is_open or booking.posting.rule in _MONEY_RULES:
             change.reverse(booking)
-    if stands:
+    if hold_is_open:
         intent.amount_excess_minor -= operation.excess_minor
         operation.excess_minor = 0
     else:
@@ -100,24 +99,24 @@ def capture_reversed(change: Change) -> None:
         )
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=IntentStatus.FAILED)
-    remark = "The hold stands again." if stands else "Nothing is held any more."
+    remark = "The hold stands again." if hold_is_open else "Nothing is held any more."
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
 
 
-def _hold_again_what_was_let_go(change: Change) -> Money:
-    """It was captured before the end of the hold, which let go less than our books say."""
+def _reopen_released_part(change: Change) -> Money:
+    """Reopen the released part: the PSP had captured it before it released the rest."""
     intent, operation = change.intent, change.operation
     if intent.status != IntentStatus.CANCELED:
         return Money.zero(operation.currency)
     authorized = Money(intent.amount_authorized_minor, intent.currency)
-    let_go = min(operation.amount, authorized)
-    if let_go:
-        change.post(rules.hold_reopened, let_go)
-    return let_go
+    released = min(operation.amount, authorized)
+    if released:
+        change.post(rules.hold_reopened, released)
+    return released
 
 
 def _hold_enough(change: Change) -> Money:
-    """Book as held what the PSP takes beyond what it held for us; how much that is."""
+    """Book as held what was captured beyond the hold; returns how much that is."""
     intent, operation = change.intent, change.operation
     over_minor = max(0, operation.amount_minor - change.held_after().minor)
     over = Money(over_minor, operation.currency)
@@ -138,8 +137,8 @@ def _after_capture(change: Change) -> str:
     return remark
 
 
-def _hold_stands(change: Change) -> bool:
-    """Does the PSP still hold all that is then not captured? By its word, else by the time."""
+def _hold_is_still_open(change: Change) -> bool:
+    """True if the PSP holds all that is then uncaptured: by its statement, else by the expiry."""
     intent, operation = change.intent, change.operation
     captured_minor = intent.amount_captured_minor - operation.amount_minor
     open_minor = intent.amount_authorized_minor - captured_minor - operation.excess_minor
@@ -153,7 +152,7 @@ def _hold_stands(change: Change) -> bool:
 
 
 def void_succeeded_late(change: Change) -> None:
-    """Let go although we had believed that it was not."""
+    """Post a void that had been closed without success."""
     before = change.operation.status
     void_reinstated(change)
     if change.operation.gives_excess_back:
@@ -166,13 +165,13 @@ def void_succeeded_late(change: Change) -> None:
 
 
 def void_reinstated(change: Change) -> None:
-    """Let go once more."""
+    """Release the hold again."""
     intent, charge = change.intent, change.charge
     if change.operation.gives_excess_back:
-        duplicate_charges.let_go(change)
+        duplicate_charges.void_succeeded(change)
         return
-    require_quiet(change)
-    succeed(change)
+    require_no_open_operation(change)
+    mark_succeeded(change)
     change.post(rules.voided, prior_state_of(change).held)
     if not intent.amount_captured_minor:
         charge.guard_order = None
@@ -181,19 +180,19 @@ def void_reinstated(change: Change) -> None:
 
 
 def void_reversed(change: Change) -> None:
-    """The hold that we had let go is there again."""
+    """Reopen the hold that the void had released."""
     if change.operation.gives_excess_back:
-        duplicate_charges.held_again(change)
+        duplicate_charges.void_reversed(change)
         return
-    require_quiet(change)
-    standing_status = IntentStatus(change.intent.status)
-    take_back(change)
+    require_no_open_operation(change)
+    status_before = IntentStatus(change.intent.status)
+    mark_reversed(change)
     for booking in prior_state_of(change).active_bookings:
         if booking.posting.rule == "voided":
             change.reverse(booking)
     remark = reclaim_order(change) if change.held_after() else ""
     change.emit("charge.updated", "charge")
-    set_status_from_books(change, otherwise=standing_status)
+    set_status_from_books(change, otherwise=status_before)
     open_case(
         change, CaseKind.TAKEN_BACK, f"The void failed later: the money is held again.{remark}"
     )
@@ -203,9 +202,9 @@ def void_reversed(change: Change) -> None:
 
 
 def increment_succeeded_late(change: Change) -> None:
-    """More is held than we had believed."""
+    """Post an increment that had been closed without success."""
     before = change.operation.status
-    if not _raises_the_hold(change):
+    if not _hold_is_open(change):
         _increment_after_the_hold(change)
         return
     increment_reinstated(change)
@@ -217,12 +216,12 @@ def increment_succeeded_late(change: Change) -> None:
 
 
 def increment_reinstated(change: Change) -> None:
-    """More is held, once more."""
+    """Post the increment again."""
     intent, operation = change.intent, change.operation
-    if not _raises_the_hold(change):
+    if not _hold_is_open(change):
         _increment_after_the_hold(change)
         return
-    succeed(change)
+    mark_succeeded(change)
     change.post(rules.authorization_incremented, operation.amount)
     intent.amount_minor += operation.amount_minor
     set_status_from_books(change, otherwise=IntentStatus.FAILED)
@@ -230,9 +229,9 @@ def increment_reinstated(change: Change) -> None:
 
 
 def increment_reversed(change: Change) -> None:
-    """Less is held than the PSP had said."""
+    """Reverse the increment: less is held than the PSP had said."""
     intent, operation, prior = change.intent, change.operation, prior_state_of(change)
-    require_quiet(change)
+    require_no_open_operation(change)
     went_with_the_hold = any(
         booking.posting.rule == "released" for booking in prior.active_bookings
     )
@@ -240,9 +239,9 @@ def increment_reversed(change: Change) -> None:
     if counts and prior.held < operation.amount:
         raise ConflictsWithBooks("the provider holds less than what was captured or let go already")
     if operation.excess_returned_minor:
-        raise NoEffect  # It was let go.
-    standing_status = IntentStatus(intent.status)
-    take_back(change)
+        raise NoEffect  # It was released.
+    status_before = IntentStatus(intent.status)
+    mark_reversed(change)
     for booking in prior.active_bookings:
         change.reverse(booking)
     if operation.excess_minor:
@@ -251,23 +250,23 @@ def increment_reversed(change: Change) -> None:
     elif counts:
         intent.amount_minor -= operation.amount_minor
     change.emit("charge.updated", "charge")
-    set_status_from_books(change, otherwise=standing_status)
+    set_status_from_books(change, otherwise=status_before)
     open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
 
 
-def _raises_the_hold(change: Change) -> bool:
-    stands = change.charge.status == OperationStatus.SUCCEEDED
-    return bool(stands and change.intent.status == IntentStatus.AUTHORIZED)
+def _hold_is_open(change: Change) -> bool:
+    charge_holds = change.charge.status == OperationStatus.SUCCEEDED
+    return bool(charge_holds and change.intent.status == IntentStatus.AUTHORIZED)
 
 
 def _increment_after_the_hold(change: Change) -> None:
-    """It was there before the hold ended, and went with it; else it is one too many."""
+    """Book an increment that came after the hold: released with it, or held in excess."""
     operation, before = change.operation, change.operation.status
-    require_quiet(change)
+    require_no_open_operation(change)
     if not _is_gone(change):
         _increment_in_excess(change, before)
         return
-    succeed(change)
+    mark_succeeded(change)
     change.post(rules.authorization_incremented, operation.amount)
     change.post(rules.released, operation.amount)
     change.emit("charge.updated", "charge")
@@ -280,7 +279,7 @@ def _increment_after_the_hold(change: Change) -> None:
 
 
 def _is_gone(change: Change) -> bool:
-    """By the PSP's word; where it does not say, a void or an end lets go whatever is held."""
+    """True if the PSP holds nothing; where it does not say, if the payment was canceled."""
     if change.charge.status != OperationStatus.SUCCEEDED:
         return False
     if change.result.held is not None:
@@ -289,9 +288,9 @@ def _is_gone(change: Change) -> bool:
 
 
 def _increment_in_excess(change: Change, before: str) -> None:
-    """The PSP holds more for a payment whose hold is used up, or was let go: booked apart."""
+    """Book an increment in excess: the payment's own hold is used up or released."""
     intent, operation = change.intent, change.operation
-    succeed(change)
+    mark_succeeded(change)
     operation.excess_minor = operation.amount_minor
     intent.amount_excess_minor += operation.amount_minor
     change.post(rules.excess_authorized, operation.amount)

@@ -1,7 +1,4 @@
-"""Late words on refunds: they reached the customer after all, or came back to us.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Applies late outcomes of refunds: they reached the customer after all, or came back."""
 
 from __future__ import annotations
 
@@ -9,21 +6,21 @@ from ledger import posting_rules as rules
 from payments.clock import now_utc
 from payments.models import Refund
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.duplicate_charges import went_back
+from payments.services.outcomes.effects.duplicate_charges import count_returned
 from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.services.outcomes.late.revision import (
     ConflictsWithBooks,
+    mark_reversed,
+    mark_succeeded,
     open_case,
     reclaim_order,
     set_status_from_books,
-    succeed,
-    take_back,
 )
 from payments.states import CaseKind, IntentStatus, OperationStatus
 
 
 def refund_succeeded_late(change: Change) -> None:
-    """The money went back although we had believed that it did not."""
+    """Post a refund that had been closed without success."""
     before = change.operation.status
     refund_reinstated(change)
     over_minor = change.intent.amount_over_refunded_minor
@@ -36,12 +33,12 @@ def refund_succeeded_late(change: Change) -> None:
 
 
 def refund_reinstated(change: Change) -> None:
-    """The money went back, once more."""
+    """Post the refund again."""
     intent, operation, refund = change.intent, change.operation, _refund_of(change)
     if operation.gives_excess_back:
         _excess_went_back(change)
         return
-    succeed(change)
+    mark_succeeded(change)
     refund.succeed()
     refund.failure_reason = ""
     change.post(rules.refund_requested, operation.amount)
@@ -53,13 +50,13 @@ def refund_reinstated(change: Change) -> None:
 
 
 def refund_reversed(change: Change) -> None:
-    """The customer's bank sent the money back: it is ours to return again.
+    """Reverse a refund that the customer's bank returned.
 
-    A full refund had freed the order. The order is occupied again if nobody has taken it; else the
-    other payment keeps it, and a person decides.
+    A full refund had freed the order. The payment reclaims its order unless another payment has it
+    by now; an operator then decides.
     """
     intent, operation, refund = change.intent, change.operation, _refund_of(change)
-    take_back(change)
+    mark_reversed(change)
     refund.fail(reason=operation.decline_code or operation.code)
     if operation.gives_excess_back:
         _excess_came_back(change)
@@ -83,17 +80,17 @@ def _excess_went_back(change: Change) -> None:
     operation, charge, refund = change.operation, change.charge, _refund_of(change)
     if charge.excess_returned_minor + operation.amount_minor > charge.amount_minor:
         raise ConflictsWithBooks("the provider gave more back than it had taken in excess")
-    succeed(change)
+    mark_succeeded(change)
     refund.succeed()
     refund.failure_reason = ""
     change.post(rules.excess_refund_requested, operation.amount)
-    went_back(change, operation.amount)
+    count_returned(change, operation.amount)
     change.emit("charge.refunded", "charge")
     emit_refund_updated(change)
 
 
 def _excess_came_back(change: Change) -> None:
-    """To be given back once more."""
+    """Count the refund as not returned; the sweep of reversals gives the money back again."""
     charge = change.charge
     change.post(rules.excess_refund_failed, change.operation.amount)
     charge.excess_returned_minor -= change.operation.amount_minor

@@ -1,7 +1,4 @@
-"""Late words: what several kinds of operation share when a PSP changes a word that we had closed.
-
-What may not live here: SQL, PSPs, rendering.
-"""
+"""Classifies a late outcome as a revision, and holds what the revisions of all kinds share."""
 
 from __future__ import annotations
 
@@ -44,39 +41,39 @@ _REVISIONS: Final[dict[tuple[Outcome, str], Revision]] = {
 
 
 class Deferred(Exception):
-    """Another operation of the payment is under way; when it is closed, the word can be recorded.
+    """Another operation of the payment is open; the result can be recorded once that is closed.
 
     Raised before anything was changed.
     """
 
 
 class ConflictsWithBooks(Exception):
-    """The word and our books cannot both be true. Raised before anything was changed."""
+    """The result and our books cannot both be true. Raised before anything was changed."""
 
 
 class NoEffect(Exception):
-    """The word changes nothing: what it undoes is gone already. Raised before any change."""
+    """The result changes nothing: what it reverses is gone already. Raised before any change."""
 
 
 def revision_of(status: str, outcome: Outcome) -> Revision | None:
-    """What a word turns about a closed operation; None if it tells nothing that we may record."""
+    """How an outcome revises a closed operation; None if it does not."""
     return _REVISIONS.get((outcome, status))
 
 
 def prior_state_of(change: Change) -> PriorState:
-    """What the late word found."""
-    assert change.prior_state is not None, "a late word comes with what it found"
+    """The prior state of a late outcome."""
+    assert change.prior_state is not None, "a late outcome has a prior state"
     return change.prior_state
 
 
-def require_quiet(change: Change) -> None:
-    """Refuse with Deferred while another operation decides where the payment stands."""
+def require_no_open_operation(change: Change) -> None:
+    """Raise Deferred while another operation decides the intent's status."""
     if change.intent.status in (S.PROCESSING, S.REQUIRES_ACTION):
         raise Deferred("another operation of the payment is under way")
 
 
-def take_back(change: Change) -> None:
-    """Mark the operation as undone by the PSP, with its reason."""
+def mark_reversed(change: Change) -> None:
+    """Mark the operation as reversed by the PSP, with its reason."""
     operation, result = change.operation, change.result
     operation.take_back()
     operation.code = result.code or "processing_error"
@@ -84,22 +81,22 @@ def take_back(change: Change) -> None:
     operation.message = (result.message or "The provider took this back.")[:500]
 
 
-def succeed(change: Change) -> None:
-    """Mark the operation as done after all; the reason of its refusal is none any more."""
+def mark_succeeded(change: Change) -> None:
+    """Mark the operation as succeeded, and drop the reason of its refusal."""
     change.operation.succeed()
     forget_reason(change)
 
 
 def forget_reason(change: Change) -> None:
-    """Drop the words of a refusal that is not true any more."""
+    """Drop the code and message of a refusal that is outdated."""
     operation = change.operation
     operation.code = operation.decline_code = operation.message = ""
 
 
 def reclaim_order(change: Change) -> str:
-    """Money of the payment is with us again: its order is taken, unless by another payment.
+    """Let the charge occupy its order again, unless another payment has it.
 
-    Returns a remark for the case; empty if there is nothing to remark.
+    Returns a remark for the case about that other payment; empty if the order was free.
     """
     charge = change.charge
     if not (change.merchant.order_guard and charge.order_id) or charge.status != O.SUCCEEDED:
@@ -112,46 +109,45 @@ def reclaim_order(change: Change) -> str:
 
 
 def open_case(change: Change, kind: CaseKind, summary: str, *, amount: Money | None = None) -> None:
-    """Have a person look at it."""
+    """Open a case about the operation, for an operator."""
     change.cases.append(case_about_operation(kind, change.operation, summary, amount=amount))
 
 
-def set_status_from_books(change: Change, *, otherwise: S, told: bool = True) -> None:
-    """Move the intent to where its amounts put it; `otherwise` if nothing is held or taken.
+def set_status_from_books(change: Change, *, otherwise: S, emits: bool = True) -> None:
+    """Set the intent's status by its amounts; to `otherwise` if nothing is held or taken.
 
-    Tells of the intent only while its public status has not been published for good, and only if
-    `told`.
+    Emits an event only while no final status was published, and only if `emits`.
     """
     intent = change.intent
     if intent.status in (S.PROCESSING, S.REQUIRES_ACTION):
         return
-    target = _standing(change, otherwise)
+    target = _status_by_amounts(change, otherwise)
     if target == intent.status:
         return
-    _move(change, target)
+    _move_to(change, target)
     if target in INTENT_CAPTURED:
-        _publish(change, "succeeded", "payment_intent.succeeded", told=told)
+        _publish(change, "succeeded", "payment_intent.succeeded", emits=emits)
     elif target is S.CANCELED:
-        _publish(change, "canceled", "payment_intent.canceled", told=told)
-    elif told and not intent.published_status:
-        change.emit(_TOLD[target], "intent")
+        _publish(change, "canceled", "payment_intent.canceled", emits=emits)
+    elif emits and not intent.published_status:
+        change.emit(_EVENTS[target], "intent")
 
 
-_TOLD: Final = {
+_EVENTS: Final = {
     S.AUTHORIZED: "payment_intent.amount_capturable_updated",
     S.FAILED: "payment_intent.payment_failed",
 }
 
 
-def _publish(change: Change, status: str, event: str, *, told: bool) -> None:
+def _publish(change: Change, status: str, event: str, *, emits: bool) -> None:
     if change.intent.published_status:
         return
     change.intent.published_status = status
-    if told:
+    if emits:
         change.emit(event, "intent")
 
 
-def _standing(change: Change, otherwise: S) -> S:
+def _status_by_amounts(change: Change, otherwise: S) -> S:
     intent = change.intent
     if change.held_after():
         return S.AUTHORIZED
@@ -166,8 +162,8 @@ def _standing(change: Change, otherwise: S) -> S:
 _DETOURS: Final = ((), (S.CAPTURED,), (S.PROCESSING,), (S.PROCESSING, S.CAPTURED))
 
 
-def _move(change: Change, target: S) -> None:
-    """By legal moves only; PostgreSQL is shown each step."""
+def _move_to(change: Change, target: S) -> None:
+    """Take legal transitions only, and keep each one for PostgreSQL to check."""
     intent = change.intent
     steps: dict[S, Callable[[], None]] = {
         S.PROCESSING: intent.start,
