@@ -1,9 +1,7 @@
-"""What a PSP's word on a dispute causes: statuses on the way, postings, amounts, facts, cases.
+"""Derives from a PSP's statement on a dispute: postings, amounts, events, reminders, cases.
 
-Everything follows from the whole word and from what is in the books already, never from the order
-in which words came: the last word alone leads to the same end as all of them. Only
-services.dispute_recording calls this, with every row locked. What may not live here: SQL, PSPs,
-rendering.
+The result follows from the whole statement and the present books, never from the order of
+statements: the last one alone leads to the same end as all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ _GIVEN_BACK: Final = frozenset({D.WON, D.PREVENTED})
 
 @dataclass(slots=True, kw_only=True)
 class DisputeChange:
-    """One word of a PSP at work on locked rows."""
+    """What one statement of a PSP does to locked rows, collected in memory."""
 
     merchant: Merchant
     psp_account_code: str
@@ -44,11 +42,11 @@ class DisputeChange:
     is_new: bool
     status_before: str
     shown_before: dict[str, Any]
-    """What the merchant saw before, at the same moment; empty for a new dispute."""
+    """What the dispute showed before; empty for a new one."""
     charged_back_beside: Money
-    """What other disputes took of the same charge, and have not given back."""
+    """What other disputes of the same charge withdrew, and have not given back."""
     booked: frozenset[str]
-    """The rules under which this dispute is in the books."""
+    """The posting rules by which this dispute is booked already."""
     now: datetime
     postings: list[Posting] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
@@ -59,7 +57,7 @@ class DisputeChange:
 
 
 def apply_statement(change: DisputeChange) -> None:
-    """Make everything of the change but the statuses, which the dispute has taken already."""
+    """Apply the statement; the dispute has its new status already."""
     due_by_before = change.dispute.evidence_due_by
     _note_details(change.dispute, change.statement)
     change.postings = _postings(change)
@@ -70,7 +68,7 @@ def apply_statement(change: DisputeChange) -> None:
 def event_drafts_of(
     change: DisputeChange, shown: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any] | None]]:
-    """What is to be told of the change that was made, each with what the dispute showed before."""
+    """The types of the events to emit, each with its `previous_attributes` if it has any."""
     dispute, newly_booked = change.dispute, change.newly_booked
     previous = previous_attributes(change.shown_before, shown) if change.shown_before else None
     closes = not dispute.is_open and (change.is_new or dispute.status != change.status_before)
@@ -99,7 +97,7 @@ def _note_details(dispute: Dispute, statement: PspDispute) -> None:
 
 
 def _postings(change: DisputeChange) -> list[Posting]:
-    """Everything that the word wants in the books and that is not there yet, in a fixed order."""
+    """What the statement requires in the books and is not there yet, in a fixed order."""
     dispute, statement, amount = change.dispute, change.statement, change.dispute.amount
     wanted: list[tuple[Rule, Money]] = []
     if statement.began_as_inquiry:
@@ -149,15 +147,15 @@ def _fees(change: DisputeChange) -> list[tuple[Rule, Money]]:
     ]
 
 
-def _taken(booked: frozenset[str]) -> bool:
-    """Is the amount charged back and open, or lost, by these rules?"""
+def _is_charged_back(booked: frozenset[str]) -> bool:
+    """True if, by these rules, the amount is charged back and open, or lost."""
     given_back = "dispute_hold_released" in booked and "dispute_lost_by_platform" not in booked
     return "dispute_held" in booked and not given_back
 
 
 def _move_amounts(change: DisputeChange) -> None:
     intent, dispute, new = change.intent, change.dispute, change.newly_booked
-    delta = _taken(change.booked | new) - _taken(change.booked)
+    delta = _is_charged_back(change.booked | new) - _is_charged_back(change.booked)
     intent.amount_disputed_minor += delta * dispute.amount_minor
     if "dispute_withdrawn" in new:
         dispute.funds_withdrawn_at = change.now
@@ -170,7 +168,7 @@ def _move_amounts(change: DisputeChange) -> None:
 def _open_cases(change: DisputeChange) -> None:
     intent, dispute = change.intent, change.dispute
     refunded = intent.amount_refunded_minor + intent.amount_refund_pending_minor
-    if change.charge.status == OperationStatus.EXCESS:  # One too many has its own way back.
+    if change.charge.status == OperationStatus.EXCESS:
         refunded = change.charge.excess_returned_minor
     if refunded:
         summary = (
@@ -178,14 +176,15 @@ def _open_cases(change: DisputeChange) -> None:
             f"{Money(refunded, intent.currency)} was refunded or is on its way back."
         )
         _open_case(change, CaseKind.DISPUTED_AND_REFUNDED, summary)
-    disputed, brought = change.charged_back_beside + dispute.amount, _brought(change)
+    disputed = change.charged_back_beside + dispute.amount
+    brought = _captured_by_charge(change)
     if disputed > brought:
         summary = f"{disputed} is disputed of a charge that brought {brought}."
         _open_case(change, CaseKind.DISPUTED_TOO_MUCH, summary)
 
 
-def _brought(change: DisputeChange) -> Money:
-    """What the charge took, at most; nothing is left of one that was taken back."""
+def _captured_by_charge(change: DisputeChange) -> Money:
+    """What the charge brought at most; nothing if the PSP reversed it."""
     intent, charge = change.intent, change.charge
     if charge.status == OperationStatus.EXCESS:
         return charge.amount
@@ -203,7 +202,7 @@ def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
 
 
 def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
-    """Reminders begin anew with every stage and deadline; a sent one is not sent again."""
+    """Schedule the next sync and reminder; each stage or deadline has reminders of its own."""
     dispute = change.dispute
     dispute.next_look_at = next_sync(dispute, change.now)
     if dispute.slot_is_spent:
@@ -217,7 +216,7 @@ def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
 def _moved_reminder(
     dispute: Dispute, due_by_before: datetime | None, now: datetime
 ) -> datetime | None:
-    """The one that was to come moves with the deadline: at once if its time is over by now."""
+    """Move the pending reminder with the deadline; it is due at once if its time has passed."""
     anew = next_reminder(dispute, now)
     waiting, due_by = dispute.next_reminder_at, dispute.evidence_due_by
     if waiting is None or due_by_before is None or due_by is None:

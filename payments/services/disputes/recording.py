@@ -1,8 +1,4 @@
-"""A PSP's whole word on a dispute at work, under the locks of a door: rows, books, events, cases.
-
-Only services.disputes calls this, inside its transaction. What may not live here: transactions and
-locks of its own, responses, network.
-"""
+"""Records a PSP's statement on a dispute: rows, postings, events and cases, in one transaction."""
 
 from __future__ import annotations
 
@@ -64,17 +60,17 @@ _INTENT_FIELDS: Final = ("amount_disputed_minor", "latest_dispute_id", "event_se
 
 
 class PaymentNotCaptured(Exception):
-    """What is disputed was never captured, as far as we know yet: ask again later."""
+    """Nothing of the payment is captured as far as we know: sync again later."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDispute:
-    """What stands in the database after a word was recorded."""
+    """The dispute after a statement was recorded."""
 
     dispute: Dispute | None
-    """None only where the first word of a dispute cannot be true."""
+    """None only if the first statement on a dispute cannot be true."""
     contradiction: str = ""
-    """Why the word cannot be true; a case is open then, and nothing else was written."""
+    """Why the statement cannot be true; only a case was written then."""
 
 
 def locked_dispute(psp_account_id: UUID, psp_dispute_id: str) -> Dispute | None:
@@ -90,19 +86,19 @@ def record_statement(
     statement: PspDispute,
     caller: Caller,
 ) -> RecordedDispute:
-    """Record a word and everything that follows, in the caller's transaction.
+    """Record a statement and everything that follows, in the caller's transaction.
 
     Intent and dispute must be locked; a dispute that is not there yet is guarded by its index.
     Raises PaymentNotCaptured, having written nothing.
     """
     if dispute is not None and is_outdated(dispute, statement):
-        _put_off(dispute)
+        _postpone_sync(dispute)
         return RecordedDispute(dispute)
     try:
         _require_possible(intent, charge, dispute, statement)
-    except ConflictingStatement as contradiction:
-        _open_contradiction(intent, dispute, statement, str(contradiction))
-        return RecordedDispute(dispute, str(contradiction))
+    except ConflictingStatement as conflict:
+        _open_conflict(intent, dispute, statement, str(conflict))
+        return RecordedDispute(dispute, str(conflict))
     if dispute is None and not was_ever_captured(intent):
         raise PaymentNotCaptured(f"nothing of {intent.public_id} is captured yet")
     now = now_utc()
@@ -113,7 +109,7 @@ def record_statement(
         Batch().insert(dispute).update(charge, ("latest_dispute_id",)).execute()
     status_before = dispute.status
     shown_before = {} if is_new else dispute_object(dispute, now=now)
-    _walk(dispute, statement, now)
+    _enter_statuses(dispute, statement, now)
     change = DisputeChange(
         merchant=caller.merchant,
         psp_account_code=psp_account_of(dispute.psp_account_id).code,
@@ -136,7 +132,7 @@ def record_statement(
 def _require_possible(
     intent: PaymentIntent, charge: Operation, dispute: Dispute | None, statement: PspDispute
 ) -> None:
-    """Raises ConflictingStatement for a word that cannot be about this dispute of this charge."""
+    """Raise ConflictingStatement for one that cannot be about this dispute of this charge."""
     if {intent.currency, charge.currency} != {
         statement.amount.currency
     } or statement.amount.minor <= 0:
@@ -180,8 +176,8 @@ def _new_dispute(
     )
 
 
-def _walk(dispute: Dispute, statement: PspDispute, now: datetime) -> None:
-    """Let PostgreSQL see every legal step."""
+def _enter_statuses(dispute: Dispute, statement: PspDispute, now: datetime) -> None:
+    """Write each status in between: PostgreSQL checks every single step."""
     target = statement.status
     for status in statuses_on_the_way(dispute.status, target):
         take_step(dispute, status, now)
@@ -223,15 +219,15 @@ def _post(change: DisputeChange) -> None:
             dispute.released_id = identifier
 
 
-def _put_off(dispute: Dispute) -> None:
+def _postpone_sync(dispute: Dispute) -> None:
     dispute.next_look_at = next_sync(dispute, now_utc())
     dispute.save(update_fields=["next_look_at"])
 
 
-def _open_contradiction(
+def _open_conflict(
     intent: PaymentIntent, dispute: Dispute | None, statement: PspDispute, why: str
 ) -> None:
-    """Nothing is booked: a person compares both."""
+    """Open a case for an operator, and book nothing."""
     subject = (
         dispute.public_id if dispute is not None else f"dispute {statement.psp_dispute_id}"[:128]
     )
@@ -241,7 +237,7 @@ def _open_contradiction(
         case_about_intent(CaseKind.CONTRADICTION, intent, summary, subject=subject, amount=amount)
     )
     if dispute is not None:
-        _put_off(dispute)
+        _postpone_sync(dispute)
 
 
 def record_dispute(*, statement: PspDispute, charge: Operation, caller: Caller) -> RecordedDispute:

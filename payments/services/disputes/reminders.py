@@ -1,7 +1,6 @@
-"""Tell merchants before the time for evidence is over: an event of ours, once each.
+"""Emits an event of our own before the time for evidence is over, once for each reminder.
 
-Several may run at once: the dispute's own row says which reminder is next, under its lock. What may
-not live here: when a reminder is due (services.dispute_effects says so), delivery.
+Several workers may run this at once: the locked dispute says which reminder is next.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SWEEP_SECONDS: Final = 5.0
 
 
 def remind_of_due_evidence(*, limit: int = SWEEP_LIMIT) -> int:
-    """Tell of every deadline that comes near; returns how many reminders were written.
+    """Emit every reminder that is due; returns how many were written.
 
     Bounded in number and time, safe to run again, safe to run several at once.
     """
@@ -49,7 +48,7 @@ def remind_of_due_evidence(*, limit: int = SWEEP_LIMIT) -> int:
 
 
 def _remind(dispute_id: UUID) -> bool:
-    """One reminder, unless somebody else wrote it, or it has become pointless."""
+    """Write one reminder, unless another worker did, or the deadline has passed."""
     found = Dispute.objects.select_related("charge").get(pk=dispute_id)
     caller = callers.for_operation(found.charge, ACTOR)
     with transaction.atomic(durable=True):

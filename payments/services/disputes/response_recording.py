@@ -1,8 +1,7 @@
-"""The one door for disputes: a PSP's word becomes status, books, counters, events and the answer.
+"""Records the result of a response to a dispute, with the statement that came with it.
 
-A notification, the answer to a response, the sweep of open disputes and a settlement line all come
-through here, and each door writes everything in one transaction or nothing.
-Lock order: idempotency key, intent, dispute, response. What may not live here: network.
+Everything is written in one transaction or nothing. Lock order: idempotency key, intent, dispute,
+response.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _RESPONSE_FIELDS: Final = (
     "checks",
     "closed_at",
 )
-_SAY: Final = {
+_TRANSITION: Final = {
     Outcome.SUCCEEDED: DisputeResponse.succeed,
     Outcome.DECLINED: DisputeResponse.decline,
     Outcome.NOT_SENT: DisputeResponse.drop,
@@ -56,13 +55,13 @@ def record_response(
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
 ) -> Answer | None:
-    """Record what became of a response, and the PSP's word that came with it, in one transaction.
+    """Record the result of a response, and the PSP's statement that came with it.
 
     A result for a response that is closed changes nothing. With a renderer, the request's final
     answer is stored under its key, unless nothing was sent: then the key may be used again.
 
-    `sender_lease` is the lease under which it was sent. If it has passed to somebody else, "not
-    sent" says nothing any more: the sweep may have sent the same request meanwhile.
+    `sender_lease` is the lease under which it was sent. If another worker has it by now,
+    "not sent" counts as unknown: the sweep may have sent the same request.
     """
     with transaction.atomic(durable=True):
         key = keys.lock_key(response)
@@ -93,9 +92,9 @@ def record_response(
 def _close_response(
     response: DisputeResponse, dispute: Dispute, result: DisputeResult, now: datetime
 ) -> None:
-    """What became of the response, and of the slot that it had taken."""
+    """Write the result to the response, and free its evidence slot if it failed."""
     if not (result.outcome is Outcome.UNKNOWN and response.status == ResponseStatus.UNKNOWN):
-        _SAY[result.outcome](response)
+        _TRANSITION[result.outcome](response)
     response.code, response.message = result.code[:64], result.message[:500]
     response.detail = result.detail[:500]
     if response.is_open:
@@ -114,7 +113,7 @@ def _close_response(
             dispute.submitted_at = now
         return
     if dispute.is_open:
-        dispute.next_look_at = now  # Why was it refused? The dispute may have moved on.
+        dispute.next_look_at = now  # The dispute may have moved on: sync it to learn why.
     if is_evidence and dispute.answered_stage == response.stage:
         dispute.answered_stage = ""
         dispute.submission_count = dispute.responses.filter(
@@ -130,7 +129,7 @@ def _write_answered(
     caller: Caller,
     now: datetime,
 ) -> None:
-    """The row; and an event if the merchant sees a difference, for it may have had its answer."""
+    """Write the dispute, with an event if it shows a difference."""
     dispute.updated_at = intent.updated_at = now
     batch = Batch().update(dispute, DISPUTE_FIELDS)
     shown = dispute_object(dispute, now=now)
@@ -142,7 +141,7 @@ def _write_answered(
 
 
 def _reopen_key(key: IdempotencyKey | None) -> None:
-    """Nothing was sent: the same request may come again at once."""
+    """Let the same request come again at once, for nothing was sent."""
     if key is not None and key.answer_status is None:
         key.lease_until = now_utc()
         key.save(update_fields=["lease_until"])

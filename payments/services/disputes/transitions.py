@@ -1,4 +1,4 @@
-"""Which status a dispute may take after which, and what a PSP may not say of one."""
+"""Checks a PSP's statement against a dispute, and finds the legal steps to its status."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ENTER_STATUS: Final[dict[str, Callable[[Dispute], None]]] = {
 
 
 class ConflictingStatement(Exception):
-    """The PSP's word and ours cannot both be true; nothing was changed."""
+    """The PSP's statement and our record cannot both be true; nothing was changed."""
 
 
 def first_status(statement: PspDispute) -> DisputeStatus:
-    """Where a dispute begins that we first hear of by this statement."""
+    """The status in which a dispute begins whose first statement this is."""
     if statement.began_as_inquiry:
         return D.WARNING_NEEDS_RESPONSE
     never_charged_back = statement.status == D.PREVENTED and not statement.funds_withdrawn
@@ -42,9 +42,9 @@ def first_status(statement: PspDispute) -> DisputeStatus:
 
 
 def statuses_on_the_way(present: str, target: str) -> list[str]:
-    """The legal steps from here to there, without here; empty if we are there.
+    """The legal steps from `present` to `target`, without `present`; empty if they are the same.
 
-    Raises ConflictingStatement where no way leads there.
+    Raises ConflictingStatement if no legal step leads to `target`.
     """
     ways = deque([[present]])
     seen = {present}
@@ -59,7 +59,7 @@ def statuses_on_the_way(present: str, target: str) -> list[str]:
 
 
 def is_outdated(dispute: Dispute, statement: PspDispute) -> bool:
-    """Does the word speak of a status, or from before a fee, that the dispute has left behind?"""
+    """True if the statement is older than the dispute's status or fee."""
     present, target = dispute.status, statement.status
     if present == target:
         before_fee = dispute.fee_minor and not statement.fee
@@ -73,7 +73,7 @@ def is_outdated(dispute: Dispute, statement: PspDispute) -> bool:
 
 
 def take_step(dispute: Dispute, status: str, now: datetime) -> None:
-    """One transition, with the columns that go with it."""
+    """Make one transition, and clear what a closed dispute does not have."""
     ENTER_STATUS[status](dispute)
     if status not in DISPUTE_OPEN:
         dispute.closed_at = now
@@ -81,7 +81,7 @@ def take_step(dispute: Dispute, status: str, now: datetime) -> None:
 
 
 def require_possible_fee(statement: PspDispute) -> None:
-    """A fee that can be booked, and comes back once at most; raises ConflictingStatement."""
+    """Raise ConflictingStatement for a fee in another currency, or a return above the fee."""
     if {statement.fee.currency, statement.fee_returned.currency} != {statement.amount.currency}:
         raise ConflictingStatement(
             f"its fee is {statement.fee}, of a dispute about {statement.amount}"
@@ -93,7 +93,7 @@ def require_possible_fee(statement: PspDispute) -> None:
 
 
 def require_same_dispute(dispute: Dispute, statement: PspDispute) -> None:
-    """What of a dispute never changes once it is said; raises ConflictingStatement."""
+    """Raise ConflictingStatement if something differs that never changes in a dispute."""
     if statement.amount != dispute.amount:
         raise ConflictingStatement(
             f"it was about {dispute.amount}, now it is about {statement.amount}"

@@ -1,7 +1,6 @@
-"""What somebody did at the PSP to a charge too many, or what ended its hold: booked apart, too.
+"""Applies external operations on a duplicate charge, and the expiry of its hold: booked apart.
 
-Changes rows in memory; every row is locked or new. Nothing here touches the intent's status or
-counters. What may not live here: noticing an act (services.unasked does), SQL, PSPs.
+Nothing here touches the intent's status or counters.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from psp_adapters.contract.payments import ActKind, PspAct
 
 
 def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]) -> str:
-    """Why an act on a charge too many cannot be booked; empty: it can."""
+    """Why an operation on a duplicate charge cannot be booked; empty if it can."""
     if act.kind is ActKind.REFUND:
         on_its_way_minor = sum(
             each.amount_minor
@@ -31,7 +30,7 @@ def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]
         )
         room_minor = charge.amount_minor - charge.excess_returned_minor - on_its_way_minor
     elif act.kind is ActKind.CAPTURE and charge.status == OperationStatus.EXCESS:
-        # What we let go by our books the PSP may have captured before.
+        # The PSP may have captured before what our books show as released.
         room_minor = charge.excess_minor - _captured_minor(charge, operations)
     elif act.kind in (ActKind.VOID, ActKind.EXPIRE):
         return ""
@@ -43,11 +42,10 @@ def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]
     return f"the provider shows {act.kind} of {act.amount}, and the charge too many had {room}"
 
 
-def apply_excess_act(change: Change, act: PspAct, operations: Sequence[Operation]) -> None:
-    """Make the change in memory that the act means, for an act without an objection.
+def apply_to_duplicate_charge(change: Change, act: PspAct, operations: Sequence[Operation]) -> None:
+    """Apply an external operation to which there is no objection.
 
-    `operations` are those of the payment before it. What is left is given back by the sweep of
-    reversals, which ends when nothing is.
+    `operations` are those of the payment before it. The sweep of reversals gives back what is left.
     """
     left = excess_left(change.charge, operations)
     _APPLY[act.kind](change, act, left)
@@ -59,7 +57,7 @@ def apply_excess_act(change: Change, act: PspAct, operations: Sequence[Operation
 
 
 def increments_left(charge: Operation, operations: Sequence[Operation]) -> list[Operation]:
-    """Increments of a charge that came too late, and whose hold was not let go yet."""
+    """Increments held in excess that were not released yet."""
     return [
         each
         for each in operations
@@ -69,8 +67,8 @@ def increments_left(charge: Operation, operations: Sequence[Operation]) -> list[
     ]
 
 
-def let_increments_go(change: Change, act: PspAct, increments: Sequence[Operation]) -> None:
-    """The hold of increments that came too late is over; the caller writes their rows."""
+def release_increments(change: Change, act: PspAct, increments: Sequence[Operation]) -> None:
+    """Release increments held in excess; the caller writes their rows."""
     held = Money.zero(change.charge.currency)
     for increment in increments:
         left_minor = increment.excess_minor - increment.excess_returned_minor
@@ -95,7 +93,7 @@ def _captured_minor(charge: Operation, operations: Sequence[Operation]) -> int:
 
 
 def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
-    """Money of the second hold was taken; what our books had let go of it is held after all."""
+    """Book a capture of the duplicate hold; reopen what our books had released of it."""
     charge = change.charge
     change.operation.succeed()
     reopened_minor = max(0, act.amount.minor - left.held_minor)
@@ -116,17 +114,17 @@ def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
 def _void(change: Change, act: PspAct, left: ExcessLeft) -> None:
     change.operation.excess_minor = change.operation.amount_minor
     change.operation.succeed()
-    _let_go(change, act, left)
+    _release(change, act, left)
     change.emit("charge.refunded", "charge")
 
 
 def _expire(change: Change, act: PspAct, left: ExcessLeft) -> None:
-    _let_go(change, act, left)
+    _release(change, act, left)
     change.emit("charge.expired", "charge")
 
 
-def _let_go(change: Change, act: PspAct, left: ExcessLeft) -> None:
-    """All of the second hold: by the PSP nothing is held any more."""
+def _release(change: Change, act: PspAct, left: ExcessLeft) -> None:
+    """Release all of the duplicate hold."""
     held = Money(left.held_minor, change.charge.currency)
     if held:
         change.post(rules.excess_released, held)

@@ -1,8 +1,4 @@
-"""What somebody did at the PSP itself: written down as an operation that is never sent, and what
-follows from it for refund, counters, books, status and events.
-
-Every row is locked or new. What may not live here: noticing an act (services.unasked does), PSPs.
-"""
+"""Applies external operations: each becomes a row that is never sent, with its effects."""
 
 from __future__ import annotations
 
@@ -34,10 +30,10 @@ ACTOR: Final = "psp:dashboard"
 _KEY_LENGTH_MAX: Final = 64
 
 
-def write_down(change: Change, act: PspAct) -> None:
-    """Insert the operation (and refund) of an act, and let the change be about them.
+def insert_operation(change: Change, act: PspAct) -> None:
+    """Insert the external operation (and its refund), and make the change about them.
 
-    Unique by the PSP's id of the act: a second one is an IntegrityError.
+    Raises IntegrityError for the second one with the same PSP id.
     """
     operation = _operation_of(change, act)
     batch = Batch().insert(operation)
@@ -48,10 +44,10 @@ def write_down(change: Change, act: PspAct) -> None:
     batch.execute()
 
 
-def apply_act(change: Change, act: PspAct) -> None:
-    """Make the change in memory that the act means, whatever the payment's status.
+def apply_external_operation(change: Change, act: PspAct) -> None:
+    """Apply an external operation, in any status of the payment.
 
-    What it moved beyond what there was is kept as excess, with a case.
+    What it moved beyond what was held or left is kept as excess, with a case.
     """
     intent, operation = change.intent, change.operation
     before_minor = intent.amount_excess_minor
@@ -72,8 +68,8 @@ def apply_act(change: Change, act: PspAct) -> None:
         )
 
 
-def question_reference(change: Change, act: PspAct) -> None:
-    """An act under a reference of ours that we never wrote down: a person must look."""
+def open_case_about_reference(change: Change, act: PspAct) -> None:
+    """Open a case about an operation under a reference of ours that we do not know."""
     _open_case(
         change,
         f"the provider shows {act.kind} of {act.amount} under our reference {act.reference}, "
@@ -83,7 +79,7 @@ def question_reference(change: Change, act: PspAct) -> None:
 
 
 def external_operation_key(psp_id: str) -> str:
-    """The permanent key of an act: it says whose it is, and no PSP would take it from us."""
+    """The key of an external operation; its prefix tells it apart from keys that we send."""
     key = EXTERNAL_KEY_PREFIX + psp_id
     if len(key) <= _KEY_LENGTH_MAX:
         return key
@@ -137,7 +133,7 @@ def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
 
 
 def _beyond(change: Change, act: PspAct) -> Money:
-    """How much more a capture took than was authorized and not captured yet."""
+    """How much more a capture took than was held."""
     intent, zero = change.intent, Money.zero(act.amount.currency)
     if act.kind is not ActKind.CAPTURE:
         return zero
@@ -155,7 +151,7 @@ def _increment(change: Change, act: PspAct) -> None:
     if change.intent.status == IntentStatus.AUTHORIZED:
         change.intent.amount_minor += act.amount.minor
         change.emit("payment_intent.amount_capturable_updated", "intent")
-    else:  # It came before what ended the hold, and went with it.
+    else:  # It came before the hold ended, and was released with it.
         change.post(rules.released, act.amount)
         change.emit("charge.updated", "charge")
 
@@ -166,7 +162,7 @@ def _capture(change: Change, act: PspAct) -> None:
     if excess:
         change.post(rules.authorization_incremented, excess)
     if change.intent.status != IntentStatus.AUTHORIZED:
-        _capture_what_was_let_go(change, act, excess)
+        _capture_released_hold(change, act, excess)
         return
     change.post_capture(act.amount)
     change.emit("charge.captured", "charge")
@@ -179,11 +175,11 @@ def _capture(change: Change, act: PspAct) -> None:
         change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
-def _capture_what_was_let_go(change: Change, act: PspAct, excess: Money) -> None:
-    """By our books nothing is held any more; the provider took it before, or all the same."""
-    intent, let_go = change.intent, act.amount - excess
-    if let_go:
-        change.post(rules.hold_reopened, let_go)
+def _capture_released_hold(change: Change, act: PspAct, excess: Money) -> None:
+    """Book a capture of a hold that is over by our books: reopen it first."""
+    intent, released = change.intent, act.amount - excess
+    if released:
+        change.post(rules.hold_reopened, released)
     change.post_capture(act.amount)
     change.emit("charge.captured", "charge")
     if intent.is_captured:

@@ -1,7 +1,7 @@
-"""Beside the one door: what a PSP did to a payment although no operation of ours asked for it.
+"""Records external operations: expiries, and what was done in the PSP's dashboard.
 
-An expiry, and acts in the PSP's own dashboard, become state, books and events in one transaction.
-What our own operations asked for goes through services.outcomes. What may not live here: network.
+State, postings and events are written in one transaction. Outcomes of our own operations go through
+`outcomes.recording`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_chan
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.outcomes.effects.expiry import expire_hold
 from payments.services.outcomes.external.duplicate_charges import (
-    apply_excess_act,
+    apply_to_duplicate_charge,
     increments_left,
-    let_increments_go,
     objection_to,
+    release_increments,
 )
 from payments.services.outcomes.external.effects import (
     ACTOR,
-    apply_act,
-    question_reference,
-    write_down,
+    apply_external_operation,
+    insert_operation,
+    open_case_about_reference,
 )
 from payments.services.outcomes.prior_state import source_of
 from payments.services.psp_gateway import references
@@ -55,17 +55,17 @@ _MAY_HOLD: Final = frozenset(
 _BEGUN_AND_ENDED: Final = frozenset(
     {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
 )
-"""What of a charge with one of these was done in a dashboard can be told apart from its own."""
+"""Only for charges in these states can an external operation be told apart from our own."""
 _ENDS_HOLD: Final = (ActKind.VOID, ActKind.EXPIRE)
 _HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
 
 
 class OperationStillOpen(Exception):
-    """An operation of ours on the payment is open: its own outcome comes first."""
+    """An operation of ours on the payment is open; its outcome must be recorded first."""
 
 
 class CannotBeBooked(Exception):
-    """What the PSP shows cannot be booked; carries the case for a person."""
+    """What the PSP shows cannot be booked; carries the case for an operator."""
 
     def __init__(self, case: Case) -> None:
         super().__init__(case.summary)
@@ -74,7 +74,7 @@ class CannotBeBooked(Exception):
 
 @dataclass(slots=True)
 class _Payment:
-    """One payment with everything locked or read that a recording needs."""
+    """The rows of one payment, locked or read, that a recording needs."""
 
     merchant: Merchant
     intent: PaymentIntent
@@ -82,8 +82,8 @@ class _Payment:
     operations: list[Operation]
 
     @property
-    def is_too_many(self) -> bool:
-        """Is the charge booked apart (or was it, until the PSP took it back)?"""
+    def is_duplicate(self) -> bool:
+        """True for a duplicate charge, also after the PSP reversed it."""
         charge = self.charge
         if charge.status != OperationStatus.TAKEN_BACK:
             return bool(charge.status == OperationStatus.EXCESS)
@@ -94,13 +94,13 @@ class _Payment:
 
     @property
     def may_be_held(self) -> bool:
-        """Do our books leave it open that something of the charge is held?"""
+        """True if, by our books, something of the charge may still be held."""
         if self.charge.status == OperationStatus.EXCESS:
             return excess_left(self.charge, self.operations).held_minor > 0
         if self.charge.status != OperationStatus.SUCCEEDED:
             return False
-        too_many = increments_left(self.charge, self.operations)
-        return self.intent.status in _MAY_HOLD or bool(too_many)
+        late_increments = increments_left(self.charge, self.operations)
+        return self.intent.status in _MAY_HOLD or bool(late_increments)
 
     def change(self) -> Change:
         return Change.of(
@@ -115,11 +115,11 @@ class _Payment:
 
 
 def record_external_operations(charge_id: UUID, seen: PspPayment) -> int:
-    """Record what befell the payment of a charge without us; returns how many things were news.
+    """Record the external operations on a charge's payment; returns how many were new.
 
-    What is known already changes nothing, in whatever order and however often it is seen. Raises
-    OperationStillOpen if an operation of ours must be finished first, having written nothing, and
-    CannotBeBooked, having recorded what happened before the act that cannot be booked.
+    What is known already changes nothing, in any order and however often it is seen. Raises
+    OperationStillOpen, having written nothing, if an operation of ours must be finished first.
+    Raises CannotBeBooked, having recorded everything before the one that cannot be booked.
     """
     odd: CannotBeBooked | None = None
     with transaction.atomic(durable=True):
@@ -128,7 +128,7 @@ def record_external_operations(charge_id: UUID, seen: PspPayment) -> int:
         _note_end_of_hold(payment, seen)
         if not news:
             return 0
-        _require_quiet(payment, news)
+        _require_own_recorded(payment, news)
         for act in news:
             odd = _objection(payment, act, seen)
             if odd is not None:
@@ -159,15 +159,15 @@ def _lock(charge_id: UUID) -> _Payment:
 
 
 def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
-    """What the PSP did, no operation asked for, and our books do not know; as it happened."""
+    """External operations that are not recorded yet, in the order of the PSP."""
     ours = {operation.id for operation in payment.operations}
     recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
     news = []
     for act in seen.acts:
         if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.TAKEN_BACK:
-            continue  # It went with the charge.
+            continue  # It was reversed with the charge.
         if act.kind is ActKind.EXPIRE:
-            # An old one may speak of a hold that stands again: not while the PSP holds anything.
+            # An old expiry does not count if the hold was reopened: the PSP then holds something.
             if payment.may_be_held and not seen.held:
                 news.append(act)
         elif (
@@ -180,7 +180,7 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
 
 
 def _moved_money(act: PspAct) -> bool:
-    """A charge is never begun in a dashboard on a payment of ours; what is open is not done yet."""
+    """True for a change that took effect, or a pending refund; no charge begins at the PSP."""
     if act.kind is ActKind.AUTHORIZE or not act.amount:
         return False
     if act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING:
@@ -193,25 +193,25 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
     if seen.expires_at is None or intent.status != IntentStatus.AUTHORIZED:
         return
     if payment.charge.id != intent.latest_charge_id:
-        return  # A charge too many ends when it will: the payment's own hold is another.
+        return  # The hold of a duplicate charge is not the payment's own.
     if intent.authorization_expires_at != seen.expires_at:
         intent.authorization_expires_at = seen.expires_at
         Batch().update(intent, ("authorization_expires_at", "updated_at")).execute()
 
 
-def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
-    """What we asked for ourselves is recorded first: only then we know what was held or left."""
+def _require_own_recorded(payment: _Payment, news: list[PspAct]) -> None:
+    """Raise OperationStillOpen: what is held and left is known only once ours are recorded."""
     if payment.charge.status not in _BEGUN_AND_ENDED:
         raise OperationStillOpen(
             f"{payment.charge.public_id} is {payment.charge.status} by our books"
         )
     refunds_matter = any(act.kind is ActKind.REFUND for act in news)
     if payment.charge.status == OperationStatus.EXCESS:
-        _require_quiet_too_many(payment)
+        _require_duplicate_settled(payment)
         return
     pending_refund = any(_is_pending_refund(act) for act in news)
     if pending_refund and charged_back_of(payment.charge).amount:
-        # Reserving it would be refused, as for a refund of ours; once made, it is a fact.
+        # It cannot be reserved, as a refund of ours cannot; once made, it is recorded.
         raise OperationStillOpen("a refund of a disputed payment has yet to be made")
     for operation in payment.operations:
         is_refund = operation.kind == OperationKind.REFUND
@@ -220,8 +220,8 @@ def _require_quiet(payment: _Payment, news: list[PspAct]) -> None:
             raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
 
-def _require_quiet_too_many(payment: _Payment) -> None:
-    """What gives it back, or would be a second change of the payment at once."""
+def _require_duplicate_settled(payment: _Payment) -> None:
+    """Wait for what gives the duplicate charge back, and for any open change of the payment."""
     for operation in payment.operations:
         of_it = operation.charge_id == payment.charge.id
         is_refund = operation.kind == OperationKind.REFUND
@@ -235,16 +235,16 @@ def _is_pending_refund(act: PspAct) -> bool:
 
 
 def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> CannotBeBooked | None:
-    """Why an act cannot be booked; None: it can."""
+    """Why an external operation cannot be booked; None if it can."""
     charge = payment.charge
     summary = ""
-    too_many = payment.is_too_many
-    currencies = {charge.currency} if too_many else {charge.currency, payment.intent.currency}
+    is_duplicate = payment.is_duplicate
+    currencies = {charge.currency} if is_duplicate else {charge.currency, payment.intent.currency}
     if currencies != {act.amount.currency}:
         summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
     elif act.kind is ActKind.VOID and seen.held and act.amount < _held_by_us(payment):
         summary = f"the provider let {act.amount} go and holds on to {seen.held}"
-    elif too_many:
+    elif is_duplicate:
         summary = objection_to(act, charge, payment.operations)
     elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not ActKind.REFUND:
         summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
@@ -262,29 +262,29 @@ def _held_by_us(payment: _Payment) -> Money:
 
 def _record(payment: _Payment, act: PspAct) -> None:
     change = payment.change()
-    by_itself = act.kind is ActKind.EXPIRE
-    if not by_itself:
-        write_down(change, act)
+    is_expiry = act.kind is ActKind.EXPIRE
+    if not is_expiry:
+        insert_operation(change, act)
     increments: list[Operation] = []
-    if payment.is_too_many:
-        apply_excess_act(change, act, payment.operations)
-    elif act.kind in _ENDS_HOLD and (increments := _too_late(payment)):
-        let_increments_go(change, act, increments)
-    elif by_itself:
+    if payment.is_duplicate:
+        apply_to_duplicate_charge(change, act, payment.operations)
+    elif act.kind in _ENDS_HOLD and (increments := _late_increments(payment)):
+        release_increments(change, act, increments)
+    elif is_expiry:
         expire_hold(change, act.amount)
     else:
-        apply_act(change, act)
-    if not by_itself and references.operation_id_of(act.reference) is not None:
-        question_reference(change, act)
+        apply_external_operation(change, act)
+    if not is_expiry and references.operation_id_of(act.reference) is not None:
+        open_case_about_reference(change, act)
     _write(
-        change, increments, callers.for_intent(payment.intent, EXPIRY_ACTOR if by_itself else ACTOR)
+        change, increments, callers.for_intent(payment.intent, EXPIRY_ACTOR if is_expiry else ACTOR)
     )
-    if not by_itself:
+    if not is_expiry:
         payment.operations.append(change.operation)
 
 
-def _too_late(payment: _Payment) -> list[Operation]:
-    """Increments of a hold that had ended by our books: nothing else of it can be held."""
+def _late_increments(payment: _Payment) -> list[Operation]:
+    """Increments that came after the hold had ended by our books."""
     if payment.intent.status == IntentStatus.AUTHORIZED:
         return []
     return increments_left(payment.charge, payment.operations)
