@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.chaos.bugs import WEATHER
-from bench.chaos.checker import violations_of
-from bench.chaos.clients import Clients
-from bench.chaos.cluster import Cluster, cluster
-from bench.chaos.history import History
-from bench.chaos.nemesis import Nemesis
-from bench.chaos.plan import Plan, in_weather, plan_of
-from bench.chaos.report import Judgment, Run, judge, write_json, write_timelines
-from bench.chaos.settlement import settle
-from bench.chaos.sink import Sink, subscribe
-from bench.chaos.truth import (
+from bench.chaos.faults.bugs import WEATHER
+from bench.chaos.faults.nemesis import Nemesis
+from bench.chaos.load.clients import Clients
+from bench.chaos.load.history import History
+from bench.chaos.load.http_client import Wire
+from bench.chaos.load.plan import Plan, in_weather, plan_of
+from bench.chaos.load.webhook_receiver import Sink, subscribe
+from bench.chaos.platform.cluster import Cluster, cluster
+from bench.chaos.platform.settlement import settle
+from bench.chaos.verdict.final_state import (
     DoubtWatch,
     Truth,
     open_operations,
@@ -30,7 +29,8 @@ from bench.chaos.truth import (
     waiting_notifications,
     webhook_endpoints,
 )
-from bench.chaos.wire import Wire
+from bench.chaos.verdict.invariants import violations_of
+from bench.chaos.verdict.report import Judgment, Run, judge, write_json, write_timelines
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.progress import say
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.chaos.bugs import BUGS
-from bench.chaos.report import FAIL, PASS
+from bench.chaos.faults.bugs import BUGS
+from bench.chaos.verdict.report import FAIL, PASS
 from paymentsite.launcher import state
 from paymentsite.launcher.progress import say
 

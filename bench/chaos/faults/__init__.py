@@ -1,0 +1,1 @@
+"""What goes wrong in a run: faults from outside (`nemesis`), and planted bugs (`bugs`)."""

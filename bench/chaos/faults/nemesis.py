@@ -1,0 +1,229 @@
+"""Carries out the plan's faults at their times. Runs in the main thread (see cluster).
+
+What may not live here: drawing anything.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import psutil
+import psycopg
+
+from bench.chaos.load.history import History
+from bench.chaos.load.plan import Act, Plan
+from bench.chaos.platform.cluster import API_SERVERS, MONEY_WORKERS, Cluster
+from bench.chaos.platform.stops import Sleep, under_way
+from bench.chaos.verdict.final_state import open_leases
+from paymentsite.launcher import redis_server
+from paymentsite.launcher.ports import HOST
+
+_LOOK_EVERY_SECONDS = 0.05
+_API = tuple(f"api-{number}" for number in range(API_SERVERS))
+_KILLABLE = (*MONEY_WORKERS, *_API, "beat", "worker-routine")
+# What a plan means by these: one of several, and whether a child of it.
+_ONE_OF = {
+    "api server": (_API, False),
+    "api worker": (_API, True),
+    "worker": (MONEY_WORKERS, False),
+    "worker child": (MONEY_WORKERS, True),
+}
+_CATCH_WITHIN_SECONDS = 15.0
+
+
+class Nemesis:
+    """One run of a plan's acts."""
+
+    def __init__(self, cluster: Cluster, history: History) -> None:
+        self._cluster = cluster
+        self._history = history
+        self.done: Counter[str] = Counter()
+        self.missed: list[str] = []
+        self.outages: list[tuple[float, float]] = []
+        """When the PSP was down altogether, in Unix seconds."""
+
+    def run(self, plan: Plan, *, progress: Callable[[float], None]) -> None:
+        """Do every act at its time; returns when the main phase is over."""
+        begun = time.monotonic()
+        waiting = list(plan.acts)
+        while (elapsed := time.monotonic() - begun) < plan.main_seconds or waiting:
+            while waiting and waiting[0].at_seconds <= elapsed:
+                self._do(waiting.pop(0))
+            self._cluster.look()
+            progress(elapsed)
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _do(self, act: Act) -> None:
+        acts = {
+            "kill": self._kill,
+            "stop": self._stop,
+            "sleep": self._sleep,
+            "postgres": self._postgres,
+            "redis": self._redis,
+            "psp": self._psp,
+            "bank": self._bank,
+        }
+        name = f"{act.kind} {act.target}"
+        try:
+            happened = acts[act.kind](act)
+        except psutil.NoSuchProcess:
+            happened = False  # it died between the look and the deed
+        if happened:
+            self.done[name] += 1
+        else:
+            self.missed.append(name)
+        self._history.note(name, seconds=round(act.seconds, 2), happened=happened)
+
+    def _kill(self, act: Act) -> bool:
+        name, child = self._target(act)
+        if child is not None and not self._cluster.has_sleeper(name):
+            self._cluster.kill_child(name, child)
+            return True
+        # What is down already cannot be killed, who sleeps shall wake: then somebody else is.
+        start = act.choice % len(_KILLABLE)
+        running = [
+            each
+            for each in (name, *_KILLABLE[start:], *_KILLABLE[:start])
+            if self._cluster.runs(each) and not self._cluster.has_sleeper(each)
+        ]
+        if not running:
+            return False
+        self._cluster.kill(running[0], down_seconds=act.seconds)
+        return True
+
+    def _stop(self, act: Act) -> bool:
+        name, child = self._target(act, awake=True)
+        pid = self._cluster.kept[name].process.pid
+        process = child or (psutil.Process(pid) if pid else None)
+        if process is None or self._cluster.is_stopped(process):
+            return False
+        self._cluster.freeze(name, process, act.seconds)
+        return True
+
+    def _sleep(self, act: Act) -> bool:
+        """Catch a child in the middle of a call to the PSP, and stop it for longer than a lease."""
+        end = time.monotonic() + _CATCH_WITHIN_SECONDS
+        while time.monotonic() < end:
+            for name, child in self._sleepers(act):
+                if self._catch(name, child, act.seconds):
+                    return True
+            self._cluster.look()
+            time.sleep(_LOOK_EVERY_SECONDS)
+        return False
+
+    def _catch(self, name: str, child: psutil.Process, seconds: float) -> bool:
+        """Stop it, and leave it so if it has a call under way."""
+        try:
+            child.suspend()
+            caught = self._open_calls(child)
+            if not caught:
+                child.resume()
+                return False
+        except psutil.NoSuchProcess:
+            return False
+        sleep = self._cluster.freeze(
+            name, child, seconds, before_waking=lambda: self._look_at_leases(sleep, caught)
+        )
+        sleep.references = list(caught)
+        return True
+
+    def _look_at_leases(self, sleep: Sleep, before: Mapping[str, datetime]) -> None:
+        """Did somebody else take what the sleeper had?"""
+        try:
+            now = open_leases(self._cluster.variables["DATABASE_URL"])
+        except psycopg.Error:  # it restarts just now
+            return
+        sleep.passed_on = any(now.get(each) != lease for each, lease in before.items())
+
+    def _sleepers(self, act: Act) -> list[tuple[str, psutil.Process]]:
+        """Who may be put to sleep now, beginning with whom the act means."""
+        several, _ = _ONE_OF[act.target]
+        found = [
+            (name, child)
+            for name in several
+            if not self._cluster.has_sleeper(name)
+            for child in self._cluster.children(name)
+            if not self._cluster.is_stopped(child)
+        ]
+        start = act.choice % len(found) if found else 0
+        return found[start:] + found[:start]
+
+    def _open_calls(self, stopped: psutil.Process) -> dict[str, datetime]:
+        """The open operations for which a stopped process waits for the PSP, and their leases."""
+        asked = under_way(stopped, self._cluster.psp)
+        if not asked:
+            return {}
+        try:
+            leases = open_leases(self._cluster.variables["DATABASE_URL"])
+        except psycopg.Error:  # it restarts just now
+            return {}
+        return {each: leases[each] for each in asked if each in leases}
+
+    def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
+        """The kept process that is meant, and its child if one of those is."""
+        if act.target not in _ONE_OF:
+            return act.target, None
+        several, means_child = _ONE_OF[act.target]
+        start = act.choice % len(several)
+        names = [*several[start:], *several[:start]]
+        names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
+        if not means_child:
+            return names[0], None
+        for name in names:
+            children = self._cluster.children(name)
+            if awake:
+                children = [each for each in children if not self._cluster.is_stopped(each)]
+            if children:
+                return name, children[act.choice % len(children)]
+        return names[0], None
+
+    def _postgres(self, act: Act) -> bool:
+        """`fast` ends sessions and writes everything; `immediate` is a crash with recovery."""
+        how = signal.SIGQUIT if act.target == "immediate" else signal.SIGINT
+        if not self._cluster.runs("postgres"):
+            return False
+        self._cluster.kill("postgres", how, down_seconds=act.seconds)
+        return True
+
+    def _redis(self, act: Act) -> bool:
+        if act.target == "kill":
+            self._cluster.kill("redis", down_seconds=act.seconds)
+            return True
+        port = redis_server.port_of(self._cluster.kept["redis"].process)
+        try:
+            with socket.create_connection((HOST, port), timeout=1) as connection:
+                connection.sendall(b"FLUSHALL\r\n")
+                return connection.recv(5) == b"+OK\r\n"
+        except OSError:
+            return False
+
+    def _bank(self, act: Act) -> bool:
+        """Charge back what was captured and is not disputed yet, or decide what is."""
+        psp = self._cluster.psp
+        disputes = psp.disputes()
+        if act.target == "dispute":
+            disputed = {each["order_id"] for each in disputes}
+            captured = [
+                effect["reference"]
+                for effect in psp.effects()
+                if effect["kind"] == "capture" and effect["order_id"] not in disputed
+            ]
+            return bool(captured) and psp.dispute(captured[act.choice % len(captured)])
+        waiting = [each["id"] for each in disputes if each["status"] == "needs_response"]
+        if waiting:
+            psp.decide(waiting[act.choice % len(waiting)], act.target)
+        return True  # With nothing to decide nothing was missed.
+
+    def _psp(self, act: Act) -> bool:
+        self._cluster.psp.behave(act.behavior)
+        now = time.time()
+        if self.outages and self.outages[-1][1] == float("inf"):
+            self.outages[-1] = (self.outages[-1][0], now)  # what comes now replaces it
+        if act.target != "mood":
+            self.outages.append((now, float("inf")))
+        return True

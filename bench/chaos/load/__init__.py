@@ -1,0 +1,1 @@
+"""The load of a chaos run: what merchants send, what they saw, what their endpoints received."""

@@ -1,0 +1,179 @@
+"""One request with a merchant's patience: same key, up to twelve tries, full jitter, fail over.
+
+What may not live here: which requests there are.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bench.chaos.load.history import History, Record
+from bench.chaos.load.http_client import HttpAnswer, Wire
+
+TRIES: Final = 12
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+TIMEOUTS_SECONDS: Final = (0.5, 2.0, 10.0, 10.0)
+_RETRIED: Final = frozenset({409, 429, 500, 502, 503, 504})
+_INDEFINITE: Final = _RETRIED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a merchant wants done, however often it takes."""
+
+    verb: str
+    """`create`, `confirm`, `capture`, `cancel`, `refund`, `get`, `list` or `changed`."""
+    method: str
+    path: str
+    merchant: int
+    order: str
+    intent: str = ""
+    key: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+class Sender:
+    """Sends the requests of one client, one after the other."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        ports: tuple[int, ...],
+        secret_keys: list[str],
+        history: History,
+        seed: int,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        self._wire = Wire(ports)
+        self._servers = len(ports)
+        self._secret_keys = secret_keys
+        self._history = history
+        self._random = random.Random(seed)
+        self._stopped = stopped
+
+    def send(self, request: Request, *, tries: int = TRIES) -> Record | None:
+        """Repeat until the answer is definite; None if it never was."""
+        server = self._random.randrange(self._servers)
+        for attempt in range(1, tries + 1):
+            record = self._try(request, server, attempt)
+            if record.type != "info":
+                return record
+            if self._stopped():
+                return None
+            if record.status == 0:
+                server = (server + 1) % self._servers  # nobody there, or too slow: the other one
+            if attempt < tries:
+                most = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt)
+                time.sleep(self._random.uniform(0, most))
+        return None
+
+    def close(self) -> None:
+        """Close connections."""
+        self._wire.close()
+
+    def _try(self, request: Request, server: int, attempt: int) -> Record:
+        record = Record(
+            at=time.time(),
+            type="invoke",
+            client=self.name,
+            verb=request.verb,
+            order=request.order,
+            intent=request.intent,
+            key=request.key,
+            attempt=attempt,
+            server=server,
+            merchant=request.merchant,
+        )
+        self._history.add(record)
+        ended = self._ended(request, server, record)
+        self._history.add(ended)
+        return ended
+
+    def _ended(self, request: Request, server: int, invoked: Record) -> Record:
+        answer: HttpAnswer | None = None
+        error, seen = "", {}
+        try:
+            answer = self._wire.send(
+                server,
+                request.method,
+                request.path,
+                secret_key=self._secret_keys[request.merchant],
+                parameters=request.parameters,
+                idempotency_key=request.key,
+                timeout_seconds=self._random.choice(TIMEOUTS_SECONDS),
+                wait_seconds=self._random.choice((None, None, 1.0)) if request.key else None,
+            )
+            seen = seen_of(answer.json())
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            error = f"{type(problem).__name__}: {problem}"[:200]
+        status = answer.status if answer is not None else 0
+        return Record(
+            at=time.time(),
+            type=_type_of(status, seen),
+            client=invoked.client,
+            verb=invoked.verb,
+            order=invoked.order,
+            intent=seen.get("intent", "") or invoked.intent,
+            key=invoked.key,
+            attempt=invoked.attempt,
+            server=server,
+            merchant=invoked.merchant,
+            sent_at=invoked.at,
+            status=status,
+            body_sha256=answer.sha256 if answer is not None else "",
+            replayed=answer.replayed if answer is not None else False,
+            seen=seen,
+            error=error,
+        )
+
+
+def seen_of(words: dict[str, Any]) -> dict[str, Any]:
+    """What of an answer the checker and a person need."""
+    kind = words.get("object")
+    if kind == "payment_intent":
+        return _intent_seen(words)
+    if kind == "refund":
+        return {
+            "refund": words["id"],
+            "intent": words["payment_intent"],
+            "refund_status": words["status"],
+            "amount": words["amount"],
+        }
+    if kind == "list":
+        return {"listed": [_intent_seen(each) for each in words["data"]]}
+    error = words.get("error")
+    if not isinstance(error, dict):
+        return {}
+    seen = {name: error[name] for name in ("type", "code", "charge", "message") if name in error}
+    if isinstance(error.get("payment_intent"), dict):
+        seen |= _intent_seen(error["payment_intent"])
+    return seen
+
+
+def _intent_seen(words: dict[str, Any]) -> dict[str, Any]:
+    charge = words["latest_charge"]
+    seen = {
+        "intent": words["id"],
+        "status": words["status"],
+        "received": words["amount_received"],
+        "capturable": words["amount_capturable"],
+        "latest_charge": charge,
+    }
+    if isinstance(charge, dict):
+        seen |= {"latest_charge": charge["id"], "refunded": charge["amount_refunded"]}
+    return seen
+
+
+def _type_of(status: int, seen: dict[str, Any]) -> str:
+    if status == 200 and seen:
+        return "ok"
+    if status == 0 or status in _INDEFINITE or not seen:
+        return "info"
+    return "fail"

@@ -1,0 +1,348 @@
+"""The system under test, started by the launcher's own building blocks and kept running.
+
+PostgreSQL with fsync on, Redis, the sandbox PSP (never killed), two API servers, workers, beat …
+Children are tied to the thread that starts them: everything here runs in the main thread. What may
+not live here: deciding what is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from bench.chaos.load.plan import MERCHANTS
+from bench.chaos.platform import psp_control
+from bench.chaos.platform.process_ends import Hurt, Kind, end_of
+from bench.chaos.platform.stops import Sleep
+from bench.stage import environment_of
+from paymentsite.launcher import platform_processes, sandbox_webhooks, state
+from paymentsite.launcher.embedded import services
+from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.parent_death import adopt_orphans
+from paymentsite.launcher.ports import HOST, hold_any_port
+from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import step
+from paymentsite.launcher.sweep import end_descendants
+from paymentsite.sweeps import Queue
+
+API_SERVERS = 2
+RELAYS = 2
+MONEY_WORKERS = ("worker", "worker-2")
+"""Of the queue where money waits there are two, as anybody would run it who means it."""
+_LAST_WORDS_BYTES = 200_000
+_NEEDED_BY = {"redis": (*MONEY_WORKERS, "worker-routine", "beat")}
+_OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
+
+
+@dataclass(slots=True)
+class _Kept:
+    process: Process
+    down_until: float = 0.0
+    hurt_at: dict[Hurt, float] = field(default_factory=dict)
+    """What the nemesis last did to it, and when."""
+    is_killed: bool = False
+    """By us, since it was last started: its end is no surprise."""
+    is_down: bool = False
+    log_begins: int = 0
+    """Where in its log file its present life begins."""
+
+    def last_words(self) -> str:
+        """What it said in its present life, at most the last part of it."""
+        self.process.last_lines()  # waits a moment until all of it is written
+        with self.process.log_file.open("rb") as log:
+            log.seek(self.log_begins)
+            return log.read()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class _Stopped:
+    """A process that is woken when its time has come."""
+
+    process: psutil.Process
+    wake_at: float
+    sleep: Sleep
+    before_waking: Callable[[], None] | None = None
+    """With this, nobody may kill it, or what keeps it, in its sleep."""
+
+
+class Cluster:
+    """The running processes by name: `postgres`, `redis`, `api-0`, `worker`, `beat`, `relay-1` …"""
+
+    def __init__(self, folder: Path, variables: dict[str, str], *, patience: float = 1.0) -> None:
+        self.folder = folder
+        self._patience = patience
+        self.variables = variables
+        self.kept: dict[str, _Kept] = {}
+        self.api_ports = tuple(hold_any_port() for _ in range(API_SERVERS))
+        self.psp = psp_control.PspControl(hold_any_port())
+        self.secret_keys: list[str] = []
+        self.unplanned: list[str] = []
+        self.in_the_wake: list[str] = []
+        """Processes that a fault took along, as their own last words say."""
+        self.unexplained: list[str] = []
+        """Processes that ended soon after a fault of something that they need, and say not why."""
+        self.restarts = 0
+        self.sleeps: list[Sleep] = []
+        self._stopped: list[_Stopped] = []
+
+    def keep(self, process: Process) -> None:
+        """Start it unless it runs, and restart it from now on when it ends."""
+        if process.pid is None:
+            process.start()
+        self.kept[process.name] = _Kept(process)
+
+    def kill(self, name: str, number: int = signal.SIGKILL, *, down_seconds: float = 0.0) -> None:
+        """Send a deadly signal to a process; it comes back after at least `down_seconds`."""
+        kept = self.kept[name]
+        now = time.monotonic()
+        kept.hurt_at[Hurt.ITSELF], kept.down_until = now, now + down_seconds
+        for other in _NEEDED_BY.get(name, ()):
+            self.kept[other].hurt_at[Hurt.REDIS] = now
+        if kept.process.pid is not None and self.runs(name):
+            os.kill(kept.process.pid, number)
+            kept.is_killed = True
+
+    def runs(self, name: str) -> bool:
+        """Is that process alive?"""
+        process = self.kept[name].process
+        return process.pid is not None and process.exit_code() is None
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The living children of a process: web workers, or a Celery worker's pool."""
+        pid = self.kept[name].process.pid
+        if pid is None:
+            return []
+        try:
+            found = psutil.Process(pid).children()
+            return [each for each in found if each.status() != psutil.STATUS_ZOMBIE]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill_child(self, name: str, child: psutil.Process) -> None:
+        """kill -9 one child; its parent makes a new one."""
+        self.kept[name].hurt_at[Hurt.CHILD] = time.monotonic()
+        child.kill()
+
+    def freeze(
+        self,
+        name: str,
+        process: psutil.Process,
+        seconds: float,
+        *,
+        before_waking: Callable[[], None] | None = None,
+    ) -> Sleep:
+        """SIGSTOP now, SIGCONT after `seconds` (by `look`); see `has_sleeper`."""
+        process.suspend()
+        now = time.monotonic()
+        self.kept[name].hurt_at[Hurt.STOPPED] = now + seconds
+        sleep = Sleep(name=name, began_at=time.time())
+        self.sleeps.append(sleep)
+        self._stopped.append(_Stopped(process, now + seconds, sleep, before_waking))
+        return sleep
+
+    def is_stopped(self, process: psutil.Process) -> bool:
+        """Was it stopped, and not yet woken?"""
+        return any(each.process == process for each in self._stopped)
+
+    def has_sleeper(self, name: str) -> bool:
+        """Does it, or a child of it, sleep and shall wake again?"""
+        return any(each.before_waking and each.sleep.name == name for each in self._stopped)
+
+    def look(self) -> None:
+        """Restart what has died and whose time has come, wake what was frozen; never waits."""
+        now = time.monotonic()
+        for stopped in [each for each in self._stopped if each.wake_at <= now]:
+            self._stopped.remove(stopped)
+            if stopped.before_waking is not None:
+                stopped.before_waking()
+            _wake(stopped)
+        for name, kept in self.kept.items():
+            if kept.process.exit_code() is None:
+                continue
+            if not kept.is_down:
+                kept.is_down = True
+                self._note_end(name, kept, now)
+            if now >= kept.down_until:
+                kept.process.kill_group()
+                kept.log_begins = kept.process.log_file.stat().st_size
+                kept.process.launch()
+                kept.is_down = kept.is_killed = False
+                self.restarts += 1
+
+    def _note_end(self, name: str, kept: _Kept, now: float) -> None:
+        if kept.is_killed:
+            return
+        end = end_of(
+            name,
+            kept.process.exit_code(),
+            last_words=kept.last_words(),
+            seconds_since={hurt: now - at for hurt, at in kept.hurt_at.items()},
+            patience=self._patience,
+        )
+        ends = {
+            Kind.EXPLAINED: self.in_the_wake,
+            Kind.UNEXPLAINED: self.unexplained,
+            Kind.UNASKED: self.unplanned,
+        }
+        ends[end.kind].append(end.text)
+
+    def heal(self, *, within_seconds: float = 60.0) -> None:
+        """Wake and start everything and wait until all of it answers."""
+        for stopped in self._stopped:
+            _wake(stopped)
+        self._stopped.clear()
+        self.psp.heal()
+        for kept in self.kept.values():
+            kept.down_until = 0.0
+        deadline = time.monotonic() + within_seconds * self._patience
+        while True:
+            self.look()
+            waiting = [name for name, kept in self.kept.items() if not kept.process.ready()]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise LauncherError(f"not up {within_seconds:.0f} s after the end: {waiting}")
+            time.sleep(0.1)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours beside the servers, as the application's role."""
+        environment = environment_of(self.variables)
+        environment.pop("DATABASE_OWNER_URL", None)
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=state.PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py`, with the seeded bug if there is one."""
+        if "CHAOS_BUG" in self.variables:
+            return self.python("-m", "bench.chaos.faults.bugs.entry_manage", *arguments)
+        return self.python("manage.py", *arguments)
+
+
+@contextmanager
+def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
+    """Everything, up and seeded; stopped and removed at the end of the block.
+
+    With a bug, all processes of ours run it (bench.chaos.faults.bugs): for the test of this test.
+    """
+    for name in _OURS_ALONE:
+        os.environ.pop(name, None)  # what is killed here is never a server of somebody else
+    adopt_orphans()
+    with (
+        state.fresh_folder("chaos-") as folder,
+        services(folder, durable=True) as (variables, servers),
+        ExitStack() as stack,
+    ):
+        running = Cluster(folder, variables, patience=patience)
+        stack.callback(lambda: end_descendants(spared=[s.pid for s in servers if s.pid]))
+        for server in servers:
+            running.keep(server)
+        _start(running, stack, bug)
+        if bug:
+            variables["CHAOS_BUG"] = bug
+        yield running
+        for stopped in running._stopped:
+            _wake(stopped)
+
+
+def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
+    folder, variables = running.folder, running.variables
+    variables |= {
+        "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
+        "SANDBOX_PSP_URL": running.psp.base_url,
+        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "WEBHOOK_LOOPBACK": "on",
+        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
+    }
+    with step("make the tables and merchants"):
+        for arguments in (
+            ("manage.py", "migrate", "--no-input", "--verbosity", "0"),
+            ("manage.py", "grant_application_rights", "--verbosity", "0"),
+            ("-m", "bench.chaos.platform.seed", str(MERCHANTS)),
+        ):
+            running.secret_keys = _prepared(variables, *arguments)
+    psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
+    processes = [_quiet(psp)]
+    for number, port in enumerate(running.api_ports):
+        api = platform_processes.api(folder, variables, port=port)
+        log_file = folder / "logs" / f"api-{number}.log"
+        processes.append(_quiet(replace(api, name=f"api-{number}", log_file=log_file)))
+    processes += [_quiet(each) for each in platform_processes.workers(folder, variables)]
+    processes += [
+        _quiet(platform_processes.worker(folder, variables, Queue.MONEY, number=number))
+        for number in range(2, len(MONEY_WORKERS) + 1)
+    ]
+    processes.append(_quiet(platform_processes.beat(folder, variables)))
+    processes.append(_quiet(platform_processes.publisher(folder, variables)))
+    processes += [
+        _quiet(platform_processes.relay(folder, variables, number=number))
+        for number in range(1, RELAYS + 1)
+    ]
+    for process in processes:
+        stack.callback(process.stop)
+        if bug:
+            _plant(process, bug)
+    with step(f"start {len(processes)} processes{f' with the bug {bug}' if bug else ''}"):
+        for process in processes:
+            process.launch()
+        for process in processes:
+            process._wait_until_ready()
+        sandbox_webhooks.point_here(variables, port=running.api_ports[0])
+    for process in processes[1:]:
+        running.keep(process)
+
+
+def _quiet(process: Process) -> Process:
+    return replace(process, relay=False)
+
+
+def _plant(process: Process, bug: str) -> None:
+    """Let a process of ours enter through the module that plants the bug."""
+    entries = {
+        "paymentsite.wsgi:application": ["bench.chaos.faults.bugs.entry_wsgi:application"],
+        "paymentsite": ["bench.chaos.faults.bugs.entry_celery"],
+        str(state.PROJECT / "manage.py"): ["-m", "bench.chaos.faults.bugs.entry_manage"],
+    }
+    process.command = [entry for word in process.command for entry in entries.get(word, [word])]
+    process.environment = {**process.environment, "CHAOS_BUG": bug}
+
+
+def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
+    """The keys that the last of these commands prints; refuses with its last lines if it fails."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=state.PROJECT,
+        env=environment_of(variables),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = "\n".join((done.stderr or done.stdout).splitlines()[-20:])
+        raise LauncherError(f"`{' '.join(arguments)}` failed:\n{last}")
+    keys: list[str] = json.loads(done.stdout or "[]")
+    return keys
+
+
+def _wake(stopped: _Stopped) -> None:
+    try:
+        was_asleep = stopped.process.status() == psutil.STATUS_STOPPED
+        stopped.process.resume()
+    except psutil.NoSuchProcess:
+        return
+    if was_asleep:
+        stopped.sleep.woke_at = time.time()

@@ -1,0 +1,53 @@
+"""The end of the day: the PSP closes its settlement report, and we take it in. No judging."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+
+from bench.chaos.platform.cluster import Cluster
+from paymentsite.launcher.errors import LauncherError
+
+_WITHIN_SECONDS: Final = 60.0
+_LINES_PER_SECOND: Final = 50
+"""What one process accounts for on a busy machine at least."""
+
+
+def settle(cluster: Cluster, *, patience: float) -> None:
+    """Have everything reported, and account for it until nothing waits any more or time is over."""
+    lines = sum(made["lines"] for made in cluster.psp.close_settlement())
+    end = time.monotonic() + (_WITHIN_SECONDS + lines / _LINES_PER_SECOND) * patience
+    while True:
+        cluster.look()
+        done = cluster.manage("settlement_reports", "--fetch")
+        if done.returncode:
+            raise LauncherError(f"settlement_reports failed: {done.stderr[-500:]}")
+        if not _waiting(cluster, lines) or time.monotonic() > end:
+            return
+        time.sleep(1.0)
+
+
+def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every line that we hold."""
+    return connection.execute(
+        "SELECT identity, kind, status, gross_minor, fee_minor, last_error "
+        "FROM reconciliation_settlement_line ORDER BY id"
+    ).fetchall()
+
+
+def disputes_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every dispute that we know of."""
+    return connection.execute(
+        "SELECT psp_dispute_id, status, amount_minor FROM payments_dispute ORDER BY id"
+    ).fetchall()
+
+
+def _waiting(cluster: Cluster, announced: int) -> bool:
+    """Is a line still to come, or to be looked at?"""
+    url = cluster.variables["DATABASE_URL"]
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        statuses = [line["status"] for line in lines_of(connection)]
+    return len(statuses) < announced or not {"open", "failing"}.isdisjoint(statuses)

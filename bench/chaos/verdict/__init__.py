@@ -1,0 +1,1 @@
+"""What a run ended with, judged: invariants, coverage of faults, recovery times, report."""

@@ -1,0 +1,388 @@
+"""The invariants, each a function from the final truth to its violations. Pure.
+
+Numbered as in the design of the test. What may not live here: reading anything.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bench.chaos.load.history import Record
+from bench.chaos.verdict.final_state import Truth
+from bench.chaos.verdict.psp_notifications import faults_of
+from bench.chaos.verdict.reported_changes import silences_of
+from bench.chaos.verdict.settlement_lines import breaks_of
+from bench.chaos.verdict.webhook_deliveries import problems_of
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that must never be, and whose timeline to print."""
+
+    invariant: str
+    text: str
+    order: str = ""
+    intent: str = ""
+
+
+@dataclass(slots=True)
+class _Moved:
+    """What the PSP did for one payment."""
+
+    authorized: int = 0
+    captured: int = 0
+    refunded: int = 0
+    voided: int = 0
+    kinds: list[str] = field(default_factory=list)
+
+    def add(self, effect: dict[str, Any]) -> None:
+        kind, amount = effect["kind"], effect["amount_minor"]
+        self.kinds.append(kind)
+        if kind in ("authorize", "increment"):
+            self.authorized += amount
+        elif kind == "capture":
+            self.captured += amount
+        elif kind in ("refund", "refund_failed"):
+            self.refunded += amount if kind == "refund" else -amount
+        elif kind in ("void", "expire"):
+            self.voided += amount
+
+    @property
+    def is_live(self) -> bool:
+        """Does it hold or keep money of the customer?"""
+        if self.captured:
+            return self.captured > self.refunded
+        return self.authorized > self.voided
+
+
+class Judged:
+    """The truth, indexed once for all invariants."""
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self.operations = {row["reference"]: row for row in truth.operations}
+        self.effects_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.moved: dict[str, _Moved] = defaultdict(_Moved)
+        for effect in truth.effects:
+            if effect["kind"].startswith("dispute"):
+                continue  # Named by its payment, and no operation's: I13 speaks of these.
+            self.effects_of[effect["reference"]].append(effect)
+            operation = self.operations.get(effect["reference"])
+            if operation is not None:
+                self.moved[operation["intent"]].add(effect)
+        self.order_of = {row["intent"]: row["order_id"] for row in truth.operations}
+        for record in truth.records:
+            if record.seen.get("intent") and record.order:
+                self.order_of.setdefault(record.seen["intent"], record.order)
+
+    def about(self, invariant: str, text: str, intent: str) -> Violation:
+        return Violation(invariant, text, order=self.order_of.get(intent, ""), intent=intent)
+
+
+def one_live_charge_per_order(judged: Judged) -> Iterator[Violation]:
+    """I1: an order is charged again only after its former charge was given back, in PSP order."""
+    payments: dict[str, dict[str, _Moved]] = defaultdict(dict)
+    for effect in judged.truth.effects:
+        order, operation = effect["order_id"], judged.operations.get(effect["reference"])
+        of_order = payments[order]
+        intent = operation["intent"] if operation else f"unknown to us: {effect['reference']}"
+        if effect["kind"] == "authorize":
+            live = [each for each, moved in of_order.items() if moved.is_live]
+            if live:
+                text = f"order {order}: charged for {intent} while {live[0]} holds its money"
+                yield Violation("I1", text, order=order, intent=intent)
+        of_order.setdefault(intent, _Moved()).add(effect)
+
+
+def no_acknowledged_write_lost(judged: Judged) -> Iterator[Violation]:
+    """I2: what was answered with 200 is there at the end, and so is what follows from it."""
+    for record in judged.truth.records:
+        if record.type != "ok" or record.verb == "list":
+            continue
+        refund = record.seen.get("refund")
+        if refund:
+            yield from _lost_refund(judged, record, refund)
+        else:
+            yield from _lost_intent(judged, record)
+
+
+def _lost_refund(judged: Judged, record: Record, refund: str) -> Iterator[Violation]:
+    final = judged.truth.refunds.get(refund)
+    if final is None:
+        return  # could not be read: the verdict is unknown
+    if not final:
+        yield judged.about("I2", f"{refund} was answered and is gone", record.seen["intent"])
+        return
+    if record.seen["refund_status"] == "succeeded" != final["refund_status"]:
+        text = f"{refund} was answered as succeeded, now it is {final['refund_status']}"
+        yield judged.about("I2", text, record.seen["intent"])
+
+
+def _lost_intent(judged: Judged, record: Record) -> Iterator[Violation]:
+    intent = record.seen["intent"]
+    final = judged.truth.intents.get(intent)
+    if final is None:
+        return
+    if not final:
+        yield judged.about("I2", f"{intent} was answered and is gone", intent)
+        return
+    problem = _not_after(record.seen, final)
+    if problem:
+        yield judged.about("I2", f"{intent} ends before an answer it gave: {problem}", intent)
+
+
+def _not_after(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Why a payment cannot first be `before` and then `after`; empty if it can."""
+    was, is_now = before["status"], after["status"]
+    allowed = _MAY_BECOME.get(was)
+    if allowed is not None and is_now not in allowed:
+        return f"{was}, then {is_now}"
+    if after["received"] < before["received"]:
+        return f"{before['received']} received, then {after['received']}"
+    return ""
+
+
+_MAY_BECOME: Final = {
+    "succeeded": {"succeeded"},
+    "canceled": {"canceled"},
+    "requires_capture": {"requires_capture", "processing", "succeeded", "canceled"},
+}
+
+
+def no_false_failure(judged: Judged) -> Iterator[Violation]:
+    """I3: what was called declined, failed or never sent has no effect at the PSP."""
+    for record in judged.truth.records:
+        charge = record.seen.get("charge")
+        if record.status == 402 and charge:
+            reference = f"op_{charge.removeprefix('ch_')}"
+            if judged.effects_of.get(reference):
+                text = f"{charge} was answered as declined, the PSP has taken it"
+                yield judged.about("I3", text, record.seen.get("intent", record.intent))
+    for row in judged.truth.operations:
+        if row["status"] in ("DECLINED", "NOT_SENT") and judged.effects_of.get(row["reference"]):
+            text = f"{row['kind']} {row['reference']} is {row['status']}, the PSP has done it"
+            yield judged.about("I3", text, row["intent"])
+
+
+def every_doubt_ends(judged: Judged) -> Iterator[Violation]:
+    """I4: nothing is open when the time to converge is over."""
+    for reference in judged.truth.still_open:
+        row = judged.operations.get(reference)
+        if row is not None:
+            text = f"{row['kind']} {reference} is {row['status']} after {row['checks']} looks"
+            yield judged.about("I4", text, row["intent"])
+
+
+def payments_equal_the_psp(judged: Judged) -> Iterator[Violation]:
+    """I5: what a merchant is shown at the end is what the PSP did."""
+    for effect in judged.truth.effects:
+        if effect["reference"] not in judged.operations:
+            text = f"the PSP has {effect['kind']} {effect['reference']}, of which we know nothing"
+            yield Violation("I5", text, order=effect["order_id"])
+    open_intents = {
+        judged.operations[each]["intent"]
+        for each in judged.truth.still_open
+        if each in judged.operations
+    }
+    for intent, final in judged.truth.intents.items():
+        if not final or intent in open_intents:
+            continue  # I2 and I4 speak of these
+        moved = judged.moved[intent]
+        for problem in _differences(final, moved):
+            yield judged.about("I5", f"{intent}: {problem}", intent)
+
+
+def _differences(final: dict[str, Any], moved: _Moved) -> Iterator[str]:
+    status = final["status"]
+    if final["received"] != moved.captured:
+        yield f"shown as received {final['received']}, the PSP captured {moved.captured}"
+    if moved.captured and final.get("refunded", 0) != moved.refunded:
+        yield f"shown as refunded {final.get('refunded')}, the PSP refunded {moved.refunded}"
+    held = moved.authorized - moved.captured - moved.voided
+    if status == "requires_capture" and final["capturable"] != held:
+        yield f"shown as capturable {final['capturable']}, the PSP holds {held}"
+    if status not in _statuses_of(moved):
+        yield f"shown as {status}, the PSP did {', '.join(moved.kinds) or 'nothing'}"
+
+
+def _statuses_of(moved: _Moved) -> set[str]:
+    if not moved.authorized:
+        return {"requires_payment_method", "requires_confirmation", "canceled"}
+    if not moved.captured:
+        return {"canceled"} if moved.voided else {"requires_capture"}
+    if moved.captured + moved.voided < moved.authorized:
+        return {"succeeded", "requires_capture"}
+    return {"succeeded"}
+
+
+def the_books_hold(judged: Judged) -> Iterator[Violation]:
+    """I6: manage.py verify_ledger, as the application's role."""
+    code, words = judged.truth.books
+    if code:
+        for line in words.splitlines()[:20] or [f"verify_ledger ended with {code}"]:
+            intent = next((each for each in judged.order_of if each in line), "")
+            yield judged.about("I6", line, intent)
+
+
+def amounts_stay_in_bounds(judged: Judged) -> Iterator[Violation]:
+    """I7: captured <= authorized, refunded <= captured, and no operation has its effect twice."""
+    for intent, moved in judged.moved.items():
+        if moved.captured > moved.authorized or moved.refunded > moved.captured:
+            text = (
+                f"{intent}: authorized {moved.authorized}, captured {moved.captured}, "
+                f"refunded {moved.refunded}"
+            )
+            yield judged.about("I7", text, intent)
+    for reference, effects in judged.effects_of.items():
+        kinds = [effect["kind"] for effect in effects]
+        if len(set(kinds)) < len(kinds):
+            row = judged.operations.get(reference)
+            text = f"{reference} has its effect twice: {', '.join(kinds)}"
+            yield Violation("I7", text, effects[0]["order_id"], row["intent"] if row else "")
+
+
+def one_answer_per_key(judged: Judged) -> Iterator[Violation]:
+    """I8: final answers of a key are the same bytes; a changed body is refused every time."""
+    finals: dict[tuple[int, str], Record] = {}
+    for record in judged.truth.records:
+        if not record.key or record.type == "invoke":
+            continue
+        if record.verb == "changed":
+            if record.type != "info" and record.seen.get("type") != "idempotency_error":
+                text = f"key {record.key} with a changed body was answered {record.status}"
+                yield Violation("I8", text, record.order, record.intent)
+            continue
+        name = (record.merchant, record.key)
+        if record.status in (200, 402) or record.replayed:
+            first = finals.setdefault(name, record)
+            differs = (first.status, first.body_sha256) != (record.status, record.body_sha256)
+        else:  # A refusal is kept by nobody: it is wrong only to who asks after a final answer.
+            first = finals.get(name, record)
+            differs = record.type == "fail" and record.sent_at > first.at
+        if differs:
+            text = (
+                f"key {record.key} was answered {first.status} {first.seen} and then "
+                f"{record.status} {record.seen}"
+            )
+            yield Violation("I8", text, record.order, record.intent)
+
+
+def one_psp_key_per_operation(judged: Judged) -> Iterator[Violation]:
+    """I9: every call for an operation carries its one key, and no key serves two operations."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    references: dict[str, set[str]] = defaultdict(set)
+    orders: dict[str, str] = {}
+    for call in judged.truth.calls:
+        if call["method"] == "POST" and call["idempotency_key"]:
+            keys[call["reference"]].add(call["idempotency_key"])
+            references[call["idempotency_key"]].add(call["reference"])
+            orders[call["reference"]] = call["order_id"]
+    for reference, found in keys.items():
+        if len(found) > 1:
+            text = f"{reference} was sent with {len(found)} keys"
+            yield Violation("I9", text, orders[reference])
+    for key, found in references.items():
+        if len(found) > 1:
+            text = f"the key {key} was sent for {len(found)} operations"
+            yield Violation("I9", text, orders[next(iter(found))])
+
+
+def events_arrive_in_order(judged: Judged) -> Iterator[Violation]:
+    """I10: per payment events are 1, 2, 3 …, written and, by merchants that listen, heard."""
+    yield from _gaps(judged)
+    truth = judged.truth
+    if truth.webhook_secrets:
+        for problem in problems_of(truth.heard, events=truth.events, secrets=truth.webhook_secrets):
+            yield judged.about("I10", problem.text, problem.intent)
+
+
+def _gaps(judged: Judged) -> Iterator[Violation]:
+    last: dict[str, int] = defaultdict(int)
+    for event in judged.truth.events:  # sorted by payment and number
+        intent = event["intent"]
+        if event["seq"] != last[intent] + 1:
+            text = f"{intent}: event {event['seq']} follows {last[intent]}"
+            yield judged.about("I10", text, intent)
+        last[intent] = event["seq"]
+
+
+def reads_go_forward(judged: Judged) -> Iterator[Violation]:
+    """I11: a client that reads a payment after an answer never sees it at an earlier point."""
+    seen: dict[tuple[str, str], Record] = {}
+    for record in sorted(judged.truth.records, key=lambda each: each.at):
+        if record.type != "ok" or record.verb != "get":
+            continue
+        key = (record.client, record.seen["intent"])
+        before = seen.get(key)
+        if before is not None:
+            problem = _not_after(before.seen, record.seen)
+            if problem:
+                yield judged.about("I11", f"{record.client} read {key[1]}: {problem}", key[1])
+        seen[key] = record
+
+
+def everything_is_told(judged: Judged) -> Iterator[Violation]:
+    """I12: whatever became of a payment was told, and somebody is named who did it."""
+    for intent, text in silences_of(judged.truth.operations, judged.truth.events):
+        yield judged.about("I12", f"{intent}: {text}", intent)
+
+
+def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
+    """M: what a PSP did not sign is not stored, and what it told is looked at."""
+    for reference, text in faults_of(judged.truth.notifications):
+        operation = judged.operations.get(reference)
+        yield judged.about("M", text, operation["intent"] if operation else "")
+
+
+def the_report_is_explained(judged: Judged) -> Iterator[Violation]:
+    """I13: every line of the PSP's report is something of ours, and every chargeback is here."""
+    truth = judged.truth
+    for order, text in breaks_of(
+        effects=truth.effects,
+        lines=truth.lines,
+        disputes_there=truth.disputes_at_psp,
+        disputes_here=truth.disputes,
+    ):
+        yield Violation("I13", text, order=order)
+
+
+def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
+    """I15: no 5xx but 502, 503 and 504, and no process ends that nobody killed."""
+    for record in judged.truth.records:
+        if record.status == 500 or record.status > 504:
+            text = f"{record.verb} with key {record.key or '-'} was answered {record.status}"
+            yield Violation("I15", text, record.order, record.intent)
+        elif record.status and not record.seen:
+            text = f"{record.verb} was answered {record.status} with an unreadable body"
+            yield Violation("I15", text, record.order, record.intent)
+    for text in judged.truth.unplanned:
+        yield Violation("I15", text)
+
+
+Invariant = Callable[[Judged], Iterator[Violation]]
+INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
+    "I1": ("one live charge per order at the PSP", one_live_charge_per_order),
+    "I2": ("no acknowledged write lost", no_acknowledged_write_lost),
+    "I3": ("no false failure", no_false_failure),
+    "I4": ("every doubt ends in time", every_doubt_ends),
+    "I5": ("payments = PSP truth", payments_equal_the_psp),
+    "I6": ("the books hold (verify_ledger)", the_books_hold),
+    "I7": ("amounts in bounds, one effect per operation", amounts_stay_in_bounds),
+    "I8": ("one answer per key, byte for byte", one_answer_per_key),
+    "I9": ("one PSP key per operation", one_psp_key_per_operation),
+    "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
+    "I11": ("reads go forward", reads_go_forward),
+    "I12": ("every change is told, by somebody", everything_is_told),
+    "I13": ("the PSP's report is explained", the_report_is_explained),
+    "M": ("notifications: none forged, none left", notifications_are_taken_in),
+    "I15": ("nothing breaks unasked", nothing_breaks_unasked),
+}
+
+
+def violations_of(truth: Truth) -> dict[str, list[Violation]]:
+    """What does not hold, by invariant; every invariant has its entry."""
+    judged = Judged(truth)
+    return {name: list(check(judged)) for name, (_, check) in INVARIANTS.items()}

@@ -1,0 +1,93 @@
+"""What merchants heard against what happened: at least once, in order, same bytes, signed. Pure.
+
+Part of I10. What may not live here: receiving (`sink`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import stripe
+
+from bench.chaos.load.webhook_receiver import Heard
+
+CLOCKS_APART_SECONDS: Final = 60
+"""A signature is made at the attempt: it is as old as the way, and the same clock made both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a merchant must never see."""
+
+    text: str
+    intent: str
+
+
+def problems_of(
+    heard: Sequence[Heard],
+    *,
+    events: Sequence[Mapping[str, Any]],
+    secrets: Mapping[int, str],
+) -> Iterator[Problem]:
+    """Everything that is wrong with what was heard.
+
+    `heard` in the order of arrival; `events` (`id`, `intent`, `seq`) of the merchants in `secrets`
+    (by merchant): what each of them must have heard.
+    """
+    known = {event["id"]: event for event in events}
+    first: dict[tuple[int, str], Heard] = {}
+    for each in heard:
+        event_id = _event_id_of(each)
+        event = known.get(event_id)
+        if event is None:
+            yield Problem(f"merchant {each.merchant} heard of {event_id}, which is no event", "")
+            continue
+        if not _is_signed(each, secrets.get(each.merchant, "")):
+            yield Problem(f"{event_id} came with a wrong signature", event["intent"])
+        before = first.setdefault((each.merchant, event_id), each)
+        if before.body != each.body:
+            yield Problem(f"{event_id} came again with other bytes", event["intent"])
+    yield from _out_of_order([(m, known[e]) for m, e in first])
+    yield from _never_heard(events, heard)
+
+
+def _out_of_order(firsts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Problem]:
+    """First deliveries of a payment to a merchant are 1, 2, 3 …"""
+    last: dict[tuple[int, str], int] = defaultdict(int)
+    for merchant, event in firsts:
+        key = (merchant, event["intent"])
+        if event["seq"] != last[key] + 1:
+            text = f"{event['intent']}: event {event['seq']} was first heard after {last[key]}"
+            yield Problem(text, event["intent"])
+        last[key] = max(last[key], event["seq"])
+
+
+def _never_heard(events: Sequence[Mapping[str, Any]], heard: Sequence[Heard]) -> Iterator[Problem]:
+    """A 500 or a hang is no hearing; a cut after the 200 may be one."""
+    taken = {_event_id_of(each) for each in heard if each.answer in ("ok", "cut")}
+    for event in events:
+        if event["id"] not in taken:
+            text = f"{event['intent']}: event {event['seq']} ({event['id']}) never arrived"
+            yield Problem(text, event["intent"])
+
+
+def _event_id_of(heard: Heard) -> str:
+    try:
+        return str(json.loads(heard.body)["id"])
+    except (ValueError, KeyError, TypeError):
+        return f"an unreadable body {heard.body[:60]!r}"
+
+
+def _is_signed(heard: Heard, secret: str) -> bool:
+    """As the official SDK says, and made when it was sent."""
+    header = heard.headers.get("stripe-signature", "")
+    try:
+        stripe.WebhookSignature.verify_header(heard.body.decode(), header, secret)
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
+    moments = [part[2:] for part in header.split(",") if part.startswith("t=")]
+    return abs(int(moments[0]) - heard.at) <= CLOCKS_APART_SECONDS

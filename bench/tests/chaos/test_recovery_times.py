@@ -1,0 +1,62 @@
+"""Recovery is timed from the first sight of a doubt; too slow a run of full size shows nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.chaos.verdict.final_state import unix_seconds
+from bench.chaos.verdict.recovery_times import ALL, UNDISTURBED, recovery_of, too_slow
+from bench.tests.test_chaos_checker import AT, operation
+
+NOW = unix_seconds(AT)
+"""When every operation here is closed."""
+
+
+def timed(since: list[float], *, outages: list[tuple[float, float]], **words: Any) -> Any:
+    rows = [operation(f"op_{number}", **words) for number in range(len(since))]
+    doubts = {f"op_{number}": NOW - seconds for number, seconds in enumerate(since)}
+    return recovery_of(doubts, rows, outages=outages, healed_at=NOW - 7)
+
+
+def test_doubts_are_timed_to_their_end_and_apart_those_that_met_no_outage() -> None:
+    found = timed([2.0, 4.0, 30.0], outages=[(NOW - 25, NOW - 20)])
+    assert found[ALL]["count"] == 3
+    assert found[ALL]["longest_seconds"] == pytest.approx(30)
+    assert found[UNDISTURBED]["count"] == 2
+    assert found[UNDISTURBED]["longest_seconds"] == pytest.approx(4)
+    assert timed([2.0], outages=[], closed_at=None)[ALL] == {"count": 0}
+
+
+def test_the_last_doubt_after_heal_is_of_the_main_phase() -> None:
+    before = "2023-11-14T22:13:10+00:00"
+    assert timed([2.0], outages=[], created_at=before)["after_heal_seconds"] == pytest.approx(7)
+    assert timed([2.0], outages=[], created_at=AT)["after_heal_seconds"] == 0
+
+
+def measured(
+    *, count: int = 100, p50: float = 4.9, p99: float = 59.0, after_heal: float = 59.0
+) -> dict[str, Any]:
+    spread = {"count": count, "p50_seconds": p50, "p99_seconds": p99, "longest_seconds": 90.0}
+    return {ALL: spread, UNDISTURBED: spread, "after_heal_seconds": after_heal}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"p50": 5.1}, "the p50 of recovery is 5.1 s"),
+        ({"p99": 61.0}, "the p99 of recovery is 61.0 s"),
+        ({"after_heal": 60.5}, "the last doubt after heal is 60.5 s"),
+        ({"count": 99}, "only 99 doubts"),
+    ],
+)
+def test_a_missed_target_is_said_of_a_run_of_full_size_only(
+    words: dict[str, Any], said: str
+) -> None:
+    found = measured(**words)
+    assert too_slow(measured(), kills=500, patience=1) == []
+    (text,) = too_slow(found, kills=500, patience=1)
+    assert text.startswith(said)
+    assert too_slow(found, kills=499, patience=1) == []
+    assert too_slow(found, kills=500, patience=5) == []

@@ -1,0 +1,88 @@
+"""Whatever of the PSP's report is not explained is found, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.chaos.verdict.settlement_lines import breaks_of
+
+
+def effect(seq: int, kind: str, **words: Any) -> dict[str, Any]:
+    return {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7} | words
+
+
+def line(seq: int, gross_minor: int, **words: Any) -> dict[str, Any]:
+    return {
+        "identity": f"sln_{seq}",
+        "status": "matched",
+        "gross_minor": gross_minor,
+        "last_error": "",
+    } | words
+
+
+def day() -> dict[str, list[dict[str, Any]]]:
+    """A sale that was charged back and won."""
+    return {
+        "effects": [
+            effect(1, "authorize"),
+            effect(2, "capture"),
+            effect(3, "dispute"),
+            effect(4, "dispute_fee"),
+            effect(5, "dispute_reversed"),
+            effect(6, "void"),
+        ],
+        "lines": [line(2, 7, status="known"), line(3, -7), line(4, 0), line(5, 7)],
+        "disputes_there": [{"id": "d1", "order_id": "o", "status": "won", "amount_minor": 7}],
+        "disputes_here": [{"psp_dispute_id": "d1", "status": "won", "amount_minor": 7}],
+    }
+
+
+def test_a_day_that_is_explained_has_no_break() -> None:
+    assert list(breaks_of(**day())) == []
+
+
+@pytest.mark.parametrize("status", ["open", "failing", "dead"])
+def test_a_line_that_is_not_explained_is_a_break(status: str) -> None:
+    spoiled = day()
+    spoiled["lines"][1] |= {"status": status, "last_error": "nobody knows"}
+    [(order, text)] = breaks_of(**spoiled)
+    assert (order, text) == ("o", f"dispute x3 (sln_3) is {status}: nobody knows")
+
+
+def test_a_line_too_few_too_many_twice_or_of_another_amount_is_a_break() -> None:
+    for change, told in (
+        (lambda lines: lines.pop(0), "no line tells of capture x2 (sln_2)"),
+        (lambda lines: lines.append(line(6, 7)), "the line sln_6 tells of nothing"),
+        (lambda lines: lines.append(dict(lines[0])), "the line sln_2 is here 2 times"),
+        (lambda lines: lines[0].update(gross_minor=8), "the line of capture x2 (sln_2) says 8"),
+    ):
+        spoiled = day()
+        change(spoiled["lines"])
+        [(_, text)] = breaks_of(**spoiled)
+        assert told in text
+
+
+@pytest.mark.parametrize(
+    ("here", "told"),
+    [
+        ([], "we know nothing of the dispute d1"),
+        ([{"status": "lost"}], "d1 is won, here lost"),
+        ([{"status": "needs_response"}], "d1 is won, here needs_response"),
+        ([{"amount_minor": 6}], "d1 is about 6 here"),
+        ([{}, {"psp_dispute_id": "d2"}], "d2 is no dispute of the PSP"),
+    ],
+)
+def test_a_dispute_that_is_not_the_psps_is_a_break(here: list[dict[str, Any]], told: str) -> None:
+    spoiled = day()
+    [ours] = spoiled["disputes_here"]
+    spoiled["disputes_here"] = [ours | change for change in here]
+    assert [text for _, text in breaks_of(**spoiled)] == [told]
+
+
+def test_a_loss_of_which_nobody_told_is_found_at_the_next_look() -> None:
+    unheard = day()
+    unheard["disputes_there"][0]["status"] = "lost"
+    unheard["disputes_here"][0]["status"] = "needs_response"
+    assert list(breaks_of(**unheard)) == []
