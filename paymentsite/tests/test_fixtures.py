@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.db import connection, transaction
 
-from paymentsite.tests.socket_guard import NetworkInsideTransaction
+from paymentsite.tests.fixtures.socket_guard import NetworkInsideTransaction
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from paymentsite.tests.matrix import chosen, spread
+from paymentsite.tests.fixtures.matrix import chosen, spread
 
 
 def combinations(*names: str, sizes: tuple[int, ...]) -> list[Any]:

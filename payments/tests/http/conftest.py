@@ -20,7 +20,7 @@ from payments.models import Merchant, PspAccount
 from payments.services.commands import merchants
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, Tables
-from paymentsite.tests import databases
+from paymentsite.tests.fixtures import databases
 from psp_adapters.tests.sandbox_process import SandboxProcess
 
 _NEVER_LOGGED = (

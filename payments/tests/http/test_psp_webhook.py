@@ -26,7 +26,7 @@ from payments.tests.http.servers import WEBHOOK_SECRET
 from payments.tests.http.storefront import Storefront
 from payments.tests.http.wire import Reply, Wire
 from payments.tests.notices import notice_of, sign
-from paymentsite.tests.databases import owner_connection
+from paymentsite.tests.fixtures.databases import owner_connection
 
 PATH = "/psp/sandbox/webhook"
 

@@ -13,7 +13,7 @@ import pytest
 from paymentsite.launcher import embedded, state
 from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.migration_check import require_known_migrations
-from paymentsite.tests.database_fixtures import DatabaseUrls
+from paymentsite.tests.fixtures.database_fixtures import DatabaseUrls
 
 RECORD = "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())"
 FORGET = "DELETE FROM django_migrations WHERE name = %s"
