@@ -7,7 +7,7 @@ from typing import Any
 from bench.chaos.platform.stops import Sleep
 from bench.chaos.verdict.fault_coverage import NAMES, coverage_of, overtaken, too_seldom
 from bench.chaos.verdict.final_state import Truth, unix_seconds
-from bench.tests.test_chaos_checker import AT, answer, call, sound
+from bench.tests.chaos.test_invariants import AT, answer, call, sound
 
 
 def test_a_quiet_run_covers_nothing() -> None:

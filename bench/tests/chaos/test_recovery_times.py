@@ -8,7 +8,7 @@ import pytest
 
 from bench.chaos.verdict.final_state import unix_seconds
 from bench.chaos.verdict.recovery_times import ALL, UNDISTURBED, recovery_of, too_slow
-from bench.tests.test_chaos_checker import AT, operation
+from bench.tests.chaos.test_invariants import AT, operation
 
 NOW = unix_seconds(AT)
 """When every operation here is closed."""

@@ -14,7 +14,7 @@ from bench.chaos.verdict.report import (
     violation_lines,
     write_timelines,
 )
-from bench.tests.test_chaos_checker import effect, event, operation, run_of, sound
+from bench.tests.chaos.test_invariants import effect, event, operation, run_of, sound
 
 
 def charged_often(truth: Truth, orders: int) -> None:
