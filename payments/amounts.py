@@ -1,6 +1,6 @@
 """The smallest and largest amount that one payment may have, per currency.
 
-What may not live here: what is left to capture or refund (the services know), PSP-specific limits.
+Limits of a PSP, and what is left to capture or refund, are not checked here.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING: Final = "*"
-"""What an endpoint says that wants every type."""
+"""An endpoint with this wants every type."""
 ENDPOINT_DISABLED: Final = "x.webhook_endpoint.disabled"
 """We stopped sending to an endpoint: it failed for days, or answered 410."""
 HOLD_EXPIRING: Final = "x.charge.expiring"
-"""A hold ends soon that was not captured; told once for each end."""
+"""An authorization expires soon and was not captured; emitted once for each expiry."""
 
 EVIDENCE_DUE_SOON: Final = "x.charge.dispute.evidence_due_soon"
-"""The time for evidence is nearly over; told 72 and 24 hours before."""
+"""The time for evidence is nearly over; emitted 72 and 24 hours before the end."""
 
 _BY_OBJECT: Final[dict[str, str]] = {
     "payment_intent": (
@@ -73,7 +73,7 @@ NOT_TOLD_YET: Final = frozenset(
         *(name for name, shown in EVENT_TYPES.items() if shown in _OF_THINGS_TO_COME),
     }
 )
-"""Names that we keep for what does not happen here yet: nobody can wish for one by its name."""
+"""Reserved names that are not emitted yet; no endpoint can list one."""
 
 WITH_PREVIOUS_ATTRIBUTES: Final = frozenset(
     {
@@ -85,10 +85,10 @@ WITH_PREVIOUS_ATTRIBUTES: Final = frozenset(
         "refund.updated",
     }
 )
-"""What a PSP's word changed about an object that was shown before: told with what it was."""
+"""Types that a PSP's result causes for an object shown before: with `previous_attributes`."""
 
 TOLD: Final = frozenset(EVENT_TYPES) - NOT_TOLD_YET
-"""Types that some change is told by."""
+"""Types that are emitted."""
 
 _STARTS: Final = frozenset(
     ".".join(words[:count])
@@ -96,12 +96,12 @@ _STARTS: Final = frozenset(
     for count in range(1, len(words))
 )
 WISHES: Final = frozenset({EVERYTHING, *TOLD, *(f"{start}.*" for start in _STARTS)})
-"""What may stand in `enabled_events`: everything, a type that is told, or the start of some and
-`.*`. A wish that could never come true would be a silence that nobody notices."""
+"""What `enabled_events` may contain: everything, a type that is emitted, or a prefix and `.*`. Any
+other name is refused, for its events would never come."""
 
 
 def wanted(event_type: str, wishes: Iterable[str]) -> bool:
-    """Is this type among the wishes?"""
+    """True if the endpoint's `enabled_events` include this type."""
     words = event_type.split(".")
     meant = {EVERYTHING, event_type}
     meant |= {".".join(words[:count]) + ".*" for count in range(1, len(words))}

@@ -1,7 +1,4 @@
-"""Merging what a merchant says into what stands there, and what to tell of the difference.
-
-What may not live here: which fields an object has.
-"""
+"""Merges a merchant's metadata into a row, within the limits of the merchant API."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What is counted around PSP calls, rings, notifications and deliveries: the metrics only.
+"""Declares the Prometheus metrics of PSP calls, wake-ups, notifications and deliveries.
 
 With PROMETHEUS_MULTIPROC_DIR set (the launcher does) every process of the machine writes its part
-into that folder, and whichever process is asked adds them up: counters and histograms by sum,
-gauges of living processes as each says. What may not live here: reading the database (what is
-counted there is asked for when somebody looks, see paymentsite.metrics), HTTP.
+into that folder, and the process that is scraped adds them up: counters and histograms by sum,
+gauges of living processes as they are. Figures from the database are read by paymentsite.metrics at
+each scrape, not here.
 
 Why not django-prometheus: its middleware and database wrapper would stand on the payment path twice
 over (the merchant API passes by the middlewares, the database backend is ours), and its view is ten
@@ -46,7 +46,7 @@ BREAKER_OPEN_UNTIL: Final = Gauge(
     _CALL,
     multiprocess_mode="livemax",
 )
-"""Not the state: that changes while nobody calls, and so while nobody is there to say so."""
+"""Not the state, which also changes by time alone, while no process makes a call."""
 BREAKER_OPENED: Final = Counter(
     "payments_psp_breaker_opened", "How often a circuit breaker opened.", _CALL
 )

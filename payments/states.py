@@ -13,7 +13,7 @@ from psp_adapters.contract.disputes import DisputeStatus as DisputeStatus
 
 
 class IntentStatus(StrEnum):
-    """Where a payment intent stands (the merchant sees Stripe's seven words instead)."""
+    """The status of a payment intent; the merchant sees one of Stripe's seven instead."""
 
     INITIATED = "INITIATED"
     PROCESSING = "PROCESSING"
@@ -27,14 +27,14 @@ class IntentStatus(StrEnum):
 
 
 class OperationStatus(StrEnum):
-    """Where one instruction to a PSP stands."""
+    """The status of one instruction to a PSP."""
 
     SENDING = "SENDING"
-    """Written down; it may be on its way to the PSP right now."""
+    """Stored; it may be on its way to the PSP right now."""
     UNKNOWN = "UNKNOWN"
     """The PSP may or may not have done it; recovery finds out."""
     PENDING = "PENDING"
-    """The PSP took it and will say later."""
+    """The PSP accepted it, and reports the outcome later."""
     REQUIRES_ACTION = "REQUIRES_ACTION"
     """The PSP waits for the customer."""
     SUCCEEDED = "SUCCEEDED"
@@ -44,10 +44,10 @@ class OperationStatus(StrEnum):
     CANCELED = "CANCELED"
     """Withdrawn before it took effect: an abandoned challenge."""
     TAKEN_BACK = "TAKEN_BACK"
-    """It had succeeded, and the PSP undid it: a refund or capture that failed late."""
+    """It had succeeded, and the PSP reversed it: a refund or capture that failed late."""
     EXCESS = "EXCESS"
-    """A charge that the PSP made although another one holds the payment or the order: it is given
-    back, and never counts as the payment's own."""
+    """A duplicate charge: another one holds the payment or its order. It is given back, and never
+    counts as the payment's own."""
 
 
 class RefundStatus(StrEnum):
@@ -60,12 +60,12 @@ class RefundStatus(StrEnum):
 
 
 class ResponseStatus(StrEnum):
-    """Where one response to a dispute (evidence, or giving in) stands at the PSP."""
+    """The status of one response to a dispute: evidence, or acceptance."""
 
     SENDING = "SENDING"
-    """Written down; it may be on its way to the PSP right now."""
+    """Stored; it may be on its way to the PSP right now."""
     UNKNOWN = "UNKNOWN"
-    """The PSP may or may not have it; asking finds out, and it is never sent under another key."""
+    """The PSP may or may not have it; a look-up finds out. It is never sent under another key."""
     SUCCEEDED = "SUCCEEDED"
     DECLINED = "DECLINED"
     NOT_SENT = "NOT_SENT"
@@ -73,22 +73,22 @@ class ResponseStatus(StrEnum):
 
 
 class NotificationStatus(StrEnum):
-    """How far we are with something that a PSP told us."""
+    """The status of a notification of a PSP."""
 
     STORED = "stored"
-    """Written down and acknowledged; nobody has looked yet (or it is to be looked at again)."""
+    """Stored and acknowledged; to be processed, for the first time or again."""
     PROCESSED = "processed"
     FAILING = "failing"
-    """Looked at in vain; tried again later."""
+    """Processing failed; it is tried again later."""
     DEAD = "dead"
-    """Given up: a person must look, and may have it replayed."""
+    """Dead letter: an operator must look at it, and may replay it."""
 
 
 class LateSuccessPolicy(StrEnum):
-    """What a merchant wants done with money of a payment that it had been told is over."""
+    """What a merchant wants done with a charge that succeeds after its payment had ended."""
 
     REVERSE = "reverse"
-    """Let the hold go, or give the money back."""
+    """Release the hold, or refund the money."""
     KEEP = "keep"
 
 
@@ -100,35 +100,35 @@ class EndpointStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """How far one event is on its way to one endpoint."""
+    """The status of the delivery of one event to one endpoint."""
 
     PENDING = "pending"
-    """Waiting for its turn, for its next try, or being sent right now."""
+    """Waiting for an earlier delivery or the next attempt, or being sent right now."""
     DELIVERED = "delivered"
     DEAD = "dead"
-    """Given up: the last try failed, or the endpoint was disabled."""
+    """Dead letter: the last attempt failed, or the endpoint was disabled."""
 
 
 class CaseStatus(StrEnum):
-    """How far a person is with something that no rule may decide."""
+    """The status of a case."""
 
     OPEN = "open"
     CLOSED = "closed"
 
 
 class CaseKind(StrEnum):
-    """Why a person must look; what to do about each is in services.cases."""
+    """Why an operator must decide; services.cases has the advice for each."""
 
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """Nobody could find out for a day what became of an operation."""
+    """An operation's outcome has been unknown for a day."""
     LATE_SUCCESS = "late_success"
-    """The PSP did it after all, although we had closed it as never done."""
+    """The PSP did it after all, although we had closed it without success."""
     TAKEN_BACK = "taken_back"
-    """The PSP undid what it had done."""
+    """The PSP reversed what it had done."""
     OWN_ACT = "own_act"
-    """The PSP, or somebody in its dashboard, moved money beyond what there was."""
+    """The PSP, or a person in its dashboard, moved more money than was held or left."""
     CONTRADICTION = "contradiction"
-    """The PSP's word and ours cannot both be true."""
+    """What the PSP says and what we recorded cannot both be true."""
     DISPUTED_AND_REFUNDED = "disputed_and_refunded"
     """The customer may get the money twice: refunded by us, and charged back by the bank."""
     DISPUTED_TOO_MUCH = "disputed_too_much"
@@ -249,7 +249,7 @@ DISPUTE_INQUIRY: Final = frozenset(
 DISPUTE_UNANSWERED: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE})
 DISPUTE_OPEN: Final = DISPUTE_UNANSWERED | {D.WARNING_UNDER_REVIEW, D.UNDER_REVIEW}
 DISPUTE_CHARGED_BACK: Final = frozenset({D.NEEDS_RESPONSE, D.UNDER_REVIEW, D.LOST})
-"""The bank has, or keeps, what it took: giving it back as well would pay the customer twice."""
+"""The bank holds or keeps the amount: a refund as well would pay the customer twice."""
 
 RESPONSE_TRANSITIONS: Final[Table] = _table(
     {

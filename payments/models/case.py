@@ -1,7 +1,6 @@
-"""Cases: what a person must look at, because no rule may decide it.
+"""Cases: findings that an operator must decide, because no rule may.
 
-A case is opened in the transaction that found out; closing it never moves money by itself. What may
-not live here: deciding what deserves a case, the work that closes one.
+A case is opened in the transaction that found the problem. Closing it never moves money.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ S = CaseStatus
 
 
 class Case(MachineModel):
-    """One thing to be looked at; at most one open case per kind and subject."""
+    """One finding for an operator; at most one open case per kind and subject."""
 
     application_rights = ("select", "insert", "update")
 
@@ -83,4 +82,4 @@ class Case(MachineModel):
 
     @transition(field=status, source=sources_of(CASE_TRANSITIONS, S.CLOSED), target=S.CLOSED)
     def close(self) -> None:
-        """Somebody explained it."""
+        """An operator explained it."""

@@ -1,7 +1,7 @@
-"""Payments that wait for somebody, and when time has something to do about it.
+"""Deadlines of payments that wait for their customer or merchant.
 
-A row is written by PostgreSQL itself, in the transaction that lets a payment wait: so no sweep
-reads the payments, which only grow. What may not live here: what is done, and when.
+A trigger writes the row in the transaction that makes a payment wait. So no sweep has to read the
+payments, which only grow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from payments import public_ids
 
 
 class Deadline(models.Model):
-    """One payment that waits, for its customer or its merchant; gone once it does no more."""
+    """One payment that waits; the row is deleted once it no longer does."""
 
     application_rights = ("select", "insert", "update", "delete")
 
@@ -23,7 +23,7 @@ class Deadline(models.Model):
     next_at = models.DateTimeField()
     """When to look; while somebody does, when their lease ends."""
     warned_for = models.DateTimeField(null=True, blank=True)
-    """The end of the hold that the merchant was warned of."""
+    """The end of the authorization about which the merchant was warned."""
 
     class Meta:
         db_table = "payments_deadline"

@@ -1,8 +1,7 @@
 """Which events are still to be sent where: one row per event, written by PostgreSQL itself.
 
 A trigger of `payments_event` inserts the row in the event's own transaction, so no writer of events
-can forget it. The row goes when nothing more is to be done for its event. What may not live here:
-what is sent, and to whom.
+can forget it. The row is deleted when nothing more is to be done for its event.
 """
 
 from __future__ import annotations

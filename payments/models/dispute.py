@@ -1,7 +1,6 @@
 """A dispute as the merchant sees it, and each response to it that went to the PSP.
 
-A dispute is a PSP's word on a payment: its status follows what the PSP says, by services.disputes.
-What may not live here: what a word causes, amounts of the intent.
+The status of a dispute follows the PSP's statements; only services.disputes writes it.
 """
 
 from __future__ import annotations
@@ -66,19 +65,19 @@ class Dispute(MachineModel):
     reason = models.CharField(max_length=64)
     network_reason_code = models.CharField(max_length=32, blank=True)
     loss_policy = models.CharField(max_length=16, choices=LossPolicy.choices)
-    """The merchant's when the dispute opened: later changes do not move money of an old one."""
+    """The merchant's policy when the dispute opened; later changes do not apply to it."""
     fee_minor = models.BigIntegerField(default=0)
     """What the PSP charges for it."""
     fee_returned_minor = models.BigIntegerField(default=0)
     is_charge_refundable = models.BooleanField(default=False)
 
     evidence = models.JSONField(default=dict)
-    """What is staged, by Stripe's field names; what was sent is frozen in its response."""
+    """Staged evidence, by Stripe's field names; a response keeps its own copy of what is sent."""
     evidence_due_by = models.DateTimeField(null=True, blank=True)
     answered_stage = models.CharField(max_length=16, blank=True, choices=Stage.choices)
-    """The stage whose only slot for evidence is spent, from the moment it is written down."""
+    """The stage whose only evidence slot is spent, from the moment the response is stored."""
     submission_count = models.PositiveIntegerField(default=0)
-    """Of evidence, over both stages; counted when it is written down, before it is sent."""
+    """Submissions of evidence in both stages, each counted before it is sent."""
     submitted_at = models.DateTimeField(null=True, blank=True)
     metadata = models.JSONField(default=dict)
 
@@ -89,10 +88,10 @@ class Dispute(MachineModel):
     funds_withdrawn_at = models.DateTimeField(null=True, blank=True)
     funds_reinstated_at = models.DateTimeField(null=True, blank=True)
     next_look_at = models.DateTimeField(null=True, blank=True)
-    """When to ask the PSP unasked, for notices may be lost; NULL once it is over."""
+    """When to sync without a notification, for those may be lost; NULL once it is closed."""
     next_reminder_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField()
-    """By the PSP's word."""
+    """As the PSP says."""
     closed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -161,7 +160,7 @@ class Dispute(MachineModel):
 
     @property
     def awaits_response(self) -> bool:
-        """Nobody has answered by the PSP's word; ours may be on its way."""
+        """The PSP has no response yet; ours may be on its way."""
         return self.status in DISPUTE_UNANSWERED
 
     @property
@@ -187,7 +186,7 @@ class Dispute(MachineModel):
         target=D.WARNING_CLOSED,
     )
     def close_inquiry(self) -> None:
-        """The bank asks no more; no money has moved."""
+        """The bank closed its inquiry; no money has moved."""
 
     @transition(
         field=status,
@@ -219,7 +218,7 @@ class Dispute(MachineModel):
 
 
 class DisputeResponse(MachineModel):
-    """One response to a dispute, written down before it is sent, with its permanent PSP key."""
+    """One response to a dispute, stored before it is sent, with its permanent key at the PSP."""
 
     application_rights = ("select", "insert", "update")
 
@@ -241,7 +240,7 @@ class DisputeResponse(MachineModel):
     stage = models.CharField(max_length=16, choices=Stage.choices)
     status = FSMField(max_length=16, default=S.SENDING, protected=True)
     evidence = models.JSONField(default=dict)
-    """What is sent, however often: frozen."""
+    """The evidence that every attempt sends; never changed."""
     psp_key = models.CharField(max_length=64, unique=True)
     code = models.CharField(max_length=64, blank=True)
     message = models.CharField(max_length=500, blank=True)
@@ -250,7 +249,7 @@ class DisputeResponse(MachineModel):
     request_id = models.CharField(max_length=64, blank=True)
     idempotency_id = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField()
-    """Until then whoever wrote it owns it; afterwards the sweep does."""
+    """Until then only the process that wrote it may act on it; after that, the sweep may."""
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
@@ -309,7 +308,7 @@ class DisputeResponse(MachineModel):
 
     @transition(field=status, source=sources_of(RESPONSE_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
     def doubt(self) -> None:
-        """Nobody knows whether the PSP has it."""
+        """It is unknown whether the PSP has it."""
 
     @transition(
         field=status, source=sources_of(RESPONSE_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED

@@ -1,7 +1,6 @@
-"""Events: immutable facts, written in the same transaction as the change they tell of.
+"""Events: immutable, written in the same transaction as the change that they report.
 
 The table is the outbox (Debezium's column names), the merchant API's event and the timeline entry.
-What may not live here: delivery.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from payments.models.merchant import Merchant
 
 
 class Event(models.Model):
-    """One fact about one aggregate; `seq` counts 1, 2, 3 … per aggregate in commit order."""
+    """One event of one aggregate; `seq` counts 1, 2, 3 … per aggregate in commit order."""
 
     application_rights = ("select", "insert")
 

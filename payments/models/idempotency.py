@@ -1,7 +1,4 @@
-"""Idempotency keys: who claimed one, for which request, and the one answer it was given.
-
-What may not live here: claiming and replaying (services.idempotency does that).
-"""
+"""Idempotency keys: the request that claimed one, and the one answer it was given."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Merchants, their API keys, and the PSP accounts that their money runs through.
 
-What may not live here: issuing keys (services.onboarding does that), secrets in clear.
+Keys are stored as hashes and credentials not at all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What PSPs told us unasked, stored as it came before anybody looked at it.
-
-What may not live here: reading, verifying, and what a notification causes.
-"""
+"""Notifications (webhooks) of PSPs, stored as they came, before they are processed."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ S = NotificationStatus
 
 
 class PspNotification(MachineModel):
-    """One event of one PSP account: a reason to look, never the truth."""
+    """One event of one PSP account: a reason to look the payment up, never the truth itself."""
 
     application_rights = ("select", "insert", "update")
 
@@ -28,14 +25,14 @@ class PspNotification(MachineModel):
     event_id = models.CharField(max_length=128)
     type = models.CharField(max_length=128)
     known = models.BooleanField()
-    """Is the type one that the adapter knows? Others are acknowledged and left alone."""
+    """True for a type that the adapter knows; others are acknowledged and ignored."""
     psp_payment_id = models.CharField(max_length=128, blank=True)
     psp_dispute_id = models.CharField(max_length=128, blank=True)
-    """Of the dispute that it is about, if it is about one."""
+    """The dispute that it is about, if any."""
     our_references = models.JSONField(default=list)
     """Of the operations concerned, as read when the signature was checked."""
     claims = models.CharField(max_length=16, blank=True)
-    """What it says became of those operations; what we know already need not be asked."""
+    """The outcomes it claims for those operations; known ones need no look-up."""
     occurred_at = models.DateTimeField()
     status = FSMField(max_length=16, default=S.STORED, protected=True)
 
@@ -43,9 +40,9 @@ class PspNotification(MachineModel):
     """The bytes that were signed."""
     body_sha256 = models.CharField(max_length=64)
     headers = models.JSONField(default=dict)
-    """Those that proved where it came from."""
+    """The headers that authenticated it."""
     conflicting_body = models.BooleanField(default=False)
-    """The same event id came again with other bytes; the first stands."""
+    """The same event id came again with another body; the first one is kept."""
 
     attempts = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
@@ -82,20 +79,20 @@ class PspNotification(MachineModel):
         field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.PROCESSED), target=S.PROCESSED
     )
     def finish(self) -> None:
-        """Everything it could mean for us is in the books."""
+        """Everything that it reports is recorded."""
 
     @transition(
         field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.FAILING), target=S.FAILING
     )
     def fail(self) -> None:
-        """Not yet; it is tried again."""
+        """Processing failed; it is tried again."""
 
     @transition(field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.DEAD), target=S.DEAD)
     def bury(self) -> None:
-        """Nothing more is tried until a person asks for it."""
+        """Nothing more is tried until an operator replays it."""
 
     @transition(
         field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.STORED), target=S.STORED
     )
     def revive(self) -> None:
-        """A person wants it to be looked at again."""
+        """An operator replays it."""

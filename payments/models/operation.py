@@ -1,7 +1,6 @@
-"""One instruction to a PSP, written down before it is sent, with its permanent key there.
+"""One instruction to a PSP, stored before it is sent, with its permanent idempotency key there.
 
-A charging operation (kind authorize) is what a merchant sees as a charge. What may not live here:
-sending, and what a result causes.
+A charging operation (kind authorize) is what a merchant sees as a charge.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from psp_adapters.contract.operations import OperationKind
 S = OperationStatus
 _GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)
 EXTERNAL_KEY_PREFIX: Final = "psp:"
-"""How the key of an act begins that somebody began at the PSP itself: it is never sent."""
+"""Begins the key of an external operation: one that began at the PSP, and is never sent."""
 
 
 class Operation(MachineModel):
@@ -60,7 +59,7 @@ class Operation(MachineModel):
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
     charge_id = models.UUIDField(null=True, blank=True)
-    """Of a change or refund: the charging operation that it is about."""
+    """The charging operation that a change or refund is about."""
     order_id = models.CharField(max_length=500, blank=True)
     guard_order = models.CharField(max_length=500, null=True, blank=True)
     """The order that this charge occupies; NULL when it occupies none (unique otherwise)."""
@@ -85,28 +84,28 @@ class Operation(MachineModel):
     balance_transaction_id = models.UUIDField(null=True, blank=True)
     """The ledger transaction that changed what we owe the merchant."""
     failure_balance_transaction_id = models.UUIDField(null=True, blank=True)
-    """The one that changed it back when it failed after all; the last, if it did repeatedly."""
+    """The ledger transaction that reversed it when it failed late; the last one."""
     latest_dispute_id = models.UUIDField(null=True, blank=True)
-    """Of a charge: its latest dispute. Only services.disputes writes it."""
+    """The latest dispute of a charge; only services.disputes writes it."""
     actor = models.CharField(max_length=200)
     request_id = models.CharField(max_length=64, blank=True)
     idempotency_id = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField()
-    """Until then the process that wrote it owns it; afterwards recovery does."""
+    """Until then only the process that wrote it may act on it; after that, recovery may."""
     next_check_at = models.DateTimeField(null=True, blank=True)
     checks = models.PositiveIntegerField(default=0)
     resent_at = models.DateTimeField(null=True, blank=True)
-    """When it was last sent again; a request may arrive for a while after it was sent."""
+    """When it was last repeated; a request may reach the PSP for a while after it was sent."""
     fenced_at = models.DateTimeField(null=True, blank=True)
-    """When the PSP was last told to refuse it; it is not sent again after that."""
+    """When the PSP was last asked to refuse its key; it is not sent again after that."""
     turns = models.PositiveIntegerField(default=0)
-    """How often the PSP changed its mind after we had closed it; each has postings of its own."""
+    """Number of late outcomes recorded. Each posts under its own source type, `operation/<n>`."""
     excess_minor = models.BigIntegerField(default=0)
-    """How much of it is beyond what the payment may hold, take or give back."""
+    """How much of it exceeds what the payment may hold, take or refund."""
     excess_returned_minor = models.BigIntegerField(default=0)
-    """Of a charge in excess: how much of it went back to the customer."""
+    """How much of a duplicate charge went back to the customer."""
     reverse_at = models.DateTimeField(null=True, blank=True)
-    """Of a charge that succeeded late: when the sweep gives it back; NULL when nothing is due."""
+    """When the sweep reverses a late or duplicate charge; NULL if it does not."""
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -195,12 +194,12 @@ class Operation(MachineModel):
 
     @property
     def gives_excess_back(self) -> bool:
-        """Is it the void or refund of a charge that was one too many?"""
+        """True for the void or refund of a duplicate charge."""
         return self.kind in _GIVE_BACK and self.excess_minor > 0
 
     @property
     def is_own_act(self) -> bool:
-        """Did somebody begin it at the PSP itself, without us?"""
+        """True for an external operation, which began at the PSP."""
         return self.psp_key.startswith(EXTERNAL_KEY_PREFIX)
 
     @property
@@ -218,11 +217,11 @@ class Operation(MachineModel):
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
     def doubt(self) -> None:
-        """Nobody knows whether the PSP did it."""
+        """It is unknown whether the PSP did it."""
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.PENDING), target=S.PENDING)
     def await_psp(self) -> None:
-        """The PSP took it and will say later."""
+        """The PSP accepted it, and reports the outcome later."""
 
     @transition(
         field=status,
@@ -254,14 +253,14 @@ class Operation(MachineModel):
         field=status, source=sources_of(OPERATION_TRANSITIONS, S.CANCELED), target=S.CANCELED
     )
     def withdraw(self) -> None:
-        """It was taken back before it took effect."""
+        """It was withdrawn before it took effect."""
 
     @transition(
         field=status, source=sources_of(OPERATION_TRANSITIONS, S.TAKEN_BACK), target=S.TAKEN_BACK
     )
     def take_back(self) -> None:
-        """The PSP undid what it had done."""
+        """The PSP reversed what it had done."""
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.EXCESS), target=S.EXCESS)
     def exceed(self) -> None:
-        """The PSP did it although another charge holds the payment or the order."""
+        """The PSP made a duplicate charge: another one holds the payment or its order."""

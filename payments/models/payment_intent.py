@@ -1,7 +1,7 @@
 """What a merchant wants paid: the payment intent, its guarded amounts and its state machine.
 
 A transition changes this row only. What follows from it (books, events) is written by
-services.outcomes in the same transaction. What may not live here: postings, events, PSPs.
+services.outcomes in the same transaction.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class PaymentIntent(MachineModel):
     amount_refunded_minor = models.BigIntegerField(default=0)
     amount_refund_pending_minor = models.BigIntegerField(default=0)
     amount_excess_minor = models.BigIntegerField(default=0)
-    """What the PSP moved beyond what we asked for; never refused, always explained by a case."""
+    """What the PSP moved beyond what was asked for; each excess has a case."""
     amount_over_refunded_minor = models.BigIntegerField(default=0)
-    """How much more went back, or is on its way back, than was taken: never by our own doing."""
+    """How much refunds, pending ones included, exceed what was captured; never through us."""
     amount_disputed_minor = models.BigIntegerField(default=0)
-    """Charged back and open, or lost; an inquiry moves nothing. A PSP's word is never refused, so
-    it may exceed what is left: then there is a case. Written by services.disputes only."""
+    """Charged back and open, or lost; an inquiry does not count. It may exceed what is left, with
+    a case. Written by services.disputes only."""
     latest_dispute_id = models.UUIDField(null=True, blank=True)
-    """Of any of its charges; each charge has its own."""
+    """The latest dispute of any of its charges; each charge has its own as well."""
 
     capture_method = models.CharField(max_length=16, default="automatic")
     payment_method_types = models.JSONField(default=list)
@@ -181,7 +181,7 @@ class PaymentIntent(MachineModel):
         field=status, source=sources_of(INTENT_TRANSITIONS, S.INITIATED), target=S.INITIATED
     )
     def unstart(self) -> None:
-        """The first charge never left us."""
+        """The first charge never reached the PSP."""
 
     @transition(
         field=status,

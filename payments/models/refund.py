@@ -1,7 +1,4 @@
-"""A refund as the merchant sees it; its operation is what goes to the PSP.
-
-What may not live here: amounts of the intent (they change under the intent's lock, by services).
-"""
+"""A refund as the merchant sees it; its operation is what goes to the PSP."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ class Refund(MachineModel):
         Operation, on_delete=models.PROTECT, db_constraint=False, related_name="refund"
     )
     charge_id = models.UUIDField()
-    """The charging operation whose money goes back."""
+    """The charging operation that is refunded."""
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     status = FSMField(max_length=16, default=S.PENDING, protected=True)

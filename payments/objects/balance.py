@@ -1,7 +1,4 @@
-"""The balance and its transactions: the merchant's side of the books, as the merchant sees it.
-
-What may not live here: summing (selectors read the ledger).
-"""
+"""The balance and its transactions: the merchant's side of the books, as the merchant sees it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from payments.objects.payment_method import charged_method_details
 from payments.states import INTENT_CAPTURED, IntentStatus, OperationStatus
 
 _STILL_HELD: Final = frozenset({IntentStatus.AUTHORIZED, IntentStatus.PROCESSING})
-"""While a change is under way, what it changes is still held."""
+"""Statuses in which something may be held; an open change does not end the hold."""
 _STATUS: Final[dict[str, str]] = {
     OperationStatus.SUCCEEDED: "succeeded",
     OperationStatus.EXCESS: "succeeded",
@@ -122,7 +122,7 @@ def _method_details(
 
 
 def _refunded_minor(intent: PaymentIntent, amount_minor: int) -> int:
-    """What went back; an authorization that was given up counts as refunded in full."""
+    """The refunded amount; a canceled authorization counts as refunded in full."""
     if intent.status == IntentStatus.CANCELED and not intent.amount_captured_minor:
         return amount_minor
     return intent.amount_refunded_minor

@@ -1,4 +1,4 @@
-"""The customer as the merchant sees it. What may not live here: queries."""
+"""The customer as the merchant sees it."""
 
 from __future__ import annotations
 

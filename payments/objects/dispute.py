@@ -1,4 +1,4 @@
-"""The dispute as the merchant sees it. What may not live here: queries."""
+"""The dispute as the merchant sees it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EVIDENCE_FILES: Final = (
 
 
 def dispute_object(dispute: Dispute, *, now: datetime | None = None) -> dict[str, Any]:
-    """A dispute, nothing expanded. `due_by` is null once nothing can be handed in any more."""
+    """A dispute, nothing expanded. `due_by` is null once no evidence can be submitted."""
     return {
         "id": public_id(public_ids.DISPUTE, dispute.id),
         "object": "dispute",

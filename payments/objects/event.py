@@ -1,4 +1,4 @@
-"""The event as the merchant sees it. What may not live here: rendering what it tells of."""
+"""The event as the merchant sees it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments.objects.parts import public_id, unix_seconds_of
 
 
 def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
-    """An event; its object stands as it stood, whatever happened since.
+    """An event; its object is the one stored with it, whatever happened since.
 
     `pending_webhooks`: how many endpoints have not taken it.
     """

@@ -1,7 +1,4 @@
-"""The pieces that several objects share: people's addresses, timestamps, lists.
-
-What may not live here: whole objects.
-"""
+"""Renders pieces that several objects share: addresses, timestamps, lists."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ public_id: Final = lru_cache(maxsize=8192)(public_ids.encode)
 
 
 def reference(prefix: str, identifier: UUID | None) -> str | None:
-    """The public id of something that may be absent."""
+    """The public id, or None without an id."""
     return public_id(prefix, identifier) if identifier is not None else None
 
 
@@ -45,7 +42,7 @@ def address_object(given: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def shipping_object(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Where goods go; None if nothing was said."""
+    """The shipping details; None if there are none."""
     if not given:
         return None
     return {
@@ -58,7 +55,7 @@ def shipping_object(given: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def billing_details_object(given: dict[str, Any] | None) -> dict[str, Any]:
-    """Whose bill it is."""
+    """The billing details, with every key."""
     given = given or {}
     return {
         "address": address_object(given.get("address")),

@@ -1,7 +1,4 @@
-"""The payment intent as the merchant sees it, its status in Stripe's seven words.
-
-What may not live here: queries, transitions.
-"""
+"""The payment intent as the merchant sees it, with one of Stripe's seven statuses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Payment methods: the object, and the snapshot of one that a charge keeps.
 
-What may not live here: tokens (they are the PSP's secret between it and us).
+Tokens are never shown: they are a secret between the PSP and us.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The refund as the merchant sees it. What may not live here: queries."""
+"""The refund as the merchant sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook endpoint as the merchant sees it. What may not live here: queries, sealed secrets."""
+"""The webhook endpoint as the merchant sees it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _KINDS: Final = {
     "dispute_held": ("adjustment", "dispute"),
     "dispute_hold_released": ("adjustment", "dispute_reversal"),
 }
-"""Rule of the books → type and reporting category, in the merchant API's words."""
+"""Posting rule → type and reporting category of the merchant API."""
 _OTHER_KIND: Final = ("adjustment", "other_adjustment")
 """Any other change of what we owe: disputes, a posting by hand."""
 DISPUTE_CATEGORIES: Final = frozenset({"dispute", "dispute_reversal"})
@@ -56,7 +56,7 @@ _FEE_RULES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceTransaction:
-    """One change of what we owe a merchant, with the fee that was taken in the same move."""
+    """One change of what we owe a merchant, with the fee of the same capture."""
 
     id: UUID
     type: str
@@ -153,7 +153,7 @@ def balance_of(scope: Scope) -> Balance:
 
 
 def available_on_of(transaction_id: UUID) -> date | None:
-    """When the money of a ledger transaction becomes available; None: when it was booked."""
+    """When the money of a ledger transaction becomes available; None if at once."""
     found = LedgerTransaction.objects.filter(pk=transaction_id)
     day: date | None = found.values_list("available_on", flat=True).first()
     return day

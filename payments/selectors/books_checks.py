@@ -1,4 +1,4 @@
-"""How the checks of the books go: asked by whoever watches the platform.
+"""Reads how the verifications of the books go, for the metrics.
 
 Each query reads the row of a check, or an index, and a bounded number of rows. What may not live
 here: checking, one merchant's data.
@@ -20,7 +20,7 @@ EVERYTHING: Final = "everything"
 
 @dataclass(frozen=True, slots=True)
 class LastPass:
-    """How the verification of everything stands."""
+    """The progress of the daily verification."""
 
     seconds_ago: float
     """Since a pass ended that left nothing out; if none ever did, since the first began."""
@@ -51,7 +51,7 @@ def recent_check_behind_seconds() -> float:
 
 
 def last_pass() -> LastPass | None:
-    """Of the daily verification; None before it began for the first time."""
+    """The progress of the daily verification; None before its first pass began."""
     rows = execute(
         "SELECT extract(epoch FROM clock_timestamp() - coalesce(finished_at, added_at))::float8, "
         f"unchecked FROM {table_of(BooksCheck)} WHERE name = '{EVERYTHING}'"

@@ -1,4 +1,4 @@
-"""Disputes of a merchant, and what banks took of a charge. Showing one needs its own row only."""
+"""Disputes of a merchant, and what banks have charged back of a charge."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from psp_adapters.contract.operations import OperationKind
 
 @dataclass(frozen=True, slots=True)
 class ChargedBack:
-    """What banks took of one charge and have not given back."""
+    """What banks have charged back of one charge and not given back."""
 
     amount: Money
     dispute_id: UUID | None
-    """The latest dispute by which they did; None: nothing was taken."""
+    """The latest such dispute; None if there is none."""
 
 
 def charged_back_of(charge: Operation, *, without: Dispute | None = None) -> ChargedBack:
@@ -36,7 +36,7 @@ def charged_back_of(charge: Operation, *, without: Dispute | None = None) -> Cha
 
 
 def was_ever_captured(intent: PaymentIntent) -> bool:
-    """Also what was taken back since, or one charge too many: banks dispute that as well."""
+    """True also for a reversed or duplicate charge: banks dispute those as well."""
     if intent.amount_captured_minor:
         return True
     took = Q(kind=OperationKind.CAPTURE.value) | Q(

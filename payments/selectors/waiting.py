@@ -1,4 +1,4 @@
-"""How much is waiting, and for how long: asked by whoever watches the platform.
+"""Reads how much is waiting, and for how long, for the metrics.
 
 Each query reads a partial index of what is open and stops after a fixed number of rows, so that
 none grows with data or with what has piled up. What may not live here: one merchant's data.
@@ -28,14 +28,14 @@ COUNT_MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Operations whose outcome nobody knows."""
+    """Operations whose outcome is unknown."""
 
     count: int
     oldest_seconds: float
 
 
 def operations_in_doubt() -> Doubt:
-    """Those that the PSP left open (`UNKNOWN`); one still being sent is in nobody's doubt yet."""
+    """Operations in `UNKNOWN`; one that is still being sent does not count."""
     count, oldest_seconds = execute(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM "
         f"(SELECT created_at FROM {table_of(Operation)} "

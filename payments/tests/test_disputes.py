@@ -386,4 +386,6 @@ def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> No
 
 
 def _record(charge: Operation, word: PspDispute) -> RecordedDispute:
-    return record_dispute(word=word, charge=charge, caller=callers.for_operation(charge, "test"))
+    return record_dispute(
+        statement=word, charge=charge, caller=callers.for_operation(charge, "test")
+    )

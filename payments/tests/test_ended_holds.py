@@ -166,7 +166,7 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     shop.psp.turn(reference(charge), "succeed")
     said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     caller = callers.for_operation(charge, "test")
-    assert hear(charge, said, caller, None) is Disposition.LATER
+    assert hear(charge, said, caller, None) is Disposition.DEFERRED
     declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
     assert hear(charge, declined, caller, older) is Disposition.NO_CHANGE
     charge.refresh_from_db()

@@ -124,18 +124,18 @@ def test_every_name_of_an_event_in_the_code_is_declared() -> None:
 
 
 def _names_in_the_code() -> Iterator[str]:
-    """Texts that are given to `tell`, `emit_if_answered` or `EventDraft`."""
+    """Texts that are given to `emit`, `emit_if_answered` or `EventDraft`."""
     for path in (Path(payments.__file__).parent / "services").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and node.args and _tells(node.func):
+            if isinstance(node, ast.Call) and node.args and _emits(node.func):
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
                     yield first.value
 
 
-def _tells(function: ast.expr) -> bool:
+def _emits(function: ast.expr) -> bool:
     if isinstance(function, ast.Attribute):
-        return function.attr in ("tell", "emit_if_answered")
+        return function.attr in ("emit", "emit_if_answered")
     return isinstance(function, ast.Name) and function.id == "EventDraft"
 
 

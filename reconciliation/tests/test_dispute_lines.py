@@ -236,7 +236,7 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
         for step in order:
             if step == "word":
                 record_dispute(
-                    word=early, charge=charge, caller=callers.for_operation(charge, "test")
+                    statement=early, charge=charge, caller=callers.for_operation(charge, "test")
                 )
             else:
                 account_for(desk.shop, lines[step])
@@ -328,7 +328,7 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     withdrawn = lines_of(desk.shop)[0]
     [charge] = desk.shop.operations(intent_id)
     word = replace(word_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
-    record_dispute(word=word, charge=charge, caller=callers.for_operation(charge, "test"))
+    record_dispute(statement=word, charge=charge, caller=callers.for_operation(charge, "test"))
     ask_no_more(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()

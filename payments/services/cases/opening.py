@@ -1,7 +1,4 @@
-"""Cases: opened where something was found that no rule may decide, closed by a person.
-
-What may not live here: finding out, moving money.
-"""
+"""Opens a case where no rule may decide, with advice per kind; an operator closes it."""
 
 from __future__ import annotations
 
@@ -23,25 +20,25 @@ from payments.states import CaseKind, CaseStatus
 ADVICE: Final[dict[CaseKind, str]] = {
     CaseKind.OUTCOME_UNKNOWN: (
         "Look the operation up in the PSP's dashboard by our reference; ask the PSP's support if "
-        "it is not there. Recovery keeps asking; the case can be closed once the operation is."
+        "it is not there. Recovery keeps trying; the case can be closed once the operation is."
     ),
     CaseKind.LATE_SUCCESS: (
         "The PSP took or held money for a payment that we had closed. By the merchant's policy it "
         "was reversed, or kept: check that the reversal went through, or tell the merchant."
     ),
     CaseKind.TAKEN_BACK: (
-        "The PSP undid something that had succeeded. The books follow; tell the merchant, who may "
-        "have shipped."
+        "The PSP reversed something that had succeeded. The books follow; tell the merchant, who "
+        "may have shipped."
     ),
     CaseKind.OWN_ACT: (
-        "Somebody moved money in the PSP's own dashboard, more than was held or left, or for a "
-        "payment that was closed. It is booked; find out who did it and why, tell the merchant, "
-        "and settle the excess."
+        "Money was moved in the PSP's own dashboard: more than was held or left, or for a payment "
+        "that was closed. It is booked; find out who did it and why, tell the merchant, and settle "
+        "the excess."
     ),
     CaseKind.CONTRADICTION: (
-        "The PSP's word does not fit ours, so nothing was booked. Compare both in the PSP's "
-        "dashboard. Once the PSP has cleared it up, have the notification replayed "
-        "(replay_notifications), or the line or file of a settlement report looked at again "
+        "The PSP contradicts what we recorded, so nothing was booked. Compare both in the PSP's "
+        "dashboard. Once the PSP has cleared it up, replay the notification "
+        "(replay_notifications), or reprocess the line or file of the settlement report "
         "(settlement_reports)."
     ),
     CaseKind.DISPUTED_AND_REFUNDED: (
@@ -101,7 +98,7 @@ def case_about_account(kind: CaseKind, account: PspAccount, summary: str, *, sub
 
 
 def case_of_disputed_refund(intent: PaymentIntent, charged_back: ChargedBack, summary: str) -> Case:
-    """An unsaved case about a refund of what a bank has charged back, whoever made the refund."""
+    """An unsaved case about a refund of what a bank has charged back, ours or external."""
     if charged_back.dispute_id is None:
         raise ValueError("what is charged back has a dispute")
     return case_about_intent(
@@ -127,9 +124,9 @@ def open_case(case: Case) -> bool:
 
 
 def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
-    """Close a case with the words of whoever explained it; moves no money.
+    """Close a case with an operator's resolution; moves no money.
 
-    Refuses with ResourceMissing, UnexpectedState (closed already) and ValueError without words.
+    Raises ResourceMissing, UnexpectedState if it is closed, and ValueError for an empty resolution.
     """
     if not resolution.strip():
         raise ValueError("say how the case was resolved")

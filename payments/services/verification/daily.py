@@ -1,8 +1,7 @@
-"""The whole of the books, once a day: every invariant, and every payment against its entries.
+"""Verifies all books once a day: every invariant, and every payment against its entries.
 
-In slices of some seconds, so that it keeps no worker for long and a killed one loses no more than a
-slice; each slice sees one snapshot. What takes too long in one piece is left out, and said so. What
-may not live here: the rules of the comparison (services.verification, ledger.invariants), repairs.
+It runs in steps of some seconds, each on one database snapshot. So it keeps no worker for long, and
+a killed worker loses one step. A step that takes too long is left out, with an alert.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class _Step:
 
 
 def verify_books() -> int:
-    """Go on with the daily verification for some seconds; how many differences it found.
+    """Advance the daily verification for some seconds; returns how many differences it found.
 
     Does nothing while the last pass is younger than a day. Each difference is logged as an alert
     and opens a case. Safe to run again, and several at once.
@@ -71,13 +70,13 @@ def verify_books() -> int:
     while row.part in PARTS or _begin(row):
         step = _check(row)
         found += report(step.findings)  # Before it goes on: a crash repeats, and loses nothing.
-        if not _go_on(row, step) or time.monotonic() >= end:
+        if not _advance(row, step) or time.monotonic() >= end:
             break
     return found
 
 
 def _begin(row: BooksCheck) -> bool:
-    """Begin a pass if its time has come, or anew where another version of us named its parts."""
+    """Begin a pass if one is due, or if a release renamed the parts of the present one."""
     now = now_utc()
     if not row.part and row.began_at is not None and now < row.began_at + EVERY:
         return False
@@ -96,11 +95,11 @@ def _check(row: BooksCheck) -> _Step:
     if row.part == PAYMENTS:
         return _compare_payments(row.position)
     if row.part == ENTRIES:
-        return _look_for_payments(row.position)
+        return _check_entries_have_payments(row.position)
     return _check_invariant(row.part)
 
 
-def _go_on(row: BooksCheck, step: _Step) -> bool:
+def _advance(row: BooksCheck, step: _Step) -> bool:
     part = row.part if step.last is not None else _NEXT[row.part]
     unchecked = row.unchecked + step.too_long
     ends_well = not part and not unchecked
@@ -148,7 +147,7 @@ def _compare_payments(position: UUID) -> _Step:
     return _Step(findings, None if over else max(intents), len(intents))
 
 
-def _look_for_payments(position: UUID) -> _Step:
+def _check_entries_have_payments(position: UUID) -> _Step:
     with one_snapshot(seconds_most=STEP_SECONDS):
         named = payment_ids_after(position, limit=PAYMENTS_PER_STEP)
         found = list(entries_without_payment(named))

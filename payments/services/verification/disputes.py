@@ -1,7 +1,4 @@
-"""Compare every dispute with its own entries in the books. Reads only.
-
-What may not live here: repairs, whole payments (services.verification).
-"""
+"""Compares every dispute with its own entries in the books. Reads only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What a check of the books found: a line in the log each, and a case for a person.
+"""Reports the findings of a verification: an alert in the log each, and a case for an operator.
 
-A check finds a difference once and goes on; the case stays open until somebody has explained it,
-and the alert with it. What may not live here: comparing, repairs.
+A verification goes on after a finding. The case and its alert stay until an operator closes it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from payments.states import CaseKind
 
 logger = logging.getLogger(__name__)
 
-CASES_MOST: Final = 100
-"""At once: if more differ, the first hundred say what is wrong, and each pass opens others."""
+CASES_MAX: Final = 100
+"""Cases opened per report; the next pass opens others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def report(findings: Iterable[Finding]) -> int:
         firsts.setdefault(finding.subject, finding)
     if firsts:
         with transaction.atomic(durable=True):
-            for finding in list(firsts.values())[:CASES_MOST]:
+            for finding in list(firsts.values())[:CASES_MAX]:
                 open_case(_case_of(finding))
     return count
 

@@ -1,7 +1,4 @@
-"""Where a check of the books goes on: its row, moved by one at a time.
-
-What may not live here: comparing, reporting.
-"""
+"""Keeps how far each verification has come, so that one worker at a time advances it."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ BEFORE_EVERY_ID: Final = UUID(int=0)
 
 
 def progress(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksCheck:
-    """The row of a check; whoever needs it first makes it, beginning after `from_position`."""
+    """The row of a verification; made on first use, starting after `from_position`."""
     row, _ = BooksCheck.objects.get_or_create(
         name=name, defaults={"position": from_position, "added_at": now_utc()}
     )
@@ -24,7 +21,7 @@ def progress(name: str, *, from_position: UUID = BEFORE_EVERY_ID) -> BooksCheck:
 
 
 def advance(row: BooksCheck, **changes: Any) -> bool:
-    """Write how far a check has come; False, and nothing, if somebody else went on meanwhile."""
+    """Write how far it has come. Returns False, writing nothing, if another worker advanced it."""
     unchanged = BooksCheck.objects.filter(pk=row.pk, part=row.part, position=row.position)
     if not unchanged.update(**changes):
         return False

@@ -1,7 +1,4 @@
-"""Rebuild every payment from the books and its operations, and compare with what is stored.
-
-Reads only. What may not live here: repairs.
-"""
+"""Rebuilds payments from the books and their operations, and compares. Reads only."""
 
 from __future__ import annotations
 
@@ -92,7 +89,7 @@ def rebuilt_statuses(
 
 
 def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
-    """Nothing is held or taken (any more): what became of the last charge, and of its changes."""
+    """The statuses for a payment of which nothing is held or taken, by its last charge."""
     charges = [o for o in operations if o.is_charge]
     last = charges[-1].status if charges else OperationStatus.NOT_SENT
     if last == OperationStatus.CANCELED:
@@ -106,14 +103,14 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
 
 
 def _without_excess(operations: list[Operation]) -> list[Operation]:
-    """The operations that count for the payment: no charge too many, nor what was done to it."""
-    too_many = [o for o in operations if o.status == OperationStatus.EXCESS]
+    """The operations that count for the payment: no duplicate charge, nor changes of one."""
+    duplicates = [o for o in operations if o.status == OperationStatus.EXCESS]
     return [
         o
         for o in operations
-        if o not in too_many
+        if o not in duplicates
         and not o.gives_excess_back
-        and not any(o.charge_id == each.id and captures_excess(o, each) for each in too_many)
+        and not any(o.charge_id == each.id and captures_excess(o, each) for each in duplicates)
     ]
 
 
@@ -208,7 +205,7 @@ def _compare(
 
 
 def _excess(intent: PaymentIntent, operations: list[Operation]) -> Money:
-    """What went beyond: charges too many, captures of more than was held, refunds of more too."""
+    """The excess: duplicate charges, and captures or refunds of more than there was."""
     beyond = (
         o.excess_minor
         for o in operations
@@ -220,7 +217,7 @@ def _excess(intent: PaymentIntent, operations: list[Operation]) -> Money:
 def _excess_differences(
     intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
 ) -> Iterator[str]:
-    """Charges too many are in the books until they went back (in the payment's own currency)."""
+    """Compare duplicate charges that are still to go back, in the payment's own currency."""
     held_minor = taken_minor = 0
     for o in operations:
         if holds_excess(o) and o.currency == intent.currency:
@@ -243,7 +240,7 @@ def _excess_differences(
 
 
 def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tuple[UUID, str]]:
-    """What is too many, and neither went back nor is about to, nor is anybody's to look at."""
+    """Duplicate charges that did not go back, are not due to, and have no open case."""
     suspects = {
         o.id: o
         for of_payment in operations.values()

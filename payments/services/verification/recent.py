@@ -1,9 +1,7 @@
-"""Payments that changed lately, compared with the books: the fast part of the verification.
+"""Compares payments that changed lately with the books, every few seconds.
 
-Follows the events with a cursor: none is left out, however many there are, and where a run ended
-the next goes on. An event's id is made before its transaction commits, so the cursor keeps away
-from the newest: whatever is still to come is younger. What may not live here: repairs, and the
-rules of the comparison (services.verification has them).
+A cursor follows the events, so that none is left out. An event's id is made before its transaction
+commits; the cursor therefore stays behind the newest events.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ EVENTS_PER_BATCH: Final = 1_000
 
 
 class _RecentEvent(NamedTuple):
-    """An event, as far as it matters here."""
+    """The columns of an event that are needed here."""
 
     id: UUID
     aggregate_id: UUID
@@ -49,19 +47,19 @@ def check_recent_payments() -> int:
     row = progress(RECENT, from_position=begin)
     found = 0
     while True:
-        told = _settled_after(row.position)
-        if not told:
+        events = _settled_after(row.position)
+        if not events:
             break
-        changed = {each.aggregate_id for each in told}
+        changed = {each.aggregate_id for each in events}
         differences = report(_differences_of(changed))
         found += differences
         moved = advance(
             row,
-            position=told[-1].id,
+            position=events[-1].id,
             compared=row.compared + len(changed),
             differences=row.differences + differences,
         )
-        if not moved or len(told) < EVENTS_PER_BATCH or time.monotonic() >= end:
+        if not moved or len(events) < EVENTS_PER_BATCH or time.monotonic() >= end:
             break
     return found
 
