@@ -1,6 +1,6 @@
 """The books for finance and support: everything can be read and searched, nothing changed.
 
-What may not live here: any add, change or delete permission, any button that posts.
+No permission to add, change or delete is given here, and no button posts.
 """
 
 from __future__ import annotations

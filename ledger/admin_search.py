@@ -1,7 +1,6 @@
 """Search in the admin by id: exact, so that an index answers however large the books are.
 
-What may not live here: the public form of any id. The app that owns one registers a reader when it
-starts, since the ledger imports none of them.
+The ledger knows no public ids: the app that owns them registers a reader when it starts.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def _read_uuid(text: str) -> UUID | None:
 
 
 ID_READERS: list[Callable[[str], UUID | None]] = [_read_uuid]
-"""Each turns what a person typed into the UUID behind it, or None if it is not of its form."""
+"""Each reads the UUID from a typed id; returns None if the id is not of its form."""
 
 
 class SearchById:

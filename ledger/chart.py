@@ -1,7 +1,7 @@
 """The chart of accounts: every account that may exist, one function each.
 
 An account is a code of the chart, a dimension (whose account it is) and a currency; its id follows
-from these three, so nobody looks an account up before posting. What may not live here: queries.
+from these three, so posting looks no account up.
 The same codes and kinds are a CHECK constraint of `ledger_account`; a test holds both equal.
 """
 
@@ -117,7 +117,7 @@ def psp_balance(psp_account: str, currency: str) -> AccountRef:
 
 
 def dispute_receivable(psp_account: str, currency: str) -> AccountRef:
-    """Withdrawn by the PSP for a chargeback that nobody has decided yet."""
+    """Withdrawn by the PSP for a chargeback that is not decided yet."""
     return AccountRef(1300, psp_account, currency)
 
 

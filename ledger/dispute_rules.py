@@ -2,8 +2,7 @@
 
 An inquiry moves no money: it is exposure. A chargeback is held from the merchant when it opens,
 withdrawn when the PSP takes the money, and won or lost once. The PSP's side is 1110, as for the
-lines of a settlement report, which will find these postings made already. What may not live here:
-queries, the clock, any word of a PSP.
+lines of a settlement report, which find these postings made already.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ FINAL_RULES: Final = (
     "dispute_lost_by_merchant",
     "dispute_lost_by_platform",
 )
-"""A dispute with one of these is over: nothing of it may stay open."""
+"""A dispute with one of these is decided: nothing of it may stay open."""
 
 
 def dispute_exposed(parties: Parties, amount: Money) -> Posting:
-    """A bank asked about a payment; it may charge it back later.
+    """A bank opened an inquiry; it may charge the payment back later.
 
     Dr 9300 dispute_exposure  amount
         Cr 9400 dispute_exposure_contra  amount
@@ -116,7 +115,7 @@ def dispute_fee_passed_on(parties: Parties, amount: Money) -> Posting:
 
 
 def dispute_won(parties: Parties, amount: Money) -> Posting:
-    """The PSP gave the withdrawn amount back. Goes with `dispute_hold_released`.
+    """The PSP returned the withdrawn amount. Goes with `dispute_hold_released`.
 
     Dr 1110 psp_balance  amount
         Cr 1300 dispute_receivable  amount
@@ -146,7 +145,7 @@ def dispute_hold_released(parties: Parties, amount: Money) -> Posting:
 
 
 def dispute_fee_returned(parties: Parties, amount: Money) -> Posting:
-    """The PSP gave its fee back.
+    """The PSP returned its fee.
 
     Dr 1110 psp_balance  amount
         Cr 5130 dispute_fee  amount

@@ -1,4 +1,4 @@
-"""What the ledger refuses, by name. No HTTP words here."""
+"""Names what the ledger refuses."""
 
 
 class LedgerError(Exception):

@@ -1,8 +1,8 @@
-"""Each sentence that must always hold for the books, as a function returning what contradicts it.
+"""Checks the invariants of the books, one function each.
 
-A function returns sentences naming the offenders, at most 100 of them; an empty list means that the
-sentence holds. PostgreSQL refuses most of this on the way in (`ledger/sql/`); here it is checked
-again on what is stored, whoever wrote it. What may not live here: repairs.
+A function returns a sentence per offender, at most 100; an empty list means that the invariant
+holds. PostgreSQL refuses most violations when they are written (`ledger/sql/`). Here they are
+looked for in what is stored, even if a trigger was off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Money: an integer of minor units with its currency, and the table of currencies we accept.
 
-What may not live here: floats, conversion between currencies, queries, PSP-specific exponents
-(a PSP that counts a currency differently says so in its own mapping).
+A PSP that counts a currency in another minor unit converts it in its own mapping.
 """
 
 from __future__ import annotations

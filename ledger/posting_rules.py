@@ -1,6 +1,6 @@
 """Posting rules: one pure function per business event, each with its T-accounts.
 
-What may not live here: queries, the clock, settings, any word of an intent, a PSP or HTTP.
+Rules know accounts and amounts only: no queries, no clock, no settings, no payment, no PSP.
 "Dr" is a debit, "Cr" a credit; amounts are always positive.
 """
 
@@ -24,17 +24,17 @@ _D, _C = Direction.DEBIT, Direction.CREDIT
 
 
 class EntryType(StrEnum):
-    """What an entry is about, for those who read the books."""
+    """What an entry is about, for readers of the books."""
 
     AUTH = "auth"
     RELEASE = "release"
-    """An authorization given back: void, expiry, or the rest after a final capture."""
+    """An authorization released: by a void, an expiry, or the rest after a final capture."""
     CAPTURE = "capture"
     REFUND = "refund"
     CHARGEBACK = "chargeback"
     FEE = "fee"
     EXCESS = "excess"
-    """What a PSP did beyond what the payment may hold or take; apart from the payment's own."""
+    """Duplicate charges and their reversal: apart from the payment's own hold and money."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ class EntryLine:
 class Posting:
     """A ledger transaction to be written: two or more lines that sum to zero per currency.
 
-    `reverses` is the ledger transaction that this one takes back, if any. `available_on` is the day
-    from which the merchant may have what it changes; None: at once, or with what it reverses.
+    `reverses` is the ledger transaction that this one reverses, if any. `available_on` is the day
+    from which the merchant may have what it changes; None if at once, or with what it reverses.
     """
 
     rule: str
@@ -113,7 +113,7 @@ def _hold(rule: str, parties: Parties, amount: Money) -> Posting:
     return move(rule, held, contra, amount, EntryType.AUTH)
 
 
-def _let_go(rule: str, parties: Parties, amount: Money, entry_type: EntryType) -> Posting:
+def _release(rule: str, parties: Parties, amount: Money, entry_type: EntryType) -> Posting:
     held = chart.auth_held(parties.psp_account, amount.currency)
     contra = chart.auth_contra(parties.psp_account, amount.currency)
     return move(rule, contra, held, amount, entry_type)
@@ -138,12 +138,12 @@ def authorization_incremented(parties: Parties, amount: Money) -> Posting:
 
 
 def capture_memo(parties: Parties, amount: Money) -> Posting:
-    """What is captured is no longer only held. Goes with `captured`.
+    """The captured amount is no longer held. Goes with `captured`.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("capture_memo", parties, amount, EntryType.CAPTURE)
+    return _release("capture_memo", parties, amount, EntryType.CAPTURE)
 
 
 def captured(parties: Parties, amount: Money) -> Posting:
@@ -162,7 +162,7 @@ def captured(parties: Parties, amount: Money) -> Posting:
 
 
 def platform_fee(parties: Parties, amount: Money) -> Posting:
-    """The merchant pays us for a capture.
+    """The merchant pays the platform's fee of a capture.
 
     Dr 2100 merchant_payable     amount
         Cr 4100 platform_fee_income  amount
@@ -177,34 +177,34 @@ def platform_fee(parties: Parties, amount: Money) -> Posting:
 
 
 def released(parties: Parties, amount: Money) -> Posting:
-    """A final capture took less than was held; the rest goes back to the customer.
+    """A final capture took less than was held; the rest is released.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("released", parties, amount, EntryType.RELEASE)
+    return _release("released", parties, amount, EntryType.RELEASE)
 
 
 def voided(parties: Parties, amount: Money) -> Posting:
-    """The authorization was given up on our word.
+    """The authorization was voided at our request.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("voided", parties, amount, EntryType.RELEASE)
+    return _release("voided", parties, amount, EntryType.RELEASE)
 
 
 def expired(parties: Parties, amount: Money) -> Posting:
-    """The authorization ran out at the PSP.
+    """The authorization expired at the PSP.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("expired", parties, amount, EntryType.RELEASE)
+    return _release("expired", parties, amount, EntryType.RELEASE)
 
 
 def hold_reopened(parties: Parties, amount: Money) -> Posting:
-    """What was booked as given back is held after all; goes before its capture.
+    """A hold that was booked as released is open after all; goes before its capture.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
@@ -245,7 +245,7 @@ def refund_failed(parties: Parties, amount: Money) -> Posting:
 
 
 def excess_authorized(parties: Parties, amount: Money) -> Posting:
-    """The PSP holds a second time what it holds, or was paid, already.
+    """The PSP holds a duplicate authorization.
 
     Dr 9100 auth_held    amount
         Cr 9200 auth_contra  amount
@@ -256,25 +256,25 @@ def excess_authorized(parties: Parties, amount: Money) -> Posting:
 
 
 def excess_released(parties: Parties, amount: Money) -> Posting:
-    """A hold in excess was let go.
+    """A duplicate hold was released.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("excess_released", parties, amount, EntryType.EXCESS)
+    return _release("excess_released", parties, amount, EntryType.EXCESS)
 
 
 def excess_capture_memo(parties: Parties, amount: Money) -> Posting:
-    """What was taken in excess is no longer only held. Goes with `excess_captured`.
+    """The captured part of a duplicate hold is no longer held. Goes with `excess_captured`.
 
     Dr 9200 auth_contra  amount
         Cr 9100 auth_held    amount
     """
-    return _let_go("excess_capture_memo", parties, amount, EntryType.EXCESS)
+    return _release("excess_capture_memo", parties, amount, EntryType.EXCESS)
 
 
 def excess_captured(parties: Parties, amount: Money) -> Posting:
-    """The PSP took money a second time: ours to give back, and without a fee.
+    """The PSP captured a duplicate charge: to be refunded, and without a fee.
 
     Dr 1100 psp_receivable    amount
         Cr 2100 merchant_payable  amount
@@ -289,7 +289,7 @@ def excess_captured(parties: Parties, amount: Money) -> Posting:
 
 
 def excess_refund_requested(parties: Parties, amount: Money) -> Posting:
-    """The PSP accepted to give back what it had taken in excess.
+    """The PSP accepted the refund of a duplicate charge.
 
     Dr 2100 merchant_payable  amount
         Cr 2200 refund_in_flight  amount
@@ -304,7 +304,7 @@ def excess_refund_requested(parties: Parties, amount: Money) -> Posting:
 
 
 def excess_refund_failed(parties: Parties, amount: Money) -> Posting:
-    """What was taken in excess did not reach the customer.
+    """The refund of a duplicate charge did not reach the customer.
 
     Dr 2200 refund_in_flight  amount
         Cr 2100 merchant_payable  amount
@@ -319,7 +319,7 @@ def excess_refund_failed(parties: Parties, amount: Money) -> Posting:
 
 
 def reversal_of(posting: Posting, *, reverses: UUID | None = None) -> Posting:
-    """The exact mirror of a posting; name the ledger transaction it takes back in `reverses`.
+    """The exact mirror of a posting; `reverses` names the ledger transaction that it reverses.
 
     With `reverses`, PostgreSQL checks that it is the mirror, and the only one. A reversal is never
     reversed: post the original again instead.

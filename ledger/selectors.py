@@ -1,8 +1,7 @@
-"""Reads of the books: balances, entries, and what happened to a payment according to them.
+"""Reads the books: balances, entries, and what happened to a payment according to them.
 
 A balance is the newest snapshot plus the tail of entries whose database transaction is not below
 the snapshot's horizon: no row is updated by posting, and no entry that commits late is lost.
-What may not live here: writes.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Booking:
     id: UUID
     source_type: str
     reversed_by: str
-    """The source type of its reversal; empty while it stands."""
+    """The source type of its reversal; empty if it was not reversed."""
     posting: Posting
 
 
@@ -124,13 +123,13 @@ class PaymentVector:
     held: Money
     """Authorized and neither captured nor released: the balance of 9100, without excess."""
     excess_held: Money
-    """Held a second time, and not let go yet."""
+    """Held by duplicate charges, and not released yet."""
     excess_owed: Money
-    """Taken a second time, and not given back yet."""
+    """Captured by duplicate charges, and not refunded yet."""
     disputed: Money
-    """Held for chargebacks that nobody has decided yet: the balance of 2300."""
+    """Held for chargebacks that are not decided yet: the balance of 2300."""
     lost: Money
-    """Chargebacks that were lost, whoever bears them."""
+    """Chargebacks that were lost, borne by the merchant or by the platform."""
 
 
 def balance(account: AccountRef) -> Money:

@@ -1,6 +1,6 @@
 """The only writer of the books: `post`, and the job that takes balance snapshots.
 
-What may not live here: why something is posted (the caller knows), and any rule (posting_rules).
+What to post is decided by the caller, by the rules in posting_rules and dispute_rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POSTED_ONCE: Final = ("ledger_transaction_posted_once", "ledger_transaction_rev
 
 # Columns travel as arrays: one statement text whatever the number of rows, so one prepared plan,
 # and fewer than 50 parameters, above which psycopg parses the statement anew at every call. A
-# reversal becomes available with what it takes back, so that the two never show apart.
+# reversal becomes available with what it reverses, so that the two never show apart.
 _INSERT_TRANSACTIONS: Final = """
     INSERT INTO ledger_transaction
         (id, rule, reverses_id, source_type, source_id, payment_id, merchant_id, psp_account,
@@ -148,7 +148,7 @@ def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
 
     Goes through the accounts in batches, one statement each, for some seconds: from anywhere once
     round, so that none is always among those that no time was left for. May be repeated, and run
-    twice at once: every snapshot is right for its own horizon, whoever else takes one.
+    twice at once: every snapshot is right for its own horizon.
     """
     end = time.monotonic() + SNAPSHOT_SECONDS
     taken = 0

@@ -1,4 +1,4 @@
-"""Celery doorbells of the ledger: one call each, named after the service. No logic."""
+"""Celery tasks of the ledger: one call each, named after the service."""
 
 from __future__ import annotations
 

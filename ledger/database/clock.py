@@ -1,12 +1,9 @@
-"""The database's clock, as this process knows it: the one that leases and schedules go by.
+"""Estimates the database's clock, by which all leases and schedules go.
 
-Hosts disagree about the time, and one may be set back while it runs; the database is one. Its clock
-is read with the health checks of connections, which are made anyway, and carried on from there by
-the monotonic clock. It is behind the database's by the way of the answer, and never ahead: a lease
-that is let go at a time of this clock is free for whoever asks the database next.
-
-Lives here because the ledger is the lowest app that writes. What may not live here: asking the
-database (its backend does).
+Hosts disagree about the time, and one may be set back while it runs. So the database's clock is
+read with the health checks of connections, and carried on by the monotonic clock. The estimate is
+late by the answer's travel time, and never ahead: a lease that ends at a time of this clock is free
+for the next worker. The database backend reads the clock; this module asks nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +33,7 @@ class DatabaseClock:
         return known is None or time.monotonic() - known[1] > OBSERVE_EVERY_SECONDS
 
     def observe(self, unix_seconds: float, *, asked_at: float, answered_at: float) -> None:
-        """Take in what the database said its time is, asked and answered at these monotonic times.
+        """Note the database's time, asked for and answered at these monotonic times.
 
         It was read at some moment in between, so that taking the end never says a time too late.
         """
@@ -47,7 +44,7 @@ class DatabaseClock:
         self._known = (unix_seconds - answered_at, answered_at)
 
     def now(self) -> datetime:
-        """The time (UTC); this host's own until the database was asked once."""
+        """The time (UTC); this host's own until it was read once."""
         known = self._known
         if known is None:
             return datetime.now(UTC)

@@ -1,10 +1,7 @@
 """Prepared statements composed from Django models: few round trips, no hand-kept column lists.
 
-Lives here because the ledger is the lowest app that writes; `payments` uses it as well. What may
-not live here: any table's name, any rule about money.
-
-Why not the ORM alone: on the payment path the number of statements and of compiled queries is what
-costs. The models remain the one description of the columns.
+Every app uses it; it names no table. Why not the ORM alone: on the payment path the number of
+statements and of compiled queries is what costs. The models remain the one description of columns.
 """
 
 from __future__ import annotations
