@@ -25,3 +25,9 @@ def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
 @pytest.fixture
 def settling(shop: Shop) -> Settling:
     return Settling(shop)
+
+
+@pytest.fixture
+def other_shop(shop: Shop) -> Shop:
+    """Another merchant at the same PSP."""
+    return open_shop(shop.psp)
