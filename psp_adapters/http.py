@@ -1,13 +1,11 @@
-"""The only way out to a PSP over HTTP: bounded in time and size, never retried, never chatty.
+"""Sends HTTP requests to PSPs: bounded in time and size, never retried, never logged.
 
-What may not live here: a PSP's vocabulary, a decision about money, a log line, Django. Nothing
-that is raised here carries an address, a header, a key or a body.
+No exception raised here carries an address, a header, a key or a body.
 
-What left this machine decides between the two exceptions, and it is known, not guessed: the
-connection notes the moment before the first byte goes into the socket. A kept-alive connection that
-the server has closed is dropped before use, and so is one idle for longer than servers usually
-wait. What is left is a server that closes in the instant between that look and our send: it is
-reported as AnswerUnknown, since nothing proves that it did not read the request.
+NotSent and AnswerUnknown differ in whether a byte left this machine. That is known, not guessed:
+the connection notes the moment before it writes to the socket. A kept-alive connection that the
+server has closed, or that was idle for long, is reopened before use. A server can still close it
+between that check and our write: that is AnswerUnknown, since it may have read the request.
 
 Not bounded: the system's name resolution (getaddrinfo takes no deadline). A host with several dead
 addresses is given the connect timeout once for each.
@@ -39,13 +37,13 @@ from psp_adapters.deadline_sockets import (
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 8.0
-"""The longest silence that is waited through; the caller's deadline may end it earlier."""
+"""The longest wait for the next bytes; the caller's deadline may end it earlier."""
 _IDLE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 1024 * 1024
-"""The largest answer that is read, unless the caller expects a larger one."""
+"""The largest answer that is read, unless the caller allows a larger one."""
 _POOL_SIZE: Final = 300
 
-# It would log addresses and pieces of answers; everything it could say is in our exceptions.
+# It would log addresses and parts of answers.
 logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
 
 
@@ -122,7 +120,7 @@ class _SslConnection(HTTPSConnection):
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    """A pool that distrusts connections idle for long: the server may be about to close them."""
+    """Reopens connections that were idle for long: the server may be about to close them."""
 
     ConnectionCls: Any = _Connection
 

@@ -1,4 +1,4 @@
-"""From a PSP's name and credentials to its adapter; the only place that knows which PSPs exist."""
+"""Makes the adapter for a PSP's name and credentials; the only list of the PSPs that exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnknownPsp(LookupError):
 
 
 class BadCredentials(ValueError):
-    """The credentials lack something that the PSP's adapter needs; names the key, never a value."""
+    """The credentials lack a key that the PSP's adapter needs; names the key, never a value."""
 
 
 def known_psps() -> list[str]:
@@ -30,10 +30,9 @@ def known_psps() -> list[str]:
 
 
 def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
-    """The adapter of `psp` for these credentials, with its own connections.
+    """Return the adapter of `psp` for these credentials; the same one for the process's life.
 
-    The same adapter for the same credentials, for as long as the process lives. Raises UnknownPsp
-    or BadCredentials.
+    Raises UnknownPsp or BadCredentials.
     """
     factory = _FACTORIES.get(psp)
     if factory is None:

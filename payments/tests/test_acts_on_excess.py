@@ -212,7 +212,7 @@ def test_a_capture_of_a_hold_too_many_that_fails_late_ends_with_everything_given
     act(shop, charge, "capture", amount_minor=4_000, reference=desk)
     see(charge)
     for to in ("fail", "succeed") if heals else ("fail",):
-        shop.psp.turn(desk, to)
+        shop.psp.revise(desk, to)
         see(charge)
         assert_the_books_agree()
     sweep_to_the_end()
@@ -315,7 +315,7 @@ def test_a_refund_of_the_dashboard_of_a_charge_that_was_taken_back_is_booked(
     act(shop, charge, "refund", amount_minor=4_000)
     if seen_before:
         see(charge)
-    shop.psp.turn(reference(charge), "fail")
+    shop.psp.revise(reference(charge), "fail")
     see(charge)
     see(charge)
     assert charge.status == "TAKEN_BACK"
@@ -335,7 +335,7 @@ def test_a_refund_of_a_charge_too_many_that_was_taken_back_is_booked_apart(
     act(shop, charge, "refund", amount_minor=4_000)
     if seen_before:
         see(charge)
-    shop.psp.turn(reference(charge), "fail")
+    shop.psp.revise(reference(charge), "fail")
     see(charge)
     see(charge)
     assert (charge.status, charge.excess_returned_minor) == ("TAKEN_BACK", 4_000)

@@ -284,7 +284,7 @@ def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Sho
         ("succeed", "succeeded", 0),
         ("fail", "failed", 1),
     ):
-        shop.psp.turn(references.reference_of(charge.id), to)
+        shop.psp.revise(references.reference_of(charge.id), to)
         look(charge)
         newest = api.get("/v1/balance_transactions", limit=1).body["data"][0]
         shown = api.get(f"/v1/charges/{charge.public_id}").body

@@ -89,7 +89,7 @@ def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk
     intent_id = desk.pay(10_000)
     opened = desk.open()
     [charge] = desk.shop.operations(intent_id)
-    desk.shop.psp.turn(references.reference_of(charge.id), "fail")
+    desk.shop.psp.revise(references.reference_of(charge.id), "fail")
     look(charge)
     assert desk.shop.intent(intent_id).amount_captured_minor == 0
 

@@ -351,8 +351,8 @@ def test_another_amount_than_our_books_hold_is_released_and_looked_at_by_a_perso
     intent_id = hold(shop)
     shop.psp.advance(3)
     view = seen(shop, intent_id)
-    *others, expiry = view.acts
-    odd = replace(view, acts=(*others, replace(expiry, amount=Money(9_000, "USD"))))
+    *others, expiry = view.operations
+    odd = replace(view, operations=(*others, replace(expiry, amount=Money(9_000, "USD"))))
     [charge] = shop.operations(intent_id)
     assert record_external_operations(charge.id, odd) == 1
     assert record_external_operations(charge.id, odd) == 0

@@ -41,27 +41,27 @@ Life = Callable[[Shop], str]
 def capture_fails(shop: Shop) -> str:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 6_000)
-    shop.psp.turn(reference(shop.operations(intent_id)[-1]), "fail")
+    shop.psp.revise(reference(shop.operations(intent_id)[-1]), "fail")
     return intent_id
 
 
 def capture_fails_and_heals(shop: Shop) -> str:
     intent_id = capture_fails(shop)
-    shop.psp.turn(reference(shop.operations(intent_id)[-1]), "succeed")
+    shop.psp.revise(reference(shop.operations(intent_id)[-1]), "succeed")
     return intent_id
 
 
 def sale_is_refunded_and_taken_back(shop: Shop) -> str:
     intent_id = body_of(shop.create(10_000))["id"]
     shop.refund(intent_id, 2_000)
-    shop.psp.turn(reference(shop.operations(intent_id)[0]), "fail")
+    shop.psp.revise(reference(shop.operations(intent_id)[0]), "fail")
     return intent_id
 
 
 def refund_fails(shop: Shop) -> str:
     intent_id = body_of(shop.create(10_000))["id"]
     shop.refund(intent_id, 10_000)
-    shop.psp.turn(reference(shop.operations(intent_id)[-1]), "fail")
+    shop.psp.revise(reference(shop.operations(intent_id)[-1]), "fail")
     return intent_id
 
 
@@ -70,8 +70,8 @@ def capture_and_its_refund_fail(shop: Shop) -> str:
     shop.capture(intent_id, 8_000)
     shop.refund(intent_id, 3_000)
     _, capture, refund = shop.operations(intent_id)
-    shop.psp.turn(reference(refund), "fail")
-    shop.psp.turn(reference(capture), "fail", keep_hold=False)
+    shop.psp.revise(reference(refund), "fail")
+    shop.psp.revise(reference(capture), "fail", keep_hold=False)
     return intent_id
 
 
@@ -89,7 +89,7 @@ LIVES: list[tuple[Life, tuple[str, ...], str]] = [
     (capture_fails, ("payment.captured", "capture.failed"), "AUTHORIZED"),
     (
         capture_fails_and_heals,
-        ("payment.authorized", "payment.captured", "capture.failed", "capture.healed"),
+        ("payment.authorized", "payment.captured", "capture.failed", "capture.reinstated"),
         "CAPTURED",
     ),
     (
@@ -183,7 +183,7 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
             shop.refund(intent_id, 10_000)
         operation = shop.operations(intent_id)[-1]
         for moment, to in enumerate(turns):
-            shop.psp.turn(reference(operation), to, keep_hold=keep_hold)
+            shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
             if moment in moments:
                 look(operation)
         look(operation)
@@ -210,7 +210,7 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     intent_id = capture_fails(shop)
     capture = shop.operations(intent_id)[-1]
     lease, failed = asked_under_a_lease(capture)
-    shop.psp.turn(reference(capture), "succeed")
+    shop.psp.revise(reference(capture), "succeed")
     with pytest.raises(operation_sync.NotYetKnown, match="somebody else"):
         look(capture)
 

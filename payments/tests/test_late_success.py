@@ -103,7 +103,7 @@ def test_a_challenge_that_we_had_voided_and_that_was_paid_all_the_same(shop: Sho
     shop.cancel(intent_id)
     charge = shop.operations(intent_id)[0]
     assert charge.status == "CANCELED"
-    shop.psp.turn(reference(charge), "succeed")
+    shop.psp.revise(reference(charge), "succeed")
     look(charge)
 
     intent = shop.intent(intent_id)
@@ -234,7 +234,7 @@ def test_a_capture_of_more_than_was_left_is_booked_with_its_excess(shop: Shop) -
     shop.capture(intent_id, 6_000)
     shop.capture(intent_id, 8_000)
     first = shop.operations(intent_id)[1]
-    shop.psp.turn(reference(first), "succeed")
+    shop.psp.revise(reference(first), "succeed")
     look(first)
     confirm_late_words()
 
@@ -287,7 +287,7 @@ def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> 
     shop.increment(intent_id, 12_500)
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
-    shop.psp.turn(reference(increment), "succeed")
+    shop.psp.revise(reference(increment), "succeed")
     look(increment)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {
@@ -298,7 +298,7 @@ def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> 
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000, 9100: 2_500, 9200: -2_500}
     assert cases() == ["late_success"]
     assert_the_books_agree()
-    shop.psp.turn(reference(increment), "fail")
+    shop.psp.revise(reference(increment), "fail")
     look(increment)
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
@@ -330,7 +330,7 @@ def test_more_refunded_than_captured_is_counted_and_a_persons(shop: Shop) -> Non
     shop.refund(intent_id, 10_000)
     shop.refund(intent_id, 7_000)
     first = shop.operations(intent_id)[1]
-    shop.psp.turn(reference(first), "succeed")
+    shop.psp.revise(reference(first), "succeed")
     look(first)
     confirm_late_words()
     assert counters(shop, intent_id) == {

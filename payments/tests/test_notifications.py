@@ -66,7 +66,7 @@ def test_a_success_that_is_told_a_week_late_is_booked_and_goes_back(database: No
         intent_id = body_of(shop.create(10_000, token="pm_card_threeDSecure2Required"))["id"]
         shop.cancel(intent_id)
         [charge, _] = shop.operations(intent_id)
-        psp.turn(late.reference(charge), "succeed")
+        psp.revise(late.reference(charge), "succeed")
         [told] = hooks.caught("payment.captured")
         week = VirtualTime(psp)
         week.pass_by(7 * 86_400)

@@ -19,7 +19,7 @@ from payments.tests.notices import Hooks, only_notification, story_of
 from payments.tests.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.shop import Shop, body_of, uuid_of
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.contract.payments import ActKind, PspAct
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 # --- each kind -------------------------------------------------------------------------------
 
@@ -246,8 +246,8 @@ def test_a_reference_of_the_dashboards_own_is_nobodys(shop: Shop, hooks: Hooks) 
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ({"amount": Money(1_000, "EUR"), "kind": ActKind.REFUND}, "another money"),
-        ({"amount": Money(1_000, "USD"), "kind": ActKind.VOID}, "holds on to"),
+        ({"amount": Money(1_000, "EUR"), "kind": PspOperationKind.REFUND}, "another money"),
+        ({"amount": Money(1_000, "USD"), "kind": PspOperationKind.VOID}, "holds on to"),
     ],
 )
 def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
@@ -255,10 +255,12 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
 ) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
-    made = PspAct(
-        psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.acts[0].at, **odd
+    made = PspOperation(
+        psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.operations[0].at, **odd
     )
-    monkeypatch.setattr(payment_sync, "_ask", lambda charge: replace(view, acts=(*view.acts, made)))
+    monkeypatch.setattr(
+        payment_sync, "_ask", lambda charge: replace(view, operations=(*view.operations, made))
+    )
     before = story_of(shop, intent_id)
     for _ in range(2):
         with pytest.raises(Contradicted, match=said):
@@ -274,16 +276,16 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     intent_id = held(shop)
     act(shop, "capture", 4_000, final=False)
     view = seen(shop, intent_id)
-    partial = PspAct(
-        kind=ActKind.VOID,
+    partial = PspOperation(
+        kind=PspOperationKind.VOID,
         psp_id="sop_odd",
         reference="",
         amount=Money(1_000, "USD"),
         outcome=Outcome.SUCCEEDED,
-        at=view.acts[-1].at,
+        at=view.operations[-1].at,
     )
-    later = replace(partial, kind=ActKind.REFUND, psp_id="sop_later")
-    odd = replace(view, acts=(*view.acts, partial, later))
+    later = replace(partial, kind=PspOperationKind.REFUND, psp_id="sop_later")
+    odd = replace(view, operations=(*view.operations, partial, later))
     monkeypatch.setattr(payment_sync, "_ask", lambda charge: odd)
     with pytest.raises(Contradicted):
         look(shop, intent_id)

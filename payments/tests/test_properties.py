@@ -37,7 +37,7 @@ TOKENS = (
     "pm_bankDebit_success",
     "pm_bankDebit_fail",
     "pm_card_captureFails",
-    "pm_card_captureFailsThenHeals",
+    "pm_card_captureFailsThenSucceeds",
     "pm_card_refundFail",
     "pm_card_declinedThenPaid",
     "pm_bankDebit_returned",

@@ -130,7 +130,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
     sweep_reversals()
     reversal = shop.operations(intent_id)[-1]
     own = (shop.intent(intent_id).status, balances(intent_id))
-    shop.psp.turn(references.reference_of(reversal.id), "fail")
+    shop.psp.revise(references.reference_of(reversal.id), "fail")
     look(reversal)
     charge = shop.operations(intent_id)[0]
     assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
@@ -153,7 +153,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
     reversal = shop.operations(intent_id)[-1]
     own = balances(intent_id)
     for to in ("fail", "succeed"):
-        shop.psp.turn(references.reference_of(reversal.id), to)
+        shop.psp.revise(references.reference_of(reversal.id), to)
         look(reversal)
     assert sweep_reversals() == 0
     charge = shop.operations(intent_id)[0]

@@ -31,7 +31,7 @@ def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tup
 
 
 def turn(shop: Shop, operation: Operation, to: str, *, keep_hold: bool = True) -> None:
-    shop.psp.turn(reference(operation), to, keep_hold=keep_hold)
+    shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
     look(operation)
 
 

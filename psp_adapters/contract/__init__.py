@@ -1,1 +1,1 @@
-"""What every PSP adapter offers and speaks in: one module per subject, `adapter` on top."""
+"""The contract of PSP adapters: the protocol in `adapter`, and the data it takes and returns."""

@@ -1,7 +1,4 @@
-"""How disputes look to us at every payment service provider: where they stand, and responses.
-
-What may not live here: the name or a word of any PSP, I/O, Django.
-"""
+"""Disputes at a PSP: their status and amounts, and our responses."""
 
 from __future__ import annotations
 
@@ -28,34 +25,34 @@ class DisputeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PspDispute:
-    """Everything a PSP says of one dispute as it stands: its whole word, not the last change."""
+    """One dispute as the PSP shows it now: everything, not the last change."""
 
     psp_dispute_id: str
     psp_payment_id: str
     payment_reference: str
-    """Our reference of the AUTHORIZE operation of the disputed payment; empty if not said."""
+    """Our reference of the payment's AUTHORIZE operation; empty if the PSP does not say."""
     status: DisputeStatus
     began_as_inquiry: bool
     amount: Money
     reason: str
-    """The merchant API's word, such as `fraudulent` or `product_not_received`."""
+    """As the merchant API names it, such as `fraudulent` or `product_not_received`."""
     network_reason_code: str
     opened_at: datetime
     evidence_due_by: datetime | None
-    """The last moment for evidence of the present stage (UTC); None: none is taken."""
+    """The deadline for evidence in the present stage (UTC); None if no evidence is taken."""
     fee: Money
     fee_returned: Money
     funds_withdrawn: bool
     funds_reinstated: bool
     charge_refundable: bool
     submissions: tuple[str, ...] = ()
-    """Our references of the evidence that was taken."""
+    """Our references of the evidence that the PSP accepted."""
     acceptance: str = ""
-    """Our reference of the acceptance, if we gave in."""
+    """Our reference of the acceptance, if we accepted the dispute."""
 
     @property
     def is_inquiry(self) -> bool:
-        """Is it one, or did it end as one?"""
+        """Whether it is an inquiry, or was closed as one."""
         return self.status.startswith("warning_")
 
 
@@ -69,18 +66,18 @@ class DisputeRequest:
     """Our reference of this response; the PSP shows it with the dispute."""
     psp_dispute_id: str
     answers_inquiry: bool
-    """Else a chargeback, which the word that closes an inquiry for nothing would lose."""
+    """False: it answers a chargeback. Accepting an inquiry costs nothing."""
     evidence: dict[str, str] = field(default_factory=dict)
     """Field names of the merchant API to texts; empty for an acceptance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeResult:
-    """What the PSP said to a response: SUCCEEDED, DECLINED, UNKNOWN or NOT_SENT."""
+    """The PSP's answer to a response: SUCCEEDED, DECLINED, UNKNOWN or NOT_SENT."""
 
     outcome: Outcome
     dispute: PspDispute | None = None
-    """The dispute after it, where the answer shows it."""
+    """The dispute afterwards, if the answer shows it."""
     code: str = ""
     message: str = ""
     retry_after_seconds: float | None = None

@@ -11,28 +11,28 @@ from psp_adapters.contract.operations import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What a PSP told us without being asked: a reason to look, never the truth."""
+    """What a PSP's webhook says: a reason to look up, never the truth."""
 
     event_id: str
     """The PSP's id of the event: the same for every delivery of it."""
     type: str
-    """The PSP's own word."""
+    """The PSP's own event type."""
     account: str
-    """The PSP's word for the account it speaks of; empty if it does not say."""
+    """The PSP's name of the account concerned; empty if it gives none."""
     psp_payment_id: str
     references: tuple[str, ...]
     """Our references of the operations concerned, as the PSP stored them."""
     claims: Outcome | None
-    """What it says became of those operations; None if it is about something else. Only good for
-    not asking: when it says what we know already."""
+    """The outcome it states for those operations; None if it states none. Used only to skip a
+    look-up that would bring nothing new."""
     occurred_at: datetime
     known: bool
-    """Is the type one that this adapter knows? Unknown ones are stored and acknowledged."""
-    proof: Mapping[str, str]
-    """The headers that carried the proof of origin, by lower-case name."""
+    """Whether this adapter knows the type. Unknown types are stored and acknowledged."""
+    signature_headers: Mapping[str, str]
+    """The headers that carried the signature, by lower-case name."""
     psp_dispute_id: str = ""
-    """The PSP's id of the dispute that it is about, if it is about one."""
+    """The PSP's id of the dispute concerned, if any."""
 
 
 class NotificationRefused(Exception):
-    """Not provably a notification of this PSP for this account; says why, in words for logs."""
+    """Not provably a notification of this PSP for this account; the text says why, for logs."""

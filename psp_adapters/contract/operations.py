@@ -1,4 +1,4 @@
-"""Operations: the request to a PSP, its result, and the look-up of one."""
+"""One operation at a PSP: the request, its result, and how to look it up."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class OperationKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """A PSP's word on an operation. A doubt is UNKNOWN, never DECLINED."""
+    """What became of an operation, as the PSP says. A doubt is UNKNOWN, never DECLINED."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
     REQUIRES_ACTION = "requires_action"
     PENDING = "pending"
-    """Accepted; the PSP will say later (bank debits, asynchronous captures and refunds)."""
+    """Accepted; the result follows later (bank debits, asynchronous captures and refunds)."""
     UNKNOWN = "unknown"
     """It may or may not have happened: timeout, reset, 5xx, unreadable or contradictory answer."""
     NOT_SENT = "not_sent"
@@ -41,11 +41,11 @@ class PspRequest:
     psp_key: str
     """The operation's permanent idempotency key at the PSP."""
     reference: str
-    """Our reference of this operation, unique for ever; the PSP stores it and finds it."""
+    """Our permanent, unique reference; the PSP stores it, and many can look up by it."""
     amount: Money
     """What to authorize, add, capture or refund; for a void, what is still held."""
     psp_payment_id: str = ""
-    """The PSP's id of the payment; empty only for AUTHORIZE (and for a void that fences)."""
+    """The PSP's id of the payment; empty only for AUTHORIZE, and for a void that fences first."""
     payment_reference: str = ""
     """Our reference of the AUTHORIZE operation of the same payment."""
     order_id: str = ""
@@ -63,26 +63,26 @@ class PspRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookUp:
-    """A question about one operation of ours."""
+    """Names one operation that is to be looked up or fenced."""
 
     kind: OperationKind
     reference: str
-    """Ours; empty for an operation that somebody began at the PSP itself: found by its id only."""
+    """Ours; empty for an external operation, which is found by the PSP's id only."""
     psp_id: str = ""
-    """The PSP's id of the operation, where we have it."""
+    """The PSP's id of the operation, if we know it."""
     psp_payment_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PspResult:
-    """What the PSP said, in our words."""
+    """A PSP's answer on one operation, in the contract's terms."""
 
     outcome: Outcome
     psp_id: str = ""
     """The PSP's id of this operation (a payment, a capture, a refund)."""
     psp_payment_id: str = ""
     amount: Money | None = None
-    """What the PSP says it moved or held; None where it did not say."""
+    """What the PSP says it moved or held; None if it does not say."""
     code: str = ""
     """Decline: an error code of the merchant API, such as `card_declined`, `expired_card`."""
     decline_code: str = ""
@@ -94,19 +94,19 @@ class PspResult:
     expires_at: datetime | None = None
     """Until when the PSP holds the money (UTC)."""
     held: Money | None = None
-    """What the PSP holds for the whole payment now; None where it did not say."""
+    """What the PSP holds for the whole payment now; None if it does not say."""
     available_at_once: bool = False
     """The PSP pays out what was captured without its usual delay."""
     retry_after_seconds: float | None = None
-    """NOT_SENT by a rate limit: when to come again. UNKNOWN: when to ask again, if known."""
+    """NOT_SENT by a rate limit: when to send again. UNKNOWN: when to look up, if known."""
     refused_by_us: bool = False
     """NOT_SENT because our own circuit breaker or bulkhead let no call through."""
     contradicts_us: bool = False
-    """UNKNOWN, and never to be cleared up by asking: what the PSP says cannot be true of what we
-    sent. A person must look, and nothing more may be sent meanwhile."""
+    """UNKNOWN, and no look-up can resolve it: the answer contradicts what we sent. An operator must
+    decide, and nothing more may be sent meanwhile."""
     detail: str = ""
-    """For logs and the console: what was seen, redacted, at most 500 characters."""
+    """For logs and the console: what was received, redacted, at most 500 characters."""
 
 
 class PspUnavailable(Exception):
-    """A question (look-up, token) could not be answered now; nothing was changed by asking."""
+    """The PSP could not answer a look-up now; nothing was changed by it."""

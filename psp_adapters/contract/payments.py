@@ -1,4 +1,4 @@
-"""A payment as the PSP shows it: what is held, captured and refunded, and each act on it."""
+"""A payment as the PSP shows it: what is held, and every operation on it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ledger.money import Money
 from psp_adapters.contract.operations import Outcome
 
 
-class ActKind(StrEnum):
-    """What can befall a payment at a PSP: every operation, and what the PSP does by itself."""
+class PspOperationKind(StrEnum):
+    """What a PSP lists of a payment: the kinds that we send, and the expiry of the hold."""
 
     AUTHORIZE = "authorize"
     INCREMENT = "increment"
@@ -19,52 +19,52 @@ class ActKind(StrEnum):
     VOID = "void"
     REFUND = "refund"
     EXPIRE = "expire"
-    """The hold ran out: the PSP let it go by itself."""
+    """The authorization ran out and the PSP released the hold."""
 
 
-class PaymentStanding(StrEnum):
-    """Where a payment stands at the PSP, as far as money is concerned."""
+class PspPaymentStatus(StrEnum):
+    """The status of a payment at the PSP, by what it did with the money."""
 
     OPEN = "open"
-    """Not decided: the customer or the bank has yet to speak."""
+    """Undecided: the customer or the bank has yet to answer."""
     DECLINED = "declined"
     HELD = "held"
     """Something is held and may be captured; a part may have been captured already."""
     CAPTURED = "captured"
-    """Something was captured, and nothing is held any more; refunds do not change that."""
+    """Something was captured and nothing is held any more; refunds do not change that."""
     RELEASED = "released"
-    """Nothing was captured, and what was held was let go by a void."""
+    """Nothing was captured, and a void released the hold."""
     EXPIRED = "expired"
-    """Nothing was captured, and what was held ran out."""
+    """Nothing was captured, and the hold expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PspAct:
-    """One thing that befell a payment at the PSP, whoever wanted it."""
+class PspOperation:
+    """One operation as the PSP lists it: ours, an external one from its dashboard, an expiry."""
 
-    kind: ActKind
+    kind: PspOperationKind
     psp_id: str
     """The PSP's id of the operation; of an expiry, the payment's."""
     reference: str
-    """Our reference as the PSP stored it; empty or a stranger's if somebody else began it."""
+    """Our reference as the PSP stored it; empty, or unknown to us, if it is not ours."""
     amount: Money
-    """Held, captured, let go or given back; zero for a void that found nothing held."""
+    """Held, captured, released or refunded; zero for a void that found nothing held."""
     outcome: Outcome
     at: datetime
     """When it began (UTC)."""
     final: bool = True
-    """CAPTURE only: what was left was let go with it."""
+    """CAPTURE only: it released the rest of the hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PspPayment:
-    """A whole payment as the PSP knows it now."""
+    """A whole payment as the PSP shows it now."""
 
     psp_payment_id: str
-    standing: PaymentStanding
+    status: PspPaymentStatus
     held: Money
     """What can still be captured."""
     expires_at: datetime | None
-    """Until when it is held (UTC); None where the PSP does not say."""
-    acts: tuple[PspAct, ...]
-    """In the order in which they happened."""
+    """Until when it is held (UTC); None if the PSP does not say."""
+    operations: tuple[PspOperation, ...]
+    """Oldest first."""

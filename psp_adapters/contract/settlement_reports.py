@@ -1,7 +1,4 @@
-"""How settlement reports look to us at every payment service provider: what it did with the money.
-
-What may not live here: the name or a word of any PSP, I/O, Django.
-"""
+"""Settlement reports of a PSP: which can be fetched, and their lines."""
 
 from __future__ import annotations
 
@@ -13,21 +10,21 @@ from ledger.money import Money
 
 
 class LineKind(StrEnum):
-    """Why what a PSP holds for us changed, in the reporting categories of the merchant API."""
+    """Why our balance at the PSP changed, in the reporting categories of the merchant API."""
 
     CHARGE = "charge"
     CHARGE_FAILURE = "charge_failure"
-    """What was captured was taken back."""
+    """A capture was reversed."""
     REFUND = "refund"
     REFUND_FAILURE = "refund_failure"
     DISPUTE = "dispute"
     """A chargeback took its amount."""
     DISPUTE_REVERSAL = "dispute_reversal"
-    """What a chargeback had taken came back."""
+    """A chargeback's amount was returned."""
     DISPUTE_FEE = "dispute_fee"
-    """A fee of a dispute on a line of its own, or (negative) its return."""
+    """A dispute's fee on a line of its own; negative if it was returned."""
     UNKNOWN = "unknown"
-    """A kind that the adapter does not know: a person reads it."""
+    """A kind that the adapter does not know; an operator decides."""
 
 
 OPERATION_LINES = frozenset(
@@ -41,39 +38,38 @@ class ReportListing:
     """A report that can be fetched."""
 
     name: str
-    """The PSP's name of it, unique within the account; names no path."""
+    """The PSP's name of it, unique within the account, safe in a path."""
     closed_at: datetime
-    """From when on nothing was added to it (UTC)."""
+    """When the PSP closed it (UTC); nothing is added afterwards."""
     line_count: int | None
-    """How many lines it has, where the PSP says so before."""
+    """Its number of lines, if the PSP states it in advance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportLine:
-    """One line: what changed in what the PSP holds for us, and by what."""
+    """One line: a change of our balance at the PSP, and what caused it."""
 
     identity: str
-    """The PSP's permanent id of the line; empty if it gives none, and equal lines may both be
-    meant."""
+    """The PSP's permanent id of the line. Empty if it gives none: then equal lines may be two."""
     kind: LineKind
     psp_type: str
-    """The PSP's own word for the kind."""
+    """The PSP's own name of the kind."""
     psp_id: str
     """The PSP's id of the capture, refund or dispute."""
     psp_payment_id: str
     reference: str
     """Ours, as the PSP stored it: of the operation, or of a dispute's AUTHORIZE operation."""
     gross: Money
-    """Before fees; negative where the PSP took money."""
+    """Before fees; negative if the PSP took money."""
     fee: Money
-    """What the PSP charged for it; negative where it gave a fee back."""
+    """What the PSP charged for it; negative if it returned a fee."""
     occurred_at: datetime
 
     @property
     def net(self) -> Money:
-        """By how much what the PSP holds for us changed."""
+        """By how much our balance at the PSP changed."""
         return self.gross - self.fee
 
 
 class ReportUnreadable(Exception):
-    """Not a whole report of this PSP; says where and why, without quoting what a person typed."""
+    """Not a whole report of this PSP; says where and why, without quoting free text."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentToken:
-    """What a PSP tells of one of its tokens: never a number, only what may be shown."""
+    """What a PSP shows of one of its tokens: only what may be displayed, never a card number."""
 
     token: str
     method_type: str
-    """`card`, or the merchant API's word for another method, such as `sepa_debit`."""
+    """`card`, or the merchant API's name of another method, such as `sepa_debit`."""
     brand: str = ""
     funding: str = ""
     last4: str = ""
@@ -26,4 +26,4 @@ class UnknownToken(Exception):
 
 
 class CardDataRefused(Exception):
-    """A card number was handed in where a token belongs."""
+    """A card number was sent where a token belongs."""

@@ -1,4 +1,4 @@
-"""The sandbox PSP behind the adapter protocol: sends, and leaves every word to the mapping."""
+"""The adapter of the sandbox PSP: sends requests; `mapping` and its neighbors read the answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class SandboxAdapter:
         self._account = webhook.account_of(api_key)
         self._http = PspHttp(base_url, {"Authorization": f"Bearer {api_key}"})
         self._tokens: dict[str, PaymentToken] = {}
-        """Published test tokens never change."""
+        """Test tokens never change: each is looked up once."""
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, str]) -> SandboxAdapter:
@@ -61,23 +61,23 @@ class SandboxAdapter:
         return cls(base_url=credentials["base_url"], api_key=credentials["api_key"])
 
     def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Hold or take money with a token."""
+        """Authorize a payment with a token, or charge it at once."""
         body = mapping.authorize_body(request)
         return self._send(request, "/v1/payments", body, deadline_seconds)
 
     def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Hold more on an authorized payment."""
+        """Increase the hold of an authorized payment."""
         return self._modify(request, deadline_seconds)
 
     def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Take all or a part of what is held."""
+        """Capture all or a part of what is held."""
         return self._modify(request, deadline_seconds)
 
     def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Let go what is held; the result's amount is what the PSP says it let go.
+        """Release what is held; the result's amount is what the PSP says it released.
 
-        Without `psp_payment_id` it fences `payment_reference` first: what never arrived is
-        forbidden (a void of nothing), what arrived is voided by the id found.
+        Without `psp_payment_id` it fences `payment_reference` first. An authorization that never
+        arrived can then never arrive (SUCCEEDED with zero); one that had arrived is voided.
         """
         if request.psp_payment_id:
             return self._modify(request, deadline_seconds)
@@ -98,21 +98,21 @@ class SandboxAdapter:
         return self._modify(found, end - time.monotonic())
 
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Give captured money back."""
+        """Refund captured money."""
         return self._modify(request, deadline_seconds)
 
     def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """What the PSP knows of an operation, by its id or by our reference."""
+        """Look up an operation by the PSP's id, or else by our reference."""
         end = time.monotonic() + deadline_seconds
         if query.psp_id:
             path = f"/v1/operations/{quote(query.psp_id, safe='')}"
-            answer = self._ask("GET", path, deadline_seconds)
+            answer = self._request("GET", path, deadline_seconds)
             if answer.status != 404:
                 return _result_of(query, _view(answer))
         if not query.reference:
             return None
         path = f"/v1/operations?reference={quote(query.reference, safe='')}"
-        answer = self._ask("GET", path, end - time.monotonic())
+        answer = self._request("GET", path, end - time.monotonic())
         if answer.status == 404:
             return None
         found = _view(answer).get("data")
@@ -124,17 +124,17 @@ class SandboxAdapter:
         return result
 
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
-        """A payment with everything that befell it."""
+        """Look up a payment with all its operations."""
         path = f"/v1/payments/{quote(psp_payment_id, safe='')}"
-        answer = self._ask("GET", path, deadline_seconds)
+        answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
         return _readable(mapping.payment_of, _view(answer), psp_payment_id=psp_payment_id)
 
     def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """Forbid a reference that has not arrived."""
+        """Forbid a reference that has not arrived yet."""
         body = {"reference": query.reference}
-        answer = self._ask("POST", "/v1/fences", deadline_seconds, json=body)
+        answer = self._request("POST", "/v1/fences", deadline_seconds, json=body)
         view = _view(answer)
         if view.get("reference") != query.reference or "operation" not in view:
             raise PspUnavailable("the answer to the fence is not readable")
@@ -143,7 +143,7 @@ class SandboxAdapter:
         return _result_of(query, view["operation"])
 
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
-        """Describe a token; a known one costs nothing."""
+        """Look up a token, once per process."""
         known = self._tokens.get(token)
         if known is not None:
             return known
@@ -151,7 +151,7 @@ class SandboxAdapter:
             raise CardDataRefused
         if not token or len(token) > 200:
             raise UnknownToken
-        answer = self._ask("GET", f"/v1/tokens/{quote(token, safe='')}", deadline_seconds)
+        answer = self._request("GET", f"/v1/tokens/{quote(token, safe='')}", deadline_seconds)
         if answer.status == 404:
             raise UnknownToken
         found = _readable(mapping.token_of, _view(answer))
@@ -161,51 +161,53 @@ class SandboxAdapter:
         return found
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
-        """The dispute as it stands."""
+        """Look up a dispute."""
         path = f"/v1/disputes/{quote(psp_dispute_id, safe='')}"
-        answer = self._ask("GET", path, deadline_seconds)
+        answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
             return None
         return _readable(disputes.dispute_of, _view(answer), psp_dispute_id=psp_dispute_id)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Hand in evidence, once per stage."""
+        """Submit evidence, once per stage."""
         return self._respond(request, "evidence", deadline_seconds)
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Give in."""
+        """Accept a dispute."""
         return self._respond(request, "accept", deadline_seconds)
 
     def list_reports(
         self, *, since: datetime | None, deadline_seconds: float
     ) -> list[ReportListing]:
-        """The reports closed since then, that moment included, or all; oldest first."""
+        """List the reports closed at that time or later, or all; oldest first."""
         path = "/v1/settlement_reports"
         if since is not None:
             # The PSP counts milliseconds: rounded down, so that nothing is missed.
             moment = since.astimezone(UTC).replace(tzinfo=None)
             path += f"?since={moment.isoformat(timespec='milliseconds')}Z"
-        answer = self._ask("GET", path, deadline_seconds)
+        answer = self._request("GET", path, deadline_seconds)
         return _readable(reports.listings_of, _view(answer))
 
     def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
-        """A whole report; whether it is one is seen when it is read."""
+        """Fetch a report; `read_report` checks that it is whole."""
         if not reports.is_name(name):
             raise PspUnavailable("not the name of a report")
         path = f"/v1/settlement_reports/{name}"
-        answer = self._ask("GET", path, deadline_seconds, max_body_bytes=reports.REPORT_BYTES_MAX)
+        answer = self._request(
+            "GET", path, deadline_seconds, max_body_bytes=reports.REPORT_BYTES_MAX
+        )
         if answer.status != 200:
             raise PspUnavailable(f"answered {answer.status}")
         return answer.body
 
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        """The lines of a report, as they are read; raises ReportUnreadable if it is not whole."""
+        """Yield the lines of a report; raises ReportUnreadable if it is not whole."""
         return reports.read(body)
 
     def read_notification(
         self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
     ) -> Notification:
-        """Read a signed notice of this account; raises NotificationRefused for all others."""
+        """Parse a signed notice of this account; raises NotificationRefused for everything else."""
         return webhook.read(
             headers=headers, body=body, secrets=secrets, now=now, account=self._account
         )
@@ -257,7 +259,7 @@ class SandboxAdapter:
             return mapping.unknown(f"no whole answer: {error}")
         return mapping.result_of_answer(request, answer)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -298,13 +300,13 @@ def _readable(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def _view(answer: HttpAnswer) -> dict[str, Any]:
-    """The object of a good answer; every other answer means that the question is open."""
+    """The object of a 200 answer. Raises PspUnavailable for every other answer."""
     if answer.status != 200:
         raise PspUnavailable(f"answered {answer.status}")
     try:
-        words = answer.json()
+        view = answer.json()
     except AnswerUnknown as error:
         raise PspUnavailable(str(error)) from None
-    if not isinstance(words, dict):
+    if not isinstance(view, dict):
         raise PspUnavailable("the answer is not an object")
-    return words
+    return view

@@ -1,4 +1,4 @@
-"""The sandbox PSP's words about disputes: what to send, and what its answers say. Pure."""
+"""Maps disputes and our responses to the sandbox PSP's JSON and back. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REASONS: Final = frozenset(
         "unrecognized",
     }
 )
-# Words of a refusal that say why, as the merchant API names it.
+# Codes of a refusal to the merchant API's error codes.
 _CODES: Final = {
     "evidence_already_submitted": "dispute_evidence_already_submitted",
     "evidence_past_due": "dispute_past_due",
@@ -40,14 +40,14 @@ _UNREADABLE: Final = (AnswerUnknown, KeyError, TypeError, ValueError, LedgerErro
 
 
 def response_body(request: DisputeRequest, *, accepts: bool) -> Json:
-    """The body of a submission of evidence, or of giving in."""
+    """The body of a submission of evidence, or of an acceptance."""
     stage = "inquiry" if request.answers_inquiry else "chargeback"
     body: Json = {"reference": request.reference, "stage": stage}
     return body if accepts else {**body, "evidence": request.evidence}
 
 
 def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
-    """What the PSP shows of one dispute.
+    """Read one dispute as the PSP shows it.
 
     Raises Contradiction if it is not the one asked for, KeyError, TypeError, ValueError or
     LedgerError if it is not readable.
@@ -78,7 +78,7 @@ def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
 
 
 def result_of_answer(request: DisputeRequest, answer: HttpAnswer) -> DisputeResult:
-    """What an answer to a response says; every doubt is UNKNOWN."""
+    """Read the answer to a response; every doubt is UNKNOWN."""
     if answer.status == 429:
         return DisputeResult(
             outcome=Outcome.NOT_SENT,
@@ -88,24 +88,24 @@ def result_of_answer(request: DisputeRequest, answer: HttpAnswer) -> DisputeResu
     if answer.status != 200 and not 400 <= answer.status < 500:
         return unknown(f"answered {answer.status}")
     try:
-        words = answer.json()
+        view = answer.json()
         if answer.status == 200:
-            dispute = dispute_of(words, psp_dispute_id=request.psp_dispute_id)
+            dispute = dispute_of(view, psp_dispute_id=request.psp_dispute_id)
             if request.reference not in (*dispute.submissions, dispute.acceptance):
                 return unknown("answered 200, but does not name our response")
             return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=dispute)
-        return _refused(answer.status, words["error"])
+        return _refused(answer.status, view["error"])
     except _UNREADABLE as error:
         return unknown(f"answered {answer.status}, unreadable: {type(error).__name__}")
 
 
 def unknown(detail: str) -> DisputeResult:
-    """It may or may not have been taken."""
+    """The PSP may or may not have accepted the response."""
     return DisputeResult(outcome=Outcome.UNKNOWN, detail=redacted(detail))
 
 
 def not_sent(detail: str) -> DisputeResult:
-    """It certainly was not taken."""
+    """The PSP certainly did not accept the response."""
     return DisputeResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
 
 
@@ -126,7 +126,7 @@ def _refused(status: int, error: Json) -> DisputeResult:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a text is no text")
+        raise TypeError("a text is not a string")
     return value
 
 

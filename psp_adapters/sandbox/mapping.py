@@ -1,4 +1,4 @@
-"""The sandbox PSP's vocabulary, and nothing else that knows it: requests out, results in. Pure."""
+"""Maps operations and payments to the sandbox PSP's JSON and back. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any, Final
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
-from psp_adapters.contract.payments import ActKind, PaymentStanding, PspAct, PspPayment
+from psp_adapters.contract.payments import (
+    PspOperation,
+    PspOperationKind,
+    PspPayment,
+    PspPaymentStatus,
+)
 from psp_adapters.contract.tokens import PaymentToken
 from psp_adapters.http import AnswerUnknown, HttpAnswer
 
@@ -23,21 +28,21 @@ OUTCOMES: Final = {
     "failed": Outcome.DECLINED,
     "canceled": Outcome.DECLINED,
 }
-_STANDINGS: Final = {
-    "requires_action": PaymentStanding.OPEN,
-    "pending": PaymentStanding.OPEN,
-    "declined": PaymentStanding.DECLINED,
-    "failed": PaymentStanding.DECLINED,
-    "canceled": PaymentStanding.DECLINED,
-    "authorized": PaymentStanding.HELD,
-    "partially_captured": PaymentStanding.HELD,
-    "captured": PaymentStanding.CAPTURED,
-    "partially_refunded": PaymentStanding.CAPTURED,
-    "refunded": PaymentStanding.CAPTURED,
-    "voided": PaymentStanding.RELEASED,
-    "expired": PaymentStanding.EXPIRED,
+_PAYMENT_STATUSES: Final = {
+    "requires_action": PspPaymentStatus.OPEN,
+    "pending": PspPaymentStatus.OPEN,
+    "declined": PspPaymentStatus.DECLINED,
+    "failed": PspPaymentStatus.DECLINED,
+    "canceled": PspPaymentStatus.DECLINED,
+    "authorized": PspPaymentStatus.HELD,
+    "partially_captured": PspPaymentStatus.HELD,
+    "captured": PspPaymentStatus.CAPTURED,
+    "partially_refunded": PspPaymentStatus.CAPTURED,
+    "refunded": PspPaymentStatus.CAPTURED,
+    "voided": PspPaymentStatus.RELEASED,
+    "expired": PspPaymentStatus.EXPIRED,
 }
-# The sandbox's word to the merchant API's error code.
+# The sandbox PSP's error codes to the merchant API's.
 _CODES: Final = {
     "card_declined": "card_declined",
     "expired_card": "expired_card",
@@ -50,15 +55,15 @@ _CODES: Final = {
     "returned": "processing_error",
 }
 _EXPIRED: Final = "payment_expired"
-"""The sandbox's word for a change that comes after the hold ran out."""
-_PLAIN_WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
+"""The sandbox PSP's code for an operation after the hold expired."""
+_PLAIN_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SECRETS: Final = re.compile(r"sandbox_\w+|Bearer\s+\S+|\d(?:[ -]?\d){11,}", re.IGNORECASE)
 _MAX_DETAIL: Final = 500
 _MAX_MESSAGE: Final = 200
 
 
 class Contradiction(Exception):
-    """The answer is readable but cannot be the answer to what was asked."""
+    """The answer is readable but does not fit the request."""
 
 
 def redacted(text: str) -> str:
@@ -92,7 +97,7 @@ def modify_body(request: PspRequest) -> Json:
 
 
 def result_of_answer(request: PspRequest, answer: HttpAnswer) -> PspResult:
-    """What an answer to a money request says; every doubt is UNKNOWN."""
+    """Read the answer to a money operation; every doubt is UNKNOWN."""
     status = answer.status
     if status == 429:
         return PspResult(
@@ -103,11 +108,11 @@ def result_of_answer(request: PspRequest, answer: HttpAnswer) -> PspResult:
     if status not in (200, 402) and not 400 <= status < 500:
         return unknown(f"answered {status}")
     try:
-        words = answer.json()
+        body = answer.json()
         if status in (200, 402):
-            view = words if status == 200 else words["operation"]
+            view = body if status == 200 else body["operation"]
             return _checked_result(request, view)
-        return _refused(status, words["error"])
+        return _refused(status, body["error"])
     except Contradiction as contradiction:
         return unknown(f"answered {status}, contradictory: {contradiction}")
     except (AnswerUnknown, KeyError, TypeError, ValueError, LedgerError) as error:
@@ -133,7 +138,7 @@ def retry_after(answer: HttpAnswer) -> float:
 
 
 def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> PspResult:
-    """What the PSP shows of one operation; with an empty reference, whoever began it.
+    """Read one operation as the PSP shows it. An empty reference skips the check of it.
 
     Raises Contradiction if it is not the operation asked for, KeyError, TypeError, ValueError or
     LedgerError if it is not readable.
@@ -172,7 +177,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
 
 
 def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
-    """What the PSP shows of a whole payment.
+    """Read a whole payment as the PSP shows it.
 
     Raises Contradiction if it is another payment, KeyError, TypeError, ValueError or LedgerError if
     it is not readable.
@@ -180,11 +185,11 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
     if view["id"] != psp_payment_id:
         raise Contradiction("another payment")
     currency = view["currency"]
-    acts = [_act_of(each) for each in view["operations"]]
+    operations = [_operation_of(each) for each in view["operations"]]
     if view["expired_minor"]:
-        acts.append(
-            PspAct(
-                kind=ActKind.EXPIRE,
+        operations.append(
+            PspOperation(
+                kind=PspOperationKind.EXPIRE,
                 psp_id=psp_payment_id,
                 reference="",
                 amount=Money(view["expired_minor"], currency),
@@ -194,18 +199,18 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
         )
     return PspPayment(
         psp_payment_id=psp_payment_id,
-        standing=_STANDINGS[view["status"]],
+        status=_PAYMENT_STATUSES[view["status"]],
         held=Money(view["held_minor"], currency),
         expires_at=_time_of(view["expires_at"]),
-        acts=tuple(sorted(acts, key=lambda act: act.at)),
+        operations=tuple(sorted(operations, key=lambda operation: operation.at)),
     )
 
 
-def _act_of(view: Json) -> PspAct:
+def _operation_of(view: Json) -> PspOperation:
     if not (isinstance(view["id"], str) and view["id"] and isinstance(view["reference"], str)):
         raise TypeError("an operation has an id, and a reference even if it is empty")
-    return PspAct(
-        kind=ActKind(view["kind"]),
+    return PspOperation(
+        kind=PspOperationKind(view["kind"]),
         psp_id=view["id"],
         reference=view["reference"],
         amount=Money(view["amount_minor"], view["currency"]),
@@ -223,7 +228,7 @@ def _time_of(text: str) -> datetime:
 
 
 def token_of(view: Json) -> PaymentToken:
-    """What the PSP tells of a token; raises KeyError or TypeError if it is not readable."""
+    """Read a token's description; raises KeyError or TypeError if it is not readable."""
     if not (isinstance(view["token"], str) and isinstance(view["method_type"], str)):
         raise TypeError("token and method_type are strings")
     return PaymentToken(
@@ -240,19 +245,19 @@ def token_of(view: Json) -> PaymentToken:
 
 
 def looks_like_card_number(token: str) -> bool:
-    """Digits and separators only: no token of any PSP, and not to be sent anywhere."""
+    """Whether a token is digits and separators only, which no PSP's token is: never send it."""
     digits = token.replace(" ", "").replace("-", "")
     return digits.isdigit() and len(digits) >= 12
 
 
 def _checked_result(request: PspRequest, view: Json) -> PspResult:
-    """The result, once it is certain that it speaks of this request."""
+    """The result, once it is certain that it is about this request."""
     result = result_of_operation(view, kind=request.kind, reference=request.reference)
     if request.psp_payment_id and result.psp_payment_id != request.psp_payment_id:
         raise Contradiction("another payment")
     if result.amount is None or result.amount.currency != request.amount.currency:
         raise Contradiction("another currency")
-    # A void takes no amount: what the PSP let go is its word, and the caller's to compare.
+    # A void sends no amount: the caller compares what the PSP says it released.
     if request.kind is not OperationKind.VOID and result.amount != request.amount:
         raise Contradiction("another amount")
     return result
@@ -263,12 +268,12 @@ def _refused(status: int, error: Json) -> PspResult:
     kind = str(error["type"])
     detail = redacted(f"answered {status} {kind} {error.get('code', '')}: {error.get('message')}")
     if kind == "idempotency_mismatch":
-        # Our bug: something was done under this key, and it was not this. Nothing may go on.
+        # A bug of ours: another request was executed under this key. Nothing more may be sent.
         return PspResult(outcome=Outcome.UNKNOWN, contradicts_us=True, detail=detail)
     if status in (408, 425) or kind == "in_flight":
         return PspResult(outcome=Outcome.UNKNOWN, detail=detail)
     if status in (401, 403):
-        # Our credentials are refused, not the customer's card: it was not even looked at.
+        # Our credentials are refused; the customer's card was not even tried.
         return PspResult(outcome=Outcome.NOT_SENT, detail=detail)
     if error.get("code") == _EXPIRED:
         return PspResult(
@@ -286,12 +291,12 @@ def _refused(status: int, error: Json) -> PspResult:
 
 
 def _decline(error: object) -> tuple[str, str, str]:
-    """Code, decline code and message in the merchant API's words."""
+    """Code, decline code and message, as the merchant API names them."""
     if not isinstance(error, dict):
         raise TypeError("a reason is an object")
     code = _CODES.get(str(error.get("code", "")), "card_declined")
     decline_code = str(error.get("decline_code", ""))
-    if decline_code and not _PLAIN_WORD.fullmatch(decline_code):
+    if decline_code and not _PLAIN_CODE.fullmatch(decline_code):
         decline_code = "generic_decline"
     message = str(error.get("message", "")) or "The payment was declined."
     return code, decline_code, _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]

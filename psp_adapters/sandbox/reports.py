@@ -1,8 +1,9 @@
-"""The sandbox PSP's settlement reports: what its list says of them, and their lines. Pure.
+"""Parses the sandbox PSP's settlement reports and the list of them. No I/O.
 
-A report is CSV, a header and one line of text per row, and ends with one control row per currency:
-what was cut, doubled or changed on the way does not foot. Amounts, identity and kind are taken from
-the columns, never from each other. Lines are read one by one, however large the report is.
+A report is CSV: a header, one line of text per row, and one control row per currency at the end. A
+report that was cut, doubled or changed on the way does not add up to its control rows. Amounts,
+identity and kind each have their own column; none is derived from another. Lines are parsed one by
+one, however large the report is.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _TEXT_MAX: Final = 500
 """The sandbox PSP takes no longer texts."""
 _TYPE_MAX: Final = 64
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_WORD: Final = re.compile(r"[!-~]{1,128}")
+_IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,15}")
 # A sum of many amounts may have more digits than one.
 _SUM: Final = re.compile(r"-?[0-9]{1,21}")
@@ -66,12 +67,12 @@ Row = dict[str, str]
 
 
 def is_name(name: str) -> bool:
-    """Whether the sandbox PSP could have named a report so; never what leads to another path."""
+    """Whether it can be the name of a report; refuses what would lead to another path."""
     return _NAME.fullmatch(name) is not None
 
 
 def listings_of(view: dict[str, Any]) -> list[ReportListing]:
-    """What the list of reports says, oldest first.
+    """Read the list of reports, oldest first.
 
     Raises KeyError, TypeError, ValueError or OverflowError if it is not readable.
     """
@@ -82,7 +83,7 @@ def listings_of(view: dict[str, Any]) -> list[ReportListing]:
 
 
 def read(body: bytes) -> Iterator[ReportLine]:
-    """The lines of a report, as they are read; raises ReportUnreadable if it is not a whole one."""
+    """Yield the lines of a report; raises ReportUnreadable if it is not a whole one."""
     rows = _rows(body)
     _, columns = next(rows, (0, []))
     _require_columns(columns)
@@ -175,14 +176,14 @@ def _line(row: Row, number: int) -> ReportLine:
         raise _unreadable(number, "gross, fee and net do not agree")
     if row["line"] == _TOTAL:
         raise _unreadable(number, "neither a line nor a control row")
-    # What a new kind names, and whether it names anything, cannot be known.
+    # A kind that we do not know may come without ids.
     names_something = kind is not LineKind.UNKNOWN
     return ReportLine(
-        identity=_word(row, "line", number, required=True),
+        identity=_identifier(row, "line", number, required=True),
         kind=kind,
         psp_type=_text(row, "type", number, required=True)[:_TYPE_MAX],
-        psp_id=_word(row, "id", number, required=names_something),
-        psp_payment_id=_word(row, "payment_id", number, required=names_something),
+        psp_id=_identifier(row, "id", number, required=names_something),
+        psp_payment_id=_identifier(row, "payment_id", number, required=names_something),
         reference=_text(row, "reference", number),
         gross=Money(gross_minor, currency),
         fee=Money(fee_minor, currency),
@@ -196,16 +197,16 @@ def _integer(row: Row, column: str, number: int, form: re.Pattern[str]) -> int:
     return int(row[column])
 
 
-def _word(row: Row, column: str, number: int, *, required: bool) -> str:
-    """An identifier of the PSP's."""
+def _identifier(row: Row, column: str, number: int, *, required: bool) -> str:
+    """An identifier that the PSP made."""
     value = row[column]
-    if not _WORD.fullmatch(value) and (value or required):
+    if not _IDENTIFIER.fullmatch(value) and (value or required):
         raise _unreadable(number, f"{column} is not an identifier")
     return value
 
 
 def _text(row: Row, column: str, number: int, *, required: bool = False) -> str:
-    """What somebody chose."""
+    """A text that the merchant chose."""
     value = row[column]
     if len(value) > _TEXT_MAX or _CONTROL_CHARACTER.search(value) or (required and not value):
         raise _unreadable(number, f"{column} is not a text of at most {_TEXT_MAX} characters")

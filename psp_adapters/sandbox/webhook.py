@@ -1,8 +1,7 @@
-"""The sandbox PSP's signed notices: who may have written one, and what it says. Pure.
+"""Verifies and parses the sandbox PSP's signed notices. No I/O, no clock.
 
-Nobody is trusted here: whatever arrives is either a notice that one of the secrets has signed,
-lately, for this account, or refused by one exception. What may not live here: I/O, a clock, what a
-notice causes.
+A notice is accepted if one of the secrets signed it, recently, for this account. Everything else is
+refused by one exception: a stranger chooses every byte that arrives here.
 """
 
 from __future__ import annotations
@@ -45,20 +44,20 @@ KNOWN_TYPES: Final = frozenset(
         "refund.settled",
         "refund.declined",
         "refund.failed",
-        "refund.healed",
-        "refund.revived",
+        "refund.reinstated",
+        "refund.succeeded_late",
         "payment.failed",
-        "payment.healed",
-        "payment.revived",
+        "payment.reinstated",
+        "payment.succeeded_late",
         "capture.failed",
-        "capture.healed",
-        "capture.revived",
+        "capture.reinstated",
+        "capture.succeeded_late",
         "increment.failed",
-        "increment.healed",
-        "increment.revived",
+        "increment.reinstated",
+        "increment.succeeded_late",
         "void.failed",
-        "void.healed",
-        "void.revived",
+        "void.reinstated",
+        "void.succeeded_late",
         "dispute.created",
         "dispute.updated",
         "dispute.closed",
@@ -66,18 +65,18 @@ KNOWN_TYPES: Final = frozenset(
         "dispute.funds_reinstated",
     }
 )
-_ABOUT_MORE: Final = frozenset({"payment.expired"})
-"""What befalls an operation after its outcome."""
+_NOT_AN_OUTCOME: Final = frozenset({"payment.expired"})
+"""Types that come after the outcome of their operation and do not change it."""
 _SIGNATURES_MAX: Final = 5
 _HEADER_LENGTH_MAX: Final = 1_000
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
-_WORD: Final = re.compile(r"[!-~]{1,128}")
+_IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
 _REFERENCES_MAX: Final = 20
 
 
 def account_of(api_key: str) -> str:
-    """The name under which the sandbox PSP speaks of the account behind a key."""
+    """The name that the sandbox PSP gives to the account behind a key."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
@@ -89,25 +88,25 @@ def read(
     now: datetime,
     account: str,
 ) -> Notification:
-    """The notice in `body`, once it is certain that it was meant for `account`.
+    """Read the notice in `body`, once it is certain that it is signed and meant for `account`.
 
-    Raises NotificationRefused, and nothing else, for everything that is not that.
+    Raises NotificationRefused, and nothing else, for everything that is not such a notice.
     """
     try:
-        proof = _proof_of(headers)
-        _require_signature(proof, body, secrets, now)
-        notification = _notification(json.loads(body.decode()), proof)
+        header = _signature_header_of(headers)
+        _require_signature(header, body, secrets, now)
+        notification = _notification(json.loads(body.decode()), header)
     except NotificationRefused:
         raise
     except Exception as error:
-        # A stranger chooses every byte: what no check foresaw is a refusal too, never a crash.
+        # What no check foresaw is a refusal too, never a crash.
         raise NotificationRefused(f"unreadable: {type(error).__name__}") from error
     if notification.account != account:
-        raise NotificationRefused("it speaks of another account")
+        raise NotificationRefused("it is about another account")
     return notification
 
 
-def _proof_of(headers: Mapping[str, str]) -> str:
+def _signature_header_of(headers: Mapping[str, str]) -> str:
     found = [value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER]
     if len(found) != 1:
         raise NotificationRefused("not exactly one signature header")
@@ -116,9 +115,9 @@ def _proof_of(headers: Mapping[str, str]) -> str:
     return found[0]
 
 
-def _require_signature(proof: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
+def _require_signature(header: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
     times, signatures = [], []
-    for part in proof.split(","):
+    for part in header.split(","):
         name, _, value = part.partition("=")
         if name == "t":
             times.append(value)
@@ -129,7 +128,7 @@ def _require_signature(proof: str, body: bytes, secrets: Sequence[str], now: dat
     if not 0 < len(signatures) <= _SIGNATURES_MAX:
         raise NotificationRefused("no signature of a scheme we know, or too many")
     if not all(_SIGNATURE.fullmatch(signature) for signature in signatures):
-        raise NotificationRefused("a signature that is none")
+        raise NotificationRefused("a malformed signature")
     if abs(now.timestamp() - int(times[0])) > TOLERANCE_SECONDS:
         raise NotificationRefused("signed too long ago, or in the future")
     if not secrets or not all(secrets):
@@ -141,36 +140,36 @@ def _require_signature(proof: str, body: bytes, secrets: Sequence[str], now: dat
         for signature in signatures:
             genuine |= hmac.compare_digest(expected, signature)
     if not genuine:
-        raise NotificationRefused("signed by somebody else, or changed on the way")
+        raise NotificationRefused("not signed with our secret, or changed on the way")
 
 
-def _notification(words: Any, proof: str) -> Notification:
-    if not isinstance(words, dict) or not isinstance(words.get("data"), dict):
+def _notification(notice: Any, header: str) -> Notification:
+    if not isinstance(notice, dict) or not isinstance(notice.get("data"), dict):
         raise NotificationRefused("signed, but not a notice")
-    data = words["data"]
+    data = notice["data"]
     references = data.get("references", [])
     if not isinstance(references, list) or len(references) > _REFERENCES_MAX:
-        raise NotificationRefused("signed, but its references are no list")
-    occurred_at = datetime.fromisoformat(words["created_at"])
+        raise NotificationRefused("signed, but its references are not a list")
+    occurred_at = datetime.fromisoformat(notice["created_at"])
     if occurred_at.tzinfo is None:
         raise NotificationRefused("signed, but its time has no zone")
-    type_ = _word(words["type"])
+    type_ = _identifier(notice["type"])
     return Notification(
-        event_id=_word(words["id"]),
+        event_id=_identifier(notice["id"]),
         type=type_,
-        account=_word(words["account"]),
-        psp_payment_id=_word(data["payment_id"]) if data.get("payment_id") else "",
+        account=_identifier(notice["account"]),
+        psp_payment_id=_identifier(data["payment_id"]) if data.get("payment_id") else "",
         references=tuple(each for each in references if _could_be_ours(each)),
         claims=_claim_of(type_, data.get("operation")),
         occurred_at=occurred_at.astimezone(UTC),
         known=type_ in KNOWN_TYPES,
-        proof={SIGNATURE_HEADER: proof},
+        signature_headers={SIGNATURE_HEADER: header},
         psp_dispute_id=_dispute_id_of(type_, data.get("dispute")),
     )
 
 
 def _claim_of(type_: str, operation: object) -> Outcome | None:
-    if not isinstance(operation, dict) or type_ in _ABOUT_MORE:
+    if not isinstance(operation, dict) or type_ in _NOT_AN_OUTCOME:
         return None
     return OUTCOMES.get(str(operation.get("status")))
 
@@ -180,15 +179,15 @@ def _dispute_id_of(type_: str, dispute: object) -> str:
         return ""
     if not isinstance(dispute, dict):
         raise NotificationRefused("signed, but it names no dispute")
-    return _word(dispute.get("id"))
+    return _identifier(dispute.get("id"))
 
 
 def _could_be_ours(reference: object) -> bool:
-    """Others may use the account too, and refer to things in whatever way they like."""
-    return isinstance(reference, str) and _WORD.fullmatch(reference) is not None
+    """Whether it has the form of our references: other clients of the account choose their own."""
+    return isinstance(reference, str) and _IDENTIFIER.fullmatch(reference) is not None
 
 
-def _word(value: object) -> str:
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise NotificationRefused("signed, but a word in it is none")
+def _identifier(value: object) -> str:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        raise NotificationRefused("signed, but an identifier in it is malformed")
     return value

@@ -182,7 +182,7 @@ def _ours() -> list[TestToken]:
         _card("hangAfterCharge", last4="9003", fault="hang"),
         _card("authorizationExpiresNow", last4="9004", expires_at_once=True),
         _card("captureFails", last4="9005", second_thought="fails"),
-        _card("captureFailsThenHeals", last4="9006", second_thought="fails_then_heals"),
+        _card("captureFailsThenSucceeds", last4="9006", second_thought="fails_then_heals"),
         _card("declinedThenPaid", last4="9007", decline=_DECLINED, second_thought="paid"),
     ]
 

@@ -16,7 +16,7 @@ from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest, PspResult
-from psp_adapters.contract.payments import ActKind, PaymentStanding, PspPayment
+from psp_adapters.contract.payments import PspOperationKind, PspPayment, PspPaymentStatus
 from psp_adapters.contract.tokens import CardDataRefused, UnknownToken
 
 DEADLINE_SECONDS = 5.0
@@ -208,7 +208,7 @@ class AdapterContract:
         authorize = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
         made = send(adapter, authorize)
         held = self.look_at(adapter, made.psp_payment_id)
-        assert (held.standing, held.held) == (PaymentStanding.HELD, Money(1000, "USD"))
+        assert (held.status, held.held) == (PspPaymentStatus.HELD, Money(1000, "USD"))
         assert held.expires_at is not None
         assert held.expires_at.utcoffset() is not None
 
@@ -218,35 +218,38 @@ class AdapterContract:
             send(adapter, request)
             requests.append(request)
         payment = self.look_at(adapter, made.psp_payment_id)
-        assert (payment.standing, payment.held) == (PaymentStanding.CAPTURED, Money(0, "USD"))
-        assert [(act.kind, act.reference, act.amount, act.final) for act in payment.acts] == [
-            (ActKind(each.kind.value), each.reference, each.amount, True) for each in requests
+        assert (payment.status, payment.held) == (PspPaymentStatus.CAPTURED, Money(0, "USD"))
+        assert [(act.kind, act.reference, act.amount, act.final) for act in payment.operations] == [
+            (PspOperationKind(each.kind.value), each.reference, each.amount, True)
+            for each in requests
         ]
-        assert all(act.outcome in (Outcome.SUCCEEDED, Outcome.PENDING) for act in payment.acts)
-        assert all(act.psp_id and act.at.utcoffset() is not None for act in payment.acts)
+        assert all(
+            act.outcome in (Outcome.SUCCEEDED, Outcome.PENDING) for act in payment.operations
+        )
+        assert all(act.psp_id and act.at.utcoffset() is not None for act in payment.operations)
 
     @pytest.mark.parametrize(
-        ("token", "standing"),
+        ("token", "status"),
         [
-            ("declined_token", PaymentStanding.DECLINED),
-            ("challenged_token", PaymentStanding.OPEN),
+            ("declined_token", PspPaymentStatus.DECLINED),
+            ("challenged_token", PspPaymentStatus.OPEN),
         ],
     )
     def test_a_payment_without_money_says_so(
-        self, adapter: PspAdapter, order_id: str, token: str, standing: PaymentStanding
+        self, adapter: PspAdapter, order_id: str, token: str, status: PspPaymentStatus
     ) -> None:
         made = self.authorize(adapter, order_id, token=getattr(self, token))
         payment = self.look_at(adapter, made.psp_payment_id)
-        assert (payment.standing, payment.held) == (standing, Money(0, "USD"))
+        assert (payment.status, payment.held) == (status, Money(0, "USD"))
 
     def test_a_voided_payment_is_released(self, adapter: PspAdapter, order_id: str) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
         send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
         payment = self.look_at(adapter, payment_id)
-        assert payment.standing is PaymentStanding.RELEASED
-        assert [(act.kind, act.amount.minor) for act in payment.acts] == [
-            (ActKind.AUTHORIZE, 1000),
-            (ActKind.VOID, 1000),
+        assert payment.status is PspPaymentStatus.RELEASED
+        assert [(act.kind, act.amount.minor) for act in payment.operations] == [
+            (PspOperationKind.AUTHORIZE, 1000),
+            (PspOperationKind.VOID, 1000),
         ]
 
     def test_a_payment_of_nobody_is_not_found(self, adapter: PspAdapter) -> None:

@@ -66,7 +66,7 @@ class NotificationContract:
         assert read.event_id
         assert read.references
         assert read.occurred_at.tzinfo is not None
-        assert self.signature_header.lower() in read.proof
+        assert self.signature_header.lower() in read.signature_headers
 
     def test_the_case_of_header_names_does_not_matter(self, adapter: PspAdapter) -> None:
         body = self.genuine(adapter)

@@ -9,7 +9,7 @@ import pytest
 from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
-from psp_adapters.contract.payments import ActKind, PaymentStanding
+from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.contract_suite import AdapterContract, make_request, send
@@ -258,11 +258,11 @@ def test_a_hold_that_ran_out_is_an_act_of_the_psp(
 
     payment = adapter.look_up_payment(made.psp_payment_id, deadline_seconds=5)
     assert payment is not None
-    assert (payment.standing, payment.held) == (PaymentStanding.CAPTURED, Money(0, "USD"))
-    assert [(act.kind, act.amount.minor, act.final) for act in payment.acts] == [
-        (ActKind.AUTHORIZE, 1000, True),
-        (ActKind.CAPTURE, 300, False),
-        (ActKind.EXPIRE, 700, True),
+    assert (payment.status, payment.held) == (PspPaymentStatus.CAPTURED, Money(0, "USD"))
+    assert [(act.kind, act.amount.minor, act.final) for act in payment.operations] == [
+        (PspOperationKind.AUTHORIZE, 1000, True),
+        (PspOperationKind.CAPTURE, 300, False),
+        (PspOperationKind.EXPIRE, 700, True),
     ]
 
 
@@ -289,8 +289,8 @@ def test_an_act_in_the_dashboard_is_found_by_its_id_only(
 
     payment = adapter.look_up_payment(made.psp_payment_id, deadline_seconds=5)
     assert payment is not None
-    last = payment.acts[-1]
-    assert (last.kind, last.psp_id, last.reference) == (ActKind.REFUND, act["id"], "")
+    last = payment.operations[-1]
+    assert (last.kind, last.psp_id, last.reference) == (PspOperationKind.REFUND, act["id"], "")
     question = LookUp(kind=OperationKind.REFUND, reference="", psp_id=last.psp_id)
     found = adapter.look_up(question, deadline_seconds=5)
     assert found is not None

@@ -28,7 +28,7 @@ class Day:
         choice([*acts, self._decide, self._pass_time, self._dashboard])()
 
     def _pay(self) -> None:
-        tokens = ("visa", "visa", "captureFailsThenHeals", "pendingRefund", "refundFail")
+        tokens = ("visa", "visa", "captureFailsThenSucceeds", "pendingRefund", "refundFail")
         disputed = ("createDispute", "createDisputeMultipleDisputes", "createDisputeInquiry")
         reference = f"{self.shop.api_key[-8:]}-{len(self.references)}"
         self.references.append(reference)

@@ -31,10 +31,10 @@ def paid(shop: Shop, token: str = "pm_card_visa", *, capture: bool = False) -> s
 def test_a_capture_fails_and_heals(sandbox: SandboxProcess, shop: Shop) -> None:
     payment_id = paid(shop)
     shop.modify(payment_id, "capture", 600, reference=f"cap-{shop.order_id}")
-    view = sandbox.turn(f"cap-{shop.order_id}", "fail")
+    view = sandbox.revise(f"cap-{shop.order_id}", "fail")
     assert (view["status"], view["payment"]["held_minor"]) == ("failed", 1000)
     assert shop.payment(payment_id)["status"] == "authorized"
-    view = sandbox.turn(f"cap-{shop.order_id}", "succeed")
+    view = sandbox.revise(f"cap-{shop.order_id}", "succeed")
     assert (view["status"], view["payment"]["held_minor"]) == ("succeeded", 0)
     assert kinds(sandbox, shop) == [
         ("authorize", 1000),
@@ -47,9 +47,9 @@ def test_a_capture_fails_and_heals(sandbox: SandboxProcess, shop: Shop) -> None:
 def test_a_capture_may_fail_together_with_its_hold(sandbox: SandboxProcess, shop: Shop) -> None:
     payment_id = paid(shop)
     shop.modify(payment_id, "capture", 600, reference=f"cap-{shop.order_id}")
-    view = sandbox.turn(f"cap-{shop.order_id}", "fail", keep_hold=False)
+    view = sandbox.revise(f"cap-{shop.order_id}", "fail", keep_hold=False)
     assert (view["payment"]["held_minor"], view["payment"]["status"]) == (0, "expired")
-    view = sandbox.turn(f"cap-{shop.order_id}", "succeed")
+    view = sandbox.revise(f"cap-{shop.order_id}", "succeed")
     assert (view["payment"]["captured_minor"], view["payment"]["held_minor"]) == (600, 0)
 
 
@@ -58,9 +58,9 @@ def test_voids_and_refunds_fail_and_heal(sandbox: SandboxProcess, shop: Shop, ve
     payment_id = paid(shop, capture=verb == "refund")
     shop.modify(payment_id, verb, 1000, reference=f"mod-{shop.order_id}")
     before = shop.payment(payment_id)["status"]
-    assert sandbox.turn(f"mod-{shop.order_id}", "fail")["status"] == "failed"
+    assert sandbox.revise(f"mod-{shop.order_id}", "fail")["status"] == "failed"
     assert shop.payment(payment_id)["status"] in ("authorized", "captured")
-    assert sandbox.turn(f"mod-{shop.order_id}", "succeed")["status"] == "succeeded"
+    assert sandbox.revise(f"mod-{shop.order_id}", "succeed")["status"] == "succeeded"
     assert shop.payment(payment_id)["status"] == before
 
 
@@ -83,7 +83,7 @@ def test_a_returned_bank_debit_is_paid_and_then_taken_back(
 
 
 def test_the_tokens_that_think_again(sandbox: SandboxProcess, shop: Shop) -> None:
-    heals = paid(shop, "pm_card_captureFailsThenHeals", capture=True)
+    heals = paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
     late = Shop(sandbox.base_url)
     assert error_of(late.pay("pm_card_declinedThenPaid", capture=True)) == (402, "card_declined")
     sandbox.advance(3)
@@ -97,7 +97,7 @@ def test_the_tokens_that_think_again(sandbox: SandboxProcess, shop: Shop) -> Non
 
 def test_a_second_thought_is_not_had_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
-    paid(shop, "pm_card_captureFailsThenHeals", capture=True)
+    paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
     own_sandbox.advance(3)
     own_sandbox.advance(3)
     before = kinds(own_sandbox, shop)
@@ -114,13 +114,13 @@ def test_each_second_thought_is_told_once_under_an_id_of_its_own(
     payment_id = paid(shop)
     shop.modify(payment_id, "capture", 600, reference=f"cap-{shop.order_id}")
     for to in ("fail", "succeed", "fail", "succeed"):
-        sandbox.turn(f"cap-{shop.order_id}", to)
+        sandbox.revise(f"cap-{shop.order_id}", to)
     told = receiver.wait_for(6)
     assert sorted(each.type for each in told) == [
         "capture.failed",
         "capture.failed",
-        "capture.healed",
-        "capture.healed",
+        "capture.reinstated",
+        "capture.reinstated",
         "payment.authorized",
         "payment.captured",
     ]
@@ -155,8 +155,8 @@ def test_only_what_succeeded_fails_and_only_what_did_not_succeeds(
 ) -> None:
     paid(shop)
     with pytest.raises(AssertionError, match="not_refused"):
-        sandbox.turn(f"op-{shop.order_id}", "succeed")
-    sandbox.turn(f"op-{shop.order_id}", "fail")
+        sandbox.revise(f"op-{shop.order_id}", "succeed")
+    sandbox.revise(f"op-{shop.order_id}", "fail")
     with pytest.raises(AssertionError, match="not_succeeded"):
-        sandbox.turn(f"op-{shop.order_id}", "fail")
+        sandbox.revise(f"op-{shop.order_id}", "fail")
     assert kinds(sandbox, shop) == [("authorize", 1000), ("authorize_failed", 1000)]

@@ -84,7 +84,7 @@ def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
     assert settling.shop.refund(intent_id, 2_500).status == 200
     assert settle(settling)["refund"].status == LineStatus.KNOWN
     refund = operation_of(settling, intent_id, "refund")
-    settling.shop.psp.turn(reference_of(refund.id), "fail")
+    settling.shop.psp.revise(reference_of(refund.id), "fail")
     lines = settle(settling)
     refund.refresh_from_db()
     assert refund.status == "TAKEN_BACK"
@@ -96,7 +96,7 @@ def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
 def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> None:
     intent_id = settling.desk.pay(9_000)
     charge = operation_of(settling, intent_id, "authorize")
-    settling.shop.psp.turn(reference_of(charge.id), "fail")
+    settling.shop.psp.revise(reference_of(charge.id), "fail")
     lines = settle(settling)
     assert {kind: line.status for kind, line in lines.items()} == {
         "charge": LineStatus.KNOWN,
@@ -111,7 +111,7 @@ def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> 
 
 def turn(settling: Settling, operation: Operation, *to: str) -> None:
     for each in to:
-        settling.shop.psp.turn(reference_of(operation.id), each)
+        settling.shop.psp.revise(reference_of(operation.id), each)
 
 
 def test_what_failed_and_succeeded_again_unheard_is_known_by_all_its_lines(

@@ -71,7 +71,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
         occurred_at=read.occurred_at,
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
-        headers=dict(read.proof),
+        headers=dict(read.signature_headers),
         next_try_at=received_at,
         give_up_at=received_at + GIVE_UP_AFTER,
         received_at=received_at,

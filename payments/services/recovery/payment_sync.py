@@ -25,7 +25,7 @@ from payments.services.recovery.operation_sync import (
     look_at_operation,
 )
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.payments import PspAct, PspPayment
+from psp_adapters.contract.payments import PspOperation, PspPayment
 
 
 def look_at_payment(charge_id: UUID, *, actor: str) -> None:
@@ -69,7 +69,7 @@ def _ask(charge: Operation) -> PspPayment:
 def _bring_operations_up(charge: Operation, seen: PspPayment, actor: str) -> None:
     """What is open by our books and decided at the PSP, and the charge itself, come first."""
     ours = {operation.id: operation for operation in _operations_of(charge)}
-    for act in seen.acts:
+    for act in seen.operations:
         identifier = references.operation_id_of(act.reference)
         operation = ours.get(identifier) if identifier is not None else None
         if operation is None or agrees(operation, act.outcome):
@@ -80,7 +80,9 @@ def _bring_operations_up(charge: Operation, seen: PspPayment, actor: str) -> Non
 
 def _follow_own_acts(charge: Operation, seen: PspPayment, actor: str) -> None:
     """An act recorded earlier may have moved on: a refund that was pending, or failed late."""
-    acts: dict[tuple[str, str], PspAct] = {(act.kind.value, act.psp_id): act for act in seen.acts}
+    acts: dict[tuple[str, str], PspOperation] = {
+        (act.kind.value, act.psp_id): act for act in seen.operations
+    }
     for operation in _operations_of(charge):
         act = acts.get((operation.kind, operation.psp_id))
         if operation.is_own_act and act is not None and not agrees(operation, act.outcome):
