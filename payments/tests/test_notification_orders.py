@@ -46,7 +46,7 @@ def a_life(shop: Shop, hooks: Hooks) -> tuple[str, list[Delivery]]:
         lose_the_answer(shop, kind)
         command()
     hooks.receiver.wait_for(4)
-    by_operation = {d.words["data"]["operation"]["id"]: d for d in hooks.receiver.deliveries}
+    by_operation = {d.notice["data"]["operation"]["id"]: d for d in hooks.receiver.deliveries}
     assert len(by_operation) == 4
     return intent_id, list(by_operation.values())
 

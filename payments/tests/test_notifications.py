@@ -315,7 +315,7 @@ def test_one_that_fails_badly_does_not_hold_up_the_others(
     hooks.deliver(good)
     assert processing.process_due_notifications() == 2
     by_event = dict(PspNotification.objects.values_list("event_id", "status"))
-    assert by_event == {"sev_bad": "failing", good.words["id"]: "processed"}
+    assert by_event == {"sev_bad": "failing", good.notice["id"]: "processed"}
 
 
 def test_a_sweep_is_bounded(hooks: Hooks) -> None:

@@ -39,7 +39,7 @@ def test_a_notice_is_stored_as_it_came_before_anybody_looks(shop: Shop, hooks: H
     assert bytes(row.body) == notice.body
     assert row.body_sha256 == hashlib.sha256(notice.body).hexdigest()
     assert row.headers == {"sandbox-signature": signature}
-    assert (row.psp_account, row.event_id) == (shop.account, notice.words["id"])
+    assert (row.psp_account, row.event_id) == (shop.account, notice.notice["id"])
     assert row.our_references == [shop.operations_references()[0]]
     assert (row.status, row.attempts, row.conflicting_body) == ("stored", 0, False)
 

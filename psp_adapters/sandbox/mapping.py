@@ -63,7 +63,7 @@ _MAX_MESSAGE: Final = 200
 
 
 class Contradiction(Exception):
-    """The answer is readable but does not fit the request."""
+    """The answer is readable but is not about what was requested."""
 
 
 def redacted(text: str) -> str:

@@ -13,7 +13,7 @@ from psp_adapters.sandbox_psp.server.server import serve
 
 
 def main() -> int:
-    """Run the simulator; 1 with one line on stderr if it cannot start."""
+    """Run the simulator. Returns 1, with one line on stderr, if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m psp_adapters.sandbox_psp")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0 takes a free port")

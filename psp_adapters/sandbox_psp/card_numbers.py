@@ -1,11 +1,11 @@
-"""Recognizes what looks like a card number, so that the simulator refuses and never keeps it."""
+"""Recognizes what looks like a card number, so that the simulator can refuse it."""
 
 from __future__ import annotations
 
 import re
 
-# A run of 13-19 digits, alone or in the usual groups. Digits inside a longer hexadecimal word are
-# left alone: about one UUID in three thousand would otherwise pass for a card number.
+# A run of 13-19 digits, alone or in the usual groups. Digits inside a longer hexadecimal number
+# do not count: about one UUID in three thousand would otherwise pass for a card number.
 _CANDIDATE = re.compile(
     rb"(?<![0-9a-fA-F])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})"
     rb"(?![0-9a-fA-F])"

@@ -1,10 +1,10 @@
-"""What the simulator refuses: one exception, carried straight into the error answer."""
+"""The exception of a refused request, which becomes the error answer."""
 
 from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A definitive no without any effect; nothing is stored for the idempotency key."""
+    """The request is refused without any effect; nothing is stored for its idempotency key."""
 
     def __init__(self, status: int, kind: str, message: str, *, code: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The published test tokens: what each one is, and what it makes the simulator do. Data only."""
+"""The test tokens: what each one is, and what it makes the simulator do. Data only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """An issuer's no, in the simulator's words."""
+    """Why an issuer declined, in the simulator's codes."""
 
     code: str
     decline_code: str
@@ -18,7 +18,7 @@ class Decline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestToken:
-    """One magic payment method."""
+    """A test payment method and its scripted behavior."""
 
     token: str
     method_type: str = "card"
@@ -38,13 +38,12 @@ class TestToken:
     fault: str = ""
     """What happens to the answer of the first authorize request."""
     expires_at_once: bool = False
-    second_thought: str = ""
-    """`fails` (what was taken is taken back later), `fails_then_heals`, or `paid` (declined, and
-    paid after all)."""
+    revision: str = ""
+    """A late outcome: `reversed`, `reversed_then_reinstated`, or `late_success` (of a decline)."""
     settles_at_once: bool = False
-    """What is captured is paid out without the usual delay."""
+    """Captures are paid out without the usual delay."""
     dispute: str = ""
-    """How the first capture is disputed a moment later; a name of DISPUTES_OF."""
+    """How the first capture is disputed after the settle delay; a key of DISPUTES_OF."""
 
 
 EXPIRY_MONTH: Final = 12
@@ -68,7 +67,7 @@ _ERROR = Decline(
 _BANK_DECLINED = Decline("bank_declined", "insufficient_funds", "The bank refused the debit.")
 
 
-def _no(decline_code: str, message: str = "Your card was declined.") -> Decline:
+def _declined(decline_code: str, message: str = "Your card was declined.") -> Decline:
     return Decline("card_declined", decline_code, message)
 
 
@@ -92,10 +91,10 @@ _DECLINES: Final = (
     (
         "chargeDeclinedInsufficientFunds",
         "9995",
-        _no("insufficient_funds", "Your card has insufficient funds."),
+        _declined("insufficient_funds", "Your card has insufficient funds."),
     ),
-    ("chargeDeclinedLostCard", "9987", _no("lost_card")),
-    ("chargeDeclinedStolenCard", "9979", _no("stolen_card")),
+    ("chargeDeclinedLostCard", "9987", _declined("lost_card")),
+    ("chargeDeclinedStolenCard", "9979", _declined("stolen_card")),
     (
         "chargeDeclinedExpiredCard",
         "0069",
@@ -107,13 +106,13 @@ _DECLINES: Final = (
         Decline("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
     ),
     ("chargeDeclinedProcessingError", "0119", _ERROR),
-    ("chargeDeclinedVelocityLimitExceeded", "6975", _no("card_velocity_exceeded")),
-    ("chargeDeclinedFraudulent", "0019", _no("fraudulent")),
-    ("radarBlock", "0019", _no("fraudulent")),
+    ("chargeDeclinedVelocityLimitExceeded", "6975", _declined("card_velocity_exceeded")),
+    ("chargeDeclinedFraudulent", "0019", _declined("fraudulent")),
+    ("radarBlock", "0019", _declined("fraudulent")),
     ("chargeCustomerFail", "0341", _DECLINED),
 )
 
-# How many disputes of what is captured, in equal shares: reason, and whether it is an inquiry.
+# The disputes of a first capture, in equal shares: reason, and whether it is an inquiry.
 DISPUTES_OF: Final[dict[str, tuple[tuple[str, bool], ...]]] = {
     "fraud": (("fraudulent", False),),
     "not_received": (("product_not_received", False),),
@@ -128,7 +127,7 @@ _DISPUTED: Final = (
     ("createMultipleDisputes", "0079", "multiple"),
 )
 
-# Succeed; what comes later (checks, reviews, an issuer's fraud record) is not simulated.
+# These only succeed: checks, reviews and fraud records are not simulated.
 _PLAIN_SUCCESSES: Final = (
     ("riskLevelHighest", "4954"),
     ("riskLevelElevated", "9235"),
@@ -181,9 +180,9 @@ def _ours() -> list[TestToken]:
         _card("unknownThenNever", last4="9002", fault="drop_before"),
         _card("hangAfterCharge", last4="9003", fault="hang"),
         _card("authorizationExpiresNow", last4="9004", expires_at_once=True),
-        _card("captureFails", last4="9005", second_thought="fails"),
-        _card("captureFailsThenSucceeds", last4="9006", second_thought="fails_then_heals"),
-        _card("declinedThenPaid", last4="9007", decline=_DECLINED, second_thought="paid"),
+        _card("captureFails", last4="9005", revision="reversed"),
+        _card("captureFailsThenSucceeds", last4="9006", revision="reversed_then_reinstated"),
+        _card("declinedThenPaid", last4="9007", decline=_DECLINED, revision="late_success"),
     ]
 
 
@@ -203,13 +202,13 @@ def _bank_debits() -> list[TestToken]:
             country=country,
             settles_late=True,
             decline=decline,
-            second_thought=second_thought,
+            revision=revision,
         )
         for prefix, method_type, last4, country in rows
-        for result, decline, second_thought in (
+        for result, decline, revision in (
             ("success", None, ""),
             ("fail", _BANK_DECLINED, ""),
-            ("returned", None, "fails"),
+            ("returned", None, "reversed"),
         )
     ]
 
@@ -227,8 +226,8 @@ def _spellings(token: str) -> list[str]:
 
 def _fingerprint(token: TestToken) -> str:
     """The same card has the same fingerprint under each of its spellings."""
-    words = f"{token.method_type}|{token.brand}|{token.funding}|{token.last4}|{token.token}"
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+    identity = f"{token.method_type}|{token.brand}|{token.funding}|{token.last4}|{token.token}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _published() -> dict[str, TestToken]:
@@ -254,7 +253,7 @@ TOKENS: Final[dict[str, TestToken]] = _published()
 
 
 def token_view(token: TestToken) -> dict[str, object]:
-    """What the token endpoint shows."""
+    """The answer of the token endpoint."""
     is_card = token.method_type == "card"
     return {
         "object": "token",

@@ -35,7 +35,7 @@ def make_request(kind: OperationKind, *, minor: int = 1000, **values: Any) -> Ps
 
 
 def send(adapter: PspAdapter, request: PspRequest) -> PspResult:
-    """The verb that belongs to the request."""
+    """Call the operation that belongs to the request."""
     verb = getattr(adapter, request.kind.value)
     result = verb(request, deadline_seconds=DEADLINE_SECONDS)
     assert isinstance(result, PspResult)
@@ -141,7 +141,7 @@ class AdapterContract:
             assert result.psp_payment_id == payment_id
             assert result.amount == Money(minor, "USD")
 
-    def test_a_void_lets_the_hold_go(self, adapter: PspAdapter, order_id: str) -> None:
+    def test_a_void_releases_the_hold(self, adapter: PspAdapter, order_id: str) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
         voided = send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
         assert voided.outcome is Outcome.SUCCEEDED
@@ -189,25 +189,25 @@ class AdapterContract:
             pytest.skip("capability look_up_by_reference is off")
         request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
         made = send(adapter, request)
-        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
-        for asked in (question, replace(question, psp_id=made.psp_id)):
-            found = adapter.look_up(asked, deadline_seconds=DEADLINE_SECONDS)
+        query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        for each in (query, replace(query, psp_id=made.psp_id)):
+            found = adapter.look_up(each, deadline_seconds=DEADLINE_SECONDS)
             assert found is not None
             assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
             assert found.amount == Money(1000, "USD")
 
-    def look_at(self, adapter: PspAdapter, payment_id: str) -> PspPayment:
+    def look_up_payment(self, adapter: PspAdapter, payment_id: str) -> PspPayment:
         payment = adapter.look_up_payment(payment_id, deadline_seconds=DEADLINE_SECONDS)
         assert payment is not None
         assert payment.psp_payment_id == payment_id
         return payment
 
-    def test_a_payment_shows_everything_that_befell_it_in_order(
+    def test_a_payment_lists_all_its_operations_in_order(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         authorize = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
         made = send(adapter, authorize)
-        held = self.look_at(adapter, made.psp_payment_id)
+        held = self.look_up_payment(adapter, made.psp_payment_id)
         assert (held.status, held.held) == (PspPaymentStatus.HELD, Money(1000, "USD"))
         assert held.expires_at is not None
         assert held.expires_at.utcoffset() is not None
@@ -217,7 +217,7 @@ class AdapterContract:
             request = make_request(kind, minor=minor, psp_payment_id=made.psp_payment_id)
             send(adapter, request)
             requests.append(request)
-        payment = self.look_at(adapter, made.psp_payment_id)
+        payment = self.look_up_payment(adapter, made.psp_payment_id)
         assert (payment.status, payment.held) == (PspPaymentStatus.CAPTURED, Money(0, "USD"))
         assert [(act.kind, act.reference, act.amount, act.final) for act in payment.operations] == [
             (PspOperationKind(each.kind.value), each.reference, each.amount, True)
@@ -239,28 +239,28 @@ class AdapterContract:
         self, adapter: PspAdapter, order_id: str, token: str, status: PspPaymentStatus
     ) -> None:
         made = self.authorize(adapter, order_id, token=getattr(self, token))
-        payment = self.look_at(adapter, made.psp_payment_id)
+        payment = self.look_up_payment(adapter, made.psp_payment_id)
         assert (payment.status, payment.held) == (status, Money(0, "USD"))
 
     def test_a_voided_payment_is_released(self, adapter: PspAdapter, order_id: str) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
         send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
-        payment = self.look_at(adapter, payment_id)
+        payment = self.look_up_payment(adapter, payment_id)
         assert payment.status is PspPaymentStatus.RELEASED
         assert [(act.kind, act.amount.minor) for act in payment.operations] == [
             (PspOperationKind.AUTHORIZE, 1000),
             (PspOperationKind.VOID, 1000),
         ]
 
-    def test_a_payment_of_nobody_is_not_found(self, adapter: PspAdapter) -> None:
+    def test_an_unknown_payment_is_not_found(self, adapter: PspAdapter) -> None:
         unknown = f"never-{uuid.uuid4().hex}"
         assert adapter.look_up_payment(unknown, deadline_seconds=DEADLINE_SECONDS) is None
 
     def test_what_never_arrived_is_not_found(self, adapter: PspAdapter) -> None:
         if not adapter.capabilities.look_up_by_reference:
             pytest.skip("capability look_up_by_reference is off")
-        question = LookUp(kind=OperationKind.AUTHORIZE, reference=f"never-{uuid.uuid4().hex}")
-        assert adapter.look_up(question, deadline_seconds=DEADLINE_SECONDS) is None
+        query = LookUp(kind=OperationKind.AUTHORIZE, reference=f"never-{uuid.uuid4().hex}")
+        assert adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS) is None
 
     def test_a_fenced_reference_can_never_be_charged(
         self, adapter: PspAdapter, order_id: str
@@ -268,10 +268,10 @@ class AdapterContract:
         if not adapter.capabilities.fence_by_reference:
             pytest.skip("capability fence_by_reference is off")
         request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
-        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
-        assert adapter.fence(question, deadline_seconds=DEADLINE_SECONDS) is None
+        query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        assert adapter.fence(query, deadline_seconds=DEADLINE_SECONDS) is None
         assert send(adapter, request).outcome is Outcome.DECLINED
-        assert adapter.look_up(question, deadline_seconds=DEADLINE_SECONDS) is None
+        assert adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS) is None
 
     def test_a_fence_that_comes_too_late_returns_what_happened(
         self, adapter: PspAdapter, order_id: str
@@ -280,8 +280,8 @@ class AdapterContract:
             pytest.skip("capability fence_by_reference is off")
         request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
         made = send(adapter, request)
-        question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
-        found = adapter.fence(question, deadline_seconds=DEADLINE_SECONDS)
+        query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+        found = adapter.fence(query, deadline_seconds=DEADLINE_SECONDS)
         assert found is not None
         assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
 
@@ -306,7 +306,7 @@ class AdapterContract:
         result = adapter.authorize(request, deadline_seconds=0)
         assert result.outcome is Outcome.NOT_SENT
 
-    def test_a_chargeback_is_told_as_it_stands(self, adapter: PspAdapter, order_id: str) -> None:
+    def test_a_chargeback_is_shown_completely(self, adapter: PspAdapter, order_id: str) -> None:
         request = self.disputed(adapter, order_id)
         found = adapter.look_up_dispute(request.psp_dispute_id, deadline_seconds=DEADLINE_SECONDS)
         assert found is not None
@@ -322,7 +322,7 @@ class AdapterContract:
     def test_an_unknown_dispute_is_not_found(self, adapter: PspAdapter) -> None:
         if not adapter.capabilities.disputes:
             pytest.skip("capability disputes is off")
-        assert adapter.look_up_dispute("nobody", deadline_seconds=DEADLINE_SECONDS) is None
+        assert adapter.look_up_dispute("unknown", deadline_seconds=DEADLINE_SECONDS) is None
 
     def test_evidence_is_taken_once(self, adapter: PspAdapter, order_id: str) -> None:
         request = self.disputed(adapter, order_id)
@@ -337,7 +337,7 @@ class AdapterContract:
         assert refused.outcome is Outcome.DECLINED
         assert refused.code == "dispute_evidence_already_submitted"
 
-    def test_a_dispute_is_accepted_for_good(self, adapter: PspAdapter, order_id: str) -> None:
+    def test_an_acceptance_is_final(self, adapter: PspAdapter, order_id: str) -> None:
         request = replace(self.disputed(adapter, order_id), evidence={})
         for _ in range(2):
             accepted = adapter.accept_dispute(request, deadline_seconds=DEADLINE_SECONDS)

@@ -79,7 +79,7 @@ class NotificationContract:
         assert (read.known, read.type) == (False, "something.new")
 
     def test_a_notification_of_another_account_is_refused(self, adapter: PspAdapter) -> None:
-        body = self.genuine(adapter, account="somebody-else")
+        body = self.genuine(adapter, account="another-account")
         self.refused(adapter, body, self.signed(body))
 
     def test_no_signature_is_refused(self, adapter: PspAdapter) -> None:
@@ -115,7 +115,7 @@ class NotificationContract:
         self.refused(adapter, body, old, secrets=(OTHER_SECRET,))
 
     @pytest.mark.parametrize("secrets", [(), ("",), ("", SECRET)])
-    def test_without_a_secret_nobody_is_believed(
+    def test_without_a_secret_everything_is_refused(
         self, adapter: PspAdapter, secrets: tuple[str, ...]
     ) -> None:
         body = self.genuine(adapter)
@@ -125,7 +125,7 @@ class NotificationContract:
         "signature",
         ["ü" * 64, "\udcff" * 64, "0" * 63, "zz", "1e9", "nan", "9" * 5000, "a=b=c", "\x00"],
     )
-    def test_a_signature_that_is_none_is_refused(self, adapter: PspAdapter, signature: str) -> None:
+    def test_a_malformed_signature_is_refused(self, adapter: PspAdapter, signature: str) -> None:
         body = self.genuine(adapter)
         self.refused(adapter, body, self.with_signature(self.signed(body), signature))
 
@@ -157,5 +157,7 @@ class NotificationContract:
         ],
         ids=range(15),
     )
-    def test_signed_nonsense_is_refused(self, adapter: PspAdapter, body: bytes) -> None:
+    def test_a_signed_body_without_a_notification_is_refused(
+        self, adapter: PspAdapter, body: bytes
+    ) -> None:
         self.refused(adapter, body, self.signed(body))

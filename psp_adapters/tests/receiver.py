@@ -1,4 +1,4 @@
-"""A merchant's webhook address for tests: keeps everything that arrives, answers as it is told."""
+"""A webhook receiver for tests: keeps every request, and answers with a set status."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Delivery:
     body: bytes
 
     @property
-    def words(self) -> dict[str, Any]:
+    def notice(self) -> dict[str, Any]:
         decoded: dict[str, Any] = json.loads(self.body)
         return decoded
 
     @property
     def type(self) -> str:
-        return str(self.words["type"])
+        return str(self.notice["type"])
 
 
 class Receiver:

@@ -86,7 +86,7 @@ class ReportReadingContract:
     def test_reading_again_gives_the_same_lines(self, adapter: PspAdapter) -> None:
         assert self.read(adapter, self.whole()) == self.read(adapter, self.whole())
 
-    def test_an_unknown_type_is_for_a_person_to_read(self, adapter: PspAdapter) -> None:
+    def test_an_unknown_type_is_a_line_of_unknown_kind(self, adapter: PspAdapter) -> None:
         [line] = self.read(adapter, self.of_type("something_new"))
         assert (line.kind, line.psp_type) == (LineKind.UNKNOWN, "something_new")
         [line] = self.read(adapter, self.of_type("x" * 200))
@@ -155,7 +155,7 @@ class ReportReadingContract:
 
     @_EXAMPLES
     @given(body=st.binary(max_size=2000))
-    def test_whatever_bytes_come_are_refused(self, adapter: PspAdapter, body: bytes) -> None:
+    def test_random_bytes_are_refused(self, adapter: PspAdapter, body: bytes) -> None:
         self.refused(adapter, body)
 
     @_EXAMPLES
@@ -183,24 +183,24 @@ class ReportReadingContract:
         self.refused(adapter, b"".join([header, *changed]))
 
     def test_a_refusal_quotes_nothing_of_the_report(self, adapter: PspAdapter) -> None:
-        secret = b"somebody@example.com"
+        secret = b"a-secret@example.com"
         body = self.whole()
         for place in range(0, len(body), 7):
             with suppress(ReportUnreadable):
                 self.read(adapter, body[:place] + secret + body[place:])
                 continue
-            assert "somebody" not in self.refused(adapter, body[:place] + secret + body[place:])
+            assert "a-secret" not in self.refused(adapter, body[:place] + secret + body[place:])
 
 
 class ReportFetchingContract:
-    """Inherit, and implement the first two; `adapter` is of an account that nobody else uses."""
+    """Inherit, and implement the first two; `adapter` is of an account of its own."""
 
     def make_report(self, adapter: PspAdapter) -> int:
         """Let money move, and the PSP close one report of it; how many lines it must have."""
         raise NotImplementedError
 
     def break_next_answer(self) -> Iterator[str]:
-        """Let the next answer about reports be none, in each way that there is; says which."""
+        """Break the next answer about reports in each possible way; yields the way."""
         raise NotImplementedError
 
     def listed(self, adapter: PspAdapter, since: datetime | None = None) -> list[ReportListing]:
@@ -240,7 +240,7 @@ class ReportFetchingContract:
         with pytest.raises(PspUnavailable):
             adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)
 
-    def test_a_question_without_an_answer_is_unavailable(self, adapter: PspAdapter) -> None:
+    def test_a_list_without_an_answer_is_unavailable(self, adapter: PspAdapter) -> None:
         self.make_report(adapter)
         [listing] = self.listed(adapter)
         for _ in self.break_next_answer():

@@ -92,7 +92,7 @@ class SandboxProcess:
         order_id: str | None = None,
         kind: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Every request seen by the merchant-facing API, in order."""
+        """Every request seen by the merchant API, in order."""
         return [
             call
             for call in self.control("GET", f"calls?after={after}")
@@ -107,7 +107,7 @@ class SandboxProcess:
         return answer
 
     def heal(self) -> None:
-        """Healthy behavior, no scripts, and held answers let go; asks nothing if all is so."""
+        """Reset the behavior and the scripts, and send the held answers; only if one was set."""
         if self._is_healthy:
             return
         self.control("DELETE", "behavior")
@@ -119,18 +119,18 @@ class SandboxProcess:
         self, behavior: dict[str, Any], *, times: int | None = 1, **match: str
     ) -> dict[str, Any]:
         """Do `behavior` to the next `times` requests that match (None: to all of them)."""
-        words = {"match": match, "behavior": behavior, "times": times}
-        answer: dict[str, Any] = self.control("POST", "scripts", words)
+        body = {"match": match, "behavior": behavior, "times": times}
+        answer: dict[str, Any] = self.control("POST", "scripts", body)
         return answer
 
     def release(self) -> int:
-        """Let held answers go; how many there were."""
+        """Send the held answers. Returns their number."""
         return int(self.control("POST", "release")["released"])
 
-    def turn(self, reference: str, to: str, *, keep_hold: bool = True) -> dict[str, Any]:
-        """Let an operation that succeeded `fail`, or one that did not `succeed` after all."""
-        words = {"reference": reference, "to": to, "keep_hold": keep_hold}
-        answer: dict[str, Any] = self.control("POST", "turn", words)
+    def revise(self, reference: str, to: str, *, keep_hold: bool = True) -> dict[str, Any]:
+        """Cause a late outcome: `fail` after a success, or `succeed` after a failure."""
+        body = {"reference": reference, "to": to, "keep_hold": keep_hold}
+        answer: dict[str, Any] = self.control("POST", "revision", body)
         return answer
 
     def advance(self, seconds: float) -> None:
@@ -143,11 +143,11 @@ class SandboxProcess:
         return made
 
     def act(
-        self, verb: str, *, order_id: str = "", payment_id: str = "", **words: Any
+        self, verb: str, *, order_id: str = "", payment_id: str = "", **body: Any
     ) -> dict[str, Any]:
         """Capture, void or refund in the PSP's dashboard; the operation as the PSP shows it."""
         of = f"payments/{payment_id}" if payment_id else f"orders/{quote(order_id, safe='')}"
-        answer: dict[str, Any] = self.control("POST", f"{of}/{verb}", words)
+        answer: dict[str, Any] = self.control("POST", f"{of}/{verb}", body)
         return answer
 
     def complete_challenge(self, challenge_url: str, *, fail: bool = False) -> dict[str, Any]:
@@ -167,14 +167,14 @@ class SandboxProcess:
                 raise AssertionError(f"no {kind} for {order_id} within {timeout_seconds} s")
             time.sleep(0.02)
 
-    def open_dispute(self, **words: Any) -> dict[str, Any]:
+    def open_dispute(self, **body: Any) -> dict[str, Any]:
         """Dispute a payment (`order_id`, `reference` or `payment_id`); see control_disputes."""
-        opened: dict[str, Any] = self.control("POST", "disputes", words)
+        opened: dict[str, Any] = self.control("POST", "disputes", body)
         return opened
 
-    def move_dispute(self, dispute_id: str, move: str, **words: Any) -> dict[str, Any]:
+    def move_dispute(self, dispute_id: str, move: str, **body: Any) -> dict[str, Any]:
         """`win`, `lose`, `escalate`, `prevent` or `close` it."""
-        moved: dict[str, Any] = self.control("POST", f"disputes/{dispute_id}/{move}", words)
+        moved: dict[str, Any] = self.control("POST", f"disputes/{dispute_id}/{move}", body)
         return moved
 
     def disputes(self, order_id: str) -> list[dict[str, Any]]:
@@ -182,11 +182,11 @@ class SandboxProcess:
         found: list[dict[str, Any]] = self.control("GET", f"disputes?order_id={order_id}")
         return found
 
-    def control(self, method: str, path: str, words: object = None) -> Any:
+    def control(self, method: str, path: str, body: object = None) -> Any:
         """One request of the control API."""
         if path in ("behavior", "scripts"):
             self._is_healthy = False
-        return _exchange(method, f"{self.base_url}/control/{path}", words, {})
+        return _exchange(method, f"{self.base_url}/control/{path}", body, {})
 
     def _end(self, number: signal.Signals) -> int:
         process = self._process
@@ -228,9 +228,9 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _StayHere)
 
 
-def _exchange(method: str, url: str, words: object, headers: dict[str, str]) -> Any:
-    body = None if words is None else json.dumps(words).encode()
-    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+def _exchange(method: str, url: str, body: object, headers: dict[str, str]) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers=headers)
     try:
         with _OPENER.open(request, timeout=10) as answer:
             return json.loads(answer.read())

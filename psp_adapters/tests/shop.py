@@ -1,4 +1,4 @@
-"""A raw client of the simulator, as simple as a shop's first script. For tests of the simulator."""
+"""A raw HTTP client of the simulator, for tests of the simulator."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Shop:
         self,
         method: str,
         path: str,
-        words: object = None,
+        content: object = None,
         *,
         key: str = "",
         raw: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
         connection = http.client.HTTPConnection(self._address, timeout=10)
-        body = raw if raw is not None else None if words is None else json.dumps(words).encode()
+        body = raw if raw is not None else None if content is None else json.dumps(content).encode()
         all_headers = {"Authorization": f"Bearer {self.api_key}", **(headers or {})}
         if key:
             all_headers["Idempotency-Key"] = key
@@ -48,7 +48,7 @@ class Shop:
     def pay(self, token: str = "pm_card_visa", *, minor: int = 1000, **more: Any) -> Answer:
         reference = more.pop("reference", f"op-{uuid.uuid4().hex}")
         key = more.pop("key", f"key-{reference}")
-        words = {
+        content = {
             "reference": reference,
             "order_id": self.order_id,
             "amount_minor": minor,
@@ -57,15 +57,15 @@ class Shop:
             "capture": False,
             **more,
         }
-        return self.request("POST", "/v1/payments", words, key=key)
+        return self.request("POST", "/v1/payments", content, key=key)
 
     def modify(self, payment_id: str, verb: str, minor: int = 0, **more: Any) -> Answer:
         reference = more.pop("reference", f"op-{uuid.uuid4().hex}")
-        words = {"reference": reference, **more}
+        content = {"reference": reference, **more}
         if verb != "void":
-            words["amount_minor"] = minor
+            content["amount_minor"] = minor
         path = f"/v1/payments/{payment_id}/{verb}"
-        return self.request("POST", path, words, key=more.pop("key", f"key-{reference}"))
+        return self.request("POST", path, content, key=more.pop("key", f"key-{reference}"))
 
     def payment(self, payment_id: str) -> dict[str, Any]:
         status, view = self.request("GET", f"/v1/payments/{payment_id}")
@@ -75,9 +75,9 @@ class Shop:
 
     def reports(self, query: str = "") -> list[dict[str, Any]]:
         """The account's settlement reports as the simulator lists them."""
-        status, words = self.request("GET", f"/v1/settlement_reports{query}")
-        assert (status, words["object"]) == (200, "list")
-        data: list[dict[str, Any]] = words["data"]
+        status, listed = self.request("GET", f"/v1/settlement_reports{query}")
+        assert (status, listed["object"]) == (200, "list")
+        data: list[dict[str, Any]] = listed["data"]
         return data
 
     def report(self, name: str) -> bytes:
@@ -93,5 +93,5 @@ def kinds(sandbox: SandboxProcess, shop: Shop) -> list[tuple[str, int]]:
 
 
 def error_of(answer: Answer) -> tuple[int, str]:
-    status, words = answer
-    return status, words["error"]["code"] or words["error"]["type"]
+    status, body = answer
+    return status, body["error"]["code"] or body["error"]["type"]

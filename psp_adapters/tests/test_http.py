@@ -176,7 +176,7 @@ def test_no_time_left_is_not_sent() -> None:
     "act",
     [
         pytest.param(_reset, id="reset"),
-        pytest.param(_answering(b""), id="closed without a word"),
+        pytest.param(_answering(b""), id="closed without an answer"),
         pytest.param(_answering(_OK[:12]), id="cut in the status line"),
         pytest.param(_answering(_OK[:30]), id="cut in the headers"),
         pytest.param(_answering(_OK[:-1]), id="cut in the body"),
@@ -201,7 +201,7 @@ def test_half_an_answer_is_unknown(act: Callable[[socket.socket, Peer], None]) -
 @pytest.mark.parametrize(
     "act",
     [
-        pytest.param(_hang, id="silence"),
+        pytest.param(_hang, id="no answer"),
         pytest.param(
             _trickle(first=b"HTTP/1.1 200 OK\r\nX: ", then=b"x"), id="a header without end"
         ),

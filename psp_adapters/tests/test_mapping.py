@@ -1,4 +1,4 @@
-"""The sandbox PSP's vocabulary, word by word, without a server."""
+"""Requests and answers of the sandbox PSP are mapped without a server."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _view(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def _answer(status: int, words: object, **headers: str) -> HttpAnswer:
-    body = words if isinstance(words, bytes) else orjson.dumps(words)
-    return HttpAnswer(status, headers, body)
+def _answer(status: int, body: object, **headers: str) -> HttpAnswer:
+    encoded = body if isinstance(body, bytes) else orjson.dumps(body)
+    return HttpAnswer(status, headers, encoded)
 
 
 def _error(kind: str, **more: str) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_a_decline_of_another_operation_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "outcome"),
+    ("status", "outcome"),
     [
         ("succeeded", Outcome.SUCCEEDED),
         ("pending", Outcome.PENDING),
@@ -197,9 +197,9 @@ def test_a_decline_of_another_operation_is_unknown() -> None:
         ("canceled", Outcome.DECLINED),
     ],
 )
-def test_every_status_has_its_outcome(word: str, outcome: Outcome) -> None:
+def test_every_status_has_its_outcome(status: str, outcome: Outcome) -> None:
     result = mapping.result_of_operation(
-        _view(status=word), kind=OperationKind.CAPTURE, reference="op-1"
+        _view(status=status), kind=OperationKind.CAPTURE, reference="op-1"
     )
     assert result.outcome is outcome
 
@@ -225,7 +225,7 @@ def test_details_and_messages_hide_keys_and_long_numbers() -> None:
     assert "4242" not in result.message
 
 
-def test_a_void_reports_the_amount_that_the_psp_let_go() -> None:
+def test_a_void_reports_the_amount_that_the_psp_released() -> None:
     request = PspRequest(
         kind=OperationKind.VOID,
         psp_key="key",

@@ -20,7 +20,7 @@ class TestSandboxContract(AdapterContract):
     good_token = "pm_card_visa"
     declined_token = "pm_card_visa_chargeDeclined"
     challenged_token = "pm_card_threeDSecure2Required"
-    unknown_token = "pm_card_nobodyKnowsThis"
+    unknown_token = "pm_card_doesNotExist"
 
     @pytest.fixture(autouse=True)
     def _truth(self, sandbox: SandboxProcess) -> None:
@@ -65,7 +65,7 @@ def test_every_fault_is_a_doubt_and_a_repeat_finds_one_effect(
     assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize"]
 
 
-def test_a_rate_limit_says_when_to_come_again(
+def test_a_rate_limit_says_when_to_send_again(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     sandbox.script({"rate_limit": 1}, order_id=order_id)
@@ -105,8 +105,8 @@ def test_a_challenge_is_found_finished(
     token = "pm_card_threeDSecure2Required"
     request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=token)
     sandbox.complete_challenge(send(adapter, request).redirect_url, fail=fail)
-    question = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
-    found = adapter.look_up(question, deadline_seconds=5)
+    query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
+    found = adapter.look_up(query, deadline_seconds=5)
     assert found is not None
     assert (found.outcome, found.code) == (outcome, code)
     assert len(sandbox.effects(order_id=order_id)) == (0 if fail else 1)
@@ -133,14 +133,14 @@ def test_a_void_without_a_payment_id_voids_what_had_arrived(
     assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize", "void"]
 
 
-def test_a_look_up_that_cannot_be_answered_is_not_nothing(
+def test_a_look_up_without_an_answer_is_not_not_found(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
-    question = LookUp(kind=OperationKind.AUTHORIZE, reference="whatever")
+    query = LookUp(kind=OperationKind.AUTHORIZE, reference="whatever")
     for fault in ("down", "drop_before", "error_before", "rate_limit", "truncate"):
         sandbox.script({fault: 1}, kind="look_up")
         with pytest.raises(PspUnavailable):
-            adapter.look_up(question, deadline_seconds=5)
+            adapter.look_up(query, deadline_seconds=5)
 
 
 def test_a_fence_that_cannot_be_answered_leaves_the_void_unknown(
@@ -156,14 +156,12 @@ def test_a_look_up_for_another_kind_is_a_contradiction(
 ) -> None:
     request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
     send(adapter, request)
-    question = LookUp(kind=OperationKind.CAPTURE, reference=request.reference)
+    query = LookUp(kind=OperationKind.CAPTURE, reference=request.reference)
     with pytest.raises(PspUnavailable, match="contradictory"):
-        adapter.look_up(question, deadline_seconds=5)
+        adapter.look_up(query, deadline_seconds=5)
 
 
-def test_a_published_token_is_asked_for_once(
-    sandbox: SandboxProcess, adapter: SandboxAdapter
-) -> None:
+def test_a_token_is_looked_up_once(sandbox: SandboxProcess, adapter: SandboxAdapter) -> None:
     before = len(sandbox.calls(kind="token"))
     first = adapter.find_token("tok_mastercard", deadline_seconds=5)
     assert adapter.find_token("tok_mastercard", deadline_seconds=5) is first
@@ -194,7 +192,7 @@ def test_a_late_effect_comes_after_our_deadline(
     result = adapter.authorize(request, deadline_seconds=0.2)
     assert result.outcome is Outcome.UNKNOWN
     assert not sandbox.effects(order_id=order_id)
-    # The first request is still under way: a repeat is told so and stays in doubt.
+    # The first request is still under way: a repeat is refused and stays unknown.
     assert adapter.authorize(request, deadline_seconds=5).outcome is Outcome.UNKNOWN
     sandbox.wait_for(order_id=order_id, kind="authorize")
     assert send(adapter, request).outcome is Outcome.SUCCEEDED
@@ -238,14 +236,14 @@ def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> 
 
 def test_the_registry_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UnknownPsp):
-        adapter_for("nobody", {})
+        adapter_for("unknown", {})
     with pytest.raises(BadCredentials) as refused:
         adapter_for("sandbox", {"api_key": "sandbox_hidden"})
     assert "base_url" in str(refused.value)
     assert "hidden" not in str(refused.value)
 
 
-def test_a_hold_that_ran_out_is_an_act_of_the_psp(
+def test_an_expired_hold_is_an_operation_of_the_psp(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     token = "pm_card_authorizationExpiresNow"
@@ -278,7 +276,7 @@ def test_a_change_after_the_expiry_is_declined_as_expired(
     assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize", "expire"]
 
 
-def test_an_act_in_the_dashboard_is_found_by_its_id_only(
+def test_an_operation_in_the_dashboard_is_found_by_its_id_only(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     request = make_request(
@@ -291,15 +289,15 @@ def test_an_act_in_the_dashboard_is_found_by_its_id_only(
     assert payment is not None
     last = payment.operations[-1]
     assert (last.kind, last.psp_id, last.reference) == (PspOperationKind.REFUND, act["id"], "")
-    question = LookUp(kind=OperationKind.REFUND, reference="", psp_id=last.psp_id)
-    found = adapter.look_up(question, deadline_seconds=5)
+    query = LookUp(kind=OperationKind.REFUND, reference="", psp_id=last.psp_id)
+    found = adapter.look_up(query, deadline_seconds=5)
     assert found is not None
     assert (found.outcome, found.amount) == (Outcome.SUCCEEDED, Money(400, "USD"))
-    nobody = replace(question, psp_id="sop_nobody")
-    assert adapter.look_up(nobody, deadline_seconds=5) is None
+    absent = replace(query, psp_id="sop_unknown")
+    assert adapter.look_up(absent, deadline_seconds=5) is None
 
 
-def test_a_payment_that_cannot_be_asked_for_is_not_nothing(
+def test_a_payment_that_cannot_be_looked_up_is_not_unknown(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
     for fault in ("down", "drop_before", "error_before", "rate_limit", "truncate"):

@@ -1,4 +1,4 @@
-"""Acts in the sandbox PSP's dashboard: by payment or order, with its own truth and notices."""
+"""Operations in the sandbox PSP's dashboard: by payment or order, with effects and notices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pay(shop: Shop, **more: object) -> str:
     return identifier
 
 
-def test_an_act_by_payment_carries_no_reference(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_an_operation_by_payment_carries_no_reference(sandbox: SandboxProcess, shop: Shop) -> None:
     payment_id = pay(shop)
     made = sandbox.act("capture", payment_id=payment_id, amount_minor=400, final=False)
     assert (made["kind"], made["reference"], made["final"]) == ("capture", "", False)
@@ -32,7 +32,7 @@ def test_an_act_by_payment_carries_no_reference(sandbox: SandboxProcess, shop: S
     assert kinds(sandbox, shop) == [("authorize", 1000), ("capture", 400)]
 
 
-def test_an_act_by_order_is_about_its_newest_payment_and_all_that_is_left(
+def test_an_operation_by_order_is_about_its_newest_payment_and_all_that_is_left(
     sandbox: SandboxProcess, shop: Shop
 ) -> None:
     first, newest = pay(shop, capture=True), pay(shop, capture=True)
@@ -50,7 +50,7 @@ def test_orders_may_have_any_name(sandbox: SandboxProcess, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "words", "said"),
+    ("verb", "body", "said"),
     [
         ("refund", {"amount_minor": 1}, "nothing_captured"),
         ("refund", {}, "nothing_left"),
@@ -61,19 +61,19 @@ def test_orders_may_have_any_name(sandbox: SandboxProcess, shop: Shop) -> None:
     ],
 )
 def test_the_dashboard_refuses_what_the_psp_refuses(
-    sandbox: SandboxProcess, shop: Shop, verb: str, words: dict[str, object], said: str
+    sandbox: SandboxProcess, shop: Shop, verb: str, body: dict[str, object], said: str
 ) -> None:
     payment_id = pay(shop)
     with pytest.raises(AssertionError, match=said):
-        sandbox.act(verb, payment_id=payment_id, **words)
+        sandbox.act(verb, payment_id=payment_id, **body)
     assert kinds(sandbox, shop) == [("authorize", 1000)]
 
 
-def test_nobodys_payment_is_not_found(sandbox: SandboxProcess) -> None:
+def test_an_unknown_payment_is_not_found(sandbox: SandboxProcess) -> None:
     with pytest.raises(AssertionError, match="payment_unknown"):
-        sandbox.act("void", payment_id="spay_nobody")
+        sandbox.act("void", payment_id="spay_unknown")
     with pytest.raises(AssertionError, match="payment_unknown"):
-        sandbox.act("void", order_id="nobody's")
+        sandbox.act("void", order_id="unknown")
 
 
 def test_force_takes_and_gives_back_more_than_there_is(sandbox: SandboxProcess, shop: Shop) -> None:
@@ -94,7 +94,7 @@ def test_an_expired_payment_says_when_and_how_much(sandbox: SandboxProcess, shop
     assert view["expired_at"] == view["expires_at"]
 
 
-def test_acts_and_expiries_are_told_of_and_survive_a_kill(tmp_path: Path) -> None:
+def test_operations_and_expiries_have_notices_and_survive_a_kill(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path / "truth.sqlite3") as sandbox, Receiver() as receiver:
         shop = Shop(sandbox.base_url)
         shop.request("PUT", "/v1/webhook_endpoint", {"url": receiver.url, "secret": SECRET})
@@ -105,7 +105,7 @@ def test_acts_and_expiries_are_told_of_and_survive_a_kill(tmp_path: Path) -> Non
         sandbox.act("void", payment_id=payment_id)
         wanted = {"payment.authorized", "payment.captured", "payment.voided"}
         receiver.wait_until(lambda all_: wanted <= {each.type for each in all_})
-        by_type = {each.type: each.words["data"] for each in receiver.deliveries}
+        by_type = {each.type: each.notice["data"] for each in receiver.deliveries}
         assert by_type["payment.captured"]["references"] == []
         assert by_type["payment.voided"]["payment_id"] == payment_id
         assert len(by_type["payment.authorized"]["references"]) == 1

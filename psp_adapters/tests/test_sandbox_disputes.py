@@ -33,9 +33,9 @@ def disputed(psp: SandboxProcess, shop: Shop, token: str, **more: Any) -> list[d
 
 def evidence(shop: Shop, dispute_id: str, text: str, **more: Any) -> tuple[int, Any]:
     reference = more.pop("reference", f"dr-{uuid.uuid4().hex}")
-    words = {"reference": reference, "evidence": {"uncategorized_text": text}}
+    body = {"reference": reference, "evidence": {"uncategorized_text": text}}
     path = f"/v1/disputes/{dispute_id}/evidence"
-    return shop.request("POST", path, words, key=more.pop("key", f"key-{reference}"))
+    return shop.request("POST", path, body, key=more.pop("key", f"key-{reference}"))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_manual_capture_is_disputed_once(own_sandbox: SandboxProcess, buyer: S
         ),
     ],
 )
-def test_the_words_of_the_evidence_decide(
+def test_test_evidence_decides(
     own_sandbox: SandboxProcess,
     buyer: Shop,
     token: str,
@@ -145,7 +145,7 @@ def test_an_escalated_inquiry_takes_evidence_again(
     [(False, "lost"), (True, "warning_closed")],
     ids=["chargeback", "inquiry"],
 )
-def test_the_deadline_decides_what_nobody_answers(
+def test_the_deadline_decides_without_evidence(
     own_sandbox: SandboxProcess, buyer: Shop, inquiry: bool, status: str
 ) -> None:
     buyer.pay(capture=True)
@@ -179,19 +179,19 @@ def test_what_is_not_captured_or_not_there_cannot_be_disputed(
     with pytest.raises(AssertionError, match="nothing_captured"):
         own_sandbox.open_dispute(order_id=buyer.order_id)
     with pytest.raises(AssertionError, match="payment_unknown"):
-        own_sandbox.open_dispute(order_id="nobody's")
+        own_sandbox.open_dispute(order_id="unknown")
     with pytest.raises(AssertionError, match="404"):
-        own_sandbox.move_dispute("sdp_nobody", "win")
+        own_sandbox.move_dispute("sdp_unknown", "win")
     assert kinds(own_sandbox, buyer) == [("authorize", 1000)]
 
 
-def test_a_dispute_is_told_step_by_step_and_again_after_a_kill(
+def test_a_dispute_is_seen_step_by_step_and_again_after_a_kill(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     with Receiver() as receiver:
         receiver.status = 500
-        words = {"url": receiver.url, "secret": SECRET}
-        assert buyer.request("PUT", "/v1/webhook_endpoint", words)[0] == 200
+        body = {"url": receiver.url, "secret": SECRET}
+        assert buyer.request("PUT", "/v1/webhook_endpoint", body)[0] == 200
         buyer.pay(capture=True)
         opened = own_sandbox.open_dispute(order_id=buyer.order_id, inquiry=True)
         own_sandbox.move_dispute(opened["id"], "escalate")
@@ -204,14 +204,14 @@ def test_a_dispute_is_told_step_by_step_and_again_after_a_kill(
             "dispute.funds_reinstated": 1,
         }
         receiver.wait_until(lambda got: expected.keys() <= {each.type for each in got})
-        told = {each.words["id"]: each.body for each in receiver.deliveries}
+        seen = {each.notice["id"]: each.body for each in receiver.deliveries}
         own_sandbox.kill()
         receiver.deliveries.clear()
         receiver.status = 200
         own_sandbox.start()
-        receiver.wait_until(lambda got: {each.words["id"] for each in got} >= set(told))
-        assert all(told[each.words["id"]] == each.body for each in receiver.deliveries)
-        types = [each.words["type"] for each in receiver.deliveries]
+        receiver.wait_until(lambda got: {each.notice["id"] for each in got} >= set(seen))
+        assert all(seen[each.notice["id"]] == each.body for each in receiver.deliveries)
+        types = [each.notice["type"] for each in receiver.deliveries]
         assert {name: types.count(name) for name in expected} == expected
         assert own_sandbox.disputes(buyer.order_id)[0]["status"] == "won"
 
@@ -238,9 +238,7 @@ def test_what_happened_by_itself_does_not_happen_again_after_a_kill(
     assert (own_sandbox.disputes(buyer.order_id), kinds(own_sandbox, buyer)) == before
 
 
-def test_a_decision_that_was_overtaken_is_not_made(
-    own_sandbox: SandboxProcess, buyer: Shop
-) -> None:
+def test_a_decision_after_another_one_is_not_made(own_sandbox: SandboxProcess, buyer: Shop) -> None:
     [dispute] = disputed(own_sandbox, buyer, "pm_card_createDisputeInquiry")
     evidence(buyer, dispute["id"], "escalate_inquiry_evidence")
     own_sandbox.move_dispute(dispute["id"], "escalate")
@@ -319,7 +317,7 @@ def test_an_unreadable_dispute_is_no_answer(
         mapping.dispute_of({**view, **changes}, psp_dispute_id=view["id"])
 
 
-def test_a_question_that_cannot_be_asked_is_unavailable(
+def test_a_look_up_that_cannot_be_sent_is_unavailable(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
     sandbox.script({"down": 1}, kind="look_up")

@@ -82,7 +82,7 @@ def test_a_refused_card_number_is_on_no_disk(own_sandbox: SandboxProcess) -> Non
         (b"42424242424242424242424242424242", False),
     ],
 )
-def test_a_card_number_is_told_from_an_identifier(text: bytes, expected: bool) -> None:
+def test_a_card_number_is_distinguished_from_an_identifier(text: bytes, expected: bool) -> None:
     assert holds_card_number(text) is expected
 
 
@@ -98,7 +98,7 @@ def test_a_card_number_is_told_from_an_identifier(text: bytes, expected: bool) -
         (b'{"reference":"\\u0000"}', 400),
     ],
 )
-def test_a_malformed_body_is_never_a_servererror_of(shop: Shop, raw: bytes, status: int) -> None:
+def test_a_malformed_body_is_never_a_server_error(shop: Shop, raw: bytes, status: int) -> None:
     for path in ("/v1/payments", "/v1/fences", "/v1/payments/spay_x/capture"):
         answer = shop.request("POST", path, raw=raw, key="k")
         assert answer[0] in (status, 200 if path == "/v1/fences" else status)
@@ -109,15 +109,15 @@ def test_a_malformed_body_is_never_a_servererror_of(shop: Shop, raw: bytes, stat
     [
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/payments/%ff%fe", 404),
-        ("GET", "/v1/payments/nobody", 404),
+        ("GET", "/v1/payments/unknown", 404),
         ("GET", "/v1/operations?after=x", 400),
         ("GET", "/v1/operations?after=-1", 400),
         ("GET", "/v1/operations?limit=9999999", 400),
         ("GET", "/v1/operations?color=red", 400),
-        ("GET", "/v1/tokens/pm_card_nobody", 404),
+        ("GET", "/v1/tokens/pm_card_unknown", 404),
         ("DELETE", "/v1/payments", 405),
-        ("GET", "/challenge/nobody", 404),
-        ("POST", "/challenge/nobody/complete", 404),
+        ("GET", "/challenge/unknown", 404),
+        ("POST", "/challenge/unknown/complete", 404),
         ("GET", "/nothing", 404),
         ("GET", "/control/nothing", 404),
         ("GET", "/healthz", 200),
@@ -160,7 +160,7 @@ def test_an_api_key_is_needed(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
+    ("path", "body"),
     [
         ("behavior", {"hang": 2}),
         ("behavior", {"hang": "often"}),
@@ -181,14 +181,14 @@ def test_an_api_key_is_needed(shop: Shop) -> None:
     ],
 )
 def test_control_refuses_what_it_does_not_understand(
-    sandbox: SandboxProcess, shop: Shop, path: str, words: dict[str, Any]
+    sandbox: SandboxProcess, shop: Shop, path: str, body: dict[str, Any]
 ) -> None:
     method = "PUT" if path == "behavior" else "POST"
-    assert shop.request(method, f"/control/{path}", words)[0] == 400
+    assert shop.request(method, f"/control/{path}", body)[0] == 400
     assert sandbox.control("GET", "scripts") == []
 
 
-def test_behavior_is_shown_as_set_and_healed(sandbox: SandboxProcess) -> None:
+def test_behavior_is_shown_as_set_and_reset(sandbox: SandboxProcess) -> None:
     webhooks = {"lose": 0.1, "delay_seconds": [0, 5]}
     sandbox.set_behavior(hang=0.5, webhooks=webhooks)
     shown = sandbox.control("GET", "behavior")

@@ -29,7 +29,7 @@ def adapter() -> Iterator[SandboxAdapter]:
     adapter.close()
 
 
-def words(**changes: Any) -> dict[str, Any]:
+def notice(**changes: Any) -> dict[str, Any]:
     return {
         "object": "notice",
         "id": "sev_1",
@@ -54,7 +54,7 @@ class TestSandboxNotifications(NotificationContract):
         return {self.signature_header: f"{time},h1={signature}"}
 
     def genuine(self, adapter: PspAdapter, **changes: Any) -> bytes:
-        return json.dumps(words(**changes)).encode()
+        return json.dumps(notice(**changes)).encode()
 
     def bad_headers(self, body: bytes) -> list[dict[str, str]]:
         good = self.signed(body)[self.signature_header]
@@ -109,7 +109,7 @@ class TestSandboxNotifications(NotificationContract):
         read = self.read(adapter, body, self.signed(body))
         assert (read.references, read.psp_payment_id) == (("op_2",), "")
 
-    def test_whatever_a_stranger_sends_is_refused_in_one_way(self, adapter: SandboxAdapter) -> None:
+    def test_random_requests_are_refused_in_one_way(self, adapter: SandboxAdapter) -> None:
         chance = random.Random(20260301)
         for _ in range(2_000):
             body = chance.randbytes(chance.randrange(60))

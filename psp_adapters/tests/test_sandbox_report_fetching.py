@@ -54,7 +54,7 @@ class TestFetchingSandboxReports(ReportFetchingContract):
             yield fault
 
 
-def test_a_contradictory_report_is_fetched_but_not_believed(
+def test_a_contradictory_report_is_fetched_but_not_read(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
     suite = TestFetchingSandboxReports()
@@ -68,7 +68,7 @@ def test_a_contradictory_report_is_fetched_but_not_believed(
 
 
 class Canned:
-    """A PSP that gives every request one answer, and remembers what it was asked."""
+    """A PSP that gives every request one answer, and keeps the requests."""
 
     def __init__(self, body: bytes, *, status: str = "200 OK") -> None:
         head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -104,7 +104,7 @@ GOOD_ENTRY = {"name": "settlement_1.csv", "number": 1, "closed_at": AT, "lines":
 
 
 @pytest.mark.parametrize(
-    "words",
+    "body",
     [
         [],
         {},
@@ -130,8 +130,8 @@ GOOD_ENTRY = {"name": "settlement_1.csv", "number": 1, "closed_at": AT, "lines":
         ],
     ],
 )
-def test_an_unreadable_list_is_no_answer(canned: Any, words: Any) -> None:
-    psp = canned(json.dumps(words).encode())
+def test_an_unreadable_list_is_no_answer(canned: Any, body: Any) -> None:
+    psp = canned(json.dumps(body).encode())
     with pytest.raises(PspUnavailable):
         psp.adapter.list_reports(since=None, deadline_seconds=DEADLINE_SECONDS)
 
@@ -149,8 +149,8 @@ def test_since_is_sent_in_utc_and_rounded_down(canned: Any) -> None:
     since = datetime(2026, 3, 1, 0, 0, 0, 999_999, tzinfo=zone)
     [listing] = psp.adapter.list_reports(since=since, deadline_seconds=DEADLINE_SECONDS)
     assert (listing.name, listing.line_count) == ("settlement_1.csv", 3)
-    asked = psp.peer.requests[0].split(b" ")[1]
-    assert asked == b"/v1/settlement_reports?since=2026-02-28T18:30:00.999Z"
+    path = psp.peer.requests[0].split(b" ")[1]
+    assert path == b"/v1/settlement_reports?since=2026-02-28T18:30:00.999Z"
 
 
 def test_a_report_may_be_larger_than_other_answers(canned: Any) -> None:
@@ -178,7 +178,7 @@ def test_only_a_good_answer_is_a_report(canned: Any, status: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a?b=c", "%2e%2e", "a b", "\n", ""])
-def test_what_is_no_name_is_not_even_asked_for(canned: Any, name: str) -> None:
+def test_what_is_not_a_name_is_not_requested(canned: Any, name: str) -> None:
     psp = canned(b"a report")
     with pytest.raises(PspUnavailable):
         psp.adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)

@@ -62,10 +62,10 @@ def test_every_effect_that_moves_money_is_one_line(
     payment = buyer.pay(minor=1000, reference="op-auth")[1]["payment_id"]
     buyer.modify(payment, "increment", 500)
     capture = buyer.modify(payment, "capture", 1200, reference="op-capture")[1]["id"]
-    own_sandbox.turn("op-capture", "fail")
-    own_sandbox.turn("op-capture", "succeed")
+    own_sandbox.revise("op-capture", "fail")
+    own_sandbox.revise("op-capture", "succeed")
     refund = buyer.modify(payment, "refund", 300, reference="op-refund")[1]["id"]
-    own_sandbox.turn("op-refund", "fail")
+    own_sandbox.revise("op-refund", "fail")
     dispute = own_sandbox.open_dispute(payment_id=payment, amount_minor=900)["id"]
     own_sandbox.move_dispute(dispute, "win", return_fee=True)
     body = closed(own_sandbox, buyer)
@@ -215,7 +215,7 @@ def test_each_of_several_periods_has_its_own_report(
 def test_what_happened_by_itself_is_in_the_period_of_its_time(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
-    """Although nobody touched the simulator until days later."""
+    """Although the next request comes days later."""
     own_sandbox.set_behavior(settle_delay_seconds=1.5 * DAY)
     buyer.pay("pm_card_createDisputeMultipleDisputes", capture=True)
     own_sandbox.advance(10 * DAY)
@@ -266,7 +266,7 @@ def test_the_list_begins_with_what_was_closed_at_that_moment(
 @pytest.mark.parametrize(
     "query", ["since=yesterday", "since=2026-03-01T00:00:00", "since=5", "after=1", "since=٢"]
 )
-def test_a_question_in_bad_form_is_refused(shop: Shop, query: str) -> None:
+def test_a_malformed_query_is_refused(shop: Shop, query: str) -> None:
     quoted = query.replace("٢", "%D9%A2")
     assert shop.request("GET", f"/v1/settlement_reports?{quoted}")[0] == 400
 
@@ -309,12 +309,12 @@ def test_after_a_kill_the_reports_have_the_same_bytes(
     assert short(closed(own_sandbox, buyer)) == [("charge", 77, 0)]
 
 
-def test_later_acts_do_not_change_a_closed_report(own_sandbox: SandboxProcess, buyer: Shop) -> None:
+def test_a_closed_report_never_changes(own_sandbox: SandboxProcess, buyer: Shop) -> None:
     payment = buyer.pay(capture=True, reference="op-sale")[1]["payment_id"]
     body = closed(own_sandbox, buyer)
     buyer.modify(payment, "refund", 400)
     own_sandbox.open_dispute(payment_id=payment)
-    own_sandbox.turn("op-sale", "fail")
+    own_sandbox.revise("op-sale", "fail")
     assert buyer.report("settlement_1.csv") == body
     assert [kind for kind, _, _ in short(closed(own_sandbox, buyer))] == [
         "refund",
@@ -329,8 +329,8 @@ def test_a_dispute_is_in_the_report_although_every_notice_of_it_was_lost(
 ) -> None:
     own_sandbox.set_behavior(webhooks={"lose": 1})
     with Receiver() as receiver:
-        words = {"url": receiver.url, "secret": SECRET}
-        assert buyer.request("PUT", "/v1/webhook_endpoint", words)[0] == 200
+        body = {"url": receiver.url, "secret": SECRET}
+        assert buyer.request("PUT", "/v1/webhook_endpoint", body)[0] == 200
         buyer.pay("pm_card_createDispute", capture=True, reference="op-sale")
         own_sandbox.advance(3)
         [dispute] = own_sandbox.disputes(buyer.order_id)
@@ -343,7 +343,7 @@ def test_a_dispute_is_in_the_report_although_every_notice_of_it_was_lost(
     buyer.request("DELETE", "/v1/webhook_endpoint")
 
 
-def test_faults_befall_reports_and_the_call_log_shows_them(
+def test_faults_hit_reports_and_the_call_log_shows_them(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     buyer.pay(capture=True)

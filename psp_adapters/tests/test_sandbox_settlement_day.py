@@ -14,7 +14,7 @@ from psp_adapters.tests.test_sandbox_settlement import SIGNS
 
 
 class Day:
-    """Random acts of one account at one simulator."""
+    """Random operations of one account at one simulator."""
 
     def __init__(self, psp: SandboxProcess, seed: int) -> None:
         self.psp, self.shop, self.random = psp, Shop(psp.base_url), random.Random(seed)
@@ -22,24 +22,24 @@ class Day:
         self.references: list[str] = []
 
     def act(self) -> None:
-        """One act; many are refused by the PSP, as it should be."""
+        """One operation; the PSP refuses many, as it should."""
         choice = self.random.choice
-        acts = [self._pay, self._pay, self._modify, self._modify, self._turn, self._dispute]
-        choice([*acts, self._decide, self._pass_time, self._dashboard])()
+        operations = [self._pay, self._pay, self._modify, self._modify, self._revise, self._dispute]
+        choice([*operations, self._decide, self._pass_time, self._dashboard])()
 
     def _pay(self) -> None:
         tokens = ("visa", "visa", "captureFailsThenSucceeds", "pendingRefund", "refundFail")
         disputed = ("createDispute", "createDisputeMultipleDisputes", "createDisputeInquiry")
         reference = f"{self.shop.api_key[-8:]}-{len(self.references)}"
         self.references.append(reference)
-        _, words = self.shop.pay(
+        _, body = self.shop.pay(
             f"pm_card_{self.random.choice((*tokens, *disputed))}",
             minor=self.random.randint(1, 10_000),
             currency=self.random.choice(("USD", "USD", "JPY")),
             capture=self.random.random() < 0.6,
             reference=reference,
         )
-        self.payments.append(words["payment_id"])
+        self.payments.append(body["payment_id"])
 
     def _modify(self) -> None:
         if self.payments:
@@ -56,30 +56,30 @@ class Day:
             verb, payment = self.random.choice(("capture", "refund")), self.payments[-1]
             self._try(f"payments/{payment}/{verb}", {"amount_minor": 50, "force": True})
 
-    def _turn(self) -> None:
+    def _revise(self) -> None:
         if self.references:
             reference, to = self.random.choice(self.references), ("fail", "succeed")
-            self._try("turn", {"reference": reference, "to": self.random.choice(to)})
+            self._try("revision", {"reference": reference, "to": self.random.choice(to)})
 
     def _dispute(self) -> None:
         if self.payments:
-            words = {"payment_id": self.random.choice(self.payments), "amount_minor": 70}
-            self._try("disputes", {**words, "inquiry": self.random.random() < 0.3})
+            body = {"payment_id": self.random.choice(self.payments), "amount_minor": 70}
+            self._try("disputes", {**body, "inquiry": self.random.random() < 0.3})
 
     def _decide(self) -> None:
         disputes = self.psp.disputes(self.shop.order_id)
         if disputes:
             move = self.random.choice(("win", "win", "lose", "escalate", "prevent"))
-            words = {"return_fee": self.random.random() < 0.5}
-            self._try(f"disputes/{self.random.choice(disputes)['id']}/{move}", words)
+            body = {"return_fee": self.random.random() < 0.5}
+            self._try(f"disputes/{self.random.choice(disputes)['id']}/{move}", body)
 
     def _pass_time(self) -> None:
         self.psp.advance(self.random.choice((1, 2, 600, 3600, 3 * 3600)))
         if self.random.random() < 0.2:
             self.psp.close_settlement()
 
-    def _try(self, path: str, words: dict[str, Any]) -> None:
-        assert self.shop.request("POST", f"/control/{path}", words)[0] in (200, 400, 404)
+    def _try(self, path: str, body: dict[str, Any]) -> None:
+        assert self.shop.request("POST", f"/control/{path}", body)[0] in (200, 400, 404)
 
 
 @pytest.mark.parametrize("seed", range(3))

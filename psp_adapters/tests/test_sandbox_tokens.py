@@ -1,4 +1,4 @@
-"""What each published test token does, today and later."""
+"""What each test token does, at once and later."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_pending_refund_reserves_and_then_moves(own_sandbox: SandboxProcess) -
     assert shop.payment(payment_id)["refunded_minor"] == 600
 
 
-def test_a_refund_that_fails_later_is_taken_back(own_sandbox: SandboxProcess) -> None:
+def test_a_refund_that_fails_later_is_reversed(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
     payment_id = shop.pay("pm_card_refundFail", capture=True)[1]["payment_id"]
     operation = shop.modify(payment_id, "refund", 600)[1]

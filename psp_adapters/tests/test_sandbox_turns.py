@@ -1,4 +1,4 @@
-"""The sandbox PSP thinks again: what had succeeded fails, what had failed succeeds after all."""
+"""Scripted late outcomes: what had succeeded fails, what had failed succeeds after all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def paid(shop: Shop, token: str = "pm_card_visa", *, capture: bool = False) -> s
     return str(operation["payment_id"])
 
 
-def test_a_capture_fails_and_heals(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_capture_fails_and_is_reinstated(sandbox: SandboxProcess, shop: Shop) -> None:
     payment_id = paid(shop)
     shop.modify(payment_id, "capture", 600, reference=f"cap-{shop.order_id}")
     view = sandbox.revise(f"cap-{shop.order_id}", "fail")
@@ -54,7 +54,9 @@ def test_a_capture_may_fail_together_with_its_hold(sandbox: SandboxProcess, shop
 
 
 @pytest.mark.parametrize("verb", ["void", "refund"])
-def test_voids_and_refunds_fail_and_heal(sandbox: SandboxProcess, shop: Shop, verb: str) -> None:
+def test_a_void_or_refund_fails_and_is_reinstated(
+    sandbox: SandboxProcess, shop: Shop, verb: str
+) -> None:
     payment_id = paid(shop, capture=verb == "refund")
     shop.modify(payment_id, verb, 1000, reference=f"mod-{shop.order_id}")
     before = shop.payment(payment_id)["status"]
@@ -64,7 +66,7 @@ def test_voids_and_refunds_fail_and_heal(sandbox: SandboxProcess, shop: Shop, ve
     assert shop.payment(payment_id)["status"] == before
 
 
-def test_a_returned_bank_debit_is_paid_and_then_taken_back(
+def test_a_returned_bank_debit_is_paid_and_then_reversed(
     sandbox: SandboxProcess, shop: Shop
 ) -> None:
     payment_id = paid(shop, "pm_sepaDebit_returned", capture=True)
@@ -82,20 +84,20 @@ def test_a_returned_bank_debit_is_paid_and_then_taken_back(
     ]
 
 
-def test_the_tokens_that_think_again(sandbox: SandboxProcess, shop: Shop) -> None:
-    heals = paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
+def test_tokens_script_late_outcomes(sandbox: SandboxProcess, shop: Shop) -> None:
+    reinstated = paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
     late = Shop(sandbox.base_url)
     assert error_of(late.pay("pm_card_declinedThenPaid", capture=True)) == (402, "card_declined")
     sandbox.advance(3)
-    assert shop.payment(heals)["status"] == "failed"
+    assert shop.payment(reinstated)["status"] == "failed"
     assert kinds(sandbox, late) == [("authorize", 1000), ("capture", 1000)]
     sandbox.advance(3)
-    assert shop.payment(heals)["status"] == "captured"
+    assert shop.payment(reinstated)["status"] == "captured"
     sandbox.advance(3)
-    assert shop.payment(heals)["status"] == "captured"
+    assert shop.payment(reinstated)["status"] == "captured"
 
 
-def test_a_second_thought_is_not_had_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
+def test_a_late_outcome_does_not_come_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
     paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
     own_sandbox.advance(3)
@@ -107,7 +109,7 @@ def test_a_second_thought_is_not_had_again_after_a_kill(own_sandbox: SandboxProc
     assert kinds(own_sandbox, shop) == before
 
 
-def test_each_second_thought_is_told_once_under_an_id_of_its_own(
+def test_each_late_outcome_has_one_notice_with_an_id_of_its_own(
     sandbox: SandboxProcess, shop: Shop, receiver: Receiver
 ) -> None:
     shop.request("PUT", "/v1/webhook_endpoint", {"url": receiver.url, "secret": SECRET})
@@ -115,8 +117,8 @@ def test_each_second_thought_is_told_once_under_an_id_of_its_own(
     shop.modify(payment_id, "capture", 600, reference=f"cap-{shop.order_id}")
     for to in ("fail", "succeed", "fail", "succeed"):
         sandbox.revise(f"cap-{shop.order_id}", to)
-    told = receiver.wait_for(6)
-    assert sorted(each.type for each in told) == [
+    notices = receiver.wait_for(6)
+    assert sorted(each.type for each in notices) == [
         "capture.failed",
         "capture.failed",
         "capture.reinstated",
@@ -124,7 +126,7 @@ def test_each_second_thought_is_told_once_under_an_id_of_its_own(
         "payment.authorized",
         "payment.captured",
     ]
-    assert len({each.words["id"] for each in told}) == 6
+    assert len({each.notice["id"] for each in notices}) == 6
     shop.request("DELETE", "/v1/webhook_endpoint")
 
 
@@ -136,18 +138,18 @@ def test_a_leaky_fence_forbids_nothing(sandbox: SandboxProcess, shop: Shop) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "status"),
+    ("body", "status"),
     [
         ({"reference": "nothing", "to": "fail"}, 404),
         ({"reference": "nothing", "to": "explode"}, 400),
         ({"reference": "nothing", "to": "fail", "more": 1}, 400),
     ],
 )
-def test_a_turn_that_is_not_understood_is_refused(
-    sandbox: SandboxProcess, words: object, status: int
+def test_a_malformed_revision_is_refused(
+    sandbox: SandboxProcess, body: object, status: int
 ) -> None:
     with pytest.raises(AssertionError, match=f"answered {status}"):
-        sandbox.control("POST", "turn", words)
+        sandbox.control("POST", "revision", body)
 
 
 def test_only_what_succeeded_fails_and_only_what_did_not_succeeds(

@@ -1,4 +1,4 @@
-"""The sandbox PSP tells what it does: signed, at least once, and badly on command."""
+"""The sandbox PSP's notices: signed, sent at least once, and disturbed on command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def shop(sandbox: SandboxProcess, receiver: Receiver) -> Iterator[Shop]:
-    """A shop that is told what happens."""
+    """A shop with a webhook endpoint."""
     shop = Shop(sandbox.base_url)
     subscribe(shop, receiver)
     yield shop
@@ -32,8 +32,8 @@ def shop(sandbox: SandboxProcess, receiver: Receiver) -> Iterator[Shop]:
 
 
 def subscribe(shop: Shop, receiver: Receiver, secret: str = SECRET) -> None:
-    words = {"url": receiver.url, "secret": secret}
-    status, _ = shop.request("PUT", "/v1/webhook_endpoint", words)
+    body = {"url": receiver.url, "secret": secret}
+    status, _ = shop.request("PUT", "/v1/webhook_endpoint", body)
     assert status == 200
 
 
@@ -55,7 +55,7 @@ def is_genuine(shop: Shop, delivery: Delivery) -> bool:
     return True
 
 
-def test_a_payment_is_told_from_authorization_to_refund(shop: Shop, receiver: Receiver) -> None:
+def test_a_payment_has_notices_from_authorization_to_refund(shop: Shop, receiver: Receiver) -> None:
     _, paid = shop.pay(minor=1000, reference="op-authorize")
     for verb, minor in (("increment", 500), ("capture", 1200), ("refund", 200)):
         assert shop.modify(paid["payment_id"], verb, minor)[0] == 200
@@ -80,7 +80,7 @@ def test_a_payment_is_told_from_authorization_to_refund(shop: Shop, receiver: Re
         ("pm_card_unknownThenPaid", {}, ["payment.authorized"]),
     ],
 )
-def test_what_a_charge_becomes_is_told(
+def test_each_result_of_a_charge_has_notices(
     shop: Shop, receiver: Receiver, token: str, more: dict[str, bool], types: list[str]
 ) -> None:
     if "unknown" in token:
@@ -99,7 +99,7 @@ def test_what_a_charge_becomes_is_told(
         (True, ["challenge.required", "challenge.failed", "payment.declined"]),
     ],
 )
-def test_the_end_of_a_challenge_is_told(
+def test_the_end_of_a_challenge_has_a_notice(
     shop: Shop, sandbox: SandboxProcess, receiver: Receiver, fail: bool, types: list[str]
 ) -> None:
     _, paid = shop.pay("pm_card_threeDSecureRequired")
@@ -108,17 +108,17 @@ def test_the_end_of_a_challenge_is_told(
     assert Counter(receiver.types()) == Counter(types)
 
 
-def test_a_voided_challenge_and_a_voided_hold_are_told(shop: Shop, receiver: Receiver) -> None:
+def test_a_voided_challenge_and_a_voided_hold_have_notices(shop: Shop, receiver: Receiver) -> None:
     _, challenged = shop.pay("pm_card_threeDSecureRequired")
     shop.modify(challenged["payment_id"], "void")
     _, held = shop.pay()
     shop.modify(held["payment_id"], "void")
     receiver.wait_for(5)
-    told = ["challenge.required", "payment.canceled", "payment.authorized"]
-    assert Counter(receiver.types()) == Counter([*told, "payment.voided", "payment.voided"])
+    types = ["challenge.required", "payment.canceled", "payment.authorized"]
+    assert Counter(receiver.types()) == Counter([*types, "payment.voided", "payment.voided"])
 
 
-def test_what_happens_by_itself_is_told_although_nobody_asks(
+def test_what_happens_later_has_notices_without_a_request(
     shop: Shop, sandbox: SandboxProcess, receiver: Receiver
 ) -> None:
     sandbox.set_behavior(settle_delay_seconds=0.3)
@@ -137,10 +137,10 @@ def test_what_happens_by_itself_is_told_although_nobody_asks(
             and len(deliveries) >= 17
         )
     )
-    told = Counter(receiver.types())
-    assert told["payment.pending"] == 2
-    assert told["payment.declined"] == 1
-    assert told["refund.pending"] == 1
+    types = Counter(receiver.types())
+    assert types["payment.pending"] == 2
+    assert types["payment.declined"] == 1
+    assert types["refund.pending"] == 1
 
 
 def test_a_notice_is_repeated_until_it_is_acknowledged(shop: Shop, receiver: Receiver) -> None:
@@ -173,13 +173,13 @@ def test_a_kill_loses_no_notice(own_sandbox: SandboxProcess, receiver: Receiver)
     for _ in range(20):
         shop.pay(capture=True)
     own_sandbox.kill()
-    before = {each.words["id"]: each.body for each in receiver.deliveries}
+    before = {each.notice["id"]: each.body for each in receiver.deliveries}
     receiver.deliveries.clear()
     receiver.status = 200
     own_sandbox.start()
 
-    receiver.wait_until(lambda all_: len({each.words["id"] for each in all_}) == 40)
-    after = {each.words["id"]: each.body for each in receiver.deliveries}
+    receiver.wait_until(lambda all_: len({each.notice["id"] for each in all_}) == 40)
+    after = {each.notice["id"]: each.body for each in receiver.deliveries}
     assert before.items() <= after.items(), "the same bytes after a restart"
     end = time.monotonic() + 5
     while own_sandbox.control("GET", "webhooks")["open"]:
@@ -199,7 +199,7 @@ def test_notices_are_lost_doubled_and_delayed_on_command(
     sandbox.set_behavior(webhooks={"double": 1})
     shop.pay(reference="twice")
     deliveries = receiver.wait_for(2)
-    assert [each.words["data"]["references"] for each in deliveries] == [["twice"], ["twice"]]
+    assert [each.notice["data"]["references"] for each in deliveries] == [["twice"], ["twice"]]
     assert deliveries[0].body == deliveries[1].body
 
     sandbox.set_behavior(webhooks={"delay_seconds": [0.5, 0.6]})
@@ -233,7 +233,7 @@ def test_notices_are_reordered_on_command(
     for number in range(20):
         shop.pay(reference=f"{number:02d}-{shop.order_id}")
     receiver.wait_for(20)
-    order = [each.words["data"]["references"][0] for each in receiver.deliveries]
+    order = [each.notice["data"]["references"][0] for each in receiver.deliveries]
     assert sorted(order) != order
 
 
@@ -257,8 +257,8 @@ def test_a_changed_secret_signs_from_then_on(shop: Shop, receiver: Receiver) -> 
     shop.pay()
     new = receiver.wait_for(2)[1]
 
-    assert read(shop, old, new_secret, SECRET).event_id == old.words["id"]
-    assert read(shop, new, new_secret, SECRET).event_id == new.words["id"]
+    assert read(shop, old, new_secret, SECRET).event_id == old.body["id"]
+    assert read(shop, new, new_secret, SECRET).event_id == new.body["id"]
     with pytest.raises(NotificationRefused):
         read(shop, old, new_secret)
 
@@ -276,7 +276,7 @@ def test_without_an_endpoint_nothing_is_sent(sandbox: SandboxProcess, receiver: 
 
 
 @pytest.mark.parametrize(
-    "words",
+    "body",
     [
         {"url": "https://127.0.0.1/hook", "secret": SECRET},
         {"url": "http://203.0.113.1/hook", "secret": SECRET},
@@ -287,21 +287,19 @@ def test_without_an_endpoint_nothing_is_sent(sandbox: SandboxProcess, receiver: 
         {"url": 5, "secret": SECRET},
     ],
 )
-def test_an_endpoint_that_cannot_be_is_refused(
-    sandbox: SandboxProcess, words: dict[str, object]
-) -> None:
+def test_an_invalid_endpoint_is_refused(sandbox: SandboxProcess, body: dict[str, object]) -> None:
     shop = Shop(sandbox.base_url)
-    status, _ = shop.request("PUT", "/v1/webhook_endpoint", words)
+    status, _ = shop.request("PUT", "/v1/webhook_endpoint", body)
     assert status == 400
     assert shop.request("GET", "/v1/webhook_endpoint")[1]["url"] == ""
 
 
 def test_an_endpoint_needs_the_key_of_an_account(sandbox: SandboxProcess) -> None:
     shop = Shop(sandbox.base_url)
-    words = {"url": "http://127.0.0.1:9/", "secret": SECRET}
-    headers = {"Authorization": "Bearer nobody"}
-    assert shop.request("PUT", "/v1/webhook_endpoint", words, headers=headers)[0] == 401
-    assert shop.request("POST", "/v1/webhook_endpoint", words)[0] == 405
+    body = {"url": "http://127.0.0.1:9/", "secret": SECRET}
+    headers = {"Authorization": "Bearer unknown"}
+    assert shop.request("PUT", "/v1/webhook_endpoint", body, headers=headers)[0] == 401
+    assert shop.request("POST", "/v1/webhook_endpoint", body)[0] == 405
 
 
 @pytest.mark.parametrize(
@@ -315,7 +313,7 @@ def test_an_endpoint_needs_the_key_of_an_account(sandbox: SandboxProcess) -> Non
         {"unheard_of": 1},
     ],
 )
-def test_webhook_behavior_that_cannot_be_is_refused(
+def test_invalid_webhook_behavior_is_refused(
     sandbox: SandboxProcess, webhooks: dict[str, object]
 ) -> None:
     with pytest.raises(AssertionError, match="answered 400"):

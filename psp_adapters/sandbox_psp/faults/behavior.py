@@ -1,6 +1,6 @@
-"""How badly the simulator behaves: settings, chance, scripts, and the plan of one request.
+"""Settings and scripts for the simulator's faults, and the plan of one request drawn from them.
 
-Not durable: faults are no part of the truth, and a restart heals them. No I/O here.
+Not durable: a restart ends all faults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FAULTS: Final = (
     "error_before",  # 500, no effect
     "drop_before",  # connection reset, no effect
     "hang_before",  # no answer, no effect
-    "late",  # the effect comes `late_seconds` after the request, and so does the answer
+    "late",  # effect and answer come `late_seconds` after the request
     "error_after",  # 500 although it happened
     "drop_after",  # connection reset although it happened
     "hang",  # no answer although it happened
@@ -32,7 +32,7 @@ _Z99: Final = 2.3263478740408408
 
 @dataclass(slots=True, kw_only=True)
 class Behavior:
-    """What `PUT /control/behavior` sets; the defaults are a healthy PSP that answers at once."""
+    """What `PUT /control/behavior` sets. The defaults are a healthy PSP that answers at once."""
 
     latency_ms: dict[str, float] = field(default_factory=dict)
     """`median` and `p99` of a log-normal distribution; empty: at once."""
@@ -48,11 +48,11 @@ class Behavior:
     truncate: float = 0.0
     contradict: float = 0.0
     cache_errors: float = 0.0
-    """How often an injected 500 is kept as the answer of its idempotency key."""
+    """How often an injected 500 is stored as the answer of its idempotency key."""
     leaky_fences: float = 0.0
-    """How often a fence forbids nothing, although it says so."""
+    """How often a fence forbids nothing, although it answers that it does."""
     kinds: list[str] = field(default_factory=list)
-    """The kinds of call that latency and faults are for; empty: all."""
+    """The kinds of call that latency and faults apply to; empty: all."""
     webhooks: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     not_found_lag_seconds: float = 0.0
@@ -70,7 +70,7 @@ class Behavior:
 
 @dataclass(slots=True)
 class Plan:
-    """What will be done to one request."""
+    """Delays, fault and decline of one request."""
 
     fault: str = ""
     delay_seconds: float = 0.0
@@ -84,7 +84,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Script:
-    """A plan for the next requests that match."""
+    """The behavior for the next `times` requests that match."""
 
     match: dict[str, str]
     behavior: dict[str, Any]
@@ -99,7 +99,7 @@ _SCRIPTABLE: Final = (*FAULTS, "decline", "latency_ms", "hold", "cache_errors")
 
 
 class Faults:
-    """Draws the plan of each request: scripts first, then chance."""
+    """Plans each request: by a script if one matches, else at random."""
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
@@ -118,7 +118,7 @@ class Faults:
             self._sigma = math.log(p99 / median) / _Z99
 
     def plan(self, facts: dict[str, str]) -> Plan | None:
-        """What to do to the request described by `facts`; None: nothing unusual."""
+        """Plan the request described by `facts`. Returns None if nothing unusual happens."""
         if self.scripts:
             plan = self._scripted(facts)
             if plan is not None:
@@ -144,7 +144,7 @@ class Faults:
         return plan
 
     def fence_leaks(self) -> bool:
-        """Does the next fence forbid nothing, although it says so?"""
+        """Draw whether the next fence forbids nothing, although it answers that it does."""
         share = self._behavior.leaky_fences
         return bool(share) and self._random.random() < share
 
@@ -158,16 +158,16 @@ class Faults:
                 return self._plan_of(script.behavior)
         return None
 
-    def _plan_of(self, words: dict[str, Any]) -> Plan:
-        plan = Plan(hold=bool(words.get("hold")), cache_error=bool(words.get("cache_errors")))
-        plan.delay_seconds = float(words.get("latency_ms", 0)) / 1000
-        plan.fault = next((fault for fault in FAULTS if words.get(fault)), "")
+    def _plan_of(self, scripted: dict[str, Any]) -> Plan:
+        plan = Plan(hold=bool(scripted.get("hold")), cache_error=bool(scripted.get("cache_errors")))
+        plan.delay_seconds = float(scripted.get("latency_ms", 0)) / 1000
+        plan.fault = next((fault for fault in FAULTS if scripted.get(fault)), "")
         if plan.fault == "late":
             plan.delay_seconds += self._behavior.late_seconds
-        if "decline" in words:
-            no = words["decline"]
-            message = no.get("message", "Your card was declined.")
-            plan.decline = Decline(no["code"], no.get("decline_code", ""), message)
+        if "decline" in scripted:
+            decline = scripted["decline"]
+            message = decline.get("message", "Your card was declined.")
+            plan.decline = Decline(decline["code"], decline.get("decline_code", ""), message)
         return plan
 
 
@@ -184,13 +184,13 @@ def _number(name: str, value: object, *, most: float = math.inf) -> float:
     return float(value)
 
 
-def parse_behavior(words: object) -> Behavior:
-    """The behavior that `words` (decoded JSON) describes; what is absent gets its default."""
-    if not isinstance(words, dict):
+def parse_behavior(body: object) -> Behavior:
+    """Parse a behavior from decoded JSON; absent fields get defaults. Refuses unknown fields."""
+    if not isinstance(body, dict):
         raise invalid("behavior must be an object")
     known = {item.name for item in fields(Behavior)}
     values: dict[str, Any] = {}
-    for name, value in words.items():
+    for name, value in body.items():
         if name not in known:
             raise invalid(f"unknown behavior: {name}")
         if name == "latency_ms":
@@ -226,14 +226,14 @@ def _parse_latency(value: object) -> dict[str, float]:
     return {"median": median, "p99": p99}
 
 
-def parse_script(words: object) -> Script:
-    """One script from decoded JSON."""
-    if not isinstance(words, dict) or set(words) - {"match", "behavior", "times"}:
+def parse_script(body: object) -> Script:
+    """Parse a script from decoded JSON."""
+    if not isinstance(body, dict) or set(body) - {"match", "behavior", "times"}:
         raise invalid("a script has match, behavior and times")
     match, behavior, times = (
-        words.get("match", {}),
-        words.get("behavior"),
-        words.get("times", 1),
+        body.get("match", {}),
+        body.get("behavior"),
+        body.get("times", 1),
     )
     if not isinstance(match, dict) or set(match) - set(_MATCHABLE):
         raise invalid(f"match takes {', '.join(_MATCHABLE)}")
@@ -245,10 +245,10 @@ def parse_script(words: object) -> Script:
         raise invalid("one fault at a time")
     _number("latency_ms", behavior.get("latency_ms", 0))
     if "decline" in behavior:
-        no = behavior["decline"]
-        if not isinstance(no, dict) or not isinstance(no.get("code"), str):
+        decline = behavior["decline"]
+        if not isinstance(decline, dict) or not isinstance(decline.get("code"), str):
             raise invalid("decline must have a code")
-        if not all(isinstance(value, str) for value in no.values()):
+        if not all(isinstance(value, str) for value in decline.values()):
             raise invalid("decline values are strings")
     if times is not None and (type(times) is not int or times < 1):
         raise invalid("times must be a positive integer, or null for always")

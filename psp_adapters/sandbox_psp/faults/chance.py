@@ -1,7 +1,4 @@
-"""How badly notices travel: lost, doubled, late, out of order, forged. Settings and chance only.
-
-What may not live here: what is in a notice, sending.
-"""
+"""Draws how each notice is delivered: lost, doubled, delayed, reordered, forged."""
 
 from __future__ import annotations
 
@@ -12,31 +9,31 @@ from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import invalid
 
-_SHARES: Final = ("lose", "double", "reorder", "forge")
+_SHARE_NAMES: Final = ("lose", "double", "reorder", "forge")
 _REORDER_SECONDS: Final = (0.2, 2.0)
 _DOUBLE_WITHIN_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
-    """When the copies of one notice leave, and whether a forged one leaves beside them."""
+class DeliveryPlan:
+    """When the copies of one notice are sent, and whether a forged one is sent beside them."""
 
     delays_seconds: tuple[float, ...]
-    """Empty: lost for ever."""
+    """Empty: the notice is lost."""
     forged: bool
 
 
-_UNHARMED: Final = Journey((0.0,), forged=False)
+_UNDISTURBED: Final = DeliveryPlan((0.0,), forged=False)
 
 
 def parse_webhooks(value: object) -> dict[str, Any]:
-    """The `webhooks` of a behavior; refuses what it does not know."""
+    """Check the `webhooks` of a behavior; refuses unknown fields."""
     if not isinstance(value, dict):
         raise invalid("webhooks must be an object")
-    unknown = value.keys() - {*_SHARES, "delay_seconds"}
+    unknown = value.keys() - {*_SHARE_NAMES, "delay_seconds"}
     if unknown:
         raise invalid(f"unknown webhooks behavior: {min(map(str, unknown))[:50]}")
-    for name in _SHARES:
+    for name in _SHARE_NAMES:
         share = value.get(name, 0)
         if isinstance(share, str) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise invalid(f"webhooks.{name} must be a number from 0 to 1")
@@ -52,37 +49,37 @@ def parse_webhooks(value: object) -> dict[str, Any]:
 
 
 class Chance:
-    """Draws the journey of each notice."""
+    """Draws the delivery plan of each notice, repeatably for a seed."""
 
     def __init__(self) -> None:
-        self._words: dict[str, Any] = {}
+        self._shares: dict[str, Any] = {}
         self._random = random.Random()  # repeatable, not secret
 
-    def set(self, words: dict[str, Any], seed: int | None) -> None:
-        """From now on, with this seed."""
-        self._words = words
+    def set(self, shares: dict[str, Any], seed: int | None) -> None:
+        """Draw by these probabilities from now on, starting with this seed."""
+        self._shares = shares
         self._random = random.Random(seed)
 
-    def journey(self) -> Journey:
-        """What happens to the next notice."""
-        if not self._words:
-            return _UNHARMED
+    def delivery_plan(self) -> DeliveryPlan:
+        """Draw the plan of the next notice."""
+        if not self._shares:
+            return _UNDISTURBED
         forged = self._hits("forge")
         if self._hits("lose"):
-            return Journey((), forged=forged)
-        least, most = self._words.get("delay_seconds", (0.0, 0.0))
+            return DeliveryPlan((), forged=forged)
+        least, most = self._shares.get("delay_seconds", (0.0, 0.0))
         delay = self._random.uniform(least, most)
         if self._hits("reorder"):
             delay += self._random.uniform(*_REORDER_SECONDS)
         if self._hits("double"):
             again = delay + self._random.uniform(0, _DOUBLE_WITHIN_SECONDS)
-            return Journey((delay, again), forged=forged)
-        return Journey((delay,), forged=forged)
+            return DeliveryPlan((delay, again), forged=forged)
+        return DeliveryPlan((delay,), forged=forged)
 
     def choose(self, number: int) -> int:
-        """One of `number` possibilities."""
+        """Draw one of `number` possibilities."""
         return self._random.randrange(number)
 
     def _hits(self, name: str) -> bool:
-        share = self._words.get(name, 0)
+        share = self._shares.get(name, 0)
         return bool(share) and self._random.random() < share

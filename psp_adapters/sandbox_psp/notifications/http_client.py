@@ -1,4 +1,4 @@
-"""One kept connection over which notices are posted. Just enough of HTTP/1.1; knows no notices."""
+"""Posts over one kept-alive HTTP/1.1 connection."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ANSWER_BYTES_MAX: Final = 64 * 1024
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
-class NotTaken(Exception):
-    """No whole answer came."""
+class NotDelivered(Exception):
+    """There was no whole answer."""
 
 
-class Line:
-    """Posts bodies to one address after another; the connection is kept while it works."""
+class HttpConnection:
+    """Posts to one address after another; keeps the connection while the address stays the same."""
 
     def __init__(self) -> None:
         self._address: tuple[str, int] | None = None
@@ -24,7 +24,10 @@ class Line:
         self._writer: asyncio.StreamWriter | None = None
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        """The status of the answer; raises NotTaken. A kept connection gets a second chance."""
+        """Post, and return the answer's status. Raises NotDelivered.
+
+        Tries once more if the server has closed a kept connection.
+        """
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 80)
         kept = self._writer is not None and self._address == address
@@ -42,10 +45,10 @@ class Line:
                     return await self._exchange(address, message)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             self.close()
-            raise NotTaken(type(error).__name__) from error
+            raise NotDelivered(type(error).__name__) from error
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = self._address = None
@@ -71,7 +74,7 @@ class Line:
             if name == "content-length":
                 length = int(value)
         if length is None or length > _ANSWER_BYTES_MAX or "connection: close" in head:
-            self.close()  # the status is all that matters
+            self.close()  # only the status matters
         elif length:
             await reader.readexactly(length)
         return status

@@ -1,8 +1,7 @@
-"""Tells accounts what happened: signed notices, at least once, with retries until a 2xx.
+"""Sends signed notices to the accounts' endpoints, at least once, with retries until a 2xx.
 
-Works beside the answers, on a few kept connections; what is not acknowledged is sent again, also
-after a kill -9. Nothing runs while no account has an endpoint. What may not live here: what is in a
-notice.
+What is not acknowledged is sent again, also after a kill -9. Nothing runs while no account has an
+endpoint.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.faults.chance import Chance
-from psp_adapters.sandbox_psp.notifications.http_client import Line, NotTaken
+from psp_adapters.sandbox_psp.notifications.http_client import HttpConnection, NotDelivered
 from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.state.clock import Clock
 from psp_adapters.sandbox_psp.state.journal import Store
 from psp_adapters.sandbox_psp.state.notices import Endpoint, Notice
 
 SIGNATURE_HEADER: Final = "Sandbox-Signature"
-_LINES: Final = 8
-_LOOK_EVERY_SECONDS: Final = 0.1
+_CONNECTIONS: Final = 8
+_CHECK_EVERY_SECONDS: Final = 0.1
 _WRITE_EVERY_SECONDS: Final = 1.0
 _RETRY_FIRST_SECONDS: Final = 0.5
 _RETRY_MOST_SECONDS: Final = 60.0
@@ -33,17 +32,17 @@ _FORGERIES: Final = 4
 
 
 @dataclass(slots=True)
-class Letter:
-    """One copy of a notice on its way."""
+class QueuedNotice:
+    """One copy of a notice that waits to be sent."""
 
     notice: Notice
     attempts: int = 0
     forgery: int = -1
-    """Which way of forging; negative: genuine."""
+    """How it is forged; negative: it is genuine."""
 
 
-class Teller:
-    """Sends what the outbox holds."""
+class Sender:
+    """Sends the notices of the outbox, as the delivery plans say."""
 
     def __init__(self, rules: Rules, clock: Clock, store: Store) -> None:
         self.chance = Chance()
@@ -53,9 +52,9 @@ class Teller:
         self._truth = rules.truth
         self._clock = clock
         self._store = store
-        self._due: list[tuple[int, int, Letter]] = []
+        self._due: list[tuple[int, int, QueuedNotice]] = []
         self._number = 0
-        self._ready: asyncio.Queue[Letter] = asyncio.Queue()
+        self._ready: asyncio.Queue[QueuedNotice] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         store.after_commit = self._take_durable
 
@@ -64,58 +63,58 @@ class Teller:
         return len(self._truth.outbox.open)
 
     def start(self) -> None:
-        """Begin, if there is anybody to tell; what a crash left open is sent first."""
+        """Start, if any account has an endpoint. Notices that a crash left open are sent first."""
         if self._tasks or not self._truth.outbox.endpoints:
             return
         outbox = self._truth.outbox
         waiting = {id(notice) for notice in (*outbox.fresh, *outbox.handed_in)}
         for notice in outbox.open.values():
             if id(notice) not in waiting:
-                self._schedule(Letter(notice), 0.0)
+                self._schedule(QueuedNotice(notice), 0.0)
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._look())]
-        self._tasks += [loop.create_task(self._work()) for _ in range(_LINES)]
+        self._tasks = [loop.create_task(self._check())]
+        self._tasks += [loop.create_task(self._work()) for _ in range(_CONNECTIONS)]
 
     def stop(self) -> None:
-        """Say nothing more, and remember what was acknowledged."""
+        """Stop sending, and store what was acknowledged."""
         for task in self._tasks:
             task.cancel()
         self._store.when_durable(self._truth.take_unsaved(), lambda: None)
 
     def set_endpoint(self, account_id: str, url: str, secret: str) -> None:
-        """From now on, tell this account there; an empty URL: nowhere."""
+        """Send this account's notices there from now on; an empty URL sends none."""
         record: dict[str, Any] = {"t": "endpoint", "account": account_id, "url": url}
         self._truth.record({**record, "secret": secret})
         self.start()
 
     def _take_durable(self) -> None:
         for notice in self._truth.outbox.take_durable():
-            journey = self.chance.journey()
-            if journey.forged:
+            plan = self.chance.delivery_plan()
+            if plan.forged:
                 self.counts["forged"] += 1
                 forgery = self.chance.choose(_FORGERIES)
-                self._schedule(Letter(notice, forgery=forgery), 0.0)
-            if not journey.delays_seconds:
+                self._schedule(QueuedNotice(notice, forgery=forgery), 0.0)
+            if not plan.delays_seconds:
                 self.counts["lost"] += 1
                 self._truth.record({"t": "told", "notice": notice.id})
-            self.counts["doubled"] += len(journey.delays_seconds) > 1
-            self.counts["delayed"] += max(journey.delays_seconds, default=0.0) > 0
-            for delay_seconds in journey.delays_seconds:
-                self._schedule(Letter(notice), delay_seconds)
+            self.counts["doubled"] += len(plan.delays_seconds) > 1
+            self.counts["delayed"] += max(plan.delays_seconds, default=0.0) > 0
+            for delay_seconds in plan.delays_seconds:
+                self._schedule(QueuedNotice(notice), delay_seconds)
 
-    def _schedule(self, letter: Letter, delay_seconds: float) -> None:
+    def _schedule(self, queued: QueuedNotice, delay_seconds: float) -> None:
         if delay_seconds <= 0:
-            self._ready.put_nowait(letter)
+            self._ready.put_nowait(queued)
             return
         self._number += 1
         due_ms = self._clock.now_ms() + int(delay_seconds * 1000)
-        heapq.heappush(self._due, (due_ms, self._number, letter))
+        heapq.heappush(self._due, (due_ms, self._number, queued))
 
-    async def _look(self) -> None:
-        """Let time pass: what is due happens and is told although nobody asks."""
+    async def _check(self) -> None:
+        """Queue and settle what falls due, although no request comes in."""
         written = 0.0
         while True:
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            await asyncio.sleep(_CHECK_EVERY_SECONDS)
             now_ms = self._clock.now_ms()
             while self._due and self._due[0][0] <= now_ms:
                 self._ready.put_nowait(heapq.heappop(self._due)[2])
@@ -127,29 +126,29 @@ class Teller:
                 self._store.when_durable(self._truth.take_unsaved(), lambda: None)
 
     async def _work(self) -> None:
-        line = Line()
+        connection = HttpConnection()
         try:
             while True:
-                await self._send(await self._ready.get(), line)
+                await self._send(await self._ready.get(), connection)
         finally:
-            line.close()
+            connection.close()
 
-    async def _send(self, letter: Letter, line: Line) -> None:
-        notice = letter.notice
+    async def _send(self, queued: QueuedNotice, connection: HttpConnection) -> None:
+        notice = queued.notice
         endpoint = self._truth.outbox.endpoints.get(notice.account_id)
         if endpoint is None:
             return
-        body, signature = _forged(letter, endpoint) or (
+        body, signature = _forged(queued, endpoint) or (
             notice.body,
             signature_of(endpoint.secret, notice.body, int(time.time())),
         )
         headers = {SIGNATURE_HEADER: signature} if signature else {}
         self.counts["sent"] += 1
         try:
-            status = await line.post(endpoint.url, headers, body)
-        except NotTaken:
+            status = await connection.post(endpoint.url, headers, body)
+        except NotDelivered:
             status = 0
-        if letter.forgery >= 0:
+        if queued.forgery >= 0:
             return
         if 200 <= status < 300:
             self.counts["acknowledged"] += 1
@@ -157,30 +156,30 @@ class Teller:
                 self._truth.record({"t": "told", "notice": notice.id})
             return
         self.counts["refused"] += 1
-        step = min(_RETRY_FIRST_SECONDS * 2**letter.attempts, _RETRY_MOST_SECONDS)
-        letter.attempts += 1
-        self._schedule(letter, step * random.uniform(0.5, 1.0))
+        step = min(_RETRY_FIRST_SECONDS * 2**queued.attempts, _RETRY_MOST_SECONDS)
+        queued.attempts += 1
+        self._schedule(queued, step * random.uniform(0.5, 1.0))
 
 
 def signature_of(secret: str, body: bytes, at_seconds: int) -> str:
-    """The header that proves where a notice comes from, and when it was sent."""
+    """The signature header of a notice: when it was signed, and the HMAC of that and its body."""
     signed = str(at_seconds).encode() + b"." + body
     digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     return f"t={at_seconds},h1={digest}"
 
 
-def _forged(letter: Letter, endpoint: Endpoint) -> tuple[bytes, str] | None:
-    """What somebody could send who has seen a notice; None for a genuine one."""
-    body, now = letter.notice.body, int(time.time())
+def _forged(queued: QueuedNotice, endpoint: Endpoint) -> tuple[bytes, str] | None:
+    """What an attacker who has seen the notice could send. Returns None for a genuine one."""
+    body, now = queued.notice.body, int(time.time())
     invented = body.replace(b'"id":"sev_', b'"id":"sev_forged_', 1)
-    match letter.forgery:
+    match queued.forgery:
         case 0:
             return invented, ""
         case 1:
             return invented, signature_of("a guess", invented, now)
         case 2:
             return invented, signature_of(endpoint.secret, body, now)
-        case 3:  # overheard an hour ago, sent again
+        case 3:  # a replay of an hour-old notice
             return body, signature_of(endpoint.secret, body, now - 3600)
         case _:
             return None

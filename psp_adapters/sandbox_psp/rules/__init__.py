@@ -1,1 +1,1 @@
-"""What the sandbox PSP decides: payments, disputes, settlement, late outcomes."""
+"""What the sandbox PSP allows and records: payments, late outcomes, disputes, settlement."""

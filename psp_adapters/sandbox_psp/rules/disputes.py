@@ -1,7 +1,7 @@
-"""Disputes at the simulator: what may happen to one, the money it moves, what is told of it.
+"""Decides what may happen to a dispute, and records the money that it moves.
 
-The bank's side: one submission per stage, a deadline, a decision. A decision is made by the words
-of the evidence, by the deadline, or by the control API. What may not live here: HTTP.
+The bank takes one submission per stage before a deadline, then decides. Test evidence, the deadline
+or the control API makes it decide.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import DISPUTES_OF, TOKENS
 
 FEE_MINOR: Final = 1500
-"""What we charge for a chargeback, in minor units of its currency; kept when it is won."""
+"""The fee of a chargeback, in minor units of its currency; kept when it is won."""
 MOVES: Final = ("win", "lose", "escalate", "prevent", "close")
 NETWORK_CODES: Final = {"fraudulent": "10.4", "product_not_received": "13.1"}
-# What the deadline makes of a dispute that nobody has answered.
+# What the deadline decides on a dispute without evidence.
 _UNANSWERED: Final = {"needs_response": "lose", "warning_needs_response": "close"}
-# What test words in evidence make the bank decide; anything else is left under review.
-_WORDS: Final = {
+# What test evidence makes the bank decide; with other evidence it stays under review.
+_TEST_EVIDENCE: Final = {
     "winning_evidence": "win",
     "losing_evidence": "lose",
     "escalate_inquiry_evidence": "escalate",
@@ -32,29 +32,29 @@ _WORDS: Final = {
 
 
 class Disputes:
-    """Carries out what happens to disputes, against one Truth."""
+    """Executes what happens to disputes, against one Truth."""
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
 
     def plan(self, payment: Payment, behavior: Behavior, now_ms: int) -> None:
-        """Some tokens are disputed a moment after their first capture."""
+        """Schedule the disputes that the token scripts for a first capture."""
         plans = DISPUTES_OF.get(TOKENS[payment.token].dispute, ())
         if payment.disputes_planned:
             return
         for number, (reason, inquiry) in enumerate(plans, start=1):
             due_ms = now_ms + int(behavior.settle_delay_seconds * 1000 * number)
-            words = {
+            planned = {
                 "reason": reason,
                 "inquiry": inquiry,
                 "share": len(plans),
                 "number": number,
                 "deadline_ms": int(behavior.dispute_deadline_seconds * 1000),
             }
-            self._later(payment, due_ms, opens=words)
+            self._schedule(payment, due_ms, opens=planned)
 
     def settle(self, payment: Payment, due: DueDispute, now_ms: int, behavior: Behavior) -> None:
-        """Let happen what was due; what was overtaken by another decision does not."""
+        """Execute what was due, unless another decision came first."""
         if due.opens is not None:
             self._open_planned(payment, due.opens, now_ms)
             return
@@ -75,7 +75,7 @@ class Disputes:
         due_ms: int,
         now_ms: int,
     ) -> Dispute:
-        """A cardholder disputes a captured payment; a chargeback takes the money at once."""
+        """Open a dispute of a captured payment; a chargeback takes the money at once."""
         if not payment.captured_minor:
             raise forbidden_now("nothing_captured", "nothing has been captured")
         dispute_id = f"sdp_{secrets.token_hex(10)}"
@@ -95,7 +95,7 @@ class Disputes:
         dispute = self._truth.disputes[dispute_id]
         if not inquiry:
             self._withdraw(dispute, now_ms)
-        self._later(payment, due_ms, dispute_id=dispute_id, move="deadline")
+        self._schedule(payment, due_ms, dispute_id=dispute_id, move="deadline")
         return dispute
 
     def move(
@@ -115,7 +115,7 @@ class Disputes:
             due_ms = now_ms + int(behavior.dispute_deadline_seconds * 1000)
             self._change(dispute, now_ms, status=status, due=due_ms)
             self._withdraw(dispute, now_ms)
-            self._later(dispute.payment, due_ms, dispute_id=dispute.id, move="deadline")
+            self._schedule(dispute.payment, due_ms, dispute_id=dispute.id, move="deadline")
             return dispute
         self._change(dispute, now_ms, status=status)
         if status in ("won", "prevented") and dispute.withdrawn:
@@ -133,7 +133,7 @@ class Disputes:
         now_ms: int,
         behavior: Behavior,
     ) -> Dispute:
-        """Take the evidence of this stage, once; its words may decide it a moment later."""
+        """Take the evidence of this stage, once. Test evidence decides after the settle delay."""
         if any(each["stage"] == dispute.stage for each in dispute.submissions):
             raise forbidden_now("evidence_already_submitted", "taken once per stage")
         if dispute.status not in ("needs_response", "warning_needs_response"):
@@ -142,33 +142,33 @@ class Disputes:
             raise forbidden_now("evidence_past_due", "the deadline for evidence is over")
         status = dispute.status.replace("needs_response", "under_review")
         self._change(dispute, now_ms, status=status, reference=reference, evidence=evidence)
-        for word, move in _WORDS.items():
-            if word in evidence.values() and (move != "escalate" or dispute.stage == "inquiry"):
+        for text, move in _TEST_EVIDENCE.items():
+            if text in evidence.values() and (move != "escalate" or dispute.stage == "inquiry"):
                 due_ms = now_ms + int(behavior.settle_delay_seconds * 1000)
                 if move == "lose" and dispute.stage == "inquiry":
                     move = "escalate"
-                self._later(dispute.payment, due_ms, dispute_id=dispute.id, move=move)
+                self._schedule(dispute.payment, due_ms, dispute_id=dispute.id, move=move)
         return dispute
 
     def accept(self, dispute: Dispute, *, reference: str, now_ms: int) -> Dispute:
-        """The merchant gives in: lost, for good. An inquiry is closed."""
+        """Accept for the merchant: a chargeback is lost, an inquiry closed, both final."""
         if dispute.status not in OPEN:
             raise forbidden_now("dispute_state", f"the dispute is {dispute.status}")
         status = "lost" if dispute.stage == "chargeback" else "warning_closed"
         self._change(dispute, now_ms, status=status, accepted=reference)
         return dispute
 
-    def _open_planned(self, payment: Payment, words: dict[str, Any], now_ms: int) -> None:
-        share, number = words["share"], words["number"]
+    def _open_planned(self, payment: Payment, planned: dict[str, Any], now_ms: int) -> None:
+        share, number = planned["share"], planned["number"]
         each = payment.captured_minor // share
         amount_minor = payment.captured_minor - each * (share - 1) if number == share else each
         if amount_minor:
             self.open(
                 payment,
                 amount_minor=amount_minor,
-                reason=words["reason"],
-                inquiry=words["inquiry"],
-                due_ms=now_ms + words["deadline_ms"],
+                reason=planned["reason"],
+                inquiry=planned["inquiry"],
+                due_ms=now_ms + planned["deadline_ms"],
                 now_ms=now_ms,
             )
 
@@ -176,8 +176,8 @@ class Disputes:
         self._effect(dispute, "dispute", dispute.amount_minor, now_ms)
         self._effect(dispute, "dispute_fee", FEE_MINOR, now_ms)
 
-    def _change(self, dispute: Dispute, now_ms: int, **words: Any) -> None:
-        self._truth.record({"t": "dispute_change", "id": dispute.id, "at": now_ms, **words})
+    def _change(self, dispute: Dispute, now_ms: int, **fields: Any) -> None:
+        self._truth.record({"t": "dispute_change", "id": dispute.id, "at": now_ms, **fields})
 
     def _effect(self, dispute: Dispute, kind: str, amount_minor: int, now_ms: int) -> None:
         self._truth.record(
@@ -190,9 +190,9 @@ class Disputes:
             }
         )
 
-    def _later(self, payment: Payment, due_ms: int, **words: Any) -> None:
+    def _schedule(self, payment: Payment, due_ms: int, **fields: Any) -> None:
         self._truth.record(
-            {"t": "dispute_due", "payment": payment.id, "due": due_ms, "words": words}
+            {"t": "dispute_due", "payment": payment.id, "due": due_ms, "words": fields}
         )
 
 
@@ -208,7 +208,7 @@ def _allows(dispute: Dispute, move: str) -> tuple[tuple[str, ...], str]:
 
 
 def dispute_view(dispute: Dispute) -> dict[str, Any]:
-    """The whole dispute, as it is now."""
+    """The whole dispute as JSON."""
     payment = dispute.payment
     return {
         "object": "dispute",

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """A money request, validated field by field."""
+    """A money operation, validated field by field."""
 
     kind: str
     reference: str
     amount_minor: int
-    """0 for a void, which lets go whatever is held."""
+    """0 for a void, which releases whatever is held."""
     final: bool = True
     order_id: str = ""
     currency: str = ""
@@ -24,6 +24,7 @@ class Instruction:
 
 
 def with_amount(order: Instruction, amount_minor: int) -> Instruction:
+    """The same instruction with the amount that the rules found."""
     if order.amount_minor == amount_minor:
         return order
     return Instruction(

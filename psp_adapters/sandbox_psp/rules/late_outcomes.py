@@ -1,6 +1,6 @@
-"""Second thoughts of a PSP: what had succeeded fails, what had failed succeeds after all.
+"""Scripted late outcomes: an operation that had succeeded fails, or one that had failed succeeds.
 
-Asked for by a token or over the control API. What may not live here: HTTP, chance.
+A token or the control API causes them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from psp_adapters.sandbox_psp.rules.recorder import Recorder
 from psp_adapters.sandbox_psp.state.records import Operation
 from psp_adapters.sandbox_psp.tokens import NOT_DECLINED, TOKENS, Decline
 
-RETURNED: Final = Decline("returned", "insufficient_funds", "The money was taken back.")
+RETURNED: Final = Decline("returned", "insufficient_funds", "The bank returned the payment.")
 _REFUND_FAILED: Final = Decline("refund_failed", "expired_or_canceled_card", "The refund failed.")
 _FAILED_EFFECT: Final = {
     "authorize": "authorize_failed",
@@ -24,7 +24,7 @@ _FAILED_EFFECT: Final = {
 
 
 def fail(recorder: Recorder, operation: Operation, now_ms: int, *, keep_hold: bool = True) -> None:
-    """Undo what had succeeded; a failed capture leaves the hold open unless told otherwise."""
+    """Reverse an operation that had succeeded; `keep_hold` leaves a failed capture's hold open."""
     payment, amount_minor = operation.payment, operation.amount_minor
     if operation.status != "succeeded":
         raise forbidden_now("not_succeeded", "only what succeeded can fail later")
@@ -45,7 +45,7 @@ def fail(recorder: Recorder, operation: Operation, now_ms: int, *, keep_hold: bo
 
 
 def succeed(recorder: Recorder, operation: Operation, now_ms: int) -> None:
-    """Do after all what had been refused, had failed, or was given up."""
+    """Execute an operation after all that had failed, or was declined or canceled."""
     payment = operation.payment
     if operation.status not in ("failed", "declined", "canceled"):
         raise forbidden_now("not_refused", "only what did not happen can happen after all")
@@ -57,36 +57,36 @@ def succeed(recorder: Recorder, operation: Operation, now_ms: int) -> None:
     released = 0
     if operation.kind == "capture":
         missing = operation.amount_minor - payment.held_minor
-        if missing > 0:  # it was held once more, or is taken without being held
+        if missing > 0:  # the hold was reopened, or the PSP captures without one
             recorder.effect(operation, "increment", missing, now_ms)
         released = payment.held_minor - operation.amount_minor if operation.final else 0
     if amount_minor:
         recorder.effect(operation, operation.kind, amount_minor, now_ms, released=released)
 
 
-def is_due_after(operation: Operation) -> bool:
-    """Does the token want a second thought of this operation?"""
-    second_thought = TOKENS[operation.payment.token].second_thought
-    taken = operation.kind == "capture" or (
+def has_scripted_revision(operation: Operation) -> bool:
+    """Whether the token scripts a late outcome of this operation."""
+    revision = TOKENS[operation.payment.token].revision
+    captures = operation.kind == "capture" or (
         operation.kind == "authorize" and operation.payment.capture
     )
-    if second_thought in ("fails", "fails_then_heals"):
-        return taken and operation.status == "succeeded" and operation.moves < 3
+    if revision in ("reversed", "reversed_then_reinstated"):
+        return captures and operation.status == "succeeded" and operation.status_changes < 3
     return (
-        second_thought == "paid"
+        revision == "late_success"
         and operation.kind == "authorize"
         and operation.status == "declined"
     )
 
 
-def think_again(recorder: Recorder, operation: Operation, at_ms: int) -> None:
-    """The moment has come."""
-    second_thought = TOKENS[operation.payment.token].second_thought
-    if operation.status == "succeeded" and second_thought in ("fails", "fails_then_heals"):
+def apply_scripted_revision(recorder: Recorder, operation: Operation, at_ms: int) -> None:
+    """Apply the late outcome that the token scripts for this operation."""
+    revision = TOKENS[operation.payment.token].revision
+    if operation.status == "succeeded" and revision in ("reversed", "reversed_then_reinstated"):
         fail(recorder, operation, at_ms)
-        if second_thought == "fails_then_heals":
+        if revision == "reversed_then_reinstated":
             recorder.due_again(operation, at_ms)
-    elif (operation.status == "failed" and second_thought == "fails_then_heals") or (
-        operation.status == "declined" and second_thought == "paid"
+    elif (operation.status == "failed" and revision == "reversed_then_reinstated") or (
+        operation.status == "declined" and revision == "late_success"
     ):
         succeed(recorder, operation, at_ms)

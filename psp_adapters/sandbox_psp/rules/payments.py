@@ -1,7 +1,6 @@
-"""What the simulator allows, and the records that follow; the truth rules of a PSP.
+"""Decides what may be done to a payment, and records what follows.
 
-Each function checks against the current state and either raises Refusal, having changed nothing,
-or records everything that follows from the instruction. No HTTP, no faults.
+Each function either raises Refusal and changes nothing, or records everything that follows.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from psp_adapters.sandbox_psp.tokens import (
 
 
 class Rules(Recorder):
-    """Carries out instructions against one Truth."""
+    """Executes instructions against one Truth."""
 
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
@@ -40,7 +39,7 @@ class Rules(Recorder):
         now_ms: int,
         decline: Decline | None,
     ) -> Operation:
-        """Open a payment: hold the money, take it, decline it, or leave it open."""
+        """Open a payment: hold the money, capture it, decline it, or leave it open."""
         token = TOKENS.get(order.token)
         if token is None:
             raise Refusal(404, "not_found", "no such token", code="token_unknown")
@@ -73,7 +72,7 @@ class Rules(Recorder):
         operation = self.add_operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
             self.money_arrived(operation, now_ms)
-        if late_outcomes.is_due_after(operation):
+        if late_outcomes.has_scripted_revision(operation):
             self.due_again(operation, now_ms)
         return operation
 
@@ -88,7 +87,7 @@ class Rules(Recorder):
     ) -> Operation:
         """Increment, capture, void or refund a payment.
 
-        Forced: as PSPs do that let their own staff take or give back more than there is.
+        `forced` skips the checks, as in a dashboard that lets staff capture or refund too much.
         """
         check = {
             "increment": self._check_increment,
@@ -110,12 +109,12 @@ class Rules(Recorder):
             if order.kind == "capture" and order.final:
                 released = max(0, payment.held_minor - amount_minor)
             self.effect(operation, order.kind, amount_minor, now_ms, released=released)
-        if late_outcomes.is_due_after(operation):
+        if late_outcomes.has_scripted_revision(operation):
             self.due_again(operation, now_ms)
         return operation
 
     def answer_challenge(self, payment: Payment, *, completed: bool, now_ms: int) -> Operation:
-        """The customer finished (or failed) the challenge; a repeat changes nothing."""
+        """Finish or fail the customer's challenge; a repeat changes nothing."""
         operation = payment.operations[0]
         if operation.status != "requires_action":
             return operation
@@ -128,9 +127,9 @@ class Rules(Recorder):
         return operation
 
     def fence(self, account: Account, reference: str, *, holds: bool = True) -> Operation | None:
-        """Forbid `reference` for ever, unless it has arrived: then its first operation.
+        """Forbid `reference` for ever. Returns its first operation if it has arrived already.
 
-        A fence that does not hold forbids nothing.
+        Without `holds`, the fence forbids nothing.
         """
         arrived = account.by_reference.get(reference)
         if arrived:
@@ -140,7 +139,7 @@ class Rules(Recorder):
         return None
 
     def settle_due(self, now_ms: int) -> None:
-        """Let everything happen that happens by itself: settlements, failures, expiries."""
+        """Execute everything that is due: settlements, late outcomes, expiries, disputes."""
         while (due := self.truth.take_due(now_ms)) is not None:
             due_ms, payment, operation = due
             if isinstance(operation, DueDispute):
@@ -156,10 +155,10 @@ class Rules(Recorder):
                 else:
                     self.set_status(operation, "succeeded", NOT_DECLINED, due_ms)
                     self.money_arrived(operation, due_ms)
-                    if late_outcomes.is_due_after(operation):
+                    if late_outcomes.has_scripted_revision(operation):
                         self.due_again(operation, due_ms)
             else:
-                late_outcomes.think_again(self, operation, due_ms)
+                late_outcomes.apply_scripted_revision(self, operation, due_ms)
 
     def _check_increment(self, payment: Payment, order: Instruction) -> int:
         self._require_hold(payment, "increment")
@@ -201,9 +200,9 @@ class Rules(Recorder):
         raise forbidden_now(code, f"nothing is held that could be used for: {verb}")
 
     def _refund(self, payment: Payment, order: Instruction, now_ms: int) -> Operation:
-        fate = TOKENS[payment.token].refund
-        status = "pending" if fate == "pending" else "succeeded"
-        due_ms = 0 if fate == "at_once" else self.settles_at(now_ms)
+        refund_script = TOKENS[payment.token].refund
+        status = "pending" if refund_script == "pending" else "succeeded"
+        due_ms = 0 if refund_script == "at_once" else self.settles_at(now_ms)
         operation = self.add_operation(
             payment, order, status, NOT_DECLINED, now_ms=now_ms, due_ms=due_ms
         )
@@ -212,11 +211,11 @@ class Rules(Recorder):
         return operation
 
     def _settle_refund(self, operation: Operation, at_ms: int) -> None:
-        fate = TOKENS[operation.payment.token].refund
-        if fate == "pending" and operation.status == "pending":
+        refund_script = TOKENS[operation.payment.token].refund
+        if refund_script == "pending" and operation.status == "pending":
             self.set_status(operation, "succeeded", NOT_DECLINED, at_ms)
             self.effect(operation, "refund", operation.amount_minor, at_ms)
-        elif fate == "fails" and operation.status == "succeeded":
+        elif refund_script == "fails" and operation.status == "succeeded":
             late_outcomes.fail(self, operation, at_ms)
 
     def _expire(self, payment: Payment, at_ms: int) -> None:
@@ -227,7 +226,7 @@ class Rules(Recorder):
 def _first_answer(
     token: TestToken, order: Instruction, decline: Decline | None
 ) -> tuple[str, Decline]:
-    """The status of a new payment, and the reason if it is a no."""
+    """The status of a new payment, and the reason if it is declined."""
     if decline is not None:
         return "declined", decline
     if token.settles_late:

@@ -21,7 +21,7 @@ class Recorder:
         self.behavior = Behavior()
 
     def due_again(self, operation: Operation, now_ms: int) -> None:
-        """Let the operation be thought about once more, after the settle delay."""
+        """Check the operation again after the settle delay."""
         self.truth.record(
             {
                 "t": "due",
@@ -32,12 +32,13 @@ class Recorder:
         )
 
     def money_arrived(self, operation: Operation, now_ms: int) -> None:
-        """The authorization, and for a sale the capture, as effects."""
+        """Record the authorization, and for a sale the capture, as effects."""
         self.effect(operation, "authorize", operation.amount_minor, now_ms)
         if operation.payment.capture:
             self.effect(operation, "capture", operation.amount_minor, now_ms)
 
     def settles_at(self, now_ms: int) -> int:
+        """When something that begins now settles, in milliseconds."""
         return now_ms + int(self.behavior.settle_delay_seconds * 1000)
 
     def add_operation(
@@ -50,6 +51,7 @@ class Recorder:
         now_ms: int,
         due_ms: int = 0,
     ) -> Operation:
+        """Record a new operation of a payment."""
         self.truth.record(
             {
                 "t": "operation",
@@ -70,7 +72,7 @@ class Recorder:
         return payment.operations[-1]
 
     def set_status(self, operation: Operation, status: str, reason: Decline, at_ms: int) -> None:
-        """Record where an operation stands now."""
+        """Record the new status of an operation."""
         self.truth.record(
             {
                 "t": "status",
@@ -93,7 +95,7 @@ class Recorder:
         *,
         released: int = 0,
     ) -> None:
-        """Record that money moved, was held or was let go."""
+        """Record that money was moved, held or released."""
         self.truth.record(
             {
                 "t": "effect",

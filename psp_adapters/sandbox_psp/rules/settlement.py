@@ -1,8 +1,7 @@
-"""Settlement at the simulator: which effects are gathered in which report, and what a report says.
+"""Closes settlement batches and writes their reports.
 
-A batch is a range of the sequence of effects, closed once and for good; each account that has money
-moved in it gets one report. Its bytes are made from the effects whenever it is asked for, and are
-the same every time. What may not live here: HTTP, chance.
+A batch is a range of the sequence of effects, closed once. Each account with money moved in it gets
+one report. A report is written from the effects at every request, with the same bytes every time.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ COLUMNS: Final = (
     "occurred_at",
 )
 _TOTAL: Final = "total"
-# Clients choose references and order ids freely; in a file, a line of text is one line.
+# Clients choose references and order ids freely; in the file they must not break a line.
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -45,7 +44,7 @@ class Settlement:
     def close_periods(self, now_ms: int, period_seconds: float) -> None:
         """Close one batch for each period that is over and in which anything happened.
 
-        Periods are aligned to the clock's epoch; a period of 0 never ends.
+        Periods are counted from 1970; a period of 0 never ends.
         """
         period_ms = int(period_seconds * 1000)
         if period_ms <= 0:
@@ -55,17 +54,14 @@ class Settlement:
         while begin < len(effects) and effects[begin].at_ms < running_since_ms:
             period_end_ms = effects[begin].at_ms // period_ms * period_ms + period_ms
             end = begin
-            # What one act did has one time, so that no act is split.
+            # The effects of one operation have one time, so that no operation is split.
             while end < len(effects) and effects[end].at_ms < period_end_ms:
                 end += 1
             self._close(end, period_end_ms)
             begin = end
 
     def close_all(self, now_ms: int, period_seconds: float) -> list[Report]:
-        """Close the periods that are over, and then whatever has happened since, of all accounts.
-
-        The reports that were made by it.
-        """
+        """Close the periods that are over, then everything since. Returns the new reports."""
         reports = self._truth.batches.reports
         before = {account_id: len(made) for account_id, made in reports.items()}
         self.close_periods(now_ms, period_seconds)
@@ -78,7 +74,7 @@ class Settlement:
         ]
 
     def closed_since(self, account_id: str, since_ms: int) -> list[Report]:
-        """The account's reports that were closed then or later, oldest first."""
+        """The account's reports closed at that time or later, oldest first."""
         reports = self._truth.batches.reports.get(account_id, [])
         return [report for report in reports if report.closed_ms >= since_ms]
 
@@ -90,13 +86,13 @@ class Settlement:
         raise Refusal(404, "not_found", "no such report", code="report_unknown")
 
     def _close(self, until: int, at_ms: int) -> None:
-        # The machine's clock may have been put back: who asks by time must not miss a report.
+        # The machine's clock may have been set back: a list by time must not miss a report.
         closed_ms = max(at_ms, self._truth.batches.closed_ms)
         self._truth.record({"t": "settlement", "until": until, "at": closed_ms})
 
 
 def report_view(report: Report) -> dict[str, Any]:
-    """What the list of reports says of one."""
+    """One report in the list of reports."""
     return {
         "object": "settlement_report",
         "name": report.name,
@@ -107,7 +103,7 @@ def report_view(report: Report) -> dict[str, Any]:
 
 
 def report_csv(report: Report) -> bytes:
-    """The report itself: a header, the lines in sequence, and one control row per currency."""
+    """Write a report: a header, the lines in sequence, and one control row per currency."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -125,11 +121,11 @@ def report_csv(report: Report) -> bytes:
 
 
 def contradicted_csv(body: bytes) -> bytes:
-    """The same report with another amount in its first line, which foots by itself."""
+    """The same report with another amount in its first line, consistent in itself."""
     header, first, *rest = csv.reader(io.StringIO(body.decode()))
     for column in ("gross_minor", "net_minor"):
-        place = header.index(column)
-        first[place] = str(int(first[place]) + 1)
+        index = header.index(column)
+        first[index] = str(int(first[index]) + 1)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, first, *rest])
     return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""What the simulator remembers of each request: for harnesses to read, in memory only."""
+"""The log of requests that test harnesses read; in memory only."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class SeenCall:
     call: Call
     api_key: str
     executed: bool = False
-    """This request itself changed the truth (a replay did not)."""
+    """Whether this request itself changed the state (a replay does not)."""
     replayed: bool = False
     status: int = 0
     """What was answered, or would have been; 0 while under way."""
     fault: str = ""
     peer_port: int = 0
-    """Of the client's connection: on one machine it tells which process asked."""
+    """Of the client's connection: on one machine it identifies the calling process."""
 
     def as_json(self) -> dict[str, Any]:
         call = self.call

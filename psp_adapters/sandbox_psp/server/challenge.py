@@ -1,4 +1,4 @@
-"""The page on which a customer passes or fails the issuer's challenge."""
+"""Serves the page on which a customer completes or fails the issuer's challenge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = """<!doctype html>
 form{{display:inline}}button{{font:inherit;padding:.5rem 1.25rem;margin-right:.75rem}}</style>
 </head><body><h1>Sandbox bank</h1>{content}</body></html>
 """
-_QUESTION = """<p>Confirm the payment of <strong>{amount}</strong>?</p>
+_CHALLENGE_FORM = """<p>Confirm the payment of <strong>{amount}</strong>?</p>
 <form method="post" action="/challenge/{id}/complete"><button>Complete</button></form>
 <form method="post" action="/challenge/{id}/fail"><button>Fail</button></form>"""
 _DONE = "<p>This challenge is over. The payment is: <strong>{status}</strong>.</p>"
@@ -35,7 +35,7 @@ _PAGE_HEADERS = {
 def handle_challenge(
     simulator: Simulator, request: HttpRequest, connection: HttpConnection
 ) -> None:
-    """Show the page, or take the customer's answer and send them back."""
+    """Show the page, or take the customer's answer and redirect to the merchant."""
     simulator.settle()
     match (request.method, request.target.partition("?")[0].split("/")[2:]):
         case ("GET", [payment_id]):
@@ -64,7 +64,7 @@ def _find(simulator: Simulator, payment_id: str) -> Payment:
 def _reply_page(connection: HttpConnection, payment: Payment) -> None:
     if payment.status == "requires_action":
         amount = str(Money(payment.amount_minor, payment.currency))
-        content = _QUESTION.format(amount=amount, id=payment.id)
+        content = _CHALLENGE_FORM.format(amount=amount, id=payment.id)
     else:
         content = _DONE.format(status=payment.status)
     page = _PAGE.format(content=content).encode()

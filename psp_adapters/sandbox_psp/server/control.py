@@ -1,4 +1,4 @@
-"""The control API: the truth to read, behavior to set. For test harnesses, on loopback only."""
+"""The control API, on loopback only: harnesses read what happened and set the behavior."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             simulator.faults.scripts.clear()
             answer = []
         case ("GET", "webhooks"):
-            answer = {**simulator.teller.counts, "open": simulator.teller.open_count}
+            answer = {**simulator.sender.counts, "open": simulator.sender.open_count}
         case ("GET", "disputes"):
             answer = disputes_of(simulator, query)
         case ("POST", "disputes"):
@@ -62,10 +62,10 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
             answer = [_made(report) for report in _close_settlement(simulator)]
         case ("POST", "release"):
             answer = {"released": simulator.release_held()}
-        case ("POST", "turn"):
-            answer = _turn(simulator, read_object(request.body))
-        case ("POST", act) if act.startswith(("payments/", "orders/")):
-            answer = act_in_dashboard(simulator, act, read_object(request.body))
+        case ("POST", "revision"):
+            answer = _revise(simulator, read_object(request.body))
+        case ("POST", address) if address.startswith(("payments/", "orders/")):
+            answer = act_in_dashboard(simulator, address, read_object(request.body))
         case ("POST", "advance"):
             answer = _advance(simulator, read_object(request.body))
         case _:
@@ -103,15 +103,15 @@ def _made(report: Report) -> dict[str, Any]:
     return {"account": report.account_id, "name": report.name, "lines": len(report.effects)}
 
 
-def _turn(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
-    """Have second thoughts about the first operation with this reference, of whatever account."""
-    if set(words) - {"reference", "to", "keep_hold"} or words.get("to") not in ("fail", "succeed"):
-        raise invalid("a turn has a reference, to (fail or succeed) and keep_hold")
+def _revise(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Cause a late outcome of the first operation with this reference, in any account."""
+    if set(body) - {"reference", "to", "keep_hold"} or body.get("to") not in ("fail", "succeed"):
+        raise invalid("a revision has a reference, to (fail or succeed) and keep_hold")
     now_ms = simulator.settle()
     for account in simulator.truth.accounts.values():
-        found = account.by_reference.get(str(words.get("reference")))
-        if found and words["to"] == "fail":
-            keep_hold = bool(words.get("keep_hold", True))
+        found = account.by_reference.get(str(body.get("reference")))
+        if found and body["to"] == "fail":
+            keep_hold = bool(body.get("keep_hold", True))
             late_outcomes.fail(simulator.rules, found[0], now_ms, keep_hold=keep_hold)
         elif found:
             late_outcomes.succeed(simulator.rules, found[0], now_ms)
@@ -120,8 +120,8 @@ def _turn(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
     raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
 
 
-def _advance(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
-    seconds = words.get("seconds")
+def _advance(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    seconds = body.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise invalid("seconds must be a number")
     if not 0 <= seconds <= 10 * 366 * 86_400:

@@ -1,4 +1,4 @@
-"""Control of disputes: open one on a payment, decide it, read them all. For test harnesses."""
+"""The control API for disputes: open one, decide it, list them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def disputes_of(simulator: Simulator, query: dict[str, str]) -> list[dict[str, A
     return [dispute_view(dispute) for dispute in found]
 
 
-def open_dispute(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
-    """Dispute a payment, named by its id, a reference of our client in it, or its order."""
+def open_dispute(simulator: Simulator, body: dict[str, Any]) -> dict[str, Any]:
+    """Dispute a payment, named by its id, its order or the reference of an operation."""
     now_ms = simulator.settle()
-    if words.keys() - _OPEN_FIELDS:
+    if body.keys() - _OPEN_FIELDS:
         raise invalid("unknown field", code="unknown_field")
-    payment = _payment_of(simulator, words)
-    amount_minor = words.get("amount_minor", payment.captured_minor)
-    reason = words.get("reason", "fraudulent")
+    payment = _payment_of(simulator, body)
+    amount_minor = body.get("amount_minor", payment.captured_minor)
+    reason = body.get("reason", "fraudulent")
     default_seconds = simulator.behavior.dispute_deadline_seconds
-    due_in_seconds = words.get("due_in_seconds", default_seconds)
+    due_in_seconds = body.get("due_in_seconds", default_seconds)
     if type(amount_minor) is not int or amount_minor < 0 or not isinstance(reason, str):
         raise invalid("amount_minor must be an integer, reason a text")
     if isinstance(due_in_seconds, bool) or not isinstance(due_in_seconds, int | float):
@@ -47,34 +47,34 @@ def open_dispute(simulator: Simulator, words: dict[str, Any]) -> dict[str, Any]:
         payment,
         amount_minor=amount_minor,
         reason=reason or next(iter(NETWORK_CODES)),
-        inquiry=words.get("inquiry") is True,
+        inquiry=body.get("inquiry") is True,
         due_ms=now_ms + int(due_in_seconds * 1000),
         now_ms=now_ms,
     )
     return dispute_view(dispute)
 
 
-def move_dispute(simulator: Simulator, address: str, words: dict[str, Any]) -> dict[str, Any]:
+def move_dispute(simulator: Simulator, address: str, body: dict[str, Any]) -> dict[str, Any]:
     """`disputes/{id}/{win|lose|escalate|prevent|close}`; `return_fee` gives the fee back."""
     now_ms = simulator.settle()
     _, dispute_id, move = [*address.split("/"), "", ""][:3]
     dispute = simulator.truth.disputes.get(dispute_id)
     if dispute is None or move not in MOVES:
         raise Refusal(404, "not_found", "no such dispute, or no such move")
-    return_fee = words.get("return_fee") is True
+    return_fee = body.get("return_fee") is True
     simulator.rules.disputes.move(
         dispute, move, now_ms=now_ms, behavior=simulator.behavior, return_fee=return_fee
     )
     return dispute_view(dispute)
 
 
-def _payment_of(simulator: Simulator, words: dict[str, Any]) -> Payment:
+def _payment_of(simulator: Simulator, body: dict[str, Any]) -> Payment:
     for payment in reversed(simulator.truth.payments.values()):
         references = {operation.reference for operation in payment.operations}
         if (
-            words.get("payment_id") == payment.id
-            or words.get("reference") in references - {""}
-            or (payment.order_id and words.get("order_id") == payment.order_id)
+            body.get("payment_id") == payment.id
+            or body.get("reference") in references - {""}
+            or (payment.order_id and body.get("order_id") == payment.order_id)
         ):
             return payment
     raise Refusal(404, "not_found", "no such payment", code="payment_unknown")

@@ -1,5 +1,6 @@
-"""What somebody does to a payment in the PSP's own dashboard: no API key, no idempotency key, and
-no reference of the merchant's. Reached through the control API.
+"""Operations in the PSP's own dashboard, reached through the control API.
+
+They have no API key, no idempotency key and, unless one is sent, no reference.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from psp_adapters.sandbox_psp.state.records import Payment
 _VERBS: Final = ("increment", "capture", "void", "refund")
 
 
-def act_in_dashboard(simulator: Simulator, path: str, words: dict[str, Any]) -> dict[str, Any]:
-    """Carry out `payments/{id}/{verb}` or `orders/{order_id}/{verb}`; the operation it made.
+def act_in_dashboard(simulator: Simulator, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Execute `payments/{id}/{verb}` or `orders/{order_id}/{verb}`. Returns the new operation.
 
-    Without an amount: all that is left. `force` does it although it is more than there is.
+    Without an amount it takes all that is left. `force` allows more than that.
     """
     match [unquote(part) for part in path.split("/")]:
         case ["payments", payment_id, verb] if verb in _VERBS:
@@ -39,10 +40,10 @@ def act_in_dashboard(simulator: Simulator, path: str, words: dict[str, Any]) -> 
     now_ms = simulator.settle()
     operation = simulator.rules.modify(
         payment,
-        _instruction(payment, verb, words),
+        _instruction(payment, verb, body),
         now_ms=now_ms,
         decline=None,
-        forced=read_flag(words, "force", default=False) and verb in ("capture", "refund"),
+        forced=read_flag(body, "force", default=False) and verb in ("capture", "refund"),
     )
     return operation_view(operation, base_url=simulator.base_url)
 
@@ -52,21 +53,21 @@ def _newest_of(simulator: Simulator, order_id: str) -> Payment | None:
     return next((each for each in payments if each.order_id == order_id), None)
 
 
-def _instruction(payment: Payment, verb: str, words: dict[str, Any]) -> Instruction:
-    refuse_unknown(words, {"amount_minor", "final", "reference", "force"})
+def _instruction(payment: Payment, verb: str, body: dict[str, Any]) -> Instruction:
+    refuse_unknown(body, {"amount_minor", "final", "reference", "force"})
     return Instruction(
         kind=verb,
-        reference=read_text(words, "reference", most=200, default=""),
-        amount_minor=_amount_minor(payment, verb, words),
-        final=read_flag(words, "final", default=True),
+        reference=read_text(body, "reference", most=200, default=""),
+        amount_minor=_amount_minor(payment, verb, body),
+        final=read_flag(body, "final", default=True),
     )
 
 
-def _amount_minor(payment: Payment, verb: str, words: dict[str, Any]) -> int:
+def _amount_minor(payment: Payment, verb: str, body: dict[str, Any]) -> int:
     if verb == "void":
         return 0
-    if "amount_minor" in words or verb == "increment":
-        return read_amount(words)
+    if "amount_minor" in body or verb == "increment":
+        return read_amount(body)
     if verb == "capture":
         left = payment.held_minor
     else:

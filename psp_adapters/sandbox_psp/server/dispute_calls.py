@@ -1,4 +1,4 @@
-"""Calls about disputes: which one is meant, and what a merchant says in it."""
+"""Finds a merchant's dispute, and executes a response to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dispute_of(account: Account, dispute_id: str) -> Dispute:
 
 
 def respond(rules: Rules, account: Account, call: Call, now_ms: int) -> Dispute:
-    """Take evidence, or the word that the merchant gives in; of the stage it says, if any."""
+    """Take the evidence, or the acceptance. Refuses one for another stage, if it names a stage."""
     dispute, response = dispute_of(account, call.subject), call.response
     assert response is not None, "only a response is carried out here"
     if response.stage not in ("", dispute.stage):

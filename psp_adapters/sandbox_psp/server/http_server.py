@@ -1,7 +1,7 @@
-"""Just enough HTTP/1.1 for a simulator: keep-alive, Content-Length bodies, limits. No routes here.
+"""A minimal HTTP/1.1 server: keep-alive, Content-Length bodies, limits.
 
-A framework costs more processor time per request than everything else the simulator does, and
-its time is taken from the platform that is measured beside it.
+A framework costs more processor time per request than everything else the simulator does. In
+benchmarks that time is taken from the platform beside it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         content_type: str = JSON,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Answer the request being handled; without effect if the client has gone."""
+        """Answer the current request; without effect if the client has disconnected."""
         if self._transport is None:
             return
         answer = encode_answer(status, body, content_type, headers or {}, close=self._close_after)
@@ -117,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
 
     def drop(self) -> None:
-        """Reset the connection without a word."""
+        """Reset the connection without an answer."""
         if self._transport is not None:
             self._transport.abort()
 

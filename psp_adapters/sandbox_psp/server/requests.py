@@ -1,4 +1,4 @@
-"""Reads requests of the merchant-facing API: routes, fields, limits. Decides nothing."""
+"""Parses requests of the merchant API: routes, fields, limits."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeResponse:
-    """A merchant's word in a dispute: evidence, or giving in."""
+    """A merchant's response to a dispute: evidence or acceptance."""
 
     reference: str
     evidence: dict[str, str] | None
     """None: the dispute is accepted."""
     stage: str = ""
-    """The stage that it answers; empty: whichever the dispute is in."""
+    """The stage that it answers; empty: the present one."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request of the merchant-facing API, understood but not yet carried out."""
+    """One parsed request of the merchant API."""
 
     kind: str
     """A money verb, or `fence`, `look_up`, `list`, `report`, `token`."""
@@ -56,14 +56,14 @@ class Call:
     path: str
     account_id: str
     subject: str = ""
-    """The id, token, reference or name the path or query asks for."""
+    """The id, token, reference or name in the path or query."""
     by: str = ""
-    """look_up: `payment`, `operation`, `dispute` or `reference`; report: `name`, or all of them."""
+    """look_up: `payment`, `operation`, `dispute` or `reference`; report: `name`, or empty."""
     order: Instruction | None = None
     response: DisputeResponse | None = None
-    """What is to be said in the dispute `subject`."""
+    """The response to the dispute `subject`."""
     order_id: str = ""
-    """The merchant's order; for what is done to a payment, filled in from the payment."""
+    """The merchant's order; for operations on a payment, taken from the payment."""
     idempotency_key: str = ""
     fingerprint: str = ""
     after: int = 0
@@ -71,7 +71,7 @@ class Call:
     since_ms: int = 0
 
     def facts(self, api_key: str) -> dict[str, str]:
-        """What scripts can match."""
+        """The fields that scripts can match."""
         order = self.order or self.response
         return {
             "kind": self.kind,
@@ -98,7 +98,7 @@ def account_of(api_key: str) -> str:
 
 
 def refuse_card_numbers(request: HttpRequest) -> None:
-    """Refuses a request that carries what looks like a card number, before anything keeps it."""
+    """Refuses a request with what looks like a card number, before anything stores it."""
     body = request.body
     if b"\\u" in body:
         try:
@@ -118,7 +118,7 @@ def refuse_card_numbers(request: HttpRequest) -> None:
 
 
 def parse_call(request: HttpRequest, account_id: str) -> Call:
-    """The call that a request makes; refuses with 400, 404 or 405."""
+    """Parse a request; refuses with 400, 404 or 405."""
     path, _, query = request.target.partition("?")
     parts = [unquote(part) for part in path.split("/")[2:]]
     if request.method == "POST":
@@ -158,7 +158,7 @@ def _parse_list(call: Call, query: dict[str, str]) -> None:
 
 
 def _parse_since(query: dict[str, str]) -> int:
-    """Milliseconds since 1970, rounded down; 0 if the query does not say."""
+    """Milliseconds since 1970, rounded down; 0 if the query has none."""
     if set(query) - {"since"}:
         raise invalid("settlement_reports take since")
     if "since" not in query:
@@ -183,21 +183,21 @@ def query_integer(query: dict[str, str], name: str, *, default: int, most: int) 
 
 
 def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: str) -> Call:
-    words = read_object(request.body)
+    body = read_object(request.body)
     call = Call(kind="", method="POST", path=path, account_id=account_id)
     match parts:
         case ["payments"]:
-            order = _parse_authorize(words)
+            order = _parse_authorize(body)
             call.kind, call.order, call.order_id = "authorize", order, order.order_id
         case ["payments", payment_id, verb] if verb in _MODIFICATIONS:
             call.kind, call.subject = verb, payment_id
-            call.order = _parse_modify(verb, words)
+            call.order = _parse_modify(verb, body)
         case ["disputes", dispute_id, verb] if verb in _DISPUTE_VERBS:
             call.kind, call.subject = _DISPUTE_VERBS[verb], dispute_id
-            call.response = _parse_response(words, accepts=verb == "accept")
+            call.response = _parse_response(body, accepts=verb == "accept")
         case ["fences"]:
-            refuse_unknown(words, {"reference"})
-            call.kind, call.subject = "fence", read_text(words, "reference", most=200)
+            refuse_unknown(body, {"reference"})
+            call.kind, call.subject = "fence", read_text(body, "reference", most=200)
             return call
         case _:
             raise Refusal(404, "not_found", "no such address")
@@ -205,7 +205,7 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
     if not key or len(key) > 255:
         raise invalid("send an Idempotency-Key of 1 to 255 characters", code="key_required")
     call.idempotency_key = key
-    canonical = path.encode() + b" " + orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
+    canonical = path.encode() + b" " + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
     call.fingerprint = hashlib.blake2b(canonical, digest_size=16).hexdigest()
     return call
 
@@ -215,65 +215,65 @@ def read_object(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        words = orjson.loads(body)
+        decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise invalid("the body is not JSON", code="invalid_json") from None
-    if not isinstance(words, dict):
+    if not isinstance(decoded, dict):
         raise invalid("the body must be a JSON object")
-    return words
+    return decoded
 
 
-def _parse_authorize(words: dict[str, Any]) -> Instruction:
-    refuse_unknown(words, _AUTHORIZE_FIELDS)
-    currency = words.get("currency")
+def _parse_authorize(body: dict[str, Any]) -> Instruction:
+    refuse_unknown(body, _AUTHORIZE_FIELDS)
+    currency = body.get("currency")
     if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
         raise invalid("currency must be an upper-case ISO 4217 code")
-    challenge = words.get("challenge", "allow")
+    challenge = body.get("challenge", "allow")
     if challenge not in ("allow", "forbid"):
         raise invalid("challenge must be allow or forbid")
-    return_url = read_text(words, "return_url", most=2048, default="")
+    return_url = read_text(body, "return_url", most=2048, default="")
     if return_url and not return_url.startswith(("http://", "https://")):
         raise invalid("return_url must be an http(s) address")
     if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
         raise invalid("return_url must not contain blanks or control characters")
     return Instruction(
         kind="authorize",
-        reference=read_text(words, "reference", most=200),
-        amount_minor=read_amount(words),
-        order_id=read_text(words, "order_id", most=500, default=""),
+        reference=read_text(body, "reference", most=200),
+        amount_minor=read_amount(body),
+        order_id=read_text(body, "order_id", most=500, default=""),
         currency=currency,
-        token=read_text(words, "token", most=200),
-        capture=read_flag(words, "capture", default=False),
+        token=read_text(body, "token", most=200),
+        capture=read_flag(body, "capture", default=False),
         challenge_allowed=challenge == "allow",
         return_url=return_url,
-        metadata=_parse_metadata(words.get("metadata", {})),
+        metadata=_parse_metadata(body.get("metadata", {})),
     )
 
 
-def _parse_modify(kind: str, words: dict[str, Any]) -> Instruction:
-    refuse_unknown(words, _MODIFY_FIELDS)
-    # A void releases everything; whatever amount is sent along is not looked at.
-    amount_minor = 0 if kind == "void" else read_amount(words)
+def _parse_modify(kind: str, body: dict[str, Any]) -> Instruction:
+    refuse_unknown(body, _MODIFY_FIELDS)
+    # A void releases everything; an amount in the request is ignored.
+    amount_minor = 0 if kind == "void" else read_amount(body)
     return Instruction(
         kind=kind,
-        reference=read_text(words, "reference", most=200),
+        reference=read_text(body, "reference", most=200),
         amount_minor=amount_minor,
-        final=read_flag(words, "final", default=True),
+        final=read_flag(body, "final", default=True),
     )
 
 
-def _parse_response(words: dict[str, Any], *, accepts: bool) -> DisputeResponse:
-    refuse_unknown(words, {"reference", "stage"} | (set() if accepts else {"evidence"}))
-    evidence = None if accepts else words.get("evidence")
+def _parse_response(body: dict[str, Any], *, accepts: bool) -> DisputeResponse:
+    refuse_unknown(body, {"reference", "stage"} | (set() if accepts else {"evidence"}))
+    evidence = None if accepts else body.get("evidence")
     if not accepts:
         if not isinstance(evidence, dict) or not 0 < len(evidence) <= 50:
             raise invalid("evidence must be an object of 1 to 50 texts")
         if not all(isinstance(text, str) and len(text) <= 20_000 for text in evidence.values()):
             raise invalid("evidence must be texts of at most 20000 characters")
-    stage = words.get("stage", "")
+    stage = body.get("stage", "")
     if stage not in ("", "inquiry", "chargeback"):
         raise invalid("stage must be inquiry or chargeback")
-    reference = read_text(words, "reference", most=200)
+    reference = read_text(body, "reference", most=200)
     return DisputeResponse(reference=reference, evidence=evidence, stage=stage)
 
 
@@ -285,32 +285,32 @@ def _parse_metadata(value: object) -> dict[str, str]:
     return value
 
 
-def refuse_unknown(words: dict[str, Any], known: set[str]) -> None:
+def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
     """Refuses with 400 a body with a field that is not known."""
-    unknown = words.keys() - known
+    unknown = body.keys() - known
     if unknown:
         raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
 
 
-def read_text(words: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
+def read_text(body: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
     """A string of the body, not empty unless that is the default; refuses with 400."""
-    value = words.get(name, default)
+    value = body.get(name, default)
     if not isinstance(value, str) or len(value) > most or (not value and default is None):
         raise invalid(f"{name} must be a string of 1 to {most} characters")
     return value
 
 
-def read_flag(words: dict[str, Any], name: str, *, default: bool) -> bool:
+def read_flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
     """A boolean of the body; refuses with 400."""
-    value = words.get(name, default)
+    value = body.get(name, default)
     if not isinstance(value, bool):
         raise invalid(f"{name} must be true or false")
     return value
 
 
-def read_amount(words: dict[str, Any]) -> int:
+def read_amount(body: dict[str, Any]) -> int:
     """The amount of the body in minor units; refuses with 400."""
-    value = words.get("amount_minor")
+    value = body.get("amount_minor")
     if type(value) is not int or not 0 < value <= _MAX_AMOUNT_MINOR:
         raise invalid("amount_minor must be a positive integer", code="invalid_amount")
     return value

@@ -1,4 +1,4 @@
-"""Starts and stops the simulator's process: socket, signals, and who answers which address."""
+"""Starts and stops the simulator's server, and routes each request to its handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from psp_adapters.sandbox_psp.state.journal import Store
 
 
 class Dispatcher:
-    """Sends each request to the part that answers it; every refusal becomes an error answer."""
+    """Routes each request to its handler; every refusal becomes an error answer."""
 
     def __init__(self, simulator: Simulator, *, control: bool) -> None:
         self._simulator = simulator
@@ -68,12 +68,12 @@ async def serve(*, host: str, port: int, store_path: Path, control: bool) -> Non
         )
         bound = server.sockets[0].getsockname()[1]
         simulator.base_url = f"http://{host}:{bound}"
-        simulator.teller.start()
+        simulator.sender.start()
         sys.stdout.write(f"sandbox PSP listening on {simulator.base_url}\n")
         sys.stdout.flush()
         await stop.wait()
         server.close()
-        simulator.teller.stop()
+        simulator.sender.stop()
         for connection in list(connections):
             connection.drop()
     finally:

@@ -1,7 +1,7 @@
-"""The path of a request through the simulator: who asks, what for, what goes wrong on the way.
+"""Handles a request of the merchant API: authentication, planned fault, execution, answer.
 
-One thread, one event loop; a request changes the state between two awaits or not at all. What was
-changed is on disk before anybody is told.
+One thread, one event loop: a request changes the state between two awaits or not at all. A change
+is on disk before it is answered.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior, Faults, Plan
-from psp_adapters.sandbox_psp.notifications.sender import Teller
+from psp_adapters.sandbox_psp.notifications.sender import Sender
 from psp_adapters.sandbox_psp.refusals import Refusal
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
 from psp_adapters.sandbox_psp.rules.instruction import Instruction
@@ -44,7 +44,7 @@ _CSV = "text/csv"
 
 
 class Answer(NamedTuple):
-    """What belongs to a call, before anything goes wrong with it."""
+    """The answer to a call, before a fault changes it."""
 
     status: int
     body: bytes
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class Simulator:
-    """Answers the merchant-facing API; the control API and the challenge page work on its parts."""
+    """Answers the merchant API; the control API and the challenge page use its parts."""
 
     def __init__(self, store: Store, *, keep_calls: bool) -> None:
         self.store = store
@@ -62,8 +62,8 @@ class Simulator:
         self.clock = Clock()
         self.clock.offset_ms = self.truth.clock_offset_ms
         self.rules = Rules(self.truth)
-        self.truth.outbox.fresh.clear()  # told already, or open: the teller begins with those
-        self.teller = Teller(self.rules, self.clock, store)
+        self.truth.outbox.fresh.clear()  # the sender starts with all open notices
+        self.sender = Sender(self.rules, self.clock, store)
         self.faults = Faults()
         self.base_url = ""
         self.calls: deque[SeenCall] = deque(maxlen=_KEPT_CALLS if keep_calls else 0)
@@ -78,10 +78,10 @@ class Simulator:
     def set_behavior(self, behavior: Behavior) -> None:
         self.rules.behavior = behavior
         self.faults.set_behavior(behavior)
-        self.teller.chance.set(behavior.webhooks, behavior.seed)
+        self.sender.chance.set(behavior.webhooks, behavior.seed)
 
     def settle(self) -> int:
-        """Let due things happen; the time, in milliseconds."""
+        """Execute what is due. Returns the time in milliseconds."""
         now_ms = self.clock.now_ms()
         due = self.truth.due
         if due and due[0][0] <= now_ms:
@@ -89,7 +89,7 @@ class Simulator:
         return now_ms
 
     def handle(self, request: HttpRequest, connection: HttpConnection) -> None:
-        """Answer one request of the merchant-facing API, now or later."""
+        """Answer one request of the merchant API, now or later."""
         api_key = api_key_of(request)
         refuse_card_numbers(request)
         call = parse_call(request, account_of(api_key))
@@ -117,14 +117,14 @@ class Simulator:
     def reply_when_durable(
         self, connection: HttpConnection, status: int, body: bytes, content_type: str = JSON
     ) -> None:
-        """Answer once everything that happened so far is on disk."""
+        """Answer once all changes so far are on disk."""
         self.store.when_durable(
             self.truth.take_unsaved(),
             lambda: connection.reply(status, body, content_type=content_type),
         )
 
     def release_held(self) -> int:
-        """Let held answers go; how many there were."""
+        """Send the held answers. Returns their number."""
         count = len(self.held)
         for event in self.held:
             event.set()
@@ -133,7 +133,7 @@ class Simulator:
     async def _run(
         self, call: Call, seen: SeenCall, plan: Plan, connection: HttpConnection
     ) -> None:
-        """The slow path: a request with a plan."""
+        """Execute a request with a plan."""
         try:
             await self._run_plan(call, seen, plan, connection)
         except Exception:  # noqa: BLE001 - a bug must not leave the client waiting
@@ -179,7 +179,7 @@ class Simulator:
         if plan.delay_after_seconds:
             await asyncio.sleep(plan.delay_after_seconds)
         if fault in ("drop_after", "hang") and seen.replayed and not plan.fault:
-            fault = ""  # a token's own fault befalls the charge, not a repeat of the question
+            fault = ""  # a token's own fault hits the charge, not a repeat of it
         await self._answer_with(fault, connection, answer)
 
     async def _answer_with(self, fault: str, connection: HttpConnection, answer: Answer) -> None:
@@ -224,7 +224,7 @@ class Simulator:
             self.held.discard(event)
 
     async def _hang(self, connection: HttpConnection) -> None:
-        """Say nothing until the client gives up or the hang is over, then reset."""
+        """Wait until the client disconnects or the hang is over, then reset the connection."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.behavior.hang_seconds
         while connection.is_open and loop.time() < end:
@@ -238,7 +238,7 @@ class Simulator:
         return token.fault if token else ""
 
     def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
-        """Carry the call out (or replay it): the answer that belongs to it."""
+        """Execute the call, or replay its stored answer."""
         try:
             answer = self._answer(call, seen, plan)
         except Refusal as refusal:
@@ -253,7 +253,7 @@ class Simulator:
         if call.kind == "report":
             return self._report(account, call, now_ms)
         if order is None and call.response is None:
-            return Answer(200, orjson.dumps(self._question(account, call, now_ms)))
+            return Answer(200, orjson.dumps(self._look_up(account, call, now_ms)))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
@@ -263,7 +263,7 @@ class Simulator:
             seen.executed = True
             self._store_answer(account, call, 200, body)
             return Answer(200, body)
-        operation = self._carry_out(account, call.subject, order, now_ms, plan)
+        operation = self._execute_instruction(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
         view = declined_view if status == 402 else operation_view
@@ -272,7 +272,7 @@ class Simulator:
         return Answer(status, body)
 
     def _stored(self, account: Account, call: Call) -> StoredAnswer | None:
-        """The answer kept for the call's key; refuses a key in flight or with other parameters."""
+        """The stored answer of the call's key. Refuses a key in flight or with other parameters."""
         if call.idempotency_key in account.in_flight:
             raise Refusal(409, "in_flight", "a request with this key is under way")
         stored = account.answers.get(call.idempotency_key)
@@ -285,7 +285,7 @@ class Simulator:
             raise Refusal(400, "idempotency_mismatch", "this key was used with other parameters")
         return stored
 
-    def _carry_out(
+    def _execute_instruction(
         self, account: Account, payment_id: str, order: Instruction, now_ms: int, plan: Plan | None
     ) -> Operation:
         if order.reference in account.fenced:
@@ -311,8 +311,8 @@ class Simulator:
             }
         )
 
-    def _question(self, account: Account, call: Call, now_ms: int) -> dict[str, Any]:
-        """Look-ups, lists, tokens and fences."""
+    def _look_up(self, account: Account, call: Call, now_ms: int) -> dict[str, Any]:
+        """Answer look-ups, lists, tokens and fences."""
         if call.kind == "token":
             token = TOKENS.get(call.subject)
             if token is None:
@@ -381,8 +381,8 @@ def _contradicted(answer: Answer) -> bytes:
     """The same answer with another amount in it."""
     if answer.content_type == _CSV:
         return contradicted_csv(answer.body)
-    words = orjson.loads(answer.body)
-    operation = words.get("operation") or words
+    body = orjson.loads(answer.body)
+    operation = body.get("operation") or body
     if isinstance(operation, dict) and "amount_minor" in operation:
         operation["amount_minor"] += 1
-    return orjson.dumps(words)
+    return orjson.dumps(body)

@@ -1,4 +1,4 @@
-"""How the simulator shows what it knows, as JSON-ready dictionaries."""
+"""Payments, operations and effects as JSON-ready dictionaries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psp_adapters.sandbox_psp.tokens import EXPIRY_MONTH, EXPIRY_YEAR, TOKENS
 
 
 def payment_summary(payment: Payment) -> dict[str, Any]:
-    """What every operation says of its payment."""
+    """The payment's amounts, as shown with every operation."""
     return {
         "id": payment.id,
         "status": payment.status,
@@ -25,7 +25,7 @@ def payment_summary(payment: Payment) -> dict[str, Any]:
 
 
 def operation_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
-    """One operation with its payment in short."""
+    """One operation with the amounts of its payment."""
     payment = operation.payment
     view: dict[str, Any] = {
         "object": "operation",
@@ -50,7 +50,7 @@ def operation_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
 
 
 def declined_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
-    """A 402: the reason on top, the operation beneath."""
+    """The body of a 402: the reason and the operation."""
     return {
         "error": {"type": "declined", **_reason(operation)},
         "operation": operation_view(operation, base_url=base_url),
@@ -94,7 +94,7 @@ def payment_view(payment: Payment, *, base_url: str) -> dict[str, Any]:
 
 
 def effect_view(effect: Effect) -> dict[str, Any]:
-    """One line of the truth, as every harness reads it."""
+    """One effect, as harnesses read it."""
     return {
         "seq": effect.seq,
         "kind": effect.kind,

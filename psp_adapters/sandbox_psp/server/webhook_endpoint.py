@@ -1,4 +1,4 @@
-"""`/v1/webhook_endpoint`: where an account wants to be told what happens."""
+"""`/v1/webhook_endpoint`: where an account's notices are sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECRET_LENGTHS: Final = range(16, 201)
 def handle_webhook_endpoint(
     simulator: Simulator, request: HttpRequest, connection: HttpConnection
 ) -> None:
-    """Read, set or remove the account's endpoint; refuses other machines, as caller and as goal."""
+    """Read, set or remove the account's endpoint. Caller and URL must be on this machine."""
     if not connection.peer_is_local:
         raise Refusal(403, "forbidden", "endpoints are set from this machine only")
     account_id = account_of(api_key_of(request))
@@ -28,9 +28,9 @@ def handle_webhook_endpoint(
             pass
         case "PUT":
             url, secret = _parse(read_object(request.body))
-            simulator.teller.set_endpoint(account_id, url, secret)
+            simulator.sender.set_endpoint(account_id, url, secret)
         case "DELETE":
-            simulator.teller.set_endpoint(account_id, "", "")
+            simulator.sender.set_endpoint(account_id, "", "")
         case _:
             raise Refusal(405, "invalid_request", "GET, PUT or DELETE")
     endpoint = simulator.truth.outbox.endpoints.get(account_id)
@@ -38,9 +38,9 @@ def handle_webhook_endpoint(
     simulator.reply_when_durable(connection, 200, orjson.dumps(answer))
 
 
-def _parse(words: dict[str, Any]) -> tuple[str, str]:
-    url, secret = words.get("url"), words.get("secret")
-    if words.keys() != {"url", "secret"} or not isinstance(url, str) or not isinstance(secret, str):
+def _parse(body: dict[str, Any]) -> tuple[str, str]:
+    url, secret = body.get("url"), body.get("secret")
+    if body.keys() != {"url", "secret"} or not isinstance(url, str) or not isinstance(secret, str):
         raise invalid("send url and secret")
     if not url.isascii() or any(ord(character) <= 32 for character in url) or len(url) > 500:
         raise invalid("url must be an address")

@@ -1,1 +1,1 @@
-"""The sandbox PSP's durable truth: records, journal and what folds it."""
+"""The sandbox PSP's durable state: the journal, and the records built from it."""

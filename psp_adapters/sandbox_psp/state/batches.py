@@ -1,4 +1,4 @@
-"""Settlement batches and the reports made of them, folded from the journal."""
+"""Settlement batches and their reports, built from the journal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from psp_adapters.sandbox_psp.state.records import Effect
 
-# Kind of effect to type of line, and how its amount counts: in the gross, and in the fee. What is
-# not here holds money, or lets it go, and changes nothing of what we owe the account.
+# Kind of effect to type of line, and the sign of its amount in the gross and in the fee. Other
+# effects hold or release money, which changes nothing of what we owe the account.
 LINE_TYPES: Final = {
     "capture": ("charge", 1, 0),
     "capture_failed": ("charge_failure", -1, 0),
@@ -36,17 +36,17 @@ class Report:
 
 
 class Batches:
-    """What was closed so far: a part of the truth, changed by the journal only."""
+    """The batches closed so far; only the journal changes them."""
 
     def __init__(self) -> None:
         self.until = 0
-        """How many effects, from the first, are in closed batches."""
+        """The number of effects, from the first, that are in closed batches."""
         self.closed_ms = 0
         self.reports: dict[str, list[Report]] = {}
         """By account, oldest first."""
 
     def apply(self, record: dict[str, Any], effects: list[Effect]) -> None:
-        """Close one batch, as the journal says."""
+        """Close one batch by one record of the journal."""
         by_account: dict[str, list[Effect]] = {}
         for effect in effects[self.until : record["until"]]:
             if effect.kind in LINE_TYPES:

@@ -1,4 +1,4 @@
-"""Folds a dispute's journal entries into its record."""
+"""Applies journal records to a dispute, and makes the notices about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN: Final = (*INQUIRY_OPEN, *CHARGEBACK_OPEN)
 
 
 def apply_change(dispute: Dispute, record: dict[str, Any]) -> str:
-    """Change a dispute by one fact of the journal; the type of notice that tells of it."""
+    """Apply a change of status to a dispute. Returns the type of its notice."""
     dispute.version += 1
     if "reference" in record:
         dispute.submissions.append({"reference": record["reference"], "stage": dispute.stage})
@@ -32,7 +32,7 @@ def apply_change(dispute: Dispute, record: dict[str, Any]) -> str:
 
 
 def apply_effect(dispute: Dispute, kind: str, amount_minor: int) -> str:
-    """Note the money that moved; the type of notice that tells of it, or nothing."""
+    """Note money that moved for a dispute. Returns the type of its notice, or empty if none."""
     dispute.version += 1
     match kind:
         case "dispute":
@@ -49,11 +49,11 @@ def apply_effect(dispute: Dispute, kind: str, amount_minor: int) -> str:
 
 
 def notice_of(dispute: Dispute, type_: str, at_ms: int) -> Notice:
-    """What the account is told; the same bytes whenever it is made again."""
+    """Make the notice of a change; the same bytes whenever it is made again."""
     payment = dispute.payment
     number = dispute.id.removeprefix("sdp_")
     identifier = f"sev_{number}_{type_.replace('.', '_')}_{dispute.version}"
-    words = {
+    body = {
         "object": "notice",
         "id": identifier,
         "type": type_,
@@ -71,4 +71,4 @@ def notice_of(dispute: Dispute, type_: str, at_ms: int) -> Notice:
             },
         },
     }
-    return Notice(identifier, payment.account.id, orjson.dumps(words), at_ms)
+    return Notice(identifier, payment.account.id, orjson.dumps(body), at_ms)

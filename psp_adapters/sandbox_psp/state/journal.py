@@ -1,11 +1,10 @@
 """The simulator's durable journal: SQLite, one row per group commit.
 
-The journal is append-only and is the whole truth; everything in memory is rebuilt from it. What
-is said to have happened to anybody is in it first: answers wait here until they may leave.
+The journal is append-only and complete: the state in memory is rebuilt from it. An answer or a
+notice leaves only after everything that it states is on disk.
 
-The commit runs in the event loop, not in a thread of its own: all requests of one turn of the loop
-share it, whatever arrives meanwhile waits in its socket for the next, and the two thread switches
-per request that this saves cost more processor time than everything else in a small request.
+The commit runs in the event loop, not in a thread: all requests of one iteration share it. The two
+thread switches per request that this saves cost more than everything else in a small request.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Record = dict[str, Any]
 
 
 class Store:
-    """Group commit: whatever is handed in during one turn of the loop is one row, one fsync."""
+    """Group commit: all records of one iteration of the event loop are one row and one fsync."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -36,17 +35,17 @@ class Store:
         self._chunks: list[bytes] = []
         self._waiting: list[Callable[[], None]] = []
         self.after_commit: Callable[[], None] = lambda: None
-        """Called after every commit, when those who waited for it have been answered."""
+        """Called after every commit, when the answers that waited for it have been sent."""
 
     def load(self) -> Iterator[Record]:
-        """Every record ever committed, oldest first."""
+        """Yield every record ever committed, oldest first."""
         rows = self._connection.execute("SELECT records FROM journal ORDER BY batch")
         for (blob,) in rows:
             for line in blob.split(b"\n"):
                 yield from orjson.loads(line)
 
     def when_durable(self, records: list[Record], then: Callable[[], None]) -> None:
-        """Append `records` and call `then` once they, and all before, are on disk."""
+        """Append `records`, and call `then` once they and all earlier ones are on disk."""
         if not records and not self._chunks:
             then()
             return
@@ -57,7 +56,7 @@ class Store:
         self._waiting.append(then)
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write what waits, and close the file."""
         if self._chunks:
             self._commit()
         self._connection.close()
@@ -71,7 +70,7 @@ class Store:
                     "INSERT INTO journal (records) VALUES (?)", (b"\n".join(chunks),)
                 )
         except sqlite3.Error as error:
-            # Nothing may be answered that is not on disk, and memory is ahead of it now.
+            # Memory is ahead of the disk now, so nothing more may be answered.
             sys.stderr.write(f"sandbox PSP: its store cannot be written: {error}\n")
             sys.stderr.flush()
             os._exit(1)

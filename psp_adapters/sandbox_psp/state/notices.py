@@ -1,7 +1,7 @@
-"""What the simulator tells of by itself: a pure function of its journal.
+"""The notices that the simulator's journal gives rise to, and the outbox that holds them.
 
-Made while the journal is applied, so that a restart makes the same notices again, byte for byte; a
-`told` record says which of them nobody need hear any more. What may not live here: sending.
+Notices are made while the journal is applied, so a restart makes the same ones again, byte for
+byte. A `told` record marks a notice as acknowledged, or lost on purpose.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ _DONE: Final = {
     "refund": "payment.refunded",
 }
 _NOUN: Final = {"authorize": "payment"}
-_SECOND_THOUGHTS: Final = {"failed": "healed", "declined": "revived", "canceled": "revived"}
+_LATE_SUCCESSES: Final = {
+    "failed": "reinstated",
+    "declined": "succeeded_late",
+    "canceled": "succeeded_late",
+}
 AUTHENTICATION_FAILED_CODE: Final = "authentication_failed"
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """Where an account wants to be told, and with what the notices are signed."""
+    """Where an account's notices are sent, and the secret that signs them."""
 
     url: str
     secret: str
@@ -37,7 +41,7 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Notice:
-    """One thing that happened, as it is told; the same bytes at every attempt."""
+    """One notification of one account; the same bytes at every attempt."""
 
     id: str
     account_id: str
@@ -47,17 +51,17 @@ class Notice:
 
 @dataclass(slots=True)
 class Outbox:
-    """Notices that nobody has acknowledged, oldest first."""
+    """The notices that are not acknowledged yet, oldest first."""
 
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     open: dict[str, Notice] = field(default_factory=dict)
     fresh: list[Notice] = field(default_factory=list)
-    """Made, but what they tell of may not be on disk yet."""
+    """Made, but the records behind them are not handed to the journal yet."""
     handed_in: list[Notice] = field(default_factory=list)
-    """What they tell of is about to be written; after that they may leave."""
+    """Handed to the journal; they may be sent after its commit."""
 
     def add(self, type_: str, operation: Operation, at_ms: int) -> None:
-        """Make a notice, if the account wants any."""
+        """Make a notice, if the account has an endpoint."""
         account_id = operation.payment.account.id
         if account_id not in self.endpoints:
             return
@@ -66,31 +70,31 @@ class Outbox:
         self.fresh.append(notice)
 
     def put(self, notice: Notice) -> None:
-        """Take a notice that was made elsewhere, if the account wants any."""
+        """Add a notice, if the account has an endpoint."""
         if notice.account_id in self.endpoints:
             self.open[notice.id] = notice
             self.fresh.append(notice)
 
-    def forget(self, account_id: str) -> None:
-        """The account wants to hear nothing more, of what happened either."""
+    def drop(self, account_id: str) -> None:
+        """Remove an account's endpoint and its open notices."""
         self.endpoints.pop(account_id, None)
         for notice in [each for each in self.open.values() if each.account_id == account_id]:
             del self.open[notice.id]
 
     def hand_in(self) -> None:
-        """Everything made so far is on its way to the disk."""
+        """Note that the records behind all notices made so far are handed to the journal."""
         if self.fresh:
             self.handed_in += self.fresh
             self.fresh = []
 
     def take_durable(self) -> list[Notice]:
-        """What may leave now that the disk has it."""
+        """Take the notices whose records are on disk now."""
         ready, self.handed_in = self.handed_in, []
         return ready
 
 
-def types_of_birth(operation: Operation) -> Iterator[str]:
-    """What a new operation is told as."""
+def types_on_creation(operation: Operation) -> Iterator[str]:
+    """The notice types of a new operation."""
     noun = _NOUN.get(operation.kind, operation.kind)
     match operation.status:
         case "succeeded":
@@ -101,16 +105,16 @@ def types_of_birth(operation: Operation) -> Iterator[str]:
             yield f"{noun}.{status}"
 
 
-def types_of_move(operation: Operation, before: str) -> Iterator[str]:
-    """What the move of an operation from one status to its present one is told as."""
+def types_on_status_change(operation: Operation, before: str) -> Iterator[str]:
+    """The notice types of an operation's change from the status `before`."""
     noun = _NOUN.get(operation.kind, operation.kind)
     if before == "requires_action" and operation.status != "canceled":
         failed = operation.code == AUTHENTICATION_FAILED_CODE
         yield "challenge.failed" if failed else "challenge.completed"
     if before == "pending" and operation.status == "succeeded":
         yield f"{noun}.settled"
-    if operation.status == "succeeded" and before in _SECOND_THOUGHTS:
-        yield f"{noun}.{_SECOND_THOUGHTS[before]}"
+    if operation.status == "succeeded" and before in _LATE_SUCCESSES:
+        yield f"{noun}.{_LATE_SUCCESSES[before]}"
     elif operation.status == "succeeded":
         yield _DONE[operation.kind]
     else:
@@ -118,7 +122,7 @@ def types_of_move(operation: Operation, before: str) -> Iterator[str]:
 
 
 def type_of_effect(kind: str, operation: Operation) -> str:
-    """What an effect is told as, if its operation does not tell of it already; else empty."""
+    """The notice type of an effect, or empty if its operation has a notice already."""
     if kind == "expire":
         return "payment.expired"
     if kind == "capture" and operation.kind == "authorize":
@@ -129,11 +133,11 @@ def type_of_effect(kind: str, operation: Operation) -> str:
 def _notice(type_: str, operation: Operation, at_ms: int) -> Notice:
     payment = operation.payment
     identifier = f"sev_{operation.id.removeprefix('sop_')}_{type_.replace('.', '_')}"
-    again = operation.told.count(type_)
-    operation.told.append(type_)
+    again = operation.notice_types.count(type_)
+    operation.notice_types.append(type_)
     if again:
         identifier += f"_{again + 1}"
-    words: dict[str, Any] = {
+    body: dict[str, Any] = {
         "object": "notice",
         "id": identifier,
         "type": type_,
@@ -152,4 +156,4 @@ def _notice(type_: str, operation: Operation, at_ms: int) -> Notice:
             },
         },
     }
-    return Notice(identifier, payment.account.id, orjson.dumps(words), at_ms)
+    return Notice(identifier, payment.account.id, orjson.dumps(body), at_ms)

@@ -40,15 +40,15 @@ class Payment:
     """What a final capture left uncaptured."""
     expired_minor: int = 0
     expired_ms: int = 0
-    """When the hold ran out; 0 if it did not."""
+    """When the hold expired; 0 if it did not."""
     operations: list[Operation] = field(default_factory=list)
     disputes_planned: bool = False
 
     @property
     def held_minor(self) -> int:
-        """Authorized and neither captured nor given back."""
+        """Authorized, and neither captured nor released."""
         gone = self.captured_minor + self.voided_minor + self.released_minor + self.expired_minor
-        return max(0, self.authorized_minor - gone)  # more may have been taken than was held
+        return max(0, self.authorized_minor - gone)  # more may have been captured than was held
 
     @property
     def refund_pending_minor(self) -> int:
@@ -76,7 +76,7 @@ class Payment:
 
 @dataclass(slots=True)
 class Operation:
-    """One instruction that was carried out, declined, or is still open."""
+    """One instruction that was executed, declined, or is still open."""
 
     id: str
     seq: int
@@ -93,17 +93,16 @@ class Operation:
     at_ms: int
     due_ms: int = 0
     """When it settles by itself; 0 if it does not."""
-    moves: int = 0
-    """How often its status has changed."""
+    status_changes: int = 0
     released_minor: int = 0
     """Of a final capture: what it left uncaptured."""
-    told: list[str] = field(default_factory=list)
-    """The types of notice that it was told as."""
+    notice_types: list[str] = field(default_factory=list)
+    """The types of the notices made about it."""
 
 
 @dataclass(slots=True)
 class Effect:
-    """Money that moved, was held or was let go."""
+    """Money that was moved, held or released."""
 
     seq: int
     kind: str
@@ -116,7 +115,7 @@ class Effect:
 
 @dataclass(slots=True)
 class Account:
-    """What one API key sees."""
+    """Everything of one API key."""
 
     id: str
     payments: dict[str, Payment] = field(default_factory=dict)
@@ -138,7 +137,7 @@ class Dispute:
     amount_minor: int
     reason: str
     inquiry: bool
-    """Did it begin as an inquiry?"""
+    """Whether it began as an inquiry."""
     status: str
     at_ms: int
     due_ms: int
@@ -148,7 +147,7 @@ class Dispute:
     reinstated: bool = False
     version: int = 0
     submissions: list[dict[str, str]] = field(default_factory=list)
-    """Our client's reference and the stage of each submission, in order."""
+    """The merchant's reference and the stage of each submission, in order."""
     evidence: dict[str, str] = field(default_factory=dict)
     accepted_reference: str = ""
 
@@ -159,7 +158,7 @@ class Dispute:
 
 @dataclass(slots=True)
 class DueDispute:
-    """What happens to a payment or a dispute by itself: it opens, or moves."""
+    """A dispute that opens at a set time, or a decision on one that is due then."""
 
     opens: dict[str, Any] | None = None
     dispute_id: str = ""

@@ -1,6 +1,6 @@
-"""The simulator's state: the fold of its journal; only `apply` changes it.
+"""The simulator's state in memory, built by applying its journal; only `apply` changes it.
 
-No rules here (what is allowed is decided before a record is made), no I/O, no clock.
+What may not live here: rules. What is allowed is decided before a record is made.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from psp_adapters.sandbox_psp.state.notices import (
     Endpoint,
     Outbox,
     type_of_effect,
-    types_of_birth,
-    types_of_move,
+    types_on_creation,
+    types_on_status_change,
 )
 from psp_adapters.sandbox_psp.state.records import (
     Account,
@@ -43,18 +43,18 @@ class Truth:
         self.clock_offset_ms = 0
         self.outbox = Outbox()
         self.due: list[tuple[int, int, Payment, Operation | DueDispute | None]] = []
-        """What happens by itself, by time; entries may be out of date and are checked when due."""
+        """What happens at a set time; entries may be out of date and are checked when due."""
         self._due_count = 0
         self._happened: set[int] = set()
         self._unsaved: list[Record] = []
 
     def record(self, record: Record) -> None:
-        """Apply a new fact, and keep it to be journaled."""
+        """Apply a new record, and keep it for the journal."""
         self.apply(record)
         self._unsaved.append(record)
 
     def take_unsaved(self) -> list[Record]:
-        """The facts recorded since the last call, in order; the caller owns writing them down."""
+        """Take the records made since the last call, in order; the caller must journal them."""
         self.outbox.hand_in()
         unsaved = self._unsaved
         if unsaved:
@@ -62,9 +62,9 @@ class Truth:
         return unsaved
 
     def take_due(self, now_ms: int) -> tuple[int, Payment, Operation | DueDispute | None] | None:
-        """Take out the next thing that happens by itself, for good; None if nothing is due.
+        """Take the next entry that is due. Returns None if none is.
 
-        That it was taken is journaled: after a restart it does not happen again.
+        The taking is journaled: after a restart it does not happen again.
         """
         while self.due and self.due[0][0] <= now_ms:
             due_ms, number, payment, what = heapq.heappop(self.due)
@@ -80,7 +80,7 @@ class Truth:
         return account
 
     def apply(self, record: Record) -> None:
-        """Change the state by one fact of the journal."""
+        """Change the state by one record of the journal."""
         match record["t"]:
             case "payment":
                 self._apply_payment(record)
@@ -123,7 +123,7 @@ class Truth:
         if record["url"]:
             self.outbox.endpoints[account_id] = Endpoint(record["url"], record["secret"])
         else:
-            self.outbox.forget(account_id)
+            self.outbox.drop(account_id)
 
     def _apply_payment(self, record: Record) -> None:
         account = self.account(record["account"])
@@ -171,18 +171,18 @@ class Truth:
         if operation.due_ms:
             self._push_due(operation.due_ms, payment, operation)
         if self.outbox.endpoints:
-            for type_ in types_of_birth(operation):
+            for type_ in types_on_creation(operation):
                 self.outbox.add(type_, operation, operation.at_ms)
 
     def _apply_status(self, record: Record) -> None:
         operation = self.payments[record["payment"]].account.operations[record["operation"]]
         before, operation.status = operation.status, record["status"]
-        operation.moves += 1
+        operation.status_changes += 1
         operation.code = record["code"]
         operation.decline_code = record["decline_code"]
         operation.message = record["message"]
         if self.outbox.endpoints:
-            for type_ in types_of_move(operation, before):
+            for type_ in types_on_status_change(operation, before):
                 self.outbox.add(type_, operation, record["at"])
 
     def _apply_effect(self, record: Record) -> None:
