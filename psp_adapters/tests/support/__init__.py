@@ -1,0 +1,1 @@
+"""Suites that adapters inherit, and the real sandbox PSP for tests."""
