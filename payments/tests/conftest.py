@@ -10,8 +10,8 @@ from django.conf import settings
 from payments.tests.listening import Ear, listening
 from payments.tests.notices import Hooks
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.tests.receiver import Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.receiver import Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from payments.tests.crashes import crash_at_moment
 from payments.tests.notices import notice_of, sign
 from payments.tests.shop import Shop, open_shop
 from payments.tests.virtual_time import VirtualTime
-from psp_adapters.tests.receiver import SECRET
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.receiver import SECRET
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 ORDERS_PER_SHOP = 2
 SHOPS = 2

@@ -24,7 +24,7 @@ from payments.models import Event, PspNotification
 from payments.services.psp_notifications import processing, receiving
 from payments.tests.shop import Shop, uuid_of
 from psp_adapters.sandbox.webhook import account_of
-from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
+from psp_adapters.tests.support.receiver import SECRET, Delivery, Receiver
 
 
 def sign(body: bytes, *, secret: str = SECRET, at_seconds: float | None = None) -> str:

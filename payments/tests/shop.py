@@ -27,7 +27,7 @@ from payments.services.commands import Confirmation, IntentDetails
 from payments.services.psp_gateway import references
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.factories import MerchantFactory, PspAccountFactory
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 def render_intent(subject: Subject, caller: Caller) -> Answer:

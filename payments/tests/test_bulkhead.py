@@ -14,7 +14,7 @@ from django.db import connections
 
 from payments.services.psp_gateway.bulkhead import ANSWERING_SECONDS, CROWDED_WAIT_SECONDS, Bulkhead
 from payments.tests.shop import Shop, body_of, open_shop
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from payments.tests.crashes import be_a_process_of_its_own, crash
 from payments.tests.money_moves import COMMANDS, Move, end_leases, kind_of
 from payments.tests.shop import Shop, age_operations, body_of
 from paymentsite.launcher.ports import hold_any_port
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 LATE_SECONDS = 1.2
 OLD_SECONDS = 61

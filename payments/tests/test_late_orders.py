@@ -33,7 +33,7 @@ from payments.tests.late import (
 from payments.tests.notices import Hooks, make_due, story_of
 from payments.tests.shop import Shop, body_of
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.tests.receiver import Delivery
+from psp_adapters.tests.support.receiver import Delivery
 
 Life = Callable[[Shop], str]
 

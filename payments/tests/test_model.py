@@ -26,7 +26,7 @@ from payments.models import Operation, PaymentIntent
 from payments.services.callers.caller import Answer
 from payments.tests.model_world import DAY, FAULTS, HOUR, ORDERS_PER_SHOP, SHOPS, Fate, World
 from payments.tests.shop import Shop
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 T = TypeVar("T")
 

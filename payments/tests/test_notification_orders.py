@@ -28,7 +28,7 @@ from payments.tests.notices import (
     story_of,
 )
 from payments.tests.shop import Shop, body_of
-from psp_adapters.tests.receiver import Delivery
+from psp_adapters.tests.support.receiver import Delivery
 
 
 def a_life(shop: Shop, hooks: Hooks) -> tuple[str, list[Delivery]]:

@@ -22,8 +22,8 @@ from payments.tests.notices import (
 from payments.tests.shop import Shop, body_of, open_shop
 from payments.tests.virtual_time import VirtualTime
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.tests.receiver import Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.receiver import Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 def test_a_notice_settles_a_lost_answer_before_its_next_check(shop: Shop, hooks: Hooks) -> None:

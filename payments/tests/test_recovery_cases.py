@@ -17,7 +17,7 @@ from payments.tests.late import assert_the_books_agree, cases
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, age_operations, body_of
 from payments.tests.test_crashes import end_leases
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 A_DAY_AND_A_SECOND = 24 * 3600 + 1
 

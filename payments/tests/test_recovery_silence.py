@@ -18,7 +18,7 @@ from payments.tests.late import falsely_closed, look
 from payments.tests.notices import store_notice
 from payments.tests.shop import Shop, body_of, open_shop
 from psp_adapters.contract.operations import Outcome
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 LONG_AGO = now_utc() - timedelta(days=1)
 

@@ -23,7 +23,7 @@ from payments.services.psp_gateway.retries import (
 )
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.shop import Shop, body_of, open_shop
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 class Calls:

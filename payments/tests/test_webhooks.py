@@ -24,7 +24,7 @@ from payments.tests.notices import Hooks, only_notification, sign
 from payments.tests.postgresql_faults import failing
 from payments.tests.postgresql_wire import CommitCutter, When, through
 from payments.tests.shop import Shop, body_of
-from psp_adapters.tests.receiver import SECRET
+from psp_adapters.tests.support.receiver import SECRET
 
 
 def test_a_notice_is_stored_as_it_came_before_anybody_looks(shop: Shop, hooks: Hooks) -> None:

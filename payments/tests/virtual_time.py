@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent, PspNotification
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 _AGED: Final = tuple(
     model._meta.db_table for model in (IdempotencyKey, Operation, PaymentIntent, PspNotification)

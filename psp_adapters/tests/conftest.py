@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop
 
 
 @pytest.fixture(scope="session")

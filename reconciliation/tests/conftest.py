@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from payments.tests.shop import Shop, open_shop
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from reconciliation.tests.settling import Settling
 
 

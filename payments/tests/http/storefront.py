@@ -16,7 +16,7 @@ from payments.models import IdempotencyKey, Merchant, Operation
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.http.servers import ApiServer
 from payments.tests.http.wire import Wire
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 LONG_AGO = "2000-01-01T00:00:00Z"
 

@@ -29,7 +29,7 @@ from payments.tests.shop import uuid_of
 from paymentsite.launcher.ports import HOST, hold_any_port
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import adapter_for
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 @contextmanager

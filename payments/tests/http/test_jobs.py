@@ -20,7 +20,7 @@ from payments.tests.http.storefront import Storefront, new_order
 from payments.tests.http.wire import Wire
 from paymentsite.models import SweepRun
 from paymentsite.sweeps import SWEEPS
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
 

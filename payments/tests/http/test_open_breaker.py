@@ -17,7 +17,7 @@ from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, new_order
 from payments.tests.http.wire import Reply
 from paymentsite.launcher import platform_processes
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]

@@ -12,8 +12,8 @@ from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, Psp
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.contract_suite import AdapterContract, make_request, send
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
 class TestSandboxContract(AdapterContract):

@@ -17,7 +17,7 @@ from psp_adapters.contract.notifications import NotificationRefused
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.sandbox.webhook import KNOWN_TYPES, account_of
 from psp_adapters.sandbox_psp.server.requests import account_of as account_at_the_psp
-from psp_adapters.tests.notification_suite import NOW, SECRET, NotificationContract
+from psp_adapters.tests.support.notification_suite import NOW, SECRET, NotificationContract
 
 API_KEY = "sandbox_notifications"
 
@@ -140,5 +140,5 @@ def test_both_sides_call_an_account_the_same() -> None:
 def test_the_types_that_are_known_are_those_that_the_psp_documents() -> None:
     from pathlib import Path
 
-    text = (Path(__file__).resolve().parents[2] / "docs" / "sandbox-psp.md").read_text()
+    text = (Path(__file__).resolve().parents[3] / "docs" / "sandbox-psp.md").read_text()
     assert {type_ for type_ in KNOWN_TYPES if f"`{type_}`" not in text} == set()

@@ -12,9 +12,9 @@ from psp_adapters.contract.disputes import DisputeRequest
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 from psp_adapters.sandbox import disputes as mapping
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.receiver import SECRET, Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop, error_of, kinds
+from psp_adapters.tests.support.receiver import SECRET, Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
 DEADLINE_SECONDS = 5.0
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from psp_adapters.tests.receiver import SECRET, Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop, error_of, kinds
+from psp_adapters.tests.support.receiver import SECRET, Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Answer, Shop, error_of, kinds
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Answer, Shop, error_of, kinds
 
 
 def _wait_for_arrival(sandbox: SandboxProcess, shop: Shop) -> None:

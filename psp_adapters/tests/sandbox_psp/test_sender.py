@@ -11,9 +11,9 @@ import pytest
 
 from psp_adapters.contract.notifications import Notification, NotificationRefused
 from psp_adapters.sandbox.adapter import SandboxAdapter
-from psp_adapters.tests.receiver import SECRET, Delivery, Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop
+from psp_adapters.tests.support.receiver import SECRET, Delivery, Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop
 
 
 @pytest.fixture

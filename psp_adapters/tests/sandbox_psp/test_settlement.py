@@ -13,9 +13,9 @@ import pytest
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from psp_adapters.sandbox import reports
 from psp_adapters.sandbox.webhook import account_of
-from psp_adapters.tests.receiver import SECRET, Receiver
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop, error_of
+from psp_adapters.tests.support.receiver import SECRET, Receiver
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop, error_of
 
 DAY = 86_400
 # What each kind of effect does to what the PSP owes the account; all others do nothing.

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from psp_adapters.sandbox import reports
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop
-from psp_adapters.tests.test_sandbox_settlement import SIGNS
+from psp_adapters.tests.sandbox_psp.test_settlement import SIGNS
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop
 
 
 class Day:

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from psp_adapters.sandbox_psp.tokens import TOKENS
-from psp_adapters.tests.sandbox_process import SandboxProcess
-from psp_adapters.tests.shop import Shop, error_of, kinds
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
 
 @pytest.mark.parametrize("name", sorted(TOKENS))

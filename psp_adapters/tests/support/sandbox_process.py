@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_PROJECT = Path(__file__).resolve().parents[3]
 _MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where a file is not written to a disk, whose confirmation would be waited for at each call."""
 

@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 Answer = tuple[int, Any]
 
