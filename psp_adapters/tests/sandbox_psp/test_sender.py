@@ -257,8 +257,8 @@ def test_a_changed_secret_signs_from_then_on(shop: Shop, receiver: Receiver) -> 
     shop.pay()
     new = receiver.wait_for(2)[1]
 
-    assert read(shop, old, new_secret, SECRET).event_id == old.body["id"]
-    assert read(shop, new, new_secret, SECRET).event_id == new.body["id"]
+    assert read(shop, old, new_secret, SECRET).event_id == old.notice["id"]
+    assert read(shop, new, new_secret, SECRET).event_id == new.notice["id"]
     with pytest.raises(NotificationRefused):
         read(shop, old, new_secret)
 
