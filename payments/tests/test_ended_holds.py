@@ -29,7 +29,7 @@ from payments.tests.late import look as look_at
 from payments.tests.notices import lose_the_answer
 from payments.tests.shop import Shop, body_of
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.contract.payments import ActKind, PspAct
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 
 def authorized_at_the_psp(shop: Shop) -> int:
@@ -66,7 +66,7 @@ def test_a_late_increment_of_a_hold_that_a_void_let_go_went_with_it(shop: Shop) 
     assert Case.objects.filter(kind="late_success").exists()
     assert_the_books_agree()
 
-    shop.psp.turn(reference(increment), "fail")
+    shop.psp.revise(reference(increment), "fail")
     look_at(increment)
     confirm_late_words()
     assert counters(shop, intent_id) == {"authorized": 10_000}
@@ -84,7 +84,7 @@ def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provi
     shop.increment(intent_id, 12_500)
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
-    shop.psp.turn(reference(increment), "succeed")
+    shop.psp.revise(reference(increment), "succeed")
     look_at(increment)
     assert counters(shop, intent_id)["excess"] == 2_500
     if end == "void":
@@ -131,16 +131,17 @@ def test_an_old_end_does_not_end_a_hold_that_stands_again(shop: Shop) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
     [charge] = shop.operations(intent_id)
-    ended = PspAct(
-        kind=ActKind.EXPIRE,
+    ended = PspOperation(
+        kind=PspOperationKind.EXPIRE,
         psp_id="sop_old",
         reference="",
         amount=Money(10_000, "USD"),
         outcome=Outcome.SUCCEEDED,
-        at=view.acts[-1].at,
+        at=view.operations[-1].at,
     )
     assert view.held == Money(10_000, "USD")
-    assert record_external_operations(charge.id, replace(view, acts=(*view.acts, ended))) == 0
+    shown = replace(view, operations=(*view.operations, ended))
+    assert record_external_operations(charge.id, shown) == 0
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert_the_books_agree()
 
@@ -149,7 +150,7 @@ def test_the_end_of_a_hold_whose_capture_failed_is_no_news(shop: Shop) -> None:
     intent_id = held(shop)
     shop.capture(intent_id)
     capture = shop.operations(intent_id)[-1]
-    shop.psp.turn(reference(capture), "fail", keep_hold=False)
+    shop.psp.revise(reference(capture), "fail", keep_hold=False)
     look_at(capture)
     assert shop.intent(intent_id).status == "FAILED"
     look(shop, intent_id)
@@ -163,7 +164,7 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     [charge] = shop.operations(intent_id)
     older = now_utc() + timedelta(seconds=60)
     Operation.objects.filter(pk=charge.pk).update(lease_until=older)
-    shop.psp.turn(reference(charge), "succeed")
+    shop.psp.revise(reference(charge), "succeed")
     said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     caller = callers.for_operation(charge, "test")
     assert hear(charge, said, caller, None) is Disposition.DEFERRED

@@ -38,7 +38,7 @@ from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, age_operations, body_of, uuid_of
 from payments.tests.test_races import at_once
 from psp_adapters.contract.operations import Outcome
-from psp_adapters.contract.payments import ActKind, PspAct
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 # --- beside our own operations, in any order -------------------------------------------------
 
@@ -308,20 +308,21 @@ def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
     [charge] = shop.operations(intent_id)
-    template = PspAct(
-        kind=ActKind.CAPTURE,
+    template = PspOperation(
+        kind=PspOperationKind.CAPTURE,
         psp_id="sop_x",
         reference="",
         amount=Money(100, "USD"),
         outcome=Outcome.PENDING,
-        at=view.acts[0].at,
+        at=view.operations[0].at,
     )
     for outcome in (Outcome.PENDING, Outcome.DECLINED, Outcome.REQUIRES_ACTION):
-        waiting = replace(view, acts=(*view.acts, replace(template, outcome=outcome)))
+        waiting = replace(view, operations=(*view.operations, replace(template, outcome=outcome)))
         assert record_external_operations(charge.id, waiting) == 0
-    nothing = replace(template, kind=ActKind.VOID, amount=Money(0, "USD"))
+    nothing = replace(template, kind=PspOperationKind.VOID, amount=Money(0, "USD"))
     done = replace(nothing, outcome=Outcome.SUCCEEDED)
-    assert record_external_operations(charge.id, replace(view, acts=(*view.acts, done))) == 0
+    shown = replace(view, operations=(*view.operations, done))
+    assert record_external_operations(charge.id, shown) == 0
     assert len(shop.operations(intent_id)) == 1
 
 
