@@ -21,7 +21,7 @@ from payments.services.commands import merchants
 from payments.tests.http.servers import ApiServer, variables_of
 from payments.tests.http.storefront import Storefront, Tables
 from paymentsite.tests.fixtures import databases
-from psp_adapters.tests.sandbox_process import SandboxProcess
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 _NEVER_LOGGED = (
     *("answered with 500", "panicked", "outlived its request"),

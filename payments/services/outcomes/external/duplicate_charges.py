@@ -17,22 +17,22 @@ from payments.services.outcomes.change import Change
 from payments.services.outcomes.duplicate_charges import ExcessLeft, excess_left
 from payments.states import CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
-from psp_adapters.contract.payments import ActKind, PspAct
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 
-def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]) -> str:
+def objection_to(act: PspOperation, charge: Operation, operations: Sequence[Operation]) -> str:
     """Why an operation on a duplicate charge cannot be booked; empty if it can."""
-    if act.kind is ActKind.REFUND:
+    if act.kind is PspOperationKind.REFUND:
         on_its_way_minor = sum(
             each.amount_minor
             for each in operations
             if each.charge_id == charge.id and each.status == OperationStatus.PENDING
         )
         room_minor = charge.amount_minor - charge.excess_returned_minor - on_its_way_minor
-    elif act.kind is ActKind.CAPTURE and charge.status == OperationStatus.EXCESS:
+    elif act.kind is PspOperationKind.CAPTURE and charge.status == OperationStatus.EXCESS:
         # The PSP may have captured before what our books show as released.
         room_minor = charge.excess_minor - _captured_minor(charge, operations)
-    elif act.kind in (ActKind.VOID, ActKind.EXPIRE):
+    elif act.kind in (PspOperationKind.VOID, PspOperationKind.EXPIRE):
         return ""
     else:
         return f"the provider shows {act.kind} of {act.amount} of a charge that was one too many"
@@ -42,7 +42,9 @@ def objection_to(act: PspAct, charge: Operation, operations: Sequence[Operation]
     return f"the provider shows {act.kind} of {act.amount}, and the charge too many had {room}"
 
 
-def apply_to_duplicate_charge(change: Change, act: PspAct, operations: Sequence[Operation]) -> None:
+def apply_to_duplicate_charge(
+    change: Change, act: PspOperation, operations: Sequence[Operation]
+) -> None:
     """Apply an external operation to which there is no objection.
 
     `operations` are those of the payment before it. The sweep of reversals gives back what is left.
@@ -67,7 +69,7 @@ def increments_left(charge: Operation, operations: Sequence[Operation]) -> list[
     ]
 
 
-def release_increments(change: Change, act: PspAct, increments: Sequence[Operation]) -> None:
+def release_increments(change: Change, act: PspOperation, increments: Sequence[Operation]) -> None:
     """Release increments held in excess; the caller writes their rows."""
     held = Money.zero(change.charge.currency)
     for increment in increments:
@@ -92,7 +94,7 @@ def _captured_minor(charge: Operation, operations: Sequence[Operation]) -> int:
     )
 
 
-def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
+def _capture(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     """Book a capture of the duplicate hold; reopen what our books had released of it."""
     charge = change.charge
     change.operation.succeed()
@@ -111,19 +113,19 @@ def _capture(change: Change, act: PspAct, left: ExcessLeft) -> None:
     _open_case(change, f"{act.amount} captured of a charge that was one too many", act.amount)
 
 
-def _void(change: Change, act: PspAct, left: ExcessLeft) -> None:
+def _void(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     change.operation.excess_minor = change.operation.amount_minor
     change.operation.succeed()
     _release(change, act, left)
     change.emit("charge.refunded", "charge")
 
 
-def _expire(change: Change, act: PspAct, left: ExcessLeft) -> None:
+def _expire(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     _release(change, act, left)
     change.emit("charge.expired", "charge")
 
 
-def _release(change: Change, act: PspAct, left: ExcessLeft) -> None:
+def _release(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     """Release all of the duplicate hold."""
     held = Money(left.held_minor, change.charge.currency)
     if held:
@@ -132,7 +134,7 @@ def _release(change: Change, act: PspAct, left: ExcessLeft) -> None:
     _note_other_amount(change, act, held)
 
 
-def _note_other_amount(change: Change, act: PspAct, held: Money) -> None:
+def _note_other_amount(change: Change, act: PspOperation, held: Money) -> None:
     if act.amount != held:
         summary = f"the provider let {act.amount} go, our books held {held} too many"
         _open_case(change, summary, act.amount)
@@ -143,7 +145,7 @@ def _close(operation: Operation) -> None:
     operation.next_check_at = None
 
 
-def _refund(change: Change, act: PspAct, left: ExcessLeft) -> None:
+def _refund(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     operation, refund = change.operation, change.refund
     assert refund is not None, "a refund is written down with its row"
     operation.excess_minor = operation.amount_minor
@@ -167,9 +169,9 @@ def _open_case(change: Change, summary: str, amount: Money) -> None:
     )
 
 
-_APPLY: Final[dict[ActKind, Callable[[Change, PspAct, ExcessLeft], None]]] = {
-    ActKind.CAPTURE: _capture,
-    ActKind.VOID: _void,
-    ActKind.REFUND: _refund,
-    ActKind.EXPIRE: _expire,
+_APPLY: Final[dict[PspOperationKind, Callable[[Change, PspOperation, ExcessLeft], None]]] = {
+    PspOperationKind.CAPTURE: _capture,
+    PspOperationKind.VOID: _void,
+    PspOperationKind.REFUND: _refund,
+    PspOperationKind.EXPIRE: _expire,
 }

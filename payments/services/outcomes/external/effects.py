@@ -24,13 +24,13 @@ from payments.services.outcomes.effects.intent_status import (
 )
 from payments.states import CaseKind, IntentStatus, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
-from psp_adapters.contract.payments import ActKind, PspAct
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 ACTOR: Final = "psp:dashboard"
 _KEY_LENGTH_MAX: Final = 64
 
 
-def insert_operation(change: Change, act: PspAct) -> None:
+def insert_operation(change: Change, act: PspOperation) -> None:
     """Insert the external operation (and its refund), and make the change about them.
 
     Raises IntegrityError for the second one with the same PSP id.
@@ -38,13 +38,13 @@ def insert_operation(change: Change, act: PspAct) -> None:
     operation = _operation_of(change, act)
     batch = Batch().insert(operation)
     change.operation = operation
-    if act.kind is ActKind.REFUND:
+    if act.kind is PspOperationKind.REFUND:
         change.refund = _refund_of(operation, charge=change.charge)
         batch.insert(change.refund)
     batch.execute()
 
 
-def apply_external_operation(change: Change, act: PspAct) -> None:
+def apply_external_operation(change: Change, act: PspOperation) -> None:
     """Apply an external operation, in any status of the payment.
 
     What it moved beyond what was held or left is kept as excess, with a case.
@@ -68,7 +68,7 @@ def apply_external_operation(change: Change, act: PspAct) -> None:
         )
 
 
-def open_case_about_reference(change: Change, act: PspAct) -> None:
+def open_case_about_reference(change: Change, act: PspOperation) -> None:
     """Open a case about an operation under a reference of ours that we do not know."""
     _open_case(
         change,
@@ -87,7 +87,7 @@ def external_operation_key(psp_id: str) -> str:
     return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
 
 
-def _operation_of(change: Change, act: PspAct) -> Operation:
+def _operation_of(change: Change, act: PspOperation) -> Operation:
     intent, charge = change.intent, change.charge
     identifier = public_ids.new_id()
     created_at = created_at_of(identifier)
@@ -132,10 +132,10 @@ def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
     )
 
 
-def _beyond(change: Change, act: PspAct) -> Money:
+def _beyond(change: Change, act: PspOperation) -> Money:
     """How much more a capture took than was held."""
     intent, zero = change.intent, Money.zero(act.amount.currency)
-    if act.kind is not ActKind.CAPTURE:
+    if act.kind is not PspOperationKind.CAPTURE:
         return zero
     left_minor = intent.amount_authorized_minor - intent.amount_captured_minor
     return max(zero, act.amount - Money(left_minor, intent.currency))
@@ -145,7 +145,7 @@ def _excess_of(change: Change) -> Money:
     return Money(change.operation.excess_minor, change.operation.currency)
 
 
-def _increment(change: Change, act: PspAct) -> None:
+def _increment(change: Change, act: PspOperation) -> None:
     change.operation.succeed()
     change.post(rules.authorization_incremented, act.amount)
     if change.intent.status == IntentStatus.AUTHORIZED:
@@ -156,7 +156,7 @@ def _increment(change: Change, act: PspAct) -> None:
         change.emit("charge.updated", "charge")
 
 
-def _capture(change: Change, act: PspAct) -> None:
+def _capture(change: Change, act: PspOperation) -> None:
     operation, excess = change.operation, _excess_of(change)
     operation.succeed()
     if excess:
@@ -175,7 +175,7 @@ def _capture(change: Change, act: PspAct) -> None:
         change.emit("payment_intent.amount_capturable_updated", "intent")
 
 
-def _capture_released_hold(change: Change, act: PspAct, excess: Money) -> None:
+def _capture_released_hold(change: Change, act: PspOperation, excess: Money) -> None:
     """Book a capture of a hold that is over by our books: reopen it first."""
     intent, released = change.intent, act.amount - excess
     if released:
@@ -190,7 +190,7 @@ def _capture_released_hold(change: Change, act: PspAct, excess: Money) -> None:
     become_captured(change)
 
 
-def _void(change: Change, act: PspAct) -> None:
+def _void(change: Change, act: PspOperation) -> None:
     held = change.intent.capturable
     change.operation.succeed()
     if change.intent.status != IntentStatus.AUTHORIZED:
@@ -206,7 +206,7 @@ def _void(change: Change, act: PspAct) -> None:
         change.emit("payment_intent.canceled", "intent")
 
 
-def _refund(change: Change, act: PspAct) -> None:
+def _refund(change: Change, act: PspOperation) -> None:
     intent, operation, refund = change.intent, change.operation, change.refund
     assert refund is not None, "a refund is written down with its row"
     change.post(rules.refund_requested, act.amount)
@@ -237,9 +237,9 @@ def _open_case(change: Change, summary: str, amount: Money) -> None:
     )
 
 
-_APPLY: Final[dict[ActKind, Callable[[Change, PspAct], None]]] = {
-    ActKind.INCREMENT: _increment,
-    ActKind.CAPTURE: _capture,
-    ActKind.VOID: _void,
-    ActKind.REFUND: _refund,
+_APPLY: Final[dict[PspOperationKind, Callable[[Change, PspOperation], None]]] = {
+    PspOperationKind.INCREMENT: _increment,
+    PspOperationKind.CAPTURE: _capture,
+    PspOperationKind.VOID: _void,
+    PspOperationKind.REFUND: _refund,
 }

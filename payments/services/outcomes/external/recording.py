@@ -45,7 +45,7 @@ from payments.states import (
     OperationStatus,
 )
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
-from psp_adapters.contract.payments import ActKind, PspAct, PspPayment
+from psp_adapters.contract.payments import PspOperation, PspOperationKind, PspPayment
 
 _CHANGES: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID)
 EXPIRY_ACTOR: Final = "psp:expiry"
@@ -56,7 +56,7 @@ _BEGUN_AND_ENDED: Final = frozenset(
     {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
 )
 """Only for charges in these states can an external operation be told apart from our own."""
-_ENDS_HOLD: Final = (ActKind.VOID, ActKind.EXPIRE)
+_ENDS_HOLD: Final = (PspOperationKind.VOID, PspOperationKind.EXPIRE)
 _HAPPENED: Final = PspResult(outcome=Outcome.SUCCEEDED)
 
 
@@ -158,15 +158,15 @@ def _lock(charge_id: UUID) -> _Payment:
     )
 
 
-def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
+def _news(payment: _Payment, seen: PspPayment) -> list[PspOperation]:
     """External operations that are not recorded yet, in the order of the PSP."""
     ours = {operation.id for operation in payment.operations}
     recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
     news = []
-    for act in seen.acts:
+    for act in seen.operations:
         if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.TAKEN_BACK:
             continue  # It was reversed with the charge.
-        if act.kind is ActKind.EXPIRE:
+        if act.kind is PspOperationKind.EXPIRE:
             # An old expiry does not count if the hold was reopened: the PSP then holds something.
             if payment.may_be_held and not seen.held:
                 news.append(act)
@@ -179,11 +179,11 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspAct]:
     return news
 
 
-def _moved_money(act: PspAct) -> bool:
+def _moved_money(act: PspOperation) -> bool:
     """True for a change that took effect, or a pending refund; no charge begins at the PSP."""
-    if act.kind is ActKind.AUTHORIZE or not act.amount:
+    if act.kind is PspOperationKind.AUTHORIZE or not act.amount:
         return False
-    if act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING:
+    if act.kind is PspOperationKind.REFUND and act.outcome is Outcome.PENDING:
         return True
     return act.outcome is Outcome.SUCCEEDED
 
@@ -199,13 +199,13 @@ def _note_end_of_hold(payment: _Payment, seen: PspPayment) -> None:
         Batch().update(intent, ("authorization_expires_at", "updated_at")).execute()
 
 
-def _require_own_recorded(payment: _Payment, news: list[PspAct]) -> None:
+def _require_own_recorded(payment: _Payment, news: list[PspOperation]) -> None:
     """Raise OperationStillOpen: what is held and left is known only once ours are recorded."""
     if payment.charge.status not in _BEGUN_AND_ENDED:
         raise OperationStillOpen(
             f"{payment.charge.public_id} is {payment.charge.status} by our books"
         )
-    refunds_matter = any(act.kind is ActKind.REFUND for act in news)
+    refunds_matter = any(act.kind is PspOperationKind.REFUND for act in news)
     if payment.charge.status == OperationStatus.EXCESS:
         _require_duplicate_settled(payment)
         return
@@ -230,11 +230,11 @@ def _require_duplicate_settled(payment: _Payment) -> None:
             raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
 
-def _is_pending_refund(act: PspAct) -> bool:
-    return act.kind is ActKind.REFUND and act.outcome is Outcome.PENDING
+def _is_pending_refund(act: PspOperation) -> bool:
+    return act.kind is PspOperationKind.REFUND and act.outcome is Outcome.PENDING
 
 
-def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> CannotBeBooked | None:
+def _objection(payment: _Payment, act: PspOperation, seen: PspPayment) -> CannotBeBooked | None:
     """Why an external operation cannot be booked; None if it can."""
     charge = payment.charge
     summary = ""
@@ -242,11 +242,11 @@ def _objection(payment: _Payment, act: PspAct, seen: PspPayment) -> CannotBeBook
     currencies = {charge.currency} if is_duplicate else {charge.currency, payment.intent.currency}
     if currencies != {act.amount.currency}:
         summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
-    elif act.kind is ActKind.VOID and seen.held and act.amount < _held_by_us(payment):
+    elif act.kind is PspOperationKind.VOID and seen.held and act.amount < _held_by_us(payment):
         summary = f"the provider let {act.amount} go and holds on to {seen.held}"
     elif is_duplicate:
         summary = objection_to(act, charge, payment.operations)
-    elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not ActKind.REFUND:
+    elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not PspOperationKind.REFUND:
         summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
     if not summary:
         return None
@@ -260,9 +260,9 @@ def _held_by_us(payment: _Payment) -> Money:
     return payment.intent.capturable
 
 
-def _record(payment: _Payment, act: PspAct) -> None:
+def _record(payment: _Payment, act: PspOperation) -> None:
     change = payment.change()
-    is_expiry = act.kind is ActKind.EXPIRE
+    is_expiry = act.kind is PspOperationKind.EXPIRE
     if not is_expiry:
         insert_operation(change, act)
     increments: list[Operation] = []
