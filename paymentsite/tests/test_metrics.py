@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -119,24 +119,49 @@ def test_a_token_opens_it_from_elsewhere_and_closes_it_here(
 
 COUNT_ONE = """
 import django, os; django.setup()
-from payments.services import measures
-measures.RETRIES.labels("shared", "charge").inc()
-measures.BREAKER_OPEN_UNTIL.labels("shared", "charge").set(4e9)
-measures.PLACES_IN_USE.labels("shared", "charge").inc()
+from payments import metrics
+metrics.RETRIES.labels("shared", "charge").inc()
+metrics.BREAKER_OPEN_UNTIL.labels("shared", "charge").set(4e9)
+metrics.PLACES_IN_USE.labels("shared", "charge").inc()
 """
 SHOW = """
-import django; django.setup()
+import django, sys; django.setup()
 from prometheus_client import generate_latest
 from paymentsite.metrics import _registry
-print(generate_latest(_registry()).decode())
+for _ in sys.stdin:
+    print(generate_latest(_registry()).decode() + "# end", flush=True)
 """
 
 
-def test_several_processes_count_together_and_the_dead_hold_no_places(tmp_path: Path) -> None:
-    for _ in range(3):
-        _python(COUNT_ONE, tmp_path)
-    shown = _python(SHOW, tmp_path).splitlines()
-    assert 'payments_psp_retries_total{account="shared",kind="charge"} 3.0' in shown
+@pytest.fixture
+def scrape(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """Asks a process of its own what all processes that count in `tmp_path` have counted."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SHOW],
+        cwd=PROJECT,
+        env=_environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        asked, shown = process.stdin, process.stdout
+        assert asked is not None
+        assert shown is not None
+
+        def ask() -> list[str]:
+            print(file=asked, flush=True)
+            return list(iter(lambda: shown.readline().rstrip("\n"), "# end"))
+
+        yield ask
+
+
+def test_several_processes_count_together_and_the_dead_hold_no_places(
+    tmp_path: Path, scrape: Callable[[], list[str]]
+) -> None:
+    for _ in range(2):
+        _count_one(tmp_path)
+    shown = scrape()
+    assert 'payments_psp_retries_total{account="shared",kind="charge"} 2.0' in shown
     # Those processes are gone: their open circuits and places went with them.
     assert not [line for line in shown if line.startswith("payments_psp_breaker_state{")]
     assert not [line for line in shown if line.startswith("payments_psp_calls_under_way{")]
@@ -144,11 +169,11 @@ def test_several_processes_count_together_and_the_dead_hold_no_places(tmp_path: 
 
 OPEN_AND_STAY = """
 import django, sys; django.setup()
-from payments.services import breakers
-breakers.OPEN_SECONDS_FIRST = float(sys.argv[1])
+from payments.services.psp_gateway import circuit_breaker
+circuit_breaker.OPEN_SECONDS_FIRST = float(sys.argv[1])
 for account in sys.argv[2:]:
-    for _ in range(breakers.CALLS_MIN):
-        with breakers.guarded_call(account, breakers.CallKind.CHARGE):
+    for _ in range(circuit_breaker.CALLS_MIN):
+        with circuit_breaker.guarded_call(account, circuit_breaker.CallKind.CHARGE):
             pass
 print("open", flush=True)
 sys.stdin.read()
@@ -156,7 +181,7 @@ sys.stdin.read()
 
 
 def test_an_open_circuit_of_a_living_process_that_does_nothing_does_not_stay_open(
-    tmp_path: Path,
+    tmp_path: Path, scrape: Callable[[], list[str]]
 ) -> None:
     """Each says it once; which of them is open is worked out by whoever is asked, much later."""
     shared = 'payments_psp_breaker_state{account="shared",kind="charge"}'
@@ -164,12 +189,11 @@ def test_an_open_circuit_of_a_living_process_that_does_nothing_does_not_stay_ope
     living = [_open_and_stay(tmp_path, "2", "shared", "own")]
     living.append(_open_and_stay(tmp_path, "3600", "shared"))
     try:
-        wait_until(lambda: f"{own} 1.0" in _python(SHOW, tmp_path).splitlines())
-        shown = _python(SHOW, tmp_path).splitlines()
-        assert f"{shared} 2.0" in shown, "the other process keeps it open: the worst counts"
+        wait_until(lambda: f"{own} 1.0" in scrape())
+        assert f"{shared} 2.0" in scrape(), "the other process keeps it open: the worst counts"
         living[1].kill()
         living[1].wait()
-        assert f"{shared} 1.0" in _python(SHOW, tmp_path).splitlines()
+        assert f"{shared} 1.0" in scrape()
     finally:
         for process in living:
             process.kill()
@@ -202,16 +226,15 @@ def test_a_launcher_begins_with_an_empty_folder(tmp_path: Path) -> None:
     assert (folder / "counter_1.db").exists()
 
 
-def _python(code: str, folder: Path) -> str:
+def _count_one(folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", COUNT_ONE],
         cwd=PROJECT,
         env=_environment(folder),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def _environment(folder: Path) -> dict[str, str]:
