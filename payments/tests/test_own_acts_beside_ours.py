@@ -256,8 +256,8 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
 
 
 CRASHES: dict[str, Where] = {
-    "before it is written down": (recording, "write_down", "before"),
-    "written down, not recorded": (recording, "write_down", "after"),
+    "before it is written down": (recording, "insert_operation", "before"),
+    "written down, not recorded": (recording, "insert_operation", "after"),
     "recorded, not committed": (recording, "put_change", "after"),
     "after the commit": (payment_sync, "record_external_operations", "after"),
 }
