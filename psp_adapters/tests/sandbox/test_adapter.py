@@ -10,7 +10,6 @@ from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
-from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -225,22 +224,6 @@ def test_a_script_meets_the_capture_of_one_order(
     assert send(adapter, capture).outcome is Outcome.SUCCEEDED
     assert len(sandbox.effects(order_id=order_id, kind="capture")) == 1
     assert len(sandbox.calls(order_id=order_id, kind="capture")) == 2
-
-
-def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> None:
-    credentials = {"base_url": sandbox.base_url, "api_key": "sandbox_one"}
-    one = adapter_for("sandbox", credentials)
-    assert adapter_for("sandbox", dict(reversed(credentials.items()))) is one
-    assert adapter_for("sandbox", {**credentials, "api_key": "sandbox_two"}) is not one
-
-
-def test_the_registry_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(UnknownPsp):
-        adapter_for("unknown", {})
-    with pytest.raises(BadCredentials) as refused:
-        adapter_for("sandbox", {"api_key": "sandbox_hidden"})
-    assert "base_url" in str(refused.value)
-    assert "hidden" not in str(refused.value)
 
 
 def test_an_expired_hold_is_an_operation_of_the_psp(

@@ -108,7 +108,7 @@ def test_a_manual_capture_is_disputed_once(own_sandbox: SandboxProcess, buyer: S
         ),
     ],
 )
-def test_test_evidence_decides(
+def test_evidence_decides(
     own_sandbox: SandboxProcess,
     buyer: Shop,
     token: str,
