@@ -106,3 +106,17 @@ def _intent_id(scope: Scope, public_id: str) -> UUID:
 
 def _customer_id(scope: Scope, public_id: str) -> UUID:
     return require_one(customers_with_deleted(scope), CUSTOMER, public_id, param="customer")
+
+
+def newest_charge_of_psp_payment(psp_account_id: UUID, psp_payment_id: str) -> Operation | None:
+    """The charge of a payment at the PSP; should two ever share one, the newest.
+
+    Returns None for an empty `psp_payment_id`.
+    """
+    charges = Operation.objects.filter(
+        psp_account_id=psp_account_id,
+        kind=OperationKind.AUTHORIZE.value,
+        psp_payment_id=psp_payment_id,
+    )
+    # An empty id is in no index, and no PSP's.
+    return charges.exclude(psp_payment_id="").order_by("-id").first()

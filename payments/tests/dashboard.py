@@ -7,7 +7,7 @@ from typing import Any
 
 from payments.models import Operation, PaymentIntent
 from payments.services.psp_gateway import accounts
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.passing_time import hold
 from payments.tests.shop import Shop, body_of, uuid_of
@@ -31,7 +31,7 @@ def act(shop: Shop, verb: str, amount_minor: int | None = None, **words: Any) ->
 
 def look(shop: Shop, intent_id: str) -> None:
     [charge] = [o for o in shop.operations(intent_id) if o.is_charge]
-    look_at_payment(charge.id, actor="test")
+    sync_payment(charge.id, actor="test")
 
 
 def seen(shop: Shop, intent_id: str) -> PspPayment:

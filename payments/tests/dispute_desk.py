@@ -51,7 +51,7 @@ class Desk:
 
     def look(self, psp_dispute_id: str) -> Dispute:
         """We ask the PSP, as after a notice."""
-        sync.look_at_dispute(account=self.shop.account, psp_dispute_id=psp_dispute_id, actor="test")
+        sync.sync_dispute(account=self.shop.account, psp_dispute_id=psp_dispute_id, actor="test")
         return self.dispute(psp_dispute_id)
 
     def opened(self, **words: Any) -> Dispute:

@@ -39,7 +39,7 @@ def falsely_closed(
 
 def look(operation: Operation) -> None:
     """Have the PSP asked, as its notice would."""
-    operation_sync.look_at_operation(operation.id, actor="psp:notification")
+    operation_sync.sync_operation(operation.id, actor="psp:notification")
 
 
 def confirm_late_words() -> None:

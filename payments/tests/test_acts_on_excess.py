@@ -15,8 +15,8 @@ from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services.cases.opening import close_case
 from payments.services.recovery import operation_sync
-from payments.services.recovery.operation_sync import Contradicted
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests import passing_time
 from payments.tests.dashboard import own_acts
@@ -62,7 +62,7 @@ def act(shop: Shop, charge: Operation, verb: str, **words: Any) -> None:
 
 
 def see(charge: Operation) -> None:
-    look_at_payment(charge.id, actor="test")
+    sync_payment(charge.id, actor="test")
     charge.refresh_from_db()
 
 
@@ -223,7 +223,7 @@ def test_more_than_a_charge_too_many_had_is_a_persons(shop: Shop) -> None:
     intent_id, charge, _ = too_many(shop)
     sweep_reversals()
     act(shop, charge, "refund", amount_minor=500, force=True)
-    with pytest.raises(Contradicted, match=r"the charge too many had 0\.00 USD"):
+    with pytest.raises(Conflict, match=r"the charge too many had 0\.00 USD"):
         see(charge)
     assert own_acts(intent_id) == []
     assert Case.objects.filter(kind="contradiction").exists()
@@ -240,8 +240,10 @@ STEPS: dict[str, Callable[[Operation], object]] = {
 def hear(charge: Operation) -> None:
     """Notices of everything of ours that has happened so far."""
     for operation in Operation.objects.filter(intent_id=charge.intent_id).order_by("id"):
-        with suppress(operation_sync.NotYetKnown):  # What was refused is not there to be looked at.
-            operation_sync.look_at_operation(operation.id, actor="psp:notification")
+        with suppress(
+            operation_sync.Inconclusive
+        ):  # What was refused is not there to be looked at.
+            operation_sync.sync_operation(operation.id, actor="psp:notification")
 
 
 @pytest.mark.matrix(most=9)
@@ -278,7 +280,7 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
     else:
         shop.psp.script({"drop_before": True}, kind="refund")
     sweep_reversals()
-    with pytest.raises(operation_sync.NotYetKnown, match="UNKNOWN"):
+    with pytest.raises(operation_sync.Inconclusive, match="UNKNOWN"):
         look_at_payment_only_once(charge)
     assert own_acts(intent_id) == []
     for _ in range(4):
@@ -300,7 +302,7 @@ def look_at_payment_only_once(charge: Operation) -> None:
     try:
         record_external_operations(charge.id, _ask(charge))
     except OperationStillOpen as reason:
-        raise operation_sync.NotYetKnown(str(reason)) from reason
+        raise operation_sync.Inconclusive(str(reason)) from reason
 
 
 # --- taken back ------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import pytest
 from ledger.models import LedgerTransaction
 from ledger.money import Money
 from payments.models import Case, Dispute
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from payments.tests.dispute_desk import Desk
 from payments.tests.shop import Shop
 
@@ -27,7 +28,7 @@ def test_a_dispute_is_opened_by_what_the_provider_says_twice(desk: Desk) -> None
     desk.pay(25_000)
     psp_dispute_id = desk.open()
     lie(desk, psp_dispute_id)
-    with pytest.raises(NotYetKnown, match="says two things of the dispute"):
+    with pytest.raises(Inconclusive, match="says two things of the dispute"):
         desk.look(psp_dispute_id)
     assert Dispute.objects.count() == 0
     assert LedgerTransaction.objects.filter(source_type="dispute").count() == 0
@@ -39,11 +40,11 @@ def test_an_answer_that_is_wrong_once_is_no_contradiction(desk: Desk) -> None:
     desk.pay(25_000)
     dispute = desk.opened()
     lie(desk, dispute.psp_dispute_id)
-    with pytest.raises(NotYetKnown, match="says two things of the dispute"):
+    with pytest.raises(Inconclusive, match="says two things of the dispute"):
         desk.look(dispute.psp_dispute_id)
     assert Case.objects.count() == 0
     lie(desk, dispute.psp_dispute_id, times=None)
-    with pytest.raises(Contradicted, match=r"about 250\.00 USD, now it is about 250\.01 USD"):
+    with pytest.raises(Conflict, match=r"about 250\.00 USD, now it is about 250\.01 USD"):
         desk.look(dispute.psp_dispute_id)
     assert [case.kind for case in Case.objects.all()] == ["contradiction"]
 

@@ -245,7 +245,7 @@ def test_many_workers_and_copies_at_once_open_one_dispute(
         hooks.deliver(notice)
 
     def look() -> None:
-        sync.look_at_dispute(account=desk.shop.account, psp_dispute_id=dispute_id, actor="test")
+        sync.sync_dispute(account=desk.shop.account, psp_dispute_id=dispute_id, actor="test")
 
     results = run_together(*[look] * 4, *[processing.process_due_notifications] * 4)
     assert [r for r in results if isinstance(r, BaseException)] == []

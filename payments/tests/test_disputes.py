@@ -18,7 +18,8 @@ from payments.selectors.scope import Scope
 from payments.services import callers
 from payments.services.disputes import sync
 from payments.services.disputes.recording import RecordedDispute, record_dispute
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import Desk, effects_of
 from payments.tests.notices import lose_the_answer
@@ -262,11 +263,9 @@ def test_a_dispute_that_is_told_before_its_payment_finds_out_about_both(
 def test_a_dispute_of_nobodys_payment_is_not_known_yet(desk: Desk, other_shop: Shop) -> None:
     desk.pay()
     psp_dispute_id = desk.open()
-    with pytest.raises(NotYetKnown):
-        sync.look_at_dispute(
-            account=other_shop.account, psp_dispute_id=psp_dispute_id, actor="test"
-        )
-    with pytest.raises(NotYetKnown):
+    with pytest.raises(Inconclusive):
+        sync.sync_dispute(account=other_shop.account, psp_dispute_id=psp_dispute_id, actor="test")
+    with pytest.raises(Inconclusive):
         desk.look("sdp_nobody")
     assert Dispute.objects.count() == 0
 
@@ -368,7 +367,7 @@ def test_a_contradiction_is_told_to_whoever_looked(
         "UPDATE payments_dispute SET status = 'prevented', closed_at = now(), next_look_at = NULL"
     )
     owner_cursor.execute("ALTER TABLE payments_dispute ENABLE TRIGGER legal_move")
-    with pytest.raises(Contradicted):
+    with pytest.raises(Conflict):
         desk.look(dispute.psp_dispute_id)
     assert Case.objects.get().subject == dispute.public_id
 

@@ -22,7 +22,7 @@ from payments.services.outcomes.external.recording import (
 from payments.services.psp_gateway import accounts
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync, resolution
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.crashes import Where, crash_at
 from payments.tests.notices import Hooks, books_of, make_due, only_notification, story_of
@@ -274,8 +274,8 @@ def test_a_change_and_the_expiry_at_once_end_as_at_the_psp(shop: Shop, verb: str
         if position % 2:
             return getattr(shop, verb)(intent_id)
         try:
-            look_at_payment(charge.id, actor="test")
-        except payment_sync.NotYetKnown:
+            sync_payment(charge.id, actor="test")
+        except payment_sync.Inconclusive:
             return Answer(status=200, body="{}")
         return Answer(status=200, body="{}")
 
@@ -299,7 +299,7 @@ def test_eight_looks_at_once_record_one_expiry(shop: Shop) -> None:
     [charge] = shop.operations(intent_id)
 
     def look(_: int) -> Answer:
-        look_at_payment(charge.id, actor="test")
+        sync_payment(charge.id, actor="test")
         return Answer(status=200, body="{}")
 
     at_once(8, look)
@@ -328,7 +328,7 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
 
 
 CRASHES: dict[str, Where] = {
-    "before the PSP is asked": (expiring_authorizations, "look_at_payment", "before"),
+    "before the PSP is asked": (expiring_authorizations, "sync_payment", "before"),
     "before it is written": (recording, "put_change", "before"),
     "written, not committed": (recording, "put_change", "after"),
     "after the commit": (payment_sync, "record_external_operations", "after"),

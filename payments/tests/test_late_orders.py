@@ -16,7 +16,7 @@ from payments.models import Case, Operation, PspNotification
 from payments.services import callers
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_notifications import processing
-from payments.services.recovery import operation_sync, questions
+from payments.services.recovery import operation_sync
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.crashes import crash_at
 from payments.tests.late import (
@@ -195,9 +195,9 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
 
 def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
     """Somebody has taken the lease and has been told, but has not recorded it yet."""
-    lease = questions._lease(operation.id)
+    lease = operation_sync.lease_closed_operation(operation.id)
     assert lease is not None
-    return lease, questions.ask(operation)
+    return lease, operation_sync.look_up_operation(operation)
 
 
 def record(operation: Operation, result: PspResult, lease: datetime) -> Disposition:
@@ -211,7 +211,7 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     capture = shop.operations(intent_id)[-1]
     lease, failed = asked_under_a_lease(capture)
     shop.psp.revise(reference(capture), "succeed")
-    with pytest.raises(operation_sync.NotYetKnown, match="somebody else"):
+    with pytest.raises(operation_sync.Inconclusive, match="a worker is looking it up"):
         look(capture)
 
     assert record(capture, failed, lease) is Disposition.APPLIED
@@ -240,7 +240,7 @@ def test_a_crash_around_a_late_word_loses_and_doubles_nothing(
     intent_id = capture_fails(shop)
     [notice] = hooks.caught("capture.failed")
     hooks.deliver(notice)
-    crash_at((questions, "record_outcome", when), processing.process_due_notifications)
+    crash_at((operation_sync, "record_outcome", when), processing.process_due_notifications)
     Operation.objects.update(lease_until=now_utc())
     make_due()
     assert processing.process_due_notifications() == 1

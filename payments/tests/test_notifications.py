@@ -279,16 +279,16 @@ def test_a_conflict_that_arrives_while_its_row_is_leased_has_the_psp_asked_all_t
     shop.create(10_000, manual=True)
     [notice] = hooks.caught("payment.authorized")
     asked = len(shop.psp.calls(kind="look_up"))
-    compare = processing._says_what_we_know
+    compare = processing._reports_our_status
 
     def compare_and_meanwhile(row: PspNotification, operation: Operation) -> bool:
-        says_what_we_know = compare(row, operation)
+        reports_our_status = compare(row, operation)
         hooks.deliver(notice.body.replace(b"10000", b"99999"))
-        return says_what_we_know
+        return reports_our_status
 
     hooks.deliver(notice)
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(processing, "_says_what_we_know", compare_and_meanwhile)
+        meanwhile.setattr(processing, "_reports_our_status", compare_and_meanwhile)
         assert processing.process_due_notifications(limit=1) == 1
     assert only_notification().conflicting_body
     assert len(shop.psp.calls(kind="look_up")) == asked

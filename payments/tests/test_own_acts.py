@@ -12,7 +12,7 @@ from payments.models import Case
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references
 from payments.services.recovery import payment_sync
-from payments.services.recovery.operation_sync import Contradicted
+from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
 from payments.tests.notices import Hooks, only_notification, story_of
@@ -263,7 +263,7 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
     )
     before = story_of(shop, intent_id)
     for _ in range(2):
-        with pytest.raises(Contradicted, match=said):
+        with pytest.raises(Conflict, match=said):
             look(shop, intent_id)
     assert story_of(shop, intent_id) == before
     assert Case.objects.get().kind == "contradiction"
@@ -287,7 +287,7 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     later = replace(partial, kind=PspOperationKind.REFUND, psp_id="sop_later")
     odd = replace(view, operations=(*view.operations, partial, later))
     monkeypatch.setattr(payment_sync, "_ask", lambda charge: odd)
-    with pytest.raises(Contradicted):
+    with pytest.raises(Conflict):
         look(shop, intent_id)
     assert [o.kind for o in own_acts(intent_id)] == ["capture"]
     assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)

@@ -19,9 +19,10 @@ from payments.services.outcomes.external.recording import (
     record_external_operations,
 )
 from payments.services.psp_gateway import accounts, sending
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync
-from payments.services.recovery.operation_sync import NotYetKnown, look_at_operation
+from payments.services.recovery.operation_sync import sync_operation
 from payments.tests.crashes import Where, crash_at
 from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
 from payments.tests.late import close_as
@@ -244,7 +245,7 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
             return shop.refund(intent_id, 3_000)
         try:
             look(shop, intent_id)
-        except NotYetKnown:
+        except Inconclusive:
             return Answer(status=200, body="{}")
         return Answer(status=200, body="{}")
 
@@ -367,7 +368,7 @@ def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop
     capture = shop.operations(intent_id)[-1]
     close_as(capture, Outcome.DECLINED)
     assert body_of(shop.cancel(intent_id))["status"] == "canceled"
-    look_at_operation(capture.id, actor="test")
+    sync_operation(capture.id, actor="test")
     intent = shop.intent(intent_id)
     assert (intent.status, intent.amount_captured_minor) == ("CAPTURED", 3000)
     assert_sound(shop, intent_id)
@@ -379,11 +380,11 @@ def test_the_end_of_a_hold_too_many_is_not_taken_for_the_payments_own(shop: Shop
     [first] = shop.operations(intent_id)
     close_as(first, Outcome.DECLINED)
     shop.confirm(intent_id, token="pm_card_visa")
-    look_at_operation(first.id, actor="test")
+    sync_operation(first.id, actor="test")
     first.refresh_from_db()
     assert first.status == "EXCESS"
     before = shop.intent(intent_id).authorization_expires_at
-    payment_sync.look_at_payment(first.id, actor="test")
+    payment_sync.sync_payment(first.id, actor="test")
     assert shop.intent(intent_id).authorization_expires_at == before
 
 

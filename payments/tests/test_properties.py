@@ -17,9 +17,9 @@ from payments.exceptions import PaymentRefused
 from payments.models import PaymentIntent
 from payments.services.callers.caller import Answer, Caller
 from payments.services.psp_gateway import accounts
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import operation_sync
-from payments.services.recovery.operation_sync import NotYetKnown
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences, differences_of
 from payments.tests import passing_time
 from payments.tests.dispute_desk import Desk
@@ -140,11 +140,11 @@ def test_books_counters_and_psp_agree_after_every_step(
 def hear_everything(shop: Shop, intent_id: str) -> None:
     """The notices of everything that has happened, at last."""
     for operation in shop.operations(intent_id):
-        with suppress(operation_sync.NotYetKnown):
-            operation_sync.look_at_operation(operation.id, actor="psp:notification")
+        with suppress(operation_sync.Inconclusive):
+            operation_sync.sync_operation(operation.id, actor="psp:notification")
     look(shop, intent_id)
     for dispute in shop.psp.disputes(shop.order_id):
-        with suppress(NotYetKnown):
+        with suppress(Inconclusive):
             Desk(shop).look(dispute["id"])
 
 
@@ -233,8 +233,8 @@ def look(shop: Shop, intent_id: str) -> None:
     """A look at every charge; what of ours is still open comes first, and is looked at again."""
     for operation in shop.operations(intent_id):
         if operation.is_charge:
-            with suppress(NotYetKnown):
-                look_at_payment(operation.id, actor="test")
+            with suppress(Inconclusive):
+                sync_payment(operation.id, actor="test")
 
 
 HAPPENS: dict[str, Callable[[Shop, str], object]] = {

@@ -12,9 +12,9 @@ from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services.psp_gateway import circuit_breaker, queries
 from payments.services.psp_gateway.circuit_breaker import CallKind
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import sweep as recovery_sweep
-from payments.services.recovery.operation_sync import NotYetKnown
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.payment_sync import sync_payment
 from payments.tests.late import (
     assert_the_books_agree,
     cases,
@@ -78,7 +78,7 @@ def test_a_charge_that_arrives_behind_a_fence_is_found_and_given_back(shop: Shop
     end = time.monotonic() + 10
     while shop.intent(intent_id).status != "AUTHORIZED":
         # The sender's own word comes at the same moment: then the PSP is asked again.
-        with suppress(NotYetKnown):
+        with suppress(Inconclusive):
             look(shop.operations(intent_id)[0])
         assert time.monotonic() < end
     assert cases() == ["late_success"]
@@ -139,7 +139,7 @@ def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
     )
     open_circuit._open_until = 0.0
 
-    look_at_payment(shop.operations(paid)[0].id, actor="test")
+    sync_payment(shop.operations(paid)[0].id, actor="test")
 
     assert open_circuit.state == "closed"
     lost.refresh_from_db()
@@ -183,5 +183,5 @@ def test_what_somebody_is_sending_is_left_to_them(shop: Shop) -> None:
     shop.create()
     in_an_hour = now_utc() + timedelta(hours=1)
     Operation.objects.update(next_check_at=in_an_hour, lease_until=in_an_hour)
-    assert queries.pull_forward(shop.account.id) == 0
+    assert queries.make_doubts_due(shop.account.id) == 0
     assert Operation.objects.get().next_check_at == in_an_hour

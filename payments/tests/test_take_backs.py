@@ -6,7 +6,8 @@ import pytest
 
 from payments.exceptions import PaymentRefused, UnexpectedState
 from payments.models import Case, Operation
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -274,7 +275,7 @@ def test_an_increment_that_fails_after_it_was_captured_is_a_contradiction(shop: 
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
-    with pytest.raises(Contradicted):
+    with pytest.raises(Conflict):
         turn(shop, increment, "fail")
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     assert after == before
@@ -349,7 +350,7 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
     shop.psp.script({"drop_after": 1}, kind="capture", order_id=shop.order_id)
     shop.capture(intent_id, 6_000)
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
-    with pytest.raises(NotYetKnown, match="under way"):
+    with pytest.raises(Inconclusive, match="under way"):
         turn(shop, first, "fail")
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     assert after == before

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ledger.money import Money
 from payments.models import PspAccount
-from payments.services.recovery.operation_sync import NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.tests.shop import Shop
 from psp_adapters import registry
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
@@ -78,7 +78,7 @@ def account_for_all(shop: Shop, lines: Iterable[ReportLine]) -> Iterator[Account
         for line in waiting:
             try:
                 yield account_for(shop, line)
-            except NotYetKnown:
+            except Inconclusive:
                 too_early.append(line)
         assert len(too_early) < len(waiting), f"none of {too_early} comes to an end"
         waiting = too_early

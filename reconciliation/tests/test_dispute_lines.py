@@ -15,7 +15,8 @@ from payments.models import Case, Dispute, Event
 from payments.services import callers
 from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.sync import sync_due_disputes
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.dispute_desk import LONG_AGO, Desk
 from payments.tests.shop import Shop, open_shop
@@ -178,7 +179,7 @@ def test_what_the_provider_does_not_confirm_is_asked_again_later(desk: Desk) -> 
     [withdrawn, _] = lines_of(desk.shop)
     early = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()
-    with pytest.raises(NotYetKnown, match="does not show what its report says"):
+    with pytest.raises(Inconclusive, match="does not show what its report says"):
         account_for(desk.shop, early)
     assert written() == before
     desk.move(dispute.psp_dispute_id, "win")
@@ -190,12 +191,12 @@ def test_a_line_of_nothing_that_we_know_is_asked_about_later(desk: Desk, other_s
     desk.open()
     line = lines_of(desk.shop)[0]
     before = written()
-    with pytest.raises(NotYetKnown, match="does not find the dispute"):
+    with pytest.raises(Inconclusive, match="does not find the dispute"):
         account_for(other_shop, line)
     desk.shop.psp.set_behavior(down=1)
-    with pytest.raises(NotYetKnown) as caught:
+    with pytest.raises(Inconclusive) as caught:
         account_for(desk.shop, line)
-    assert caught.value.is_silence
+    assert caught.value.is_unanswered
     assert written() == before
     assert Case.objects.count() == 0
 
@@ -332,7 +333,7 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     ask_no_more(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()
-    with pytest.raises(Contradicted, match="the dispute is lost, the provider says won"):
+    with pytest.raises(Conflict, match="the dispute is lost, the provider says won"):
         account_for(desk.shop, reversal)
     assert [case.kind for case in Case.objects.all()] == ["contradiction"]
     assert written() == before
@@ -343,7 +344,7 @@ def test_a_fee_that_comes_before_its_dispute_waits_for_it(silent_desk: Desk) -> 
     silent_desk.open()
     withdrawn, fee = lines_of(silent_desk.shop)
     before = written()
-    with pytest.raises(NotYetKnown, match="the line of the dispute itself has not come yet"):
+    with pytest.raises(Inconclusive, match="the line of the dispute itself has not come yet"):
         account_for(silent_desk.shop, fee)
     assert written() == before
     account_for(silent_desk.shop, withdrawn)
@@ -359,7 +360,7 @@ def test_a_line_alone_of_no_charge_of_ours_is_asked_about_later(
     stranger = open_shop(silent_desk.shop.psp)
     ask_no_more(stranger, monkeypatch)
     before = written()
-    with pytest.raises(NotYetKnown, match="no charge of ours at this account"):
+    with pytest.raises(Inconclusive, match="no charge of ours at this account"):
         account_for(stranger, line)
     assert written() == before
 

@@ -8,7 +8,7 @@ import pytest
 
 from payments.models import Case, Operation
 from payments.services.psp_gateway.references import reference_of
-from payments.services.recovery.operation_sync import look_at_operation
+from payments.services.recovery.operation_sync import sync_operation
 from payments.services.verification.rebuild import differences
 from payments.tests.shop import Shop, body_of
 from reconciliation.models import SettlementLine
@@ -139,7 +139,7 @@ def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
         settling.shop.refund(intent_id, 9_000)
     operation = operation_of(settling, intent_id, kind)
     turn(settling, operation, "fail")
-    look_at_operation(operation.id, actor="test")
+    sync_operation(operation.id, actor="test")
     operation.refresh_from_db()
     assert operation.status == "TAKEN_BACK"
     turn(settling, operation, "succeed")

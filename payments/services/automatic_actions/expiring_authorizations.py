@@ -24,8 +24,9 @@ from payments.services.jobs.backoff import next_attempt
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
 from payments.services.psp_gateway import accounts
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import sync_payment
 from payments.states import IntentStatus, OperationStatus
 
 logger = logging.getLogger(__name__)
@@ -102,10 +103,10 @@ def _was_refused_as_expired(intent: PaymentIntent) -> bool:
 def _ask_whether_expired(intent: PaymentIntent, charge: Operation, plan: Plan) -> datetime:
     """The PSP decides when a hold is over: ask, and later and later if it says that it is not."""
     try:
-        look_at_payment(charge.id, actor=ACTOR)
-    except NotYetKnown as reason:
+        sync_payment(charge.id, actor=ACTOR)
+    except Inconclusive as reason:
         logger.info("hold of %s: %s", intent.public_id, reason)
-    except Contradicted as contradiction:
+    except Conflict as contradiction:
         logger.error("alert: hold of %s: %s", intent.public_id, contradiction)
     return next_attempt(
         now_utc(), since=plan.expires_at, first=_ASK_AGAIN_LEAST, most=_ASK_AGAIN_MOST

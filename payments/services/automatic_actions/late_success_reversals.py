@@ -32,8 +32,9 @@ from payments.services.operations.creation import new_operation
 from payments.services.operations.execution import carry_out
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
-from payments.services.recovery.payment_sync import look_at_payment
-from payments.services.recovery.questions import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import sync_payment
 from payments.states import (
     OPERATION_IN_DOUBT,
     OPERATION_OPEN,
@@ -121,10 +122,10 @@ def _look_who_else_did_it(charge: Operation) -> bool:
     False if the PSP gave no answer.
     """
     try:
-        look_at_payment(charge.id, actor=ACTOR)
-    except (NotYetKnown, Contradicted) as reason:
+        sync_payment(charge.id, actor=ACTOR)
+    except (Inconclusive, Conflict) as reason:
         logger.info("charge %s was refused to be given back, and: %s", charge.public_id, reason)
-        return not (isinstance(reason, NotYetKnown) and reason.is_silence)
+        return not (isinstance(reason, Inconclusive) and reason.is_unanswered)
     return True
 
 

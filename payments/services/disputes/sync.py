@@ -1,7 +1,6 @@
-"""Ask the PSP how a dispute stands, because it told us something, or told us nothing for long.
+"""Syncs disputes with the PSP: after a notification, a settlement line, or some hours without one.
 
-A notice is a reason to look: nothing of it but the names of the dispute and its payment is used.
-What may not live here: what a word causes (services.disputes), responses.
+A notification is a reason to look up; only the names of the dispute and its payment are used.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from payments.models import Dispute, Operation, PspAccount
+from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute
 from payments.services.disputes.transitions import (
@@ -20,18 +20,12 @@ from payments.services.disputes.transitions import (
     statuses_on_the_way,
 )
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
-from payments.services.psp_gateway import accounts, dispute_calls, references
-from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.psp_gateway.queries import give_connection_back
-from payments.services.recovery.operation_sync import (
-    Contradicted,
-    NotYetKnown,
-    contradiction,
-    look_at_operation,
-)
+from payments.services.psp_gateway import accounts, references
+from payments.services.psp_gateway.queries import Inconclusive, look_up
+from payments.services.recovery.operation_sync import Conflict, conflict, sync_operation
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract.disputes import PspDispute
-from psp_adapters.contract.operations import OperationKind, PspUnavailable
+from psp_adapters.contract.operations import OperationKind
 
 logger = logging.getLogger(__name__)
 
@@ -47,31 +41,31 @@ QUEUE: Final = DueQueue(
 )
 
 
-def look_at_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
-    """Bring one dispute to where the PSP says it is; holds no connection of a pool while asking.
+def sync_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
+    """Look up one dispute and record it; holds no connection of a pool while asking.
 
-    Where the PSP cannot be asked about disputes, one that we know is left as it is. Raises
-    NotYetKnown or Contradicted; a word that changes nothing is fine.
+    If the PSP's disputes cannot be looked up, a dispute that is recorded stays as it is. Raises
+    Inconclusive or Conflict. A statement that changes nothing is no error.
     """
     if not accounts.adapter_of(account).capabilities.disputes:
         _require_known(account, psp_dispute_id)
         return
-    word = _confirmed(account, _ask(account, psp_dispute_id))
+    statement = _confirmed(account, _look_up_dispute(account, psp_dispute_id))
     charge = charge_of_dispute(
         account,
         psp_dispute_id=psp_dispute_id,
-        payment_reference=word.payment_reference,
-        psp_payment_id=word.psp_payment_id,
+        payment_reference=statement.payment_reference,
+        psp_payment_id=statement.psp_payment_id,
     )
-    look_at_what_is_open(charge, actor)
+    sync_open_operations(charge, actor)
     try:
         recorded = record_dispute(
-            statement=word, charge=charge, caller=callers.for_operation(charge, actor)
+            statement=statement, charge=charge, caller=callers.for_operation(charge, actor)
         )
     except PaymentNotCaptured as reason:
-        raise NotYetKnown(str(reason)) from reason
+        raise Inconclusive(str(reason)) from reason
     if recorded.contradiction:
-        raise Contradicted(f"dispute {psp_dispute_id}: {recorded.contradiction}")
+        raise Conflict(f"dispute {psp_dispute_id}: {recorded.contradiction}")
 
 
 def sync_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
@@ -89,8 +83,8 @@ def _sync_due(dispute: Dispute) -> Handled:
         QUEUE.under_lease(dispute).update(next_look_at=None)
         return Handled.NOT_ASKED
     try:
-        look_at_dispute(account=account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR)
-    except (NotYetKnown, Contradicted) as reason:
+        sync_dispute(account=account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR)
+    except (Inconclusive, Conflict) as reason:
         logger.warning("%s could not be synced: %s", dispute.public_id, reason)
     return Handled.ANSWERED
 
@@ -98,33 +92,31 @@ def _sync_due(dispute: Dispute) -> Handled:
 def charge_of_dispute(
     account: PspAccount, *, psp_dispute_id: str, payment_reference: str, psp_payment_id: str
 ) -> Operation:
-    """The charge that a dispute is about, within the account that told us.
+    """The charge that a dispute is about, within one PSP account.
 
-    Raises NotYetKnown, or Contradicted if the words name two payments.
+    Raises Inconclusive if there is none, or Conflict if reference and id name two payments.
     """
     known = Dispute.objects.filter(psp_account=account, psp_dispute_id=psp_dispute_id)
     dispute = known.select_related("charge").first()
     if dispute is not None:
         return dispute.charge
-    charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
     identifier = references.operation_id_of(payment_reference)
-    if identifier is not None:
-        charge = charges.filter(pk=identifier).first()
+    if identifier is None:
+        charge = newest_charge_of_psp_payment(account.id, psp_payment_id)
     else:
-        of_payment = charges.filter(psp_payment_id=psp_payment_id).exclude(psp_payment_id="")
-        # The newest: should two charges ever share a payment, it is the one that stands.
-        charge = of_payment.order_by("-id").first()
+        charges = Operation.objects.filter(psp_account=account, kind=OperationKind.AUTHORIZE.value)
+        charge = charges.filter(pk=identifier).first()
     if charge is None:
-        raise NotYetKnown("it concerns no charge of ours at this account")
+        raise Inconclusive("it concerns no charge of ours at this account")
     if charge.psp_payment_id and psp_payment_id not in ("", charge.psp_payment_id):
-        raise contradiction(charge, "a dispute names it as another payment at the provider")
+        raise conflict(charge, "a dispute names it as another payment at the provider")
     return charge
 
 
-def look_at_what_is_open(charge: Operation, actor: str) -> None:
-    """Ask about what is under way of the payment: it may be disputed before we know it was taken.
+def sync_open_operations(charge: Operation, actor: str) -> None:
+    """Sync the payment's open charge and captures, which may be disputed before we know of them.
 
-    Raises NotYetKnown or Contradicted.
+    Raises Inconclusive or Conflict.
     """
     rows = Operation.objects.filter(
         intent_id=charge.intent_id,
@@ -132,57 +124,59 @@ def look_at_what_is_open(charge: Operation, actor: str) -> None:
         status__in=sorted(OPERATION_OPEN),
     )
     for operation_id in list(rows.order_by("id").values_list("id", flat=True)):
-        look_at_operation(operation_id, actor=actor)
+        sync_operation(operation_id, actor=actor)
 
 
-def _ask(account: PspAccount, psp_dispute_id: str) -> PspDispute:
-    give_connection_back()
-    try:
-        word = dispute_calls.ask(account, psp_dispute_id)
-    except (PspUnavailable, CallRefused) as error:
-        raise NotYetKnown(f"the provider could not be asked: {error}") from error
-    if word is None:
-        raise NotYetKnown("the provider does not find the dispute (yet)")
-    return word
+def _look_up_dispute(account: PspAccount, psp_dispute_id: str) -> PspDispute:
+    return look_up(
+        account,
+        lambda adapter, seconds: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=seconds),
+        what="dispute",
+    )
 
 
-def _confirmed(account: PspAccount, word: PspDispute) -> PspDispute:
-    """The word, said twice if it opens a dispute, tells of a fee or contradicts what we hold.
+def _confirmed(account: PspAccount, statement: PspDispute) -> PspDispute:
+    """The statement, looked up twice if it opens a dispute, reports a fee or contradicts our row.
 
-    An answer may be wrong once, and what a dispute is about nobody knows but the PSP.
+    One answer may be wrong, and only the PSP knows what a dispute is about.
     """
-    if not _is_surprising(account, word):
-        return word
-    again = _ask(account, word.psp_dispute_id)
-    if _facts_of(again) != _facts_of(word):
-        raise NotYetKnown("the provider says two things of the dispute")
+    if not _is_surprising(account, statement):
+        return statement
+    again = _look_up_dispute(account, statement.psp_dispute_id)
+    if _facts_of(again) != _facts_of(statement):
+        raise Inconclusive("the provider says two things of the dispute")
     return again
 
 
-def _is_surprising(account: PspAccount, word: PspDispute) -> bool:
-    rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=word.psp_dispute_id)
+def _is_surprising(account: PspAccount, statement: PspDispute) -> bool:
+    rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=statement.psp_dispute_id)
     dispute = rows.first()
     if dispute is None:
         return True
-    fees = (word.fee.minor, word.fee_returned.minor)
+    fees = (statement.fee.minor, statement.fee_returned.minor)
     if fees != (dispute.fee_minor, dispute.fee_returned_minor):
         return True
     try:
-        require_same_dispute(dispute, word)
-        if not is_outdated(dispute, word):
-            statuses_on_the_way(dispute.status, word.status)
+        require_same_dispute(dispute, statement)
+        if not is_outdated(dispute, statement):
+            statuses_on_the_way(dispute.status, statement.status)
     except ConflictingStatement:
         return True
     return False
 
 
-def _facts_of(word: PspDispute) -> tuple[object, ...]:
-    """What does not change while a dispute moves on, or once at most."""
-    about = (word.psp_payment_id, word.payment_reference, word.amount, word.began_as_inquiry)
-    return (*about, word.fee, word.fee_returned)
+def _facts_of(statement: PspDispute) -> tuple[object, ...]:
+    """What stays the same while a dispute moves on, or changes once."""
+    about = (
+        statement.psp_payment_id,
+        statement.payment_reference,
+        statement.amount,
+        statement.began_as_inquiry,
+    )
+    return (*about, statement.fee, statement.fee_returned)
 
 
 def _require_known(account: PspAccount, psp_dispute_id: str) -> None:
     rows = Dispute.objects.filter(psp_account=account, psp_dispute_id=psp_dispute_id)
     if not rows.exists():
-        raise NotYetKnown("the provider cannot be asked about disputes; its report will name it")
+        raise Inconclusive("the provider cannot be asked about disputes; its report will name it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from payments.models import DisputeResponse, PspAccount
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
-from payments.services.psp_gateway.queries import ask_psp
+from payments.services.psp_gateway.queries import query_psp
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
@@ -24,7 +24,7 @@ def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
     adapter = adapter_of(account)
     if not adapter.capabilities.disputes:
         raise PspUnavailable(_NO_DISPUTES)
-    return ask_psp(
+    return query_psp(
         account,
         lambda: adapter.look_up_dispute(psp_dispute_id, deadline_seconds=LOOKUP_DEADLINE_SECONDS),
     )

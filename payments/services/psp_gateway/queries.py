@@ -1,7 +1,6 @@
-"""Ask a PSP a question about what it did: behind a circuit of its own, apart from what moves money.
+"""Looks something up at a PSP, behind a circuit breaker apart from that of money moves.
 
-Whoever finds the PSP well again makes what waits for it due, whatever was asked. What may not live
-here: which question, what an answer means or causes.
+A query that closes the circuit makes every operation in doubt at that account due now.
 """
 
 from __future__ import annotations
@@ -14,39 +13,69 @@ from django.db import connection, transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Operation, PspAccount
-from payments.services.psp_gateway.circuit_breaker import CallKind, guarded_call
+from payments.services.psp_gateway.accounts import adapter_of
+from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
+from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from payments.states import OPERATION_IN_DOUBT
+from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.operations import PspUnavailable
 
 T = TypeVar("T")
 
 
-def ask_psp(account: PspAccount, question: Callable[[], T]) -> T:
-    """The answer to one question; no database connection may be held meanwhile.
+class Inconclusive(Exception):
+    """A look-up settled nothing (yet): repeat it later."""
 
-    Raises CallRefused if the PSP must not be asked now, and whatever the question raises.
+    @property
+    def is_unanswered(self) -> bool:
+        """Did the PSP give no answer, or could it not be asked?"""
+        return isinstance(self.__cause__, PspUnavailable | CallRefused)
+
+
+def look_up(account: PspAccount, query: Callable[[PspAdapter, float], T | None], *, what: str) -> T:
+    """What the PSP answers to `query(adapter, deadline_seconds)`; `what` names it in errors.
+
+    Holds no connection of a pool while asking. Raises Inconclusive if the PSP gives no answer or
+    does not find it.
+    """
+    adapter = adapter_of(account)
+    release_connection()
+    try:
+        found = query_psp(account, lambda: query(adapter, LOOKUP_DEADLINE_SECONDS))
+    except (PspUnavailable, CallRefused) as error:
+        raise Inconclusive(f"the provider could not be asked: {error}") from error
+    if found is None:
+        raise Inconclusive(f"the provider does not find the {what} (yet)")
+    return found
+
+
+def query_psp(account: PspAccount, query: Callable[[], T]) -> T:
+    """Run one query through the circuit breaker; no database connection may be held meanwhile.
+
+    Raises CallRefused if the circuit is open, and whatever the query raises.
     """
     with guarded_call(account.code, CallKind.RECOVERY) as verdict:
-        answer = question()
+        answer = query()
         verdict.healthy = True
     if verdict.closed_circuit:
-        pull_forward(account.id)
-        give_connection_back()  # There may be more to ask.
+        make_doubts_due(account.id)
+        release_connection()  # Another query may follow.
     return answer
 
 
-def give_connection_back() -> None:
-    """Let others have this thread's connection while the PSP is asked.
+def release_connection() -> None:
+    """Give this thread's connection back to the pool while the PSP is asked.
 
-    A worker's only connection is nobody else's, and costly to open: it is kept.
+    A worker has no pool: its one connection is costly to open, and kept.
     """
     if connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()
 
 
-def pull_forward(psp_account_id: UUID) -> int:
-    """The PSP is well again: what is in doubt there and waits is due at once; how many there are.
+def make_doubts_due(psp_account_id: UUID) -> int:
+    """Make every waiting operation in doubt at the account due now; returns how many.
 
-    What somebody is sending or asking about just now is left to them.
+    Skips those whose lease a sender or a look-up holds.
     """
     with transaction.atomic(durable=True):
         rows = execute(

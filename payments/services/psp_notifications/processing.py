@@ -9,27 +9,22 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from django.db import transaction
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
+from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services.cases.opening import case_about_account, open_case
-from payments.services.disputes.sync import look_at_dispute
+from payments.services.disputes.sync import sync_dispute
 from payments.services.jobs.backoff import next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, Sweep
 from payments.services.psp_gateway import references
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.psp_notifications.receiving import GIVE_UP_AFTER
-from payments.services.recovery.operation_sync import (
-    Contradicted,
-    NotYetKnown,
-    agrees,
-    contradiction,
-    look_at_operation,
-)
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.recovery.operation_sync import Conflict, agrees, conflict, sync_operation
+from payments.services.recovery.payment_sync import sync_payment
 from payments.states import CaseKind, NotificationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 
@@ -82,11 +77,11 @@ def _attempt(row: PspNotification, sweep: Sweep[PspNotification]) -> Attempt:
 
 def _process(row: PspNotification) -> Attempt:
     try:
-        _look(row)
-    except Contradicted as contradiction:
-        return Attempt(row, NotificationStatus.DEAD, str(contradiction))
-    except NotYetKnown as reason:
-        handled = Handled.NO_ANSWER if reason.is_silence else Handled.ANSWERED
+        _sync(row)
+    except Conflict as reason:
+        return Attempt(row, NotificationStatus.DEAD, str(reason))
+    except Inconclusive as reason:
+        handled = Handled.NO_ANSWER if reason.is_unanswered else Handled.ANSWERED
         return Attempt(row, NotificationStatus.FAILING, str(reason), handled)
     except Exception as failure:
         logger.exception("notification %s could not be processed", row.event_id)
@@ -94,48 +89,39 @@ def _process(row: PspNotification) -> Attempt:
     return Attempt(row, NotificationStatus.PROCESSED)
 
 
-def _look(row: PspNotification) -> None:
-    """Look at every operation of ours that the notification concerns and has news of."""
+def _sync(row: PspNotification) -> None:
+    """Sync every operation that the notification concerns, unless it reports what we have."""
     if not row.known:
         return
     if row.psp_dispute_id:
-        look_at_dispute(account=row.psp_account, psp_dispute_id=row.psp_dispute_id, actor=ACTOR)
+        sync_dispute(account=row.psp_account, psp_dispute_id=row.psp_dispute_id, actor=ACTOR)
         return
     operations = _operations_of(row)
     for operation in operations:
-        if operation.is_open or (row.claims and not _says_what_we_know(row, operation)):
-            look_at_operation(operation.id, actor=ACTOR)
+        if operation.is_open or (row.claims and not _reports_our_status(row, operation)):
+            sync_operation(operation.id, actor=ACTOR)
     if operations and row.claims:
         return
-    # It tells of more than an outcome, or of an act that no operation of ours asked for.
-    charge_id = _charge_of(row, operations)
-    if charge_id is None:
-        raise NotYetKnown("it concerns no operation of ours at this account")
-    look_at_payment(charge_id, actor=ACTOR)
-
-
-def _charge_of(row: PspNotification, operations: list[Operation]) -> UUID | None:
-    """The charge whose payment the notification is about."""
+    # It reports more than an outcome, or an operation that began at the PSP.
     if operations:
-        return operations[0].charge_id or operations[0].id
-    if not row.psp_payment_id:
-        return None
-    charges = Operation.objects.filter(kind=OperationKind.AUTHORIZE.value)
-    of_payment = charges.filter(psp_payment_id=row.psp_payment_id).exclude(psp_payment_id="")
-    # The newest: should two charges ever share a payment, it is the one that stands.
-    newest = of_payment.filter(psp_account_id=row.psp_account_id).order_by("-id").first()
-    return newest.id if newest is not None else None
+        charge_id = operations[0].charge_id or operations[0].id
+    else:
+        charge = newest_charge_of_psp_payment(row.psp_account_id, row.psp_payment_id)
+        if charge is None:
+            raise Inconclusive("it concerns no operation of ours at this account")
+        charge_id = charge.id
+    sync_payment(charge_id, actor=ACTOR)
 
 
-def _says_what_we_know(row: PspNotification, operation: Operation) -> bool:
-    """True or not, it changes nothing: most come just after the answer to the request itself."""
+def _reports_our_status(row: PspNotification, operation: Operation) -> bool:
+    """Does it report the status that we have? Most notifications follow the PSP's own answer."""
     if operation.is_open or not row.claims or row.conflicting_body:
         return False
     return agrees(operation, Outcome(row.claims))
 
 
 def _operations_of(row: PspNotification) -> list[Operation]:
-    """Within the account that told us, and of the payment that it names, or none."""
+    """Our operations that it names, within its account; raises Conflict for another payment."""
     ids = [references.operation_id_of(reference) for reference in row.our_references]
     of_account = Operation.objects.filter(psp_account_id=row.psp_account_id)
     if row.our_references:
@@ -147,7 +133,7 @@ def _operations_of(row: PspNotification) -> list[Operation]:
         return []
     for operation in found:
         if operation.psp_payment_id and row.psp_payment_id not in ("", operation.psp_payment_id):
-            raise contradiction(
+            raise conflict(
                 operation, "a notification names it as part of another payment at the provider"
             )
     return found
@@ -175,7 +161,7 @@ def record_attempts(attempts: list[Attempt]) -> None:
 
 
 def _case_of_given_up(row: PspNotification) -> Case:
-    """One per payment at the PSP: it may tell of one that we know nothing of many times."""
+    """One case per payment at the PSP, which may send many notifications of an unknown one."""
     hours = GIVE_UP_AFTER // timedelta(hours=1)
     return case_about_account(
         CaseKind.CONTRADICTION,

@@ -1,7 +1,6 @@
-"""Ask the PSP for a whole payment, and bring ours to where it stands there.
+"""Syncs a whole payment with the PSP: its operations, and those that began at the PSP.
 
-Finds what no operation of ours could tell of. Only a question: safe at any time, and beside anybody
-else. What may not live here: what a word or an act of the PSP causes.
+Only look-ups: safe at any time, and beside any other worker or request.
 """
 
 from __future__ import annotations
@@ -15,78 +14,61 @@ from payments.services.outcomes.external.recording import (
     record_external_operations,
     save_case,
 )
-from payments.services.psp_gateway import accounts, references, sending
-from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.psp_gateway.queries import ask_psp, give_connection_back
-from payments.services.recovery.operation_sync import (
-    Contradicted,
-    NotYetKnown,
-    agrees,
-    look_at_operation,
-)
-from psp_adapters.contract.operations import PspUnavailable
+from payments.services.psp_gateway import accounts, references
+from payments.services.psp_gateway.queries import Inconclusive, look_up
+from payments.services.recovery.operation_sync import Conflict, agrees, sync_operation
 from psp_adapters.contract.payments import PspOperation, PspPayment
 
 
-def look_at_payment(charge_id: UUID, *, actor: str) -> None:
-    """Bring the payment of a charge to where the PSP says it is.
+def sync_payment(charge_id: UUID, *, actor: str) -> None:
+    """Look up the payment of a charge and record what the PSP shows.
 
-    Holds no connection of a pool while asking. Raises NotYetKnown or Contradicted (a case is open
-    then, where nothing of what was seen could be booked).
+    Holds no connection of a pool while asking. Raises Inconclusive or Conflict (a case is open
+    then, where nothing of what the PSP shows could be booked).
     """
     charge = Operation.objects.get(pk=charge_id)
-    seen = _ask(charge)
-    _bring_operations_up(charge, seen, actor)
+    found = _look_up_payment(charge)
+    _sync_our_operations(charge, found, actor)
     try:
-        record_external_operations(charge_id, seen)
+        record_external_operations(charge_id, found)
     except OperationStillOpen as reason:
-        raise NotYetKnown(str(reason)) from reason
+        raise Inconclusive(str(reason)) from reason
     except CannotBeBooked as finding:
         save_case(finding.case)
-        raise Contradicted(str(finding)) from finding
-    _follow_own_acts(charge, seen, actor)
+        raise Conflict(str(finding)) from finding
+    _sync_external_operations(charge, found, actor)
 
 
-def _ask(charge: Operation) -> PspPayment:
+def _look_up_payment(charge: Operation) -> PspPayment:
     if not charge.psp_payment_id:
-        raise NotYetKnown(f"{charge.public_id} has no payment at the provider (yet)")
-    account = accounts.psp_account_of(charge.psp_account_id)
-    adapter = accounts.adapter_of(account)
-    payment_id, deadline_seconds = charge.psp_payment_id, sending.LOOKUP_DEADLINE_SECONDS
-    give_connection_back()
-    try:
-        seen = ask_psp(
-            account,
-            lambda: adapter.look_up_payment(payment_id, deadline_seconds=deadline_seconds),
-        )
-    except (PspUnavailable, CallRefused) as error:
-        raise NotYetKnown(f"the provider could not be asked: {error}") from error
-    if seen is None:
-        raise NotYetKnown("the provider does not find the payment (yet)")
-    return seen
+        raise Inconclusive(f"{charge.public_id} has no payment at the provider (yet)")
+    payment_id = charge.psp_payment_id
+    return look_up(
+        accounts.psp_account_of(charge.psp_account_id),
+        lambda adapter, seconds: adapter.look_up_payment(payment_id, deadline_seconds=seconds),
+        what="payment",
+    )
 
 
-def _bring_operations_up(charge: Operation, seen: PspPayment, actor: str) -> None:
-    """What is open by our books and decided at the PSP, and the charge itself, come first."""
+def _sync_our_operations(charge: Operation, found: PspPayment, actor: str) -> None:
+    """Sync the charge, and each operation that is open here and decided at the PSP."""
     ours = {operation.id: operation for operation in _operations_of(charge)}
-    for act in seen.operations:
+    for act in found.operations:
         identifier = references.operation_id_of(act.reference)
         operation = ours.get(identifier) if identifier is not None else None
         if operation is None or agrees(operation, act.outcome):
             continue
         if operation.is_open or operation.id == charge.id:
-            look_at_operation(operation.id, actor=actor)
+            sync_operation(operation.id, actor=actor)
 
 
-def _follow_own_acts(charge: Operation, seen: PspPayment, actor: str) -> None:
-    """An act recorded earlier may have moved on: a refund that was pending, or failed late."""
-    acts: dict[tuple[str, str], PspOperation] = {
-        (act.kind.value, act.psp_id): act for act in seen.operations
-    }
+def _sync_external_operations(charge: Operation, found: PspPayment, actor: str) -> None:
+    """Sync external operations recorded earlier: a refund that was pending, or failed late."""
+    acts: dict[tuple[str, str], PspOperation] = {(act.kind.value, act.psp_id): act for act in found.operations}
     for operation in _operations_of(charge):
         act = acts.get((operation.kind, operation.psp_id))
         if operation.is_own_act and act is not None and not agrees(operation, act.outcome):
-            look_at_operation(operation.id, actor=actor)
+            sync_operation(operation.id, actor=actor)
 
 
 def _operations_of(charge: Operation) -> list[Operation]:

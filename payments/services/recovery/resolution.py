@@ -10,10 +10,8 @@ from django.db import connection
 from payments.clock import now_utc
 from payments.models import Operation
 from payments.services.psp_gateway import accounts, sending
-from payments.services.psp_gateway.queries import ask_psp
-from payments.services.recovery.questions import (
-    contradiction,
-)
+from payments.services.psp_gateway.queries import query_psp
+from payments.services.recovery.operation_sync import conflict
 from payments.states import (
     OPERATION_IN_DOUBT,
 )
@@ -47,7 +45,7 @@ class Resolution:
         """The outcome; UNKNOWN at worst. Raises PspUnavailable, or CallRefused if not asked."""
         operation, adapter = self._operation, self._adapter
         deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
-        found = ask_psp(
+        found = query_psp(
             self._account,
             lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds),
         )
@@ -63,7 +61,7 @@ class Resolution:
             return _repeat(operation)
         if not can_fence:
             return still_unknown("not found, and the provider cannot forbid a late arrival")
-        fenced = ask_psp(
+        fenced = query_psp(
             self._account,
             lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds),
         )
@@ -76,7 +74,7 @@ class Resolution:
     def _fitting(self, found: PspResult) -> PspResult:
         result = sending.unknown_if_amount_differs(self._operation, found)
         if result.outcome is Outcome.UNKNOWN and found.outcome is not Outcome.UNKNOWN:
-            contradiction(self._operation, result.detail)
+            conflict(self._operation, result.detail)
         return result
 
     def _never_arrived(self) -> PspResult:

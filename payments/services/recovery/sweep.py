@@ -28,11 +28,8 @@ from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.recovery.questions import (
-    Contradicted,
-    NotYetKnown,
-    look_at_closed,
-)
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict, sync_closed_operation
 from payments.services.recovery.resolution import Resolution, still_unknown
 from payments.states import (
     OPERATION_IN_DOUBT,
@@ -103,10 +100,10 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
     """Ask the PSP and record what it says. Holds no database connection while asking."""
     if not operation.is_open:
         try:
-            look_at_closed(operation, actor=actor, lease=operation.lease_until)
-        except (NotYetKnown, Contradicted) as reason:
+            sync_closed_operation(operation, actor=actor, lease=operation.lease_until)
+        except (Inconclusive, Conflict) as reason:
             _check_closed_later(operation, reason)
-            unanswered = isinstance(reason, NotYetKnown) and reason.is_silence
+            unanswered = isinstance(reason, Inconclusive) and reason.is_unanswered
             return Handled.NO_ANSWER if unanswered else Handled.ANSWERED
         return Handled.ANSWERED
     caller = callers.for_operation(operation, actor)
@@ -127,7 +124,7 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
 
 def _record_failure(operation: Operation, why: str) -> None:
     """Looking itself failed, by a mistake in our code or settings: others must not wait for it."""
-    put_off(operation.id, why)
+    postpone_check(operation.id, why)
     if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
         caller = callers.for_operation(operation, "job:recovery")
         record_outcome(operation=operation, result=still_unknown(why), caller=caller)
@@ -148,7 +145,7 @@ def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> No
     age_seconds = (now_utc() - operation.created_at).total_seconds()
     soon_seconds = min(max(age_seconds / 10, SILENCE_SECONDS_MIN), SILENCE_SECONDS_MAX)
     within_seconds = result.retry_after_seconds or soon_seconds
-    put_off(operation.id, result.detail, within_seconds=within_seconds)
+    postpone_check(operation.id, result.detail, within_seconds=within_seconds)
     if operation.status in OPERATION_IN_DOUBT:  # What is pending may rightly be so for days.
         _open_case_if_old(operation, result.detail)
 
@@ -157,7 +154,7 @@ def _check_closed_later(operation: Operation, reason: Exception) -> None:
     """At a closed operation; after a day without a word that can be recorded, it is a person's."""
     patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
     if operation.closed_at is None or now_utc() - operation.closed_at < patience:
-        put_off(operation.id, str(reason))
+        postpone_check(operation.id, str(reason))
         return
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
     with transaction.atomic(durable=True):
@@ -181,7 +178,7 @@ def _is_contradicted(operation: Operation) -> bool:
     return bool(cases.filter(status=CaseStatus.OPEN).exists())
 
 
-def put_off(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
+def postpone_check(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
     """Look at an operation later and later if looking at it fails, and keep what went wrong.
 
     `within_seconds` bounds the wait, and such a look does not count: nobody was asked.

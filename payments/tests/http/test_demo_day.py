@@ -21,8 +21,8 @@ from payments.demo.shop import Shop
 from payments.demo.web import SandboxPsp
 from payments.models import PaymentIntent, PspAccount
 from payments.services.disputes import sync
+from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import sweep as recovery_sweep
-from payments.services.recovery.operation_sync import NotYetKnown
 from payments.tests.http.servers import ApiServer
 from payments.tests.http.storefront import Storefront
 from payments.tests.shop import uuid_of
@@ -60,8 +60,8 @@ def _hear_of_disputes(psp: SandboxProcess) -> None:
         if order_id.endswith("-nobody-told-us"):
             continue
         if account is not None and order_id.startswith("day-"):
-            with suppress(NotYetKnown):
-                sync.look_at_dispute(account=account, psp_dispute_id=dispute["id"], actor="test")
+            with suppress(Inconclusive):
+                sync.sync_dispute(account=account, psp_dispute_id=dispute["id"], actor="test")
 
 
 def _shop(storefront: Storefront, server: ApiServer, psp: SandboxProcess, day: str) -> Shop:

@@ -28,7 +28,7 @@ def dispute(storefront: Storefront, **words: Any) -> str:
 def hear(storefront: Storefront, psp_dispute_id: str) -> None:
     account = storefront.merchant.test_psp_account
     assert account is not None
-    sync.look_at_dispute(account=account, psp_dispute_id=psp_dispute_id, actor="test")
+    sync.sync_dispute(account=account, psp_dispute_id=psp_dispute_id, actor="test")
 
 
 def decide(storefront: Storefront, public_id: str, move: str) -> None:

@@ -18,9 +18,10 @@ from ledger.selectors import BookedChange, changes_by_rule
 from payments.models import Dispute, PspAccount
 from payments.services import callers
 from payments.services.disputes.recording import PaymentNotCaptured, record_dispute_under_lock
-from payments.services.disputes.sync import charge_of_dispute, look_at_dispute, look_at_what_is_open
+from payments.services.disputes.sync import charge_of_dispute, sync_dispute, sync_open_operations
 from payments.services.psp_gateway import accounts
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.services.matching.dispute_line_facts import (
     LineComesTooEarly,
@@ -45,7 +46,7 @@ def account_for_dispute_line(*, account: PspAccount, line: ReportLine, actor: st
     """Bring the dispute of a line to where the line says its money is, and find it in the books.
 
     Asks the PSP only if the books do not show it yet, and holds no connection of a pool meanwhile.
-    Raises NotYetKnown, LineContradicted, and Contradicted (a case of its own is open); a line that
+    Raises Inconclusive, LineContradicted, and Conflict (a case of its own is open); a line that
     is in the books already is fine.
     """
     told = changes_told_by(line)
@@ -54,7 +55,7 @@ def account_for_dispute_line(*, account: PspAccount, line: ReportLine, actor: st
         _bring_there(account, line, actor)
         found = _in_the_books(account, line, told)
     if found is None:
-        raise NotYetKnown("the provider's word on the dispute does not show what its report says")
+        raise Inconclusive("the provider's word on the dispute does not show what its report says")
     dispute, booked = found
     differing = [rule for rule, change in told.items() if booked[rule].change != change]
     if differing:
@@ -78,7 +79,7 @@ def _in_the_books(
 
 def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
     if accounts.adapter_of(account).capabilities.disputes:
-        look_at_dispute(account=account, psp_dispute_id=line.psp_id, actor=actor)
+        sync_dispute(account=account, psp_dispute_id=line.psp_id, actor=actor)
         return
     charge = charge_of_dispute(
         account,
@@ -86,7 +87,7 @@ def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
         payment_reference=line.reference,
         psp_payment_id=line.psp_payment_id,
     )
-    look_at_what_is_open(charge, actor)
+    sync_open_operations(charge, actor)
     try:
         recorded = record_dispute_under_lock(
             psp_dispute_id=line.psp_id,
@@ -95,6 +96,6 @@ def _bring_there(account: PspAccount, line: ReportLine, actor: str) -> None:
             caller=callers.for_operation(charge, actor),
         )
     except (PaymentNotCaptured, LineComesTooEarly) as reason:
-        raise NotYetKnown(str(reason)) from reason
+        raise Inconclusive(str(reason)) from reason
     if recorded.contradiction:
-        raise Contradicted(f"dispute {line.psp_id}: {recorded.contradiction}")
+        raise Conflict(f"dispute {line.psp_id}: {recorded.contradiction}")

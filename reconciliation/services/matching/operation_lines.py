@@ -15,9 +15,11 @@ from django.db.models import Q
 
 from ledger.money import Money
 from payments.models import Operation, PspAccount
+from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services.psp_gateway import references
-from payments.services.recovery.operation_sync import NotYetKnown, look_at_operation
-from payments.services.recovery.payment_sync import look_at_payment
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import sync_operation
+from payments.services.recovery.payment_sync import sync_payment
 from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K
@@ -61,8 +63,8 @@ def account_for_operation_line(
 
     `balance` is how often the reports let that operation take effect, minus how often they undo it,
     this line included: 1 if its money is where it was to go, 0 if it came back. Asks the PSP only
-    if ours does not stand there, and holds no connection of a pool meanwhile. Raises NotYetKnown,
-    LineContradicted, and Contradicted (a case of its own is open).
+    if ours does not stand there, and holds no connection of a pool meanwhile. Raises Inconclusive,
+    LineContradicted, and Conflict (a case of its own is open).
     """
     told = _told_by(line)
     operation = _operation_of(account, line)
@@ -70,16 +72,19 @@ def account_for_operation_line(
         _require_amount(operation, told)
         if operation.status in _TOOK_EFFECT and _stands(operation) == balance:
             return operation.id
-        look_at_operation(operation.id, actor=actor)
+        sync_operation(operation.id, actor=actor)
     else:
-        look_at_payment(_charge_of(account, line), actor=actor)
+        charge = newest_charge_of_psp_payment(account.id, line.psp_payment_id)
+        if charge is None:
+            raise Inconclusive("it concerns no payment of ours at this account")
+        sync_payment(charge.id, actor=actor)
     operation = _operation_of(account, line)
     if operation is None:
-        raise NotYetKnown("the provider does not show the act of which its report tells")
+        raise Inconclusive("the provider does not show the act of which its report tells")
     _require_amount(operation, told)
     if operation.status in OPERATION_OPEN or _stands(operation) != balance:
         # Another line may be still to come, or the PSP's word lags behind its report.
-        raise NotYetKnown(
+        raise Inconclusive(
             f"{operation.public_id} is {operation.status}, "
             f"and by the reports its money moved {balance} times"
         )
@@ -104,15 +109,6 @@ def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     if found is None and identifier is not None:
         found = rows.filter(pk=identifier, psp_id="").first()
     return found
-
-
-def _charge_of(account: PspAccount, line: ReportLine) -> UUID:
-    charges = Operation.objects.filter(psp_account=account, kind=K.AUTHORIZE.value)
-    of_payment = charges.filter(psp_payment_id=line.psp_payment_id).exclude(psp_payment_id="")
-    newest = of_payment.order_by("-id").first()
-    if newest is None:
-        raise NotYetKnown("it concerns no payment of ours at this account")
-    return newest.id
 
 
 def _stands(operation: Operation) -> bool:

@@ -21,7 +21,8 @@ from payments.models import Case, PaymentIntent
 from payments.services.cases.opening import case_about_account, case_about_intent, open_case
 from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
-from payments.services.recovery.operation_sync import Contradicted, NotYetKnown
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
@@ -93,10 +94,10 @@ def _attempt(line: SettlementLine) -> _Attempt:
         return _match(line)
     except LineContradicted as contradiction:
         return _Attempt(error=str(contradiction), is_hopeless=True, intent=contradiction.intent)
-    except Contradicted as contradiction:
+    except Conflict as contradiction:
         return _Attempt(error=str(contradiction), is_hopeless=True)
-    except NotYetKnown as reason:
-        return _Attempt(error=str(reason), is_unanswered=reason.is_silence)
+    except Inconclusive as reason:
+        return _Attempt(error=str(reason), is_unanswered=reason.is_unanswered)
     except Exception as failure:
         logger.exception("%s could not be matched", name_of(line))
         return _Attempt(error=f"{type(failure).__name__}: {failure}")

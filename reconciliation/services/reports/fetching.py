@@ -22,7 +22,7 @@ from payments.services.jobs.backoff import GIVE_UP_AFTER, is_time_to_give_up, ne
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.psp_gateway.queries import ask_psp, give_connection_back
+from payments.services.psp_gateway.queries import query_psp, release_connection
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
 from reconciliation.models import ReportFetch, SettlementReport
@@ -113,8 +113,8 @@ def _list(fetch: ReportFetch) -> None:
     account = fetch.psp_account
     adapter = adapter_of(account)
     since = _list_since(account)
-    give_connection_back()
-    listed = ask_psp(
+    release_connection()
+    listed = query_psp(
         account,
         lambda: adapter.list_reports(since=since, deadline_seconds=LIST_DEADLINE_SECONDS),
     )
@@ -145,8 +145,8 @@ def _list_since(account: PspAccount) -> datetime | None:
 def _fetch(fetch: ReportFetch) -> bool:
     account, name = fetch.psp_account, fetch.name
     adapter = adapter_of(account)
-    give_connection_back()
-    body = ask_psp(
+    release_connection()
+    body = query_psp(
         account, lambda: adapter.fetch_report(name, deadline_seconds=FETCH_DEADLINE_SECONDS)
     )
     stored = store_report(

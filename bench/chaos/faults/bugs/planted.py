@@ -227,8 +227,8 @@ def notices_are_not_deduplicated() -> None:
 
 def lines_ask_nobody() -> None:
     _swap(dispute_lines, "_bring_there", lambda *_: None)
-    _swap(operation_lines, "look_at_operation", lambda *_, **__: None)
-    _swap(operation_lines, "look_at_payment", lambda *_, **__: None)
+    _swap(operation_lines, "sync_operation", lambda *_, **__: None)
+    _swap(operation_lines, "sync_payment", lambda *_, **__: None)
 
 
 def notices_are_not_verified() -> None:
