@@ -50,7 +50,9 @@ BREAKER_OPEN_UNTIL: Final = Gauge(
 BREAKER_OPENED: Final = Counter(
     "payments_psp_breaker_opened", "How often a circuit breaker opened.", _CALL
 )
-LOST_RINGS: Final = Counter("payments_rings_lost", "Rings that the broker did not take.", ("task",))
+LOST_WAKEUPS: Final = Counter(
+    "payments_wakeups_lost", "Wake-ups that the broker did not take.", ("task",)
+)
 WEBHOOKS_REFUSED: Final = Counter(
     "payments_webhooks_refused", "Deliveries of PSPs that were refused.", ("reason",)
 )

@@ -3,7 +3,7 @@
 Beat's schedule and the routes of Celery are made from it; `docs/operations.md` repeats it for
 people, and a test holds both equal. Tasks are named, so that the table imports no app. Not in it:
 the relays to merchants and to the stream, processes of their own that look for events twice a
-second; their bell only makes that sooner, and no sweep needs to ring it. What may not live here:
+second; their wake-up only makes that sooner, and no sweep needs to send it. What may not live here:
 the jobs themselves (each is one call of a service), and running them (`sweep_runs`).
 """
 
@@ -191,10 +191,10 @@ _EXPIRES_SECONDS: Final = (10.0, 60.0)
 """A tick that nobody took for its period is dropped, since the next does the same work; not sooner
 and not later than this. The clocks of beat and workers may differ by less than the first."""
 HEARTBEAT_PRIORITY: Final = 0
-RING_PRIORITY: Final = 3
+WAKEUP_PRIORITY: Final = 3
 TICK_PRIORITY: Final = 6
 """Kombu's order on Redis: the lowest is taken first. A sweep may take long while a PSP hangs, and
-ticks pile up behind it; a heartbeat must not wait for them, nor a ring that somebody waits for."""
+ticks pile up behind it; a heartbeat must not wait for them, nor wake-ups for requests that wait."""
 
 
 def beat_schedule(*, heartbeat_seconds: float) -> dict[str, dict[str, Any]]:
@@ -217,5 +217,5 @@ def _entry(sweep: Sweep, heartbeat_seconds: float) -> dict[str, Any]:
 
 
 def task_routes() -> dict[str, dict[str, str]]:
-    """The queue of every sweep, for ticks and rings alike."""
+    """The queue of every sweep, for ticks and wake-ups alike."""
     return {sweep.task: {"queue": sweep.queue.value} for sweep in SWEEPS}

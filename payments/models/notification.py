@@ -88,11 +88,11 @@ class PspNotification(MachineModel):
         """Processing failed; it is tried again."""
 
     @transition(field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.DEAD), target=S.DEAD)
-    def bury(self) -> None:
-        """Nothing more is tried until an operator replays it."""
+    def dead_letter(self) -> None:
+        """Not processed again until an operator requeues it."""
 
     @transition(
         field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.STORED), target=S.STORED
     )
-    def revive(self) -> None:
-        """An operator replays it."""
+    def requeue(self) -> None:
+        """An operator wants it processed again, or it came with another body."""

@@ -297,10 +297,10 @@ def look_at_payment_only_once(charge: Operation) -> None:
         OperationStillOpen,
         record_external_operations,
     )
-    from payments.services.recovery.payment_sync import _ask
+    from payments.services.recovery.payment_sync import look_up_payment
 
     try:
-        record_external_operations(charge.id, _ask(charge))
+        record_external_operations(charge.id, look_up_payment(charge))
     except OperationStillOpen as reason:
         raise operation_sync.Inconclusive(str(reason)) from reason
 

@@ -112,9 +112,9 @@ def test_a_void_that_the_psp_does_not_take_is_tried_again_but_not_at_every_sweep
     assert strict.intent(intent_id).status == "AUTHORIZED"
     again_at = deadline_of(intent_id).next_at
     assert near(
-        again_at, strict.operations(intent_id)[1].created_at + merchant_commands.AGAIN_AFTER
+        again_at, strict.operations(intent_id)[1].created_at + merchant_commands.RETRY_VOID_AFTER
     )
-    age_operations(intent_id, seconds=int(merchant_commands.AGAIN_AFTER.total_seconds()))
+    age_operations(intent_id, seconds=int(merchant_commands.RETRY_VOID_AFTER.total_seconds()))
     sweep()
     assert_voided(strict, intent_id)
 

@@ -70,8 +70,8 @@ def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_aga
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
-    # A worker hears the bell at once, and the process that is to answer dies as it rings.
-    crash_at((wakeups._bell, "ring", "before"), lambda: hooks.deliver(notice))
+    # A worker is woken at once, and the process that is to answer dies as it wakes it.
+    crash_at((wakeups.process_wakeups, "send", "before"), lambda: hooks.deliver(notice))
     assert processing.process_due_notifications() == 1
 
     assert hooks.deliver(notice).status_code == 200

@@ -143,7 +143,7 @@ def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
     life: timedelta, warning_hours: int, policy_hours: int | None, warned_after: timedelta
 ) -> None:
     began_at = now_utc()
-    plan = expiring_authorizations.plan_of(
+    plan = expiring_authorizations.times_of(
         PaymentIntent(authorization_expires_at=began_at + life),
         Operation(created_at=began_at),
         Merchant(warn_before_expiry_hours=warning_hours, void_uncaptured_after_hours=policy_hours),
@@ -274,7 +274,7 @@ def test_a_challenge_whose_void_never_left_has_waited_all_the_time(shop: Shop) -
     shop.psp.script({"rate_limit": True}, kind="void", times=3)  # it is tried three times
     sweep()
     assert shop.intent(intent_id).status == "REQUIRES_ACTION"
-    age_operations(intent_id, seconds=int(merchant_commands.AGAIN_AFTER.total_seconds()))
+    age_operations(intent_id, seconds=int(merchant_commands.RETRY_VOID_AFTER.total_seconds()))
     sweep()
     assert shop.intent(intent_id).status == "CANCELED"
     assert list(differences()) == []

@@ -18,6 +18,7 @@ from payments.selectors.scope import Scope
 from payments.services import callers
 from payments.services.disputes import sync
 from payments.services.disputes.recording import RecordedDispute, record_dispute
+from payments.services.psp_gateway import dispute_calls
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
@@ -284,7 +285,7 @@ def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
     desk.look(dispute.psp_dispute_id)
-    word = sync.dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
+    word = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
     assert word is not None
     before = (desk.events(intent_id), rules_of(dispute))
     [charge] = desk.shop.operations(intent_id)
@@ -316,7 +317,7 @@ def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
 ) -> None:
     """Some PSPs open a chargeback first and take the money days later, without a fee."""
     intent_id = desk.pay()
-    told = sync.dispute_calls.ask(desk.shop.account, desk.open())
+    told = dispute_calls.ask(desk.shop.account, desk.open())
     assert told is not None
     word = replace(told, funds_withdrawn=False, fee=Money.zero("USD"))
     [charge] = desk.shop.operations(intent_id)
@@ -330,7 +331,7 @@ def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
 
 def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
     intent_id = desk.pay()
-    word = sync.dispute_calls.ask(desk.shop.account, desk.open())
+    word = dispute_calls.ask(desk.shop.account, desk.open())
     assert word is not None
     [charge] = desk.shop.operations(intent_id)
     recorded = _record(charge, replace(word, status=DisputeStatus.WARNING_CLOSED))
@@ -344,7 +345,7 @@ def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
 def test_old_news_changes_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     psp_dispute_id = desk.open()
-    old = sync.dispute_calls.ask(desk.shop.account, psp_dispute_id)
+    old = dispute_calls.ask(desk.shop.account, psp_dispute_id)
     assert old is not None
     desk.move(psp_dispute_id, "lose")
     dispute = desk.look(psp_dispute_id)

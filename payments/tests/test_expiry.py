@@ -137,7 +137,7 @@ def test_a_psp_that_does_not_say_how_long_it_holds_is_asked_after_the_days_of_it
     intent_id = hold(shop)
     intent, [charge] = shop.intent(intent_id), shop.operations(intent_id)
     intent.authorization_expires_at = None
-    plan = expiring_authorizations.plan_of(intent, charge, shop.merchant)
+    plan = expiring_authorizations.times_of(intent, charge, shop.merchant)
     assert plan.expires_at == charge.created_at + timedelta(days=7)
 
 
@@ -223,7 +223,7 @@ def test_an_expiry_waits_for_the_change_that_is_under_way(
     assert "is still UNKNOWN" in only_notification().last_error
     assert shop.intent(intent_id).status == "PROCESSING"
 
-    for _ in range(resolution.LOOKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
+    for _ in range(resolution.CHECKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
         shop.settle()
     age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
     shop.settle()

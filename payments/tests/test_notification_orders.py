@@ -180,7 +180,7 @@ def _wait_for_operation() -> Operation:
 
 STORING = {
     "before the commit": (receiving, "_insert_once", "after"),
-    "after the commit": (wakeups._bell, "ring", "before"),
+    "after the commit": (wakeups.process_wakeups, "send", "before"),
 }
 PROCESSING = {
     "after the lease": (processing, "_attempt", "before"),

@@ -259,7 +259,9 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
         psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.operations[0].at, **odd
     )
     monkeypatch.setattr(
-        payment_sync, "_ask", lambda charge: replace(view, operations=(*view.operations, made))
+        payment_sync,
+        "look_up_payment",
+        lambda charge: replace(view, operations=(*view.operations, made)),
     )
     before = story_of(shop, intent_id)
     for _ in range(2):
@@ -286,7 +288,7 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     )
     later = replace(partial, kind=PspOperationKind.REFUND, psp_id="sop_later")
     odd = replace(view, operations=(*view.operations, partial, later))
-    monkeypatch.setattr(payment_sync, "_ask", lambda charge: odd)
+    monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: odd)
     with pytest.raises(Conflict):
         look(shop, intent_id)
     assert [o.kind for o in own_acts(intent_id)] == ["capture"]

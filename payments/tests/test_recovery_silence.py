@@ -81,7 +81,7 @@ def test_everything_is_found_as_soon_as_the_psp_answers_again(
     left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
     assert left.count() == UNANSWERED_MAX
     # What was asked in vain comes soon, however often that was: it says nothing of the operation.
-    soon = now_utc() + timedelta(seconds=recovery_sweep.SILENCE_SECONDS_MAX)
+    soon = now_utc() + timedelta(seconds=recovery_sweep.RETRY_SECONDS_MAX)
     assert all(row.next_check_at and row.next_check_at <= soon for row in left)
     assert {row.checks for row in left} == {1}
 

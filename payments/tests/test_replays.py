@@ -13,7 +13,7 @@ from payments.clock import now_utc
 from payments.models import PspNotification
 from payments.services.psp_notifications import processing
 from payments.services.psp_notifications.replay import (
-    Choice,
+    NotificationFilter,
     replay_notification,
     replay_notifications,
 )
@@ -76,7 +76,7 @@ def test_a_processed_one_can_be_looked_at_again(shop: Shop, hooks: Hooks) -> Non
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     hooks.take(*hooks.caught("payment.authorized"))
     events = shop.intent(intent_id).event_seq
-    assert replay_notifications(Choice(status=NotificationStatus.PROCESSED)) == 1
+    assert replay_notifications(NotificationFilter(status=NotificationStatus.PROCESSED)) == 1
     assert processing.process_due_notifications() == 1
     assert list(statuses().values()) == ["processed"]
     assert shop.intent(intent_id).event_seq == events
@@ -125,4 +125,4 @@ def test_the_dead_letter_list_can_be_read(shop: Shop, dead: dict[str, Any]) -> N
 
 def test_what_waits_anyway_is_no_choice(dead: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="looked at anyway"):
-        replay_notifications(Choice(status=NotificationStatus.FAILING))
+        replay_notifications(NotificationFilter(status=NotificationStatus.FAILING))

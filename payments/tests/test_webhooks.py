@@ -290,9 +290,9 @@ def test_a_silent_broker_costs_no_notification_and_is_counted(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("nobody listens")
+        raise ConnectionError("refused")
 
-    monkeypatch.setattr(wakeups, "_bell", wakeups._Wakeup())
+    monkeypatch.setattr(wakeups, "process_wakeups", wakeups.Wakeups())
     monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
     for _ in range(3):
         assert hooks.deliver(hooks.notice()).status_code == 200
@@ -300,26 +300,26 @@ def test_a_silent_broker_costs_no_notification_and_is_counted(
     assert PspNotification.objects.count() == 3
 
 
-def test_many_notices_at_once_ring_a_few_times(
+def test_many_notices_at_once_wake_a_worker_a_few_times(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rings: list[str] = []
-    bell = wakeups._Wakeup()
-    monkeypatch.setattr(wakeups, "_bell", bell)
+    sent: list[str] = []
+    wakeups_of_test = wakeups.Wakeups()
+    monkeypatch.setattr(wakeups, "process_wakeups", wakeups_of_test)
     monkeypatch.setattr(
         wakeups.current_app._get_current_object(),
         "send_task",
-        lambda name, **_: rings.append(name),
+        lambda name, **_: sent.append(name),
     )
-    bell.ring("a task")
+    wakeups_of_test.send("a task")
     for _ in range(50):
-        bell.ring("a task")
-    assert rings.count("a task") == 1
+        wakeups_of_test.send("a task")
+    assert sent.count("a task") == 1
     time.sleep(0.5)
-    assert rings.count("a task") == 2, "the last ones are not left waiting"
+    assert sent.count("a task") == 2, "the last ones are not left waiting"
 
     hooks.deliver(hooks.notice())
-    assert wakeups.PROCESS_NOTIFICATIONS in rings
+    assert wakeups.PROCESS_NOTIFICATIONS in sent
 
 
 def test_what_a_notification_said_cannot_be_changed(hooks: Hooks) -> None:

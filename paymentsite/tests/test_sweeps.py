@@ -19,7 +19,7 @@ from paymentsite.launcher import platform_processes
 from paymentsite.launcher.state import PROJECT
 from paymentsite.models import SweepRun
 from paymentsite.sweep_runs import run_sweep
-from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, RING_PRIORITY, SWEEPS, Queue, Sweep
+from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, SWEEPS, WAKEUP_PRIORITY, Queue, Sweep
 from paymentsite.tasks import heartbeat_money
 
 LEASED = Sweep(
@@ -80,7 +80,7 @@ def test_heartbeats_overtake_rings_and_rings_overtake_ticks() -> None:
     beats = {priorities.pop(name) for name in HEARTBEATS.values()}
     assert beats == {0}
     assert max(beats) < wakeups.PRIORITY < min(priorities.values())
-    assert wakeups.PRIORITY == RING_PRIORITY
+    assert wakeups.PRIORITY == WAKEUP_PRIORITY
     steps = set(app.connection_for_read().channel().priority_steps)
     assert {*beats, wakeups.PRIORITY, *priorities.values()} <= steps
 

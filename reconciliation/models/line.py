@@ -167,11 +167,11 @@ class SettlementLine(MachineModel):
         """Not yet; it is tried again."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.DEAD), target=S.DEAD)
-    def bury(self) -> None:
+    def dead_letter(self) -> None:
         """Nothing more is tried until a person asks for it."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
-    def revive(self) -> None:
+    def requeue(self) -> None:
         """A person wants it to be looked at again."""
 
 

@@ -81,7 +81,7 @@ class SettlementReport(MachineModel):
         """It is not a whole report."""
 
     @transition(field=status, source=sources_of(REPORT_TRANSITIONS, S.STORED), target=S.STORED)
-    def revive(self) -> None:
+    def requeue(self) -> None:
         """A person wants it to be read again."""
 
 

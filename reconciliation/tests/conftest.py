@@ -23,6 +23,12 @@ def shop(database: None, sandbox_psp: SandboxProcess) -> Iterator[Shop]:
 
 
 @pytest.fixture
+def other_shop(shop: Shop) -> Shop:
+    """Another merchant at the same PSP."""
+    return open_shop(shop.psp)
+
+
+@pytest.fixture
 def settling(shop: Shop) -> Settling:
     return Settling(shop)
 

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from payments.services.psp_notifications.replay import (
     REPLAYABLE,
-    Choice,
-    chosen_notifications,
+    NotificationFilter,
+    matching_notifications,
     replay_notifications,
 )
 from payments.states import NotificationStatus
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "say which ones: --event, --account, --type, --since, --until, --all"
             )
-        choice = Choice(
+        wanted = NotificationFilter(
             status=NotificationStatus(given["status"]),
             account_code=given["account"],
             type=given["type"],
@@ -54,19 +54,19 @@ class Command(BaseCommand):
             received_before=given["until"],
         )
         if given["list"]:
-            self._list(choice, given["most"])
+            self._list(wanted, given["most"])
             return
-        count = replay_notifications(choice, limit=given["most"])
+        count = replay_notifications(wanted, limit=given["most"])
         self.stdout.write(f"{count} notifications will be looked at again")
 
-    def _list(self, choice: Choice, most: int) -> None:
-        rows = chosen_notifications(choice)
+    def _list(self, wanted: NotificationFilter, most: int) -> None:
+        rows = matching_notifications(wanted)
         for row in rows.select_related("psp_account")[:most]:
             self.stdout.write(
                 f"{row.received_at:%Y-%m-%d %H:%M:%S} {row.psp_account.code} {row.event_id} "
                 f"{row.type} tried {row.attempts} times: {row.last_error or '-'}"
             )
-        self.stdout.write(f"{rows.count()} {choice.status} notifications")
+        self.stdout.write(f"{rows.count()} {wanted.status} notifications")
 
 
 def _moment(text: str) -> datetime:

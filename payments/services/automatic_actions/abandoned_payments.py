@@ -1,7 +1,4 @@
-"""Payments that nobody comes back to: canceled after a while, by the ordinary command.
-
-What may not live here: which payments wait (services.deadlines), how one is canceled.
-"""
+"""Cancels abandoned payments after a while, by the ordinary command."""
 
 from __future__ import annotations
 
@@ -22,22 +19,22 @@ ABANDONED_FROM: Final = frozenset(
 )
 
 
-def act_on_abandoned(intent: PaymentIntent, wait: Deadline) -> datetime | None:
+def act_on_abandoned(intent: PaymentIntent, deadline: Deadline) -> datetime | None:
     """Cancel a payment that has waited for its customer for too long.
 
-    Returns when to look again; None: never.
+    Returns when to check again, or None if it may wait without limit.
     """
-    patience = _patience(intent)
-    if patience is None:
+    limit = _wait_limit(intent)
+    if limit is None:
         return None
-    due_at = wait.waits_since + patience
+    due_at = deadline.waits_since + limit
     if now_utc() < due_at:
         return due_at
     return cancel_for_merchant(intent, actor=ACTOR, reason=REASON)
 
 
-def _patience(intent: PaymentIntent) -> timedelta | None:
-    """How long a payment may wait; None: for ever."""
+def _wait_limit(intent: PaymentIntent) -> timedelta | None:
+    """How long a payment may wait for its customer; None: without limit."""
     if intent.status == IntentStatus.REQUIRES_ACTION:
         return timedelta(hours=settings.ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS)
     hours = settings.ABANDONED_INTENTS_CANCELED_AFTER_HOURS

@@ -1,7 +1,6 @@
-"""Money that is held for a merchant who has not captured it: the warning, the automatic void, and
-the question to the PSP once the hold should have run out.
+"""Warns of authorizations that expire soon, voids those not captured, and syncs expired ones.
 
-What may not live here: which payments wait (services.deadlines), what an expiry causes.
+A void is the ordinary command. Once the hold should have expired, the PSP is asked: it decides.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:expiry"
 VOID_REASON: Final = "automatic"
-_ASK_AGAIN_LEAST: Final = timedelta(seconds=60)
-_ASK_AGAIN_MOST: Final = timedelta(hours=24)
+_SYNC_AGAIN_MIN: Final = timedelta(seconds=60)
+_SYNC_AGAIN_MAX: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """When what happens to a hold, unless it is captured or given up before."""
+class HoldTimes:
+    """The times of a hold, unless it is captured or voided before."""
 
     warn_at: datetime
     void_at: datetime | None
@@ -53,8 +52,8 @@ class Plan:
         return self.expires_at if self.void_at is None else min(self.void_at, self.expires_at)
 
 
-def plan_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> Plan:
-    """The plan of a hold: pure.
+def times_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> HoldTimes:
+    """The times of a hold. Pure.
 
     A hold that is shorter than twice the merchant's time of warning is warned of at half its life.
     """
@@ -68,24 +67,24 @@ def plan_of(intent: PaymentIntent, charge: Operation, merchant: Merchant) -> Pla
         void_at = began_at + timedelta(hours=merchant.void_uncaptured_after_hours)
     ends_at = expires_at if void_at is None else min(void_at, expires_at)
     before = min(timedelta(hours=merchant.warn_before_expiry_hours), (ends_at - began_at) / 2)
-    return Plan(warn_at=ends_at - before, void_at=void_at, expires_at=expires_at)
+    return HoldTimes(warn_at=ends_at - before, void_at=void_at, expires_at=expires_at)
 
 
-def act_on_hold(intent: PaymentIntent, wait: Deadline) -> datetime | None:
-    """Do what is due for a hold, and say when to look at it again; None: no more."""
+def act_on_hold(intent: PaymentIntent, deadline: Deadline) -> datetime | None:
+    """Warn, void or sync what is due; returns when to check again, or None for never."""
     charge = _charge_of(intent)
-    plan = plan_of(intent, charge, Merchant.objects.get(pk=intent.merchant_id))
+    times = times_of(intent, charge, Merchant.objects.get(pk=intent.merchant_id))
     now = now_utc()
-    if now >= plan.expires_at or _was_refused_as_expired(intent):
-        return _ask_whether_expired(intent, charge, plan)
-    if plan.void_at is not None and now >= plan.void_at:
+    if now >= times.expires_at or _was_refused_as_expired(intent):
+        return _sync_expired(intent, charge, times)
+    if times.void_at is not None and now >= times.void_at:
         again_at = cancel_for_merchant(intent, actor=ACTOR, reason=VOID_REASON)
-        return again_at and min(again_at, plan.expires_at)
-    warned = wait.warned_for == plan.ends_at
-    if not warned and now >= plan.warn_at:
-        _warn(intent, plan)
+        return again_at and min(again_at, times.expires_at)
+    warned = deadline.warned_for == times.ends_at
+    if not warned and now >= times.warn_at:
+        _warn(intent, times)
         warned = True
-    return plan.ends_at if warned else plan.warn_at
+    return times.ends_at if warned else times.warn_at
 
 
 def _charge_of(intent: PaymentIntent) -> Operation:
@@ -100,28 +99,28 @@ def _was_refused_as_expired(intent: PaymentIntent) -> bool:
     return refused.filter(status=OperationStatus.DECLINED).exists()
 
 
-def _ask_whether_expired(intent: PaymentIntent, charge: Operation, plan: Plan) -> datetime:
-    """The PSP decides when a hold is over: ask, and later and later if it says that it is not."""
+def _sync_expired(intent: PaymentIntent, charge: Operation, times: HoldTimes) -> datetime:
+    """Sync the payment; returns when to do it again if the PSP says that the hold is still open."""
     try:
         sync_payment(charge.id, actor=ACTOR)
     except Inconclusive as reason:
         logger.info("hold of %s: %s", intent.public_id, reason)
-    except Conflict as contradiction:
-        logger.error("alert: hold of %s: %s", intent.public_id, contradiction)
+    except Conflict as conflict:
+        logger.error("alert: hold of %s: %s", intent.public_id, conflict)
     return next_attempt(
-        now_utc(), since=plan.expires_at, first=_ASK_AGAIN_LEAST, most=_ASK_AGAIN_MOST
+        now_utc(), since=times.expires_at, first=_SYNC_AGAIN_MIN, most=_SYNC_AGAIN_MAX
     )
 
 
-def _warn(intent: PaymentIntent, plan: Plan) -> None:
-    """Tell once for each end of a hold, under the payment's lock, that it draws near."""
+def _warn(intent: PaymentIntent, times: HoldTimes) -> None:
+    """Emit the warning once for each end of a hold, under the payment's lock."""
     caller = callers.for_intent(intent, ACTOR)
     with transaction.atomic(durable=True):
         locked = PaymentIntent.objects.select_for_update().get(pk=intent.id)
-        wait = Deadline.objects.select_for_update().filter(pk=intent.id).first()
-        if locked.status != IntentStatus.AUTHORIZED or wait is None:
+        deadline = Deadline.objects.select_for_update().filter(pk=intent.id).first()
+        if locked.status != IntentStatus.AUTHORIZED or deadline is None:
             return
-        if wait.warned_for == plan.ends_at:
+        if deadline.warned_for == times.ends_at:
             return
         charge = _charge_of(locked)
         locked.updated_at = now_utc()
@@ -129,4 +128,4 @@ def _warn(intent: PaymentIntent, plan: Plan) -> None:
             locked, [EventDraft(HOLD_EXPIRING, charge_object(charge, locked))], caller
         )
         Batch().update(locked, ("event_seq", "updated_at")).insert(event).execute()
-        Deadline.objects.filter(pk=intent.id).update(warned_for=plan.ends_at)
+        Deadline.objects.filter(pk=intent.id).update(warned_for=times.ends_at)

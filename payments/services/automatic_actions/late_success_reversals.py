@@ -1,9 +1,8 @@
-"""Giving back what came too late: charges that succeeded after the payment was over.
+"""Voids or refunds charges that succeeded after their payment had ended.
 
-Driven by `reverse_at` of the charge alone: whoever leases it begins an ordinary void or refund, or
-finds that one is under way or done. What is begun is checked under the intent's lock, and recovery
-owns it from then on; so a sweep may be killed anywhere, and several may run at once. What may not
-live here: deciding what goes back (the late word did), what an outcome causes.
+`reverse_at` of the charge alone is the queue. A worker that leases it begins an ordinary void or
+refund, checked under the intent's lock, or finds one under way or done. Recovery owns what was
+begun, so a sweep may be killed anywhere.
 """
 
 from __future__ import annotations
@@ -57,12 +56,12 @@ QUEUE: Final = DueQueue(
 )
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
 ATTEMPTS_MAX: Final = 8
-"""Refused so often (over about four hours), it is a person's to give back."""
+"""Refused so often (over about four hours), an operator must return the money."""
 _CHARGED_BACK: Final = frozenset(
     {DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST}
 )
 _DISPUTE_WAIT: Final = timedelta(hours=1)
-"""Disputes take weeks: how often to look whether one is over."""
+"""Disputes take weeks: how often to check whether one is over."""
 
 
 def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
@@ -86,11 +85,11 @@ def _reverse_due(charge: Operation) -> Handled:
 
 
 def _reverse(charge: Operation) -> bool:
-    """Begin what gives it back, unless that is done or under way; False if the PSP was silent."""
+    """Begin a void or refund, unless one is done or under way; False if the PSP did not answer."""
     caller = callers.for_operation(charge, ACTOR)
-    if _attempts_refused(charge) and not _look_who_else_did_it(charge):
+    if _attempts_refused(charge) and not _sync_refused(charge):
         return False
-    if _conclude(caller, charge):
+    if _finish_or_wait(caller, charge):
         return True
     outcome = _Outcome()
     if charge.status == O.EXCESS:
@@ -105,7 +104,7 @@ def _reverse(charge: Operation) -> bool:
 
 
 class _Outcome:
-    """In place of an answer, which nobody reads: where the operation stands now."""
+    """A renderer that keeps the operation's status; no request waits for an answer."""
 
     def __init__(self) -> None:
         self.status = ""
@@ -116,10 +115,10 @@ class _Outcome:
         return Answer(status=200, body="{}")
 
 
-def _look_who_else_did_it(charge: Operation) -> bool:
-    """What is refused may have been done by somebody at the PSP, whose notice was lost.
+def _sync_refused(charge: Operation) -> bool:
+    """Sync a charge whose void or refund was refused: it may have been made in the dashboard.
 
-    False if the PSP gave no answer.
+    Returns False if the PSP gave no answer.
     """
     try:
         sync_payment(charge.id, actor=ACTOR)
@@ -129,10 +128,11 @@ def _look_who_else_did_it(charge: Operation) -> bool:
     return True
 
 
-def _conclude(caller: Caller, charge: Operation) -> bool:
-    """Stop if nothing is left to give back, or if it is a person's; wait after refusals.
+def _finish_or_wait(caller: Caller, charge: Operation) -> bool:
+    """End it if nothing is left to return, or with a case; else set when to try again.
 
-    While a bank charges it back, nothing is given back: the customer would have it twice.
+    Returns True if nothing is to be begun now. While a bank charges it back, nothing is returned:
+    the customer would have it twice.
     """
     with transaction.atomic(durable=True):
         intent = locked_intent(caller, charge.intent_id)
@@ -159,7 +159,7 @@ def _conclude(caller: Caller, charge: Operation) -> bool:
 
 
 def _charged_back(charge: Operation) -> set[str]:
-    """Where the disputes stand by which banks have, or had, the charge's money from us."""
+    """The statuses of the disputes by which banks took the charge's money."""
     rows = charge.disputes.filter(status__in=sorted(_CHARGED_BACK))
     return set(rows.values_list("status", flat=True))
 

@@ -1,7 +1,4 @@
-"""Commands that a job gives on behalf of a merchant, when nobody waits for the answer.
-
-What may not live here: when a job gives one.
-"""
+"""Runs commands on behalf of a merchant for a job, which needs no answer."""
 
 from __future__ import annotations
 
@@ -17,25 +14,25 @@ from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.commands import cancel_payment
 from psp_adapters.contract.operations import OperationKind
 
-AGAIN_AFTER: Final = timedelta(minutes=10)
-"""A void that came to nothing is not tried at every sweep: the PSP said no, or is not there."""
+RETRY_VOID_AFTER: Final = timedelta(minutes=10)
+"""A void that the PSP declined or did not answer is not retried at every sweep."""
 
 
 def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> datetime | None:
     """Cancel a payment through the ordinary command; returns when to try again if it may be needed.
 
-    Waits for whoever else is at work on the payment; None if it cannot be canceled any more.
+    Waits for an operation under way. Returns None if the payment can no longer be canceled.
     """
     last = _last_try(intent, actor)
-    if last is not None and now_utc() < last + AGAIN_AFTER:
-        return last + AGAIN_AFTER
+    if last is not None and now_utc() < last + RETRY_VOID_AFTER:
+        return last + RETRY_VOID_AFTER
     caller = callers.for_intent(intent, actor)
     try:
         with suppress(OperationUnderWay, PspNotReached):  # Both say: try again later.
             cancel_payment(caller=caller, renderer=_unseen, intent_id=intent.id, reason=reason)
     except UnexpectedState:
         return None
-    return now_utc() + AGAIN_AFTER
+    return now_utc() + RETRY_VOID_AFTER
 
 
 def _last_try(intent: PaymentIntent, actor: str) -> datetime | None:
@@ -45,5 +42,5 @@ def _last_try(intent: PaymentIntent, actor: str) -> datetime | None:
 
 
 def _unseen(subject: Subject, caller: Caller) -> Answer:
-    """Nobody waits for this answer."""
+    """An empty answer: no request waits for it."""
     return Answer(status=200, body="")

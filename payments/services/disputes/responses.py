@@ -1,13 +1,11 @@
-"""Responses to disputes that were written down: send one, and find out what became of it.
+"""Sends dispute responses that were stored, and finds out unknown outcomes of them.
 
-Evidence is taken once and giving in cannot be undone, so a response keeps its key at the PSP for
-ever: what nobody knows about is looked up, and only the same request is ever sent again. What may
-not live here: whether a merchant may respond (the command), what a PSP's word causes (the door).
+Evidence is accepted once and an acceptance cannot be undone. So a response keeps its key at the PSP
+for ever: an unknown one is looked up, and only the same request is ever sent again.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,8 +31,6 @@ from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.states import CaseKind, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
-
-logger = logging.getLogger(__name__)
 
 ACTOR: Final = "job:disputes"
 SWEEP_LIMIT: Final = 50
@@ -158,22 +154,22 @@ def _resolve(response: DisputeResponse, *, actor: str) -> None:
     result = _find_out(response, dispute.psp_account, dispute)
     record_response(response=response, result=result, caller=caller)
     if result.outcome is Outcome.UNKNOWN and not _may_repeat(response, dispute.psp_account):
-        _hand_to_a_person(response, dispute, result)
+        _open_case(response, dispute, result)
 
 
 def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) -> DisputeResult:
-    """What became of the response, as far as the PSP can tell; UNKNOWN at worst."""
+    """Look up or repeat the response; UNKNOWN at worst."""
     try:
-        word = dispute_calls.ask(account, dispute.psp_dispute_id)
+        statement = dispute_calls.ask(account, dispute.psp_dispute_id)
     except (PspUnavailable, CallRefused) as error:
         return _unknown(f"the provider could not be asked: {error}")
-    if word is None:
+    if statement is None:
         return _unknown("the provider does not find the dispute")
-    told = _told_by(response, word)
-    if told is not None:
-        return told
+    shown = _result_shown_by(response, statement)
+    if shown is not None:
+        return shown
     if not _may_repeat(response, account):
-        return _unknown("not found, and too late to send the same request again", word)
+        return _unknown("not found, and too late to send the same request again", statement)
     repeated = dispute_calls.send(
         response,
         account,
@@ -182,33 +178,33 @@ def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) 
     )
     if repeated.outcome is Outcome.NOT_SENT:
         # Says nothing about the first request, which may still arrive.
-        return _unknown(f"the repeat was not sent: {repeated.detail}", word)
+        return _unknown(f"the repeat was not sent: {repeated.detail}", statement)
     return repeated
 
 
-def _told_by(response: DisputeResponse, word: PspDispute) -> DisputeResult | None:
-    """What the dispute itself tells of the response; None if it may still be done or arrive."""
-    if response.public_id in (*word.submissions, word.acceptance):
-        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=word)
+def _result_shown_by(response: DisputeResponse, statement: PspDispute) -> DisputeResult | None:
+    """The result that the dispute itself shows; None if the response may still be made or arrive."""
+    if response.public_id in (*statement.submissions, statement.acceptance):
+        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=statement)
     if response.kind == DisputeResponse.Kind.EVIDENCE:
-        # Taken once: what somebody else handed in, or the end, leaves no place for ours.
-        refused = word.status not in _AWAITS
+        # Evidence is accepted once: not after other evidence, and not after the decision.
+        refused = statement.status not in _AWAITS
     else:
-        refused = word.status in _OVER
-    if not refused and not _has_escalated(response, word):
+        refused = statement.status in _OVER
+    if not refused and not _has_escalated(response, statement):
         return None
     return DisputeResult(
         outcome=Outcome.DECLINED,
-        dispute=word,
+        dispute=statement,
         code="dispute_unexpected_state",
         message="The dispute was answered or decided otherwise.",
-        detail=f"the provider says {word.status}, and does not know our response",
+        detail=f"the provider says {statement.status}, and does not know our response",
     )
 
 
-def _has_escalated(response: DisputeResponse, word: PspDispute) -> bool:
-    """What closes an inquiry for nothing would lose the chargeback, or spend its only slot."""
-    return response.answers_inquiry and not word.is_inquiry
+def _has_escalated(response: DisputeResponse, statement: PspDispute) -> bool:
+    """Did the inquiry become a chargeback? Our answer would lose it, or use its only evidence."""
+    return response.answers_inquiry and not statement.is_inquiry
 
 
 def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:
@@ -217,7 +213,7 @@ def _may_repeat(response: DisputeResponse, account: PspAccount) -> bool:
     return age_seconds < window_seconds * WINDOW_SHARE
 
 
-def _hand_to_a_person(response: DisputeResponse, dispute: Dispute, result: DisputeResult) -> None:
+def _open_case(response: DisputeResponse, dispute: Dispute, result: DisputeResult) -> None:
     summary = f"{response.public_id} ({response.kind}) of {dispute.public_id}: {result.detail}"
     with transaction.atomic(durable=True):
         intent = Dispute.objects.select_related("intent").get(pk=dispute.pk).intent
@@ -231,8 +227,8 @@ def _hand_to_a_person(response: DisputeResponse, dispute: Dispute, result: Dispu
         open_case(case)
 
 
-def _unknown(detail: str, word: PspDispute | None = None) -> DisputeResult:
-    return DisputeResult(outcome=Outcome.UNKNOWN, dispute=word, detail=detail)
+def _unknown(detail: str, statement: PspDispute | None = None) -> DisputeResult:
+    return DisputeResult(outcome=Outcome.UNKNOWN, dispute=statement, detail=detail)
 
 
 def _seconds_for(caller: Caller) -> float:

@@ -27,4 +27,4 @@ def schedule_check(operation: Operation, look_in_seconds: float | None = None) -
     operation.next_check_at = operation.lease_until + timedelta(seconds=seconds)
     if operation.checks == 1 and operation.status == OperationStatus.UNKNOWN:
         # A client may wait for it: the first look-up does not wait for the next tick.
-        wakeups.ring_in(wakeups.RESOLVE_OPERATIONS, seconds=seconds)
+        wakeups.wake_in(wakeups.RESOLVE_OPERATIONS, seconds=seconds)

@@ -179,7 +179,7 @@ def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:
         row.finish()
         row.processed_at = now
     elif status is NotificationStatus.DEAD or now >= row.give_up_at:
-        row.bury()
+        row.dead_letter()
     else:
         first_tried_at = row.give_up_at - GIVE_UP_AFTER
         row.next_try_at = next_attempt(now, since=first_tried_at, first=RETRY_FIRST)

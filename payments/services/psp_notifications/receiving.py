@@ -33,11 +33,11 @@ class NoSuchWebhook(LookupError):
 def receive_notification(
     *, account_code: str, headers: Mapping[str, str], body: bytes
 ) -> PspNotification | None:
-    """Verify and store a notification, and ring for somebody to look; None if it is known.
+    """Verify and store a notification, and wake a worker; None if it is stored already.
 
     Raises NoSuchWebhook, or NotificationRefused for whatever this account's PSP did not sign;
     nothing is stored then, and nothing is read from the database. The first body of an event id
-    stands: another one is recorded as a fact, and the PSP is asked again.
+    stands: for another one the conflict is recorded, and the PSP is asked again.
     """
     secrets = accounts.webhook_secrets_of(account_code)
     if not secrets:
@@ -52,7 +52,7 @@ def receive_notification(
     with transaction.atomic(durable=True):
         inserted = _insert_once(row)
         if inserted or _note_conflict(row):
-            wakeups.ring(wakeups.PROCESS_NOTIFICATIONS)
+            wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
     return row if inserted else None
 
 
@@ -79,7 +79,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
 
 
 def _insert_once(row: PspNotification) -> bool:
-    """Insert unless the account has told of this event before."""
+    """Insert it unless the account sent this event before."""
     fields = PspNotification._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
@@ -93,7 +93,7 @@ def _insert_once(row: PspNotification) -> bool:
 
 
 def _note_conflict(row: PspNotification) -> bool:
-    """If the event came with another body before, record that once and have it looked at again."""
+    """If the event came with another body before, record that once and make the row due again."""
     first = PspNotification.objects.select_for_update().get(
         psp_account_id=row.psp_account_id, event_id=row.event_id
     )
@@ -108,7 +108,7 @@ def _note_conflict(row: PspNotification) -> bool:
     )
     first.conflicting_body = True
     if first.status not in NOTIFICATION_WAITING:
-        first.revive()
+        first.requeue()
     first.next_try_at = now_utc()
     first.give_up_at = first.next_try_at + GIVE_UP_AFTER
     first.save(update_fields=["conflicting_body", "status", "next_try_at", "give_up_at"])

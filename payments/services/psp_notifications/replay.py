@@ -1,7 +1,6 @@
-"""The dead-letter list of notifications: what was given up, and having it looked at again.
+"""Requeues notifications that were dead-lettered or processed, so that they are processed again.
 
-Looking again is always harmless: the PSP is asked, and the one door decides. What may not live
-here: processing.
+Processing again is always harmless: the PSP is looked up, and the one door decides.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ REPLAYABLE: Final = frozenset({NotificationStatus.DEAD, NotificationStatus.PROCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which notifications are meant; what is not named is not looked at."""
+class NotificationFilter:
+    """Which notifications are meant; a field that is not set restricts nothing."""
 
     status: NotificationStatus = NotificationStatus.DEAD
     account_code: str = ""
@@ -36,42 +35,42 @@ class Choice:
     received_before: datetime | None = None
 
 
-def chosen_notifications(choice: Choice) -> QuerySet[PspNotification]:
-    """The notifications of a choice, oldest first, without their bodies.
+def matching_notifications(wanted: NotificationFilter) -> QuerySet[PspNotification]:
+    """The notifications that match, oldest first, without their bodies.
 
-    Refuses with ValueError a status that waits anyway.
+    Raises ValueError for a status that is processed anyway.
     """
-    if choice.status not in REPLAYABLE:
-        raise ValueError(f"notifications that are {choice.status} are looked at anyway")
-    rows = PspNotification.objects.filter(status=choice.status).defer("body").order_by("id")
-    if choice.account_code:
-        rows = rows.filter(psp_account__code=choice.account_code)
-    if choice.type:
-        rows = rows.filter(type=choice.type)
-    if choice.event_id:
-        rows = rows.filter(event_id=choice.event_id)
-    if choice.received_from is not None:
-        rows = rows.filter(received_at__gte=choice.received_from)
-    if choice.received_before is not None:
-        rows = rows.filter(received_at__lt=choice.received_before)
+    if wanted.status not in REPLAYABLE:
+        raise ValueError(f"notifications that are {wanted.status} are processed anyway")
+    rows = PspNotification.objects.filter(status=wanted.status).defer("body").order_by("id")
+    if wanted.account_code:
+        rows = rows.filter(psp_account__code=wanted.account_code)
+    if wanted.type:
+        rows = rows.filter(type=wanted.type)
+    if wanted.event_id:
+        rows = rows.filter(event_id=wanted.event_id)
+    if wanted.received_from is not None:
+        rows = rows.filter(received_at__gte=wanted.received_from)
+    if wanted.received_before is not None:
+        rows = rows.filter(received_at__lt=wanted.received_before)
     return rows
 
 
 def replay_notification(notification_id: UUID) -> bool:
-    """Have one notification looked at again; False if it waits anyway or does not exist."""
-    return _revive([notification_id]) == 1
+    """Requeue one notification; False if it waits anyway or does not exist."""
+    return _requeue([notification_id]) == 1
 
 
-def replay_notifications(choice: Choice, *, limit: int = 10_000) -> int:
-    """Have the chosen notifications looked at again, at most `limit`; how many there were."""
-    ids = list(chosen_notifications(choice).values_list("id", flat=True)[:limit])
+def replay_notifications(wanted: NotificationFilter, *, limit: int = 10_000) -> int:
+    """Requeue the notifications that match, at most `limit`; returns how many."""
+    ids = list(matching_notifications(wanted).values_list("id", flat=True)[:limit])
     return sum(
-        _revive(ids[start : start + _PER_TRANSACTION])
+        _requeue(ids[start : start + _PER_TRANSACTION])
         for start in range(0, len(ids), _PER_TRANSACTION)
     )
 
 
-def _revive(ids: list[UUID]) -> int:
+def _requeue(ids: list[UUID]) -> int:
     now = now_utc()
     with transaction.atomic(durable=True):
         rows = list(
@@ -80,10 +79,10 @@ def _revive(ids: list[UUID]) -> int:
             .defer("body")
         )
         for row in rows:
-            row.revive()
+            row.requeue()
             row.next_try_at, row.give_up_at = now, now + GIVE_UP_AFTER
             row.processed_at = None
             row.save(update_fields=["status", "next_try_at", "give_up_at", "processed_at"])
         if rows:
-            wakeups.ring(wakeups.PROCESS_NOTIFICATIONS)
+            wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
     return len(rows)

@@ -27,7 +27,7 @@ def sync_payment(charge_id: UUID, *, actor: str) -> None:
     then, where nothing of what the PSP shows could be booked).
     """
     charge = Operation.objects.get(pk=charge_id)
-    found = _look_up_payment(charge)
+    found = look_up_payment(charge)
     _sync_our_operations(charge, found, actor)
     try:
         record_external_operations(charge_id, found)
@@ -39,7 +39,7 @@ def sync_payment(charge_id: UUID, *, actor: str) -> None:
     _sync_external_operations(charge, found, actor)
 
 
-def _look_up_payment(charge: Operation) -> PspPayment:
+def look_up_payment(charge: Operation) -> PspPayment:
     if not charge.psp_payment_id:
         raise Inconclusive(f"{charge.public_id} has no payment at the provider (yet)")
     payment_id = charge.psp_payment_id
@@ -64,7 +64,9 @@ def _sync_our_operations(charge: Operation, found: PspPayment, actor: str) -> No
 
 def _sync_external_operations(charge: Operation, found: PspPayment, actor: str) -> None:
     """Sync external operations recorded earlier: a refund that was pending, or failed late."""
-    acts: dict[tuple[str, str], PspOperation] = {(act.kind.value, act.psp_id): act for act in found.operations}
+    acts: dict[tuple[str, str], PspOperation] = {
+        (act.kind.value, act.psp_id): act for act in found.operations
+    }
     for operation in _operations_of(charge):
         act = acts.get((operation.kind, operation.psp_id))
         if operation.is_own_act and act is not None and not agrees(operation, act.outcome):

@@ -12,9 +12,7 @@ from payments.models import Operation
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
 from payments.services.recovery.operation_sync import conflict
-from payments.states import (
-    OPERATION_IN_DOUBT,
-)
+from payments.states import OPERATION_IN_DOUBT
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import Outcome, PspResult
 
@@ -26,9 +24,9 @@ WINDOW_SHARE: Final = 0.9
 """… and only well inside the PSP's idempotency window, where a repeat cannot be a new charge."""
 
 
-LOOKS_BEFORE_FENCE: Final = 3
-"""From this look on it is forbidden and not repeated: some PSPs keep a 5xx as the answer of its
-key, and would answer the same for as long as we repeat."""
+CHECKS_BEFORE_FENCE: Final = 3
+"""From this check on it is fenced and not repeated: some PSPs keep a 5xx as the answer of its key,
+and would answer the same for as long as we repeat."""
 
 
 class Resolution:
@@ -38,7 +36,7 @@ class Resolution:
         self._operation = operation
         self._adapter = adapter
         self._may_act = may_act
-        self._question = sending.lookup_of(operation)
+        self._lookup = sending.lookup_of(operation)
         self._account = accounts.psp_account_of(operation.psp_account_id)
 
     def find_out(self) -> PspResult:
@@ -47,7 +45,7 @@ class Resolution:
         deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
         found = query_psp(
             self._account,
-            lambda: adapter.look_up(self._question, deadline_seconds=deadline_seconds),
+            lambda: adapter.look_up(self._lookup, deadline_seconds=deadline_seconds),
         )
         if found is not None:
             return self._fitting(found)
@@ -56,14 +54,14 @@ class Resolution:
         if not self._may_act:
             return still_unknown("not found, and the provider contradicts us: see the case")
         can_fence = adapter.capabilities.fence_by_reference
-        repeats_are_news = operation.checks < LOOKS_BEFORE_FENCE or not can_fence
-        if repeats_are_news and _may_repeat(operation, adapter):
+        repeat_may_help = operation.checks < CHECKS_BEFORE_FENCE or not can_fence
+        if repeat_may_help and _may_repeat(operation, adapter):
             return _repeat(operation)
         if not can_fence:
             return still_unknown("not found, and the provider cannot forbid a late arrival")
         fenced = query_psp(
             self._account,
-            lambda: adapter.fence(self._question, deadline_seconds=deadline_seconds),
+            lambda: adapter.fence(self._lookup, deadline_seconds=deadline_seconds),
         )
         if fenced is not None:
             return self._fitting(fenced)
@@ -78,7 +76,7 @@ class Resolution:
         return result
 
     def _never_arrived(self) -> PspResult:
-        """Final only when nothing that was sent can still arrive, or be there unseen."""
+        """NOT_SENT once no request of ours can still arrive, or have arrived unseen."""
         operation = self._operation
         sent_at = operation.resent_at or operation.created_at
         lag_seconds = self._adapter.capabilities.consistency_lag_seconds
@@ -101,13 +99,13 @@ def _repeat(operation: Operation) -> PspResult:
     if result.outcome is Outcome.NOT_SENT:
         return still_unknown(f"the repeat was not sent: {result.detail}")
     if result.outcome is Outcome.DECLINED and not result.psp_id:
-        # Refused without becoming an operation at the PSP: said of the repeat, not of the first.
+        # Refused without becoming an operation at the PSP: true of the repeat, not of the first.
         return still_unknown(f"the repeat was refused: {result.detail}")
     return result
 
 
 def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
-    """Write down that it happens now; holds no connection afterwards."""
+    """Set the column to now; holds no database connection afterwards."""
     now = now_utc()
     Operation.objects.filter(pk=operation.pk).update(**{column: now})
     setattr(operation, column, now)
@@ -122,5 +120,5 @@ def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
     return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
 
 
-def still_unknown(detail: str, look_in_seconds: float | None = None) -> PspResult:
-    return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=look_in_seconds)
+def still_unknown(detail: str, check_in_seconds: float | None = None) -> PspResult:
+    return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=check_in_seconds)

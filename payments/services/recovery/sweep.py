@@ -41,9 +41,9 @@ from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
 
 logger = logging.getLogger(__name__)
 
-SILENCE_SECONDS_MIN: Final = 5.0
-SILENCE_SECONDS_MAX: Final = 30.0
-"""An operation that was the one to find its PSP silent is looked at again within this time."""
+RETRY_SECONDS_MIN: Final = 5.0
+RETRY_SECONDS_MAX: Final = 30.0
+"""Within this time an operation whose PSP gave no answer is resolved again."""
 SWEEP_LIMIT: Final = 50
 SWEEP_SECONDS: Final = 10.0
 """A PSP that hangs must not keep a sweep, and so a worker, for longer: heartbeats wait for it."""
@@ -85,7 +85,7 @@ def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
 
 
 def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float | None) -> None:
-    """Do the same for a request, which waits until then at most; the look-up goes on after that.
+    """Resolve it for a request, which waits until then at most; the look-up goes on after that.
 
     It takes a permit of the account's bulkhead; with none free it is left to the sweep. Called
     outside any transaction; gives this thread's database connection back first.
@@ -113,8 +113,8 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
     try:
         result = search.find_out()
     except (PspUnavailable, CallRefused) as error:
-        result = _silence(error)
-        _note_silence(operation, caller, result)
+        result = _no_answer(error)
+        _record_no_answer(operation, caller, result)
         return Handled.NO_ANSWER
     record_outcome(operation=operation, result=result, caller=caller)
     if result.outcome is Outcome.UNKNOWN:
@@ -123,27 +123,27 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
 
 
 def _record_failure(operation: Operation, why: str) -> None:
-    """Looking itself failed, by a mistake in our code or settings: others must not wait for it."""
+    """The look-up raised an unexpected error (bug or settings): postpone only this one."""
     postpone_check(operation.id, why)
-    if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
+    if operation.status == OperationStatus.SENDING:  # Its sender is gone: it is UNKNOWN now.
         caller = callers.for_operation(operation, "job:recovery")
         record_outcome(operation=operation, result=still_unknown(why), caller=caller)
     _open_case_if_old(operation, why)
 
 
-def _silence(error: PspUnavailable | CallRefused) -> PspResult:
-    """As soon as a circuit lets a probe through, somebody must be due."""
-    look_in_seconds = error.retry_after_seconds if isinstance(error, CallRefused) else None
-    return still_unknown(f"the provider could not be asked: {error}", look_in_seconds)
+def _no_answer(error: PspUnavailable | CallRefused) -> PspResult:
+    """UNKNOWN; with an open circuit due again as soon as that lets a probe through."""
+    check_in_seconds = error.retry_after_seconds if isinstance(error, CallRefused) else None
+    return still_unknown(f"the provider could not be asked: {error}", check_in_seconds)
 
 
-def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> None:
-    """Come back soon: that nobody was there to ask says nothing of the operation."""
-    if operation.status == OperationStatus.SENDING:  # Whoever sent it is gone: that is news.
+def _record_no_answer(operation: Operation, caller: Caller, result: PspResult) -> None:
+    """Retry soon: a missing answer says nothing about the operation."""
+    if operation.status == OperationStatus.SENDING:  # Its sender is gone: it is UNKNOWN now.
         record_outcome(operation=operation, result=result, caller=caller)
         return
     age_seconds = (now_utc() - operation.created_at).total_seconds()
-    soon_seconds = min(max(age_seconds / 10, SILENCE_SECONDS_MIN), SILENCE_SECONDS_MAX)
+    soon_seconds = min(max(age_seconds / 10, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
     within_seconds = result.retry_after_seconds or soon_seconds
     postpone_check(operation.id, result.detail, within_seconds=within_seconds)
     if operation.status in OPERATION_IN_DOUBT:  # What is pending may rightly be so for days.
@@ -151,9 +151,9 @@ def _note_silence(operation: Operation, caller: Caller, result: PspResult) -> No
 
 
 def _check_closed_later(operation: Operation, reason: Exception) -> None:
-    """At a closed operation; after a day without a word that can be recorded, it is a person's."""
-    patience = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
-    if operation.closed_at is None or now_utc() - operation.closed_at < patience:
+    """Check it again later; after a day without a result that can be recorded, open a case."""
+    wait = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
+    if operation.closed_at is None or now_utc() - operation.closed_at < wait:
         postpone_check(operation.id, str(reason))
         return
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
@@ -163,7 +163,7 @@ def _check_closed_later(operation: Operation, reason: Exception) -> None:
 
 
 def _open_case_if_old(operation: Operation, why: str) -> None:
-    """What nobody could find out for a day is a person's; recovery goes on meanwhile."""
+    """After a day without an outcome open a case for an operator; recovery continues."""
     since = operation.closed_at or operation.created_at
     if now_utc() - since < timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS):
         return
@@ -173,25 +173,25 @@ def _open_case_if_old(operation: Operation, why: str) -> None:
 
 
 def _is_contradicted(operation: Operation) -> bool:
-    """Is a person comparing it with the PSP? Until then nothing is sent, and nothing forbidden."""
+    """Is a case about a contradiction open? While it is, nothing is sent and nothing is fenced."""
     cases = Case.objects.filter(operation_id=operation.id, kind=CaseKind.CONTRADICTION)
     return bool(cases.filter(status=CaseStatus.OPEN).exists())
 
 
 def postpone_check(operation_id: UUID, reason: str, *, within_seconds: float | None = None) -> None:
-    """Look at an operation later and later if looking at it fails, and keep what went wrong.
+    """Postpone the next check by the schedule, and keep the reason on the operation.
 
-    `within_seconds` bounds the wait, and such a look does not count: nobody was asked.
+    `within_seconds` bounds the wait; such a check is not counted, since the PSP did not answer.
     """
     with transaction.atomic(durable=True):
         operation = Operation.objects.select_for_update().get(pk=operation_id)
         if operation.next_check_at is None:
             return
         operation.detail = reason[:500]
-        looks = operation.checks
+        checks = operation.checks
         schedule_check(operation)
         if within_seconds is not None:
-            operation.checks = looks
+            operation.checks = checks
             soon = operation.lease_until + timedelta(seconds=within_seconds)
             operation.next_check_at = min(operation.next_check_at or soon, soon)
         Batch().update(operation, OPERATION_FIELDS).execute()

@@ -32,7 +32,7 @@ def look_again(*, account_code: str = "", report_name: str = "") -> int:
     unknown = rows.filter(kind=LineKind.UNKNOWN.value)
     for report_id in list(unknown.order_by().values_list("report_id", flat=True).distinct()):
         _learn(report_id)
-    return sum(_revive(line_id) for line_id in list(rows.values_list("id", flat=True)))
+    return sum(_requeue(line_id) for line_id in list(rows.values_list("id", flat=True)))
 
 
 def _learn(report_id: UUID) -> None:
@@ -51,13 +51,13 @@ def _learn(report_id: UUID) -> None:
             rows.filter(number=number).update(kind=kind.value)
 
 
-def _revive(line_id: int) -> bool:
+def _requeue(line_id: int) -> bool:
     with transaction.atomic(durable=True):
         line = locked_line(line_id)
         if line.status != LineStatus.DEAD:
             return False
         now = now_utc()
-        line.revive()
+        line.requeue()
         line.attempts, line.next_try_at, line.patient_since = 0, now, now
         line.save(update_fields=["status", "attempts", "next_try_at", "patient_since"])
     return True

@@ -184,7 +184,7 @@ def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> N
     is_late = is_time_to_give_up(now, since=line.patient_since, attempts=line.attempts)
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_try_at = None
-        line.bury()
+        line.dead_letter()
         open_case(_case_of(line, attempt.intent))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:

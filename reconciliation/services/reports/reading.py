@@ -96,7 +96,7 @@ def read_again(report: SettlementReport) -> None:
     with transaction.atomic(durable=True):
         row = _locked(report.pk)
         if row.status == ReportStatus.UNREADABLE:
-            row.revive()
+            row.requeue()
             row.last_error, row.next_try_at = "", now_utc()
             row.save(update_fields=["status", "last_error", "next_try_at"])
 
