@@ -1,6 +1,6 @@
-"""Celery doorbells of payments: one call each, named after the service. No logic.
+"""Celery tasks of payments: one call each, named after the service. No logic.
 
-The broker may lose or double any of these: each service takes its work from the database.
+The broker may lose or repeat any of these: each service takes its work from the database.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from payments.services.verification import daily, recent
 
 @shared_task
 def resolve_due_operations() -> int:
-    """Find out what became of operations whose check is due."""
+    """Find out the outcomes of operations whose check is due."""
     return recovery_sweep.resolve_due_operations()
 
 
 @shared_task
 def process_due_notifications() -> int:
-    """Look at what PSPs have told us."""
+    """Process the PSP notifications that are due."""
     return processing.process_due_notifications()
 
 
 @shared_task
 def reverse_due_charges() -> int:
-    """Give back the charges that succeeded after their payment was over."""
+    """Void or refund charges that succeeded after their payment had ended."""
     return late_success_reversals.reverse_due_charges()
 
 
 @shared_task
 def act_on_due_deadlines() -> int:
-    """Warn of holds that end, void and expire them, cancel what nobody comes back to."""
+    """Warn of holds that expire, void or sync them, and cancel abandoned payments."""
     return action_sweep.act_on_due_deadlines()
 
 
 @shared_task
-def forget_old_idempotency_keys() -> int:
-    """Drop idempotency keys that are older than they must be kept."""
-    return retention.forget_old_idempotency_keys()
+def purge_old_idempotency_keys() -> int:
+    """Delete idempotency keys that are older than they must be kept."""
+    return retention.purge_old_idempotency_keys()
 
 
 @shared_task
@@ -55,29 +55,29 @@ def check_recent_payments() -> int:
 
 @shared_task
 def verify_books() -> int:
-    """Go on with the daily verification of all of the books."""
+    """Continue the daily verification of all books."""
     return daily.verify_books()
 
 
 @shared_task
-def forget_old_deliveries() -> int:
-    """Drop deliveries to webhook endpoints that ended long ago."""
-    return delivery_retention.forget_old_deliveries()
+def purge_old_deliveries() -> int:
+    """Delete deliveries to webhook endpoints that ended long ago."""
+    return delivery_retention.purge_old_deliveries()
 
 
 @shared_task
 def resolve_due_dispute_responses() -> int:
-    """Find out what became of responses to disputes that nobody knows about."""
+    """Find out unknown outcomes of dispute responses."""
     return responses.resolve_due_responses()
 
 
 @shared_task
 def sync_due_disputes() -> int:
-    """Ask PSPs about open disputes, in case a notice was lost."""
+    """Sync open disputes, in case a notification was lost."""
     return sync.sync_due_disputes()
 
 
 @shared_task
 def remind_of_due_evidence() -> int:
-    """Tell merchants that the time for evidence is nearly over."""
+    """Remind merchants of evidence that is due soon."""
     return reminders.remind_of_due_evidence()

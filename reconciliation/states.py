@@ -19,22 +19,22 @@ class ReportStatus(StrEnum):
     """The file is here as it came; its lines are still to be read."""
     READ = "read"
     UNREADABLE = "unreadable"
-    """Not a whole report of its PSP: no line of it counts. A person must look."""
+    """Not a whole report of its PSP: no line of it counts. An operator must act."""
 
 
 class LineStatus(StrEnum):
     """How far we are with one line of a settlement report."""
 
     OPEN = "open"
-    """Nobody has looked yet."""
+    """No attempt to match it yet."""
     FAILING = "failing"
-    """Looked at in vain; tried again later."""
+    """An attempt failed; it is repeated later."""
     KNOWN = "known"
-    """An operation of ours stands where the line says; the settlement of it is not booked."""
+    """An operation of ours agrees with it; its settlement is not booked."""
     MATCHED = "matched"
-    """Ledger transactions of ours are it, to the minor unit."""
+    """Ledger transactions of ours equal it, to the minor unit."""
     DEAD = "dead"
-    """Given up: a person must look, and may have it looked at again."""
+    """Given up with a case, until an operator requeues it."""
 
 
 R = ReportStatus

@@ -1,4 +1,4 @@
-"""Celery doorbells of reconciliation: one call each, named after the service. No logic."""
+"""Celery tasks of reconciliation: one call each, named after the service. No logic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciliation.services.reports import fetching, reading
 
 @shared_task
 def fetch_settlement_reports() -> int:
-    """Ask PSPs for the lists of their reports, and for each report that is not here."""
+    """Fetch the lists of reports that are due, and each report that is not stored yet."""
     return fetching.fetch_due_reports()
 
 
@@ -22,5 +22,5 @@ def read_settlement_reports() -> int:
 
 @shared_task
 def match_settlement_lines() -> int:
-    """Find each line in the books, or bring the books there."""
+    """Match the settlement lines that are due."""
     return line_sweep.match_due_lines()

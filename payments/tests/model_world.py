@@ -149,7 +149,7 @@ class World:
         """What beat does."""
         recovery_sweep.resolve_due_operations()
         processing.process_due_notifications()
-        retention.forget_old_idempotency_keys()
+        retention.purge_old_idempotency_keys()
 
     def check(self) -> None:
         """What is true at every moment."""

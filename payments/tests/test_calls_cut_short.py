@@ -223,14 +223,14 @@ def test_a_key_outlives_every_retention_while_its_operation_is_in_doubt(shop: Sh
     assert body_of(first)["status"] == "processing"
     make_keys_old()
 
-    assert retention.forget_old_idempotency_keys() == 1  # that of the undisturbed run
+    assert retention.purge_old_idempotency_keys() == 1  # that of the undisturbed run
     assert move.run().body == first.body
     end_leases()
     recovery_sweep.resolve_due_operations()
     move.ended_once()
 
     assert move.run().body == first.body
-    assert retention.forget_old_idempotency_keys() == 1
+    assert retention.purge_old_idempotency_keys() == 1
 
 
 def make_keys_old() -> None:

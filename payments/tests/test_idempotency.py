@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from payments.exceptions import IdempotencyKeyReused
 from payments.models import IdempotencyKey, Operation, PaymentIntent
-from payments.services.idempotency.retention import forget_old_idempotency_keys
+from payments.services.idempotency.retention import purge_old_idempotency_keys
 from payments.tests.shop import Shop, body_of
 
 
@@ -96,7 +96,7 @@ def test_old_keys_are_forgotten_but_never_one_whose_operation_is_open(
     shop.create(caller=shop.caller(key="open"), order_id="open-order")
     _age_keys(owner_cursor, days=401)
 
-    assert forget_old_idempotency_keys() == 1
+    assert purge_old_idempotency_keys() == 1
     assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["open"]
     with pytest.raises(IntegrityError, match="key_in_use"):
         IdempotencyKey.objects.all().delete()
@@ -106,7 +106,7 @@ def test_old_keys_are_forgotten_but_never_one_whose_operation_is_open(
 def test_keys_younger_than_the_setting_are_kept(shop: Shop, owner_cursor: object) -> None:
     shop.create(caller=shop.caller(key="young"))
     _age_keys(owner_cursor, days=399)
-    assert forget_old_idempotency_keys() == 0
+    assert purge_old_idempotency_keys() == 0
     assert IdempotencyKey.objects.count() == 1
 
 

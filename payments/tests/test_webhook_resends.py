@@ -216,10 +216,10 @@ def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(sho
         broken, _ = open_endpoint(shop.merchant, bad.url)
         shop.create()
         deliver_all()
-    assert retention.forget_old_deliveries() == 0
+    assert retention.purge_old_deliveries() == 0
     days = settings.WEBHOOK_DELIVERIES_KEPT_DAYS
     Delivery.objects.filter(ended_at__isnull=False).update(ended_at=past(days + 1))
-    assert retention.forget_old_deliveries() == len(told(shop.merchant))
+    assert retention.purge_old_deliveries() == len(told(shop.merchant))
     assert {row.endpoint_id for row in Delivery.objects.all()} == {broken.id}
     kept = set(Delivery.objects.values_list("pk", flat=True))
     assert set(DeliveryAttempt.objects.values_list("delivery_id", flat=True)) <= kept

@@ -124,8 +124,8 @@ HELD = {
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
     "check-recent-payments": Held(recent.SWEEP_SECONDS, recent.BATCH_SECONDS + ONE_MORE_SECOND),
     "verify-books": Held(daily.SWEEP_SECONDS, daily.STEP_SECONDS + ONE_MORE_SECOND),
-    "forget-old-deliveries": Held(delivery_retention.SWEEP_SECONDS, STATEMENT_SECONDS),
-    "forget-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "purge-old-deliveries": Held(delivery_retention.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "purge-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
 }
 
 

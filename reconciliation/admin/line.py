@@ -38,7 +38,7 @@ _STATUS_LABELS = {
 
 @admin.register(SettlementLine)
 class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """The dead ones need a person; `manage.py settlement_reports --look-again` retries them."""
+    """The dead ones need an operator; `manage.py settlement_reports --requeue` retries them."""
 
     list_display = (
         "identity",

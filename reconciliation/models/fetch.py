@@ -1,8 +1,4 @@
-"""What is to be asked of a PSP about its settlement reports: their list, and each of them.
-
-A report that was listed once is never forgotten: its row waits until it was fetched. What may not
-live here: asking.
-"""
+"""Settlement reports to fetch from PSPs: the list of each account, and each listed report."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from reconciliation.models.report import SettlementReport
 
 
 class ReportFetch(models.Model):
-    """One question that recurs (the list of an account's reports) or ends (one report)."""
+    """A list of reports to fetch again and again, or one report to fetch once."""
 
     application_rights = ("select", "insert", "update")
 
@@ -32,8 +28,7 @@ class ReportFetch(models.Model):
     """Since it last went well."""
     failing_since = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to ask (again); NULL once a report is here. While somebody asks, when their lease
-    ends."""
+    """When to fetch it next; during an attempt the end of its lease. NULL: the report is here."""
     last_error = models.CharField(max_length=500, blank=True)
     added_at = models.DateTimeField()
 

@@ -1,7 +1,4 @@
-"""Lines of settlement reports, each once however often it is told, and what in our books they are.
-
-What may not live here: reading, matching.
-"""
+"""Lines of settlement reports, each once, and the ledger transactions that they match."""
 
 from __future__ import annotations
 
@@ -20,14 +17,14 @@ S = LineStatus
 
 
 class SettlementLine(MachineModel):
-    """One change of what a PSP holds for us, as its report tells it. What it says never changes."""
+    """One change of what a PSP holds for us, as reported. Its content never changes."""
 
     application_rights = ("select", "insert", "update")
 
     report = models.ForeignKey(
         SettlementReport, on_delete=models.PROTECT, db_constraint=False, related_name="lines"
     )
-    """The first that told it."""
+    """The first report with this line."""
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
@@ -36,16 +33,16 @@ class SettlementLine(MachineModel):
     identity = models.CharField(max_length=128)
     """The PSP's permanent id of the line; else the hash of what it says."""
     occurrence = models.PositiveIntegerField(default=1)
-    """Equal lines without an id are told apart by counting them within their report."""
+    """Counts equal lines without an id within their report."""
     content_sha256 = models.CharField(max_length=64)
 
     kind = models.CharField(max_length=24)
-    """`unknown` may become another once the adapter has learned the PSP's word; nothing else."""
+    """Only `unknown` may change, once the adapter knows the PSP's type."""
     psp_type = models.CharField(max_length=64)
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
     reference = models.CharField(max_length=128, blank=True)
-    """Of somebody else's: its beginning."""
+    """Cut, if another system set a long one."""
     currency = models.CharField(max_length=3)
     gross_minor = models.BigIntegerField()
     fee_minor = models.BigIntegerField()
@@ -54,9 +51,9 @@ class SettlementLine(MachineModel):
     status = FSMField(max_length=16, default=S.OPEN, protected=True)
     attempts = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to look (again); NULL once nobody need. While somebody looks, when their lease ends."""
+    """When to match it next; during an attempt the end of its lease. NULL: done or given up."""
     patient_since = models.DateTimeField()
-    """From when on the days are counted after which a person is told."""
+    """Start of the retry window; a case opens when it ends."""
     last_error = models.CharField(max_length=500, blank=True)
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
@@ -140,8 +137,8 @@ class SettlementLine(MachineModel):
         return self.gross - self.fee
 
     @property
-    def told(self) -> ReportLine:
-        """What the report said."""
+    def reported(self) -> ReportLine:
+        """The line as the adapter read it."""
         return ReportLine(
             identity=self.identity,
             kind=LineKind(self.kind),
@@ -156,27 +153,27 @@ class SettlementLine(MachineModel):
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.MATCHED), target=S.MATCHED)
     def match(self) -> None:
-        """Ledger transactions of ours are it."""
+        """Ledger transactions of ours equal it."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.KNOWN), target=S.KNOWN)
     def know(self) -> None:
-        """An operation of ours stands where it says."""
+        """An operation of ours agrees with it."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.FAILING), target=S.FAILING)
     def fail(self) -> None:
-        """Not yet; it is tried again."""
+        """An attempt failed; it is repeated."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.DEAD), target=S.DEAD)
     def dead_letter(self) -> None:
-        """Nothing more is tried until a person asks for it."""
+        """Not attempted again until an operator requeues it."""
 
     @transition(field=status, source=sources_of(LINE_TRANSITIONS, S.OPEN), target=S.OPEN)
     def requeue(self) -> None:
-        """A person wants it to be looked at again."""
+        """An operator wants it matched again."""
 
 
 class SettlementMatch(models.Model):
-    """One ledger transaction that a line is. No other line can be the same one."""
+    """A ledger transaction that a line matches. No other line can match the same one."""
 
     application_rights = ("select", "insert")
 
@@ -184,7 +181,7 @@ class SettlementMatch(models.Model):
         SettlementLine, on_delete=models.PROTECT, db_constraint=False, related_name="matches"
     )
     transaction_id = models.UUIDField(unique=True)
-    """Of the books; all transactions of a line together changed 1110 by its net."""
+    """All transactions of a line together changed 1110 by its net."""
     matched_at = models.DateTimeField()
 
     class Meta:

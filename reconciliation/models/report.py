@@ -1,7 +1,4 @@
-"""A settlement report: the file of a PSP, kept as it came.
-
-What may not live here: reading, fetching.
-"""
+"""Settlement reports: files of a PSP, stored as they came."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ class SettlementReport(MachineModel):
     name = models.CharField(max_length=128)
     """The PSP's; the same name with other bytes is another version, and a case."""
     closed_at = models.DateTimeField(null=True, blank=True)
-    """By the PSP's word; NULL for a file that somebody brought."""
+    """By the PSP; NULL for a file that an operator imported."""
     brought_by = models.CharField(max_length=64)
-    """`job:settlement_reports`, or who imported the file."""
+    """`job:settlement_reports`, or the operator who imported the file."""
     body_sha256 = models.CharField(max_length=64)
     lines_announced = models.PositiveIntegerField(null=True, blank=True)
     """How many lines the PSP said that there are; NULL if it did not."""
@@ -39,13 +36,13 @@ class SettlementReport(MachineModel):
     lines_read = models.PositiveIntegerField(default=0)
     """How far reading is; known lines count too."""
     lines_new = models.PositiveIntegerField(default=0)
-    """How many of them no report had told before."""
+    """How many of them no earlier report contained."""
     read_at = models.DateTimeField(null=True, blank=True)
     tries = models.PositiveIntegerField(default=0)
     """Of reading it, since one went well."""
     failing_since = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to read (on); NULL once nobody need. While somebody reads, when their lease ends."""
+    """When to read on; during a slice the end of its lease. NULL: read or unreadable."""
     last_error = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -82,7 +79,7 @@ class SettlementReport(MachineModel):
 
     @transition(field=status, source=sources_of(REPORT_TRANSITIONS, S.STORED), target=S.STORED)
     def requeue(self) -> None:
-        """A person wants it to be read again."""
+        """An operator wants it read again."""
 
 
 class ReportBody(models.Model):

@@ -15,7 +15,7 @@ from psp_adapters import registry
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from reconciliation.services.matching import dispute_lines
-from reconciliation.services.matching.dispute_lines import AccountedLine
+from reconciliation.services.matching.dispute_lines import MatchedLine
 
 _KINDS: Final = {
     "dispute": LineKind.DISPUTE,
@@ -65,12 +65,12 @@ def _line(shop: Shop, effect: dict[str, Any]) -> ReportLine:
     )
 
 
-def account_for(shop: Shop, line: ReportLine) -> AccountedLine:
+def account_for(shop: Shop, line: ReportLine) -> MatchedLine:
     """Account for one line of the shop's account."""
-    return dispute_lines.account_for_dispute_line(account=shop.account, line=line, actor="test")
+    return dispute_lines.match_dispute_line(account=shop.account, line=line, actor="test")
 
 
-def account_for_all(shop: Shop, lines: Iterable[ReportLine]) -> Iterator[AccountedLine]:
+def account_for_all(shop: Shop, lines: Iterable[ReportLine]) -> Iterator[MatchedLine]:
     """Account for lines as they come, and again for what came too early, as the sweep does."""
     waiting = list(lines)
     while waiting:

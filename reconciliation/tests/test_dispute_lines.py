@@ -23,8 +23,8 @@ from payments.tests.shop import Shop, open_shop
 from payments.tests.test_dispute_orders import end_of, new_order, word_of
 from psp_adapters.contract.disputes import DisputeStatus
 from psp_adapters.contract.settlement_reports import LineKind, ReportLine
-from reconciliation.services.matching.dispute_line_facts import LineContradicted
-from reconciliation.services.matching.dispute_lines import AccountedLine
+from reconciliation.services.matching.dispute_line_facts import LineConflict
+from reconciliation.services.matching.dispute_lines import MatchedLine
 from reconciliation.tests.dispute_report_lines import (
     account_for,
     account_for_all,
@@ -53,7 +53,7 @@ def written() -> tuple[int, ...]:
     return tuple(model.objects.count() for model in models)
 
 
-def rules_of(accounted: AccountedLine) -> list[str]:
+def rules_of(accounted: MatchedLine) -> list[str]:
     rows = LedgerTransaction.objects.filter(pk__in=accounted.transaction_ids)
     return list(rows.order_by("id").values_list("rule", flat=True))
 
@@ -139,7 +139,7 @@ def test_a_line_that_our_books_contradict_is_refused_and_books_nothing(
     if change.get("gross", withdrawn.gross).currency != "USD":
         change = {**change, "fee": Money.zero("EUR")}
     before = written()
-    with pytest.raises(LineContradicted, match=why) as caught:
+    with pytest.raises(LineConflict, match=why) as caught:
         account_for(desk.shop, replace(withdrawn, **change))
     assert dispute.public_id in str(caught.value)
     assert caught.value.intent == dispute.intent
@@ -168,7 +168,7 @@ def test_a_line_that_no_dispute_could_have_is_refused_and_books_nothing(
         fee=Money(fee_minor, "USD"),
     )
     before = written()
-    with pytest.raises(LineContradicted, match="a line of the kind"):
+    with pytest.raises(LineConflict, match="a line of the kind"):
         account_for(desk.shop, line)
     assert written() == before
 
@@ -208,7 +208,7 @@ def test_the_same_line_twice_at_once_opens_one_dispute(
     desk.open()
     line = lines_of(desk.shop)[0]
     first, *others = run_together(*[lambda: account_for(desk.shop, line)] * 4)
-    assert isinstance(first, AccountedLine), first
+    assert isinstance(first, MatchedLine), first
     assert others == [first] * 3
     assert rules_of_dispute(desk.dispute()) == OPENED
     assert list(differences()) == []

@@ -19,7 +19,7 @@ from payments.tests.shop import Shop, open_shop
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching import sweep as line_sweep
-from reconciliation.services.matching.reprocess import look_again
+from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
@@ -154,7 +154,7 @@ def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
     [case] = Case.objects.all()
     assert case.kind == "contradiction"
     assert "line 1" in case.summary
-    assert "has told of the same money already" in case.summary
+    assert "has reported the same money already" in case.summary
     assert (case.amount_minor, case.currency) == (25_000, "USD")
     assert case.subject == name_of(second)
     assert SettlementMatch.objects.count() == 1
@@ -205,9 +205,9 @@ def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
     [case] = Case.objects.all()
     assert "the provider does not find the dispute" in case.summary
     assert "sdp_stranger" in case.summary
-    assert look_again(report_name="another") == 0
-    assert look_again(account_code=plain.shop.account.code) == 1
-    assert look_again() == 0
+    assert requeue_lines(report_name="another") == 0
+    assert requeue_lines(account_code=plain.shop.account.code) == 1
+    assert requeue_lines() == 0
     assert match_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.FAILING
 
@@ -216,7 +216,7 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(f"l1 dispute {psp_id(plain)} -25000 0".encode())
-    genuine = line_sweep.account_for_dispute_line
+    genuine = line_sweep.match_dispute_line
 
     def slowly(**words: Any) -> Any:
         accounted = genuine(**words)
@@ -224,7 +224,7 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
         SettlementLine.objects.update(next_try_at=F("next_try_at") + timedelta(seconds=60))
         return accounted
 
-    monkeypatch.setattr(line_sweep, "account_for_dispute_line", slowly)
+    monkeypatch.setattr(line_sweep, "match_dispute_line", slowly)
     assert match_due_lines() == 1
     assert plain.lines()[0].status == LineStatus.OPEN
     assert SettlementMatch.objects.count() == 0
@@ -274,13 +274,13 @@ def test_what_the_adapter_learns_later_is_accounted_for(
     plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0".encode())
     match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
-    assert look_again() == 1
+    assert requeue_lines() == 1
     match_due_lines()
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD], "nothing was learned"
     monkeypatch.setattr(
         PlainReports, "read_report", learned(PlainReports.read_report, "Chargeback", "dispute")
     )
-    assert look_again() == 1
+    assert requeue_lines() == 1
     match_due_lines()
     [line] = plain.lines()
     assert (line.status, line.kind, line.psp_type) == (
@@ -327,7 +327,7 @@ def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
     plain.read(
         f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute_fee {psp_id(plain)} 0 1500".encode()
     )
-    genuine = line_sweep.account_for_dispute_line
+    genuine = line_sweep.match_dispute_line
 
     def wrongly(**words: Any) -> Any:
         accounted = genuine(**words)
@@ -335,7 +335,7 @@ def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
             return replace(accounted, transaction_ids=())
         return accounted
 
-    monkeypatch.setattr(line_sweep, "account_for_dispute_line", wrongly)
+    monkeypatch.setattr(line_sweep, "match_dispute_line", wrongly)
     assert match_due_lines() == 2
     first, second = plain.lines()
     assert (first.status, second.status) == (LineStatus.FAILING, LineStatus.MATCHED)

@@ -56,7 +56,7 @@ def test_a_report_of_the_provider_is_stored_line_by_line(settling: Settling) -> 
     [operation] = settling.shop.operations(intent_id)
     assert charge.psp_payment_id == operation.psp_payment_id
     assert dispute.psp_id == settling.desk.dispute().psp_dispute_id
-    assert fee.told.fee == fee.fee
+    assert fee.reported.fee == fee.fee
 
 
 def test_every_line_is_due_once_it_is_stored(plain: Settling) -> None:

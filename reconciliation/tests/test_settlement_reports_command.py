@@ -30,7 +30,7 @@ def test_fetching_takes_in_everything_and_says_so(settling: Settling) -> None:
     name = settling.close()
     told = told_by(fetch=True, check=True)
     assert "1 new reports" in told
-    assert "3 lines looked at" in told
+    assert "3 lines attempted" in told
     assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 1 known, 2 matched)" in told
     assert "1 settlement reports" in told
     assert "everything is here, read and explained" in told
@@ -50,7 +50,7 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     given = {"file": str(file), "account": plain.shop.account.code, "by": "staff:ada"}
     told = told_by(**given)
     assert "march.csv is stored" in told
-    assert "3 lines looked at" in told
+    assert "3 lines attempted" in told
     assert "march.csv is here already" in told_by(**given)
     [report] = SettlementReport.objects.all()
     assert (report.name, report.brought_by) == ("march.csv", "staff:ada")
@@ -61,7 +61,7 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     ("change", "why"),
     [
         ({"account": ""}, "whose report it is"),
-        ({"by": " "}, "who brings it"),
+        ({"by": " "}, "who imports it"),
         ({"account": "nobody"}, "no PSP account of the code nobody"),
         ({"most": 0}, "--most is 1 at least"),
         ({"file": "/nowhere/at.all"}, "No such file"),
@@ -89,11 +89,11 @@ def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Se
     assert "failing: charge 1.00 USD cap_stranger, tried 1 times: it concerns no payment" in told
     assert "line 2" in told
     assert "dead: surprise -0.05 USD x_1" in told
-    assert "2 lines failing or dead, 0 not looked at yet" in told
+    assert "2 lines failing or dead, 0 not attempted yet" in told
     other = open_shop(plain.shop.psp).account.code
     assert "0 lines failing or dead" in told_by(lines=True, account=other)
     assert verdict(check=True, account=other)[0] == 0
-    assert "1 lines will be looked at again" in told_by(look_again=True)
+    assert "1 lines are requeued" in told_by(requeue=True)
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING, LineStatus.DEAD}
 
 

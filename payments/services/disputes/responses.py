@@ -183,7 +183,7 @@ def _find_out(response: DisputeResponse, account: PspAccount, dispute: Dispute) 
 
 
 def _result_shown_by(response: DisputeResponse, statement: PspDispute) -> DisputeResult | None:
-    """The result that the dispute itself shows; None if the response may still be made or arrive."""
+    """The result that the dispute itself shows; None while the response may still arrive."""
     if response.public_id in (*statement.submissions, statement.acceptance):
         return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=statement)
     if response.kind == DisputeResponse.Kind.EVIDENCE:

@@ -21,7 +21,7 @@ KEYS_PER_STATEMENT: Final = 1_000
 SWEEP_SECONDS: Final = 5.0
 
 
-def forget_old_idempotency_keys() -> int:
+def purge_old_idempotency_keys() -> int:
     """Delete keys older than the setting, except those whose operation is still open.
 
     PostgreSQL refuses to delete a key with an open operation too. Returns how many were deleted;

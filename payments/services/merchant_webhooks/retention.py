@@ -20,7 +20,7 @@ DELIVERIES_PER_STATEMENT: Final = 1_000
 SWEEP_SECONDS: Final = 5.0
 
 
-def forget_old_deliveries() -> int:
+def purge_old_deliveries() -> int:
     """Delete deliveries that ended before the setting's days, with their tries; how many.
 
     What still waits is kept, however old. What some seconds were not enough for, the next call

@@ -13,7 +13,7 @@ from django.db.models import Count, QuerySet
 from payments.models import Case, PspAccount
 from payments.states import CaseStatus
 from reconciliation.models import ReportFetch, SettlementLine, SettlementReport
-from reconciliation.services.matching.reprocess import look_again
+from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import fetching
 from reconciliation.services.reports.archive import (
@@ -31,13 +31,13 @@ _STATES: Final = {
     ReportStatus.UNREADABLE: "UNREADABLE",
     ReportStatus.STORED: "being read",
 }
-_LOOK_EVERY_SECONDS: Final = 0.5
+_CHECK_EVERY_SECONDS: Final = 0.5
 
 
 class Command(BaseCommand):
     help = (
         "List settlement reports, fetch the new ones, or import a file. What came is read, and its "
-        "lines are accounted for; the sweeps do the same by themselves. Doing any of it again is "
+        "lines are matched; the sweeps do the same by themselves. Doing any of it again is "
         "harmless: a report is stored once, and a line counts once."
     )
 
@@ -48,14 +48,14 @@ class Command(BaseCommand):
         parser.add_argument(
             "--name", default="", help="the report's name (of a file: else its own)"
         )
-        parser.add_argument("--by", default="", help="who brings the file, such as staff:ada")
+        parser.add_argument("--by", default="", help="who imports the file, such as staff:ada")
         parser.add_argument("--read-again", action="store_true", help="unreadable ones once more")
-        parser.add_argument("--look-again", action="store_true", help="dead lines once more")
-        parser.add_argument("--lines", action="store_true", help="list lines that nobody explained")
+        parser.add_argument("--requeue", action="store_true", help="dead lines once more")
+        parser.add_argument("--lines", action="store_true", help="list lines that are not matched")
         parser.add_argument(
             "--check",
             action="store_true",
-            help="exit 1 unless all is here, read and explained, or its case closed by a person",
+            help="exit 1 unless all is here, read and explained, or its case closed by an operator",
         )
         parser.add_argument(
             "--wait", type=float, default=0, help="seconds that --check gives the sweeps"
@@ -71,11 +71,11 @@ class Command(BaseCommand):
             self._import(given)
         if given["read_again"]:
             self._read_again(given["account"], given["name"])
-        if given["look_again"]:
-            count = look_again(account_code=given["account"], report_name=given["name"])
-            self.stdout.write(f"{count} lines will be looked at again")
-        if any(given[name] for name in ("fetch", "file", "read_again", "look_again")):
-            self._read_and_account()
+        if given["requeue"]:
+            count = requeue_lines(account_code=given["account"], report_name=given["name"])
+            self.stdout.write(f"{count} lines are requeued")
+        if any(given[name] for name in ("fetch", "file", "read_again", "requeue")):
+            self._read_and_match()
         if given["lines"]:
             self._list_lines(given["account"], given["most"])
         else:
@@ -92,7 +92,7 @@ class Command(BaseCommand):
 
     def _import(self, given: dict[str, Any]) -> None:
         if not given["account"] or not given["by"].strip():
-            raise CommandError("say whose report it is, and who brings it: --account, --by")
+            raise CommandError("say whose report it is, and who imports it: --account, --by")
         path = Path(given["file"])
         try:
             if path.stat().st_size > BODY_BYTES_MAX:
@@ -115,24 +115,24 @@ class Command(BaseCommand):
         for report in rows.filter(name=name) if name else rows:
             read_again(report)
 
-    def _read_and_account(self) -> None:
+    def _read_and_match(self) -> None:
         stored = SettlementReport.objects.filter(status=ReportStatus.STORED).order_by("id")
         for report_id in list(stored.values_list("id", flat=True)):
             read_report(report_id)
         # Bounded like a sweep: with a PSP that is down, all of them would take hours.
         count = match_due_lines()
-        self.stdout.write(f"{count} lines looked at; the sweeps go on with what is left")
+        self.stdout.write(f"{count} lines attempted; the sweeps go on with what is left")
 
     def _list_reports(self, account_code: str, most: int) -> None:
         rows = _of(SettlementReport.objects.select_related("psp_account"), account_code)
         found = list(rows.order_by("-id")[:most])
         counts = _counts([report.pk for report in found])
         for report in found:
-            told = ", ".join(f"{n} {status}" for status, n in sorted(counts[report.pk].items()))
+            states = ", ".join(f"{n} {status}" for status, n in sorted(counts[report.pk].items()))
             self.stdout.write(
                 f"{report.received_at:%Y-%m-%d %H:%M:%S} {report.psp_account.code} {report.name} "
                 f"{_STATES[ReportStatus(report.status)]}, {report.lines_read} lines "
-                f"({report.lines_new} new: {told or 'none'})"
+                f"({report.lines_new} new: {states or 'none'})"
                 f"{f': {report.last_error}' if report.last_error else ''}"
             )
         self.stdout.write(f"{rows.count()} settlement reports")
@@ -153,13 +153,13 @@ class Command(BaseCommand):
                 f"{line.attempts} times: {line.last_error}"
             )
         waiting = rows.filter(status=LineStatus.OPEN).count()
-        self.stdout.write(f"{given_up.count()} lines failing or dead, {waiting} not looked at yet")
+        self.stdout.write(f"{given_up.count()} lines failing or dead, {waiting} not attempted yet")
 
     def _is_explained(self, given: dict[str, Any]) -> bool:
         """Is everything here, read and explained, at the latest when the sweeps had their time?"""
         end = time.monotonic() + given["wait"]
         while (why := _unexplained(given["account"])) and time.monotonic() < end:
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_CHECK_EVERY_SECONDS)
             match_due_lines()
         for reason in why or ["everything is here, read and explained"]:
             self.stdout.write(reason)
@@ -171,7 +171,7 @@ def _of(rows: QuerySet[Any], account_code: str) -> QuerySet[Any]:
 
 
 def _missing(account_code: str) -> QuerySet[ReportFetch]:
-    """What PSPs were asked for in vain."""
+    """What PSPs did not deliver."""
     rows = ReportFetch.objects.filter(failing_since__isnull=False).select_related("psp_account")
     return _of(rows, account_code).order_by("failing_since")
 

@@ -1,7 +1,7 @@
-"""What a settlement line says of its dispute: the money it must have moved, and, alone, its word.
+"""Derives what a settlement line reports of its dispute: money moved, and the dispute's statement.
 
-A line never tells a status; it tells that the PSP took an amount or gave it back, and what follows
-from that. Pure. What may not live here: queries, asking, recording.
+A line reports no status, only that the PSP took or returned an amount, and what follows from that.
+Pure.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ _UNREASONED: Final = "general"
 _KEPT_GIVEN_BACK: Final = frozenset({DisputeStatus.WON, DisputeStatus.PREVENTED})
 
 
-class LineComesTooEarly(Exception):
-    """It is about a dispute of which only another line can tell."""
+class LineTooEarly(Exception):
+    """Its dispute, or its fee, must be recorded from another line first."""
 
 
-def changes_told_by(line: ReportLine) -> dict[str, Money]:
-    """By posting rule, by how much 1110 (what the PSP holds for us) changed if the line is true.
+def reported_changes(line: ReportLine) -> dict[str, Money]:
+    """By posting rule: the change of 1110 (what the PSP holds for us) that the line reports.
 
-    Raises LineContradicted for what no dispute could have.
+    Raises LineConflict for a sign or an amount that no dispute can have.
     """
     signs = {LineKind.DISPUTE: -1, LineKind.DISPUTE_REVERSAL: 1, LineKind.DISPUTE_FEE: 0}
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != signs[line.kind]:
-        raise LineContradicted(f"a line of the kind {line.kind} about {line.gross}")
-    told: dict[str, Money] = {}
+        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}")
+    changes: dict[str, Money] = {}
     if minor:
-        told["dispute_withdrawn" if minor < 0 else "dispute_won"] = line.gross
+        changes["dispute_withdrawn" if minor < 0 else "dispute_won"] = line.gross
     if line.fee:
         change = Money.zero(line.fee.currency) - line.fee
-        told["dispute_fee" if line.fee.minor > 0 else "dispute_fee_returned"] = change
-    if not told:
-        raise LineContradicted(f"a line of the kind {line.kind} that moved nothing")
-    return told
+        changes["dispute_fee" if line.fee.minor > 0 else "dispute_fee_returned"] = change
+    if not changes:
+        raise LineConflict(f"a line of the kind {line.kind} that moved nothing")
+    return changes
 
 
-def word_of_line(line: ReportLine, dispute: Dispute | None) -> PspDispute:
-    """The dispute as it stands by our rows (None: we know of none), once the line is true as well.
+def statement_of_line(line: ReportLine, dispute: Dispute | None) -> PspDispute:
+    """The dispute's state after applying this line to our row, or to none.
 
-    Whichever order lines come in, they lead to the same word. Raises LineComesTooEarly for a fee
-    of an unknown dispute and the return of an unknown fee, and LineContradicted.
+    The result does not depend on the order of lines. Raises LineTooEarly for a fee of an unknown
+    dispute and the return of an unknown fee, and LineConflict.
     """
-    told = changes_told_by(line)
-    if dispute is None and "dispute_withdrawn" not in told and "dispute_won" not in told:
-        raise LineComesTooEarly("the line of the dispute itself has not come yet")
+    changes = reported_changes(line)
+    if dispute is None and "dispute_withdrawn" not in changes and "dispute_won" not in changes:
+        raise LineTooEarly("the line of the dispute itself has not come yet")
     zero = Money.zero(line.gross.currency)
-    fee = line.fee if "dispute_fee" in told else _of(dispute, "fee_minor", zero)
-    if "dispute_fee_returned" in told and not fee:
-        raise LineComesTooEarly("the line of the fee that came back has not come yet")
+    fee = line.fee if "dispute_fee" in changes else _of(dispute, "fee_minor", zero)
+    if "dispute_fee_returned" in changes and not fee:
+        raise LineTooEarly("the line of the fee that came back has not come yet")
     return PspDispute(
         psp_dispute_id=line.psp_id,
         psp_payment_id=line.psp_payment_id,
@@ -70,7 +70,7 @@ def word_of_line(line: ReportLine, dispute: Dispute | None) -> PspDispute:
         fee=fee,
         fee_returned=(
             zero - line.fee
-            if "dispute_fee_returned" in told
+            if "dispute_fee_returned" in changes
             else _of(dispute, "fee_returned_minor", zero)
         ),
         funds_withdrawn=line.kind is not LineKind.DISPUTE_FEE
@@ -91,7 +91,7 @@ def _amount(line: ReportLine, dispute: Dispute | None) -> Money:
 
 
 def _status(kind: LineKind, dispute: Dispute | None) -> DisputeStatus:
-    """Where the dispute stands at least, now that this money moved."""
+    """The status that the dispute has at least, since this money moved."""
     present = DisputeStatus(dispute.status) if dispute is not None else DisputeStatus.NEEDS_RESPONSE
     if kind is LineKind.DISPUTE_REVERSAL:
         return present if present in _KEPT_GIVEN_BACK else DisputeStatus.WON
@@ -106,10 +106,10 @@ def _of(dispute: Dispute | None, column: str, zero: Money) -> Money:
     return Money(getattr(dispute, column), dispute.currency)
 
 
-class LineContradicted(Exception):
-    """What a line says and what we hold cannot both be true."""
+class LineConflict(Exception):
+    """The line and our records cannot both be true."""
 
     def __init__(self, why: str, *, intent: PaymentIntent | None = None) -> None:
         super().__init__(why)
         self.intent = intent
-        """The payment that it is about, where that is known."""
+        """The payment that the line is about, where that is known."""

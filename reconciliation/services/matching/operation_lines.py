@@ -1,9 +1,8 @@
-"""Account for a settlement line of a charge or refund: find the operation whose money it tells of.
+"""Matches a settlement line of a charge or refund to the operation that it reports.
 
-Most lines tell what we know. One that does not is a reason to ask the PSP: a refund that failed
-late, a capture that was taken back, an act in a dashboard may never have been notified. Nothing is
-booked for the settlement itself, and a fee is not looked at. What may not live here: where lines
-come from and when they are tried again (reconciliation), what a word causes.
+Where ours differs, the PSP is asked: a refund that failed late, a reversed capture or an operation
+in a dashboard may never have been notified. Nothing is booked for the settlement itself, and the
+fee of the line is not checked.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.settlement_reports import OPERATION_LINES, LineKind, ReportLine
-from reconciliation.services.matching.dispute_line_facts import LineContradicted
+from reconciliation.services.matching.dispute_line_facts import LineConflict
 
-_STANDS: Final = frozenset({S.SUCCEEDED, S.EXCESS})
-"""The money of the operation is where it was to go."""
-_TOOK_EFFECT: Final = _STANDS | {S.TAKEN_BACK}
+_APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
+"""The operation has moved its money, and was not reversed."""
+_WAS_APPLIED: Final = _APPLIED | {S.TAKEN_BACK}
 SIGNS: Final = {
     LineKind.CHARGE: 1,
     LineKind.CHARGE_FAILURE: -1,
     LineKind.REFUND: -1,
     LineKind.REFUND_FAILURE: 1,
 }
-"""What a line of each kind does to what the PSP holds for us."""
+"""The sign of a line of each kind, in what the PSP holds for us."""
 EFFECTS: Final = {
     LineKind.CHARGE: 1,
     LineKind.CHARGE_FAILURE: -1,
     LineKind.REFUND: 1,
     LineKind.REFUND_FAILURE: -1,
 }
-"""An operation takes effect, or its effect is undone."""
+"""1: the line applies its operation; -1: it reverses it."""
 # A charge is a capture, or a sale at once: to authorize alone moves nothing.
 _CHARGES: Final = Q(kind=K.CAPTURE.value) | Q(kind=K.AUTHORIZE.value, capture_now=True)
 _REFUNDS: Final = Q(kind=K.REFUND.value)
@@ -56,21 +55,21 @@ _OPERATIONS: Final = {
 assert set(SIGNS) == set(EFFECTS) == set(_OPERATIONS) == OPERATION_LINES
 
 
-def account_for_operation_line(
+def match_operation_line(
     *, account: PspAccount, line: ReportLine, balance: int, actor: str
 ) -> UUID:
-    """The operation that a line tells of, once it stands where all its lines say; its id.
+    """The id of the operation that a line reports, once its status agrees with all its lines.
 
-    `balance` is how often the reports let that operation take effect, minus how often they undo it,
-    this line included: 1 if its money is where it was to go, 0 if it came back. Asks the PSP only
-    if ours does not stand there, and holds no connection of a pool meanwhile. Raises Inconclusive,
-    LineContradicted, and Conflict (a case of its own is open).
+    `balance`: report lines that apply the operation minus lines that reverse it, this one included;
+    1 is applied, 0 reversed. Asks the PSP only if our operation differs from that, and holds no
+    connection of a pool meanwhile. Raises Inconclusive,
+    LineConflict, and Conflict (a case of its own is open).
     """
-    told = _told_by(line)
+    reported = _reported_amount(line)
     operation = _operation_of(account, line)
     if operation is not None:
-        _require_amount(operation, told)
-        if operation.status in _TOOK_EFFECT and _stands(operation) == balance:
+        _require_amount(operation, reported)
+        if operation.status in _WAS_APPLIED and _is_applied(operation) == balance:
             return operation.id
         sync_operation(operation.id, actor=actor)
     else:
@@ -80,10 +79,10 @@ def account_for_operation_line(
         sync_payment(charge.id, actor=actor)
     operation = _operation_of(account, line)
     if operation is None:
-        raise Inconclusive("the provider does not show the act of which its report tells")
-    _require_amount(operation, told)
-    if operation.status in OPERATION_OPEN or _stands(operation) != balance:
-        # Another line may be still to come, or the PSP's word lags behind its report.
+        raise Inconclusive("the provider does not show the operation that its report names")
+    _require_amount(operation, reported)
+    if operation.status in OPERATION_OPEN or _is_applied(operation) != balance:
+        # Another line may come, or the PSP's look-up lags behind its report.
         raise Inconclusive(
             f"{operation.public_id} is {operation.status}, "
             f"and by the reports its money moved {balance} times"
@@ -91,18 +90,18 @@ def account_for_operation_line(
     return operation.id
 
 
-def _told_by(line: ReportLine) -> Money:
-    """How much it is about; raises LineContradicted for what no operation could have."""
+def _reported_amount(line: ReportLine) -> Money:
+    """The amount of its operation; raises LineConflict for a sign that no operation can have."""
     minor = line.gross.minor
     if (minor > 0) - (minor < 0) != SIGNS[line.kind]:
-        raise LineContradicted(f"a line of the kind {line.kind} about {line.gross}")
+        raise LineConflict(f"a line of the kind {line.kind} about {line.gross}")
     if not line.psp_id:
-        raise LineContradicted(f"a line of the kind {line.kind} that names no act")
+        raise LineConflict(f"a line of the kind {line.kind} that names no operation")
     return Money(abs(minor), line.gross.currency)
 
 
 def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
-    """By the PSP's id, or while we have none yet (its answer was lost) by our reference."""
+    """By the PSP's id, or by our reference while we have no id (the answer was lost)."""
     rows = Operation.objects.filter(_OPERATIONS[line.kind], psp_account=account)
     found = rows.filter(psp_id=line.psp_id).exclude(psp_id="").first()
     identifier = references.operation_id_of(line.reference)
@@ -111,11 +110,11 @@ def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     return found
 
 
-def _stands(operation: Operation) -> bool:
-    return operation.status in _STANDS
+def _is_applied(operation: Operation) -> bool:
+    return operation.status in _APPLIED
 
 
-def _require_amount(operation: Operation, told: Money) -> None:
-    if told != operation.amount:
-        why = f"the report says {told}, {operation.public_id} is about {operation.amount}"
-        raise LineContradicted(why, intent=operation.intent)
+def _require_amount(operation: Operation, reported: Money) -> None:
+    if reported != operation.amount:
+        why = f"the report says {reported}, {operation.public_id} is about {operation.amount}"
+        raise LineConflict(why, intent=operation.intent)

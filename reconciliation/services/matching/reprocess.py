@@ -1,7 +1,4 @@
-"""A person wants lines that were given up to be looked at again, after the cause is gone.
-
-What may not live here: looking (services.lines does, once they are due).
-"""
+"""Requeues settlement lines that were given up, once an operator has removed the cause."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from reconciliation.services.reports.line_identity import numbered
 from reconciliation.states import LineStatus
 
 
-def look_again(*, account_code: str = "", report_name: str = "") -> int:
-    """Have lines that were given up looked at again; returns how many.
+def requeue_lines(*, account_code: str = "", report_name: str = "") -> int:
+    """Requeue lines that were given up; returns how many.
 
-    One of a kind that nobody knew is read anew: its adapter may have learned the PSP's word.
+    A line of an unknown kind is read again: the adapter may know that kind by now.
     """
     rows = SettlementLine.objects.filter(status=LineStatus.DEAD)
     if account_code:
@@ -31,12 +28,12 @@ def look_again(*, account_code: str = "", report_name: str = "") -> int:
         rows = rows.filter(report__name=report_name)
     unknown = rows.filter(kind=LineKind.UNKNOWN.value)
     for report_id in list(unknown.order_by().values_list("report_id", flat=True).distinct()):
-        _learn(report_id)
+        _update_unknown_kinds(report_id)
     return sum(_requeue(line_id) for line_id in list(rows.values_list("id", flat=True)))
 
 
-def _learn(report_id: UUID) -> None:
-    """Take the adapter's present word for the kinds that it did not know."""
+def _update_unknown_kinds(report_id: UUID) -> None:
+    """Store the kinds that the adapter knows by now."""
     report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
     body = bytes(ReportBody.objects.get(pk=report_id).body)
     rows = SettlementLine.objects.filter(report_id=report_id, kind=LineKind.UNKNOWN.value)

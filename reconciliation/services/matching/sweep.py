@@ -26,9 +26,9 @@ from payments.services.recovery.operation_sync import Conflict
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
-from reconciliation.services.matching.dispute_line_facts import LineContradicted
-from reconciliation.services.matching.dispute_lines import AccountedLine, account_for_dispute_line
-from reconciliation.services.matching.operation_lines import EFFECTS, account_for_operation_line
+from reconciliation.services.matching.dispute_line_facts import LineConflict
+from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
+from reconciliation.services.matching.operation_lines import EFFECTS, match_operation_line
 from reconciliation.states import LineStatus
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ QUEUE: Final = DueQueue(
 class _Attempt:
     """How one attempt to match a line ended."""
 
-    accounted: AccountedLine | None = None
+    matched: MatchedLine | None = None
     """For a line of a dispute."""
     operation_id: UUID | None = None
     """For a line of a charge or refund."""
@@ -92,7 +92,7 @@ def _match_and_record(line: SettlementLine) -> Handled:
 def _attempt(line: SettlementLine) -> _Attempt:
     try:
         return _match(line)
-    except LineContradicted as contradiction:
+    except LineConflict as contradiction:
         return _Attempt(error=str(contradiction), is_hopeless=True, intent=contradiction.intent)
     except Conflict as contradiction:
         return _Attempt(error=str(contradiction), is_hopeless=True)
@@ -104,20 +104,20 @@ def _attempt(line: SettlementLine) -> _Attempt:
 
 
 def _match(line: SettlementLine) -> _Attempt:
-    account, told = line.psp_account, line.told
-    if told.kind is LineKind.UNKNOWN:
-        raise LineContradicted(f"no rule knows a line {told.psp_type}")
-    if told.kind in DISPUTE_LINES:
-        accounted = account_for_dispute_line(account=account, line=told, actor=ACTOR)
-        return _Attempt(accounted=accounted)
-    found = account_for_operation_line(
-        account=account, line=told, balance=_balance_of(line), actor=ACTOR
+    account, reported = line.psp_account, line.reported
+    if reported.kind is LineKind.UNKNOWN:
+        raise LineConflict(f"no rule knows a line {reported.psp_type}")
+    if reported.kind in DISPUTE_LINES:
+        matched = match_dispute_line(account=account, line=reported, actor=ACTOR)
+        return _Attempt(matched=matched)
+    found = match_operation_line(
+        account=account, line=reported, balance=_balance_of(line), actor=ACTOR
     )
     return _Attempt(operation_id=found)
 
 
 def _balance_of(line: SettlementLine) -> int:
-    """How often the reports let the act of a line take effect, minus how often they undo it."""
+    """Report lines that apply the line's operation minus lines that reverse it; see EFFECTS."""
     effect = EFFECTS[LineKind(line.kind)]
     family = {
         kind: each
@@ -142,26 +142,26 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
             line.know()
             line.operation_id = attempt.operation_id
             _end(line, now)
-        elif attempt.accounted is not None:
-            _record_match(line, attempt.accounted, now)
+        elif attempt.matched is not None:
+            _record_match(line, attempt.matched, now)
         else:
             _record_failure(line, attempt, now)
 
 
-def _record_match(line: SettlementLine, accounted: AccountedLine, now: datetime) -> None:
+def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> None:
     """Match the line to its transactions, unless another line has: then the PSP reports twice."""
-    claimed = SettlementMatch.objects.filter(transaction_id__in=accounted.transaction_ids)
+    claimed = SettlementMatch.objects.filter(transaction_id__in=matched.transaction_ids)
     other = claimed.exclude(line=line).select_related("line__report", "line__psp_account").first()
     if other is not None:
-        error = f"{name_of(other.line)} has told of the same money already"
+        error = f"{name_of(other.line)} has reported the same money already"
         _record_failure(line, _Attempt(error=error, is_hopeless=True), now)
         return
     SettlementMatch.objects.bulk_create(
         SettlementMatch(line=line, transaction_id=transaction_id, matched_at=now)
-        for transaction_id in accounted.transaction_ids
+        for transaction_id in matched.transaction_ids
     )
     line.match()
-    line.dispute_id = accounted.dispute_id
+    line.dispute_id = matched.dispute_id
     _end(line, now)
 
 

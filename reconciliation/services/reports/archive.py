@@ -1,7 +1,4 @@
-"""Store settlement reports as they came, whoever brought them.
-
-What may not live here: asking PSPs (services.fetching), reading files (services.reading).
-"""
+"""Stores settlement reports as they came, from the PSP or from an operator."""
 
 from __future__ import annotations
 
@@ -72,7 +69,7 @@ def store_report(
         raise ValueError("the name of a report has 1 to 128 characters")
     digest = hashlib.sha256(body).hexdigest()
     with transaction.atomic(durable=True):
-        # One at a time, so that nobody overlooks another version that is just being stored.
+        # One at a time, so that another version being stored is not overlooked.
         PspAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
         versions = list(SettlementReport.objects.filter(psp_account=account, name=name))
         for version in versions:
@@ -98,8 +95,8 @@ def store_report(
 
 def _open_case_of_version(report: SettlementReport) -> None:
     summary = (
-        f"The settlement report {report.name} came again with other bytes. Lines that were known "
-        "stand as they were; new ones count."
+        f"The settlement report {report.name} came again with other bytes. Known lines "
+        "stay as they were; new ones count."
     )
     subject = f"version {name_of_report(report)}"[:128]
     open_case(

@@ -1,8 +1,7 @@
-"""Ask PSPs which settlement reports there are, and for each of them, until it is here.
+"""Fetches the lists of settlement reports from PSPs, and each report until it is stored.
 
-Every question has a row, which is its queue: a report that was listed once is never forgotten, one
-that does not come holds up no other, and several workers may run at once. What may not live here:
-reading files, a PSP's file format.
+Every list and report to fetch has a row, which is its queue: a listed report is never lost, and one
+that does not come delays no other.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ ACTOR: Final = "job:settlement_reports"
 SWEEP_SECONDS: Final = 5.0
 LIST_DEADLINE_SECONDS: Final = 5.0
 FETCH_DEADLINE_SECONDS: Final = 9.0
-"""With what a sweep began before, short enough for the heartbeat of its queue."""
+"""Short enough for the heartbeat of its queue, which waits for the sweep."""
 QUEUE: Final = DueQueue(
     ReportFetch.objects.select_related("psp_account", "report"),
     due="next_try_at",
@@ -44,10 +43,10 @@ QUEUE: Final = DueQueue(
     account="psp_account_id",
 )
 LIST_EVERY_SECONDS: Final = 300.0
-LISTED_AGAIN: Final = timedelta(days=7)
-"""So far before the newest report that we know of is asked: a PSP may publish one out of order."""
+LIST_OVERLAP: Final = timedelta(days=7)
+"""Lists begin so long before the newest known report: a PSP may publish out of order."""
 UNREADABLE_AGAIN: Final = timedelta(hours=1)
-"""An answer may lie once: a report that cannot be read is asked for again, for some days."""
+"""One answer may be wrong: a report that cannot be read is fetched again, for some days."""
 
 
 def fetch_due_reports() -> int:
@@ -55,7 +54,7 @@ def fetch_due_reports() -> int:
 
     Bounded in time. Safe to repeat, and several workers may run it at once.
     """
-    _remember_accounts()
+    _add_missing_lists()
     came: list[str] = []
 
     def fetch_and_record(fetch: ReportFetch) -> Handled:
@@ -77,20 +76,20 @@ def fetch_due_reports() -> int:
 
 
 def make_due() -> int:
-    """Have everything asked now that would be asked some time; returns how many questions."""
-    _remember_accounts()
+    """Make every list and report that is still to be fetched due now; returns how many."""
+    _add_missing_lists()
     return ReportFetch.objects.filter(next_try_at__isnull=False).update(next_try_at=now_utc())
 
 
-def ask_again_for(report_id: UUID) -> None:
-    """A report that came cannot be read: ask for it once more in a while."""
+def fetch_again(report_id: UUID) -> None:
+    """Fetch a report again later, since what came cannot be read."""
     ReportFetch.objects.filter(report_id=report_id, next_try_at__isnull=True).update(
         next_try_at=now_utc() + UNREADABLE_AGAIN
     )
 
 
-def _remember_accounts() -> None:
-    """Every account whose PSP can list its reports has the question for the list."""
+def _add_missing_lists() -> None:
+    """Add the row for the list of each account whose PSP can list its reports."""
     asked = ReportFetch.objects.filter(name="").values("psp_account_id")
     accounts = PspAccount.objects.filter(code__in=settings.PSP_CREDENTIALS).exclude(pk__in=asked)
     now = now_utc()
@@ -104,7 +103,7 @@ def _lists_reports(account: PspAccount) -> bool:
     try:
         return adapter_of(account).capabilities.settlement_reports
     except Exception:
-        # Credentials of one account that are no good are no reason to leave the others alone.
+        # Bad credentials of one account must not keep the others from being listed.
         logger.exception("alert: the account %s has no adapter", account.code)
         return False
 
@@ -138,8 +137,8 @@ def _list(fetch: ReportFetch) -> None:
 def _list_since(account: PspAccount) -> datetime | None:
     known = ReportFetch.objects.filter(psp_account=account, closed_at__isnull=False)
     newest = known.order_by("-closed_at").values_list("closed_at", flat=True).first()
-    # One that says it is of the future must not hide those before it.
-    return min(newest, now_utc()) - LISTED_AGAIN if newest is not None else None
+    # A report dated in the future must not hide those before it.
+    return min(newest, now_utc()) - LIST_OVERLAP if newest is not None else None
 
 
 def _fetch(fetch: ReportFetch) -> bool:
@@ -158,11 +157,11 @@ def _fetch(fetch: ReportFetch) -> bool:
         lines_announced=fetch.lines_announced,
     )
     _record_success(fetch, report=stored.report, next_try_at=None)
-    # The same bytes as before; or somebody has read them before we noted what came.
+    # The same bytes as before; or a worker has read them before this was recorded.
     stored.report.refresh_from_db(fields=["status"])
     is_hopeful = now_utc() - fetch.added_at < GIVE_UP_AFTER
     if stored.report.status == ReportStatus.UNREADABLE and is_hopeful:
-        ask_again_for(stored.report.pk)
+        fetch_again(stored.report.pk)
     return stored.is_new
 
 

@@ -1,7 +1,4 @@
-"""The lines of a file with their place, and what tells each from all others. Pure.
-
-What may not live here: storing them, a PSP's file format.
-"""
+"""Numbers the lines of a report and identifies each among all lines of its account. Pure."""
 
 from __future__ import annotations
 
@@ -68,8 +65,8 @@ def _flaw_of_line(line: ReportLine) -> str:
 
 
 def _content_of(line: ReportLine) -> str:
-    """Of what the PSP wrote; what we take its word for may be learned later."""
-    words = (
+    """A hash of what the PSP wrote. `kind` is not part of it: the adapter may learn it later."""
+    parts = (
         line.psp_type,
         line.psp_id,
         line.psp_payment_id,
@@ -79,4 +76,4 @@ def _content_of(line: ReportLine) -> str:
         str(line.fee.minor),
         line.occurred_at.isoformat(),
     )
-    return hashlib.sha256("\x1f".join(words).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()

@@ -1,7 +1,4 @@
-"""Store lines that were read: new ones, once each; what came in other words is told to a person.
-
-What may not live here: reading files, accounting for lines.
-"""
+"""Stores lines of settlement reports, each once; a known line with other content opens a case."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from reconciliation.services.reports.line_identity import NumberedLine
 from reconciliation.states import LineStatus, ReportStatus
 
 _REFERENCE_LENGTH_MAX: Final = 128
-"""Ours are far shorter; whoever else uses the account may refer to things as they like."""
+"""Ours are far shorter; other systems may use the account with references of their own."""
 _TABLE: Final = SettlementLine._meta.db_table
 _COLUMNS: Final = {
     "report_id": "uuid",
@@ -60,7 +57,7 @@ _FIRST: Final = (
 def store_lines(report: SettlementReport, batch: list[NumberedLine]) -> bool:
     """Store what is new of the next lines of a report; `report.lines_read` moves on.
 
-    False, and nothing is stored, if somebody else has read on meanwhile.
+    Returns False and stores nothing if another worker has read on meanwhile.
     """
     with transaction.atomic(durable=True):
         row = SettlementReport.objects.select_for_update().get(pk=report.pk)
@@ -107,7 +104,7 @@ def _columns(report: SettlementReport, batch: list[NumberedLine], now: datetime)
 
 
 def _compare(report: SettlementReport, known: list[NumberedLine]) -> None:
-    """One case for a report of which lines were told before, but in other words."""
+    """Open one case for a report with known lines whose content differs."""
     if not known:
         return
     rows = execute(_FIRST, [report.psp_account_id, [each.identity for each in known]])
@@ -120,10 +117,10 @@ def _compare(report: SettlementReport, known: list[NumberedLine]) -> None:
     again = changed[0]
     _, psp_type, gross_minor, fee_minor, currency = first[again.identity, again.occurrence]
     summary = (
-        f"Lines of {report.name} came again in other words, such as {again.identity}: "
+        f"Lines of {report.name} came again with other content, such as {again.identity}: "
         f"{again.line.psp_type} {again.line.gross}, fee {again.line.fee}; first {psp_type} "
         f"{Money(gross_minor, currency)}, fee {Money(fee_minor, currency)} "
-        f"({len(changed)} of lines {known[0].number} to {known[-1].number}). The first stand."
+        f"({len(changed)} of lines {known[0].number} to {known[-1].number}). The first ones count."
     )
     subject = f"lines of {name_of_report(report)}"[:128]
     open_case(

@@ -1,8 +1,7 @@
-"""Read stored settlement reports into lines, each once however often and in whatever file it came.
+"""Reads stored settlement reports into lines, each once however often and in whatever file it came.
 
-A file counts wholly or not at all: nothing of it is stored before all of it was found readable.
-Its own row is the queue, and a large one is read in slices, so that it holds up no other. What may
-not live here: a PSP's file format, what a line causes (services.lines).
+A file counts wholly or not at all: nothing of it is stored before all of it was found readable. A
+large one is read in slices, so that it delays no other.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
 from reconciliation.models import ReportBody, SettlementReport
 from reconciliation.services.reports.archive import name_of_report
-from reconciliation.services.reports.fetching import ask_again_for
+from reconciliation.services.reports.fetching import fetch_again
 from reconciliation.services.reports.line_identity import flaw_of, numbered
 from reconciliation.services.reports.line_storage import store_lines
 from reconciliation.states import ReportStatus
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 5.0
 SLICE_SECONDS: Final = 2.0
-"""Then the next report has its turn; a slice stores one batch at least."""
+"""Then the next report is read; a slice stores one batch at least."""
 QUEUE: Final = DueQueue(
     SettlementReport.objects.select_related("psp_account"),
     due="next_try_at",
@@ -67,8 +66,8 @@ def read_due_reports() -> int:
 def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> bool:
     """Read one stored report to its end, or until a time of time.monotonic(); True at its end.
 
-    At least one batch is read. Lines that any report of the account told before are not stored
-    again; if some came with other words, that is a case, and they stand as they were. A file that
+    At least one batch is read. Lines that a report of the account contained before are
+    not stored again; if their content differs, a case opens and they stay as they were. A file that
     is not a whole report is marked UNREADABLE with a case, and nothing of it is stored.
     """
     report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
@@ -84,15 +83,15 @@ def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> boo
     left = islice(numbered(lines_of(body)), report.lines_read, None)
     while batch := list(islice(left, BATCH)):
         if not store_lines(report, batch):
-            return False  # Somebody else is reading it.
+            return False  # Another worker is reading it.
         if until_monotonic is not None and time.monotonic() >= until_monotonic:
-            _let_go(report)
+            _requeue(report)
             return False
     return _finish(report)
 
 
 def read_again(report: SettlementReport) -> None:
-    """Have an unreadable report read once more, after its adapter was mended; else nothing."""
+    """Read an unreadable report again, after its adapter was mended; else do nothing."""
     with transaction.atomic(durable=True):
         row = _locked(report.pk)
         if row.status == ReportStatus.UNREADABLE:
@@ -101,8 +100,8 @@ def read_again(report: SettlementReport) -> None:
             row.save(update_fields=["status", "last_error", "next_try_at"])
 
 
-def _let_go(report: SettlementReport) -> None:
-    """Its slice is over: it goes to the end of the queue."""
+def _requeue(report: SettlementReport) -> None:
+    """Put it at the end of the queue: its slice is over."""
     SettlementReport.objects.filter(pk=report.pk, status=ReportStatus.STORED).update(
         next_try_at=now_utc(), tries=0, failing_since=None
     )
@@ -129,7 +128,7 @@ def _refuse(report: SettlementReport, flaw: str) -> None:
         row.refuse()
         row.last_error, row.next_try_at = flaw[:500], None
         row.save(update_fields=["status", "last_error", "next_try_at"])
-        ask_again_for(row.pk)
+        fetch_again(row.pk)
         open_case(_case_of_unreadable(row, flaw))
     logger.error("alert: settlement report %s cannot be read: %s", report.name, flaw)
 

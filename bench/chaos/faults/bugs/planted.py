@@ -226,7 +226,7 @@ def notices_are_not_deduplicated() -> None:
 
 
 def lines_ask_nobody() -> None:
-    _swap(dispute_lines, "_bring_there", lambda *_: None)
+    _swap(dispute_lines, "_sync_with_psp", lambda *_: None)
     _swap(operation_lines, "sync_operation", lambda *_, **__: None)
     _swap(operation_lines, "sync_payment", lambda *_, **__: None)
 
