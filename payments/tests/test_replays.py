@@ -124,5 +124,5 @@ def test_the_dead_letter_list_can_be_read(shop: Shop, dead: dict[str, Any]) -> N
 
 
 def test_what_waits_anyway_is_no_choice(dead: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="looked at anyway"):
+    with pytest.raises(ValueError, match="processed anyway"):
         replay_notifications(NotificationFilter(status=NotificationStatus.FAILING))

@@ -31,9 +31,3 @@ def other_shop(shop: Shop) -> Shop:
 @pytest.fixture
 def settling(shop: Shop) -> Settling:
     return Settling(shop)
-
-
-@pytest.fixture
-def other_shop(shop: Shop) -> Shop:
-    """Another merchant at the same PSP."""
-    return open_shop(shop.psp)
