@@ -1,6 +1,5 @@
 """Reconciliation: what PSPs report, held against our state and our books.
 
-Here live settlement reports, their lines, and what in our books each line is. May not live here: a
-PSP's file format (`psp_adapters`), a posting rule (`ledger`), a change of a payment's state
-(`payments.services`).
+It stores settlement reports, reads their lines, and matches each with our operations and ledger
+transactions. It posts nothing itself; a payment changes by `payments.services` only.
 """

@@ -1,7 +1,4 @@
-"""What of settlement waits, for metrics: read from indexes of what is open, and bounded.
-
-What may not live here: writes, what a line means.
-"""
+"""Counts what waits in reconciliation, for metrics: from indexes of open rows, and bounded."""
 
 from __future__ import annotations
 

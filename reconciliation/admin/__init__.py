@@ -1,7 +1,4 @@
-"""The tables of reconciliation in the console, to read and to search; one module per noun.
-
-What may not live here: anything that changes a row.
-"""
+"""Read-only console pages of settlement reports and lines; one module per noun."""
 
 from reconciliation.admin import line, report
 

@@ -18,7 +18,7 @@ from payments.states import NotificationStatus
 
 class Command(BaseCommand):
     help = (
-        "Have notifications of PSPs looked at again: one, all of a filter, all of a time range. "
+        "Process notifications of PSPs again: one, all of a filter, all of a time range. "
         "Without any filter nothing is replayed; --all means all. Looking again is harmless: the "
         "PSP is asked, and what is already known changes nothing."
     )
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--event", default="", help="the PSP's id of one event")
         parser.add_argument("--account", default="", help="code of a PSP account")
-        parser.add_argument("--type", default="", help="the PSP's word, such as payment.captured")
+        parser.add_argument("--type", default="", help="the PSP's type, such as payment.captured")
         parser.add_argument("--since", type=_moment, help="received from then on (ISO 8601, UTC)")
         parser.add_argument("--until", type=_moment, help="received before then (ISO 8601, UTC)")
         parser.add_argument(
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             self._list(wanted, given["most"])
             return
         count = replay_notifications(wanted, limit=given["most"])
-        self.stdout.write(f"{count} notifications will be looked at again")
+        self.stdout.write(f"{count} notifications are requeued")
 
     def _list(self, wanted: NotificationFilter, most: int) -> None:
         rows = matching_notifications(wanted)

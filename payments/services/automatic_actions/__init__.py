@@ -1,3 +1,1 @@
-"""Acts that no request asked for: expiry warnings, automatic voids and cancels, reversals of late
-successes.
-"""
+"""Acts without a request: expiry warnings, automatic voids and cancels, late-success reversals."""

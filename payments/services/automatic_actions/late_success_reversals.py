@@ -65,7 +65,7 @@ _DISPUTE_WAIT: Final = timedelta(hours=1)
 
 
 def reverse_due_charges(*, limit: int = SWEEP_LIMIT) -> int:
-    """Give back the charges that are due; returns how many were taken.
+    """Void or refund the charges that are due; returns how many were taken.
 
     Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """

@@ -79,7 +79,7 @@ def sync_due_disputes(*, limit: int = SWEEP_LIMIT) -> int:
 def _sync_due(dispute: Dispute) -> Handled:
     account = dispute.psp_account
     if not accounts.adapter_of(account).capabilities.disputes:
-        # Only settlement reports say how it stands.
+        # Only settlement reports say what became of it.
         QUEUE.under_lease(dispute).update(next_look_at=None)
         return Handled.NOT_ASKED
     try:

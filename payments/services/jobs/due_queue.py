@@ -1,8 +1,9 @@
 """Takes due rows of a table under a lease, so that several workers can share one sweep.
 
 The row itself is the queue: its `due` column says when it may be taken, and NULL that it waits for
-nothing. Deliveries to webhook endpoints (`merchant_webhooks.leasing`) and the fan-out of events are
-queues of another kind, and not here: they are fair per endpoint and ordered per payment.
+nothing. Three queues are of another kind, and not here: deliveries to webhook endpoints
+(`merchant_webhooks.leasing`), which are fair per endpoint and ordered per payment; the fan-out of
+events and the numbering of the stream, which take all events of a payment together, in order.
 """
 
 from __future__ import annotations

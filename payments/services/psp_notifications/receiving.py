@@ -37,7 +37,7 @@ def receive_notification(
 
     Raises NoSuchWebhook, or NotificationRefused for whatever this account's PSP did not sign;
     nothing is stored then, and nothing is read from the database. The first body of an event id
-    stands: for another one the conflict is recorded, and the PSP is asked again.
+    is kept: for another one the conflict is recorded, and the PSP is asked again.
     """
     secrets = accounts.webhook_secrets_of(account_code)
     if not secrets:
