@@ -8,19 +8,15 @@ from __future__ import annotations
 from django.db import models
 
 from payments import public_ids
-from payments.models.merchant import Merchant, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount
 
 
-class Customer(models.Model):
+class Customer(MerchantOwned):
     """Somebody who pays a merchant."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     name = models.CharField(max_length=256, blank=True)
     email = models.CharField(max_length=512, blank=True)
     phone = models.CharField(max_length=40, blank=True)
@@ -48,16 +44,12 @@ class Customer(models.Model):
         return public_ids.encode(public_ids.CUSTOMER, self.id)
 
 
-class PaymentMethod(models.Model):
+class PaymentMethod(MerchantOwned):
     """A PSP's token and what may be shown of it; never a number."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )

@@ -11,14 +11,14 @@ from django_fsm import FSMField, transition
 from payments import public_ids
 from payments.models.event import Event
 from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant
+from payments.models.merchant import MerchantOwned
 from payments.models.webhook_endpoint import WebhookEndpoint
 from payments.states import DELIVERY_TRANSITIONS, DeliveryStatus, sources_of
 
 S = DeliveryStatus
 
 
-class Delivery(MachineModel):
+class Delivery(MerchantOwned, MachineModel):
     """One event for one endpoint, with the very bytes that every try sends.
 
     First deliveries of one aggregate to one endpoint form a line: only its head has a
@@ -33,10 +33,6 @@ class Delivery(MachineModel):
     endpoint = models.ForeignKey(
         WebhookEndpoint, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()
     is_replay = models.BooleanField(default=False)

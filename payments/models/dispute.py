@@ -11,7 +11,7 @@ from django_fsm import FSMField, transition
 from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import LossPolicy, Merchant, PspAccount
+from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
@@ -38,16 +38,12 @@ class Stage(models.TextChoices):
     CHARGEBACK = "chargeback", "a chargeback"
 
 
-class Dispute(MachineModel):
+class Dispute(MerchantOwned, MachineModel):
     """A customer's bank asks about a charge (inquiry), or takes its money (chargeback)."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     intent = models.ForeignKey(
         PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
     )
@@ -217,7 +213,7 @@ class Dispute(MachineModel):
         """The network stopped it; what was withdrawn comes back."""
 
 
-class DisputeResponse(MachineModel):
+class DisputeResponse(MerchantOwned, MachineModel):
     """One response to a dispute, stored before it is sent, with its permanent key at the PSP."""
 
     application_rights = ("select", "insert", "update")
@@ -229,10 +225,6 @@ class DisputeResponse(MachineModel):
         ACCEPTANCE = "acceptance", "acceptance"
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, db_constraint=False, related_name="responses"
     )

@@ -8,19 +8,15 @@ from __future__ import annotations
 from django.db import models
 
 from payments import public_ids
-from payments.models.merchant import Merchant
+from payments.models.merchant import MerchantOwned
 
 
-class Event(models.Model):
+class Event(MerchantOwned):
     """One event of one aggregate; `seq` counts 1, 2, 3 … per aggregate in commit order."""
 
     application_rights = ("select", "insert")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     aggregatetype = models.CharField(max_length=32)
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()

@@ -5,19 +5,15 @@ from __future__ import annotations
 from django.db import models
 
 from payments import public_ids
-from payments.models.merchant import Merchant
+from payments.models.merchant import MerchantOwned
 
 
-class IdempotencyKey(models.Model):
+class IdempotencyKey(MerchantOwned):
     """A merchant's key with the fingerprint of its request and, once given, its final answer."""
 
     application_rights = ("select", "insert", "update", "delete")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     """SHA-256 of method, path and canonical parameters."""

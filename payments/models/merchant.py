@@ -159,6 +159,22 @@ class Merchant(models.Model):
         return public_ids.encode(public_ids.MERCHANT, self.id)
 
 
+class MerchantOwned(models.Model):
+    """A row of one merchant in one mode, test or live.
+
+    Its references have no constraint and no index of their own: merchants are never deleted, and
+    each table indexes what it is searched by.
+    """
+
+    merchant = models.ForeignKey(
+        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
+    )
+    livemode = models.BooleanField()
+
+    class Meta:
+        abstract = True
+
+
 class ApiKey(models.Model):
     """A secret key of a merchant; only its hash is stored, so it can be shown once."""
 

@@ -13,7 +13,7 @@ from django_fsm import FSMField, transition
 from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
     BLOCKING_CHARGE,
@@ -30,16 +30,12 @@ EXTERNAL_KEY_PREFIX: Final = "psp:"
 """Begins the key of an external operation: one that began at the PSP, and is never sent."""
 
 
-class Operation(MachineModel):
+class Operation(MerchantOwned, MachineModel):
     """An instruction to a PSP; everything needed to send it again is on this row."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     intent = models.ForeignKey(
         PaymentIntent,
         on_delete=models.PROTECT,

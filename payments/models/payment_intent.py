@@ -16,22 +16,18 @@ from ledger.money import Money
 from payments import public_ids
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus, sources_of
 
 S = IntentStatus
 
 
-class PaymentIntent(MachineModel):
+class PaymentIntent(MerchantOwned, MachineModel):
     """One payment of one order."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )

@@ -8,7 +8,7 @@ from django_fsm import FSMField, transition
 from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant
+from payments.models.merchant import MerchantOwned
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
@@ -16,16 +16,12 @@ from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
 S = RefundStatus
 
 
-class Refund(MachineModel):
+class Refund(MerchantOwned, MachineModel):
     """Money on its way back to the customer."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     intent = models.ForeignKey(
         PaymentIntent,
         on_delete=models.PROTECT,

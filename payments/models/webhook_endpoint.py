@@ -11,22 +11,18 @@ from django_fsm import FSMField, transition
 
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant
+from payments.models.merchant import MerchantOwned
 from payments.states import ENDPOINT_TRANSITIONS, EndpointStatus, sources_of
 
 S = EndpointStatus
 
 
-class WebhookEndpoint(MachineModel):
+class WebhookEndpoint(MerchantOwned, MachineModel):
     """One address of a merchant in one mode; its events are numbered like any aggregate's."""
 
     application_rights = ("select", "insert", "update")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
-    merchant = models.ForeignKey(
-        Merchant, on_delete=models.PROTECT, db_constraint=False, db_index=False
-    )
-    livemode = models.BooleanField()
     url = models.CharField(max_length=2048)
     enabled_events = models.JSONField()
     """Types, `*`, or the start of types and `.*`."""
