@@ -8,10 +8,9 @@ from __future__ import annotations
 from django.db import models
 from django_fsm import FSMField, transition
 
-from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount
+from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount, WithAmount
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
@@ -38,7 +37,7 @@ class Stage(models.TextChoices):
     CHARGEBACK = "chargeback", "a chargeback"
 
 
-class Dispute(MerchantOwned, MachineModel):
+class Dispute(MerchantOwned, WithAmount, MachineModel):
     """A customer's bank asks about a charge (inquiry), or takes its money (chargeback)."""
 
     application_rights = ("select", "insert", "update")
@@ -56,8 +55,6 @@ class Dispute(MerchantOwned, MachineModel):
     psp_dispute_id = models.CharField(max_length=128)
     status = FSMField(max_length=24, default=D.NEEDS_RESPONSE, protected=True)
     began_as_inquiry = models.BooleanField()
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=64)
     network_reason_code = models.CharField(max_length=32, blank=True)
     loss_policy = models.CharField(max_length=16, choices=LossPolicy.choices)
@@ -141,10 +138,6 @@ class Dispute(MerchantOwned, MachineModel):
     @property
     def public_id(self) -> str:
         return public_ids.encode(public_ids.DISPUTE, self.id)
-
-    @property
-    def amount(self) -> Money:
-        return Money(self.amount_minor, self.currency)
 
     @property
     def is_open(self) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import models
 
+from ledger.money import Money
 from payments import public_ids
 from payments.states import LateSuccessPolicy
 
@@ -173,6 +174,20 @@ class MerchantOwned(models.Model):
 
     class Meta:
         abstract = True
+
+
+class WithAmount(models.Model):
+    """A row about one amount of money."""
+
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
 
 
 class ApiKey(models.Model):

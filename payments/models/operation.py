@@ -10,10 +10,9 @@ from typing import Final
 from django.db import models
 from django_fsm import FSMField, transition
 
-from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount, WithAmount
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
     BLOCKING_CHARGE,
@@ -30,7 +29,7 @@ EXTERNAL_KEY_PREFIX: Final = "psp:"
 """Begins the key of an external operation: one that began at the PSP, and is never sent."""
 
 
-class Operation(MerchantOwned, MachineModel):
+class Operation(MerchantOwned, WithAmount, MachineModel):
     """An instruction to a PSP; everything needed to send it again is on this row."""
 
     application_rights = ("select", "insert", "update")
@@ -47,8 +46,6 @@ class Operation(MerchantOwned, MachineModel):
     )
     kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in OperationKind])
     status = FSMField(max_length=24, default=S.SENDING, protected=True)
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
 
     psp_key = models.CharField(max_length=64)
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
@@ -206,10 +203,6 @@ class Operation(MerchantOwned, MachineModel):
     def public_id(self) -> str:
         prefix = public_ids.CHARGE if self.is_charge else public_ids.OPERATION
         return public_ids.encode(prefix, self.id)
-
-    @property
-    def amount(self) -> Money:
-        return Money(self.amount_minor, self.currency)
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
     def doubt(self) -> None:

@@ -16,13 +16,13 @@ from ledger.money import Money
 from payments import public_ids
 from payments.models.customer import Customer, PaymentMethod
 from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount, WithAmount
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus, sources_of
 
 S = IntentStatus
 
 
-class PaymentIntent(MerchantOwned, MachineModel):
+class PaymentIntent(MerchantOwned, WithAmount, MachineModel):
     """One payment of one order."""
 
     application_rights = ("select", "insert", "update")
@@ -43,8 +43,6 @@ class PaymentIntent(MerchantOwned, MachineModel):
         blank=True,
     )
     order_id = models.CharField(max_length=500, blank=True)
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
     status = FSMField(max_length=24, default=S.INITIATED, protected=True)
     published_status = models.CharField(max_length=24, blank=True)
     """`succeeded` or `canceled`, once a merchant may have seen it: the public status stays."""
@@ -140,10 +138,6 @@ class PaymentIntent(MerchantOwned, MachineModel):
     @property
     def public_id(self) -> str:
         return public_ids.encode(public_ids.PAYMENT_INTENT, self.id)
-
-    @property
-    def amount(self) -> Money:
-        return Money(self.amount_minor, self.currency)
 
     @property
     def held(self) -> Money:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from django.db import models
 from django_fsm import FSMField, transition
 
-from ledger.money import Money
 from payments import public_ids
 from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned
+from payments.models.merchant import MerchantOwned, WithAmount
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
@@ -16,7 +15,7 @@ from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
 S = RefundStatus
 
 
-class Refund(MerchantOwned, MachineModel):
+class Refund(MerchantOwned, WithAmount, MachineModel):
     """Money on its way back to the customer."""
 
     application_rights = ("select", "insert", "update")
@@ -33,8 +32,6 @@ class Refund(MerchantOwned, MachineModel):
     )
     charge_id = models.UUIDField()
     """The charging operation that is refunded."""
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
     status = FSMField(max_length=16, default=S.PENDING, protected=True)
     reason = models.CharField(max_length=32, blank=True)
     failure_reason = models.CharField(max_length=64, blank=True)
@@ -61,10 +58,6 @@ class Refund(MerchantOwned, MachineModel):
     @property
     def public_id(self) -> str:
         return public_ids.encode(public_ids.REFUND, self.id)
-
-    @property
-    def amount(self) -> Money:
-        return Money(self.amount_minor, self.currency)
 
     @transition(
         field=status, source=sources_of(REFUND_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
