@@ -87,15 +87,15 @@ WITH_PREVIOUS_ATTRIBUTES: Final = frozenset(
 )
 """Types that a PSP's result causes for an object shown before: with `previous_attributes`."""
 
-TOLD: Final = frozenset(EVENT_TYPES) - NOT_TOLD_YET
+EMITTED: Final = frozenset(EVENT_TYPES) - NOT_TOLD_YET
 """Types that are emitted."""
 
 _STARTS: Final = frozenset(
     ".".join(words[:count])
-    for words in (event_type.split(".") for event_type in TOLD)
+    for words in (event_type.split(".") for event_type in EMITTED)
     for count in range(1, len(words))
 )
-WISHES: Final = frozenset({EVERYTHING, *TOLD, *(f"{start}.*" for start in _STARTS)})
+WISHES: Final = frozenset({EVERYTHING, *EMITTED, *(f"{start}.*" for start in _STARTS)})
 """What `enabled_events` may contain: everything, a type that is emitted, or a prefix and `.*`. Any
 other name is refused, for its events would never come."""
 

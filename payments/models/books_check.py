@@ -14,7 +14,7 @@ from payments import public_ids
 
 
 class BooksCheck(models.Model):
-    """One row per check; its job goes on from here, whoever was killed in the middle of it."""
+    """How far one verification has come; the next run goes on from here, also after a crash."""
 
     application_rights = ("select", "insert", "update")
 

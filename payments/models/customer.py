@@ -12,7 +12,7 @@ from payments.models.merchant import MerchantOwned, PspAccount
 
 
 class Customer(MerchantOwned):
-    """Somebody who pays a merchant."""
+    """A person or company that pays a merchant."""
 
     application_rights = ("select", "insert", "update")
 

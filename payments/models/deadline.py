@@ -21,7 +21,7 @@ class Deadline(models.Model):
     """The payment's status when it began to wait."""
     waits_since = models.DateTimeField()
     next_at = models.DateTimeField()
-    """When to look; while somebody does, when their lease ends."""
+    """When it is due; while a worker handles it, when the lease of that worker ends."""
     warned_for = models.DateTimeField(null=True, blank=True)
     """The end of the authorization about which the merchant was warned."""
 

@@ -1,7 +1,4 @@
-"""Deliveries: one event on its way to one endpoint, and the log of the tries.
-
-What may not live here: sending, signing, and who is to get which event.
-"""
+"""Deliveries: one event on its way to one endpoint, and the log of its attempts."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ S = DeliveryStatus
 
 
 class Delivery(MerchantOwned, MachineModel):
-    """One event for one endpoint, with the very bytes that every try sends.
+    """One event for one endpoint, with the exact bytes that every attempt sends.
 
-    First deliveries of one aggregate to one endpoint form a line: only its head has a
-    `next_try_at`, the others wait for it (NULL) and follow when it was delivered or given up. Who
-    changes a line holds the aggregate's advisory lock.
+    First deliveries of one aggregate to one endpoint are sent in order: only the first open one has
+    a `next_try_at`. The others wait (NULL) until it was delivered or dead-lettered. The aggregate's
+    advisory lock must be held to change that order.
     """
 
     application_rights = ("select", "insert", "update", "delete")
@@ -36,19 +33,19 @@ class Delivery(MerchantOwned, MachineModel):
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()
     is_replay = models.BooleanField(default=False)
-    """Made because somebody asked for the event, not because it happened."""
+    """True for a resend: requested by an operator or merchant, not caused by the event."""
     envelope = models.BinaryField()
     created_at = models.DateTimeField()
 
     status = FSMField(max_length=16, default=S.PENDING, protected=True)
     in_line = models.BooleanField(default=True)
-    """What the endpoint never had, and nobody asked to resend: it waits for those before it."""
+    """True for a first delivery, which waits for those before it."""
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to try; while somebody tries, when their lease ends; NULL while it waits in line."""
+    """When to attempt it; during an attempt, when its lease ends; NULL while it waits in order."""
     attempts = models.PositiveIntegerField(default=0)
-    """Leases there were: who concludes a try must have taken the newest."""
+    """Counts the leases: only the worker with the newest one may record a result."""
     tries = models.PositiveSmallIntegerField(default=0)
-    """Tries since it was last begun; they decide how long to wait, and when to give up."""
+    """Attempts since it was last begun; they decide the backoff, and when to dead-letter it."""
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
     """The HTTP status of the newest answer."""
     last_error = models.CharField(max_length=200, blank=True)
@@ -123,15 +120,15 @@ class Delivery(MerchantOwned, MachineModel):
 
     @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DEAD), target=S.DEAD)
     def bury(self) -> None:
-        """Nothing more is tried until a person asks for it."""
+        """No further attempt is made until an operator requeues it."""
 
     @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.PENDING), target=S.PENDING)
     def begin_again(self) -> None:
-        """Somebody wants it sent again."""
+        """An operator or merchant requeues it."""
 
 
 class DeliveryAttempt(models.Model):
-    """One try: what was asked of the network, and what came of it."""
+    """One attempt: the request that was made, and its result."""
 
     application_rights = ("select", "insert", "delete")
 
@@ -145,7 +142,7 @@ class DeliveryAttempt(models.Model):
     status = models.PositiveSmallIntegerField(null=True, blank=True)
     """The HTTP status, if an answer came so far."""
     error = models.CharField(max_length=200, blank=True)
-    """Why it failed, in our words."""
+    """Why it failed, as we describe it."""
     response = models.CharField(max_length=2000, blank=True)
     """The beginning of the answer's body, printable and without long numbers."""
 

@@ -46,7 +46,7 @@ class PspNotification(MachineModel):
 
     attempts = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
-    """When to look (again); NULL once nobody need. While somebody looks, when their lease ends."""
+    """When to process it (again); while a worker does, when its lease ends; NULL once done."""
     give_up_at = models.DateTimeField()
     last_error = models.CharField(max_length=500, blank=True)
     received_at = models.DateTimeField()

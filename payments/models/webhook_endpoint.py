@@ -82,7 +82,7 @@ class WebhookEndpoint(MerchantOwned, MachineModel):
         field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.DISABLED), target=S.DISABLED
     )
     def disable(self) -> None:
-        """It gets nothing until somebody enables it."""
+        """It gets nothing until the merchant enables it."""
 
     @transition(field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.ENABLED), target=S.ENABLED)
     def enable(self) -> None:

@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 
 from payments import public_ids
-from payments.event_types import TOLD
+from payments.event_types import EMITTED
 from payments.models import Delivery, IdempotencyKey, WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints, resend
 from payments.services.merchant_webhooks.fan_out import fan_out_due
@@ -190,7 +190,7 @@ def test_only_events_that_there_are_can_be_wished_for(api: ApiClient, events: li
 
 
 def test_every_event_that_is_told_can_be_wished_for(api: ApiClient) -> None:
-    assert created(api, enabled_events=sorted(TOLD))["enabled_events"] == sorted(TOLD)
+    assert created(api, enabled_events=sorted(EMITTED))["enabled_events"] == sorted(EMITTED)
     assert api.post(PATH, url=URL).error["code"] == "parameter_missing"
     assert api.post(PATH, enabled_events=["*"]).error["code"] == "parameter_missing"
 
