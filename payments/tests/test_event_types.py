@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from payments import services
-from payments.event_types import EVENT_TYPES, NOT_TOLD_YET, EMITTED, WISHES, wanted
+from payments.event_types import EMITTED, EVENT_TYPES, NOT_TOLD_YET, WISHES, wanted
 from payments.services.outbox.events import EventDraft
 
 CONTRACT = """
