@@ -223,7 +223,7 @@ def test_more_than_a_charge_too_many_had_is_a_persons(shop: Shop) -> None:
     intent_id, charge, _ = too_many(shop)
     sweep_reversals()
     act(shop, charge, "refund", amount_minor=500, force=True)
-    with pytest.raises(Conflict, match=r"the charge too many had 0\.00 USD"):
+    with pytest.raises(Conflict, match=r"the duplicate charge had 0\.00 USD"):
         see(charge)
     assert own_acts(intent_id) == []
     assert Case.objects.filter(kind="contradiction").exists()
@@ -359,7 +359,7 @@ def test_a_charge_too_many_that_nobody_attends_to_is_a_difference(shop: Shop) ->
         close_case(case.id, actor="staff:ada", resolution="seen")
     [found] = differences()
     assert found == (
-        f"{charge.public_id}: 100.00 USD too many is neither given back nor anybody's case"
+        f"{charge.public_id}: 100.00 USD in excess is neither given back nor in a case"
     )
 
 

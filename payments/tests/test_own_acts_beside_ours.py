@@ -355,7 +355,7 @@ def test_our_void_after_a_capture_that_we_did_not_know_of_ends_and_the_capture_i
     assert amounts(shop.intent(intent_id))[:2] == (10_000, 3000)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert not [o for o in shop.operations(intent_id) if o.is_open]
-    assert "the provider let 70.00 USD go, our books held 100.00 USD" in set(
+    assert "the provider released 70.00 USD, our books held 100.00 USD" in set(
         Case.objects.values_list("summary", flat=True)
     )
     assert_sound(shop, intent_id)

@@ -233,7 +233,7 @@ def _excess_differences(
     booked_held = vector.excess_held.minor if vector is not None else 0
     if (taken_minor - pending, held_minor) != (booked_taken, booked_held):
         yield (
-            f"{intent.public_id}: charges too many that are still to go back are "
+            f"{intent.public_id}: duplicate charges that are still to go back are "
             f"{taken_minor - pending} taken and {held_minor} held, the books say {booked_taken} "
             f"and {booked_held}"
         )
@@ -261,7 +261,7 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tupl
     for identifier in suspects.keys() - explained:
         suspect = suspects[identifier]
         left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
-        sentence = f"{suspect.public_id}: {left} too many is neither given back nor anybody's case"
+        sentence = f"{suspect.public_id}: {left} in excess is neither given back nor in a case"
         yield suspect.intent_id, sentence
 
 

@@ -111,7 +111,7 @@ def note_other_amount(change: Change, held_by_us: Money) -> None:
     released = change.result.amount
     if released is None or released == held_by_us:
         return
-    summary = f"the provider let {released} go, our books held {held_by_us}"
+    summary = f"the provider released {released}, our books held {held_by_us}"
     change.cases.append(case_about_operation(CaseKind.OWN_ACT, change.operation, summary))
 
 

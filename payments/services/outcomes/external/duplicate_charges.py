@@ -35,11 +35,11 @@ def objection_to(act: PspOperation, charge: Operation, operations: Sequence[Oper
     elif act.kind in (PspOperationKind.VOID, PspOperationKind.EXPIRE):
         return ""
     else:
-        return f"the provider shows {act.kind} of {act.amount} of a charge that was one too many"
+        return f"the provider shows {act.kind} of {act.amount} of a duplicate charge"
     if act.amount.minor <= room_minor:
         return ""
     room = Money(room_minor, charge.currency)
-    return f"the provider shows {act.kind} of {act.amount}, and the charge too many had {room}"
+    return f"the provider shows {act.kind} of {act.amount}, and the duplicate charge had {room}"
 
 
 def apply_to_duplicate_charge(
@@ -110,7 +110,7 @@ def _capture(change: Change, act: PspOperation, left: ExcessLeft) -> None:
         charge.excess_returned_minor += rest_minor
     charge.reverse_at = now_utc()
     change.emit("charge.captured", "charge")
-    _open_case(change, f"{act.amount} captured of a charge that was one too many", act.amount)
+    _open_case(change, f"{act.amount} captured of a duplicate charge", act.amount)
 
 
 def _void(change: Change, act: PspOperation, left: ExcessLeft) -> None:
@@ -136,7 +136,9 @@ def _release(change: Change, act: PspOperation, left: ExcessLeft) -> None:
 
 def _note_other_amount(change: Change, act: PspOperation, held: Money) -> None:
     if act.amount != held:
-        summary = f"the provider let {act.amount} go, our books held {held} too many"
+        summary = (
+            f"the provider released {act.amount}, our books held {held} of the duplicate charge"
+        )
         _open_case(change, summary, act.amount)
 
 
@@ -159,7 +161,7 @@ def _refund(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     change.charge.excess_returned_minor += operation.amount_minor
     change.emit("charge.refunded", "charge")
     if change.charge.status == OperationStatus.TAKEN_BACK:
-        summary = f"{act.amount} refunded of a charge that the provider has taken back"
+        summary = f"{act.amount} refunded of a charge that the provider has reversed"
         _open_case(change, summary, act.amount)
 
 

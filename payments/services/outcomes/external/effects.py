@@ -194,10 +194,10 @@ def _void(change: Change, act: PspOperation) -> None:
     held = change.intent.capturable
     change.operation.succeed()
     if change.intent.status != IntentStatus.AUTHORIZED:
-        _open_case(change, f"the provider let {act.amount} go, our books held none", act.amount)
+        _open_case(change, f"the provider released {act.amount}, our books held none", act.amount)
         return
     if act.amount != held:
-        _open_case(change, f"the provider let {act.amount} go, our books held {held}", held)
+        _open_case(change, f"the provider released {act.amount}, our books held {held}", held)
     change.post(rules.voided, held)
     captured_before = bool(change.intent.amount_captured_minor)
     change.emit("charge.updated", "charge")
@@ -221,7 +221,7 @@ def _refund(change: Change, act: PspOperation) -> None:
     if intent.is_captured:
         show_refunded(change)
     if change.charge.status == OperationStatus.TAKEN_BACK:
-        summary = f"{act.amount} refunded of a charge that the provider has taken back"
+        summary = f"{act.amount} refunded of a charge that the provider has reversed"
         _open_case(change, summary, act.amount)
     charged_back = charged_back_of(change.charge)
     if charged_back.amount:

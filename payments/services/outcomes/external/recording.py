@@ -243,7 +243,7 @@ def _objection(payment: _Payment, act: PspOperation, seen: PspPayment) -> Cannot
     if currencies != {act.amount.currency}:
         summary = f"the provider shows {act.kind} of {act.amount}, the payment is in another money"
     elif act.kind is PspOperationKind.VOID and seen.held and act.amount < _held_by_us(payment):
-        summary = f"the provider let {act.amount} go and holds on to {seen.held}"
+        summary = f"the provider released {act.amount} and holds on to {seen.held}"
     elif is_duplicate:
         summary = objection_to(act, charge, payment.operations)
     elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not PspOperationKind.REFUND:

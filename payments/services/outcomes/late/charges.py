@@ -96,7 +96,7 @@ def charge_reversed(change: Change) -> None:
     remark = ""
     if intent.amount_over_refunded_minor:
         remark = " More went back to the customer than is left with us."
-    open_case(change, CaseKind.TAKEN_BACK, f"The provider took the whole charge back.{remark}")
+    open_case(change, CaseKind.TAKEN_BACK, f"The provider reversed the whole charge.{remark}")
 
 
 def _book_afresh(change: Change, *, fee: bool = True) -> None:
@@ -155,4 +155,4 @@ def _excess_taken_back(change: Change) -> None:
     operation.excess_minor = 0
     operation.reverse_at = None
     change.emit("charge.failed", "charge")
-    open_case(change, CaseKind.TAKEN_BACK, "The provider took back a charge that was one too many.")
+    open_case(change, CaseKind.TAKEN_BACK, "The provider reversed a duplicate charge.")

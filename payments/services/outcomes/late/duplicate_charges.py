@@ -24,7 +24,7 @@ def void_succeeded(change: Change) -> None:
     """The duplicate hold was released, although the void had been closed without success."""
     amount, charge = released_by(change), change.charge
     if charge.excess_returned_minor + amount.minor > charge.amount_minor:
-        raise ConflictsWithBooks("the provider let more go than it had held in excess")
+        raise ConflictsWithBooks("the provider released more than it had held in excess")
     mark_succeeded(change)
     if amount:
         change.post(rules.excess_released, amount)
@@ -51,13 +51,13 @@ def capture_reversed(change: Change) -> None:
     _undo(change)
     _give_back_what_is_left(change)
     change.emit("charge.updated", "charge")
-    open_case(change, CaseKind.TAKEN_BACK, "The capture of a charge too many failed later.")
+    open_case(change, CaseKind.TAKEN_BACK, "The capture of a duplicate charge failed later.")
 
 
 def capture_reinstated(change: Change) -> None:
     """Post the capture again."""
     if change.charge.excess_returned_minor:
-        raise ConflictsWithBooks("what was captured in excess was let go already")
+        raise ConflictsWithBooks("what was captured in excess was released already")
     mark_succeeded(change)
     for booking in prior_state_of(change).reversed_bookings:
         change.post_again(booking.posting)

@@ -34,7 +34,7 @@ def capture_succeeded_late(change: Change) -> None:
     """Post a capture that had been closed without success."""
     operation, before = change.operation, change.operation.status
     if change.charge.status == OperationStatus.EXCESS:
-        raise ConflictsWithBooks("we never asked to capture a charge that was one too many")
+        raise ConflictsWithBooks("we never asked to capture a duplicate charge")
     require_no_open_operation(change)
     mark_succeeded(change)
     reopened = _reopen_released_part(change)
@@ -42,7 +42,7 @@ def capture_succeeded_late(change: Change) -> None:
     change.post_capture(operation.amount)
     remark = _after_capture(change)
     if reopened:
-        remark += f" By our books {reopened} of it had been let go."
+        remark += f" By our books {reopened} of it had been released."
     if over:
         remark += f" The provider took {over} more than it held for us."
     open_case(
@@ -99,7 +99,7 @@ def capture_reversed(change: Change) -> None:
         )
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=IntentStatus.FAILED)
-    remark = "The hold stands again." if hold_is_open else "Nothing is held any more."
+    remark = "The hold is open again." if hold_is_open else "Nothing is held any more."
     open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
 
 
@@ -237,7 +237,9 @@ def increment_reversed(change: Change) -> None:
     )
     counts = not (operation.excess_minor or went_with_the_hold)
     if counts and prior.held < operation.amount:
-        raise ConflictsWithBooks("the provider holds less than what was captured or let go already")
+        raise ConflictsWithBooks(
+            "the provider holds less than what was captured or released already"
+        )
     if operation.excess_returned_minor:
         raise NoEffect  # It was released.
     status_before = IntentStatus(intent.status)
@@ -251,7 +253,7 @@ def increment_reversed(change: Change) -> None:
         intent.amount_minor -= operation.amount_minor
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=status_before)
-    open_case(change, CaseKind.TAKEN_BACK, "The provider took an increment of the hold back.")
+    open_case(change, CaseKind.TAKEN_BACK, "The provider reversed an increment of the hold.")
 
 
 def _hold_is_open(change: Change) -> bool:
@@ -273,7 +275,7 @@ def _increment_after_the_hold(change: Change) -> None:
     open_case(
         change,
         CaseKind.LATE_SUCCESS,
-        f"The increment had been closed as {before} and succeeded after all; it was let go with "
+        f"The increment had been closed as {before} and succeeded after all; it was released with "
         "the rest of the hold.",
     )
 
@@ -298,5 +300,5 @@ def _increment_in_excess(change: Change, before: str) -> None:
         change,
         CaseKind.LATE_SUCCESS,
         f"The increment had been closed as {before} and succeeded after all, when nothing was held "
-        "any more. Have the provider let it go.",
+        "any more. Have the provider release it.",
     )
