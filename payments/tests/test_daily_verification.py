@@ -107,7 +107,7 @@ def test_entries_of_a_payment_that_does_not_exist_are_found(shop: Shop) -> None:
             f"the books hold entries of payment {shop.merchant.id}, which does not exist",
         )
     ]
-    step = daily._look_for_payments(daily.BEFORE_EVERY_ID)
+    step = daily._check_entries_have_payments(daily.BEFORE_EVERY_ID)
     assert (step.findings, step.last) == ([], None)
 
 
