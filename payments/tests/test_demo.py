@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.hashers import get_hashers, get_hashers_by_algorithm
+from django.contrib.auth.hashers import (
+    MD5PasswordHasher,
+    get_hashers,
+    get_hashers_by_algorithm,
+    make_password,
+)
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -21,10 +27,19 @@ from payments.services.commands.merchants import hash_of
 pytestmark = pytest.mark.usefixtures("database")
 
 
+class QuickHasher(MD5PasswordHasher):
+    """As slow hashers must be used: outside any transaction, whose time is limited."""
+
+    def encode(self, password: str, salt: str) -> str:
+        assert not connection.in_atomic_block, "a password is hashed inside a transaction"
+        encoded: str = super().encode(password, salt)
+        return encoded
+
+
 @pytest.fixture(autouse=True)
 def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Slow hashes are for real passwords; the seed makes three each time."""
-    quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    """Slow hashes are for real passwords; the seed makes three each time; see `QuickHasher`."""
+    quick = [f"{__name__}.QuickHasher"]
     monkeypatch.setattr(settings, "PASSWORD_HASHERS", quick)
     get_hashers.cache_clear()
     get_hashers_by_algorithm.cache_clear()
@@ -70,7 +85,15 @@ def test_seeding_again_makes_nothing_twice_and_ends_the_last_secrets() -> None:
         assert Client().login(username=new["username"], password=new["password"])
 
 
-def test_a_key_that_somebody_else_issued_survives_the_seed() -> None:
+def test_passwords_are_hashed_outside_transactions() -> None:
+    """The hasher of these tests refuses to run inside one: this shows that the refusal works."""
+    with transaction.atomic(), pytest.raises(AssertionError, match="inside a transaction"):
+        make_password("any")
+    _seed()
+    assert {user.password.split("$")[0] for user in User.objects.all()} == {"md5"}
+
+
+def test_a_key_that_the_merchant_issued_survives_the_seed() -> None:
     _seed()
     theirs = ApiKey.objects.create(
         merchant=Merchant.objects.get(name="Northwind Books"),

@@ -10,6 +10,7 @@ import secrets
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -30,7 +31,11 @@ _NOT_FOR_ROLES: Final = ("view_apikey",)
 
 
 class Command(BaseCommand):
-    """Run again, it finds its merchants and people, and gives them fresh keys and passwords."""
+    """Run again, it finds its merchants and users, and gives them fresh keys and passwords.
+
+    Each merchant and each user is committed by itself: hashing a password takes too long for a
+    transaction. After a failure, run it again.
+    """
 
     help = "Make the demo's merchants and logins; print their secrets as one JSON object."
 
@@ -39,12 +44,12 @@ class Command(BaseCommand):
             raise CommandError(
                 "a demo's logins have no place in production: set PAYMENTS_ENVIRONMENT=development"
             )
-        with transaction.atomic():
-            merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
-            logins = [_superuser(), *(_person(role) for role in ROLES)]
+        merchants = [_merchant(name, fee) for name, fee in MERCHANTS]
+        logins = [_admin(), *(_login(role) for role in ROLES)]
         self.stdout.write(json.dumps({"merchants": merchants, "logins": logins}))
 
 
+@transaction.atomic
 def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:
     """The merchant of this name, made if need be, with a fresh key in place of its last one."""
     account, _ = PspAccount.objects.get_or_create(code="sandbox", defaults={"psp": "sandbox"})
@@ -61,28 +66,38 @@ def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:
     return {"name": merchant.name, "secret_key": secret}
 
 
-def _superuser() -> dict[str, str]:
-    return _login("admin", role="admin", is_superuser=True)
+def _admin() -> dict[str, str]:
+    """The superuser `admin`, with a fresh password."""
+    password, hashed = _fresh_password()
+    with transaction.atomic():
+        _save_user("admin", hashed, is_superuser=True)
+    return {"role": "admin", "username": "admin", "password": password}
 
 
-def _person(role: str) -> dict[str, str]:
-    """A person with one role, whose rights are set anew."""
-    group, _ = Group.objects.get_or_create(name=role)
-    group.permissions.set(
-        Permission.objects.filter(
-            content_type__app_label__in=ROLES[role], codename__startswith="view_"
-        ).exclude(codename__in=_NOT_FOR_ROLES)
-    )
-    login = _login(role, role=role, is_superuser=False)
-    User.objects.get(username=role).groups.set([group])
-    return login
+def _login(role: str) -> dict[str, str]:
+    """A user with one role, whose rights are set anew, with a fresh password."""
+    password, hashed = _fresh_password()
+    with transaction.atomic():
+        group, _ = Group.objects.get_or_create(name=role)
+        group.permissions.set(
+            Permission.objects.filter(
+                content_type__app_label__in=ROLES[role], codename__startswith="view_"
+            ).exclude(codename__in=_NOT_FOR_ROLES)
+        )
+        _save_user(role, hashed, is_superuser=False).groups.set([group])
+    return {"role": role, "username": role, "password": password}
 
 
-def _login(username: str, *, role: str, is_superuser: bool) -> dict[str, str]:
-    """The person of this name with a fresh password; sessions of the old one end."""
+def _fresh_password() -> tuple[str, str]:
+    """A password and its hash, which takes seconds on a busy machine: never in a transaction."""
     password = secrets.token_urlsafe(12)
-    person, _ = User.objects.get_or_create(username=username)
-    person.is_staff, person.is_superuser, person.is_active = True, is_superuser, True
-    person.set_password(password)
-    person.save()
-    return {"role": role, "username": username, "password": password}
+    return password, make_password(password)
+
+
+def _save_user(username: str, hashed_password: str, *, is_superuser: bool) -> User:
+    """The user of this name with this password; sessions of the old password end."""
+    user, _ = User.objects.get_or_create(username=username)
+    user.is_staff, user.is_superuser, user.is_active = True, is_superuser, True
+    user.password = hashed_password
+    user.save()
+    return user
