@@ -1,35 +1,50 @@
-"""Django settings. Values come from the environment; nothing secret has a default in production.
+"""Django settings, read from environment variables. In production no secret has a default.
 
 | variable | meaning |
 |---|---|
-| DATABASE_URL | PostgreSQL login of the running application (may not own the tables) |
+| DATABASE_URL | PostgreSQL login of the running application; it may not own the tables |
 | DATABASE_OWNER_URL | login that migrates and owns the tables; read only with DATABASE_ROLE=owner |
-| DATABASE_POOL | `off` for processes with one connection (workers, commands, tests) |
+| DATABASE_ROLE | `application` (default), or `owner` for `manage.py migrate` |
+| DATABASE_POOL | `off` for processes with one connection: workers, commands, tests |
 | DATABASE_POOL_MAX_SIZE | connections per web process, default 16 |
 | REDIS_URL | broker of Celery |
 | STREAM_REDIS_URL | Redis of the internal stream of events, default REDIS_URL |
-| STREAM_KEY | the stream's key there, default `payments:events` |
-| STREAM_GROUPS | its consumer groups, default `finance,support,fraud` |
-| STREAM_ENTRIES_MAX | entries in Redis at once, default 50000 |
-| SECRET_KEY | Django's signing key; may be left out in development only |
+| STREAM_KEY | the stream's key in Redis, default `payments:events` |
+| STREAM_GROUPS | the stream's consumer groups, default `finance,support,fraud` |
+| STREAM_ENTRIES_MAX | most entries in Redis at once, default 50000 |
+| SECRET_KEY | Django's signing key; optional in development only |
 | PAYMENTS_ENVIRONMENT | `production` (default) or `development` |
-| PUBLIC_BASE_URL | the address under which merchants and customers reach us |
-| SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | where the sandbox PSP listens, and our key there |
-| SANDBOX_PSP_WEBHOOK_SECRETS | what its notifications are signed with, separated by commas |
-| PSP_CALLS_MAX | calls that a process has in flight per PSP account, default 256 |
+| PUBLIC_BASE_URL | the platform's address for merchants and customers |
+| SANDBOX_PSP_URL, SANDBOX_PSP_API_KEY | address of the sandbox PSP, and the platform's key there |
+| SANDBOX_PSP_WEBHOOK_SECRETS | secrets that sign its notifications, separated by commas |
+| PSP_CALLS_MAX | calls in flight per process and PSP account, default 256 |
+| PSP_BREAKERS | `off` disables the circuit breakers, for benchmarks only |
 | API_THREADS | threads of a web process, default 64; half of them may wait for one PSP account |
-| METRICS_TOKEN | bearer token of /metrics; not set: only this machine may read it |
-| PROMETHEUS_MULTIPROC_DIR | where the processes of this machine put their metrics together |
-| HEARTBEAT_SECONDS | how often each queue of jobs shows that it is consumed, default 10 |
-| SECRETS_ENCRYPTION_KEYS | Fernet keys, separated by commas; the first seals what is secret |
+| METRICS_TOKEN | bearer token of /metrics; without it only this machine may read them |
+| PROMETHEUS_MULTIPROC_DIR | folder where the processes of this machine combine their metrics |
+| HEARTBEAT_SECONDS | interval of the heartbeat of each queue, default 10 |
+| UNKNOWN_CASE_AFTER_HOURS | an operation unknown for so long gets a case, default 24 |
+| ABANDONED_INTENTS_CANCELED_AFTER_HOURS | unpaid intents: default 720; 0: never |
+| ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS | unanswered challenges: default 24 |
+| IDEMPOTENCY_KEYS_KEPT_DAYS | idempotency keys are deleted after, default 400 |
+| SECRETS_ENCRYPTION_KEYS | Fernet keys, separated by commas; the first encrypts, all decrypt |
 | WEBHOOK_PORTS | ports that merchants' webhook endpoints may have, default `443,8443` |
-| WEBHOOK_LOOPBACK | `on` lets endpoints be this machine, by http too; in development only |
-| WEBHOOK_DENIED_NETWORKS | networks that no endpoint may be in, beside those that are not public |
+| WEBHOOK_LOOPBACK | `on` allows endpoints on this machine, by http too; in development only |
+| WEBHOOK_DENIED_NETWORKS | networks without endpoints, in addition to all that are not public |
 | WEBHOOK_CA_FILE | certificates that endpoints' are checked with, beside the system's |
-| WEBHOOK_TIMEOUT_SECONDS | how long one try of a delivery may take in all, default 15 |
+| WEBHOOK_TIMEOUT_SECONDS | most seconds for one attempt of a delivery, default 15 |
 | WEBHOOK_DISABLE_AFTER_DAYS | an endpoint that failed for so long is disabled, default 5 |
-| WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their tries are forgotten after, default 30 |
+| WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their attempts are deleted after, default 30 |
 | LOG_LEVEL | default INFO |
+
+The launcher (`make demo`, `make serve`) also reads these; without them it takes a free port.
+
+| variable | meaning |
+|---|---|
+| PORT | port of the API, by default 8000 if it is free |
+| SANDBOX_PSP_PORT | port of the sandbox PSP, by default 8010 if it is free |
+| POSTGRES_PORT, REDIS_PORT | ports of the embedded PostgreSQL and Redis |
+| STREAM_EXAMPLES | groups with an example consumer, default all; `none`: none |
 """
 
 from __future__ import annotations
@@ -166,7 +181,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
-# Support compares times with the PSP's to the second; the locale's formats leave them out.
+# Support compares times with the PSP's to the second; the locale's formats omit seconds.
 FORMAT_MODULE_PATH = ["paymentsite.formats"]
 DATETIME_FORMAT = "Y-m-d H:i:s"
 
@@ -178,7 +193,7 @@ WHITENOISE_USE_FINDERS = True  # straight from the installed packages, nothing t
 # --- merchant API -----------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    # payments.api sets authentication per view: nothing is inherited unseen.
+    # payments.api sets authentication per view; no view inherits one.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_THROTTLE_CLASSES": [],
@@ -229,7 +244,8 @@ WEBHOOK_DELIVERIES_KEPT_DAYS = environment.integer("WEBHOOK_DELIVERIES_KEPT_DAYS
 REDIS_URL = environment.required(
     "REDIS_URL", "set it, or let `python -m paymentsite.launcher run -- COMMAND` start a Redis"
 )
-# Late after three of these (health says so) and restarted after five (the launcher does).
+# After three missed heartbeats /healthz/jobs reports the queue; after five the launcher restarts
+# its workers.
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 10, least=1)
 SANDBOX_PSP_URL = os.environ.get("SANDBOX_PSP_URL", "").rstrip("/")
 SANDBOX_PSP_API_KEY = os.environ.get("SANDBOX_PSP_API_KEY", "sandbox_development_key")
@@ -238,40 +254,41 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
     "sandbox": {
         "base_url": SANDBOX_PSP_URL,
         "api_key": SANDBOX_PSP_API_KEY,
-        # Several, separated by commas, while one is exchanged for another; none: no webhooks.
+        # Several, separated by commas, while a secret is rotated. Without any, notifications of
+        # the PSP are refused.
         "webhook_secrets": environment.secrets("SANDBOX_PSP_WEBHOOK_SECRETS"),
     },
 }
-# The internal stream: Redis carries it, PostgreSQL holds it (docs/stream.md). The number of entries
-# bounds its memory, about 2 kB each; while the slowest group is that far behind, the rest waits.
+# The internal stream (docs/stream.md): events stay in PostgreSQL, Redis holds the newest. An entry
+# takes about 2 kB. While the slowest group is STREAM_ENTRIES_MAX behind, the publisher waits.
 STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL
 STREAM_KEY = os.environ.get("STREAM_KEY") or "payments:events"
 STREAM_GROUPS = environment.words("STREAM_GROUPS", "finance,support,fraud")
 STREAM_ENTRIES_MAX = environment.integer("STREAM_ENTRIES_MAX", 50_000, least=1)
 
-# Calls to the PSP of one account that a process has in flight: while a PSP hangs, requests leave at
-# their budget but their calls go on until the deadline.
+# Most calls in flight per process and PSP account. While a PSP hangs, requests are answered when
+# their budget ends, but their calls go on until the deadline of the call.
 PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
-# Threads of one web process; the launcher sets it. Half of them may wait for one PSP account.
+# Threads of one web process, set by the launcher. Half of them may wait for one PSP account.
 API_THREADS = environment.integer("API_THREADS", 64, least=2)
 
-# Who may read /metrics from elsewhere; without it only this machine may, not through a proxy.
+# Bearer token of /metrics. Without it only this machine may read them, and not through a proxy.
 METRICS_TOKEN = environment.secrets("METRICS_TOKEN")
 
-# Off only where a bench must see a PSP hang without being protected from it.
+# Off only where a benchmark measures a hanging PSP without the circuit breaker.
 PSP_BREAKERS = environment.choice("PSP_BREAKERS", ("on", "off")) == "on"
-# What recovery could not find out for so long is a person's to find out; recovery goes on hourly.
+# An operation that is unknown for so long gets a case for an operator; recovery goes on hourly.
 UNKNOWN_CASE_AFTER_HOURS = environment.integer("UNKNOWN_CASE_AFTER_HOURS", 24, least=1)
-# Nothing is held and nobody waits: a link in an email may be followed weeks later. 0: never.
+# Nothing is authorized yet, and a customer may follow a payment link weeks later. 0: never.
 ABANDONED_INTENTS_CANCELED_AFTER_HOURS = environment.integer(
     "ABANDONED_INTENTS_CANCELED_AFTER_HOURS", 30 * 24, least=0
 )
-# A challenge keeps the order from being paid in another way, and banks forget it within the hour.
+# A challenge blocks other charges of the order, and banks expire it within an hour.
 ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS = environment.integer(
     "ABANDONED_CHALLENGES_CANCELED_AFTER_HOURS", 24, least=1
 )
-# A repeat after more than a year is answered as a repeat, not as a new payment.
+# Longer than a year: a request repeated a year later is a repeat, not a new payment.
 IDEMPOTENCY_KEYS_KEPT_DAYS = environment.integer("IDEMPOTENCY_KEYS_KEPT_DAYS", 400, least=1)
 
 LOGGING = logging_configuration(os.environ.get("LOG_LEVEL", "INFO").upper())

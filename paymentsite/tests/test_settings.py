@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -103,3 +104,23 @@ def test_the_owner_is_not_hurried_and_the_application_is() -> None:
         DATABASE_OWNER_URL="postgresql://owner:secret@127.0.0.1:1/payments",
     )
     assert owner.stdout.strip() == "('owner', None)"
+
+
+def test_the_table_names_every_variable_that_is_read() -> None:
+    """In the settings and in the launcher, whose variables stand in a table of their own."""
+    text = (PROJECT / "paymentsite" / "settings.py").read_text()
+    table, code = text.split('"""')[1], text.split('"""', 2)[2]
+    listed = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| ")
+        for name in re.findall(r"[A-Z][A-Z0-9_]+", line.split("|")[1])
+    }
+    read = set(re.findall(r"environment\.[a-z_]+\(\s*\"([A-Z0-9_]+)\"", code))
+    read |= set(re.findall(r"environ\.get\(\"([A-Z0-9_]+)\"", code))
+    launcher = (PROJECT / "paymentsite" / "launcher").glob("*.py")
+    read |= {
+        name for path in launcher for name in re.findall(r"setting=\"([A-Z_]+)\"", path.read_text())
+    }
+    assert {"PORT", "SANDBOX_PSP_PORT", "POSTGRES_PORT", "REDIS_PORT", "LOG_LEVEL"} <= read
+    assert read - listed == set()
