@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.chaos.faults.bugs import WEATHER
+from bench.chaos.faults.bugs import PSP_BEHAVIOR
 from bench.chaos.faults.nemesis import Nemesis
 from bench.chaos.load.clients import Clients
 from bench.chaos.load.history import History
@@ -58,7 +58,7 @@ def run_chaos(
     says nothing of speed, so that a busy machine does not change it.
     """
     plan = plan_of(seed=seed, payments=payments, kills=kills)
-    plan = in_weather(plan, WEATHER.get(bug, {}))
+    plan = in_weather(plan, PSP_BEHAVIOR.get(bug, {}))
     name = f"{seed}-{bug}" if bug else str(seed)
     run = Run(
         seed=seed,

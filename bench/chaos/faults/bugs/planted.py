@@ -1,6 +1,6 @@
-"""The seeded bugs themselves: each function changes the loaded product, in this process alone.
+"""The seeded bugs: each function changes the loaded product, in this process alone.
 
-They reach into private names on purpose: what they imitate is a change of that very code.
+Where it does so is in `places`.
 """
 
 from __future__ import annotations
@@ -14,100 +14,91 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from bench.chaos.faults.bugs import BUGS
+from bench.chaos.faults.bugs import BUGS, places
 from ledger.database.statements import execute, table_of
-from payments import tasks
-from payments.models import Delivery, Dispatch, IdempotencyKey, Operation
-from payments.services.commands import create_and_confirm, refund, run
-from payments.services.idempotency import keys
+from payments.models import Delivery, Dispatch, IdempotencyKey, Operation, PaymentIntent
 from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
-from payments.services.outcomes import change, recording
 from payments.services.psp_gateway import sending
-from payments.services.psp_notifications import receiving
-from payments.services.recovery import resolution
-from payments.services.recovery import sweep as recovery_sweep
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.sandbox import webhook
-from reconciliation.services.matching import dispute_lines, operation_lines
 
 
 def new_psp_key_per_retry() -> None:
-    original = sending.request_of
+    original = places.PSP_REQUEST.original()
 
     def request_of(operation: Operation) -> Any:
         return replace(original(operation), psp_key=f"try_{uuid.uuid4().hex}")
 
-    _swap(sending, "request_of", request_of)
+    places.PSP_REQUEST.plant(request_of)
 
 
-def doubt_is_a_decline() -> None:
-    _settle_doubts(
+def unknown_is_declined() -> None:
+    _replace_unknown_results(
         lambda result: replace(result, outcome=Outcome.DECLINED, code="processing_error")
     )
 
 
-def doubt_is_not_sent() -> None:
-    _settle_doubts(lambda result: replace(result, outcome=Outcome.NOT_SENT))
+def unknown_is_not_sent() -> None:
+    _replace_unknown_results(lambda result: replace(result, outcome=Outcome.NOT_SENT))
 
 
-def _settle_doubts(settled: Callable[[PspResult], PspResult]) -> None:
-    original = sending.send
+def _replace_unknown_results(replaced: Callable[[PspResult], PspResult]) -> None:
+    original = places.PSP_CALL.original()
 
     def send(operation: Operation, **others: Any) -> PspResult:
-        result = original(operation, **others)
-        return settled(result) if result.outcome is Outcome.UNKNOWN else result
+        result: PspResult = original(operation, **others)
+        return replaced(result) if result.outcome is Outcome.UNKNOWN else result
 
-    _swap(sending, "send", send)
+    places.PSP_CALL.plant(send)
 
 
-def kept_error_is_final() -> None:
-    """A PSP repeats the 5xx it kept for a key for as long as the key is sent, whatever it did."""
+def replayed_error_is_final() -> None:
+    """The PSP repeats the 5xx that it stored for a key, although it has executed the operation."""
 
-    def find_out(search: Any) -> PspResult:
-        result = sending.send(search._operation)
+    def find_out(resolution: Any) -> PspResult:
+        result = sending.send(resolution._operation)
         if result.outcome is Outcome.UNKNOWN and result.detail.startswith("answered 5"):
             return replace(result, outcome=Outcome.DECLINED, code="processing_error")
-        return result if result.outcome is not Outcome.NOT_SENT else PspResult(Outcome.UNKNOWN)
+        return (
+            result if result.outcome is not Outcome.NOT_SENT else PspResult(outcome=Outcome.UNKNOWN)
+        )
 
-    _swap(resolution.Resolution, "find_out", find_out)
+    places.FIND_OUT_OUTCOME.plant(find_out)
 
 
 def no_order_guard() -> None:
-    original = create_and_confirm._start
+    original = places.START_CHARGE.original()
 
     def start(intent: Any, operation: Operation, *others: Any) -> None:
         operation.guard_order = None
         original(intent, operation, *others)
 
-    _swap(create_and_confirm, "_start", start)
+    places.START_CHARGE.plant(start)
 
 
 def refund_without_limits() -> None:
-    """Reads without the lock, so that two refunds both see what only one may have."""
+    """Reads without the lock, so that two concurrent refunds both see the whole rest."""
 
     def unlocked_intent(caller: Any, intent_id: uuid.UUID) -> Any:
-        from payments.models import PaymentIntent
-
         found = PaymentIntent.objects.get(pk=intent_id, merchant_id=caller.merchant.id)
-        time.sleep(0.05)  # what a slower machine would do by itself
+        time.sleep(0.05)  # as long as a slower machine would take
         return found
 
-    _swap(refund, "locked_intent", unlocked_intent)
+    places.LOCK_INTENT_FOR_REFUND.plant(unlocked_intent)
 
 
 def not_found_is_final() -> None:
-    def find_out(search: Any) -> PspResult:
-        question = sending.lookup_of(search._operation)
-        found = search._adapter.look_up(question, deadline_seconds=5.0)
+    def find_out(resolution: Any) -> PspResult:
+        look_up = sending.lookup_of(resolution._operation)
+        found = resolution._adapter.look_up(look_up, deadline_seconds=5.0)
         return found or PspResult(outcome=Outcome.NOT_SENT, detail="not found")
 
-    _swap(resolution.Resolution, "find_out", find_out)
+    places.FIND_OUT_OUTCOME.plant(find_out)
 
 
 def books_after_commit() -> None:
-    original = change._post
+    original = places.POST_TO_LEDGER.original()
 
     def post_later(changed: Any) -> None:
         def post() -> None:
@@ -120,49 +111,49 @@ def books_after_commit() -> None:
 
         transaction.on_commit(lambda: threading.Thread(target=post, daemon=True).start())
 
-    _swap(change, "_post", post_later)
+    places.POST_TO_LEDGER.plant(post_later)
 
 
-def key_is_ignored() -> None:
-    original = keys.claim
+def idempotency_key_is_ignored() -> None:
+    original = places.CLAIM_KEY.original()
 
     def claim(caller: Any, **others: Any) -> Any:
         other_key = f"{caller.idempotency_key}-{uuid.uuid4().hex}"
         return original(replace(caller, idempotency_key=other_key), **others)
 
-    _swap(keys, "claim", claim)
+    places.CLAIM_KEY.plant(claim)
 
 
 def recovery_charges_again() -> None:
-    def find_out(search: Any) -> PspResult:
-        operation = search._operation
+    def find_out(resolution: Any) -> PspResult:
+        operation = resolution._operation
         request = replace(sending.request_of(operation), psp_key=f"again_{uuid.uuid4().hex}")
-        return getattr(search._adapter, operation.kind)(request, deadline_seconds=12.0)
+        return getattr(resolution._adapter, operation.kind)(request, deadline_seconds=12.0)
 
-    _swap(resolution.Resolution, "find_out", find_out)
+    places.FIND_OUT_OUTCOME.plant(find_out)
 
 
 def answer_before_outcome() -> None:
-    original = execution.carry_out
+    original = places.EXECUTE_OPERATION.original()
 
     def carry_out(operation: Operation, caller: Any, renderer: Any) -> Any:
-        def hopeful(subject: Any, asking: Any) -> Any:
+        def render_as_succeeded(subject: Any, asking: Any) -> Any:
             answer = renderer(subject, asking)
             body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
             return replace(answer, body=body)
 
-        execution.answer_as_it_stands(operation.id, caller, hopeful)
+        execution.answer_as_it_stands(operation.id, caller, render_as_succeeded)
         return original(operation, caller, renderer)
 
-    _swap(execution, "carry_out", carry_out)
+    places.EXECUTE_OPERATION.plant(carry_out)
 
 
-def keys_are_forgotten() -> None:
-    """A reaper that is far too eager; PostgreSQL itself still spares keys of open operations."""
-    original = tasks.recovery_sweep.resolve_due_operations
+def idempotency_keys_are_deleted() -> None:
+    """Deletes keys after 3 s; a foreign key still protects those of open operations."""
+    original = places.RECOVERY_TASK.original()
 
-    def resolve_and_forget(**others: Any) -> int:
-        looked_at: int = original(**others)
+    def resolve_and_delete_keys(**others: Any) -> int:
+        resolved: int = original(**others)
         with transaction.atomic(durable=True):
             execute(
                 f"DELETE FROM {table_of(IdempotencyKey)} k WHERE "
@@ -171,25 +162,25 @@ def keys_are_forgotten() -> None:
                 "AND o.status = ANY(%s))",
                 [sorted(OPERATION_OPEN)],
             )
-        return looked_at
+        return resolved
 
-    _swap(tasks.recovery_sweep, "resolve_due_operations", resolve_and_forget)
+    places.RECOVERY_TASK.plant(resolve_and_delete_keys)
 
 
-def doubt_is_forgotten() -> None:
-    """The PSP is not asked again about a doubt: if no notice tells of it, nobody ever knows."""
-    original = recording.schedule_check
+def unknown_is_never_looked_up() -> None:
+    """An unknown outcome stays unknown unless the PSP notifies us of it."""
+    original = places.SCHEDULE_AFTER_RESULT.original()
 
     def schedule(operation: Operation, *others: Any) -> None:
         original(operation, *others)
         operation.next_check_at = None
 
-    for module in (recording, recovery_sweep):
-        _swap(module, "schedule_check", schedule)
+    for place in (places.SCHEDULE_AFTER_RESULT, places.SCHEDULE_AFTER_LOOK_UP):
+        place.plant(schedule)
 
 
 def events_behind_a_cursor() -> None:
-    """Events have the order in which they were begun, which is not that of their commits."""
+    """Event ids have the order in which transactions began, not the order of their commits."""
 
     def claim() -> list[uuid.UUID]:
         newest = execute(
@@ -202,50 +193,48 @@ def events_behind_a_cursor() -> None:
         )
         return [row[0] for row in rows]
 
-    _swap(fan_out, "_claim", claim)
+    places.CLAIM_EVENTS.plant(claim)
 
 
-def no_line_per_payment() -> None:
-    original = fan_out._row
+def no_delivery_order() -> None:
+    original = places.DELIVERY_ROW.original()
 
-    def row(*words: Any, is_head: bool) -> Any:
-        return original(*words, is_head=True)
+    def row(*values: Any, is_head: bool) -> Any:
+        return original(*values, is_head=True)
 
-    _swap(fan_out, "_row", row)
+    places.DELIVERY_ROW.plant(row)
 
 
-def notices_are_not_deduplicated() -> None:
-    original = receiving._insert_once
+def notifications_are_not_deduplicated() -> None:
+    original = places.INSERT_NOTIFICATION.original()
 
     def insert(row: Any) -> bool:
         row.event_id = f"{row.event_id}-{uuid.uuid4().hex[:8]}"
         inserted: bool = original(row)
         return inserted
 
-    _swap(receiving, "_insert_once", insert)
+    places.INSERT_NOTIFICATION.plant(insert)
 
 
-def lines_ask_nobody() -> None:
-    _swap(dispute_lines, "_sync_with_psp", lambda *_: None)
-    _swap(operation_lines, "sync_operation", lambda *_, **__: None)
-    _swap(operation_lines, "sync_payment", lambda *_, **__: None)
+def settlement_lines_start_no_look_up() -> None:
+    for place in (
+        places.SYNC_DISPUTE_OF_LINE,
+        places.SYNC_OPERATION_OF_LINE,
+        places.SYNC_PAYMENT_OF_LINE,
+    ):
+        place.plant(lambda *_, **__: None)
 
 
-def notices_are_not_verified() -> None:
-    _swap(webhook, "_require_signature", lambda *_: None)
-
-
-def _swap(owner: Any, name: str, planted: object) -> None:
-    """Put a bug where the product has something: in place of nothing it would do nothing."""
-    if not hasattr(owner, name):
-        raise AttributeError(f"{owner.__name__} has no {name} any more: plant the bug elsewhere")
-    setattr(owner, name, planted)
+def notifications_are_not_verified() -> None:
+    places.VERIFY_NOTIFICATION.plant(lambda *_: None)
 
 
 def plant(name: str) -> None:
-    """Change the product; raises KeyError for no bug, AttributeError if what it changes is gone."""
+    """Change the product.
+
+    Raises KeyError if there is no such bug, AttributeError if its place in the product is gone.
+    """
     if name not in BUGS:
         raise KeyError(name)
     bug: Callable[[], None] = globals()[name]
     bug()
-    assert run.keys is keys, "bugs are planted where the code looks them up"

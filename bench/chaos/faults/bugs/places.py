@@ -1,0 +1,67 @@
+"""The places in the product where a bug is planted: a module or class, and a name in it.
+
+Bugs replace private names on purpose: each imitates a mistake in that very code. If you rename one
+of these, rename it here too; a test fails while one of them does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from payments import tasks
+from payments.services.commands import create_and_confirm, refund
+from payments.services.idempotency import keys
+from payments.services.merchant_webhooks import fan_out
+from payments.services.operations import execution
+from payments.services.outcomes import change, recording
+from payments.services.psp_gateway import sending
+from payments.services.psp_notifications import receiving
+from payments.services.recovery import resolution, sweep
+from psp_adapters.sandbox import webhook
+from reconciliation.services.matching import dispute_lines, operation_lines
+
+
+class Place(NamedTuple):
+    """A name in a module or class, as the code looks it up when it runs."""
+
+    owner: Any
+    name: str
+
+    def exists(self) -> bool:
+        """Whether the product has this name."""
+        return hasattr(self.owner, self.name)
+
+    def original(self) -> Any:
+        """What the product has there; raises AttributeError if it has nothing."""
+        return getattr(self.owner, self.name)
+
+    def plant(self, replacement: object) -> None:
+        """Replace it, in this process alone; raises AttributeError if there is nothing."""
+        if not self.exists():
+            raise AttributeError(f"{self} is gone: name the place where the code is now")
+        setattr(self.owner, self.name, replacement)
+
+    def __str__(self) -> str:
+        return f"{self.owner.__name__}.{self.name}"
+
+
+PSP_REQUEST: Final = Place(sending, "request_of")
+PSP_CALL: Final = Place(sending, "send")
+FIND_OUT_OUTCOME: Final = Place(resolution.Resolution, "find_out")
+START_CHARGE: Final = Place(create_and_confirm, "_start")
+LOCK_INTENT_FOR_REFUND: Final = Place(refund, "locked_intent")
+POST_TO_LEDGER: Final = Place(change, "_post")
+CLAIM_KEY: Final = Place(keys, "claim")
+EXECUTE_OPERATION: Final = Place(execution, "carry_out")
+RECOVERY_TASK: Final = Place(tasks.recovery_sweep, "resolve_due_operations")
+SCHEDULE_AFTER_RESULT: Final = Place(recording, "schedule_check")
+SCHEDULE_AFTER_LOOK_UP: Final = Place(sweep, "schedule_check")
+CLAIM_EVENTS: Final = Place(fan_out, "_claim")
+DELIVERY_ROW: Final = Place(fan_out, "_row")
+INSERT_NOTIFICATION: Final = Place(receiving, "_insert_once")
+VERIFY_NOTIFICATION: Final = Place(webhook, "_require_signature")
+SYNC_DISPUTE_OF_LINE: Final = Place(dispute_lines, "_sync_with_psp")
+SYNC_OPERATION_OF_LINE: Final = Place(operation_lines, "sync_operation")
+SYNC_PAYMENT_OF_LINE: Final = Place(operation_lines, "sync_payment")
+
+PLACES: Final = tuple(each for each in vars().values() if isinstance(each, Place))
