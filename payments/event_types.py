@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 EVERYTHING: Final = "*"
-"""An endpoint with this wants every type."""
+"""The pattern of an endpoint that subscribes to every type."""
 ENDPOINT_DISABLED: Final = "x.webhook_endpoint.disabled"
 """We stopped sending to an endpoint: it failed for days, or answered 410."""
 HOLD_EXPIRING: Final = "x.charge.expiring"
@@ -73,7 +73,7 @@ NOT_TOLD_YET: Final = frozenset(
         *(name for name, shown in EVENT_TYPES.items() if shown in _OF_THINGS_TO_COME),
     }
 )
-"""Reserved names that are not emitted yet; no endpoint can list one."""
+"""Names reserved for what does not happen here yet; `enabled_events` may not name them."""
 
 WITH_PREVIOUS_ATTRIBUTES: Final = frozenset(
     {
@@ -95,14 +95,14 @@ _STARTS: Final = frozenset(
     for words in (event_type.split(".") for event_type in EMITTED)
     for count in range(1, len(words))
 )
-WISHES: Final = frozenset({EVERYTHING, *EMITTED, *(f"{start}.*" for start in _STARTS)})
-"""What `enabled_events` may contain: everything, a type that is emitted, or a prefix and `.*`. Any
-other name is refused, for its events would never come."""
+EVENT_PATTERNS: Final = frozenset({EVERYTHING, *EMITTED, *(f"{start}.*" for start in _STARTS)})
+"""What `enabled_events` may hold: `*`, a type that we emit, or the start of some types and `.*`.
+A pattern that matches no event is refused: a merchant would wait for it in vain."""
 
 
-def wanted(event_type: str, wishes: Iterable[str]) -> bool:
-    """True if the endpoint's `enabled_events` include this type."""
+def matches(event_type: str, patterns: Iterable[str]) -> bool:
+    """Whether one of these patterns of `enabled_events` covers the type."""
     words = event_type.split(".")
-    meant = {EVERYTHING, event_type}
-    meant |= {".".join(words[:count]) + ".*" for count in range(1, len(words))}
-    return not meant.isdisjoint(wishes)
+    covering = {EVERYTHING, event_type}
+    covering |= {".".join(words[:count]) + ".*" for count in range(1, len(words))}
+    return not covering.isdisjoint(patterns)

@@ -56,10 +56,10 @@ LOST_WAKEUPS: Final = Counter(
 WEBHOOKS_REFUSED: Final = Counter(
     "payments_webhooks_refused", "Deliveries of PSPs that were refused.", ("reason",)
 )
-DELIVERIES_GIVEN_UP: Final = Counter(
-    "payments_deliveries_given_up",
-    "Events that a merchant's webhook endpoint never took.",
-    ("because",),
+DELIVERIES_DEAD_LETTERED: Final = Counter(
+    "payments_deliveries_dead_lettered",
+    "Deliveries to merchants' webhook endpoints that became dead letters.",
+    ("reason",),
 )
 CROWDED_ANSWERS: Final = Counter(
     "payments_psp_crowded_answers",

@@ -1697,7 +1697,7 @@ class Migration(migrations.Migration):
                 ("response", models.CharField(blank=True, max_length=2000)),
             ],
             options={
-                "verbose_name_plural": "tries of deliveries",
+                "verbose_name_plural": "delivery attempts",
                 "db_table": "payments_delivery_attempt",
                 "indexes": [
                     models.Index(

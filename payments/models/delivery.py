@@ -47,7 +47,7 @@ class Delivery(MerchantOwned, MachineModel):
     tries = models.PositiveSmallIntegerField(default=0)
     """Attempts since it was last begun; they decide the backoff, and when to dead-letter it."""
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
-    """The HTTP status of the newest answer."""
+    """The HTTP status of the newest response."""
     last_error = models.CharField(max_length=200, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -77,7 +77,7 @@ class Delivery(MerchantOwned, MachineModel):
             ),
         ]
         indexes = [
-            # What is due, endpoint by endpoint: the loose scan of services.webhooks.leases.
+            # What is due, endpoint by endpoint: the loose scan of merchant_webhooks.leasing.
             models.Index(
                 "endpoint",
                 "next_try_at",
@@ -116,14 +116,14 @@ class Delivery(MerchantOwned, MachineModel):
         field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DELIVERED), target=S.DELIVERED
     )
     def deliver(self) -> None:
-        """The endpoint took it."""
+        """The endpoint answered 2xx."""
 
     @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DEAD), target=S.DEAD)
-    def bury(self) -> None:
+    def dead_letter(self) -> None:
         """No further attempt is made until an operator requeues it."""
 
     @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.PENDING), target=S.PENDING)
-    def begin_again(self) -> None:
+    def requeue(self) -> None:
         """An operator or merchant requeues it."""
 
 
@@ -140,18 +140,18 @@ class DeliveryAttempt(models.Model):
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
     status = models.PositiveSmallIntegerField(null=True, blank=True)
-    """The HTTP status, if an answer came so far."""
+    """The HTTP status, if a response came."""
     error = models.CharField(max_length=200, blank=True)
     """Why it failed, as we describe it."""
     response = models.CharField(max_length=2000, blank=True)
-    """The beginning of the answer's body, printable and without long numbers."""
+    """The beginning of the response body, printable and without long numbers."""
 
     class Meta:
         db_table = "payments_delivery_attempt"
-        verbose_name_plural = "tries of deliveries"
+        verbose_name_plural = "delivery attempts"
         indexes = [
             models.Index("delivery", models.F("id").desc(), name="attempt_of_delivery"),
         ]
 
     def __str__(self) -> str:
-        return f"try {self.number}"
+        return f"attempt {self.number}"

@@ -1,7 +1,7 @@
-"""Which events are still to be sent where: one row per event, written by PostgreSQL itself.
+"""The outgoing queue: which events are still to be fanned out or streamed; one row per event.
 
 A trigger of `payments_event` inserts the row in the event's own transaction, so no writer of events
-can forget it. The row is deleted when nothing more is to be done for its event.
+can miss it. The row is deleted when both are done.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from payments import public_ids
 
 
 class Dispatch(models.Model):
-    """The way of one event out of this database.
+    """One event that is not yet fanned out, or not yet streamed.
 
-    Read by `seq` per aggregate, never by `id > last`: ids are given before commits, and a reader
+    Read by `seq` per aggregate, never by `id > last`: ids are assigned before commits, so a reader
     that remembers the highest one loses events.
     """
 
@@ -24,7 +24,7 @@ class Dispatch(models.Model):
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()
     fanned_out_at = models.DateTimeField(null=True, blank=True)
-    """When its deliveries to merchants' endpoints were written down."""
+    """When its deliveries to merchants' endpoints were created."""
     streamed_at = models.DateTimeField(null=True, blank=True)
     """When it was put on the internal stream."""
 

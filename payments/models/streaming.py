@@ -1,6 +1,6 @@
-"""The internal stream: which event has which number on it, how far each group is, what failed.
+"""The internal stream: which event has which number, each group's position, failed events.
 
-PostgreSQL holds the stream; Redis only carries it. What may not live here: Redis.
+PostgreSQL is the source of truth; Redis only carries the stream.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from payments import public_ids
 
 
 class StreamEntry(models.Model):
-    """The place of one event on the stream: numbers go 1, 2, 3 … without a gap, for ever.
+    """The number of one event on the stream: 1, 2, 3 … without a gap.
 
-    A number is also the entry's id in Redis, so an entry that is put there twice is refused, and a
-    stream that was lost is written again with the same ids. Rows that every group has consumed go,
-    except the newest.
+    The number is also the entry's id in Redis. So Redis refuses a duplicate entry, and a lost
+    stream is rewritten with the same ids. Rows that every group has consumed are deleted, except
+    the newest.
     """
 
     application_rights = ("select", "insert", "delete")
@@ -37,7 +37,7 @@ class StreamEntry(models.Model):
 
 
 class StreamGroup(models.Model):
-    """How far a consumer group is: it has acknowledged everything up to `consumed_to`."""
+    """The position of a consumer group: everything up to `consumed_to` is acknowledged."""
 
     application_rights = ("select", "insert", "update")
 
@@ -58,7 +58,7 @@ class StreamGroup(models.Model):
 
 
 class ConsumedEvent(models.Model):
-    """The journal of a group of ours: written in the transaction of what the event caused."""
+    """What a group of ours has consumed; written in the same transaction as the event's effect."""
 
     application_rights = ("select", "insert", "delete")
 
@@ -109,7 +109,7 @@ class FailedEvent(models.Model):
 
 
 class CardVelocity(models.Model):
-    """How often a card was charged at a merchant within one hour: what the fraud group counts."""
+    """Charges and declines of one card at one merchant in one hour; the fraud group counts them."""
 
     application_rights = ("select", "insert", "update")
 

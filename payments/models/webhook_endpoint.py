@@ -1,7 +1,6 @@
-"""Merchants' webhook endpoints: where events go, and what they are signed with.
+"""Merchants' webhook endpoints: where events are sent, and the secrets that sign them.
 
-What may not live here: secrets in clear (services.webhooks seals and opens them), addresses that
-may not be called (services.egress refuses them).
+Secrets are stored encrypted only (`merchant_webhooks.secrets`).
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ class WebhookEndpoint(MerchantOwned, MachineModel):
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     url = models.CharField(max_length=2048)
     enabled_events = models.JSONField()
-    """Types, `*`, or the start of types and `.*`."""
+    """Patterns: types, `*`, or the start of some types and `.*`."""
     description = models.CharField(max_length=1000, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     api_version = models.CharField(max_length=64)
-    """Stamped on every event that is sent there: some SDKs refuse those of another release."""
+    """Written into every event sent there: some SDKs refuse events of another release."""
     sealed_secret = models.CharField(max_length=300)
     sealed_previous_secret = models.CharField(max_length=300, blank=True)
     previous_secret_until = models.DateTimeField(null=True, blank=True)
@@ -40,7 +39,7 @@ class WebhookEndpoint(MerchantOwned, MachineModel):
     """`merchant`, `gone` (it answered 410) or `failing`."""
     disabled_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
-    """When it failed first since it last took anything; NULL while it works."""
+    """Its first failed attempt since the last success; NULL while it works."""
 
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
@@ -86,4 +85,4 @@ class WebhookEndpoint(MerchantOwned, MachineModel):
 
     @transition(field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.ENABLED), target=S.ENABLED)
     def enable(self) -> None:
-        """It gets what happens from now on."""
+        """It gets events from now on."""

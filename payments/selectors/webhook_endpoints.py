@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from payments.event_types import wanted
+from payments.event_types import matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
 from payments.selectors.paging import Page, Paging, page_of
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, one_of, scoped
@@ -44,8 +44,8 @@ def not_taken(scope: Scope) -> QuerySet[Delivery]:
         endpoint_id=OuterRef("endpoint_id"),
         status=DeliveryStatus.DELIVERED,
     )
-    waits_for_its_turn = Q(status=DeliveryStatus.PENDING, in_line=True)
-    return open_ones.filter(waits_for_its_turn | ~Exists(taken))
+    waits_in_order = Q(status=DeliveryStatus.PENDING, in_line=True)
+    return open_ones.filter(waits_in_order | ~Exists(taken))
 
 
 def pending_webhooks(scope: Scope, events: Sequence[Event]) -> Counter[UUID]:
@@ -62,13 +62,13 @@ def pending_webhooks(scope: Scope, events: Sequence[Event]) -> Counter[UUID]:
     unwritten = Dispatch.objects.filter(event_id__in=ids, fanned_out_at__isnull=True)
     not_yet = set(unwritten.values_list("event_id", flat=True))
     if not_yet:
-        wishes = _wishes(scope)
+        subscriptions = _subscriptions(scope)
         for event in events:
             if event.id in not_yet:
-                pending[event.id] += sum(wanted(event.type, each) for each in wishes)
+                pending[event.id] += sum(matches(event.type, each) for each in subscriptions)
     return pending
 
 
-def _wishes(scope: Scope) -> list[list[str]]:
+def _subscriptions(scope: Scope) -> list[list[str]]:
     enabled = webhook_endpoints(scope).filter(status=EndpointStatus.ENABLED)
     return list(enabled.values_list("enabled_events", flat=True))

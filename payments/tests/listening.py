@@ -20,10 +20,10 @@ from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookEndpoint
 from payments.public_ids import created_at_of
 from payments.services.egress.dns import Resolver, resolve
-from payments.services.egress.http_client import Poster
+from payments.services.egress.http_client import HttpClient
 from payments.services.egress.url_policy import Policy, policy_of_settings
 from payments.services.merchant_webhooks import attempt_results, leasing, secrets
-from payments.services.merchant_webhooks.attempt import try_once
+from payments.services.merchant_webhooks.attempt import attempt_delivery
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 
 SDK_VERSION = "2026-10-28.endive"
@@ -186,36 +186,36 @@ def open_endpoint(
     return endpoint, secret
 
 
-def poster(*, resolver: Resolver = resolve, policy: Policy | None = None) -> Poster:
-    return Poster(policy or policy_of_settings(), resolver=resolver)
+def poster(*, resolver: Resolver = resolve, policy: Policy | None = None) -> HttpClient:
+    return HttpClient(policy or policy_of_settings(), resolver=resolver)
 
 
 def fan_out_all() -> int:
-    """Write down the deliveries of every event there is."""
+    """Create the deliveries of every event there is."""
     total = 0
     while count := fan_out_due():
         total += count
     return total
 
 
-def try_due(sender: Poster | None = None) -> int:
-    """Try everything that is due, once, in this thread; how many tries that were."""
+def try_due(sender: HttpClient | None = None) -> int:
+    """Attempt everything that is due, once, in this thread; returns how many attempts."""
     due = [key for key, is_due in leasing.endpoints_with_work().items() if is_due]
     endpoints = WebhookEndpoint.objects.in_bulk(due)
     leased = leasing.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
-    attempt_results.conclude([try_once(each, sender or poster()) for each in leased])
+    attempt_results.record_results([attempt_delivery(each, sender or poster()) for each in leased])
     return len(leased)
 
 
-def deliver_all(sender: Poster | None = None) -> None:
-    """Fan out, and try until nothing is due any more."""
+def deliver_all(sender: HttpClient | None = None) -> None:
+    """Fan out, and attempt until nothing is due any more."""
     fan_out_all()
     while try_due(sender):
         pass
 
 
 def make_due() -> None:
-    """Let time pass: what waits for its next try, or whose lease runs, is due."""
+    """Let time pass: retries that wait, and leases, are due."""
     Delivery.objects.filter(next_try_at__isnull=False).update(next_try_at=datetime.now(UTC))
 
 

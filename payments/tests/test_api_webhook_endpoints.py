@@ -75,7 +75,7 @@ def test_a_repeat_after_the_encryption_keys_were_exchanged_is_answered_without_t
     old = settings.SECRETS_ENCRYPTION_KEYS
     new = (Fernet.generate_key().decode(),)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
-    assert endpoints.seal_secrets_anew() == 1
+    assert endpoints.reseal_secrets() == 1
     assert api.post(PATH, key="once", **params).body == first.body
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
     again = api.post(PATH, key="once", **params)

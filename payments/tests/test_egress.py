@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from payments.services.egress.http_client import BODY_BYTES_MAX, Poster, Reply
+from payments.services.egress.http_client import BODY_BYTES_MAX, HttpClient, Reply
 from payments.services.egress.ip_policy import Address
 from payments.services.egress.url_policy import Policy, TargetRefused, target_of
 from payments.tests.certificates import Authority
@@ -42,7 +42,7 @@ def untouched() -> Iterator[int]:
 
 
 def post(url: str, policy: Policy = LOOPBACK, *, seconds: float = 5, **more: Any) -> Reply:
-    return Poster(policy, **more).post(url, body=b"{}", headers={}, deadline_seconds=seconds)
+    return HttpClient(policy, **more).post(url, body=b"{}", headers={}, deadline_seconds=seconds)
 
 
 def names(**known: Sequence[str]) -> Any:
@@ -273,7 +273,7 @@ def test_names_that_hang_hold_up_no_other_name() -> None:
         return [ip_address("127.0.0.1")]
 
     with listening() as ear, ThreadPoolExecutor(120) as tries:
-        sender = Poster(LOOPBACK, resolver=resolver)
+        sender = HttpClient(LOOPBACK, resolver=resolver)
 
         def try_(url: str, seconds: float) -> Reply:
             return sender.post(url, body=b"{}", headers={}, deadline_seconds=seconds)

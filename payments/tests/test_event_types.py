@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from payments import services
-from payments.event_types import EMITTED, EVENT_TYPES, NOT_TOLD_YET, WISHES, wanted
+from payments.event_types import EMITTED, EVENT_PATTERNS, EVENT_TYPES, NOT_TOLD_YET, matches
 from payments.services.outbox.events import EventDraft
 
 CONTRACT = """
@@ -53,10 +53,10 @@ def test_what_is_not_told_yet_is_what_no_service_names() -> None:
     assert set(EVENT_TYPES) - EMITTED == NOT_TOLD_YET
 
 
-def test_nobody_can_wish_for_what_is_not_told_by_its_name() -> None:
-    for wish in (*NOT_TOLD_YET, "payout.*", "setup_intent.*", "radar.*", "balance.*"):
-        assert wish not in WISHES
-    assert {"payment_intent.*", "payment_method.*", *EMITTED} <= WISHES
+def test_types_that_are_not_emitted_cannot_be_subscribed_to_by_name() -> None:
+    for pattern in (*NOT_TOLD_YET, "payout.*", "setup_intent.*", "radar.*", "balance.*"):
+        assert pattern not in EVENT_PATTERNS
+    assert {"payment_intent.*", "payment_method.*", *EMITTED} <= EVENT_PATTERNS
 
 
 def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:
@@ -77,13 +77,13 @@ def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:
     ],
 )
 def test_a_pattern_names_what_it_says(pattern: str, event_type: str, expected: bool) -> None:
-    assert wanted(event_type, [pattern]) is expected
-    assert wanted(event_type, ["payout.paid", pattern]) is expected
+    assert matches(event_type, [pattern]) is expected
+    assert matches(event_type, ["payout.paid", pattern]) is expected
 
 
-def test_a_wish_that_names_nothing_is_none() -> None:
-    assert {"*", "refund.*", "x.*"} <= WISHES
-    assert not {"refunds.*", "", "refund"} & WISHES
+def test_a_pattern_that_matches_no_type_is_not_offered() -> None:
+    assert {"*", "refund.*", "x.*"} <= EVENT_PATTERNS
+    assert not {"refunds.*", "", "refund"} & EVENT_PATTERNS
 
 
 def test_names_that_are_not_in_the_contract_are_marked_as_ours() -> None:

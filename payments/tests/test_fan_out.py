@@ -15,10 +15,10 @@ from payments.tests.shop import Shop
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-def test_fan_out_waits_for_nobody_and_takes_what_comes_before_a_locked_event(
+def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
     shop: Shop, ear: Ear, application_cursor: psycopg.Cursor[Any]
 ) -> None:
-    """Whoever numbers the stream locks the same rows in another order: to wait is a deadlock."""
+    """Numbering the stream locks the same rows in another order: waiting could deadlock."""
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     shop.create()
     shop.create(order_id="another")

@@ -73,7 +73,7 @@ def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Sho
     assert value("payments_webhooks_refused_total", reason="too_large") == before + 1
 
 
-def test_events_and_deliveries_that_wait_are_seen_and_so_is_what_was_given_up(
+def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     shop: Shop, ear: Ear, loopback: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
@@ -92,16 +92,16 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_is_what_was_given_up(
     Delivery.objects.filter(seq=1).update(next_try_at=past(1))
     assert value("payments_deliveries_overdue_seconds") >= 86_400
     ear.answer = answering(500)
-    given_up = (("because", "tries"),)
-    before = read().get(("payments_deliveries_given_up_total", given_up), 0)
+    exhausted = (("reason", "attempts_exhausted"),)
+    before = read().get(("payments_deliveries_dead_lettered_total", exhausted), 0)
     Delivery.objects.filter(seq=1).update(tries=9)
     with caplog.at_level(logging.ERROR):
         try_due()
-    assert read()["payments_deliveries_given_up_total", given_up] == before + 1
+    assert read()["payments_deliveries_dead_lettered_total", exhausted] == before + 1
     [alert] = [each for each in caplog.messages if each.startswith("alert: ")]
     dead = Delivery.objects.get(seq=1)
     assert alert == (
-        f"alert: 1 deliveries to webhook endpoint {endpoint} are given up after 10 tries "
+        f"alert: 1 dead letters for webhook endpoint {endpoint} after 10 attempts "
         f"(it answered 500): {dead}"
     )
     Delivery.objects.filter(seq=2).update(next_try_at=past(1))

@@ -1,4 +1,4 @@
-"""The relay: threads and processes, several at once, killed between; nobody waits for the slow."""
+"""The relay: threads and processes, several at once, killed between; slow endpoints delay none."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def all_delivered() -> bool:
 
 def assert_in_order(heard: list[Heard], *, payments: int, events: int) -> None:
     """First deliveries of every payment at every path are 1, 2, … n; repeats are the same bytes."""
-    lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+    sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     bodies: dict[tuple[str, str], bytes] = {}
     for each in sorted(heard, key=lambda one: one.at):
         key = (each.path, each.headers["webhook-id"])
         if key not in bodies:
-            lines[each.path, each.headers["Event-Aggregate"]].append(each.sequence)
+            sequences[each.path, each.headers["Event-Aggregate"]].append(each.sequence)
         assert bodies.setdefault(key, each.body) == each.body
-    assert len(lines) == payments
-    assert all(line == list(range(1, events + 1)) for line in lines.values()), lines
+    assert len(sequences) == payments
+    assert all(each == list(range(1, events + 1)) for each in sequences.values()), sequences
 
 
 def test_a_payment_is_heard_of_within_two_seconds(shop: Shop) -> None:
@@ -123,16 +123,16 @@ def test_a_payment_is_heard_of_within_two_seconds(shop: Shop) -> None:
         assert ear.heard[-1].at - began < 2
 
 
-def test_a_wakeup_arrives_and_a_lost_one_is_counted(
+def test_a_wakeup_is_received_and_a_lost_one_is_counted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard, stopped = threading.Event(), threading.Event()
-    listener = threading.Thread(target=relay_wakeup.listen, args=(heard.set, stopped), daemon=True)
+    woken, stopped = threading.Event(), threading.Event()
+    listener = threading.Thread(target=relay_wakeup.listen, args=(woken.set, stopped), daemon=True)
     listener.start()
     client = redis.Redis.from_url(settings.REDIS_URL)
     wait_until(lambda: dict(client.pubsub_numsub("payments:events"))[b"payments:events"] > 0)
     shop.create(confirm=False)
-    assert heard.wait(5)
+    assert woken.wait(5)
     stopped.set()
     listener.join(5)
     client.close()
@@ -237,7 +237,7 @@ def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
             assert process.wait(15) == 0
 
 
-def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
+def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:
     released = threading.Event()
     with listening() as ear, listening(lambda _: released.wait(60)) as hanging:
         with listening() as closed:
@@ -256,7 +256,7 @@ def test_dead_endpoints_keep_nobody_waiting_but_themselves(shop: Shop) -> None:
 
 
 def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
-    """It answers in 1.2 s, each time one try; those that hang have more due than it has."""
+    """It answers in 1.2 s, one attempt at a time; those that hang have more due than it has."""
     released = threading.Event()
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
@@ -284,10 +284,10 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("really_closed")
-def test_a_stranger_to_the_database_comes_back(
+def test_a_relay_whose_connections_are_ended_goes_on(
     shop: Shop, application_cursor: psycopg.Cursor[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connections are ended by the server; it goes on."""
+    """The database ends its connections; it opens new ones."""
     monkeypatch.setattr(relay_module, "_AFTER_FAILURE_SECONDS", 0.1)
     with listening() as ear, relaying():
         open_endpoint(shop.merchant, ear.url)

@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 
 from payments import public_ids, services
-from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, wanted
+from payments.event_types import ENDPOINT_DISABLED, EVENT_TYPES, matches
 from payments.models import Delivery, DeliveryAttempt, Event, WebhookEndpoint
 from payments.services.merchant_webhooks import attempt_results, delivery_order, endpoints, leasing
-from payments.services.merchant_webhooks.attempt import try_once
+from payments.services.merchant_webhooks.attempt import attempt_delivery
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
@@ -68,7 +68,7 @@ def test_the_envelope_is_the_event_with_the_endpoints_version(shop: Shop, ear: E
     assert first["pending_webhooks"] == 2
 
 
-def test_an_endpoint_gets_what_it_wants_of_its_merchant_and_mode(
+def test_an_endpoint_gets_what_it_subscribes_to_of_its_merchant_and_mode(
     shop: Shop, other_shop: Shop, ear: Ear
 ) -> None:
     for number, (merchant, events, livemode) in enumerate(
@@ -155,7 +155,7 @@ def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> Non
         )
 
 
-def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop) -> None:
+def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Shop) -> None:
     with listening(answering(500)) as ear:
         endpoint, _ = open_endpoint(shop.merchant, ear.url)
         shop.create()
@@ -181,7 +181,7 @@ def test_retries_are_ten_over_three_days_and_then_the_payment_goes_on(shop: Shop
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308, 400, 404, 429, 500, 503])
-def test_only_2xx_is_a_yes_and_a_redirect_is_not_followed(shop: Shop, status: int) -> None:
+def test_only_2xx_delivers_and_a_redirect_is_not_followed(shop: Shop, status: int) -> None:
     with listening() as elsewhere:
         with listening(answering(status, Location=elsewhere.url)) as ear:
             endpoint, _ = open_endpoint(shop.merchant, ear.url)
@@ -196,7 +196,7 @@ def test_only_2xx_is_a_yes_and_a_redirect_is_not_followed(shop: Shop, status: in
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_every_2xx_is_a_yes(shop: Shop, status: int) -> None:
+def test_every_2xx_delivers(shop: Shop, status: int) -> None:
     with listening(answering(status)) as ear:
         endpoint, _ = open_endpoint(shop.merchant, ear.url)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=past(1))
@@ -208,7 +208,7 @@ def test_every_2xx_is_a_yes(shop: Shop, status: int) -> None:
     assert endpoint.failing_since is None
 
 
-def test_410_disables_at_once_and_the_merchants_other_endpoints_hear_of_it(
+def test_410_disables_at_once_and_the_merchants_other_endpoints_get_the_event(
     shop: Shop, ear: Ear
 ) -> None:
     with listening(answering(410)) as gone:
@@ -227,25 +227,25 @@ def test_410_disables_at_once_and_the_merchants_other_endpoints_hear_of_it(
     assert notice["data"]["object"].get("secret") is None
 
 
-def test_what_waits_for_a_disabled_endpoint_is_given_up(shop: Shop) -> None:
+def test_pending_deliveries_of_a_disabled_endpoint_become_dead_letters(shop: Shop) -> None:
     with listening(answering(410)) as gone:
         endpoint, _ = open_endpoint(shop.merchant, gone.url)
         shop.create()
         deliver_all()
     make_due()
-    while attempt_results.bury_undeliverable(endpoint.id):
+    while attempt_results.dead_letter_undeliverable(endpoint.id):
         pass
     rows = Delivery.objects.filter(endpoint=endpoint)
     assert {row.status for row in rows} == {DeliveryStatus.DEAD}
     assert rows.count() == len(told(shop.merchant, aggregatetype="payment_intent"))
 
 
-def test_burying_leaves_enabled_endpoints_alone(shop: Shop) -> None:
+def test_deliveries_of_an_enabled_endpoint_are_not_dead_lettered(shop: Shop) -> None:
     with listening(answering(500)) as ear:
         endpoint, _ = open_endpoint(shop.merchant, ear.url)
         shop.create()
         fan_out_all()
-        assert attempt_results.bury_undeliverable(endpoint.id) == 0
+        assert attempt_results.dead_letter_undeliverable(endpoint.id) == 0
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.PENDING}
 
 
@@ -279,7 +279,7 @@ def test_a_lease_belongs_to_one_relay_and_ends_by_itself(shop: Shop, ear: Ear) -
     assert (first.id, first.attempts, second.attempts) == (second.id, 1, 2)
 
 
-def test_who_lost_the_lease_decides_nothing_but_is_logged(shop: Shop, ear: Ear) -> None:
+def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(shop: Shop, ear: Ear) -> None:
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     shop.create(confirm=False)
     fan_out_all()
@@ -290,12 +290,12 @@ def test_who_lost_the_lease_decides_nothing_but_is_logged(shop: Shop, ear: Ear) 
     with listening(answering(500)) as bad:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=bad.url)
         first.endpoint.url = bad.url
-        late = try_once(first, poster())
-    attempt_results.conclude([late])
+        late = attempt_delivery(first, poster())
+    attempt_results.record_results([late])
     row = Delivery.objects.get()
     assert (row.status, row.last_status, row.attempts) == (DeliveryStatus.PENDING, None, 2)
     second.endpoint.url = ear.url
-    attempt_results.conclude([try_once(second, poster())])
+    attempt_results.record_results([attempt_delivery(second, poster())])
     assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
     assert {(each.number, each.status) for each in DeliveryAttempt.objects.all()} == {
         (1, 500),
@@ -314,13 +314,13 @@ def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Sho
     assert len(attempt.response) == 2_000
 
 
-def test_a_line_that_was_forgotten_is_found(shop: Shop, ear: Ear) -> None:
+def test_a_stalled_ordering_key_is_released(shop: Shop, ear: Ear) -> None:
     open_endpoint(shop.merchant, ear.url)
     shop.create()
     fan_out_all()
-    assert delivery_order.move_on_forgotten() == 0
+    assert delivery_order.release_stalled() == 0
     Delivery.objects.update(next_try_at=None)
-    assert delivery_order.move_on_forgotten() == 1
+    assert delivery_order.release_stalled() == 1
     deliver_all()
     assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop.merchant)) + 1))
 
@@ -343,20 +343,20 @@ def test_rows_of_deliveries_are_permanent_where_they_must_be(
             application_cursor.execute(statement)
 
 
-def test_every_event_that_is_told_is_in_the_table(shop: Shop) -> None:
+def test_every_event_that_is_emitted_is_in_the_table(shop: Shop) -> None:
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id)
     shop.create(order_id="other", manual=True)
     types = {event.type for event in told(shop.merchant)}
     assert types <= set(EVENT_TYPES)
-    assert all(wanted(each, ["*"]) and wanted(each, [each]) for each in types)
-    assert wanted("charge.dispute.created", ["charge.*"])
-    assert wanted("charge.dispute.created", ["charge.dispute.*"])
-    assert not wanted("charge.dispute.created", ["charge.refund.*", "charge"])
+    assert all(matches(each, ["*"]) and matches(each, [each]) for each in types)
+    assert matches("charge.dispute.created", ["charge.*"])
+    assert matches("charge.dispute.created", ["charge.dispute.*"])
+    assert not matches("charge.dispute.created", ["charge.refund.*", "charge"])
 
 
 def test_every_event_that_the_code_names_is_in_the_table() -> None:
-    """Whoever tells of something new must let merchants wish for it."""
+    """Merchants can subscribe to every type that the code emits."""
     texts = [path.read_text() for path in Path(services.__path__[0]).rglob("*.py")]
     named = {
         name
@@ -367,7 +367,7 @@ def test_every_event_that_the_code_names_is_in_the_table() -> None:
     assert named <= set(EVENT_TYPES)
 
 
-def test_a_secret_is_exchanged_with_an_overlap(shop: Shop) -> None:
+def test_a_secret_is_rotated_with_an_overlap(shop: Shop) -> None:
     endpoint, before = open_endpoint(shop.merchant, "http://127.0.0.1:9/")
     after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
     assert before != after

@@ -1,4 +1,4 @@
-"""What people have sent again, and what is forgotten: the same bytes, out of line, never lost."""
+"""Resends, replays and purging: the same bytes, out of order, never lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear:
     assert (first.status, first.in_line) == (DeliveryStatus.PENDING, False)
 
 
-def test_whoever_waits_in_line_is_not_sent_before_its_turn(shop: Shop) -> None:
+def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> None:
     with listening(answering(500)) as ear:
         open_endpoint(shop.merchant, ear.url)
         shop.create()
@@ -66,7 +66,7 @@ def test_all_that_failed_is_resent(shop: Shop) -> None:
         shop.create(order_id="another")
         deliver_all()
         make_due()
-        deliver_all()  # the second try: the next one is in five minutes
+        deliver_all()  # the second attempt: the next one is in five minutes
         dead = Delivery.objects.filter(seq=1).first()
         Delivery.objects.filter(pk=dead.pk).update(tries=9)
         make_due()
@@ -97,7 +97,7 @@ def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
     with pytest.raises(resend.EndpointIsDisabled):
         resend.resend_failed(endpoint.id)
     with pytest.raises(resend.EndpointIsDisabled):
-        resend.replay_events(endpoint.id, resend.Choice())
+        resend.replay_events(endpoint.id, resend.EventFilter())
     assert list(Delivery.objects.order_by("pk").values()) == before
 
 
@@ -110,7 +110,9 @@ def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
     deliver_all()
     first = {each.event["id"]: each.body for each in ear.heard}
     assert (
-        resend.replay_events(endpoint.id, resend.Choice()) == len(first) == len(told(shop.merchant))
+        resend.replay_events(endpoint.id, resend.EventFilter())
+        == len(first)
+        == len(told(shop.merchant))
     )
     ear.heard.clear()
     deliver_all()
@@ -118,14 +120,14 @@ def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
     assert {each.headers["Delivery-Replay"] for each in ear.heard} == {"true"}
 
 
-def test_a_new_endpoint_can_be_told_of_a_time_or_of_types(shop: Shop, ear: Ear) -> None:
+def test_a_new_endpoint_can_get_a_replay_of_a_time_or_of_types(shop: Shop, ear: Ear) -> None:
     shop.create()
     fan_out_all()
     endpoint, _ = open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
     future = datetime.now(UTC) + timedelta(hours=1)
-    assert resend.replay_events(endpoint.id, resend.Choice(since=future)) == 0
-    assert resend.replay_events(endpoint.id, resend.Choice(before=past(1))) == 0
-    charges = resend.Choice(types=("charge.*",), since=past(1), before=future)
+    assert resend.replay_events(endpoint.id, resend.EventFilter(since=future)) == 0
+    assert resend.replay_events(endpoint.id, resend.EventFilter(before=past(1))) == 0
+    charges = resend.EventFilter(types=("charge.*",), since=past(1), before=future)
     count = resend.replay_events(endpoint.id, charges)
     deliver_all()
     assert count == len(ear.heard) > 0
@@ -142,12 +144,12 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     fan_out_all()
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     ear.answer = answering(500)
-    count = resend.replay_events(endpoint.id, resend.Choice())
+    count = resend.replay_events(endpoint.id, resend.EventFilter())
     assert count == len(told(shop.merchant)) >= 10
     deliver_all()
     assert [each.sequence for each in ear.heard] == [1, 1], "the rest waits for the first"
-    assert resend.replay_events(endpoint.id, resend.Choice()) == count
-    assert Delivery.objects.count() == count, "what waits in line is on its way already"
+    assert resend.replay_events(endpoint.id, resend.EventFilter()) == count
+    assert Delivery.objects.count() == count, "pending deliveries are not made twice"
     shop.refund(first, 1_000)
     fan_out_all()
     ear.heard.clear()
@@ -155,17 +157,17 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     make_due()
     deliver_all()
     for aggregate in {event.aggregateid for event in told(shop.merchant)}:
-        line = [
+        sequences = [
             each.sequence for each in ear.heard if each.headers["Event-Aggregate"] == str(aggregate)
         ]
-        assert line == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
+        assert sequences == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
     marked = [each.headers.get("Delivery-Replay") for each in ear.heard]
     assert marked.count("true") == count
-    assert delivery_order.move_on_forgotten() == 0
+    assert delivery_order.release_stalled() == 0
 
 
 def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
-    """The endpoint was not there in the middle; its line is not empty."""
+    """The endpoint missed the first events, and later ones are pending."""
     intent_id = body_of(shop.create())["id"]
     fan_out_all()
     missed = len(told(shop.merchant))
@@ -175,8 +177,8 @@ def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
     ear.answer = answering(500)
     deliver_all()
     assert [each.sequence for each in ear.heard] == [missed + 1]
-    resend.replay_events(endpoint.id, resend.Choice())
-    assert delivery_order.move_on_forgotten() == 0
+    resend.replay_events(endpoint.id, resend.EventFilter())
+    assert delivery_order.release_stalled() == 0
     ear.answer = ok
     deliver_all()
     assert [each.sequence for each in ear.heard[1:]] == list(range(1, missed + 1))
@@ -202,15 +204,17 @@ def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
     assert resend.resend_failed(endpoint.id) == events
     deliver_all()
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
-    said: list[int] = []
-    choice = resend.Choice(types=("payment_intent.*", "charge.*"))
-    count = resend.replay_events(endpoint.id, choice, said=lambda so_far, _: said.append(so_far))
+    reported: list[int] = []
+    event_filter = resend.EventFilter(types=("payment_intent.*", "charge.*"))
+    count = resend.replay_events(
+        endpoint.id, event_filter, progress=lambda so_far, _: reported.append(so_far)
+    )
     assert count == events
-    assert said == sorted(said)
-    assert (len(said) >= 4, said[-1]) == (True, count)
+    assert reported == sorted(reported)
+    assert (len(reported) >= 4, reported[-1]) == (True, count)
 
 
-def test_old_deliveries_are_forgotten_with_their_tries_and_waiting_ones_kept(shop: Shop) -> None:
+def test_old_deliveries_are_purged_with_their_attempts_and_pending_ones_kept(shop: Shop) -> None:
     with listening() as ear, listening(answering(500)) as bad:
         open_endpoint(shop.merchant, ear.url)
         broken, _ = open_endpoint(shop.merchant, bad.url)

@@ -123,7 +123,7 @@ def test_encryption_keys_can_be_exchanged(
     new = (Fernet.generate_key().decode(),)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
     verified_by_stripe(heard_of_a_sale(shop, ear), secret)
-    assert endpoints.seal_secrets_anew() == 1
+    assert endpoints.reseal_secrets() == 1
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
     verified_by_stripe(heard_of_a_sale(shop, ear), secret)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)

@@ -34,7 +34,7 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
     assert said("enable", endpoint.public_id) == "enabled"
     assert said("enable", endpoint.public_id).startswith("nothing to do")
     ear.answer = ok
-    assert said("resend", delivery.public_id) == "on its way"
+    assert said("resend", delivery.public_id) == "due now"
     deliver_all()
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DELIVERED
@@ -57,22 +57,22 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
     assert said("resend-failed", endpoint.public_id).startswith("1 deliveries")
     deliver_all()
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
-    assert said("seal-anew").startswith("1 endpoints")
+    assert said("reseal-secrets").startswith("1 endpoints")
 
 
 def test_a_long_replay_says_how_far_it_is(
     shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_SAY_EVERY", 2)
+    monkeypatch.setattr(command, "_REPORT_EVERY", 2)
     monkeypatch.setattr(resend, "PER_TRANSACTION", 2)
     endpoint, _ = open_endpoint(shop.merchant, ear.url)
     for number in range(3):
         shop.create(order_id=f"order-{number}", confirm=False)
     first, last = said("replay", endpoint.public_id, "--all").splitlines()
     assert first.startswith("2 so far, up to --since 20")
-    assert last == "3 events are on their way"
+    assert last == "3 events are replayed"
     again = said("replay", endpoint.public_id, "--since", first.split()[-1])
-    assert again.endswith("events are on their way")
+    assert again.endswith("events are replayed")
 
 
 def test_what_is_not_meant_is_not_done(shop: Shop, ear: Ear) -> None:
@@ -80,7 +80,7 @@ def test_what_is_not_meant_is_not_done(shop: Shop, ear: Ear) -> None:
     shop.create()
     before = list(WebhookEndpoint.objects.values())
     for arguments, refusal in (
-        (("replay", endpoint.public_id), "say which ones"),
+        (("replay", endpoint.public_id), "give --since"),
         (("replay", "we_nothing", "--all"), "no such endpoint"),
         (("rotate-secret", shop.merchant.public_id), "no such endpoint"),
         (("resend", endpoint.public_id), "no such delivery"),

@@ -21,14 +21,14 @@ from payments.api.parameters import (
     Url,
 )
 from payments.api.requests.paging import list_parameters
-from payments.event_types import WISHES
+from payments.event_types import EVENT_PATTERNS
 
 _EVENTS_MAX: Final = 200
 
 
 def _enabled_events(*, required: bool) -> ListOf:
     return ListOf(
-        Enum(*sorted(WISHES)),
+        Enum(*sorted(EVENT_PATTERNS)),
         max_items=_EVENTS_MAX,
         required=required,
         description="Types of events, `*` for all, or the start of types and `.*`.",

@@ -1,4 +1,4 @@
-"""`manage.py relay_events`: the process that brings events to merchants' webhook endpoints."""
+"""`manage.py relay_events`: the process that delivers events to merchants' webhook endpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from payments.services.egress.http_client import Poster
+from payments.services.egress.http_client import HttpClient
 from payments.services.egress.url_policy import policy_of_settings
 from payments.services.merchant_webhooks.relay import THREADS, Relay
 
@@ -18,34 +18,37 @@ _STOP: Final = {signal.SIGTERM, signal.SIGINT}
 
 class Command(BaseCommand):
     help = (
-        "Deliver events to webhook endpoints until SIGTERM or SIGINT. Run as many as you like; one "
+        "Deliver events to webhook endpoints until SIGTERM or SIGINT. Several may run at once; one "
         "that is killed loses nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--threads", type=int, default=THREADS, help="requests at once to endpoints that answer"
+            "--threads",
+            type=int,
+            default=THREADS,
+            help="concurrent requests to fast endpoints",
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
-        # Blocked before there are threads: only the one that waits for them takes them. It waits
-        # without a limit: sigtimedwait, continued after a SIGSTOP, returns as if it had been told.
+        # Blocked before there are threads, so that only the waiting one gets the signals. It waits
+        # without a limit: sigtimedwait returns after SIGSTOP and SIGCONT as if one had come.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
-        relay = Relay(Poster(policy_of_settings()), threads=max(1, given["threads"]))
+        relay = Relay(HttpClient(policy_of_settings()), threads=max(1, given["threads"]))
         finished: list[bool] = []
         worker = threading.Thread(target=lambda: finished.append(relay.run()), daemon=True)
         worker.start()
-        threading.Thread(target=lambda: _obey(relay), daemon=True).start()
+        threading.Thread(target=lambda: _stop_on_signal(relay), daemon=True).start()
         self.stdout.write("relaying events")
         self.stdout.flush()
         worker.join()
         if finished == [False]:
-            # Tries that still wait for an endpoint would keep the process; their leases end.
+            # Attempts still in flight would keep the process alive; their leases end.
             os._exit(0)
         if not finished:
             raise CommandError("the relay ended by itself; its log says why")
 
 
-def _obey(relay: Relay) -> None:
+def _stop_on_signal(relay: Relay) -> None:
     signal.sigwait(_STOP)
     relay.stop()

@@ -1,4 +1,4 @@
-"""`manage.py webhooks`: endpoints and deliveries by hand: look, rotate, resend, replay, enable."""
+"""`manage.py webhooks`: shows endpoints and deliveries; rotates, enables, resends, replays."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from payments.services.merchant_webhooks import endpoints
 from payments.services.merchant_webhooks import resend as resending
 from payments.states import DeliveryStatus
 
-_SAY_EVERY: Final = 10_000
-"""Replayed events."""
+_REPORT_EVERY: Final = 10_000
+"""Replayed events between two lines of progress."""
 
 
 class Command(BaseCommand):
-    help = "Merchants' webhook endpoints: what is under way, and what a person can do about it."
+    help = "Shows and operates merchants' webhook endpoints and their deliveries."
 
-    _said_at = 0
+    _reported_at = 0
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        verbs.add_parser("status", help="what waits, what failed, endpoint by endpoint")
-        rotate = verbs.add_parser("rotate-secret", help="a new secret, shown once")
+        verbs.add_parser("status", help="pending deliveries and dead letters, by endpoint")
+        rotate = verbs.add_parser("rotate-secret", help="give an endpoint a new secret, shown once")
         rotate.add_argument("endpoint", help="we_…")
         rotate.add_argument(
             "--overlap-hours", type=float, default=24, help="how long both secrets sign"
         )
-        enable = verbs.add_parser("enable", help="send there again from now on")
+        enable = verbs.add_parser("enable", help="enable an endpoint; it gets events from now on")
         enable.add_argument("endpoint", help="we_…")
-        resend = verbs.add_parser("resend", help="send one delivery again, now")
+        resend = verbs.add_parser("resend", help="make one delivery due again, now")
         resend.add_argument("delivery", help="whd_…")
-        failed = verbs.add_parser("resend-failed", help="send again what failed, now")
+        failed = verbs.add_parser("resend-failed", help="make all failed deliveries due, now")
         failed.add_argument("endpoint", help="we_…")
-        replay = verbs.add_parser("replay", help="send events again, also to a new endpoint")
+        replay = verbs.add_parser("replay", help="deliver past events, also to a new endpoint")
         replay.add_argument("endpoint", help="we_…")
         replay.add_argument("--since", type=_moment, help="created from then on (ISO 8601, UTC)")
         replay.add_argument("--before", type=_moment, help="created before then (ISO 8601, UTC)")
         replay.add_argument("--type", action="append", default=[], help="a type, or charge.*")
-        replay.add_argument("--all", action="store_true", help="no range of time is meant")
-        verbs.add_parser("seal-anew", help="seal all secrets with the first encryption key")
+        replay.add_argument("--all", action="store_true", help="every event, without a time range")
+        verbs.add_parser("reseal-secrets", help="encrypt all secrets with the first encryption key")
 
     def handle(self, *args: Any, **given: Any) -> None:
         verb = str(given["verb"]).replace("-", "_")
@@ -90,29 +90,31 @@ class Command(BaseCommand):
         if identifier is None or not Delivery.objects.filter(pk=identifier).exists():
             raise CommandError("there is no such delivery")
         done = resending.resend_delivery(identifier)
-        self.stdout.write("on its way" if done else "it waits for earlier events of its payment")
+        self.stdout.write("due now" if done else "it waits for earlier events of its payment")
 
     def _resend_failed(self, given: dict[str, Any]) -> None:
-        self.stdout.write(
-            f"{resending.resend_failed(_endpoint(given))} deliveries are on their way"
-        )
+        self.stdout.write(f"{resending.resend_failed(_endpoint(given))} deliveries are due now")
 
     def _replay(self, given: dict[str, Any]) -> None:
         if not (given["since"] or given["before"] or given["type"] or given["all"]):
-            raise CommandError("say which ones: --since, --before, --type, --all")
-        choice = resending.Choice(types=given["type"], since=given["since"], before=given["before"])
-        count = resending.replay_events(_endpoint(given), choice, said=self._say_how_far)
-        self.stdout.write(f"{count} events are on their way")
+            raise CommandError("give --since, --before, --type or --all")
+        event_filter = resending.EventFilter(
+            types=given["type"], since=given["since"], before=given["before"]
+        )
+        count = resending.replay_events(
+            _endpoint(given), event_filter, progress=self._report_progress
+        )
+        self.stdout.write(f"{count} events are replayed")
 
-    def _say_how_far(self, count: int, last: UUID) -> None:
-        """Now and then: who is cut off goes on from there with --since."""
-        if count >= self._said_at + _SAY_EVERY:
-            self._said_at = count
+    def _report_progress(self, count: int, last: UUID) -> None:
+        """Print from time to time where an interrupted run can be continued with --since."""
+        if count >= self._reported_at + _REPORT_EVERY:
+            self._reported_at = count
             moment = datetime.fromtimestamp(public_ids.created_ms_of(last) / 1000, UTC)
             self.stdout.write(f"{count} so far, up to --since {moment:%Y-%m-%dT%H:%M:%S}")
 
-    def _seal_anew(self, given: dict[str, Any]) -> None:
-        self.stdout.write(f"{endpoints.seal_secrets_anew()} endpoints are sealed anew")
+    def _reseal_secrets(self, given: dict[str, Any]) -> None:
+        self.stdout.write(f"{endpoints.reseal_secrets()} endpoints: secrets encrypted anew")
 
 
 def _endpoint(given: dict[str, Any]) -> UUID:

@@ -88,7 +88,7 @@ class _Https(HTTPSConnection):
         return _connected(self.pinned, self.port)
 
 
-class Poster:
+class HttpClient:
     """Posts to merchants' addresses under one policy; from any number of threads."""
 
     def __init__(self, policy: Policy, *, resolver: Resolver = resolve) -> None:

@@ -1,7 +1,9 @@
-"""Merchants' webhook endpoints, and the way of every event to them.
+"""Merchants' webhook endpoints, and the delivery of every event to them.
 
-`endpoints` and `secrets` keep the endpoints; `fan_out` writes deliveries down, `leases` hands them
-out, `conclusions` writes how tries ended, `sending` is one try, `relay` the process that does all
-of it, `relay_lanes` its bulkheads; `resends` is for people. What may not live here: deciding what
-happened, and the network itself (services.egress).
+- `endpoints`, `secrets`: the endpoints, and the secrets that sign for them.
+- `fan_out`: one delivery per event and endpoint.
+- `leasing`, `delivery_order`: which delivery goes next.
+- `attempt`, `signatures`, `attempt_results`: one attempt, and what it changes.
+- `relay`, `endpoint_bulkheads`: the process that does all of this.
+- `resend`, `retention`: deliveries that an operator asks for again; old ones.
 """

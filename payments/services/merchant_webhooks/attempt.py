@@ -1,7 +1,4 @@
-"""One try of one delivery: sign, post, and say what came of it. No database.
-
-What may not live here: whether and when it is tried again.
-"""
+"""Makes one attempt of one delivery: sign, post, return the reply. No database."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from django.conf import settings
 
 from payments import public_ids
 from payments.models import WebhookEndpoint
-from payments.services.egress.http_client import Poster, Reply
+from payments.services.egress.http_client import HttpClient, Reply
 from payments.services.merchant_webhooks import secrets
 from payments.services.merchant_webhooks.leasing import Leased
 from payments.services.merchant_webhooks.signatures import signature_headers
@@ -22,8 +19,8 @@ _USER_AGENT: Final = "Payments-Webhooks/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """A try that was made."""
+class AttemptMade:
+    """One attempt, with the endpoint's reply."""
 
     leased: Leased
     reply: Reply
@@ -31,24 +28,24 @@ class Tried:
 
     @property
     def succeeded(self) -> bool:
-        """2xx is the only yes: a redirect is a failure, it is not followed."""
+        """True for 2xx only: a redirect is not followed and counts as a failure."""
         return self.reply.status is not None and 200 <= self.reply.status < 300
 
 
-def try_once(leased: Leased, poster: Poster) -> Tried:
-    """Send the delivery's bytes, signed now."""
+def attempt_delivery(leased: Leased, client: HttpClient) -> AttemptMade:
+    """Sign the delivery's stored bytes and send them once."""
     started_at = datetime.now(UTC)
-    reply = poster.post(
+    reply = client.post(
         leased.endpoint.url,
         body=leased.envelope,
         headers=_headers(leased, started_at),
         deadline_seconds=settings.WEBHOOK_TIMEOUT_SECONDS,
     )
-    return Tried(leased=leased, reply=reply, started_at=started_at)
+    return AttemptMade(leased=leased, reply=reply, started_at=started_at)
 
 
 def signing_secrets(endpoint: WebhookEndpoint, *, now: datetime) -> list[str]:
-    """What signs now: the secret, and while they are exchanged the one before it too."""
+    """The secrets that sign at `now`: the current one, and the previous one during a rotation."""
     sealed = [endpoint.sealed_secret]
     until = endpoint.previous_secret_until
     if endpoint.sealed_previous_secret and until is not None and now < until:

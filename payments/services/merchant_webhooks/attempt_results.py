@@ -1,6 +1,6 @@
-"""How tries end: delivered, again later, or given up; the log of them; endpoints that stay dead.
+"""Records results of attempts: delivered, due again later, or dead letter.
 
-Lock order: lines, deliveries, endpoints. What may not live here: sending.
+Also disables endpoints that keep failing. Lock order: ordering keys, deliveries, endpoints.
 """
 
 from __future__ import annotations
@@ -24,28 +24,34 @@ from payments import metrics, public_ids
 from payments.clock import now_utc
 from payments.models import Delivery, DeliveryAttempt, WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints as service
-from payments.services.merchant_webhooks.attempt import Tried
-from payments.services.merchant_webhooks.delivery_order import Line, lock_lines_of, move_on
+from payments.services.merchant_webhooks.attempt import AttemptMade
+from payments.services.merchant_webhooks.delivery_order import (
+    OrderingKey,
+    lock_ordering_keys_of,
+    release_next,
+)
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.states import DeliveryStatus
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""From one try to the next: ten tries over 75 hours, as Standard Webhooks recommends."""
+"""From one attempt to the next: ten attempts over 75 hours, as Standard Webhooks recommends."""
 _JITTER: Final = 0.1
-BURIED_PER_BATCH: Final = 500
-_NAMED_MOST: Final = 5
-"""Deliveries named in one line of the log; `manage.py webhooks status` and the console have all."""
+DEAD_LETTERED_PER_BATCH: Final = 500
+_NAMED_MAX: Final = 5
+"""Deliveries named in one log message; the console lists all."""
 _RESPONSE_LENGTH: Final = 2_000
 _SHOWN_BYTES: Final = 4_000
 _LONG_NUMBER: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
-"""What could be a card number is not stored, whoever sent it."""
+"""What could be a card number is not stored, even if an endpoint returned it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    tried: Tried
+class _Result:
+    """What an attempt changes about its delivery."""
+
+    made: AttemptMade
     status: DeliveryStatus
     delay_seconds: float | None
     error: str
@@ -53,10 +59,10 @@ class _End:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A delivery as it stands after a try."""
+    """A delivery as recorded after an attempt."""
 
     id: UUID
-    line: Line
+    ordering_key: OrderingKey
     status: str
     in_line: bool
 
@@ -65,32 +71,34 @@ class _Written:
         return self.status != DeliveryStatus.PENDING
 
 
-def conclude(tries: Sequence[Tried]) -> None:
-    """Write how these tries ended, and let those that waited for them go on.
+def record_results(attempts: Sequence[AttemptMade]) -> None:
+    """Record these attempts and release the next deliveries of their ordering keys.
 
-    A try whose lease has passed to another relay meanwhile is logged and decides nothing. Endpoints
-    that answered 410, or have failed for days, are disabled. What is given up is told to whoever is
-    on call.
+    An attempt whose lease has passed to another relay is logged as an attempt and changes nothing.
+    Endpoints that answered 410, or have failed for days, are disabled. Dead letters raise an alert
+    in the log.
     """
-    if not tries:
+    if not attempts:
         return
-    ends = [_end_of(tried) for tried in tries]
+    results = [_result_of(made) for made in attempts]
     with transaction.atomic(durable=True):
-        # A crash of the database may forget this: the deliveries are then made once more.
+        # A crash of the database may lose this commit: the attempts are then repeated.
         execute("SELECT set_config('synchronous_commit', 'off', true)")
-        lock_lines_of({end.tried.leased.aggregateid for end in ends if end.tried.leased.in_line})
-        written = _write(ends)
-        move_on({each.line for each in written if each.in_line and each.is_over})
-        _note_health(ends)
-        Batch().insert(*(_attempt(end) for end in ends)).execute()
-    _tell_what_is_given_up(ends, written)
-    _disable_the_dead(ends)
+        lock_ordering_keys_of(
+            {result.made.leased.aggregateid for result in results if result.made.leased.in_line}
+        )
+        written = _write(results)
+        release_next({each.ordering_key for each in written if each.in_line and each.is_over})
+        _note_health(results)
+        Batch().insert(*(_attempt(result) for result in results)).execute()
+    _report_dead_letters(results, written)
+    _disable_failing(results)
 
 
-def bury_undeliverable(endpoint_id: UUID) -> int:
-    """Give up deliveries to an endpoint that is disabled; one bounded batch, how many it buried.
+def dead_letter_undeliverable(endpoint_id: UUID) -> int:
+    """Dead-letter pending deliveries of a disabled endpoint; returns how many.
 
-    Those that may be on their way right now are left until their lease ends.
+    One bounded batch. Deliveries that may be in flight are left until their lease ends.
     """
     delivery, endpoint = table_of(Delivery), table_of(WebhookEndpoint)
     with transaction.atomic(durable=True):
@@ -100,36 +108,36 @@ def bury_undeliverable(endpoint_id: UUID) -> int:
             "WHERE d.endpoint_id = %s AND e.status = 'disabled' AND d.status = 'pending' "
             "AND (d.next_try_at IS NOT NULL) AND (d.next_try_at <= now() "
             "OR d.next_try_at > now() + make_interval(secs => %s)) ORDER BY d.next_try_at LIMIT %s",
-            [endpoint_id, lease_seconds(), BURIED_PER_BATCH],
+            [endpoint_id, lease_seconds(), DEAD_LETTERED_PER_BATCH],
         )
         if not chosen:
             return 0
-        lock_lines_of({row[1] for row in chosen})
-        buried = execute(
+        lock_ordering_keys_of({row[1] for row in chosen})
+        updated = execute(
             f"UPDATE {delivery} SET status = 'dead', next_try_at = NULL, ended_at = now(), "
             "last_error = 'the endpoint is disabled' WHERE id = ANY(%s) AND status = 'pending' "
             "AND next_try_at IS NOT NULL RETURNING aggregateid, in_line",
             [[row[0] for row in chosen]],
         )
-        move_on({(aggregate, endpoint_id) for aggregate, in_line in buried if in_line})
-    metrics.DELIVERIES_GIVEN_UP.labels(because="disabled").inc(len(buried))
-    return len(buried)
+        release_next({(aggregate, endpoint_id) for aggregate, in_line in updated if in_line})
+    metrics.DELIVERIES_DEAD_LETTERED.labels(reason="endpoint_disabled").inc(len(updated))
+    return len(updated)
 
 
-def _end_of(tried: Tried) -> _End:
-    reply, leased = tried.reply, tried.leased
-    if tried.succeeded:
-        return _End(tried, DeliveryStatus.DELIVERED, None, "")
+def _result_of(made: AttemptMade) -> _Result:
+    reply, leased = made.reply, made.leased
+    if made.succeeded:
+        return _Result(made, DeliveryStatus.DELIVERED, None, "")
     error = reply.error or f"it answered {reply.status}"
     if leased.tries > len(RETRY_SECONDS):
-        return _End(tried, DeliveryStatus.DEAD, None, error)
+        return _Result(made, DeliveryStatus.DEAD, None, error)
     step = RETRY_SECONDS[leased.tries - 1]
     delay = step * random.uniform(1 - _JITTER, 1 + _JITTER)
-    return _End(tried, DeliveryStatus.PENDING, delay, error)
+    return _Result(made, DeliveryStatus.PENDING, delay, error)
 
 
-def _write(ends: Sequence[_End]) -> list[_Written]:
-    """The deliveries' new state, of those that were still ours."""
+def _write(results: Sequence[_Result]) -> list[_Written]:
+    """Update the deliveries that are still under the attempt's lease; returns those."""
     rows = execute(
         f"UPDATE {table_of(Delivery)} d SET status = e.status, last_status = e.http_status, "
         "last_error = e.error, next_try_at = now() + make_interval(secs => e.delay_seconds), "
@@ -139,57 +147,57 @@ def _write(ends: Sequence[_End]) -> list[_Written]:
         "WHERE d.id = e.id AND d.attempts = e.attempts AND d.status = 'pending' "
         "RETURNING d.id, d.aggregateid, d.endpoint_id, d.status, d.in_line",
         [
-            [end.tried.leased.id for end in ends],
-            [end.tried.leased.attempts for end in ends],
-            [end.status.value for end in ends],
-            [end.delay_seconds for end in ends],
-            [end.tried.reply.status for end in ends],
-            [end.error[:200] for end in ends],
+            [result.made.leased.id for result in results],
+            [result.made.leased.attempts for result in results],
+            [result.status.value for result in results],
+            [result.delay_seconds for result in results],
+            [result.made.reply.status for result in results],
+            [result.error[:200] for result in results],
         ],
     )
     return [_Written(row[0], (row[1], row[2]), row[3], row[4]) for row in rows]
 
 
-def _note_health(ends: Sequence[_End]) -> None:
-    """Since when an endpoint fails: written when that changes, which is seldom."""
-    well = {end.tried.leased.endpoint.id for end in ends if end.tried.succeeded}
-    ill = {
-        end.tried.leased.endpoint.id
-        for end in ends
-        if not end.tried.succeeded and end.tried.leased.endpoint.failing_since is None
-    } - well
+def _note_health(results: Sequence[_Result]) -> None:
+    """Keep `failing_since` of the endpoints; written only when it changes."""
+    healthy = {result.made.leased.endpoint.id for result in results if result.made.succeeded}
+    failing = {
+        result.made.leased.endpoint.id
+        for result in results
+        if not result.made.succeeded and result.made.leased.endpoint.failing_since is None
+    } - healthy
     table = table_of(WebhookEndpoint)
-    if well:
-        # Whatever we knew of it: another relay may have seen it fail in between.
+    if healthy:
+        # Even if our copy says so: another relay may have recorded a failure in between.
         execute(
             f"UPDATE {table} SET failing_since = NULL "
             "WHERE id = ANY(%s) AND failing_since IS NOT NULL",
-            [sorted(well)],
+            [sorted(healthy)],
         )
-    if ill:
+    if failing:
         execute(
             f"UPDATE {table} SET failing_since = now() "
             "WHERE id = ANY(%s) AND failing_since IS NULL AND status = 'enabled'",
-            [sorted(ill)],
+            [sorted(failing)],
         )
 
 
-def _attempt(end: _End) -> DeliveryAttempt:
-    reply = end.tried.reply
+def _attempt(result: _Result) -> DeliveryAttempt:
+    reply = result.made.reply
     return DeliveryAttempt(
         id=public_ids.new_id(),
-        delivery_id=end.tried.leased.id,
-        number=end.tried.leased.attempts,
-        started_at=end.tried.started_at,
+        delivery_id=result.made.leased.id,
+        number=result.made.leased.attempts,
+        started_at=result.made.started_at,
         duration_ms=reply.duration_ms,
         status=reply.status,
-        error=end.error[:200],
+        error=result.error[:200],
         response=readable(reply.body),
     )
 
 
 def readable(body: bytes) -> str:
-    """The beginning of an answer as text that is safe to store, log and show."""
+    """The beginning of a response body as text that is safe to store, log and show."""
     text = body[:_SHOWN_BYTES].decode("utf-8", errors="replace")
     escaped = "".join(
         each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text
@@ -197,36 +205,36 @@ def readable(body: bytes) -> str:
     return _LONG_NUMBER.sub("••••", escaped)[:_RESPONSE_LENGTH]
 
 
-def _tell_what_is_given_up(ends: Sequence[_End], written: Sequence[_Written]) -> None:
-    """One line for each endpoint: of one that is dead, many are given up at once."""
+def _report_dead_letters(results: Sequence[_Result], written: Sequence[_Written]) -> None:
+    """Log one alert per endpoint: one that is down has many dead letters at once."""
     dead = {each.id for each in written if each.status == DeliveryStatus.DEAD}
-    metrics.DELIVERIES_GIVEN_UP.labels(because="tries").inc(len(dead))
-    of_endpoint: dict[WebhookEndpoint, list[_End]] = defaultdict(list)
-    for end in ends:
-        if end.tried.leased.id in dead:
-            of_endpoint[end.tried.leased.endpoint].append(end)
+    metrics.DELIVERIES_DEAD_LETTERED.labels(reason="attempts_exhausted").inc(len(dead))
+    of_endpoint: dict[WebhookEndpoint, list[_Result]] = defaultdict(list)
+    for result in results:
+        if result.made.leased.id in dead:
+            of_endpoint[result.made.leased.endpoint].append(result)
     for endpoint, given_up in of_endpoint.items():
         logger.error(
-            "alert: %d deliveries to webhook endpoint %s are given up after %d tries (%s): %s",
+            "alert: %d dead letters for webhook endpoint %s after %d attempts (%s): %s",
             len(given_up),
             endpoint,
             len(RETRY_SECONDS) + 1,
             given_up[0].error,
             " ".join(
-                public_ids.encode(public_ids.DELIVERY, end.tried.leased.id)
-                for end in given_up[:_NAMED_MOST]
+                public_ids.encode(public_ids.DELIVERY, result.made.leased.id)
+                for result in given_up[:_NAMED_MAX]
             ),
         )
 
 
-def _disable_the_dead(ends: Sequence[_End]) -> None:
+def _disable_failing(results: Sequence[_Result]) -> None:
     failing_before = now_utc() - timedelta(days=settings.WEBHOOK_DISABLE_AFTER_DAYS)
     seen: set[UUID] = set()
-    for end in ends:
-        endpoint = end.tried.leased.endpoint
-        gone = end.tried.reply.status == HTTPStatus.GONE
+    for result in results:
+        endpoint = result.made.leased.endpoint
+        gone = result.made.reply.status == HTTPStatus.GONE
         since = endpoint.failing_since
-        hopeless = not end.tried.succeeded and since is not None and since <= failing_before
+        hopeless = not result.made.succeeded and since is not None and since <= failing_before
         if endpoint.id in seen or not (gone or hopeless):
             continue
         seen.add(endpoint.id)

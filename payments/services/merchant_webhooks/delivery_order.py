@@ -1,7 +1,8 @@
-"""Lines: first deliveries of one aggregate to one endpoint go one after the other.
+"""Keeps first deliveries in order: one at a time per ordering key, the pair (aggregate, endpoint).
 
-Whoever adds to a line or moves it on holds the aggregate's advisory lock, so that nobody appends
-behind a head that has just left. What may not live here: sending.
+Only the first pending delivery of an ordering key has a due time. Adding to a key or releasing its
+next delivery requires the aggregate's advisory lock; else a delivery could be added behind one that
+has just been delivered, and never be released.
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ from django.db import transaction
 from ledger.database.statements import execute, table_of
 from payments.models import Delivery
 
-Line = tuple[UUID, UUID]
-"""Aggregate and endpoint."""
+OrderingKey = tuple[UUID, UUID]
+"""Aggregate (a payment, for most events) and endpoint."""
 
 _HALF: Final = 1 << 63
 _MASK: Final = (1 << 64) - 1
 
 
-def lock_lines_of(aggregates: Iterable[UUID]) -> None:
-    """Lock these aggregates' lines until the transaction ends, always in the same order.
+def lock_ordering_keys_of(aggregates: Iterable[UUID]) -> None:
+    """Lock the ordering keys of these aggregates until the transaction ends.
 
-    The statement is one of its own: only statements after it see what the one before us wrote.
+    Locks are taken in one order, so that two callers cannot deadlock. This is a statement of its
+    own: only later statements see what the previous holder wrote.
     """
-    keys = sorted({_key_of(each) for each in aggregates})
-    execute("SELECT pg_advisory_xact_lock(k) FROM unnest(%s::bigint[]) AS k", [keys])
+    locks = sorted({_lock_of(each) for each in aggregates})
+    execute("SELECT pg_advisory_xact_lock(k) FROM unnest(%s::bigint[]) AS k", [locks])
 
 
-def lines_with_waiting(aggregates: Collection[UUID]) -> set[Line]:
-    """The lines of these aggregates in which somebody waits; they must be locked."""
+def keys_with_pending(aggregates: Collection[UUID]) -> set[OrderingKey]:
+    """The ordering keys of these aggregates with pending deliveries; they must be locked."""
     rows = execute(
         f"SELECT DISTINCT aggregateid, endpoint_id FROM {table_of(Delivery)} "
         "WHERE aggregateid = ANY(%s) AND status = 'pending' AND in_line",
@@ -41,10 +43,10 @@ def lines_with_waiting(aggregates: Collection[UUID]) -> set[Line]:
     return {(row[0], row[1]) for row in rows}
 
 
-def first_waiting(aggregates: Collection[UUID], endpoint_id: UUID) -> dict[UUID, int]:
-    """By aggregate: the number of the first event that waits in this endpoint's line.
+def first_pending_seq(aggregates: Collection[UUID], endpoint_id: UUID) -> dict[UUID, int]:
+    """By aggregate: the sequence number of the first event that is pending at this endpoint.
 
-    The lines must be locked.
+    The ordering keys must be locked.
     """
     rows = execute(
         f"SELECT aggregateid, min(seq) FROM {table_of(Delivery)} WHERE aggregateid = ANY(%s) "
@@ -54,26 +56,26 @@ def first_waiting(aggregates: Collection[UUID], endpoint_id: UUID) -> dict[UUID,
     return {row[0]: row[1] for row in rows}
 
 
-def move_on(lines: Collection[Line]) -> None:
-    """Let the first who still waits in each of these lines be tried now; they must be locked."""
-    if not lines:
+def release_next(keys: Collection[OrderingKey]) -> None:
+    """Make the next pending delivery of each ordering key due now; the keys must be locked."""
+    if not keys:
         return
     delivery = table_of(Delivery)
-    aggregates, endpoints = zip(*lines, strict=True)
+    aggregates, endpoints = zip(*keys, strict=True)
     execute(
         f"UPDATE {delivery} SET next_try_at = now() WHERE next_try_at IS NULL AND id = ANY (ARRAY("
-        "SELECT head.id FROM unnest(%s::uuid[], %s::uuid[]) AS line(aggregateid, endpoint_id) "
+        "SELECT head.id FROM unnest(%s::uuid[], %s::uuid[]) AS given(aggregateid, endpoint_id) "
         f"CROSS JOIN LATERAL (SELECT d.id FROM {delivery} d "
-        "WHERE d.aggregateid = line.aggregateid AND d.endpoint_id = line.endpoint_id "
+        "WHERE d.aggregateid = given.aggregateid AND d.endpoint_id = given.endpoint_id "
         "AND d.status = 'pending' AND d.in_line ORDER BY d.seq LIMIT 1) AS head))",
         [list(aggregates), list(endpoints)],
     )
 
 
-def move_on_forgotten() -> int:
-    """Lines whose head has no time to be tried, which nobody leaves behind: moved on, and counted.
+def release_stalled() -> int:
+    """Release ordering keys whose first pending delivery has no due time; returns how many.
 
-    A net under the locks; what it finds is a bug, and no merchant must wait for that to be found.
+    A safety net: there are none unless our code has a bug, and no merchant must wait for its fix.
     """
     delivery = table_of(Delivery)
     rows = execute(
@@ -83,15 +85,15 @@ def move_on_forgotten() -> int:
         "AND p.endpoint_id = d.endpoint_id AND p.status = 'pending' AND p.in_line "
         "AND p.seq < d.seq) LIMIT 1000"
     )
-    lines = {(row[0], row[1]) for row in rows}
-    if lines:
+    keys = {(row[0], row[1]) for row in rows}
+    if keys:
         with transaction.atomic(durable=True):
-            lock_lines_of(aggregate for aggregate, _ in lines)
-            move_on(lines)
-    return len(lines)
+            lock_ordering_keys_of(aggregate for aggregate, _ in keys)
+            release_next(keys)
+    return len(keys)
 
 
-def _key_of(aggregate: UUID) -> int:
-    """64 bits of the id as PostgreSQL's signed integer; two that share one merely wait."""
+def _lock_of(aggregate: UUID) -> int:
+    """64 bits of the id as a signed integer; two aggregates with the same bits share a lock."""
     number = aggregate.int & _MASK
     return number - (1 << 64) if number >= _HALF else number

@@ -1,13 +1,12 @@
-"""Which endpoint may be tried how often at once, by how it answered lately: one relay's memory.
+"""Limits concurrent attempts per endpoint by how it responded lately; in one relay's memory.
 
-Three lanes, so that who hangs keeps nobody waiting who answers, and who is slow nobody who is fast:
+Three bulkheads: hanging endpoints cannot delay responsive ones, and slow ones cannot delay fast
+ones.
 
-- fast: endpoints that answer within a second. Its threads are its own.
-- slow: those that answer, but later.
-- silent: those that did not answer at all, and whatever takes so long that it was moved here with
-  its thread. After a silence an endpoint has a pause; then one try asks whether it is back.
-
-What may not live here: the database, threads, sending.
+- fast: endpoints that answer within a second. Its threads are reserved.
+- slow: endpoints that answer, but later.
+- unresponsive: endpoints that did not answer at all, and every attempt that takes so long that it
+  was moved here with its thread. The endpoint is paused, then probed with one attempt.
 """
 
 from __future__ import annotations
@@ -22,145 +21,160 @@ from uuid import UUID
 
 from payments.models import WebhookEndpoint
 
-SLOW_SECONDS: Final = 1.0
+SLOW_AFTER_SECONDS: Final = 1.0
 """An endpoint that takes longer is slow until it takes less."""
-HANGING_SECONDS: Final = 5.0
-"""So long a try may keep a place from others that are slow."""
+UNRESPONSIVE_AFTER_SECONDS: Final = 5.0
+"""An attempt that takes longer gives its slow permit back."""
 PAUSES_SECONDS: Final = (5.0, 20.0, 60.0)
-"""After the first silence, the second, and every further one without an answer between them."""
-THREADS_IN_ALL: Final = 24
-"""Times the fast lane's. In each second no more tries can leave that lane than it has threads, and
-the timeout (15 s) ends them; the other lanes' own come on top. So the fast lane is never short."""
-_BESIDE: Final = 2
-"""Places of either other lane, times the fast lane's."""
+"""After the first attempt without an answer, the second, and every further one in a row."""
+_THREADS_FACTOR: Final = 24
+"""Threads of all bulkheads, in multiples of the fast one's. At most as many attempts as the fast
+bulkhead has permits leave it each second, and the timeout (15 s) ends them; the permits of the
+other two come on top. So a fast permit always has a thread."""
+_OTHER_PERMITS_FACTOR: Final = 2
+"""Permits of the slow and of the unresponsive bulkhead, in multiples of the fast one's."""
 
 Key = tuple[UUID, int]
-"""A delivery and which of its attempts."""
+"""A delivery and the number of the attempt."""
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
-    """So many tries at once, and so many of them to one endpoint."""
+class Bulkhead:
+    """A bounded number of concurrent attempts, in all and to one endpoint."""
 
-    places: int
+    permits: int
     per_endpoint: int
-    patience_seconds: float
-    """A try that takes longer moves to the silent lane."""
-    busy: int = 0
+    slow_after_seconds: float
+    """An attempt that takes longer moves to the unresponsive bulkhead."""
+    in_use: int = 0
 
 
 @dataclass(slots=True)
-class _Flight:
-    """A try that is on its way."""
+class _AttemptInFlight:
+    """An attempt that has begun and not ended."""
 
     endpoint_id: UUID
     began: float
-    lane: Lane
+    bulkhead: Bulkhead
 
 
 @dataclass(slots=True)
 class _Health:
-    """How an endpoint answered this relay."""
+    """How an endpoint responded to this relay."""
 
-    lane: Lane
+    bulkhead: Bulkhead
     answered_at: float = -math.inf
-    silent_at: float = -math.inf
-    silences: int = 0
+    unanswered_at: float = -math.inf
+    unanswered_in_a_row: int = 0
     paused_until: float = -math.inf
 
 
-class Lanes:
-    """The lanes and what is in them. One thread's."""
+class EndpointBulkheads:
+    """The bulkheads and the attempts in flight. Not thread-safe: the delivering thread owns it."""
 
     def __init__(self, threads: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.fast = Lane(threads, max(2, threads // 2), SLOW_SECONDS)
-        self.slow = Lane(_BESIDE * threads, 1, HANGING_SECONDS)
-        self.silent = Lane(_BESIDE * threads, 1, math.inf)
-        self.most = THREADS_IN_ALL * threads
+        others = _OTHER_PERMITS_FACTOR * threads
+        self.fast = Bulkhead(threads, max(2, threads // 2), SLOW_AFTER_SECONDS)
+        self.slow = Bulkhead(others, 1, UNRESPONSIVE_AFTER_SECONDS)
+        self.unresponsive = Bulkhead(others, 1, math.inf)
+        self.threads_max = _THREADS_FACTOR * threads
         self._clock = clock
-        self._flights: dict[Key, _Flight] = {}
-        self._tries: Counter[UUID] = Counter()
+        self._in_flight: dict[Key, _AttemptInFlight] = {}
+        self._in_flight_of: Counter[UUID] = Counter()
         self._health: dict[UUID, _Health] = {}
 
     def __len__(self) -> int:
-        """How many tries are on their way."""
-        return len(self._flights)
+        """The number of attempts in flight."""
+        return len(self._in_flight)
 
     @property
-    def in_turn(self) -> tuple[Lane, ...]:
-        return (self.fast, self.slow, self.silent)
+    def all(self) -> tuple[Bulkhead, ...]:
+        return (self.fast, self.slow, self.unresponsive)
 
-    def shares_of(self, lane: Lane, due: Iterable[WebhookEndpoint]) -> Mapping[UUID, int]:
-        """How many tries of which of these endpoints may begin now in this lane."""
+    def free_permits(
+        self, bulkhead: Bulkhead, due: Iterable[WebhookEndpoint]
+    ) -> Mapping[UUID, int]:
+        """How many attempts to which of the `due` endpoints may begin now in this bulkhead."""
         now = self._clock()
-        mine = [
-            each.id for each in due if self._lane_of(each) is lane and self._is_open(each.id, now)
+        endpoints = [
+            each.id
+            for each in due
+            if self._bulkhead_of(each) is bulkhead and not self._is_paused(each.id, now)
         ]
-        return shares(self._free(lane), mine, lambda each: lane.per_endpoint - self._tries[each])
+        return shared_fairly(
+            self._free(bulkhead),
+            endpoints,
+            lambda each: bulkhead.per_endpoint - self._in_flight_of[each],
+        )
 
-    def begin(self, key: Key, endpoint_id: UUID, lane: Lane) -> None:
-        """A try is on its way."""
-        self._flights[key] = _Flight(endpoint_id, self._clock(), lane)
-        self._tries[endpoint_id] += 1
-        lane.busy += 1
+    def begin(self, key: Key, endpoint_id: UUID, bulkhead: Bulkhead) -> None:
+        """Note that an attempt has begun."""
+        self._in_flight[key] = _AttemptInFlight(endpoint_id, self._clock(), bulkhead)
+        self._in_flight_of[endpoint_id] += 1
+        bulkhead.in_use += 1
 
-    def move_those_that_take_long(self) -> None:
-        """A try need not end to show that its endpoint is slow, and to make room for others."""
+    def move_slow_attempts(self) -> None:
+        """Move attempts that take long to the unresponsive bulkhead, which frees their permits."""
         now = self._clock()
-        for flight in self._flights.values():
-            if now - flight.began > flight.lane.patience_seconds:
-                if flight.lane is self.fast:
-                    self._health_of(flight.endpoint_id).lane = self.slow
-                flight.lane.busy -= 1
-                self.silent.busy += 1
-                flight.lane = self.silent
+        for attempt in self._in_flight.values():
+            if now - attempt.began > attempt.bulkhead.slow_after_seconds:
+                if attempt.bulkhead is self.fast:
+                    self._health_of(attempt.endpoint_id).bulkhead = self.slow
+                attempt.bulkhead.in_use -= 1
+                self.unresponsive.in_use += 1
+                attempt.bulkhead = self.unresponsive
 
     def end(self, key: Key, *, took_seconds: float, answered: bool) -> None:
-        """A try has ended; a refusal that came at once is as good as an answer: it kept nobody."""
-        flight = self._flights.pop(key)
-        flight.lane.busy -= 1
-        self._tries[flight.endpoint_id] -= 1
-        health = self._health_of(flight.endpoint_id)
-        if answered or took_seconds <= SLOW_SECONDS:
-            health.lane = self.fast if took_seconds <= SLOW_SECONDS else self.slow
-            health.answered_at, health.silences = self._clock(), 0
-            health.paused_until = -math.inf
-        elif health.answered_at >= flight.began:
-            health.lane = self.slow  # it answers others
-        else:
-            self._note_silence(health, flight)
+        """Note that an attempt has ended.
 
-    def _note_silence(self, health: _Health, flight: _Flight) -> None:
+        A connection that is refused at once counts as an answer: it held no thread up.
+        """
+        attempt = self._in_flight.pop(key)
+        attempt.bulkhead.in_use -= 1
+        self._in_flight_of[attempt.endpoint_id] -= 1
+        health = self._health_of(attempt.endpoint_id)
+        if answered or took_seconds <= SLOW_AFTER_SECONDS:
+            health.bulkhead = self.fast if took_seconds <= SLOW_AFTER_SECONDS else self.slow
+            health.answered_at, health.unanswered_in_a_row = self._clock(), 0
+            health.paused_until = -math.inf
+        elif health.answered_at >= attempt.began:
+            health.bulkhead = self.slow  # it answered another attempt meanwhile
+        else:
+            self._pause(health, attempt)
+
+    def _pause(self, health: _Health, attempt: _AttemptInFlight) -> None:
         now = self._clock()
-        if flight.began >= health.silent_at:  # else several were on their way at once
-            health.silences += 1
-        pause = PAUSES_SECONDS[min(health.silences, len(PAUSES_SECONDS)) - 1]
-        health.lane, health.silent_at, health.paused_until = self.silent, now, now + pause
+        if attempt.began >= health.unanswered_at:  # concurrent attempts count once
+            health.unanswered_in_a_row += 1
+        pause = PAUSES_SECONDS[min(health.unanswered_in_a_row, len(PAUSES_SECONDS)) - 1]
+        health.bulkhead = self.unresponsive
+        health.unanswered_at, health.paused_until = now, now + pause
 
     def _health_of(self, endpoint_id: UUID) -> _Health:
         return self._health.setdefault(endpoint_id, _Health(self.fast))
 
-    def _lane_of(self, endpoint: WebhookEndpoint) -> Lane:
-        """A relay that has just begun knows by the endpoint's row whether it failed last."""
+    def _bulkhead_of(self, endpoint: WebhookEndpoint) -> Bulkhead:
+        """The endpoint's bulkhead; after a restart of the relay its row says whether it fails."""
         known = self._health.get(endpoint.id)
         if known is not None:
-            return known.lane
-        return self.fast if endpoint.failing_since is None else self.silent
+            return known.bulkhead
+        return self.fast if endpoint.failing_since is None else self.unresponsive
 
-    def _is_open(self, endpoint_id: UUID, now: float) -> bool:
+    def _is_paused(self, endpoint_id: UUID, now: float) -> bool:
         known = self._health.get(endpoint_id)
-        return known is None or known.paused_until <= now
+        return known is not None and known.paused_until > now
 
-    def _free(self, lane: Lane) -> int:
-        """The fast lane's threads are kept free of whatever the others begin."""
-        reserved = 0 if lane is self.fast else self.fast.places
-        return min(lane.places - lane.busy, self.most - reserved - len(self._flights))
+    def _free(self, bulkhead: Bulkhead) -> int:
+        """Free permits, with the threads of the fast bulkhead kept in reserve for it."""
+        reserved = 0 if bulkhead is self.fast else self.fast.permits
+        free_threads = self.threads_max - reserved - len(self._in_flight)
+        return min(bulkhead.permits - bulkhead.in_use, free_threads)
 
 
-def shares(
+def shared_fairly(
     free: int, endpoints: Iterable[UUID], room_for: Callable[[UUID], int]
 ) -> Mapping[UUID, int]:
-    """How many of the free threads each endpoint gets: one each in turn, while there is room."""
+    """Share free permits among endpoints: round robin, up to each one's room."""
     room = {each: room_for(each) for each in endpoints}
     given: Counter[UUID] = Counter()
     while free > 0:

@@ -1,6 +1,6 @@
-"""Create, change, delete, disable and enable webhook endpoints, and exchange their secrets.
+"""Create, change, delete, disable and enable webhook endpoints, and rotate their secrets.
 
-Lock order: idempotency key, endpoint, event. What may not live here: deliveries.
+Lock order: idempotency key, endpoint, event.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.db import transaction
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.event_types import ENDPOINT_DISABLED, WISHES
+from payments.event_types import ENDPOINT_DISABLED, EVENT_PATTERNS
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
 from payments.models import WebhookEndpoint
@@ -37,7 +37,7 @@ from payments.services.merchant_webhooks import secrets
 from payments.services.outbox.events import EventDraft, events_of
 
 ENDPOINTS_MAX: Final = 50
-"""Of one merchant in one mode: every event is written once for each."""
+"""Per merchant and mode: each endpoint costs one delivery per event."""
 BY_MERCHANT: Final = "merchant"
 GONE: Final = "gone"
 FAILING: Final = "failing"
@@ -52,7 +52,7 @@ _CHANGEABLE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDetails:
-    """What a merchant says about an endpoint; None means not given, an empty value unsets."""
+    """What a request sets; None: not given, an empty value unsets."""
 
     url: str | None = None
     enabled_events: Sequence[str] | None = None
@@ -68,12 +68,12 @@ def create_endpoint(
     details: EndpointDetails,
     api_version: str,
 ) -> Answer:
-    """Create an endpoint, once per idempotency key; the answer shows its secret, also to a repeat.
+    """Create an endpoint, once per idempotency key; the answer shows its secret, also to a replay.
 
-    The renderer must render the secret with `sealed_for_answer`: the stored answer holds it sealed.
-    A repeat after the encryption keys were exchanged gets it without the secret: answers are final,
-    so theirs is not sealed anew. Refuses with InvalidParameter an address that may not be called,
-    and one endpoint too many.
+    The renderer must render the secret with `sealed_for_answer`: the stored answer holds it
+    encrypted. Stored answers are never re-encrypted, so a replay after the encryption key was
+    removed omits the secret. Raises InvalidParameter for a URL that may not be called, and beyond
+    ENDPOINTS_MAX.
     """
 
     def work(batch: Batch) -> Answer:
@@ -107,7 +107,7 @@ def update_endpoint(
     endpoint_id: UUID,
     details: EndpointDetails,
 ) -> Answer:
-    """Change an endpoint; metadata is merged. Refuses with ResourceMissing, deleted ones too."""
+    """Change an endpoint; metadata is merged. Raises ResourceMissing, also if it is deleted."""
 
     def work(batch: Batch) -> Answer:
         endpoint = locked_endpoint(caller, endpoint_id)
@@ -120,9 +120,9 @@ def update_endpoint(
 
 
 def delete_endpoint(*, caller: Caller, endpoint_id: UUID) -> dict[str, Any]:
-    """Delete an endpoint: it gets nothing more, and what was on its way is given up.
+    """Delete an endpoint; its pending deliveries become dead letters.
 
-    Returns the stub that is left; refuses with ResourceMissing, also the second time.
+    Returns the stub that the API shows. Raises ResourceMissing, also the second time.
     """
     with transaction.atomic(durable=True):
         endpoint = locked_endpoint(caller, endpoint_id)
@@ -135,7 +135,7 @@ def delete_endpoint(*, caller: Caller, endpoint_id: UUID) -> dict[str, Any]:
 
 
 def locked_endpoint(caller: Caller, endpoint_id: UUID) -> WebhookEndpoint:
-    """The caller's endpoint, locked until the transaction ends; refuses with ResourceMissing."""
+    """The caller's endpoint, locked until the transaction ends. Raises ResourceMissing."""
     found = webhook_endpoints(_scope(caller)).select_for_update().filter(pk=endpoint_id).first()
     if found is None:
         public_id = public_ids.encode(public_ids.WEBHOOK_ENDPOINT, endpoint_id)
@@ -144,9 +144,9 @@ def locked_endpoint(caller: Caller, endpoint_id: UUID) -> WebhookEndpoint:
 
 
 def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before: datetime) -> bool:
-    """Disable an endpoint that is gone, or has failed since before then; tell the merchant.
+    """Disable an endpoint that is gone, or failing since before `failing_before`; emit the event.
 
-    False if it works again, or was disabled meanwhile.
+    Returns False if it works again, or was disabled meanwhile.
     """
     with transaction.atomic(durable=True):
         endpoint = (
@@ -167,9 +167,9 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
 
 
 def enable_endpoint(endpoint_id: UUID) -> bool:
-    """Enable an endpoint again; False if it is enabled, or deleted.
+    """Enable an endpoint; returns False if it is enabled or deleted.
 
-    It gets what happens from now on; what was given up must be sent again by hand.
+    It gets events from now on. Dead letters stay dead until an operator resends them.
     """
     with transaction.atomic(durable=True):
         endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
@@ -182,10 +182,10 @@ def enable_endpoint(endpoint_id: UUID) -> bool:
 
 
 def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
-    """Give an endpoint a new secret, shown once; for `overlap` the one before it signs as well.
+    """Give an endpoint a new secret and return it; for `overlap` the previous one signs as well.
 
-    Refuses with ValueError to begin an overlap while an earlier one lasts: three secrets would be
-    one too many. Without an overlap everything before the new secret ends at once, as after a leak.
+    Without an overlap every earlier secret ends at once, as after a leak. Raises ValueError for an
+    overlap that begins during another one: at most two secrets sign.
     """
     with transaction.atomic(durable=True):
         endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
@@ -203,18 +203,18 @@ def rotate_secret(endpoint_id: UUID, *, overlap: timedelta) -> str:
     return secret
 
 
-def seal_secrets_anew() -> int:
-    """Seal every secret with the first of our keys, so that the others can be thrown away.
+def reseal_secrets() -> int:
+    """Encrypt every secret anew with the first of our keys, so that the others can be removed.
 
-    Stored answers keep what they hold: `create_endpoint` repeats them without it.
+    Returns how many endpoints. Stored answers keep theirs: see `create_endpoint`.
     """
     ids = list(WebhookEndpoint.objects.values_list("pk", flat=True))
     for endpoint_id in ids:
         with transaction.atomic(durable=True):
             endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
-            endpoint.sealed_secret = secrets.seal_anew(endpoint.sealed_secret)
+            endpoint.sealed_secret = secrets.reseal(endpoint.sealed_secret)
             if endpoint.sealed_previous_secret:
-                previous = secrets.seal_anew(endpoint.sealed_previous_secret)
+                previous = secrets.reseal(endpoint.sealed_previous_secret)
                 endpoint.sealed_previous_secret = previous
             fields = ("sealed_secret", "sealed_previous_secret")
             Batch().update(endpoint, fields).execute()
@@ -222,7 +222,7 @@ def seal_secrets_anew() -> int:
 
 
 def sealed_for_answer(endpoint: WebhookEndpoint) -> str:
-    """The secret as it may be stored in an answer; `create_endpoint` opens it on the way out."""
+    """The secret as a stored answer holds it; `create_endpoint` decrypts it for the response."""
     return _SEALED + endpoint.sealed_secret
 
 
@@ -234,7 +234,7 @@ def _with_opened_secret(answer: Answer) -> Answer:
     try:
         body["secret"] = secrets.open_sealed(secret.removeprefix(_SEALED))
     except InvalidToken:
-        del body["secret"]  # the key that sealed it was thrown away
+        del body["secret"]  # the key that sealed it was removed
     return replace(answer, body=orjson.dumps(body).decode())
 
 
@@ -242,7 +242,7 @@ def _put(endpoint: WebhookEndpoint, details: EndpointDetails) -> None:
     if details.url is not None:
         endpoint.url = _checked_url(details.url)
     if details.enabled_events is not None:
-        endpoint.enabled_events = _checked_wishes(details.enabled_events)
+        endpoint.enabled_events = _checked_patterns(details.enabled_events)
     if details.description is not None:
         endpoint.description = details.description
     if details.metadata is not None:
@@ -262,15 +262,15 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _checked_wishes(wishes: Sequence[str]) -> list[str]:
-    for wish in wishes:
-        if wish not in WISHES:
+def _checked_patterns(patterns: Sequence[str]) -> list[str]:
+    for pattern in patterns:
+        if pattern not in EVENT_PATTERNS:
             raise InvalidParameter(
                 "There is no such event type, or it is not told yet; give types, `*`, or the start "
                 "of types and `.*`.",
                 param="enabled_events",
             )
-    return list(dict.fromkeys(wishes))
+    return list(dict.fromkeys(patterns))
 
 
 def _disable(endpoint: WebhookEndpoint, *, because: str, now: datetime) -> None:

@@ -1,9 +1,9 @@
-"""Fan-out: which endpoints get an event, written down as deliveries.
+"""Fans events out: creates one delivery for each endpoint that subscribes to an event's type.
 
-Several may run at once: whoever locks the oldest event of an aggregate has all of that aggregate's.
-It never waits for a row of the outgoing queue (SKIP LOCKED), since whoever numbers the internal
-stream locks the same rows in another order. Lock order: dispatch rows, lines. What may not live
-here: sending.
+Several may run at once: locking the oldest event of an aggregate claims all of that aggregate's
+events. Rows of the outgoing queue are never waited for (SKIP LOCKED): the numbering of the internal
+stream locks the same rows in another order, so waiting could deadlock. Lock order: dispatch rows,
+ordering keys.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments import public_ids
-from payments.event_types import wanted
+from payments.event_types import matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
-from payments.services.merchant_webhooks.delivery_order import lines_with_waiting, lock_lines_of
-from payments.services.merchant_webhooks.envelopes import Envelopes
+from payments.objects.event import event_object
+from payments.services.merchant_webhooks.delivery_order import (
+    keys_with_pending,
+    lock_ordering_keys_of,
+)
 from payments.states import EndpointStatus
 
 AGGREGATES_PER_BATCH: Final = 100
@@ -28,8 +32,8 @@ EVENTS_PER_BATCH: Final = 200
 _ROWS_PER_STATEMENT: Final = 1_000
 """With fifty endpoints a batch is 10,000 rows, too much for one statement's time limit."""
 
-Book = dict[tuple[UUID, bool], list[WebhookEndpoint]]
-"""Enabled endpoints by merchant and mode."""
+EnabledEndpoints = dict[tuple[UUID, bool], list[WebhookEndpoint]]
+"""By merchant and mode."""
 
 _INSERT: Final = (
     "INSERT INTO {table} (id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, "
@@ -42,24 +46,41 @@ _INSERT: Final = (
 )
 
 
-def fan_out_due() -> int:
-    """Write down the deliveries of the oldest events that have none yet; how many events it took.
+class Envelopes:
+    """Renders the bytes of deliveries; endpoints with the same API version share them."""
 
-    One bounded batch in one transaction; safe to run again and several at once. The deliveries of
-    an aggregate are written in the order of its events.
+    def __init__(self) -> None:
+        self._rendered: dict[tuple[object, str, int], bytes] = {}
+
+    def envelope(self, event: Event, *, api_version: str, pending_webhooks: int) -> bytes:
+        """The event in this API version. Every attempt of a delivery sends these bytes."""
+        key = (event.id, api_version, pending_webhooks)
+        envelope = self._rendered.get(key)
+        if envelope is None:
+            shown = event_object(event, pending_webhooks=pending_webhooks)
+            shown["api_version"] = api_version
+            envelope = self._rendered[key] = orjson.dumps(shown)
+        return envelope
+
+
+def fan_out_due() -> int:
+    """Create the deliveries of the oldest events that have none yet; returns how many events.
+
+    One bounded batch in one transaction. Several may run at once, and any may be repeated. The
+    deliveries of an aggregate are created in the order of its events.
     """
     with transaction.atomic(durable=True):
         event_ids = _claim()
         if event_ids:
-            _write_down(_events(event_ids))
-            _mark(event_ids)
+            _create_deliveries(_events(event_ids))
+            _mark_fanned_out(event_ids)
     return len(event_ids)
 
 
 def _claim() -> list[UUID]:
-    """Events of aggregates that are now ours alone, each aggregate's from its first on.
+    """Lock the next events of some aggregates, without a gap from each aggregate's first.
 
-    As far as nobody else holds one: what comes after that one is left for the next time.
+    Stops at an event that another transaction holds; the events behind it wait for the next run.
     """
     dispatch = table_of(Dispatch)
     heads = execute(
@@ -91,28 +112,30 @@ def _events(event_ids: Sequence[UUID]) -> list[Event]:
     return [found[event_id] for event_id in event_ids]
 
 
-def _write_down(events: Sequence[Event]) -> None:
-    book = _book(events)
+def _create_deliveries(events: Sequence[Event]) -> None:
+    enabled = _enabled_endpoints(events)
     addressed = [
         (event, endpoints)
         for event in events
-        if (endpoints := _endpoints_for(event, book.get((event.merchant_id, event.livemode), [])))
+        if (
+            endpoints := _endpoints_for(event, enabled.get((event.merchant_id, event.livemode), []))
+        )
     ]
     if not addressed:
         return
     aggregates = {event.aggregateid for event, _ in addressed}
-    lock_lines_of(aggregates)
-    waiting = lines_with_waiting(aggregates)
+    lock_ordering_keys_of(aggregates)
+    pending = keys_with_pending(aggregates)
     envelopes = Envelopes()
     rows: list[tuple[Any, ...]] = []
     for event, endpoints in addressed:
         for endpoint in endpoints:
-            line = (event.aggregateid, endpoint.id)
+            ordering_key = (event.aggregateid, endpoint.id)
             envelope = envelopes.envelope(
                 event, api_version=endpoint.api_version, pending_webhooks=len(endpoints)
             )
-            rows.append(_row(event, endpoint, envelope, is_head=line not in waiting))
-            waiting.add(line)
+            rows.append(_row(event, endpoint, envelope, is_head=ordering_key not in pending))
+            pending.add(ordering_key)
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         columns = zip(*rows[start : start + _ROWS_PER_STATEMENT], strict=True)
         execute(_INSERT.format(table=table_of(Delivery)), [list(each) for each in columns])
@@ -134,23 +157,23 @@ def _row(
     )
 
 
-def _book(events: Sequence[Event]) -> Book:
+def _enabled_endpoints(events: Sequence[Event]) -> EnabledEndpoints:
     merchants = {event.merchant_id for event in events}
-    enabled = WebhookEndpoint.objects.filter(
+    rows = WebhookEndpoint.objects.filter(
         merchant_id__in=merchants, status=EndpointStatus.ENABLED
     ).defer("sealed_secret", "sealed_previous_secret")
-    book: Book = defaultdict(list)
-    for endpoint in enabled.order_by("id"):
-        book[endpoint.merchant_id, endpoint.livemode].append(endpoint)
-    return book
+    enabled: EnabledEndpoints = defaultdict(list)
+    for endpoint in rows.order_by("id"):
+        enabled[endpoint.merchant_id, endpoint.livemode].append(endpoint)
+    return enabled
 
 
 def _endpoints_for(event: Event, endpoints: Sequence[WebhookEndpoint]) -> list[WebhookEndpoint]:
-    return [each for each in endpoints if wanted(event.type, each.enabled_events)]
+    return [each for each in endpoints if matches(event.type, each.enabled_events)]
 
 
-def _mark(event_ids: Sequence[UUID]) -> None:
-    """The row of an event goes when nothing else needs it: with the later of the two marks."""
+def _mark_fanned_out(event_ids: Sequence[UUID]) -> None:
+    """Mark the events as fanned out; delete the rows of those that were streamed before."""
     dispatch, ids = table_of(Dispatch), list(event_ids)
     execute(f"DELETE FROM {dispatch} WHERE event_id = ANY(%s) AND streamed_at IS NOT NULL", [ids])
     execute(f"UPDATE {dispatch} SET fanned_out_at = now() WHERE event_id = ANY(%s)", [ids])

@@ -1,7 +1,10 @@
-"""Leases: which deliveries are tried next, so many of each endpoint and by one relay at a time.
+"""Leases due deliveries to a relay, a bounded number per endpoint.
 
-A lease is the delivery's own `next_try_at`, put off until nobody can still be sending: whoever is
-killed leaves a delivery that is due again. What may not live here: sending, how tries end.
+Webhook deliveries are a queue of their own kind, not a `jobs.due_queue`: they are fair per endpoint
+(permits are shared, so a backlog of one endpoint cannot delay others) and ordered per payment and
+endpoint (`delivery_order` withholds the due time of all but the first).
+
+A lease moves `next_try_at` to its end. The delivery of a relay that was killed is then due again.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from ledger.database.statements import execute, table_of
 from payments.models import Delivery, WebhookEndpoint
 
 _MARGIN_SECONDS: Final = 5
-"""From the end of a try to where it is written down."""
+"""From the end of an attempt until its result is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
-    """A delivery that is ours to try, once."""
+    """A delivery under our lease, for one attempt."""
 
     id: UUID
     event_id: UUID
@@ -34,21 +37,22 @@ class Leased:
     in_line: bool
     is_replay: bool
     attempts: int
-    """With this one; it also proves that nobody leased the delivery after us."""
+    """Leases so far, this one included. Results are fenced by it: a later lease has another."""
     tries: int
+    """Attempts since delivery was last (re)started; decides the next delay and when to give up."""
     created_at: datetime
     envelope: bytes
 
 
 def lease_seconds() -> int:
-    """How long one try may take until another relay may make it."""
+    """How long an attempt may take until another relay may repeat it."""
     return int(settings.WEBHOOK_TIMEOUT_SECONDS) + _MARGIN_SECONDS
 
 
 def endpoints_with_work() -> dict[UUID, bool]:
-    """Endpoints with something to be tried, and whether something is due now.
+    """Endpoints with deliveries that have a due time, and whether one of them is due now.
 
-    A loose scan of the index: as long as there are such endpoints, however many deliveries wait.
+    A loose index scan: its cost grows with these endpoints, not with their deliveries.
     """
     delivery = table_of(Delivery)
     rows = execute(
@@ -65,28 +69,28 @@ def endpoints_with_work() -> dict[UUID, bool]:
     return dict(rows)
 
 
-def lease(wishes: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint]) -> list[Leased]:
-    """Of each of these endpoints at most so many deliveries, those due longest first.
+def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint]) -> list[Leased]:
+    """Lease at most `limits` due deliveries of each endpoint, longest due first.
 
-    What another relay has leased, or is leasing, is left alone.
+    Skips what another relay has leased or is leasing.
     """
-    if not wishes:
+    if not limits:
         return []
     delivery = table_of(Delivery)
     with transaction.atomic(durable=True):
         rows = execute(
             f"UPDATE {delivery} SET attempts = attempts + 1, tries = tries + 1, "
             "next_try_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
-            "SELECT ranked.id FROM (SELECT due.id, wish.most, row_number() OVER ("
-            "PARTITION BY wish.endpoint_id ORDER BY due.next_try_at) AS rank "
-            "FROM unnest(%s::uuid[], %s::int[]) AS wish(endpoint_id, most) CROSS JOIN LATERAL ("
+            "SELECT ranked.id FROM (SELECT due.id, given.most, row_number() OVER ("
+            "PARTITION BY given.endpoint_id ORDER BY due.next_try_at) AS rank "
+            "FROM unnest(%s::uuid[], %s::int[]) AS given(endpoint_id, most) CROSS JOIN LATERAL ("
             f"SELECT d.id, d.next_try_at FROM {delivery} d "
-            "WHERE d.endpoint_id = wish.endpoint_id AND d.next_try_at <= now() "
+            "WHERE d.endpoint_id = given.endpoint_id AND d.next_try_at <= now() "
             "ORDER BY d.next_try_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due"
             ") AS ranked WHERE ranked.rank <= ranked.most)) "
             "RETURNING id, event_id, endpoint_id, aggregateid, seq, in_line, is_replay, attempts, "
             "tries, created_at, envelope",
-            [lease_seconds(), list(wishes), list(wishes.values()), max(wishes.values())],
+            [lease_seconds(), list(limits), list(limits.values()), max(limits.values())],
         )
     return [
         Leased(

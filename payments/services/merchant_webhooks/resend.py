@@ -1,8 +1,8 @@
-"""Sending again what people ask for: one delivery, all that failed, events of a time or type.
+"""Makes deliveries due again on an operator's request: one, all that failed, or past events.
 
-What an endpoint had before goes out of line: it waits for nothing and holds nothing up, so its
-order is not promised. What it never had goes in line, as if it had just happened. Lock order:
-lines, deliveries. What may not live here: sending itself (the relay does that).
+A delivery that the endpoint had before is resent out of order: it waits for nothing and delays
+nothing. An event that the endpoint never had is delivered in order, like a new one. Lock order:
+ordering keys, deliveries.
 """
 
 from __future__ import annotations
@@ -19,49 +19,52 @@ from django.db.models import QuerySet
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.event_types import wanted
+from payments.event_types import matches
 from payments.models import Delivery, Event, WebhookEndpoint
 from payments.selectors.scope import Scope, scoped
-from payments.services.merchant_webhooks.delivery_order import first_waiting, lock_lines_of
-from payments.services.merchant_webhooks.envelopes import Envelopes
+from payments.services.merchant_webhooks.delivery_order import (
+    first_pending_seq,
+    lock_ordering_keys_of,
+)
+from payments.services.merchant_webhooks.fan_out import Envelopes
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
 
 PER_TRANSACTION: Final = 200
-_AGAIN: Final = ("status", "in_line", "next_try_at", "tries", "ended_at")
+_REQUEUED_FIELDS: Final = ("status", "in_line", "next_try_at", "tries", "ended_at")
 
 
 class EndpointIsDisabled(ValueError):
-    """Nothing can be sent there until it is enabled."""
+    """Nothing can be sent to the endpoint until it is enabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which events are meant; what is not named is not looked at."""
+class EventFilter:
+    """Which events to replay; a field that is not given does not restrict."""
 
     types: Sequence[str] = ()
-    """As in `enabled_events`; empty: what the endpoint wants."""
+    """Patterns as in `enabled_events`; empty: those of the endpoint."""
     since: datetime | None = None
     before: datetime | None = None
 
 
-Said = Callable[[int, UUID], None]
-"""Told after each transaction: how many so far, and the id of the last event that was looked at."""
+Progress = Callable[[int, UUID], None]
+"""Called after each transaction with the number of events so far and the last event's id."""
 
 
 def resend_delivery(delivery_id: UUID) -> bool:
-    """Have one delivery sent now, with the same bytes, whatever became of it before.
+    """Make one delivery due now, with the same bytes, whether or not it was delivered.
 
-    False if it waits for others of its payment, which go first. Refuses with EndpointIsDisabled.
+    Returns False if it waits for earlier events of its payment. Raises EndpointIsDisabled.
     """
     return _resend([delivery_id]) == 1
 
 
 def resend_failed(endpoint_id: UUID) -> int:
-    """Have everything sent now that failed: what was given up, and what waits for its next try.
+    """Make every failed delivery of an endpoint due now, dead letters included.
 
-    How many there were. Refuses with EndpointIsDisabled.
+    Returns how many. Raises EndpointIsDisabled.
     """
     _enabled_endpoint(endpoint_id)
     of_endpoint = Delivery.objects.filter(endpoint_id=endpoint_id)
@@ -73,48 +76,53 @@ def resend_failed(endpoint_id: UUID) -> int:
     )
 
 
-def replay_events(endpoint_id: UUID, choice: Choice, *, said: Said | None = None) -> int:
-    """Have events sent to this endpoint again, or for the first time; how many there were.
+def replay_events(
+    endpoint_id: UUID, event_filter: EventFilter, *, progress: Progress | None = None
+) -> int:
+    """Create deliveries of past events to this endpoint; returns how many events match.
 
-    All that there are now, a few at a time: cut off, it has sent the oldest. They keep their ids,
-    so that merchants can tell what they know already; the requests are marked as replays. The bytes
-    are those that the endpoint got where that is still known, else made now. Events that it never
-    had come in the order of their payment; those that wait in line already are left there. Asked
-    for twice, they are sent twice. Refuses with EndpointIsDisabled.
+    Works oldest first, some events per transaction, so an interrupted run can be continued. Events
+    keep their ids, by which merchants recognize duplicates; the requests are marked as replays. The
+    bytes of an earlier delivery are reused where it is still stored. Events new to the endpoint are
+    delivered in order per payment; pending ones are left as they are. A second call delivers all
+    of them a second time. Raises EndpointIsDisabled.
     """
     endpoint = _enabled_endpoint(endpoint_id)
-    wishes = tuple(choice.types) or tuple(endpoint.enabled_events)
-    # What is told from now on is on its way by itself; a second, since clocks differ a little.
-    choice = replace(choice, before=choice.before or now_utc() + timedelta(seconds=1))
+    patterns = tuple(event_filter.types) or tuple(endpoint.enabled_events)
+    # Later events are fanned out by themselves; one second more, since clocks differ a little.
+    before = event_filter.before or now_utc() + timedelta(seconds=1)
+    event_filter = replace(event_filter, before=before)
     count = 0
-    for page in _pages(chosen_events(endpoint, choice), "type"):
-        ids = [pk for pk, event_type in page if wanted(event_type, wishes)]
+    for page in _pages(_events_between(endpoint, event_filter), "type"):
+        ids = [pk for pk, event_type in page if matches(event_type, patterns)]
         if ids:
             _replay(endpoint, ids)
         count += len(ids)
-        if said is not None:
-            said(count, page[-1][0])
+        if progress is not None:
+            progress(count, page[-1][0])
     return count
 
 
-def chosen_events(endpoint: WebhookEndpoint, choice: Choice) -> QuerySet[Event]:
-    """The events of the endpoint's merchant and mode in the choice's range of time."""
+def _events_between(endpoint: WebhookEndpoint, event_filter: EventFilter) -> QuerySet[Event]:
+    """Events of the endpoint's merchant and mode in the filter's time range, of every type."""
     events = scoped(Event.objects.all(), Scope(endpoint.merchant_id, endpoint.livemode))
-    if choice.since is not None:
-        events = events.filter(created_at__gte=choice.since, pk__gte=_first_id(choice.since))
-    if choice.before is not None:
-        after = choice.before + timedelta(seconds=1)
-        events = events.filter(created_at__lt=choice.before, pk__lt=_first_id(after))
+    if event_filter.since is not None:
+        events = events.filter(
+            created_at__gte=event_filter.since, pk__gte=_first_id(event_filter.since)
+        )
+    if event_filter.before is not None:
+        after = event_filter.before + timedelta(seconds=1)
+        events = events.filter(created_at__lt=event_filter.before, pk__lt=_first_id(after))
     return events
 
 
 def _first_id(moment: datetime) -> UUID:
-    """Of this second: ids carry their time, and are indexed."""
+    """The first id of that second: ids begin with their time and are indexed."""
     return public_ids.first_id_of_second(int(moment.timestamp()))
 
 
 def _pages(rows: QuerySet[Any], *fields: str) -> Iterator[list[tuple[Any, ...]]]:
-    """The ids (and fields) of rows in their order, so many at a time, however many there are."""
+    """Pages of the rows' ids (and fields), in order of the id."""
     in_order = rows.order_by("pk").values_list("pk", *fields)
     page = list(in_order[:PER_TRANSACTION])
     while page:
@@ -130,28 +138,28 @@ def _enabled_endpoint(endpoint_id: UUID) -> WebhookEndpoint:
 
 
 def _resend(ids: Sequence[UUID]) -> int:
-    chosen = list(Delivery.objects.filter(pk__in=ids).defer("envelope").order_by("pk"))
-    for endpoint_id in {row.endpoint_id for row in chosen}:
+    deliveries = list(Delivery.objects.filter(pk__in=ids).defer("envelope").order_by("pk"))
+    for endpoint_id in {row.endpoint_id for row in deliveries}:
         _enabled_endpoint(endpoint_id)
-    begun = 0
+    requeued = 0
     with transaction.atomic(durable=True):
-        lock_lines_of({row.aggregateid for row in chosen})
+        lock_ordering_keys_of({row.aggregateid for row in deliveries})
         rows = Delivery.objects.select_for_update().filter(pk__in=ids).defer("envelope")
         for row in rows.order_by("pk"):
             if row.status == DeliveryStatus.PENDING:
-                begun += _hasten(row)
+                requeued += _make_due(row)
             else:
-                row.begin_again()
+                row.requeue()
                 row.in_line, row.next_try_at = False, now_utc()
                 row.tries, row.ended_at = 0, None
-                row.save(update_fields=_AGAIN)
-                begun += 1
+                row.save(update_fields=_REQUEUED_FIELDS)
+                requeued += 1
         relay_wakeup.wake_after_commit()
-    return begun
+    return requeued
 
 
-def _hasten(row: Delivery) -> bool:
-    """Try now what would be tried later; whoever waits in line goes on waiting."""
+def _make_due(row: Delivery) -> bool:
+    """Make a pending delivery due now; returns False if it waits for earlier ones of its key."""
     if row.next_try_at is None:
         return False
     row.next_try_at = now_utc()
@@ -163,9 +171,9 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
     events = Event.objects.in_bulk(list(event_ids)).values()
     with transaction.atomic(durable=True):
         aggregates = {event.aggregateid for event in events}
-        lock_lines_of(aggregates)
+        lock_ordering_keys_of(aggregates)
         known = _known_to(endpoint, event_ids)
-        first = first_waiting(aggregates, endpoint.id)
+        first = first_pending_seq(aggregates, endpoint.id)
         envelopes = Envelopes()
         rows = []
         for event in sorted(events, key=lambda each: (each.aggregateid, each.seq)):
@@ -178,7 +186,7 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
                 if is_head:
                     first[event.aggregateid] = event.seq
                 rows.append(_row(endpoint, event, envelope, in_line=True, is_due=is_head))
-            elif not had.waits_in_line:
+            elif not had.is_pending_in_order:
                 rows.append(_row(endpoint, event, had.envelope, in_line=False, is_due=True))
         Batch().insert(*rows).execute()
         relay_wakeup.wake_after_commit()
@@ -205,18 +213,18 @@ def _row(
 
 
 @dataclass(slots=True)
-class _Had:
-    """What is known of an event that an endpoint had, or is to have."""
+class _Known:
+    """An event for which this endpoint has a delivery."""
 
     envelope: bytes
-    waits_in_line: bool = False
+    is_pending_in_order: bool = False
 
 
-def _known_to(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> dict[UUID, _Had]:
-    """Read under the lock of the lines."""
+def _known_to(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> dict[UUID, _Known]:
+    """Which of the events have deliveries here; the ordering keys must be locked."""
     rows = Delivery.objects.filter(endpoint=endpoint, event_id__in=event_ids).order_by("pk")
-    known: dict[UUID, _Had] = {}
+    known: dict[UUID, _Known] = {}
     for row in rows.only("event_id", "envelope", "status", "in_line"):
-        had = known.setdefault(row.event_id, _Had(bytes(row.envelope)))
-        had.waits_in_line |= row.in_line and row.status == DeliveryStatus.PENDING
+        had = known.setdefault(row.event_id, _Known(bytes(row.envelope)))
+        had.is_pending_in_order |= row.in_line and row.status == DeliveryStatus.PENDING
     return known

@@ -1,7 +1,4 @@
-"""How long deliveries and their tries are kept. Bounded, safe to run again.
-
-What may not live here: forgetting events, which belong to the books' story.
-"""
+"""Purges old deliveries and the log of their attempts. Events are never purged."""
 
 from __future__ import annotations
 
@@ -21,25 +18,25 @@ SWEEP_SECONDS: Final = 5.0
 
 
 def purge_old_deliveries() -> int:
-    """Delete deliveries that ended before the setting's days, with their tries; how many.
+    """Delete deliveries that ended WEBHOOK_DELIVERIES_KEPT_DAYS ago, with their attempts.
 
-    What still waits is kept, however old. What some seconds were not enough for, the next call
-    deletes.
+    Returns how many. Pending deliveries are kept, however old. One call works for some seconds; the
+    next call deletes the rest.
     """
     end = time.monotonic() + SWEEP_SECONDS
     before = now_utc() - timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS)
-    forgotten = 0
+    purged = 0
     while time.monotonic() < end:
         with transaction.atomic(durable=True):
             rows = execute(
                 f"WITH old AS (DELETE FROM {table_of(Delivery)} WHERE id IN ("
                 f"SELECT id FROM {table_of(Delivery)} WHERE ended_at < %s "
                 "ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id), "
-                f"tries AS (DELETE FROM {table_of(DeliveryAttempt)} "
+                f"attempts AS (DELETE FROM {table_of(DeliveryAttempt)} "
                 "WHERE delivery_id IN (SELECT id FROM old)) SELECT id FROM old",
                 [before, DELIVERIES_PER_STATEMENT],
             )
-        forgotten += len(rows)
+        purged += len(rows)
         if len(rows) < DELIVERIES_PER_STATEMENT:
             break
-    return forgotten
+    return purged

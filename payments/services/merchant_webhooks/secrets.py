@@ -1,7 +1,4 @@
-"""Secrets of endpoints: made at random, sealed in the database, opened to sign.
-
-What may not live here: signatures, rows.
-"""
+"""Secrets of endpoints: generated at random, stored encrypted (sealed), decrypted to sign."""
 
 from __future__ import annotations
 
@@ -21,22 +18,22 @@ how the Standard Webhooks libraries read a secret; the Stripe SDKs take its text
 
 
 def new_secret() -> str:
-    """A secret that nobody can guess."""
+    """A new random secret."""
     return PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
 
 
 def seal(secret: str) -> str:
-    """What may be stored of a secret."""
+    """Encrypt a secret for storage."""
     return _fernet(settings.SECRETS_ENCRYPTION_KEYS).encrypt(secret.encode()).decode()
 
 
 def open_sealed(sealed: str) -> str:
-    """The secret; raises cryptography's InvalidToken if none of our keys sealed it."""
+    """Decrypt a stored secret; raises cryptography's InvalidToken if none of our keys sealed it."""
     return _opened(settings.SECRETS_ENCRYPTION_KEYS, sealed)
 
 
-def seal_anew(sealed: str) -> str:
-    """The same secret under the first of our keys."""
+def reseal(sealed: str) -> str:
+    """Encrypt a stored secret anew with the first of our keys."""
     return _fernet(settings.SECRETS_ENCRYPTION_KEYS).rotate(sealed.encode()).decode()
 
 

@@ -1,7 +1,7 @@
-"""The headers that prove where a delivery comes from. Pure; computed afresh at every try.
+"""Signs deliveries: the headers that prove their origin. Pure; computed afresh at every attempt.
 
-Two pairs over the same bytes and secrets: Stripe's, which its SDKs check, and that of the Standard
-Webhooks specification. What may not live here: the database, the clock.
+Two sets over the same bytes and secrets: Stripe's, which its SDKs verify, and that of the Standard
+Webhooks specification.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from payments.services.merchant_webhooks.secrets import PREFIX
 def signature_headers(
     *, body: bytes, event_id: str, secrets: Sequence[str], at_unix_seconds: int
 ) -> dict[str, str]:
-    """Stripe-Signature and webhook-id, -timestamp, -signature, one signature for each secret."""
+    """The headers Stripe-Signature and webhook-id, -timestamp, -signature.
+
+    Each holds one signature per secret.
+    """
     moment = str(at_unix_seconds)
     stripes = [_stripe(secret, moment, body) for secret in secrets]
     standards = [_standard(secret, event_id, moment, body) for secret in secrets]
