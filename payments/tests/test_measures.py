@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from payments.models import Delivery, Operation
 from payments.services.event_stream import positions
-from payments.services.event_stream.numbering import number_waiting
+from payments.services.event_stream.numbering import assign_numbers
 from payments.tests.listening import (
     Ear,
     answering,
@@ -83,7 +83,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     samples = read()
     assert all(0 < samples["payments_events_overdue_seconds", way] < 60 for way in ways)
     fan_out_all()
-    number_waiting()
+    assign_numbers()
     positions.add_groups(settings.STREAM_GROUPS)
     samples = read()
     assert {samples["payments_events_overdue_seconds", way] for way in ways} == {0}

@@ -1,5 +1,5 @@
-"""The internal stream: our events for finance, support and fraud, in Redis, held by PostgreSQL.
+"""The internal stream: our events for finance, support and fraud, in Redis, backed by PostgreSQL.
 
-`numbering` and `positions` speak to PostgreSQL only, `redis_stream` to Redis only; `publisher`
-joins them, `consumer` is the other end. What may not live here: merchants' webhooks.
+`numbering` and `positions` use PostgreSQL only, `redis_stream` uses Redis only; `publisher` joins
+them, `consumer` reads. Merchants' webhooks are delivered from the outbox, not from this stream.
 """

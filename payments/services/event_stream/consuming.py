@@ -1,7 +1,6 @@
-"""What consuming one event means for a group of ours: its effect once, its failures counted.
+"""Consumes one event for a group: its effect exactly once, its failures counted.
 
-The effect and the note that it happened are one transaction, so a second delivery does nothing.
-What may not live here: Redis.
+The effect and the record of it are one transaction, so a second delivery does nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from payments.models import ConsumedEvent, Event, FailedEvent
 from payments.services.event_stream.message import Message, cloud_event_of, message_of
 
 Effect = Callable[[Message], None]
-"""What a group does with an event. It writes to PostgreSQL only: it runs inside a transaction."""
+"""What a group does with an event, inside a transaction: it writes to PostgreSQL only."""
 
 FAILURES_MAX: Final = 5
-"""After so many failures an event is a dead letter: a person looks."""
+"""After so many failures an event is a dead letter, for an operator."""
 KEPT_FOR: Final = timedelta(days=30)
-"""No Redis is restored from a copy that is older."""
-_FORGOTTEN_AT_ONCE: Final = 10_000
+"""Longer than the age of any backup from which Redis may be restored."""
+_PURGED_PER_CALL: Final = 10_000
 
 _NOTE: Final = """
     INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)
@@ -40,7 +39,7 @@ _FAILED: Final = """
 
 
 def consume_once(group: str, message: Message, effect: Effect) -> bool:
-    """Run the effect, unless the group has consumed this event before; False if it has."""
+    """Run the effect and record it; returns False if the group had consumed the event before."""
     with transaction.atomic(durable=True):
         if not execute(_NOTE, [group, message.event_id, message.type]):
             return False
@@ -50,7 +49,7 @@ def consume_once(group: str, message: Message, effect: Effect) -> bool:
 
 
 def note_failure(group: str, message: Message, error: str, *, dead: bool = False) -> bool:
-    """Count a failure; True if the event is a dead letter from now on."""
+    """Count a failure; returns True if the event is now a dead letter."""
     params = [group, message.event_id, message.type, error[:500], dead, FAILURES_MAX]
     return bool(execute(_FAILED, params)[0][0])
 
@@ -61,22 +60,22 @@ def dead_letters(group: str) -> list[FailedEvent]:
 
 
 def replay(group: str, letter: FailedEvent, effect: Effect) -> str:
-    """Consume a dead letter again, from the outbox; empty if it went well, else what went wrong."""
+    """Consume a dead letter again, from the outbox; returns the error, empty if it succeeded."""
     event = Event.objects.get(pk=letter.event_id)
     message = message_of(0, cloud_event_of(event))
     try:
         consume_once(group, message, effect)
-    except Exception as error:  # noqa: BLE001  (whatever an effect raises is kept with the letter)
+    except Exception as error:  # noqa: BLE001  (any error of an effect is stored with the letter)
         note_failure(group, message, f"{type(error).__name__}: {error}", dead=True)
         return f"{type(error).__name__}: {error}"
-    # Consumed meanwhile by a late delivery: then there is nothing left to replay either.
+    # Also if a late delivery consumed it meanwhile: then there is nothing left to replay.
     FailedEvent.objects.filter(pk=letter.pk).delete()
     return ""
 
 
-def forget_old() -> int:
-    """Forget what was consumed long ago, a little at a time, oldest first; how many rows went."""
-    oldest = ConsumedEvent.objects.order_by("id").values("id")[:_FORGOTTEN_AT_ONCE]
+def purge_consumed() -> int:
+    """Purge the oldest records of consumed events, in one bounded batch; returns how many."""
+    oldest = ConsumedEvent.objects.order_by("id").values("id")[:_PURGED_PER_CALL]
     before = datetime.now(UTC) - KEPT_FOR
     count, _ = ConsumedEvent.objects.filter(id__in=oldest, consumed_at__lt=before).delete()
     return count

@@ -1,7 +1,7 @@
-"""What our own groups do with events: examples that work, to be copied.
+"""What our own groups do with events: working examples, to be copied.
 
-Each runs inside the transaction that notes the event as consumed, so it happens once. What may not
-live here: network, reading the stream.
+Each runs inside the transaction that records the event as consumed, so it happens once. Effects may
+not call the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CHARGED: Final = frozenset({"charge.succeeded", "charge.failed"})
 
 
 def count_card_velocity(message: Message) -> None:
-    """Fraud: how often each card is charged, and declined, per merchant and hour."""
+    """Fraud: count charges and declines of each card per merchant and hour."""
     if message.type not in _CHARGED:
         return
     charge = message.data["object"]
@@ -45,7 +45,7 @@ def count_card_velocity(message: Message) -> None:
 
 
 def keep_journal(message: Message) -> None:
-    """Finance and support: that it was consumed is noted with every event; nothing else."""
+    """Finance and support: nothing beyond the record that the event was consumed."""
 
 
 EFFECTS: Final[dict[str, Effect]] = {

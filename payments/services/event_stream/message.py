@@ -1,7 +1,6 @@
 """An event as consumers see it: CloudEvents 1.0 in structured mode. Pure.
 
-The id is the event's own, so it stays the same however often the event is put on the stream. What
-may not live here: Redis, queries.
+The CloudEvent's id is the event's own, the same however often the event is put on the stream.
 """
 
 from __future__ import annotations
@@ -19,41 +18,41 @@ from payments import public_ids
 from payments.models import Event
 
 NAMESPACE: Final = "payments."
-"""Before the merchant API's name of the event, so that other systems' types never meet ours."""
+"""Prefix of the merchant API's event type: no collision with types of other systems."""
 _SECRETS: Final = ("client_secret",)
-"""Lets a customer confirm a payment; no consumer of the stream is one."""
+"""Lets a customer confirm a payment; consumers of the stream must not."""
 SUBJECTS: Final = {
     "payment_intent": public_ids.PAYMENT_INTENT,
     "customer": public_ids.CUSTOMER,
     "payment_method": public_ids.PAYMENT_METHOD,
     "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,
 }
-"""By what an event is about: how its public id begins."""
+"""By aggregate type: the prefix of its public id."""
 _SEQUENCE_DIGITS: Final = 10
-"""CloudEvents' `sequence` is a text that sorts."""
+"""CloudEvents' `sequence` is text that sorts in order."""
 _format = JSONFormat()
 
 
 class Unreadable(ValueError):
-    """An entry of the stream that is none of our events."""
+    """An entry of the stream that is not one of our events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event as it came off the stream."""
+    """One event as read from the stream."""
 
     number: int
-    """Its place on the stream; 0 if it did not come from there."""
+    """Its number on the stream; 0 for a replay from the outbox."""
     event_id: UUID
     type: str
     """The merchant API's name, without the namespace."""
     subject: str
     sequence: int
-    """1, 2, 3 … per subject: compare it where order matters."""
+    """1, 2, 3 … per subject; compare it where order matters."""
     merchant: str
     livemode: bool
     data: dict[str, Any]
-    """`object`, and `previous_attributes` where something of it changed."""
+    """`object`, and `previous_attributes` if the event changed it."""
     cloud_event: dict[str, Any]
 
 
@@ -79,19 +78,19 @@ def cloud_event_of(event: Event) -> str:
 
 
 def message_of(number: int, body: str | None) -> Message:
-    """Read an entry back; raises Unreadable for what is not an event of ours."""
+    """Parse an entry; raises Unreadable if it is not an event of ours."""
     try:
-        told = json.loads(body or "")
+        cloud_event = json.loads(body or "")
         return Message(
             number=number,
-            event_id=_event_id(told["id"]),
-            type=told["type"].removeprefix(NAMESPACE),
-            subject=told["subject"],
-            sequence=int(told["sequence"]),
-            merchant=told["merchant"],
-            livemode=told["livemode"],
-            data=told["data"],
-            cloud_event=told,
+            event_id=_event_id(cloud_event["id"]),
+            type=cloud_event["type"].removeprefix(NAMESPACE),
+            subject=cloud_event["subject"],
+            sequence=int(cloud_event["sequence"]),
+            merchant=cloud_event["merchant"],
+            livemode=cloud_event["livemode"],
+            data=cloud_event["data"],
+            cloud_event=cloud_event,
         )
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise Unreadable(f"entry {number}: {type(error).__name__}: {error}") from error
@@ -100,7 +99,7 @@ def message_of(number: int, body: str | None) -> Message:
 def _event_id(public_id: str) -> UUID:
     identifier = public_ids.decode(public_ids.EVENT, public_id)
     if identifier is None:
-        raise ValueError(f"{public_id!r} is no id of an event")
+        raise ValueError(f"{public_id!r} is not the id of an event")
     return identifier
 
 

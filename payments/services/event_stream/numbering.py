@@ -1,7 +1,6 @@
-"""Which event is where on the stream: decided here, in PostgreSQL, once and for ever.
+"""Assigns each event its permanent number on the stream, in PostgreSQL.
 
-What an event's way out (`Dispatch`) waits for is its number; from then on it cannot be lost, since
-Redis is written from the numbers, as often as need be. What may not live here: Redis.
+A numbered event cannot be lost: Redis is written from the numbers, as often as need be.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from payments.models import Event
 
 BATCH: Final = 500
 """Events per transaction."""
-_ONE_AT_A_TIME: Final = 7_263_001
-"""Any number, ours alone: whoever holds this advisory lock gives out numbers."""
+_NUMBERING_LOCK: Final = 7_263_001
+"""Key of the advisory lock under which numbers are assigned; used for nothing else."""
 
-_ANYTHING: Final = "SELECT 1 FROM payments_dispatch WHERE streamed_at IS NULL LIMIT 1"
+_ANY_PENDING: Final = "SELECT 1 FROM payments_dispatch WHERE streamed_at IS NULL LIMIT 1"
 # The aggregates of the oldest events, then all of theirs by sequence: a prefix of each aggregate,
-# whatever clocks made the ids. An event's earlier ones are committed before it, so they are seen.
-# It waits for the fan-out, which locks rows of the same table and never waits for us.
-_WAITING: Final = """
+# whatever clocks made the ids. Earlier events of an aggregate are committed first, so none is
+# missed. It may wait for the fan-out, which locks rows of the same table and never waits.
+_PENDING: Final = """
     SELECT event_id, aggregateid, fanned_out_at IS NOT NULL
       FROM payments_dispatch
      WHERE streamed_at IS NULL AND aggregateid = ANY (ARRAY(
@@ -49,24 +48,24 @@ _PRUNED_AT_ONCE: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """An event with its place on the stream."""
+    """An event with its number on the stream."""
 
     number: int
     event: Event
 
 
-def number_waiting() -> int:
-    """Give the events that wait their numbers, in order per aggregate; how many there were.
+def assign_numbers() -> int:
+    """Number the oldest unnumbered events, in order per aggregate; returns how many.
 
-    Several may run at once: one gives out numbers, the others find nothing or wait their turn. The
-    event's way out ends here, unless merchants' endpoints are still to be told.
+    Several may run at once: one assigns numbers, the others return 0. The dispatch row of an event
+    is deleted here, unless the event is still to be fanned out.
     """
-    if not execute(_ANYTHING):
+    if not execute(_ANY_PENDING):
         return 0
     with transaction.atomic(durable=True):
-        if not execute("SELECT pg_try_advisory_xact_lock(%s)", [_ONE_AT_A_TIME])[0][0]:
+        if not execute("SELECT pg_try_advisory_xact_lock(%s)", [_NUMBERING_LOCK])[0][0]:
             return 0
-        rows = execute(_WAITING, [BATCH, BATCH])
+        rows = execute(_PENDING, [BATCH, BATCH])
         execute(_NUMBER, [_in_order(rows)])
         execute(_DONE, [[event_id for event_id, _, fanned_out in rows if fanned_out]])
         execute(_STREAMED, [[event_id for event_id, _, fanned_out in rows if not fanned_out]])
@@ -84,12 +83,15 @@ def numbered_after(number: int, *, limit: int) -> list[Numbered]:
 
 
 def prune(up_to: int) -> None:
-    """Forget places that every group is past; the newest stays, it says where numbers go on."""
+    """Delete entries up to a number that every group has consumed; the newest entry stays.
+
+    The newest says which number comes next.
+    """
     execute(_PRUNE, [up_to, _PRUNED_AT_ONCE])
 
 
 def _in_order(rows: list[tuple[Any, ...]]) -> list[UUID]:
-    """By time, as their ids tell it, but never before an earlier event of the same aggregate."""
+    """Sorted by the time in their ids, but never before an earlier event of the same aggregate."""
     newest: dict[UUID, UUID] = {}
     keyed = []
     for place, (event_id, aggregate_id, _) in enumerate(rows):

@@ -1,7 +1,6 @@
-"""How far each group is, as PostgreSQL remembers it: what a lost stream is written again from.
+"""Stores each group's position in PostgreSQL, from which a lost stream is rewritten.
 
-A group's position only moves forward, and only to what it has acknowledged without a gap. What may
-not live here: Redis.
+A position only moves forward, and only to what the group has acknowledged without a gap.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from uuid import UUID
 
 from ledger.database.statements import execute
 
-# A new group begins with what is still there of the stream.
+# A new group begins with the oldest entry that is kept.
 _ADD_GROUPS: Final = """
     INSERT INTO payments_stream_group (name, consumed_to, updated_at)
     SELECT name, coalesce((SELECT min(number) - 1 FROM payments_stream_entry), 0), now()
@@ -37,31 +36,31 @@ class Record:
     first: int
     """The oldest number that is kept."""
     last: int
-    """The newest number that was given out; 0 before the first."""
+    """The newest number that was assigned; 0 before the first."""
     event_id: UUID | None
-    """The event at the number that was asked about; None if it is not kept."""
+    """The event at the requested number; None if it is not kept."""
     consumed_to: Mapping[str, int]
 
     @property
     def floor(self) -> int:
-        """Everything up to here was consumed by every group, and may be gone."""
+        """Everything up to here was consumed by every group, and may be deleted."""
         return max(min(self.consumed_to.values()), self.first - 1)
 
 
 def add_groups(names: Iterable[str]) -> None:
-    """Remember groups that are new; the others stay where they are."""
+    """Add new groups; existing ones keep their position."""
     execute(_ADD_GROUPS, [list(names)])
 
 
 def advance(positions: Mapping[str, int]) -> None:
-    """Remember how far groups are; a position behind what is known changes nothing."""
+    """Store positions of groups; one that is behind the stored position changes nothing."""
     execute(_ADVANCE, [list(positions), list(positions.values())])
 
 
 def read_record(names: Iterable[str], *, number: int) -> Record:
-    """What is known of the stream and of these groups, and which event has the number.
+    """The stream and these groups as PostgreSQL has them, and the event at `number`.
 
-    Read it after Redis was looked at: numbers are given out before they reach Redis.
+    Read it after Redis was inspected: numbers are assigned before they reach Redis.
     """
     first, last, event_id = execute(_RECORD, [number])[0]
     groups = dict(execute(_GROUPS, [list(names)]))

@@ -1,8 +1,8 @@
 """Keeps the stream in Redis equal to the numbers in PostgreSQL, whatever happens to Redis.
 
-Every step may be cut off anywhere and repeated by anybody: numbers are given once, entries are
-appended only after the one before them, positions only move forward. No step talks to Redis inside
-a transaction. What may not live here: SQL, Redis commands.
+Every step may be interrupted anywhere and repeated by any publisher: numbers are assigned once,
+entries are appended only after the one before them, positions only move forward. No step calls
+Redis inside a transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Event as StopSign
+from threading import Event as StopEvent
 from typing import Final
 
 from django.conf import settings
@@ -20,21 +20,21 @@ from redis.exceptions import RedisError
 from payments import public_ids
 from payments.services.event_stream import positions
 from payments.services.event_stream.message import cloud_event_of
-from payments.services.event_stream.numbering import BATCH, number_waiting, numbered_after, prune
+from payments.services.event_stream.numbering import BATCH, assign_numbers, numbered_after, prune
 from payments.services.event_stream.positions import Record
-from payments.services.event_stream.redis_stream import RedisStream, Seen, connect
+from payments.services.event_stream.redis_stream import RedisStream, StreamState, connect
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.25
-"""An idle look costs three short statements and one script; lag stays far below two seconds."""
+"""An idle poll costs three short statements and one script; lag stays far below two seconds."""
 _AFTER_FAILURE_SECONDS: Final = 1.0
-_APPENDED_AT_ONCE: Final = 200
+_APPENDED_PER_CALL: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """How far a group is behind."""
+    """The position and lag of a group."""
 
     name: str
     consumed_to: int
@@ -49,13 +49,13 @@ class Publisher:
         self.stream = stream
         self.groups = tuple(groups)
         self.entries_max = entries_max
-        """In Redis at once; while the slowest group is so far behind, the rest waits."""
-        self._said_full = False
+        """Limit of entries in Redis; further ones wait in PostgreSQL for the slowest group."""
+        self._reported_full = False
 
-    def run(self, stop: StopSign) -> None:
-        """Publish until told to stop; an unreachable Redis or database is tried again.
+    def run(self, stop: StopEvent) -> None:
+        """Publish until `stop` is set; an unreachable Redis or database is retried.
 
-        Any other error ends the process: whoever started it starts it again, and somebody looks.
+        Any other error ends the process: the supervisor restarts it, and its log says why.
         """
         while not stop.is_set():
             try:
@@ -71,29 +71,29 @@ class Publisher:
                 stop.wait(POLL_SECONDS)
 
     def publish(self) -> bool:
-        """Number what waits, bring Redis up to it, remember how far the groups are, trim.
+        """Assign numbers, append to Redis, store the groups' positions, trim.
 
-        True if there may be more to do at once.
+        Returns True if there may be more to do at once.
         """
-        numbered = number_waiting()
+        numbered = assign_numbers()
         positions.add_groups(self.groups)
-        seen = self.stream.look()
+        seen = self.stream.inspect()
         record = self._record(seen)
         wrong = fault_of(seen, record)
         if seen is None or wrong:
             if seen is not None or record.last:
-                logger.warning("the stream is written again after %s: %s", record.floor, wrong)
-            self.stream.begin_again(seen, floor=record.floor, groups=record.consumed_to)
+                logger.warning("the stream is rewritten after number %s: %s", record.floor, wrong)
+            self.stream.recreate(seen, floor=record.floor, groups=record.consumed_to)
             return True
-        self._remember_positions(seen)
+        self._store_positions(seen)
         self._add_missing_groups(seen, record)
         left_over = self._append(seen, record)
-        self._forget_consumed(seen)
+        self._trim_consumed(seen)
         return numbered == BATCH or left_over
 
     def status(self) -> list[GroupStatus]:
-        """How far each group is."""
-        seen = self.stream.look()
+        """Each group's position and lag."""
+        seen = self.stream.inspect()
         record = self._record(seen)
         seen_groups = seen.groups if seen is not None else {}
         return [
@@ -106,52 +106,52 @@ class Publisher:
             for name, consumed_to in sorted(record.consumed_to.items())
         ]
 
-    def _record(self, seen: Seen | None) -> Record:
+    def _record(self, seen: StreamState | None) -> Record:
         head = seen.head if seen is not None and seen.head is not None else 0
         return positions.read_record(self.groups, number=head)
 
-    def _remember_positions(self, seen: Seen) -> None:
+    def _store_positions(self, seen: StreamState) -> None:
         positions.advance(
             {name: seen.groups[name].acknowledged_to for name in self.groups if name in seen.groups}
         )
 
-    def _add_missing_groups(self, seen: Seen, record: Record) -> None:
+    def _add_missing_groups(self, seen: StreamState, record: Record) -> None:
         for name in self.groups:
             if name not in seen.groups:
                 self.stream.add_group(name, after=record.consumed_to[name])
 
-    def _append(self, seen: Seen, record: Record) -> bool:
-        """Add what Redis does not have; True if there is more, or somebody else was faster."""
+    def _append(self, seen: StreamState, record: Record) -> bool:
+        """Append what Redis lacks; returns True if there is more, or if it changed meanwhile."""
         if seen.last >= record.last:
             return False
         room = self.entries_max - seen.length
         if room <= 0:
-            self._say_full(record)
+            self._report_full(record)
             return False
-        self._said_full = False
+        self._reported_full = False
         entries = [
             (
                 row.number,
                 public_ids.encode(public_ids.EVENT, row.event.id),
                 cloud_event_of(row.event),
             )
-            for row in numbered_after(seen.last, limit=min(room, _APPENDED_AT_ONCE))
+            for row in numbered_after(seen.last, limit=min(room, _APPENDED_PER_CALL))
         ]
         appended = bool(entries) and self.stream.append(entries, after=seen.last)
         return not appended or entries[-1][0] < record.last
 
-    def _say_full(self, record: Record) -> None:
-        if not self._said_full:
+    def _report_full(self, record: Record) -> None:
+        if not self._reported_full:
             slowest = min(record.consumed_to, key=lambda name: record.consumed_to[name])
             logger.error(
                 "the stream holds %s entries because of group %s: the rest waits in PostgreSQL",
                 self.entries_max,
                 slowest,
             )
-        self._said_full = True
+        self._reported_full = True
 
-    def _forget_consumed(self, seen: Seen) -> None:
-        """Trim behind the slowest group, by what PostgreSQL has committed; the newest stays."""
+    def _trim_consumed(self, seen: StreamState) -> None:
+        """Trim behind the slowest group's committed position; the newest entry stays."""
         floor = positions.read_record(self.groups, number=0).floor
         before = min(floor + 1, seen.last)
         if seen.first is not None and seen.first < before:
@@ -159,25 +159,25 @@ class Publisher:
         prune(floor)
 
 
-def fault_of(seen: Seen | None, record: Record) -> str:
-    """What is wrong with the stream in Redis, so that it must be written again; empty: nothing.
+def fault_of(seen: StreamState | None, record: Record) -> str:
+    """Why the stream in Redis must be rewritten; empty if it need not be.
 
-    A stream that is only shorter at its end is no fault: what is missing is appended.
+    A stream that only lacks the newest entries is sound: they are appended.
     """
     if seen is None:
-        return "it is not there"
+        return "it does not exist"
     if seen.last > record.last:
-        return f"it knows number {seen.last}, but the last that was given out is {record.last}"
+        return f"it has number {seen.last}, but the last one assigned is {record.last}"
     if seen.last < record.floor:
-        return f"it ends at {seen.last}, but everybody has consumed up to {record.floor}"
+        return f"it ends at {seen.last}, but every group has consumed up to {record.floor}"
     if seen.first is None:
         return "" if seen.last == record.floor else f"nothing is left before {seen.last}"
     if seen.first > record.floor + 1:
-        return f"it begins with {seen.first}, but not everybody has consumed {seen.first - 1}"
+        return f"it begins with {seen.first}, but not every group has consumed {seen.first - 1}"
     if seen.length != seen.last - seen.first + 1:
         return f"it has {seen.length} entries from {seen.first} to {seen.last}"
-    told = public_ids.decode(public_ids.EVENT, seen.head_event)
-    if record.event_id is not None and told != record.event_id:
+    head_event = public_ids.decode(public_ids.EVENT, seen.head_event)
+    if record.event_id is not None and head_event != record.event_id:
         return f"number {seen.head} is another event"
     return ""
 

@@ -1,7 +1,6 @@
-"""The stream in Redis: each act is one script, so nobody sees or does half of one.
+"""The stream in Redis: each step is one script, so it happens whole or not at all.
 
-An entry's id is its number, `17-0`. Scripts run on Redis 6.2 and later, and on Valkey. What may not
-live here: the database, deciding what is wrong (`publisher`).
+An entry's id is its number, `17-0`. Scripts run on Redis 6.2 and later, and on Valkey.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 SOCKET_TIMEOUT_SECONDS: Final = 5.0
-"""More than a consumer waits for new entries in one read."""
+"""Longer than a consumer waits for new entries in one read."""
 _CONNECT_TIMEOUT_SECONDS: Final = 2.0
 
 _INFO: Final = """
@@ -28,7 +27,7 @@ local function last_of(key)
     return of(redis.call('XINFO', 'STREAM', key), 'last-generated-id')
 end
 """
-_LOOK: Final = (
+_INSPECT: Final = (
     _INFO
     + """
 local key = KEYS[1]
@@ -56,7 +55,7 @@ end
 return 1
 """
 )
-_BEGIN_AGAIN: Final = (
+_RECREATE: Final = (
     _INFO
     + """
 local key = KEYS[1]
@@ -70,27 +69,27 @@ if ARGV[3] ~= '0-0' then redis.call('XSETID', key, ARGV[3]) end
 return 1
 """
 )
-_FORGET_CONSUMERS: Final = (
+_REMOVE_CONSUMERS: Final = (
     _INFO
     + """
-local gone, consumers = 0, redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
+local removed, consumers = 0, redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
 if consumers.err then return 0 end
 for _, consumer in ipairs(consumers) do
     local name = of(consumer, 'name')
     if of(consumer, 'pending') == 0
        and (name == ARGV[2] or of(consumer, 'idle') > tonumber(ARGV[3])) then
         redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
-        gone = gone + 1
+        removed = removed + 1
     end
 end
-return gone
+return removed
 """
 )
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSeen:
-    """One consumer group as Redis has it."""
+class GroupState:
+    """One consumer group in Redis."""
 
     acknowledged_to: int
     """Everything up to this number was delivered to the group and acknowledged."""
@@ -98,8 +97,8 @@ class GroupSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The stream as Redis has it, at one moment."""
+class StreamState:
+    """The stream in Redis at one moment."""
 
     last: int
     length: int
@@ -108,11 +107,11 @@ class Seen:
     head: int | None
     head_event: str
     """The newest entry, and the public id of its event."""
-    groups: Mapping[str, GroupSeen]
+    groups: Mapping[str, GroupState]
 
 
 def connect() -> Redis:
-    """A client of the stream's Redis. It never repeats a command: whoever calls decides."""
+    """A client of the stream's Redis. It never repeats a command: the caller decides."""
     client: Redis = Redis.from_url(
         settings.STREAM_REDIS_URL,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
@@ -136,25 +135,25 @@ class RedisStream:
 
     def __init__(self, redis: Redis, key: str) -> None:
         self.redis, self.key = redis, key
-        self._look = redis.register_script(_LOOK)
+        self._inspect = redis.register_script(_INSPECT)
         self._append = redis.register_script(_APPEND)
-        self._begin_again = redis.register_script(_BEGIN_AGAIN)
-        self._forget_consumers = redis.register_script(_FORGET_CONSUMERS)
+        self._recreate = redis.register_script(_RECREATE)
+        self._remove_consumers = redis.register_script(_REMOVE_CONSUMERS)
 
-    def look(self) -> Seen | None:
-        """What is there; None if the stream does not exist."""
-        found: list[Any] = self._look(keys=[self.key])
+    def inspect(self) -> StreamState | None:
+        """The state of the stream; None if it does not exist."""
+        found: list[Any] = self._inspect(keys=[self.key])
         if not found:
             return None
         last, length, first, head, head_event, *groups = found
-        return Seen(
+        return StreamState(
             last=number_of(last),
             length=length,
             first=number_of(first) if first else None,
             head=number_of(head) if head else None,
             head_event=head_event,
             groups={
-                name: GroupSeen(
+                name: GroupState(
                     number_of(oldest) - 1 if oldest else number_of(delivered), int(pending)
                 )
                 for name, delivered, oldest, pending in groups
@@ -162,16 +161,19 @@ class RedisStream:
         )
 
     def append(self, entries: Sequence[tuple[int, str, str]], *, after: int) -> bool:
-        """Add entries (number, event's public id, body) if `after` is the last that is there."""
+        """Append entries (number, event's public id, body) after entry `after`.
+
+        Returns False, and appends nothing, if `after` is not the last one.
+        """
         arguments = [entry_id(after)]
         for number, event_id, body in entries:
             arguments += [entry_id(number), event_id, body]
         return bool(self._append(keys=[self.key], args=arguments))
 
-    def begin_again(self, seen: Seen | None, *, floor: int, groups: Mapping[str, int]) -> bool:
-        """Replace the stream, if it is still as it was seen, by an empty one after `floor`.
+    def recreate(self, seen: StreamState | None, *, floor: int, groups: Mapping[str, int]) -> bool:
+        """Replace the stream by an empty one after `floor`; each group continues from its number.
 
-        Each group goes on from its own number.
+        Returns False, and changes nothing, if the stream changed since `seen`.
         """
         arguments: list[str | int] = [
             entry_id(seen.last) if seen else "",
@@ -180,7 +182,7 @@ class RedisStream:
         ]
         for name, consumed_to in groups.items():
             arguments += [name, entry_id(consumed_to)]
-        return bool(self._begin_again(keys=[self.key], args=arguments))
+        return bool(self._recreate(keys=[self.key], args=arguments))
 
     def add_group(self, name: str, *, after: int) -> None:
         """Add a group that is missing."""
@@ -190,6 +192,6 @@ class RedisStream:
         """Remove entries below a number."""
         self.redis.xtrim(self.key, minid=entry_id(before), approximate=False)
 
-    def forget_consumers(self, group: str, *, name: str, idle_ms: int) -> int:
-        """Remove a consumer, and those that are idle for so long, unless something is pending."""
-        return int(self._forget_consumers(keys=[self.key], args=[group, name, idle_ms]))
+    def remove_consumers(self, group: str, *, name: str, idle_ms: int) -> int:
+        """Remove a consumer, and those idle for longer, unless they have pending entries."""
+        return int(self._remove_consumers(keys=[self.key], args=[group, name, idle_ms]))

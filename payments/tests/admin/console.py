@@ -20,7 +20,7 @@ from payments.services.event_stream import positions
 from payments.services.event_stream.consuming import consume_once, note_failure
 from payments.services.event_stream.effects import EFFECTS
 from payments.services.event_stream.message import cloud_event_of, message_of
-from payments.services.event_stream.numbering import number_waiting, numbered_after
+from payments.services.event_stream.numbering import assign_numbers, numbered_after
 from payments.states import CaseKind
 from payments.tests.dispute_desk import Desk
 from payments.tests.listening import deliver_all, open_endpoint
@@ -84,7 +84,7 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
 
 def consume_everything() -> None:
     """What happened is numbered for the stream, consumed by fraud, and too much for support."""
-    while number_waiting():
+    while assign_numbers():
         continue
     positions.add_groups(["fraud"])
     for row in numbered_after(0, limit=1_000):

@@ -19,7 +19,7 @@ from payments.models import ConsumedEvent, FailedEvent
 from payments.services.event_stream import consumer as consuming_end
 from payments.services.event_stream import consuming
 from payments.services.event_stream.consumer import Consumer
-from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, forget_old
+from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, purge_consumed
 from payments.services.event_stream.effects import EFFECTS, keep_journal
 from payments.services.event_stream.message import Message
 from payments.tests.streaming.stage import GROUPS, Stage, command, kill, wait_for
@@ -128,7 +128,7 @@ def test_an_event_that_kills_whoever_takes_it_is_given_up(
     consumer = consumer_of(stage, effect)
     consumer._fresh(wait=False)  # taken, and then killed; again and again
     for _ in range(2):
-        consumer._left_behind()
+        consumer._reclaimed()
     consumer.consume()
     assert effect.done == []
     assert FailedEvent.objects.get().last_error == "delivered 3 times, never finished"
@@ -226,8 +226,8 @@ def test_a_consumer_that_leaves_is_taken_off_the_list_unless_it_left_something(
     )
     untidy.consume()
     tidy._fresh(wait=False)
-    tidy.leave()
-    untidy.leave()
+    tidy.deregister()
+    untidy.deregister()
     names = [each["name"] for each in stage.redis.xinfo_consumers(settings.STREAM_KEY, "fraud")]
     assert names == ["untidy"]
 
@@ -238,9 +238,9 @@ def test_old_entries_of_the_journal_are_forgotten(
     stage.write_many(aggregates=3, each=1)
     stage.publish_all()
     consumer_of(stage, keep_journal).consume()
-    assert forget_old() == 0
+    assert purge_consumed() == 0
     monkeypatch.setattr(consuming, "KEPT_FOR", timedelta(0))
-    assert forget_old() == 3
+    assert purge_consumed() == 3
 
 
 # --- the dead-letter list --------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_a_process_ends_when_one_of_its_consumers_broke(
     def broken() -> int:
         raise LookupError("nobody expects this")
 
-    monkeypatch.setattr(consuming_end, "forget_old", broken)
+    monkeypatch.setattr(consuming_end, "purge_consumed", broken)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with pytest.raises(CommandError, match="ended by itself"):

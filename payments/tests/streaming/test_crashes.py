@@ -19,12 +19,12 @@ from payments.tests.shop import Shop
 from payments.tests.streaming.stage import GROUPS, Stage, in_order, open_stage
 
 PUBLISHER_STEPS: dict[str, Where] = {
-    "before numbers are given": (publisher, "number_waiting", "before"),
+    "before numbers are given": (publisher, "assign_numbers", "before"),
     "while numbers are given": (numbering, "_in_order", "before"),
-    "after numbers are given": (publisher, "number_waiting", "after"),
+    "after numbers are given": (publisher, "assign_numbers", "after"),
     "after the look at Redis": (RedisStream, "look", "after"),
-    "before the stream is begun again": (RedisStream, "begin_again", "before"),
-    "after the stream was begun again": (RedisStream, "begin_again", "after"),
+    "before the stream is recreated": (RedisStream, "recreate", "before"),
+    "after the stream was recreated": (RedisStream, "recreate", "after"),
     "before positions are remembered": (positions, "advance", "before"),
     "after positions are remembered": (positions, "advance", "after"),
     "before entries are appended": (RedisStream, "append", "before"),

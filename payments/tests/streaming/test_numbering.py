@@ -13,7 +13,7 @@ from django.db import DatabaseError, transaction
 from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
 from payments.services.event_stream import numbering, positions
-from payments.services.event_stream.numbering import number_waiting, numbered_after, prune
+from payments.services.event_stream.numbering import assign_numbers, numbered_after, prune
 from payments.tests.streaming.stage import Stage
 
 
@@ -37,7 +37,7 @@ def test_events_are_numbered_in_the_order_of_their_payment_whatever_their_ids(
     second.id = earlier_id
     second.save(force_insert=True)
     assert second.id < first.id
-    assert number_waiting() == 3
+    assert assign_numbers() == 3
     order = order_on_the_stream()
     assert order.index(first.id) < order.index(second.id)
     assert numbers() == [1, 2, 3]
@@ -48,7 +48,7 @@ def test_a_batch_takes_the_beginning_of_each_payment(
 ) -> None:
     monkeypatch.setattr(numbering, "BATCH", 7)
     written = stage.write_many(aggregates=3, each=5)
-    while number_waiting():
+    while assign_numbers():
         continue
     rows = numbered_after(0, limit=100)
     assert len(rows) == len(written)
@@ -61,11 +61,11 @@ def test_the_way_out_ends_with_the_number_unless_endpoints_are_still_to_be_told(
 ) -> None:
     told, untold = stage.write(public_ids.new_id(), public_ids.new_id())
     Dispatch.objects.filter(pk=told.id).update(fanned_out_at=datetime.now(UTC))
-    number_waiting()
+    assign_numbers()
     [left] = Dispatch.objects.all()
     assert left.event_id == untold.id
     assert left.streamed_at is not None
-    assert number_waiting() == 0
+    assert assign_numbers() == 0
     assert len(numbers()) == 2
 
 
@@ -74,8 +74,8 @@ def test_an_event_that_is_not_committed_has_no_number(
 ) -> None:
     with transaction.atomic():
         stage.write(public_ids.new_id())
-        assert run_together(number_waiting) == [0]
-    assert number_waiting() == 1
+        assert run_together(assign_numbers) == [0]
+    assert assign_numbers() == 1
 
 
 def test_several_give_out_numbers_without_a_gap_or_a_double(
@@ -86,7 +86,7 @@ def test_several_give_out_numbers_without_a_gap_or_a_double(
     def work() -> int:
         total = 0
         while Dispatch.objects.filter(streamed_at=None).exists():
-            total += number_waiting()
+            total += assign_numbers()
         return total
 
     assert sum(run_together(work, work, work, work)) == len(written)
@@ -96,11 +96,11 @@ def test_several_give_out_numbers_without_a_gap_or_a_double(
 
 def test_the_newest_place_stays_so_that_numbers_go_on(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=1)
-    number_waiting()
+    assign_numbers()
     prune(3)
     assert numbers() == [3]
     stage.write(public_ids.new_id())
-    number_waiting()
+    assign_numbers()
     assert numbers() == [3, 4]
     assert Event.objects.count() == 4, "the events themselves stay"
 
@@ -119,7 +119,7 @@ def test_a_position_never_goes_back(stage: Stage, owner_cursor: psycopg.Cursor[A
 
 def test_a_new_group_begins_with_what_is_still_there(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
-    number_waiting()
+    assign_numbers()
     positions.add_groups(["fraud"])
     prune(2)
     positions.add_groups(["fraud", "risk"])

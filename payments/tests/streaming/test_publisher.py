@@ -79,12 +79,12 @@ def test_a_stale_publisher_adds_nothing_a_second_time(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=1)
     stage.publish_all()
     stream = stage.stream
-    seen = stream.look()
+    seen = stream.inspect()
     assert seen is not None
     stage.write(public_ids.new_id())
     stage.publish_all()
     assert not stream.append([(4, "evt_late", "{}")], after=seen.last)
-    assert not stream.begin_again(seen, floor=0, groups=dict.fromkeys(GROUPS, 0))
+    assert not stream.recreate(seen, floor=0, groups=dict.fromkeys(GROUPS, 0))
     assert len(stage.on_the_stream()) == 4
 
 
