@@ -21,7 +21,7 @@ from payments.models import Delivery, DeliveryAttempt, Event, Merchant, WebhookE
 from payments.public_ids import created_at_of
 from payments.services.egress.dns import Resolver, resolve
 from payments.services.egress.http_client import HttpClient
-from payments.services.egress.url_policy import Policy, policy_of_settings
+from payments.services.egress.url_policy import UrlPolicy, policy_of_settings
 from payments.services.merchant_webhooks import attempt_results, leasing, secrets
 from payments.services.merchant_webhooks.attempt import attempt_delivery
 from payments.services.merchant_webhooks.fan_out import fan_out_due
@@ -186,7 +186,7 @@ def open_endpoint(
     return endpoint, secret
 
 
-def poster(*, resolver: Resolver = resolve, policy: Policy | None = None) -> HttpClient:
+def poster(*, resolver: Resolver = resolve, policy: UrlPolicy | None = None) -> HttpClient:
     return HttpClient(policy or policy_of_settings(), resolver=resolver)
 
 

@@ -1,4 +1,4 @@
-"""The way out: nothing is connected to that a merchant must not make us call, and nothing hangs."""
+"""Egress: no connection to what a merchant must not make us call, and no request hangs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from payments.services.egress.http_client import BODY_BYTES_MAX, HttpClient, Reply
 from payments.services.egress.ip_policy import Address
-from payments.services.egress.url_policy import Policy, TargetRefused, target_of
+from payments.services.egress.url_policy import TargetRefused, UrlPolicy, target_of
 from payments.tests.certificates import Authority
 from payments.tests.listening import Ear, answering, listening, ok
 from payments.tests.test_egress_targets import HOSTS, LOOPBACK, STRICT
@@ -31,7 +31,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @contextmanager
 def untouched() -> Iterator[int]:
-    """A port on this machine where nobody may knock."""
+    """A port on this machine to which nothing may connect."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -41,12 +41,12 @@ def untouched() -> Iterator[int]:
             listener.accept()
 
 
-def post(url: str, policy: Policy = LOOPBACK, *, seconds: float = 5, **more: Any) -> Reply:
+def post(url: str, policy: UrlPolicy = LOOPBACK, *, seconds: float = 5, **more: Any) -> Reply:
     return HttpClient(policy, **more).post(url, body=b"{}", headers={}, deadline_seconds=seconds)
 
 
 def names(**known: Sequence[str]) -> Any:
-    """A resolver that knows these names, and counts how often it is asked."""
+    """A resolver that knows these names, and counts its calls."""
 
     def resolve(host: str, port: int) -> list[Address]:
         asked.append(host)
@@ -60,7 +60,7 @@ def names(**known: Sequence[str]) -> Any:
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("policy", [STRICT, LOOPBACK], ids=["strict", "development"])
 def test_hosts_that_only_we_can_reach_are_refused_and_never_called(
-    host: str, policy: Policy
+    host: str, policy: UrlPolicy
 ) -> None:
     """In development too, save for this machine in its plain forms."""
     if policy is LOOPBACK and host.lower() in ("127.0.0.1", "[::1]", "localhost"):
@@ -91,7 +91,7 @@ def test_hosts_that_only_we_can_reach_are_refused_and_never_called(
 def test_a_name_with_one_address_that_is_not_public_is_not_called(addresses: list[str]) -> None:
     with untouched() as port:
         for loopback in (False, True):
-            policy = Policy(ports=frozenset({port}), loopback=loopback)
+            policy = UrlPolicy(ports=frozenset({port}), loopback=loopback)
             reply = post(
                 f"https://hooks.example.com:{port}/",
                 policy,
@@ -125,7 +125,7 @@ def test_the_checked_address_is_called_under_the_urls_own_name(authority: Author
     context = authority.server("localhost")
     context.sni_callback = lambda _socket, name, _context: seen.append(name)
     with listening(context=context) as ear:
-        policy = Policy(loopback=True, ca_file=str(authority.file))
+        policy = UrlPolicy(loopback=True, ca_file=str(authority.file))
         reply = post(
             f"https://localhost:{ear.port}/in?x=1", policy, resolver=names(localhost=["127.0.0.1"])
         )
@@ -147,7 +147,7 @@ def test_a_certificate_that_is_not_valid_is_a_failure(
         "future": lambda: authority.server("localhost", days=(1, 3)),
         "unknown authority": lambda: authority.server("localhost"),
     }
-    policy = Policy(
+    policy = UrlPolicy(
         loopback=True, ca_file="" if wrong == "unknown authority" else str(authority.file)
     )
     with listening(context=contexts[wrong]()) as ear:
@@ -161,7 +161,7 @@ def test_a_certificate_that_is_not_valid_is_a_failure(
 
 
 def test_an_address_is_checked_against_the_certificate_too(authority: Authority) -> None:
-    policy = Policy(loopback=True, ca_file=str(authority.file))
+    policy = UrlPolicy(loopback=True, ca_file=str(authority.file))
     with listening(context=authority.server("127.0.0.1")) as good:
         assert post(f"https://127.0.0.1:{good.port}/", policy).status == 200
     with listening(context=authority.server("127.0.0.2")) as bad:
@@ -170,7 +170,7 @@ def test_an_address_is_checked_against_the_certificate_too(authority: Authority)
 
 
 def test_a_server_without_tls_is_a_failure(authority: Authority) -> None:
-    policy = Policy(loopback=True, ca_file=str(authority.file))
+    policy = UrlPolicy(loopback=True, ca_file=str(authority.file))
     with listening() as ear:
         reply = post(f"https://127.0.0.1:{ear.port}/", policy)
         assert reply.error == "the TLS handshake failed"
@@ -237,7 +237,7 @@ def test_a_head_of_one_byte_a_moment_is_a_failure_in_time() -> None:
         assert time.monotonic() - began < 1.5
 
 
-def test_silence_is_a_failure_in_time() -> None:
+def test_a_server_that_does_not_respond_is_a_failure_in_time() -> None:
     released = threading.Event()
     with listening(lambda _: released.wait(10)) as ear:
         began = time.monotonic()
@@ -261,7 +261,7 @@ def test_a_resolver_that_hangs_is_a_failure_in_time() -> None:
     released.set()
 
 
-def test_names_that_hang_hold_up_no_other_name() -> None:
+def test_names_that_hang_delay_no_other_name() -> None:
     """More tries than any pool of threads would have, to more names than a merchant has."""
     released = threading.Event()
     asked: list[str] = []
@@ -287,7 +287,7 @@ def test_names_that_hang_hold_up_no_other_name() -> None:
         errors = {each.result().error for each in late}
         released.set()
     assert errors == {"the host's name could not be resolved in time"}
-    assert len(asked) == 41, "who asks for a name meanwhile waits for the answer that is on its way"
+    assert len(asked) == 41, "concurrent look-ups of a name share one"
 
 
 def test_a_compressed_body_is_not_unpacked() -> None:
@@ -315,7 +315,7 @@ def test_a_connection_that_is_cut_before_an_answer_is_a_failure() -> None:
         assert post(ear.url).error == "the connection was closed before there was an answer"
 
 
-def test_the_status_is_the_answer_even_if_the_body_is_cut() -> None:
+def test_the_status_decides_even_if_the_body_is_cut() -> None:
     def cut(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         handler.connection.shutdown(socket.SHUT_RDWR)
@@ -331,7 +331,7 @@ def test_a_refused_connection_is_a_failure() -> None:
     assert post(url).error == "the connection was refused"
 
 
-def test_what_is_no_http_is_a_failure_without_a_word_of_it() -> None:
+def test_what_is_no_http_is_a_failure_and_none_of_it_is_shown() -> None:
     with listening(lambda handler: handler.wfile.write(b"SSH-2.0-secret\r\n")) as ear:
         reply = post(ear.url)
     assert reply.status is None

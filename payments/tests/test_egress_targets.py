@@ -7,10 +7,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from payments.services.egress.ip_policy import is_callable
-from payments.services.egress.url_policy import Policy, TargetRefused, target_of
+from payments.services.egress.url_policy import TargetRefused, UrlPolicy, target_of
 
-STRICT = Policy()
-LOOPBACK = Policy(loopback=True)
+STRICT = UrlPolicy()
+LOOPBACK = UrlPolicy(loopback=True)
 
 NOT_URLS = (
     *(
@@ -86,14 +86,14 @@ def test_a_good_url_is_read_once_and_for_all() -> None:
         ("198.51.100.7", False),
     ],
 )
-def test_the_own_list_knows_what_is_public(address: str, expected: bool) -> None:
+def test_our_list_knows_what_is_public(address: str, expected: bool) -> None:
     assert is_callable(ip_address(address)) is expected
 
 
-def test_networks_can_be_denied_beside_ours() -> None:
+def test_further_networks_can_be_denied() -> None:
     networks = (ip_network("8.8.8.0/24"), ip_network("2606:4700::/32"))
     for address in ("8.8.8.8", "2606:4700::1111"):
         assert is_callable(ip_address(address))
-        assert not is_callable(ip_address(address), denied_too=networks)
+        assert not is_callable(ip_address(address), also_denied=networks)
     with pytest.raises(TargetRefused):
-        target_of("https://8.8.8.8/", Policy(denied_networks=networks))
+        target_of("https://8.8.8.8/", UrlPolicy(denied_networks=networks))

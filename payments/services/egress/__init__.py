@@ -1,5 +1,4 @@
-"""The way out to addresses that merchants chose: whom we call, and how one request is made.
+"""HTTP requests to URLs that merchants chose: which may be called, and how one request is made.
 
-A merchant may name any URL, so every one is taken for an attempt to reach what only we can reach.
-What may not live here: what is sent, the database, a retry.
+Every such URL is treated as an attempt to reach what only we can reach (SSRF).
 """

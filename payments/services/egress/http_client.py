@@ -1,8 +1,7 @@
-"""One POST to a merchant's address: resolved once, every address checked, connected to that one.
+"""Makes one POST to a merchant's URL: resolve once, check every address, connect to one of those.
 
-Bounded in time (also against an answer of one byte a second) and in size, no redirects, no proxy of
-the environment, no decompression, each request on a connection of its own. What may not live here:
-what is posted, and what an answer means.
+Bounded in time (also against a response of one byte a second) and in size. No redirects, no proxy
+from the environment, no decompression; each request uses its own connection.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
-from payments.services.egress.dns import Lookups, Resolver, resolve
+from payments.services.egress.dns import BoundedResolver, Resolver, resolve
 from payments.services.egress.ip_policy import Address, is_callable, is_this_machine
-from payments.services.egress.url_policy import Policy, Target, TargetRefused, target_of
+from payments.services.egress.url_policy import Target, TargetRefused, UrlPolicy, target_of
 from psp_adapters.deadline_sockets import (
     DeadlineSslSocket,
     seconds_left,
@@ -33,7 +32,7 @@ from psp_adapters.deadline_sockets import (
 
 BODY_BYTES_MAX: Final = 64 * 1024
 _BODY_SECONDS: Final = 2.0
-"""The status has decided by then: a body that never ends must not keep a thread for long."""
+"""The status has decided by then: an endless body must not hold a thread for long."""
 _RESOLVE_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 5.0
 _ADDRESSES_MAX: Final = 4
@@ -41,21 +40,21 @@ _ADDRESSES_MAX: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came of a request; without `status` nothing that can be called an answer."""
+    """The result of a request; without `status` there was no response."""
 
     status: int | None = None
     error: str = ""
-    """Why there is no answer, in our words: nothing of it was written by the other side."""
+    """Why there is no response; our text, nothing of it written by the other side."""
     body: bytes = b""
     duration_ms: int = 0
 
 
 class _NotCalled(Exception):
-    """Nothing was connected to; the text says why."""
+    """No connection was made; the text says why."""
 
 
 def _connected(addresses: Sequence[Address], port: int) -> socket.socket:
-    """A socket to the first of these very addresses that takes it."""
+    """A socket to the first of these addresses that accepts a connection."""
     failure: OSError = OSError("no address")
     for address in addresses:
         timeout = min(_CONNECT_SECONDS, seconds_left())
@@ -71,7 +70,7 @@ def _connected(addresses: Sequence[Address], port: int) -> socket.socket:
 
 
 class _Http(HTTPConnection):
-    """Named after the URL's host, for its headers; connected to the addresses that were checked."""
+    """Sends the URL's host in its headers, but connects only to the checked addresses."""
 
     pinned: Sequence[Address] = ()
 
@@ -80,7 +79,7 @@ class _Http(HTTPConnection):
 
 
 class _Https(HTTPSConnection):
-    """The same, with the host's name for SNI and for the check of the certificate."""
+    """The same, with the host's name for SNI and certificate verification."""
 
     pinned: Sequence[Address] = ()
 
@@ -89,19 +88,19 @@ class _Https(HTTPSConnection):
 
 
 class HttpClient:
-    """Posts to merchants' addresses under one policy; from any number of threads."""
+    """Posts to merchants' URLs under one policy; thread-safe."""
 
-    def __init__(self, policy: Policy, *, resolver: Resolver = resolve) -> None:
+    def __init__(self, policy: UrlPolicy, *, resolver: Resolver = resolve) -> None:
         self._policy = policy
-        self._lookups = Lookups(resolver)
+        self._resolver = BoundedResolver(resolver)
 
     def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str], deadline_seconds: float
     ) -> Reply:
-        """Post once and say what came of it; whatever happens, it is said and never raised.
+        """Post once and return the result; never raises.
 
-        `deadline_seconds` covers everything, from the name's resolution to the last byte that is
-        read. The status alone is the answer: a body that is cut short changes nothing.
+        `deadline_seconds` covers everything, from name resolution to the last byte read. Only the
+        status decides: a truncated body changes nothing.
         """
         began = time.monotonic()
         start_deadline(deadline_seconds)
@@ -115,18 +114,18 @@ class HttpClient:
         except _NotCalled as refusal:
             error = str(refusal)
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as failure:
-            error = _in_our_words(failure)
+            error = _plain_error(failure)
         duration_ms = int((time.monotonic() - began) * 1000)
         return Reply(status=status, error=error, body=text, duration_ms=duration_ms)
 
     def _checked_addresses(self, target: Target) -> Sequence[Address]:
-        """Resolve once; one address that may not be called among them refuses the name."""
+        """Resolve once; one address that may not be called refuses the whole name."""
         if target.address is not None:
             addresses: Sequence[Address] = [target.address]
         else:
             within = min(_RESOLVE_SECONDS, seconds_left())
             try:
-                addresses = self._lookups.addresses_of(
+                addresses = self._resolver.addresses_of(
                     target.host, target.port, within_seconds=within
                 )
             except TimeoutError:
@@ -138,9 +137,9 @@ class HttpClient:
         return addresses[:_ADDRESSES_MAX]
 
     def _may_call(self, address: Address, target: Target) -> bool:
-        if target.is_loopback:  # only read as such where the policy lets it be called
+        if target.is_loopback:  # true only where the policy allows loopback
             return is_this_machine(address)
-        return is_callable(address, denied_too=self._policy.denied_networks)
+        return is_callable(address, also_denied=self._policy.denied_networks)
 
     def _exchange(
         self,
@@ -172,7 +171,7 @@ class HttpClient:
 
 
 def _beginning_of(response: Any) -> bytes:
-    """At most 64 kB of the body, as far as it comes soon; an error here is no error at all."""
+    """At most 64 kB of the body, as far as it arrives in time; errors are ignored."""
     shorten_deadline(_BODY_SECONDS)
     pieces: list[bytes] = []
     size = 0
@@ -184,7 +183,7 @@ def _beginning_of(response: Any) -> bytes:
             pieces.append(piece)
             size += len(piece)
     except (HTTPError, http.client.HTTPException, OSError, ValueError):
-        pieces.append(b"")  # what came until then is kept
+        pieces.append(b"")  # what arrived until then is kept
     finally:
         response.close()
     return b"".join(pieces)
@@ -202,8 +201,8 @@ def _tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
-def _in_our_words(failure: Exception) -> str:
-    """What went wrong, without a word of the other side or of the system."""
+def _plain_error(failure: Exception) -> str:
+    """What went wrong, without any text of the other side or of the system."""
     if isinstance(failure, ssl.SSLCertVerificationError):
         return "the certificate is not valid for this host"
     if isinstance(failure, ssl.SSLError):

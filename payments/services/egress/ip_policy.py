@@ -1,8 +1,8 @@
-"""Which IP addresses may be called. Pure.
+"""Decides which IP addresses may be called. Pure.
 
-An own list: `ipaddress.is_global` holds multicast, NAT64, 6to4 and a cloud's metadata service for
-public. Of IPv6 only what is given out for use (2000::/3) is public at all, so mapped, translated
-and local forms need no line here.
+The list is our own: `ipaddress.is_global` treats multicast, NAT64, 6to4 and a cloud's metadata
+service as public. Of IPv6 only the assigned range 2000::/3 is public, so mapped, translated and
+local forms need no entry here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DENIED: Final[tuple[Network, ...]] = tuple(
         "10.0.0.0/8",  # private
         "100.64.0.0/10",  # shared by carriers; metadata services too (100.100.100.200)
         "127.0.0.0/8",  # this machine
-        "168.63.129.16/32",  # a cloud's host, although the address is public
+        "168.63.129.16/32",  # a cloud provider's host, although the address is public
         "169.254.0.0/16",  # link local; metadata services
         "172.16.0.0/12",  # private
         "192.0.0.0/24",  # protocol assignments
@@ -38,25 +38,25 @@ DENIED: Final[tuple[Network, ...]] = tuple(
         "240.0.0.0/4",  # reserved, broadcast
         "2001::/23",  # protocol assignments: Teredo, benchmarks, ORCHID
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: an IPv4 address in other clothes
+        "2002::/16",  # 6to4: IPv4 addresses in IPv6 form
         "3fff::/20",  # documentation
     )
 )
 
 
-def is_callable(address: Address, *, denied_too: Iterable[Network] = ()) -> bool:
-    """Is it a public address, and in none of the networks that are denied beside ours?"""
+def is_callable(address: Address, *, also_denied: Iterable[Network] = ()) -> bool:
+    """Whether the address is public, and in none of the `also_denied` networks."""
     if address.version == 6 and address not in _PUBLIC_IPV6:
         return False
     return not any(
         address in network
-        for network in (*DENIED, *denied_too)
+        for network in (*DENIED, *also_denied)
         if network.version == address.version
     )
 
 
 def is_this_machine(address: Address) -> bool:
-    """Is it a loopback address in its plain form?"""
+    """Whether it is a loopback address in its plain form."""
     if address.version == 6:
         return address == _LOOPBACK_IPV6
     return address in _LOOPBACK_IPV4

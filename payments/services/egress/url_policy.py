@@ -1,6 +1,6 @@
-"""URLs of webhook endpoints, read strictly: what could be understood in two ways is refused.
+"""Decides which URLs of merchants may be called; parses strictly, refuses what is ambiguous.
 
-What may not live here: name resolution, the network.
+Names are checked here, the addresses that they resolve to in `http_client`.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ _LOCAL_NAMES: Final = frozenset(
     {"localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "arpa"}
     | {"test", "example", "invalid", "onion", "private"}
 )
-"""Last labels of names that only a network of one's own knows."""
+"""Last labels of names that exist only in private networks."""
 
 
 class TargetRefused(ValueError):
-    """The URL may not be called; the message says why, in words for the merchant."""
+    """The URL may not be called; the message tells the merchant why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What may be called."""
+class UrlPolicy:
+    """Which URLs may be called."""
 
     ports: frozenset[int] = frozenset({443, 8443})
     loopback: bool = False
     """Development: `localhost` and loopback addresses, on any port from 1024, by http too."""
     denied_networks: Sequence[Network] = field(default=())
     ca_file: str = ""
-    """Certificates that are trusted beside the system's."""
+    """Certificates that are trusted in addition to the system's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a request goes; nothing of it is resolved yet."""
+    """Where a request goes; the name is not resolved yet."""
 
     scheme: str
     host: str
@@ -57,13 +57,13 @@ class Target:
     path: str
     """With the query; never empty."""
     address: Address | None
-    """Where the host is an address itself."""
+    """The host, if it is an IP address itself."""
     is_loopback: bool
 
 
-def policy_of_settings() -> Policy:
-    """The policy that this installation is set to."""
-    return Policy(
+def policy_of_settings() -> UrlPolicy:
+    """The policy from this installation's settings."""
+    return UrlPolicy(
         ports=settings.WEBHOOK_PORTS,
         loopback=settings.WEBHOOK_LOOPBACK,
         denied_networks=settings.WEBHOOK_DENIED_NETWORKS,
@@ -71,8 +71,8 @@ def policy_of_settings() -> Policy:
     )
 
 
-def target_of(url: str, policy: Policy) -> Target:
-    """Read the URL; refuses with TargetRefused whatever the policy does not let us call."""
+def target_of(url: str, policy: UrlPolicy) -> Target:
+    """Parse the URL; raises TargetRefused if the policy does not allow it."""
     if len(url) > URL_LENGTH_MAX or not _URL.fullmatch(url):
         raise TargetRefused(
             f"Give an absolute URL of at most {URL_LENGTH_MAX} characters without blanks, "
@@ -104,14 +104,14 @@ def target_of(url: str, policy: Policy) -> Target:
 
 
 def _check(
-    scheme: str, port: int | None, address: Address | None, policy: Policy, *, is_loopback: bool
+    scheme: str, port: int | None, address: Address | None, policy: UrlPolicy, *, is_loopback: bool
 ) -> None:
     if scheme != "https":
         raise TargetRefused("The URL must begin with https://.")
     if (443 if port is None else port) not in policy.ports:
         allowed = ", ".join(str(each) for each in sorted(policy.ports))
         raise TargetRefused(f"The URL may name one of these ports only: {allowed}.")
-    refused = address is not None and not is_callable(address, denied_too=policy.denied_networks)
+    refused = address is not None and not is_callable(address, also_denied=policy.denied_networks)
     if is_loopback or refused:
         raise TargetRefused("The URL must name a host that is reachable from the internet.")
 
@@ -124,7 +124,7 @@ def _check_development(scheme: str, port: int | None) -> None:
 
 
 def _host_of(netloc: str, hostname: str) -> tuple[str, Address | None]:
-    """The host in its one canonical form, and the address if it is one."""
+    """The host in canonical form, and the IP address if it is one."""
     if netloc.startswith("["):
         return _ipv6_of(netloc, hostname)
     host = hostname.lower()
