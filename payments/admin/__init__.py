@@ -1,6 +1,6 @@
-"""Every table of payments in the console, to read and to search; one module per noun.
+"""The console's pages of payments, to read and to search; one module per noun.
 
-What may not live here: anything that changes a row. Buttons will call the commands of the services.
+Nothing here changes a row. Buttons will call the commands of the services.
 """
 
 from django.contrib import admin

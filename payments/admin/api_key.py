@@ -1,4 +1,4 @@
-"""API keys: whose they are and how long they are good. Never the key or its hash."""
+"""API keys: merchant, state and expiry. Never the key or its hash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payments.models import ApiKey
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Secret keys of merchants, known by their last four characters."""
+    """Secret keys of merchants, shown by their last four characters."""
 
     list_display = ("shown_key", "merchant", "name", "state", "mode", "created")
     list_select_related = ("merchant",)
@@ -39,7 +39,7 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
     )
 
     def texts(self, term: str) -> Iterable[Q]:
-        # Keys are few: this table may be read whole.
+        # Keys are few: a scan of this table is cheap.
         yield Q(last4=term)
         yield Q(merchant__name__istartswith=term)
 
@@ -48,10 +48,10 @@ class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         return str(key)
 
     @shown(
-        description="state", label={"good": "success", "expired": "warning", "revoked": "danger"}
+        description="state", label={"valid": "success", "expired": "warning", "revoked": "danger"}
     )
     def state(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return "revoked"
         expired = key.expires_at is not None and key.expires_at <= timezone.now()
-        return "expired" if expired else "good"
+        return "expired" if expired else "valid"

@@ -1,4 +1,4 @@
-"""How far the checks of the books have come, and what they found."""
+"""Progress and findings of the checks of the books."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from payments.models import BooksCheck
 
 @admin.register(BooksCheck)
 class BooksCheckAdmin(ReadOnlyAdmin):
-    """The payments that changed lately, followed by their events; and everything, once a day."""
+    """One check follows recent changes by their events; one covers everything once a day."""
 
     list_display = ("name", "part", "shown_position", "finished_at", "differences", "unchecked")
     ordering = ("name",)
     list_filter = ()
     fieldsets = (
         (None, {"fields": ("name", ("part", "shown_position"), ("began_at", "finished_at"))}),
-        ("Found", {"fields": (("compared", "differences"), "unchecked")}),
+        ("Findings", {"fields": (("compared", "differences"), "unchecked")}),
     )
 
-    @shown(description="compared to")
+    @shown(description="compared up to")
     def shown_position(self, row: BooksCheck) -> SafeString | str:
-        """When the last row that was compared was made: its id says nothing to anybody."""
+        """When the last row that was compared was created."""
         moment = row.compared_to
         return display.NOTHING if moment is None else display.in_one_line(display.time(moment))

@@ -1,4 +1,4 @@
-"""Cases: what a person must look at, what is wrong and what to do."""
+"""Cases: what an operator must resolve, with the advice for its kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from payments.states import CaseKind, CaseStatus
 
 @admin.register(Case)
 class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """The queue of what no rule may decide; `manage.py cases` closes one."""
+    """Cases that no rule may decide; `manage.py cases` closes one."""
 
     list_display = ("summary", "kind", "shown_status", "amount", "payment", "merchant", "opened")
     list_select_related = ("merchant",)
@@ -39,10 +39,10 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("summary", "advice", ("kind", "shown_status"), "amount")}),
         (
-            "What it is about",
+            "Subject",
             {"fields": (("payment", "shown_subject"), ("merchant", "psp_account"), "opened")},
         ),
-        ("How it ended", {"fields": (("closed_at", "closed_by"), "resolution")}),
+        ("Resolution", {"fields": (("closed_at", "closed_by"), "resolution")}),
     )
 
     @shown(description="status", label={"open": "warning", "closed": "success"})

@@ -20,7 +20,7 @@ from payments.models import Customer
 
 @admin.register(Customer)
 class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Who pays."""
+    """Customers, as merchants described them."""
 
     list_display = ("public_id", "merchant", "name", "email", "mode", "created")
     list_select_related = ("merchant",)
@@ -45,7 +45,7 @@ class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "What the merchant told",
+            "From the merchant",
             {"fields": ("description", ("shown_address", "shown_shipping"), "shown_metadata")},
         ),
     )

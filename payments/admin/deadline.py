@@ -1,4 +1,4 @@
-"""Payments that wait, and when time will do something about it."""
+"""Payments that wait for the customer or merchant, and when an automatic action is due."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payments.states import IntentStatus
 
 @admin.register(Deadline)
 class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Holds that may run out, and payments that nobody may come back to."""
+    """Authorizations that may expire, and payments that may be abandoned."""
 
     list_display = ("__str__", "shown_status", "waits_since", "next_at", "warned_for", "payment")
     search_help_text = "pi_…"
@@ -35,6 +35,6 @@ class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
     def payment(self, row: Deadline) -> SafeString | str:
         return display.link(public_ids.PAYMENT_INTENT, row.intent_id)
 
-    @shown(description="waits as", label=display.STATUS_LABELS)
+    @shown(description="status", label=display.STATUS_LABELS)
     def shown_status(self, row: Deadline) -> str:
         return display.in_words(row.status)

@@ -1,6 +1,8 @@
-"""Deliveries of events to merchants' endpoints, and every try of them."""
+"""Deliveries of events to merchants' endpoints, and the log of their attempts."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -18,12 +20,22 @@ from payments.admin.search import SearchByPublicId
 from payments.models import Delivery, DeliveryAttempt
 from payments.states import DeliveryStatus
 
-_TRIES_SHOWN = 50
+_ATTEMPTS_SHOWN = 50
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """`manage.py webhooks resend whd_…` sends one again."""
+    """`manage.py webhooks resend whd_…` makes one due again."""
+
+    labels: ClassVar[dict[str, str]] = {
+        "seq": "sequence number",
+        "is_replay": "replay",
+        "in_line": "delivered in order",
+        "attempts": "attempts in all",
+        "next_try_at": "next attempt, or end of lease",
+        "ended_at": "delivered or given up at",
+        "last_status": "last HTTP status",
+    }
 
     list_display = (
         *("public_id", "shown_event", "shown_endpoint", "shown_status", "attempts"),
@@ -56,22 +68,22 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "How far it is",
+            "Progress",
             {
                 "fields": (
                     ("shown_status", "in_line"),
                     "attempts",
                     ("next_try_at", "ended_at"),
                     ("last_status", "last_error"),
-                    "shown_tries",
+                    "shown_attempts",
                 )
             },
         ),
-        ("What is sent", {"fields": ("shown_envelope",)}),
+        ("Request body", {"fields": ("shown_envelope",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        # A list of fifty would otherwise carry fifty envelopes along.
+        # A list must not read the envelopes.
         rows: QuerySet[Delivery] = super().get_queryset(request)
         return rows.defer("envelope")
 
@@ -89,9 +101,11 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
     def shown_status(self, delivery: Delivery) -> str:
         return str(delivery.status)
 
-    @shown(description="tries")
-    def shown_tries(self, delivery: Delivery) -> SafeString | str:
-        tries = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")[:_TRIES_SHOWN]
+    @shown(description="newest attempts")
+    def shown_attempts(self, delivery: Delivery) -> SafeString | str:
+        attempts = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")[
+            :_ATTEMPTS_SHOWN
+        ]
         rows = [
             (
                 display.time(each.started_at),
@@ -99,7 +113,7 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
                 each.duration_ms,
                 each.error or display.NOTHING,
             )
-            for each in tries
+            for each in attempts
         ]
         return format_html_join("", "<div>{}: {} after {} ms {}</div>", rows) or display.NOTHING
 
@@ -110,7 +124,7 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
 
 @admin.register(DeliveryAttempt)
 class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """The log of tries, newest first."""
+    """The log of attempts, newest first."""
 
     list_display = ("started_at", "shown_delivery", "number", "status", "duration_ms", "error")
     list_filter = (("started_at", CreatedFilter),)
@@ -127,7 +141,7 @@ class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("What came back", {"fields": ("shown_response",)}),
+        ("Response", {"fields": ("shown_response",)}),
     )
 
     @shown(description="delivery")

@@ -1,4 +1,4 @@
-"""What is still on its way out: events that are not yet with endpoints or on the stream."""
+"""The outgoing queue: events that are not yet fanned out to endpoints, or not on the stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payments.models import Dispatch
 
 @admin.register(Dispatch)
 class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Empty, or nearly, while everything works: rows go when nothing more is to be done."""
+    """Almost empty while everything works: a row is deleted once its event is out."""
 
     list_display = ("__str__", "seq", "fanned_out_at", "streamed_at", "event")
     search_help_text = "evt_…"

@@ -1,6 +1,6 @@
-"""How values are shown: masked, escaped, linked.
+"""Formats values for the console: masked, escaped, linked. No queries.
 
-What may not live here: queries. Secrets are masked here, once, for every page.
+Secrets are masked here, once, for every page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from payments import public_ids
 
 NOTHING: Final = "–"
 MASK: Final = "••••"
-# Who holds the first can finish the customer's payment; the second is a token of the return page.
+# The first lets its holder finish the customer's payment; the second belongs to the return page.
 _SECRET_KEYS: Final = frozenset({"client_secret", "token", "payment_method_token"})
 
 _PAGES: Final = {
@@ -42,7 +42,7 @@ _PAGES: Final = {
     public_ids.BALANCE_TRANSACTION: "admin:ledger_ledgertransaction_change",
 }
 
-# unfold's label colors, by what a person should feel when a status passes by.
+# unfold's label colors by status.
 STATUS_LABELS: Final = {
     "initiated": "info",
     "processing": "warning",
@@ -65,7 +65,7 @@ STATUS_LABELS: Final = {
 
 
 def link(prefix: str, identifier: UUID | None) -> SafeString | str:
-    """The public id, leading to the row's page."""
+    """The public id as a link to the row's page."""
     if identifier is None:
         return NOTHING
     public_id = public_ids.encode(prefix, identifier)
@@ -77,7 +77,7 @@ def link(prefix: str, identifier: UUID | None) -> SafeString | str:
 
 
 def subject(public_id: str) -> SafeString | str:
-    """A public id of any kind, leading to its page; anything else as it is."""
+    """A public id of any kind as a link; any other text as it is."""
     for prefix in _PAGES:
         identifier = public_ids.decode(prefix, public_id)
         if identifier is not None:
@@ -86,7 +86,7 @@ def subject(public_id: str) -> SafeString | str:
 
 
 def actor(name: str) -> SafeString | str:
-    """Who did it: a merchant's API key leads to its page, others are words already."""
+    """The actor: an API key as a link to its page, any other as text."""
     kind, _, identifier = name.partition(":")
     if kind != "api_key":
         return in_one_line(name)
@@ -102,22 +102,22 @@ def time(moment: datetime) -> str:
 
 
 def in_one_line(text: str) -> SafeString:
-    """The same words, never broken: amounts and times read badly in two lines."""
+    """The text without line breaks; for amounts and times."""
     return format_html('<span class="whitespace-nowrap">{}</span>', text)
 
 
 def money(minor: int | None, currency: str) -> SafeString | str:
-    """An amount of minor units as a person reads it."""
+    """An amount of minor units with its currency."""
     return NOTHING if minor is None else in_one_line(str(Money(minor, currency)))
 
 
 def masked(secret: str) -> str:
-    """The last four characters: enough to compare, too little to use."""
+    """The last four characters of a secret, masked."""
     return f"{MASK}{secret[-4:]}" if len(secret) > 8 else MASK if secret else NOTHING
 
 
 def card(method: Any) -> SafeString | str:
-    """Brand and last four digits, as far as there are any."""
+    """Brand and last four digits, if known."""
     name = in_words(method.brand or method.method_type)
     return in_one_line(f"{name} {MASK} {method.last4}") if method.last4 else name
 
@@ -130,12 +130,12 @@ def expiry(method: Any) -> str:
 
 
 def in_words(value: str) -> str:
-    """A value of code as a person reads it: `partially refunded`."""
+    """A stored value for display: `partially refunded`."""
     return value.replace("_", " ").lower()
 
 
 def address_without_query(url: str) -> str:
-    """A URL without what it carries: tokens travel in queries and fragments."""
+    """A URL without query and fragment, which may carry tokens."""
     if not url:
         return NOTHING
     parts = urlsplit(url)
@@ -151,14 +151,14 @@ def shown_json(value: Any) -> SafeString | str:
 
 
 def preformatted(text: str) -> SafeString:
-    """Text as it is, in lines no wider than the page, and scrolled where it is long."""
+    """Text as it is, wrapped to the page and scrolled where it is long."""
     # A style: the stylesheet of the console has no classes for this.
     style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24rem; overflow: auto"
     return format_html('<pre class="text-xs" style="{}">{}</pre>', style, text)
 
 
 def shown_bytes_of_json(text: bytes) -> SafeString | str:
-    """The same of JSON as it was written."""
+    """JSON bytes, indented and escaped, secrets masked."""
     return shown_json(json.loads(text))
 
 

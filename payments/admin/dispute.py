@@ -1,8 +1,9 @@
-"""Disputes: what a bank contests, how long there is to answer, and what was answered."""
+"""Disputes: amount, deadline for evidence, and responses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
@@ -39,7 +40,7 @@ _TIME_LABELS = {
 
 
 def time_left(dispute: Dispute) -> str:
-    """Days or hours for evidence; a spent slot or a closed dispute shows none."""
+    """Days or hours until evidence is due; none if it was submitted or the dispute is closed."""
     if not dispute.is_open:
         return "over"
     if dispute.slot_is_spent:
@@ -54,7 +55,13 @@ def time_left(dispute: Dispute) -> str:
 
 @admin.register(Dispute)
 class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """The dispute desk, to read; merchants answer through the API."""
+    """Read-only; merchants respond through the API."""
+
+    labels: ClassVar[dict[str, str]] = {
+        "is_charge_refundable": "charge can be refunded",
+        "next_look_at": "next look-up",
+        "next_reminder_at": "next reminder",
+    }
 
     list_display = (
         "public_id",
@@ -108,7 +115,7 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "Answers",
+            "Evidence",
             {
                 "fields": (
                     ("submission_count", "submitted_at"),
@@ -145,23 +152,23 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
     def shown_charge(self, dispute: Dispute) -> SafeString | str:
         return display.link(public_ids.CHARGE, dispute.charge_id)
 
-    @shown(description="fee of the PSP")
+    @shown(description="PSP fee")
     def fee(self, dispute: Dispute) -> SafeString | str:
         return display.money(dispute.fee_minor, dispute.currency)
 
-    @shown(description="fee given back")
+    @shown(description="PSP fee returned")
     def fee_returned(self, dispute: Dispute) -> SafeString | str:
         return display.money(dispute.fee_returned_minor, dispute.currency)
 
-    @shown(description="taken from the balance by")
+    @shown(description="withdrawn by")
     def held(self, dispute: Dispute) -> SafeString | str:
         return display.link(public_ids.BALANCE_TRANSACTION, dispute.held_id)
 
-    @shown(description="given back by")
+    @shown(description="reinstated by")
     def released(self, dispute: Dispute) -> SafeString | str:
         return display.link(public_ids.BALANCE_TRANSACTION, dispute.released_id)
 
-    @shown(description="evidence staged or handed in")
+    @shown(description="evidence (staged or submitted)")
     def shown_evidence(self, dispute: Dispute) -> SafeString | str:
         return display.shown_json(dispute.evidence)
 
@@ -172,7 +179,12 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
 
 @admin.register(DisputeResponse)
 class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Each response as it was sent, and what the PSP said."""
+    """Responses as sent, and the PSP's results."""
+
+    labels: ClassVar[dict[str, str]] = {
+        "checks": "look-ups made",
+        "next_check_at": "next look-up",
+    }
 
     list_display = (
         "public_id",
@@ -200,7 +212,7 @@ class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "What was sent, and what came back",
+            "Request and result",
             {
                 "fields": (
                     "shown_evidence",

@@ -1,4 +1,4 @@
-"""Events: the facts, as they were written."""
+"""Events, as they were written."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _PREFIXES = {
 
 @admin.register(Event)
 class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """What happened, to what, by whom. Secrets in the payload are masked."""
+    """Events with actor and payload. Secrets in the payload are masked."""
 
     list_display = ("public_id", "type", "about", "seq", "merchant", "shown_actor", "created")
     list_select_related = ("merchant",)
     list_filter = (
-        one_of("aggregatetype", _PREFIXES, title="what it is about"),
+        one_of("aggregatetype", _PREFIXES, title="object type"),
         ("merchant", RelatedDropdownFilter),
         ("created_at", CreatedFilter),
         "livemode",
@@ -61,18 +61,18 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("What it tells", {"fields": ("shown_payload",)}),
+        ("Payload", {"fields": ("shown_payload",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
-        # A list of fifty would otherwise carry fifty whole objects along.
+        # A list must not read the payloads.
         events: QuerySet[Event] = super().get_queryset(request)
         return events.defer("payload")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Charges and refunds have no events of their own: those of their payment are shown."""
+        """Charges and refunds have no events of their own: the search finds their payment's."""
         term = search_term.strip()
         charge = public_ids.decode(public_ids.CHARGE, term)
         refund = public_ids.decode(public_ids.REFUND, term)
@@ -88,7 +88,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
         yield Q(type=term)
         yield Q(aggregateid__in=intents_of_key(term))
 
-    @shown(description="about")
+    @shown(description="object")
     def about(self, event: Event) -> SafeString | str:
         prefix = _PREFIXES.get(event.aggregatetype)
         return display.link(prefix, event.aggregateid) if prefix else str(event.aggregateid)

@@ -1,7 +1,4 @@
-"""Filters of the lists. Their choices come from code, never from a DISTINCT over a large table.
-
-What may not live here: queries other than narrowing a list.
-"""
+"""Filters of the lists. Their choices come from code, never from a DISTINCT over a large table."""
 
 from __future__ import annotations
 

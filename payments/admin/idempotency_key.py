@@ -1,10 +1,10 @@
-"""Idempotency keys: which request claimed one, and what it was answered."""
+"""Idempotency keys: which request claimed one, and the stored answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -26,12 +26,19 @@ from payments.models import IdempotencyKey, Operation
 class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Claims and answers. Secrets in an answer are masked."""
 
+    labels: ClassVar[dict[str, str]] = {
+        "epoch": "number of claims",
+        "lease_until": "claimed until",
+        "answer_status": "HTTP status",
+        "api_version": "API version",
+        "expand": "expanded fields",
+    }
+
     list_display = (
         "key",
         "merchant",
         "payment",
         "answer_status",
-        "epoch",
         "mode",
         "created",
     )
@@ -53,18 +60,18 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("The answer", {"fields": (("answer_status", "answered_at"), "shown_answer")}),
+        ("Answer", {"fields": (("answer_status", "answered_at"), "shown_answer")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyKey]:
-        # A list of fifty would otherwise carry fifty whole answers along.
+        # A list must not read the answers.
         keys: QuerySet[IdempotencyKey] = super().get_queryset(request)
         return keys.defer("answer_body")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Through the operations, which know their key: keys have no index on payments."""
+        """Search by payment goes through operations: keys have no index on payments."""
         term = search_term.strip()
         for prefix, path in (
             (public_ids.PAYMENT_INTENT, "intent_id"),
@@ -88,7 +95,7 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
     def operation(self, key: IdempotencyKey) -> SafeString | str:
         return display.link(public_ids.OPERATION, key.operation_id)
 
-    @shown(description="fingerprint of the request")
+    @shown(description="request fingerprint")
     def shown_fingerprint(self, key: IdempotencyKey) -> SafeString:
         return format_html('<span class="break-all">{}</span>', key.fingerprint)
 
@@ -99,4 +106,4 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         try:
             return display.shown_json(json.loads(key.answer_body))
         except ValueError:
-            return f"{len(key.answer_body)} characters that are no JSON"
+            return f"{len(key.answer_body)} characters that are not JSON"

@@ -71,7 +71,7 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
         return super().changeform_view(request, object_id, form_url, context)
 
     def texts(self, term: str) -> Iterable[Q]:
-        # Merchants are few: this table may be read whole.
+        # Merchants are few: a scan of this table is cheap.
         yield Q(name__istartswith=term)
 
     @shown(description="platform fee")

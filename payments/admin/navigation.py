@@ -1,6 +1,6 @@
-"""The sidebar of the console; whoever may not view a table does not see its entry.
+"""The sidebar of the console; it lists only tables that the user may view.
 
-What may not live here: badges that count (each would be a query on every page).
+No badges that count: each would be a query on every page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.urls import reverse_lazy
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups that hold something for this person."""
+    """The groups with at least one table that this user may view."""
     groups = [
         _group(
             "Payments",
@@ -21,7 +21,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Operations", "payments", "sync_alt", "operation"),
             _item("Refunds", "payments", "undo", "refund"),
             _item("Disputes", "payments", "gavel", "dispute"),
-            _item("Responses to disputes", "payments", "outgoing_mail", "disputeresponse"),
+            _item("Dispute responses", "payments", "outgoing_mail", "disputeresponse"),
             _item("Cases", "payments", "assignment_late", "case"),
             _item("Deadlines", "payments", "timer", "deadline"),
         ),
@@ -36,7 +36,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
             _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
             _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
-            _item("Checks of the books", "payments", "fact_check", "bookscheck"),
+            _item("Ledger checks", "payments", "fact_check", "bookscheck"),
         ),
         _settlement(),
         _group(
@@ -44,7 +44,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Events", "payments", "history", "event"),
             _item("Webhook endpoints", "payments", "webhook", "webhookendpoint"),
             _item("Deliveries", "payments", "outgoing_mail", "delivery"),
-            _item("Tries of deliveries", "payments", "receipt", "deliveryattempt"),
+            _item("Delivery attempts", "payments", "receipt", "deliveryattempt"),
             _item("Outgoing queue", "payments", "outbox", "dispatch"),
             _item("PSP notifications", "payments", "move_to_inbox", "pspnotification"),
             _item("Idempotency keys", "payments", "fingerprint", "idempotencykey"),

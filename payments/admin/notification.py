@@ -1,4 +1,4 @@
-"""Notifications of PSPs: what they told us, as it came, and what became of it."""
+"""Notifications of PSPs: as received, and how they were processed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_BYTES = 20_000
 
 @admin.register(PspNotification)
 class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """The dead ones are the dead-letter list; `manage.py replay_notifications` replays them."""
+    """Dead letters are the ones with status dead; `manage.py replay_notifications` replays them."""
 
     list_display = (
         "event_id",
@@ -61,7 +61,7 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "What became of it",
+            "Processing",
             {
                 "fields": (
                     ("shown_status", "attempts"),
@@ -71,11 +71,11 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("As it came", {"fields": ("body_sha256", "shown_body")}),
+        ("As received", {"fields": ("body_sha256", "shown_body")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PspNotification]:
-        # A list of fifty would otherwise carry fifty bodies along.
+        # A list must not read the bodies.
         rows: QuerySet[PspNotification] = super().get_queryset(request)
         return rows.defer("body", "headers")
 

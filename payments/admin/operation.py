@@ -1,8 +1,9 @@
-"""Operations: every instruction to a PSP; those that charge are charges."""
+"""Operations: every instruction to a PSP; a charging operation is a charge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
@@ -22,7 +23,23 @@ from psp_adapters.contract.operations import OperationKind
 
 @admin.register(Operation)
 class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """What was asked of a PSP and what became of it. The PSP's token is masked."""
+    """Requests to a PSP and their results. The PSP's token is masked."""
+
+    labels: ClassVar[dict[str, str]] = {
+        "psp_key": "idempotency key at the PSP",
+        "capture_now": "capture at once",
+        "final": "final capture",
+        "challenge_allowed": "may ask the customer",
+        "status_before": "status of the payment before",
+        "guard_order": "order held by the order guard",
+        "lease_until": "leased until",
+        "next_check_at": "next look-up",
+        "checks": "look-ups made",
+        "resent_at": "last repeated at",
+        "fenced_at": "last canceled at the PSP at",
+        "turns": "late outcomes",
+        "reverse_at": "reversal due at",
+    }
 
     list_display = (
         "public_id",
@@ -74,9 +91,9 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("What it said", {"fields": (("code", "decline_code"), "message", "detail")}),
+        ("Result", {"fields": (("code", "decline_code"), "message", "detail")}),
         (
-            "Around it",
+            "Context",
             {
                 "fields": (
                     ("order_id", "guard_order"),
@@ -136,19 +153,19 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         last4 = details.get("last4")
         return f"{name} {display.MASK} {last4}" if last4 else name or display.NOTHING
 
-    @shown(description="the customer returns to")
+    @shown(description="return URL")
     def shown_return_url(self, operation: Operation) -> str:
         return display.address_without_query(operation.return_url)
 
-    @shown(description="the customer was sent to")
+    @shown(description="redirect URL")
     def challenge(self, operation: Operation) -> str:
         return display.address_without_query(operation.redirect_url)
 
-    @shown(description="beyond what may be")
+    @shown(description="excess amount")
     def excess(self, operation: Operation) -> SafeString | str:
         return display.money(operation.excess_minor or None, operation.currency)
 
-    @shown(description="given back of that")
+    @shown(description="excess returned")
     def excess_returned(self, operation: Operation) -> SafeString | str:
         return display.money(operation.excess_returned_minor or None, operation.currency)
 
@@ -160,7 +177,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     def balance_transaction(self, operation: Operation) -> SafeString | str:
         return display.link(public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id)
 
-    @shown(description="balance transaction that gave it back")
+    @shown(description="failure balance transaction")
     def failure_balance_transaction(self, operation: Operation) -> SafeString | str:
         return display.link(
             public_ids.BALANCE_TRANSACTION, operation.failure_balance_transaction_id

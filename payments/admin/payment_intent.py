@@ -1,4 +1,4 @@
-"""Payment intents: the list that support lives in, and the whole story of one payment."""
+"""Payment intents: the list, and the whole story of one payment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from payments.states import IntentStatus
 
 @admin.register(PaymentIntent)
 class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """What merchants want paid. Neither the client secret nor any URL's query is shown."""
+    """Payments with their story. Neither the client secret nor any URL's query is shown."""
 
     list_display = (
         "public_id",
@@ -78,7 +78,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "How it is paid",
+            "Payment method and PSP",
             {
                 "fields": (
                     ("payment_with", "payment_method"),
@@ -90,7 +90,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "Why it stands where it stands",
+            "Status",
             {
                 "fields": (
                     ("published_status", "mode"),
@@ -100,7 +100,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "What the merchant told",
+            "From the merchant",
             {
                 "fields": (
                     ("description", "receipt_email"),
@@ -118,7 +118,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         yield Q(pk__in=intents_of_psp_id(term))
         # `<> ''` lets PostgreSQL use the partial index on orders.
         yield Q(order_id=term) & ~Q(order_id="")
-        # Last, since no index holds it: a scan, about 0.25 s per million payments.
+        # Last, since it has no index: a scan, about 0.25 s per million payments.
         yield Q(psp_reference=term)
 
     def changeform_view(
@@ -128,7 +128,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> TemplateResponse:
-        """The page with its story, for whom the page itself is allowed."""
+        """The page with the payment's story, if the user may view the payment."""
         intent = self.get_object(request, object_id) if object_id else None
         story = []
         if intent is not None and self.has_view_permission(request, intent):
@@ -156,19 +156,19 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     def refunded(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_refunded_minor or None, intent.currency)
 
-    @shown(description="refund on its way")
+    @shown(description="refund pending")
     def refund_pending(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_refund_pending_minor or None, intent.currency)
 
-    @shown(description="may still be captured")
+    @shown(description="capturable")
     def shown_capturable(self, intent: PaymentIntent) -> SafeString | str:
         return display.in_one_line(str(intent.capturable))
 
-    @shown(description="may still be refunded")
+    @shown(description="refundable")
     def shown_refundable(self, intent: PaymentIntent) -> SafeString | str:
         return display.in_one_line(str(intent.refundable))
 
-    @shown(description="moved beyond what we asked")
+    @shown(description="excess")
     def excess(self, intent: PaymentIntent) -> SafeString | str:
         return display.money(intent.amount_excess_minor or None, intent.currency)
 
@@ -185,11 +185,11 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     def latest_charge(self, intent: PaymentIntent) -> SafeString | str:
         return display.link(public_ids.CHARGE, intent.latest_charge_id)
 
-    @shown(description="the customer was sent to")
+    @shown(description="redirect URL")
     def next_action(self, intent: PaymentIntent) -> str:
         return display.address_without_query(intent.next_action_url)
 
-    @shown(description="the customer returns to")
+    @shown(description="return URL")
     def shown_return_url(self, intent: PaymentIntent) -> str:
         return display.address_without_query(intent.return_url)
 

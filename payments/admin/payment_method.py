@@ -20,7 +20,7 @@ from payments.models import PaymentMethod
 
 @admin.register(PaymentMethod)
 class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Brand, last four digits and expiry. The token can charge, so it is masked."""
+    """Brand, last four digits and expiry. The token could be charged, so it is masked."""
 
     list_display = (
         "public_id",
@@ -54,7 +54,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
                 )
             },
         ),
-        ("What the merchant told", {"fields": (("shown_billing", "shown_metadata"),)}),
+        ("From the merchant", {"fields": (("shown_billing", "shown_metadata"),)}),
     )
 
     def texts(self, term: str) -> Iterable[Q]:

@@ -14,7 +14,7 @@ from payments.models import PspAccount
 
 @admin.register(PspAccount)
 class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Where merchants' money runs through."""
+    """PSP accounts that process merchants' payments."""
 
     list_display = ("code", "psp", "mode", "created")
     list_filter = ("livemode",)
@@ -34,5 +34,5 @@ class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
     )
 
     def texts(self, term: str) -> Iterable[Q]:
-        # Accounts are few: this table may be read whole.
+        # Accounts are few: a scan of this table is cheap.
         yield Q(code__istartswith=term)

@@ -1,11 +1,8 @@
-"""The base of every page of payments: nothing can be written, and no list counts its table.
-
-What may not live here: what a single noun shows.
-"""
+"""The base of every page of payments: read-only, and no list counts its table."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -17,7 +14,10 @@ from payments.admin.display import NOTHING, in_one_line, time
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Takes every permission that writes; whoever may view a row sees what `fieldsets` name."""
+    """Denies every permission that writes; a user who may view a row sees what `fieldsets` name."""
+
+    labels: ClassVar[dict[str, str]] = {}
+    """Labels on a row's page, where the column's name does not say it."""
 
     actions = None
     list_per_page = 50
@@ -30,7 +30,7 @@ class ReadOnlyAdmin(ModelAdmin):
     sortable_by: tuple[str, ...] = ()
     list_filter_submit = True
     empty_value_display = NOTHING
-    # The button leads to Django's own log, which knows nothing of payments.
+    # Django's history button would lead to Django's own log, which has nothing of payments.
     change_form_template = "admin/payments/read_only.html"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -42,8 +42,13 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        return super().get_form(request, obj, change, labels=self.labels, **kwargs)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Everything that is shown; also what is computed, which Django wants named here."""
+        """Every field that is shown, computed ones included."""
         fieldsets = self.get_fieldsets(request, obj)
         names: list[str] = []
         for _, options in fieldsets:

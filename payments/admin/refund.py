@@ -1,4 +1,4 @@
-"""Refunds: money on its way back."""
+"""Refunds, as the merchant sees them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from payments.states import RefundStatus
 
 @admin.register(Refund)
 class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Refunds as the merchant sees them; the operation is what went to the PSP."""
+    """Refunds as the merchant sees them; the operation is the request to the PSP."""
 
     list_display = (
         "public_id",
@@ -61,7 +61,7 @@ class RefundAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "Why",
+            "Reason",
             {"fields": (("reason", "failure_reason"), "description", "shown_metadata")},
         ),
     )

@@ -1,7 +1,4 @@
-"""Search by public id, and by the few texts that an index finds.
-
-What may not live here: `LIKE '%…%'` over a large table; which texts a noun has (its module says).
-"""
+"""Search by public id, and by the few texts that an index finds; never by `LIKE '%…%'`."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from payments import public_ids
 from payments.models import IdempotencyKey, Operation
 
 FOUND_MAX: Final = 1_000
-"""A text that finds more is no search; the first are shown."""
+"""At most so many results of a text search are shown."""
 
 
 class SearchByPublicId:
-    """Reads what was typed as a public id, else as one text after another until one finds rows."""
+    """Searches by public id, else by one text column after another until one finds rows."""
 
     id_paths: ClassVar[dict[str, str]]
     """Prefix of a public id to the field that holds its UUID."""
@@ -28,7 +25,7 @@ class SearchByPublicId:
     search_fields = ("pk",)
 
     def texts(self, term: str) -> Iterable[Q]:
-        """What to look for when it is no id: what an index finds first, a scan last if at all."""
+        """Conditions for a term that is not an id: indexed ones first, a scan last if at all."""
         return ()
 
     def get_search_results(
@@ -45,7 +42,7 @@ class SearchByPublicId:
         if raw is not None:
             return queryset.filter(pk=raw), False
         for text in self.texts(term):
-            # One after another: an OR over several tables would give up every index.
+            # One after another: an OR over several tables could use no index.
             found = list(queryset.filter(text).values_list("pk", flat=True)[:FOUND_MAX])
             if found:
                 return queryset.filter(pk__in=found), False
@@ -53,13 +50,13 @@ class SearchByPublicId:
 
 
 def intents_of_key(idempotency_key: str) -> QuerySet[IdempotencyKey, UUID | None]:
-    """The ids of the intents that requests with this Idempotency-Key were about."""
+    """The ids of the intents of requests with this Idempotency-Key."""
     keys = IdempotencyKey.objects.filter(key=idempotency_key, intent_id__isnull=False)
     return keys.values_list("intent_id", flat=True)
 
 
 def intents_of_psp_id(psp_id: str) -> QuerySet[Operation, UUID]:
-    """The ids of the intents that an operation with this id at the PSP belongs to."""
+    """The ids of the intents with an operation that has this id at the PSP."""
     # `<> ''` lets PostgreSQL use the partial index.
     operations = Operation.objects.filter(psp_id=psp_id).exclude(psp_id="")
     return operations.values_list("intent_id", flat=True)

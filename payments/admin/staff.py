@@ -1,7 +1,4 @@
-"""People and roles of the console, in unfold's dress; only a superuser changes them.
-
-What may not live here: what a role may do (its permissions say).
-"""
+"""Users and roles of the console; only a superuser changes them."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ admin.site.unregister(Group)
 
 
 class _ChangedBySuperusers:
-    """Whoever could change people could make themselves anybody."""
+    """Restricts changes to superusers: a user who can change users could take any role."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
@@ -37,7 +34,7 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 @admin.register(User)
 class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):
-    """People who log in here."""
+    """Users of the console."""
 
     form = UserChangeForm
     add_form = UserCreationForm

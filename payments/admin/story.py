@@ -1,6 +1,6 @@
-"""The story of one payment, as a list of sections; apps above payments add theirs when they start.
+"""The story of one payment: a list of sections; apps above payments register theirs at start-up.
 
-What may not live here: sections of other apps' tables, unbounded reads.
+Each section reads a bounded number of rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Section:
 
 
 def operations(intent: PaymentIntent) -> Section:
-    """What was asked of the PSP, and what it said."""
+    """Requests to the PSP and their results."""
     rows, more = _first(intent.operations.order_by("id"))
     return Section(
         title="Operations",
@@ -69,7 +69,7 @@ def operations(intent: PaymentIntent) -> Section:
 
 
 def refunds(intent: PaymentIntent) -> Section:
-    """What went back, or is on its way."""
+    """Refunds made or pending."""
     rows, more = _first(intent.refunds.order_by("id"))
     return Section(
         title="Refunds",
@@ -90,7 +90,7 @@ def refunds(intent: PaymentIntent) -> Section:
 
 
 def disputes(intent: PaymentIntent) -> Section:
-    """What banks contest."""
+    """Disputes of the payment's charges."""
     rows, more = _first(intent.disputes.order_by("id"))
     return Section(
         title="Disputes",
@@ -113,7 +113,7 @@ def disputes(intent: PaymentIntent) -> Section:
 
 
 def timeline(intent: PaymentIntent) -> Section:
-    """Every fact about the payment, in the order in which it became true."""
+    """Every event of the payment, in order."""
     rows, more = _first(
         Event.objects.filter(aggregateid=intent.id).order_by("seq").defer("payload")
     )
@@ -161,7 +161,7 @@ def books(intent: PaymentIntent) -> Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectionOfApp:
-    """A section, and the permission that seeing it takes."""
+    """A section, and the permission that is required to see it."""
 
     permission: str
     build: Callable[[PaymentIntent], Section]
@@ -178,7 +178,7 @@ STORY_SECTIONS: Final[list[SectionOfApp]] = [
 
 
 def story_of(intent: PaymentIntent, *, user: Any) -> list[Section]:
-    """The sections that this person may see; one bounded query each."""
+    """The sections that this user may see; one bounded query each."""
     return [
         section.build(intent) for section in STORY_SECTIONS if user.has_perm(section.permission)
     ]

@@ -1,4 +1,4 @@
-"""The internal stream: how far each group is, what failed, and what is on its way."""
+"""The internal stream: each group's position, failed events, and entries in progress."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _AboutEvent(ReadOnlyAdmin):
 
 @admin.register(StreamEntry)
 class StreamEntryAdmin(_AboutEvent):
-    """What not every group has consumed yet, and the newest."""
+    """Entries that some group has not consumed yet, and the newest one."""
 
     list_display = ("number", "event")
     ordering = ("-number",)
@@ -46,7 +46,7 @@ class StreamEntryAdmin(_AboutEvent):
 
 @admin.register(StreamGroup)
 class StreamGroupAdmin(ReadOnlyAdmin):
-    """How far each group is; `manage.py publish_events --status` tells the distance."""
+    """Each group's position; `manage.py publish_events --status` shows its lag."""
 
     list_display = ("name", "consumed_to", "updated_at")
     ordering = ("name",)
@@ -55,7 +55,7 @@ class StreamGroupAdmin(ReadOnlyAdmin):
 
 @admin.register(ConsumedEvent)
 class ConsumedEventAdmin(_AboutEvent):
-    """What groups of ours have consumed in the last thirty days."""
+    """What our own groups consumed in the last thirty days."""
 
     list_display = ("id", "group", "type", "event", "consumed_at")
     list_filter = ("group",)
@@ -65,7 +65,7 @@ class ConsumedEventAdmin(_AboutEvent):
 
 @admin.register(FailedEvent)
 class FailedEventAdmin(_AboutEvent):
-    """What a group could not consume; dead ones wait for `manage.py replay_streamed_events`."""
+    """Failures of groups; `manage.py replay_streamed_events` replays the dead letters."""
 
     list_display = ("id", "group", "type", "event", "failures", "dead_at", "last_error")
     list_filter = ("group", ("dead_at", admin.EmptyFieldListFilter))
@@ -87,7 +87,7 @@ class FailedEventAdmin(_AboutEvent):
 
 @admin.register(CardVelocity)
 class CardVelocityAdmin(ReadOnlyAdmin):
-    """How often a card was charged at a merchant within an hour, by its fingerprint."""
+    """Charges and declines of a card at a merchant per hour, by fingerprint."""
 
     list_display = ("fingerprint", "hour", "merchant", "mode", "charges", "declines")
     ordering = ("-id",)

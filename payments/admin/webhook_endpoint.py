@@ -1,4 +1,4 @@
-"""Merchants' webhook endpoints: where events go, and whether they arrive. Never a secret."""
+"""Merchants' webhook endpoints: where events are sent, and whether they arrive. Never a secret."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from payments.states import EndpointStatus
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """`manage.py webhooks` rotates secrets, enables again and resends."""
+    """`manage.py webhooks` rotates secrets, enables endpoints and resends."""
 
     list_display = ("public_id", "address", "shown_status", "failing_since", "merchant", "created")
     list_select_related = ("merchant",)
@@ -48,10 +48,10 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
             },
         ),
         (
-            "What it gets",
+            "Subscription",
             {"fields": ("shown_events", ("api_version", "previous_secret_until"))},
         ),
-        ("What the merchant says", {"fields": ("description", "shown_metadata")}),
+        ("From the merchant", {"fields": ("description", "shown_metadata")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
@@ -59,7 +59,7 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
         return rows.defer("sealed_secret", "sealed_previous_secret")
 
     def texts(self, term: str) -> Iterable[Q]:
-        # Endpoints are few: this table may be read whole.
+        # Endpoints are few: a scan of this table is cheap.
         yield Q(url__startswith=term)
 
     @shown(description="status", label={"enabled": "success", "disabled": "danger"})

@@ -266,12 +266,12 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         assert (listed("true"), listed("false")) == (0, 0)
         deliver_all()
         assert (listed("true"), listed("false")) == (1, 0)
-        resend.replay_events(endpoint.id, resend.Choice())
+        resend.replay_events(endpoint.id, resend.EventFilter())
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
         other, _ = open_endpoint(shop.merchant, bad.url)
         for _ in range(2):
-            resend.replay_events(other.id, resend.Choice())
+            resend.replay_events(other.id, resend.EventFilter())
             Delivery.objects.filter(endpoint=other).update(in_line=False)
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
@@ -281,7 +281,7 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
         WebhookEndpoint.objects.filter(pk=other.pk).update(url=ear.url)
-        resend.replay_events(other.id, resend.Choice())
+        resend.replay_events(other.id, resend.EventFilter())
         deliver_all()
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
@@ -295,10 +295,10 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         assert event["pending_webhooks"] == 0
 
 
-def test_what_was_told_while_an_endpoint_was_disabled_counts_as_success(
+def test_events_emitted_while_an_endpoint_was_disabled_count_as_success(
     shop: Shop, api: ApiClient, loopback: None
 ) -> None:
-    """Nobody was to get it: only a replay finds it, as the guide says."""
+    """No endpoint was to get it: only a replay delivers it, as the guide says."""
     with listening() as ear:
         endpoint, _ = open_endpoint(shop.merchant, ear.url)
         api.post(f"{PATH}/{endpoint.public_id}", disabled=True)
@@ -306,6 +306,6 @@ def test_what_was_told_while_an_endpoint_was_disabled_counts_as_success(
         deliver_all()
         api.post(f"{PATH}/{endpoint.public_id}", disabled=False)
         assert api.get("/v1/events", delivery_success="false").body["data"] == []
-        assert resend.replay_events(endpoint.id, resend.Choice()) == 1
+        assert resend.replay_events(endpoint.id, resend.EventFilter()) == 1
         deliver_all()
         assert ear.events() == ["payment_intent.created"]
