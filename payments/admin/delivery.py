@@ -1,4 +1,4 @@
-"""Deliveries of events to merchants' endpoints, and the log of their attempts."""
+"""The outgoing queue of events, their deliveries to endpoints, and the log of attempts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from payments.admin import display
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin
 from payments.admin.search import SearchByPublicId
-from payments.models import Delivery, DeliveryAttempt
+from payments.models import Delivery, DeliveryAttempt, Dispatch
 from payments.states import DeliveryStatus
 
 _ATTEMPTS_SHOWN = 50
@@ -153,3 +153,18 @@ class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
         if not attempt.response:
             return display.NOTHING
         return display.preformatted(attempt.response)
+
+
+@admin.register(Dispatch)
+class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Almost empty while everything works: a row is deleted once its event is out."""
+
+    list_display = ("__str__", "seq", "fanned_out_at", "streamed_at", "event")
+    search_help_text = "evt_…"
+    ordering = ("event_id",)
+    id_paths = {public_ids.EVENT: "pk"}
+    fieldsets = ((None, {"fields": (("event", "seq"), ("fanned_out_at", "streamed_at"))}),)
+
+    @shown(description="event")
+    def event(self, row: Dispatch) -> SafeString | str:
+        return display.link(public_ids.EVENT, row.event_id)

@@ -1,1 +1,1 @@
-"""The merchant API: the Stripe wire contract on the outside, our commands on the inside."""
+"""The merchant API: Stripe's wire contract outside, our commands inside."""

@@ -1,7 +1,7 @@
-"""Who is asking: a merchant's secret key, as Bearer token or as the user of HTTP Basic.
+"""Authenticates merchants by secret key, sent as Bearer token or as the user of HTTP Basic.
 
-A key is looked up by its hash with everything a request needs of its merchant, in one query, and
-remembered for two seconds. What may not live here: issuing keys, permissions of single endpoints.
+A key is looked up by its hash, with all that a request needs of its merchant, in one query. The
+result is cached for two seconds. Issuing keys and permissions of endpoints are elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from payments.selectors.scope import Scope
 from payments.services.commands.merchants import hash_of
 
 REMEMBERED_FOR_SECONDS: Final = 2.0
-"""How long a revoked key may go on working in a process."""
+"""How long a revoked key may still work in a process."""
 _REMEMBERED_MAX: Final = 10_000
 _HEADER_LENGTH_MAX: Final = 512
 _SECRET: Final = re.compile(r"sk_(?:test|live)_[A-Za-z0-9]{16,128}")
@@ -31,7 +31,7 @@ _KEY_IN_QUERY: Final = re.compile(r"(?:^|&)(?:api_)?key=|(?:sk|rk)(?:_|%5f)(?:te
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A merchant in one mode, and the key it came with."""
+    """A merchant in one mode, and the API key used."""
 
     key: ApiKey
     merchant: Merchant
@@ -39,7 +39,7 @@ class Identity:
 
     @property
     def actor(self) -> str:
-        """How operations and events name this caller."""
+        """The actor as operations and events name it."""
         return f"api_key:{self.key.pk}"
 
     @property
@@ -48,7 +48,7 @@ class Identity:
 
     @property
     def psp_account(self) -> PspAccount:
-        """Where the money of this mode runs through; refuses with InvalidParameter if nowhere."""
+        """The PSP account of this mode; raises InvalidParameter if there is none."""
         merchant = self.merchant
         account = merchant.live_psp_account if self.livemode else merchant.test_psp_account
         if account is None:
@@ -65,7 +65,7 @@ _remembered: dict[str, tuple[float, Identity]] = {}
 
 
 def authenticate(request: HttpRequest) -> Identity:
-    """The merchant behind a request; refuses with AuthenticationFailed."""
+    """The merchant behind a request; raises AuthenticationFailed."""
     if (query := request.META.get("QUERY_STRING")) and _KEY_IN_QUERY.search(query):
         raise AuthenticationFailed(
             "Never put an API key into a URL: addresses are logged. Send it in the Authorization "
@@ -79,12 +79,12 @@ def authenticate(request: HttpRequest) -> Identity:
 
 
 def forget_cached_keys() -> None:
-    """Forget every remembered key; the next request looks its key up again."""
+    """Clear the cache; the next request looks its key up again."""
     _remembered.clear()
 
 
 def _secret_of(header: str) -> str:
-    """The key that the header carries. Two headers arrive joined by a comma: no key has one."""
+    """The key in the header. Repeated headers arrive joined by a comma, which no key contains."""
     if not header:
         raise AuthenticationFailed(
             "You did not provide an API key. You need to provide your API key in the Authorization "
@@ -113,7 +113,7 @@ def _user_of(credentials: str) -> str:
 
 
 def _identity_of(secret_sha256: str) -> Identity:
-    """The identity of a key by its hash. Unknown keys are never remembered."""
+    """The identity of a key by its hash. Unknown keys are never cached."""
     now = time.monotonic()
     found = _remembered.get(secret_sha256)
     if found is not None and found[0] > now:

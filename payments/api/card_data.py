@@ -1,9 +1,9 @@
-"""Finds card numbers in what merchants write, so that none is ever stored, logged or answered.
+"""Finds card numbers in merchants' texts, so that none is ever stored, logged or answered.
 
 A card number is a run of whole digit groups (blanks, dashes or dots between them) that has a known
-issuer prefix, a length that issuer uses, and a valid Luhn digit. Known limits: encodings other than
-percent-encoding (base64, rot13) are not undone. What may not live here: which parameters are
-scanned (their types decide), and any sentence that repeats what was found.
+issuer prefix, a length that the issuer uses, and a valid Luhn digit. Known limits: encodings other
+than percent-encoding (base64, rot13) are not undone. Which parameters are scanned is decided by
+their types. No message may repeat what was found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DASHES: Final = "\\-\u2010-\u2015\u2212"
 _UUID: Final = re.compile(
     r"(?<![0-9a-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-z])", re.IGNORECASE
 )
-# A word of hexadecimal digits with a letter among them is an id (0.02 % of them would match).
+# A hexadecimal text with a letter in it is an id (0.02 % of them would match).
 _HEX_WORD: Final = re.compile(
     r"(?<![0-9a-z])(?=[0-9]*[a-f])[0-9a-f]{13,}(?![0-9a-z])", re.IGNORECASE
 )
@@ -74,9 +74,9 @@ _LENGTHS: Final = _lengths_by_prefix()
 
 
 def holds_card_number(text: str, *, shortest: int = _SHORTEST) -> bool:
-    """Whether a card number stands in `text`.
+    """Whether `text` contains a card number.
 
-    `shortest` is raised where shorter digit runs are something else, such as in a phone number.
+    `shortest` is raised where shorter digit runs mean something else, such as in a phone number.
     """
     if len(text) < _SHORTEST:
         return False
@@ -92,7 +92,7 @@ def holds_card_number(text: str, *, shortest: int = _SHORTEST) -> bool:
 
 
 def nameable(name: str) -> str:
-    """A parameter's name as an error may repeat it: short, printable, without a card number."""
+    """A parameter's name as an error may show it: short, printable, without a card number."""
     if holds_card_number(name):
         head = name.partition("[")[0]
         return "" if holds_card_number(head) else head
@@ -101,7 +101,7 @@ def nameable(name: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """Compatibility forms unified, what cannot be seen removed, digits of every script as ASCII."""
+    """Text normalized (NFKC), without invisible characters, digits of every script as ASCII."""
     characters = []
     for character in normalize("NFKC", text):
         if character.isascii():
@@ -126,7 +126,7 @@ def _scan(text: str, shortest: int) -> bool:
 
 
 def _some_groups_are_a_card(groups: list[str], shortest: int) -> bool:
-    """Whether consecutive whole groups make a card number (expiry or code may stand beside it)."""
+    """Whether consecutive whole groups form a card number (expiry or code may follow)."""
     for start in range(len(groups)):
         digits = "".join(groups[start : start + _LONGEST])
         lengths = _LENGTHS.get(digits[:4])

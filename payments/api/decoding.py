@@ -1,8 +1,7 @@
-"""Bytes of a request to a dictionary: form bodies, JSON bodies and query strings.
+"""Decodes request bytes into a dictionary: form bodies, JSON bodies and query strings.
 
-Everything ambiguous is refused here (repeated names, conflicting shapes, broken encodings, sizes),
-because what two parsers read differently can be abused. What may not live here: the meaning of any
-parameter.
+Everything ambiguous is refused (repeated names, conflicting shapes, broken encodings, sizes): what
+two parsers read differently can be abused.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 
 
 class FormValues(dict[str, Any]):
-    """Parameters that came as text: every leaf is a string, `x[0]=…` is the dictionary `{"0": …}`.
+    """Parameters of a form or query: every leaf is a string, `x[0]=…` is a dict `{"0": …}`.
 
     The type tells the validator that `"100"` is how a form writes the integer 100.
     """
@@ -37,7 +36,7 @@ class FormValues(dict[str, Any]):
 def decode_body(content_type: str, body: bytes) -> dict[str, Any]:
     """The parameters of a request body; an empty body has none.
 
-    Refuses with InvalidParameter what is too large, malformed, ambiguous or of another media type.
+    Raises InvalidParameter if it is too large, malformed, ambiguous or of another media type.
     """
     if not body:
         return FormValues()
@@ -55,13 +54,13 @@ def decode_body(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def decode_query(query_string: str) -> dict[str, Any]:
-    """The parameters of a query string; refuses with InvalidParameter as decode_body does."""
+    """The parameters of a query string; raises InvalidParameter as decode_body does."""
     if not query_string:
         return FormValues()
     if len(query_string) > MAX_BODY_BYTES:
         _refuse("query_too_large", "The query string is too long.")
     try:
-        raw = query_string.encode("latin-1")  # as WSGI hands over the bytes of a URL
+        raw = query_string.encode("latin-1")  # as WSGI passes the bytes of a URL
     except UnicodeEncodeError:
         raw = query_string.encode("utf-8", "surrogatepass")
     return _decode_pairs(raw)
@@ -151,7 +150,7 @@ def _decode_json(body: bytes) -> dict[str, Any]:
         _refuse_depth("")
     except UnicodeDecodeError:
         _refuse_encoding()
-    except ValueError:  # what json raises; the position is not told, nor the text around it
+    except ValueError:  # what json raises; neither the position nor the text around it is shown
         _refuse("body_malformed", "The request body is not valid JSON.")
     if type(decoded) is not dict:
         _refuse("body_malformed", "The request body must be a JSON object.")
@@ -173,7 +172,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _bounded_integer(digits: str) -> int | float:
     if len(digits) > MAX_INTEGER_DIGITS:
         _refuse("parameter_invalid_integer", f"A number has over {MAX_INTEGER_DIGITS} digits.")
-    # -0 is no integer a form could write; as a float it is refused where it is used.
+    # A form cannot write -0 as an integer; as a float it is refused where it is used.
     return int(digits) if digits != "-0" else -0.0
 
 
@@ -189,7 +188,7 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _check_tree(decoded: dict[str, Any], *, may_hold_escapes: bool) -> None:
-    """Refuse what is too deep or too much, and the characters that only escapes can bring in."""
+    """Refuse what is too deep or too large, and characters that only escapes can bring in."""
     count = 0
     level: list[Any] = [decoded]
     for depth in range(MAX_DEPTH + 1):

@@ -1,8 +1,8 @@
-"""The one table from an exception to the answer a merchant's SDK understands.
+"""Maps every exception to the HTTP answer that a merchant's SDK understands.
 
 The HTTP status picks the exception class in every official SDK, so it is part of the contract: only
-400, 401, 402, 403, 404, 409, 429 and 5xx are ever used. What may not live here: raising, logging,
-and anything of an unexpected exception's text.
+400, 401, 402, 403, 404, 409, 429 and 5xx are used. The text of an unexpected exception is never
+shown.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
 }
 """Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""
 
-# Nothing was written; the same request may come again.
+# Nothing was written; the same request may be repeated.
 _CONTENTION: Final = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -94,10 +94,10 @@ def envelope(
     path: str = "",
     render_intent: Callable[[Any], dict[str, Any]] | None = None,
 ) -> Envelope:
-    """The answer to an exception, whatever it is; an unknown one is a 500 that tells nothing.
+    """The answer to any exception; an unknown one is a 500 without details.
 
-    `method` and `path` are the request's, for URLs that do not exist. `render_intent` turns a
-    refusal's intent into the object that the merchant sees; without it the intent is left out.
+    `method` and `path` are the request's, for URLs that do not exist. `render_intent` renders a
+    refusal's intent for the merchant; without it the intent is left out.
     """
     if isinstance(exc, refused.PaymentRefused):
         return _refusal(exc, render_intent)
@@ -113,15 +113,15 @@ def envelope(
 
 
 def database_is_away(exc: BaseException) -> bool:
-    """Is it the database that is away or busy, and not our statement that is wrong?
+    """Whether the database is unavailable or busy, rather than our statement wrong.
 
-    Then the same request may come again.
+    Then the same request may be repeated.
     """
     return isinstance(_cause_of(exc), _AWAY)
 
 
 def unrecognized_url(method: str, path: str) -> Envelope:
-    """The answer where no endpoint is: an unknown path, or a method it does not have."""
+    """The answer for an unknown path, or a method that the path does not have."""
     shown = nameable(path)
     return _answer(
         404,
@@ -140,7 +140,7 @@ def card_error_body(
     payment_intent: dict[str, Any] | None = None,
     param: str = "",
 ) -> dict[str, Any]:
-    """The body of a 402: the customer's bank (or the PSP for it) said no.
+    """The body of a 402: the customer's bank (or the PSP for it) declined.
 
     `payment_intent` is the rendered intent; it can be confirmed again with another method.
     """
@@ -178,7 +178,7 @@ def _refusal(
 
 
 def _database(exc: BaseException) -> Envelope:
-    """Contention is the caller's turn to repeat; anything else is a database that is not there."""
+    """The answer to a database error: contention 429, unavailable 503, any other 500."""
     if isinstance(_cause_of(exc), _CONTENTION):
         return _answer(
             429,
@@ -194,7 +194,7 @@ def _database(exc: BaseException) -> Envelope:
 
 
 def _cause_of(exc: BaseException) -> BaseException:
-    """PostgreSQL's own error behind Django's, which knows fewer classes."""
+    """PostgreSQL's own error behind Django's, which has fewer classes."""
     return exc.__cause__ if isinstance(exc.__cause__, psycopg.Error) else exc
 
 
@@ -211,7 +211,7 @@ def _psp(exc: BaseException) -> Envelope | None:
 
 
 def _framework(exc: BaseException) -> Envelope | None:
-    """What Django and Django REST Framework raise before our own code has a say."""
+    """What Django and Django REST Framework raise before our own code runs."""
     if isinstance(exc, (drf.NotAuthenticated, drf.AuthenticationFailed)):
         message = "You did not provide a valid API key. Pass it as a Bearer token."
         return _answer(401, INVALID_REQUEST, "", message, _WHO_ARE_YOU)

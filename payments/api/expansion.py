@@ -1,8 +1,7 @@
-"""Expansion: ids in an answer become the objects they name.
+"""Expands an answer: replaces ids by the objects that they name.
 
-Set-based: each expanded field costs one query for a whole page, however many rows it has. Which
-paths exist is declared in parameters.expansion and checked before anything is done. What may not
-live here: rendering.
+Set-based: each expanded field costs one query for a whole page. Which paths exist is declared in
+parameters.expansion and validated before.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ def expand(
 ) -> None:
     """Replace ids by objects, in place, along `paths` (without a list's leading `data.`).
 
-    `known` are objects that are at hand already, by public id: they are not read again. An id whose
-    object cannot be found stays an id.
+    `known` objects, by public id, are not read again. An id whose object is not found stays an id.
     """
     tree = _tree_of(paths)
     if tree:
@@ -79,7 +77,7 @@ def _expand_level(
         ids = {row[field] for row in shown if isinstance(row[field], str)}
         found = _load(target, ids, scope, known)
         for row in shown:
-            # Each place gets a dictionary of its own: one object may stand in several places.
+            # A dictionary for each place: the same object may appear at several places.
             if (row_id := row[field]) in found:
                 row[field] = dict(found[row_id])
         if below:
@@ -139,7 +137,7 @@ def _load_balance_transactions(ids: set[str], scope: Scope) -> list[Rendered]:
 
 
 def _load_sources(ids: set[str], scope: Scope) -> list[Rendered]:
-    """What a balance transaction came from: told apart by the prefixes of their ids."""
+    """The sources of balance transactions, distinguished by the prefixes of their ids."""
     found: list[Rendered] = []
     for prefix, load in _SOURCES.items():
         of_kind = {row_id for row_id in ids if row_id.startswith(f"{prefix}_")}

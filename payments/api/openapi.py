@@ -3,8 +3,7 @@
     @extend_schema(request=request_body(CREATE_PAYMENT_INTENT))
     @extend_schema(parameters=query_parameters(LIST_PAYMENT_INTENTS))
 
-The documentation is made from what the validator uses, so it cannot say anything else. What may not
-live here: schemas written by hand.
+The documentation is generated from what the validator uses, so the two cannot differ.
 """
 
 from __future__ import annotations

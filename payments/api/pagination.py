@@ -1,7 +1,4 @@
-"""Lists of the merchant API: given parameters to a page, and a page to an answer.
-
-What may not live here: queries.
-"""
+"""Lists of the merchant API: from parameters to a page, and from a page to an answer."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _DATA: Final = "data."
 
 
 def paging_of(given: dict[str, Any]) -> Paging:
-    """Which page the validated parameters of a list ask for."""
+    """The page that a list's validated parameters ask for."""
     return Paging(
         limit=given.get("limit", DEFAULT_LIMIT),
         starting_after=given.get("starting_after", ""),

@@ -1,7 +1,6 @@
-"""From what a command was about to the answer its caller gets: statuses, envelopes, expansion.
+"""Renders what a command changed as the answer to its caller: status, body, expansion.
 
-Commands call these inside their transaction; the bytes made here are what every repeat gets. What
-may not live here: anything that writes.
+Commands call these inside their transaction; a replay gets the same bytes. Nothing here may write.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def render_intent(subject: Subject, caller: Caller) -> Answer:
 
 
 def render_refund(subject: Subject, caller: Caller) -> Answer:
-    """The refund, whatever became of it: a refund that failed is no error of the request."""
+    """The refund, also a failed one: that is no error of the request."""
     if subject.refund is None or subject.operation is None:
         raise ValueError("a refund is rendered from itself and its operation")
     shown = refund_object(subject.refund, subject.intent, subject.operation)
@@ -59,7 +58,7 @@ def render_refund(subject: Subject, caller: Caller) -> Answer:
 
 
 def render_dispute(subject: Subject, caller: Caller) -> Answer:
-    """The dispute; 400 if the provider refused this request's response to it."""
+    """The dispute; 400 if the PSP refused this request's response to it."""
     dispute, response = subject.dispute, subject.response
     if dispute is None:
         raise ValueError("a dispute is rendered from itself")
@@ -89,7 +88,7 @@ def render_payment_method(method: PaymentMethod, caller: Caller) -> Answer:
 
 
 def render_new_webhook_endpoint(endpoint: WebhookEndpoint, caller: Caller) -> Answer:
-    """The endpoint with its secret, which is stored sealed and opened on the way out."""
+    """The endpoint with its secret, which the stored answer holds encrypted."""
     shown = webhook_endpoint_object(endpoint, secret=sealed_for_answer(endpoint))
     return answer_of(200, shown)
 
@@ -109,7 +108,7 @@ def _scope(caller: Caller) -> Scope:
 
 
 def _known(subject: Subject, caller: Caller) -> dict[str, dict[str, Any]]:
-    """What the command holds in memory: its rows in the database may not be written yet."""
+    """The command's objects in memory: their rows may not be written yet."""
     intent, operation, refund = subject.intent, subject.operation, subject.refund
     shown = [payment_intent_object(intent)]
     if refund is not None and operation is not None:
@@ -121,7 +120,7 @@ def _known(subject: Subject, caller: Caller) -> dict[str, dict[str, Any]]:
 
 
 def _charge_of(subject: Subject, caller: Caller) -> Operation | None:
-    """The charge that the answer will show, with what this command changes of it."""
+    """The charge that the answer shows, with what this command changes of it."""
     operation = subject.operation
     if operation is None or operation.is_charge:
         return operation
@@ -135,7 +134,7 @@ def _charge_of(subject: Subject, caller: Caller) -> Operation | None:
 
 
 def _render_declined(subject: Subject, operation: Operation) -> Answer:
-    """An error envelope with the intent, which can be tried again with another method."""
+    """An error body with the intent, which can be confirmed again with another method."""
     shown = payment_intent_object(subject.intent)
     method = _method_of(subject, operation)
     if shown["last_payment_error"] and method is not None:

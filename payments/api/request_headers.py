@@ -1,7 +1,4 @@
-"""The headers of the contract, read strictly: Idempotency-Key, Stripe-Version, -Account, Prefer.
-
-What may not live here: authentication, bodies.
-"""
+"""Parses the headers strictly: Idempotency-Key, Stripe-Version, Stripe-Account, Prefer."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ WAIT_SECONDS_MAX: Final = 30.0
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
-# Keys made of counters and times are full of digits: only one that is written like a card number,
-# with nothing else, is refused; or random keys would be.
+# Keys made of counters and times are full of digits. Only a key that is nothing but a card number
+# is refused; otherwise random keys would be.
 _WRITTEN_AS_CARD: Final = re.compile(
     r"[0-9]{13,19}|(?:[0-9]{4}[ -]){3,4}[0-9]{1,4}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}"
 )
@@ -33,8 +30,8 @@ _SECONDS: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3})?")
 def idempotency_key_of(request: HttpRequest) -> str:
     """The Idempotency-Key; empty if none was sent.
 
-    The quoted form (RFC 8941) and the bare form are the same key. Refuses with
-    IdempotencyKeyInvalid what is empty, too long, not printable ASCII, or sent twice.
+    The quoted form (RFC 8941) and the bare form are the same key. Raises IdempotencyKeyInvalid
+    if it is empty, too long, not printable ASCII, or sent twice.
     """
     raw = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if raw is None:
@@ -44,7 +41,7 @@ def idempotency_key_of(request: HttpRequest) -> str:
     if quoted:
         key = _ESCAPED.sub(r"\1", quoted[1])
     elif "," in key or key.startswith('"'):
-        # A server joins a repeated header with commas: what is bare must not look like two.
+        # Servers join repeated headers with commas: a bare key must not contain one.
         raise IdempotencyKeyInvalid(
             "Send one Idempotency-Key. One that contains a comma is written in double quotes."
         )
@@ -60,7 +57,7 @@ def idempotency_key_of(request: HttpRequest) -> str:
 
 
 def api_version_of(request: HttpRequest, default: str) -> str:
-    """The Stripe-Version that the merchant's SDK was made for; refuses a malformed one."""
+    """The Stripe-Version of the merchant's SDK; a malformed one is refused."""
     version = request.META.get("HTTP_STRIPE_VERSION")
     if version is None:
         return default
@@ -74,7 +71,7 @@ def api_version_of(request: HttpRequest, default: str) -> str:
 
 
 def wait_seconds_of(request: HttpRequest, default: float) -> float:
-    """How long the merchant wants to wait for the payment provider (`Prefer: wait=N`)."""
+    """How long the merchant wants to wait for the PSP (`Prefer: wait=N`)."""
     preferences = request.META.get("HTTP_PREFER")
     found = _WAIT.search(preferences) if preferences else None
     if found is None:
@@ -89,7 +86,7 @@ def wait_seconds_of(request: HttpRequest, default: float) -> float:
 
 
 def refuse_other_account(request: HttpRequest, merchant: Merchant) -> None:
-    """Refuse with PermissionRefused to act for another account than the key's own.
+    """Raise PermissionRefused for an account other than the key's own.
 
     Ignoring the header would move money on the wrong account.
     """

@@ -1,7 +1,7 @@
-"""Where customers come back to after a challenge, and are sent on to the merchant's shop.
+"""The page to which customers return after a challenge; it redirects to the merchant's shop.
 
-Only to the address that the merchant stored with the payment, and only with the token that was part
-of the address we gave the provider. What may not live here: what a challenge's outcome causes.
+Only to the URL that the merchant stored with the payment, and only with the token of the URL that
+we gave the PSP.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from payments.services.recovery.sweep import resolve_within
 
 _TOKEN_LENGTH_MAX: Final = 128
 _WAIT_SECONDS: Final = 5.0
-"""A customer waits at most so long; the shop is told `pending` then, and hears the rest."""
+"""A customer waits at most so long; then the shop gets `pending`, and the result later by event."""
 _SUCCEEDED: Final = frozenset({"succeeded", "requires_capture"})
 _FAILED: Final = frozenset({"requires_payment_method", "requires_confirmation", "canceled"})
 _TEXTS: Final = {
@@ -34,9 +34,9 @@ _TEXTS: Final = {
 
 @require_GET
 def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
-    """Ask the provider how the challenge ended, then send the customer on.
+    """Look up the result of the challenge, then redirect the customer.
 
-    An unknown payment and a wrong token are answered alike.
+    An unknown payment and a wrong token get the same answer.
     """
     intent = _intent_of(public_id, request.GET.get("token", ""))
     if intent is None:
@@ -55,7 +55,7 @@ def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 def redirect_status(intent: PaymentIntent) -> str:
-    """`succeeded`, `failed` or `pending`, as the merchant's shop reads it from the address."""
+    """`succeeded`, `failed` or `pending`, for the merchant's shop."""
     shown = public_status(intent)
     if shown in _SUCCEEDED:
         return "succeeded"
@@ -73,7 +73,7 @@ def _intent_of(public_id: str, token: str) -> PaymentIntent | None:
 
 
 def _with_outcome(intent: PaymentIntent, status: str) -> str:
-    """The merchant's address; what it had of parameters stays."""
+    """The merchant's URL; its own query parameters are kept."""
     parts = urlsplit(intent.return_url)
     outcome = [
         ("payment_intent", intent.public_id),
@@ -95,7 +95,7 @@ def _page(text: str, *, status: int = 200) -> HttpResponse:
 
 
 def _guarded(response: HttpResponse) -> HttpResponse:
-    """The address carries secrets: no cache keeps it and no other site learns it."""
+    """The URL carries secrets: it must not be cached nor sent to other sites."""
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'self'"

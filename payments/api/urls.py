@@ -1,4 +1,4 @@
-"""Routes of the merchant API, the page that customers come back to, and the webhooks of PSPs."""
+"""Routes of the merchant API, the return page and the webhooks of PSPs."""
 
 from django.urls import path, re_path
 

@@ -1,8 +1,7 @@
-"""Where PSPs tell us what happened: `POST /psp/<account code>/webhook`.
+"""Receives notifications of PSPs: `POST /psp/<account code>/webhook`.
 
-Stored, then answered; nothing is looked at while the PSP waits. What could not be stored is
-answered with 503: PSPs send it again, for days. What may not live here: how a PSP signs, what a
-notification causes.
+Stores, then answers; nothing is processed while the PSP waits. If it cannot be stored the answer is
+503: the PSP sends it again, for days. Signatures are verified by the PSP's adapter.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _SEND_AGAIN_AFTER_SECONDS: Final = 1
 
 
 class _Refusals:
-    """Counts refusals, and lets one line a second through to the log."""
+    """Counts refusals and logs at most one a second."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +40,7 @@ class _Refusals:
         self._lock = threading.Lock()
 
     def note(self, account_code: str, reason: str, *, kind: str = "untrusted") -> None:
-        """Count one; strangers decide how many there are, so not every one is logged."""
+        """Count one. Anyone can cause refusals, so not every one is logged."""
         metrics.WEBHOOKS_REFUSED.labels(kind).inc()
         with self._lock:
             self.count += 1
@@ -69,9 +68,9 @@ def refused_count() -> int:
 @csrf_exempt
 @require_POST
 def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
-    """Store what a PSP tells us; 400 for whatever it did not sign, with nothing stored.
+    """Store a notification; 400 for what the PSP did not sign, with nothing stored.
 
-    503 with Retry-After while the database is away or busy.
+    503 with Retry-After while the database is unavailable or busy.
     """
     try:
         body = _body_of(request)
@@ -97,7 +96,7 @@ class _TooLarge(Exception):
 
 
 def _body_of(request: HttpRequest) -> bytes:
-    """The raw bytes, never more of them than allowed."""
+    """The raw bytes, up to the limit."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()) or int(length[:12]) > BODY_BYTES_MAX:
         raise _TooLarge
@@ -114,5 +113,5 @@ def _come_again() -> HttpResponse:
 
 
 def _answer(status: int, error: str) -> HttpResponse:
-    """One sentence at most: why a signature was refused is nobody's business."""
+    """One sentence at most: the reason why a signature was refused is not shown."""
     return JsonResponse({"error": error} if error else {"received": True}, status=status)

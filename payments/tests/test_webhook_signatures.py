@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from payments.models import WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints, secrets
-from payments.services.merchant_webhooks.signatures import signature_headers
+from payments.services.merchant_webhooks.attempt import signature_headers
 from payments.tests.http import node_sdk
 from payments.tests.listening import Ear, Heard, deliver_all, open_endpoint, past
 from payments.tests.shop import Shop

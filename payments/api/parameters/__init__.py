@@ -1,11 +1,11 @@
-"""Declared request parameters: what an endpoint takes, validated strictly and documented alike.
+"""Declares request parameters; one declaration both validates and documents an endpoint.
 
     CREATE = Parameters({"amount": Amount(required=True), "metadata": Metadata()})
     given = CREATE.validate(decode_body(content_type, body))
 
-`validate` returns only what was given, in one canonical form: a form and a JSON body that say the
-same give equal dictionaries (so they share an idempotency fingerprint). An empty value unsets: text
-becomes "", an object or metadata {}. Nothing is coerced, and no refusal repeats a value.
+`validate` returns only the parameters given, in one canonical form: a form and a JSON body with the
+same content give equal dictionaries, hence the same idempotency fingerprint. An empty value unsets:
+text becomes "", an object or metadata {}. Nothing is coerced, and no refusal repeats a value.
 """
 
 from payments.api.parameters.declaration import ABSENT, Parameter, Parameters

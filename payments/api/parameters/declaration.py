@@ -1,7 +1,4 @@
-"""The declaration of an endpoint's parameters and the walk that validates a request against it.
-
-What may not live here: single types (scalars, texts, structures), HTTP, the database.
-"""
+"""Declares an endpoint's parameters and validates a request against them."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from payments.api.decoding import FormValues
 from payments.exceptions import InvalidParameter
 
 ABSENT: Final = object()
-"""What a parameter reads an empty object or list as: a form cannot say it, so nobody said it."""
+"""The value of an empty object or list: a form cannot express one, so it counts as not given."""
 
 Schema = dict[str, Any]
 
@@ -26,7 +23,7 @@ _CARD_FIELDS: Final = frozenset(
 
 
 class Parameter(ABC):
-    """One declared parameter: how its value is read, and what the documentation says of it."""
+    """One declared parameter: how its value is parsed, and how it is documented."""
 
     code: ClassVar[str] = "parameter_invalid"
     documented: ClassVar[bool] = True
@@ -39,8 +36,8 @@ class Parameter(ABC):
     def read(self, value: Any, name: str, is_text: bool) -> Any:
         """The canonical value, or ABSENT.
 
-        `name` is the full name in bracket notation, for refusals. `is_text`: the value comes from
-        a form or a query, where every leaf is a string. Raises InvalidParameter.
+        `name` is the full name in bracket notation, for error messages. `is_text`: the value comes
+        from a form or query, where every leaf is a string. Raises InvalidParameter.
         """
 
     @abstractmethod
@@ -68,10 +65,10 @@ class Parameter(ABC):
 
 
 class Parameters:
-    """What one endpoint (or one nested object) takes.
+    """The parameters of one endpoint, or of one nested object.
 
     `exclusive`: groups of which at most one may be given. `at_least_one`: groups of which one must
-    be. `checks`: called with what was read, for rules over several parameters.
+    be. `checks`: called with the parsed values, for rules over several parameters.
     """
 
     def __init__(
@@ -92,7 +89,7 @@ class Parameters:
                 raise ValueError(f"a group names undeclared parameters: {sorted(unknown)}")
 
     def validate(self, decoded: Mapping[str, Any]) -> dict[str, Any]:
-        """What the request gives, canonical and typed.
+        """The parameters given in a request, canonical and typed.
 
         `decoded` comes from decode_body or decode_query. Raises InvalidParameter with the code and
         the parameter's name in bracket notation, such as `shipping[address][city]`.
@@ -100,7 +97,7 @@ class Parameters:
         return self.read(decoded, "", isinstance(decoded, FormValues))
 
     def read(self, values: Mapping[str, Any], prefix: str, is_text: bool) -> dict[str, Any]:
-        """Validate an object that stands at `prefix` of a request."""
+        """Validate an object nested at `prefix`."""
         declared = self.declared
         given: dict[str, Any] = {}
         for key, value in values.items():
@@ -149,13 +146,13 @@ class Parameters:
 
 
 def refuse_card_field(key: str, name: str) -> None:
-    """Refuse a field that only exists to carry card data, such as `cvc`."""
+    """Refuse a field that exists only to carry card data, such as `cvc`."""
     if key.lower() in _CARD_FIELDS or (key == "number" and "card" in name):
         refuse_card_data(nameable(name))
 
 
 def refuse_card_data(name: str) -> NoReturn:
-    """Raise the one refusal of card data; what was found is never repeated."""
+    """Raise the one refusal of card data, without what was found."""
     raise InvalidParameter(
         "Card data is not allowed here: nothing of your request was stored. Let the payment "
         "provider's own fields collect the card and send us the token they return.",

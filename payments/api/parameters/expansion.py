@@ -1,7 +1,4 @@
-"""The `expand` parameter and the graph of what may be expanded.
-
-What may not live here: rendering (the objects' renderers follow the paths).
-"""
+"""The `expand` parameter, and the graph of what may be expanded."""
 
 from __future__ import annotations
 
@@ -43,11 +40,11 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     "webhook_endpoint": {},
     "balance": {},
 }
-"""Object to field to the object that stands there when the field is expanded."""
+"""By object and field: the object that replaces the id when the field is expanded."""
 
 
 class Expand(ListOf):
-    """Which ids of the answer become objects; read as sorted paths, each once.
+    """Which ids of the answer become objects; parsed as sorted paths, each once.
 
     For lists every path starts with `data.`, as the merchant writes it.
     """

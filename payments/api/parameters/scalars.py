@@ -1,7 +1,7 @@
-"""Numbers, booleans, choices, currencies and ids as merchants write them.
+"""Numbers, booleans, choices, currencies and ids.
 
-A form writes every value as text, JSON has types of its own; each is read strictly in its own way
-and nothing is coerced. What may not live here: free text, objects and lists.
+A form writes every value as text, JSON has types; each is parsed strictly in its own way, and
+nothing is coerced.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Integer(Parameter):
 
 
 class Amount(Integer):
-    """A positive amount in minor units; the limits of its currency are payments.amounts'."""
+    """A positive amount in minor units; its currency's limits are checked by payments.amounts."""
 
     def __init__(self, *, minimum: int = 1, required: bool = False, description: str = "") -> None:
         super().__init__(
@@ -92,7 +92,7 @@ class Timestamp(Integer):
 
 
 class Boolean(Parameter):
-    """`true` or `false`, in these letters only; `unsupported` says why one of them is refused."""
+    """`true` or `false`, in lower case only; `unsupported` says why one of them is refused."""
 
     def __init__(
         self,
@@ -123,10 +123,10 @@ class Boolean(Parameter):
 
 
 class Enum(Parameter):
-    """One of a few words.
+    """One of a few fixed values.
 
-    `aliases`: words read as another one. `unsupported`: words of the contract that are refused,
-    each with what to do instead. `can_unset`: the empty value is allowed and read as "".
+    `aliases`: values parsed as another one. `unsupported`: values of the contract that are refused,
+    each with what to do instead. `can_unset`: the empty value is allowed and parsed as "".
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Enum(Parameter):
 
 
 class Currency(Parameter):
-    """An ISO 4217 code in any case, read as upper case; letters that look alike are refused."""
+    """An ISO 4217 code in any case, parsed as upper case; ASCII letters only."""
 
     def read(self, value: Any, name: str, is_text: bool) -> str:
         if type(value) is str:
@@ -184,7 +184,7 @@ class Currency(Parameter):
 
 
 class PublicId(Parameter):
-    """An id with one of these prefixes, such as `pm`; whether it exists, the selectors know."""
+    """An id with one of these prefixes, such as `pm`; selectors check that it exists."""
 
     def __init__(
         self, *prefixes: str, noun: str, required: bool = False, description: str = ""

@@ -1,7 +1,4 @@
-"""Objects, lists, metadata and ranges, and the parameters that we know but refuse.
-
-What may not live here: single values.
-"""
+"""Objects, lists, metadata and ranges, and the parameters that are known but refused."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _METADATA_VALUE: Final = Text(max_length=500, lines=True)
 
 
 class Nested(Parameter):
-    """An object with parameters of its own; an empty value unsets it ({}) where `can_unset`."""
+    """An object with its own parameters; an empty value unsets it ({}) if `can_unset`."""
 
     def __init__(
         self,
@@ -94,11 +91,11 @@ class ListOf(Parameter):
 
 
 class Metadata(Parameter):
-    """Up to 50 texts of the merchant's own.
+    """Up to 50 key-value pairs of the merchant.
 
     JSON integers and booleans become the text that a form would carry (`12`, `true`); other types
     are refused. With `merges` (an update) a value "" unsets its key and empty metadata unsets all
-    (read as {}); without it (a new object) empty values are dropped.
+    ({}); without it (a new object) empty values are dropped.
     """
 
     def __init__(self, *, merges: bool = False, description: str = "") -> None:
@@ -140,7 +137,7 @@ class Metadata(Parameter):
 
 
 class CreatedRange(Nested):
-    """A range of creation times: `created=…` or `created[gte]=…`; read as gt, gte, lt, lte."""
+    """A range of creation times: `created=…` or `created[gte]=…`; parsed as gt, gte, lt, lte."""
 
     def __init__(self, *, description: str = "") -> None:
         bounds = {bound: Timestamp() for bound in ("gt", "gte", "lt", "lte")}
@@ -166,7 +163,7 @@ class RawCardData(Parameter):
 
 
 class Unsupported(Parameter):
-    """A parameter of the contract that we do not honor; `instead` tells what to do."""
+    """A parameter of the contract that is not supported; `instead` says what to do."""
 
     documented = False
 
@@ -201,14 +198,14 @@ def _is_index(key: str) -> bool:
 
 
 def _as_text(member: Any) -> Any:
-    """What a form would carry for a JSON value; what it could not carry stays and is refused."""
+    """A JSON value as a form would carry it; one that a form cannot carry is refused later."""
     if type(member) is bool:
         return "true" if member else "false"
     return str(member) if type(member) is int else member
 
 
 def _refuse_card_fields(value: Any, name: str) -> None:
-    """Refuse card data inside an object that is refused anyway: the better of two reasons."""
+    """Refuse card data inside an object that is refused anyway: the more important reason."""
     if type(value) is dict:
         for key, member in value.items():
             refuse_card_field(key, f"{name}[{key}]")

@@ -1,7 +1,4 @@
-"""Free text, addresses of mail and web, telephone numbers: what people write.
-
-All of it is searched for card numbers. What may not live here: text with a closed set of values.
-"""
+"""Free text, email addresses, URLs and phone numbers, all searched for card numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROLS_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _EMAIL: Final = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[^\s@<>\"(),:;\\\[\]/]{1,255}")
 _PHONE: Final = re.compile(r"[0-9+()./ \-#*extEXT]{1,40}", re.ASCII)
-_PHONE_SCAN_FROM: Final = 14  # telephone numbers have 13 digits too; only old Visa cards have
+_PHONE_SCAN_FROM: Final = 14  # phone numbers have 13 digits too; only old Visa cards have
 
 
 class Text(Parameter):
-    """A string as it was written, never stripped and never made from a number.
+    """A string exactly as given, never stripped and never made from a number.
 
     `pattern` must match all of it. An empty string unsets, unless `required` or not `can_unset`.
     """
@@ -78,7 +75,7 @@ class Text(Parameter):
 
 
 class Email(Text):
-    """An address of mail, checked lightly: only mail itself can tell whether it works."""
+    """An email address, checked lightly: only sending shows whether it works."""
 
     def __init__(
         self, *, can_unset: bool = True, required: bool = False, description: str = ""
@@ -98,7 +95,7 @@ class Email(Text):
 
 
 class Phone(Text):
-    """A telephone number; runs too short for today's cards are not taken for one."""
+    """A phone number; digit runs shorter than today's card numbers are allowed."""
 
     def __init__(self, *, required: bool = False, description: str = "") -> None:
         super().__init__(

@@ -1,7 +1,4 @@
-"""Parameters of /v1/balance and /v1/balance_transactions.
-
-What may not live here: what they do (selectors).
-"""
+"""Parameters of /v1/balance and /v1/balance_transactions."""
 
 from __future__ import annotations
 

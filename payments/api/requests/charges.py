@@ -1,7 +1,4 @@
-"""Parameters of /v1/charges, which are read only: payment intents make them.
-
-What may not live here: what they do (selectors).
-"""
+"""Parameters of /v1/charges; read-only, since payment intents create charges."""
 
 from __future__ import annotations
 

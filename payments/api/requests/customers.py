@@ -1,7 +1,4 @@
-"""Parameters of /v1/customers.
-
-What may not live here: what they do (services).
-"""
+"""Parameters of /v1/customers."""
 
 from __future__ import annotations
 

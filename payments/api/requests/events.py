@@ -1,7 +1,4 @@
-"""Parameters of /v1/events.
-
-What may not live here: what they do (selectors).
-"""
+"""Parameters of /v1/events."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What every list endpoint takes: cursors, limit, and a range of creation times.
-
-What may not live here: filters of one resource.
-"""
+"""Parameters of every list endpoint: cursors, limit, and a range of creation times."""
 
 from __future__ import annotations
 

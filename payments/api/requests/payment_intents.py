@@ -1,7 +1,4 @@
-"""Parameters of /v1/payment_intents.
-
-What may not live here: what they do (services.commands).
-"""
+"""Parameters of /v1/payment_intents."""
 
 from __future__ import annotations
 
@@ -79,7 +76,7 @@ def _capture_method() -> Enum:
 
 
 def _method_options() -> Nested:
-    """Only what changes nothing; the rest is refused by name."""
+    """Only the values that change nothing; others are refused by name."""
     card: dict[str, Parameter] = {
         "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
         "request_three_d_secure": Enum(

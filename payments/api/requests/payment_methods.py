@@ -1,7 +1,4 @@
-"""Parameters of /v1/payment_methods: made from the payment provider's tokens, never from a card.
-
-What may not live here: what they do (services).
-"""
+"""Parameters of /v1/payment_methods: created from the PSP's tokens, never from card data."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ _METHOD_TYPE: Final = Text(
 
 
 class Token(Text):
-    """A token of the payment provider; one of digits only could be a card, so it is refused."""
+    """A token of the PSP; one of digits only could be a card number, so it is refused."""
 
     def __init__(self, *, required: bool = False) -> None:
         super().__init__(

@@ -1,7 +1,4 @@
-"""Names and addresses of people, as several resources take them.
-
-What may not live here: endpoints.
-"""
+"""Names and addresses of people, shared by several resources."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def address(*, required: bool = False) -> Nested:
 
 
 def shipping(*, can_unset: bool = False) -> Nested:
-    """Where and to whom the goods go."""
+    """Recipient and address of the shipment."""
     return Nested(
         {
             "address": address(required=True),
@@ -49,7 +46,7 @@ def shipping(*, can_unset: bool = False) -> Nested:
 
 
 def billing_details() -> Nested:
-    """Whom the payment method belongs to."""
+    """The payment method's owner."""
     return Nested(
         {
             "address": address(),

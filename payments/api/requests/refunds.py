@@ -1,7 +1,4 @@
-"""Parameters of /v1/refunds.
-
-What may not live here: what they do (services.commands).
-"""
+"""Parameters of /v1/refunds."""
 
 from __future__ import annotations
 

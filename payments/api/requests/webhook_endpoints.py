@@ -1,7 +1,4 @@
-"""Parameters of /v1/webhook_endpoints.
-
-What may not live here: what they do, and which addresses may be called (services).
-"""
+"""Parameters of /v1/webhook_endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""The endpoints of the merchant API, one module per resource, on top of `exchange`.
-
-What may not live here: rules about money, SQL.
-"""
+"""The endpoints of the merchant API, one module per resource, built on `exchange`."""

@@ -1,4 +1,4 @@
-"""/v1/balance and /v1/balance_transactions: the merchant's side of the books."""
+"""/v1/balance and /v1/balance_transactions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from payments.selectors.scope import BALANCE_TRANSACTION
 
 
 class Balance(MerchantView):
-    """What we owe the merchant."""
+    """What we owe the merchant, by currency."""
 
     @documented(RETRIEVE_BALANCE, "balance", "Retrieve the balance")
     def get(self, call: Call) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""One call of a merchant: who, which endpoint, with which validated parameters and headers.
-
-What may not live here: answers.
-"""
+"""One API call: the merchant, the endpoint, the validated parameters and headers."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Who the services act for; refuses a merchant without a PSP account in this mode."""
+        """The Caller for services; raises InvalidParameter without a PSP account in this mode."""
         identity = self.identity
         return Caller(
             merchant=identity.merchant,
@@ -61,24 +58,24 @@ class Call:
         )
 
     def only(self, *names: str) -> dict[str, Any]:
-        """Those of these parameters that were given, for a service that takes them by name."""
+        """Those of these parameters that were given, as keyword arguments of a service."""
         given = self.given
         return {name: given[name] for name in names if name in given}
 
     def _fingerprint(self) -> str:
-        """What makes a repeat the same request: a form and JSON that say the same are one."""
+        """The idempotency fingerprint: equal for a form and a JSON body with the same content."""
         parameters = orjson.dumps(self.given, option=orjson.OPT_SORT_KEYS)
         return sha256(f"{self.method}\n{self.path}\n".encode() + parameters).hexdigest()
 
 
 def path_id(kind: Kind, public_id: str) -> UUID:
-    """The UUID of an id that stands in the path; a malformed one is as missing as any other."""
+    """The UUID of an id in the path; a malformed one is treated as missing."""
     refuse_card_in_path(public_id)
     return id_of(kind, public_id)
 
 
 def refuse_card_in_path(public_id: str) -> None:
-    """Refuse with InvalidParameter what could be a card number, without repeating it."""
+    """Raise InvalidParameter for what could be a card number, without repeating it."""
     if holds_card_number(public_id):
         raise InvalidParameter(
             "Card data is not allowed here: nothing of your request was stored.",

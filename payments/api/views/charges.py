@@ -1,4 +1,4 @@
-"""/v1/charges: read only, since payment intents make charges."""
+"""/v1/charges; read-only, since payment intents create charges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _shown(operation: Operation) -> dict[str, Any]:
 
 
 class Charges(MerchantView):
-    """Every attempt to charge."""
+    """Attempts to charge, successful or not."""
 
     @documented(LIST_CHARGES, "charge", "List charges", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def _details(call: Call) -> service.CustomerDetails:
 
 
 class Customers(MerchantView):
-    """Those who pay a merchant."""
+    """The customers of a merchant."""
 
     @documented(CREATE_CUSTOMER, "customer", "Create a customer")
     def post(self, call: Call) -> Answer:
@@ -57,7 +57,7 @@ class Customers(MerchantView):
 
 
 class Customer(MerchantView):
-    """One customer; of a deleted one the stub."""
+    """One customer; a deleted one as a stub."""
 
     @documented(RETRIEVE_CUSTOMER, "customer", "Retrieve a customer")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:

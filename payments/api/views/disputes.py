@@ -1,4 +1,4 @@
-"""/v1/disputes: banks open them, merchants answer."""
+"""/v1/disputes: opened by banks, answered by merchants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _shown(dispute: DisputeRow) -> dict[str, Any]:
 
 
 class Disputes(MerchantView):
-    """What customers' banks contest."""
+    """Charges that customers' banks dispute."""
 
     @documented(LIST_DISPUTES, "dispute", "List disputes", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Dispute(MerchantView):
 
 
 class CloseDispute(MerchantView):
-    """Giving in."""
+    """Accept a dispute as lost."""
 
     @documented(CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True)
     def post(self, call: Call, public_id: str) -> Answer:

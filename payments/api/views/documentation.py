@@ -1,7 +1,4 @@
-"""How endpoints are documented, for drf-spectacular: made from the parameters they validate with.
-
-What may not live here: endpoints.
-"""
+"""Documents endpoints for drf-spectacular, from the parameters they validate with."""
 
 from __future__ import annotations
 
@@ -111,7 +108,7 @@ def _responses(answers: str, is_list: bool, moves_money: bool) -> dict[int, Any]
 
 
 def _object_schema(name: str) -> dict[str, Any]:
-    """Objects are described by their name; every key of the Stripe API's version is there."""
+    """Objects are documented by name only; every key of the Stripe API's version is there."""
     return {
         "type": "object",
         "required": ["object"],

@@ -16,7 +16,7 @@ from payments.selectors.webhook_endpoints import pending_webhooks
 
 
 class Events(MerchantView):
-    """What happened, newest first."""
+    """Events, newest first."""
 
     @documented(LIST_EVENTS, "event", "List events", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""The one way a request of the merchant API is read and answered.
+"""Reads and answers every request of the merchant API.
 
-Authenticate, read the headers, decode and validate, run the command, answer: in this order, so that
-a replay is never given to somebody else and a refused request stores nothing. Django REST Framework
+Authenticate, parse headers, decode and validate, run the command, answer: in this order, so that a
+replay goes only to its own merchant and a refused request stores nothing. Django REST Framework
 routes and documents; its parsers and renderers are not used: one validator must see every byte.
-What may not live here: any resource.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework.views import APIView
 
+from payments import public_ids
 from payments.api import errors
 from payments.api.authentication import authenticate
 from payments.api.decoding import MAX_BODY_BYTES, decode_body, decode_query
@@ -30,7 +30,6 @@ from payments.api.request_headers import (
     refuse_other_account,
     wait_seconds_of,
 )
-from payments.api.request_ids import new_request_id
 from payments.api.views.call import Call
 from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
 from payments.objects.payment_intent import payment_intent_object
@@ -46,7 +45,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a handler takes, and whether it can move money."""
+    """The parameters of a handler, and whether it can move money."""
 
     parameters: Parameters
     moves_money: bool = False
@@ -63,12 +62,12 @@ def endpoint(parameters: Parameters, *, moves_money: bool = False) -> Callable[[
 
 
 class MerchantView(APIView):
-    """An address of the merchant API; its methods are declared with `endpoint`."""
+    """A path of the merchant API; its methods are declared with `endpoint`."""
 
     http_method_names = ["get", "post", "delete"]
 
     def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
-        """Answer one request; nothing that happens in it leaves as an exception."""
+        """Answer one request; never raises."""
         arrived = time.monotonic()
         exchange = _Exchange(request, arrived)
         handler = getattr(self, str(request.method).lower(), None)
@@ -82,29 +81,29 @@ class MerchantView(APIView):
 
 
 class UnknownUrl(APIView):
-    """Everything under /v1 that is no address of the merchant API."""
+    """Every path under /v1 that does not exist."""
 
     schema = None
 
     def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
-        """The envelope that names the URL, whatever the method."""
+        """The error body that names the URL, for every method."""
         return _Exchange(request, time.monotonic()).unrecognized()
 
 
 class _Exchange:
-    """One request and the headers that its answer will carry."""
+    """One request, and the headers of its answer."""
 
     __slots__ = ("api_version", "arrived", "idempotency_key", "request", "request_id")
 
     def __init__(self, request: HttpRequest, arrived: float) -> None:
         self.request = request
         self.arrived = arrived
-        self.request_id = new_request_id()
+        self.request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
         self.api_version = DEFAULT_API_VERSION
         self.idempotency_key = ""
 
     def read(self, declared: Endpoint) -> Call:
-        """Authenticate, then read and validate everything; refuses with PaymentRefused."""
+        """Authenticate, then parse and validate everything; raises PaymentRefused."""
         request = self.request
         identity = authenticate(request)
         self.api_version = api_version_of(request, DEFAULT_API_VERSION)
@@ -128,7 +127,7 @@ class _Exchange:
         return call
 
     def answer(self, result: Answer | dict[str, Any]) -> HttpResponse:
-        """The response to what a handler returned: an answer as it is, an object as JSON."""
+        """The response to a handler's result: an answer as it is, an object as JSON."""
         if isinstance(result, Answer):
             response = self._response(result.status, result.body.encode())
             if result.replayed:
@@ -138,7 +137,7 @@ class _Exchange:
         return self._response(200, orjson.dumps(result))
 
     def refuse(self, exc: Exception) -> HttpResponse:
-        """The response to an exception, by the one table; what is our fault is logged."""
+        """The response to an exception, by the table of errors; our own faults are logged."""
         status, body, headers = errors.envelope(
             exc,
             method=str(self.request.method),
@@ -156,7 +155,7 @@ class _Exchange:
         return self._response(status, orjson.dumps(body), headers)
 
     def unrecognized(self) -> HttpResponse:
-        """The response where no endpoint is."""
+        """The response for a path that does not exist."""
         status, body, headers = errors.unrecognized_url(str(self.request.method), self.request.path)
         return self._response(status, orjson.dumps(body), headers)
 
@@ -176,7 +175,7 @@ class _Exchange:
 
 
 def _decoded(request: HttpRequest) -> dict[str, Any]:
-    """The parameters: of a POST from its body, else from the query; never from both."""
+    """The parameters: from the body of a POST, else from the query; never from both."""
     query = request.META.get("QUERY_STRING", "")
     if request.method != "POST":
         if _body_of(request):
@@ -188,7 +187,7 @@ def _decoded(request: HttpRequest) -> dict[str, Any]:
 
 
 def _body_of(request: HttpRequest) -> bytes:
-    """The body's bytes. A body without a length would be read as empty: it is refused."""
+    """The bytes of the body. A body without a length would be read as empty, so it is refused."""
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and "HTTP_TRANSFER_ENCODING" in request.META:
         raise InvalidParameter(
@@ -202,8 +201,8 @@ def _body_of(request: HttpRequest) -> bytes:
         body = request.body
     except UnreadablePostError as error:
         raise _cut_body() from error
-    # A client that hangs up half way leaves less, without any error: granian hands over nothing at
-    # all. Without its amount a capture would take everything.
+    # A client that hangs up half way leaves a shorter body without any error: granian passes
+    # nothing at all. Without its amount a capture would take everything.
     if length.isdigit() and len(body) != int(length):
         raise _cut_body()
     return body

@@ -1,4 +1,4 @@
-"""/v1/payment_intents: what merchants do with payments, each a command of services.commands."""
+"""/v1/payment_intents; each action is a command of services.commands."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _details(call: Call) -> IntentDetails:
 
 
 def _confirmation(call: Call) -> Confirmation:
-    """A customer who is not there, or must not be sent away, cannot pass a challenge."""
+    """A challenge is not allowed off session, nor with error_on_requires_action."""
     given = call.given
     absent = given.get("off_session") or given.get("error_on_requires_action")
     return Confirmation(return_url=given.get("return_url", ""), challenge_allowed=not absent)
@@ -107,7 +107,7 @@ class PaymentIntent(MerchantView):
 
 
 class ConfirmPaymentIntent(MerchantView):
-    """Charge."""
+    """Confirm a payment: authorize or charge it."""
 
     @documented(CONFIRM_PAYMENT_INTENT, "payment_intent", "Confirm a payment", moves_money=True)
     def post(self, call: Call, public_id: str) -> Answer:
@@ -122,7 +122,7 @@ class ConfirmPaymentIntent(MerchantView):
 
 
 class CapturePaymentIntent(MerchantView):
-    """Take held money."""
+    """Capture an authorization."""
 
     @documented(CAPTURE_PAYMENT_INTENT, "payment_intent", "Capture a payment", moves_money=True)
     def post(self, call: Call, public_id: str) -> Answer:
@@ -137,7 +137,7 @@ class CapturePaymentIntent(MerchantView):
 
 
 class CancelPaymentIntent(MerchantView):
-    """Release held money, or give up."""
+    """Cancel a payment; release its authorization."""
 
     @documented(CANCEL_PAYMENT_INTENT, "payment_intent", "Cancel a payment", moves_money=True)
     def post(self, call: Call, public_id: str) -> Answer:
@@ -150,7 +150,7 @@ class CancelPaymentIntent(MerchantView):
 
 
 class IncrementAuthorization(MerchantView):
-    """Hold more money."""
+    """Increment an authorization."""
 
     @documented(
         INCREMENT_AUTHORIZATION, "payment_intent", "Raise an authorization", moves_money=True

@@ -1,4 +1,4 @@
-"""/v1/payment_methods: made from tokens of the payment provider, never from a card."""
+"""/v1/payment_methods: created from the PSP's tokens, never from card data."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class PaymentMethod(MerchantView):
 
 
 class AttachPaymentMethod(MerchantView):
-    """To a customer."""
+    """Attach a payment method to a customer."""
 
     @documented(ATTACH_PAYMENT_METHOD, "payment_method", "Attach a payment method to a customer")
     def post(self, call: Call, public_id: str) -> Answer:
@@ -96,7 +96,7 @@ class AttachPaymentMethod(MerchantView):
 
 
 class DetachPaymentMethod(MerchantView):
-    """From its customer, for good."""
+    """Detach a payment method from its customer, permanently."""
 
     @documented(DETACH_PAYMENT_METHOD, "payment_method", "Detach a payment method")
     def post(self, call: Call, public_id: str) -> Answer:

@@ -35,7 +35,7 @@ def _given_id(call: Call, name: str, kind: Kind) -> UUID | None:
 
 
 class Refunds(MerchantView):
-    """Money on its way back."""
+    """The refunds of a merchant."""
 
     @documented(CREATE_REFUND, "refund", "Refund a payment", moves_money=True)
     def post(self, call: Call) -> Answer:

@@ -30,7 +30,7 @@ def _details(call: Call) -> service.EndpointDetails:
 
 
 class WebhookEndpoints(MerchantView):
-    """Where a merchant wants to hear of events."""
+    """The URLs to which events are sent."""
 
     @documented(CREATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Create a webhook endpoint")
     def post(self, call: Call) -> Answer:
@@ -54,7 +54,7 @@ class WebhookEndpoints(MerchantView):
 
 
 class WebhookEndpoint(MerchantView):
-    """One endpoint; its secret is shown when it is created, and never again."""
+    """One endpoint; its secret is shown only when it is created."""
 
     @documented(RETRIEVE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Retrieve a webhook endpoint")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:

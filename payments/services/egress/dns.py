@@ -1,6 +1,6 @@
 """Resolves names in bounded time; a name whose servers hang delays no other name.
 
-A running look-up cannot be cancelled, so there is one per name at a time; concurrent callers
+A running look-up cannot be canceled, so there is one per name at a time; concurrent callers
 share it.
 """
 

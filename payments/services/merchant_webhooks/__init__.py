@@ -3,7 +3,7 @@
 - `endpoints`, `secrets`: the endpoints, and the secrets that sign for them.
 - `fan_out`: one delivery per event and endpoint.
 - `leasing`, `delivery_order`: which delivery goes next.
-- `attempt`, `signatures`, `attempt_results`: one attempt, and what it changes.
+- `attempt`, `attempt_results`: one attempt, and what it changes.
 - `relay`, `endpoint_bulkheads`: the process that does all of this.
 - `resend`, `retention`: deliveries that an operator asks for again; old ones.
 """
