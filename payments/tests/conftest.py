@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from payments.tests.listening import Ear, listening
+from payments.tests.listening import MerchantServer, listening
 from payments.tests.notices import Hooks
 from payments.tests.shop import Shop, open_shop
 from psp_adapters.tests.support.receiver import Receiver
@@ -35,10 +35,10 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ear(loopback: None) -> Iterator[Ear]:
+def server(loopback: None) -> Iterator[MerchantServer]:
     """A merchant's server that takes everything."""
-    with listening() as ear:
-        yield ear
+    with listening() as server:
+        yield server
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ _LEASED_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedRequest:
     """One request as it came."""
 
     path: str
@@ -72,11 +72,11 @@ def answering(status: int, **headers: str) -> Answer:
     return answer
 
 
-class Ear:
+class MerchantServer:
     """Listens on a free port of this machine and keeps what it hears."""
 
     def __init__(self, answer: Answer = ok, *, context: ssl.SSLContext | None = None) -> None:
-        self.heard: list[Heard] = []
+        self.requests: list[ReceivedRequest] = []
         self.connections = 0
         self.answer = answer
         self._server = _Server(("127.0.0.1", 0), self._handler(), self, context)
@@ -88,32 +88,32 @@ class Ear:
         ).start()
 
     def events(self) -> list[str]:
-        """The types of what was heard, in order."""
-        return [each.event["type"] for each in self.heard]
+        """The types of what was received, in order."""
+        return [each.event["type"] for each in self.requests]
 
-    def wait_for(self, number: int, within_seconds: float = 10) -> list[Heard]:
+    def wait_for(self, number: int, within_seconds: float = 10) -> list[ReceivedRequest]:
         """At least so many requests; fails after a while."""
         end = time.monotonic() + within_seconds
-        while len(self.heard) < number:
+        while len(self.requests) < number:
             assert time.monotonic() < end, f"only {self.events()}"
             time.sleep(0.01)
-        return list(self.heard)
+        return list(self.requests)
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        ear = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                heard = Heard(self.path, dict(self.headers.items()), body, time.time())
-                ear.heard.append(heard)
-                ear.answer(self)
+                received = ReceivedRequest(self.path, dict(self.headers.items()), body, time.time())
+                server.requests.append(received)
+                server.answer(self)
 
             def log_message(self, *_: Any) -> None:
                 """Silent."""
@@ -126,15 +126,15 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, address: Any, handler: Any, ear: Ear, context: ssl.SSLContext | None
+        self, address: Any, handler: Any, server: MerchantServer, context: ssl.SSLContext | None
     ) -> None:
         super().__init__(address, handler)
-        self.ear = ear
+        self.server = server
         self.context = context
 
     def get_request(self) -> Any:
         plain, address = super().get_request()
-        self.ear.connections += 1
+        self.server.connections += 1
         return plain, address
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -152,12 +152,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def listening(answer: Answer = ok, **more: Any) -> Iterator[Ear]:
-    ear = Ear(answer, **more)
+def listening(answer: Answer = ok, **more: Any) -> Iterator[MerchantServer]:
+    server = MerchantServer(answer, **more)
     try:
-        yield ear
+        yield server
     finally:
-        ear.close()
+        server.close()
 
 
 def open_endpoint(

@@ -220,8 +220,8 @@ def test_endpoints_of_others_do_not_exist(api: ApiClient, other_shop: Shop) -> N
 def test_events_say_how_many_endpoints_they_have_not_reached(
     shop: Shop, other_shop: Shop, api: ApiClient, loopback: None
 ) -> None:
-    with listening() as ear, listening(answering(500)) as bad:
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server, listening(answering(500)) as bad:
+        open_endpoint(shop.merchant, server.url)
         open_endpoint(shop.merchant, bad.url, events=("payment_intent.*",))
         open_endpoint(other_shop.merchant, bad.url)
         shop.create(confirm=False)
@@ -239,8 +239,8 @@ def test_events_say_how_many_endpoints_they_have_not_reached(
 def test_events_are_filtered_by_the_success_of_their_deliveries(
     shop: Shop, api: ApiClient, loopback: None
 ) -> None:
-    with listening() as ear, listening(answering(500)) as bad:
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server, listening(answering(500)) as bad:
+        open_endpoint(shop.merchant, server.url)
         open_endpoint(shop.merchant, bad.url, events=("charge.*",))
         intent_id = body_of(shop.create())["id"]
         assert intent_id
@@ -260,8 +260,8 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
     def listed(success: str) -> int:
         return len(api.get("/v1/events", delivery_success=success).body["data"])
 
-    with listening() as ear, listening(answering(500)) as bad:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening() as server, listening(answering(500)) as bad:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create(confirm=False)
         assert (listed("true"), listed("false")) == (0, 0)
         deliver_all()
@@ -280,7 +280,7 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         )
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
-        WebhookEndpoint.objects.filter(pk=other.pk).update(url=ear.url)
+        WebhookEndpoint.objects.filter(pk=other.pk).update(url=server.url)
         resend.replay_events(other.id, resend.EventFilter())
         deliver_all()
         [event] = api.get("/v1/events").body["data"]
@@ -299,8 +299,8 @@ def test_events_emitted_while_an_endpoint_was_disabled_count_as_success(
     shop: Shop, api: ApiClient, loopback: None
 ) -> None:
     """No endpoint was to get it: only a replay delivers it, as the guide says."""
-    with listening() as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening() as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         api.post(f"{PATH}/{endpoint.public_id}", disabled=True)
         shop.create(confirm=False)
         deliver_all()
@@ -308,4 +308,4 @@ def test_events_emitted_while_an_endpoint_was_disabled_count_as_success(
         assert api.get("/v1/events", delivery_success="false").body["data"] == []
         assert resend.replay_events(endpoint.id, resend.EventFilter()) == 1
         deliver_all()
-        assert ear.events() == ["payment_intent.created"]
+        assert server.events() == ["payment_intent.created"]

@@ -20,7 +20,7 @@ from payments.services.egress.http_client import BODY_BYTES_MAX, HttpClient, Rep
 from payments.services.egress.ip_policy import Address
 from payments.services.egress.url_policy import TargetRefused, UrlPolicy, target_of
 from payments.tests.certificates import Authority
-from payments.tests.listening import Ear, answering, listening, ok
+from payments.tests.listening import MerchantServer, answering, listening, ok
 from payments.tests.test_egress_targets import HOSTS, LOOPBACK, STRICT
 
 
@@ -110,13 +110,13 @@ def test_a_name_is_resolved_at_every_request_and_only_once_for_it() -> None:
         asked.append(host)
         return [ip_address(each) for each in next(answers)]
 
-    with listening() as ear:
-        url = f"http://localhost:{ear.port}/"
+    with listening() as server:
+        url = f"http://localhost:{server.port}/"
         assert post(url, resolver=flips).status == 200
         assert asked == ["localhost"]
         assert "not public" in post(url, resolver=flips).error
         assert asked == ["localhost", "localhost"]
-        assert len(ear.heard) == 1
+        assert len(server.requests) == 1
 
 
 def test_the_checked_address_is_called_under_the_urls_own_name(authority: Authority) -> None:
@@ -124,15 +124,17 @@ def test_the_checked_address_is_called_under_the_urls_own_name(authority: Author
     seen: list[str | None] = []
     context = authority.server("localhost")
     context.sni_callback = lambda _socket, name, _context: seen.append(name)
-    with listening(context=context) as ear:
+    with listening(context=context) as server:
         policy = UrlPolicy(loopback=True, ca_file=str(authority.file))
         reply = post(
-            f"https://localhost:{ear.port}/in?x=1", policy, resolver=names(localhost=["127.0.0.1"])
+            f"https://localhost:{server.port}/in?x=1",
+            policy,
+            resolver=names(localhost=["127.0.0.1"]),
         )
     assert (reply.status, reply.error) == (200, "")
-    [heard] = ear.heard
-    assert heard.headers["Host"] == f"localhost:{ear.port}"
-    assert heard.path == "/in?x=1"
+    [received] = server.requests
+    assert received.headers["Host"] == f"localhost:{server.port}"
+    assert received.path == "/in?x=1"
     assert seen == ["localhost"]
 
 
@@ -150,14 +152,14 @@ def test_a_certificate_that_is_not_valid_is_a_failure(
     policy = UrlPolicy(
         loopback=True, ca_file="" if wrong == "unknown authority" else str(authority.file)
     )
-    with listening(context=contexts[wrong]()) as ear:
-        url = f"https://localhost:{ear.port}/"
+    with listening(context=contexts[wrong]()) as server:
+        url = f"https://localhost:{server.port}/"
         reply = post(url, policy, resolver=names(localhost=["127.0.0.1"]))
         assert (reply.status, reply.error) == (
             None,
             "the certificate is not valid for this host",
         )
-        assert (ear.connections, ear.heard) == (1, [])
+        assert (server.connections, server.requests) == (1, [])
 
 
 def test_an_address_is_checked_against_the_certificate_too(authority: Authority) -> None:
@@ -166,30 +168,30 @@ def test_an_address_is_checked_against_the_certificate_too(authority: Authority)
         assert post(f"https://127.0.0.1:{good.port}/", policy).status == 200
     with listening(context=authority.server("127.0.0.2")) as bad:
         assert post(f"https://127.0.0.1:{bad.port}/", policy).status is None
-        assert bad.heard == []
+        assert bad.requests == []
 
 
 def test_a_server_without_tls_is_a_failure(authority: Authority) -> None:
     policy = UrlPolicy(loopback=True, ca_file=str(authority.file))
-    with listening() as ear:
-        reply = post(f"https://127.0.0.1:{ear.port}/", policy)
+    with listening() as server:
+        reply = post(f"https://127.0.0.1:{server.port}/", policy)
         assert reply.error == "the TLS handshake failed"
-        assert ear.heard == []
+        assert server.requests == []
 
 
 def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    with untouched() as port, listening() as ear:
+    with untouched() as port, listening() as server:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
-        assert post(ear.url).status == 200
+        assert post(server.url).status == 200
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
     with untouched() as port:
-        with listening(answering(status, Location=f"http://127.0.0.1:{port}/")) as ear:
-            assert post(ear.url).status == status
-            assert len(ear.heard) == 1
+        with listening(answering(status, Location=f"http://127.0.0.1:{port}/")) as server:
+            assert post(server.url).status == status
+            assert len(server.requests) == 1
 
 
 def _head_then(*pieces: bytes, pause: float = 0.0, forever: bool = False) -> Any:
@@ -208,17 +210,17 @@ def _head_then(*pieces: bytes, pause: float = 0.0, forever: bool = False) -> Any
 
 
 def test_an_endless_body_is_cut() -> None:
-    with listening(_head_then(b"x" * 65_536, forever=True)) as ear:
+    with listening(_head_then(b"x" * 65_536, forever=True)) as server:
         began = time.monotonic()
-        reply = post(ear.url)
+        reply = post(server.url)
         assert (reply.status, len(reply.body)) == (200, BODY_BYTES_MAX)
         assert time.monotonic() - began < 2
 
 
 def test_a_body_of_one_byte_a_moment_is_cut() -> None:
-    with listening(_head_then(b"x", pause=0.1, forever=True)) as ear:
+    with listening(_head_then(b"x", pause=0.1, forever=True)) as server:
         began = time.monotonic()
-        reply = post(ear.url, seconds=1.0)
+        reply = post(server.url, seconds=1.0)
         assert reply.status == 200
         assert 0 < len(reply.body) < 20
         assert time.monotonic() - began < 2
@@ -230,18 +232,18 @@ def test_a_head_of_one_byte_a_moment_is_a_failure_in_time() -> None:
             handler.wfile.write(bytes([byte]))
             time.sleep(0.05)
 
-    with listening(drip) as ear:
+    with listening(drip) as server:
         began = time.monotonic()
-        reply = post(ear.url, seconds=1.0)
+        reply = post(server.url, seconds=1.0)
         assert (reply.status, reply.error) == (None, "no answer in time")
         assert time.monotonic() - began < 1.5
 
 
 def test_a_server_that_does_not_respond_is_a_failure_in_time() -> None:
     released = threading.Event()
-    with listening(lambda _: released.wait(10)) as ear:
+    with listening(lambda _: released.wait(10)) as server:
         began = time.monotonic()
-        reply = post(ear.url, seconds=0.5)
+        reply = post(server.url, seconds=0.5)
         assert (reply.status, reply.error) == (None, "no answer in time")
         assert time.monotonic() - began < 1.5
         released.set()
@@ -272,7 +274,7 @@ def test_names_that_hang_delay_no_other_name() -> None:
             released.wait(20)
         return [ip_address("127.0.0.1")]
 
-    with listening() as ear, ThreadPoolExecutor(120) as tries:
+    with listening() as server, ThreadPoolExecutor(120) as tries:
         sender = HttpClient(LOOPBACK, resolver=resolver)
 
         def try_(url: str, seconds: float) -> Reply:
@@ -283,7 +285,7 @@ def test_names_that_hang_delay_no_other_name() -> None:
         while len(asked) < 40:
             assert time.monotonic() < end, "they wait for each other"
             time.sleep(0.01)
-        assert try_(f"http://localhost:{ear.port}/", 2).status == 200
+        assert try_(f"http://localhost:{server.port}/", 2).status == 200
         errors = {each.result().error for each in late}
         released.set()
     assert errors == {"the host's name could not be resolved in time"}
@@ -300,9 +302,9 @@ def test_a_compressed_body_is_not_unpacked() -> None:
         handler.end_headers()
         handler.wfile.write(bomb)
 
-    with listening(answer) as ear:
-        reply = post(ear.url)
-        assert ear.heard[0].headers["Accept-Encoding"] == "identity"
+    with listening(answer) as server:
+        reply = post(server.url)
+        assert server.requests[0].headers["Accept-Encoding"] == "identity"
     assert (reply.status, reply.body[:2]) == (200, b"\x1f\x8b")
     assert len(reply.body) <= BODY_BYTES_MAX
 
@@ -311,8 +313,8 @@ def test_a_connection_that_is_cut_before_an_answer_is_a_failure() -> None:
     def cut(handler: BaseHTTPRequestHandler) -> None:
         handler.connection.shutdown(socket.SHUT_RDWR)
 
-    with listening(cut) as ear:
-        assert post(ear.url).error == "the connection was closed before there was an answer"
+    with listening(cut) as server:
+        assert post(server.url).error == "the connection was closed before there was an answer"
 
 
 def test_the_status_decides_even_if_the_body_is_cut() -> None:
@@ -320,42 +322,42 @@ def test_the_status_decides_even_if_the_body_is_cut() -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         handler.connection.shutdown(socket.SHUT_RDWR)
 
-    with listening(cut) as ear:
-        reply = post(ear.url)
+    with listening(cut) as server:
+        reply = post(server.url)
         assert (reply.status, reply.body) == (200, b"half")
 
 
 def test_a_refused_connection_is_a_failure() -> None:
-    with listening() as ear:
-        url = ear.url
+    with listening() as server:
+        url = server.url
     assert post(url).error == "the connection was refused"
 
 
 def test_what_is_no_http_is_a_failure_and_none_of_it_is_shown() -> None:
-    with listening(lambda handler: handler.wfile.write(b"SSH-2.0-secret\r\n")) as ear:
-        reply = post(ear.url)
+    with listening(lambda handler: handler.wfile.write(b"SSH-2.0-secret\r\n")) as server:
+        reply = post(server.url)
     assert reply.status is None
     assert "SSH" not in reply.error
 
 
-def test_a_chunked_answer_is_read(ear_of_chunks: Ear) -> None:
-    reply = post(ear_of_chunks.url)
+def test_a_chunked_answer_is_read(server_of_chunks: MerchantServer) -> None:
+    reply = post(server_of_chunks.url)
     assert (reply.status, reply.body) == (200, b"hello world")
 
 
 @pytest.fixture
-def ear_of_chunks() -> Iterator[Ear]:
+def server_of_chunks() -> Iterator[MerchantServer]:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"
         )
 
-    with listening(answer) as ear:
-        yield ear
+    with listening(answer) as server:
+        yield server
 
 
 def test_a_plain_answer_is_a_plain_answer() -> None:
-    with listening(lambda handler: ok(handler, b"fine")) as ear:
-        reply = post(ear.url)
+    with listening(lambda handler: ok(handler, b"fine")) as server:
+        reply = post(server.url)
     assert (reply.status, reply.body, reply.error) == (200, b"fine", "")

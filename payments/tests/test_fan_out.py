@@ -9,17 +9,17 @@ import psycopg
 import pytest
 
 from payments.models import Delivery, Dispatch
-from payments.tests.listening import Ear, deliver_all, fan_out_all, open_endpoint, told
+from payments.tests.listening import MerchantServer, deliver_all, fan_out_all, open_endpoint, told
 from payments.tests.shop import Shop
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
 def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
-    shop: Shop, ear: Ear, application_cursor: psycopg.Cursor[Any]
+    shop: Shop, server: MerchantServer, application_cursor: psycopg.Cursor[Any]
 ) -> None:
     """Numbering the stream locks the same rows in another order: waiting could deadlock."""
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create()
     shop.create(order_id="another")
     events = told(shop.merchant)
@@ -35,7 +35,7 @@ def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
     deliver_all()
     of_payment = [
         each.sequence
-        for each in ear.heard
+        for each in server.requests
         if each.headers["Event-Aggregate"] == str(held.aggregateid)
     ]
     assert of_payment == list(range(1, len(events) - others + 1))

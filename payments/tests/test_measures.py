@@ -16,7 +16,7 @@ from payments.models import Delivery, Operation
 from payments.services.event_stream import positions
 from payments.services.event_stream.numbering import assign_numbers
 from payments.tests.listening import (
-    Ear,
+    MerchantServer,
     answering,
     fan_out_all,
     open_endpoint,
@@ -74,9 +74,9 @@ def test_notifications_waiting_and_refused_and_the_last_run_of_a_sweep(shop: Sho
 
 
 def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
-    shop: Shop, ear: Ear, loopback: None, caplog: pytest.LogCaptureFixture
+    shop: Shop, server: MerchantServer, loopback: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     ways = [(("way", way),) for way in ("webhooks", "stream")]
     assert {read()["payments_events_overdue_seconds", way] for way in ways} == {0}
     shop.create()
@@ -91,7 +91,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     assert samples["payments_stream_behind", (("group", "fraud"),)] == events
     Delivery.objects.filter(seq=1).update(next_try_at=past(1))
     assert value("payments_deliveries_overdue_seconds") >= 86_400
-    ear.answer = answering(500)
+    server.answer = answering(500)
     exhausted = (("reason", "attempts_exhausted"),)
     before = read().get(("payments_deliveries_dead_lettered_total", exhausted), 0)
     Delivery.objects.filter(seq=1).update(tries=9)

@@ -27,7 +27,7 @@ from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
-from payments.tests.listening import Heard, answering, listening, open_endpoint, poster
+from payments.tests.listening import ReceivedRequest, answering, listening, open_endpoint, poster
 from payments.tests.shop import Shop
 from paymentsite.launcher.state import PROJECT
 
@@ -101,11 +101,11 @@ def all_delivered() -> bool:
     return not Delivery.objects.exclude(status=DeliveryStatus.DELIVERED).exists()
 
 
-def assert_in_order(heard: list[Heard], *, payments: int, events: int) -> None:
+def assert_in_order(requests: list[ReceivedRequest], *, payments: int, events: int) -> None:
     """First deliveries of every payment at every path are 1, 2, … n; repeats are the same bytes."""
     sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     bodies: dict[tuple[str, str], bytes] = {}
-    for each in sorted(heard, key=lambda one: one.at):
+    for each in sorted(requests, key=lambda one: one.at):
         key = (each.path, each.headers["webhook-id"])
         if key not in bodies:
             sequences[each.path, each.headers["Event-Aggregate"]].append(each.sequence)
@@ -114,13 +114,13 @@ def assert_in_order(heard: list[Heard], *, payments: int, events: int) -> None:
     assert all(each == list(range(1, events + 1)) for each in sequences.values()), sequences
 
 
-def test_a_payment_is_heard_of_within_two_seconds(shop: Shop) -> None:
-    with listening() as ear, relaying():
-        open_endpoint(shop.merchant, ear.url)
+def test_a_payment_arrives_within_two_seconds(shop: Shop) -> None:
+    with listening() as server, relaying():
+        open_endpoint(shop.merchant, server.url)
         began = time.time()
         shop.create()
-        ear.wait_for(Event.objects.count(), within_seconds=10)
-        assert ear.heard[-1].at - began < 2
+        server.wait_for(Event.objects.count(), within_seconds=10)
+        assert server.requests[-1].at - began < 2
 
 
 def test_a_wakeup_is_received_and_a_lost_one_is_counted(
@@ -148,33 +148,33 @@ def test_without_redis_events_are_found_all_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-    with listening() as ear, relaying():
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server, relaying():
+        open_endpoint(shop.merchant, server.url)
         began = time.time()
         tell(shop.merchant, payments=3, events=2)
-        ear.wait_for(6)
-        assert ear.heard[-1].at - began < 3
+        server.wait_for(6)
+        assert server.requests[-1].at - began < 3
 
 
 def test_four_relays_deliver_everything_in_order(shop: Shop) -> None:
-    with listening() as ear:
+    with listening() as server:
         for number in range(3):
-            open_endpoint(shop.merchant, f"{ear.url}/{number}")
+            open_endpoint(shop.merchant, f"{server.url}/{number}")
         tell(shop.merchant, payments=20, events=2)
         with relaying(), relaying(), relaying(), relaying():
             tell(shop.merchant, payments=10, events=4)
-            ear.wait_for(240, within_seconds=40)
+            server.wait_for(240, within_seconds=40)
             wait_until(all_delivered)
-    assert len(ear.heard) == 240
+    assert len(server.requests) == 240
     for number in range(3):
-        heard = [each for each in ear.heard if each.path == f"/hook/{number}"]
-        ids = {each.headers["webhook-id"] for each in heard}
-        assert len(ids) == len(heard) == 80
+        received = [each for each in server.requests if each.path == f"/hook/{number}"]
+        ids = {each.headers["webhook-id"] for each in received}
+        assert len(ids) == len(received) == 80
         few = {
             str(key) for key in Event.objects.filter(seq=4).values_list("aggregateid", flat=True)
         }
-        long = [each for each in heard if each.headers["Event-Aggregate"] in few]
-        short = [each for each in heard if each.headers["Event-Aggregate"] not in few]
+        long = [each for each in received if each.headers["Event-Aggregate"] in few]
+        short = [each for each in received if each.headers["Event-Aggregate"] not in few]
         assert_in_order(long, payments=10, events=4)
         assert_in_order(short, payments=20, events=2)
 
@@ -186,17 +186,17 @@ def test_relays_that_are_killed_lose_nothing_and_keep_the_order(shop: Shop) -> N
         time.sleep(0.02)
         answering(200)(handler)
 
-    with listening(slowly) as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening(slowly) as server:
+        open_endpoint(shop.merchant, server.url)
         tell(shop.merchant, payments=40, events=5)
         with processes(4, WEBHOOK_TIMEOUT_SECONDS="1") as relays:
             for number, relay in enumerate(list(relays)):
-                ear.wait_for(20 + 30 * number, within_seconds=60)
+                server.wait_for(20 + 30 * number, within_seconds=60)
                 relay.send_signal(signal.SIGKILL)
                 relay.wait()
                 relays.append(start_process(WEBHOOK_TIMEOUT_SECONDS="1"))
             wait_until(all_delivered, within_seconds=60)
-    assert_in_order(ear.heard, payments=40, events=5)
+    assert_in_order(server.requests, payments=40, events=5)
 
 
 def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -> None:
@@ -206,11 +206,11 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
         asked.wait(10)
         answering(200)(handler)
 
-    with listening(slowly) as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening(slowly) as server:
+        open_endpoint(shop.merchant, server.url)
         with processes(1) as [process]:
             tell(shop.merchant, payments=1, events=2)
-            ear.wait_for(1, within_seconds=30)
+            server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGTERM)
             time.sleep(0.1)  # the signal is on its way; either order is fine
             asked.set()
@@ -221,16 +221,16 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
 
 def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
     """As long as its own waits and longer: to be continued is not to be told to end."""
-    with listening() as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server:
+        open_endpoint(shop.merchant, server.url)
         with processes(1) as [process]:
             tell(shop.merchant, payments=1, events=1)
-            ear.wait_for(1, within_seconds=30)
+            server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGSTOP)
             time.sleep(1.5)  # what is tested is that this time passes
             process.send_signal(signal.SIGCONT)
             tell(shop.merchant, payments=1, events=1)
-            ear.wait_for(2, within_seconds=30)
+            server.wait_for(2, within_seconds=30)
             time.sleep(0.2)  # so soon it would have ended
             assert process.poll() is None
             process.send_signal(signal.SIGTERM)
@@ -239,18 +239,18 @@ def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
 
 def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:
     released = threading.Event()
-    with listening() as ear, listening(lambda _: released.wait(60)) as hanging:
+    with listening() as server, listening(lambda _: released.wait(60)) as hanging:
         with listening() as closed:
             refusing = closed.url
         with listening(answering(500)) as failing, relaying(threads=8):
-            for url in (hanging.url, refusing, failing.url, ear.url):
+            for url in (hanging.url, refusing, failing.url, server.url):
                 open_endpoint(shop.merchant, url)
             tell(shop.merchant, payments=30, events=1)
-            ear.wait_for(30, within_seconds=10)
+            server.wait_for(30, within_seconds=10)
             began = time.time()
             tell(shop.merchant, payments=30, events=1)
-            ear.wait_for(60, within_seconds=10)
-            assert ear.heard[-1].at - began < 2
+            server.wait_for(60, within_seconds=10)
+            assert server.requests[-1].at - began < 2
             assert hanging.connections < 10
             released.set()
 
@@ -264,7 +264,7 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
         answering(200)(handler)
 
     with (
-        listening() as ear,
+        listening() as server,
         listening(slowly) as slow,
         listening(lambda _: released.wait(120)) as hanging,
         relaying(threads=4),
@@ -272,14 +272,14 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
         for number in range(20):
             open_endpoint(shop.merchant, f"{hanging.url}/{number}")
         open_endpoint(shop.merchant, slow.url)
-        open_endpoint(shop.merchant, ear.url)
+        open_endpoint(shop.merchant, server.url)
         tell(shop.merchant, payments=5, events=1)
-        ear.wait_for(5, within_seconds=15)
+        server.wait_for(5, within_seconds=15)
         slow.wait_for(5, within_seconds=30)
         began = time.time()
         tell(shop.merchant, payments=5, events=1)
-        ear.wait_for(10, within_seconds=10)
-        assert ear.heard[-1].at - began < 3
+        server.wait_for(10, within_seconds=10)
+        assert server.requests[-1].at - began < 3
         released.set()
 
 
@@ -289,10 +289,10 @@ def test_a_relay_whose_connections_are_ended_goes_on(
 ) -> None:
     """The database ends its connections; it opens new ones."""
     monkeypatch.setattr(relay_module, "_AFTER_FAILURE_SECONDS", 0.1)
-    with listening() as ear, relaying():
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server, relaying():
+        open_endpoint(shop.merchant, server.url)
         tell(shop.merchant, payments=2, events=1)
-        ear.wait_for(2)
+        server.wait_for(2)
         connections.close_all()
         application_cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -300,4 +300,4 @@ def test_a_relay_whose_connections_are_ended_goes_on(
             "AND pid <> pg_backend_pid()"
         )
         tell(shop.merchant, payments=2, events=1)
-        ear.wait_for(4)
+        server.wait_for(4)

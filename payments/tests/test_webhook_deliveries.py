@@ -19,7 +19,7 @@ from payments.services.merchant_webhooks.attempt import attempt_delivery
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
-    Ear,
+    MerchantServer,
     answering,
     deliver_all,
     fan_out_all,
@@ -38,26 +38,30 @@ from payments.tests.shop import Shop, body_of
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-def test_every_event_of_a_payment_arrives_once_and_in_order(shop: Shop, ear: Ear) -> None:
-    open_endpoint(shop.merchant, ear.url)
+def test_every_event_of_a_payment_arrives_once_and_in_order(
+    shop: Shop, server: MerchantServer
+) -> None:
+    open_endpoint(shop.merchant, server.url)
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id, 1_000)
     deliver_all()
     events = told(shop.merchant)
     assert len(events) >= 5
-    assert [each.event["id"] for each in ear.heard] == [event.public_id for event in events]
-    assert [each.sequence for each in ear.heard] == list(range(1, len(events) + 1))
+    assert [each.event["id"] for each in server.requests] == [event.public_id for event in events]
+    assert [each.sequence for each in server.requests] == list(range(1, len(events) + 1))
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
     assert try_due() == 0
     assert fan_out_due() == 0
 
 
-def test_the_envelope_is_the_event_with_the_endpoints_version(shop: Shop, ear: Ear) -> None:
-    open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
-    open_endpoint(shop.merchant, ear.url, events=("payment_intent.*",))
+def test_the_envelope_is_the_event_with_the_endpoints_version(
+    shop: Shop, server: MerchantServer
+) -> None:
+    open_endpoint(shop.merchant, server.url, api_version="2025-03-31.basil")
+    open_endpoint(shop.merchant, server.url, events=("payment_intent.*",))
     shop.create(confirm=False)
     deliver_all()
-    [first, second] = [each.event for each in ear.heard]
+    [first, second] = [each.event for each in server.requests]
     [event] = told(shop.merchant)
     assert {first["api_version"], second["api_version"]} == {
         "2025-03-31.basil",
@@ -69,7 +73,7 @@ def test_the_envelope_is_the_event_with_the_endpoints_version(shop: Shop, ear: E
 
 
 def test_an_endpoint_gets_what_it_subscribes_to_of_its_merchant_and_mode(
-    shop: Shop, other_shop: Shop, ear: Ear
+    shop: Shop, other_shop: Shop, server: MerchantServer
 ) -> None:
     for number, (merchant, events, livemode) in enumerate(
         [
@@ -80,11 +84,11 @@ def test_an_endpoint_gets_what_it_subscribes_to_of_its_merchant_and_mode(
             (other_shop.merchant, ("*",), False),
         ]
     ):
-        open_endpoint(merchant, f"{ear.url}/{number}", events=events, livemode=livemode)
+        open_endpoint(merchant, f"{server.url}/{number}", events=events, livemode=livemode)
     shop.create()
     deliver_all()
     types = {
-        number: [each.event["type"] for each in ear.heard if each.path == f"/hook/{number}"]
+        number: [each.event["type"] for each in server.requests if each.path == f"/hook/{number}"]
         for number in range(5)
     }
     every = [event.type for event in told(shop.merchant)]
@@ -95,17 +99,17 @@ def test_an_endpoint_gets_what_it_subscribes_to_of_its_merchant_and_mode(
 
 
 def test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        open_endpoint(shop.merchant, server.url)
         shop.create(confirm=False)
         deliver_all()
         make_due()
         # Signed by the second: another second gives another signature.
-        first_at = int(ear.heard[0].headers["webhook-timestamp"])
+        first_at = int(server.requests[0].headers["webhook-timestamp"])
         while int(time.time()) == first_at:
             time.sleep(0.02)
         try_due()
-        [first, second] = ear.heard
+        [first, second] = server.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == first.event["id"]
     assert first.headers["Stripe-Signature"] != second.headers["Stripe-Signature"]
@@ -114,16 +118,16 @@ def test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own(shop: Shop) -> N
 
 
 def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
-    shop: Shop, ear: Ear
+    shop: Shop, server: MerchantServer
 ) -> None:
     with listening(answering(500)) as bad:
         broken, _ = open_endpoint(shop.merchant, bad.url)
-        open_endpoint(shop.merchant, ear.url)
+        open_endpoint(shop.merchant, server.url)
         shop.create()
         shop.create(order_id="another")
         deliver_all()
-        assert [each.sequence for each in bad.heard] == [1, 1]
-        assert len(ear.heard) == len(told(shop.merchant))
+        assert [each.sequence for each in bad.requests] == [1, 1]
+        assert len(server.requests) == len(told(shop.merchant))
         waiting = Delivery.objects.filter(endpoint=broken, next_try_at__isnull=True)
         assert waiting.count() == len(told(shop.merchant)) - 2
         bad.answer = ok
@@ -131,7 +135,7 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
         deliver_all()
     for aggregate in {event.aggregateid for event in told(shop.merchant)}:
         of_payment = [
-            each for each in bad.heard if each.headers["Event-Aggregate"] == str(aggregate)
+            each for each in bad.requests if each.headers["Event-Aggregate"] == str(aggregate)
         ]
         assert [each.sequence for each in of_payment] == [
             1,
@@ -140,24 +144,24 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
 
 
 def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        open_endpoint(shop.merchant, server.url)
         intent_id = body_of(shop.create())["id"]
         deliver_all()
         shop.refund(intent_id, 1_000)
         deliver_all()
-        assert [each.sequence for each in ear.heard] == [1]
-        ear.answer = ok
+        assert [each.sequence for each in server.requests] == [1]
+        server.answer = ok
         make_due()
         deliver_all()
-        assert [each.sequence for each in ear.heard[1:]] == list(
+        assert [each.sequence for each in server.requests[1:]] == list(
             range(1, len(told(shop.merchant)) + 1)
         )
 
 
 def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create()
         fan_out_all()
         waits = []
@@ -172,9 +176,9 @@ def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Sho
         assert try_due() == 1
         head = Delivery.objects.get(seq=1)
         assert (head.status, head.tries, head.last_status) == (DeliveryStatus.DEAD, 10, 500)
-        ear.answer = ok
+        server.answer = ok
         deliver_all()
-        assert [each.sequence for each in ear.heard] == [1] * 10 + list(
+        assert [each.sequence for each in server.requests] == [1] * 10 + list(
             range(2, len(told(shop.merchant)) + 1)
         )
         assert [each.number for each in tries_of(endpoint)][:10] == list(range(1, 11))
@@ -183,8 +187,8 @@ def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Sho
 @pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308, 400, 404, 429, 500, 503])
 def test_only_2xx_delivers_and_a_redirect_is_not_followed(shop: Shop, status: int) -> None:
     with listening() as elsewhere:
-        with listening(answering(status, Location=elsewhere.url)) as ear:
-            endpoint, _ = open_endpoint(shop.merchant, ear.url)
+        with listening(answering(status, Location=elsewhere.url)) as server:
+            endpoint, _ = open_endpoint(shop.merchant, server.url)
             shop.create(confirm=False)
             deliver_all()
         [row] = Delivery.objects.all()
@@ -197,8 +201,8 @@ def test_only_2xx_delivers_and_a_redirect_is_not_followed(shop: Shop, status: in
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_every_2xx_delivers(shop: Shop, status: int) -> None:
-    with listening(answering(status)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening(answering(status)) as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=past(1))
         shop.create(confirm=False)
         deliver_all()
@@ -209,18 +213,18 @@ def test_every_2xx_delivers(shop: Shop, status: int) -> None:
 
 
 def test_410_disables_at_once_and_the_merchants_other_endpoints_get_the_event(
-    shop: Shop, ear: Ear
+    shop: Shop, server: MerchantServer
 ) -> None:
     with listening(answering(410)) as gone:
         endpoint, _ = open_endpoint(shop.merchant, gone.url)
-        open_endpoint(shop.merchant, ear.url)
+        open_endpoint(shop.merchant, server.url)
         shop.create()
         deliver_all()
         deliver_all()
-        assert len(gone.heard) == 1
+        assert len(gone.requests) == 1
     endpoint.refresh_from_db()
     assert (str(endpoint.status), endpoint.disabled_because) == ("disabled", "gone")
-    [notice] = [each.event for each in ear.heard if each.event["type"] == ENDPOINT_DISABLED]
+    [notice] = [each.event for each in server.requests if each.event["type"] == ENDPOINT_DISABLED]
     assert notice["data"]["object"]["id"] == endpoint.public_id
     assert notice["data"]["object"]["status"] == "disabled"
     assert notice["data"]["previous_attributes"] == {"status": "enabled"}
@@ -241,18 +245,18 @@ def test_pending_deliveries_of_a_disabled_endpoint_become_dead_letters(shop: Sho
 
 
 def test_deliveries_of_an_enabled_endpoint_are_not_dead_lettered(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create()
         fan_out_all()
         assert attempt_results.dead_letter_undeliverable(endpoint.id) == 0
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.PENDING}
 
 
-def test_an_endpoint_that_failed_for_days_is_disabled(shop: Shop, ear: Ear) -> None:
+def test_an_endpoint_that_failed_for_days_is_disabled(shop: Shop, server: MerchantServer) -> None:
     with listening(answering(503)) as bad:
         endpoint, _ = open_endpoint(shop.merchant, bad.url)
-        open_endpoint(shop.merchant, ear.url, events=(ENDPOINT_DISABLED,))
+        open_endpoint(shop.merchant, server.url, events=(ENDPOINT_DISABLED,))
         shop.create(confirm=False)
         deliver_all()
         endpoint.refresh_from_db()
@@ -264,11 +268,13 @@ def test_an_endpoint_that_failed_for_days_is_disabled(shop: Shop, ear: Ear) -> N
         deliver_all()
     endpoint.refresh_from_db()
     assert (str(endpoint.status), endpoint.disabled_because) == ("disabled", "failing")
-    assert ear.events() == [ENDPOINT_DISABLED]
+    assert server.events() == [ENDPOINT_DISABLED]
 
 
-def test_a_lease_belongs_to_one_relay_and_ends_by_itself(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+def test_a_lease_belongs_to_one_relay_and_ends_by_itself(
+    shop: Shop, server: MerchantServer
+) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
     fan_out_all()
     known = {endpoint.id: endpoint}
@@ -279,8 +285,10 @@ def test_a_lease_belongs_to_one_relay_and_ends_by_itself(shop: Shop, ear: Ear) -
     assert (first.id, first.attempts, second.attempts) == (second.id, 1, 2)
 
 
-def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(
+    shop: Shop, server: MerchantServer
+) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
     fan_out_all()
     known = {endpoint.id: endpoint}
@@ -294,7 +302,7 @@ def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(shop: Shop, ea
     attempt_results.record_results([late])
     row = Delivery.objects.get()
     assert (row.status, row.last_status, row.attempts) == (DeliveryStatus.PENDING, None, 2)
-    second.endpoint.url = ear.url
+    second.endpoint.url = server.url
     attempt_results.record_results([attempt_delivery(second, poster())])
     assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
     assert {(each.number, each.status) for each in DeliveryAttempt.objects.all()} == {
@@ -305,8 +313,8 @@ def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(shop: Shop, ea
 
 def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Shop) -> None:
     body = b"<script>\x00\x1b[31m 4242 4242 4242 4242 " + b"x" * 100_000
-    with listening(lambda handler: ok(handler, body, 500)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening(lambda handler: ok(handler, body, 500)) as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create(confirm=False)
         deliver_all()
     [attempt] = tries_of(endpoint)
@@ -314,21 +322,23 @@ def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Sho
     assert len(attempt.response) == 2_000
 
 
-def test_a_stalled_ordering_key_is_released(shop: Shop, ear: Ear) -> None:
-    open_endpoint(shop.merchant, ear.url)
+def test_a_stalled_ordering_key_is_released(shop: Shop, server: MerchantServer) -> None:
+    open_endpoint(shop.merchant, server.url)
     shop.create()
     fan_out_all()
     assert delivery_order.release_stalled() == 0
     Delivery.objects.update(next_try_at=None)
     assert delivery_order.release_stalled() == 1
     deliver_all()
-    assert [each.sequence for each in ear.heard] == list(range(1, len(told(shop.merchant)) + 1))
+    assert [each.sequence for each in server.requests] == list(
+        range(1, len(told(shop.merchant)) + 1)
+    )
 
 
 def test_rows_of_deliveries_are_permanent_where_they_must_be(
-    shop: Shop, ear: Ear, application_cursor: Any
+    shop: Shop, server: MerchantServer, application_cursor: Any
 ) -> None:
-    open_endpoint(shop.merchant, ear.url)
+    open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
     deliver_all()
     for statement, refusal in (

@@ -12,7 +12,7 @@ from payments.services.merchant_webhooks import delivery_order, endpoints, resen
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.listening import (
-    Ear,
+    MerchantServer,
     answering,
     deliver_all,
     fan_out_all,
@@ -28,20 +28,22 @@ from payments.tests.shop import Shop, body_of
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(
+    shop: Shop, server: MerchantServer
+) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     intent_id = body_of(shop.create())["id"]
     deliver_all()
     first = Delivery.objects.get(endpoint=endpoint, seq=1)
-    before = list(ear.heard)
-    ear.answer = answering(500)
+    before = list(server.requests)
+    server.answer = answering(500)
     assert resend.resend_delivery(first.id)
     deliver_all()
-    assert ear.heard[-1].body == before[0].body
-    ear.answer = ok
+    assert server.requests[-1].body == before[0].body
+    server.answer = ok
     shop.refund(intent_id, 1_000)
     deliver_all()
-    assert [each.sequence for each in ear.heard[len(before) + 1 :]] == list(
+    assert [each.sequence for each in server.requests[len(before) + 1 :]] == list(
         range(len(before) + 1, len(told(shop.merchant)) + 1)
     )
     first.refresh_from_db()
@@ -49,8 +51,8 @@ def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(shop: Shop, ear:
 
 
 def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        open_endpoint(shop.merchant, server.url)
         shop.create()
         deliver_all()
         second = Delivery.objects.get(seq=2)
@@ -60,8 +62,8 @@ def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> Non
 
 
 def test_all_that_failed_is_resent(shop: Shop) -> None:
-    with listening(answering(500)) as ear:
-        endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    with listening(answering(500)) as server:
+        endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create()
         shop.create(order_id="another")
         deliver_all()
@@ -75,16 +77,16 @@ def test_all_that_failed_is_resent(shop: Shop) -> None:
         deliver_all()  # what followed the dead one waits five minutes, too
         dead.refresh_from_db()
         assert dead.status == DeliveryStatus.DEAD
-        count = len(ear.heard)
-        ear.answer = ok
+        count = len(server.requests)
+        server.answer = ok
         assert resend.resend_failed(endpoint.id) >= 2
         deliver_all()
-        assert len(ear.heard) == count + len(told(shop.merchant))
+        assert len(server.requests) == count + len(told(shop.merchant))
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
 
 
-def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, server: MerchantServer) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
     deliver_all()
     endpoint.disable()
@@ -102,102 +104,108 @@ def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, ear: Ear) -> None:
 
 
 def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
-    shop: Shop, other_shop: Shop, ear: Ear
+    shop: Shop, other_shop: Shop, server: MerchantServer
 ) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create()
     other_shop.create()
     deliver_all()
-    first = {each.event["id"]: each.body for each in ear.heard}
+    first = {each.event["id"]: each.body for each in server.requests}
     assert (
         resend.replay_events(endpoint.id, resend.EventFilter())
         == len(first)
         == len(told(shop.merchant))
     )
-    ear.heard.clear()
+    server.requests.clear()
     deliver_all()
-    assert {each.event["id"]: each.body for each in ear.heard} == first
-    assert {each.headers["Delivery-Replay"] for each in ear.heard} == {"true"}
+    assert {each.event["id"]: each.body for each in server.requests} == first
+    assert {each.headers["Delivery-Replay"] for each in server.requests} == {"true"}
 
 
-def test_a_new_endpoint_can_get_a_replay_of_a_time_or_of_types(shop: Shop, ear: Ear) -> None:
+def test_a_new_endpoint_can_get_a_replay_of_a_time_or_of_types(
+    shop: Shop, server: MerchantServer
+) -> None:
     shop.create()
     fan_out_all()
-    endpoint, _ = open_endpoint(shop.merchant, ear.url, api_version="2025-03-31.basil")
+    endpoint, _ = open_endpoint(shop.merchant, server.url, api_version="2025-03-31.basil")
     future = datetime.now(UTC) + timedelta(hours=1)
     assert resend.replay_events(endpoint.id, resend.EventFilter(since=future)) == 0
     assert resend.replay_events(endpoint.id, resend.EventFilter(before=past(1))) == 0
     charges = resend.EventFilter(types=("charge.*",), since=past(1), before=future)
     count = resend.replay_events(endpoint.id, charges)
     deliver_all()
-    assert count == len(ear.heard) > 0
-    assert {each.event["type"].split(".")[0] for each in ear.heard} == {"charge"}
-    assert {each.event["api_version"] for each in ear.heard} == {"2025-03-31.basil"}
+    assert count == len(server.requests) > 0
+    assert {each.event["type"].split(".")[0] for each in server.requests} == {"charge"}
+    assert {each.event["api_version"] for each in server.requests} == {"2025-03-31.basil"}
 
 
 def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
-    shop: Shop, ear: Ear
+    shop: Shop, server: MerchantServer
 ) -> None:
     first, second = (body_of(shop.create(order_id=name))["id"] for name in ("one", "two"))
     for intent_id in (first, second):
         shop.refund(intent_id, 1_000)
     fan_out_all()
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
-    ear.answer = answering(500)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
+    server.answer = answering(500)
     count = resend.replay_events(endpoint.id, resend.EventFilter())
     assert count == len(told(shop.merchant)) >= 10
     deliver_all()
-    assert [each.sequence for each in ear.heard] == [1, 1], "the rest waits for the first"
+    assert [each.sequence for each in server.requests] == [1, 1], "the rest waits for the first"
     assert resend.replay_events(endpoint.id, resend.EventFilter()) == count
     assert Delivery.objects.count() == count, "pending deliveries are not made twice"
     shop.refund(first, 1_000)
     fan_out_all()
-    ear.heard.clear()
-    ear.answer = ok
+    server.requests.clear()
+    server.answer = ok
     make_due()
     deliver_all()
     for aggregate in {event.aggregateid for event in told(shop.merchant)}:
         sequences = [
-            each.sequence for each in ear.heard if each.headers["Event-Aggregate"] == str(aggregate)
+            each.sequence
+            for each in server.requests
+            if each.headers["Event-Aggregate"] == str(aggregate)
         ]
         assert sequences == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
-    marked = [each.headers.get("Delivery-Replay") for each in ear.heard]
+    marked = [each.headers.get("Delivery-Replay") for each in server.requests]
     assert marked.count("true") == count
     assert delivery_order.release_stalled() == 0
 
 
-def test_what_was_missed_goes_before_what_waits(shop: Shop, ear: Ear) -> None:
+def test_what_was_missed_goes_before_what_waits(shop: Shop, server: MerchantServer) -> None:
     """The endpoint missed the first events, and later ones are pending."""
     intent_id = body_of(shop.create())["id"]
     fan_out_all()
     missed = len(told(shop.merchant))
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.refund(intent_id, 1_000)
     fan_out_all()
-    ear.answer = answering(500)
+    server.answer = answering(500)
     deliver_all()
-    assert [each.sequence for each in ear.heard] == [missed + 1]
+    assert [each.sequence for each in server.requests] == [missed + 1]
     resend.replay_events(endpoint.id, resend.EventFilter())
     assert delivery_order.release_stalled() == 0
-    ear.answer = ok
+    server.answer = ok
     deliver_all()
-    assert [each.sequence for each in ear.heard[1:]] == list(range(1, missed + 1))
+    assert [each.sequence for each in server.requests[1:]] == list(range(1, missed + 1))
     make_due()
     deliver_all()
-    assert [each.sequence for each in ear.heard[1:]] == list(range(1, len(told(shop.merchant)) + 1))
+    assert [each.sequence for each in server.requests[1:]] == list(
+        range(1, len(told(shop.merchant)) + 1)
+    )
 
 
 def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
-    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, server: MerchantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resend, "PER_TRANSACTION", 3)
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     for number in range(4):
         shop.create(order_id=f"order-{number}")
-    ear.answer = answering(410)
+    server.answer = answering(410)
     deliver_all()
     endpoints.enable_endpoint(endpoint.id)
-    ear.answer = ok
+    server.answer = ok
     events = len(told(shop.merchant, aggregatetype="payment_intent"))
     assert events > 3 * 3
     Delivery.objects.update(status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1))
@@ -215,8 +223,8 @@ def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
 
 
 def test_old_deliveries_are_purged_with_their_attempts_and_pending_ones_kept(shop: Shop) -> None:
-    with listening() as ear, listening(answering(500)) as bad:
-        open_endpoint(shop.merchant, ear.url)
+    with listening() as server, listening(answering(500)) as bad:
+        open_endpoint(shop.merchant, server.url)
         broken, _ = open_endpoint(shop.merchant, bad.url)
         shop.create()
         deliver_all()

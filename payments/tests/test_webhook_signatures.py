@@ -20,23 +20,29 @@ from payments.models import WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints, secrets
 from payments.services.merchant_webhooks.attempt import signature_headers
 from payments.tests.http import node_sdk
-from payments.tests.listening import Ear, Heard, deliver_all, open_endpoint, past
+from payments.tests.listening import (
+    MerchantServer,
+    ReceivedRequest,
+    deliver_all,
+    open_endpoint,
+    past,
+)
 from payments.tests.shop import Shop
 
 
-def verified_by_stripe(heard: Heard, secret: str) -> stripe.Event:
+def verified_by_stripe(received: ReceivedRequest, secret: str) -> stripe.Event:
     return stripe.Webhook.construct_event(  # type: ignore[no-untyped-call,no-any-return]
-        heard.body, heard.headers["Stripe-Signature"], secret
+        received.body, received.headers["Stripe-Signature"], secret
     )
 
 
-def heard_of_a_sale(shop: Shop, ear: Ear) -> Heard:
-    before = len(ear.heard)
+def request_of_a_sale(shop: Shop, server: MerchantServer) -> ReceivedRequest:
+    before = len(server.requests)
     shop.order_id += "x"
     shop.create(confirm=False)
     deliver_all()
-    assert len(ear.heard) == before + 1
-    return ear.heard[-1]
+    assert len(server.requests) == before + 1
+    return server.requests[-1]
 
 
 def test_both_schemes_sign_the_same_bytes_as_their_specifications_say() -> None:
@@ -63,86 +69,94 @@ def test_a_secret_is_text_for_one_scheme_and_base64_for_the_other() -> None:
         assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 24
 
 
-def test_official_verifiers_accept_what_is_sent_and_nothing_else(shop: Shop, ear: Ear) -> None:
-    _, secret = open_endpoint(shop.merchant, ear.url)
-    heard = heard_of_a_sale(shop, ear)
-    event = verified_by_stripe(heard, secret)
+def test_official_verifiers_accept_what_is_sent_and_nothing_else(
+    shop: Shop, server: MerchantServer
+) -> None:
+    _, secret = open_endpoint(shop.merchant, server.url)
+    received = request_of_a_sale(shop, server)
+    event = verified_by_stripe(received, secret)
     assert (event.object, event.type) == ("event", "payment_intent.created")
-    assert Webhook(secret).verify(heard.body, heard.headers)["id"] == event.id
+    assert Webhook(secret).verify(received.body, received.headers)["id"] == event.id
     other = secrets.new_secret()
-    changed = Heard(heard.path, heard.headers, heard.body.replace(b"10000", b"10001"), heard.at)
-    for wrong, key in ((heard, other), (changed, secret)):
+    changed = ReceivedRequest(
+        received.path, received.headers, received.body.replace(b"10000", b"10001"), received.at
+    )
+    for wrong, key in ((received, other), (changed, secret)):
         with pytest.raises(stripe.SignatureVerificationError):
             verified_by_stripe(wrong, key)
         with pytest.raises(WebhookVerificationError):
             Webhook(key).verify(wrong.body, wrong.headers)
 
 
-def test_each_endpoint_has_a_secret_of_its_own(shop: Shop, ear: Ear) -> None:
-    _, first = open_endpoint(shop.merchant, f"{ear.url}/1")
-    _, second = open_endpoint(shop.merchant, f"{ear.url}/2")
+def test_each_endpoint_has_a_secret_of_its_own(shop: Shop, server: MerchantServer) -> None:
+    _, first = open_endpoint(shop.merchant, f"{server.url}/1")
+    _, second = open_endpoint(shop.merchant, f"{server.url}/2")
     shop.create(confirm=False)
     deliver_all()
-    for heard in ear.heard:
-        own, other = (first, second) if heard.path.endswith("1") else (second, first)
-        verified_by_stripe(heard, own)
+    for received in server.requests:
+        own, other = (first, second) if received.path.endswith("1") else (second, first)
+        verified_by_stripe(received, own)
         with pytest.raises(stripe.SignatureVerificationError):
-            verified_by_stripe(heard, other)
+            verified_by_stripe(received, other)
 
 
-def test_while_a_secret_is_exchanged_both_verify_and_then_one(shop: Shop, ear: Ear) -> None:
-    endpoint, before = open_endpoint(shop.merchant, ear.url)
+def test_while_a_secret_is_exchanged_both_verify_and_then_one(
+    shop: Shop, server: MerchantServer
+) -> None:
+    endpoint, before = open_endpoint(shop.merchant, server.url)
     after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
-    heard = heard_of_a_sale(shop, ear)
-    assert heard.headers["Stripe-Signature"].count("v1=") == 2
+    received = request_of_a_sale(shop, server)
+    assert received.headers["Stripe-Signature"].count("v1=") == 2
     for secret in (before, after):
-        verified_by_stripe(heard, secret)
-        Webhook(secret).verify(heard.body, heard.headers)
+        verified_by_stripe(received, secret)
+        Webhook(secret).verify(received.body, received.headers)
     WebhookEndpoint.objects.update(previous_secret_until=past(0.001))
-    heard = heard_of_a_sale(shop, ear)
-    verified_by_stripe(heard, after)
-    Webhook(after).verify(heard.body, heard.headers)
+    received = request_of_a_sale(shop, server)
+    verified_by_stripe(received, after)
+    Webhook(after).verify(received.body, received.headers)
     with pytest.raises(stripe.SignatureVerificationError):
-        verified_by_stripe(heard, before)
+        verified_by_stripe(received, before)
 
 
-def test_a_secret_exchanged_without_overlap_signs_no_more(shop: Shop, ear: Ear) -> None:
-    endpoint, before = open_endpoint(shop.merchant, ear.url)
+def test_a_secret_exchanged_without_overlap_signs_no_more(
+    shop: Shop, server: MerchantServer
+) -> None:
+    endpoint, before = open_endpoint(shop.merchant, server.url)
     after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(0))
-    heard = heard_of_a_sale(shop, ear)
-    verified_by_stripe(heard, after)
-    assert heard.headers["Stripe-Signature"].count("v1=") == 1
+    received = request_of_a_sale(shop, server)
+    verified_by_stripe(received, after)
+    assert received.headers["Stripe-Signature"].count("v1=") == 1
     assert before != after
 
 
 def test_encryption_keys_can_be_exchanged(
-    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, server: MerchantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, secret = open_endpoint(shop.merchant, ear.url)
+    _, secret = open_endpoint(shop.merchant, server.url)
     old = settings.SECRETS_ENCRYPTION_KEYS
     new = (Fernet.generate_key().decode(),)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
-    verified_by_stripe(heard_of_a_sale(shop, ear), secret)
+    verified_by_stripe(requests_of_a_sale(shop, server), secret)
     assert endpoints.reseal_secrets() == 1
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
-    verified_by_stripe(heard_of_a_sale(shop, ear), secret)
+    verified_by_stripe(requests_of_a_sale(shop, server), secret)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)
     with pytest.raises(InvalidToken):
         secrets.open_sealed(WebhookEndpoint.objects.get().sealed_secret)
 
 
-def test_the_official_node_sdk_verifies_what_is_sent(shop: Shop, ear: Ear) -> None:
+def test_the_official_node_sdk_verifies_what_is_sent(shop: Shop, server: MerchantServer) -> None:
     folder = node_sdk.installed()
-    endpoint, before = open_endpoint(shop.merchant, ear.url)
+    endpoint, before = open_endpoint(shop.merchant, server.url)
     after = endpoints.rotate_secret(endpoint.id, overlap=timedelta(hours=1))
-    heard = heard_of_a_sale(shop, ear)
+    received = request_of_a_sale(shop, server)
     facts: dict[str, Any] = {
         "base_url": "http://127.0.0.1:1",
-        "body": heard.body.decode(),
-        "signature": heard.headers["Stripe-Signature"],
+        "body": received.body.decode(),
+        "signature": received.headers["Stripe-Signature"],
         "secrets": [before, after, secrets.new_secret()],
     }
     verdicts = node_sdk.run(folder, "webhook.mjs", facts)
-    event_id = heard.event["id"]
+    event_id = received.event["id"]
     assert verdicts == [event_id, event_id, "StripeSignatureVerificationError"]
-    assert time.time() - heard.at < 300
+    assert time.time() - received.at < 300

@@ -11,7 +11,14 @@ from payments.management.commands import webhooks as command
 from payments.models import Delivery, WebhookEndpoint
 from payments.services.merchant_webhooks import resend, secrets
 from payments.states import DeliveryStatus
-from payments.tests.listening import Ear, answering, deliver_all, make_due, ok, open_endpoint
+from payments.tests.listening import (
+    MerchantServer,
+    answering,
+    deliver_all,
+    make_due,
+    ok,
+    open_endpoint,
+)
 from payments.tests.shop import Shop
 
 
@@ -21,9 +28,9 @@ def said(*arguments: str) -> str:
     return out.getvalue().strip()
 
 
-def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
-    ear.answer = answering(410)
-    endpoint, before = open_endpoint(shop.merchant, ear.url)
+def test_a_persons_day_with_an_endpoint(shop: Shop, server: MerchantServer) -> None:
+    server.answer = answering(410)
+    endpoint, before = open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
     assert said("status").startswith("1 events are not fanned out yet")
     deliver_all()
@@ -33,7 +40,7 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
         said("resend", delivery.public_id)
     assert said("enable", endpoint.public_id) == "enabled"
     assert said("enable", endpoint.public_id).startswith("nothing to do")
-    ear.answer = ok
+    server.answer = ok
     assert said("resend", delivery.public_id) == "due now"
     deliver_all()
     delivery.refresh_from_db()
@@ -49,11 +56,11 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
     assert secrets.open_sealed(endpoint.sealed_secret) == newest != after
     assert (endpoint.sealed_previous_secret, endpoint.previous_secret_until) == ("", None)
     assert said("replay", endpoint.public_id, "--type", "payment_intent.*").startswith("1 events")
-    ear.answer = answering(500)
+    server.answer = answering(500)
     deliver_all()
     make_due()
     deliver_all()
-    ear.answer = ok
+    server.answer = ok
     assert said("resend-failed", endpoint.public_id).startswith("1 deliveries")
     deliver_all()
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
@@ -61,11 +68,11 @@ def test_a_persons_day_with_an_endpoint(shop: Shop, ear: Ear) -> None:
 
 
 def test_a_long_replay_says_how_far_it_is(
-    shop: Shop, ear: Ear, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, server: MerchantServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "_REPORT_EVERY", 2)
     monkeypatch.setattr(resend, "PER_TRANSACTION", 2)
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     for number in range(3):
         shop.create(order_id=f"order-{number}", confirm=False)
     first, last = said("replay", endpoint.public_id, "--all").splitlines()
@@ -75,8 +82,8 @@ def test_a_long_replay_says_how_far_it_is(
     assert again.endswith("events are replayed")
 
 
-def test_what_is_not_meant_is_not_done(shop: Shop, ear: Ear) -> None:
-    endpoint, _ = open_endpoint(shop.merchant, ear.url)
+def test_what_is_not_meant_is_not_done(shop: Shop, server: MerchantServer) -> None:
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create()
     before = list(WebhookEndpoint.objects.values())
     for arguments, refusal in (
