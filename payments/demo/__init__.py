@@ -1,4 +1,4 @@
-"""One business day of two merchants, played from outside: the merchant API and the sandbox PSP.
+"""Plays one business day of two merchants from outside: merchant API and sandbox PSP, over HTTP.
 
-Everything goes over HTTP, as a merchant's server would. What may not live here: models, services.
+Models and services are not used here: a merchant's server could not.
 """

@@ -1,7 +1,4 @@
-"""The evening: what each payment came to, here and at the PSP, and whether they agree.
-
-What may not live here: the books (the command runs `verify_ledger`).
-"""
+"""Compares every payment of the day with the PSP's own record of it."""
 
 from __future__ import annotations
 
@@ -31,14 +28,14 @@ class Reckoning:
     def volumes(self) -> list[str]:
         """One line per currency."""
         return [
-            f"{Money(minor, currency)} taken, {Money(self.refunded_minor[currency], currency)} "
-            "given back"
+            f"{Money(minor, currency)} captured, {Money(self.refunded_minor[currency], currency)} "
+            "refunded"
             for currency, minor in sorted(self.captured_minor.items())
         ]
 
 
 def reckon(shops: Iterable[Shop]) -> Reckoning:
-    """Wait for what is under way, then hold every payment against the PSP's truth."""
+    """Wait for open payments, then compare each with the PSP's own record."""
     figures = Reckoning()
     for shop in shops:
         for refund_id in shop.refunds:
@@ -48,8 +45,8 @@ def reckon(shops: Iterable[Shop]) -> Reckoning:
     return figures
 
 
-def orders_nobody_made(shops: list[Shop], *, since: int) -> list[str]:
-    """Effects of today's orders at the PSP that no shop knows of."""
+def orders_of_no_shop(shops: list[Shop], *, since: int) -> list[str]:
+    """Effects at the PSP for orders that no shop made."""
     known = {sale.order_id for shop in shops for sale in shop.sales}
     days = tuple({f"{shop.day}-" for shop in shops})
     return [
@@ -80,7 +77,7 @@ def _reckon_sale(figures: Reckoning, shop: Shop, sale: Sale) -> None:
         "charges": 1,
         "captured": intent.amount_received,
         "refunded": refunded_minor,
-        "authorized and not taken": _not_taken_minor(intent),
+        "authorized and not captured": _not_captured_minor(intent),
         "charged back": _charged_back_minor(shop, sale),
     }
     figures.unexplained += [
@@ -96,15 +93,15 @@ def _refunded_minor(shop: Shop, sale: Sale) -> int:
 
 
 def _charged_back_minor(shop: Shop, sale: Sale) -> int:
-    """Taken back by the customer's bank and not given back to us."""
+    """Charged back by the customer's bank and not reinstated."""
     listed = shop.client.v1.disputes.list(params={"payment_intent": sale.intent_id})
     return sum(dispute.amount for dispute in listed.data if dispute.status in _CHARGED_BACK)
 
 
 def _sums(effects: list[dict[str, Any]]) -> Counter[str]:
-    """What happened to one order at the PSP. `charges` counts: two would be a double charge.
+    """Amounts of one order at the PSP. `charges` counts: two would be a double charge.
 
-    A release by a final capture is no effect of its own, so it is not taken off here.
+    The release by a final capture is not an effect of its own, so it is not subtracted.
     """
     by_kind: Counter[str] = Counter()
     for effect in effects:
@@ -115,7 +112,7 @@ def _sums(effects: list[dict[str, Any]]) -> Counter[str]:
             "charges": sum(effect["kind"] == "authorize" for effect in effects),
             "captured": by_kind["capture"],
             "refunded": by_kind["refund"] - by_kind["refund_failed"],
-            "authorized and not taken": held
+            "authorized and not captured": held
             - by_kind["capture"]
             - by_kind["void"]
             - by_kind["expire"],
@@ -124,6 +121,6 @@ def _sums(effects: list[dict[str, Any]]) -> Counter[str]:
     )
 
 
-def _not_taken_minor(intent: stripe.PaymentIntent) -> int:
-    """What was authorized and not captured: held, or released by a final capture."""
+def _not_captured_minor(intent: stripe.PaymentIntent) -> int:
+    """Authorized and not captured: still held, or released by a final capture."""
     return 0 if intent.status == "canceled" else intent.amount - intent.amount_received

@@ -1,7 +1,4 @@
-"""What happens on the day: one function per scene, each returning the sentence that tells of it.
-
-What may not live here: the order of business across shops (the day), judging the whole.
-"""
+"""The scenes of the day: one function each, which returns a sentence for the output."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Final
 import stripe
 
 from ledger.money import Money
-from payments.demo.contested import disputed_sales, unheard_dispute
+from payments.demo.contested import disputed_sales, unnotified_dispute
 from payments.demo.shop import RETURN_URL, Shop, expect
 from payments.demo.web import visit
 
@@ -19,7 +16,7 @@ Scene = Callable[[Shop], str]
 
 
 def sales_in_four_currencies(shop: Shop) -> str:
-    """Two, no and three decimals."""
+    """Currencies with two, no and three decimals."""
     amounts = [Money(4_250, "USD"), Money(3_990, "EUR"), Money(1_500, "JPY"), Money(12_340, "KWD")]
     for amount in amounts:
         intent = shop.create(shop.order(f"sale-{amount.currency}"), amount.minor, amount.currency)
@@ -32,13 +29,13 @@ def sales_in_four_currencies(shop: Shop) -> str:
 
 
 def partial_capture(shop: Shop) -> str:
-    """The rest of a hold is released by the final capture."""
+    """A final capture releases the rest of the authorization."""
     intent = shop.create(shop.order("partial-capture"), 8_000, "USD", manual=True)
     _expect_status(intent, "requires_capture")
     intent = shop.capture(intent, 6_500)
     _expect_status(intent, "succeeded")
     expect(intent.amount_capturable == 0, "the rest is still held after a final capture")
-    return "held 80.00 USD, took 65.00, let the rest go"
+    return "authorized 80.00 USD, captured 65.00, released the rest"
 
 
 def several_captures(shop: Shop) -> str:
@@ -50,11 +47,11 @@ def several_captures(shop: Shop) -> str:
     intent = shop.capture(intent, 5_000)
     _expect_status(intent, "succeeded")
     expect(intent.amount_received == 9_000, f"{intent.amount_received} was received of 9000")
-    return "held 90.00 EUR, took 40.00 with the first parcel and 50.00 with the second"
+    return "authorized 90.00 EUR, captured 40.00 with the first parcel and 50.00 with the second"
 
 
 def raised_authorization(shop: Shop) -> str:
-    """The guest stays another night."""
+    """The guest stays another night: an incremental authorization."""
     intent = shop.create(shop.order("one-night-more"), 10_000, "USD", manual=True)
     intent = shop.client.v1.payment_intents.increment_authorization(
         intent.id,
@@ -64,12 +61,12 @@ def raised_authorization(shop: Shop) -> str:
     _expect_status(intent, "requires_capture")
     expect(intent.amount_capturable == 14_000, f"{intent.amount_capturable} is held, not 14000")
     _expect_status(shop.capture(intent, 14_000), "succeeded")
-    return "held 100.00 USD, raised it to 140.00, took all of it"
+    return "authorized 100.00 USD, incremented to 140.00, captured all of it"
 
 
-def given_up(shop: Shop) -> str:
-    """Canceled before anything was taken."""
-    order_id = shop.order("given-up")
+def canceled(shop: Shop) -> str:
+    """Canceled before anything was captured."""
+    order_id = shop.order("canceled")
     intent = shop.create(order_id, 5_500, "USD", manual=True, should_be="canceled")
     intent = shop.client.v1.payment_intents.cancel(
         intent.id,
@@ -77,11 +74,11 @@ def given_up(shop: Shop) -> str:
         options={"idempotency_key": f"{order_id}-cancel"},
     )
     _expect_status(intent, "canceled")
-    return "held 55.00 USD and let it go when the customer changed their mind"
+    return "authorized 55.00 USD and released it when the customer canceled"
 
 
 def declined_then_paid(shop: Shop) -> str:
-    """The same payment, another card."""
+    """A decline, then the same payment with another card."""
     intent = shop.create(shop.order("second-card"), 3_100, "USD", confirm=False)
     reason = ""
     try:
@@ -89,19 +86,19 @@ def declined_then_paid(shop: Shop) -> str:
     except stripe.CardError as error:
         reason = str(error.error.decline_code) if error.error else ""
     expect(reason == "insufficient_funds", f"the decline said {reason or 'nothing'}")
-    _expect_status(shop.look(intent.id), "requires_payment_method")
+    _expect_status(shop.retrieve(intent.id), "requires_payment_method")
     _expect_status(shop.confirm(intent, "pm_card_mastercard", attempt=2), "succeeded")
     return "a card was declined (insufficient_funds), the customer's second card paid 31.00 USD"
 
 
 def challenged(shop: Shop) -> str:
-    """3-D Secure: to the bank, through our return link, and back to the shop."""
+    """3-D Secure: to the bank, through our return page, back to the shop."""
     intent = shop.create(
         shop.order("bank-asks"), 12_000, "EUR", method="pm_card_threeDSecure2Required"
     )
     _expect_status(intent, "requires_action")
     action = intent.next_action
-    expect(action is not None and action.redirect_to_url, "nobody said where the customer must go")
+    expect(action is not None and action.redirect_to_url, "next_action has no URL for the customer")
     back = shop.psp.complete_challenge(str(action.redirect_to_url.url))  # type: ignore[union-attr]
     page = visit("GET", back)
     expect(
@@ -109,29 +106,29 @@ def challenged(shop: Shop) -> str:
         f"the return page answered {page.status} and sent the customer to {page.location!r}",
     )
     _expect_status(shop.wait_for(intent.id), "succeeded")
-    return "the bank asked, the customer confirmed and came back, 120.00 EUR was paid"
+    return "the bank required a challenge, the customer passed it, 120.00 EUR was paid"
 
 
 def bank_debit(shop: Shop) -> str:
-    """Pays later; the evening will tell."""
+    """Stays processing until the bank confirms."""
     intent = shop.create(shop.order("bank-debit"), 7_700, "USD", method="pm_bankDebit_success")
     _expect_status(intent, "processing")
-    return "a bank debit of 77.00 USD is processing; the bank will tell"
+    return "a bank debit of 77.00 USD is processing until the bank confirms"
 
 
 def lost_answer(shop: Shop) -> str:
-    """The PSP charges, and its answer never arrives: unknown is an answer."""
+    """The PSP charges, but its answer is lost: the outcome is unknown, not failed."""
     order_id = shop.order("lost-answer")
     shop.psp.lose_the_answer(order_id)
     intent = shop.create(order_id, 6_600, "USD")
     _expect_status(intent, "processing")
     kinds = [effect["kind"] for effect in shop.psp.effects(order_id)]
     expect(kinds == ["authorize", "capture"], f"at the PSP happened {kinds}")
-    return "the PSP took 66.00 USD and its answer was lost: the shop sees processing, not failed"
+    return "the PSP charged 66.00 USD and its answer was lost: the shop sees processing, not failed"
 
 
 def refunds(shop: Shop) -> str:
-    """All, a part, and several parts."""
+    """Full, partial, and several partial refunds."""
     full = shop.create(shop.order("returned"), 2_000, "USD")
     expect(shop.refund(full).status == "succeeded", "the full refund did not succeed")
     part = shop.create(shop.order("one-came-back"), 5_000, "EUR")
@@ -149,20 +146,20 @@ def refunds(shop: Shop) -> str:
     except stripe.InvalidRequestError as error:
         refused = str(error.code)
     expect(refused, "more was refunded than was paid")
-    return f"gave back 20.00 USD, 12.50 of 50.00 EUR, 3000 JPY in three parts; one more: {refused}"
+    return f"refunded 20.00 USD, 12.50 of 50.00 EUR, 3000 JPY in three parts; one more: {refused}"
 
 
 def pending_refund(shop: Shop) -> str:
-    """On its way; the evening will tell."""
+    """A refund that stays pending for a while."""
     intent = shop.create(shop.order("slow-refund"), 4_400, "USD", method="pm_card_pendingRefund")
     refund = shop.refund(intent, 1_100)
     expect(refund.status == "pending", f"the refund is {refund.status}, not pending")
-    return "a refund of 11.00 USD is on its way"
+    return "a refund of 11.00 USD is pending"
 
 
 def same_request_twice(shop: Shop) -> str:
     """A retry with the same Idempotency-Key gets the same answer, byte for byte."""
-    order_id = shop.order("impatient")
+    order_id = shop.order("sent-twice")
     first = shop.create(order_id, 1_900, "USD", key=f"{order_id}-key")
     second = shop.create(order_id, 1_900, "USD", key=f"{order_id}-key")
     expect(first.id == second.id, "the repeat made a second payment")
@@ -177,7 +174,7 @@ def same_request_twice(shop: Shop) -> str:
 
 
 def second_charge_refused(shop: Shop) -> str:
-    """One order, one payment: the guard names who holds it."""
+    """One order, one payment: the order guard names the first."""
     order_id = shop.order("paid-once")
     first = shop.create(order_id, 2_700, "USD")
     refused = ""
@@ -194,7 +191,7 @@ def _expect_status(intent: stripe.PaymentIntent, status: str) -> None:
     expect(intent.status == status, f"{intent.id} is {intent.status}, not {status}")
 
 
-# What takes time comes first, so that it is over in the evening.
+# Slow scenes come first, so that they have ended in the evening.
 NORTHWIND: Final[tuple[Scene, ...]] = (
     bank_debit,
     lost_answer,
@@ -210,8 +207,8 @@ NORTHWIND: Final[tuple[Scene, ...]] = (
 TAILSPIN: Final[tuple[Scene, ...]] = (
     sales_in_four_currencies,
     raised_authorization,
-    given_up,
+    canceled,
     refunds,
     second_charge_refused,
-    unheard_dispute,
+    unnotified_dispute,
 )

@@ -1,7 +1,4 @@
-"""A merchant's server: the official `stripe` SDK, pointed at us, and a notebook of what it sold.
-
-What may not live here: what is sold (scenes), what it must come to (reckoning).
-"""
+"""A merchant's server: the official `stripe` SDK, pointed at us, and a record of its sales."""
 
 from __future__ import annotations
 
@@ -15,34 +12,34 @@ import stripe
 from payments.demo.web import SandboxPsp
 
 RETURN_URL: Final = "https://shop.example.com/thank-you"
-PATIENCE_SECONDS: Final = 30.0
-_LOOK_EVERY_SECONDS: Final = 0.25
-_UNDER_WAY: Final = frozenset({"processing", "pending"})
+WAIT_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.25
+_OPEN: Final = frozenset({"processing", "pending"})
 
 
 class WentWrong(Exception):
-    """Something happened that should not have."""
+    """A scene had an unexpected result."""
 
 
 def expect(condition: object, otherwise: str) -> None:
-    """Say what went wrong unless the condition holds."""
+    """Raise WentWrong unless the condition holds."""
     if not condition:
         raise WentWrong(otherwise)
 
 
 @dataclass(slots=True)
 class Sale:
-    """One payment in the notebook."""
+    """One payment of the shop."""
 
     intent_id: str
     order_id: str
     should_be: str
-    """The public status at the end of the day."""
+    """The public status expected at the end of the day."""
 
 
 @dataclass
 class Shop:
-    """One merchant with its SDK. `day` makes this run's orders its own."""
+    """One merchant with its SDK. `day` prefixes the orders of this run."""
 
     name: str
     client: stripe.StripeClient
@@ -58,7 +55,7 @@ class Shop:
         return cls(name=name, client=client, psp=psp, day=day)
 
     def order(self, what: str) -> str:
-        """The id of an order of today."""
+        """The id of an order of this run."""
         return f"{self.day}-{what}"
 
     def create(
@@ -73,7 +70,7 @@ class Shop:
         should_be: str = "succeeded",
         key: str = "",
     ) -> stripe.PaymentIntent:
-        """A payment of the order, written into the notebook."""
+        """Create a payment of the order and record the sale."""
         params: Any = {
             "amount": amount_minor,
             "currency": currency.lower(),
@@ -91,7 +88,7 @@ class Shop:
         return intent
 
     def confirm(self, intent: stripe.PaymentIntent, method: str, *, attempt: int) -> Any:
-        """Charge a payment with this method."""
+        """Confirm a payment with this method."""
         params: Any = {"payment_method": method, "return_url": RETURN_URL}
         return self.client.v1.payment_intents.confirm(
             intent.id,
@@ -102,7 +99,7 @@ class Shop:
     def capture(
         self, intent: stripe.PaymentIntent, amount_minor: int, *, final: bool = True
     ) -> stripe.PaymentIntent:
-        """Take so much of what is held."""
+        """Capture this amount of an authorization."""
         params: Any = {"amount_to_capture": amount_minor}
         if not final:
             params["final_capture"] = False
@@ -115,7 +112,7 @@ class Shop:
     def refund(
         self, intent: stripe.PaymentIntent, amount_minor: int | None = None, *, nth: int = 1
     ) -> stripe.Refund:
-        """Give back so much, or all that is left."""
+        """Refund this amount, or the rest."""
         params: Any = {"payment_intent": intent.id, "reason": "requested_by_customer"}
         if amount_minor is not None:
             params["amount"] = amount_minor
@@ -125,29 +122,29 @@ class Shop:
         self.refunds.append(refund.id)
         return refund
 
-    def look(self, intent_id: str) -> stripe.PaymentIntent:
-        """The payment as it stands now."""
+    def retrieve(self, intent_id: str) -> stripe.PaymentIntent:
+        """The payment as it is now."""
         return self.client.v1.payment_intents.retrieve(intent_id)
 
     def wait_for(self, intent_id: str) -> stripe.PaymentIntent:
-        """The payment once it is no longer under way, or as it is when patience ends."""
-        return patiently(lambda: self.look(intent_id))
+        """The payment once it is no longer open, or as it is after WAIT_SECONDS."""
+        return _poll(lambda: self.retrieve(intent_id))
 
     def wait_for_refund(self, refund_id: str) -> stripe.Refund:
-        """The refund once it is no longer under way, or as it is when patience ends."""
-        return patiently(lambda: self.client.v1.refunds.retrieve(refund_id))
+        """The refund once it is no longer open, or as it is after WAIT_SECONDS."""
+        return _poll(lambda: self.client.v1.refunds.retrieve(refund_id))
 
 
-def patience_ends_at() -> float:
-    """Until when something that begins now may take (time.monotonic)."""
-    return time.monotonic() + PATIENCE_SECONDS
+def wait_deadline() -> float:
+    """The end of a wait that begins now (time.monotonic)."""
+    return time.monotonic() + WAIT_SECONDS
 
 
-def patiently(look: Callable[[], Any]) -> Any:
-    """Look again and again until the status is not under way; at most PATIENCE_SECONDS."""
-    deadline = patience_ends_at()
+def _poll(retrieve: Callable[[], Any]) -> Any:
+    """Retrieve until the status is no longer open, for at most WAIT_SECONDS."""
+    deadline = wait_deadline()
     while True:
-        seen = look()
-        if seen.status not in _UNDER_WAY or time.monotonic() > deadline:
-            return seen
-        time.sleep(_LOOK_EVERY_SECONDS)
+        found = retrieve()
+        if found.status not in _OPEN or time.monotonic() > deadline:
+            return found
+        time.sleep(_POLL_SECONDS)

@@ -14,20 +14,20 @@ TIMEOUT_SECONDS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What came back."""
+    """A response."""
 
     status: int
     location: str
     body: bytes
 
 
-def visit(method: str, url: str, words: object = None) -> Page:
-    """One request; `words` are sent as JSON. Raises OSError when nobody answers."""
+def visit(method: str, url: str, content: object = None) -> Page:
+    """One request; `content` is sent as JSON. Raises OSError without an answer."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
-    body = None if words is None else json.dumps(words)
-    headers = {} if words is None else {"Content-Type": "application/json"}
+    body = None if content is None else json.dumps(content)
+    headers = {} if content is None else {"Content-Type": "application/json"}
     try:
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         connection.request(method, target, body=body, headers=headers)
@@ -39,54 +39,54 @@ def visit(method: str, url: str, words: object = None) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class SandboxPsp:
-    """The PSP's side: its truth, and its misbehavior on request."""
+    """The sandbox PSP's control API: its own record, and misbehavior on request."""
 
     base_url: str
 
     def effects(self, order_id: str) -> list[dict[str, Any]]:
-        """What moved or held money for an order."""
+        """Effects (moved or held money) of an order."""
         return self._control("GET", f"effects?{urlencode({'order_id': order_id})}")
 
     def effects_after(self, seq: int) -> list[dict[str, Any]]:
-        """What moved or held money for anybody, in order."""
+        """Effects of all orders after `seq`, in order."""
         return self._control("GET", f"effects?after={seq}")
 
     def lose_the_answer(self, order_id: str) -> None:
         """Charge this order once, and reset the connection instead of answering."""
-        words = {
+        content = {
             "match": {"order_id": order_id, "kind": "authorize"},
             "behavior": {"drop_after": True},
             "times": 1,
         }
-        self._control("POST", "scripts", words)
+        self._control("POST", "scripts", content)
 
-    def dispute_unheard(self, order_id: str) -> str:
-        """Have an order's payment charged back while every notice is lost; the dispute's id."""
+    def open_unnotified_dispute(self, order_id: str) -> str:
+        """Open a dispute of an order's payment whose notifications are all lost; returns its id."""
         self._control("PUT", "behavior", {"webhooks": {"lose": 1}})
         try:
             opened = self._control("POST", "disputes", {"order_id": order_id})
             deadline = time.monotonic() + TIMEOUT_SECONDS
             while self._control("GET", "webhooks")["open"]:
                 if time.monotonic() > deadline:
-                    raise OSError("the sandbox PSP goes on telling of what is to be lost")
+                    raise OSError("the sandbox PSP still has notifications to send")
                 time.sleep(0.05)
         finally:
             self._control("DELETE", "behavior")
         return str(opened["id"])
 
     def close_settlement(self) -> int:
-        """Close the day's settlement reports; how many lines they have."""
+        """Close the day's settlement reports; returns how many lines they have."""
         return sum(made["lines"] for made in self._control("POST", "settlement", {}))
 
     def complete_challenge(self, challenge_url: str) -> str:
-        """Be the customer who passes the bank's question; where the bank sends them back to."""
+        """Pass the bank's challenge as the customer; returns the URL the bank redirects to."""
         page = visit("POST", f"{challenge_url}/complete")
         if page.status != 303 or not page.location:
-            raise OSError(f"the bank's page answered {page.status} and sent nobody back")
+            raise OSError(f"the bank's page answered {page.status} and did not redirect")
         return page.location
 
-    def _control(self, method: str, path: str, words: object = None) -> Any:
-        page = visit(method, f"{self.base_url}/control/{path}", words)
+    def _control(self, method: str, path: str, content: object = None) -> Any:
+        page = visit(method, f"{self.base_url}/control/{path}", content)
         if page.status != 200:
             raise OSError(f"the sandbox PSP's control API answered {page.status}: {page.body!r}")
         return json.loads(page.body)

@@ -64,7 +64,7 @@ def test_a_case_is_closed_with_words_and_a_name(shop: Shop) -> None:
 )
 def test_a_case_is_not_closed_without_either(shop: Shop, arguments: tuple[str, ...]) -> None:
     case = a_case(shop)
-    with pytest.raises(CommandError, match="by whom"):
+    with pytest.raises(CommandError, match="--resolution and --by"):
         cases(case.public_id, *arguments)
     assert Case.objects.get().status == "open"
 
@@ -74,7 +74,7 @@ def test_what_does_not_exist_or_is_closed_is_refused(shop: Shop) -> None:
     for wrong in ("case_nothing", "case_ABCDEFGHIJKLMNOPQRSTUV"):
         with pytest.raises(CommandError, match="no such case"):
             cases(wrong)
-    with pytest.raises(CommandError, match="say which one"):
+    with pytest.raises(CommandError, match="name the case"):
         cases("--close")
     closing = (case.public_id, "--close", "--by", "staff:ada", "--resolution", "explained")
     cases(*closing)

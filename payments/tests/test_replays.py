@@ -110,7 +110,7 @@ def test_the_chosen_ones_are_replayed(
 
 
 def test_without_a_filter_nothing_is_replayed(dead: dict[str, Any]) -> None:
-    with pytest.raises(CommandError, match="say which ones"):
+    with pytest.raises(CommandError, match="give one of"):
         replay()
     assert set(statuses().values()) == {"dead"}
 

@@ -136,10 +136,10 @@ def test_encryption_keys_can_be_exchanged(
     old = settings.SECRETS_ENCRYPTION_KEYS
     new = (Fernet.generate_key().decode(),)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new + old)
-    verified_by_stripe(requests_of_a_sale(shop, server), secret)
+    verified_by_stripe(request_of_a_sale(shop, server), secret)
     assert endpoints.reseal_secrets() == 1
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", new)
-    verified_by_stripe(requests_of_a_sale(shop, server), secret)
+    verified_by_stripe(request_of_a_sale(shop, server), secret)
     monkeypatch.setattr(settings, "SECRETS_ENCRYPTION_KEYS", old)
     with pytest.raises(InvalidToken):
         secrets.open_sealed(WebhookEndpoint.objects.get().sealed_secret)

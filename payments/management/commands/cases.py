@@ -1,4 +1,4 @@
-"""`manage.py cases`: what a person must look at, what to do about it, and closing it."""
+"""`manage.py cases`: lists cases, shows one with advice, closes one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from payments.states import CaseKind, CaseStatus
 
 class Command(BaseCommand):
     help = (
-        "List the open cases, show one with what to do about it, or close one with the words of "
-        "whoever explained it. Closing moves no money."
+        "List open cases, show one with advice, or close one with an explanation. Closing moves no "
+        "money."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("case", nargs="?", default="", help="case_…: show this one")
-        parser.add_argument("--kind", choices=sorted(CaseKind), default="", help="only these")
-        parser.add_argument("--closed", action="store_true", help="list the closed ones")
-        parser.add_argument("--most", type=int, default=100, help="list at most so many")
-        parser.add_argument("--close", action="store_true", help="close the named one")
-        parser.add_argument("--resolution", default="", help="how it was explained")
-        parser.add_argument("--by", default="", help="who explained it, such as staff:ada")
+        parser.add_argument("--kind", choices=sorted(CaseKind), default="", help="only this kind")
+        parser.add_argument("--closed", action="store_true", help="list closed cases")
+        parser.add_argument("--most", type=int, default=100, help="list at most this many")
+        parser.add_argument("--close", action="store_true", help="close the case")
+        parser.add_argument("--resolution", default="", help="the explanation")
+        parser.add_argument("--by", default="", help="who closes it, such as staff:ada")
 
     def handle(self, *args: Any, **given: Any) -> None:
         if not given["case"]:
             if given["close"]:
-                raise CommandError("say which one: manage.py cases case_… --close")
+                raise CommandError("name the case: manage.py cases case_… --close")
             self._list(given)
             return
         case = _case(given["case"])
@@ -54,15 +54,15 @@ class Command(BaseCommand):
         self.stdout.write(f"{rows.count()} {status} cases")
 
     def _show(self, case: Case) -> None:
-        about = (
+        payment = (
             public_ids.encode(public_ids.PAYMENT_INTENT, case.intent_id) if case.intent_id else "-"
         )
         lines = {
             "case": f"{case.public_id} ({case.kind}, {case.status})",
             "opened": f"{case.opened_at:%Y-%m-%d %H:%M:%S} UTC",
             "merchant": str(case.merchant) if case.merchant is not None else "-",
-            "payment": about,
-            "about": case.subject,
+            "payment": payment,
+            "subject": case.subject,
             "amount": _amount(case),
             "what is wrong": case.summary,
             "what to do": ADVICE[CaseKind(case.kind)],
@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
     def _close(self, case: Case, *, resolution: str, by: str) -> None:
         if not resolution.strip() or not by.strip():
-            raise CommandError("say how it was explained, and by whom: --resolution, --by")
+            raise CommandError("give --resolution and --by")
         try:
             close_case(case.id, actor=by.strip(), resolution=resolution)
         except PaymentRefused as refusal:

@@ -18,7 +18,7 @@ from payments.services.event_stream.redis_stream import RedisStream, connect
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.2
 
 
 class Command(BaseCommand):
@@ -34,19 +34,19 @@ class Command(BaseCommand):
             required=True,
             action="append",
             choices=sorted(EFFECTS),
-            help="may be given several times",
+            help="can be repeated",
         )
         parser.add_argument(
             "--name",
             default=socket.gethostname(),
-            help="the same after a restart, another for each that runs (default: the host's)",
+            help="unique per process, the same after a restart (default: the host name)",
         )
         parser.add_argument(
             "--take-over-after",
             type=float,
             default=30.0,
             metavar="SECONDS",
-            help="when an unfinished event is tried again, or taken from a consumer that died",
+            help="when a pending event is retried, or claimed from a consumer that died",
         )
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -65,14 +65,14 @@ class Command(BaseCommand):
         self.stdout.write(f"consuming events as {given['name']} for {', '.join(groups)}")
         self.stdout.flush()
         while all(thread.is_alive() for thread in threads):
-            if stop.wait(_LOOK_EVERY_SECONDS):
+            if stop.wait(_POLL_SECONDS):
                 break
         broken = [] if stop.is_set() else [t.name for t in threads if not t.is_alive()]
         stop.set()
         for thread in threads:
             thread.join()
         if broken:
-            # Whoever started it starts it again, and somebody looks.
+            # The supervisor restarts the process; its log says why.
             raise CommandError(f"a consumer ended by itself, its log says why: {', '.join(broken)}")
 
 

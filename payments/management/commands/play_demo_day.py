@@ -1,4 +1,4 @@
-"""`manage.py play_demo_day`: one business day through the merchant API, and whether it adds up."""
+"""`manage.py play_demo_day`: plays a business day through the merchant API, then reconciles it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ledger.money import Money
-from payments.demo.reckoning import Reckoning, orders_nobody_made, reckon
+from payments.demo.reckoning import Reckoning, orders_of_no_shop, reckon
 from payments.demo.scenes import NORTHWIND, TAILSPIN, Scene
 from payments.demo.shop import Shop, WentWrong
 from payments.demo.web import SandboxPsp, visit
@@ -24,7 +24,7 @@ DEMO_FILE = settings.BASE_DIR / "var" / "demo.json"
 
 
 class Command(BaseCommand):
-    """Needs the platform running (`make serve`). Safe to run again: a day has its own orders."""
+    """Needs the platform running (`make serve`). Can be repeated: each run has its own orders."""
 
     help = (
         "Play one business day through the official stripe SDK against the running API. Exit 1 if "
@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = time.monotonic()
-        # The SDK logs every request; the scenes tell enough.
+        # The SDK logs every request; the output of the scenes is enough.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         shops = _shops(options)
         try:
@@ -53,14 +53,14 @@ class Command(BaseCommand):
             for shop, scenes in zip(shops, (NORTHWIND, TAILSPIN), strict=True)
             for scene in scenes
         )
-        self._say("  …  evening: waiting for what is under way, comparing with the PSP")
+        self._say("  …  evening: waiting for open payments, comparing with the PSP")
         try:
             settled = self._settles(shops[0].psp)
             figures = reckon(shops)
-            figures.unexplained += orders_nobody_made(shops, since=since)
+            figures.unexplained += orders_of_no_shop(shops, since=since)
             self._show_balances(shops)
         except (stripe.StripeError, OSError) as error:
-            raise CommandError(f"the day could not be reckoned up: {_words_of(error)}") from None
+            raise CommandError(f"the day could not be reconciled: {_text_of(error)}") from None
         balanced = self._books_balance()
         self._summarize(figures, balanced=balanced, seconds=time.monotonic() - started)
         if failed or figures.unexplained or not balanced or not settled:
@@ -68,15 +68,15 @@ class Command(BaseCommand):
 
     def _play(self, shop: Shop, scene: Scene) -> bool:
         try:
-            told = scene(shop)
+            summary = scene(shop)
         except (WentWrong, stripe.StripeError, OSError) as error:
-            self._say(f"  !! {shop.name}: {scene.__name__}: {_words_of(error)}")
+            self._say(f"  !! {shop.name}: {scene.__name__}: {_text_of(error)}")
             return False
-        self._say(f"  ok {shop.name}: {told}")
+        self._say(f"  ok {shop.name}: {summary}")
         return True
 
     def _settles(self, psp: SandboxPsp) -> bool:
-        """Take in what the PSP says it did with the money; is every dispute of it explained?"""
+        """Import the PSP's settlement reports; returns False if a line is not explained."""
         self._say(f"  …  the PSP closes its settlement report of {psp.close_settlement()} lines")
         try:
             call_command(
@@ -126,7 +126,7 @@ def _amounts(balances: list[Any]) -> str:
 
 
 def _shops(options: dict[str, Any]) -> list[Shop]:
-    """Two shops, from the command line or from what the launcher wrote down."""
+    """Two shops, from the command line or from the launcher's file."""
     try:
         facts = json.loads(DEMO_FILE.read_text())
     except FileNotFoundError:
@@ -158,7 +158,7 @@ def _shops(options: dict[str, Any]) -> list[Shop]:
     ]
 
 
-def _words_of(error: Exception) -> str:
-    """One line, without the SDK's request id on top."""
+def _text_of(error: Exception) -> str:
+    """The message in one line, without the SDK's request id."""
     text = getattr(error, "user_message", None) or str(error) or type(error).__name__
     return " ".join(text.split())

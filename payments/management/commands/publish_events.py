@@ -1,4 +1,4 @@
-"""`manage.py publish_events`: keeps the internal stream in Redis up to date until it is stopped."""
+"""`manage.py publish_events`: keeps the internal stream in Redis up to date until stopped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from payments.services.event_stream.publisher import publisher_of_settings
 
 class Command(BaseCommand):
     help = (
-        "Put every event on the internal stream (Redis), in order per payment; write the stream "
-        "again when Redis has lost it. Several may run at once. --status shows how far each group "
-        "is and changes nothing."
+        "Put every event on the internal stream (Redis), in order per payment; rewrite the stream "
+        "if Redis has lost it. Several may run at once. --status shows each group's position and "
+        "changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--status", action="store_true", help="how far each group is")
+        parser.add_argument("--status", action="store_true", help="show positions and lags")
 
     def handle(self, *args: Any, **given: Any) -> None:
         publisher = publisher_of_settings()

@@ -1,4 +1,4 @@
-"""`manage.py replay_notifications`: the dead-letter list of PSP notifications, and its replay."""
+"""`manage.py replay_notifications`: lists dead letters of PSP notifications and replays them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,31 @@ from payments.states import NotificationStatus
 
 class Command(BaseCommand):
     help = (
-        "Process notifications of PSPs again: one, all of a filter, all of a time range. "
-        "Without any filter nothing is replayed; --all means all. Looking again is harmless: the "
-        "PSP is asked, and what is already known changes nothing."
+        "Process notifications of PSPs again: one, or all that match a filter or time range. "
+        "Without any filter nothing is replayed; --all means all. A replay is harmless: the PSP "
+        "is asked, and a known result changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--event", default="", help="the PSP's id of one event")
         parser.add_argument("--account", default="", help="code of a PSP account")
-        parser.add_argument("--type", default="", help="the PSP's type, such as payment.captured")
+        parser.add_argument("--type", default="", help="event type, such as payment.captured")
         parser.add_argument("--since", type=_moment, help="received from then on (ISO 8601, UTC)")
         parser.add_argument("--until", type=_moment, help="received before then (ISO 8601, UTC)")
         parser.add_argument(
             "--status",
             choices=sorted(REPLAYABLE),
             default=NotificationStatus.DEAD.value,
-            help="dead ones (default), or those that were processed",
+            help="dead letters (default), or processed ones",
         )
-        parser.add_argument("--all", action="store_true", help="no filter is meant")
-        parser.add_argument("--list", action="store_true", help="show them, replay nothing")
-        parser.add_argument("--most", type=int, default=10_000, help="at most so many")
+        parser.add_argument("--all", action="store_true", help="all, without a filter")
+        parser.add_argument("--list", action="store_true", help="list them, replay nothing")
+        parser.add_argument("--most", type=int, default=10_000, help="at most this many")
 
     def handle(self, *args: Any, **given: Any) -> None:
         filters = [given[name] for name in ("event", "account", "type", "since", "until")]
         if not any(filters) and not given["all"] and not given["list"]:
-            raise CommandError(
-                "say which ones: --event, --account, --type, --since, --until, --all"
-            )
+            raise CommandError("give one of --event, --account, --type, --since, --until, --all")
         wanted = NotificationFilter(
             status=NotificationStatus(given["status"]),
             account_code=given["account"],
@@ -64,7 +62,7 @@ class Command(BaseCommand):
         for row in rows.select_related("psp_account")[:most]:
             self.stdout.write(
                 f"{row.received_at:%Y-%m-%d %H:%M:%S} {row.psp_account.code} {row.event_id} "
-                f"{row.type} tried {row.attempts} times: {row.last_error or '-'}"
+                f"{row.type} {row.attempts} attempts: {row.last_error or '-'}"
             )
         self.stdout.write(f"{rows.count()} {wanted.status} notifications")
 

@@ -1,4 +1,4 @@
-"""`manage.py replay_streamed_events`: the dead letters of a group of the stream; their replay."""
+"""`manage.py replay_streamed_events`: lists a group's dead letters and replays them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from payments.services.event_stream.effects import EFFECTS
 
 class Command(BaseCommand):
     help = (
-        "Show events that a group could not consume, or have them consumed again: one, or all. "
-        "Consuming an event again that was consumed meanwhile does nothing."
+        "List a group's dead letters, or consume one or all again. An event that was consumed "
+        "meanwhile is skipped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,25 +24,25 @@ class Command(BaseCommand):
         parser.add_argument("--all", action="store_true", help="every dead letter of the group")
 
     def handle(self, *args: Any, **given: Any) -> None:
-        letters = dead_letters(given["group"])
+        dead = dead_letters(given["group"])
         if not given["event"] and not given["all"]:
-            for letter in letters:
+            for failed in dead:
                 self.stdout.write(
-                    f"{letter.dead_at:%Y-%m-%d %H:%M:%S} {_public_id(letter)} {letter.type} "
-                    f"failed {letter.failures} times: {letter.last_error}"
+                    f"{failed.dead_at:%Y-%m-%d %H:%M:%S} {_public_id(failed)} {failed.type} "
+                    f"failed {failed.failures} times: {failed.last_error}"
                 )
             return
-        chosen = [letter for letter in letters if given["event"] in ("", _public_id(letter))]
+        chosen = [failed for failed in dead if given["event"] in ("", _public_id(failed))]
         if given["event"] and not chosen:
-            raise CommandError(f"{given['event']} is no dead letter of {given['group']}")
-        failed = 0
-        for letter in chosen:
-            error = replay(given["group"], letter, EFFECTS[given["group"]])
-            failed += bool(error)
-            self.stdout.write(f"{_public_id(letter)}: {error or 'consumed'}")
-        if failed:
-            raise CommandError(f"{failed} of {len(chosen)} failed again")
+            raise CommandError(f"{given['event']} is not a dead letter of {given['group']}")
+        still_failing = 0
+        for failed in chosen:
+            error = replay(given["group"], failed, EFFECTS[given["group"]])
+            still_failing += bool(error)
+            self.stdout.write(f"{_public_id(failed)}: {error or 'consumed'}")
+        if still_failing:
+            raise CommandError(f"{still_failing} of {len(chosen)} failed again")
 
 
-def _public_id(letter: FailedEvent) -> str:
-    return public_ids.encode(public_ids.EVENT, letter.event_id)
+def _public_id(failed: FailedEvent) -> str:
+    return public_ids.encode(public_ids.EVENT, failed.event_id)

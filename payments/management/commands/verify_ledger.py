@@ -1,4 +1,4 @@
-"""`manage.py verify_ledger`: do the books hold, and does every payment follow from them?"""
+"""`manage.py verify_ledger`: checks the ledger's invariants, and every payment against it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from payments.services.verification.rebuild import differences, one_snapshot
 
 class Command(BaseCommand):
     help = (
-        "Check every invariant of the ledger and rebuild the amounts and the class of status of "
-        "every payment from its entries. Exit 1, naming what differs, if anything does."
+        "Check every invariant of the ledger, and rebuild amounts and status of every payment from "
+        "its entries. Exit 1 and list the differences, if there are any."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -59,17 +59,17 @@ def dead_letters(group: str) -> list[FailedEvent]:
     return list(FailedEvent.objects.filter(group=group, dead_at__isnull=False).order_by("id"))
 
 
-def replay(group: str, letter: FailedEvent, effect: Effect) -> str:
+def replay(group: str, failed: FailedEvent, effect: Effect) -> str:
     """Consume a dead letter again, from the outbox; returns the error, empty if it succeeded."""
-    event = Event.objects.get(pk=letter.event_id)
+    event = Event.objects.get(pk=failed.event_id)
     message = message_of(0, cloud_event_of(event))
     try:
         consume_once(group, message, effect)
-    except Exception as error:  # noqa: BLE001  (any error of an effect is stored with the letter)
+    except Exception as error:  # noqa: BLE001  (any error of an effect is stored with the event)
         note_failure(group, message, f"{type(error).__name__}: {error}", dead=True)
         return f"{type(error).__name__}: {error}"
     # Also if a late delivery consumed it meanwhile: then there is nothing left to replay.
-    FailedEvent.objects.filter(pk=letter.pk).delete()
+    FailedEvent.objects.filter(pk=failed.pk).delete()
     return ""
 
 

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from ledger.money import Money
-from payments.demo.reckoning import orders_nobody_made, reckon
+from payments.demo.reckoning import orders_of_no_shop, reckon
 from payments.demo.shop import Shop
 from payments.demo.web import SandboxPsp
 from payments.models import PaymentIntent, PspAccount
@@ -122,7 +122,7 @@ def test_the_day_adds_up(
     assert "everything is here, read and explained" in told
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):
-        assert f"{currency} taken" in told
+        assert f"{currency} captured" in told
 
 
 def test_the_day_ends_badly_while_something_is_still_processing(
@@ -131,7 +131,7 @@ def test_the_day_ends_badly_while_something_is_still_processing(
     same_database: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("payments.demo.shop.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("payments.demo.shop.WAIT_SECONDS", 0.1)
     with pytest.raises(SystemExit) as ended:
         _play(server, sandbox_psp)  # nobody sweeps
     assert ended.value.code == 1
@@ -168,9 +168,9 @@ def test_a_charge_that_no_shop_knows_of_is_named(
     shop = _shop(storefront, server, sandbox_psp, "forgotten")
     since = len(shop.psp.effects_after(0))
     shop.create(shop.order("one"), 4_000, "USD")
-    assert orders_nobody_made([shop], since=since) == []
+    assert orders_of_no_shop([shop], since=since) == []
     shop.sales.clear()
-    named = orders_nobody_made([shop], since=since)
+    named = orders_of_no_shop([shop], since=since)
     assert len(named) == 2
     assert all(shop.order("one") in each for each in named)
 
