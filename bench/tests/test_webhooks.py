@@ -1,4 +1,4 @@
-"""The relay's bench: its judge is not fooled, and a small run holds."""
+"""The relay's bench: its verdict notices each fault, and a small run holds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.webhooks.event_writer import EVENTS_PER_PAYMENT, plan
 from bench.webhooks.run import Options, run
-from bench.webhooks.teller import EVENTS_PER_PAYMENT, plan
 from bench.webhooks.verdict import Arrival, Rest, arrivals_of, judge, judge_rest
 from payments import public_ids
 
@@ -53,14 +53,14 @@ def rest(*arrivals: Arrival, kept: int = 6) -> Rest:
     )
 
 
-def test_what_is_for_dead_endpoints_is_kept_and_only_its_first_is_tried() -> None:
+def test_deliveries_to_dead_endpoints_are_kept_and_only_first_ones_attempted() -> None:
     healthy = [arrival(number) for number in (1, 2, 3)]
     first = arrival(1, path="/fail/0")
     good = rest(*healthy, first, first, arrival(1, path="/hang/0"))
-    assert (good.holds, good.expected, good.tried) == (True, 6, 2)
+    assert (good.holds, good.expected, good.attempted) == (True, 6, 2)
     assert not rest(*healthy, first, kept=5).holds, "one is gone"
     assert not rest(*healthy, first, kept=7).holds, "one is there twice"
-    assert not rest(*healthy, first, arrival(2, path="/fail/0")).holds, "before its turn"
+    assert not rest(*healthy, first, arrival(2, path="/fail/0")).holds, "too early"
 
 
 def test_a_half_written_line_is_not_read() -> None:
@@ -68,7 +68,7 @@ def test_a_half_written_line_is_not_read() -> None:
     assert len(arrivals_of([line + "\n", line])) == 1
 
 
-def test_events_of_a_payment_are_told_in_order_and_between_those_of_others() -> None:
+def test_events_of_a_payment_are_written_in_order_between_those_of_others() -> None:
     planned = plan(events=100, events_per_second=50)
     assert len(planned) == 100
     assert planned[-1].at_seconds == pytest.approx(2, abs=0.6)
@@ -93,12 +93,12 @@ def test_a_small_run_loses_nothing_and_keeps_every_payments_order(
             kills=2,
             deliveries_per_second=80,
             timeout_seconds=1,
-            patience_seconds=60,
+            wait_seconds=60,
         ),
     )
     verdict = figures["verdict"]
     assert (figures["killed"], verdict["expected"]) == (2, 2 * 80)
     assert (verdict["lost"], verdict["out_of_order"], verdict["changed"]) == (0, 0, 0)
     rest = figures["rest"]
-    assert (rest["expected"], rest["kept"], rest["before_their_turn"]) == (3 * 80, 3 * 80, 0)
-    assert rest["tried"] > 0
+    assert (rest["expected"], rest["kept"], rest["too_early"]) == (3 * 80, 3 * 80, 0)
+    assert rest["attempted"] > 0

@@ -1,7 +1,7 @@
 """`python -m bench.webhooks`: the relay under load, against servers of its own.
 
 Exit code 0: nothing lost, nothing out of order, lag p95 below 2 s at the endpoints that answer; at
-the others everything waits, and only the first event of each payment was tried.
+the others everything is kept, and only the first event of each payment was attempted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Tells events of made-up payments at a steady rate, straight into the outbox.
+"""Writes events of made-up payments at a steady rate, straight into the outbox.
 
-Each payment's events come one after the other, other payments' between them. What may not live
-here: deliveries.
+The events of one payment are interleaved with those of others.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 EVENTS_PER_PAYMENT = 5
 _APART_SECONDS = 0.15
-"""Between two events of one payment: the next comes while the last is still on its way."""
+"""Between two events of one payment: the next comes while the last is still being delivered."""
 _TICK_SECONDS = 0.02
 _INSERT = """
     INSERT INTO payments_event (id, merchant_id, livemode, aggregatetype, aggregateid, seq, type,
@@ -29,7 +28,7 @@ _INSERT = """
 
 @dataclass(frozen=True, order=True)
 class Due:
-    """One event that is to be told."""
+    """One event to write."""
 
     at_seconds: float
     aggregate: UUID
@@ -37,7 +36,7 @@ class Due:
 
 
 def plan(*, events: int, events_per_second: float) -> list[Due]:
-    """Whole payments, begun evenly, together about so many events."""
+    """Whole payments, evenly spread, with about this many events in all."""
     payments = max(1, events // EVENTS_PER_PAYMENT)
     apart = EVENTS_PER_PAYMENT / events_per_second
     return sorted(
@@ -47,14 +46,14 @@ def plan(*, events: int, events_per_second: float) -> list[Due]:
     )
 
 
-def tell(
+def write_events(
     planned: list[Due],
     *,
     database_url: str,
     merchant_id: str,
     meanwhile: Callable[[float], None],
 ) -> None:
-    """Tell them when they are due; `meanwhile` is called at every tick with the seconds so far."""
+    """Write each event when due; `meanwhile` is called at every tick with the seconds so far."""
     began = time.monotonic()
     left = list(reversed(planned))
     with psycopg.connect(database_url) as connection:

@@ -1,7 +1,7 @@
 """The merchants' servers: `python -m bench.webhooks.receiver LOG`, prints its port.
 
 One process, one event loop: what it writes to the log is in the order in which it arrived. Paths
-begin with what they do: `/ok/…` takes everything, `/fail/…` answers 500, `/hang/…` never answers.
+begin with their behavior: `/ok/…` accepts everything, `/fail/…` answers 500, `/hang/…` hangs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def _answer_one(
     ]
     log.write(json.dumps(line) + "\n")
     if path.startswith("/hang/"):
-        await reader.read()  # until the other side has had enough
+        await reader.read()  # until the relay closes the connection
         return
     writer.write(_OK if path.startswith("/ok/") else _FAIL)
     await writer.drain()

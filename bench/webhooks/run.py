@@ -1,4 +1,4 @@
-"""One run: receivers, endpoints, relays; events told at a rate; relays killed meanwhile; judged.
+"""Runs the bench once: receivers, endpoints, relays; steady events; relays killed meanwhile.
 
 Everything runs against the database and Redis of the given variables. Children are tied to the
 thread that starts them: this runs in the main thread.
@@ -19,14 +19,14 @@ from typing import Any
 import psycopg
 
 from bench.stage import environment_of, run_python
-from bench.webhooks import teller
+from bench.webhooks import event_writer
 from bench.webhooks.verdict import Verdict, arrivals_of, judge, judge_rest
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.parent_death import tied_to_parent
 from paymentsite.launcher.ports import hold_any_port
 from paymentsite.launcher.processes import Process
 
-_LOOK_EVERY_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 DEAD_ENDPOINTS = 3
 
 
@@ -41,8 +41,8 @@ class Options:
     kills: int = 8
     deliveries_per_second: float = 150.0
     timeout_seconds: int = 15
-    patience_seconds: float = 120.0
-    """After the last event, for what is still missing."""
+    wait_seconds: float = 120.0
+    """After the last event, for deliveries that are still missing."""
 
 
 def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
     }
     log = folder / "arrivals.log"
     events = options.deliveries // options.endpoints
-    planned = teller.plan(
+    planned = event_writer.plan(
         events=events, events_per_second=options.deliveries_per_second / options.endpoints
     )
     with ExitStack() as stack:
@@ -66,13 +66,13 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         relays = _relays(known, folder, options, stack)
         nemesis = _Nemesis(relays, options.kills, planned[-1].at_seconds)
         began = time.monotonic()
-        teller.tell(
+        event_writer.write_events(
             planned,
             database_url=known["DATABASE_URL"],
             merchant_id=merchant,
-            meanwhile=nemesis.look,
+            meanwhile=nemesis.kill_due,
         )
-        told_seconds = time.monotonic() - began
+        written_seconds = time.monotonic() - began
         payments = dict(Counter(str(due.aggregate) for due in planned))
         verdict = _wait_for_all(log, healthy, payments, nemesis, options)
         whole_seconds = time.monotonic() - began
@@ -89,7 +89,7 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         "events": len(planned),
         "payments": len(payments),
         "killed": nemesis.killed,
-        "told_seconds": round(told_seconds, 1),
+        "written_seconds": round(written_seconds, 1),
         "whole_seconds": round(whole_seconds, 1),
         "verdict": asdict(verdict),
         "rest": asdict(rest),
@@ -106,8 +106,8 @@ class _Nemesis:
         self._at = [(number + 1) * within_seconds / (kills + 1) for number in range(kills)]
         self.killed = 0
 
-    def look(self, now: float) -> None:
-        """Kill who is due."""
+    def kill_due(self, now: float) -> None:
+        """Kill the next relay if its time has come."""
         while self._at and now >= self._at[0]:
             self._at.pop(0)
             relay = self._relays[self.killed % len(self._relays)]
@@ -145,7 +145,7 @@ def _relays(
     ]
     for relay in relays:
         relay.launch()
-        # A hanging try would only keep it.
+        # A hanging attempt would keep it alive.
         stack.callback(relay.kill_group)
     deadline = time.monotonic() + 60
     while not all(relay.ready() for relay in relays):
@@ -158,29 +158,29 @@ def _relays(
 def _wait_for_all(
     log: Path, healthy: list[str], payments: dict[str, int], nemesis: _Nemesis, options: Options
 ) -> Verdict:
-    end = time.monotonic() + options.patience_seconds
+    end = time.monotonic() + options.wait_seconds
     while True:
-        nemesis.look(float("inf"))
+        nemesis.kill_due(float("inf"))
         with log.open() as lines:
             verdict = judge(arrivals_of(lines), healthy_paths=healthy, events_by_payment=payments)
         if not verdict.lost or time.monotonic() > end:
             return verdict
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _left(database_url: str, merchant_id: str) -> dict[str, int]:
-    """How deliveries stand in the database, by status and whether they were tried."""
+    """Deliveries in the database by status, and the number of attempts."""
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "SELECT status, count(*) FROM payments_delivery WHERE merchant_id = %s GROUP BY 1",
             [merchant_id],
         ).fetchall()
-        tries = connection.execute("SELECT count(*) FROM payments_delivery_attempt").fetchone()
-    return {**dict(rows), "tries": tries[0] if tries else 0}
+        attempts = connection.execute("SELECT count(*) FROM payments_delivery_attempt").fetchone()
+    return {**dict(rows), "attempts": attempts[0] if attempts else 0}
 
 
 def _kept_for_the_dead(database_url: str, merchant_id: str) -> int:
-    """Deliveries that wait or were given up, to endpoints that take nothing."""
+    """Pending and dead deliveries to endpoints that accept nothing."""
     with psycopg.connect(database_url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM payments_delivery d "

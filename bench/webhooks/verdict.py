@@ -1,7 +1,4 @@
-"""What arrived, judged: lost, out of order, changed, late. Pure.
-
-What may not live here: processes, the database.
-"""
+"""Judges what arrived: lost, out of order, changed, late. Pure."""
 
 from __future__ import annotations
 
@@ -27,33 +24,33 @@ class Arrival:
 
     @property
     def lag_seconds(self) -> float:
-        """Since the event was told; its id carries the time."""
+        """Since the event was written; its id carries the time."""
         identifier = public_ids.decode(public_ids.EVENT, self.event_id)
         if identifier is None:
-            raise ValueError(f"{self.event_id} is no event's id")
+            raise ValueError(f"{self.event_id} is not the id of an event")
         return self.at - public_ids.created_ms_of(identifier) / 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """Of the endpoints that take nothing: everything is still there, and only heads were tried."""
+    """For endpoints that accept nothing: every delivery is kept, only first ones were attempted."""
 
     expected: int
     kept: int
-    """Pending or given up in the database."""
-    tried: int
-    """Different events that arrived there, at endpoints that hear anything at all."""
-    before_their_turn: int
-    """Of these, those that are not their payment's first: none was taken, so nobody else's turn."""
+    """Pending or dead in the database."""
+    attempted: int
+    """Distinct events that arrived at endpoints which accept a connection."""
+    too_early: int
+    """Of these, events that are not their payment's first: no first one was delivered."""
 
     @property
     def holds(self) -> bool:
-        return self.kept == self.expected and not self.before_their_turn
+        return self.kept == self.expected and not self.too_early
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Of the endpoints that answer: what was to arrive, and what did."""
+    """For endpoints that answer: what was to arrive, and what did."""
 
     expected: int
     arrived: int
@@ -86,10 +83,10 @@ def arrivals_of(lines: Iterable[str]) -> list[Arrival]:
 def judge(
     arrivals: Iterable[Arrival], *, healthy_paths: Iterable[str], events_by_payment: dict[str, int]
 ) -> Verdict:
-    """Judge in the order of arrival. Each payment has so many events, numbered from 1."""
+    """Judge arrivals in their order. `events_by_payment`: events are numbered from 1."""
     paths = set(healthy_paths)
     first: dict[tuple[str, str], Arrival] = {}
-    lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+    sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     repeated = changed = 0
     for each in arrivals:
         if each.path not in paths:
@@ -99,7 +96,7 @@ def judge(
             repeated += 1
             changed += known.body != each.body
         else:
-            lines[each.path, each.aggregate].append(each.seq)
+            sequences[each.path, each.aggregate].append(each.seq)
     expected = len(paths) * sum(events_by_payment.values())
     lags = sorted(each.lag_seconds for each in first.values()) or [0.0]
     return Verdict(
@@ -107,7 +104,7 @@ def judge(
         arrived=len(first),
         lost=expected - len(first),
         repeated=repeated,
-        out_of_order=sum(_inversions(line) for line in lines.values()),
+        out_of_order=sum(_inversions(each) for each in sequences.values()),
         changed=changed,
         lag_p50_seconds=_share(lags, 0.50),
         lag_p95_seconds=_share(lags, 0.95),
@@ -116,9 +113,9 @@ def judge(
     )
 
 
-def _inversions(line: list[int]) -> int:
-    """How many did not follow the one before; a gap counts too."""
-    return sum(seq != number for number, seq in enumerate(line, start=1))
+def _inversions(sequence: list[int]) -> int:
+    """How many events did not follow their predecessor; a gap counts too."""
+    return sum(seq != number for number, seq in enumerate(sequence, start=1))
 
 
 def _share(sorted_values: list[float], share: float) -> float:
@@ -133,12 +130,12 @@ def judge_rest(
     events_by_payment: dict[str, int],
     kept: int,
 ) -> Rest:
-    """Judge what is not for the endpoints that answer; `kept` as the database has it."""
+    """Judge the endpoints that accept nothing; `kept` as counted in the database."""
     healthy = set(healthy_paths)
-    tried = {(each.path, each.event_id): each for each in arrivals if each.path not in healthy}
+    attempted = {(each.path, each.event_id): each for each in arrivals if each.path not in healthy}
     return Rest(
         expected=dead_endpoints * sum(events_by_payment.values()),
         kept=kept,
-        tried=len(tried),
-        before_their_turn=sum(each.seq != 1 for each in tried.values()),
+        attempted=len(attempted),
+        too_early=sum(each.seq != 1 for each in attempted.values()),
     )
