@@ -1,4 +1,4 @@
-"""Who may call the merchant API, and what everybody else is told."""
+"""Authentication of the merchant API, and what a refusal shows."""
 
 from __future__ import annotations
 

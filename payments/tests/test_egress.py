@@ -102,7 +102,7 @@ def test_a_name_with_one_address_that_is_not_public_is_not_called(addresses: lis
 
 
 def test_a_name_is_resolved_at_every_request_and_only_once_for_it() -> None:
-    """TTL 0: whatever the second answer would be, nobody asks for it."""
+    """TTL 0: a second answer would differ, but none is asked for."""
     answers = iter([["127.0.0.1"], ["10.0.0.7"]])
     asked: list[str] = []
 

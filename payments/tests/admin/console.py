@@ -54,7 +54,7 @@ def url_of(model: type[Model], view: str, *arguments: Any) -> str:
 
 
 def log_in(**person: Any) -> Console:
-    user = User.objects.create_user("somebody", is_staff=True, **person)
+    user = User.objects.create_user("reader", is_staff=True, **person)
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return Console(client)
@@ -108,7 +108,7 @@ def add_customer(shop: Shop, *, email: str) -> Customer:
 
 
 def listen_in_vain(shop: Shop) -> WebhookEndpoint:
-    """Another endpoint, which nobody may call, and a failed try of what there is to tell it."""
+    """Another endpoint, which may not be called, with a failed attempt."""
     endpoint, _ = open_endpoint(shop.merchant, "http://127.0.0.1:9/hook?token=of-the-merchant")
     endpoint.metadata = {"note": "<script>alert(1)</script>"}
     endpoint.save(update_fields=["metadata"])

@@ -235,7 +235,7 @@ def test_a_role_sees_what_it_may_and_no_more(trading: Shop) -> None:
         *Permission.objects.filter(codename__in=["view_paymentintent", "view_refund"])
     )
     console = log_in()
-    User.objects.get(username="somebody").groups.add(role)
+    User.objects.get(username="reader").groups.add(role)
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
     index = console.client.get(reverse("admin:index")).content.decode()
     assert "Payment intents" in index
@@ -251,11 +251,11 @@ def test_a_role_sees_what_it_may_and_no_more(trading: Shop) -> None:
 
 def test_only_a_superuser_changes_people(trading: Shop) -> None:
     console = log_in()
-    somebody = User.objects.get(username="somebody")
-    somebody.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
+    reader = User.objects.get(username="reader")
+    reader.user_permissions.add(*Permission.objects.filter(content_type__app_label="auth"))
     before = everything()
     assert console.list(User).status_code == 200
-    for model, row in ((User, somebody), (Group, Group.objects.create(name="a role"))):
+    for model, row in ((User, reader), (Group, Group.objects.create(name="a role"))):
         data = {"username": "me", "name": "mine", "is_superuser": "on", "post": "yes"}
         for url in (
             url_of(model, "add"),

@@ -333,11 +333,11 @@ def test_one_process_consumes_for_several_groups_until_one_of_them_breaks(stage:
 def test_a_process_ends_when_one_of_its_consumers_broke(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever started it starts it again; the other group's consumer is asked to stop."""
+    """The supervisor restarts the process; the other group's consumer is stopped first."""
     stage.publish_all()
 
     def broken() -> int:
-        raise LookupError("nobody expects this")
+        raise LookupError("unexpected")
 
     monkeypatch.setattr(consuming_end, "purge_consumed", broken)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -1,4 +1,4 @@
-"""Numbers of the stream: once, without a gap, in order per payment, whoever gives them out."""
+"""Numbers of the stream: once, without a gap, in order per payment, with several publishers."""
 
 from __future__ import annotations
 
