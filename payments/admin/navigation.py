@@ -36,7 +36,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             _item("Entries", "ledger", "format_list_bulleted", "ledgerentry"),
             _item("Accounts", "ledger", "account_balance", "ledgeraccount"),
             _item("Balance snapshots", "ledger", "photo_camera", "balancesnapshot"),
-            _item("Ledger checks", "payments", "fact_check", "bookscheck"),
+            _item("Checks of the books", "payments", "fact_check", "bookscheck"),
         ),
         _settlement(),
         _group(

@@ -1042,7 +1042,7 @@ class Migration(migrations.Migration):
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "verbose_name_plural": "responses to disputes",
+                "verbose_name_plural": "dispute responses",
                 "db_table": "payments_dispute_response",
                 "indexes": [
                     models.Index(

@@ -242,7 +242,7 @@ class DisputeResponse(MerchantOwned, MachineModel):
 
     class Meta:
         db_table = "payments_dispute_response"
-        verbose_name_plural = "responses to disputes"
+        verbose_name_plural = "dispute responses"
         constraints = [
             models.UniqueConstraint(
                 fields=["dispute", "stage"],

@@ -22,7 +22,7 @@ PUBLISHER_STEPS: dict[str, Where] = {
     "before numbers are given": (publisher, "assign_numbers", "before"),
     "while numbers are given": (numbering, "_in_order", "before"),
     "after numbers are given": (publisher, "assign_numbers", "after"),
-    "after the look at Redis": (RedisStream, "look", "after"),
+    "after Redis is inspected": (RedisStream, "inspect", "after"),
     "before the stream is recreated": (RedisStream, "recreate", "before"),
     "after the stream was recreated": (RedisStream, "recreate", "after"),
     "before positions are remembered": (positions, "advance", "before"),
