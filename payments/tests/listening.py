@@ -186,7 +186,7 @@ def open_endpoint(
     return endpoint, secret
 
 
-def poster(*, resolver: Resolver = resolve, policy: UrlPolicy | None = None) -> HttpClient:
+def http_client(*, resolver: Resolver = resolve, policy: UrlPolicy | None = None) -> HttpClient:
     return HttpClient(policy or policy_of_settings(), resolver=resolver)
 
 
@@ -198,19 +198,21 @@ def fan_out_all() -> int:
     return total
 
 
-def try_due(sender: HttpClient | None = None) -> int:
+def attempt_due(sender: HttpClient | None = None) -> int:
     """Attempt everything that is due, once, in this thread; returns how many attempts."""
     due = [key for key, is_due in leasing.endpoints_with_work().items() if is_due]
     endpoints = WebhookEndpoint.objects.in_bulk(due)
     leased = leasing.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
-    attempt_results.record_results([attempt_delivery(each, sender or poster()) for each in leased])
+    attempt_results.record_results(
+        [attempt_delivery(each, sender or http_client()) for each in leased]
+    )
     return len(leased)
 
 
 def deliver_all(sender: HttpClient | None = None) -> None:
     """Fan out, and attempt until nothing is due any more."""
     fan_out_all()
-    while try_due(sender):
+    while attempt_due(sender):
         pass
 
 
@@ -223,11 +225,11 @@ def past(days: float) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def tries_of(endpoint: WebhookEndpoint) -> list[DeliveryAttempt]:
+def attempts_of(endpoint: WebhookEndpoint) -> list[DeliveryAttempt]:
     rows = DeliveryAttempt.objects.filter(delivery__endpoint=endpoint)
     return list(rows.order_by("pk"))
 
 
-def told(merchant: Merchant, **kinds: Any) -> list[Event]:
+def emitted(merchant: Merchant, **kinds: Any) -> list[Event]:
     """The merchant's events, payment by payment in their order."""
     return list(Event.objects.filter(merchant=merchant, **kinds).order_by("aggregateid", "seq"))

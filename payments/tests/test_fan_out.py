@@ -9,7 +9,13 @@ import psycopg
 import pytest
 
 from payments.models import Delivery, Dispatch
-from payments.tests.listening import MerchantServer, deliver_all, fan_out_all, open_endpoint, told
+from payments.tests.listening import (
+    MerchantServer,
+    deliver_all,
+    emitted,
+    fan_out_all,
+    open_endpoint,
+)
 from payments.tests.shop import Shop
 
 pytestmark = pytest.mark.usefixtures("loopback")
@@ -22,7 +28,7 @@ def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
     endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create()
     shop.create(order_id="another")
-    events = told(shop.merchant)
+    events = emitted(shop.merchant)
     held = next(event for event in events if event.seq == 2)
     application_cursor.execute("BEGIN")
     application_cursor.execute(

@@ -18,11 +18,11 @@ from payments.services.event_stream.numbering import assign_numbers
 from payments.tests.listening import (
     MerchantServer,
     answering,
+    attempt_due,
+    emitted,
     fan_out_all,
     open_endpoint,
     past,
-    told,
-    try_due,
 )
 from payments.tests.notices import store_notice
 from payments.tests.scrape import read, value
@@ -87,7 +87,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     positions.add_groups(settings.STREAM_GROUPS)
     samples = read()
     assert {samples["payments_events_overdue_seconds", way] for way in ways} == {0}
-    events = len(told(shop.merchant))
+    events = len(emitted(shop.merchant))
     assert samples["payments_stream_behind", (("group", "fraud"),)] == events
     Delivery.objects.filter(seq=1).update(next_try_at=past(1))
     assert value("payments_deliveries_overdue_seconds") >= 86_400
@@ -96,7 +96,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     before = read().get(("payments_deliveries_dead_lettered_total", exhausted), 0)
     Delivery.objects.filter(seq=1).update(tries=9)
     with caplog.at_level(logging.ERROR):
-        try_due()
+        attempt_due()
     assert read()["payments_deliveries_dead_lettered_total", exhausted] == before + 1
     [alert] = [each for each in caplog.messages if each.startswith("alert: ")]
     dead = Delivery.objects.get(seq=1)

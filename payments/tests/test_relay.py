@@ -27,15 +27,21 @@ from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
-from payments.tests.listening import ReceivedRequest, answering, listening, open_endpoint, poster
+from payments.tests.listening import (
+    ReceivedRequest,
+    answering,
+    http_client,
+    listening,
+    open_endpoint,
+)
 from payments.tests.shop import Shop
 from paymentsite.launcher.state import PROJECT
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-def tell(merchant: Merchant, *, payments: int, events: int) -> None:
-    """Facts of made-up payments, as many of each."""
+def emit(merchant: Merchant, *, payments: int, events: int) -> None:
+    """Write events of made-up payments, equally many for each."""
     aggregates = [public_ids.new_id() for _ in range(payments)]
     for seq in range(1, events + 1):
         rows = []
@@ -61,7 +67,7 @@ def tell(merchant: Merchant, *, payments: int, events: int) -> None:
 @contextmanager
 def relaying(*, threads: int = 4) -> Iterator[Relay]:
     """A relay in threads of this process."""
-    relay = Relay(poster(), threads=threads)
+    relay = Relay(http_client(), threads=threads)
     thread = threading.Thread(target=relay.run, daemon=True)
     thread.start()
     try:
@@ -151,7 +157,7 @@ def test_without_redis_events_are_found_all_the_same(
     with listening() as server, relaying():
         open_endpoint(shop.merchant, server.url)
         began = time.time()
-        tell(shop.merchant, payments=3, events=2)
+        emit(shop.merchant, payments=3, events=2)
         server.wait_for(6)
         assert server.requests[-1].at - began < 3
 
@@ -160,9 +166,9 @@ def test_four_relays_deliver_everything_in_order(shop: Shop) -> None:
     with listening() as server:
         for number in range(3):
             open_endpoint(shop.merchant, f"{server.url}/{number}")
-        tell(shop.merchant, payments=20, events=2)
+        emit(shop.merchant, payments=20, events=2)
         with relaying(), relaying(), relaying(), relaying():
-            tell(shop.merchant, payments=10, events=4)
+            emit(shop.merchant, payments=10, events=4)
             server.wait_for(240, within_seconds=40)
             wait_until(all_delivered)
     assert len(server.requests) == 240
@@ -188,7 +194,7 @@ def test_relays_that_are_killed_lose_nothing_and_keep_the_order(shop: Shop) -> N
 
     with listening(slowly) as server:
         open_endpoint(shop.merchant, server.url)
-        tell(shop.merchant, payments=40, events=5)
+        emit(shop.merchant, payments=40, events=5)
         with processes(4, WEBHOOK_TIMEOUT_SECONDS="1") as relays:
             for number, relay in enumerate(list(relays)):
                 server.wait_for(20 + 30 * number, within_seconds=60)
@@ -209,7 +215,7 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
     with listening(slowly) as server:
         open_endpoint(shop.merchant, server.url)
         with processes(1) as [process]:
-            tell(shop.merchant, payments=1, events=2)
+            emit(shop.merchant, payments=1, events=2)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGTERM)
             time.sleep(0.1)  # the signal is on its way; either order is fine
@@ -220,16 +226,16 @@ def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -
 
 
 def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
-    """As long as its own waits and longer: to be continued is not to be told to end."""
+    """For longer than its own waits: SIGCONT must not end it."""
     with listening() as server:
         open_endpoint(shop.merchant, server.url)
         with processes(1) as [process]:
-            tell(shop.merchant, payments=1, events=1)
+            emit(shop.merchant, payments=1, events=1)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGSTOP)
             time.sleep(1.5)  # what is tested is that this time passes
             process.send_signal(signal.SIGCONT)
-            tell(shop.merchant, payments=1, events=1)
+            emit(shop.merchant, payments=1, events=1)
             server.wait_for(2, within_seconds=30)
             time.sleep(0.2)  # so soon it would have ended
             assert process.poll() is None
@@ -245,10 +251,10 @@ def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:
         with listening(answering(500)) as failing, relaying(threads=8):
             for url in (hanging.url, refusing, failing.url, server.url):
                 open_endpoint(shop.merchant, url)
-            tell(shop.merchant, payments=30, events=1)
+            emit(shop.merchant, payments=30, events=1)
             server.wait_for(30, within_seconds=10)
             began = time.time()
-            tell(shop.merchant, payments=30, events=1)
+            emit(shop.merchant, payments=30, events=1)
             server.wait_for(60, within_seconds=10)
             assert server.requests[-1].at - began < 2
             assert hanging.connections < 10
@@ -273,11 +279,11 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
             open_endpoint(shop.merchant, f"{hanging.url}/{number}")
         open_endpoint(shop.merchant, slow.url)
         open_endpoint(shop.merchant, server.url)
-        tell(shop.merchant, payments=5, events=1)
+        emit(shop.merchant, payments=5, events=1)
         server.wait_for(5, within_seconds=15)
         slow.wait_for(5, within_seconds=30)
         began = time.time()
-        tell(shop.merchant, payments=5, events=1)
+        emit(shop.merchant, payments=5, events=1)
         server.wait_for(10, within_seconds=10)
         assert server.requests[-1].at - began < 3
         released.set()
@@ -291,7 +297,7 @@ def test_a_relay_whose_connections_are_ended_goes_on(
     monkeypatch.setattr(relay_module, "_AFTER_FAILURE_SECONDS", 0.1)
     with listening() as server, relaying():
         open_endpoint(shop.merchant, server.url)
-        tell(shop.merchant, payments=2, events=1)
+        emit(shop.merchant, payments=2, events=1)
         server.wait_for(2)
         connections.close_all()
         application_cursor.execute(
@@ -299,5 +305,5 @@ def test_a_relay_whose_connections_are_ended_goes_on(
             "WHERE datname = current_database() AND usename = current_user "
             "AND pid <> pg_backend_pid()"
         )
-        tell(shop.merchant, payments=2, events=1)
+        emit(shop.merchant, payments=2, events=1)
         server.wait_for(4)

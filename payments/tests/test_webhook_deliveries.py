@@ -21,17 +21,17 @@ from payments.states import DeliveryStatus
 from payments.tests.listening import (
     MerchantServer,
     answering,
+    attempt_due,
+    attempts_of,
     deliver_all,
+    emitted,
     fan_out_all,
+    http_client,
     listening,
     make_due,
     ok,
     open_endpoint,
     past,
-    poster,
-    told,
-    tries_of,
-    try_due,
 )
 from payments.tests.shop import Shop, body_of
 
@@ -45,12 +45,12 @@ def test_every_event_of_a_payment_arrives_once_and_in_order(
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id, 1_000)
     deliver_all()
-    events = told(shop.merchant)
+    events = emitted(shop.merchant)
     assert len(events) >= 5
     assert [each.event["id"] for each in server.requests] == [event.public_id for event in events]
     assert [each.sequence for each in server.requests] == list(range(1, len(events) + 1))
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
-    assert try_due() == 0
+    assert attempt_due() == 0
     assert fan_out_due() == 0
 
 
@@ -62,7 +62,7 @@ def test_the_envelope_is_the_event_with_the_endpoints_version(
     shop.create(confirm=False)
     deliver_all()
     [first, second] = [each.event for each in server.requests]
-    [event] = told(shop.merchant)
+    [event] = emitted(shop.merchant)
     assert {first["api_version"], second["api_version"]} == {
         "2025-03-31.basil",
         "2026-10-28.endive",
@@ -91,7 +91,7 @@ def test_an_endpoint_gets_what_it_subscribes_to_of_its_merchant_and_mode(
         number: [each.event["type"] for each in server.requests if each.path == f"/hook/{number}"]
         for number in range(5)
     }
-    every = [event.type for event in told(shop.merchant)]
+    every = [event.type for event in emitted(shop.merchant)]
     assert types[0] == every
     some = [each for each in every if each.startswith("charge.") or each.endswith("intent.created")]
     assert types[1] == some != []
@@ -108,7 +108,7 @@ def test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own(shop: Shop) -> N
         first_at = int(server.requests[0].headers["webhook-timestamp"])
         while int(time.time()) == first_at:
             time.sleep(0.02)
-        try_due()
+        attempt_due()
         [first, second] = server.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == first.event["id"]
@@ -127,13 +127,13 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
         shop.create(order_id="another")
         deliver_all()
         assert [each.sequence for each in bad.requests] == [1, 1]
-        assert len(server.requests) == len(told(shop.merchant))
+        assert len(server.requests) == len(emitted(shop.merchant))
         waiting = Delivery.objects.filter(endpoint=broken, next_try_at__isnull=True)
-        assert waiting.count() == len(told(shop.merchant)) - 2
+        assert waiting.count() == len(emitted(shop.merchant)) - 2
         bad.answer = ok
         make_due()
         deliver_all()
-    for aggregate in {event.aggregateid for event in told(shop.merchant)}:
+    for aggregate in {event.aggregateid for event in emitted(shop.merchant)}:
         of_payment = [
             each for each in bad.requests if each.headers["Event-Aggregate"] == str(aggregate)
         ]
@@ -155,7 +155,7 @@ def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> Non
         make_due()
         deliver_all()
         assert [each.sequence for each in server.requests[1:]] == list(
-            range(1, len(told(shop.merchant)) + 1)
+            range(1, len(emitted(shop.merchant)) + 1)
         )
 
 
@@ -166,22 +166,22 @@ def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Sho
         fan_out_all()
         waits = []
         for _ in range(len(attempt_results.RETRY_SECONDS)):
-            assert try_due() == 1
+            assert attempt_due() == 1
             head = Delivery.objects.get(seq=1)
             waits.append((head.next_try_at - datetime.now(UTC)).total_seconds())
             make_due()
         for wait, step in zip(waits, attempt_results.RETRY_SECONDS, strict=True):
             assert 0.88 * step <= wait <= 1.1 * step
         assert 72 <= sum(attempt_results.RETRY_SECONDS) / 3600 <= 80
-        assert try_due() == 1
+        assert attempt_due() == 1
         head = Delivery.objects.get(seq=1)
         assert (head.status, head.tries, head.last_status) == (DeliveryStatus.DEAD, 10, 500)
         server.answer = ok
         deliver_all()
         assert [each.sequence for each in server.requests] == [1] * 10 + list(
-            range(2, len(told(shop.merchant)) + 1)
+            range(2, len(emitted(shop.merchant)) + 1)
         )
-        assert [each.number for each in tries_of(endpoint)][:10] == list(range(1, 11))
+        assert [each.number for each in attempts_of(endpoint)][:10] == list(range(1, 11))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308, 400, 404, 429, 500, 503])
@@ -241,7 +241,7 @@ def test_pending_deliveries_of_a_disabled_endpoint_become_dead_letters(shop: Sho
         pass
     rows = Delivery.objects.filter(endpoint=endpoint)
     assert {row.status for row in rows} == {DeliveryStatus.DEAD}
-    assert rows.count() == len(told(shop.merchant, aggregatetype="payment_intent"))
+    assert rows.count() == len(emitted(shop.merchant, aggregatetype="payment_intent"))
 
 
 def test_deliveries_of_an_enabled_endpoint_are_not_dead_lettered(shop: Shop) -> None:
@@ -298,12 +298,12 @@ def test_an_attempt_after_its_lease_is_logged_and_changes_nothing(
     with listening(answering(500)) as bad:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=bad.url)
         first.endpoint.url = bad.url
-        late = attempt_delivery(first, poster())
+        late = attempt_delivery(first, http_client())
     attempt_results.record_results([late])
     row = Delivery.objects.get()
     assert (row.status, row.last_status, row.attempts) == (DeliveryStatus.PENDING, None, 2)
     second.endpoint.url = server.url
-    attempt_results.record_results([attempt_delivery(second, poster())])
+    attempt_results.record_results([attempt_delivery(second, http_client())])
     assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
     assert {(each.number, each.status) for each in DeliveryAttempt.objects.all()} == {
         (1, 500),
@@ -317,7 +317,7 @@ def test_a_response_is_stored_short_printable_and_without_card_numbers(shop: Sho
         endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create(confirm=False)
         deliver_all()
-    [attempt] = tries_of(endpoint)
+    [attempt] = attempts_of(endpoint)
     assert attempt.response.startswith("<script>\\x00\\x1b[31m •••• xxx")
     assert len(attempt.response) == 2_000
 
@@ -331,7 +331,7 @@ def test_a_stalled_ordering_key_is_released(shop: Shop, server: MerchantServer) 
     assert delivery_order.release_stalled() == 1
     deliver_all()
     assert [each.sequence for each in server.requests] == list(
-        range(1, len(told(shop.merchant)) + 1)
+        range(1, len(emitted(shop.merchant)) + 1)
     )
 
 
@@ -357,7 +357,7 @@ def test_every_event_that_is_emitted_is_in_the_table(shop: Shop) -> None:
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id)
     shop.create(order_id="other", manual=True)
-    types = {event.type for event in told(shop.merchant)}
+    types = {event.type for event in emitted(shop.merchant)}
     assert types <= set(EVENT_TYPES)
     assert all(matches(each, ["*"]) and matches(each, [each]) for each in types)
     assert matches("charge.dispute.created", ["charge.*"])

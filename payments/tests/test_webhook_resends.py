@@ -15,13 +15,13 @@ from payments.tests.listening import (
     MerchantServer,
     answering,
     deliver_all,
+    emitted,
     fan_out_all,
     listening,
     make_due,
     ok,
     open_endpoint,
     past,
-    told,
 )
 from payments.tests.shop import Shop, body_of
 
@@ -44,7 +44,7 @@ def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(
     shop.refund(intent_id, 1_000)
     deliver_all()
     assert [each.sequence for each in server.requests[len(before) + 1 :]] == list(
-        range(len(before) + 1, len(told(shop.merchant)) + 1)
+        range(len(before) + 1, len(emitted(shop.merchant)) + 1)
     )
     first.refresh_from_db()
     assert (first.status, first.in_line) == (DeliveryStatus.PENDING, False)
@@ -81,7 +81,7 @@ def test_all_that_failed_is_resent(shop: Shop) -> None:
         server.answer = ok
         assert resend.resend_failed(endpoint.id) >= 2
         deliver_all()
-        assert len(server.requests) == count + len(told(shop.merchant))
+        assert len(server.requests) == count + len(emitted(shop.merchant))
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
 
 
@@ -114,7 +114,7 @@ def test_a_replay_has_the_same_ids_and_where_there_were_any_the_same_bytes(
     assert (
         resend.replay_events(endpoint.id, resend.EventFilter())
         == len(first)
-        == len(told(shop.merchant))
+        == len(emitted(shop.merchant))
     )
     server.requests.clear()
     deliver_all()
@@ -149,7 +149,7 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     endpoint, _ = open_endpoint(shop.merchant, server.url)
     server.answer = answering(500)
     count = resend.replay_events(endpoint.id, resend.EventFilter())
-    assert count == len(told(shop.merchant)) >= 10
+    assert count == len(emitted(shop.merchant)) >= 10
     deliver_all()
     assert [each.sequence for each in server.requests] == [1, 1], "the rest waits for the first"
     assert resend.replay_events(endpoint.id, resend.EventFilter()) == count
@@ -160,13 +160,13 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     server.answer = ok
     make_due()
     deliver_all()
-    for aggregate in {event.aggregateid for event in told(shop.merchant)}:
+    for aggregate in {event.aggregateid for event in emitted(shop.merchant)}:
         sequences = [
             each.sequence
             for each in server.requests
             if each.headers["Event-Aggregate"] == str(aggregate)
         ]
-        assert sequences == list(range(1, len(told(shop.merchant, aggregateid=aggregate)) + 1))
+        assert sequences == list(range(1, len(emitted(shop.merchant, aggregateid=aggregate)) + 1))
     marked = [each.headers.get("Delivery-Replay") for each in server.requests]
     assert marked.count("true") == count
     assert delivery_order.release_stalled() == 0
@@ -176,7 +176,7 @@ def test_what_was_missed_goes_before_what_waits(shop: Shop, server: MerchantServ
     """The endpoint missed the first events, and later ones are pending."""
     intent_id = body_of(shop.create())["id"]
     fan_out_all()
-    missed = len(told(shop.merchant))
+    missed = len(emitted(shop.merchant))
     endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.refund(intent_id, 1_000)
     fan_out_all()
@@ -191,7 +191,7 @@ def test_what_was_missed_goes_before_what_waits(shop: Shop, server: MerchantServ
     make_due()
     deliver_all()
     assert [each.sequence for each in server.requests[1:]] == list(
-        range(1, len(told(shop.merchant)) + 1)
+        range(1, len(emitted(shop.merchant)) + 1)
     )
 
 
@@ -206,7 +206,7 @@ def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
     deliver_all()
     endpoints.enable_endpoint(endpoint.id)
     server.answer = ok
-    events = len(told(shop.merchant, aggregatetype="payment_intent"))
+    events = len(emitted(shop.merchant, aggregatetype="payment_intent"))
     assert events > 3 * 3
     Delivery.objects.update(status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1))
     assert resend.resend_failed(endpoint.id) == events
@@ -231,7 +231,7 @@ def test_old_deliveries_are_purged_with_their_attempts_and_pending_ones_kept(sho
     assert retention.purge_old_deliveries() == 0
     days = settings.WEBHOOK_DELIVERIES_KEPT_DAYS
     Delivery.objects.filter(ended_at__isnull=False).update(ended_at=past(days + 1))
-    assert retention.purge_old_deliveries() == len(told(shop.merchant))
+    assert retention.purge_old_deliveries() == len(emitted(shop.merchant))
     assert {row.endpoint_id for row in Delivery.objects.all()} == {broken.id}
     kept = set(Delivery.objects.values_list("pk", flat=True))
     assert set(DeliveryAttempt.objects.values_list("delivery_id", flat=True)) <= kept
