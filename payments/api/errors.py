@@ -112,7 +112,7 @@ def envelope(
     return _answer(500, API, "", _OUR_FAULT)
 
 
-def database_is_away(exc: BaseException) -> bool:
+def database_is_unavailable(exc: BaseException) -> bool:
     """Whether the database is unavailable or busy, rather than our statement wrong.
 
     Then the same request may be repeated.
@@ -188,7 +188,7 @@ def _database(exc: BaseException) -> Envelope:
             "Repeat the request with the same Idempotency-Key.",
             _RETRY_IN_A_SECOND,
         )
-    if database_is_away(exc):
+    if database_is_unavailable(exc):
         return _unavailable("The service is not available right now.")
     return _answer(500, API, "", _OUR_FAULT)
 

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from payments import metrics
-from payments.api.errors import database_is_away
+from payments.api.errors import database_is_unavailable
 from payments.services.psp_notifications.receiving import NoSuchWebhook, receive_notification
 from psp_adapters.contract.notifications import NotificationRefused
 
@@ -84,7 +84,7 @@ def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
         _refusals.note(account_code, str(refusal))
         return _answer(400, "Not a notification that we can trust.")
     except (Error, psycopg.Error) as error:
-        if not database_is_away(error):
+        if not database_is_unavailable(error):
             raise
         logger.warning("webhook of %s not stored: %s", account_code, type(error).__name__)
         return _come_again()
