@@ -18,8 +18,8 @@ from payments.states import DeliveryStatus
 from payments.tests.api_client import ApiClient, api_of
 from payments.tests.listening import answering, deliver_all, listening, open_endpoint, past
 from payments.tests.shop import Shop, body_of
-from payments.tests.test_egress_targets import HOSTS, NOT_URLS, PORTS
 from payments.tests.test_objects import keys_of
+from payments.tests.test_url_policy import HOSTS, NOT_URLS, PORTS
 
 URL = "https://hooks.example.com/in"
 PATH = "/v1/webhook_endpoints"

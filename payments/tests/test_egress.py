@@ -21,7 +21,7 @@ from payments.services.egress.ip_policy import Address
 from payments.services.egress.url_policy import TargetRefused, UrlPolicy, target_of
 from payments.tests.certificates import Authority
 from payments.tests.listening import MerchantServer, answering, listening, ok
-from payments.tests.test_egress_targets import HOSTS, LOOPBACK, STRICT
+from payments.tests.test_url_policy import HOSTS, LOOPBACK, STRICT
 
 
 @pytest.fixture
