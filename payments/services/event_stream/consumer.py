@@ -77,7 +77,7 @@ class Consumer:
         if not self._resumed:
             self._consume_pending()
             self._resumed = True
-        reclaimed = self._reclaimed()
+        reclaimed = self._reclaim()
         self._handle(reclaimed, redelivered=True)
         fresh = self._fresh(wait=not reclaimed)
         self._handle(fresh, redelivered=False)
@@ -96,7 +96,7 @@ class Consumer:
             self._handle(own, redelivered=True)
             after = own[-1][0]
 
-    def _reclaimed(self) -> list[Entry]:
+    def _reclaim(self) -> list[Entry]:
         answer: Any = self.stream.redis.xautoclaim(
             self.stream.key,
             self.group,

@@ -128,7 +128,7 @@ def test_an_event_that_kills_whoever_takes_it_is_given_up(
     consumer = consumer_of(stage, effect)
     consumer._fresh(wait=False)  # taken, and then killed; again and again
     for _ in range(2):
-        consumer._reclaimed()
+        consumer._reclaim()
     consumer.consume()
     assert effect.done == []
     assert FailedEvent.objects.get().last_error == "delivered 3 times, never finished"
