@@ -118,7 +118,7 @@ def test_the_day_adds_up(
     assert "25 payments, 6 refunds" in told
     assert "books balance: yes" in told
     assert "unexplained: 0" in told
-    assert "the settlement report will tell" in told
+    assert "the settlement report shows it" in told
     assert "everything is here, read and explained" in told
     assert "!!" not in told
     for currency in ("USD", "EUR", "JPY", "KWD"):

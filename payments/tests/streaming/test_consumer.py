@@ -279,7 +279,7 @@ def test_one_dead_letter_is_replayed(dead: Failing) -> None:
     assert replayed("--event", named) == f"{named}: consumed\n"
     assert first.event_id in dead.done
     assert FailedEvent.objects.count() == 1
-    with pytest.raises(CommandError, match="is no dead letter of fraud"):
+    with pytest.raises(CommandError, match="is not a dead letter of fraud"):
         replayed("--event", named)
 
 
