@@ -57,7 +57,7 @@ def _hear_of_disputes(psp: SandboxProcess) -> None:
     account = PspAccount.objects.filter(code="sandbox").first()
     for dispute in psp.control("GET", "disputes"):
         order_id = dispute["order_id"]
-        if order_id.endswith("-nobody-told-us"):
+        if order_id.endswith("-no-notification"):
             continue
         if account is not None and order_id.startswith("day-"):
             with suppress(Inconclusive):
