@@ -108,6 +108,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     assert value("payments_deliveries_overdue_seconds") == 0, "an endpoint that fails is late"
 
 
+@pytest.mark.usefixtures("really_closed")
 def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
     """Each reads an index of what is open, or the table that has one row per sweep."""
     with CaptureQueriesContext(connection) as few:
