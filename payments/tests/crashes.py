@@ -29,12 +29,12 @@ Where = tuple[Any, str, str]
 STEPS: dict[str, Where] = {
     "before the claim": (keys, "claim", "before"),
     "after the claim, before the commit": (keys, "claim", "after"),
-    "after the commit": (execution, "carry_out", "before"),
+    "after the commit": (execution, "execute", "before"),
     "before the PSP has it": (sending, "send", "before"),
     "after the PSP has done it": (sending, "send", "after"),
     "in the second transaction": (keys, "put_answer", "after"),
     "after the second commit": (execution, "record_outcome", "after"),
-    "before the answer leaves": (execution, "carry_out", "after"),
+    "before the answer leaves": (execution, "execute", "after"),
 }
 
 

@@ -12,9 +12,9 @@ from payments.objects.dispute import dispute_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.scope import Scope
 from payments.services import commands
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import Answer, Caller, CommandRequest, Subject
 from payments.services.disputes import sync
-from payments.tests.shop import Shop, body_of, uuid_of
+from payments.tests.shop import Shop, answered, body_of, uuid_of
 
 LONG_AGO = "2000-01-01T00:00:00Z"
 
@@ -71,11 +71,12 @@ class Desk:
 
     def update(self, dispute: Dispute, *, caller: Caller | None = None, **more: Any) -> Answer:
         """Stage, submit, change metadata."""
-        return commands.update_dispute(
-            caller=caller or self.shop.caller(),
-            renderer=render_dispute,
-            dispute_id=dispute.id,
-            **more,
+        return answered(
+            commands.update_dispute(
+                CommandRequest(caller or self.shop.caller(), render=render_dispute),
+                dispute_id=dispute.id,
+                **more,
+            )
         )
 
     def submit(
@@ -86,8 +87,11 @@ class Desk:
 
     def close(self, dispute: Dispute, *, caller: Caller | None = None) -> Answer:
         """Give in."""
-        return commands.close_dispute(
-            caller=caller or self.shop.caller(), renderer=render_dispute, dispute_id=dispute.id
+        return answered(
+            commands.close_dispute(
+                CommandRequest(caller or self.shop.caller(), render=render_dispute),
+                dispute_id=dispute.id,
+            )
         )
 
     def events(self, intent_id: str) -> list[str]:

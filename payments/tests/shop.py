@@ -22,7 +22,7 @@ from payments.models import Merchant, Operation, PaymentIntent, PspAccount, Refu
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.refund import refund_object
 from payments.services import commands
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import Answer, Caller, CommandRequest, CommandResult, Subject
 from payments.services.commands import Confirmation, IntentDetails
 from payments.services.psp_gateway import references
 from payments.services.recovery import sweep as recovery_sweep
@@ -44,6 +44,12 @@ def render_refund(subject: Subject, caller: Caller) -> Answer:
     assert subject.operation is not None
     body = refund_object(subject.refund, subject.intent, subject.operation)
     return Answer(status=200, body=json.dumps(body))
+
+
+def answered(result: CommandResult) -> Answer:
+    """The answer of a command that was given with a renderer."""
+    assert result.answer is not None
+    return result.answer
 
 
 @dataclass
@@ -80,25 +86,27 @@ class Shop:
         challenge_allowed: bool = True,
     ) -> Answer:
         chosen = self.order_id if order_id is None else order_id
-        return commands.create_intent(
-            caller=caller or self.caller(),
-            renderer=render_intent,
-            amount=Money(amount_minor, currency),
-            details=IntentDetails(
-                metadata={"order_id": chosen} if chosen else None,
-                capture_method="manual" if manual else "automatic",
-            ),
-            payment_method=token,
-            confirmation=Confirmation(challenge_allowed=challenge_allowed) if confirm else None,
+        return answered(
+            commands.create_intent(
+                CommandRequest(caller or self.caller(), render=render_intent),
+                amount=Money(amount_minor, currency),
+                details=IntentDetails(
+                    metadata={"order_id": chosen} if chosen else None,
+                    capture_method="manual" if manual else "automatic",
+                ),
+                payment_method=token,
+                confirmation=Confirmation(challenge_allowed=challenge_allowed) if confirm else None,
+            )
         )
 
     def confirm(self, intent_id: str, *, token: str = "", caller: Caller | None = None) -> Answer:
-        return commands.confirm_intent(
-            caller=caller or self.caller(),
-            renderer=render_intent,
-            intent_id=uuid_of(intent_id),
-            payment_method=token,
-            confirmation=Confirmation(),
+        return answered(
+            commands.confirm_intent(
+                CommandRequest(caller or self.caller(), render=render_intent),
+                intent_id=uuid_of(intent_id),
+                payment_method=token,
+                confirmation=Confirmation(),
+            )
         )
 
     def capture(
@@ -109,37 +117,43 @@ class Shop:
         final: bool = True,
         caller: Caller | None = None,
     ) -> Answer:
-        return commands.capture_payment(
-            caller=caller or self.caller(),
-            renderer=render_intent,
-            intent_id=uuid_of(intent_id),
-            amount_minor=amount_minor,
-            final=final,
+        return answered(
+            commands.capture_payment(
+                CommandRequest(caller or self.caller(), render=render_intent),
+                intent_id=uuid_of(intent_id),
+                amount_minor=amount_minor,
+                final=final,
+            )
         )
 
     def increment(
         self, intent_id: str, amount_minor: int, *, caller: Caller | None = None
     ) -> Answer:
-        return commands.increment_authorization(
-            caller=caller or self.caller(),
-            renderer=render_intent,
-            intent_id=uuid_of(intent_id),
-            amount_minor=amount_minor,
+        return answered(
+            commands.increment_authorization(
+                CommandRequest(caller or self.caller(), render=render_intent),
+                intent_id=uuid_of(intent_id),
+                amount_minor=amount_minor,
+            )
         )
 
     def cancel(self, intent_id: str, *, caller: Caller | None = None) -> Answer:
-        return commands.cancel_payment(
-            caller=caller or self.caller(), renderer=render_intent, intent_id=uuid_of(intent_id)
+        return answered(
+            commands.cancel_payment(
+                CommandRequest(caller or self.caller(), render=render_intent),
+                intent_id=uuid_of(intent_id),
+            )
         )
 
     def refund(
         self, intent_id: str, amount_minor: int | None = None, *, caller: Caller | None = None
     ) -> Answer:
-        return commands.refund_payment(
-            caller=caller or self.caller(),
-            renderer=render_refund,
-            intent_id=uuid_of(intent_id),
-            amount_minor=amount_minor,
+        return answered(
+            commands.refund_payment(
+                CommandRequest(caller or self.caller(), render=render_refund),
+                intent_id=uuid_of(intent_id),
+                amount_minor=amount_minor,
+            )
         )
 
     def intent(self, public_id: str) -> PaymentIntent:

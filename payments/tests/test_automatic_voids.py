@@ -144,7 +144,7 @@ def test_sweeps_and_captures_at_once_end_as_at_the_psp(strict: Shop, number: int
 
 CRASHES: dict[str, Where] = {
     "before the command": (expiring_authorizations, "cancel_for_merchant", "before"),
-    "after the first commit": (execution, "carry_out", "before"),
+    "after the first commit": (execution, "execute", "before"),
     "before the PSP has it": STEPS["before the PSP has it"],
     "after the PSP has done it": STEPS["after the PSP has done it"],
     "after the second commit": (execution, "record_outcome", "after"),

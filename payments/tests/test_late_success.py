@@ -7,6 +7,7 @@ import pytest
 from payments.models import Event, Operation
 from payments.objects.charge import charge_object
 from payments.services import callers, commands
+from payments.services.callers.caller import CommandRequest
 from payments.services.commands import IntentDetails
 from payments.services.outcomes.recording import record_outcome
 from payments.services.recovery import operation_sync
@@ -194,8 +195,7 @@ def test_a_charge_of_an_amount_that_is_not_asked_for_any_more_goes_back(shop: Sh
     keep(shop)
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     commands.update_intent(
-        caller=shop.caller(),
-        renderer=render_intent,
+        CommandRequest(shop.caller(), render=render_intent),
         intent_id=uuid_of(intent_id),
         details=IntentDetails(),
         amount_minor=7_000,

@@ -12,7 +12,7 @@ from payments import public_ids
 from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentMethod
 from payments.services import commands
-from payments.services.callers.caller import Answer, Caller
+from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.commands import IntentDetails, customers, payment_methods
 from payments.services.commands.customers import CustomerDetails
 from payments.tests.shop import Shop, body_of, render_intent, uuid_of
@@ -90,7 +90,9 @@ def test_deleting_a_customer_tells_of_each_method_that_it_detaches(shop: Shop) -
     customer_id = uuid_of_customer(shop)
     for token in ("pm_card_visa", "pm_card_mastercard"):
         payment_methods.attach_payment_method(
-            caller=shop.caller(), renderer=answer_with_id, reference=token, customer_id=customer_id
+            CommandRequest(shop.caller(), render=answer_with_id),
+            reference=token,
+            customer_id=customer_id,
         )
     customers.delete_customer(caller=shop.caller(), customer_id=customer_id)
     detached = told("payment_method.detached")
@@ -141,8 +143,7 @@ def _emits(function: ast.expr) -> bool:
 
 def _describe(shop: Shop, intent_id: str, description: str) -> None:
     commands.update_intent(
-        caller=shop.caller(),
-        renderer=render_intent,
+        CommandRequest(shop.caller(), render=render_intent),
         intent_id=uuid_of(intent_id),
         details=IntentDetails(description=description),
     )
@@ -150,6 +151,6 @@ def _describe(shop: Shop, intent_id: str, description: str) -> None:
 
 def uuid_of_customer(shop: Shop) -> Any:
     customers.create_customer(
-        caller=shop.caller(), renderer=answer_with_id, details=CustomerDetails(name="Ada")
+        CommandRequest(shop.caller(), render=answer_with_id), details=CustomerDetails(name="Ada")
     )
     return Customer.objects.get().id

@@ -17,6 +17,7 @@ from payments.api.requests.payment_methods import LIST_CUSTOMER_PAYMENT_METHODS
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.models import Customer as CustomerRow
 from payments.objects.customer import customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import (
@@ -25,8 +26,9 @@ from payments.selectors.customers import (
     page_of_payment_methods,
 )
 from payments.selectors.scope import CUSTOMER
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest
 from payments.services.commands import customers as service
+from payments.services.idempotency.direct_requests import DirectResult
 
 _DETAILS = ("name", "email", "phone", "description", "address", "shipping", "metadata")
 
@@ -39,9 +41,9 @@ class Customers(MerchantView):
     """The customers of a merchant."""
 
     @documented(CREATE_CUSTOMER, "customer", "Create a customer")
-    def post(self, call: Call) -> Answer:
+    def post(self, call: Call) -> DirectResult[CustomerRow]:
         return service.create_customer(
-            caller=call.caller, renderer=render_customer, details=_details(call)
+            CommandRequest(call.caller, render=render_customer), details=_details(call)
         )
 
     @documented(LIST_CUSTOMERS, "customer", "List customers", is_list=True)
@@ -65,10 +67,9 @@ class Customer(MerchantView):
         return customer_object(one_customer(call.scope, public_id))
 
     @documented(UPDATE_CUSTOMER, "customer", "Change a customer")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> DirectResult[CustomerRow]:
         return service.update_customer(
-            caller=call.caller,
-            renderer=render_customer,
+            CommandRequest(call.caller, render=render_customer),
             customer_id=path_id(CUSTOMER, public_id),
             details=_details(call),
         )

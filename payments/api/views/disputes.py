@@ -22,7 +22,7 @@ from payments.objects.dispute import dispute_object
 from payments.selectors.disputes import one_dispute, page_of_disputes
 from payments.selectors.scope import DISPUTE
 from payments.services import commands
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest, CommandResult
 
 
 def _shown(dispute: DisputeRow) -> dict[str, Any]:
@@ -56,10 +56,9 @@ class Dispute(MerchantView):
         return shown
 
     @documented(UPDATE_DISPUTE, "dispute", "Update a dispute", moves_money=True)
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.update_dispute(
-            caller=call.caller,
-            renderer=render_dispute,
+            CommandRequest(call.caller, render=render_dispute),
             dispute_id=path_id(DISPUTE, public_id),
             evidence=call.given.get("evidence"),
             metadata=call.given.get("metadata"),
@@ -71,9 +70,8 @@ class CloseDispute(MerchantView):
     """Accept a dispute as lost."""
 
     @documented(CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True)
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.close_dispute(
-            caller=call.caller,
-            renderer=render_dispute,
+            CommandRequest(call.caller, render=render_dispute),
             dispute_id=path_id(DISPUTE, public_id),
         )

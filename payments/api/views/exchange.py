@@ -1,8 +1,9 @@
 """Reads and answers every request of the merchant API.
 
-Authenticate, parse headers, decode and validate, run the command, answer: in this order, so that a
-replay goes only to its own merchant and a refused request stores nothing. Django REST Framework
-routes and documents; its parsers and renderers are not used: one validator must see every byte.
+Authenticate, read the headers, decode and validate, run the command, answer: in this order, so that
+a replay is never given to another merchant, and a refused request stores nothing. Django REST
+Framework routes and documents; its parsers and renderers are not used: one validator must see every
+byte.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from payments.api.request_headers import (
 from payments.api.views.call import Call
 from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
 from payments.objects.payment_intent import payment_intent_object
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandResult
+from payments.services.idempotency.direct_requests import DirectResult
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Endpoint:
 
 
 def endpoint(parameters: Parameters, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
-    """Declare the parameters of a handler `(self, call, **path_ids) -> Answer | dict`."""
+    """Declare the parameters of a handler `(self, call, **path_ids) -> CommandResult | dict`."""
 
     def declare(handler: Handler) -> Handler:
         handler.endpoint = Endpoint(parameters, moves_money)  # type: ignore[attr-defined]
@@ -126,15 +128,17 @@ class _Exchange:
         call.given = declared.parameters.validate(_decoded(request))
         return call
 
-    def answer(self, result: Answer | dict[str, Any]) -> HttpResponse:
-        """The response to a handler's result: an answer as it is, an object as JSON."""
-        if isinstance(result, Answer):
-            response = self._response(result.status, result.body.encode())
-            if result.replayed:
-                response["Idempotent-Replayed"] = "true"
-                response["Original-Request"] = result.original_request_id
-            return response
-        return self._response(200, orjson.dumps(result))
+    def answer(self, result: CommandResult | DirectResult[Any] | dict[str, Any]) -> HttpResponse:
+        """The response to what a handler returned: a command's answer, or an object as JSON."""
+        if isinstance(result, dict):
+            return self._response(200, orjson.dumps(result))
+        answer = result.answer
+        assert answer is not None, "views give every command a renderer"
+        response = self._response(answer.status, answer.body.encode())
+        if answer.replayed:
+            response["Idempotent-Replayed"] = "true"
+            response["Original-Request"] = answer.original_request_id
+        return response
 
     def refuse(self, exc: Exception) -> HttpResponse:
         """The response to an exception, by the table of errors; our own faults are logged."""

@@ -25,7 +25,7 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
 from payments.services import commands
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
 
 _DETAILS = (
@@ -58,11 +58,10 @@ class PaymentIntents(MerchantView):
     """The payments of a merchant."""
 
     @documented(CREATE_PAYMENT_INTENT, "payment_intent", "Create a payment", moves_money=True)
-    def post(self, call: Call) -> Answer:
+    def post(self, call: Call) -> CommandResult:
         given = call.given
         return commands.create_intent(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             amount=Money(given["amount"], given["currency"]),
             details=_details(call),
             payment_method=given.get("payment_method", ""),
@@ -93,11 +92,10 @@ class PaymentIntent(MerchantView):
         return shown
 
     @documented(UPDATE_PAYMENT_INTENT, "payment_intent", "Change a payment")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         given = call.given
         return commands.update_intent(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             amount_minor=given.get("amount"),
             currency=given.get("currency"),
@@ -110,10 +108,9 @@ class ConfirmPaymentIntent(MerchantView):
     """Confirm a payment: authorize or charge it."""
 
     @documented(CONFIRM_PAYMENT_INTENT, "payment_intent", "Confirm a payment", moves_money=True)
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.confirm_intent(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             payment_method=call.given.get("payment_method", ""),
             confirmation=_confirmation(call),
@@ -125,10 +122,9 @@ class CapturePaymentIntent(MerchantView):
     """Capture an authorization."""
 
     @documented(CAPTURE_PAYMENT_INTENT, "payment_intent", "Capture a payment", moves_money=True)
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.capture_payment(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             amount_minor=call.given.get("amount_to_capture"),
             final=call.given.get("final_capture", True),
@@ -140,10 +136,9 @@ class CancelPaymentIntent(MerchantView):
     """Cancel a payment; release its authorization."""
 
     @documented(CANCEL_PAYMENT_INTENT, "payment_intent", "Cancel a payment", moves_money=True)
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.cancel_payment(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             reason=call.given.get("cancellation_reason", ""),
         )
@@ -155,10 +150,9 @@ class IncrementAuthorization(MerchantView):
     @documented(
         INCREMENT_AUTHORIZATION, "payment_intent", "Raise an authorization", moves_money=True
     )
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.increment_authorization(
-            caller=call.caller,
-            renderer=render_intent,
+            CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             amount_minor=call.given["amount"],
             details=_details(call),

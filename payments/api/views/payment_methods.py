@@ -18,11 +18,13 @@ from payments.api.requests.payment_methods import (
 from payments.api.views.call import Call, path_id, refuse_card_in_path
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.models import PaymentMethod as MethodRow
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, page_of_payment_methods
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, id_of
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest
 from payments.services.commands import payment_methods as service
+from payments.services.idempotency.direct_requests import DirectResult
 
 
 def _details(call: Call) -> service.MethodDetails:
@@ -33,11 +35,10 @@ class PaymentMethods(MerchantView):
     """The payment methods of a merchant's customers."""
 
     @documented(CREATE_PAYMENT_METHOD, "payment_method", "Create a payment method from a token")
-    def post(self, call: Call) -> Answer:
+    def post(self, call: Call) -> DirectResult[MethodRow]:
         method_type = call.given["type"]
         return service.create_payment_method(
-            caller=call.caller,
-            renderer=render_payment_method,
+            CommandRequest(call.caller, render=render_payment_method),
             method_type=method_type,
             token=call.given[method_type]["token"],
             details=_details(call),
@@ -72,10 +73,9 @@ class PaymentMethod(MerchantView):
         return shown
 
     @documented(UPDATE_PAYMENT_METHOD, "payment_method", "Change a payment method")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> DirectResult[MethodRow]:
         return service.update_payment_method(
-            caller=call.caller,
-            renderer=render_payment_method,
+            CommandRequest(call.caller, render=render_payment_method),
             method_id=path_id(PAYMENT_METHOD, public_id),
             details=_details(call),
         )
@@ -85,11 +85,10 @@ class AttachPaymentMethod(MerchantView):
     """Attach a payment method to a customer."""
 
     @documented(ATTACH_PAYMENT_METHOD, "payment_method", "Attach a payment method to a customer")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> DirectResult[MethodRow]:
         refuse_card_in_path(public_id)
         return service.attach_payment_method(
-            caller=call.caller,
-            renderer=render_payment_method,
+            CommandRequest(call.caller, render=render_payment_method),
             reference=public_id,
             customer_id=id_of(CUSTOMER, call.given["customer"], param="customer"),
         )
@@ -99,9 +98,8 @@ class DetachPaymentMethod(MerchantView):
     """Detach a payment method from its customer, permanently."""
 
     @documented(DETACH_PAYMENT_METHOD, "payment_method", "Detach a payment method")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> DirectResult[MethodRow]:
         return service.detach_payment_method(
-            caller=call.caller,
-            renderer=render_payment_method,
+            CommandRequest(call.caller, render=render_payment_method),
             method_id=path_id(PAYMENT_METHOD, public_id),
         )

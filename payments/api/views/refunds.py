@@ -22,7 +22,7 @@ from payments.objects.refund import refund_object
 from payments.selectors.payments import one_refund, page_of_refunds
 from payments.selectors.scope import CHARGE, INTENT, REFUND, Kind, id_of
 from payments.services import commands
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest, CommandResult
 
 
 def _shown(refund: RefundRow) -> dict[str, Any]:
@@ -38,10 +38,9 @@ class Refunds(MerchantView):
     """The refunds of a merchant."""
 
     @documented(CREATE_REFUND, "refund", "Refund a payment", moves_money=True)
-    def post(self, call: Call) -> Answer:
+    def post(self, call: Call) -> CommandResult:
         return commands.refund_payment(
-            caller=call.caller,
-            renderer=render_refund,
+            CommandRequest(call.caller, render=render_refund),
             intent_id=_given_id(call, "payment_intent", INTENT),
             charge_id=_given_id(call, "charge", CHARGE),
             amount_minor=call.given.get("amount"),
@@ -73,10 +72,9 @@ class Refund(MerchantView):
         return shown
 
     @documented(UPDATE_REFUND, "refund", "Change a refund's metadata")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.update_refund(
-            caller=call.caller,
-            renderer=render_refund,
+            CommandRequest(call.caller, render=render_refund),
             refund_id=path_id(REFUND, public_id),
             metadata=call.given.get("metadata"),
         )

@@ -16,10 +16,12 @@ from payments.api.requests.webhook_endpoints import (
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.models import WebhookEndpoint as EndpointRow
 from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.selectors.scope import WEBHOOK_ENDPOINT
 from payments.selectors.webhook_endpoints import one_webhook_endpoint, page_of_webhook_endpoints
-from payments.services.callers.caller import Answer
+from payments.services.callers.caller import CommandRequest
+from payments.services.idempotency.direct_requests import DirectResult
 from payments.services.merchant_webhooks import endpoints as service
 
 _DETAILS = ("url", "enabled_events", "description", "metadata", "disabled")
@@ -33,10 +35,9 @@ class WebhookEndpoints(MerchantView):
     """The URLs to which events are sent."""
 
     @documented(CREATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Create a webhook endpoint")
-    def post(self, call: Call) -> Answer:
+    def post(self, call: Call) -> DirectResult[EndpointRow]:
         return service.create_endpoint(
-            caller=call.caller,
-            renderer=render_new_webhook_endpoint,
+            CommandRequest(call.caller, render=render_new_webhook_endpoint),
             details=_details(call),
             api_version=call.given.get("api_version") or call.api_version,
         )
@@ -62,10 +63,9 @@ class WebhookEndpoint(MerchantView):
         return webhook_endpoint_object(one_webhook_endpoint(call.scope, public_id))
 
     @documented(UPDATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Change a webhook endpoint")
-    def post(self, call: Call, public_id: str) -> Answer:
+    def post(self, call: Call, public_id: str) -> DirectResult[EndpointRow]:
         return service.update_endpoint(
-            caller=call.caller,
-            renderer=render_webhook_endpoint,
+            CommandRequest(call.caller, render=render_webhook_endpoint),
             endpoint_id=path_id(WEBHOOK_ENDPOINT, public_id),
             details=_details(call),
         )

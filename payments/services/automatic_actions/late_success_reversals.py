@@ -22,13 +22,13 @@ from payments.exceptions import PaymentRefused, PspNotReached
 from payments.models import Operation, PaymentIntent
 from payments.objects.refund import refund_object
 from payments.services import callers, commands
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import Caller, CommandRequest, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.commands.refund import new_refund
-from payments.services.commands.run import locked_intent
+from payments.services.commands.transaction import locked_intent
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
+from payments.services.operations import execution
 from payments.services.operations.creation import new_operation
-from payments.services.operations.execution import carry_out
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.psp_gateway.queries import Inconclusive
@@ -91,28 +91,17 @@ def _reverse(charge: Operation) -> bool:
         return False
     if _finish_or_wait(caller, charge):
         return True
-    outcome = _Outcome()
+    request: CommandRequest[Subject] = CommandRequest(caller)
     if charge.status == O.EXCESS:
-        operation = _begin_for_excess(caller, charge.id)
-        if operation is not None:
-            carry_out(operation, caller, outcome)
+        begun = _begin_for_excess(caller, charge.id)
+        if begun is None:
+            return True
+        result = execution.execute(begun, request)
     elif charge.capture_now:
-        commands.refund_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
+        result = commands.refund_payment(request, intent_id=charge.intent_id)
     else:
-        commands.cancel_payment(caller=caller, renderer=outcome, intent_id=charge.intent_id)
-    return outcome.status not in OPERATION_IN_DOUBT
-
-
-class _Outcome:
-    """A renderer that keeps the operation's status; no request waits for an answer."""
-
-    def __init__(self) -> None:
-        self.status = ""
-
-    def __call__(self, subject: Subject, caller: Caller) -> Answer:
-        if subject.operation is not None:
-            self.status = subject.operation.status
-        return Answer(status=200, body="{}")
+        result = commands.cancel_payment(request, intent_id=charge.intent_id)
+    return result.operation is None or result.operation.status not in OPERATION_IN_DOUBT
 
 
 def _sync_refused(charge: Operation) -> bool:

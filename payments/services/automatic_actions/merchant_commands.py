@@ -10,7 +10,7 @@ from payments.clock import now_utc
 from payments.exceptions import OperationUnderWay, PspNotReached, UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.services import callers
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import CommandRequest
 from payments.services.commands import cancel_payment
 from psp_adapters.contract.operations import OperationKind
 
@@ -29,7 +29,7 @@ def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> da
     caller = callers.for_intent(intent, actor)
     try:
         with suppress(OperationUnderWay, PspNotReached):  # Both say: try again later.
-            cancel_payment(caller=caller, renderer=_unseen, intent_id=intent.id, reason=reason)
+            cancel_payment(CommandRequest(caller), intent_id=intent.id, reason=reason)
     except UnexpectedState:
         return None
     return now_utc() + RETRY_VOID_AFTER
@@ -39,8 +39,3 @@ def _last_try(intent: PaymentIntent, actor: str) -> datetime | None:
     voids = Operation.objects.filter(intent_id=intent.id, kind=OperationKind.VOID, actor=actor)
     last = voids.order_by("-id").first()
     return last.created_at if last is not None else None
-
-
-def _unseen(subject: Subject, caller: Caller) -> Answer:
-    """An empty answer: no request waits for it."""
-    return Answer(status=200, body="")

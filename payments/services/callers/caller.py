@@ -1,4 +1,4 @@
-"""Types of a request to the services: its caller, its subject and its answer.
+"""Types of a request to the services (caller, subject, answer), and the callers of jobs.
 
 Authentication is done by the API and the console, before there is a caller.
 """
@@ -6,7 +6,7 @@ Authentication is done by the API and the console, before there is a caller.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from payments.models import (
     Dispute,
@@ -16,6 +16,7 @@ from payments.models import (
     PaymentIntent,
     PspAccount,
     Refund,
+    WebhookEndpoint,
 )
 
 S = TypeVar("S", contravariant=True)
@@ -53,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a command was about, as it now stands; a renderer turns it into an Answer."""
+    """The rows that a command was about, as they now stand; a renderer makes them an Answer."""
 
     intent: PaymentIntent
     operation: Operation | None = None
@@ -87,3 +88,69 @@ class CommandRequest(Generic[S]):
     def __post_init__(self) -> None:
         if self.render is None and self.caller.idempotency_key:
             raise ValueError("a command under an idempotency key needs a renderer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What a command led to, as it now stands.
+
+    `answer` is None without a renderer. The replay of a stored answer reads nothing else: then
+    `intent` is None.
+    """
+
+    intent: PaymentIntent | None = None
+    operation: Operation | None = None
+    refund: Refund | None = None
+    dispute: Dispute | None = None
+    response: DisputeResponse | None = None
+    answer: Answer | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, answer: Answer | None) -> CommandResult:
+        """The result about a subject."""
+        return cls(
+            intent=subject.intent,
+            operation=subject.operation,
+            refund=subject.refund,
+            dispute=subject.dispute,
+            response=subject.response,
+            answer=answer,
+        )
+
+
+def for_operation(operation: Operation, actor: str) -> Caller:
+    """The caller on behalf of an operation's merchant; events name the operation's request."""
+    row = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
+    return Caller(
+        merchant=row.merchant,
+        livemode=row.livemode,
+        psp_account=row.psp_account,
+        actor=actor,
+        request_id=row.request_id,
+    )
+
+
+def for_intent(intent: PaymentIntent, actor: str) -> Caller:
+    """The caller on behalf of a payment's merchant."""
+    return Caller(
+        merchant=Merchant.objects.get(pk=intent.merchant_id),
+        livemode=intent.livemode,
+        psp_account=intent.psp_account,
+        actor=actor,
+    )
+
+
+def for_endpoint(endpoint: WebhookEndpoint, actor: str) -> Caller:
+    """The caller on behalf of an endpoint's merchant.
+
+    A merchant may have no PSP account in this mode: nothing done to an endpoint needs one.
+    """
+    merchant = endpoint.merchant
+    account = merchant.live_psp_account if endpoint.livemode else merchant.test_psp_account
+    return Caller(
+        merchant=merchant,
+        livemode=endpoint.livemode,
+        psp_account=cast(PspAccount, account),
+        actor=actor,
+        api_version=endpoint.api_version,
+    )

@@ -1,4 +1,4 @@
-"""Answer disputes: stage evidence, hand it in once, or give in. And refunds of what is disputed."""
+"""Answers disputes: stages evidence, submits it once, or accepts. Guards refunds meanwhile."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from payments.models import (
 from payments.objects.dispute import dispute_object
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
-from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.callers.caller import Caller, Subject
 from payments.services.cases.opening import case_of_disputed_refund, open_case
-from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.disputes.responses import Written, carry_out
+from payments.services.commands.run import command
+from payments.services.commands.transaction import CommandTx
+from payments.services.disputes.responses import WrittenResponse
 from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.states import RESPONSE_OPEN, ResponseStatus
@@ -41,76 +42,69 @@ _STAGED: tuple[str, ...] = ("evidence", "metadata", "updated_at")
 _SPENT: tuple[str, ...] = ("answered_stage", "submission_count", "next_reminder_at")
 
 
+@command
 def update_dispute(
+    tx: CommandTx,
     *,
-    caller: Caller,
-    renderer: Renderer,
     dispute_id: UUID,
     evidence: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
     submit: bool | None = None,
-) -> Answer:
+) -> WrittenResponse | Subject:
     """Stage evidence (merged into what is staged; an empty text unsets) and change metadata.
 
-    With `submit` (by default if evidence is given) everything staged is handed in to the bank, once
-    per stage and for good. Refuses with DisputeRefused: closed, handed in already, past due.
+    With `submit` (by default if evidence is given) everything staged is submitted to the bank, once
+    per stage and for good. Raises DisputeRefused: closed, submitted already, past due.
     """
     submits = evidence is not None if submit is None else submit
-
-    def begin(ground: Ground) -> Written | Answer:
-        intent, dispute = _locked(caller, dispute_id)
-        earlier = _earlier(ground)
-        if earlier is not None:
-            return Written(earlier, by_earlier_run=True)
-        before = dispute_object(dispute)
-        if evidence is not None or submits:
-            _require_takes_evidence(dispute)
-        if evidence is not None:
-            dispute.evidence = _merged(dispute.evidence, evidence)
-        if metadata is not None:
-            dispute.metadata = merged_metadata(dispute.metadata, metadata)
-        if not submits:
-            batch = _changed(dispute, intent, before, caller, Batch(), _STAGED)
-            return ground.answer(batch, Subject(intent=intent, dispute=dispute))
-        _require_something_to_submit(dispute)
-        response = _new_response(ground, dispute, Kind.EVIDENCE, dispute.evidence)
-        dispute.answered_stage = dispute.stage
-        dispute.submission_count += 1
-        dispute.next_reminder_at = None
-        batch = Batch().insert(response)
-        _changed(dispute, intent, before, caller, batch, (*_STAGED, *_SPENT)).execute()
-        return Written(response)
-
-    return move(caller=caller, renderer=renderer, begin=begin, carry_out=carry_out)
+    intent, dispute = _locked(tx, dispute_id)
+    earlier = _earlier_response(tx)
+    if earlier is not None:
+        return WrittenResponse(earlier, by_earlier_run=True)
+    before = dispute_object(dispute)
+    if evidence is not None or submits:
+        _require_takes_evidence(dispute)
+    if evidence is not None:
+        dispute.evidence = _merged(dispute.evidence, evidence)
+    if metadata is not None:
+        dispute.metadata = merged_metadata(dispute.metadata, metadata)
+    if not submits:
+        _changed(dispute, intent, before, tx.caller, Batch(), _STAGED).execute()
+        return Subject(intent=intent, dispute=dispute)
+    _require_something_to_submit(dispute)
+    response = _new_response(tx, dispute, Kind.EVIDENCE, dispute.evidence)
+    dispute.answered_stage = dispute.stage
+    dispute.submission_count += 1
+    dispute.next_reminder_at = None
+    batch = Batch().insert(response)
+    _changed(dispute, intent, before, tx.caller, batch, (*_STAGED, *_SPENT)).execute()
+    return WrittenResponse(response)
 
 
-def close_dispute(*, caller: Caller, renderer: Renderer, dispute_id: UUID) -> Answer:
-    """Give in: a chargeback is lost, an inquiry closed. It cannot be undone.
+@command
+def close_dispute(tx: CommandTx, *, dispute_id: UUID) -> WrittenResponse:
+    """Accept the dispute: a chargeback is lost, an inquiry closed. It cannot be undone.
 
-    Refuses with DisputeRefused what is closed already, and with OperationUnderWay while a response
-    is on its way.
+    Raises DisputeRefused if it is closed already, and OperationUnderWay while a response is on its
+    way.
     """
-
-    def begin(ground: Ground) -> Written:
-        _, dispute = _locked(caller, dispute_id)
-        earlier = _earlier(ground)
-        if earlier is not None:
-            return Written(earlier, by_earlier_run=True)
-        _require_open(dispute)
-        _require_no_response_under_way(dispute)
-        response = _new_response(ground, dispute, Kind.ACCEPTANCE, {})
-        Batch().insert(response).execute()
-        return Written(response)
-
-    return move(caller=caller, renderer=renderer, begin=begin, carry_out=carry_out)
+    _, dispute = _locked(tx, dispute_id)
+    earlier = _earlier_response(tx)
+    if earlier is not None:
+        return WrittenResponse(earlier, by_earlier_run=True)
+    _require_open(dispute)
+    _require_no_response_under_way(dispute)
+    response = _new_response(tx, dispute, Kind.ACCEPTANCE, {})
+    Batch().insert(response).execute()
+    return WrittenResponse(response)
 
 
 def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
-    """A refund of the payment's charge, charged back by a bank: refused, or allowed with a case.
+    """Refuse the refund of a charge that a bank charged back, or allow it with a case.
 
-    By the merchant's policy; the intent must be locked, so no chargeback is recorded meanwhile.
-    PostgreSQL holds the policy too. Inquiries move no money and stop no refund, and neither does
-    what a bank took of another charge, one too many.
+    The merchant's policy decides; PostgreSQL holds it too. The intent must be locked, so that no
+    chargeback is recorded meanwhile. Inquiries move no money and stop no refund; neither does the
+    chargeback of a duplicate charge. Raises ChargeRefused.
     """
     if not intent.amount_disputed_minor or intent.latest_charge_id is None:
         return
@@ -130,25 +124,27 @@ def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
     open_case(case_of_disputed_refund(intent, charged_back, summary))
 
 
-def _locked(caller: Caller, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:
-    """The caller's dispute and its intent, locked in the order of all; ResourceMissing."""
+def _locked(tx: CommandTx, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:
+    """The caller's dispute and its intent, locked in the order of all; raises ResourceMissing."""
+    caller = tx.caller
     rows = Dispute.objects.filter(merchant_id=caller.merchant.id, livemode=caller.livemode)
     found = rows.filter(pk=dispute_id).only("intent_id").first()
     if found is None:
         public_id = public_ids.encode(public_ids.DISPUTE, dispute_id)
         raise ResourceMissing(f"No such dispute: '{public_id}'", param="dispute")
-    intent = locked_intent(caller, found.intent_id)
+    intent = tx.lock_intent(found.intent_id)
     return intent, rows.select_for_update().get(pk=dispute_id)
 
 
-def _earlier(ground: Ground) -> DisputeResponse | None:
-    """The response that an earlier run of this very request wrote, unless it was never sent."""
-    if ground.held is None or ground.held.fresh:
+def _earlier_response(tx: CommandTx) -> DisputeResponse | None:
+    """The response that an earlier run of this request wrote, unless it was never sent."""
+    claim = tx.claim
+    if claim is None or claim.fresh:
         return None
-    rows = DisputeResponse.objects.filter(idempotency_id=ground.idempotency_id)
+    rows = DisputeResponse.objects.filter(idempotency_id=tx.idempotency_id)
     earlier = rows.exclude(status=ResponseStatus.NOT_SENT).first()
     if earlier is not None:
-        keys.take_over(ground.held, operation_id=earlier.id, intent_id=ground.held.row.intent_id)
+        keys.take_over(claim, operation_id=earlier.id, intent_id=claim.row.intent_id)
     return earlier
 
 
@@ -199,10 +195,10 @@ def _merged(present: dict[str, str], given: dict[str, str]) -> dict[str, str]:
 
 
 def _new_response(
-    ground: Ground, dispute: Dispute, kind: Kind, evidence: dict[str, str]
+    tx: CommandTx, dispute: Dispute, kind: Kind, evidence: dict[str, str]
 ) -> DisputeResponse:
-    """Leased to this process, with its permanent key: its own public id."""
-    identifier, caller = ground.operation_id, ground.caller
+    """An unsaved response, leased to this process; its permanent key is its own public id."""
+    identifier, caller = tx.operation_id, tx.caller
     created_at = created_at_of(identifier)
     lease_until = created_at + timedelta(seconds=keys.LEASE_SECONDS)
     return DisputeResponse(
@@ -216,7 +212,7 @@ def _new_response(
         psp_key=public_ids.encode(public_ids.DISPUTE_RESPONSE, identifier),
         actor=caller.actor,
         request_id=caller.request_id,
-        idempotency_id=ground.idempotency_id,
+        idempotency_id=tx.idempotency_id,
         lease_until=lease_until,
         next_check_at=lease_until,
         created_at=created_at,
@@ -237,7 +233,7 @@ def _changed(
     previous = previous_attributes(before, shown)
     batch.update(dispute, fields)
     if previous:
-        fact = EventDraft("charge.dispute.updated", shown, previous)
-        events = events_of(intent, [fact], caller)
+        draft = EventDraft("charge.dispute.updated", shown, previous)
+        events = events_of(intent, [draft], caller)
         batch.update(intent, ("event_seq", "updated_at")).insert(*events)
     return batch

@@ -1,21 +1,19 @@
-"""Capture held money, and ask the PSP to hold more."""
+"""Captures an authorization, or increments it."""
 
 from __future__ import annotations
 
 from typing import Final
 from uuid import UUID
 
-from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.amounts import check_amount_limits
-from payments.clock import now_utc
 from payments.exceptions import AmountRefused, ChargeRefused, InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
-from payments.services.callers.caller import Answer, Caller, Renderer
-from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, put_details
-from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.creation import new_operation, require_no_operation_under_way
+from payments.services.commands.intent_details import IntentDetails, apply_details_of_charged
+from payments.services.commands.run import command
+from payments.services.commands.transaction import CommandTx
+from payments.services.operations.creation import require_no_operation_under_way
 from payments.services.outcomes.effects import expiry
 from payments.services.psp_gateway import accounts
 from payments.states import IntentStatus
@@ -25,109 +23,84 @@ INCREMENTS_MAX: Final = 10
 """Attempts to raise one authorization, declined ones included (the merchant API's limit)."""
 
 
+@command
 def capture_payment(
+    tx: CommandTx,
     *,
-    caller: Caller,
-    renderer: Renderer,
     intent_id: UUID,
     amount_minor: int | None = None,
     final: bool = True,
     details: IntentDetails | None = None,
-) -> Answer:
-    """Take held money: all that is left, or `amount_minor` of it.
+) -> Operation:
+    """Capture the rest of an authorization, or `amount_minor` of it.
 
-    A final capture releases the rest; with `final=False` more captures may follow. Refuses with
-    UnexpectedState, ChargeRefused (the hold ran out), AmountRefused and OperationUnderWay (repeat
-    later).
+    A final capture releases the rest; with `final=False` more captures may follow. Raises
+    UnexpectedState, ChargeRefused (the authorization expired), AmountRefused, InvalidParameter,
+    and OperationUnderWay (repeat later).
     """
-
-    def begin(ground: Ground) -> Operation:
-        intent = locked_intent(caller, intent_id)
-        _require_authorized(intent, "capture")
-        left = intent.capturable
-        amount = Money(left.minor if amount_minor is None else amount_minor, intent.currency)
-        if amount > left:
-            raise AmountRefused(
-                f"The amount to capture ({amount}) is more than the {left} that can be captured.",
-                param="amount_to_capture",
-            )
-        if not final:
-            _require_capability(intent, "multiple_captures", param="final_capture")
-        operation = new_operation(
-            kind=OperationKind.CAPTURE,
-            intent=intent,
-            amount_minor=amount.minor,
-            caller=caller,
-            operation_id=ground.operation_id,
-            idempotency_id=ground.idempotency_id,
-        )
-        operation.final = final
-        return write_change(intent, operation, details, caller)
-
-    return move(caller=caller, renderer=renderer, begin=begin)
+    intent = tx.lock_intent(intent_id)
+    _require_authorized(intent, "capture")
+    amount = _capture_amount(intent, amount_minor)
+    if not final:
+        _require_capability(intent, "multiple_captures", param="final_capture")
+    operation = tx.new_operation(OperationKind.CAPTURE, intent, amount)
+    operation.final = final
+    intent.start()
+    changed = apply_details_of_charged(intent, details, tx.caller)
+    return tx.write(intent, operation, ("status", *changed))
 
 
+@command
 def increment_authorization(
-    *,
-    caller: Caller,
-    renderer: Renderer,
-    intent_id: UUID,
-    amount_minor: int,
-    details: IntentDetails | None = None,
-) -> Answer:
+    tx: CommandTx, *, intent_id: UUID, amount_minor: int, details: IntentDetails | None = None
+) -> Operation:
     """Raise an authorization to `amount_minor`, its new total; a decline changes nothing.
 
-    Refuses with UnexpectedState, AmountRefused, InvalidParameter and OperationUnderWay.
+    Raises UnexpectedState, ChargeRefused, AmountRefused, InvalidParameter and OperationUnderWay.
     """
-
-    def begin(ground: Ground) -> Operation:
-        intent = locked_intent(caller, intent_id)
-        _require_authorized(intent, "increment the authorization of")
-        _require_capability(intent, "increments", param="amount")
-        total = Money(amount_minor, intent.currency)
-        check_amount_limits(total)
-        if total <= intent.amount or intent.amount_captured_minor:
-            raise AmountRefused(
-                f"The new amount must be more than the {intent.amount} that is authorized, and "
-                "nothing may have been captured yet.",
-                param="amount",
-                code="parameter_invalid_integer",
-            )
-        attempts = intent.operations.filter(kind=OperationKind.INCREMENT).count()
-        if attempts >= INCREMENTS_MAX:
-            raise InvalidParameter(
-                f"This authorization was incremented {attempts} times already, which is the most "
-                "allowed. Make a new payment for the rest.",
-                param="amount",
-            )
-        operation = new_operation(
-            kind=OperationKind.INCREMENT,
-            intent=intent,
-            amount_minor=amount_minor - intent.amount_minor,
-            caller=caller,
-            operation_id=ground.operation_id,
-            idempotency_id=ground.idempotency_id,
-        )
-        return write_change(intent, operation, details, caller)
-
-    return move(caller=caller, renderer=renderer, begin=begin)
-
-
-def write_change(
-    intent: PaymentIntent,
-    operation: Operation,
-    details: IntentDetails | None,
-    caller: Caller,
-) -> Operation:
-    """Move a locked intent to PROCESSING and write the operation that changes it."""
+    intent = tx.lock_intent(intent_id)
+    _require_authorized(intent, "increment the authorization of")
+    _require_capability(intent, "increments", param="amount")
+    total = _incremented_total(intent, amount_minor)
+    _require_attempts_left(intent)
+    operation = tx.new_operation(OperationKind.INCREMENT, intent, total - intent.amount)
     intent.start()
-    intent.updated_at = now_utc()
-    fields: tuple[str, ...] = ("status", "updated_at")
-    if details is not None:
-        put_details(intent, details, caller)
-        fields = (*fields, *(f for f in DETAIL_FIELDS if f != "order_id"))
-    Batch().update(intent, fields).insert(operation).execute()
-    return operation
+    changed = apply_details_of_charged(intent, details, tx.caller)
+    return tx.write(intent, operation, ("status", *changed))
+
+
+def _capture_amount(intent: PaymentIntent, amount_minor: int | None) -> Money:
+    left = intent.capturable
+    amount = left if amount_minor is None else Money(amount_minor, intent.currency)
+    if amount > left:
+        raise AmountRefused(
+            f"The amount to capture ({amount}) is more than the {left} that can be captured.",
+            param="amount_to_capture",
+        )
+    return amount
+
+
+def _incremented_total(intent: PaymentIntent, amount_minor: int) -> Money:
+    total = Money(amount_minor, intent.currency)
+    check_amount_limits(total)
+    if total <= intent.amount or intent.amount_captured_minor:
+        raise AmountRefused(
+            f"The new amount must be more than the {intent.amount} that is authorized, and "
+            "nothing may have been captured yet.",
+            param="amount",
+            code="parameter_invalid_integer",
+        )
+    return total
+
+
+def _require_attempts_left(intent: PaymentIntent) -> None:
+    attempts = intent.operations.filter(kind=OperationKind.INCREMENT).count()
+    if attempts >= INCREMENTS_MAX:
+        raise InvalidParameter(
+            f"This authorization was incremented {attempts} times already, which is the most "
+            "allowed. Make a new payment for the rest.",
+            param="amount",
+        )
 
 
 def _require_authorized(intent: PaymentIntent, verb: str) -> None:

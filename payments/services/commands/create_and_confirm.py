@@ -1,4 +1,4 @@
-"""Create and confirm: a payment intent and its charge."""
+"""Creates a payment intent, and confirms it: writes its charge."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_snapshot
 from payments.public_ids import created_at_of
-from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.callers.caller import Subject
+from payments.services.commands.charge_guards import write_charge
 from payments.services.commands.intent_details import (
     DETAIL_FIELDS,
     Confirmation,
     IntentDetails,
-    put_details,
+    apply_details,
 )
-from payments.services.commands.payment_methods import find_payment_method
-from payments.services.commands.run import Ground, locked_intent, move, write_charge
-from payments.services.operations.creation import new_operation, require_no_open_change
+from payments.services.commands.payment_methods import named_payment_method
+from payments.services.commands.run import command
+from payments.services.commands.transaction import CommandTx
+from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.psp_gateway.return_url import return_link
@@ -32,75 +34,61 @@ from psp_adapters.contract.operations import OperationKind
 CONFIRMABLE = frozenset({IntentStatus.INITIATED, IntentStatus.FAILED})
 
 
+@command(prepare=named_payment_method, creates_intent=True)
 def create_intent(
+    tx: CommandTx,
     *,
-    caller: Caller,
-    renderer: Renderer,
     amount: Money,
     details: IntentDetails,
     payment_method: str = "",
     confirmation: Confirmation | None = None,
-) -> Answer:
+) -> Operation | Subject:
     """Create an intent and, with a confirmation, charge it in the same request.
 
     `payment_method` is one of ours (`pm_…`) or a token of the PSP. A repeat with the same key never
     makes a second intent: if the first run reached no PSP, the repeat charges the intent it made.
-    Refuses with ResourceMissing, InvalidParameter, OrderAlreadyPaid and the refusals of the key.
+    Raises ResourceMissing, InvalidParameter, OrderAlreadyPaid and the refusals of the key.
     """
-    find_method = find_payment_method(caller, payment_method)
-
-    def begin(ground: Ground) -> Operation | Answer:
-        if ground.intent_id is not None:
-            intent = locked_intent(caller, ground.intent_id)
-            _require_confirmable(intent)
-            return _charge(ground, intent, None, confirmation or Confirmation(), Batch())
-        method = find_method()
-        intent = _new_intent(ground, amount, details, method)
-        batch = Batch()
-        if method is not None and method._state.adding:
-            batch.insert(method)
-        created = events_of(
-            intent,
-            [EventDraft("payment_intent.created", payment_intent_object(intent))],
-            caller,
-        )
-        if confirmation is None:
-            batch.insert(intent).insert(*created)
-            return ground.answer(batch, Subject(intent=intent))
-        batch.insert(*created)
-        return _charge(ground, intent, method, confirmation, batch)
-
-    return move(caller=caller, renderer=renderer, begin=begin, creates_intent=True)
+    if tx.earlier_intent_id is not None:
+        intent = tx.lock_intent(tx.earlier_intent_id)
+        _require_confirmable(intent)
+        return _charge(tx, intent, None, confirmation or Confirmation(), Batch())
+    method: PaymentMethod | None = tx.prepared.get()
+    intent = _new_intent(tx, amount, details, method)
+    batch = Batch()
+    if method is not None and method._state.adding:
+        batch.insert(method)
+    created = EventDraft("payment_intent.created", payment_intent_object(intent))
+    events = events_of(intent, [created], tx.caller)
+    if confirmation is None:
+        batch.insert(intent).insert(*events).execute()
+        return Subject(intent=intent)
+    return _charge(tx, intent, method, confirmation, batch.insert(*events))
 
 
+@command(prepare=named_payment_method)
 def confirm_intent(
+    tx: CommandTx,
     *,
-    caller: Caller,
-    renderer: Renderer,
     intent_id: UUID,
     confirmation: Confirmation,
     payment_method: str = "",
     details: IntentDetails | None = None,
-) -> Answer:
+) -> Operation:
     """Charge an intent; after a decline it may be confirmed again, with another method.
 
-    Refuses with UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a
-    method, OrderAlreadyPaid and the refusals of the key.
+    Raises UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a method,
+    OrderAlreadyPaid and the refusals of the key.
     """
-    find_method = find_payment_method(caller, payment_method)
-
-    def begin(ground: Ground) -> Operation | Answer:
-        intent = locked_intent(caller, intent_id)
-        _require_confirmable(intent)
-        if details is not None:
-            put_details(intent, details, caller)
-        batch = Batch()
-        chosen = find_method() or _own_method(intent)
-        if chosen._state.adding:
-            batch.insert(chosen)
-        return _charge(ground, intent, chosen, confirmation, batch)
-
-    return move(caller=caller, renderer=renderer, begin=begin)
+    intent = tx.lock_intent(intent_id)
+    _require_confirmable(intent)
+    if details is not None:
+        apply_details(intent, details, tx.caller)
+    chosen: PaymentMethod = tx.prepared.get() or _own_method(intent)
+    batch = Batch()
+    if chosen._state.adding:
+        batch.insert(chosen)
+    return _charge(tx, intent, chosen, confirmation, batch)
 
 
 def _require_confirmable(intent: PaymentIntent) -> None:
@@ -115,11 +103,11 @@ def _require_confirmable(intent: PaymentIntent) -> None:
 
 
 def _new_intent(
-    ground: Ground, amount: Money, details: IntentDetails, method: PaymentMethod | None
+    tx: CommandTx, amount: Money, details: IntentDetails, method: PaymentMethod | None
 ) -> PaymentIntent:
-    caller, created_at = ground.caller, created_at_of(ground.new_intent_id)
+    caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
     intent = PaymentIntent(
-        id=ground.new_intent_id,
+        id=tx.new_intent_id,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
         psp_account_id=caller.psp_account.id,
@@ -132,7 +120,7 @@ def _new_intent(
         updated_at=created_at,
     )
     intent.client_secret = f"{intent.public_id}_secret_{secrets.token_urlsafe(18)}"
-    put_details(intent, details, caller)
+    apply_details(intent, details, caller)
     if method is not None:
         require_usable(method, intent)
     return intent
@@ -176,24 +164,17 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
 
 
 def _charge(
-    ground: Ground,
+    tx: CommandTx,
     intent: PaymentIntent,
     method: PaymentMethod | None,
     confirmation: Confirmation,
     batch: Batch,
 ) -> Operation:
-    """Write the charging operation and move the intent on, with all that the batch holds."""
+    """Write the charge, the started intent and everything that the batch holds."""
     chosen = method or _own_method(intent)
     require_usable(chosen, intent)
-    operation = new_operation(
-        kind=OperationKind.AUTHORIZE,
-        intent=intent,
-        amount_minor=intent.amount_minor,
-        caller=ground.caller,
-        operation_id=ground.operation_id,
-        idempotency_id=ground.idempotency_id,
-    )
-    if ground.caller.merchant.order_guard and intent.order_id:
+    operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
+    if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id
     operation.psp_payment_id = ""
     operation.payment_method_id = chosen.id

@@ -1,6 +1,6 @@
-"""Create, change and delete customers.
+"""Creates, changes and deletes customers.
 
-Lock order: idempotency key, customer, payment methods. What may not live here: payments.
+Lock order: idempotency key, customer, payment methods.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
 from payments.selectors.customers import customers
 from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
-from payments.services.callers.caller import Answer, Caller
-from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
+from payments.services.callers.caller import Caller
+from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
 _TEXTS: Final = ("name", "email", "phone", "description")
@@ -42,60 +42,44 @@ class CustomerDetails:
     metadata: dict[str, str] | None = None
 
 
-def create_customer(
-    *, caller: Caller, renderer: DirectRenderer[Customer], details: CustomerDetails
-) -> Answer:
+@direct_command
+def create_customer(tx: DirectTx, *, details: CustomerDetails) -> Customer:
     """Create a customer, once per idempotency key."""
-
-    def work(batch: Batch) -> Answer:
-        identifier = public_ids.new_id()
-        created_at = created_at_of(identifier)
-        customer = Customer(
-            id=identifier,
-            merchant_id=caller.merchant.id,
-            livemode=caller.livemode,
-            created_at=created_at,
-            updated_at=created_at,
-        )
-        _put(customer, details)
-        events = events_of(
-            customer, [EventDraft("customer.created", customer_object(customer))], caller
-        )
-        batch.insert(customer).insert(*events)
-        return renderer(customer, caller)
-
-    return answer_once(caller, work)
+    identifier = public_ids.new_id()
+    created_at = created_at_of(identifier)
+    customer = Customer(
+        id=identifier,
+        merchant_id=tx.caller.merchant.id,
+        livemode=tx.caller.livemode,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+    _apply(customer, details)
+    created = EventDraft("customer.created", customer_object(customer))
+    tx.batch.insert(customer).insert(*events_of(customer, [created], tx.caller))
+    return customer
 
 
-def update_customer(
-    *,
-    caller: Caller,
-    renderer: DirectRenderer[Customer],
-    customer_id: UUID,
-    details: CustomerDetails,
-) -> Answer:
-    """Change a customer; metadata is merged. Refuses with ResourceMissing, deleted ones too."""
-
-    def work(batch: Batch) -> Answer:
-        customer = locked_customer(caller, customer_id, param="id")
-        before = customer_object(customer)
-        _put(customer, details)
-        after = customer_object(customer)
-        previous = previous_attributes(before, after)
-        if previous:
-            customer.updated_at = now_utc()
-            events = events_of(customer, [EventDraft("customer.updated", after, previous)], caller)
-            batch.update(customer, _CHANGEABLE).insert(*events)
-        return renderer(customer, caller)
-
-    return answer_once(caller, work)
+@direct_command
+def update_customer(tx: DirectTx, *, customer_id: UUID, details: CustomerDetails) -> Customer:
+    """Change a customer; metadata is merged. Raises ResourceMissing, for deleted ones too."""
+    customer = locked_customer(tx.caller, customer_id, param="id")
+    before = customer_object(customer)
+    _apply(customer, details)
+    after = customer_object(customer)
+    previous = previous_attributes(before, after)
+    if previous:
+        customer.updated_at = now_utc()
+        events = events_of(customer, [EventDraft("customer.updated", after, previous)], tx.caller)
+        tx.batch.update(customer, _CHANGEABLE).insert(*events)
+    return customer
 
 
 def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
     """Delete a customer and detach its payment methods; payments keep naming it.
 
-    Returns the stub that is left. What was personal is erased from the row; events and charges
-    keep what they said. Refuses with ResourceMissing, also the second time.
+    Returns the stub that is left. Personal data is erased from the row; events and charges stay
+    as they were. Raises ResourceMissing, also the second time.
     """
     with transaction.atomic(durable=True):
         customer = locked_customer(caller, customer_id, param="id")
@@ -114,20 +98,20 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
 
 
 def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
-    """Detach every payment method of a locked customer, and tell of each."""
+    """Detach every payment method of a locked customer, with an event for each."""
     methods = PaymentMethod.objects.select_for_update().filter(customer_id=customer.id)
     for method in methods.order_by("id"):
         before = payment_method_object(method)
         method.customer_id = None
         method.detached_at = method.updated_at = now_utc()
         after = payment_method_object(method)
-        fact = EventDraft("payment_method.detached", after, previous_attributes(before, after))
-        batch.insert(*events_of(method, [fact], caller))
+        draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
+        batch.insert(*events_of(method, [draft], caller))
         batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
 
 
 def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:
-    """The caller's customer, locked until the transaction ends; refuses with ResourceMissing."""
+    """The caller's customer, locked until the transaction ends; raises ResourceMissing."""
     scope = Scope(caller.merchant.id, caller.livemode)
     customer = customers(scope).select_for_update().filter(pk=customer_id).first()
     if customer is None:
@@ -136,7 +120,7 @@ def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Custome
     return customer
 
 
-def _put(customer: Customer, details: CustomerDetails) -> None:
+def _apply(customer: Customer, details: CustomerDetails) -> None:
     for name in _TEXTS:
         value = getattr(details, name)
         if value is not None:

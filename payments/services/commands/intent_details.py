@@ -1,7 +1,4 @@
-"""What a merchant may say about a payment intent, and how it is put on the row.
-
-What may not live here: status, counters.
-"""
+"""Applies the details that a merchant gives to a payment intent."""
 
 from __future__ import annotations
 
@@ -68,8 +65,21 @@ _PLAIN: Final = (
 )
 
 
-def put_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
-    """Put what was given on the (unsaved or locked) intent; refuses an unknown customer."""
+def apply_details_of_charged(
+    intent: PaymentIntent, details: IntentDetails | None, caller: Caller
+) -> tuple[str, ...]:
+    """Apply details to an intent that has a charge; returns the fields to be written.
+
+    Its order stays the one that it was charged for.
+    """
+    if details is None:
+        return ()
+    apply_details(intent, details, caller)
+    return tuple(name for name in DETAIL_FIELDS if name != "order_id")
+
+
+def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
+    """Set what was given on the (unsaved or locked) intent; raises ResourceMissing (customer)."""
     for name in _PLAIN:
         value = getattr(details, name)
         if value is not None:
@@ -84,7 +94,7 @@ def put_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -
 
 
 def customer_id_of(caller: Caller, public_id: str) -> Any:
-    """The caller's customer behind a public id; refuses with ResourceMissing."""
+    """The id of the caller's customer behind a public id; raises ResourceMissing."""
     identifier = public_ids.decode(public_ids.CUSTOMER, public_id)
     if identifier is not None:
         found = Customer.objects.filter(

@@ -1,35 +1,30 @@
-"""Payment methods: made from a PSP's token, attached to a customer, detached for good.
+"""Creates payment methods from a PSP's tokens, attaches them to customers, detaches them for good.
 
 Lock order: idempotency key, customer, payment method. A token is described by its PSP before any
-transaction begins. What may not live here: card numbers, charging.
+transaction begins. Card numbers never come here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
-from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.exceptions import InvalidParameter, PaymentRefused
+from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
 from payments.models import PaymentMethod
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
 from payments.selectors.customers import one_payment_method, payment_methods
 from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
-from payments.services.callers.caller import Answer, Caller
+from payments.services.callers.caller import Caller
 from payments.services.commands.customers import locked_customer
-from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
+from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.psp_gateway.token_lookup import described_token
-from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.tokens import PaymentToken
-
-T = TypeVar("T")
 
 _CHANGEABLE: Final = (
     "billing_details",
@@ -39,8 +34,6 @@ _CHANGEABLE: Final = (
     "event_seq",
     "updated_at",
 )
-
-MethodRenderer = DirectRenderer[PaymentMethod]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,142 +48,110 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     """The method that a merchant names: a saved one of ours, or a new unsaved one of a PSP's token.
 
     Asks the PSP about a token, so it is called outside transactions and gives this thread's
-    database connection back. Refuses with ResourceMissing; raises PspUnavailable.
+    database connection back. Raises ResourceMissing or PspUnavailable.
     """
     if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
         return one_payment_method(_scope(caller), reference)
     return _new_method(caller, described_token(caller, reference, param="payment_method"))
 
 
-def find_payment_method(caller: Caller, reference: str) -> Callable[[], PaymentMethod | None]:
-    """Resolve a method before transaction 1, and refuse only inside it.
-
-    A repeat whose key has an answer gets that answer, even if the PSP cannot be asked any more. An
-    empty reference finds None.
-    """
-    if not reference:
-        return lambda: None
-    return found_or_refused(lambda: resolve_payment_method(caller, reference))
+def named_payment_method(
+    caller: Caller, *, payment_method: str = "", **_others: Any
+) -> PaymentMethod | None:
+    """The `prepare` step of commands that charge: the method named, None if none is."""
+    return resolve_payment_method(caller, payment_method) if payment_method else None
 
 
-def found_or_refused(ask: Callable[[], T]) -> Callable[[], T]:
-    """Ask now; hand the answer, or the refusal, to whoever calls later."""
-    try:
-        found = ask()
-    except (PaymentRefused, PspUnavailable) as error:
-        refusal = error
-
-        def refuse() -> T:
-            raise refusal
-
-        return refuse
-    return lambda: found
+def _method_to_attach(caller: Caller, *, reference: str, **_others: Any) -> PaymentMethod:
+    return resolve_payment_method(caller, reference)
 
 
+def _described(caller: Caller, *, method_type: str, token: str, **_others: Any) -> PaymentToken:
+    return described_token(caller, token, param=f"{method_type}[token]")
+
+
+@direct_command(prepare=_described)
 def create_payment_method(
-    *,
-    caller: Caller,
-    renderer: MethodRenderer,
-    method_type: str,
-    token: str,
-    details: MethodDetails,
-) -> Answer:
+    tx: DirectTx, *, method_type: str, token: str, details: MethodDetails
+) -> PaymentMethod:
     """Keep a PSP's token as a payment method, once per idempotency key.
 
-    Refuses with ResourceMissing (no such token) and InvalidParameter (a token of another type).
+    Raises ResourceMissing (no such token) and InvalidParameter (a token of another type).
     """
-    param = f"{method_type}[token]"
-    describe = found_or_refused(lambda: described_token(caller, token, param=param))
-
-    def work(batch: Batch) -> Answer:
-        described = describe()
-        if described.method_type != method_type:
-            raise InvalidParameter(
-                f"The token is for a payment method of type {described.method_type}, not "
-                f"{method_type}.",
-                param="type",
-            )
-        method = _new_method(caller, described)
-        _put(method, details)
-        batch.insert(method)
-        return renderer(method, caller)
-
-    return answer_once(caller, work)
+    described: PaymentToken = tx.prepared.get()
+    if described.method_type != method_type:
+        raise InvalidParameter(
+            f"The token is for a payment method of type {described.method_type}, not "
+            f"{method_type}.",
+            param="type",
+        )
+    method = _new_method(tx.caller, described)
+    _apply(method, details)
+    tx.batch.insert(method)
+    return method
 
 
+@direct_command
 def update_payment_method(
-    *, caller: Caller, renderer: MethodRenderer, method_id: UUID, details: MethodDetails
-) -> Answer:
-    """Change billing details and metadata, both merged. Refuses with ResourceMissing."""
-
-    def work(batch: Batch) -> Answer:
-        method = _locked_method(caller, method_id)
-        before = payment_method_object(method)
-        _put(method, details)
-        after = payment_method_object(method)
-        previous = previous_attributes(before, after)
-        if previous:
-            _tell(batch, method, EventDraft("payment_method.updated", after, previous), caller)
-        return renderer(method, caller)
-
-    return answer_once(caller, work)
+    tx: DirectTx, *, method_id: UUID, details: MethodDetails
+) -> PaymentMethod:
+    """Change billing details and metadata, both merged. Raises ResourceMissing."""
+    method = _locked_method(tx.caller, method_id)
+    before = payment_method_object(method)
+    _apply(method, details)
+    after = payment_method_object(method)
+    previous = previous_attributes(before, after)
+    if previous:
+        _write(tx, method, EventDraft("payment_method.updated", after, previous))
+    return method
 
 
-def attach_payment_method(
-    *, caller: Caller, renderer: MethodRenderer, reference: str, customer_id: UUID
-) -> Answer:
+@direct_command(prepare=_method_to_attach)
+def attach_payment_method(tx: DirectTx, *, reference: str, customer_id: UUID) -> PaymentMethod:
     """Attach a method to a customer; `reference` may be a PSP's token as well.
 
-    Attaching it again to the same customer changes nothing. Refuses with ResourceMissing, and with
-    InvalidParameter what was detached before or belongs to somebody else.
+    Attaching it again to the same customer changes nothing. Raises ResourceMissing, and
+    InvalidParameter if it was detached before or belongs to another customer.
     """
-    resolve = found_or_refused(lambda: resolve_payment_method(caller, reference))
-
-    def work(batch: Batch) -> Answer:
-        resolved = resolve()
-        customer = locked_customer(caller, customer_id, param="customer")
-        is_new = resolved._state.adding
-        method = resolved if is_new else _locked_method(caller, resolved.id)
-        if method.customer_id == customer.id:
-            return renderer(method, caller)
-        _require_attachable(method)
-        before = payment_method_object(method)
-        method.customer_id = customer.id
-        after = payment_method_object(method)
-        fact = EventDraft("payment_method.attached", after, previous_attributes(before, after))
-        if is_new:
-            batch.insert(*events_of(method, [fact], caller)).insert(method)
-        else:
-            _tell(batch, method, fact, caller)
-        return renderer(method, caller)
-
-    return answer_once(caller, work)
+    resolved: PaymentMethod = tx.prepared.get()
+    customer = locked_customer(tx.caller, customer_id, param="customer")
+    is_new = resolved._state.adding
+    method = resolved if is_new else _locked_method(tx.caller, resolved.id)
+    if method.customer_id == customer.id:
+        return method
+    _require_attachable(method)
+    before = payment_method_object(method)
+    method.customer_id = customer.id
+    after = payment_method_object(method)
+    draft = EventDraft("payment_method.attached", after, previous_attributes(before, after))
+    if is_new:
+        tx.batch.insert(*events_of(method, [draft], tx.caller)).insert(method)
+    else:
+        _write(tx, method, draft)
+    return method
 
 
-def detach_payment_method(*, caller: Caller, renderer: MethodRenderer, method_id: UUID) -> Answer:
+@direct_command
+def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     """Detach a method from its customer, for good: it cannot be attached or charged again.
 
-    Refuses with ResourceMissing, and with InvalidParameter what is not attached.
+    Raises ResourceMissing, and InvalidParameter if it is not attached.
     """
-
-    def work(batch: Batch) -> Answer:
-        method = _locked_method(caller, method_id)
-        if method.customer_id is None:
-            raise InvalidParameter(
-                "The payment method you provided is not attached to a customer so detachment is "
-                "impossible.",
-                param="payment_method",
-                code="payment_method_unexpected_state",
-            )
-        before = payment_method_object(method)
-        method.customer_id = None
-        method.detached_at = now_utc()
-        after = payment_method_object(method)
-        fact = EventDraft("payment_method.detached", after, previous_attributes(before, after))
-        _tell(batch, method, fact, caller)
-        return renderer(method, caller)
-
-    return answer_once(caller, work)
+    method = _locked_method(tx.caller, method_id)
+    if method.customer_id is None:
+        raise InvalidParameter(
+            "The payment method you provided is not attached to a customer so detachment is "
+            "impossible.",
+            param="payment_method",
+            code="payment_method_unexpected_state",
+        )
+    before = payment_method_object(method)
+    method.customer_id = None
+    method.detached_at = now_utc()
+    after = payment_method_object(method)
+    draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
+    _write(tx, method, draft)
+    return method
 
 
 def _scope(caller: Caller) -> Scope:
@@ -243,15 +204,15 @@ def _require_attachable(method: PaymentMethod) -> None:
         )
 
 
-def _put(method: PaymentMethod, details: MethodDetails) -> None:
+def _apply(method: PaymentMethod, details: MethodDetails) -> None:
     if details.billing_details is not None:
         method.billing_details = {**method.billing_details, **details.billing_details}
     if details.metadata is not None:
         method.metadata = merged_metadata(method.metadata, details.metadata)
 
 
-def _tell(batch: Batch, method: PaymentMethod, fact: EventDraft, caller: Caller) -> None:
+def _write(tx: DirectTx, method: PaymentMethod, draft: EventDraft) -> None:
     """Write a changed method with its event."""
     method.updated_at = now_utc()
-    events = events_of(method, [fact], caller)
-    batch.update(method, _CHANGEABLE).insert(*events)
+    events = events_of(method, [draft], tx.caller)
+    tx.batch.update(method, _CHANGEABLE).insert(*events)

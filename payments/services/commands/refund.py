@@ -1,4 +1,4 @@
-"""Refund captured money: in full, in part, several times; never more than was captured."""
+"""Refunds captured money: in full, in part, several times; never more than was captured."""
 
 from __future__ import annotations
 
@@ -18,91 +18,74 @@ from payments.metadata import merged_metadata
 from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
 from payments.public_ids import created_at_of
-from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
-from payments.services.commands.run import Ground, locked_intent, move
-from payments.services.operations.creation import new_operation
+from payments.services.commands.run import command
+from payments.services.commands.transaction import CommandTx
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
 from psp_adapters.contract.operations import OperationKind
 
 
+@command
 def refund_payment(
+    tx: CommandTx,
     *,
-    caller: Caller,
-    renderer: Renderer,
     intent_id: UUID | None = None,
     charge_id: UUID | None = None,
     amount_minor: int | None = None,
     reason: str = "",
     metadata: dict[str, str] | None = None,
-) -> Answer:
+) -> Operation:
     """Send captured money back: all that is left, or `amount_minor` of it.
 
     The amount is reserved on the intent before anything is sent, so refunds that race can never
-    exceed the capture (PostgreSQL checks it too). Refuses with ChargeRefused and AmountRefused.
+    exceed the capture (PostgreSQL checks it too). Raises ChargeRefused, AmountRefused,
+    ResourceMissing and InvalidParameter.
     """
-
-    def begin(ground: Ground) -> Operation:
-        intent = locked_intent(caller, _intent_id_of(caller, intent_id, charge_id))
-        refuse_or_flag_disputed(intent, caller)
-        amount = _refundable_amount(intent, amount_minor)
-        assert intent.latest_charge_id is not None, "captured money came from a charge"
-        operation = new_operation(
-            kind=OperationKind.REFUND,
-            intent=intent,
-            amount_minor=amount.minor,
-            caller=caller,
-            operation_id=ground.operation_id,
-            idempotency_id=ground.idempotency_id,
-        )
-        refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
-        intent.amount_refund_pending_minor += amount.minor
-        intent.updated_at = now_utc()
-        created = EventDraft("refund.created", refund_object(refund, intent, operation))
-        events = events_of(intent, [created], caller)
-        batch = Batch().update(intent, INTENT_FIELDS).insert(operation).insert(refund)
-        batch.insert(*events).execute()
-        return operation
-
-    return move(caller=caller, renderer=renderer, begin=begin)
+    intent = tx.lock_intent(_intent_id_of(tx.caller, intent_id, charge_id))
+    refuse_or_flag_disputed(intent, tx.caller)
+    amount = _refundable_amount(intent, amount_minor)
+    assert intent.latest_charge_id is not None, "captured money came from a charge"
+    operation = tx.new_operation(OperationKind.REFUND, intent, amount)
+    refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
+    intent.amount_refund_pending_minor += amount.minor
+    intent.updated_at = now_utc()
+    created = EventDraft("refund.created", refund_object(refund, intent, operation))
+    events = events_of(intent, [created], tx.caller)
+    batch = Batch().update(intent, INTENT_FIELDS).insert(operation).insert(refund)
+    batch.insert(*events).execute()
+    return operation
 
 
-def update_refund(
-    *,
-    caller: Caller,
-    renderer: Renderer,
-    refund_id: UUID,
-    metadata: dict[str, str] | None,
-) -> Answer:
+@command
+def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | None) -> Subject:
     """Change a refund's metadata; nothing else of a refund can be changed."""
-
-    def begin(ground: Ground) -> Answer:
-        found = Refund.objects.filter(
-            pk=refund_id, merchant_id=caller.merchant.id, livemode=caller.livemode
-        ).first()
-        if found is None:
-            public_id = public_ids.encode(public_ids.REFUND, refund_id)
-            raise ResourceMissing(f"No such refund: '{public_id}'", param="id")
-        intent = locked_intent(caller, found.intent_id)
-        operation = Operation.objects.get(pk=found.operation_id)
-        refund = Refund.objects.select_for_update().get(pk=refund_id)
-        before = refund.metadata
-        if metadata is not None:
-            refund.metadata = merged_metadata(before, metadata)
-        refund.updated_at = now_utc()
-        batch = Batch().update(refund, ("metadata", "updated_at"))
-        if refund.metadata != before:
-            shown = refund_object(refund, intent, operation)
-            drafts = [
-                EventDraft(name, shown, {"metadata": before})
-                for name in ("refund.updated", "charge.refund.updated")
-            ]
-            events = events_of(intent, drafts, caller)
-            batch.update(intent, ("event_seq", "updated_at")).insert(*events)
-        return ground.answer(batch, Subject(intent=intent, operation=operation, refund=refund))
-
-    return move(caller=caller, renderer=renderer, begin=begin)
+    caller = tx.caller
+    found = Refund.objects.filter(
+        pk=refund_id, merchant_id=caller.merchant.id, livemode=caller.livemode
+    ).first()
+    if found is None:
+        public_id = public_ids.encode(public_ids.REFUND, refund_id)
+        raise ResourceMissing(f"No such refund: '{public_id}'", param="id")
+    intent = tx.lock_intent(found.intent_id)
+    operation = Operation.objects.get(pk=found.operation_id)
+    refund = Refund.objects.select_for_update().get(pk=refund_id)
+    before = refund.metadata
+    if metadata is not None:
+        refund.metadata = merged_metadata(before, metadata)
+    refund.updated_at = now_utc()
+    batch = Batch().update(refund, ("metadata", "updated_at"))
+    if refund.metadata != before:
+        shown = refund_object(refund, intent, operation)
+        drafts = [
+            EventDraft(name, shown, {"metadata": before})
+            for name in ("refund.updated", "charge.refund.updated")
+        ]
+        events = events_of(intent, drafts, caller)
+        batch.update(intent, ("event_seq", "updated_at")).insert(*events)
+    batch.execute()
+    return Subject(intent=intent, operation=operation, refund=refund)
 
 
 def _intent_id_of(caller: Caller, intent_id: UUID | None, charge_id: UUID | None) -> UUID:

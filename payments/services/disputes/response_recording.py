@@ -15,7 +15,7 @@ from ledger.database.statements import Batch
 from payments.clock import now_utc
 from payments.models import Dispute, DisputeResponse, IdempotencyKey, PaymentIntent
 from payments.objects.dispute import dispute_object
-from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.callers.caller import Caller, CommandResult, Renderer, Subject
 from payments.services.disputes.recording import (
     DISPUTE_FIELDS,
     record_statement,
@@ -54,7 +54,7 @@ def record_response(
     caller: Caller,
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
-) -> Answer | None:
+) -> CommandResult:
     """Record the result of a response, and the PSP's statement that came with it.
 
     A result for a response that is closed changes nothing. With a renderer, the request's final
@@ -79,14 +79,14 @@ def record_response(
             _write_answered(intent, dispute, shown_before, caller, now)
             if result.dispute is not None:
                 record_statement(intent, row.charge, dispute, result.dispute, caller)
-        if response.status == ResponseStatus.NOT_SENT:
+        if response.status == ResponseStatus.NOT_SENT and renderer is not None:
             _reopen_key(key)
-            return None
+            renderer = None
         subject = Subject(intent=intent, dispute=dispute, response=response)
         batch = Batch()
         answer = keys.answer_under_key(batch, key, subject, caller, renderer)
         batch.execute()
-    return answer
+    return CommandResult.of(subject, answer)
 
 
 def _close_response(

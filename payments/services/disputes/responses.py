@@ -20,7 +20,7 @@ from payments.clock import now_utc
 from payments.exceptions import PspNotReached
 from payments.models import Dispute, DisputeResponse, PspAccount
 from payments.services import callers
-from payments.services.callers.caller import Answer, Caller, Renderer, Subject
+from payments.services.callers.caller import Caller, CommandRequest, CommandResult, Subject
 from payments.services.cases.opening import case_about_intent, open_case
 from payments.services.disputes.response_recording import record_response
 from payments.services.idempotency import keys
@@ -57,7 +57,7 @@ _OVER: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenResponse:
     """A response that transaction 1 has written down, or found there."""
 
     response: DisputeResponse
@@ -65,19 +65,16 @@ class Written:
     """Of the same request, which was cut off: find out about it instead of sending it."""
 
 
-def carry_out(written: Written, caller: Caller, renderer: Renderer) -> Answer:
-    """Send a response that was written down, and answer.
+def execute_response(written: WrittenResponse, request: CommandRequest[Subject]) -> CommandResult:
+    """Send a response that was written down, record what became of it, and answer.
 
-    Waits for the PSP as long as the caller does; what is unknown then, the sweep finds out. Called
+    Waits for the PSP as long as the caller does; the sweep looks up what is unknown then. Called
     outside any transaction. Raises PspNotReached if nothing was sent.
     """
-    response = written.response
+    response, caller = written.response, request.caller
     if written.by_earlier_run:
-        return _finish_earlier(response, caller, renderer)
+        return _finish_earlier(response, request)
     dispute = Dispute.objects.select_related("psp_account").get(pk=response.dispute_id)
-    accounts.psp_account_of(
-        dispute.psp_account_id
-    )  # From memory later, where no connection is held.
     connection.close()
     result = dispute_calls.send(
         response,
@@ -85,16 +82,16 @@ def carry_out(written: Written, caller: Caller, renderer: Renderer) -> Answer:
         dispute.psp_dispute_id,
         deadline_seconds=_seconds_for(caller),
     )
-    answer = record_response(
+    recorded = record_response(
         response=response,
         result=result,
         caller=caller,
-        renderer=renderer,
+        renderer=request.render,
         sender_lease=response.lease_until,
     )
-    if answer is None:
+    if recorded.response is None or recorded.response.status == ResponseStatus.NOT_SENT:
         raise _not_reached(result)
-    return answer
+    return recorded
 
 
 def resolve_due_responses(*, limit: int = SWEEP_LIMIT) -> int:
@@ -118,24 +115,22 @@ def _resolve_due(response: DisputeResponse) -> Handled:
     return Handled.ANSWERED
 
 
-def _finish_earlier(response: DisputeResponse, caller: Caller, renderer: Renderer) -> Answer:
+def _finish_earlier(response: DisputeResponse, request: CommandRequest[Subject]) -> CommandResult:
     """Answer a request whose earlier run wrote a response and was cut off."""
     if response.is_open:
-        _resolve_within(response, caller)
+        _resolve_within(response, request.caller)
     with transaction.atomic(durable=True):
         key = keys.lock_key(response)
         response = DisputeResponse.objects.select_related("dispute__intent").get(pk=response.id)
         dispute = response.dispute
-        if key is not None and key.answer_status is not None:
-            return keys.stored_answer(key)
-        if response.status == ResponseStatus.NOT_SENT:
+        is_answered = key is not None and key.answer_status is not None
+        if response.status == ResponseStatus.NOT_SENT and not is_answered:
             raise _not_reached(None)
         subject = Subject(intent=dispute.intent, dispute=dispute, response=response)
         batch = Batch()
-        answer = keys.answer_under_key(batch, key, subject, caller, renderer)
+        answer = keys.answer_under_key(batch, key, subject, request.caller, request.render)
         batch.execute()
-    assert answer is not None, "there is a renderer"
-    return answer
+    return CommandResult.of(subject, answer)
 
 
 def _resolve_within(response: DisputeResponse, caller: Caller) -> None:

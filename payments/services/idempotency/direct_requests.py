@@ -1,46 +1,79 @@
-"""Requests that ask no PSP: claim the key, do, answer, all in one transaction.
+"""Runs a command that sends nothing to a PSP: key, change and answer commit together.
 
-What may not live here: money moves (services.moves has them in three phases).
+Commands that move money run in three phases instead (commands.run).
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from django.db import transaction
 
 from ledger.database.statements import Batch
-from payments.services.callers.caller import Answer, Caller
+from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.idempotency import keys
+from payments.services.idempotency.prepared import Prepare, Prepared, prepared_by
 
-S = TypeVar("S", contravariant=True)
-
-
-class DirectRenderer(Protocol[S]):
-    """Renders the answer about one saved or about-to-be-saved row; reads only."""
-
-    def __call__(self, subject: S, caller: Caller, /) -> Answer: ...
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Work(Protocol):
-    """Checks, fills the batch, and returns the answer. A refusal rolls everything back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectTx:
+    """The transaction of a direct command; what is put into `batch` is written at its end."""
 
-    def __call__(self, batch: Batch) -> Answer: ...
+    caller: Caller
+    batch: Batch
+    prepared: Prepared
 
 
-def answer_once(caller: Caller, work: Work) -> Answer:
-    """Do the work once per idempotency key; a repeat gets the first answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectResult(Generic[R]):
+    """The row as it now stands (None if a stored answer is replayed), and the answer."""
 
-    The key, the change and the answer commit together, so nothing is ever half done. Refusals of
-    the work store nothing, not even the key.
+    row: R | None = None
+    answer: Answer | None = None
+
+
+Body = Callable[Concatenate[DirectTx, P], R]
+Verb = Callable[Concatenate[CommandRequest[R], P], DirectResult[R]]
+
+
+@overload
+def direct_command(body: Body[P, R], /) -> Verb[R, P]: ...
+@overload
+def direct_command(*, prepare: Prepare) -> Callable[[Body[P, R]], Verb[R, P]]: ...
+
+
+def direct_command(body: Any = None, /, *, prepare: Prepare | None = None) -> Any:
+    """Make a body, which returns the row it is about, a command that takes a CommandRequest.
+
+    It runs once per idempotency key; a repeat gets the first answer. A refusal of the body rolls
+    everything back, the key too. `prepare` looks something up before the transaction, for
+    `tx.prepared`.
     """
-    with transaction.atomic(durable=True):
-        held = keys.claim(caller)
-        if held is not None and held.answer is not None:
-            return held.answer
-        batch = Batch()
-        answer = work(batch)
-        if held is not None:
-            answer = keys.put_answer(batch, held.row, answer)
-        batch.execute()
-    return answer
+    if body is None:
+        return lambda late_body: _run_directly(late_body, prepare)
+    return _run_directly(body, prepare)
+
+
+def _run_directly(body: Body[P, R], prepare: Prepare | None) -> Verb[R, P]:
+    @wraps(body)
+    def run(request: CommandRequest[R], *args: P.args, **kwargs: P.kwargs) -> DirectResult[R]:
+        caller = request.caller
+        prepared = prepared_by(prepare, caller, kwargs)
+        with transaction.atomic(durable=True):
+            claim = keys.claim(caller)
+            if claim is not None and claim.answer is not None:
+                return DirectResult(answer=claim.answer)
+            tx = DirectTx(caller=caller, batch=Batch(), prepared=prepared)
+            row = body(tx, *args, **kwargs)
+            key = claim.row if claim is not None else None
+            answer = keys.answer_under_key(tx.batch, key, row, caller, request.render)
+            tx.batch.execute()
+        return DirectResult(row=row, answer=answer)
+
+    return cast(Verb[R, P], run)

@@ -28,7 +28,7 @@ LEASE_SECONDS: Final = 30
 
 @dataclass(slots=True)
 class Claim:
-    """The right to run a request. The operation that the row points at is the one that counts."""
+    """The right to run a request; the row points at the operation that counts."""
 
     row: IdempotencyKey
     fresh: bool
@@ -39,6 +39,11 @@ class Claim:
     """The operation that an earlier run left open: resume it, never start another."""
     closed_operation_id: UUID | None = None
     """The operation that an earlier run finished without answering: answer from it."""
+
+    @property
+    def has_operation(self) -> bool:
+        """Did an earlier run leave an operation, to be resumed or answered from?"""
+        return bool(self.open_operation_id or self.closed_operation_id)
 
 
 def claim(

@@ -30,9 +30,9 @@ from payments.public_ids import created_at_of
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
 from payments.selectors.webhook_endpoints import webhook_endpoints
 from payments.services import callers
-from payments.services.callers.caller import Answer, Caller
+from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
-from payments.services.idempotency.direct_requests import DirectRenderer, answer_once
+from payments.services.idempotency.direct_requests import DirectResult, DirectTx, direct_command
 from payments.services.merchant_webhooks import secrets
 from payments.services.outbox.events import EventDraft, events_of
 
@@ -62,12 +62,8 @@ class EndpointDetails:
 
 
 def create_endpoint(
-    *,
-    caller: Caller,
-    renderer: DirectRenderer[WebhookEndpoint],
-    details: EndpointDetails,
-    api_version: str,
-) -> Answer:
+    request: CommandRequest[WebhookEndpoint], *, details: EndpointDetails, api_version: str
+) -> DirectResult[WebhookEndpoint]:
     """Create an endpoint, once per idempotency key; the answer shows its secret, also to a replay.
 
     The renderer must render the secret with `sealed_for_answer`: the stored answer holds it
@@ -75,48 +71,45 @@ def create_endpoint(
     removed omits the secret. Raises InvalidParameter for a URL that may not be called, and beyond
     ENDPOINTS_MAX.
     """
+    created = _create_sealed(request, details=details, api_version=api_version)
+    if created.answer is None:
+        return created
+    return replace(created, answer=_with_opened_secret(created.answer))
 
-    def work(batch: Batch) -> Answer:
-        identifier = public_ids.new_id()
-        created_at = created_at_of(identifier)
-        endpoint = WebhookEndpoint(
-            id=identifier,
-            merchant_id=caller.merchant.id,
-            livemode=caller.livemode,
-            api_version=api_version,
-            sealed_secret=secrets.seal(secrets.new_secret()),
-            created_at=created_at,
-            updated_at=created_at,
+
+@direct_command
+def _create_sealed(tx: DirectTx, *, details: EndpointDetails, api_version: str) -> WebhookEndpoint:
+    identifier = public_ids.new_id()
+    created_at = created_at_of(identifier)
+    endpoint = WebhookEndpoint(
+        id=identifier,
+        merchant_id=tx.caller.merchant.id,
+        livemode=tx.caller.livemode,
+        api_version=api_version,
+        sealed_secret=secrets.seal(secrets.new_secret()),
+        created_at=created_at,
+        updated_at=created_at,
+    )
+    _put(endpoint, details)
+    if webhook_endpoints(_scope(tx.caller)).count() >= ENDPOINTS_MAX:
+        raise InvalidParameter(
+            f"There can be {ENDPOINTS_MAX} webhook endpoints at most: delete one first.",
+            code="webhook_endpoint_limit",
         )
-        _put(endpoint, details)
-        if webhook_endpoints(_scope(caller)).count() >= ENDPOINTS_MAX:
-            raise InvalidParameter(
-                f"There can be {ENDPOINTS_MAX} webhook endpoints at most: delete one first.",
-                code="webhook_endpoint_limit",
-            )
-        batch.insert(endpoint)
-        return renderer(endpoint, caller)
-
-    return _with_opened_secret(answer_once(caller, work))
+    tx.batch.insert(endpoint)
+    return endpoint
 
 
+@direct_command
 def update_endpoint(
-    *,
-    caller: Caller,
-    renderer: DirectRenderer[WebhookEndpoint],
-    endpoint_id: UUID,
-    details: EndpointDetails,
-) -> Answer:
-    """Change an endpoint; metadata is merged. Raises ResourceMissing, also if it is deleted."""
-
-    def work(batch: Batch) -> Answer:
-        endpoint = locked_endpoint(caller, endpoint_id)
-        _put(endpoint, details)
-        endpoint.updated_at = now_utc()
-        batch.update(endpoint, _CHANGEABLE)
-        return renderer(endpoint, caller)
-
-    return answer_once(caller, work)
+    tx: DirectTx, *, endpoint_id: UUID, details: EndpointDetails
+) -> WebhookEndpoint:
+    """Change an endpoint; metadata is merged. Raises ResourceMissing, for deleted ones too."""
+    endpoint = locked_endpoint(tx.caller, endpoint_id)
+    _put(endpoint, details)
+    endpoint.updated_at = now_utc()
+    tx.batch.update(endpoint, _CHANGEABLE)
+    return endpoint
 
 
 def delete_endpoint(*, caller: Caller, endpoint_id: UUID) -> dict[str, Any]:
@@ -158,10 +151,10 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
         if not endpoint.is_enabled or not (because == GONE or failing):
             return False
         _disable(endpoint, because=because, now=now_utc())
-        fact = EventDraft(
+        draft = EventDraft(
             ENDPOINT_DISABLED, webhook_endpoint_object(endpoint), {"status": "enabled"}
         )
-        events = events_of(endpoint, [fact], callers.for_endpoint(endpoint, JOB))
+        events = events_of(endpoint, [draft], callers.for_endpoint(endpoint, JOB))
         Batch().update(endpoint, (*_CHANGEABLE, "event_seq")).insert(*events).execute()
     return True
 

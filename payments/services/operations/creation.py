@@ -25,7 +25,7 @@ def new_operation(
     operation_id: UUID,
     idempotency_id: UUID | None,
 ) -> Operation:
-    """An unsaved operation with everything that its kind does not add; leased to this process."""
+    """An unsaved operation, leased to this process; fields of its kind are added by the command."""
     created_at = created_at_of(operation_id)
     lease_until = now_utc() + timedelta(seconds=keys.LEASE_SECONDS)
     return Operation(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from payments import tasks
-from payments.services.commands import create_and_confirm, refund
+from payments.services.commands import create_and_confirm
+from payments.services.commands import transaction as first_transaction
 from payments.services.idempotency import keys
 from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
@@ -49,10 +50,10 @@ PSP_REQUEST: Final = Place(sending, "request_of")
 PSP_CALL: Final = Place(sending, "send")
 FIND_OUT_OUTCOME: Final = Place(resolution.Resolution, "find_out")
 START_CHARGE: Final = Place(create_and_confirm, "_start")
-LOCK_INTENT_FOR_REFUND: Final = Place(refund, "locked_intent")
+LOCK_INTENT: Final = Place(first_transaction, "locked_intent")
 POST_TO_LEDGER: Final = Place(change, "_post")
 CLAIM_KEY: Final = Place(keys, "claim")
-EXECUTE_OPERATION: Final = Place(execution, "carry_out")
+EXECUTE_OPERATION: Final = Place(execution, "execute")
 RECOVERY_TASK: Final = Place(tasks.recovery_sweep, "resolve_due_operations")
 SCHEDULE_AFTER_RESULT: Final = Place(recording, "schedule_check")
 SCHEDULE_AFTER_LOOK_UP: Final = Place(sweep, "schedule_check")

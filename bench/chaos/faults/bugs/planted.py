@@ -5,6 +5,7 @@ Where it does so is in `places`.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -17,6 +18,7 @@ from django.db import connection, transaction
 from bench.chaos.faults.bugs import BUGS, places
 from ledger.database.statements import execute, table_of
 from payments.models import Delivery, Dispatch, IdempotencyKey, Operation, PaymentIntent
+from payments.services.commands import refund
 from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
 from payments.services.psp_gateway import sending
@@ -80,12 +82,17 @@ def no_order_guard() -> None:
 def refund_without_limits() -> None:
     """Reads without the lock, so that two concurrent refunds both see the whole rest."""
 
-    def unlocked_intent(caller: Any, intent_id: uuid.UUID) -> Any:
+    original = places.LOCK_INTENT.original()
+
+    def unlocked_for_refunds(caller: Any, intent_id: uuid.UUID) -> Any:
+        verb = sys._getframe(2).f_globals["__name__"]  # the caller of CommandTx.lock_intent
+        if verb != refund.__name__:
+            return original(caller, intent_id)
         found = PaymentIntent.objects.get(pk=intent_id, merchant_id=caller.merchant.id)
         time.sleep(0.05)  # as long as a slower machine would take
         return found
 
-    places.LOCK_INTENT_FOR_REFUND.plant(unlocked_intent)
+    places.LOCK_INTENT.plant(unlocked_for_refunds)
 
 
 def not_found_is_final() -> None:
@@ -136,16 +143,18 @@ def recovery_charges_again() -> None:
 def answer_before_outcome() -> None:
     original = places.EXECUTE_OPERATION.original()
 
-    def carry_out(operation: Operation, caller: Any, renderer: Any) -> Any:
+    def execute_after_answer(operation: Operation, request: Any) -> Any:
         def render_as_succeeded(subject: Any, asking: Any) -> Any:
-            answer = renderer(subject, asking)
+            answer = request.render(subject, asking)
             body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
             return replace(answer, body=body)
 
-        execution.answer_as_it_stands(operation.id, caller, render_as_succeeded)
-        return original(operation, caller, renderer)
+        if request.render is not None:
+            hopeful = replace(request, render=render_as_succeeded)
+            execution.result_as_it_stands(operation.id, hopeful)
+        return original(operation, request)
 
-    places.EXECUTE_OPERATION.plant(carry_out)
+    places.EXECUTE_OPERATION.plant(execute_after_answer)
 
 
 def idempotency_keys_are_deleted() -> None:

@@ -1,0 +1,73 @@
+"""Turns the unique indexes that guard charges into refusals that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import IntegrityError
+
+from ledger.database.statements import Batch
+from payments.exceptions import OperationUnderWay, OrderAlreadyPaid
+from payments.models import Operation
+from payments.services.callers.caller import Caller
+
+
+class OrderTaken(Exception):
+    """The order guard refused a charge; the transaction cannot go on."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(order_id)
+        self.order_id = order_id
+
+
+def write_charge(batch: Batch, operation: Operation) -> None:
+    """Write a charge with everything that belongs to it; raises OrderTaken."""
+    try:
+        batch.execute()
+    except IntegrityError as error:
+        if _constraint_of(error) == "one_charge_per_order":
+            raise OrderTaken(operation.guard_order or "") from error
+        raise
+
+
+@contextmanager
+def named_refusals(caller: Caller) -> Iterator[None]:
+    """Raise OrderAlreadyPaid or OperationUnderWay for what a unique index refused inside.
+
+    Stands around the transaction: the payment that holds the order is read after its rollback.
+    """
+    try:
+        yield
+    except OrderTaken as taken:
+        raise _order_refusal(caller, taken.order_id) from taken
+    except IntegrityError as error:
+        if _constraint_of(error) in ("one_charge_per_intent", "one_open_change_per_intent"):
+            raise OperationUnderWay(
+                "Another operation of this payment intent is under way. "
+                "Please try the same request again shortly."
+            ) from error
+        raise
+
+
+def _constraint_of(error: IntegrityError) -> str | None:
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+
+
+def _order_refusal(caller: Caller, order_id: str) -> OrderAlreadyPaid:
+    """Name the payment that holds the order, so that the merchant can look at it."""
+    holder = (
+        Operation.objects.filter(
+            merchant_id=caller.merchant.id,
+            livemode=caller.livemode,
+            guard_order=order_id,
+        )
+        .select_related("intent")
+        .first()
+    )
+    named = holder.intent.public_id if holder is not None else "Another payment intent"
+    return OrderAlreadyPaid(
+        f"{named} already has an open or successful charge for order '{order_id}'. Cancel or fully "
+        "refund it before charging this order again.",
+        param="metadata[order_id]",
+    )
