@@ -20,6 +20,7 @@ from ledger.posting_rules import Parties, Posting
 from ledger.services import post
 from ledger.services import take_snapshot as take_snapshots
 from payments import public_ids
+from payments.api.authentication import forget_cached_keys
 from payments.models import Merchant, books_of
 from payments.objects.balance import balance_object, balance_transaction_object
 from payments.selectors.balance import balance_of, page_of_balance_transactions
@@ -197,7 +198,8 @@ def patient_shop(shop: Shop) -> Shop:
     """Its PSP account pays out after five days."""
     shop.account.settlement_delay_days = 5
     shop.account.save()
-    accounts.psp_account_of.cache_clear()
+    accounts.forget_accounts()
+    forget_cached_keys()
     return shop
 
 
@@ -218,7 +220,8 @@ def test_another_delay_does_not_move_what_is_booked(patient_shop: Shop) -> None:
     api.pay(10_000)
     patient_shop.account.settlement_delay_days = 0
     patient_shop.account.save()
-    accounts.psp_account_of.cache_clear()
+    accounts.forget_accounts()
+    forget_cached_keys()
     api.pay(300)
     statuses = [row["status"] for row in api.get("/v1/balance_transactions").body["data"]]
     assert statuses == ["available", "pending"]

@@ -205,7 +205,7 @@ def test_the_first_call_of_a_process_holds_no_connection_either(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = body_of(shop.create(confirm=False))["id"]
-    accounts.psp_account_of.cache_clear()
+    accounts.forget_accounts()
     held: list[bool] = []
     adapter = type(accounts.adapter_of(shop.account))
     authorize = adapter.authorize

@@ -122,7 +122,7 @@ def _require_authorized(intent: PaymentIntent, verb: str) -> None:
 
 
 def _require_capability(intent: PaymentIntent, flag: str, *, param: str) -> None:
-    account = accounts.psp_account_of(intent.psp_account_id)
+    account = accounts.identity_of(intent.psp_account_id)
     if not getattr(accounts.adapter_of(account).capabilities, flag):
         raise InvalidParameter(
             f"The payment provider of this payment does not support {param} here.",

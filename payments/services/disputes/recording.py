@@ -33,7 +33,7 @@ from payments.services.disputes.transitions import (
     take_step,
 )
 from payments.services.outbox.events import EventDraft, events_of
-from payments.services.psp_gateway.accounts import psp_account_of
+from payments.services.psp_gateway.accounts import identity_of
 from payments.states import DISPUTE_OPEN, CaseKind
 from psp_adapters.contract.disputes import PspDispute
 
@@ -112,7 +112,7 @@ def record_statement(
     _enter_statuses(dispute, statement, now)
     change = DisputeChange(
         merchant=caller.merchant,
-        psp_account_code=psp_account_of(dispute.psp_account_id).code,
+        psp_account_code=identity_of(dispute.psp_account_id).code,
         intent=intent,
         charge=charge,
         dispute=dispute,

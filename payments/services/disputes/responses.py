@@ -136,7 +136,7 @@ def _finish_earlier(response: DisputeResponse, request: CommandRequest[Subject])
 def _resolve_within(response: DisputeResponse, caller: Caller) -> None:
     """Look it up, as long as the request may wait; the look-up goes on after that."""
     dispute = Dispute.objects.only("id", "psp_account_id").get(pk=response.dispute_id)
-    bulkhead = bulkhead_of(accounts.psp_account_of(dispute.psp_account_id).code)
+    bulkhead = bulkhead_of(accounts.identity_of(dispute.psp_account_id).code)
     resolve = partial(resolve_response, response.id, actor=caller.actor)
     bulkhead.run_within(resolve, answer_by=caller.answer_by_monotonic)
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Operation, PspAccount
-from payments.services.psp_gateway.accounts import adapter_of
+from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from payments.states import OPERATION_IN_DOUBT
@@ -32,7 +32,12 @@ class Inconclusive(Exception):
         return isinstance(self.__cause__, PspUnavailable | CallRefused)
 
 
-def look_up(account: PspAccount, query: Callable[[PspAdapter, float], T | None], *, what: str) -> T:
+def look_up(
+    account: PspAccount | AccountIdentity,
+    query: Callable[[PspAdapter, float], T | None],
+    *,
+    what: str,
+) -> T:
     """What the PSP answers to `query(adapter, deadline_seconds)`; `what` names it in errors.
 
     Holds no connection of a pool while asking. Raises Inconclusive if the PSP gives no answer or
@@ -49,7 +54,7 @@ def look_up(account: PspAccount, query: Callable[[PspAdapter, float], T | None],
     return found
 
 
-def query_psp(account: PspAccount, query: Callable[[], T]) -> T:
+def query_psp(account: PspAccount | AccountIdentity, query: Callable[[], T]) -> T:
     """Run one query through the circuit breaker; no database connection may be held meanwhile.
 
     Raises CallRefused if the circuit is open, and whatever the query raises.

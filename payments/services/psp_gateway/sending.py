@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from payments.models import Operation, PspAccount
-from payments.services.psp_gateway.accounts import adapter_of, psp_account_of
+from payments.models import Operation
+from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, identity_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
@@ -71,7 +71,7 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
     """
     if operation.is_own_act:
         raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
-    account = psp_account_of(operation.psp_account_id)
+    account = identity_of(operation.psp_account_id)
     deadline = time.monotonic() + CALL_DEADLINE_SECONDS
     if retry_until is None:
         result = _send_once(operation, account, deadline)
@@ -86,7 +86,7 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
     return unknown_if_amount_differs(operation, result)
 
 
-def _send_once(operation: Operation, account: PspAccount, deadline: float) -> PspResult:
+def _send_once(operation: Operation, account: AccountIdentity, deadline: float) -> PspResult:
     adapter = adapter_of(account)
     kind = K(operation.kind)
     verb: Callable[..., PspResult] = {

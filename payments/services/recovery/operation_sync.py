@@ -105,7 +105,7 @@ def look_up_operation(operation: Operation) -> PspResult:
     """
     lookup = sending.lookup_of(operation)
     found = look_up(
-        accounts.psp_account_of(operation.psp_account_id),
+        accounts.identity_of(operation.psp_account_id),
         lambda adapter, seconds: adapter.look_up(lookup, deadline_seconds=seconds),
         what="operation",
     )

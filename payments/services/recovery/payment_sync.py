@@ -44,7 +44,7 @@ def look_up_payment(charge: Operation) -> PspPayment:
         raise Inconclusive(f"{charge.public_id} has no payment at the provider (yet)")
     payment_id = charge.psp_payment_id
     return look_up(
-        accounts.psp_account_of(charge.psp_account_id),
+        accounts.identity_of(charge.psp_account_id),
         lambda adapter, seconds: adapter.look_up_payment(payment_id, deadline_seconds=seconds),
         what="payment",
     )

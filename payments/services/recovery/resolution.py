@@ -37,7 +37,7 @@ class Resolution:
         self._adapter = adapter
         self._may_act = may_act
         self._lookup = sending.lookup_of(operation)
-        self._account = accounts.psp_account_of(operation.psp_account_id)
+        self._account = accounts.identity_of(operation.psp_account_id)
 
     def find_out(self) -> PspResult:
         """The outcome; UNKNOWN at worst. Raises PspUnavailable, or CallRefused if not asked."""

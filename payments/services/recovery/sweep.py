@@ -91,7 +91,7 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
     outside any transaction; gives this thread's database connection back first.
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
-    bulkhead = bulkhead_of(accounts.psp_account_of(operation.psp_account_id).code)
+    bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
     resolve = partial(resolve_operation, operation_id, actor=actor)
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
@@ -107,7 +107,7 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
             return Handled.NO_ANSWER if unanswered else Handled.ANSWERED
         return Handled.ANSWERED
     caller = callers.for_operation(operation, actor)
-    adapter = accounts.adapter_of(accounts.psp_account_of(operation.psp_account_id))
+    adapter = accounts.adapter_of(accounts.identity_of(operation.psp_account_id))
     search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
     try:
