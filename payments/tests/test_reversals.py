@@ -29,7 +29,7 @@ from psp_adapters.contract.operations import Outcome
 STEPS = {
     "after the lease": (late_success_reversals, "_reverse", "before"),
     "before anything is written": (late_success_reversals, "_finish_or_wait", "after"),
-    "after it is written down": (execution, "_ask_and_record", "before"),
+    "after it is written down": (execution, "_call_and_record", "before"),
     "before the PSP has it": (sending, "send", "before"),
     "after the PSP has done it": (sending, "send", "after"),
     "in the second transaction": (outcome_change, "_post", "after"),

@@ -23,8 +23,10 @@ from payments.services.disputes.recording import (
 from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
-from payments.services.outcomes.check_schedule import CHECK_SCHEDULE_SECONDS
-from payments.services.psp_gateway.sending import unknown_if_lease_passed
+from payments.services.outcomes.check_schedule import (
+    CHECK_SCHEDULE_SECONDS,
+    unknown_if_lease_passed,
+)
 from payments.states import BLOCKING_RESPONSE, ResponseStatus
 from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import Outcome

@@ -1,15 +1,20 @@
-"""Schedules the next look-up of an operation whose outcome is open."""
+"""Schedules the next look-up of an operation, and fences results by the sender's lease."""
 
 from __future__ import annotations
 
 import random
-from datetime import timedelta
-from typing import Final
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from payments.clock import now_utc
 from payments.models import Operation
 from payments.services.jobs import wakeups
 from payments.states import OperationStatus
+from psp_adapters.contract.disputes import DisputeResult
+from psp_adapters.contract.operations import Outcome, PspResult
+
+R = TypeVar("R", PspResult, DisputeResult)
 
 # Seconds until the next look-up, by the number made so far; then hourly (reliability rule 5.3).
 CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)
@@ -28,3 +33,17 @@ def schedule_check(operation: Operation, look_in_seconds: float | None = None) -
     if operation.checks == 1 and operation.status == OperationStatus.UNKNOWN:
         # A client may wait for it: the first look-up does not wait for the next tick.
         wakeups.wake_in(wakeups.RESOLVE_OPERATIONS, seconds=seconds)
+
+
+def unknown_if_lease_passed(
+    result: R, *, sender_lease: datetime | None, lease_until: datetime
+) -> R:
+    """The result, or UNKNOWN if it says NOT_SENT and the sender's lease passed to another worker.
+
+    That worker may have sent the same request meanwhile. `sender_lease` is the lease under which
+    the request was sent, None if it was looked up; `lease_until` is the row's present one.
+    """
+    if result.outcome is not Outcome.NOT_SENT or sender_lease in (None, lease_until):
+        return result
+    detail = f"not sent by a sender whose lease was over: {result.detail}"
+    return replace(result, outcome=Outcome.UNKNOWN, detail=detail)

@@ -21,7 +21,7 @@ from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
-from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.check_schedule import schedule_check, unknown_if_lease_passed
 from payments.services.outcomes.effect_table import (
     ConflictsWithBooks,
     Deferred,
@@ -33,7 +33,6 @@ from payments.services.outcomes.effect_table import (
 )
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.prior_state import read_prior_state
-from payments.services.psp_gateway.sending import unknown_if_lease_passed
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from payments.models import Operation
 from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, identity_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
-from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import LookUp, Outcome, PspRequest, PspResult
 from psp_adapters.contract.operations import OperationKind as K
-
-R = TypeVar("R", PspResult, DisputeResult)
 
 CALL_DEADLINE_SECONDS: Final = 12.0
 """One call, retries included. Less than the lease of an idempotency key, so that no call under way
@@ -137,20 +132,6 @@ def unknown_if_amount_differs(operation: Operation, result: PspResult) -> PspRes
         psp_payment_id=result.psp_payment_id,
         detail=f"asked for {operation.amount}, the answer says {result.amount}",
     )
-
-
-def unknown_if_lease_passed(
-    result: R, *, sender_lease: datetime | None, lease_until: datetime
-) -> R:
-    """The result, or UNKNOWN if it says NOT_SENT and the sender's lease passed to another worker.
-
-    That worker may have sent the same request meanwhile. `sender_lease` is the lease under which
-    the request was sent, None if it was looked up; `lease_until` is the row's present one.
-    """
-    if result.outcome is not Outcome.NOT_SENT or sender_lease in (None, lease_until):
-        return result
-    detail = f"not sent by a sender whose lease was over: {result.detail}"
-    return replace(result, outcome=Outcome.UNKNOWN, detail=detail)
 
 
 def _is_in(currency: str, result: PspResult) -> bool:
