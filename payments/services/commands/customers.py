@@ -56,7 +56,8 @@ def create_customer(tx: DirectTx, *, details: CustomerDetails) -> Customer:
     )
     _apply(customer, details)
     created = EventDraft("customer.created", customer_object(customer))
-    tx.batch.insert(customer).insert(*events_of(customer, [created], tx.caller))
+    events = events_of(customer, [created], tx.caller)
+    tx.batch.insert(customer).insert(*events)
     return customer
 
 
