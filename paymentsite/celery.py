@@ -1,7 +1,7 @@
 """The Celery application; the beat table is `paymentsite.sweeps`.
 
-The broker is a doorbell: every task is one call of a service that claims rows under a lock, so a
-lost, doubled or late message changes nothing. What may not live here: the tasks themselves.
+Messages are only wake-ups: every task is one call of a service that claims rows under a lock. A
+lost, duplicate or late message therefore changes nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from paymentsite.launcher.parent_death import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
 if not settings.configured:
-    # Only in worker and beat is this module imported before the settings: Celery closes a pool
-    # around every task, a plain connection it keeps.
+    # Only worker and beat import this module before the settings. They need plain connections:
+    # Celery closes a pool around every task, and keeps a plain connection.
     os.environ.setdefault("DATABASE_POOL", "off")
 
-# An unreachable Redis may cost a request a tenth of a second, not more: the sweeps find the row.
-_RING_TIMEOUT_SECONDS = 0.1
+# An unreachable Redis may delay a request by 0.1 s at most: the sweeps find the row anyway.
+_WAKEUP_TIMEOUT_SECONDS = 0.1
 _VISIBILITY_TIMEOUT_SECONDS = 600  # far above the time limit of a task
 
 app = Celery("paymentsite", task_cls="paymentsite.sweep_task:SweepTask")
@@ -33,11 +33,11 @@ app.conf.update(
     broker_url=settings.REDIS_URL,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # a worker outlives any outage of its broker
-    broker_connection_timeout=_RING_TIMEOUT_SECONDS,
+    broker_connection_timeout=_WAKEUP_TIMEOUT_SECONDS,
     broker_transport_options={
         "visibility_timeout": _VISIBILITY_TIMEOUT_SECONDS,
-        "socket_timeout": _RING_TIMEOUT_SECONDS,
-        "socket_connect_timeout": _RING_TIMEOUT_SECONDS,
+        "socket_timeout": _WAKEUP_TIMEOUT_SECONDS,
+        "socket_connect_timeout": _WAKEUP_TIMEOUT_SECONDS,
         "retry_on_timeout": False,
         "max_retries": 0,
     },
@@ -64,16 +64,16 @@ app.autodiscover_tasks()
 
 @setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Being connected is enough: Celery leaves alone what Django's settings have set up."""
+    """Keeps Celery from replacing the logging of Django's settings; connecting is enough."""
 
 
 @celeryd_init.connect
-def _patient_worker(conf: Any, **_: Any) -> None:
-    """A worker waits on its broker; only publishers are in a hurry.
+def _longer_broker_timeouts(conf: Any, **_: Any) -> None:
+    """Let a worker wait longer for its broker than a request does.
 
-    And it gives nothing back to a broker that is gone: kombu 5.7.0 does so while it lets go of the
-    lost connection, finds that it has none, and ends the worker by an AttributeError. Nothing is
-    lost: what was not acknowledged comes again after the visibility timeout, and was a ring anyway.
+    It also returns no messages over a lost connection: kombu 5.7.0 does so while it closes that
+    connection, and the worker ends by an AttributeError. Nothing is lost: an unacknowledged message
+    is delivered again after the visibility timeout, and is only a wake-up.
     """
     Channel.do_restore = False
     conf.broker_connection_timeout = 4
@@ -86,5 +86,5 @@ def _patient_worker(conf: Any, **_: Any) -> None:
 
 @worker_process_init.connect
 def _die_with_worker(**_: Any) -> None:
-    """No child of the pool outlives a killed worker."""
+    """End the pool's child processes when their worker is killed."""
     die_with_parent()

@@ -1,4 +1,4 @@
-"""Reads values from the environment; every refusal is one line that says what to set."""
+"""Reads environment variables; every refusal is one line that says what to set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
-# Well inside the ladder of timeouts (docs/operations.md): a request that cannot have its lock
-# answers "try again" long before anybody gives up on it.
+# Below the outer timeouts (docs/operations.md): a request that cannot get its lock answers "try
+# again" long before its client times out.
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
@@ -25,7 +25,7 @@ SESSION_OPTIONS = (
     f"-c transaction_timeout={TRANSACTION_TIMEOUT_MS}"
 )
 CONNECT_TIMEOUT_SECONDS = 3
-# A server that is gone without a word (a cut network) is noticed by what we sent and nobody took.
+# After this time without an acknowledgment of what we sent, the network counts as cut.
 TCP_USER_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_SECONDS = 5
 
@@ -57,21 +57,21 @@ def integer(name: str, default: int, *, least: int) -> int:
     return int(text)
 
 
-def words(name: str, default: str) -> tuple[str, ...]:
-    """Plain words separated by commas, at least one."""
+def names(name: str, default: str) -> tuple[str, ...]:
+    """Names of lower-case letters, digits, _ and -, separated by commas; at least one."""
     text = os.environ.get(name, "").strip() or default
-    found = tuple(word.strip() for word in text.split(","))
-    if not all(re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", word) for word in found):
+    found = tuple(each.strip() for each in text.split(","))
+    if not all(re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", each) for each in found):
         raise ImproperlyConfigured(
-            f"{name} is {text!r}: write words of lower-case letters, separated by commas"
+            f"{name} is {text!r}: write names in lower-case letters, separated by commas"
         )
     return found
 
 
 def secrets(name: str) -> str:
-    """Secrets separated by commas, as they are; empty when the variable is not set.
+    """Secrets separated by commas, unchanged; empty when the variable is not set.
 
-    An empty or short one among them would let everybody in: refused.
+    Refuses with ImproperlyConfigured an empty or short secret: it would be easy to guess.
     """
     text = os.environ.get(name)
     if text is None:
@@ -85,9 +85,10 @@ def secrets(name: str) -> str:
 
 
 def fernet_keys(name: str, *, development_from: str) -> tuple[str, ...]:
-    """Keys that seal secrets, separated by commas: the first seals, each opens.
+    """Fernet keys, separated by commas: the first encrypts, each decrypts.
 
-    Not set, one is made of `development_from`; if that is empty, it is refused.
+    Not set, one is derived from `development_from`; if that is empty, refuses with
+    ImproperlyConfigured.
     """
     text = os.environ.get(name, "").strip()
     if not text and development_from:
@@ -128,7 +129,7 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
     try:
         parts = dict(conninfo_to_dict(text))
     except psycopg.ProgrammingError:
-        # The parser's own message may repeat the password.
+        # The parser's own message may contain the password.
         raise ImproperlyConfigured(
             f"{name} is no PostgreSQL URL: write postgresql://user:password@host:5432/name"
         ) from None

@@ -1,5 +1,5 @@
-"""Health: is the process alive (`/livez`), does it reach the database (`/healthz`), and are the
-queues of jobs consumed (`/healthz/jobs`)? What may not live here: metrics, restarts.
+"""Answers health checks: `/livez` (the process answers), `/healthz` (it reaches the database) and
+`/healthz/jobs` (workers consume the queues of jobs).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 
 from paymentsite import jobs_health
 
-# A request waits longer for a connection; a probe wants to know now.
+# Shorter than a request waits for a connection: a probe must not wait.
 _WAIT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 @never_cache
 def livez(request: HttpRequest) -> JsonResponse:
-    """200 while the process answers at all."""
+    """200 while the process answers."""
     return JsonResponse({"status": "ok"})
 
 
@@ -30,7 +30,7 @@ def livez(request: HttpRequest) -> JsonResponse:
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 when this process can serve a payment, 503 when it cannot reach the database."""
     try:
-        _ask_database()
+        _query_database()
     except (Error, psycopg.Error) as error:
         log.warning("database not reached", error=type(error).__name__)
         return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
@@ -39,26 +39,26 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 def jobs(request: HttpRequest) -> JsonResponse:
-    """200 while every queue is consumed, 503 with the ages when the last heartbeat of one is old.
+    """200 while every queue is consumed, else 503; both with the age of each queue's heartbeat.
 
-    Every API process says the same: the ages come from the database.
+    The ages come from the database, so that every API process answers the same.
     """
     try:
         ages = jobs_health.heartbeat_ages_seconds()
     except (Error, psycopg.Error) as error:
         log.warning("database not reached", error=type(error).__name__)
         return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
-    silent = jobs_health.silent(ages)
+    not_consumed = jobs_health.not_consumed(ages)
     body = {
-        "status": "unavailable" if silent else "ok",
-        "silent": silent,
+        "status": "unavailable" if not_consumed else "ok",
+        "silent": not_consumed,
         "seconds_since_heartbeat": ages,
-        "silent_after_seconds": jobs_health.SILENT_AFTER_SECONDS,
+        "silent_after_seconds": jobs_health.NOT_CONSUMED_AFTER_SECONDS,
     }
-    return JsonResponse(body, status=503 if silent else 200)
+    return JsonResponse(body, status=503 if not_consumed else 200)
 
 
-def _ask_database() -> None:
+def _query_database() -> None:
     pool: Any = getattr(connection, "pool", None)
     if pool is None:
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""One-line JSON logs on stderr, redacted. Requests' headers and bodies are never logged at all."""
+"""Writes one-line JSON logs to stderr, redacted; never the headers and bodies of requests."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _SECRET_TEXT = re.compile(
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # login and password inside a URL
     r"|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
 )
-# Card numbers start with 2 to 6: a time in milliseconds, which starts with 1, is none.
+# Card numbers start with 2 to 6; a time in milliseconds starts with 1.
 _DIGITS = re.compile(r"(?<![A-Za-z0-9_-])[2-6](?:[ -]?\d){12,18}(?![A-Za-z0-9_-])")
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Remove what must not be in a log: fields by name, secrets and card numbers by form."""
+    """Remove from a log event secret fields, by name, and secrets and card numbers, by pattern."""
     for name, value in event.items():
         if name.lower() in _SECRET_FIELDS:
             event[name] = REMOVED
@@ -54,13 +54,13 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def redact_text(text: str) -> str:
-    """The text without API keys, passwords in URLs, and digits that pass as a card number."""
+    """Returns the text without API keys, passwords in URLs, and possible card numbers."""
     text = _SECRET_TEXT.sub(REMOVED, text)
     return _DIGITS.sub(lambda found: REMOVED if _is_card(found[0]) else found[0], text)
 
 
 def _is_card(text: str) -> bool:
-    """Luhn's check, which every card number passes and nine of ten other numbers do not."""
+    """Luhn's check: every card number passes it, nine of ten other numbers do not."""
     digits = [int(character) for character in text if character.isdigit()]
     doubled = (sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
@@ -95,15 +95,15 @@ def logging_configuration(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # A refused request is an answer, not a warning; the server's own errors stay.
+            # A refused request is no reason for a warning; the server's own errors stay.
             "django.request": {"level": "ERROR"},
             "django.security.DisallowedHost": {"level": "ERROR"},
-            # Each request of its SDK would be two lines.
+            # It would log two lines for each request.
             "stripe": {"level": "WARNING"},
-            # Every tick of every sweep would be three lines.
+            # They would log three lines for each tick of each sweep.
             "celery.beat": {"filters": ["no_ticks"]},
             "celery.worker.strategy": {"level": "WARNING"},
-            # Ticks that nobody took in time are dropped: that is what they expire for.
+            # Expired ticks are dropped on purpose.
             "celery.worker.request": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
         },

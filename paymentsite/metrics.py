@@ -1,9 +1,8 @@
-"""`/metrics` for Prometheus: what every process of this machine counted, and what is in the tables.
+"""`/metrics` for Prometheus: counters of every process of this machine, and figures of the tables.
 
-The processes share a folder (PROMETHEUS_MULTIPROC_DIR) where each writes its own numbers; whichever
-is asked adds them up, so any API process gives the whole answer. What the database knows is asked
-when somebody looks, with queries that read indexes of what is open, never of what is done, and
-never more than a fixed number of rows. What may not live here: counting (services.measures does).
+Each process writes its counters to a shared folder (PROMETHEUS_MULTIPROC_DIR). Any API process adds
+them up, so each gives the whole answer. The figures of the tables are queried on request. These
+queries use indexes of open rows only, and read no more than a fixed number of rows.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ _OPEN_UNTIL: Final = "payments_psp_breaker_open_until_seconds"
 
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Everything, in Prometheus's text format; 404 for whoever may not know that it is here.
+    """Answers with all metrics in Prometheus's text format; 404 without permission.
 
-    With METRICS_TOKEN set it must be the request's bearer token; without, the request must come
-    from this machine and through no proxy.
+    If METRICS_TOKEN is set, the request needs it as its bearer token. Otherwise the request must
+    come from this machine and through no proxy.
     """
     if not _may_read(request):
         return HttpResponseNotFound()
@@ -66,7 +65,7 @@ def _registry() -> CollectorRegistry:
     folder = os.environ.get(_FOLDER_VARIABLE)
     registry = CollectorRegistry()
     if folder:
-        _forget_the_dead(Path(folder))
+        _remove_ended_processes(Path(folder))
         registry.register(_Counted(MultiProcessCollector(None, path=folder)))
     else:
         registry.register(_Counted(REGISTRY))
@@ -74,8 +73,8 @@ def _registry() -> CollectorRegistry:
     return registry
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """A killed process cannot say that its gauges hold no more; its counters stay."""
+def _remove_ended_processes(folder: Path) -> None:
+    """Remove the gauges of processes that have ended; their counters stay."""
     for file in folder.glob("gauge_live*.db"):
         found = _LIVE_FILE.fullmatch(file.name)
         if found is not None and not Path("/proc", found[1]).exists():
@@ -83,10 +82,10 @@ def _forget_the_dead(folder: Path) -> None:
 
 
 class _Counted(Collector):
-    """What the processes counted (without a shared folder: this one), and the state of circuits.
+    """Counters of the processes (without a shared folder: of this one), and circuit breakers.
 
-    A circuit that was opened stops being open while nobody calls. Its process has no reason to
-    say so; it says beforehand until when, and the state is worked out here.
+    An open circuit becomes half open with time, without any call. Its process therefore writes
+    until when it is open, and the state is derived here.
     """
 
     def __init__(self, source: Collector) -> None:
@@ -113,10 +112,12 @@ def _breaker_states(open_until: Metric) -> Metric:
 
 
 class _Database(Collector):
-    """What is open, waiting and overdue; one family says whether the database could be asked."""
+    """Figures of what is open, waiting and overdue, and whether the database answered."""
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("payments_database_up", "Could the database be asked?")
+        up = GaugeMetricFamily(
+            "payments_database_up", "1 if the database answered the queries of this page."
+        )
         try:
             families = [
                 *_of_operations(),
@@ -135,20 +136,20 @@ class _Database(Collector):
 
 
 def _of_operations() -> Iterator[Metric]:
-    doubt = waiting.operations_in_doubt()
+    unknown = waiting.operations_in_doubt()
     yield _gauge(
-        "payments_operations_in_doubt",
-        f"Operations whose outcome nobody knows, {waiting.COUNT_MOST} at most.",
-        doubt.count,
+        "payments_operations_unknown",
+        f"Operations whose outcome is unknown, {waiting.COUNT_MOST} at most.",
+        unknown.count,
     )
     yield _gauge(
-        "payments_oldest_doubt_seconds",
-        "Age of the oldest operation whose outcome nobody knows.",
-        doubt.oldest_seconds,
+        "payments_oldest_unknown_operation_seconds",
+        "Age of the oldest operation whose outcome is unknown.",
+        unknown.oldest_seconds,
     )
     yield _gauge(
         "payments_recovery_overdue_seconds",
-        "How long the longest overdue look at an operation has been due.",
+        "How long the longest overdue look-up of an operation has been due.",
         waiting.recovery_overdue_seconds(),
     )
 
@@ -156,17 +157,17 @@ def _of_operations() -> Iterator[Metric]:
 def _of_notifications() -> Iterator[Metric]:
     yield _gauge(
         "payments_notifications_waiting",
-        f"Notifications of PSPs still to be looked at, {waiting.COUNT_MOST} at most.",
+        f"Notifications of PSPs not processed yet, {waiting.COUNT_MOST} at most.",
         waiting.notifications_waiting(),
     )
     yield _gauge(
         "payments_notifications_overdue_seconds",
-        "How long the longest overdue look at a notification has been due.",
+        "How long the longest overdue notification has been due.",
         waiting.notifications_overdue_seconds(),
     )
     yield _gauge(
         "payments_notifications_dead",
-        f"Notifications given up, {waiting.COUNT_MOST} at most.",
+        f"Dead-lettered notifications, {waiting.COUNT_MOST} at most.",
         waiting.notifications_dead(),
     )
 
@@ -174,12 +175,12 @@ def _of_notifications() -> Iterator[Metric]:
 def _of_settlement() -> Iterator[Metric]:
     yield _gauge(
         "payments_settlement_lines_overdue_seconds",
-        "How long the longest overdue look at a line of a settlement report has been due.",
+        "How long the longest overdue settlement line has been due.",
         settlement.lines_overdue_seconds(),
     )
     yield _gauge(
         "payments_settlement_lines_dead",
-        f"Lines of settlement reports given up, {settlement.COUNT_MOST} at most.",
+        f"Dead-lettered settlement lines, {settlement.COUNT_MOST} at most.",
         settlement.lines_dead(),
     )
 
@@ -187,24 +188,24 @@ def _of_settlement() -> Iterator[Metric]:
 def _of_the_books() -> Iterator[Metric]:
     yield _gauge(
         "payments_books_differences",
-        f"Open cases of books that differ, {books_checks.DIFFERENCES_MOST} at most.",
+        f"Open cases `books_differ`, {books_checks.DIFFERENCES_MOST} at most.",
         books_checks.books_differences(),
     )
     yield _gauge(
         "payments_books_check_behind_seconds",
-        "Age of the oldest change of a payment that was not compared with the books yet.",
+        "Age of the oldest change of a payment not yet compared with the books.",
         books_checks.recent_check_behind_seconds(),
     )
     last = books_checks.last_pass()
     if last is not None:
         yield _gauge(
             "payments_books_verified_seconds_ago",
-            "Since everything in the books was last verified, with nothing left out.",
+            "Seconds since the books were last verified completely.",
             last.seconds_ago,
         )
         yield _gauge(
             "payments_books_unchecked_parts",
-            "Parts of the books that the daily verification left out: they took too long.",
+            "Parts of the books that the daily verification skipped because they took too long.",
             last.unchecked,
         )
 
@@ -212,7 +213,7 @@ def _of_the_books() -> Iterator[Metric]:
 def _of_events() -> Iterator[Metric]:
     overdue = GaugeMetricFamily(
         "payments_events_overdue_seconds",
-        "How long the oldest event has waited for its way out.",
+        "How long the oldest event has waited to be sent, by way.",
         labels=["way"],
     )
     for way, seconds in waiting.events_overdue_seconds().items():
@@ -236,7 +237,7 @@ def _of_events() -> Iterator[Metric]:
 
 def _of_sweeps() -> Iterator[Metric]:
     age = GaugeMetricFamily(
-        "payments_sweep_age_seconds", "Since a sweep last ended well.", labels=["sweep"]
+        "payments_sweep_age_seconds", "Seconds since a sweep last succeeded.", labels=["sweep"]
     )
     runs = CounterMetricFamily("payments_sweep_runs", "Runs of a sweep.", labels=["sweep"])
     failures = CounterMetricFamily(

@@ -1,7 +1,4 @@
-"""When each sweep last ran, how it ended, and who may run it now.
-
-What may not live here: which sweeps there are (`paymentsite.sweeps`).
-"""
+"""Stores when each sweep last ran, how it ended, and its lease."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ class SweepRun(models.Model):
 
     name = models.CharField(primary_key=True, max_length=64)
     leased_until = models.DateTimeField(null=True, blank=True)
-    """Until then nobody else runs it, by the database's clock; NULL: nobody does."""
+    """End of the present run's lease, by the database's clock; NULL if no run has it."""
     last_started_at = models.DateTimeField()
     last_finished_at = models.DateTimeField(null=True, blank=True)
-    """The last time that it ended well."""
+    """When a run last succeeded."""
     last_result = models.CharField(max_length=200, blank=True)
     last_failed_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=500, blank=True)

@@ -263,7 +263,7 @@ PSP_CREDENTIALS: dict[str, dict[str, str]] = {
 # takes about 2 kB. While the slowest group is STREAM_ENTRIES_MAX behind, the publisher waits.
 STREAM_REDIS_URL = os.environ.get("STREAM_REDIS_URL") or REDIS_URL
 STREAM_KEY = os.environ.get("STREAM_KEY") or "payments:events"
-STREAM_GROUPS = environment.words("STREAM_GROUPS", "finance,support,fraud")
+STREAM_GROUPS = environment.names("STREAM_GROUPS", "finance,support,fraud")
 STREAM_ENTRIES_MAX = environment.integer("STREAM_ENTRIES_MAX", 50_000, least=1)
 
 # Most calls in flight per process and PSP account. While a PSP hangs, requests are answered when

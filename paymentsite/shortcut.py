@@ -1,7 +1,6 @@
-"""The merchant API needs no session, cookie, CSRF token or message: it passes them by.
+"""A middleware that lets the merchant API skip sessions, cookies, CSRF tokens and messages.
 
-A middleware that stands behind the security headers and in front of everything made for browsers.
-What may not live here: anything that the merchant API itself must check (its views do).
+It stands behind the security headers, and before everything that only browsers need.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _MERCHANT_API = "/v1/"
 
 
 def merchant_api_shortcut(get_response: Respond) -> Respond:
-    """Give requests of the merchant API straight to their view, which answers every exception."""
+    """Call the view of a merchant API request directly; the view answers every exception."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(_MERCHANT_API):

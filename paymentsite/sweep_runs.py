@@ -1,7 +1,7 @@
-"""Runs one sweep: takes its lease, does the work, writes down how it ended.
+"""Runs one sweep: takes its lease, does the work, records the result.
 
-The lease and the times are the database's, so that two beats, a doubled message or a worker whose
-clock is wrong run it once at a time. What may not live here: which sweeps there are.
+Lease and times use the database's clock, so that a second beat, a duplicate message or a worker
+with a wrong clock never run it twice at once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _ERROR_LENGTH: Final = 500
 
 
 def run_sweep(sweep: Sweep, work: Callable[[], Any]) -> Any:
-    """Do the work of a sweep unless somebody else is at it; None if so.
+    """Do the work of a sweep and return its result; None if another run has the lease.
 
-    What the work raises is written down and raised again.
+    An exception of the work is recorded and raised again.
     """
     started_at = _begin(sweep)
     if started_at is None:
-        log.info("sweep skipped: another run has it", sweep=sweep.name)
+        log.info("sweep skipped: another run has the lease", sweep=sweep.name)
         return None
     try:
         result = work()
@@ -43,10 +43,10 @@ def run_sweep(sweep: Sweep, work: Callable[[], Any]) -> Any:
 
 
 def _begin(sweep: Sweep) -> datetime | None:
-    """When this run began; None if another one keeps it away.
+    """Take the lease; returns when this run began, or None if it must not run.
 
-    A sweep with a lease is also left alone if it ended well less than half a period ago: then two
-    beats tick, and one of them is enough.
+    A sweep with a lease is also skipped if it succeeded less than half a period ago: then two beats
+    send ticks, and one of them is enough.
     """
     if sweep.lease_seconds is None:
         now: datetime = execute("SELECT now()")[0][0]
@@ -87,7 +87,7 @@ def _note_failure(sweep: Sweep, started_at: datetime, error: Exception) -> None:
 
 
 def _note(sweep: Sweep, started_at: datetime, changes: str, values: list[str]) -> None:
-    """Write how a run ended, and give the lease back if it is still this run's."""
+    """Record how a run ended, and release the lease if this run still has it."""
     with transaction.atomic(durable=True):
         execute(
             f"INSERT INTO {_TABLE} (name, last_started_at, last_result, last_error, runs, failures)"

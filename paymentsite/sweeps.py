@@ -1,10 +1,8 @@
 """Every periodic job in one table: what, how often, in which queue, under which lease, and why.
 
 Beat's schedule and the routes of Celery are made from it; `docs/operations.md` repeats it for
-people, and a test holds both equal. Tasks are named, so that the table imports no app. Not in it:
-the relays to merchants and to the stream, processes of their own that look for events twice a
-second; their wake-up only makes that sooner, and no sweep needs to send it. What may not live here:
-the jobs themselves (each is one call of a service), and running them (`sweep_runs`).
+operators, and a test compares both. Tasks are given by name, so that the table imports no app. Not
+in it: the relays and the publisher, processes of their own that poll for events.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any, Final
 
 
 class Queue(StrEnum):
-    """Who waits for whom: a slow job never stands in front of one that money waits for."""
+    """Two queues, so that a slow job never delays one that a payment waits for."""
 
     MONEY = "money"
     ROUTINE = "routine"
@@ -23,16 +21,16 @@ class Queue(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """One periodic job. It is bounded and safe to repeat: two beats or a doubled message are."""
+    """One periodic job: bounded, safe to repeat, and safe to run twice at once."""
 
     name: str
     task: str
     every_seconds: float | None
-    """None: as often as the setting HEARTBEAT_SECONDS says."""
+    """None for the heartbeats, which run every HEARTBEAT_SECONDS."""
     queue: Queue
     lease_seconds: int | None
-    """How long one run keeps all others away; None where several at once are wanted (each takes
-    rows of its own with SKIP LOCKED). Above the time limit of a task: a killed run leaves it."""
+    """How long one run excludes others; None if several may run at once (each takes rows of its own
+    with SKIP LOCKED). Above the time limit of a task, because a killed run leaves its lease."""
     why: str
 
 
@@ -40,7 +38,7 @@ HEARTBEATS: Final = {
     Queue.MONEY: "heartbeat-money",
     Queue.ROUTINE: "heartbeat-routine",
 }
-"""By queue: the sweep whose last run says that somebody consumes it."""
+"""By queue: the sweep whose last run shows that a worker consumes it."""
 
 _LEASE_SECONDS: Final = 90
 
@@ -188,13 +186,14 @@ BY_NAME: Final = {sweep.name: sweep for sweep in SWEEPS}
 
 
 _EXPIRES_SECONDS: Final = (10.0, 60.0)
-"""A tick that nobody took for its period is dropped, since the next does the same work; not sooner
-and not later than this. The clocks of beat and workers may differ by less than the first."""
+"""Least and most seconds after which a tick expires that no worker took; in between its period, as
+the next tick does the same work. The clocks of beat and workers may differ by less than the
+first."""
 HEARTBEAT_PRIORITY: Final = 0
 WAKEUP_PRIORITY: Final = 3
 TICK_PRIORITY: Final = 6
-"""Kombu's order on Redis: the lowest is taken first. A sweep may take long while a PSP hangs, and
-ticks pile up behind it; a heartbeat must not wait for them, nor wake-ups for requests that wait."""
+"""On Redis kombu delivers the lowest first. While a PSP hangs a sweep can take long, and ticks pile
+up behind it; heartbeats and wake-ups must not wait for these."""
 
 
 def beat_schedule(*, heartbeat_seconds: float) -> dict[str, dict[str, Any]]:
@@ -217,5 +216,5 @@ def _entry(sweep: Sweep, heartbeat_seconds: float) -> dict[str, Any]:
 
 
 def task_routes() -> dict[str, dict[str, str]]:
-    """The queue of every sweep, for ticks and wake-ups alike."""
+    """The queue of every sweep, for ticks and wake-ups."""
     return {sweep.task: {"queue": sweep.queue.value} for sweep in SWEEPS}

@@ -1,7 +1,7 @@
-"""Celery tasks of the site: heartbeats, one per queue. Being run, and written down, is all they do.
+"""Celery tasks of the site: one heartbeat per queue.
 
-The row of the sweep is written by whoever runs it (`paymentsite.sweep_task`): a message was taken
-from the queue, a child of the pool ran it, and the database could be written to.
+A heartbeat does nothing itself. `paymentsite.sweep_task` records that it ran, which shows that a
+worker took a message from the queue, ran it, and could write to the database.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from celery import shared_task
 
 @shared_task
 def heartbeat_money() -> None:
-    """Somebody consumes the queue that money waits for."""
+    """A worker consumes the queue `money`."""
 
 
 @shared_task
 def heartbeat_routine() -> None:
-    """Somebody consumes the queue of slow jobs."""
+    """A worker consumes the queue `routine`."""

@@ -9,14 +9,14 @@ from paymentsite.launcher.parent_death import die_with_parent
 from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
-# A worker whose server process was killed would go on serving on the same port for ever.
+# Otherwise a worker whose server process was killed would keep serving on the same port.
 die_with_parent()
 wake_main_thread_for_signals()
 
 application = get_wsgi_application()
 
-# What was imported never becomes garbage: without these lines the collector walks through all of it
-# again and again (measured: 7 % of the API's processor time, 15 % of its p95).
+# Imported objects never become garbage. Without these lines the collector would scan them again and
+# again (measured: 7 % of the API's processor time, 15 % of its p95).
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 100)

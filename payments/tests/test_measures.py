@@ -43,17 +43,17 @@ def test_calls_are_counted_by_outcome_and_timed(shop: Shop) -> None:
 
 
 def test_doubts_are_counted_with_the_age_of_the_oldest(shop: Shop) -> None:
-    assert value("payments_operations_in_doubt") == 0
-    assert value("payments_oldest_doubt_seconds") == 0
+    assert value("payments_operations_unknown") == 0
+    assert value("payments_oldest_unknown_operation_seconds") == 0
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
     intent_id = body_of(shop.create())["id"]
     assert shop.intent(intent_id).status == "PROCESSING"
     Operation.objects.update(next_check_at=timezone.now() - timedelta(seconds=100))
-    assert value("payments_operations_in_doubt") == 1
-    assert 0 < value("payments_oldest_doubt_seconds") < 60
+    assert value("payments_operations_unknown") == 1
+    assert 0 < value("payments_oldest_unknown_operation_seconds") < 60
     assert 100 <= value("payments_recovery_overdue_seconds") < 160
     shop.settle()
-    assert value("payments_operations_in_doubt") == 0
+    assert value("payments_operations_unknown") == 0
     assert value("payments_recovery_overdue_seconds") == 0
 
 

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with a pool that gets over a restart of the database."""
+"""Django's PostgreSQL backend with a pool that survives a restart of the database."""

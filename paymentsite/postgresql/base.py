@@ -1,7 +1,4 @@
-"""The database backend; Django looks for it in a module of this name.
-
-What may not live here: settings (`paymentsite.environment`), queries.
-"""
+"""The database backend; Django looks for it in a module of this name."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ class DatedConnection(Connection[Any]):
 
 
 def check(connection: Connection[Any]) -> None:
-    """Make a round trip, now and then to read the database's clock; raises if it is dead."""
+    """Make a round trip, and read the database's clock if due; raises if the connection is dead."""
     if not database_clock.is_due():
         connection.execute("")
         return
@@ -37,10 +34,10 @@ def check(connection: Connection[Any]) -> None:
 
 
 class RestartProofPool(ConnectionPool[DatedConnection]):
-    """A pool that throws all its idle connections away once one of them is found dead.
+    """A pool that drops all its idle connections once one of them is dead.
 
-    psycopg's own pool tries the next one and waits longer before each: 0, 1, 2, 4 seconds. After a
-    restart of the database every one is dead, so requests would wait for seconds and then fail.
+    psycopg's own pool tries the next one, after 0, 1, 2, 4 seconds. After a restart of the database
+    all of them are dead, so requests would wait for seconds and then fail.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -51,7 +48,7 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
         try:
             check(connection)
         except Exception:
-            # Many threads find one that died at the same moment; what was made since may stay.
+            # Many threads find a dead one at the same moment; keep connections made since.
             if connection.made_at > self._emptied_at:
                 self._emptied_at = time.monotonic()
                 self.drain()
@@ -59,7 +56,7 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
 
 
 class DatabaseWrapper(django_backend.DatabaseWrapper):
-    """Django's backend, but for the class of the pool and what a health check asks."""
+    """Django's backend with our pool and our health check."""
 
     _connection_pools: ClassVar[dict[str, RestartProofPool]] = {}
 
@@ -70,7 +67,7 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
             return None
         pools = self._connection_pools
         if self.alias not in pools:
-            # Threads may come here together: the first pool stays, no other was opened.
+            # Of several threads here the first one's pool stays; no other was opened.
             new = RestartProofPool(
                 kwargs={**self.get_connection_params(), "autocommit": True},
                 open=False,

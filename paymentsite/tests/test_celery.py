@@ -1,4 +1,4 @@
-"""The doorbell costs a request a tenth of a second at most, and raises at once."""
+"""A wake-up delays a request by 0.1 s at most, and raises at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from paymentsite.celery import app
 
 
 @pytest.fixture
-def silent_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server that takes connections and never says a word."""
+def hanging_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(5)
@@ -29,10 +29,10 @@ def silent_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         app._pool = None
 
 
-def test_ringing_at_a_hanging_redis_takes_no_time(silent_redis: None) -> None:
+def test_a_wake_up_through_a_hanging_redis_takes_no_time(hanging_redis: None) -> None:
     started = time.monotonic()
     with pytest.raises(OperationalError):
-        app.send_task("payments.nobody", retry=False)
+        app.send_task("payments.no_such_task", retry=False)
     assert time.monotonic() - started < 1.0
 
 

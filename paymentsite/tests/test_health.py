@@ -37,9 +37,9 @@ def test_healthz_is_503_without_and_livez_still_200() -> None:
 
 
 def test_jobs_are_healthy_while_every_queue_is_consumed() -> None:
-    nobody = Client().get("/healthz/jobs")
-    assert nobody.status_code == 503
-    assert nobody.json()["silent"] == ["money", "routine"]
+    answer = Client().get("/healthz/jobs")
+    assert answer.status_code == 503
+    assert answer.json()["silent"] == ["money", "routine"]
     heartbeat_money()
     heartbeat_routine()
     answer = Client().get("/healthz/jobs")

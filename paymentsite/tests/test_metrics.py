@@ -47,7 +47,7 @@ def test_the_state_of_a_breaker_and_its_refusals_are_seen() -> None:
     assert value("payments_psp_breaker_state", **labels) == metrics.BREAKER_STATES["closed"]
 
 
-def test_a_circuit_that_nobody_asks_again_is_half_open_when_its_time_is_over(
+def test_an_open_circuit_without_calls_is_half_open_when_its_time_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account = "an-account-without-traffic"
@@ -94,7 +94,7 @@ def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
         connection.close()
         connection.settings_dict["PORT"] = port
     assert samples["payments_database_up", ()] == 0
-    assert ("payments_operations_in_doubt", ()) not in samples
+    assert ("payments_operations_unknown", ()) not in samples
     assert value("payments_database_up") == 1
 
 
@@ -108,12 +108,12 @@ def test_strangers_are_told_that_there_is_nothing() -> None:
 def test_a_token_opens_it_from_elsewhere_and_closes_it_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(settings, "METRICS_TOKEN", "a token that nobody guesses")
+    monkeypatch.setattr(settings, "METRICS_TOKEN", "a token that is hard to guess")
     client = Client()
     assert client.get("/metrics").status_code == 404
-    for wrong in ("Bearer ", "Bearer wrong", "a token that nobody guesses", "Bearer é"):
+    for wrong in ("Bearer ", "Bearer wrong", "a token that is hard to guess", "Bearer é"):
         assert client.get("/metrics", headers={"Authorization": wrong}).status_code == 404
-    right = {"Authorization": "Bearer a token that nobody guesses"}
+    right = {"Authorization": "Bearer a token that is hard to guess"}
     assert client.get("/metrics", REMOTE_ADDR="10.1.2.3", headers=right).status_code == 200
 
 
@@ -183,7 +183,7 @@ sys.stdin.read()
 def test_an_open_circuit_of_a_living_process_that_does_nothing_does_not_stay_open(
     tmp_path: Path, scrape: Callable[[], list[str]]
 ) -> None:
-    """Each says it once; which of them is open is worked out by whoever is asked, much later."""
+    """Each writes until when it is open; the process that answers derives the state much later."""
     shared = 'payments_psp_breaker_state{account="shared",kind="charge"}'
     own = 'payments_psp_breaker_state{account="own",kind="charge"}'
     living = [_open_and_stay(tmp_path, "2", "shared", "own")]
@@ -275,7 +275,9 @@ def test_every_alert_of_a_sweep_names_one_that_exists() -> None:
 
 
 def test_every_alert_says_what_to_do_and_every_metric_of_one_is_described() -> None:
-    assert "payments_oldest_doubt_seconds > 300" in RULES, "a doubt alerts after five minutes"
+    assert "payments_oldest_unknown_operation_seconds > 300" in RULES, (
+        "an unknown outcome alerts after five minutes"
+    )
     metrics_table = PAGE.split("## Alerts")[0]
     advice = PAGE.split("```")[2]
     for alert in re.findall(r"alert: (\w+)", RULES):

@@ -53,7 +53,7 @@ def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess
             {"SANDBOX_PSP_WEBHOOK_SECRETS": "long enough to be one,"},
             "SANDBOX_PSP_WEBHOOK_SECRETS holds an empty or short secret",
         ),
-        ({"STREAM_GROUPS": "finance,,fraud"}, "STREAM_GROUPS is 'finance,,fraud': write words"),
+        ({"STREAM_GROUPS": "finance,,fraud"}, "STREAM_GROUPS is 'finance,,fraud': write names"),
         ({"SECRETS_ENCRYPTION_KEYS": None}, "SECRETS_ENCRYPTION_KEYS is not set: make one with"),
         ({"SECRETS_ENCRYPTION_KEYS": "short"}, "SECRETS_ENCRYPTION_KEYS holds something that"),
         ({"WEBHOOK_LOOPBACK": "on"}, "WEBHOOK_LOOPBACK is on: merchants could reach this machine"),

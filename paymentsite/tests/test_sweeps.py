@@ -24,7 +24,7 @@ from paymentsite.tasks import heartbeat_money
 
 LEASED = Sweep(
     name="a-leased-sweep",
-    task="nobody.tasks.leased",
+    task="no_app.tasks.leased",
     every_seconds=60,
     queue=Queue.ROUTINE,
     lease_seconds=90,
@@ -32,7 +32,7 @@ LEASED = Sweep(
 )
 SHARED = Sweep(
     name="a-shared-sweep",
-    task="nobody.tasks.shared",
+    task="no_app.tasks.shared",
     every_seconds=2,
     queue=Queue.MONEY,
     lease_seconds=None,
@@ -173,10 +173,10 @@ def test_a_task_of_the_table_runs_as_its_sweep_and_others_as_they_are(database: 
     assert names == {HEARTBEATS[Queue.MONEY], "resolve-due-operations"}
 
     @app.task
-    def somebody_elses() -> str:
+    def task_outside_the_table() -> str:
         return "done"
 
-    assert somebody_elses() == "done"
+    assert task_outside_the_table() == "done"
     assert SweepRun.objects.count() == 2
 
 

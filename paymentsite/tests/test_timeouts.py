@@ -1,4 +1,4 @@
-"""The ladder of deadlines: whoever is inside gives up before whoever waits for them does."""
+"""The ladder of timeouts: an inner one ends before the outer one that waits for it."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ def test_every_sweep_ends_before_its_task_is_stopped() -> None:
         assert held.seconds < soft_seconds, name
 
 
-def test_a_worker_that_sweeps_gives_its_heartbeat_before_anybody_calls_it_ill() -> None:
+def test_a_worker_that_sweeps_sends_its_heartbeat_before_its_queue_is_reported() -> None:
     """Heartbeats overtake ticks, so one sweep at most stands before the next."""
     tick_seconds = settings.HEARTBEAT_SECONDS
     for name, held in HELD.items():
         queue = BY_NAME[name].queue
         others = platform_processes.WORKER_PROCESSES[queue] - 1
         if others == 0:
-            assert tick_seconds + held.seconds < jobs_health.SILENT_AFTER_SECONDS, name
+            assert tick_seconds + held.seconds < jobs_health.NOT_CONSUMED_AFTER_SECONDS, name
         # Where others take heartbeats too, all of them may be held at once: shown, not restarted.
         assert tick_seconds + held.seconds < watchdog.OVERDUE_AFTER_SECONDS, name
 
@@ -192,7 +192,7 @@ def test_a_task_ends_before_its_lease_and_long_before_its_message_is_delivered_a
     assert wakeups.COUNTDOWN_SECONDS_MAX + app.conf.task_time_limit < visibility_seconds
 
 
-def test_the_database_gives_up_before_anybody_gives_up_on_it() -> None:
+def test_the_database_times_out_before_its_clients_do() -> None:
     ladder_ms = [
         environment.LOCK_TIMEOUT_MS,
         environment.STATEMENT_TIMEOUT_MS,

@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
 
 def _statements(role: str, tables: list[str]) -> list[sql.Composed]:
-    """Take everything away, then give; one transaction, so nobody sees the state between."""
+    """Revokes everything, then grants, for one transaction: no other session sees it half done."""
     to = sql.Identifier(role)
     takes = [
         "REVOKE ALL ON SCHEMA public FROM {role}",
