@@ -58,12 +58,12 @@ def integer(name: str, default: int, *, least: int) -> int:
 
 
 def names(name: str, default: str) -> tuple[str, ...]:
-    """Names of lower-case letters, digits, _ and -, separated by commas; at least one."""
+    """Names in lower case, separated by commas; at least one."""
     text = os.environ.get(name, "").strip() or default
     found = tuple(each.strip() for each in text.split(","))
     if not all(re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", each) for each in found):
         raise ImproperlyConfigured(
-            f"{name} is {text!r}: write names in lower-case letters, separated by commas"
+            f"{name} is {text!r}: write names in lower case, separated by commas"
         )
     return found
 

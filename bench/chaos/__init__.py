@@ -1,4 +1,5 @@
-"""The chaos test: clients, kills and a lying PSP against the running platform, judged from outside.
+"""The chaos test: clients, kills and a faulty PSP against the platform, judged from outside.
 
-Black box over HTTP; the sandbox PSP is the truth. `python -m bench.chaos --help`, docs/chaos.md.
+Black box over HTTP. At the end, the platform must equal the sandbox PSP's records.
+`python -m bench.chaos --help`, docs/chaos.md.
 """

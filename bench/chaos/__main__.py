@@ -30,7 +30,7 @@ def main() -> int:
             clients=options.clients,
             folder=options.folder,
             bug=options.bug,
-            patience=options.patience,
+            time_factor=options.time_factor,
         )
     except LauncherError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,16 +61,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=state.VAR / "chaos")
     parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant it, to be found")
     parser.add_argument(
-        "--patience",
+        "--time-factor",
         type=float,
         default=1.0,
-        help="times the usual time in which all must come to rest: above 1 for a busy machine",
+        help="multiplies the usual time to converge: above 1 for a busy machine",
     )
     options = parser.parse_args()
     if options.payments < 1 or options.kills < 1 or options.clients < 1:
         parser.error("--payments, --kills and --clients are above zero")
-    if options.patience < 1:
-        parser.error("--patience is at least 1")
+    if options.time_factor < 1:
+        parser.error("--time-factor is at least 1")
     return options
 
 

@@ -1,7 +1,4 @@
-"""One run: warm-up, main, heal, convergence, final reads, verdict.
-
-What may not live here: any of the parts.
-"""
+"""Plays one run: warm-up, main phase, end of faults, convergence, final reads, verdict."""
 
 from __future__ import annotations
 
@@ -15,14 +12,14 @@ from bench.chaos.faults.bugs import PSP_BEHAVIOR
 from bench.chaos.faults.nemesis import Nemesis
 from bench.chaos.load.clients import Clients
 from bench.chaos.load.history import History
-from bench.chaos.load.http_client import Wire
-from bench.chaos.load.plan import Plan, in_weather, plan_of
-from bench.chaos.load.webhook_receiver import Sink, subscribe
+from bench.chaos.load.http_client import HttpClient
+from bench.chaos.load.plan import Plan, plan_of, with_psp_behavior
+from bench.chaos.load.webhook_receiver import WebhookReceiver, subscribe
 from bench.chaos.platform.cluster import Cluster, cluster
 from bench.chaos.platform.settlement import settle
 from bench.chaos.verdict.final_state import (
-    DoubtWatch,
-    Truth,
+    FinalState,
+    UnknownWatch,
     open_operations,
     read_everything,
     waiting_deliveries,
@@ -37,7 +34,7 @@ from paymentsite.launcher.progress import say
 CONVERGE_WITHIN_SECONDS = 60.0
 _CLIENTS_FINISH_WITHIN_SECONDS = 180.0
 _CLIENTS_FINISH_SHARE = 0.5
-"""Of the main phase: on a small machine kills take the processor that payments would need."""
+"""Of the main phase: on a small machine restarts take the processor time of payments."""
 _WARM_UP_SECONDS = 2.0
 _SAY_EVERY_SECONDS = 20.0
 
@@ -50,15 +47,15 @@ def run_chaos(
     clients: int,
     folder: Path,
     bug: str = "",
-    patience: float = 1.0,
-) -> tuple[Run, Truth, Judgment]:
+    time_factor: float = 1.0,
+) -> tuple[Run, FinalState, Judgment]:
     """Start everything, let it happen, judge it; writes `<seed>.jsonl`, `<seed>.json` …
 
-    `patience` stretches the time in which everything must have come to rest: above 1 the verdict
-    says nothing of speed, so that a busy machine does not change it.
+    `time_factor` multiplies the time to converge. Above 1 the verdict does not judge speed, so
+    that a busy machine does not change it.
     """
     plan = plan_of(seed=seed, payments=payments, kills=kills)
-    plan = in_weather(plan, PSP_BEHAVIOR.get(bug, {}))
+    plan = with_psp_behavior(plan, PSP_BEHAVIOR.get(bug, {}))
     name = f"{seed}-{bug}" if bug else str(seed)
     run = Run(
         seed=seed,
@@ -67,12 +64,12 @@ def run_chaos(
         kills=kills,
         clients=clients,
         bug=bug,
-        patience=patience,
+        time_factor=time_factor,
     )
     history = History(folder / f"{name}.jsonl")
     try:
         with _timed(run, "start"):
-            context = cluster(bug=bug, patience=patience)
+            context = cluster(bug=bug, time_factor=time_factor)
             running = context.__enter__()
         try:
             truth = _play(running, plan, run, history)
@@ -88,29 +85,31 @@ def run_chaos(
     return run, truth, judged
 
 
-def _play(running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
-    sink = Sink(plan.seed)
-    with sink.listening():
-        secrets = _subscribe(running, sink)
-        truth = _play_before(sink, running, plan, run, history)
-    truth.heard, truth.webhook_secrets = sink.heard, secrets
+def _play(running: Cluster, plan: Plan, run: Run, history: History) -> FinalState:
+    receiver = WebhookReceiver(plan.seed)
+    with receiver.listening():
+        secrets = _subscribe(running, receiver)
+        truth = _play_before(receiver, running, plan, run, history)
+    truth.received, truth.webhook_secrets = receiver.received, secrets
     return truth
 
 
-def _subscribe(running: Cluster, sink: Sink) -> dict[int, str]:
-    """Let every merchant hear everything; the secrets by merchant."""
-    wire = Wire(running.api_ports)
+def _subscribe(running: Cluster, receiver: WebhookReceiver) -> dict[int, str]:
+    """Subscribe every merchant to all events; returns the signing secrets by merchant."""
+    client = HttpClient(running.api_ports)
     try:
         return {
-            merchant: subscribe(wire, secret_key=secret_key, url=sink.url(merchant))
+            merchant: subscribe(client, secret_key=secret_key, url=receiver.url(merchant))
             for merchant, secret_key in enumerate(running.secret_keys)
         }
     finally:
-        wire.close()
+        client.close()
 
 
-def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: History) -> Truth:
-    watch = DoubtWatch(running.variables["DATABASE_URL"])
+def _play_before(
+    receiver: WebhookReceiver, running: Cluster, plan: Plan, run: Run, history: History
+) -> FinalState:
+    watch = UnknownWatch(running.variables["DATABASE_URL"])
     watch.start()
     merchants = Clients(
         plan,
@@ -125,26 +124,26 @@ def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: Hi
         time.sleep(_WARM_UP_SECONDS)
     with _timed(run, "main"):
         nemesis.run(plan, progress=_Progress(plan, merchants, nemesis))
-    with _timed(run, "heal"):
-        running.heal()
-        sink.heal()
-    run.healed_at = time.time()
+    with _timed(run, "faults end"):
+        running.end_faults()
+        receiver.end_faults()
+    run.faults_ended_at = time.time()
     with _timed(run, "clients"):
         allowed = max(_CLIENTS_FINISH_WITHIN_SECONDS, _CLIENTS_FINISH_SHARE * plan.main_seconds)
-        finished = _finish(running, merchants, allowed * run.patience)
+        finished = _finish(running, merchants, allowed * run.time_factor)
     if not finished:
         run.not_shown.append("the clients did not finish")
     run.not_shown += merchants.failures
     _resend_what_failed(running)
     with _timed(run, "convergence"):
-        still_open = _converge(running, run.patience)
+        still_open = _converge(running, run.time_factor)
     watch.stop()
     with _timed(run, "settlement"):
-        settle(running, patience=run.patience)
+        settle(running, time_factor=run.time_factor)
     run.acts_done, run.acts_missed = dict(nemesis.done), nemesis.missed
-    run.outages, run.doubts, run.restarts = nemesis.outages, watch.since, running.restarts
-    run.in_the_wake, run.unexplained = running.in_the_wake, running.unexplained
-    run.sleeps = running.sleeps
+    run.outages, run.unknown_since, run.restarts = nemesis.outages, watch.since, running.restarts
+    run.explained_ends, run.unexplained_ends = running.explained_ends, running.unexplained_ends
+    run.suspensions = running.suspensions
     if merchants.taken < len(plan.payments):
         run.not_shown.append(f"{merchants.taken} of {len(plan.payments)} payments were begun")
     with _timed(run, "reads"):
@@ -154,7 +153,7 @@ def _play_before(sink: Sink, running: Cluster, plan: Plan, run: Run, history: Hi
 
 
 def _resend_what_failed(running: Cluster) -> None:
-    """As whoever is on call does once merchants are well again: nobody waits for the next try."""
+    """Resend failed deliveries, as an on-call engineer does once endpoints work again."""
     for endpoint in webhook_endpoints(running.variables["DATABASE_URL"]):
         done = running.python("manage.py", "webhooks", "resend-failed", endpoint)
         if done.returncode:
@@ -162,21 +161,21 @@ def _resend_what_failed(running: Cluster) -> None:
 
 
 def _finish(running: Cluster, merchants: Clients, within_seconds: float) -> bool:
-    """Let the clients play to their end, restarting what still falls over."""
+    """Let the clients finish, and restart processes that still end."""
     end = time.monotonic() + within_seconds
     while time.monotonic() < end:
-        running.look()
+        running.poll()
         if merchants.are_done():
             break
         time.sleep(0.1)
     return merchants.finish(within_seconds=0.0)
 
 
-def _converge(running: Cluster, patience: float) -> list[str]:
-    """Poll until nothing is in doubt, at most T; what still is then."""
-    end = time.monotonic() + CONVERGE_WITHIN_SECONDS * patience
+def _converge(running: Cluster, time_factor: float) -> list[str]:
+    """Poll until no operation is open or the time is over; returns those still open."""
+    end = time.monotonic() + CONVERGE_WITHIN_SECONDS * time_factor
     while True:
-        running.look()
+        running.poll()
         url = running.variables["DATABASE_URL"]
         left = open_operations(url)
         is_done = not left and not waiting_notifications(url) and not waiting_deliveries(url)
@@ -186,13 +185,13 @@ def _converge(running: Cluster, patience: float) -> list[str]:
 
 
 def _keep_logs(running: Cluster, folder: Path) -> None:
-    """What the processes said outlives their folder."""
+    """Copy the logs of the processes out of their folder."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(running.folder / "logs", folder)
 
 
 class _Progress:
-    """A line now and then."""
+    """Prints a line every 20 seconds."""
 
     def __init__(self, plan: Plan, merchants: Clients, nemesis: Nemesis) -> None:
         self._plan, self._merchants, self._nemesis = plan, merchants, nemesis

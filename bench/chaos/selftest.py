@@ -26,7 +26,7 @@ PAYMENTS, KILLS, CLIENTS = 150, 6, 12
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of one bug."""
+    """Whether one bug was found."""
 
     bug: str
     runs: int
@@ -36,7 +36,7 @@ class Finding:
 
     @property
     def is_right(self) -> bool:
-        """Was the bug found by what it breaks, or a run without one passed?"""
+        """Whether the bug was found by its own invariants, or the run without a bug passed."""
         if not self.bug:
             return self.verdict == PASS
         return self.verdict == FAIL and not BUGS[self.bug].found_by.isdisjoint(self.violated)
@@ -68,12 +68,12 @@ def main() -> int:
 def _hunt(bug: str, seed: int, folder: Path) -> Finding:
     begun = time.monotonic()
     for number in range(RUNS_MOST):
-        words = _run(bug, seed + number, folder)
-        verdict = str(words.get("verdict", "none"))
-        violations = words.get("violations", {})
+        content = _run(bug, seed + number, folder)
+        verdict = str(content.get("verdict", "none"))
+        violations = content.get("violations", {})
         violated = {name: len(each) for name, each in violations.items() if each}
         finding = Finding(bug, number + 1, verdict, violated, time.monotonic() - begun)
-        # Without a bug one fail is too much already.
+        # Without a bug one failure is enough.
         if finding.is_right or (verdict == FAIL and not bug):
             break
     return finding
@@ -93,8 +93,8 @@ def _run(bug: str, seed: int, folder: Path) -> dict[str, Any]:
     if not result.exists():
         say("\n".join((done.stderr or done.stdout).splitlines()[-15:]))
         return {}
-    words: dict[str, Any] = json.loads(result.read_text())
-    return words
+    content: dict[str, Any] = json.loads(result.read_text())
+    return content
 
 
 def _line(finding: Finding) -> str:

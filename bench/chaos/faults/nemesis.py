@@ -1,7 +1,4 @@
-"""Carries out the plan's faults at their times. Runs in the main thread (see cluster).
-
-What may not live here: drawing anything.
-"""
+"""Carries out the plan's faults at their times. Runs in the main thread (see cluster)."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ import psycopg
 from bench.chaos.load.history import History
 from bench.chaos.load.plan import Act, Plan
 from bench.chaos.platform.cluster import API_SERVERS, MONEY_WORKERS, Cluster
-from bench.chaos.platform.stops import Sleep, under_way
+from bench.chaos.platform.stops import Suspension, calls_in_flight
 from bench.chaos.verdict.final_state import open_leases
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.ports import HOST
 
-_LOOK_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _API = tuple(f"api-{number}" for number in range(API_SERVERS))
 _KILLABLE = (*MONEY_WORKERS, *_API, "beat", "worker-routine")
 # What a plan means by these: one of several, and whether a child of it.
@@ -45,7 +42,7 @@ class Nemesis:
         self.done: Counter[str] = Counter()
         self.missed: list[str] = []
         self.outages: list[tuple[float, float]] = []
-        """When the PSP was down altogether, in Unix seconds."""
+        """When the PSP was down completely, in Unix seconds."""
 
     def run(self, plan: Plan, *, progress: Callable[[float], None]) -> None:
         """Do every act at its time; returns when the main phase is over."""
@@ -54,15 +51,15 @@ class Nemesis:
         while (elapsed := time.monotonic() - begun) < plan.main_seconds or waiting:
             while waiting and waiting[0].at_seconds <= elapsed:
                 self._do(waiting.pop(0))
-            self._cluster.look()
+            self._cluster.poll()
             progress(elapsed)
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _do(self, act: Act) -> None:
         acts = {
             "kill": self._kill,
             "stop": self._stop,
-            "sleep": self._sleep,
+            "long stop": self._suspend_in_call,
             "postgres": self._postgres,
             "redis": self._redis,
             "psp": self._psp,
@@ -72,7 +69,7 @@ class Nemesis:
         try:
             happened = acts[act.kind](act)
         except psutil.NoSuchProcess:
-            happened = False  # it died between the look and the deed
+            happened = False  # it ended meanwhile
         if happened:
             self.done[name] += 1
         else:
@@ -81,15 +78,15 @@ class Nemesis:
 
     def _kill(self, act: Act) -> bool:
         name, child = self._target(act)
-        if child is not None and not self._cluster.has_sleeper(name):
+        if child is not None and not self._cluster.must_continue(name):
             self._cluster.kill_child(name, child)
             return True
-        # What is down already cannot be killed, who sleeps shall wake: then somebody else is.
+        # If it is down, or stopped and must continue, another process is killed instead.
         start = act.choice % len(_KILLABLE)
         running = [
             each
             for each in (name, *_KILLABLE[start:], *_KILLABLE[:start])
-            if self._cluster.runs(each) and not self._cluster.has_sleeper(each)
+            if self._cluster.runs(each) and not self._cluster.must_continue(each)
         ]
         if not running:
             return False
@@ -97,27 +94,27 @@ class Nemesis:
         return True
 
     def _stop(self, act: Act) -> bool:
-        name, child = self._target(act, awake=True)
-        pid = self._cluster.kept[name].process.pid
+        name, child = self._target(act, running_only=True)
+        pid = self._cluster.supervised[name].process.pid
         process = child or (psutil.Process(pid) if pid else None)
         if process is None or self._cluster.is_stopped(process):
             return False
-        self._cluster.freeze(name, process, act.seconds)
+        self._cluster.suspend(name, process, act.seconds)
         return True
 
-    def _sleep(self, act: Act) -> bool:
+    def _suspend_in_call(self, act: Act) -> bool:
         """Catch a child in the middle of a call to the PSP, and stop it for longer than a lease."""
         end = time.monotonic() + _CATCH_WITHIN_SECONDS
         while time.monotonic() < end:
-            for name, child in self._sleepers(act):
+            for name, child in self._candidates(act):
                 if self._catch(name, child, act.seconds):
                     return True
-            self._cluster.look()
-            time.sleep(_LOOK_EVERY_SECONDS)
+            self._cluster.poll()
+            time.sleep(_POLL_SECONDS)
         return False
 
     def _catch(self, name: str, child: psutil.Process, seconds: float) -> bool:
-        """Stop it, and leave it so if it has a call under way."""
+        """Stop it, and leave it stopped if it has a call in flight."""
         try:
             child.suspend()
             caught = self._open_calls(child)
@@ -126,27 +123,27 @@ class Nemesis:
                 return False
         except psutil.NoSuchProcess:
             return False
-        sleep = self._cluster.freeze(
-            name, child, seconds, before_waking=lambda: self._look_at_leases(sleep, caught)
+        suspension = self._cluster.suspend(
+            name, child, seconds, before_continuing=lambda: self._compare_leases(suspension, caught)
         )
-        sleep.references = list(caught)
+        suspension.references = list(caught)
         return True
 
-    def _look_at_leases(self, sleep: Sleep, before: Mapping[str, datetime]) -> None:
-        """Did somebody else take what the sleeper had?"""
+    def _compare_leases(self, suspension: Suspension, before: Mapping[str, datetime]) -> None:
+        """Record whether another process took over an operation of the stopped one."""
         try:
             now = open_leases(self._cluster.variables["DATABASE_URL"])
         except psycopg.Error:  # it restarts just now
             return
-        sleep.passed_on = any(now.get(each) != lease for each, lease in before.items())
+        suspension.taken_over = any(now.get(each) != lease for each, lease in before.items())
 
-    def _sleepers(self, act: Act) -> list[tuple[str, psutil.Process]]:
-        """Who may be put to sleep now, beginning with whom the act means."""
+    def _candidates(self, act: Act) -> list[tuple[str, psutil.Process]]:
+        """The processes that may be stopped now, beginning with the target of the act."""
         several, _ = _ONE_OF[act.target]
         found = [
             (name, child)
             for name in several
-            if not self._cluster.has_sleeper(name)
+            if not self._cluster.must_continue(name)
             for child in self._cluster.children(name)
             if not self._cluster.is_stopped(child)
         ]
@@ -155,7 +152,7 @@ class Nemesis:
 
     def _open_calls(self, stopped: psutil.Process) -> dict[str, datetime]:
         """The open operations for which a stopped process waits for the PSP, and their leases."""
-        asked = under_way(stopped, self._cluster.psp)
+        asked = calls_in_flight(stopped, self._cluster.psp)
         if not asked:
             return {}
         try:
@@ -164,19 +161,19 @@ class Nemesis:
             return {}
         return {each: leases[each] for each in asked if each in leases}
 
-    def _target(self, act: Act, *, awake: bool = False) -> tuple[str, psutil.Process | None]:
-        """The kept process that is meant, and its child if one of those is."""
+    def _target(self, act: Act, *, running_only: bool = False) -> tuple[str, psutil.Process | None]:
+        """The process that the act means, and a child of it if it means one."""
         if act.target not in _ONE_OF:
             return act.target, None
         several, means_child = _ONE_OF[act.target]
         start = act.choice % len(several)
         names = [*several[start:], *several[:start]]
-        names.sort(key=self._cluster.has_sleeper)  # who sleeps shall wake
+        names.sort(key=self._cluster.must_continue)  # stopped ones must continue
         if not means_child:
             return names[0], None
         for name in names:
             children = self._cluster.children(name)
-            if awake:
+            if running_only:
                 children = [each for each in children if not self._cluster.is_stopped(each)]
             if children:
                 return name, children[act.choice % len(children)]
@@ -194,7 +191,7 @@ class Nemesis:
         if act.target == "kill":
             self._cluster.kill("redis", down_seconds=act.seconds)
             return True
-        port = redis_server.port_of(self._cluster.kept["redis"].process)
+        port = redis_server.port_of(self._cluster.supervised["redis"].process)
         try:
             with socket.create_connection((HOST, port), timeout=1) as connection:
                 connection.sendall(b"FLUSHALL\r\n")
@@ -224,6 +221,6 @@ class Nemesis:
         now = time.time()
         if self.outages and self.outages[-1][1] == float("inf"):
             self.outages[-1] = (self.outages[-1][0], now)  # what comes now replaces it
-        if act.target != "mood":
+        if act.target != "usual":
             self.outages.append((now, float("inf")))
         return True

@@ -1,7 +1,4 @@
-"""Merchants at work: threads that take planned payments and play them, whatever happens.
-
-What may not live here: HTTP, retries.
-"""
+"""The merchants: threads that take planned payments and carry them out, whatever happens."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from bench.chaos.load.plan import Plan, PlannedPayment, Step, zipf_rank
 from bench.chaos.load.requests import Request, Sender
 
 _KNOWN_MOST: Final = 1_000
-_COMES_AGAIN_SECONDS: Final = 12.0
-_LOOK_EVERY_SECONDS: Final = 0.4
+_RETURNS_WITHIN_SECONDS: Final = 12.0
+_POLL_SECONDS: Final = 0.4
 _PAYS_AGAIN_MOST: Final = 2
-_VERBS_OF_A_MEDDLER: Final = ("get", "get", "refund", "capture", "cancel")
+_VERBS_ON_ANOTHER_PAYMENT: Final = ("get", "get", "refund", "capture", "cancel")
 _OTHER_METADATA: Final = {"metadata[changed]": "yes"}
-_OTHER_WORDS: Final = {
+_OTHER_PARAMETERS: Final = {
     "confirm": {"payment_method": "pm_card_mastercard"},
     "cancel": {"cancellation_reason": "duplicate"},
 }
 
 
 class Clients:
-    """All of them, and what they know together."""
+    """All client threads, and the payments that they share."""
 
     def __init__(
         self,
@@ -45,7 +42,7 @@ class Clients:
         self._secret_keys = secret_keys
         self._history = history
         self._waiting = iter(plan.payments)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._begun = 0.0
         self._known: list[tuple[PlannedPayment, str]] = []
@@ -63,11 +60,11 @@ class Clients:
             thread.start()
 
     def are_done(self) -> bool:
-        """Was every payment played?"""
+        """Whether every payment is finished."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def finish(self, *, within_seconds: float) -> bool:
-        """Wait until every payment was played; False if that took too long: they are stopped."""
+        """Wait until every payment is finished; False if time is over and they were stopped."""
         end = time.monotonic() + within_seconds
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -82,14 +79,14 @@ class Clients:
         try:
             while (payment := self._next()) is not None:
                 _Play(payment, self, sender).run()
-        except Exception as error:  # a bug of ours: the run shows nothing then
+        except Exception as error:  # a bug of this test: the verdict is unknown
             self.failures.append(f"client {number}: {type(error).__name__}: {error}")
             raise
         finally:
             sender.close()
 
     def _next(self) -> PlannedPayment | None:
-        with self._turn:
+        with self._lock:
             payment = next(self._waiting, None)
             if payment is None:
                 return None
@@ -124,18 +121,18 @@ class Clients:
         return ended
 
     def know(self, payment: PlannedPayment, intent: str) -> None:
-        """Remember a payment for meddlers."""
-        with self._turn:
+        """Remember a payment, so that other clients can use it."""
+        with self._lock:
             self._known = [*self._known[-_KNOWN_MOST:], (payment, intent)]
 
     def popular(self, source: random.Random) -> tuple[PlannedPayment, str] | None:
-        """A payment that somebody made, recent ones far more often."""
+        """A payment of any client, recent ones far more often."""
         known: Sequence[tuple[PlannedPayment, str]] = self._known
         return known[-1 - zipf_rank(source, len(known))] if known else None
 
 
 class _Play:
-    """One planned payment, played by one client."""
+    """One planned payment, carried out by one client."""
 
     def __init__(self, payment: PlannedPayment, clients: Clients, sender: Sender) -> None:
         self._payment = payment
@@ -157,8 +154,8 @@ class _Play:
             made = self._send_by_habit(self._confirm(intent))
         if payment.habit == "gives up" or made is None:
             return
-        if payment.habit == "comes again" and made.status != 402:
-            self._come_again(intent)
+        if payment.habit == "returns" and made.status != 402:
+            self._return_to_pay(intent)
         for step in payment.steps:
             self._step(step, payment, intent)
         if payment.habit == "late repeat":
@@ -167,10 +164,10 @@ class _Play:
 
     def _send_by_habit(self, request: Request) -> Record | None:
         habit = self._payment.habit
-        if habit == "twin":
+        if habit == "sends twice":
             return self._clients.both(self._sender, request, request)
         if habit == "gives up":
-            return self._sender.send(request, tries=1)
+            return self._sender.send(request, attempts=1)
         if habit == "other key":
             return self._clients.both(self._sender, request, self._under_another_key(request))
         ended = self._sender.send(request)
@@ -178,9 +175,9 @@ class _Play:
             self._sender.send(self._changed(request))
         return ended
 
-    def _come_again(self, intent: str) -> None:
-        """Look until it is known what became of the charge; pay again where nothing did."""
-        end = time.monotonic() + _COMES_AGAIN_SECONDS
+    def _return_to_pay(self, intent: str) -> None:
+        """Read until the charge has ended; pay again if it failed."""
+        end = time.monotonic() + _RETURNS_WITHIN_SECONDS
         paid_again = 0
         while time.monotonic() < end and paid_again < _PAYS_AGAIN_MOST:
             seen = self._sender.send(_read("get", self._payment, intent))
@@ -190,23 +187,23 @@ class _Play:
                 self._sender.send(self._confirm(intent, payment_method=self._payment.token))
             elif status not in (None, "processing"):
                 return
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _step(self, step: Step, payment: PlannedPayment, intent: str) -> None:
         verb = step.verb
-        if verb == "meddle":
+        if verb == "another payment":
             found = self._clients.popular(self._random)
             if found is None:
                 return
-            (payment, intent), verb = found, self._random.choice(_VERBS_OF_A_MEDDLER)
+            (payment, intent), verb = found, self._random.choice(_VERBS_ON_ANOTHER_PAYMENT)
             step = Step(verb=verb, share=0.2 if verb == "refund" else None)
         if verb in ("get", "list"):
             self._sender.send(_read(verb, payment, intent))
             return
         request = self._change(step, verb, payment, intent)
-        if step.rival:
-            rival = self._change(step, step.rival, payment, intent)
-            self._clients.both(self._sender, request, rival)
+        if step.concurrent:
+            concurrent = self._change(step, step.concurrent, payment, intent)
+            self._clients.both(self._sender, request, concurrent)
         else:
             self._send_by_habit(request)
 
@@ -286,7 +283,10 @@ class _Play:
             order=request.order,
             intent=request.intent,
             key=request.key,
-            parameters={**request.parameters, **_OTHER_WORDS.get(request.verb, _OTHER_METADATA)},
+            parameters={
+                **request.parameters,
+                **_OTHER_PARAMETERS.get(request.verb, _OTHER_METADATA),
+            },
         )
 
     def _new_key(self) -> str:

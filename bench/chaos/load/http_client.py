@@ -1,7 +1,4 @@
-"""One client's HTTP: kept-alive connections to every server, one request at a time.
-
-What may not live here: retries.
-"""
+"""One client's HTTP: kept-alive connections to every server, one request at a time."""
 
 from __future__ import annotations
 
@@ -31,13 +28,13 @@ class HttpAnswer:
 
     def json(self) -> dict[str, Any]:
         """The body; raises ValueError when it is not a JSON object."""
-        words = json.loads(self.body)
-        if not isinstance(words, dict):
+        content = json.loads(self.body)
+        if not isinstance(content, dict):
             raise ValueError("the body is no object")
-        return words
+        return content
 
 
-class Wire:
+class HttpClient:
     """Not for several threads at once."""
 
     def __init__(self, ports: Sequence[int]) -> None:

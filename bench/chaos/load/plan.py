@@ -1,7 +1,6 @@
-"""What will happen in a run, drawn from a seed: which payments, which faults, and when.
+"""Draws from a seed what will happen in a run: which payments, which faults, and when.
 
-Pure: the same seed gives the same plan (the interleaving is the machine's own). What may not live
-here: doing any of it.
+Pure: the same seed gives the same plan (the interleaving is the machine's own).
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 SECONDS_PER_KILL: Final = 2.5
-"""A killed server needs processor time to come back; more kills than this only keep it down."""
+"""A restart takes processor time; with more kills than this the servers would only restart."""
 PAYMENTS_PER_SECOND: Final = 12.0
 MERCHANTS: Final = 4
 LEASE_SECONDS: Final = 30.0
-"""Of an operation, after which others take it over from whoever sends it or asks about it."""
+"""The lease of an operation, after which another worker takes it over."""
 LARGE_FROM_KILLS: Final = 120
-"""From here on a run has time for what takes longer than a lease, and is over before it ends."""
+"""From here on a run is long enough for stops longer than a lease."""
 _LONG_RUN_SECONDS: Final = 80.0
-_SLEEP_SECONDS: Final = (35.0, 58.0)
-"""Above a lease, below the time limit of a background job (60 s), which kills whoever runs it."""
+_SUSPENSION_SECONDS: Final = (35.0, 58.0)
+"""Above a lease, below the time limit of a background job (60 s), after which Celery kills it."""
 _OUTAGE_SECONDS: Final = (15.0, 40.0)
 
 _DECLINES: Final = ("pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds")
@@ -35,25 +34,26 @@ _STOPS: Final = (
     *("api worker", "api server", "worker", "worker child", "worker-routine"),
     *("beat", "relay-1", "relay-2", "publisher"),
 )
-# Who holds leases of operations.
-_SLEEPERS: Final = ("api worker", "api worker", "worker child")
+# Processes that hold leases of operations.
+_SUSPENDED: Final = ("api worker", "api worker", "worker child")
 _HABITS: Final = (
-    *(["plain"] * 14 + ["comes again"] * 30 + ["twin"] * 20 + ["gives up"] * 10),
+    *(["plain"] * 14 + ["returns"] * 30 + ["sends twice"] * 20 + ["gives up"] * 10),
     *(["other key"] * 8),
-    *(["rival"] * 6 + ["changed body"] * 6 + ["late repeat"] * 6),
+    *(["concurrent"] * 6 + ["changed body"] * 6 + ["late repeat"] * 6),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing a client does to a payment after it was made."""
+    """One request of a client for a payment that exists."""
 
     verb: str
-    """`capture`, `cancel`, `refund`, `get`, `list` or `meddle` (any of them, somebody else's)."""
+    """`capture`, `cancel`, `refund`, `get`, `list` or `another payment` (that of another
+    client)."""
     share: float | None = None
-    """Of the payment's amount; None: all that is left."""
+    """Of the payment's amount; None for all that is left."""
     final: bool = True
-    rival: str = ""
+    concurrent: str = ""
     """What another client does to the same payment at the same moment."""
 
 
@@ -82,11 +82,11 @@ class Act:
 
     at_seconds: float
     kind: str
-    """`kill`, `stop`, `sleep` (a stop longer than a lease), `postgres`, `redis`, `psp` or `bank`
+    """`kill`, `stop`, `long stop` (longer than a lease), `postgres`, `redis`, `psp` or `bank`
     (a chargeback, or the decision of one)."""
     target: str = ""
     choice: int = 0
-    """Which of several; taken modulo how many there are."""
+    """Selects one of several targets, modulo their number."""
     seconds: float = 0.0
     behavior: dict[str, Any] = field(default_factory=dict)
 
@@ -102,8 +102,8 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Equal for equal plans."""
-        words = json.dumps(asdict(self), sort_keys=True).encode()
-        return hashlib.sha256(words).hexdigest()[:16]
+        content = json.dumps(asdict(self), sort_keys=True).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
 
 def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
@@ -117,10 +117,10 @@ def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
     return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
 
 
-def in_weather(plan: Plan, weather: dict[str, Any]) -> Plan:
-    """The same plan with a PSP that behaves so whatever its mood."""
+def with_psp_behavior(plan: Plan, behavior: dict[str, Any]) -> Plan:
+    """The same plan, with these additions to the PSP's behavior all the time."""
     acts = [
-        replace(act, behavior=act.behavior | weather) if act.target == "mood" else act
+        replace(act, behavior=act.behavior | behavior) if act.target == "usual" else act
         for act in plan.acts
     ]
     return replace(plan, acts=tuple(acts))
@@ -168,8 +168,8 @@ def _steps(source: random.Random, *, manual: bool, habit: str) -> tuple[Step, ..
         steps += _steps_of_a_hold(source, habit)
     draw = source.random()
     if draw < 0.2:
-        rival = "refund" if habit == "rival" else ""
-        steps.append(Step(verb="refund", share=0.6 if rival else 0.4, rival=rival))
+        concurrent = "refund" if habit == "concurrent" else ""
+        steps.append(Step(verb="refund", share=0.6 if concurrent else 0.4, concurrent=concurrent))
     elif draw < 0.35:
         steps.append(Step(verb="refund"))
     elif draw < 0.45:
@@ -179,14 +179,14 @@ def _steps(source: random.Random, *, manual: bool, habit: str) -> tuple[Step, ..
     if source.random() < 0.05:
         steps.append(Step(verb="list"))
     if source.random() < 0.12:
-        steps.append(Step(verb="meddle"))
+        steps.append(Step(verb="another payment"))
     return tuple(steps)
 
 
 def _steps_of_a_hold(source: random.Random, habit: str) -> list[Step]:
     draw = source.random()
-    if habit == "rival":
-        return [Step(verb="capture", rival=source.choice(("cancel", "capture")))]
+    if habit == "concurrent":
+        return [Step(verb="capture", concurrent=source.choice(("cancel", "capture")))]
     if draw < 0.35:
         return [Step(verb="capture")]
     if draw < 0.55:
@@ -206,9 +206,9 @@ def _acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, 
     longest = 20.0 if is_long else 8.0
     for number, at in enumerate(_moments(source, max(1, kills // 10), main_seconds)):
         if is_large and number % 5 in (0, 2):
-            begin = min(at, main_seconds - _SLEEP_SECONDS[1])  # awake again before the end
-            seconds = source.uniform(*_SLEEP_SECONDS)
-            acts.append(_act(source, begin, "sleep", _SLEEPERS, seconds=seconds))
+            begin = min(at, main_seconds - _SUSPENSION_SECONDS[1])  # continues before the end
+            seconds = source.uniform(*_SUSPENSION_SECONDS)
+            acts.append(_act(source, begin, "long stop", _SUSPENDED, seconds=seconds))
         else:
             acts.append(_act(source, at, "stop", _STOPS, seconds=source.uniform(5.0, longest)))
     for number, at in enumerate(_moments(source, max(2, kills // 25), main_seconds)):
@@ -240,11 +240,13 @@ def _moments(source: random.Random, count: int, main_seconds: float) -> list[flo
 def _psp_acts(
     source: random.Random, kills: int, main_seconds: float, *, is_long: bool, is_large: bool
 ) -> list[Act]:
-    """The PSP's mood changes all the time; now and then it is down or hangs for some seconds."""
-    moods: list[Act] = []
+    """The PSP's behavior changes all the time; sometimes it is down or hangs for some seconds."""
+    behaviors: list[Act] = []
     at, every = 0.0, 20.0 if is_long else 6.0
     while at < main_seconds:
-        moods.append(Act(at_seconds=at, kind="psp", target="mood", behavior=_mood(source)))
+        behaviors.append(
+            Act(at_seconds=at, kind="psp", target="usual", behavior=_usual_behavior(source))
+        )
         at += every * source.uniform(0.5, 1.5)
     outages: list[Act] = []
     count = max(1, kills * 30 // 500)
@@ -256,10 +258,17 @@ def _psp_acts(
         behavior = {how: 1.0, "hang_seconds": seconds, "seed": source.randrange(2**31)}
         outage = Act(at_seconds=begin, kind="psp", target=how, seconds=seconds, behavior=behavior)
         outages.append(outage)
-        moods.append(
-            Act(at_seconds=begin + seconds, kind="psp", target="mood", behavior=_mood(source))
+        behaviors.append(
+            Act(
+                at_seconds=begin + seconds,
+                kind="psp",
+                target="usual",
+                behavior=_usual_behavior(source),
+            )
         )
-    return outages + [mood for mood in moods if not _is_within(mood.at_seconds, outages)]
+    return outages + [
+        behavior for behavior in behaviors if not _is_within(behavior.at_seconds, outages)
+    ]
 
 
 def _bank_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
@@ -275,17 +284,17 @@ def _bank_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[
 
 
 def _is_within(at_seconds: float, outages: list[Act]) -> bool:
-    """A better mood would end the outage before its time."""
+    """Another behavior would end the outage too early."""
     return any(each.at_seconds <= at_seconds < each.at_seconds + each.seconds for each in outages)
 
 
-def _mood(source: random.Random) -> dict[str, Any]:
-    mood: dict[str, Any] = {
+def _usual_behavior(source: random.Random) -> dict[str, Any]:
+    behavior: dict[str, Any] = {
         "latency_ms": {"median": 50, "p99": 400},
         "seed": source.randrange(2**31),
     }
     if source.random() < 0.15:
-        return mood  # a time without faults
+        return behavior  # a time without faults
     most = {
         "rate_limit": 0.03,
         "error_before": 0.05,
@@ -298,15 +307,15 @@ def _mood(source: random.Random) -> dict[str, Any]:
         "truncate": 0.02,
         "contradict": 0.01,
     }
-    mood |= {name: round(source.uniform(0, top), 4) for name, top in most.items()}
-    mood["webhooks"] = {
+    behavior |= {name: round(source.uniform(0, top), 4) for name, top in most.items()}
+    behavior["webhooks"] = {
         **{
             name: round(source.uniform(0, top), 4)
             for name, top in (("lose", 0.1), ("double", 0.3), ("reorder", 0.5), ("forge", 0.1))
         },
         "delay_seconds": [0, source.choice((0, 0, 5, 20))],
     }
-    mood["cache_errors"] = 0.1
-    mood["hang_seconds"] = 15.0
-    mood["not_found_lag_seconds"] = source.choice((0.0, 1.0, 2.0, 4.0))
-    return mood
+    behavior["cache_errors"] = 0.1
+    behavior["hang_seconds"] = 15.0
+    behavior["not_found_lag_seconds"] = source.choice((0.0, 1.0, 2.0, 4.0))
+    return behavior

@@ -1,7 +1,4 @@
-"""One request with a merchant's patience: same key, up to twelve tries, full jitter, fail over.
-
-What may not live here: which requests there are.
-"""
+"""Sends one request as a merchant does: same key, up to 12 attempts, full jitter, failover."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.chaos.load.history import History, Record
-from bench.chaos.load.http_client import HttpAnswer, Wire
+from bench.chaos.load.http_client import HttpAnswer, HttpClient
 
-TRIES: Final = 12
+ATTEMPTS: Final = 12
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 TIMEOUTS_SECONDS: Final = (0.5, 2.0, 10.0, 10.0)
 _RETRIED: Final = frozenset({409, 429, 500, 502, 503, 504})
@@ -24,7 +21,7 @@ _INDEFINITE: Final = _RETRIED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a merchant wants done, however often it takes."""
+    """A request, however many attempts it takes."""
 
     verb: str
     """`create`, `confirm`, `capture`, `cancel`, `refund`, `get`, `list` or `changed`."""
@@ -51,34 +48,34 @@ class Sender:
         stopped: Callable[[], bool],
     ) -> None:
         self.name = name
-        self._wire = Wire(ports)
+        self._client = HttpClient(ports)
         self._servers = len(ports)
         self._secret_keys = secret_keys
         self._history = history
         self._random = random.Random(seed)
         self._stopped = stopped
 
-    def send(self, request: Request, *, tries: int = TRIES) -> Record | None:
+    def send(self, request: Request, *, attempts: int = ATTEMPTS) -> Record | None:
         """Repeat until the answer is definite; None if it never was."""
         server = self._random.randrange(self._servers)
-        for attempt in range(1, tries + 1):
-            record = self._try(request, server, attempt)
+        for attempt in range(1, attempts + 1):
+            record = self._attempt(request, server, attempt)
             if record.type != "info":
                 return record
             if self._stopped():
                 return None
             if record.status == 0:
-                server = (server + 1) % self._servers  # nobody there, or too slow: the other one
-            if attempt < tries:
+                server = (server + 1) % self._servers  # down or too slow: fail over
+            if attempt < attempts:
                 most = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt)
                 time.sleep(self._random.uniform(0, most))
         return None
 
     def close(self) -> None:
         """Close connections."""
-        self._wire.close()
+        self._client.close()
 
-    def _try(self, request: Request, server: int, attempt: int) -> Record:
+    def _attempt(self, request: Request, server: int, attempt: int) -> Record:
         record = Record(
             at=time.time(),
             type="invoke",
@@ -100,7 +97,7 @@ class Sender:
         answer: HttpAnswer | None = None
         error, seen = "", {}
         try:
-            answer = self._wire.send(
+            answer = self._client.send(
                 server,
                 request.method,
                 request.path,
@@ -134,21 +131,21 @@ class Sender:
         )
 
 
-def seen_of(words: dict[str, Any]) -> dict[str, Any]:
-    """What of an answer the checker and a person need."""
-    kind = words.get("object")
+def seen_of(content: dict[str, Any]) -> dict[str, Any]:
+    """What the checks and a reader need of an answer."""
+    kind = content.get("object")
     if kind == "payment_intent":
-        return _intent_seen(words)
+        return _intent_seen(content)
     if kind == "refund":
         return {
-            "refund": words["id"],
-            "intent": words["payment_intent"],
-            "refund_status": words["status"],
-            "amount": words["amount"],
+            "refund": content["id"],
+            "intent": content["payment_intent"],
+            "refund_status": content["status"],
+            "amount": content["amount"],
         }
     if kind == "list":
-        return {"listed": [_intent_seen(each) for each in words["data"]]}
-    error = words.get("error")
+        return {"listed": [_intent_seen(each) for each in content["data"]]}
+    error = content.get("error")
     if not isinstance(error, dict):
         return {}
     seen = {name: error[name] for name in ("type", "code", "charge", "message") if name in error}
@@ -157,13 +154,13 @@ def seen_of(words: dict[str, Any]) -> dict[str, Any]:
     return seen
 
 
-def _intent_seen(words: dict[str, Any]) -> dict[str, Any]:
-    charge = words["latest_charge"]
+def _intent_seen(content: dict[str, Any]) -> dict[str, Any]:
+    charge = content["latest_charge"]
     seen = {
-        "intent": words["id"],
-        "status": words["status"],
-        "received": words["amount_received"],
-        "capturable": words["amount_capturable"],
+        "intent": content["id"],
+        "status": content["status"],
+        "received": content["amount_received"],
+        "capturable": content["amount_capturable"],
         "latest_charge": charge,
     }
     if isinstance(charge, dict):

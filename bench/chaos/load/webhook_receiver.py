@@ -1,6 +1,6 @@
-"""A merchants' receiver of our webhooks that fails in its own way, and keeps all that it heard.
+"""A receiver of the merchants' webhooks that sometimes fails, and stores all that it received.
 
-One address per merchant. What may not live here: judging what was heard (`deliveries`).
+One address per merchant.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
-from bench.chaos.load.http_client import Wire
+from bench.chaos.load.http_client import HttpClient
 from paymentsite.launcher.ports import HOST
 
 _FAILS, _HANGS, _CUTS = 0.05, 0.02, 0.01
 HANG_SECONDS: Final = 20.0
-"""Longer than anybody waits for a merchant (15 s)."""
+"""Longer than the timeout of a delivery (15 s)."""
 _ANSWER: Final = b'{"received": true}'
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedWebhook:
     """One request, as it came and as it was answered; in the order of arrival."""
 
     at: float
@@ -37,7 +37,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Sink:
+class WebhookReceiver:
     """The server; every answer is drawn from the seed."""
 
     seed: int
@@ -45,11 +45,11 @@ class Sink:
     hangs: float = _HANGS
     cuts: float = _CUTS
     hang_seconds: float = HANG_SECONDS
-    heard: list[Heard] = field(default_factory=list)
+    received: list[ReceivedWebhook] = field(default_factory=list)
     port: int = 0
-    is_well: bool = False
-    """Since the faults have ended: everything is taken from now on."""
-    _turn: threading.Lock = field(default_factory=threading.Lock)
+    accepts_all: bool = False
+    """Set after the end of the faults: every request is answered 200."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _random: random.Random = field(init=False)
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -60,13 +60,13 @@ class Sink:
         """Where a merchant listens."""
         return f"http://{HOST}:{self.port}/{merchant}"
 
-    def heal(self) -> None:
-        """Take everything from now on, and let go who hangs."""
-        self.is_well = True
+    def end_faults(self) -> None:
+        """Answer 200 from now on, and end what hangs."""
+        self.accepts_all = True
         self._end.set()
 
     @contextmanager
-    def listening(self) -> Iterator[Sink]:
+    def listening(self) -> Iterator[WebhookReceiver]:
         """Listen inside the block."""
         server = _Server((HOST, 0), _handler_of(self))
         self.port = server.server_address[1]
@@ -80,17 +80,17 @@ class Sink:
             server.server_close()
             thread.join()
 
-    def hear(self, merchant: int, headers: Mapping[str, str], body: bytes) -> str:
-        """Keep it, and draw how it is answered; any thread."""
-        with self._turn:
+    def receive(self, merchant: int, headers: Mapping[str, str], body: bytes) -> str:
+        """Store a request, and draw its answer; any thread."""
+        with self._lock:
             answer = self._draw()
-            self.heard.append(Heard(time.time(), merchant, headers, body, answer))
+            self.received.append(ReceivedWebhook(time.time(), merchant, headers, body, answer))
         if answer == "hang":
             self._end.wait(self.hang_seconds)
         return answer
 
     def _draw(self) -> str:
-        if self.is_well:
+        if self.accepts_all:
             return "ok"
         draw = self._random.random()
         for answer, share in (("500", self.fails), ("hang", self.hangs), ("cut", self.cuts)):
@@ -105,18 +105,18 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-def _handler_of(sink: Sink) -> type[BaseHTTPRequestHandler]:
+def _handler_of(receiver: WebhookReceiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             body = self.rfile.read(length)
-            if len(body) < length:  # who sent it was killed: no merchant's server takes that
+            if len(body) < length:  # the sender was killed: an incomplete request is refused
                 self.close_connection = True
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = sink.hear(int(self.path.strip("/")), headers, body)
+            answer = receiver.receive(int(self.path.strip("/")), headers, body)
             if answer == "hang":
                 self.close_connection = True
                 return
@@ -134,9 +134,9 @@ def _handler_of(sink: Sink) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def subscribe(wire: Wire, *, secret_key: str, url: str) -> str:
-    """Let a merchant hear everything at this address; the secret it is signed with."""
-    answer = wire.send(
+def subscribe(client: HttpClient, *, secret_key: str, url: str) -> str:
+    """Subscribe a merchant to all events at this address; returns the signing secret."""
+    answer = client.send(
         0,
         "POST",
         "/v1/webhook_endpoints",

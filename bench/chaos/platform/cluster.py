@@ -1,8 +1,7 @@
-"""The system under test, started by the launcher's own building blocks and kept running.
+"""The system under test: starts its processes as the launcher does, and restarts what ends.
 
 PostgreSQL with fsync on, Redis, the sandbox PSP (never killed), two API servers, workers, beat …
-Children are tied to the thread that starts them: everything here runs in the main thread. What may
-not live here: deciding what is killed.
+Children are tied to the thread that starts them: everything here runs in the main thread.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ import psutil
 
 from bench.chaos.load.plan import MERCHANTS
 from bench.chaos.platform import psp_control
-from bench.chaos.platform.process_ends import Hurt, Kind, end_of
-from bench.chaos.platform.stops import Sleep
+from bench.chaos.platform.process_ends import EndKind, Fault, end_of
+from bench.chaos.platform.stops import Suspension
 from bench.stage import environment_of
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
@@ -38,88 +37,90 @@ from paymentsite.sweeps import Queue
 API_SERVERS = 2
 RELAYS = 2
 MONEY_WORKERS = ("worker", "worker-2")
-"""Of the queue where money waits there are two, as anybody would run it who means it."""
-_LAST_WORDS_BYTES = 200_000
+"""Two for the queue `money`, as in production."""
+_LAST_OUTPUT_BYTES = 200_000
 _NEEDED_BY = {"redis": (*MONEY_WORKERS, "worker-routine", "beat")}
 _OURS_ALONE = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_PORT", "REDIS_PORT")
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Supervised:
     process: Process
     down_until: float = 0.0
-    hurt_at: dict[Hurt, float] = field(default_factory=dict)
+    fault_at: dict[Fault, float] = field(default_factory=dict)
     """What the nemesis last did to it, and when."""
     is_killed: bool = False
-    """By us, since it was last started: its end is no surprise."""
+    """By the nemesis, since it was last started."""
     is_down: bool = False
     log_begins: int = 0
-    """Where in its log file its present life begins."""
+    """Where in its log file the present process begins."""
 
-    def last_words(self) -> str:
-        """What it said in its present life, at most the last part of it."""
+    def last_output(self) -> str:
+        """Returns the end of the log of the present process."""
         self.process.last_lines()  # waits a moment until all of it is written
         with self.process.log_file.open("rb") as log:
             log.seek(self.log_begins)
-            return log.read()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace")
+            return log.read()[-_LAST_OUTPUT_BYTES:].decode("utf-8", "replace")
 
 
 @dataclass(slots=True)
 class _Stopped:
-    """A process that is woken when its time has come."""
+    """A stopped process that will continue at a given time."""
 
     process: psutil.Process
-    wake_at: float
-    sleep: Sleep
-    before_waking: Callable[[], None] | None = None
-    """With this, nobody may kill it, or what keeps it, in its sleep."""
+    continue_at: float
+    suspension: Suspension
+    before_continuing: Callable[[], None] | None = None
+    """If set, neither the process nor its parent may be killed before it continues."""
 
 
 class Cluster:
     """The running processes by name: `postgres`, `redis`, `api-0`, `worker`, `beat`, `relay-1` …"""
 
-    def __init__(self, folder: Path, variables: dict[str, str], *, patience: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, variables: dict[str, str], *, time_factor: float = 1.0
+    ) -> None:
         self.folder = folder
-        self._patience = patience
+        self._time_factor = time_factor
         self.variables = variables
-        self.kept: dict[str, _Kept] = {}
+        self.supervised: dict[str, _Supervised] = {}
         self.api_ports = tuple(hold_any_port() for _ in range(API_SERVERS))
         self.psp = psp_control.PspControl(hold_any_port())
         self.secret_keys: list[str] = []
-        self.unplanned: list[str] = []
-        self.in_the_wake: list[str] = []
-        """Processes that a fault took along, as their own last words say."""
-        self.unexplained: list[str] = []
-        """Processes that ended soon after a fault of something that they need, and say not why."""
+        self.unprovoked_ends: list[str] = []
+        self.explained_ends: list[str] = []
+        """Processes that ended because of a fault, as their own logs say."""
+        self.unexplained_ends: list[str] = []
+        """Processes that ended soon after a fault, without a reason in their logs."""
         self.restarts = 0
-        self.sleeps: list[Sleep] = []
+        self.suspensions: list[Suspension] = []
         self._stopped: list[_Stopped] = []
 
-    def keep(self, process: Process) -> None:
+    def supervise(self, process: Process) -> None:
         """Start it unless it runs, and restart it from now on when it ends."""
         if process.pid is None:
             process.start()
-        self.kept[process.name] = _Kept(process)
+        self.supervised[process.name] = _Supervised(process)
 
     def kill(self, name: str, number: int = signal.SIGKILL, *, down_seconds: float = 0.0) -> None:
         """Send a deadly signal to a process; it comes back after at least `down_seconds`."""
-        kept = self.kept[name]
+        supervised = self.supervised[name]
         now = time.monotonic()
-        kept.hurt_at[Hurt.ITSELF], kept.down_until = now, now + down_seconds
+        supervised.fault_at[Fault.ITSELF], supervised.down_until = now, now + down_seconds
         for other in _NEEDED_BY.get(name, ()):
-            self.kept[other].hurt_at[Hurt.REDIS] = now
-        if kept.process.pid is not None and self.runs(name):
-            os.kill(kept.process.pid, number)
-            kept.is_killed = True
+            self.supervised[other].fault_at[Fault.REDIS] = now
+        if supervised.process.pid is not None and self.runs(name):
+            os.kill(supervised.process.pid, number)
+            supervised.is_killed = True
 
     def runs(self, name: str) -> bool:
         """Is that process alive?"""
-        process = self.kept[name].process
+        process = self.supervised[name].process
         return process.pid is not None and process.exit_code() is None
 
     def children(self, name: str) -> list[psutil.Process]:
         """The living children of a process: web workers, or a Celery worker's pool."""
-        pid = self.kept[name].process.pid
+        pid = self.supervised[name].process.pid
         if pid is None:
             return []
         try:
@@ -130,84 +131,90 @@ class Cluster:
 
     def kill_child(self, name: str, child: psutil.Process) -> None:
         """kill -9 one child; its parent makes a new one."""
-        self.kept[name].hurt_at[Hurt.CHILD] = time.monotonic()
+        self.supervised[name].fault_at[Fault.CHILD] = time.monotonic()
         child.kill()
 
-    def freeze(
+    def suspend(
         self,
         name: str,
         process: psutil.Process,
         seconds: float,
         *,
-        before_waking: Callable[[], None] | None = None,
-    ) -> Sleep:
-        """SIGSTOP now, SIGCONT after `seconds` (by `look`); see `has_sleeper`."""
+        before_continuing: Callable[[], None] | None = None,
+    ) -> Suspension:
+        """SIGSTOP now, SIGCONT after `seconds` (by `poll`); see `must_continue`."""
         process.suspend()
         now = time.monotonic()
-        self.kept[name].hurt_at[Hurt.STOPPED] = now + seconds
-        sleep = Sleep(name=name, began_at=time.time())
-        self.sleeps.append(sleep)
-        self._stopped.append(_Stopped(process, now + seconds, sleep, before_waking))
-        return sleep
+        self.supervised[name].fault_at[Fault.STOPPED] = now + seconds
+        suspension = Suspension(name=name, began_at=time.time())
+        self.suspensions.append(suspension)
+        self._stopped.append(_Stopped(process, now + seconds, suspension, before_continuing))
+        return suspension
 
     def is_stopped(self, process: psutil.Process) -> bool:
-        """Was it stopped, and not yet woken?"""
+        """Whether it is stopped now."""
         return any(each.process == process for each in self._stopped)
 
-    def has_sleeper(self, name: str) -> bool:
-        """Does it, or a child of it, sleep and shall wake again?"""
-        return any(each.before_waking and each.sleep.name == name for each in self._stopped)
+    def must_continue(self, name: str) -> bool:
+        """Whether it, or a child of it, is stopped and must not be killed before it continues."""
+        return any(
+            each.before_continuing and each.suspension.name == name for each in self._stopped
+        )
 
-    def look(self) -> None:
-        """Restart what has died and whose time has come, wake what was frozen; never waits."""
+    def poll(self) -> None:
+        """Restart ended processes and continue stopped ones, if due; never waits."""
         now = time.monotonic()
-        for stopped in [each for each in self._stopped if each.wake_at <= now]:
+        for stopped in [each for each in self._stopped if each.continue_at <= now]:
             self._stopped.remove(stopped)
-            if stopped.before_waking is not None:
-                stopped.before_waking()
-            _wake(stopped)
-        for name, kept in self.kept.items():
-            if kept.process.exit_code() is None:
+            if stopped.before_continuing is not None:
+                stopped.before_continuing()
+            _continue(stopped)
+        for name, supervised in self.supervised.items():
+            if supervised.process.exit_code() is None:
                 continue
-            if not kept.is_down:
-                kept.is_down = True
-                self._note_end(name, kept, now)
-            if now >= kept.down_until:
-                kept.process.kill_group()
-                kept.log_begins = kept.process.log_file.stat().st_size
-                kept.process.launch()
-                kept.is_down = kept.is_killed = False
+            if not supervised.is_down:
+                supervised.is_down = True
+                self._note_end(name, supervised, now)
+            if now >= supervised.down_until:
+                supervised.process.kill_group()
+                supervised.log_begins = supervised.process.log_file.stat().st_size
+                supervised.process.launch()
+                supervised.is_down = supervised.is_killed = False
                 self.restarts += 1
 
-    def _note_end(self, name: str, kept: _Kept, now: float) -> None:
-        if kept.is_killed:
+    def _note_end(self, name: str, supervised: _Supervised, now: float) -> None:
+        if supervised.is_killed:
             return
         end = end_of(
             name,
-            kept.process.exit_code(),
-            last_words=kept.last_words(),
-            seconds_since={hurt: now - at for hurt, at in kept.hurt_at.items()},
-            patience=self._patience,
+            supervised.process.exit_code(),
+            last_output=supervised.last_output(),
+            seconds_since={fault: now - at for fault, at in supervised.fault_at.items()},
+            time_factor=self._time_factor,
         )
         ends = {
-            Kind.EXPLAINED: self.in_the_wake,
-            Kind.UNEXPLAINED: self.unexplained,
-            Kind.UNASKED: self.unplanned,
+            EndKind.EXPLAINED: self.explained_ends,
+            EndKind.UNEXPLAINED: self.unexplained_ends,
+            EndKind.UNPROVOKED: self.unprovoked_ends,
         }
         ends[end.kind].append(end.text)
 
-    def heal(self, *, within_seconds: float = 60.0) -> None:
-        """Wake and start everything and wait until all of it answers."""
+    def end_faults(self, *, within_seconds: float = 60.0) -> None:
+        """End all faults: continue and start everything, and wait until all of it answers."""
         for stopped in self._stopped:
-            _wake(stopped)
+            _continue(stopped)
         self._stopped.clear()
-        self.psp.heal()
-        for kept in self.kept.values():
-            kept.down_until = 0.0
-        deadline = time.monotonic() + within_seconds * self._patience
+        self.psp.end_faults()
+        for supervised in self.supervised.values():
+            supervised.down_until = 0.0
+        deadline = time.monotonic() + within_seconds * self._time_factor
         while True:
-            self.look()
-            waiting = [name for name, kept in self.kept.items() if not kept.process.ready()]
+            self.poll()
+            waiting = [
+                name
+                for name, supervised in self.supervised.items()
+                if not supervised.process.ready()
+            ]
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -215,7 +222,7 @@ class Cluster:
             time.sleep(0.1)
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of ours beside the servers, as the application's role."""
+        """Run a Python command beside the servers, as the application's role."""
         environment = environment_of(self.variables)
         environment.pop("DATABASE_OWNER_URL", None)
         return subprocess.run(
@@ -235,29 +242,29 @@ class Cluster:
 
 
 @contextmanager
-def cluster(*, bug: str = "", patience: float = 1.0) -> Iterator[Cluster]:
+def cluster(*, bug: str = "", time_factor: float = 1.0) -> Iterator[Cluster]:
     """Everything, up and seeded; stopped and removed at the end of the block.
 
     With a bug, all processes of ours run it (bench.chaos.faults.bugs): for the test of this test.
     """
     for name in _OURS_ALONE:
-        os.environ.pop(name, None)  # what is killed here is never a server of somebody else
+        os.environ.pop(name, None)  # only servers started here are killed
     adopt_orphans()
     with (
         state.fresh_folder("chaos-") as folder,
         services(folder, durable=True) as (variables, servers),
         ExitStack() as stack,
     ):
-        running = Cluster(folder, variables, patience=patience)
+        running = Cluster(folder, variables, time_factor=time_factor)
         stack.callback(lambda: end_descendants(spared=[s.pid for s in servers if s.pid]))
         for server in servers:
-            running.keep(server)
+            running.supervise(server)
         _start(running, stack, bug)
         if bug:
             variables["CHAOS_BUG"] = bug
         yield running
         for stopped in running._stopped:
-            _wake(stopped)
+            _continue(stopped)
 
 
 def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
@@ -304,7 +311,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             process._wait_until_ready()
         sandbox_webhooks.point_here(variables, port=running.api_ports[0])
     for process in processes[1:]:
-        running.keep(process)
+        running.supervise(process)
 
 
 def _quiet(process: Process) -> Process:
@@ -312,7 +319,7 @@ def _quiet(process: Process) -> Process:
 
 
 def _plant(process: Process, bug: str) -> None:
-    """Let a process of ours enter through the module that plants the bug."""
+    """Start this process through the module that plants the bug."""
     entries = {
         "paymentsite.wsgi:application": ["bench.chaos.faults.bugs.entry_wsgi:application"],
         "paymentsite": ["bench.chaos.faults.bugs.entry_celery"],
@@ -338,11 +345,11 @@ def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
     return keys
 
 
-def _wake(stopped: _Stopped) -> None:
+def _continue(stopped: _Stopped) -> None:
     try:
-        was_asleep = stopped.process.status() == psutil.STATUS_STOPPED
+        was_stopped = stopped.process.status() == psutil.STATUS_STOPPED
         stopped.process.resume()
     except psutil.NoSuchProcess:
         return
-    if was_asleep:
-        stopped.sleep.woke_at = time.time()
+    if was_stopped:
+        stopped.suspension.continued_at = time.time()

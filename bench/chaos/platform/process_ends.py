@@ -1,7 +1,4 @@
-"""Why a process ended that nobody killed: taken along by a fault, or by itself. Pure.
-
-What may not live here: killing, restarting.
-"""
+"""Judges why a process ended that was not killed: because of a fault, or by itself. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-WAKE_SECONDS: Final = 20.0
-"""So long after a fault it may still be what ended a process."""
+CAUSED_WITHIN_SECONDS: Final = 20.0
+"""A fault at most so long ago may have ended a process."""
 
 
-class Hurt(StrEnum):
+class Fault(StrEnum):
     """What was done to a process, or to what it needs."""
 
     ITSELF = "it was killed"
@@ -23,42 +20,42 @@ class Hurt(StrEnum):
     REDIS = "Redis was killed"
 
 
-class Kind(StrEnum):
-    """How an end is to be taken."""
+class EndKind(StrEnum):
+    """What an end means for the verdict."""
 
     EXPLAINED = "explained"
-    """Its own last words say that it gave up because of what was done."""
+    """The process logged that it ended because of a fault."""
     UNEXPLAINED = "unexplained"
-    """Soon after a fault, without a word that it was because of it."""
-    UNASKED = "unasked"
-    """Nothing was done to it: a violation."""
+    """Soon after a fault, without a reason in the log."""
+    UNPROVOKED = "unprovoked"
+    """No fault before it: a violation."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reason:
     name: str
-    """Of the process, or how it begins."""
-    hurt: Hurt
-    says: str
+    """The name of the process, or its beginning."""
+    fault: Fault
+    message: str
     text: str
 
 
 _REASONS: Final = (
     _Reason(
         "api-",
-        Hurt.CHILD,
+        Fault.CHILD,
         "Worker crash loop detected",
         "two of its web workers died within 5.5 s, which it takes for its own fault",
     ),
     _Reason(
         "worker",
-        Hurt.CHILD,
+        Fault.CHILD,
         "Could not start worker processes",
-        "a child died while it began",
+        "a child died while it started",
     ),
     _Reason(
         "worker",
-        Hurt.REDIS,
+        Fault.REDIS,
         "'NoneType' object has no attribute 'client'",
         "kombu 5.7.0 acknowledges a message on the lost connection to Redis",
     ),
@@ -67,9 +64,9 @@ _REASONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end that nobody asked for."""
+    """One end that was not a kill."""
 
-    kind: Kind
+    kind: EndKind
     text: str
 
 
@@ -77,26 +74,26 @@ def end_of(
     name: str,
     code: int | None,
     *,
-    last_words: str,
-    seconds_since: Mapping[Hurt, float],
-    patience: float,
+    last_output: str,
+    seconds_since: Mapping[Fault, float],
+    time_factor: float,
 ) -> End:
     """Judge the end of a process that was not itself killed just now.
 
-    `last_words` from its log; `seconds_since` each thing that was done to it. With patience a
-    reason that the log names may be longer ago; what nothing explains may not.
+    `last_output` is the end of its log; `seconds_since` is when each fault last affected it. A time
+    factor above 1 allows more time for a reason that the log names, but not without one.
     """
     text = f"{name} ended with code {code}"
     for reason in _REASONS:
-        ago = seconds_since.get(reason.hurt, float("inf"))
+        ago = seconds_since.get(reason.fault, float("inf"))
         if (
             name.startswith(reason.name)
             and code == 1
-            and reason.says in last_words
-            and ago <= WAKE_SECONDS * patience
+            and reason.message in last_output
+            and ago <= CAUSED_WITHIN_SECONDS * time_factor
         ):
-            return End(Kind.EXPLAINED, f"{text}: {reason.text}")
-    recent = [hurt for hurt, ago in seconds_since.items() if ago <= WAKE_SECONDS]
+            return End(EndKind.EXPLAINED, f"{text}: {reason.text}")
+    recent = [fault for fault, ago in seconds_since.items() if ago <= CAUSED_WITHIN_SECONDS]
     if not recent:
-        return End(Kind.UNASKED, text)
-    return End(Kind.UNEXPLAINED, f"{text} soon after {' and '.join(sorted(recent))}")
+        return End(EndKind.UNPROVOKED, text)
+    return End(EndKind.UNEXPLAINED, f"{text} soon after {' and '.join(sorted(recent))}")

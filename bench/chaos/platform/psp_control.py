@@ -18,11 +18,11 @@ class PspControl:
         self.base_url = f"http://{HOST}:{port}"
 
     def behave(self, behavior: dict[str, Any]) -> None:
-        """Replace its behavior; what is not named is healthy."""
+        """Replace its behavior; faults that are not named end."""
         self._send("PUT", "behavior", behavior)
 
-    def heal(self) -> None:
-        """Healthy from now on; held answers are let go."""
+    def end_faults(self) -> None:
+        """Behave normally from now on, and release held answers."""
         self._send("DELETE", "behavior")
         self._send("POST", "release")
 
@@ -41,7 +41,7 @@ class PspControl:
         found: list[dict[str, Any]] = self._send("GET", f"calls?newest={count}")
         return found
 
-    def told(self) -> dict[str, int]:
+    def notice_counts(self) -> dict[str, int]:
         """How many notices were sent, acknowledged, lost, doubled, delayed, forged, are open."""
         found: dict[str, int] = self._send("GET", "webhooks")
         return found
@@ -68,9 +68,9 @@ class PspControl:
         made: list[dict[str, Any]] = self._send("POST", "settlement", {})
         return made
 
-    def _send(self, method: str, path: str, words: object = None) -> Any:
+    def _send(self, method: str, path: str, content: object = None) -> Any:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
-        body = None if words is None else json.dumps(words)
+        body = None if content is None else json.dumps(content)
         try:
             connection.request(method, f"/control/{path}", body)
             answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""The end of the day: the PSP closes its settlement report, and we take it in. No judging."""
+"""Has the PSP close its settlement report, and the platform process it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from paymentsite.launcher.errors import LauncherError
 
 _WITHIN_SECONDS: Final = 60.0
 _LINES_PER_SECOND: Final = 50
-"""What one process accounts for on a busy machine at least."""
+"""What one process matches on a busy machine at least."""
 
 
-def settle(cluster: Cluster, *, patience: float) -> None:
-    """Have everything reported, and account for it until nothing waits any more or time is over."""
+def settle(cluster: Cluster, *, time_factor: float) -> None:
+    """Close the report, and match its lines until none waits or the time is over."""
     lines = sum(made["lines"] for made in cluster.psp.close_settlement())
-    end = time.monotonic() + (_WITHIN_SECONDS + lines / _LINES_PER_SECOND) * patience
+    end = time.monotonic() + (_WITHIN_SECONDS + lines / _LINES_PER_SECOND) * time_factor
     while True:
-        cluster.look()
+        cluster.poll()
         done = cluster.manage("settlement_reports", "--fetch")
         if done.returncode:
             raise LauncherError(f"settlement_reports failed: {done.stderr[-500:]}")
@@ -31,7 +31,7 @@ def settle(cluster: Cluster, *, patience: float) -> None:
 
 
 def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every line that we hold."""
+    """Every stored settlement line."""
     return connection.execute(
         "SELECT identity, kind, status, gross_minor, fee_minor, last_error "
         "FROM reconciliation_settlement_line ORDER BY id"
@@ -39,14 +39,14 @@ def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, A
 
 
 def disputes_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every dispute that we know of."""
+    """Every recorded dispute."""
     return connection.execute(
         "SELECT psp_dispute_id, status, amount_minor FROM payments_dispute ORDER BY id"
     ).fetchall()
 
 
 def _waiting(cluster: Cluster, announced: int) -> bool:
-    """Is a line still to come, or to be looked at?"""
+    """Whether a line is still to be read or matched."""
     url = cluster.variables["DATABASE_URL"]
     with psycopg.connect(url, row_factory=dict_row) as connection:
         statuses = [line["status"] for line in lines_of(connection)]

@@ -1,7 +1,6 @@
-"""Processes that sleep longer than a lease with a call to the PSP under way.
+"""Records processes stopped with SIGSTOP, and the calls to the PSP that they have in flight.
 
-C20 of the catalogue: stopped in the call; the lease passes to somebody else; then awake again. What
-may not live here: stopping anybody.
+C20 of the catalog: stopped in a call for longer than a lease, which another process takes over.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from bench.chaos.platform.psp_control import PspControl
 
 
 @dataclass(slots=True, kw_only=True)
-class Sleep:
+class Suspension:
     """One process, stopped for a while. Times in Unix seconds."""
 
     name: str
     began_at: float
     references: list[str] = field(default_factory=list)
-    """Operations for which it had a call to the PSP under way."""
-    passed_on: bool = False
-    """When it was woken, somebody else had taken a lease of one of them, or closed it."""
-    woke_at: float | None = None
-    """None: it was never woken, since it died asleep."""
+    """Operations for which it had a call to the PSP in flight."""
+    taken_over: bool = False
+    """Before it continued, another process had taken the lease of one of them, or closed it."""
+    continued_at: float | None = None
+    """None if it ended while it was stopped."""
 
     @property
-    def outlasted_its_lease(self) -> bool:
-        return self.woke_at is not None and self.woke_at - self.began_at > LEASE_SECONDS
+    def outlasted_lease(self) -> bool:
+        return self.continued_at is not None and self.continued_at - self.began_at > LEASE_SECONDS
 
 
-def under_way(process: psutil.Process, psp: PspControl) -> list[str]:
+def calls_in_flight(process: psutil.Process, psp: PspControl) -> list[str]:
     """The operations for which a process waits for the PSP; exact while the process is stopped."""
     ports = {
         connection.laddr.port

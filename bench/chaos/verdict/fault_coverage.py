@@ -1,6 +1,6 @@
 """How often each fault of the catalogue really happened in a run. Pure.
 
-A run in which a fault never happened says nothing about it. What may not live here: a verdict.
+A run in which a fault never happened says nothing about it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bench.chaos.load.plan import LARGE_FROM_KILLS
-from bench.chaos.platform.stops import Sleep
-from bench.chaos.verdict.final_state import Truth, unix_seconds
+from bench.chaos.platform.stops import Suspension
+from bench.chaos.verdict.final_state import FinalState, unix_seconds
 
 LEAST_IN_A_LARGE_RUN: Final = 10
 LARGE_RUN_KILLS: Final = 500
@@ -48,7 +48,7 @@ NAMES: Final = {
     "M9": "notification forged",
     "C6": "the PSP acts after our timeout",
     "C7": "the PSP has acted, its answer is cut",
-    "C20": "stopped in a call, overtaken after its lease, awake again",
+    "C20": "stopped in a call, its operation taken over after its lease, continued",
     "C24": "PostgreSQL ends at once, with recovery",
     "D1": "PostgreSQL restarted",
     "D10": "Redis killed",
@@ -64,7 +64,7 @@ NAMES: Final = {
 
 
 def coverage_of(
-    truth: Truth, acts_done: Mapping[str, int], sleeps: Sequence[Sleep] = ()
+    truth: FinalState, acts_done: Mapping[str, int], suspensions: Sequence[Suspension] = ()
 ) -> dict[str, int]:
     """How often, by the catalogue's name; every name has its entry."""
     found: Counter[str] = Counter(dict.fromkeys(NAMES, 0))
@@ -74,9 +74,9 @@ def coverage_of(
     for name, count in acts_done.items():
         if name in _OF_THE_NEMESIS:
             found[_OF_THE_NEMESIS[name]] += count
-        elif name.startswith(("stop", "sleep")):
+        elif name.startswith(("stop", "long stop")):
             found["stop"] += count
-    found["C20"] = len(overtaken(sleeps, truth.operations))
+    found["C20"] = len(overtaken(suspensions, truth.operations))
     found["stop"] -= found["C20"]
     found["D19"] = _found_later(truth.calls)
     _count_messages(truth, found)
@@ -98,8 +98,10 @@ def too_seldom(coverage: Mapping[str, int], *, kills: int) -> list[str]:
     ]
 
 
-def overtaken(sleeps: Iterable[Sleep], operations: Iterable[Mapping[str, Any]]) -> list[Sleep]:
-    """The sleeps longer than a lease in which an operation passed on to somebody else."""
+def overtaken(
+    suspensions: Iterable[Suspension], operations: Iterable[Mapping[str, Any]]
+) -> list[Suspension]:
+    """The stops longer than a lease in which another process took over or closed an operation."""
     ended = {
         row["reference"]: unix_seconds(row["closed_at"])
         for row in operations
@@ -107,13 +109,13 @@ def overtaken(sleeps: Iterable[Sleep], operations: Iterable[Mapping[str, Any]]) 
     }
     return [
         each
-        for each in sleeps
-        if each.woke_at is not None
-        and each.outlasted_its_lease
+        for each in suspensions
+        if each.continued_at is not None
+        and each.outlasted_lease
         and (
-            each.passed_on
+            each.taken_over
             or any(
-                each.began_at < ended.get(reference, 0.0) < each.woke_at
+                each.began_at < ended.get(reference, 0.0) < each.continued_at
                 for reference in each.references
             )
         )
@@ -132,7 +134,7 @@ def _found_later(calls: list[dict[str, Any]]) -> int:
     return count
 
 
-def _count_messages(truth: Truth, found: Counter[str]) -> None:
+def _count_messages(truth: FinalState, found: Counter[str]) -> None:
     first_by_order: dict[str, set[str]] = {}
     last_of_key: dict[str, set[str]] = {}
     for record in truth.records:
@@ -148,6 +150,6 @@ def _count_messages(truth: Truth, found: Counter[str]) -> None:
         if record.verb == "create":
             first_by_order.setdefault(record.order, set()).add(record.key)
     found["M3"] = sum(len(keys) - 1 for keys in first_by_order.values())
-    told = truth.told
-    found["M5"], found["M6"] = told.get("doubled", 0), told.get("lost", 0)
-    found["M7"], found["M9"] = told.get("delayed", 0), told.get("forged", 0)
+    notices = truth.notice_counts
+    found["M5"], found["M6"] = notices.get("doubled", 0), notices.get("lost", 0)
+    found["M7"], found["M9"] = notices.get("delayed", 0), notices.get("forged", 0)

@@ -1,6 +1,6 @@
-"""The final reads: what the PSP did, what merchants are shown, what the database holds.
+"""Reads the final state: what the PSP did, what merchants are shown, what the database holds.
 
-A read that is missing makes the verdict unknown, never a pass. What may not live here: judging.
+A read that is missing makes the verdict unknown, never a pass.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench.chaos.load.history import Record
-from bench.chaos.load.http_client import Wire
+from bench.chaos.load.http_client import HttpClient
 from bench.chaos.load.requests import seen_of
-from bench.chaos.load.webhook_receiver import Heard
+from bench.chaos.load.webhook_receiver import ReceivedWebhook
 from bench.chaos.platform.cluster import Cluster
 from bench.chaos.platform.settlement import disputes_of, lines_of
 from payments import public_ids
 
 _READERS = 6
-_LOOK_EVERY_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 _OPEN = ("SENDING", "UNKNOWN")
 
 
 @dataclass(slots=True, kw_only=True)
-class Truth:
-    """Everything the checker judges by."""
+class FinalState:
+    """Everything that the invariants are checked on."""
 
     records: list[Record] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
@@ -43,28 +43,28 @@ class Truth:
     refund_operations: dict[str, str] = field(default_factory=dict)
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
-    """What merchants' endpoints heard of us, in the order of arrival."""
+    received: list[ReceivedWebhook] = field(default_factory=list)
+    """Webhooks that merchants' endpoints received, in the order of arrival."""
     webhook_secrets: dict[int, str] = field(default_factory=dict)
     """Of the merchants that listen, by merchant."""
     notifications: list[dict[str, Any]] = field(default_factory=list)
-    """What PSPs told us and we stored: `event_id`, `body_sha256`, `status` …"""
-    told: dict[str, int] = field(default_factory=dict)
-    """What the PSP says of its notices: how many were sent, lost, doubled, forged …"""
+    """Stored notifications of PSPs: `event_id`, `body_sha256`, `status` …"""
+    notice_counts: dict[str, int] = field(default_factory=dict)
+    """The PSP's own counts of its notifications: how many were sent, lost, doubled, forged …"""
     still_open: list[str] = field(default_factory=list)
-    """References of operations in doubt when the time to converge was over."""
+    """References of open operations when the time to converge was over."""
     lines: list[dict[str, Any]] = field(default_factory=list)
     """Of settlement reports, as we hold them."""
     disputes: list[dict[str, Any]] = field(default_factory=list)
     """As we know them."""
     disputes_at_psp: list[dict[str, Any]] = field(default_factory=list)
     books: tuple[int, str] = (-1, "not asked")
-    unplanned: list[str] = field(default_factory=list)
+    unprovoked_ends: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
-class DoubtWatch:
-    """Notes when each operation was first seen in doubt, so that recovery can be timed."""
+class UnknownWatch:
+    """Records when each outcome was first seen to be unknown, to time recovery."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
@@ -73,11 +73,11 @@ class DoubtWatch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
-        """Look four times a second until stopped."""
+        """Poll four times a second until stopped."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         self._end.set()
         self._thread.join(10)
 
@@ -85,11 +85,11 @@ class DoubtWatch:
         while not self._end.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=2) as connection:
-                    self._look(connection)
+                    self._poll(connection)
             except psycopg.Error:
-                self._end.wait(_LOOK_EVERY_SECONDS)  # the database restarts
+                self._end.wait(_POLL_SECONDS)  # the database restarts
 
-    def _look(self, connection: psycopg.Connection[Any]) -> None:
+    def _poll(self, connection: psycopg.Connection[Any]) -> None:
         while not self._end.is_set():
             rows = connection.execute(
                 "SELECT id FROM payments_operation WHERE next_check_at IS NOT NULL AND "
@@ -98,11 +98,11 @@ class DoubtWatch:
             now = time.time()
             for row in rows:
                 self.since.setdefault(public_ids.encode(public_ids.OPERATION, row[0]), now)
-            self._end.wait(_LOOK_EVERY_SECONDS)
+            self._end.wait(_POLL_SECONDS)
 
 
 def waiting_notifications(database_url: str) -> int:
-    """How many nobody has looked at yet."""
+    """How many notifications are not processed yet."""
     with psycopg.connect(database_url) as connection:
         found = connection.execute(
             "SELECT count(*) FROM payments_psp_notification WHERE status = 'stored'"
@@ -128,12 +128,12 @@ def webhook_endpoints(database_url: str) -> list[str]:
 
 
 def open_operations(database_url: str) -> list[str]:
-    """References of the operations in doubt now."""
+    """References of the operations that are open now."""
     return list(open_leases(database_url))
 
 
 def open_leases(database_url: str) -> dict[str, datetime]:
-    """The operations in doubt now, and until when somebody has each of them."""
+    """The operations that are open now, and the end of the lease of each."""
     with psycopg.connect(database_url, connect_timeout=2) as connection:
         rows = connection.execute(
             "SELECT id, lease_until FROM payments_operation WHERE status = ANY(%s)", [list(_OPEN)]
@@ -141,11 +141,11 @@ def open_leases(database_url: str) -> dict[str, datetime]:
     return {public_ids.encode(public_ids.OPERATION, row[0]): row[1] for row in rows}
 
 
-def read_everything(cluster: Cluster, records: list[Record]) -> Truth:
+def read_everything(cluster: Cluster, records: list[Record]) -> FinalState:
     """All final reads; what could not be read is named in `missing`."""
-    truth = Truth(records=records, unplanned=list(cluster.unplanned))
+    truth = FinalState(records=records, unprovoked_ends=list(cluster.unprovoked_ends))
     truth.effects, truth.calls = cluster.psp.effects(), cluster.psp.calls()
-    truth.told, truth.disputes_at_psp = cluster.psp.told(), cluster.psp.disputes()
+    truth.notice_counts, truth.disputes_at_psp = cluster.psp.notice_counts(), cluster.psp.disputes()
     _read_database(cluster.variables["DATABASE_URL"], truth)
     _read_as_merchant(cluster, truth)
     done = cluster.python("manage.py", "verify_ledger")
@@ -153,7 +153,7 @@ def read_everything(cluster: Cluster, records: list[Record]) -> Truth:
     return truth
 
 
-def _read_database(url: str, truth: Truth) -> None:
+def _read_database(url: str, truth: FinalState) -> None:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         rows = connection.execute(
             "SELECT o.id, o.intent_id, o.kind, o.status, o.amount_minor, o.currency, o.psp_key, "
@@ -184,7 +184,7 @@ def _read_database(url: str, truth: Truth) -> None:
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))
 
 
-def _read_as_merchant(cluster: Cluster, truth: Truth) -> None:
+def _read_as_merchant(cluster: Cluster, truth: FinalState) -> None:
     merchants = _merchants(truth)
     wanted = [
         ("intent", each, f"/v1/payment_intents/{each}?expand[]=latest_charge", merchant)
@@ -198,22 +198,22 @@ def _read_as_merchant(cluster: Cluster, truth: Truth) -> None:
     wanted += [("refund", each, f"/v1/refunds/{each}", m) for each, m in refunds.items()]
 
     def read(number: int) -> None:
-        wire = Wire(cluster.api_ports)
+        client = HttpClient(cluster.api_ports)
         for kind, identifier, path, merchant in wanted[number::_READERS]:
-            seen = _read_one(wire, path, cluster.secret_keys[merchant])
+            seen = _read_one(client, path, cluster.secret_keys[merchant])
             if seen is None:
                 truth.missing.append(f"{kind} {identifier}")
             else:
                 (truth.intents if kind == "intent" else truth.refunds)[identifier] = seen
-        wire.close()
+        client.close()
 
     with ThreadPoolExecutor(_READERS) as readers:
         for done in [readers.submit(read, number) for number in range(_READERS)]:
             done.result()
 
 
-def _merchants(truth: Truth) -> dict[str, int]:
-    """Every intent that anybody was shown or that the database holds, and whose it is."""
+def _merchants(truth: FinalState) -> dict[str, int]:
+    """Every intent of an answer or of the database, and its merchant."""
     by_order = {record.order: record.merchant for record in truth.records if record.order}
     found = {row["intent"]: by_order.get(row["order_id"], -1) for row in truth.operations}
     for record in truth.records:
@@ -221,15 +221,15 @@ def _merchants(truth: Truth) -> dict[str, int]:
             found[record.seen["intent"]] = record.merchant
     for intent, merchant in found.items():
         if merchant < 0:
-            truth.missing.append(f"intent {intent}: nobody knows its merchant")
+            truth.missing.append(f"intent {intent}: its merchant is unknown")
     return found
 
 
-def _read_one(wire: Wire, path: str, secret_key: str) -> dict[str, Any] | None:
+def _read_one(client: HttpClient, path: str, secret_key: str) -> dict[str, Any] | None:
     """What the merchant is shown; an empty dict if there is no such object; None if unreadable."""
     for server in (0, 1, 0, 1, 0):
         try:
-            answer = wire.send(server, "GET", path, secret_key=secret_key, timeout_seconds=10)
+            answer = client.send(server, "GET", path, secret_key=secret_key, timeout_seconds=10)
         except (OSError, http.client.HTTPException):
             continue
         if answer.status == 404:

@@ -1,6 +1,6 @@
 """The invariants, each a function from the final truth to its violations. Pure.
 
-Numbered as in the design of the test. What may not live here: reading anything.
+Numbered as in the design of the test.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.chaos.load.history import Record
-from bench.chaos.verdict.final_state import Truth
-from bench.chaos.verdict.psp_notifications import faults_of
-from bench.chaos.verdict.reported_changes import silences_of
+from bench.chaos.verdict.final_state import FinalState
+from bench.chaos.verdict.psp_notifications import problems_of_notifications
+from bench.chaos.verdict.reported_changes import unreported_changes
 from bench.chaos.verdict.settlement_lines import breaks_of
 from bench.chaos.verdict.webhook_deliveries import problems_of
 
@@ -58,10 +58,10 @@ class _Moved:
         return self.authorized > self.voided
 
 
-class Judged:
+class Evidence:
     """The truth, indexed once for all invariants."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: FinalState) -> None:
         self.truth = truth
         self.operations = {row["reference"]: row for row in truth.operations}
         self.effects_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -82,7 +82,7 @@ class Judged:
         return Violation(invariant, text, order=self.order_of.get(intent, ""), intent=intent)
 
 
-def one_live_charge_per_order(judged: Judged) -> Iterator[Violation]:
+def one_live_charge_per_order(judged: Evidence) -> Iterator[Violation]:
     """I1: an order is charged again only after its former charge was given back, in PSP order."""
     payments: dict[str, dict[str, _Moved]] = defaultdict(dict)
     for effect in judged.truth.effects:
@@ -97,7 +97,7 @@ def one_live_charge_per_order(judged: Judged) -> Iterator[Violation]:
         of_order.setdefault(intent, _Moved()).add(effect)
 
 
-def no_acknowledged_write_lost(judged: Judged) -> Iterator[Violation]:
+def no_acknowledged_write_lost(judged: Evidence) -> Iterator[Violation]:
     """I2: what was answered with 200 is there at the end, and so is what follows from it."""
     for record in judged.truth.records:
         if record.type != "ok" or record.verb == "list":
@@ -109,7 +109,7 @@ def no_acknowledged_write_lost(judged: Judged) -> Iterator[Violation]:
             yield from _lost_intent(judged, record)
 
 
-def _lost_refund(judged: Judged, record: Record, refund: str) -> Iterator[Violation]:
+def _lost_refund(judged: Evidence, record: Record, refund: str) -> Iterator[Violation]:
     final = judged.truth.refunds.get(refund)
     if final is None:
         return  # could not be read: the verdict is unknown
@@ -121,7 +121,7 @@ def _lost_refund(judged: Judged, record: Record, refund: str) -> Iterator[Violat
         yield judged.about("I2", text, record.seen["intent"])
 
 
-def _lost_intent(judged: Judged, record: Record) -> Iterator[Violation]:
+def _lost_intent(judged: Evidence, record: Record) -> Iterator[Violation]:
     intent = record.seen["intent"]
     final = judged.truth.intents.get(intent)
     if final is None:
@@ -152,7 +152,7 @@ _MAY_BECOME: Final = {
 }
 
 
-def no_false_failure(judged: Judged) -> Iterator[Violation]:
+def no_false_failure(judged: Evidence) -> Iterator[Violation]:
     """I3: what was called declined, failed or never sent has no effect at the PSP."""
     for record in judged.truth.records:
         charge = record.seen.get("charge")
@@ -167,16 +167,16 @@ def no_false_failure(judged: Judged) -> Iterator[Violation]:
             yield judged.about("I3", text, row["intent"])
 
 
-def every_doubt_ends(judged: Judged) -> Iterator[Violation]:
-    """I4: nothing is open when the time to converge is over."""
+def every_unknown_outcome_ends(judged: Evidence) -> Iterator[Violation]:
+    """I4: no operation is open when the time to converge is over."""
     for reference in judged.truth.still_open:
         row = judged.operations.get(reference)
         if row is not None:
-            text = f"{row['kind']} {reference} is {row['status']} after {row['checks']} looks"
+            text = f"{row['kind']} {reference} is {row['status']} after {row['checks']} look-ups"
             yield judged.about("I4", text, row["intent"])
 
 
-def payments_equal_the_psp(judged: Judged) -> Iterator[Violation]:
+def payments_equal_the_psp(judged: Evidence) -> Iterator[Violation]:
     """I5: what a merchant is shown at the end is what the PSP did."""
     for effect in judged.truth.effects:
         if effect["reference"] not in judged.operations:
@@ -218,16 +218,16 @@ def _statuses_of(moved: _Moved) -> set[str]:
     return {"succeeded"}
 
 
-def the_books_hold(judged: Judged) -> Iterator[Violation]:
+def the_books_hold(judged: Evidence) -> Iterator[Violation]:
     """I6: manage.py verify_ledger, as the application's role."""
-    code, words = judged.truth.books
+    code, content = judged.truth.books
     if code:
-        for line in words.splitlines()[:20] or [f"verify_ledger ended with {code}"]:
+        for line in content.splitlines()[:20] or [f"verify_ledger ended with {code}"]:
             intent = next((each for each in judged.order_of if each in line), "")
             yield judged.about("I6", line, intent)
 
 
-def amounts_stay_in_bounds(judged: Judged) -> Iterator[Violation]:
+def amounts_stay_in_bounds(judged: Evidence) -> Iterator[Violation]:
     """I7: captured <= authorized, refunded <= captured, and no operation has its effect twice."""
     for intent, moved in judged.moved.items():
         if moved.captured > moved.authorized or moved.refunded > moved.captured:
@@ -244,7 +244,7 @@ def amounts_stay_in_bounds(judged: Judged) -> Iterator[Violation]:
             yield Violation("I7", text, effects[0]["order_id"], row["intent"] if row else "")
 
 
-def one_answer_per_key(judged: Judged) -> Iterator[Violation]:
+def one_answer_per_key(judged: Evidence) -> Iterator[Violation]:
     """I8: final answers of a key are the same bytes; a changed body is refused every time."""
     finals: dict[tuple[int, str], Record] = {}
     for record in judged.truth.records:
@@ -259,7 +259,7 @@ def one_answer_per_key(judged: Judged) -> Iterator[Violation]:
         if record.status in (200, 402) or record.replayed:
             first = finals.setdefault(name, record)
             differs = (first.status, first.body_sha256) != (record.status, record.body_sha256)
-        else:  # A refusal is kept by nobody: it is wrong only to who asks after a final answer.
+        else:  # A refusal is not stored: it is wrong only after a final answer.
             first = finals.get(name, record)
             differs = record.type == "fail" and record.sent_at > first.at
         if differs:
@@ -270,7 +270,7 @@ def one_answer_per_key(judged: Judged) -> Iterator[Violation]:
             yield Violation("I8", text, record.order, record.intent)
 
 
-def one_psp_key_per_operation(judged: Judged) -> Iterator[Violation]:
+def one_psp_key_per_operation(judged: Evidence) -> Iterator[Violation]:
     """I9: every call for an operation carries its one key, and no key serves two operations."""
     keys: dict[str, set[str]] = defaultdict(set)
     references: dict[str, set[str]] = defaultdict(set)
@@ -290,16 +290,18 @@ def one_psp_key_per_operation(judged: Judged) -> Iterator[Violation]:
             yield Violation("I9", text, orders[next(iter(found))])
 
 
-def events_arrive_in_order(judged: Judged) -> Iterator[Violation]:
-    """I10: per payment events are 1, 2, 3 …, written and, by merchants that listen, heard."""
+def events_arrive_in_order(judged: Evidence) -> Iterator[Violation]:
+    """I10: events of a payment are numbered 1, 2, 3 …, and listening merchants received them."""
     yield from _gaps(judged)
     truth = judged.truth
     if truth.webhook_secrets:
-        for problem in problems_of(truth.heard, events=truth.events, secrets=truth.webhook_secrets):
+        for problem in problems_of(
+            truth.received, events=truth.events, secrets=truth.webhook_secrets
+        ):
             yield judged.about("I10", problem.text, problem.intent)
 
 
-def _gaps(judged: Judged) -> Iterator[Violation]:
+def _gaps(judged: Evidence) -> Iterator[Violation]:
     last: dict[str, int] = defaultdict(int)
     for event in judged.truth.events:  # sorted by payment and number
         intent = event["intent"]
@@ -309,7 +311,7 @@ def _gaps(judged: Judged) -> Iterator[Violation]:
         last[intent] = event["seq"]
 
 
-def reads_go_forward(judged: Judged) -> Iterator[Violation]:
+def reads_go_forward(judged: Evidence) -> Iterator[Violation]:
     """I11: a client that reads a payment after an answer never sees it at an earlier point."""
     seen: dict[tuple[str, str], Record] = {}
     for record in sorted(judged.truth.records, key=lambda each: each.at):
@@ -324,20 +326,20 @@ def reads_go_forward(judged: Judged) -> Iterator[Violation]:
         seen[key] = record
 
 
-def everything_is_told(judged: Judged) -> Iterator[Violation]:
-    """I12: whatever became of a payment was told, and somebody is named who did it."""
-    for intent, text in silences_of(judged.truth.operations, judged.truth.events):
+def every_change_is_reported(judged: Evidence) -> Iterator[Violation]:
+    """I12: every change of a payment was reported by an event that names its actor."""
+    for intent, text in unreported_changes(judged.truth.operations, judged.truth.events):
         yield judged.about("I12", f"{intent}: {text}", intent)
 
 
-def notifications_are_taken_in(judged: Judged) -> Iterator[Violation]:
-    """M: what a PSP did not sign is not stored, and what it told is looked at."""
-    for reference, text in faults_of(judged.truth.notifications):
+def notifications_are_taken_in(judged: Evidence) -> Iterator[Violation]:
+    """M: unsigned notifications are not stored, and signed ones are processed."""
+    for reference, text in problems_of_notifications(judged.truth.notifications):
         operation = judged.operations.get(reference)
         yield judged.about("M", text, operation["intent"] if operation else "")
 
 
-def the_report_is_explained(judged: Judged) -> Iterator[Violation]:
+def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
     """I13: every line of the PSP's report is something of ours, and every chargeback is here."""
     truth = judged.truth
     for order, text in breaks_of(
@@ -349,8 +351,8 @@ def the_report_is_explained(judged: Judged) -> Iterator[Violation]:
         yield Violation("I13", text, order=order)
 
 
-def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
-    """I15: no 5xx but 502, 503 and 504, and no process ends that nobody killed."""
+def nothing_breaks_unprovoked(judged: Evidence) -> Iterator[Violation]:
+    """I15: no 5xx but 502, 503 and 504, and no process ends without a fault."""
     for record in judged.truth.records:
         if record.status == 500 or record.status > 504:
             text = f"{record.verb} with key {record.key or '-'} was answered {record.status}"
@@ -358,31 +360,31 @@ def nothing_breaks_unasked(judged: Judged) -> Iterator[Violation]:
         elif record.status and not record.seen:
             text = f"{record.verb} was answered {record.status} with an unreadable body"
             yield Violation("I15", text, record.order, record.intent)
-    for text in judged.truth.unplanned:
+    for text in judged.truth.unprovoked_ends:
         yield Violation("I15", text)
 
 
-Invariant = Callable[[Judged], Iterator[Violation]]
+Invariant = Callable[[Evidence], Iterator[Violation]]
 INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I1": ("one live charge per order at the PSP", one_live_charge_per_order),
     "I2": ("no acknowledged write lost", no_acknowledged_write_lost),
     "I3": ("no false failure", no_false_failure),
-    "I4": ("every doubt ends in time", every_doubt_ends),
+    "I4": ("every unknown outcome ends in time", every_unknown_outcome_ends),
     "I5": ("payments = PSP truth", payments_equal_the_psp),
     "I6": ("the books hold (verify_ledger)", the_books_hold),
     "I7": ("amounts in bounds, one effect per operation", amounts_stay_in_bounds),
     "I8": ("one answer per key, byte for byte", one_answer_per_key),
     "I9": ("one PSP key per operation", one_psp_key_per_operation),
-    "I10": ("events are 1, 2, 3 per payment, heard too", events_arrive_in_order),
+    "I10": ("events are 1, 2, 3 per payment, received too", events_arrive_in_order),
     "I11": ("reads go forward", reads_go_forward),
-    "I12": ("every change is told, by somebody", everything_is_told),
+    "I12": ("every change is reported, with its actor", every_change_is_reported),
     "I13": ("the PSP's report is explained", the_report_is_explained),
     "M": ("notifications: none forged, none left", notifications_are_taken_in),
-    "I15": ("nothing breaks unasked", nothing_breaks_unasked),
+    "I15": ("nothing breaks without a fault", nothing_breaks_unprovoked),
 }
 
 
-def violations_of(truth: Truth) -> dict[str, list[Violation]]:
+def violations_of(truth: FinalState) -> dict[str, list[Violation]]:
     """What does not hold, by invariant; every invariant has its entry."""
-    judged = Judged(truth)
+    judged = Evidence(truth)
     return {name: list(check(judged)) for name, (_, check) in INVARIANTS.items()}

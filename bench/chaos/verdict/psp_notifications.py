@@ -1,7 +1,4 @@
-"""What PSPs told us against what we stored: nothing forged, nothing twice, nothing left. Pure.
-
-What may not live here: reading, deliveries to merchants (`deliveries`).
-"""
+"""Checks the stored notifications: none forged, none twice, none unprocessed. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 FORGED: Final = "sev_forged_"
-"""So the sandbox PSP names what only somebody else could have written."""
+"""How the sandbox PSP names notifications that it did not sign."""
 
 
-def faults_of(notifications: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def problems_of_notifications(
+    notifications: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, str]]:
     """Everything that should not be: (reference of an operation concerned or nothing, what).
 
-    A notification that nobody can bring together with what we hold is given to a person: never
-    rightly so at the end of a run, where we hold what the PSP did.
+    A notification that contradicts our records is dead-lettered. At the end of a run, when our
+    records equal the PSP's, that is an error.
     """
     bodies: set[str] = set()
     for row in notifications:
@@ -27,7 +26,7 @@ def faults_of(notifications: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str,
         if event_id.startswith(FORGED):
             yield "", f"the forged notification {event_id} was stored"
         elif row["status"] == "stored":
-            yield "", f"nobody has looked at the notification {event_id}"
+            yield "", f"the notification {event_id} was not processed"
         elif row["status"] == "dead":
             reference = next(iter(row["our_references"]), "")
             yield reference, f"the notification {event_id} was given up: {row['last_error']}"

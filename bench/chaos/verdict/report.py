@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bench.chaos.platform.stops import Sleep
+from bench.chaos.platform.stops import Suspension
 from bench.chaos.verdict.fault_coverage import coverage_of, overtaken, too_seldom
-from bench.chaos.verdict.final_state import Truth, unix_seconds
+from bench.chaos.verdict.final_state import FinalState, unix_seconds
 from bench.chaos.verdict.invariants import INVARIANTS, Violation
 from bench.chaos.verdict.recovery_times import (
-    AFTER_HEAL_MOST_SECONDS,
+    AFTER_FAULTS_MOST_SECONDS,
     ALL,
     P50_MOST_SECONDS,
     P99_MOST_SECONDS,
@@ -34,7 +34,7 @@ EXIT_CODES: Final = {PASS: 0, FAIL: 1, UNKNOWN: 3}
 
 _ACTS_LEAST: Final = 0.95
 _CHARGED_LEAST: Final = 0.5
-_DOUBTS_LEAST: Final = 0.01
+_UNKNOWN_LEAST: Final = 0.01
 _UNEXPLAINED_MOST: Final = 2
 _TIMELINES_SHOWN: Final = 3
 _VIOLATIONS_SHOWN: Final = 5
@@ -50,23 +50,23 @@ class Run:
     kills: int
     clients: int
     bug: str = ""
-    patience: float = 1.0
-    """How many times the usual time everything had to come to rest."""
+    time_factor: float = 1.0
+    """Multiplies the usual time to converge."""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     acts_done: dict[str, int] = field(default_factory=dict)
     acts_missed: list[str] = field(default_factory=list)
     restarts: int = 0
-    in_the_wake: list[str] = field(default_factory=list)
-    """Processes that a fault took along, as their own last words say; somebody restarts them."""
-    unexplained: list[str] = field(default_factory=list)
+    explained_ends: list[str] = field(default_factory=list)
+    """Processes that ended because of a fault, as their own logs say."""
+    unexplained_ends: list[str] = field(default_factory=list)
     """Processes that ended soon after a fault and do not say why."""
-    sleeps: list[Sleep] = field(default_factory=list)
-    healed_at: float = 0.0
+    suspensions: list[Suspension] = field(default_factory=list)
+    faults_ended_at: float = 0.0
     """When all faults were over and everything was up, in Unix seconds."""
     outages: list[tuple[float, float]] = field(default_factory=list)
-    doubts: dict[str, float] = field(default_factory=dict)
-    """When an operation was first seen in doubt, by reference."""
+    unknown_since: dict[str, float] = field(default_factory=dict)
+    """When the outcome of an operation was first seen to be unknown, by reference."""
     not_shown: list[str] = field(default_factory=list)
     """Why this run proves nothing."""
 
@@ -83,17 +83,20 @@ class Judgment:
     coverage: dict[str, int]
 
 
-def judge(run: Run, truth: Truth, violations: dict[str, list[Violation]]) -> Judgment:
+def judge(run: Run, truth: FinalState, violations: dict[str, list[Violation]]) -> Judgment:
     """A violation is a fail whatever else is missing; else what is missing makes it unknown."""
     counts = _counts(truth)
     not_shown = [*run.not_shown, *(f"not read: {each}" for each in truth.missing)]
     not_shown += _too_little(run, counts)
-    coverage = coverage_of(truth, run.acts_done, run.sleeps)
+    coverage = coverage_of(truth, run.acts_done, run.suspensions)
     not_shown += too_seldom(coverage, kills=run.kills)
     recovery = recovery_of(
-        run.doubts, truth.operations, outages=run.outages, healed_at=run.healed_at
+        run.unknown_since,
+        truth.operations,
+        outages=run.outages,
+        faults_ended_at=run.faults_ended_at,
     )
-    not_shown += too_slow(recovery, kills=run.kills, patience=run.patience)
+    not_shown += too_slow(recovery, kills=run.kills, time_factor=run.time_factor)
     verdict = FAIL if any(violations.values()) else UNKNOWN if not_shown else PASS
     return Judgment(verdict, violations, not_shown, counts, recovery, coverage)
 
@@ -104,17 +107,24 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     yield (
         f"  {run.payments} payments, {run.kills} kills, {run.clients} clients"
         + (f", bug {run.bug}" if run.bug else "")
-        + (f", patience {run.patience:g} (says nothing of speed)" if run.patience > 1 else "")
+        + (
+            f", time factor {run.time_factor:g} (does not judge speed)"
+            if run.time_factor > 1
+            else ""
+        )
     )
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in run.phases.items())
     yield f"  phases          {phases}"
     yield f"  faults          {_counted(run.acts_done)}; {run.restarts} restarts"
-    for what, ends in (("in their wake", run.in_the_wake), ("unexplained", run.unexplained)):
+    for what, ends in (
+        ("explained ends", run.explained_ends),
+        ("unexplained", run.unexplained_ends),
+    ):
         if ends:
             yield f"  {what:<15} {_counted(Counter(ends))}"
     for name, figure in judged.counts.items():
-        words = _counted(figure) if isinstance(figure, Mapping) else str(figure)
-        yield f"  {name:<15} {words}"
+        content = _counted(figure) if isinstance(figure, Mapping) else str(figure)
+        yield f"  {name:<15} {content}"
     yield f"  coverage        {_counted(judged.coverage)}"
     yield from _recovery_lines(judged.recovery)
     yield ""
@@ -127,41 +137,45 @@ def lines_of(run: Run, judged: Judgment) -> Iterator[str]:
     yield f"  verdict: {judged.verdict.upper()}{_trials(judged)}"
 
 
-def violation_lines(truth: Truth, judged: Judgment) -> Iterator[str]:
+def violation_lines(truth: FinalState, judged: Judgment) -> Iterator[str]:
     """Some of every kind of violation, and the whole timeline of the first few orders."""
-    return _told(truth, judged, violations=_VIOLATIONS_SHOWN, timelines=_TIMELINES_SHOWN)
+    return _printed(truth, judged, violations=_VIOLATIONS_SHOWN, timelines=_TIMELINES_SHOWN)
 
 
-def write_timelines(path: Path, truth: Truth, judged: Judgment) -> None:
+def write_timelines(path: Path, truth: FinalState, judged: Judgment) -> None:
     """Every violation with the whole timeline of its order; no file if there is none."""
     path.unlink(missing_ok=True)
     if any(judged.violations.values()):
         with path.open("w") as file:
-            file.writelines(f"{line}\n" for line in _told(truth, judged))
+            file.writelines(f"{line}\n" for line in _printed(truth, judged))
 
 
-def _told(
-    truth: Truth, judged: Judgment, *, violations: int | None = None, timelines: int | None = None
+def _printed(
+    truth: FinalState,
+    judged: Judgment,
+    *,
+    violations: int | None = None,
+    timelines: int | None = None,
 ) -> Iterator[str]:
     """At most so many violations of each kind, and timelines in all; None: all of them."""
-    told: set[str] = set()
+    printed: set[str] = set()
     for found in judged.violations.values():
         for violation in found[:violations]:
             yield f"  !! {violation.invariant} {violation.text}"
             subject = violation.order or violation.intent
-            if not subject or subject in told or len(told) == timelines:
+            if not subject or subject in printed or len(printed) == timelines:
                 continue
-            told.add(subject)
+            printed.add(subject)
             yield f"     timeline of order {violation.order or '-'}, {violation.intent or '-'}:"
             yield from (f"       {line}" for line in timeline_of(truth, violation))
 
 
-def write_json(path: Path, run: Run, truth: Truth, judged: Judgment) -> None:
+def write_json(path: Path, run: Run, truth: FinalState, judged: Judgment) -> None:
     """For programs."""
-    words = {
+    content = {
         **asdict(run),
-        "doubts": _doubts(run, truth),
-        "overtaken": [asdict(each) for each in overtaken(run.sleeps, truth.operations)],
+        "unknown": _unknown_operations(run, truth),
+        "overtaken": [asdict(each) for each in overtaken(run.suspensions, truth.operations)],
         "verdict": judged.verdict,
         "not_shown": judged.not_shown,
         "coverage": judged.coverage,
@@ -171,11 +185,11 @@ def write_json(path: Path, run: Run, truth: Truth, judged: Judgment) -> None:
             name: [asdict(each) for each in found] for name, found in judged.violations.items()
         },
     }
-    path.write_text(json.dumps(words, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _doubts(run: Run, truth: Truth) -> list[dict[str, Any]]:
-    """Each operation that was in doubt, for whoever asks why recovery took as long as it did."""
+def _unknown_operations(run: Run, truth: FinalState) -> list[dict[str, Any]]:
+    """Each operation whose outcome was unknown, to explain recovery times."""
     rows = {row["reference"]: row for row in truth.operations}
     return [
         {
@@ -184,12 +198,12 @@ def _doubts(run: Run, truth: Truth) -> list[dict[str, Any]]:
             "seconds": unix_seconds(row["closed_at"]) - since if row["closed_at"] else None,
             **{name: row[name] for name in ("kind", "status", "checks", "order_id", "detail")},
         }
-        for reference, since in run.doubts.items()
+        for reference, since in run.unknown_since.items()
         if (row := rows.get(reference)) is not None
     ]
 
 
-def _counts(truth: Truth) -> dict[str, Any]:
+def _counts(truth: FinalState) -> dict[str, Any]:
     ended = [record for record in truth.records if record.type != "invoke"]
     faulted = {record.order for record in ended if record.type == "info"}
     faulted |= {call["order_id"] for call in truth.calls if call["fault"] and call["order_id"]}
@@ -219,10 +233,11 @@ def _too_little(run: Run, counts: dict[str, Any]) -> Iterator[str]:
     charged = counts["PSP effects"].get("authorize", 0)
     if charged < _CHARGED_LEAST * run.payments:
         yield f"only {charged} of {run.payments} payments reached the PSP"
-    if len(run.doubts) < max(1, _DOUBTS_LEAST * run.payments):
-        yield f"only {len(run.doubts)} operations were ever in doubt"
-    if len(run.unexplained) > _UNEXPLAINED_MOST:
-        yield f"{len(run.unexplained)} processes ended for no known reason: {run.unexplained}"
+    if len(run.unknown_since) < max(1, _UNKNOWN_LEAST * run.payments):
+        yield f"only {len(run.unknown_since)} operations ever had an unknown outcome"
+    if len(run.unexplained_ends) > _UNEXPLAINED_MOST:
+        ends = run.unexplained_ends
+        yield f"{len(ends)} processes ended for no known reason: {ends}"
 
 
 def _recovery_lines(recovery: Mapping[str, Any]) -> Iterator[str]:
@@ -230,14 +245,15 @@ def _recovery_lines(recovery: Mapping[str, Any]) -> Iterator[str]:
         figures = recovery[name]
         if figures["count"]:
             yield (
-                f"  recovery        {name}: {figures['count']} doubts, "
+                f"  recovery        {name}: {figures['count']} operations, "
                 f"p50 {figures['p50_seconds']:.1f} s ({P50_MOST_SECONDS:g} wanted), "
                 f"p99 {figures['p99_seconds']:.1f} s ({P99_MOST_SECONDS:g} wanted), "
                 f"longest {figures['longest_seconds']:.1f} s"
             )
     yield (
-        f"  recovery        the last doubt of the main phase was closed "
-        f"{recovery['after_heal_seconds']:.1f} s after heal ({AFTER_HEAL_MOST_SECONDS:g} wanted)"
+        f"  recovery        the last unknown outcome of the main phase ended "
+        f"{recovery['after_faults_seconds']:.1f} s after them "
+        f"({AFTER_FAULTS_MOST_SECONDS:g} wanted)"
     )
 
 

@@ -1,7 +1,7 @@
-"""What was told of a payment against what became of it: nothing silently, nothing by nobody. Pure.
+"""Checks that events report every change of a payment, and name its actor. Pure.
 
-I12 as far as the product has it: events are its trail of what was done, by whom. The chain of
-hashes over it is yet to come. What may not live here: deliveries (`deliveries`), reading.
+I12 as far as the product has it: events are the audit trail. The hash chain over them is yet to
+come.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Row = Mapping[str, Any]
-Tells = frozenset[str]
-"""Types of which any one tells of the same thing."""
+EventTypes = frozenset[str]
+"""Types of events, any one of which reports the same change."""
 
 
-def _one_of(*types: str) -> Tells:
+def _one_of(*types: str) -> EventTypes:
     return frozenset(types)
 
 
-# A void may end a hold, what was left of one, or a second hold that was one too many.
-_LET_GO: Final = _one_of("charge.updated", "payment_intent.succeeded", "charge.refunded")
-# What tells of an operation that ended so: one event of each, which then tells of nothing else.
-_TELLS: Final[Mapping[tuple[str, str], tuple[Tells, ...]]] = {
+# A void may release a hold, the rest of one, or the hold of a duplicate charge.
+_RELEASE: Final = _one_of("charge.updated", "payment_intent.succeeded", "charge.refunded")
+# What reports an operation of this status: one event of each set, which reports nothing else.
+_REPORTED_BY: Final[Mapping[tuple[str, str], tuple[EventTypes, ...]]] = {
     ("authorize", "SUCCEEDED"): (_one_of("charge.succeeded"),),
     ("authorize", "EXCESS"): (_one_of("charge.succeeded"),),
     ("authorize", "DECLINED"): (_one_of("charge.failed"),),
@@ -36,69 +36,76 @@ _TELLS: Final[Mapping[tuple[str, str], tuple[Tells, ...]]] = {
     ("refund", "SUCCEEDED"): (_one_of("charge.refunded"),),
     ("refund", "DECLINED"): (_one_of("refund.failed"),),
     ("refund", "TAKEN_BACK"): (_one_of("charge.refunded"), _one_of("refund.failed")),
-    ("void", "SUCCEEDED"): (_LET_GO,),
-    ("void", "TAKEN_BACK"): (_LET_GO, _one_of("charge.updated")),
+    ("void", "SUCCEEDED"): (_RELEASE,),
+    ("void", "TAKEN_BACK"): (_RELEASE, _one_of("charge.updated")),
 }
 _ENDED_BY_ITS_VOID: Final = _one_of(
     "charge.succeeded", "payment_intent.canceled", "payment_intent.succeeded"
 )
-"""A charge that was open when it was voided has nothing to tell but that the payment is over."""
+"""A charge that was voided while it was open is reported by the end of the payment alone."""
 
 
-def silences_of(operations: Sequence[Row], events: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """Every payment with something that was not told, or that nobody did: (intent, what)."""
-    told: dict[str, Counter[str]] = defaultdict(Counter)
+def unreported_changes(
+    operations: Sequence[Row], events: Sequence[Row]
+) -> Iterator[tuple[str, str]]:
+    """Every change without an event, and everything without an actor: (intent, what)."""
+    reported: dict[str, Counter[str]] = defaultdict(Counter)
     for event in events:
-        told[event["intent"]][event["type"]] += 1
+        reported[event["intent"]][event["type"]] += 1
         if not event["actor"]:
-            yield event["intent"], f"{event['type']} ({event['id']}) names nobody who did it"
+            yield event["intent"], f"{event['type']} ({event['id']}) names no actor"
     of_intent: dict[str, list[Row]] = defaultdict(list)
     for row in operations:
         of_intent[row["intent"]].append(row)
         if not row["actor"]:
-            yield row["intent"], f"{row['reference']} names nobody who asked for it"
+            yield row["intent"], f"{row['reference']} names no actor"
     for intent, rows in of_intent.items():
-        if told[intent]["payment_intent.created"] != 1:
-            yield intent, f"its making was told {told[intent]['payment_intent.created']} times"
-        for row, tells in _untold(rows, told[intent]):
+        if reported[intent]["payment_intent.created"] != 1:
+            yield (
+                intent,
+                f"its creation was reported {reported[intent]['payment_intent.created']} times",
+            )
+        for row, types in _unreported(rows, reported[intent]):
             what = f"{row['kind']} {row['status'].lower()} ({row['reference']})"
-            yield intent, f"{what}, and no {' or '.join(sorted(tells))} is left to tell of it"
+            yield intent, f"{what}, and no {' or '.join(sorted(types))} reports it"
 
 
-def _untold(rows: Sequence[Row], told: Mapping[str, int]) -> Iterator[tuple[Row, Tells]]:
-    """What no event is left for, however they are given out: each tells of one thing only."""
-    wanted = [(row, tells) for row in rows for tells in _tells_of(row, rows)]
+def _unreported(
+    rows: Sequence[Row], reported: Mapping[str, int]
+) -> Iterator[tuple[Row, EventTypes]]:
+    """Changes left without an event in the best assignment; each event reports one change only."""
+    wanted = [(row, types) for row in rows for types in _types_of(row, rows)]
     given: dict[str, list[int]] = defaultdict(list)
-    for number, (row, tells) in enumerate(wanted):
-        if not _give(number, wanted, told, given, set()):
-            yield row, tells
+    for number, (row, types) in enumerate(wanted):
+        if not _give(number, wanted, reported, given, set()):
+            yield row, types
 
 
 def _give(
     number: int,
-    wanted: Sequence[tuple[Row, Tells]],
-    told: Mapping[str, int],
+    wanted: Sequence[tuple[Row, EventTypes]],
+    reported: Mapping[str, int],
     given: dict[str, list[int]],
     tried: set[str],
 ) -> bool:
-    """Give one event to this want; whoever had it takes another one where there is one."""
+    """Assign an event to this change, reassigning the event's former change if possible."""
     for type_ in sorted(wanted[number][1] - tried):
         tried.add(type_)
-        if len(given[type_]) < told.get(type_, 0):
+        if len(given[type_]) < reported.get(type_, 0):
             given[type_].append(number)
             return True
         for place, other in enumerate(given[type_]):
-            if _give(other, wanted, told, given, tried):
+            if _give(other, wanted, reported, given, tried):
                 given[type_][place] = number
                 return True
     return False
 
 
-def _tells_of(row: Row, rows: Sequence[Row]) -> tuple[Tells, ...]:
-    tells = _TELLS.get((row["kind"], row["status"]), ())
+def _types_of(row: Row, rows: Sequence[Row]) -> tuple[EventTypes, ...]:
+    types = _REPORTED_BY.get((row["kind"], row["status"]), ())
     if (row["kind"], row["status"]) == ("authorize", "SUCCEEDED") and _voided_open(row, rows):
         return (_ENDED_BY_ITS_VOID,)
-    return tells
+    return types
 
 
 def _voided_open(charge: Row, rows: Sequence[Row]) -> bool:

@@ -1,8 +1,8 @@
-"""What the PSP's settlement report says against what we made of it: not a cent unexplained. Pure.
+"""Compares the PSP's settlement report with what we recorded, to the minor unit. Pure.
 
 I13 as far as the product has it: every line is an operation or ledger transactions of ours, and
 every chargeback is here, with its money where the PSP has it. That settlement itself is booked is
-yet to come. What may not live here: reading.
+yet to come.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def breaks_of(
         what = f"{effect['kind']} {effect['id']} ({identity})"
         line = by_identity.get(identity)
         if line is None:
-            yield effect["order_id"], f"no line tells of {what}"
+            yield effect["order_id"], f"no line reports {what}"
             continue
         if line["status"] not in ("known", "matched"):
             yield effect["order_id"], f"{what} is {line['status']}: {line['last_error'] or '-'}"
         if line["gross_minor"] != _GROSS[effect["kind"]] * effect["amount_minor"]:
             yield effect["order_id"], f"the line of {what} says {line['gross_minor']}"
     for identity in seen.keys() - {f"sln_{effect['seq']}" for effect in moved}:
-        yield "", f"the line {identity} tells of nothing that the PSP did"
+        yield "", f"the line {identity} reports nothing that the PSP did"
     for identity, count in seen.items():
         if count > 1:
             yield "", f"the line {identity} is here {count} times"
@@ -66,9 +66,9 @@ def _breaks_of_disputes(there: Sequence[Row], here: Sequence[Row]) -> Iterator[t
             continue
         if row["amount_minor"] != dispute["amount_minor"]:
             yield order, f"{dispute['id']} is about {row['amount_minor']} here"
-        # That one was lost moves no money: if that notice was lost, the next look finds it out.
-        lost_unheard = dispute["status"] == "lost" and row["status"] in _OPEN
-        if row["status"] != dispute["status"] and not lost_unheard:
+        # A loss moves no money: if its notification was lost, the next sync finds it.
+        missed_loss = dispute["status"] == "lost" and row["status"] in _OPEN
+        if row["status"] != dispute["status"] and not missed_loss:
             yield order, f"{dispute['id']} is {dispute['status']}, here {row['status']}"
     for psp_dispute_id in ours.keys() - {dispute["id"] for dispute in there}:
         yield "", f"{psp_dispute_id} is no dispute of the PSP"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from bench.chaos.verdict.final_state import Truth, unix_seconds
+from bench.chaos.verdict.final_state import FinalState, unix_seconds
 from bench.chaos.verdict.invariants import Violation
 
 Line = tuple[float, str]
 
 
-def timeline_of(truth: Truth, violation: Violation) -> list[str]:
+def timeline_of(truth: FinalState, violation: Violation) -> list[str]:
     """One line per thing that happened to the violation's order or payment."""
     rows = [
         row
@@ -38,11 +38,11 @@ def _is(value: str, wanted: str) -> bool:
     return bool(wanted) and value == wanted
 
 
-def _requests(truth: Truth, order: str, intents: set[str]) -> Iterator[Line]:
+def _requests(truth: FinalState, order: str, intents: set[str]) -> Iterator[Line]:
     for record in truth.records:
         if not (_is(record.order, order) or record.intent in intents):
             continue
-        what = f"{record.client:>5} {record.verb} key={record.key or '-'} try {record.attempt}"
+        what = f"{record.client:>5} {record.verb} key={record.key or '-'} attempt {record.attempt}"
         if record.type == "invoke":
             yield record.at, f"client {what} -> api-{record.server} {record.intent}"
         else:
@@ -50,7 +50,7 @@ def _requests(truth: Truth, order: str, intents: set[str]) -> Iterator[Line]:
             yield record.at, f"client {what} <- {record.type} {answer}"
 
 
-def _psp(truth: Truth, order: str, references: set[str]) -> Iterator[Line]:
+def _psp(truth: FinalState, order: str, references: set[str]) -> Iterator[Line]:
     for call in truth.calls:
         if call["reference"] in references or _is(call["order_id"], order):
             yield (
@@ -69,14 +69,14 @@ def _psp(truth: Truth, order: str, references: set[str]) -> Iterator[Line]:
             )
 
 
-def _database(truth: Truth, intents: set[str], references: set[str]) -> Iterator[Line]:
+def _database(truth: FinalState, intents: set[str], references: set[str]) -> Iterator[Line]:
     for row in truth.operations:
         if row["reference"] not in references:
             continue
         name = f"{row['kind']} {row['reference']} of {row['intent']} {row['amount_minor']}"
         yield unix_seconds(row["created_at"]), f"db     written: {name} by {row['actor']}"
         if row["closed_at"] is not None:
-            text = f"db     closed as {row['status']} ({row['checks']} looks): {name}"
+            text = f"db     closed as {row['status']} ({row['checks']} look-ups): {name}"
             yield unix_seconds(row["closed_at"]), f"{text} {row['detail']}"
     for event in truth.events:
         if event["intent"] in intents:

@@ -1,6 +1,6 @@
-"""What merchants heard against what happened: at least once, in order, same bytes, signed. Pure.
+"""Compares webhooks that merchants received with the events: at least once, in order, signed. Pure.
 
-Part of I10. What may not live here: receiving (`sink`).
+Part of I10.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import stripe
 
-from bench.chaos.load.webhook_receiver import Heard
+from bench.chaos.load.webhook_receiver import ReceivedWebhook
 
 CLOCKS_APART_SECONDS: Final = 60
-"""A signature is made at the attempt: it is as old as the way, and the same clock made both."""
+"""The signature is made at the attempt, by the clock of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +28,23 @@ class Problem:
 
 
 def problems_of(
-    heard: Sequence[Heard],
+    received: Sequence[ReceivedWebhook],
     *,
     events: Sequence[Mapping[str, Any]],
     secrets: Mapping[int, str],
 ) -> Iterator[Problem]:
-    """Everything that is wrong with what was heard.
+    """Everything that is wrong with the received webhooks.
 
-    `heard` in the order of arrival; `events` (`id`, `intent`, `seq`) of the merchants in `secrets`
-    (by merchant): what each of them must have heard.
+    `received` is in the order of arrival. `events` (`id`, `intent`, `seq`) are what each merchant
+    in `secrets` must have received.
     """
     known = {event["id"]: event for event in events}
-    first: dict[tuple[int, str], Heard] = {}
-    for each in heard:
+    first: dict[tuple[int, str], ReceivedWebhook] = {}
+    for each in received:
         event_id = _event_id_of(each)
         event = known.get(event_id)
         if event is None:
-            yield Problem(f"merchant {each.merchant} heard of {event_id}, which is no event", "")
+            yield Problem(f"merchant {each.merchant} received {event_id}, which is no event", "")
             continue
         if not _is_signed(each, secrets.get(each.merchant, "")):
             yield Problem(f"{event_id} came with a wrong signature", event["intent"])
@@ -52,7 +52,7 @@ def problems_of(
         if before.body != each.body:
             yield Problem(f"{event_id} came again with other bytes", event["intent"])
     yield from _out_of_order([(m, known[e]) for m, e in first])
-    yield from _never_heard(events, heard)
+    yield from _never_received(events, received)
 
 
 def _out_of_order(firsts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Problem]:
@@ -61,33 +61,35 @@ def _out_of_order(firsts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[P
     for merchant, event in firsts:
         key = (merchant, event["intent"])
         if event["seq"] != last[key] + 1:
-            text = f"{event['intent']}: event {event['seq']} was first heard after {last[key]}"
+            text = f"{event['intent']}: event {event['seq']} was first received after {last[key]}"
             yield Problem(text, event["intent"])
         last[key] = max(last[key], event["seq"])
 
 
-def _never_heard(events: Sequence[Mapping[str, Any]], heard: Sequence[Heard]) -> Iterator[Problem]:
-    """A 500 or a hang is no hearing; a cut after the 200 may be one."""
-    taken = {_event_id_of(each) for each in heard if each.answer in ("ok", "cut")}
+def _never_received(
+    events: Sequence[Mapping[str, Any]], received: Sequence[ReceivedWebhook]
+) -> Iterator[Problem]:
+    """An answer of 500 or a hang is no receipt; a cut after the 200 may be one."""
+    taken = {_event_id_of(each) for each in received if each.answer in ("ok", "cut")}
     for event in events:
         if event["id"] not in taken:
             text = f"{event['intent']}: event {event['seq']} ({event['id']}) never arrived"
             yield Problem(text, event["intent"])
 
 
-def _event_id_of(heard: Heard) -> str:
+def _event_id_of(received: ReceivedWebhook) -> str:
     try:
-        return str(json.loads(heard.body)["id"])
+        return str(json.loads(received.body)["id"])
     except (ValueError, KeyError, TypeError):
-        return f"an unreadable body {heard.body[:60]!r}"
+        return f"an unreadable body {received.body[:60]!r}"
 
 
-def _is_signed(heard: Heard, secret: str) -> bool:
-    """As the official SDK says, and made when it was sent."""
-    header = heard.headers.get("stripe-signature", "")
+def _is_signed(received: ReceivedWebhook, secret: str) -> bool:
+    """Signed as the official SDK verifies it, at the time when it was sent."""
+    header = received.headers.get("stripe-signature", "")
     try:
-        stripe.WebhookSignature.verify_header(heard.body.decode(), header, secret)
+        stripe.WebhookSignature.verify_header(received.body.decode(), header, secret)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
         return False
     moments = [part[2:] for part in header.split(",") if part.startswith("t=")]
-    return abs(int(moments[0]) - heard.at) <= CLOCKS_APART_SECONDS
+    return abs(int(moments[0]) - received.at) <= CLOCKS_APART_SECONDS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.chaos.platform.stops import Sleep
+from bench.chaos.platform.stops import Suspension
 from bench.chaos.verdict.fault_coverage import NAMES, coverage_of, overtaken, too_seldom
-from bench.chaos.verdict.final_state import Truth, unix_seconds
+from bench.chaos.verdict.final_state import FinalState, unix_seconds
 from bench.tests.chaos.test_invariants import AT, answer, call, sound
 
 
@@ -31,49 +31,49 @@ def test_what_the_psp_did_and_does_not_find_is_a_lag() -> None:
 
 
 def test_repeats_by_others_changed_bodies_and_other_keys_are_counted() -> None:
-    truth = Truth(told={"doubled": 4, "lost": 3, "delayed": 2, "forged": 1})
-    for words in (
+    truth = FinalState(notice_counts={"doubled": 4, "lost": 3, "delayed": 2, "forged": 1})
+    for content in (
         {},
         {"client": "c1", "attempt": 2},
         {"client": "c1'"},
         {"key": "k-2"},
         {"verb": "changed"},
     ):
-        truth.records.append(answer(type="invoke", status=0, seen={}, **words))
+        truth.records.append(answer(type="invoke", status=0, seen={}, **content))
     covered = coverage_of(truth, {})
     assert [covered[name] for name in ("M1", "M2", "M3")] == [1, 1, 1]
     assert [covered[name] for name in ("M5", "M6", "M7", "M9")] == [4, 3, 2, 1]
 
 
-def sleep(**words: Any) -> Sleep:
+def suspension(**content: Any) -> Suspension:
     """Of the process that sent op_1, begun before the operation was closed."""
     began_at = unix_seconds(AT) - 32
     given: dict[str, Any] = {"name": "api-0", "began_at": began_at, "woke_at": began_at + 40}
-    return Sleep(**given | {"references": ["op_1"]} | words)
+    return Suspension(**given | {"references": ["op_1"]} | content)
 
 
 def test_only_who_was_overtaken_in_a_sleep_longer_than_a_lease_is_c20() -> None:
     truth = sound()
     closed_at = unix_seconds(AT)
-    sleeps = [
-        sleep(),
-        sleep(passed_on=True, references=["op_in_doubt"]),
-        sleep(references=[]),
-        sleep(references=["op_of_nobody"]),
-        sleep(woke_at=None),
-        sleep(woke_at=closed_at - 1),
-        sleep(began_at=closed_at + 1, woke_at=closed_at + 50),
-        sleep(began_at=closed_at - 20, woke_at=closed_at + 5),
+    suspensions = [
+        suspension(),
+        suspension(taken_over=True, references=["op_unknown"]),
+        suspension(references=[]),
+        suspension(references=["op_without_row"]),
+        suspension(continued_at=None),
+        suspension(continued_at=closed_at - 1),
+        suspension(began_at=closed_at + 1, continued_at=closed_at + 50),
+        suspension(began_at=closed_at - 20, continued_at=closed_at + 5),
     ]
-    assert overtaken(sleeps, truth.operations) == sleeps[:2]
-    covered = coverage_of(truth, {"sleep api worker": 8, "stop beat": 2}, sleeps)
+    assert overtaken(suspensions, truth.operations) == suspensions[:2]
+    covered = coverage_of(truth, {"long stop api worker": 8, "stop beat": 2}, suspensions)
     assert (covered["C20"], covered["stop"]) == (2, 8)
 
 
 def test_who_never_ended_was_not_overtaken() -> None:
     truth = sound()
     truth.operations[0]["closed_at"] = None
-    assert overtaken([sleep()], truth.operations) == []
+    assert overtaken([suspension()], truth.operations) == []
 
 
 def test_a_run_must_show_more_the_larger_it_is() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.chaos.load.history import Record
-from bench.chaos.verdict.final_state import Truth
+from bench.chaos.verdict.final_state import FinalState
 from bench.chaos.verdict.invariants import INVARIANTS, violations_of
 from bench.chaos.verdict.report import FAIL, PASS, UNKNOWN, Run, judge
 from bench.chaos.verdict.timeline import timeline_of
@@ -18,7 +18,7 @@ NOW = 1_700_000_000.0
 AT = "2023-11-14T22:13:20+00:00"
 
 
-def answer(**words: Any) -> Record:
+def answer(**content: Any) -> Record:
     given: dict[str, Any] = {
         "at": NOW,
         "type": "ok",
@@ -34,10 +34,10 @@ def answer(**words: Any) -> Record:
         "body_sha256": "aa",
         "seen": shown(),
     }
-    return Record(**given | words)
+    return Record(**given | content)
 
 
-def shown(**words: Any) -> dict[str, Any]:
+def shown(**content: Any) -> dict[str, Any]:
     return {
         "intent": "pi_1",
         "status": "succeeded",
@@ -45,7 +45,7 @@ def shown(**words: Any) -> dict[str, Any]:
         "capturable": 0,
         "latest_charge": "ch_1",
         "refunded": 0,
-    } | words
+    } | content
 
 
 def effect(
@@ -63,7 +63,7 @@ def effect(
     }
 
 
-def operation(reference: str = "op_1", **words: Any) -> dict[str, Any]:
+def operation(reference: str = "op_1", **content: Any) -> dict[str, Any]:
     return {
         "reference": reference,
         "intent": "pi_1",
@@ -76,7 +76,7 @@ def operation(reference: str = "op_1", **words: Any) -> dict[str, Any]:
         "detail": "",
         "created_at": AT,
         "closed_at": AT,
-    } | words
+    } | content
 
 
 def call(reference: str = "op_1", key: str = "op_1") -> dict[str, Any]:
@@ -94,7 +94,7 @@ def call(reference: str = "op_1", key: str = "op_1") -> dict[str, Any]:
     }
 
 
-def line(seq: int, **words: Any) -> dict[str, Any]:
+def line(seq: int, **content: Any) -> dict[str, Any]:
     return {
         "identity": f"sln_{seq}",
         "kind": "charge",
@@ -102,10 +102,10 @@ def line(seq: int, **words: Any) -> dict[str, Any]:
         "gross_minor": 100,
         "fee_minor": 0,
         "last_error": "",
-    } | words
+    } | content
 
 
-def event(seq: int, type_: str, **words: Any) -> dict[str, Any]:
+def event(seq: int, type_: str, **content: Any) -> dict[str, Any]:
     return {
         "id": f"evt_{seq}",
         "intent": "pi_1",
@@ -113,12 +113,12 @@ def event(seq: int, type_: str, **words: Any) -> dict[str, Any]:
         "type": type_,
         "created_at": AT,
         "actor": "api_key",
-    } | words
+    } | content
 
 
-def sound() -> Truth:
+def sound() -> FinalState:
     """One sale, answered, shown and booked."""
-    return Truth(
+    return FinalState(
         records=[answer(type="invoke", status=0, seen={}, body_sha256=""), answer()],
         effects=[effect("authorize", seq=1), effect("capture", seq=2)],
         lines=[line(2)],
@@ -131,136 +131,136 @@ def sound() -> Truth:
     )
 
 
-def charged_twice(truth: Truth) -> None:
+def charged_twice(truth: FinalState) -> None:
     truth.operations.append(operation("op_2", intent="pi_2"))
     truth.events += [event(1, "payment_intent.created", intent="pi_2")]
     truth.events += [event(2, "charge.succeeded", intent="pi_2")]
     truth.effects.append(effect("authorize", "op_2"))
 
 
-def gone(truth: Truth) -> None:
+def gone(truth: FinalState) -> None:
     truth.intents["pi_1"] = {}
 
 
-def no_longer_succeeded(truth: Truth) -> None:
+def no_longer_succeeded(truth: FinalState) -> None:
     truth.intents["pi_1"] = shown(status="requires_payment_method", received=0)
 
 
-def declined_but_taken(truth: Truth) -> None:
+def declined_but_taken(truth: FinalState) -> None:
     seen = shown() | {"charge": "ch_1", "type": "card_error"}
     truth.records.append(answer(type="fail", status=402, key="k-2", seen=seen))
 
 
-def dropped_but_taken(truth: Truth) -> None:
+def dropped_but_taken(truth: FinalState) -> None:
     truth.operations[0]["status"] = "NOT_SENT"
 
 
-def open_for_ever(truth: Truth) -> None:
+def open_for_ever(truth: FinalState) -> None:
     truth.operations[0]["status"] = "UNKNOWN"
     truth.still_open.append("op_1")
 
 
-def another_amount(truth: Truth) -> None:
+def another_amount(truth: FinalState) -> None:
     truth.effects[1]["amount_minor"] = 99
 
 
-def effect_without_operation(truth: Truth) -> None:
-    truth.effects.append(effect("refund", "op_nobody_knows"))
+def effect_without_operation(truth: FinalState) -> None:
+    truth.effects.append(effect("refund", "op_without_row"))
 
 
-def books_differ(truth: Truth) -> None:
+def books_differ(truth: FinalState) -> None:
     truth.books = (1, "pi_1: captured is stored as 1.00, the books say 0.00")
 
 
-def refunded_twice(truth: Truth) -> None:
+def refunded_twice(truth: FinalState) -> None:
     truth.operations.append(operation("op_r", kind="refund"))
     truth.events.append(event(3, "charge.refunded"))
     truth.effects += [effect("refund", "op_r", 40), effect("refund", "op_r", 40)]
     truth.intents["pi_1"] = shown(refunded=80)
 
 
-def two_answers(truth: Truth) -> None:
+def two_answers(truth: FinalState) -> None:
     truth.records.append(answer(body_sha256="bb"))
 
 
-def refused_after_an_answer(truth: Truth) -> None:
+def refused_after_an_answer(truth: FinalState) -> None:
     last = max(each.at for each in truth.records)
     late = {"at": last + 2, "sent_at": last + 1}
     truth.records.append(answer(**late, type="fail", status=400, body_sha256="bb"))
 
 
-def changed_body_accepted(truth: Truth) -> None:
+def changed_body_accepted(truth: FinalState) -> None:
     truth.records.append(answer(verb="changed"))
 
 
-def two_keys(truth: Truth) -> None:
+def two_keys(truth: FinalState) -> None:
     truth.calls.append(call(key="another"))
 
 
-def gap_in_events(truth: Truth) -> None:
+def gap_in_events(truth: FinalState) -> None:
     truth.events[1]["seq"] = 3
 
 
-def captured_in_silence(truth: Truth) -> None:
+def captured_without_an_event(truth: FinalState) -> None:
     truth.operations.append(operation("op_c", kind="capture"))
 
 
-def done_by_nobody(truth: Truth) -> None:
+def done_without_an_actor(truth: FinalState) -> None:
     truth.events[1]["actor"] = ""
 
 
-def never_heard_of(truth: Truth) -> None:
+def never_heard_of(truth: FinalState) -> None:
     truth.webhook_secrets[0] = "whsec_x"
 
 
-def backwards(truth: Truth) -> None:
+def backwards(truth: FinalState) -> None:
     truth.records.append(answer(verb="get", key="", at=NOW + 1))
     earlier = shown(status="processing", received=0)
     truth.records.append(answer(verb="get", key="", at=NOW + 2, seen=earlier))
 
 
-def notice(**words: Any) -> dict[str, Any]:
+def notice(**content: Any) -> dict[str, Any]:
     return {
         "event_id": "sev_1",
         "body_sha256": "n1",
         "status": "processed",
         "last_error": "",
         "our_references": ["op_1"],
-    } | words
+    } | content
 
 
-def forged_and_stored(truth: Truth) -> None:
+def forged_and_stored(truth: FinalState) -> None:
     truth.notifications.append(notice(event_id="sev_forged_1", body_sha256="n2"))
 
 
-def stored_twice(truth: Truth) -> None:
+def stored_twice(truth: FinalState) -> None:
     truth.notifications.append(notice(event_id="sev_1-again"))
 
 
-def line_unexplained(truth: Truth) -> None:
+def line_unexplained(truth: FinalState) -> None:
     truth.lines[0]["status"] = "failing"
 
 
-def dispute_unknown(truth: Truth) -> None:
+def dispute_unknown(truth: FinalState) -> None:
     truth.disputes_at_psp.append(
         {"id": "sdp_1", "order_id": "o-1", "status": "needs_response", "amount_minor": 100}
     )
 
 
-def never_looked_at(truth: Truth) -> None:
+def never_looked_at(truth: FinalState) -> None:
     truth.notifications[0]["status"] = "stored"
 
 
-def given_up(truth: Truth) -> None:
+def given_up(truth: FinalState) -> None:
     truth.notifications[0]["status"] = "dead"
 
 
-def bare_500(truth: Truth) -> None:
+def bare_500(truth: FinalState) -> None:
     truth.records.append(answer(type="info", status=500, key="k-3", seen={"type": "api_error"}))
 
 
-def died_alone(truth: Truth) -> None:
-    truth.unplanned.append("beat ended with code 1")
+def died_alone(truth: FinalState) -> None:
+    truth.unprovoked_ends.append("beat ended with code 1")
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def died_alone(truth: Truth) -> None:
         (gap_in_events, "I10"),
         (never_heard_of, "I10"),
         (backwards, "I11"),
-        (captured_in_silence, "I12"),
-        (done_by_nobody, "I12"),
+        (captured_without_an_event, "I12"),
+        (done_without_an_actor, "I12"),
         (line_unexplained, "I13"),
         (dispute_unknown, "I13"),
         (forged_and_stored, "M"),
@@ -295,7 +295,9 @@ def died_alone(truth: Truth) -> None:
         (died_alone, "I15"),
     ],
 )
-def test_an_invariant_finds_its_violation(spoil: Callable[[Truth], None], invariant: str) -> None:
+def test_an_invariant_finds_its_violation(
+    spoil: Callable[[FinalState], None], invariant: str
+) -> None:
     truth = sound()
     spoil(truth)
     assert violations_of(truth)[invariant]
@@ -313,9 +315,11 @@ def test_an_order_may_be_charged_again_once_its_money_went_back() -> None:
     assert violations_of(truth)["I1"] == []
 
 
-def run_of(**words: Any) -> Run:
+def run_of(**content: Any) -> Run:
     given: dict[str, Any] = {"seed": 1, "fingerprint": "f", "payments": 1, "kills": 1, "clients": 1}
-    return Run(**given | {"acts_done": {"kill beat": 1}, "doubts": {"op_1": time.time()}} | words)
+    return Run(
+        **given | {"acts_done": {"kill beat": 1}, "unknown_since": {"op_1": time.time()}} | content
+    )
 
 
 def test_a_run_that_could_not_read_everything_is_unknown() -> None:
@@ -325,9 +329,13 @@ def test_a_run_that_could_not_read_everything_is_unknown() -> None:
     assert judge(run_of(), truth, violations_of(truth)).verdict == UNKNOWN
 
 
-def test_a_run_without_its_kills_or_doubts_is_unknown() -> None:
+def test_a_run_without_its_kills_or_unknown_outcomes_is_unknown() -> None:
     truth = sound()
-    for run in (run_of(acts_done={"redis flush": 1}), run_of(doubts={}), run_of(payments=10)):
+    for run in (
+        run_of(acts_done={"redis flush": 1}),
+        run_of(unknown_since={}),
+        run_of(payments=10),
+    ):
         assert judge(run, truth, violations_of(truth)).verdict == UNKNOWN
 
 

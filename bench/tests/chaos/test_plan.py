@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bench.chaos.load.plan import LEASE_SECONDS, in_weather, plan_of
+from bench.chaos.load.plan import LEASE_SECONDS, plan_of, with_psp_behavior
 from payments.services.idempotency import keys
 
 
@@ -32,11 +32,11 @@ def test_every_kind_of_fault_and_habit_is_in_a_plan() -> None:
     assert [act.at_seconds for act in plan.acts] == sorted(act.at_seconds for act in plan.acts)
     habits = Counter(payment.habit for payment in plan.payments)
     assert set(habits) == {
-        *("plain", "comes again", "twin", "gives up", "other key", "rival"),
+        *("plain", "returns", "sends twice", "gives up", "other key", "concurrent"),
         *("changed body", "late repeat"),
     }
     verbs = {step.verb for payment in plan.payments for step in payment.steps}
-    assert verbs == {"capture", "cancel", "refund", "get", "list", "meddle"}
+    assert verbs == {"capture", "cancel", "refund", "get", "list", "another payment"}
     assert any(not step.final for payment in plan.payments for step in payment.steps)
 
 
@@ -47,28 +47,28 @@ def test_some_orders_are_met_by_several_payments_but_most_by_one() -> None:
     assert sum(count == 1 for count in orders.values()) > 500
 
 
-def test_weather_changes_the_mood_of_the_psp_and_nothing_else() -> None:
+def test_added_behavior_changes_the_psp_and_nothing_else() -> None:
     plan = plan_of(seed=1, payments=200, kills=20)
-    rainy = in_weather(plan, {"late": 0.5})
+    rainy = with_psp_behavior(plan, {"late": 0.5})
     assert rainy.payments == plan.payments
     for before, after in zip(plan.acts, rainy.acts, strict=True):
-        if before.target == "mood":
+        if before.target == "usual":
             assert after.behavior == before.behavior | {"late": 0.5}
         else:
             assert after == before
-    assert in_weather(plan, {}) == plan
+    assert with_psp_behavior(plan, {}) == plan
 
 
 def test_a_large_run_has_stops_longer_than_a_lease_that_end_in_time() -> None:
     assert LEASE_SECONDS == keys.LEASE_SECONDS
     plan = plan_of(seed=1, payments=1500, kills=500)
-    sleeps = [act for act in plan.acts if act.kind == "sleep"]
+    suspensions = [act for act in plan.acts if act.kind == "long stop"]
     stops = [act for act in plan.acts if act.kind == "stop"]
-    assert len(sleeps) == 20
+    assert len(suspensions) == 20
     assert len(stops) == 30
-    assert {act.target for act in sleeps} == {"api worker", "worker child"}
-    assert all(LEASE_SECONDS < act.seconds < 60 for act in sleeps)
-    assert all(act.at_seconds + act.seconds <= plan.main_seconds for act in sleeps)
+    assert {act.target for act in suspensions} == {"api worker", "worker child"}
+    assert all(LEASE_SECONDS < act.seconds < 60 for act in suspensions)
+    assert all(act.at_seconds + act.seconds <= plan.main_seconds for act in suspensions)
     assert all(act.seconds < LEASE_SECONDS for act in stops)
 
 
@@ -77,11 +77,11 @@ def test_outages_are_longer_in_a_large_run_and_no_mood_ends_them() -> None:
     for kills in (40, 500):
         plan = plan_of(seed=1, payments=500, kills=kills)
         psp = [act for act in plan.acts if act.kind == "psp"]
-        outages = [act for act in psp if act.target != "mood"]
+        outages = [act for act in psp if act.target != "usual"]
         ends = [(act.at_seconds, act.at_seconds + act.seconds) for act in outages]
-        moods = [act.at_seconds for act in psp if act.target == "mood"]
-        assert not any(begin <= at < end for at in moods for begin, end in ends)
-        assert max(end for _, end in ends) in moods
+        behaviors = [act.at_seconds for act in psp if act.target == "usual"]
+        assert not any(begin <= at < end for at in behaviors for begin, end in ends)
+        assert max(end for _, end in ends) in behaviors
         longest[kills] = max(act.seconds for act in outages)
     assert longest[40] <= 15
     assert 30 < longest[500] <= 40

@@ -1,4 +1,4 @@
-"""Recovery is timed from the first sight of a doubt; too slow a run of full size shows nothing."""
+"""Recovery is timed from the first unknown outcome; too slow a run of full size is unknown."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NOW = unix_seconds(AT)
 """When every operation here is closed."""
 
 
-def timed(since: list[float], *, outages: list[tuple[float, float]], **words: Any) -> Any:
-    rows = [operation(f"op_{number}", **words) for number in range(len(since))]
-    doubts = {f"op_{number}": NOW - seconds for number, seconds in enumerate(since)}
-    return recovery_of(doubts, rows, outages=outages, healed_at=NOW - 7)
+def timed(since: list[float], *, outages: list[tuple[float, float]], **content: Any) -> Any:
+    rows = [operation(f"op_{number}", **content) for number in range(len(since))]
+    unknown_since = {f"op_{number}": NOW - seconds for number, seconds in enumerate(since)}
+    return recovery_of(unknown_since, rows, outages=outages, faults_ended_at=NOW - 7)
 
 
-def test_doubts_are_timed_to_their_end_and_apart_those_that_met_no_outage() -> None:
+def test_unknown_outcomes_are_timed_to_their_end_with_and_without_outages() -> None:
     found = timed([2.0, 4.0, 30.0], outages=[(NOW - 25, NOW - 20)])
     assert found[ALL]["count"] == 3
     assert found[ALL]["longest_seconds"] == pytest.approx(30)
@@ -29,34 +29,34 @@ def test_doubts_are_timed_to_their_end_and_apart_those_that_met_no_outage() -> N
     assert timed([2.0], outages=[], closed_at=None)[ALL] == {"count": 0}
 
 
-def test_the_last_doubt_after_heal_is_of_the_main_phase() -> None:
+def test_the_last_unknown_outcome_after_the_faults_is_of_the_main_phase() -> None:
     before = "2023-11-14T22:13:10+00:00"
-    assert timed([2.0], outages=[], created_at=before)["after_heal_seconds"] == pytest.approx(7)
-    assert timed([2.0], outages=[], created_at=AT)["after_heal_seconds"] == 0
+    assert timed([2.0], outages=[], created_at=before)["after_faults_seconds"] == pytest.approx(7)
+    assert timed([2.0], outages=[], created_at=AT)["after_faults_seconds"] == 0
 
 
 def measured(
-    *, count: int = 100, p50: float = 4.9, p99: float = 59.0, after_heal: float = 59.0
+    *, count: int = 100, p50: float = 4.9, p99: float = 59.0, after_faults: float = 59.0
 ) -> dict[str, Any]:
     spread = {"count": count, "p50_seconds": p50, "p99_seconds": p99, "longest_seconds": 90.0}
-    return {ALL: spread, UNDISTURBED: spread, "after_heal_seconds": after_heal}
+    return {ALL: spread, UNDISTURBED: spread, "after_faults_seconds": after_faults}
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("content", "said"),
     [
         ({"p50": 5.1}, "the p50 of recovery is 5.1 s"),
         ({"p99": 61.0}, "the p99 of recovery is 61.0 s"),
-        ({"after_heal": 60.5}, "the last doubt after heal is 60.5 s"),
-        ({"count": 99}, "only 99 doubts"),
+        ({"after_faults": 60.5}, "the last unknown outcome after the faults is 60.5 s"),
+        ({"count": 99}, "only 99 unknown outcomes"),
     ],
 )
 def test_a_missed_target_is_said_of_a_run_of_full_size_only(
-    words: dict[str, Any], said: str
+    content: dict[str, Any], said: str
 ) -> None:
-    found = measured(**words)
-    assert too_slow(measured(), kills=500, patience=1) == []
-    (text,) = too_slow(found, kills=500, patience=1)
+    found = measured(**content)
+    assert too_slow(measured(), kills=500, time_factor=1) == []
+    (text,) = too_slow(found, kills=500, time_factor=1)
     assert text.startswith(said)
-    assert too_slow(found, kills=499, patience=1) == []
-    assert too_slow(found, kills=500, patience=5) == []
+    assert too_slow(found, kills=499, time_factor=1) == []
+    assert too_slow(found, kills=500, time_factor=5) == []

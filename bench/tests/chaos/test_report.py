@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.chaos.verdict.final_state import Truth
+from bench.chaos.verdict.final_state import FinalState
 from bench.chaos.verdict.invariants import violations_of
 from bench.chaos.verdict.report import (
     PASS,
@@ -17,24 +17,24 @@ from bench.chaos.verdict.report import (
 from bench.tests.chaos.test_invariants import effect, event, operation, run_of, sound
 
 
-def charged_often(truth: Truth, orders: int) -> None:
+def charged_often(truth: FinalState, orders: int) -> None:
     """So many orders, each charged twice."""
     for number in range(orders):
         for intent in (f"pi_{number}a", f"pi_{number}b"):
-            words = {"order_id": f"o-{number}x"}
-            truth.operations.append(operation(f"op_{intent}", intent=intent, **words))
+            content = {"order_id": f"o-{number}x"}
+            truth.operations.append(operation(f"op_{intent}", intent=intent, **content))
             truth.events.append(event(1, "payment_intent.created", intent=intent))
             truth.events.append(event(2, "charge.succeeded", intent=intent))
-            truth.effects.append(effect("authorize", f"op_{intent}") | words)
+            truth.effects.append(effect("authorize", f"op_{intent}") | content)
 
 
 def test_a_few_ends_without_a_reason_are_shown_and_more_make_the_run_unknown() -> None:
     truth = sound()
     ends = ["relay-1 ended with code 0 soon after it was stopped"] * 3
-    few = judge(run_of(unexplained=ends[:2]), truth, violations_of(truth))
-    many = judge(run_of(unexplained=ends), truth, violations_of(truth))
+    few = judge(run_of(unexplained_ends=ends[:2]), truth, violations_of(truth))
+    many = judge(run_of(unexplained_ends=ends), truth, violations_of(truth))
     assert few.verdict == PASS
-    assert any("unexplained" in line for line in lines_of(run_of(unexplained=ends[:2]), few))
+    assert any("unexplained" in line for line in lines_of(run_of(unexplained_ends=ends[:2]), few))
     assert many.verdict == UNKNOWN
     assert "3 processes ended for no known reason" in many.not_shown[0]
 

@@ -1,4 +1,4 @@
-"""What became of a payment is told by events of its own: one cannot stand in for two."""
+"""Every change is reported by an event of its own: one event cannot report two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.chaos.verdict.reported_changes import silences_of
+from bench.chaos.verdict.reported_changes import unreported_changes
 
 HELD = ("payment_intent.created", "charge.succeeded", "payment_intent.amount_capturable_updated")
 VOIDED = ("charge.updated", "payment_intent.canceled")
@@ -25,35 +25,35 @@ def operation(kind: str, status: str = "SUCCEEDED", *, at: int = 0) -> dict[str,
     }
 
 
-def silences(operations: Sequence[dict[str, Any]], *types: str) -> list[str]:
+def unreported(operations: Sequence[dict[str, Any]], *types: str) -> list[str]:
     events = [
         {"id": f"evt_{number}", "intent": "pi_1", "type": each, "actor": "api_key"}
         for number, each in enumerate(types)
     ]
-    return [text for _, text in silences_of(operations, events)]
+    return [text for _, text in unreported_changes(operations, events)]
 
 
 def test_a_hold_that_was_voided_cannot_lose_that_it_succeeded() -> None:
     operations = [operation("authorize"), operation("void", at=5)]
-    assert silences(operations, *HELD, *VOIDED) == []
+    assert unreported(operations, *HELD, *VOIDED) == []
     lost = [each for each in (*HELD, *VOIDED) if each != "charge.succeeded"]
-    [found] = silences(operations, *lost)
+    [found] = unreported(operations, *lost)
     assert found.startswith("authorize succeeded (op_authorize_0), and no charge.succeeded")
-    [found] = silences(operations, *HELD)
+    [found] = unreported(operations, *HELD)
     assert found.startswith("void succeeded")
 
 
 def test_a_charge_that_was_open_when_it_was_voided_ends_with_the_payment() -> None:
-    told = ("payment_intent.created", "charge.pending", "payment_intent.processing", *VOIDED)
+    reported = ("payment_intent.created", "charge.pending", "payment_intent.processing", *VOIDED)
     charge = operation("authorize") | {"closed_at": 6}
-    assert silences([charge, operation("void", at=5)], *told) == []
-    assert silences([charge | {"status": "CANCELED"}, operation("void", at=5)], *told) == []
-    assert len(silences([charge, operation("void", at=5)], *told[:-1])) == 1
-    assert len(silences([charge, operation("void", at=5)], *told[:-2])) == 2
+    assert unreported([charge, operation("void", at=5)], *reported) == []
+    assert unreported([charge | {"status": "CANCELED"}, operation("void", at=5)], *reported) == []
+    assert len(unreported([charge, operation("void", at=5)], *reported[:-1])) == 1
+    assert len(unreported([charge, operation("void", at=5)], *reported[:-2])) == 2
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "told"),
+    ("kind", "status", "reported"),
     [
         ("authorize", "SUCCEEDED", ["charge.succeeded"]),
         ("authorize", "EXCESS", ["charge.succeeded"]),
@@ -70,27 +70,27 @@ def test_a_charge_that_was_open_when_it_was_voided_ends_with_the_payment() -> No
         ("void", "TAKEN_BACK", ["payment_intent.succeeded", "charge.updated"]),
     ],
 )
-def test_each_end_has_its_event_and_misses_it(kind: str, status: str, told: list[str]) -> None:
+def test_each_end_has_its_event_and_misses_it(kind: str, status: str, reported: list[str]) -> None:
     made = "payment_intent.created"
-    assert silences([operation(kind, status)], made, *told) == []
-    for missing in told:
-        rest = [each for each in told if each != missing]
-        assert len(silences([operation(kind, status)], made, *rest)) == 1
+    assert unreported([operation(kind, status)], made, *reported) == []
+    for missing in reported:
+        rest = [each for each in reported if each != missing]
+        assert len(unreported([operation(kind, status)], made, *rest)) == 1
     twice = [operation(kind, status), operation(kind, status, at=9)]
-    assert len(silences(twice, made, *told)) == len(told)
-    assert silences(twice, made, *told, *told) == []
+    assert len(unreported(twice, made, *reported)) == len(reported)
+    assert unreported(twice, made, *reported, *reported) == []
 
 
 def test_events_are_given_out_so_that_they_tell_of_as_much_as_they_can() -> None:
     """The void takes whichever the increment does not need."""
     operations = [operation("increment"), operation("void", at=5)]
     made = "payment_intent.created"
-    assert silences(operations, made, "charge.updated", "payment_intent.succeeded") == []
+    assert unreported(operations, made, "charge.updated", "payment_intent.succeeded") == []
     both = ("charge.updated", "payment_intent.amount_capturable_updated")
-    assert silences(operations, made, *both) == []
-    assert len(silences(operations, made, "charge.updated")) == 1
+    assert unreported(operations, made, *both) == []
+    assert len(unreported(operations, made, "charge.updated")) == 1
 
 
 def test_what_left_no_trace_needs_no_event() -> None:
-    assert silences([operation("authorize", "NOT_SENT")], "payment_intent.created") == []
-    assert silences([operation("capture", "DECLINED")], "payment_intent.created") == []
+    assert unreported([operation("authorize", "NOT_SENT")], "payment_intent.created") == []
+    assert unreported([operation("capture", "DECLINED")], "payment_intent.created") == []

@@ -9,17 +9,17 @@ import pytest
 from bench.chaos.verdict.settlement_lines import breaks_of
 
 
-def effect(seq: int, kind: str, **words: Any) -> dict[str, Any]:
-    return {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7} | words
+def effect(seq: int, kind: str, **content: Any) -> dict[str, Any]:
+    return {"seq": seq, "kind": kind, "id": f"x{seq}", "order_id": "o", "amount_minor": 7} | content
 
 
-def line(seq: int, gross_minor: int, **words: Any) -> dict[str, Any]:
+def line(seq: int, gross_minor: int, **content: Any) -> dict[str, Any]:
     return {
         "identity": f"sln_{seq}",
         "status": "matched",
         "gross_minor": gross_minor,
         "last_error": "",
-    } | words
+    } | content
 
 
 def day() -> dict[str, list[dict[str, Any]]]:
@@ -46,15 +46,15 @@ def test_a_day_that_is_explained_has_no_break() -> None:
 @pytest.mark.parametrize("status", ["open", "failing", "dead"])
 def test_a_line_that_is_not_explained_is_a_break(status: str) -> None:
     spoiled = day()
-    spoiled["lines"][1] |= {"status": status, "last_error": "nobody knows"}
+    spoiled["lines"][1] |= {"status": status, "last_error": "not found"}
     [(order, text)] = breaks_of(**spoiled)
-    assert (order, text) == ("o", f"dispute x3 (sln_3) is {status}: nobody knows")
+    assert (order, text) == ("o", f"dispute x3 (sln_3) is {status}: not found")
 
 
 def test_a_line_too_few_too_many_twice_or_of_another_amount_is_a_break() -> None:
     for change, told in (
-        (lambda lines: lines.pop(0), "no line tells of capture x2 (sln_2)"),
-        (lambda lines: lines.append(line(6, 7)), "the line sln_6 tells of nothing"),
+        (lambda lines: lines.pop(0), "no line reports capture x2 (sln_2)"),
+        (lambda lines: lines.append(line(6, 7)), "the line sln_6 reports nothing"),
         (lambda lines: lines.append(dict(lines[0])), "the line sln_2 is here 2 times"),
         (lambda lines: lines[0].update(gross_minor=8), "the line of capture x2 (sln_2) says 8"),
     ):
@@ -81,7 +81,7 @@ def test_a_dispute_that_is_not_the_psps_is_a_break(here: list[dict[str, Any]], t
     assert [text for _, text in breaks_of(**spoiled)] == [told]
 
 
-def test_a_loss_of_which_nobody_told_is_found_at_the_next_look() -> None:
+def test_a_loss_without_a_notification_is_found_by_the_next_sync() -> None:
     unheard = day()
     unheard["disputes_there"][0]["status"] = "lost"
     unheard["disputes_here"][0]["status"] = "needs_response"
