@@ -156,3 +156,12 @@ def database(name: str, hint: str, *, owner: bool, pool: bool) -> dict[str, Any]
         most = integer("DATABASE_POOL_MAX_SIZE", 16, least=2)
         options["pool"] = {"min_size": 2, "max_size": most, "timeout": POOL_TIMEOUT_SECONDS}
     return {**result, "OPTIONS": options}
+
+
+def application_role() -> str:
+    """The login of the running application: the user of DATABASE_URL.
+
+    Also in a process that logs in as the owner.
+    """
+    url = required("DATABASE_URL", "it names the role that the application runs as")
+    return str(conninfo_to_dict(url)["user"])

@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
 
-from paymentsite.application_role import application_role
+from paymentsite.environment import application_role
 from paymentsite.management.commands.grant_application_rights import ALL_RIGHTS
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -22,7 +22,7 @@ import psutil
 from bench.chaos.load.plan import MERCHANTS
 from bench.chaos.platform import psp_control
 from bench.chaos.platform.process_ends import EndKind, Fault, end_of
-from bench.chaos.platform.stops import Suspension
+from bench.chaos.platform.stops import Stopped, Suspension
 from bench.stage import environment_of
 from paymentsite.launcher import platform_processes, sandbox_webhooks, state
 from paymentsite.launcher.embedded import services
@@ -63,17 +63,6 @@ class _Supervised:
             return log.read()[-_LAST_OUTPUT_BYTES:].decode("utf-8", "replace")
 
 
-@dataclass(slots=True)
-class _Stopped:
-    """A stopped process that will continue at a given time."""
-
-    process: psutil.Process
-    continue_at: float
-    suspension: Suspension
-    before_continuing: Callable[[], None] | None = None
-    """If set, neither the process nor its parent may be killed before it continues."""
-
-
 class Cluster:
     """The running processes by name: `postgres`, `redis`, `api-0`, `worker`, `beat`, `relay-1` …"""
 
@@ -94,7 +83,7 @@ class Cluster:
         """Processes that ended soon after a fault, without a reason in their logs."""
         self.restarts = 0
         self.suspensions: list[Suspension] = []
-        self._stopped: list[_Stopped] = []
+        self._stopped: list[Stopped] = []
 
     def supervise(self, process: Process) -> None:
         """Start it unless it runs, and restart it from now on when it ends."""
@@ -148,7 +137,7 @@ class Cluster:
         self.supervised[name].fault_at[Fault.STOPPED] = now + seconds
         suspension = Suspension(name=name, began_at=time.time())
         self.suspensions.append(suspension)
-        self._stopped.append(_Stopped(process, now + seconds, suspension, before_continuing))
+        self._stopped.append(Stopped(process, now + seconds, suspension, before_continuing))
         return suspension
 
     def is_stopped(self, process: psutil.Process) -> bool:
@@ -168,7 +157,7 @@ class Cluster:
             self._stopped.remove(stopped)
             if stopped.before_continuing is not None:
                 stopped.before_continuing()
-            _continue(stopped)
+            stopped.resume()
         for name, supervised in self.supervised.items():
             if supervised.process.exit_code() is None:
                 continue
@@ -202,7 +191,7 @@ class Cluster:
     def end_faults(self, *, within_seconds: float = 60.0) -> None:
         """End all faults: continue and start everything, and wait until all of it answers."""
         for stopped in self._stopped:
-            _continue(stopped)
+            stopped.resume()
         self._stopped.clear()
         self.psp.end_faults()
         for supervised in self.supervised.values():
@@ -264,7 +253,7 @@ def cluster(*, bug: str = "", time_factor: float = 1.0) -> Iterator[Cluster]:
             variables["CHAOS_BUG"] = bug
         yield running
         for stopped in running._stopped:
-            _continue(stopped)
+            stopped.resume()
 
 
 def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
@@ -343,13 +332,3 @@ def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
         raise LauncherError(f"`{' '.join(arguments)}` failed:\n{last}")
     keys: list[str] = json.loads(done.stdout or "[]")
     return keys
-
-
-def _continue(stopped: _Stopped) -> None:
-    try:
-        was_stopped = stopped.process.status() == psutil.STATUS_STOPPED
-        stopped.process.resume()
-    except psutil.NoSuchProcess:
-        return
-    if was_stopped:
-        stopped.suspension.continued_at = time.time()

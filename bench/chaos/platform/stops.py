@@ -5,6 +5,8 @@ C20 of the catalog: stopped in a call for longer than a lease, which another pro
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -29,6 +31,27 @@ class Suspension:
     @property
     def outlasted_lease(self) -> bool:
         return self.continued_at is not None and self.continued_at - self.began_at > LEASE_SECONDS
+
+
+@dataclass(slots=True)
+class Stopped:
+    """A stopped process that will continue at a given time."""
+
+    process: psutil.Process
+    continue_at: float
+    suspension: Suspension
+    before_continuing: Callable[[], None] | None = None
+    """If set, neither the process nor its parent may be killed before it continues."""
+
+    def resume(self) -> None:
+        """Continue the process, and record when; does nothing if it has ended."""
+        try:
+            was_stopped = self.process.status() == psutil.STATUS_STOPPED
+            self.process.resume()
+        except psutil.NoSuchProcess:
+            return
+        if was_stopped:
+            self.suspension.continued_at = time.time()
 
 
 def calls_in_flight(process: psutil.Process, psp: PspControl) -> list[str]:

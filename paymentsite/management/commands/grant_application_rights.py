@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 from psycopg import sql
 
-from paymentsite.application_role import application_role
+from paymentsite.environment import application_role
 
 ALL_RIGHTS = ("select", "insert", "update", "delete")  # never truncate, references, trigger
 
