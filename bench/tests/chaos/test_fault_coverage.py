@@ -48,11 +48,11 @@ def test_repeats_by_others_changed_bodies_and_other_keys_are_counted() -> None:
 def suspension(**content: Any) -> Suspension:
     """Of the process that sent op_1, begun before the operation was closed."""
     began_at = unix_seconds(AT) - 32
-    given: dict[str, Any] = {"name": "api-0", "began_at": began_at, "woke_at": began_at + 40}
+    given: dict[str, Any] = {"name": "api-0", "began_at": began_at, "continued_at": began_at + 40}
     return Suspension(**given | {"references": ["op_1"]} | content)
 
 
-def test_only_who_was_overtaken_in_a_sleep_longer_than_a_lease_is_c20() -> None:
+def test_only_a_stop_longer_than_a_lease_with_an_operation_taken_over_is_c20() -> None:
     truth = sound()
     closed_at = unix_seconds(AT)
     suspensions = [
@@ -70,7 +70,7 @@ def test_only_who_was_overtaken_in_a_sleep_longer_than_a_lease_is_c20() -> None:
     assert (covered["C20"], covered["stop"]) == (2, 8)
 
 
-def test_who_never_ended_was_not_overtaken() -> None:
+def test_an_open_operation_was_not_taken_over() -> None:
     truth = sound()
     truth.operations[0]["closed_at"] = None
     assert overtaken([suspension()], truth.operations) == []
