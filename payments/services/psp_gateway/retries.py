@@ -1,16 +1,12 @@
-"""When a call to a PSP may be made again at once: the one layer of retries in front of a PSP.
+"""Makes a call to a PSP again at once, if it certainly did nothing: the only retries of such calls.
 
-Only what certainly never left us, or what the PSP turned away (429), with the same key; and pure
-questions that somebody waits for. Never a doubt: an UNKNOWN is recovery's, which asks before it
-repeats. At most two retries, with exponential backoff and full jitter, inside the time that the
-caller has, and for no more than a tenth of the calls: a PSP in trouble is not helped by more calls.
-SDKs and the HTTP client never retry, and recovery and notifications do not come here: their
-schedules in the database are their retries.
+That is a call that never left us or that the PSP turned away (429), repeated with the same key; and
+look-ups that a request waits for. Never an UNKNOWN: recovery looks it up before it repeats. At most
+two retries, with exponential backoff and full jitter, within the caller's time, and for no more
+than a tenth of the calls: more calls do not help a PSP in trouble. SDKs and the HTTP client never
+retry; recovery and notifications retry by their schedules in the database.
 
-What stamina gives: attempts, the sleeping, the end by attempts or by time. What it does not do, and
-is done here: full jitter (its own is added to the backoff), a Retry-After, a budget shared by all
-callers, and looking at results (it retries exceptions, so an unsent result becomes one inside).
-What may not live here: PSPs' words, outcomes.
+tenacity makes the attempts and sleeps. The budget that all callers share is ours.
 """
 
 from __future__ import annotations
@@ -20,9 +16,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-import stamina
+from tenacity import RetryCallState, Retrying, retry_if_result
 
 from payments import metrics
 
@@ -30,12 +26,12 @@ T = TypeVar("T")
 
 RETRIES_MAX: Final = 2
 BACKOFF_FIRST_SECONDS: Final = 0.2
-"""Doubled for the second and last retry; so there is nothing that a cap could cut off."""
+"""Doubled for the second and last retry, so no cap is needed."""
 BUDGET_SHARE: Final = 0.1
 BUDGET_RESERVE: Final = 2.0
-"""Retries that a quiet account has in hand: one request's worth."""
+"""Retries that an idle account has: enough for one request."""
 BUDGET_MAX: Final = 20.0
-"""What a busy hour may save up for the next bad minute."""
+"""The most that many calls can save up."""
 
 
 class RetryBudget:
@@ -61,22 +57,10 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """A call certainly did nothing; `after_seconds` is the PSP's wish, if it has one."""
+    """A call certainly did nothing; `after_seconds` is the PSP's Retry-After, if any."""
 
     after_seconds: float | None = None
 
-
-class _Unsent(Exception):
-    """A result that did nothing, on its way to stamina, which retries exceptions only."""
-
-    def __init__(self, result: Any, again: TryAgain) -> None:
-        super().__init__()
-        self.result = result
-        self.again = again
-
-
-# stamina would log and count every retry by the name of a code block: `measures` does, by account.
-stamina.instrumentation.set_on_retry_hooks([])
 
 _budgets: dict[tuple[str, str], RetryBudget] = {}
 _budgets_lock = Lock()
@@ -90,55 +74,60 @@ def call_with_retries(
     kind: str,
     until_monotonic: float,
 ) -> T:
-    """Call, and call again while `verdict` says that this did nothing; the last result.
+    """Call, and call again while `verdict` says that this did nothing; returns the last result.
 
     A retry that could not begin before `until_monotonic` is not made. Exceptions go through.
     """
     budget = _budget_of(account_code, kind)
     budget.earn()
-    result = call()
-    again = verdict(result)
-    if again is None:  # Nearly always: stamina's machinery is not even set up.
-        return result
-    patience = _Patience(budget, account_code, kind, until_monotonic)
-    try:
-        for attempt in stamina.retry_context(patience.wait_seconds, RETRIES_MAX + 1, timeout=None):
-            with attempt:
-                if attempt.num > 1:
-                    result = call()
-                    again = verdict(result)
-                if again is not None:
-                    raise _Unsent(result, again)
-    except _Unsent as unsent:
-        last: T = unsent.result
-        return last
-    return result
+    first = call()
+    if verdict(first) is None:  # Nearly always: no attempts to set up.
+        return first
+    policy = _Policy(budget, account_code, kind, until_monotonic, verdict)
+    known = [first]
+    last: T = Retrying(
+        retry=retry_if_result(lambda result: verdict(result) is not None),
+        wait=policy.wait_seconds,
+        stop=policy.is_over,
+        retry_error_callback=_last_result,
+    )(lambda: known.pop() if known else call())
+    return last
 
 
-@dataclass(slots=True)
-class _Patience:
-    """Decides after each failure of one call whether to go on, and how long to wait first."""
+@dataclass(frozen=True, slots=True)
+class _Policy(Generic[T]):
+    """Decides after each call that did nothing whether to retry, and how long to wait first."""
 
     budget: RetryBudget
     account_code: str
     kind: str
     until_monotonic: float
-    retries: int = 0
+    verdict: Callable[[T], TryAgain | None]
 
-    def wait_seconds(self, error: Exception) -> bool | float:
-        """Stamina's hook: seconds of backoff, or False to let the error through."""
-        if not isinstance(error, _Unsent) or self.retries >= RETRIES_MAX:
-            return False
-        most = BACKOFF_FIRST_SECONDS * 2**self.retries
-        seconds = random.uniform(0, most) + (error.again.after_seconds or 0.0)
-        if time.monotonic() + seconds >= self.until_monotonic:
-            return False
+    def wait_seconds(self, state: RetryCallState) -> float:
+        """Seconds of backoff, on top of what the PSP asks for."""
+        again = self.verdict(_last_result(state))
+        if state.attempt_number > RETRIES_MAX or again is None:
+            return 0.0
+        most = BACKOFF_FIRST_SECONDS * 2 ** (state.attempt_number - 1)
+        return random.uniform(0, most) + (again.after_seconds or 0.0)
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Is no retry allowed any more? If one is, it is taken out of the budget."""
+        if state.attempt_number > RETRIES_MAX:
+            return True
+        if time.monotonic() + state.upcoming_sleep >= self.until_monotonic:
+            return True
         if not self.budget.spend():
             metrics.RETRIES_FORGONE.labels(self.account_code, self.kind).inc()
-            return False
-        self.retries += 1
+            return True
         metrics.RETRIES.labels(self.account_code, self.kind).inc()
-        return seconds
+        return False
+
+
+def _last_result(state: RetryCallState) -> Any:
+    assert state.outcome is not None, "a call was made"
+    return state.outcome.result()
 
 
 def _budget_of(account_code: str, kind: str) -> RetryBudget:
