@@ -1,6 +1,7 @@
-"""The verbs: what API, console and jobs may do. Each checks, writes down, carries out.
+"""The verbs of API, jobs and console: each checks and writes in transaction 1, then executes.
 
-What may not live here: PSP names, postings, HTTP.
+A verb takes a CommandRequest and returns a CommandResult. PSP names, postings and HTTP do not
+belong here.
 """
 
 from payments.services.commands.answer_dispute import close_dispute, update_dispute

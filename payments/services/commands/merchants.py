@@ -15,7 +15,7 @@ from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
 
 _KEY_BYTES: Final = 24
-"""192 bits: nobody guesses one, so an unsalted hash is enough."""
+"""192 bits cannot be guessed, so an unsalted hash is enough."""
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH: Final = 33  # of 192 bits in base 62
 

@@ -28,30 +28,30 @@ _DESCRIBED_FOR_SECONDS: Final = 300
 _DESCRIPTIONS_MAX: Final = 4096
 
 
-_QUESTION_SECONDS_MIN: Final = 0.1
+_LOOKUP_SECONDS_MIN: Final = 0.1
 
 
 _descriptions: dict[tuple[UUID, str], tuple[float, PaymentToken]] = {}
 
 
 def described_token(caller: Caller, token: str, *, param: str) -> PaymentToken:
-    """What the PSP says of a token; refuses with ResourceMissing one that it does not know."""
+    """The PSP's description of a token; raises ResourceMissing if it knows none, PspUnavailable."""
     try:
-        return _ask(caller, token)
+        return _look_up(caller, token)
     except UnknownToken:
         refuse_missing(PAYMENT_METHOD, token, param=param)
 
 
-def _ask(caller: Caller, token: str) -> PaymentToken:
-    """Ask the PSP within the caller's budget, once in a while: what a token is does not change."""
+def _look_up(caller: Caller, token: str) -> PaymentToken:
+    """Look it up within the caller's budget; remembered for a while, as it does not change."""
     remembered = (caller.psp_account.id, token)
     known = _descriptions.get(remembered)
     if known is not None and known[0] > time.monotonic():
         return known[1]
-    connection.close()  # nothing is held while the PSP thinks
+    connection.close()  # not held during the call
     end = time.monotonic() + LOOKUP_DEADLINE_SECONDS
     described = call_with_retries(
-        lambda: _asked_once(caller, token, end),
+        lambda: _look_up_once(caller, token, end),
         lambda found: TryAgain() if isinstance(found, PspUnavailable) else None,
         account_code=caller.psp_account.code,
         kind=CallKind.QUERY.value,
@@ -65,8 +65,8 @@ def _ask(caller: Caller, token: str) -> PaymentToken:
     return described
 
 
-def _asked_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUnavailable:
-    """One question, which changes nothing and may be asked again; what a guard refuses may not."""
+def _look_up_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUnavailable:
+    """One look-up; may be repeated unless our own breaker refused it, which raises."""
     try:
         with guarded_call(caller.psp_account.code, CallKind.QUERY) as verdict:
             return _find_token(caller, token, verdict, end)
@@ -79,7 +79,7 @@ def _asked_once(caller: Caller, token: str, end: float) -> PaymentToken | PspUna
 def _find_token(caller: Caller, token: str, verdict: Verdict, end: float) -> PaymentToken:
     deadline_seconds = end - time.monotonic()
     if caller.answer_by_monotonic is not None:
-        left_seconds = max(caller.answer_by_monotonic - time.monotonic(), _QUESTION_SECONDS_MIN)
+        left_seconds = max(caller.answer_by_monotonic - time.monotonic(), _LOOKUP_SECONDS_MIN)
         deadline_seconds = min(left_seconds, deadline_seconds)
     adapter = adapter_of(caller.psp_account)
     try:
