@@ -24,13 +24,13 @@ from payments.objects.refund import refund_object
 from payments.services import callers, commands
 from payments.services.callers.caller import Caller, CommandRequest, Subject
 from payments.services.cases.opening import case_about_operation, open_case
-from payments.services.commands.refund import new_refund
 from payments.services.commands.transaction import locked_intent
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.operations import execution
 from payments.services.operations.creation import new_operation
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
+from payments.services.outcomes.effects.refunds import new_refund
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.recovery.payment_sync import sync_payment
@@ -194,7 +194,7 @@ def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
         operation = _operation_for(kind, charge, left_minor, intent, caller)
         batch = Batch().insert(operation)
         if kind is OperationKind.REFUND:
-            refund = new_refund(intent, operation, charge.id, "duplicate", {})
+            refund = new_refund(operation, charge_id=charge.id, reason="duplicate")
             created = EventDraft("refund.created", refund_object(refund, intent, operation))
             events = events_of(intent, [created], caller)
             batch.update(intent, ("event_seq", "updated_at")).insert(refund).insert(*events)

@@ -17,13 +17,13 @@ from payments.exceptions import (
 from payments.metadata import merged_metadata
 from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
-from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
+from payments.services.outcomes.effects.refunds import new_refund
 from psp_adapters.contract.operations import OperationKind
 
 
@@ -48,7 +48,9 @@ def refund_payment(
     amount = _refundable_amount(intent, amount_minor)
     assert intent.latest_charge_id is not None, "captured money came from a charge"
     operation = tx.new_operation(OperationKind.REFUND, intent, amount)
-    refund = new_refund(intent, operation, intent.latest_charge_id, reason, metadata or {})
+    refund = new_refund(
+        operation, charge_id=intent.latest_charge_id, reason=reason, metadata=metadata
+    )
     intent.amount_refund_pending_minor += amount.minor
     intent.updated_at = now_utc()
     created = EventDraft("refund.created", refund_object(refund, intent, operation))
@@ -136,29 +138,3 @@ def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money
             param="amount",
         )
     return amount
-
-
-def new_refund(
-    intent: PaymentIntent,
-    operation: Operation,
-    charge_id: UUID,
-    reason: str,
-    metadata: dict[str, str],
-) -> Refund:
-    """An unsaved refund, for the operation that makes it."""
-    identifier = public_ids.new_id()
-    created_at = created_at_of(identifier)
-    return Refund(
-        id=identifier,
-        merchant_id=intent.merchant_id,
-        livemode=intent.livemode,
-        intent_id=intent.id,
-        operation_id=operation.id,
-        charge_id=charge_id,
-        amount_minor=operation.amount_minor,
-        currency=operation.currency,
-        reason=reason,
-        metadata=merged_metadata({}, metadata),
-        created_at=created_at,
-        updated_at=created_at,
-    )

@@ -1,11 +1,43 @@
-"""Applies the first outcome of a refund."""
+"""Makes a refund, and applies its first outcome."""
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from ledger import posting_rules as rules
+from payments import public_ids
+from payments.metadata import merged_metadata
+from payments.models import Operation, Refund
+from payments.public_ids import created_at_of
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.intent_status import show_refunded
 from payments.states import OperationStatus
+
+
+def new_refund(
+    operation: Operation,
+    *,
+    charge_id: UUID,
+    reason: str = "",
+    metadata: dict[str, str] | None = None,
+) -> Refund:
+    """The unsaved refund that an operation makes, ours or an external one."""
+    identifier = public_ids.new_id()
+    created_at = created_at_of(identifier)
+    return Refund(
+        id=identifier,
+        merchant_id=operation.merchant_id,
+        livemode=operation.livemode,
+        intent_id=operation.intent_id,
+        operation_id=operation.id,
+        charge_id=charge_id,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+        reason=reason,
+        metadata=merged_metadata({}, metadata or {}),
+        created_at=created_at,
+        updated_at=created_at,
+    )
 
 
 def refund_succeeded(change: Change) -> None:

@@ -11,7 +11,7 @@ from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import Operation, Refund
+from payments.models import Operation
 from payments.models.operation import EXTERNAL_KEY_PREFIX
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
@@ -22,6 +22,7 @@ from payments.services.outcomes.effects.intent_status import (
     hold_is_over,
     show_refunded,
 )
+from payments.services.outcomes.effects.refunds import new_refund
 from payments.states import CaseKind, IntentStatus, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
@@ -39,7 +40,7 @@ def insert_operation(change: Change, act: PspOperation) -> None:
     batch = Batch().insert(operation)
     change.operation = operation
     if act.kind is PspOperationKind.REFUND:
-        change.refund = _refund_of(operation, charge=change.charge)
+        change.refund = new_refund(operation, charge_id=change.charge.id)
         batch.insert(change.refund)
     batch.execute()
 
@@ -112,23 +113,6 @@ def _operation_of(change: Change, act: PspOperation) -> Operation:
         lease_until=created_at,
         next_check_at=created_at,
         created_at=created_at,
-    )
-
-
-def _refund_of(operation: Operation, *, charge: Operation) -> Refund:
-    identifier = public_ids.new_id()
-    created_at = created_at_of(identifier)
-    return Refund(
-        id=identifier,
-        merchant_id=operation.merchant_id,
-        livemode=operation.livemode,
-        intent_id=operation.intent_id,
-        operation_id=operation.id,
-        charge_id=charge.id,
-        amount_minor=operation.amount_minor,
-        currency=operation.currency,
-        created_at=created_at,
-        updated_at=created_at,
     )
 
 
