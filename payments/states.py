@@ -43,7 +43,7 @@ class OperationStatus(StrEnum):
     """It never reached the PSP and never will."""
     CANCELED = "CANCELED"
     """Withdrawn before it took effect: an abandoned challenge."""
-    TAKEN_BACK = "TAKEN_BACK"
+    REVERSED = "REVERSED"
     """It had succeeded, and the PSP reversed it: a refund or capture that failed late."""
     EXCESS = "EXCESS"
     """A duplicate charge: another one holds the payment or its order. It is given back, and never
@@ -123,9 +123,9 @@ class CaseKind(StrEnum):
     """An operation's outcome has been unknown for a day."""
     LATE_SUCCESS = "late_success"
     """The PSP did it after all, although we had closed it without success."""
-    TAKEN_BACK = "taken_back"
+    OUTCOME_REVERSED = "outcome_reversed"
     """The PSP reversed what it had done."""
-    OWN_ACT = "own_act"
+    EXTERNAL_OPERATION = "external_operation"
     """The PSP, or a person in its dashboard, moved more money than was held or left."""
     CONTRADICTION = "contradiction"
     """What the PSP says and what we recorded cannot both be true."""
@@ -185,7 +185,7 @@ INTENT_TRANSITIONS: Final[Table] = _table(
         I.CANCELED: (I.AUTHORIZED, I.CAPTURED),
     }
 )
-INTENT_BORN: Final = frozenset({I.INITIATED, I.PROCESSING})
+INTENT_INITIAL: Final = frozenset({I.INITIATED, I.PROCESSING})
 INTENT_CAPTURED: Final = frozenset({I.CAPTURED, I.PARTIALLY_REFUNDED, I.REFUNDED})
 
 OPERATION_TRANSITIONS: Final[Table] = _table(
@@ -201,17 +201,17 @@ OPERATION_TRANSITIONS: Final[Table] = _table(
         O.UNKNOWN: (O.PENDING, O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.NOT_SENT),
         O.PENDING: (O.SUCCEEDED, O.DECLINED, O.CANCELED),
         O.REQUIRES_ACTION: (O.PENDING, O.SUCCEEDED, O.DECLINED, O.CANCELED),
-        O.SUCCEEDED: (O.TAKEN_BACK,),
+        O.SUCCEEDED: (O.REVERSED,),
         O.DECLINED: (O.SUCCEEDED, O.EXCESS),
         O.NOT_SENT: (O.SUCCEEDED, O.EXCESS),
         O.CANCELED: (O.SUCCEEDED, O.EXCESS),
-        O.TAKEN_BACK: (O.SUCCEEDED, O.EXCESS),
-        O.EXCESS: (O.TAKEN_BACK,),
+        O.REVERSED: (O.SUCCEEDED, O.EXCESS),
+        O.EXCESS: (O.REVERSED,),
     }
 )
-OPERATION_BORN: Final = frozenset({O.SENDING})
+OPERATION_INITIAL: Final = frozenset({O.SENDING})
 OPERATION_OPEN: Final = frozenset({O.SENDING, O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION})
-OPERATION_IN_DOUBT: Final = frozenset({O.SENDING, O.UNKNOWN})
+OPERATION_OUTCOME_UNKNOWN: Final = frozenset({O.SENDING, O.UNKNOWN})
 BLOCKING_CHARGE: Final = OPERATION_OPEN | {O.SUCCEEDED}
 """A charging operation in one of these forbids a second one for the same intent."""
 
@@ -223,7 +223,7 @@ REFUND_TRANSITIONS: Final[Table] = _table(
         R.CANCELED: (R.SUCCEEDED,),
     }
 )
-REFUND_BORN: Final = frozenset({R.PENDING})
+REFUND_INITIAL: Final = frozenset({R.PENDING})
 
 DISPUTE_TRANSITIONS: Final[Table] = _table(
     {
@@ -242,7 +242,7 @@ DISPUTE_TRANSITIONS: Final[Table] = _table(
         D.PREVENTED: (),
     }
 )
-DISPUTE_BORN: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE, D.PREVENTED})
+DISPUTE_INITIAL: Final = frozenset({D.WARNING_NEEDS_RESPONSE, D.NEEDS_RESPONSE, D.PREVENTED})
 DISPUTE_INQUIRY: Final = frozenset(
     {D.WARNING_NEEDS_RESPONSE, D.WARNING_UNDER_REVIEW, D.WARNING_CLOSED}
 )
@@ -260,7 +260,7 @@ RESPONSE_TRANSITIONS: Final[Table] = _table(
         S.NOT_SENT: (),
     }
 )
-RESPONSE_BORN: Final = frozenset({S.SENDING})
+RESPONSE_INITIAL: Final = frozenset({S.SENDING})
 RESPONSE_OPEN: Final = frozenset({S.SENDING, S.UNKNOWN})
 BLOCKING_RESPONSE: Final = RESPONSE_OPEN | {S.SUCCEEDED}
 """Evidence in one of these spends the only slot of its stage."""
@@ -273,16 +273,16 @@ NOTIFICATION_TRANSITIONS: Final[Table] = _table(
         N.DEAD: (N.STORED,),
     }
 )
-NOTIFICATION_BORN: Final = frozenset({N.STORED})
+NOTIFICATION_INITIAL: Final = frozenset({N.STORED})
 NOTIFICATION_WAITING: Final = frozenset({N.STORED, N.FAILING})
 
 ENDPOINT_TRANSITIONS: Final[Table] = _table({E.ENABLED: (E.DISABLED,), E.DISABLED: (E.ENABLED,)})
-ENDPOINT_BORN: Final = frozenset({E.ENABLED})
+ENDPOINT_INITIAL: Final = frozenset({E.ENABLED})
 
 DELIVERY_TRANSITIONS: Final[Table] = _table(
     {W.PENDING: (W.DELIVERED, W.DEAD), W.DELIVERED: (W.PENDING,), W.DEAD: (W.PENDING,)}
 )
-DELIVERY_BORN: Final = frozenset({W.PENDING})
+DELIVERY_INITIAL: Final = frozenset({W.PENDING})
 
 CASE_TRANSITIONS: Final[Table] = _table({C.OPEN: (C.CLOSED,), C.CLOSED: ()})
-CASE_BORN: Final = frozenset({C.OPEN})
+CASE_INITIAL: Final = frozenset({C.OPEN})

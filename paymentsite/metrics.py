@@ -136,7 +136,7 @@ class _Database(Collector):
 
 
 def _of_operations() -> Iterator[Metric]:
-    unknown = waiting.operations_in_doubt()
+    unknown = waiting.operations_with_unknown_outcome()
     yield _gauge(
         "payments_operations_unknown",
         f"Operations whose outcome is unknown, {waiting.COUNT_MOST} at most.",

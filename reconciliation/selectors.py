@@ -14,8 +14,8 @@ COUNT_MOST: Final = 10_000
 def lines_overdue_seconds() -> float:
     """For how long the line that has been due for longest is due; 0 if none is."""
     rows = execute(
-        "SELECT coalesce(extract(epoch FROM now() - min(next_try_at)), 0)::float8 "
-        f"FROM {table_of(SettlementLine)} WHERE next_try_at <= now()"
+        "SELECT coalesce(extract(epoch FROM now() - min(next_attempt_at)), 0)::float8 "
+        f"FROM {table_of(SettlementLine)} WHERE next_attempt_at <= now()"
     )
     return float(rows[0][0])
 

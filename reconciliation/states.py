@@ -45,7 +45,7 @@ REPORT_TRANSITIONS: Final[Table] = {
     R.READ: frozenset(),
     R.UNREADABLE: frozenset({R.STORED}),
 }
-REPORT_BORN: Final = frozenset({R.STORED})
+REPORT_INITIAL: Final = frozenset({R.STORED})
 
 LINE_TRANSITIONS: Final[Table] = {
     L.OPEN: frozenset({L.FAILING, L.KNOWN, L.MATCHED, L.DEAD}),
@@ -54,5 +54,5 @@ LINE_TRANSITIONS: Final[Table] = {
     L.MATCHED: frozenset(),
     L.DEAD: frozenset({L.OPEN}),
 }
-LINE_BORN: Final = frozenset({L.OPEN})
+LINE_INITIAL: Final = frozenset({L.OPEN})
 LINE_WAITING: Final = frozenset({L.OPEN, L.FAILING})

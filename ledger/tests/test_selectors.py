@@ -168,7 +168,7 @@ def test_what_happened_to_a_payment_is_rebuilt_from_its_entries() -> None:
     def refund(minor: int) -> rules.Posting:
         return rules.refund_requested(PARTIES, usd(minor))
 
-    hotel, canceled, held, taken_back = uuid7(), uuid7(), uuid7(), uuid7()
+    hotel, canceled, held, outcome_reversed = uuid7(), uuid7(), uuid7(), uuid7()
     book(rules.authorized(PARTIES, usd(300)), payment_id=hotel)
     book(rules.authorization_incremented(PARTIES, usd(50)), payment_id=hotel)
     book(
@@ -183,14 +183,14 @@ def test_what_happened_to_a_payment_is_rebuilt_from_its_entries() -> None:
     book(rules.voided(PARTIES, usd(70)), payment_id=canceled)
     book(rules.authorized(PARTIES, usd(80)), payment_id=held)
     sold = sale(usd(90))
-    ids = book(*sold, payment_id=taken_back)
-    book(rules.reversal_of(sold[2], reverses=ids[2]), payment_id=taken_back)
+    ids = book(*sold, payment_id=outcome_reversed)
+    book(rules.reversal_of(sold[2], reverses=ids[2]), payment_id=outcome_reversed)
 
     expected = {
         hotel: _vector(hotel, authorized=350, released=150, captured=200, refunded=30),
         canceled: _vector(canceled, authorized=70, released=70),
         held: _vector(held, authorized=80, held=80),
-        taken_back: _vector(taken_back, authorized=90, captured=0),
+        outcome_reversed: _vector(outcome_reversed, authorized=90, captured=0),
     }
     assert {v.payment_id: v for v in selectors.payment_vectors()} == expected
     assert list(selectors.payment_vectors([held])) == [expected[held]]

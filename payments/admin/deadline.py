@@ -19,15 +19,28 @@ from payments.states import IntentStatus
 class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
     """Authorizations that may expire, and payments that may be abandoned."""
 
-    list_display = ("__str__", "shown_status", "waits_since", "next_at", "warned_for", "payment")
+    list_display = (
+        "__str__",
+        "shown_status",
+        "waiting_since",
+        "next_action_at",
+        "warned_for",
+        "payment",
+    )
     search_help_text = "pi_…"
     list_filter = (one_of("status", IntentStatus),)
-    ordering = ("next_at",)
+    ordering = ("next_action_at",)
     id_paths = {public_ids.PAYMENT_INTENT: "pk"}
     fieldsets = (
         (
             None,
-            {"fields": (("payment", "shown_status"), ("waits_since", "next_at"), "warned_for")},
+            {
+                "fields": (
+                    ("payment", "shown_status"),
+                    ("waiting_since", "next_action_at"),
+                    "warned_for",
+                )
+            },
         ),
     )
 

@@ -30,9 +30,9 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
     labels: ClassVar[dict[str, str]] = {
         "seq": "sequence number",
         "is_replay": "replay",
-        "in_line": "delivered in order",
+        "is_ordered": "delivered in order",
         "attempts": "attempts in all",
-        "next_try_at": "next attempt, or end of lease",
+        "next_attempt_at": "next attempt, or end of lease",
         "ended_at": "delivered or given up at",
         "last_status": "last HTTP status",
     }
@@ -71,9 +71,9 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
             "Progress",
             {
                 "fields": (
-                    ("shown_status", "in_line"),
+                    ("shown_status", "is_ordered"),
                     "attempts",
-                    ("next_try_at", "ended_at"),
+                    ("next_attempt_at", "ended_at"),
                     ("last_status", "last_error"),
                     "shown_attempts",
                 )

@@ -59,7 +59,7 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     labels: ClassVar[dict[str, str]] = {
         "is_charge_refundable": "charge can be refunded",
-        "next_look_at": "next look-up",
+        "next_sync_at": "next look-up",
         "next_reminder_at": "next reminder",
     }
 
@@ -121,7 +121,7 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("submission_count", "submitted_at"),
                     "shown_evidence",
                     "shown_metadata",
-                    ("next_reminder_at", "next_look_at"),
+                    ("next_reminder_at", "next_sync_at"),
                 )
             },
         ),

@@ -65,7 +65,7 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
             {
                 "fields": (
                     ("shown_status", "attempts"),
-                    ("next_try_at", "give_up_at"),
+                    ("next_attempt_at", "give_up_at"),
                     ("processed_at", "conflicting_body"),
                     "last_error",
                 )

@@ -37,8 +37,8 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "checks": "look-ups made",
         "resent_at": "last repeated at",
         "fenced_at": "last canceled at the PSP at",
-        "turns": "late outcomes",
-        "reverse_at": "reversal due at",
+        "revisions": "late outcomes",
+        "reversal_due_at": "reversal due at",
     }
 
     list_display = (
@@ -104,7 +104,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("lease_until", "next_check_at"),
                     ("resent_at", "fenced_at"),
                     ("checks", "mode"),
-                    ("turns", "reverse_at"),
+                    ("revisions", "reversal_due_at"),
                     ("excess", "excess_returned"),
                 )
             },

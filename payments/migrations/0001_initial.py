@@ -513,7 +513,7 @@ class Migration(migrations.Migration):
                             ),
                             _connector="OR",
                         ),
-                        name="intent_disputed_by_somebody",
+                        name="disputed_intent_names_its_dispute",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("amount_excess_minor__gte", 0)),
@@ -620,10 +620,10 @@ class Migration(migrations.Migration):
                 ("checks", models.PositiveIntegerField(default=0)),
                 ("resent_at", models.DateTimeField(blank=True, null=True)),
                 ("fenced_at", models.DateTimeField(blank=True, null=True)),
-                ("turns", models.PositiveIntegerField(default=0)),
+                ("revisions", models.PositiveIntegerField(default=0)),
                 ("excess_minor", models.BigIntegerField(default=0)),
                 ("excess_returned_minor", models.BigIntegerField(default=0)),
-                ("reverse_at", models.DateTimeField(blank=True, null=True)),
+                ("reversal_due_at", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField()),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
             ],
@@ -643,8 +643,8 @@ class Migration(migrations.Migration):
                         name="operation_due",
                     ),
                     models.Index(
-                        models.F("reverse_at"),
-                        condition=models.Q(("reverse_at__isnull", False)),
+                        models.F("reversal_due_at"),
+                        condition=models.Q(("reversal_due_at__isnull", False)),
                         name="operation_to_reverse",
                     ),
                     models.Index(
@@ -657,7 +657,7 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("created_at"),
                         condition=models.Q(("status", "UNKNOWN")),
-                        name="operation_in_doubt",
+                        name="operation_outcome_unknown",
                     ),
                 ],
                 "constraints": [
@@ -889,7 +889,7 @@ class Migration(migrations.Migration):
                 ("released_id", models.UUIDField(blank=True, null=True)),
                 ("funds_withdrawn_at", models.DateTimeField(blank=True, null=True)),
                 ("funds_reinstated_at", models.DateTimeField(blank=True, null=True)),
-                ("next_look_at", models.DateTimeField(blank=True, null=True)),
+                ("next_sync_at", models.DateTimeField(blank=True, null=True)),
                 ("next_reminder_at", models.DateTimeField(blank=True, null=True)),
                 ("opened_at", models.DateTimeField()),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
@@ -906,8 +906,8 @@ class Migration(migrations.Migration):
                         name="dispute_newest",
                     ),
                     models.Index(
-                        models.F("next_look_at"),
-                        condition=models.Q(("next_look_at__isnull", False)),
+                        models.F("next_sync_at"),
+                        condition=models.Q(("next_sync_at__isnull", False)),
                         name="dispute_look_due",
                     ),
                     models.Index(
@@ -957,7 +957,7 @@ class Migration(migrations.Migration):
                                     _negated=True,
                                 ),
                                 ("closed_at__isnull", False),
-                                ("next_look_at__isnull", True),
+                                ("next_sync_at__isnull", True),
                             ),
                             _connector="OR",
                         ),
@@ -1244,7 +1244,7 @@ class Migration(migrations.Migration):
                             ),
                             _connector="OR",
                         ),
-                        name="case_closed_by_somebody",
+                        name="closed_case_names_its_closer",
                     ),
                 ],
             },
@@ -1254,13 +1254,13 @@ class Migration(migrations.Migration):
             fields=[
                 ("intent_id", models.UUIDField(primary_key=True, serialize=False)),
                 ("status", models.CharField(max_length=24)),
-                ("waits_since", models.DateTimeField()),
-                ("next_at", models.DateTimeField()),
+                ("waiting_since", models.DateTimeField()),
+                ("next_action_at", models.DateTimeField()),
                 ("warned_for", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "db_table": "payments_deadline",
-                "indexes": [models.Index(models.F("next_at"), name="deadline_due")],
+                "indexes": [models.Index(models.F("next_action_at"), name="deadline_due")],
             },
         ),
         migrations.CreateModel(
@@ -1305,7 +1305,7 @@ class Migration(migrations.Migration):
                 ("headers", models.JSONField(default=dict)),
                 ("conflicting_body", models.BooleanField(default=False)),
                 ("attempts", models.PositiveIntegerField(default=0)),
-                ("next_try_at", models.DateTimeField(blank=True, null=True)),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
                 ("give_up_at", models.DateTimeField()),
                 ("last_error", models.CharField(blank=True, max_length=500)),
                 ("received_at", models.DateTimeField()),
@@ -1316,8 +1316,8 @@ class Migration(migrations.Migration):
                 "db_table": "payments_psp_notification",
                 "indexes": [
                     models.Index(
-                        models.F("next_try_at"),
-                        condition=models.Q(("next_try_at__isnull", False)),
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("next_attempt_at__isnull", False)),
                         name="notification_due",
                     ),
                     models.Index(
@@ -1333,7 +1333,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(
-                                ("next_try_at__isnull", False),
+                                ("next_attempt_at__isnull", False),
                                 (
                                     "status__in",
                                     [
@@ -1343,7 +1343,7 @@ class Migration(migrations.Migration):
                                 ),
                             ),
                             models.Q(
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 (
                                     "status__in",
                                     [
@@ -1579,10 +1579,10 @@ class Migration(migrations.Migration):
                         protected=True,
                     ),
                 ),
-                ("in_line", models.BooleanField(default=True)),
-                ("next_try_at", models.DateTimeField(blank=True, null=True)),
+                ("is_ordered", models.BooleanField(default=True)),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
                 ("attempts", models.PositiveIntegerField(default=0)),
-                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("attempts_since_requeue", models.PositiveSmallIntegerField(default=0)),
                 ("last_status", models.PositiveSmallIntegerField(blank=True, null=True)),
                 ("last_error", models.CharField(blank=True, max_length=200)),
                 ("ended_at", models.DateTimeField(blank=True, null=True)),
@@ -1593,8 +1593,8 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         models.F("endpoint"),
-                        models.F("next_try_at"),
-                        condition=models.Q(("next_try_at__isnull", False)),
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("next_attempt_at__isnull", False)),
                         name="delivery_due",
                     ),
                     models.Index(
@@ -1602,7 +1602,8 @@ class Migration(migrations.Migration):
                         models.F("endpoint"),
                         models.F("seq"),
                         condition=models.Q(
-                            ("in_line", True), ("status", payments.states.DeliveryStatus["PENDING"])
+                            ("is_ordered", True),
+                            ("status", payments.states.DeliveryStatus["PENDING"]),
                         ),
                         name="delivery_line",
                     ),
@@ -1641,7 +1642,7 @@ class Migration(migrations.Migration):
                             ),
                             models.Q(
                                 ("ended_at__isnull", False),
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 (
                                     "status__in",
                                     [
@@ -1656,11 +1657,11 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("in_line", True),
+                            ("is_ordered", True),
                             models.Q(
                                 ("status", payments.states.DeliveryStatus["PENDING"]), _negated=True
                             ),
-                            ("next_try_at__isnull", False),
+                            ("next_attempt_at__isnull", False),
                             _connector="OR",
                         ),
                         name="delivery_out_of_line_waits_for_nothing",

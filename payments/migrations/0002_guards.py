@@ -14,29 +14,33 @@ class Migration(migrations.Migration):
 
     operations = [
         state_machine(
-            "payments_payment_intent", states.INTENT_TRANSITIONS, initial=states.INTENT_BORN
+            "payments_payment_intent", states.INTENT_TRANSITIONS, initial=states.INTENT_INITIAL
         ),
         state_machine(
-            "payments_operation", states.OPERATION_TRANSITIONS, initial=states.OPERATION_BORN
+            "payments_operation", states.OPERATION_TRANSITIONS, initial=states.OPERATION_INITIAL
         ),
-        state_machine("payments_refund", states.REFUND_TRANSITIONS, initial=states.REFUND_BORN),
-        state_machine("payments_dispute", states.DISPUTE_TRANSITIONS, initial=states.DISPUTE_BORN),
+        state_machine("payments_refund", states.REFUND_TRANSITIONS, initial=states.REFUND_INITIAL),
+        state_machine(
+            "payments_dispute", states.DISPUTE_TRANSITIONS, initial=states.DISPUTE_INITIAL
+        ),
         state_machine(
             "payments_dispute_response",
             states.RESPONSE_TRANSITIONS,
-            initial=states.RESPONSE_BORN,
+            initial=states.RESPONSE_INITIAL,
         ),
         state_machine(
             "payments_psp_notification",
             states.NOTIFICATION_TRANSITIONS,
-            initial=states.NOTIFICATION_BORN,
+            initial=states.NOTIFICATION_INITIAL,
         ),
-        state_machine("payments_case", states.CASE_TRANSITIONS, initial=states.CASE_BORN),
+        state_machine("payments_case", states.CASE_TRANSITIONS, initial=states.CASE_INITIAL),
         state_machine(
-            "payments_webhook_endpoint", states.ENDPOINT_TRANSITIONS, initial=states.ENDPOINT_BORN
+            "payments_webhook_endpoint",
+            states.ENDPOINT_TRANSITIONS,
+            initial=states.ENDPOINT_INITIAL,
         ),
         state_machine(
-            "payments_delivery", states.DELIVERY_TRANSITIONS, initial=states.DELIVERY_BORN
+            "payments_delivery", states.DELIVERY_TRANSITIONS, initial=states.DELIVERY_INITIAL
         ),
         permanent_columns(
             "payments_payment_intent",
@@ -87,7 +91,7 @@ class Migration(migrations.Migration):
         run_sql_file("payments", "events_are_dispatched"),
         run_sql_file("payments", "idempotency_answers_are_final"),
         run_sql_file("payments", "idempotency_keys_of_open_operations_stay"),
-        run_sql_file("payments", "own_acts_are_never_sent"),
+        run_sql_file("payments", "external_operations_are_never_sent"),
         run_sql_file("payments", "disputed_charges_are_not_refunded"),
         run_sql_file("payments", "waiting_payments_have_a_deadline"),
         run_sql_file("payments", "stream_positions_move_forward"),

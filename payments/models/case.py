@@ -66,7 +66,7 @@ class Case(MachineModel):
                     & ~models.Q(closed_by="")
                     & ~models.Q(resolution="")
                 ),
-                name="case_closed_by_somebody",
+                name="closed_case_names_its_closer",
             ),
         ]
         indexes = [

@@ -19,15 +19,15 @@ class Deadline(models.Model):
     intent_id = models.UUIDField(primary_key=True)
     status = models.CharField(max_length=24)
     """The payment's status when it began to wait."""
-    waits_since = models.DateTimeField()
-    next_at = models.DateTimeField()
+    waiting_since = models.DateTimeField()
+    next_action_at = models.DateTimeField()
     """When it is due; while a worker handles it, when the lease of that worker ends."""
     warned_for = models.DateTimeField(null=True, blank=True)
     """The end of the authorization about which the merchant was warned."""
 
     class Meta:
         db_table = "payments_deadline"
-        indexes = [models.Index("next_at", name="deadline_due")]
+        indexes = [models.Index("next_action_at", name="deadline_due")]
 
     def __str__(self) -> str:
         return public_ids.encode(public_ids.PAYMENT_INTENT, self.intent_id)

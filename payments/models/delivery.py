@@ -19,8 +19,8 @@ class Delivery(MerchantOwned, MachineModel):
     """One event for one endpoint, with the exact bytes that every attempt sends.
 
     First deliveries of one aggregate to one endpoint are sent in order: only the first open one has
-    a `next_try_at`. The others wait (NULL) until it was delivered or dead-lettered. The aggregate's
-    advisory lock must be held to change that order.
+    a `next_attempt_at`. The others wait (NULL) until it was delivered or dead-lettered. The
+    aggregate's advisory lock must be held to change that order.
     """
 
     application_rights = ("select", "insert", "update", "delete")
@@ -38,13 +38,13 @@ class Delivery(MerchantOwned, MachineModel):
     created_at = models.DateTimeField()
 
     status = FSMField(max_length=16, default=S.PENDING, protected=True)
-    in_line = models.BooleanField(default=True)
+    is_ordered = models.BooleanField(default=True)
     """True for a first delivery, which waits for those before it."""
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to attempt it; during an attempt, when its lease ends; NULL while it waits in order."""
     attempts = models.PositiveIntegerField(default=0)
     """Counts the leases: only the worker with the newest one may record a result."""
-    tries = models.PositiveSmallIntegerField(default=0)
+    attempts_since_requeue = models.PositiveSmallIntegerField(default=0)
     """Attempts since it was last begun; they decide the backoff, and when to dead-letter it."""
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
     """The HTTP status of the newest response."""
@@ -64,15 +64,15 @@ class Delivery(MerchantOwned, MachineModel):
                 condition=models.Q(status=S.PENDING, ended_at__isnull=True)
                 | models.Q(
                     status__in=[S.DELIVERED, S.DEAD],
-                    next_try_at__isnull=True,
+                    next_attempt_at__isnull=True,
                     ended_at__isnull=False,
                 ),
                 name="delivery_waits_or_is_done",
             ),
             models.CheckConstraint(
-                condition=models.Q(in_line=True)
+                condition=models.Q(is_ordered=True)
                 | ~models.Q(status=S.PENDING)
-                | models.Q(next_try_at__isnull=False),
+                | models.Q(next_attempt_at__isnull=False),
                 name="delivery_out_of_line_waits_for_nothing",
             ),
         ]
@@ -80,16 +80,16 @@ class Delivery(MerchantOwned, MachineModel):
             # What is due, endpoint by endpoint: the loose scan of merchant_webhooks.leasing.
             models.Index(
                 "endpoint",
-                "next_try_at",
+                "next_attempt_at",
                 name="delivery_due",
-                condition=models.Q(next_try_at__isnull=False),
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(
                 "aggregateid",
                 "endpoint",
                 "seq",
                 name="delivery_line",
-                condition=models.Q(status=S.PENDING, in_line=True),
+                condition=models.Q(status=S.PENDING, is_ordered=True),
             ),
             models.Index("event", name="delivery_of_event"),
             models.Index("endpoint", models.F("id").desc(), name="delivery_newest"),

@@ -80,7 +80,7 @@ class Dispute(MerchantOwned, WithAmount, MachineModel):
     """The ledger transaction that gave it back."""
     funds_withdrawn_at = models.DateTimeField(null=True, blank=True)
     funds_reinstated_at = models.DateTimeField(null=True, blank=True)
-    next_look_at = models.DateTimeField(null=True, blank=True)
+    next_sync_at = models.DateTimeField(null=True, blank=True)
     """When to sync without a notification, for those may be lost; NULL once it is closed."""
     next_reminder_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField()
@@ -108,7 +108,7 @@ class Dispute(MerchantOwned, WithAmount, MachineModel):
                 condition=models.Q(status__in=sorted(DISPUTE_OPEN), closed_at__isnull=True)
                 | (
                     ~models.Q(status__in=sorted(DISPUTE_OPEN))
-                    & models.Q(closed_at__isnull=False, next_look_at__isnull=True)
+                    & models.Q(closed_at__isnull=False, next_sync_at__isnull=True)
                 ),
                 name="dispute_open_or_closed",
             ),
@@ -121,9 +121,9 @@ class Dispute(MerchantOwned, WithAmount, MachineModel):
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="dispute_newest"),
             models.Index(
-                "next_look_at",
+                "next_sync_at",
                 name="dispute_look_due",
-                condition=models.Q(next_look_at__isnull=False),
+                condition=models.Q(next_sync_at__isnull=False),
             ),
             models.Index(
                 "next_reminder_at",
@@ -292,7 +292,7 @@ class DisputeResponse(MerchantOwned, MachineModel):
         return self.status in RESPONSE_OPEN
 
     @transition(field=status, source=sources_of(RESPONSE_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
-    def doubt(self) -> None:
+    def mark_unknown(self) -> None:
         """It is unknown whether the PSP has it."""
 
     @transition(

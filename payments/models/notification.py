@@ -45,7 +45,7 @@ class PspNotification(MachineModel):
     """The same event id came again with another body; the first one is kept."""
 
     attempts = models.PositiveIntegerField(default=0)
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to process it (again); while a worker does, when its lease ends; NULL once done."""
     give_up_at = models.DateTimeField()
     last_error = models.CharField(max_length=500, blank=True)
@@ -58,16 +58,16 @@ class PspNotification(MachineModel):
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "event_id"], name="notification_once"),
             models.CheckConstraint(
-                condition=models.Q(status__in=[S.STORED, S.FAILING], next_try_at__isnull=False)
-                | models.Q(status__in=[S.PROCESSED, S.DEAD], next_try_at__isnull=True),
+                condition=models.Q(status__in=[S.STORED, S.FAILING], next_attempt_at__isnull=False)
+                | models.Q(status__in=[S.PROCESSED, S.DEAD], next_attempt_at__isnull=True),
                 name="notification_waits_or_is_done",
             ),
         ]
         indexes = [
             models.Index(
-                "next_try_at",
+                "next_attempt_at",
                 name="notification_due",
-                condition=models.Q(next_try_at__isnull=False),
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index("id", name="notification_dead", condition=models.Q(status=S.DEAD)),
         ]

@@ -91,13 +91,13 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
     """When it was last repeated; a request may reach the PSP for a while after it was sent."""
     fenced_at = models.DateTimeField(null=True, blank=True)
     """When the PSP was last asked to refuse its key; it is not sent again after that."""
-    turns = models.PositiveIntegerField(default=0)
+    revisions = models.PositiveIntegerField(default=0)
     """Number of late outcomes recorded. Each posts under its own source type, `operation/<n>`."""
     excess_minor = models.BigIntegerField(default=0)
     """How much of it exceeds what the payment may hold, take or refund."""
     excess_returned_minor = models.BigIntegerField(default=0)
     """How much of a duplicate charge went back to the customer."""
-    reverse_at = models.DateTimeField(null=True, blank=True)
+    reversal_due_at = models.DateTimeField(null=True, blank=True)
     """When the sweep reverses a late or duplicate charge; NULL if it does not."""
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -118,9 +118,9 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
                 condition=models.Q(next_check_at__isnull=False),
             ),
             models.Index(
-                "reverse_at",
+                "reversal_due_at",
                 name="operation_to_reverse",
-                condition=models.Q(reverse_at__isnull=False),
+                condition=models.Q(reversal_due_at__isnull=False),
             ),
             models.Index(
                 "psp_payment_id",
@@ -130,7 +130,7 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
             ),
             models.Index(
                 "created_at",
-                name="operation_in_doubt",
+                name="operation_outcome_unknown",
                 condition=models.Q(status=OperationStatus.UNKNOWN.value),
             ),
         ]
@@ -191,7 +191,7 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
         return self.kind in _GIVE_BACK and self.excess_minor > 0
 
     @property
-    def is_own_act(self) -> bool:
+    def is_external(self) -> bool:
         """True for an external operation, which began at the PSP."""
         return self.psp_key.startswith(EXTERNAL_KEY_PREFIX)
 
@@ -205,7 +205,7 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
         return public_ids.encode(prefix, self.id)
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
-    def doubt(self) -> None:
+    def mark_unknown(self) -> None:
         """It is unknown whether the PSP did it."""
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.PENDING), target=S.PENDING)
@@ -245,9 +245,9 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
         """It was withdrawn before it took effect."""
 
     @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.TAKEN_BACK), target=S.TAKEN_BACK
+        field=status, source=sources_of(OPERATION_TRANSITIONS, S.REVERSED), target=S.REVERSED
     )
-    def take_back(self) -> None:
+    def reverse(self) -> None:
         """The PSP reversed what it had done."""
 
     @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.EXCESS), target=S.EXCESS)

@@ -120,7 +120,7 @@ class PaymentIntent(MerchantOwned, WithAmount, MachineModel):
             models.CheckConstraint(
                 condition=models.Q(amount_disputed_minor=0)
                 | models.Q(amount_disputed_minor__gt=0, latest_dispute_id__isnull=False),
-                name="intent_disputed_by_somebody",
+                name="disputed_intent_names_its_dispute",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_excess_minor__gte=0),

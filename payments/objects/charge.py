@@ -29,12 +29,12 @@ _STATUS: Final[dict[str, str]] = {
     OperationStatus.DECLINED: "failed",
     OperationStatus.NOT_SENT: "failed",
     OperationStatus.CANCELED: "failed",
-    OperationStatus.TAKEN_BACK: "failed",
+    OperationStatus.REVERSED: "failed",
 }
 
 
 _APPROVED: Final = frozenset(
-    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
 )
 
 

@@ -42,7 +42,7 @@ def was_ever_captured(intent: PaymentIntent) -> bool:
     took = Q(kind=OperationKind.CAPTURE.value) | Q(
         kind=OperationKind.AUTHORIZE.value, capture_now=True
     )
-    went = Q(status__in=[OperationStatus.EXCESS, OperationStatus.TAKEN_BACK])
+    went = Q(status__in=[OperationStatus.EXCESS, OperationStatus.REVERSED])
     of_excess = Q(kind=OperationKind.CAPTURE.value, status=OperationStatus.SUCCEEDED)
     return bool(intent.operations.filter((took & went) | of_excess).exists())
 

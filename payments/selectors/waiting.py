@@ -34,7 +34,7 @@ class Doubt:
     oldest_seconds: float
 
 
-def operations_in_doubt() -> Doubt:
+def operations_with_unknown_outcome() -> Doubt:
     """Operations in `UNKNOWN`; one that is still being sent does not count."""
     count, oldest_seconds = execute(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM "
@@ -53,12 +53,12 @@ def recovery_overdue_seconds() -> float:
 
 def notifications_waiting() -> int:
     """Notifications stored or failing."""
-    return _count(table_of(PspNotification), "next_try_at IS NOT NULL")
+    return _count(table_of(PspNotification), "next_attempt_at IS NOT NULL")
 
 
 def notifications_overdue_seconds() -> float:
     """For how long the notification that has been due for longest is due; 0 if none is."""
-    return _overdue_seconds(table_of(PspNotification), "next_try_at")
+    return _overdue_seconds(table_of(PspNotification), "next_attempt_at")
 
 
 def notifications_dead() -> int:
@@ -89,13 +89,13 @@ def deliveries_overdue_seconds() -> float:
     delivery = table_of(Delivery)
     rows = execute(
         "WITH RECURSIVE waiting AS ("
-        f"(SELECT endpoint_id, next_try_at FROM {delivery} WHERE next_try_at IS NOT NULL "
-        "ORDER BY endpoint_id, next_try_at LIMIT 1) UNION ALL "
+        f"(SELECT endpoint_id, next_attempt_at FROM {delivery} WHERE next_attempt_at IS NOT NULL "
+        "ORDER BY endpoint_id, next_attempt_at LIMIT 1) UNION ALL "
         f"SELECT following.* FROM waiting w CROSS JOIN LATERAL ("
-        f"SELECT d.endpoint_id, d.next_try_at FROM {delivery} d WHERE d.next_try_at IS NOT NULL "
-        "AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id, d.next_try_at LIMIT 1"
+        f"SELECT d.endpoint_id, d.next_attempt_at FROM {delivery} d "
+        "WHERE d.next_attempt_at IS NOT NULL AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id, d.next_attempt_at LIMIT 1"
         ") AS following) "
-        "SELECT greatest(extract(epoch FROM now() - min(w.next_try_at)), 0)::float8 "
+        "SELECT greatest(extract(epoch FROM now() - min(w.next_attempt_at)), 0)::float8 "
         f"FROM waiting w JOIN {table_of(WebhookEndpoint)} e ON e.id = w.endpoint_id "
         "WHERE e.status = 'enabled' AND e.failing_since IS NULL"
     )

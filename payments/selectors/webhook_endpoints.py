@@ -44,7 +44,7 @@ def not_taken(scope: Scope) -> QuerySet[Delivery]:
         endpoint_id=OuterRef("endpoint_id"),
         status=DeliveryStatus.DELIVERED,
     )
-    waits_in_order = Q(status=DeliveryStatus.PENDING, in_line=True)
+    waits_in_order = Q(status=DeliveryStatus.PENDING, is_ordered=True)
     return open_ones.filter(waits_in_order | ~Exists(taken))
 
 

@@ -7,14 +7,14 @@
 CREATE FUNCTION payments_note_deadline() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO payments_deadline AS d (intent_id, status, waits_since, next_at)
+    INSERT INTO payments_deadline AS d (intent_id, status, waiting_since, next_action_at)
         VALUES (NEW.id, NEW.status, now(), CASE NEW.status WHEN 'AUTHORIZED' THEN now()
                                            ELSE now() + interval '1 hour' END)
     ON CONFLICT (intent_id) DO UPDATE SET
         status = EXCLUDED.status,
-        waits_since = CASE WHEN d.status = 'REQUIRES_ACTION' AND d.status = EXCLUDED.status
-                      THEN d.waits_since ELSE EXCLUDED.waits_since END,
-        next_at = EXCLUDED.next_at;
+        waiting_since = CASE WHEN d.status = 'REQUIRES_ACTION' AND d.status = EXCLUDED.status
+                      THEN d.waiting_since ELSE EXCLUDED.waiting_since END,
+        next_action_at = EXCLUDED.next_action_at;
     RETURN NULL;
 END $$;
 

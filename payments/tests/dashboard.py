@@ -41,7 +41,7 @@ def seen(shop: Shop, intent_id: str) -> PspPayment:
     return payment
 
 
-def own_acts(intent_id: str) -> list[Operation]:
+def external_operations(intent_id: str) -> list[Operation]:
     rows = Operation.objects.filter(intent_id=uuid_of(intent_id), actor="psp:dashboard")
     return list(rows.order_by("id"))
 

@@ -55,8 +55,8 @@ def confirm_late_words() -> None:
 
 def sweep_reversals() -> int:
     """Run the sweep as if its time had come."""
-    Operation.objects.filter(reverse_at__isnull=False).update(
-        reverse_at=datetime(2000, 1, 1, tzinfo=UTC)
+    Operation.objects.filter(reversal_due_at__isnull=False).update(
+        reversal_due_at=datetime(2000, 1, 1, tzinfo=UTC)
     )
     return late_success_reversals.reverse_due_charges()
 

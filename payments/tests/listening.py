@@ -218,7 +218,7 @@ def deliver_all(sender: HttpClient | None = None) -> None:
 
 def make_due() -> None:
     """Let time pass: retries that wait, and leases, are due."""
-    Delivery.objects.filter(next_try_at__isnull=False).update(next_try_at=datetime.now(UTC))
+    Delivery.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=datetime.now(UTC))
 
 
 def past(days: float) -> datetime:

@@ -24,7 +24,7 @@ from payments.services.psp_gateway import references, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
-from payments.states import OPERATION_IN_DOUBT
+from payments.states import OPERATION_OUTCOME_UNKNOWN
 from payments.tests.crashes import crash_at_moment
 from payments.tests.notices import notice_of, sign
 from payments.tests.shop import Shop, open_shop
@@ -193,7 +193,7 @@ class World:
             assert (intent.status == "CANCELED") or not is_over, intent.status
 
     def _in_doubt(self) -> list[Operation]:
-        return list(Operation.objects.filter(status__in=OPERATION_IN_DOUBT))
+        return list(Operation.objects.filter(status__in=OPERATION_OUTCOME_UNKNOWN))
 
     def _effects_by(self, name: str) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)

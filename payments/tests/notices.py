@@ -119,8 +119,8 @@ def notice_of(api_key: str, **changes: Any) -> bytes:
 
 def make_due() -> None:
     """Let time pass until the next try of everything that waits."""
-    PspNotification.objects.filter(next_try_at__isnull=False).update(
-        next_try_at="2000-01-01T00:00:00Z"
+    PspNotification.objects.filter(next_attempt_at__isnull=False).update(
+        next_attempt_at="2000-01-01T00:00:00Z"
     )
 
 

@@ -35,14 +35,14 @@ def end_hold(intent_id: str, *, at: datetime) -> None:
 def wait_since(intent_id: str, hours: float) -> None:
     """Let a payment have waited for so long."""
     changed = Deadline.objects.filter(pk=uuid_of(intent_id)).update(
-        waits_since=now_utc() - timedelta(hours=hours)
+        waiting_since=now_utc() - timedelta(hours=hours)
     )
     assert changed == 1
 
 
 def sweep() -> int:
     """Run the sweep as if everything that waits were due."""
-    Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
+    Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
     return action_sweep.act_on_due_deadlines()
 
 

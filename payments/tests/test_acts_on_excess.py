@@ -19,7 +19,7 @@ from payments.services.recovery.operation_sync import Conflict
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests import passing_time
-from payments.tests.dashboard import own_acts
+from payments.tests.dashboard import external_operations
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -76,7 +76,7 @@ def sweep_to_the_end() -> None:
 
 def assert_all_went_back(shop: Shop, intent_id: str, charge: Operation, own: Any) -> None:
     charge.refresh_from_db()
-    assert (charge.status, charge.excess_returned_minor, charge.reverse_at) == (
+    assert (charge.status, charge.excess_returned_minor, charge.reversal_due_at) == (
         "EXCESS",
         10_000,
         None,
@@ -97,7 +97,7 @@ def test_what_the_dashboard_gives_back_of_a_charge_too_many_is_booked_and_ends_i
     act(shop, charge, verb)
     hooks.take(*hooks.caught("payment.voided" if manual else "payment.refunded"))
     assert only_notification().status == "processed"
-    [made] = own_acts(intent_id)
+    [made] = external_operations(intent_id)
     assert (made.kind, made.status, made.charge_id) == (verb, "SUCCEEDED", charge.id)
     assert shop.intent(intent_id).status == before.status
     assert_all_went_back(shop, intent_id, charge, own)
@@ -122,7 +122,7 @@ def test_a_refund_in_part_leaves_the_rest_to_our_reversal(shop: Shop) -> None:
     intent_id, charge, own = too_many(shop)
     act(shop, charge, "refund", amount_minor=4_000)
     see(charge)
-    assert (charge.excess_returned_minor, charge.reverse_at is not None) == (4_000, True)
+    assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (4_000, True)
     assert_the_books_agree()
     assert sweep_reversals() == 1
     assert [e["amount_minor"] for e in shop.effects("refund")] == [4_000, 6_000]
@@ -135,7 +135,7 @@ def test_our_reversal_that_is_refused_looks_who_else_gave_the_charge_back(shop: 
     act(shop, charge, "refund")
     assert sweep_reversals() == 1
     assert sweep_reversals() == 1
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert len(shop.effects("refund")) == 1
     assert_all_went_back(shop, intent_id, charge, own)
 
@@ -144,11 +144,11 @@ def test_a_pending_refund_of_a_charge_too_many_is_followed_to_its_end(shop: Shop
     intent_id, charge, own = too_many(shop, token="pm_card_pendingRefund")
     act(shop, charge, "refund")
     see(charge)
-    [made] = own_acts(intent_id)
+    [made] = external_operations(intent_id)
     assert (made.status, charge.excess_returned_minor) == ("PENDING", 0)
     assert_the_books_agree()
     sweep_reversals()
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert [o.kind for o in shop.operations(intent_id)].count("refund") == 1, "none beside it"
     shop.psp.advance(3)
     shop.settle()
@@ -160,10 +160,10 @@ def test_a_refund_of_the_dashboard_that_fails_late_is_made_again_by_us(shop: Sho
     intent_id, charge, own = too_many(shop, token="pm_card_refundFail")
     act(shop, charge, "refund")
     see(charge)
-    assert charge.reverse_at is None
+    assert charge.reversal_due_at is None
     shop.psp.advance(3)
     see(charge)
-    assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
+    assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (0, True)
     assert_the_books_agree()
     assert sweep_reversals() == 1
     assert_all_went_back(shop, intent_id, charge, own)
@@ -225,7 +225,7 @@ def test_more_than_a_charge_too_many_had_is_a_persons(shop: Shop) -> None:
     act(shop, charge, "refund", amount_minor=500, force=True)
     with pytest.raises(Conflict, match=r"the duplicate charge had 0\.00 USD"):
         see(charge)
-    assert own_acts(intent_id) == []
+    assert external_operations(intent_id) == []
     assert Case.objects.filter(kind="contradiction").exists()
     assert_the_books_agree()
 
@@ -282,7 +282,7 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
     sweep_reversals()
     with pytest.raises(operation_sync.Inconclusive, match="UNKNOWN"):
         look_at_payment_only_once(charge)
-    assert own_acts(intent_id) == []
+    assert external_operations(intent_id) == []
     for _ in range(4):
         shop.settle()
     age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
@@ -320,12 +320,12 @@ def test_a_refund_of_the_dashboard_of_a_charge_that_was_taken_back_is_booked(
     shop.psp.revise(reference(charge), "fail")
     see(charge)
     see(charge)
-    assert charge.status == "TAKEN_BACK"
+    assert charge.status == "REVERSED"
     assert shop.intent(intent_id).status == "FAILED"
     assert counters(shop, intent_id) == {"refunded": 4_000, "over_refunded": 4_000, "excess": 4_000}
     assert balances(intent_id) == {2100: 4_000, 2200: -4_000}
     assert Case.objects.filter(status="open").exists()
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert_the_books_agree()
 
 
@@ -340,7 +340,7 @@ def test_a_refund_of_a_charge_too_many_that_was_taken_back_is_booked_apart(
     shop.psp.revise(reference(charge), "fail")
     see(charge)
     see(charge)
-    assert (charge.status, charge.excess_returned_minor) == ("TAKEN_BACK", 4_000)
+    assert (charge.status, charge.excess_returned_minor) == ("REVERSED", 4_000)
     assert net(intent_id) == {1100: own[1100] - 4_000, 2100: own[2100] + 4_000}
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
     assert statuses(shop, intent_id)[-1] == ("refund", "SUCCEEDED")
@@ -353,7 +353,7 @@ def test_a_refund_of_a_charge_too_many_that_was_taken_back_is_booked_apart(
 
 def test_a_charge_too_many_that_nobody_attends_to_is_a_difference(shop: Shop) -> None:
     _, charge, _ = too_many(shop)
-    Operation.objects.filter(pk=charge.pk).update(reverse_at=None)
+    Operation.objects.filter(pk=charge.pk).update(reversal_due_at=None)
     assert list(differences()) == [], "a case is open"
     for case in Case.objects.filter(status="open"):
         close_case(case.id, actor="staff:ada", resolution="seen")
@@ -369,7 +369,7 @@ def test_a_void_refused_as_expired_says_nothing_of_the_payments_own_hold(shop: S
     sweep_reversals()
     assert shop.operations(intent_id)[-1].code == "charge_expired_for_capture"
     assert passing_time.sweep() == 1
-    left = passing_time.deadline_of(intent_id).next_at - now_utc()
+    left = passing_time.deadline_of(intent_id).next_action_at - now_utc()
     assert left > timedelta(hours=1), "nobody asks whether the own hold is over"
     sweep_to_the_end()
     assert_all_went_back(shop, intent_id, charge, own)

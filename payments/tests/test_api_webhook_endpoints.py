@@ -272,11 +272,11 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         other, _ = open_endpoint(shop.merchant, bad.url)
         for _ in range(2):
             resend.replay_events(other.id, resend.EventFilter())
-            Delivery.objects.filter(endpoint=other).update(in_line=False)
+            Delivery.objects.filter(endpoint=other).update(is_ordered=False)
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
         Delivery.objects.filter(endpoint=other).update(
-            status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1)
+            status=DeliveryStatus.DEAD, next_attempt_at=None, ended_at=past(1)
         )
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (1, 0, 1)
@@ -286,7 +286,7 @@ def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
         [event] = api.get("/v1/events").body["data"]
         assert (event["pending_webhooks"], listed("true"), listed("false")) == (0, 1, 0)
         Delivery.objects.filter(endpoint=other, status=DeliveryStatus.DELIVERED).update(
-            status=DeliveryStatus.PENDING, next_try_at=past(1), ended_at=None
+            status=DeliveryStatus.PENDING, next_attempt_at=past(1), ended_at=None
         )
         [event] = api.get("/v1/events").body["data"]
         assert event["pending_webhooks"] == 1

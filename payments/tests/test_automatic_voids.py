@@ -110,7 +110,7 @@ def test_a_void_that_the_psp_does_not_take_is_tried_again_but_not_at_every_sweep
         sweep()
     assert [o.status for o in strict.operations(intent_id)] == ["SUCCEEDED", "DECLINED"]
     assert strict.intent(intent_id).status == "AUTHORIZED"
-    again_at = deadline_of(intent_id).next_at
+    again_at = deadline_of(intent_id).next_action_at
     assert near(
         again_at, strict.operations(intent_id)[1].created_at + merchant_commands.RETRY_VOID_AFTER
     )

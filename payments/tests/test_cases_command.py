@@ -20,7 +20,7 @@ def cases(*arguments: str) -> str:
     return out.getvalue()
 
 
-def a_case(shop: Shop, kind: CaseKind = CaseKind.TAKEN_BACK) -> Case:
+def a_case(shop: Shop, kind: CaseKind = CaseKind.OUTCOME_REVERSED) -> Case:
     charge = shop.operations(body_of(shop.create(order_id=""))["id"])[0]
     case = case_about_operation(kind, charge, "The PSP undid it.")
     assert open_case(case)
@@ -40,7 +40,7 @@ def test_open_cases_are_listed_oldest_first(shop: Shop) -> None:
 def test_a_case_is_shown_with_what_to_do(shop: Shop) -> None:
     case = a_case(shop)
     shown = cases(case.public_id)
-    assert ADVICE[CaseKind.TAKEN_BACK] in shown
+    assert ADVICE[CaseKind.OUTCOME_REVERSED] in shown
     assert case.subject in shown
     assert Case.objects.get().status == "open"
 

@@ -85,13 +85,13 @@ def test_a_payment_that_waits_anew_is_not_put_off_by_whoever_looked_before(shop:
     anew = deadline_of(intent_id)
     action_sweep.reschedule(leased, now_utc() + timedelta(days=9))
     action_sweep.reschedule(leased, None)
-    assert deadline_of(intent_id).next_at == anew.next_at
+    assert deadline_of(intent_id).next_action_at == anew.next_action_at
 
 
 def test_a_sweep_is_bounded_and_asks_as_much_for_few_as_for_many(shop: Shop) -> None:
     for number in range(3):
         body_of(shop.create(confirm=False, order_id=f"{number}"))
-    Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
+    Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
     assert act_on_due_deadlines(limit=2) == 2
     with CaptureQueriesContext(connection) as captured:
         assert act_on_due_deadlines(limit=2) == 1
@@ -103,8 +103,8 @@ def test_the_sweep_reads_the_waiting_rows_by_index_only(
 ) -> None:
     application_cursor.execute("SET enable_seqscan = off")
     plan = application_cursor.execute(
-        "EXPLAIN SELECT intent_id FROM payments_deadline WHERE next_at <= now() "
-        "ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "EXPLAIN SELECT intent_id FROM payments_deadline WHERE next_action_at <= now() "
+        "ORDER BY next_action_at LIMIT 1 FOR UPDATE SKIP LOCKED"
     ).fetchall()
     assert "deadline_due" in str(plan)
     assert "Sort" not in str(plan)
@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_tried_again_later(
     monkeypatch.setattr(action_sweep, "act_on_hold", broken)
     assert sweep() == 1
     assert "could not be acted on" in caplog.text
-    assert near(deadline_of(intent_id).next_at, now_utc() + timedelta(minutes=5))
+    assert near(deadline_of(intent_id).next_action_at, now_utc() + timedelta(minutes=5))
 
 
 # --- the warning -----------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
     assert "x.charge.expiring" not in events_of(intent_id)
     until = shop.intent(intent_id).authorization_expires_at
     assert until is not None
-    assert deadline_of(intent_id).next_at == until - timedelta(hours=48)
+    assert deadline_of(intent_id).next_action_at == until - timedelta(hours=48)
 
     ends_at = now_utc() + timedelta(hours=1)
     end_hold(intent_id, at=ends_at)
@@ -169,7 +169,7 @@ def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
     charge = last_event(intent_id, "x.charge.expiring")
     assert charge["object"] == "charge"
     assert charge["payment_method_details"]["card"]["capture_before"] == int(ends_at.timestamp())
-    assert deadline_of(intent_id).next_at == ends_at
+    assert deadline_of(intent_id).next_action_at == ends_at
 
     shop.capture(intent_id, 1_000, final=False)
     sweep()
@@ -232,7 +232,7 @@ def test_a_payment_that_nobody_comes_back_to_is_canceled(shop: Shop, make: Any, 
     wait_since(intent_id, hours - 1)
     sweep()
     assert shop.intent(intent_id).status == before
-    assert near(deadline_of(intent_id).next_at, now_utc() + timedelta(hours=1))
+    assert near(deadline_of(intent_id).next_action_at, now_utc() + timedelta(hours=1))
 
     wait_since(intent_id, hours)
     sweep()
@@ -297,7 +297,7 @@ def test_four_sweeps_at_once_cancel_each_abandoned_payment_once(shop: Shop) -> N
         shop.order_id = f"{shop.order_id}-{number}"
         ids.append(challenged(shop))
         wait_since(ids[-1], 24)
-    Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
+    Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
     results = at_once(4, lambda _: Answer(status=200, body=str(act_on_due_deadlines())))
     assert sum(int(r.body) for r in results if isinstance(r, Answer)) == 5
     for intent_id in ids:

@@ -208,7 +208,7 @@ def test_what_the_psp_refuses_frees_the_slot_and_is_an_error(desk: Desk) -> None
     assert desk.submit(dispute, caller=caller).body == answer.body
     row = desk.dispute()
     assert (row.answered_stage, row.submission_count) == ("", 0)
-    assert row.next_look_at <= now_utc() + timedelta(seconds=1), "asked about at once"
+    assert row.next_sync_at <= now_utc() + timedelta(seconds=1), "asked about at once"
     assert DisputeResponse.objects.get().status == "DECLINED"
 
 

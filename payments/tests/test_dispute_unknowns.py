@@ -111,7 +111,7 @@ def test_what_is_meant_for_an_inquiry_is_refused_if_it_has_escalated_unheard_of(
     answer = command(dispute)
     assert (answer.status, body_of(answer)["error"]["code"]) == (400, "dispute_unexpected_state")
     assert untouched_chargeback(desk)
-    assert desk.dispute().next_look_at <= now_utc(), "asked about at once"
+    assert desk.dispute().next_sync_at <= now_utc(), "asked about at once"
     assert sync.sync_due_disputes() == 1
     assert desk.dispute().status == "needs_response"
     assert list(differences()) == []

@@ -25,7 +25,7 @@ def late_charge(desk: Desk, *, excess: bool) -> tuple[str, Operation]:
         desk.shop.confirm(intent_id, token="pm_card_mastercard")
     look(charge)
     charge.refresh_from_db()
-    assert charge.reverse_at is not None
+    assert charge.reversal_due_at is not None
     return intent_id, charge
 
 
@@ -54,7 +54,7 @@ def test_a_late_charge_is_not_given_back_while_the_bank_has_it(
     sweep_reversals()
     sweep_reversals()
     assert [each["amount_minor"] for each in desk.shop.effects("refund")] == [10_000]
-    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
     assert_the_books_agree()
 
 
@@ -70,7 +70,7 @@ def test_a_late_charge_that_the_bank_keeps_is_not_given_back_and_the_sweep_ends(
         close_case(case.id, actor="staff:ada", resolution="seen")
     sweep_reversals()
     assert desk.shop.refunds(intent_id) == []
-    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
     assert Case.objects.get(status="open").summary == (
         "The charge could not be given back: the bank has charged it back for good."
     )
@@ -95,5 +95,5 @@ def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk
 
     assert desk.look(opened).status == "needs_response"
     assert desk.shop.intent(intent_id).amount_disputed_minor == 10_000
-    assert cases() == ["disputed_too_much", "taken_back"]
+    assert cases() == ["disputed_too_much", "outcome_reversed"]
     assert_the_books_agree()

@@ -363,11 +363,11 @@ def test_a_contradiction_is_told_to_whoever_looked(
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    owner_cursor.execute("ALTER TABLE payments_dispute DISABLE TRIGGER legal_move")
+    owner_cursor.execute("ALTER TABLE payments_dispute DISABLE TRIGGER legal_transition")
     owner_cursor.execute(
-        "UPDATE payments_dispute SET status = 'prevented', closed_at = now(), next_look_at = NULL"
+        "UPDATE payments_dispute SET status = 'prevented', closed_at = now(), next_sync_at = NULL"
     )
-    owner_cursor.execute("ALTER TABLE payments_dispute ENABLE TRIGGER legal_move")
+    owner_cursor.execute("ALTER TABLE payments_dispute ENABLE TRIGGER legal_transition")
     with pytest.raises(Conflict):
         desk.look(dispute.psp_dispute_id)
     assert Case.objects.get().subject == dispute.public_id
@@ -376,12 +376,12 @@ def test_a_contradiction_is_told_to_whoever_looked(
 def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
-    assert dispute.next_look_at is not None
+    assert dispute.next_sync_at is not None
     assert sync.sync_due_disputes() == 0
     desk.move(dispute.psp_dispute_id, "lose")
-    Dispute.objects.update(next_look_at="2000-01-01T00:00:00Z")
+    Dispute.objects.update(next_sync_at="2000-01-01T00:00:00Z")
     assert sync.sync_due_disputes() == 1
-    assert (desk.dispute().status, desk.dispute().next_look_at) == ("lost", None)
+    assert (desk.dispute().status, desk.dispute().next_sync_at) == ("lost", None)
     assert sync.sync_due_disputes() == 0
 
 

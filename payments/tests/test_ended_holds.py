@@ -16,7 +16,7 @@ from payments.services.callers.caller import Caller
 from payments.services.outcomes.external.recording import record_external_operations
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.recovery import sweep as recovery_sweep
-from payments.tests.dashboard import act, assert_sound, held, look, own_acts, seen
+from payments.tests.dashboard import act, assert_sound, external_operations, held, look, seen
 from payments.tests.late import (
     assert_the_books_agree,
     balances,
@@ -96,8 +96,10 @@ def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provi
     increment.refresh_from_db()
     assert increment.excess_returned_minor == 2_500
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
-    assert [o.closed_at is not None for o in own_acts(intent_id)] == [True] * (end == "void")
-    assert not Case.objects.filter(kind__in=["own_act", "contradiction"]).exists()
+    assert [o.closed_at is not None for o in external_operations(intent_id)] == [True] * (
+        end == "void"
+    )
+    assert not Case.objects.filter(kind__in=["external_operation", "contradiction"]).exists()
     assert_sound(shop, intent_id)
 
 
@@ -110,7 +112,10 @@ def test_a_late_capture_before_our_void_was_of_what_had_been_authorized(shop: Sh
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 3_000}
     assert authorized_at_the_psp(shop) == 10_000
     assert shop.intent(intent_id).status == "CAPTURED"
-    assert "70.00 USD go, our books held 100.00 USD" in Case.objects.get(kind="own_act").summary
+    assert (
+        "70.00 USD go, our books held 100.00 USD"
+        in Case.objects.get(kind="external_operation").summary
+    )
     assert_sound(shop, intent_id)
 
 

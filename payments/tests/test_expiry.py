@@ -147,7 +147,7 @@ def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop) -> None:
     shop.psp.set_behavior(down=1)
     sweep()
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    again_at = deadline_of(intent_id).next_at
+    again_at = deadline_of(intent_id).next_action_at
     assert timedelta(0) < again_at - now_utc() <= timedelta(seconds=91)
     shop.psp.heal()
     sweep()
@@ -314,7 +314,7 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
     shop.psp.advance(3)
     for intent_id in ids:
         end_hold(intent_id, at=now_utc() - timedelta(seconds=1))
-    Deadline.objects.update(next_at=now_utc() - timedelta(seconds=1))
+    Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
 
     def run(_: int) -> Answer:
         return Answer(status=200, body=str(act_on_due_deadlines()))

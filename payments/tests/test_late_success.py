@@ -163,7 +163,11 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
 
     assert sweep_reversals() == 1
     first.refresh_from_db()
-    assert (first.status, first.excess_returned_minor, first.reverse_at) == ("EXCESS", 10_000, None)
+    assert (first.status, first.excess_returned_minor, first.reversal_due_at) == (
+        "EXCESS",
+        10_000,
+        None,
+    )
     assert charge_object(first, intent)["refunded"] is True
     assert sweep_reversals() == 0
     assert shop.intent(intent_id).status == before.status

@@ -89,12 +89,12 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     assert {samples["payments_events_overdue_seconds", way] for way in ways} == {0}
     events = len(emitted(shop.merchant))
     assert samples["payments_stream_behind", (("group", "fraud"),)] == events
-    Delivery.objects.filter(seq=1).update(next_try_at=past(1))
+    Delivery.objects.filter(seq=1).update(next_attempt_at=past(1))
     assert value("payments_deliveries_overdue_seconds") >= 86_400
     server.answer = answering(500)
     exhausted = (("reason", "attempts_exhausted"),)
     before = read().get(("payments_deliveries_dead_lettered_total", exhausted), 0)
-    Delivery.objects.filter(seq=1).update(tries=9)
+    Delivery.objects.filter(seq=1).update(attempts_since_requeue=9)
     with caplog.at_level(logging.ERROR):
         attempt_due()
     assert read()["payments_deliveries_dead_lettered_total", exhausted] == before + 1
@@ -104,7 +104,7 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
         f"alert: 1 dead letters for webhook endpoint {endpoint} after 10 attempts "
         f"(it answered 500): {dead}"
     )
-    Delivery.objects.filter(seq=2).update(next_try_at=past(1))
+    Delivery.objects.filter(seq=2).update(next_attempt_at=past(1))
     assert value("payments_deliveries_overdue_seconds") == 0, "an endpoint that fails is late"
 
 

@@ -101,14 +101,14 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
     row = only_notification()
     assert (row.status, row.attempts) == ("failing", 1)
     assert "no operation of ours" in row.last_error
-    assert row.next_try_at is not None
-    assert 0.5 < (row.next_try_at - row.received_at).total_seconds() < 5
+    assert row.next_attempt_at is not None
+    assert 0.5 < (row.next_attempt_at - row.received_at).total_seconds() < 5
 
     make_due()
     PspNotification.objects.update(give_up_at="2000-01-01T00:00:00Z")
     assert processing.process_due_notifications() == 1
     row = only_notification()
-    assert (row.status, row.next_try_at) == ("dead", None)
+    assert (row.status, row.next_attempt_at) == ("dead", None)
     case = Case.objects.get()
     assert (case.kind, case.subject, case.intent_id) == ("contradiction", row.event_id, None)
     assert case.psp_account_id == row.psp_account_id
@@ -256,7 +256,7 @@ def test_a_refund_that_fails_later_is_asked_for_and_recorded(shop: Shop, hooks: 
     assert only_notification().status == "processed"
     assert [refund.status for refund in shop.refunds(intent_id)] == ["failed"]
     assert shop.intent(intent_id).status == "CAPTURED"
-    assert Case.objects.get().kind == "taken_back"
+    assert Case.objects.get().kind == "outcome_reversed"
     assert list(differences()) == []
 
 

@@ -301,7 +301,7 @@ def test_a_last_error_shows_its_method_as_an_object_if_it_was_kept() -> None:
         (OperationStatus.DECLINED, "failed"),
         (OperationStatus.NOT_SENT, "failed"),
         (OperationStatus.CANCELED, "failed"),
-        (OperationStatus.TAKEN_BACK, "failed"),
+        (OperationStatus.REVERSED, "failed"),
         (OperationStatus.SENDING, "pending"),
         (OperationStatus.UNKNOWN, "pending"),
         (OperationStatus.PENDING, "pending"),

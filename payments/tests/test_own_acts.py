@@ -14,7 +14,16 @@ from payments.services.psp_gateway import references
 from payments.services.recovery import payment_sync
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
-from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
+from payments.tests.dashboard import (
+    act,
+    amounts,
+    assert_sound,
+    external_operations,
+    held,
+    look,
+    seen,
+    sold,
+)
 from payments.tests.notices import Hooks, only_notification, story_of
 from payments.tests.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.shop import Shop, body_of, uuid_of
@@ -31,7 +40,7 @@ def test_a_refund_in_the_dashboard_is_noticed_and_booked(shop: Shop, hooks: Hook
     hooks.take(notice, notice)
 
     assert only_notification().status == "processed"
-    [own] = own_acts(intent_id)
+    [own] = external_operations(intent_id)
     assert (own.kind, own.status, own.psp_id) == ("refund", "SUCCEEDED", made["id"])
     assert own.psp_key == f"psp:{made['id']}"
     assert own.closed_at is not None
@@ -67,7 +76,7 @@ def test_a_void_in_the_dashboard_cancels_the_payment(shop: Shop, hooks: Hooks) -
     intent = shop.intent(intent_id)
     assert (intent.status, intent.cancellation_reason) == ("CANCELED", "")
     assert events_of(intent_id)[-2:] == ["charge.updated", "payment_intent.canceled"]
-    [own] = own_acts(intent_id)
+    [own] = external_operations(intent_id)
     assert (own.kind, own.amount_minor) == ("void", 10_000)
     assert not Case.objects.exists()
     assert_sound(shop, intent_id)
@@ -122,7 +131,7 @@ def test_a_challenge_given_up_in_the_dashboard_fails_the_payment(shop: Shop, hoo
     act(shop, "void")
     hooks.take(*hooks.caught("payment.canceled", "payment.voided"))
     assert shop.intent(intent_id).status == "FAILED"
-    assert own_acts(intent_id) == [], "nothing was held, and nothing let go"
+    assert external_operations(intent_id) == [], "nothing was held, and nothing let go"
     assert list(differences()) == []
 
 
@@ -130,7 +139,7 @@ def test_a_refund_that_is_pending_is_reserved_and_then_done(shop: Shop, hooks: H
     intent_id = sold(shop, token="pm_card_pendingRefund")
     act(shop, "refund", 4_000)
     hooks.take(*hooks.caught("refund.pending"))
-    [own] = own_acts(intent_id)
+    [own] = external_operations(intent_id)
     assert (own.status, own.closed_at) == ("PENDING", None)
     assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 4_000, 0)
     assert list(differences()) == []
@@ -148,7 +157,7 @@ def test_recovery_finds_a_pending_refund_of_the_dashboard_by_its_id(shop: Shop) 
     look(shop, intent_id)
     shop.psp.advance(3)
     shop.settle()
-    assert [o.status for o in own_acts(intent_id)] == ["SUCCEEDED"]
+    assert [o.status for o in external_operations(intent_id)] == ["SUCCEEDED"]
     assert_sound(shop, intent_id)
 
 
@@ -162,10 +171,14 @@ def test_a_refund_beyond_what_is_left_is_excess_with_a_case(shop: Shop) -> None:
     look(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("REFUNDED", (10_000, 10_000, 12_000, 0, 2_000))
-    [own] = own_acts(intent_id)
+    [own] = external_operations(intent_id)
     assert own.amount_minor == 5_000
     case = Case.objects.get()
-    assert (case.kind, case.amount_minor, case.operation_id) == ("own_act", 2_000, own.id)
+    assert (case.kind, case.amount_minor, case.operation_id) == (
+        "external_operation",
+        2_000,
+        own.id,
+    )
     assert_sound(shop, intent_id)
 
 
@@ -291,6 +304,6 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: odd)
     with pytest.raises(Conflict):
         look(shop, intent_id)
-    assert [o.kind for o in own_acts(intent_id)] == ["capture"]
+    assert [o.kind for o in external_operations(intent_id)] == ["capture"]
     assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
     assert_sound(shop, intent_id)

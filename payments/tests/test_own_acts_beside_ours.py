@@ -24,7 +24,16 @@ from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync
 from payments.services.recovery.operation_sync import sync_operation
 from payments.tests.crashes import Where, crash_at
-from payments.tests.dashboard import act, amounts, assert_sound, held, look, own_acts, seen, sold
+from payments.tests.dashboard import (
+    act,
+    amounts,
+    assert_sound,
+    external_operations,
+    held,
+    look,
+    seen,
+    sold,
+)
 from payments.tests.late import close_as
 from payments.tests.notices import (
     Hooks,
@@ -52,7 +61,7 @@ def test_an_act_waits_for_our_own_operation_that_is_in_doubt(shop: Shop, hooks: 
     [notice] = hooks.caught("payment.refunded")
     hooks.take(notice)
     assert only_notification().status == "failing"
-    assert own_acts(intent_id) == []
+    assert external_operations(intent_id) == []
 
     for _ in range(4):
         shop.settle()
@@ -162,7 +171,7 @@ def test_another_accounts_notice_about_our_payment_changes_nothing(
         store_notice(other_shop, type=type_, data={"payment_id": reference, "references": []})
     process()
     assert set(PspNotification.objects.values_list("status", flat=True)) == {"failing"}
-    assert own_acts(intent_id) == []
+    assert external_operations(intent_id) == []
     assert shop.intent(intent_id).status == "CAPTURED"
 
 
@@ -230,7 +239,7 @@ def test_eight_workers_write_an_act_once(shop: Shop) -> None:
         return Answer(status=200, body="{}")
 
     at_once(8, run)
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert shop.intent(intent_id).amount_refunded_minor == 4_000
     assert_sound(shop, intent_id)
 
@@ -252,7 +261,7 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
     at_once(8, run)
     shop.settle()
     look(shop, intent_id)
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert_sound(shop, intent_id)
 
 
@@ -270,7 +279,7 @@ def test_killed_anywhere_it_is_written_once(shop: Shop, step: str) -> None:
     act(shop, "refund", 4_000)
     crash_at(CRASHES[step], lambda: look(shop, intent_id))
     look(shop, intent_id)
-    assert len(own_acts(intent_id)) == 1
+    assert len(external_operations(intent_id)) == 1
     assert_sound(shop, intent_id)
 
 
@@ -281,7 +290,7 @@ def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
     intent_id = sold(shop)
     act(shop, "refund", 4_000)
     look(shop, intent_id)
-    [own] = own_acts(intent_id)
+    [own] = external_operations(intent_id)
     before = len(shop.psp.calls(kind="refund"))
     with pytest.raises(ValueError, match="never sent"):
         sending.send(own)
@@ -294,7 +303,10 @@ def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop
     charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
     charge.kind, charge.guard_order = "refund", None
     charge.__dict__["status"] = "SENDING"
-    with pytest.raises(IntegrityError, match="own_act_is_never_sent"), transaction.atomic():
+    with (
+        pytest.raises(IntegrityError, match="external_operation_is_never_sent"),
+        transaction.atomic(),
+    ):
         charge.save(force_insert=True)
     assert len(shop.operations(intent_id)) == 1
 
@@ -340,7 +352,7 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     assert view is not None
     with pytest.raises(OperationStillOpen):
         record_external_operations(charge.id, view)
-    assert own_acts(intent_id) == []
+    assert external_operations(intent_id) == []
     assert books_of(intent_id) == []
     assert effect["amount_minor"] == 10_000
 

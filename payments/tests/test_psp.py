@@ -22,9 +22,9 @@ def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
 def test_an_answer_about_another_amount_is_a_doubt(shop: Shop, amount: Money) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     result = PspResult(outcome=Outcome.SUCCEEDED, psp_id="p1", amount=amount)
-    doubted = sending.unknown_if_amount_differs(operation, result)
-    assert doubted.outcome is Outcome.UNKNOWN
-    assert "100.00 USD" in doubted.detail
+    outcome_unknown = sending.unknown_if_amount_differs(operation, result)
+    assert outcome_unknown.outcome is Outcome.UNKNOWN
+    assert "100.00 USD" in outcome_unknown.detail
 
 
 def test_an_answer_that_fits_or_names_no_amount_is_believed(shop: Shop) -> None:

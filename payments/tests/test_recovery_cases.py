@@ -8,7 +8,7 @@ from django.conf import settings
 
 from ledger.money import Money
 from payments.models import Case, Event, PaymentIntent
-from payments.selectors.waiting import operations_in_doubt
+from payments.selectors.waiting import operations_with_unknown_outcome
 from payments.services.cases.opening import close_case
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
@@ -34,7 +34,7 @@ def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_d
     [charge] = shop.operations(intent_id)
     assert charge.status == "UNKNOWN"
     assert "KeyError" in charge.detail
-    assert operations_in_doubt().count == 1
+    assert operations_with_unknown_outcome().count == 1
     assert cases() == []
 
     age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)

@@ -183,5 +183,5 @@ def test_what_somebody_is_sending_is_left_to_them(shop: Shop) -> None:
     shop.create()
     in_an_hour = now_utc() + timedelta(hours=1)
     Operation.objects.update(next_check_at=in_an_hour, lease_until=in_an_hour)
-    assert queries.make_doubts_due(shop.account.id) == 0
+    assert queries.make_unknown_outcomes_due(shop.account.id) == 0
     assert Operation.objects.get().next_check_at == in_an_hour

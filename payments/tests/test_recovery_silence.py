@@ -139,8 +139,8 @@ def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
             each.order_id = f"order-{uuid.uuid4().hex}"
             _, charge = falsely_closed(each, Outcome.DECLINED, manual=True)
             look(charge)
-    Operation.objects.filter(merchant=stuck.merchant).update(reverse_at=LONG_AGO)
-    Operation.objects.filter(merchant=shop.merchant).update(reverse_at=now_utc())
+    Operation.objects.filter(merchant=stuck.merchant).update(reversal_due_at=LONG_AGO)
+    Operation.objects.filter(merchant=shop.merchant).update(reversal_due_at=now_utc())
     silent_psp.kill()
 
     assert late_success_reversals.reverse_due_charges() == UNANSWERED_MAX + 2

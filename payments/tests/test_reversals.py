@@ -64,7 +64,7 @@ def test_a_sweep_killed_at_any_step_gives_back_once(
     kind = "void" if manual else "refund"
     assert [e["amount_minor"] for e in shop.effects(kind)] == [10_000]
     assert Operation.objects.filter(actor="job:late-success").count() == 1
-    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
     if excess:
         assert counters(shop, intent_id)["excess"] == 10_000
     else:
@@ -96,10 +96,10 @@ def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
     assert sweep_reversals() == 1
     assert sweep_reversals() == 1
     charge = shop.operations(intent_id)[0]
-    assert charge.reverse_at is not None
-    assert (charge.reverse_at - datetime.now(UTC)).total_seconds() > 100, "later and later"
+    assert charge.reversal_due_at is not None
+    assert (charge.reversal_due_at - datetime.now(UTC)).total_seconds() > 100, "later and later"
     assert sweep_reversals() == 1
-    assert not Operation.objects.filter(reverse_at__isnull=False).exists()
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
     assert "refused 2 times" in Case.objects.get(status="open").summary
     assert shop.effects("refund") == []
     assert_the_books_agree()
@@ -133,7 +133,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
     shop.psp.revise(references.reference_of(reversal.id), "fail")
     look(reversal)
     charge = shop.operations(intent_id)[0]
-    assert (charge.excess_returned_minor, charge.reverse_at is not None) == (0, True)
+    assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (0, True)
     assert_the_books_agree()
     assert sweep_reversals() == 1
     assert sweep_reversals() == 0

@@ -25,25 +25,25 @@ from payments.tests.shop import Shop, body_of
 from payments.tests.support.machines import accepted, digest
 
 MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
-    (PaymentIntent, states.IntentStatus, states.INTENT_TRANSITIONS, states.INTENT_BORN),
-    (Operation, states.OperationStatus, states.OPERATION_TRANSITIONS, states.OPERATION_BORN),
-    (Refund, states.RefundStatus, states.REFUND_TRANSITIONS, states.REFUND_BORN),
+    (PaymentIntent, states.IntentStatus, states.INTENT_TRANSITIONS, states.INTENT_INITIAL),
+    (Operation, states.OperationStatus, states.OPERATION_TRANSITIONS, states.OPERATION_INITIAL),
+    (Refund, states.RefundStatus, states.REFUND_TRANSITIONS, states.REFUND_INITIAL),
     (
         PspNotification,
         states.NotificationStatus,
         states.NOTIFICATION_TRANSITIONS,
-        states.NOTIFICATION_BORN,
+        states.NOTIFICATION_INITIAL,
     ),
-    (Dispute, states.DisputeStatus, states.DISPUTE_TRANSITIONS, states.DISPUTE_BORN),
+    (Dispute, states.DisputeStatus, states.DISPUTE_TRANSITIONS, states.DISPUTE_INITIAL),
     (
         DisputeResponse,
         states.ResponseStatus,
         states.RESPONSE_TRANSITIONS,
-        states.RESPONSE_BORN,
+        states.RESPONSE_INITIAL,
     ),
-    (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_BORN),
-    (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_BORN),
-    (WebhookEndpoint, states.EndpointStatus, states.ENDPOINT_TRANSITIONS, states.ENDPOINT_BORN),
+    (Case, states.CaseStatus, states.CASE_TRANSITIONS, states.CASE_INITIAL),
+    (Delivery, states.DeliveryStatus, states.DELIVERY_TRANSITIONS, states.DELIVERY_INITIAL),
+    (WebhookEndpoint, states.EndpointStatus, states.ENDPOINT_TRANSITIONS, states.ENDPOINT_INITIAL),
 ]
 
 
@@ -75,10 +75,11 @@ def test_the_triggers_of_postgresql_are_those_of_the_table(
 ) -> None:
     rows = application_cursor.execute(
         "SELECT t.tgname, string_to_array(encode(t.tgargs, 'escape'), '\\000') FROM pg_trigger t "
-        "WHERE t.tgrelid = %s::regclass AND t.tgname IN ('legal_birth', 'legal_move')",
+        "WHERE t.tgrelid = %s::regclass "
+        "AND t.tgname IN ('legal_initial_status', 'legal_transition')",
         [model._meta.db_table],
     ).fetchall()
-    assert {name for name, _ in rows} == {"legal_birth", "legal_move"}
+    assert {name for name, _ in rows} == {"legal_initial_status", "legal_transition"}
     for _, arguments in rows:
         assert set(arguments[0].split()) == born
         assert {tuple(move.split(">")) for move in arguments[1].split()} == {
@@ -108,7 +109,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
     """
     assert {model._meta.db_table: digest(table, born) for model, _, table, born in MACHINES} == {
         "payments_payment_intent": "219460cc",
-        "payments_operation": "baaddc29",
+        "payments_operation": "f7338c72",
         "payments_refund": "2a671128",
         "payments_psp_notification": "b65ff7a3",
         "payments_dispute": "63cb5bb4",

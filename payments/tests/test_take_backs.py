@@ -44,12 +44,12 @@ def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: in
 
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("AUTHORIZED", "succeeded")
-    assert statuses(shop, intent_id)[-1] == ("capture", "TAKEN_BACK")
+    assert statuses(shop, intent_id)[-1] == ("capture", "REVERSED")
     assert counters(shop, intent_id) == {"authorized": 10_000}
     assert intent.capturable.minor == 10_000
     assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
     assert events(intent_id)[-1] == "charge.updated"
-    assert cases() == ["taken_back"]
+    assert cases() == ["outcome_reversed"]
     assert_the_books_agree()
 
     assert body_of(shop.capture(intent_id, 10_000))["status"] == "succeeded"
@@ -168,10 +168,10 @@ def test_a_sale_that_is_taken_back_leaves_nothing_and_frees_the_order(shop: Shop
     assert (intent.status, intent.published_status) == ("FAILED", "succeeded")
     assert (counters(shop, intent_id), balances(intent_id)) == ({}, {})
     charge.refresh_from_db()
-    assert (charge.status, charge.guard_order) == ("TAKEN_BACK", None)
+    assert (charge.status, charge.guard_order) == ("REVERSED", None)
     assert events(intent_id)[-1] == "charge.failed"
     assert "payment_intent.payment_failed" not in events(intent_id)
-    assert cases() == ["taken_back"]
+    assert cases() == ["outcome_reversed"]
     assert_the_books_agree()
     with pytest.raises(UnexpectedState):
         shop.confirm(intent_id, token="pm_card_visa")
@@ -188,7 +188,7 @@ def test_a_sale_that_is_taken_back_and_heals_stands_as_before(shop: Shop) -> Non
         assert after == before
         assert_the_books_agree()
     charge.refresh_from_db()
-    assert (charge.guard_order, charge.reverse_at) == (shop.order_id, None)
+    assert (charge.guard_order, charge.reversal_due_at) == (shop.order_id, None)
     assert events(intent_id)[-1] == "charge.succeeded"
     confirm_late_words()
 
@@ -203,7 +203,7 @@ def test_a_sale_that_heals_after_its_order_was_paid_anew_goes_back(shop: Shop) -
     assert_the_books_agree()
     turn(shop, charge, "fail")
     charge.refresh_from_db()
-    assert (charge.status, charge.reverse_at) == ("TAKEN_BACK", None)
+    assert (charge.status, charge.reversal_due_at) == ("REVERSED", None)
     assert balances(intent_id) == {}
     assert counters(shop, intent_id) == {}
     assert shop.intent(other_id).status == "CAPTURED"
@@ -304,7 +304,7 @@ def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -
         "refund.updated",
         "charge.refund.updated",
     ]
-    assert cases() == ["taken_back"]
+    assert cases() == ["outcome_reversed"]
     assert_the_books_agree()
 
     turn(shop, refund, "succeed")
@@ -359,7 +359,7 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
     shop.settle()
     shop.settle()
     confirm_late_words()
-    assert statuses(shop, intent_id)[1:] == [("capture", "TAKEN_BACK"), ("capture", "SUCCEEDED")]
+    assert statuses(shop, intent_id)[1:] == [("capture", "REVERSED"), ("capture", "SUCCEEDED")]
     assert_the_books_agree()
 
 

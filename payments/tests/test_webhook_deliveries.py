@@ -128,7 +128,7 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
         deliver_all()
         assert [each.sequence for each in bad.requests] == [1, 1]
         assert len(server.requests) == len(emitted(shop.merchant))
-        waiting = Delivery.objects.filter(endpoint=broken, next_try_at__isnull=True)
+        waiting = Delivery.objects.filter(endpoint=broken, next_attempt_at__isnull=True)
         assert waiting.count() == len(emitted(shop.merchant)) - 2
         bad.answer = ok
         make_due()
@@ -168,14 +168,18 @@ def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Sho
         for _ in range(len(attempt_results.RETRY_SECONDS)):
             assert attempt_due() == 1
             head = Delivery.objects.get(seq=1)
-            waits.append((head.next_try_at - datetime.now(UTC)).total_seconds())
+            waits.append((head.next_attempt_at - datetime.now(UTC)).total_seconds())
             make_due()
         for wait, step in zip(waits, attempt_results.RETRY_SECONDS, strict=True):
             assert 0.88 * step <= wait <= 1.1 * step
         assert 72 <= sum(attempt_results.RETRY_SECONDS) / 3600 <= 80
         assert attempt_due() == 1
         head = Delivery.objects.get(seq=1)
-        assert (head.status, head.tries, head.last_status) == (DeliveryStatus.DEAD, 10, 500)
+        assert (head.status, head.attempts_since_requeue, head.last_status) == (
+            DeliveryStatus.DEAD,
+            10,
+            500,
+        )
         server.answer = ok
         deliver_all()
         assert [each.sequence for each in server.requests] == [1] * 10 + list(
@@ -327,7 +331,7 @@ def test_a_stalled_ordering_key_is_released(shop: Shop, server: MerchantServer) 
     shop.create()
     fan_out_all()
     assert delivery_order.release_stalled() == 0
-    Delivery.objects.update(next_try_at=None)
+    Delivery.objects.update(next_attempt_at=None)
     assert delivery_order.release_stalled() == 1
     deliver_all()
     assert [each.sequence for each in server.requests] == list(
@@ -347,7 +351,7 @@ def test_rows_of_deliveries_are_permanent_where_they_must_be(
         ("UPDATE payments_webhook_endpoint SET api_version = 'x'", "permanent_column"),
         ("UPDATE payments_delivery_attempt SET status = 200", "permission denied"),
         ("DELETE FROM payments_webhook_endpoint", "permission denied"),
-        ("UPDATE payments_delivery SET next_try_at = now()", "delivery_waits_or_is_done"),
+        ("UPDATE payments_delivery SET next_attempt_at = now()", "delivery_waits_or_is_done"),
     ):
         with pytest.raises(Exception, match=refusal):
             application_cursor.execute(statement)

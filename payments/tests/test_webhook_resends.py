@@ -47,7 +47,7 @@ def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(
         range(len(before) + 1, len(emitted(shop.merchant)) + 1)
     )
     first.refresh_from_db()
-    assert (first.status, first.in_line) == (DeliveryStatus.PENDING, False)
+    assert (first.status, first.is_ordered) == (DeliveryStatus.PENDING, False)
 
 
 def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> None:
@@ -58,7 +58,7 @@ def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> Non
         second = Delivery.objects.get(seq=2)
         assert not resend.resend_delivery(second.id)
         second.refresh_from_db()
-        assert (second.next_try_at, second.in_line) == (None, True)
+        assert (second.next_attempt_at, second.is_ordered) == (None, True)
 
 
 def test_all_that_failed_is_resent(shop: Shop) -> None:
@@ -70,7 +70,7 @@ def test_all_that_failed_is_resent(shop: Shop) -> None:
         make_due()
         deliver_all()  # the second attempt: the next one is in five minutes
         dead = Delivery.objects.filter(seq=1).first()
-        Delivery.objects.filter(pk=dead.pk).update(tries=9)
+        Delivery.objects.filter(pk=dead.pk).update(attempts_since_requeue=9)
         make_due()
         deliver_all()
         make_due()
@@ -208,7 +208,7 @@ def test_a_replay_and_a_resend_of_all_that_failed_end_only_at_the_end(
     server.answer = ok
     events = len(emitted(shop.merchant, aggregatetype="payment_intent"))
     assert events > 3 * 3
-    Delivery.objects.update(status=DeliveryStatus.DEAD, next_try_at=None, ended_at=past(1))
+    Delivery.objects.update(status=DeliveryStatus.DEAD, next_attempt_at=None, ended_at=past(1))
     assert resend.resend_failed(endpoint.id) == events
     deliver_all()
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}

@@ -87,8 +87,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
                     ("shown_status", "attempts"),
                     ("shown_operation", "shown_dispute"),
                     "transactions",
-                    ("accounted_at", "next_try_at"),
-                    ("patient_since", "last_error"),
+                    ("accounted_at", "next_attempt_at"),
+                    ("retrying_since", "last_error"),
                 )
             },
         ),

@@ -54,10 +54,10 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
                 "fields": (
                     ("name", "psp_account"),
                     ("closed_at", "received_at"),
-                    ("brought_by", "shown_status"),
+                    ("imported_by", "shown_status"),
                     ("lines_announced", "lines"),
                     ("lines_read", "lines_new"),
-                    ("read_at", "next_try_at"),
+                    ("read_at", "next_attempt_at"),
                     ("failing_since", "last_error"),
                 )
             },
@@ -132,9 +132,9 @@ class ReportFetchAdmin(ReadOnlyAdmin):
         "shown_name",
         "psp_account",
         "closed_at",
-        "tries",
+        "attempts",
         "failing_since",
-        "next_try_at",
+        "next_attempt_at",
         "last_error",
     )
     list_select_related = ("psp_account",)
@@ -147,8 +147,8 @@ class ReportFetchAdmin(ReadOnlyAdmin):
                     ("shown_name", "psp_account"),
                     ("closed_at", "lines_announced"),
                     ("report", "added_at"),
-                    ("tries", "failing_since"),
-                    ("next_try_at", "last_error"),
+                    ("attempts", "failing_since"),
+                    ("next_attempt_at", "last_error"),
                 )
             },
         ),

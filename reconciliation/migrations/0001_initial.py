@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=128)),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
-                ("brought_by", models.CharField(max_length=64)),
+                ("imported_by", models.CharField(max_length=64)),
                 ("body_sha256", models.CharField(max_length=64)),
                 ("lines_announced", models.PositiveIntegerField(blank=True, null=True)),
                 ("received_at", models.DateTimeField()),
@@ -53,17 +53,17 @@ class Migration(migrations.Migration):
                 ("lines_read", models.PositiveIntegerField(default=0)),
                 ("lines_new", models.PositiveIntegerField(default=0)),
                 ("read_at", models.DateTimeField(blank=True, null=True)),
-                ("tries", models.PositiveIntegerField(default=0)),
+                ("attempts", models.PositiveIntegerField(default=0)),
                 ("failing_since", models.DateTimeField(blank=True, null=True)),
-                ("next_try_at", models.DateTimeField(blank=True, null=True)),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
                 ("last_error", models.CharField(blank=True, max_length=500)),
             ],
             options={
                 "db_table": "reconciliation_settlement_report",
                 "indexes": [
                     models.Index(
-                        models.F("next_try_at"),
-                        condition=models.Q(("next_try_at__isnull", False)),
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("next_attempt_at__isnull", False)),
                         name="report_due",
                     )
                 ],
@@ -74,17 +74,17 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 ("read_at__isnull", False),
                                 ("status", reconciliation.states.ReportStatus["READ"]),
                             ),
                             models.Q(
-                                ("next_try_at__isnull", False),
+                                ("next_attempt_at__isnull", False),
                                 ("read_at__isnull", True),
                                 ("status", reconciliation.states.ReportStatus["STORED"]),
                             ),
                             models.Q(
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 ("read_at__isnull", True),
                                 ("status", reconciliation.states.ReportStatus["UNREADABLE"]),
                             ),
@@ -146,9 +146,9 @@ class Migration(migrations.Migration):
                         to="reconciliation.settlementreport",
                     ),
                 ),
-                ("tries", models.PositiveIntegerField(default=0)),
+                ("attempts", models.PositiveIntegerField(default=0)),
                 ("failing_since", models.DateTimeField(blank=True, null=True)),
-                ("next_try_at", models.DateTimeField(blank=True, null=True)),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
                 ("last_error", models.CharField(blank=True, max_length=500)),
                 ("added_at", models.DateTimeField()),
             ],
@@ -157,8 +157,8 @@ class Migration(migrations.Migration):
                 "db_table": "reconciliation_report_fetch",
                 "indexes": [
                     models.Index(
-                        models.F("next_try_at"),
-                        condition=models.Q(("next_try_at__isnull", False)),
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("next_attempt_at__isnull", False)),
                         name="fetch_due",
                     )
                 ],
@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("name", ""), _negated=True),
-                            ("next_try_at__isnull", False),
+                            ("next_attempt_at__isnull", False),
                             _connector="OR",
                         ),
                         name="fetch_list_recurs",
@@ -224,8 +224,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0)),
-                ("next_try_at", models.DateTimeField(blank=True, null=True)),
-                ("patient_since", models.DateTimeField()),
+                ("next_attempt_at", models.DateTimeField(blank=True, null=True)),
+                ("retrying_since", models.DateTimeField()),
                 ("last_error", models.CharField(blank=True, max_length=500)),
                 (
                     "dispute",
@@ -254,15 +254,15 @@ class Migration(migrations.Migration):
                 "db_table": "reconciliation_settlement_line",
                 "indexes": [
                     models.Index(
-                        models.F("next_try_at"),
-                        condition=models.Q(("next_try_at__isnull", False)),
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("next_attempt_at__isnull", False)),
                         name="line_due",
                     ),
                     models.Index(
-                        models.F("next_try_at"),
+                        models.F("next_attempt_at"),
                         condition=models.Q(
                             ("kind__in", ["dispute", "dispute_fee", "dispute_reversal"]),
-                            ("next_try_at__isnull", False),
+                            ("next_attempt_at__isnull", False),
                         ),
                         name="line_of_dispute_due",
                     ),
@@ -287,7 +287,7 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             models.Q(
                                 ("accounted_at__isnull", True),
-                                ("next_try_at__isnull", False),
+                                ("next_attempt_at__isnull", False),
                                 (
                                     "status__in",
                                     [
@@ -298,12 +298,12 @@ class Migration(migrations.Migration):
                             ),
                             models.Q(
                                 ("accounted_at__isnull", True),
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 ("status", reconciliation.states.LineStatus["DEAD"]),
                             ),
                             models.Q(
                                 ("accounted_at__isnull", False),
-                                ("next_try_at__isnull", True),
+                                ("next_attempt_at__isnull", True),
                                 (
                                     "status__in",
                                     [

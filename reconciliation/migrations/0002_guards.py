@@ -20,14 +20,14 @@ class Migration(migrations.Migration):
         state_machine(
             "reconciliation_settlement_report",
             states.REPORT_TRANSITIONS,
-            initial=states.REPORT_BORN,
+            initial=states.REPORT_INITIAL,
         ),
         state_machine(
-            "reconciliation_settlement_line", states.LINE_TRANSITIONS, initial=states.LINE_BORN
+            "reconciliation_settlement_line", states.LINE_TRANSITIONS, initial=states.LINE_INITIAL
         ),
         permanent_columns(
             "reconciliation_settlement_report",
-            "id psp_account_id name closed_at brought_by body_sha256 lines_announced received_at",
+            "id psp_account_id name closed_at imported_by body_sha256 lines_announced received_at",
         ),
         permanent_columns(
             "reconciliation_settlement_line",

@@ -24,10 +24,10 @@ class ReportFetch(models.Model):
         SettlementReport, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False
     )
     """What came, the last time something did."""
-    tries = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
     """Since it last went well."""
     failing_since = models.DateTimeField(null=True, blank=True)
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to fetch it next; during an attempt the end of its lease. NULL: the report is here."""
     last_error = models.CharField(max_length=500, blank=True)
     added_at = models.DateTimeField()
@@ -38,13 +38,15 @@ class ReportFetch(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["psp_account", "name"], name="fetch_once"),
             models.CheckConstraint(
-                condition=~models.Q(name="") | models.Q(next_try_at__isnull=False),
+                condition=~models.Q(name="") | models.Q(next_attempt_at__isnull=False),
                 name="fetch_list_recurs",
             ),
         ]
         indexes = [
             models.Index(
-                "next_try_at", name="fetch_due", condition=models.Q(next_try_at__isnull=False)
+                "next_attempt_at",
+                name="fetch_due",
+                condition=models.Q(next_attempt_at__isnull=False),
             )
         ]
 

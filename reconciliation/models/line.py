@@ -50,9 +50,9 @@ class SettlementLine(MachineModel):
 
     status = FSMField(max_length=16, default=S.OPEN, protected=True)
     attempts = models.PositiveIntegerField(default=0)
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to match it next; during an attempt the end of its lease. NULL: done or given up."""
-    patient_since = models.DateTimeField()
+    retrying_since = models.DateTimeField()
     """Start of the retry window; a case opens when it ends."""
     last_error = models.CharField(max_length=500, blank=True)
     dispute = models.ForeignKey(
@@ -76,13 +76,13 @@ class SettlementLine(MachineModel):
                 condition=models.Q(
                     status__in=[S.OPEN, S.FAILING],
                     accounted_at__isnull=True,
-                    next_try_at__isnull=False,
+                    next_attempt_at__isnull=False,
                 )
-                | models.Q(status=S.DEAD, accounted_at__isnull=True, next_try_at__isnull=True)
+                | models.Q(status=S.DEAD, accounted_at__isnull=True, next_attempt_at__isnull=True)
                 | models.Q(
                     status__in=[S.KNOWN, S.MATCHED],
                     accounted_at__isnull=False,
-                    next_try_at__isnull=True,
+                    next_attempt_at__isnull=True,
                 ),
                 name="line_waits_or_is_done",
             ),
@@ -99,15 +99,16 @@ class SettlementLine(MachineModel):
         ]
         indexes = [
             models.Index(
-                "next_try_at",
+                "next_attempt_at",
                 name="line_due",
-                condition=models.Q(next_try_at__isnull=False),
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(
-                "next_try_at",
+                "next_attempt_at",
                 name="line_of_dispute_due",
                 condition=models.Q(
-                    next_try_at__isnull=False, kind__in=sorted(each.value for each in DISPUTE_LINES)
+                    next_attempt_at__isnull=False,
+                    kind__in=sorted(each.value for each in DISPUTE_LINES),
                 ),
             ),
             models.Index("id", name="line_dead", condition=models.Q(status=S.DEAD)),

@@ -25,7 +25,7 @@ class SettlementReport(MachineModel):
     """The PSP's; the same name with other bytes is another version, and a case."""
     closed_at = models.DateTimeField(null=True, blank=True)
     """By the PSP; NULL for a file that an operator imported."""
-    brought_by = models.CharField(max_length=64)
+    imported_by = models.CharField(max_length=64)
     """`job:settlement_reports`, or the operator who imported the file."""
     body_sha256 = models.CharField(max_length=64)
     lines_announced = models.PositiveIntegerField(null=True, blank=True)
@@ -38,10 +38,10 @@ class SettlementReport(MachineModel):
     lines_new = models.PositiveIntegerField(default=0)
     """How many of them no earlier report contained."""
     read_at = models.DateTimeField(null=True, blank=True)
-    tries = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
     """Of reading it, since one went well."""
     failing_since = models.DateTimeField(null=True, blank=True)
-    next_try_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to read on; during a slice the end of its lease. NULL: read or unreadable."""
     last_error = models.CharField(max_length=500, blank=True)
 
@@ -52,15 +52,19 @@ class SettlementReport(MachineModel):
                 fields=["psp_account", "name", "body_sha256"], name="report_once"
             ),
             models.CheckConstraint(
-                condition=models.Q(status=S.READ, read_at__isnull=False, next_try_at__isnull=True)
-                | models.Q(status=S.STORED, read_at__isnull=True, next_try_at__isnull=False)
-                | models.Q(status=S.UNREADABLE, read_at__isnull=True, next_try_at__isnull=True),
+                condition=models.Q(
+                    status=S.READ, read_at__isnull=False, next_attempt_at__isnull=True
+                )
+                | models.Q(status=S.STORED, read_at__isnull=True, next_attempt_at__isnull=False)
+                | models.Q(status=S.UNREADABLE, read_at__isnull=True, next_attempt_at__isnull=True),
                 name="report_waits_or_is_done",
             ),
         ]
         indexes = [
             models.Index(
-                "next_try_at", name="report_due", condition=models.Q(next_try_at__isnull=False)
+                "next_attempt_at",
+                name="report_due",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
         ]
 

@@ -66,7 +66,7 @@ class Settling:
     def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
         """Bring a file."""
         stored = archive.store_report(
-            account=self.shop.account, name=name, body=body, brought_by="staff:ada"
+            account=self.shop.account, name=name, body=body, imported_by="staff:ada"
         )
         return stored.report
 
@@ -119,7 +119,7 @@ CHARGES: Final = b"l1 charge cap_1 1000 0\nl2 charge cap_2 2000 0\nl3 refund ref
 
 def make_due() -> None:
     """Let time pass until the next try of every line that waits."""
-    SettlementLine.objects.filter(next_try_at__isnull=False).update(next_try_at=LONG_AGO)
+    SettlementLine.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=LONG_AGO)
 
 
 def money_rows() -> tuple[int, ...]:

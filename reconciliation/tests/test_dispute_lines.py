@@ -379,7 +379,7 @@ def test_nobody_goes_on_asking_a_provider_that_cannot_be_asked(silent_desk: Desk
     silent_desk.pay(25_000)
     silent_desk.open()
     list(account_for_all(silent_desk.shop, lines_of(silent_desk.shop)))
-    Dispute.objects.update(next_look_at=LONG_AGO)
+    Dispute.objects.update(next_sync_at=LONG_AGO)
     assert sync_due_disputes() == 1
-    assert silent_desk.dispute().next_look_at is None
+    assert silent_desk.dispute().next_sync_at is None
     assert sync_due_disputes() == 0

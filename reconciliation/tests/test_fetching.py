@@ -36,7 +36,7 @@ def test_a_published_report_is_stored_as_it_came_and_once(settling: Settling) ->
     [report] = SettlementReport.objects.all()
     assert (report.name, report.status) == (name, ReportStatus.STORED)
     assert report.psp_account == settling.shop.account
-    assert report.brought_by == "job:settlement_reports"
+    assert report.imported_by == "job:settlement_reports"
     body = bytes(ReportBody.objects.get(report=report).body)
     assert body.startswith(b"line,type,")
     assert hashlib.sha256(body).hexdigest() == report.body_sha256
@@ -44,12 +44,12 @@ def test_a_published_report_is_stored_as_it_came_and_once(settling: Settling) ->
     assert report.closed_at is not None
     assert SettlementLine.objects.count() == 0
     fetched = fetch_of(settling, name)
-    assert (fetched.report, fetched.next_try_at, fetched.tries) == (report, None, 0)
+    assert (fetched.report, fetched.next_attempt_at, fetched.attempts) == (report, None, 0)
 
 
 def test_the_list_is_asked_for_again_in_a_while(settling: Settling) -> None:
     fetch_due_reports()
-    again = fetch_of(settling, "").next_try_at
+    again = fetch_of(settling, "").next_attempt_at
     assert again is not None
     assert 240 < (again - timezone.now()).total_seconds() <= 300
     settling.disputed()
@@ -91,8 +91,8 @@ def test_a_report_that_does_not_come_whole_is_asked_for_again_later(
     assert SettlementReport.objects.count() == 0
     waiting = fetch_of(settling, name)
     assert waiting.failing_since is not None
-    assert waiting.next_try_at is not None
-    assert waiting.next_try_at > waiting.failing_since
+    assert waiting.next_attempt_at is not None
+    assert waiting.next_attempt_at > waiting.failing_since
     assert fetch_due_reports() == 0, "not at once"
     assert settling.fetch() == 1
     assert fetch_of(settling, name).failing_since is None
@@ -145,7 +145,7 @@ def test_a_report_that_does_not_come_holds_up_no_later_one_and_is_never_forgotte
     # Weeks later the list does not go back so far any more.
     owner_cursor.execute(
         "UPDATE reconciliation_report_fetch SET closed_at = closed_at - interval '30 days', "
-        "failing_since = now() - interval '30 days', tries = 99 WHERE name = %s",
+        "failing_since = now() - interval '30 days', attempts = 99 WHERE name = %s",
         [first],
     )
     settling.fetch()
@@ -185,8 +185,8 @@ def test_an_answer_that_lied_once_is_asked_for_again(settling: Settling) -> None
     [report] = settling.take_in()
     assert report.status == ReportStatus.UNREADABLE
     waiting = fetch_of(settling, name)
-    assert waiting.next_try_at is not None
-    assert waiting.next_try_at > timezone.now() + timedelta(minutes=50)
+    assert waiting.next_attempt_at is not None
+    assert waiting.next_attempt_at > timezone.now() + timedelta(minutes=50)
     assert [each.status for each in settling.take_in()] == [
         ReportStatus.UNREADABLE,
         ReportStatus.READ,
@@ -210,7 +210,7 @@ def test_one_that_was_read_before_its_coming_was_noted_is_asked_for_again_too(
     monkeypatch.setattr(fetching, "store_report", stored_and_read)
     assert fetch_due_reports() == 1
     assert SettlementReport.objects.get().status == ReportStatus.UNREADABLE
-    assert fetch_of(settling, name).next_try_at is not None
+    assert fetch_of(settling, name).next_attempt_at is not None
 
 
 def test_a_report_that_stays_unreadable_is_asked_for_some_days(
@@ -224,14 +224,14 @@ def test_a_report_that_stays_unreadable_is_asked_for_some_days(
     settling.take_in()
     settling.take_in()
     assert SettlementReport.objects.count() == 1
-    assert fetch_of(settling, name).next_try_at is not None
+    assert fetch_of(settling, name).next_attempt_at is not None
     owner_cursor.execute(
         "ALTER TABLE reconciliation_report_fetch DISABLE TRIGGER permanent_columns;"
         "UPDATE reconciliation_report_fetch SET added_at = now() - interval '4 days';"
         "ALTER TABLE reconciliation_report_fetch ENABLE TRIGGER permanent_columns"
     )
     settling.take_in()
-    assert fetch_of(settling, name).next_try_at is None
+    assert fetch_of(settling, name).next_attempt_at is None
 
 
 def test_a_provider_without_reports_is_asked_for_none(

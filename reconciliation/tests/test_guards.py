@@ -79,7 +79,7 @@ def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> N
             for each in transaction_ids:
                 SettlementMatch.objects.create(line=line, transaction_id=each, matched_at=now_utc())
             line.match()
-            line.accounted_at, line.next_try_at = now_utc(), None
+            line.accounted_at, line.next_attempt_at = now_utc(), None
             line.save()
         line = SettlementLine.objects.get(pk=line.pk)
         line.dispute_id = settled.lines(kind="dispute")[0].dispute_id
@@ -100,7 +100,7 @@ def test_no_line_is_matched_to_what_another_dispute_moved(settled: Settling) -> 
             matched_at=now_utc(),
         )
         line.match()
-        line.accounted_at, line.next_try_at = now_utc(), None
+        line.accounted_at, line.next_attempt_at = now_utc(), None
         line.save()
 
 
@@ -121,7 +121,7 @@ def test_no_line_is_known_by_an_operation_that_moved_something_else(
     with pytest.raises(IntegrityError, match="line_differs_from_operation"), transaction.atomic():
         line.know()
         line.operation_id = operation.id
-        line.accounted_at, line.next_try_at = now_utc(), None
+        line.accounted_at, line.next_attempt_at = now_utc(), None
         line.save()
     line = SettlementLine.objects.get(pk=line.pk)
     assert (line.status, line.operation_id) == (LineStatus.OPEN, None)

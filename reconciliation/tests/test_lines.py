@@ -184,8 +184,8 @@ def test_a_kind_that_nobody_knows_is_a_case(plain: Settling) -> None:
 
 def grow_old(owner_cursor: psycopg.Cursor[Any]) -> None:
     owner_cursor.execute(
-        "UPDATE reconciliation_settlement_line SET patient_since = %s, next_try_at = %s, "
-        "attempts = attempts + 5 WHERE next_try_at IS NOT NULL",
+        "UPDATE reconciliation_settlement_line SET retrying_since = %s, next_attempt_at = %s, "
+        "attempts = attempts + 5 WHERE next_attempt_at IS NOT NULL",
         [timezone.now() - timedelta(days=4), timezone.now() - timedelta(hours=1)],
     )
 
@@ -221,7 +221,7 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
     def slowly(**words: Any) -> Any:
         accounted = genuine(**words)
         # Another worker has leased it meanwhile.
-        SettlementLine.objects.update(next_try_at=F("next_try_at") + timedelta(seconds=60))
+        SettlementLine.objects.update(next_attempt_at=F("next_attempt_at") + timedelta(seconds=60))
         return accounted
 
     monkeypatch.setattr(line_sweep, "match_dispute_line", slowly)
@@ -240,11 +240,11 @@ def test_tries_come_later_and_later(plain: Settling) -> None:
     gaps = []
     for tried_hours in (0, 1, 10):
         make_due()
-        SettlementLine.objects.update(patient_since=timezone.now() - timedelta(hours=tried_hours))
+        SettlementLine.objects.update(retrying_since=timezone.now() - timedelta(hours=tried_hours))
         match_due_lines()
         [line] = plain.lines()
-        assert line.next_try_at is not None
-        gaps.append((line.next_try_at - timezone.now()).total_seconds())
+        assert line.next_attempt_at is not None
+        gaps.append((line.next_attempt_at - timezone.now()).total_seconds())
     assert 4 < gaps[0] < 16
     assert 800 < gaps[1] < 2_800
     assert 1_700 < gaps[2] < 5_500

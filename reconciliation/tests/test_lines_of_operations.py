@@ -70,7 +70,7 @@ def test_a_refund_made_in_the_dashboard_that_nobody_told_of_is_found_and_booked(
     settling.shop.psp.act("refund", order_id=settling.shop.order_id, amount_minor=2_500)
     lines = settle(settling)
     refund = operation_of(settling, intent_id, "refund")
-    assert refund.is_own_act
+    assert refund.is_external
     assert (lines["refund"].status, lines["refund"].operation) == (LineStatus.KNOWN, refund)
     intent = settling.shop.intent(intent_id)
     assert (intent.status, intent.amount_refunded_minor) == ("PARTIALLY_REFUNDED", 2_500)
@@ -87,7 +87,7 @@ def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
     settling.shop.psp.revise(reference_of(refund.id), "fail")
     lines = settle(settling)
     refund.refresh_from_db()
-    assert refund.status == "TAKEN_BACK"
+    assert refund.status == "REVERSED"
     assert lines["refund_failure"].operation == refund
     assert settling.shop.intent(intent_id).amount_refunded_minor == 0
     assert list(differences()) == []
@@ -103,9 +103,9 @@ def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> 
         "charge_failure": LineStatus.KNOWN,
     }
     charge.refresh_from_db()
-    assert charge.status == "TAKEN_BACK"
+    assert charge.status == "REVERSED"
     assert settling.shop.intent(intent_id).amount_captured_minor == 0
-    assert [case.kind for case in Case.objects.all()] == ["taken_back"]
+    assert [case.kind for case in Case.objects.all()] == ["outcome_reversed"]
     assert list(differences()) == []
 
 
@@ -141,7 +141,7 @@ def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
     turn(settling, operation, "fail")
     sync_operation(operation.id, actor="test")
     operation.refresh_from_db()
-    assert operation.status == "TAKEN_BACK"
+    assert operation.status == "REVERSED"
     turn(settling, operation, "succeed")
     settle(settling)
     operation.refresh_from_db()
@@ -206,8 +206,8 @@ def test_a_line_in_the_wrong_direction_is_a_case(
 
 def grow_old(owner_cursor: Any) -> None:
     owner_cursor.execute(
-        "UPDATE reconciliation_settlement_line SET attempts = 9, next_try_at = now(), "
-        "patient_since = now() - interval '4 days' WHERE next_try_at IS NOT NULL"
+        "UPDATE reconciliation_settlement_line SET attempts = 9, next_attempt_at = now(), "
+        "retrying_since = now() - interval '4 days' WHERE next_attempt_at IS NOT NULL"
     )
 
 

@@ -64,8 +64,8 @@ def test_every_line_is_due_once_it_is_stored(plain: Settling) -> None:
     assert report.read_at is not None
     for line in plain.lines():
         assert line.status == LineStatus.OPEN
-        assert line.next_try_at is not None
-        assert line.next_try_at <= report.read_at
+        assert line.next_attempt_at is not None
+        assert line.next_attempt_at <= report.read_at
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_nothing_of_an_unreadable_file_is_stored_and_a_person_is_told(
 
 def test_a_report_with_fewer_lines_than_announced_is_none(plain: Settling) -> None:
     report = store_report(
-        account=plain.shop.account, name="n", body=CHARGES, brought_by="job", lines_announced=4
+        account=plain.shop.account, name="n", body=CHARGES, imported_by="job", lines_announced=4
     ).report
     assert read_due_reports() == 1
     report.refresh_from_db()
@@ -258,15 +258,15 @@ def test_one_report_that_cannot_be_read_holds_up_no_other(
     good.refresh_from_db()
     bad.refresh_from_db()
     assert good.status == ReportStatus.READ
-    assert (bad.status, bad.tries) == (ReportStatus.STORED, 1)
+    assert (bad.status, bad.attempts) == (ReportStatus.STORED, 1)
     assert bad.failing_since is not None
-    assert bad.next_try_at is not None
-    assert bad.next_try_at > bad.failing_since
+    assert bad.next_attempt_at is not None
+    assert bad.next_attempt_at > bad.failing_since
     assert "KeyError" in bad.last_error
     assert Case.objects.count() == 0
     owner_cursor.execute(
         "UPDATE reconciliation_settlement_report SET failing_since = now() - interval '4 days', "
-        "tries = 9, next_try_at = now() WHERE status = 'stored'"
+        "attempts = 9, next_attempt_at = now() WHERE status = 'stored'"
     )
     assert read_due_reports() == 0
     assert [case.subject for case in Case.objects.all()] == [name_of_report(bad)]

@@ -20,13 +20,13 @@ def test_the_same_bytes_of_a_name_are_stored_once(
 ) -> None:
     def store() -> bool:
         return store_report(
-            account=settling.shop.account, name="r.csv", body=CHARGES, brought_by="staff:bob"
+            account=settling.shop.account, name="r.csv", body=CHARGES, imported_by="staff:bob"
         ).is_new
 
     assert sorted(run_together(*[store] * 4)) == [False, False, False, True]
     [report] = SettlementReport.objects.all()
     assert bytes(ReportBody.objects.get(report=report).body) == CHARGES
-    assert (report.brought_by, report.status) == ("staff:bob", "stored")
+    assert (report.imported_by, report.status) == ("staff:bob", "stored")
     assert Case.objects.count() == 0
 
 

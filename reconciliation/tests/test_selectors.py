@@ -17,7 +17,7 @@ def test_lines_that_wait_and_lines_that_were_given_up_are_told(
     assert (lines_overdue_seconds(), lines_dead()) == (0.0, 0)
     speak_plainly(shop, monkeypatch)
     Settling(shop).read(b"l1 surprise x_1 0 5\nl2 charge cap_stranger 100 0")
-    SettlementLine.objects.update(next_try_at="2026-01-01T00:00:00Z")
+    SettlementLine.objects.update(next_attempt_at="2026-01-01T00:00:00Z")
     assert lines_overdue_seconds() > 86_400
     match_due_lines()
     assert (lines_overdue_seconds(), lines_dead()) == (0.0, 1)

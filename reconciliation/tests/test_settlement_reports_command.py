@@ -53,7 +53,7 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     assert "3 lines attempted" in told
     assert "march.csv is here already" in told_by(**given)
     [report] = SettlementReport.objects.all()
-    assert (report.name, report.brought_by) == ("march.csv", "staff:ada")
+    assert (report.name, report.imported_by) == ("march.csv", "staff:ada")
     assert "april is stored" in told_by(**{**given, "name": "april"})
 
 

@@ -12,17 +12,17 @@ from payments.models.machine import MachineModel
 from payments.tests.support.machines import accepted, digest
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.states import (
-    LINE_BORN,
+    LINE_INITIAL,
     LINE_TRANSITIONS,
-    REPORT_BORN,
+    REPORT_INITIAL,
     REPORT_TRANSITIONS,
     LineStatus,
     ReportStatus,
 )
 
 MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
-    (SettlementReport, ReportStatus, REPORT_TRANSITIONS, REPORT_BORN),
-    (SettlementLine, LineStatus, LINE_TRANSITIONS, LINE_BORN),
+    (SettlementReport, ReportStatus, REPORT_TRANSITIONS, REPORT_INITIAL),
+    (SettlementLine, LineStatus, LINE_TRANSITIONS, LINE_INITIAL),
 ]
 
 
@@ -48,10 +48,11 @@ def test_the_triggers_of_postgresql_are_those_of_the_table(
 ) -> None:
     rows = application_cursor.execute(
         "SELECT t.tgname, string_to_array(encode(t.tgargs, 'escape'), '\\000') FROM pg_trigger t "
-        "WHERE t.tgrelid = %s::regclass AND t.tgname IN ('legal_birth', 'legal_move')",
+        "WHERE t.tgrelid = %s::regclass "
+        "AND t.tgname IN ('legal_initial_status', 'legal_transition')",
         [model._meta.db_table],
     ).fetchall()
-    assert {name for name, _ in rows} == {"legal_birth", "legal_move"}
+    assert {name for name, _ in rows} == {"legal_initial_status", "legal_transition"}
     for _, arguments in rows:
         assert set(arguments[0].split()) == born
         assert {tuple(move.split(">")) for move in arguments[1].split()} == {

@@ -26,18 +26,18 @@ _REPORTED_BY: Final[Mapping[tuple[str, str], tuple[EventTypes, ...]]] = {
     ("authorize", "SUCCEEDED"): (_one_of("charge.succeeded"),),
     ("authorize", "EXCESS"): (_one_of("charge.succeeded"),),
     ("authorize", "DECLINED"): (_one_of("charge.failed"),),
-    ("authorize", "TAKEN_BACK"): (_one_of("charge.succeeded"), _one_of("charge.failed")),
+    ("authorize", "REVERSED"): (_one_of("charge.succeeded"), _one_of("charge.failed")),
     ("authorize", "CANCELED"): (_one_of("payment_intent.canceled"),),
     ("capture", "SUCCEEDED"): (_one_of("charge.captured"),),
-    ("capture", "TAKEN_BACK"): (_one_of("charge.captured"), _one_of("charge.updated")),
+    ("capture", "REVERSED"): (_one_of("charge.captured"), _one_of("charge.updated")),
     ("increment", "SUCCEEDED"): (
         _one_of("charge.updated", "payment_intent.amount_capturable_updated"),
     ),
     ("refund", "SUCCEEDED"): (_one_of("charge.refunded"),),
     ("refund", "DECLINED"): (_one_of("refund.failed"),),
-    ("refund", "TAKEN_BACK"): (_one_of("charge.refunded"), _one_of("refund.failed")),
+    ("refund", "REVERSED"): (_one_of("charge.refunded"), _one_of("refund.failed")),
     ("void", "SUCCEEDED"): (_RELEASE,),
-    ("void", "TAKEN_BACK"): (_RELEASE, _one_of("charge.updated")),
+    ("void", "REVERSED"): (_RELEASE, _one_of("charge.updated")),
 }
 _ENDED_BY_ITS_VOID: Final = _one_of(
     "charge.succeeded", "payment_intent.canceled", "payment_intent.succeeded"

@@ -27,7 +27,7 @@ def act_on_abandoned(intent: PaymentIntent, deadline: Deadline) -> datetime | No
     limit = _wait_limit(intent)
     if limit is None:
         return None
-    due_at = deadline.waits_since + limit
+    due_at = deadline.waiting_since + limit
     if now_utc() < due_at:
         return due_at
     return cancel_for_merchant(intent, actor=ACTOR, reason=REASON)

@@ -1,8 +1,8 @@
 """Voids or refunds charges that succeeded after their payment had ended.
 
-`reverse_at` of the charge alone is the queue. A worker that leases it begins an ordinary void or
-refund, checked under the intent's lock, or finds one under way or done. Recovery owns what was
-begun, so a sweep may be killed anywhere.
+`reversal_due_at` of the charge alone is the queue. A worker that leases it begins an ordinary
+void or refund, checked under the intent's lock, or finds one under way or done. Recovery owns
+what was begun, so a sweep may be killed anywhere.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.recovery.payment_sync import sync_payment
 from payments.states import (
-    OPERATION_IN_DOUBT,
     OPERATION_OPEN,
+    OPERATION_OUTCOME_UNKNOWN,
     CaseKind,
     DisputeStatus,
     IntentStatus,
@@ -52,7 +52,7 @@ SWEEP_SECONDS: Final = 10.0
 LEASE: Final = timedelta(seconds=60)
 """Longer than a call to the PSP; a refused attempt is repeated after twice as long each time."""
 QUEUE: Final = DueQueue(
-    Operation.objects.all(), due="reverse_at", lease=LEASE, account="psp_account_id"
+    Operation.objects.all(), due="reversal_due_at", lease=LEASE, account="psp_account_id"
 )
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
 ATTEMPTS_MAX: Final = 8
@@ -101,7 +101,7 @@ def _reverse(charge: Operation) -> bool:
         result = commands.refund_payment(request, intent_id=charge.intent_id)
     else:
         result = commands.cancel_payment(request, intent_id=charge.intent_id)
-    return result.operation is None or result.operation.status not in OPERATION_IN_DOUBT
+    return result.operation is None or result.operation.status not in OPERATION_OUTCOME_UNKNOWN
 
 
 def _sync_refused(charge: Operation) -> bool:
@@ -142,8 +142,8 @@ def _finish_or_wait(caller: Caller, charge: Operation) -> bool:
             open_case(case_about_operation(CaseKind.LATE_SUCCESS, charge, summary))
             done = True
         wait = _DISPUTE_WAIT if disputed else LEASE * 2**refused
-        reverse_at = None if done else now_utc() + wait
-        Operation.objects.filter(pk=charge.pk).update(reverse_at=reverse_at)
+        reversal_due_at = None if done else now_utc() + wait
+        Operation.objects.filter(pk=charge.pk).update(reversal_due_at=reversal_due_at)
     return done or bool(disputed)
 
 
@@ -171,7 +171,7 @@ def _attempts_refused(charge: Operation) -> int:
         intent_id=charge.intent_id,
         charge_id=charge.id,
         actor=ACTOR,
-        status__in=[O.DECLINED, O.TAKEN_BACK],
+        status__in=[O.DECLINED, O.REVERSED],
     ).count()
 
 

@@ -23,7 +23,7 @@ SWEEP_SECONDS: Final = 5.0
 """Short: the heartbeat of its queue waits for it."""
 QUEUE: Final = DueQueue(
     Deadline.objects.all(),
-    due="next_at",
+    due="next_action_at",
     # A void and a look-up, each with its deadline.
     lease=timedelta(seconds=60),
 )
@@ -57,13 +57,13 @@ def _act(deadline: Deadline) -> datetime | None:
     return None
 
 
-def reschedule(deadline: Deadline, next_at: datetime | None) -> None:
+def reschedule(deadline: Deadline, next_action_at: datetime | None) -> None:
     """Set when the payment is due next, or delete the row.
 
     Does nothing if the lease has passed, or if the payment began to wait anew meanwhile.
     """
     row = QUEUE.under_lease(deadline)
-    if next_at is None:
+    if next_action_at is None:
         row.delete()
     else:
-        row.update(next_at=next_at)
+        row.update(next_action_at=next_action_at)

@@ -26,11 +26,11 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "The PSP took or held money for a payment that we had closed. By the merchant's policy it "
         "was reversed, or kept: check that the reversal went through, or tell the merchant."
     ),
-    CaseKind.TAKEN_BACK: (
+    CaseKind.OUTCOME_REVERSED: (
         "The PSP reversed something that had succeeded. The books follow; tell the merchant, who "
         "may have shipped."
     ),
-    CaseKind.OWN_ACT: (
+    CaseKind.EXTERNAL_OPERATION: (
         "Money was moved in the PSP's own dashboard: more than was held or left, or for a payment "
         "that was closed. It is booked; find out who did it and why, tell the merchant, and settle "
         "the excess."

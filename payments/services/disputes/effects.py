@@ -204,7 +204,7 @@ def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:
 def _schedule(change: DisputeChange, due_by_before: datetime | None) -> None:
     """Schedule the next sync and reminder; each stage or deadline has reminders of its own."""
     dispute = change.dispute
-    dispute.next_look_at = next_sync(dispute, change.now)
+    dispute.next_sync_at = next_sync(dispute, change.now)
     if dispute.slot_is_spent:
         dispute.next_reminder_at = None
     elif change.is_new or dispute.status != change.status_before:

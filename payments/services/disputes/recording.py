@@ -37,7 +37,7 @@ from payments.services.psp_gateway.accounts import identity_of
 from payments.states import DISPUTE_OPEN, CaseKind
 from psp_adapters.contract.disputes import PspDispute
 
-_STEP_FIELDS: Final = ("status", "closed_at", "next_look_at", "next_reminder_at")
+_STEP_FIELDS: Final = ("status", "closed_at", "next_sync_at", "next_reminder_at")
 DISPUTE_FIELDS: Final = (
     "reason",
     "network_reason_code",
@@ -52,7 +52,7 @@ DISPUTE_FIELDS: Final = (
     "released_id",
     "funds_withdrawn_at",
     "funds_reinstated_at",
-    "next_look_at",
+    "next_sync_at",
     "next_reminder_at",
     "updated_at",
 )
@@ -220,8 +220,8 @@ def _post(change: DisputeChange) -> None:
 
 
 def _postpone_sync(dispute: Dispute) -> None:
-    dispute.next_look_at = next_sync(dispute, now_utc())
-    dispute.save(update_fields=["next_look_at"])
+    dispute.next_sync_at = next_sync(dispute, now_utc())
+    dispute.save(update_fields=["next_sync_at"])
 
 
 def _open_conflict(

@@ -45,7 +45,7 @@ _TRANSITION: Final = {
     Outcome.SUCCEEDED: DisputeResponse.succeed,
     Outcome.DECLINED: DisputeResponse.decline,
     Outcome.NOT_SENT: DisputeResponse.drop,
-    Outcome.UNKNOWN: DisputeResponse.doubt,
+    Outcome.UNKNOWN: DisputeResponse.mark_unknown,
 }
 
 
@@ -115,7 +115,7 @@ def _close_response(
             dispute.submitted_at = now
         return
     if dispute.is_open:
-        dispute.next_look_at = now  # The dispute may have moved on: sync it to learn why.
+        dispute.next_sync_at = now  # The dispute may have moved on: sync it to learn why.
     if is_evidence and dispute.answered_stage == response.stage:
         dispute.answered_stage = ""
         dispute.submission_count = dispute.responses.filter(

@@ -35,7 +35,7 @@ SWEEP_SECONDS: Final = 5.0
 """Short: the heartbeat of its queue waits for it."""
 QUEUE: Final = DueQueue(
     Dispute.objects.select_related("psp_account"),
-    due="next_look_at",
+    due="next_sync_at",
     # Also when to come back to a dispute that the PSP could not be asked about.
     lease=timedelta(seconds=300),
 )
@@ -80,7 +80,7 @@ def _sync_due(dispute: Dispute) -> Handled:
     account = dispute.psp_account
     if not accounts.adapter_of(account).capabilities.disputes:
         # Only settlement reports say what became of it.
-        QUEUE.under_lease(dispute).update(next_look_at=None)
+        QUEUE.under_lease(dispute).update(next_sync_at=None)
         return Handled.NOT_ASKED
     try:
         sync_dispute(account=account, psp_dispute_id=dispute.psp_dispute_id, actor=ACTOR)

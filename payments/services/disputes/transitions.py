@@ -77,7 +77,7 @@ def take_step(dispute: Dispute, status: str, now: datetime) -> None:
     ENTER_STATUS[status](dispute)
     if status not in DISPUTE_OPEN:
         dispute.closed_at = now
-        dispute.next_look_at = dispute.next_reminder_at = None
+        dispute.next_sync_at = dispute.next_reminder_at = None
 
 
 def require_possible_fee(statement: PspDispute) -> None:

@@ -64,7 +64,7 @@ class _Written:
     id: UUID
     ordering_key: OrderingKey
     status: str
-    in_line: bool
+    is_ordered: bool
 
     @property
     def is_over(self) -> bool:
@@ -85,10 +85,10 @@ def record_results(attempts: Sequence[AttemptMade]) -> None:
         # A crash of the database may lose this commit: the attempts are then repeated.
         execute("SELECT set_config('synchronous_commit', 'off', true)")
         lock_ordering_keys_of(
-            {result.made.leased.aggregateid for result in results if result.made.leased.in_line}
+            {result.made.leased.aggregateid for result in results if result.made.leased.is_ordered}
         )
         written = _write(results)
-        release_next({each.ordering_key for each in written if each.in_line and each.is_over})
+        release_next({each.ordering_key for each in written if each.is_ordered and each.is_over})
         _note_health(results)
         Batch().insert(*(_attempt(result) for result in results)).execute()
     _report_dead_letters(results, written)
@@ -106,20 +106,21 @@ def dead_letter_undeliverable(endpoint_id: UUID) -> int:
             f"SELECT d.id, d.aggregateid FROM {delivery} d "
             f"JOIN {endpoint} e ON e.id = d.endpoint_id "
             "WHERE d.endpoint_id = %s AND e.status = 'disabled' AND d.status = 'pending' "
-            "AND (d.next_try_at IS NOT NULL) AND (d.next_try_at <= now() "
-            "OR d.next_try_at > now() + make_interval(secs => %s)) ORDER BY d.next_try_at LIMIT %s",
+            "AND (d.next_attempt_at IS NOT NULL) AND (d.next_attempt_at <= now() "
+            "OR d.next_attempt_at > now() + make_interval(secs => %s)) "
+            "ORDER BY d.next_attempt_at LIMIT %s",
             [endpoint_id, lease_seconds(), DEAD_LETTERED_PER_BATCH],
         )
         if not chosen:
             return 0
         lock_ordering_keys_of({row[1] for row in chosen})
         updated = execute(
-            f"UPDATE {delivery} SET status = 'dead', next_try_at = NULL, ended_at = now(), "
+            f"UPDATE {delivery} SET status = 'dead', next_attempt_at = NULL, ended_at = now(), "
             "last_error = 'the endpoint is disabled' WHERE id = ANY(%s) AND status = 'pending' "
-            "AND next_try_at IS NOT NULL RETURNING aggregateid, in_line",
+            "AND next_attempt_at IS NOT NULL RETURNING aggregateid, is_ordered",
             [[row[0] for row in chosen]],
         )
-        release_next({(aggregate, endpoint_id) for aggregate, in_line in updated if in_line})
+        release_next({(aggregate, endpoint_id) for aggregate, is_ordered in updated if is_ordered})
     metrics.DELIVERIES_DEAD_LETTERED.labels(reason="endpoint_disabled").inc(len(updated))
     return len(updated)
 
@@ -129,9 +130,9 @@ def _result_of(made: AttemptMade) -> _Result:
     if made.succeeded:
         return _Result(made, DeliveryStatus.DELIVERED, None, "")
     error = reply.error or f"it answered {reply.status}"
-    if leased.tries > len(RETRY_SECONDS):
+    if leased.attempts_since_requeue > len(RETRY_SECONDS):
         return _Result(made, DeliveryStatus.DEAD, None, error)
-    step = RETRY_SECONDS[leased.tries - 1]
+    step = RETRY_SECONDS[leased.attempts_since_requeue - 1]
     delay = step * random.uniform(1 - _JITTER, 1 + _JITTER)
     return _Result(made, DeliveryStatus.PENDING, delay, error)
 
@@ -140,12 +141,12 @@ def _write(results: Sequence[_Result]) -> list[_Written]:
     """Update the deliveries that are still under the attempt's lease; returns those."""
     rows = execute(
         f"UPDATE {table_of(Delivery)} d SET status = e.status, last_status = e.http_status, "
-        "last_error = e.error, next_try_at = now() + make_interval(secs => e.delay_seconds), "
+        "last_error = e.error, next_attempt_at = now() + make_interval(secs => e.delay_seconds), "
         "ended_at = CASE WHEN e.status <> 'pending' THEN now() END "
         "FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::float8[], %s::int[], %s::text[]) "
         "AS e(id, attempts, status, delay_seconds, http_status, error) "
         "WHERE d.id = e.id AND d.attempts = e.attempts AND d.status = 'pending' "
-        "RETURNING d.id, d.aggregateid, d.endpoint_id, d.status, d.in_line",
+        "RETURNING d.id, d.aggregateid, d.endpoint_id, d.status, d.is_ordered",
         [
             [result.made.leased.id for result in results],
             [result.made.leased.attempts for result in results],

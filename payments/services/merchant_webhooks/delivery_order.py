@@ -37,7 +37,7 @@ def keys_with_pending(aggregates: Collection[UUID]) -> set[OrderingKey]:
     """The ordering keys of these aggregates with pending deliveries; they must be locked."""
     rows = execute(
         f"SELECT DISTINCT aggregateid, endpoint_id FROM {table_of(Delivery)} "
-        "WHERE aggregateid = ANY(%s) AND status = 'pending' AND in_line",
+        "WHERE aggregateid = ANY(%s) AND status = 'pending' AND is_ordered",
         [list(aggregates)],
     )
     return {(row[0], row[1]) for row in rows}
@@ -50,7 +50,7 @@ def first_pending_seq(aggregates: Collection[UUID], endpoint_id: UUID) -> dict[U
     """
     rows = execute(
         f"SELECT aggregateid, min(seq) FROM {table_of(Delivery)} WHERE aggregateid = ANY(%s) "
-        "AND endpoint_id = %s AND status = 'pending' AND in_line GROUP BY aggregateid",
+        "AND endpoint_id = %s AND status = 'pending' AND is_ordered GROUP BY aggregateid",
         [list(aggregates), endpoint_id],
     )
     return {row[0]: row[1] for row in rows}
@@ -63,11 +63,12 @@ def release_next(keys: Collection[OrderingKey]) -> None:
     delivery = table_of(Delivery)
     aggregates, endpoints = zip(*keys, strict=True)
     execute(
-        f"UPDATE {delivery} SET next_try_at = now() WHERE next_try_at IS NULL AND id = ANY (ARRAY("
+        f"UPDATE {delivery} SET next_attempt_at = now() "
+        "WHERE next_attempt_at IS NULL AND id = ANY (ARRAY("
         "SELECT head.id FROM unnest(%s::uuid[], %s::uuid[]) AS given(aggregateid, endpoint_id) "
         f"CROSS JOIN LATERAL (SELECT d.id FROM {delivery} d "
         "WHERE d.aggregateid = given.aggregateid AND d.endpoint_id = given.endpoint_id "
-        "AND d.status = 'pending' AND d.in_line ORDER BY d.seq LIMIT 1) AS head))",
+        "AND d.status = 'pending' AND d.is_ordered ORDER BY d.seq LIMIT 1) AS head))",
         [list(aggregates), list(endpoints)],
     )
 
@@ -80,9 +81,9 @@ def release_stalled() -> int:
     delivery = table_of(Delivery)
     rows = execute(
         f"SELECT DISTINCT d.aggregateid, d.endpoint_id FROM {delivery} d "
-        "WHERE d.status = 'pending' AND d.in_line AND d.next_try_at IS NULL "
+        "WHERE d.status = 'pending' AND d.is_ordered AND d.next_attempt_at IS NULL "
         f"AND NOT EXISTS (SELECT FROM {delivery} p WHERE p.aggregateid = d.aggregateid "
-        "AND p.endpoint_id = d.endpoint_id AND p.status = 'pending' AND p.in_line "
+        "AND p.endpoint_id = d.endpoint_id AND p.status = 'pending' AND p.is_ordered "
         "AND p.seq < d.seq) LIMIT 1000"
     )
     keys = {(row[0], row[1]) for row in rows}

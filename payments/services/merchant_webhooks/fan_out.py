@@ -37,7 +37,8 @@ EnabledEndpoints = dict[tuple[UUID, bool], list[WebhookEndpoint]]
 
 _INSERT: Final = (
     "INSERT INTO {table} (id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, "
-    "is_replay, envelope, created_at, status, in_line, next_try_at, attempts, tries, last_error) "
+    "is_replay, envelope, created_at, status, is_ordered, next_attempt_at, attempts, "
+    "attempts_since_requeue, last_error) "
     "SELECT id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, false, envelope, "
     "now(), 'pending', true, CASE WHEN is_head THEN now() END, 0, 0, '' "
     "FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[], %s::uuid[], "

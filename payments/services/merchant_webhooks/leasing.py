@@ -4,7 +4,8 @@ Webhook deliveries are a queue of their own kind, not a `jobs.due_queue`: they a
 (permits are shared, so a backlog of one endpoint cannot delay others) and ordered per payment and
 endpoint (`delivery_order` withholds the due time of all but the first).
 
-A lease moves `next_try_at` to its end. The delivery of a relay that was killed is then due again.
+A lease moves `next_attempt_at` to its end. The delivery of a relay that was killed is then due
+again.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Leased:
     endpoint: WebhookEndpoint
     aggregateid: UUID
     seq: int
-    in_line: bool
+    is_ordered: bool
     is_replay: bool
     attempts: int
     """Leases so far, this one included. Results are fenced by it: a later lease has another."""
-    tries: int
+    attempts_since_requeue: int
     """Attempts since delivery was last (re)started; decides the next delay and when to give up."""
     created_at: datetime
     envelope: bytes
@@ -57,13 +58,13 @@ def endpoints_with_work() -> dict[UUID, bool]:
     delivery = table_of(Delivery)
     rows = execute(
         "WITH RECURSIVE waiting AS ("
-        f"(SELECT endpoint_id FROM {delivery} WHERE next_try_at IS NOT NULL "
+        f"(SELECT endpoint_id FROM {delivery} WHERE next_attempt_at IS NOT NULL "
         "ORDER BY endpoint_id LIMIT 1) UNION ALL "
-        f"SELECT (SELECT d.endpoint_id FROM {delivery} d WHERE d.next_try_at IS NOT NULL "
+        f"SELECT (SELECT d.endpoint_id FROM {delivery} d WHERE d.next_attempt_at IS NOT NULL "
         "AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1) "
         "FROM waiting w WHERE w.endpoint_id IS NOT NULL) "
         f"SELECT w.endpoint_id, EXISTS (SELECT FROM {delivery} d "
-        "WHERE d.endpoint_id = w.endpoint_id AND d.next_try_at <= now()) "
+        "WHERE d.endpoint_id = w.endpoint_id AND d.next_attempt_at <= now()) "
         "FROM waiting w WHERE w.endpoint_id IS NOT NULL"
     )
     return dict(rows)
@@ -79,17 +80,18 @@ def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
     delivery = table_of(Delivery)
     with transaction.atomic(durable=True):
         rows = execute(
-            f"UPDATE {delivery} SET attempts = attempts + 1, tries = tries + 1, "
-            "next_try_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
+            f"UPDATE {delivery} SET attempts = attempts + 1, "
+            "attempts_since_requeue = attempts_since_requeue + 1, "
+            "next_attempt_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
             "SELECT ranked.id FROM (SELECT due.id, given.most, row_number() OVER ("
-            "PARTITION BY given.endpoint_id ORDER BY due.next_try_at) AS rank "
+            "PARTITION BY given.endpoint_id ORDER BY due.next_attempt_at) AS rank "
             "FROM unnest(%s::uuid[], %s::int[]) AS given(endpoint_id, most) CROSS JOIN LATERAL ("
-            f"SELECT d.id, d.next_try_at FROM {delivery} d "
-            "WHERE d.endpoint_id = given.endpoint_id AND d.next_try_at <= now() "
-            "ORDER BY d.next_try_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due"
+            f"SELECT d.id, d.next_attempt_at FROM {delivery} d "
+            "WHERE d.endpoint_id = given.endpoint_id AND d.next_attempt_at <= now() "
+            "ORDER BY d.next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due"
             ") AS ranked WHERE ranked.rank <= ranked.most)) "
-            "RETURNING id, event_id, endpoint_id, aggregateid, seq, in_line, is_replay, attempts, "
-            "tries, created_at, envelope",
+            "RETURNING id, event_id, endpoint_id, aggregateid, seq, is_ordered, is_replay, "
+            "attempts, attempts_since_requeue, created_at, envelope",
             [lease_seconds(), list(limits), list(limits.values()), max(limits.values())],
         )
     return [
@@ -99,10 +101,10 @@ def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
             endpoint=endpoints[row[2]],
             aggregateid=row[3],
             seq=row[4],
-            in_line=row[5],
+            is_ordered=row[5],
             is_replay=row[6],
             attempts=row[7],
-            tries=row[8],
+            attempts_since_requeue=row[8],
             created_at=row[9],
             envelope=bytes(row[10]),
         )

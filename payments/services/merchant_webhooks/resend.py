@@ -32,7 +32,13 @@ from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
 
 PER_TRANSACTION: Final = 200
-_REQUEUED_FIELDS: Final = ("status", "in_line", "next_try_at", "tries", "ended_at")
+_REQUEUED_FIELDS: Final = (
+    "status",
+    "is_ordered",
+    "next_attempt_at",
+    "attempts_since_requeue",
+    "ended_at",
+)
 
 
 class EndpointIsDisabled(ValueError):
@@ -70,7 +76,7 @@ def resend_failed(endpoint_id: UUID) -> int:
     of_endpoint = Delivery.objects.filter(endpoint_id=endpoint_id)
     dead = of_endpoint.filter(status=DeliveryStatus.DEAD)
     pending = of_endpoint.filter(status=DeliveryStatus.PENDING, tries__gt=0)
-    failed = pending.filter(next_try_at__gt=now_utc() + timedelta(seconds=lease_seconds()))
+    failed = pending.filter(next_attempt_at__gt=now_utc() + timedelta(seconds=lease_seconds()))
     return sum(
         _resend([row[0] for row in page]) for rows in (dead, failed) for page in _pages(rows)
     )
@@ -150,8 +156,8 @@ def _resend(ids: Sequence[UUID]) -> int:
                 requeued += _make_due(row)
             else:
                 row.requeue()
-                row.in_line, row.next_try_at = False, now_utc()
-                row.tries, row.ended_at = 0, None
+                row.is_ordered, row.next_attempt_at = False, now_utc()
+                row.attempts_since_requeue, row.ended_at = 0, None
                 row.save(update_fields=_REQUEUED_FIELDS)
                 requeued += 1
         relay_wakeup.wake_after_commit()
@@ -160,10 +166,10 @@ def _resend(ids: Sequence[UUID]) -> int:
 
 def _make_due(row: Delivery) -> bool:
     """Make a pending delivery due now; returns False if it waits for earlier ones of its key."""
-    if row.next_try_at is None:
+    if row.next_attempt_at is None:
         return False
-    row.next_try_at = now_utc()
-    row.save(update_fields=["next_try_at"])
+    row.next_attempt_at = now_utc()
+    row.save(update_fields=["next_attempt_at"])
     return True
 
 
@@ -185,15 +191,15 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
                 is_head = event.seq < first.get(event.aggregateid, event.seq + 1)
                 if is_head:
                     first[event.aggregateid] = event.seq
-                rows.append(_row(endpoint, event, envelope, in_line=True, is_due=is_head))
+                rows.append(_row(endpoint, event, envelope, is_ordered=True, is_due=is_head))
             elif not had.is_pending_in_order:
-                rows.append(_row(endpoint, event, had.envelope, in_line=False, is_due=True))
+                rows.append(_row(endpoint, event, had.envelope, is_ordered=False, is_due=True))
         Batch().insert(*rows).execute()
         relay_wakeup.wake_after_commit()
 
 
 def _row(
-    endpoint: WebhookEndpoint, event: Event, envelope: bytes, *, in_line: bool, is_due: bool
+    endpoint: WebhookEndpoint, event: Event, envelope: bytes, *, is_ordered: bool, is_due: bool
 ) -> Delivery:
     now = now_utc()
     return Delivery(
@@ -207,8 +213,8 @@ def _row(
         is_replay=True,
         envelope=envelope,
         created_at=now,
-        in_line=in_line,
-        next_try_at=now if is_due else None,
+        is_ordered=is_ordered,
+        next_attempt_at=now if is_due else None,
     )
 
 
@@ -224,7 +230,7 @@ def _known_to(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> dict[UUID
     """Which of the events have deliveries here; the ordering keys must be locked."""
     rows = Delivery.objects.filter(endpoint=endpoint, event_id__in=event_ids).order_by("pk")
     known: dict[UUID, _Known] = {}
-    for row in rows.only("event_id", "envelope", "status", "in_line"):
+    for row in rows.only("event_id", "envelope", "status", "is_ordered"):
         had = known.setdefault(row.event_id, _Known(bytes(row.envelope)))
-        had.is_pending_in_order |= row.in_line and row.status == DeliveryStatus.PENDING
+        had.is_pending_in_order |= row.is_ordered and row.status == DeliveryStatus.PENDING
     return known

@@ -68,10 +68,10 @@ OPERATION_FIELDS: Final = (
     "lease_until",
     "next_check_at",
     "checks",
-    "turns",
+    "revisions",
     "excess_minor",
     "excess_returned_minor",
-    "reverse_at",
+    "reversal_due_at",
     "closed_at",
 )
 REFUND_FIELDS: Final = ("status", "failure_reason", "updated_at")

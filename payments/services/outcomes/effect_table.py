@@ -27,10 +27,10 @@ from psp_adapters.contract.operations import Outcome
 Effect = Callable[[Change], None]
 
 
-def _doubt(change: Change) -> None:
+def _outcome_unknown(change: Change) -> None:
     if change.operation.status == OperationStatus.UNKNOWN:
         return
-    change.operation.doubt()
+    change.operation.mark_unknown()
     if change.operation.kind != K.REFUND:
         change.emit("payment_intent.processing", "intent")
 
@@ -57,7 +57,7 @@ EFFECTS: Final[dict[tuple[K, Outcome], Effect]] = {
     (K.REFUND, Outcome.DECLINED): refunds.refund_declined,
     (K.REFUND, Outcome.PENDING): refunds.refund_pending,
     (K.REFUND, Outcome.NOT_SENT): refunds.refund_not_sent,
-    **{(kind, Outcome.UNKNOWN): _doubt for kind in K},
+    **{(kind, Outcome.UNKNOWN): _outcome_unknown for kind in K},
 }
 
 
@@ -68,7 +68,7 @@ _EXCESS: Final[dict[tuple[K, Outcome], Effect]] = {
     (K.REFUND, Outcome.PENDING): duplicate_charges.refund_pending,
     **{(kind, Outcome.DECLINED): duplicate_charges.declined for kind in (K.VOID, K.REFUND)},
     **{(kind, Outcome.NOT_SENT): duplicate_charges.not_sent for kind in (K.VOID, K.REFUND)},
-    **{(kind, Outcome.UNKNOWN): duplicate_charges.doubted for kind in (K.VOID, K.REFUND)},
+    **{(kind, Outcome.UNKNOWN): duplicate_charges.outcome_unknown for kind in (K.VOID, K.REFUND)},
 }
 """The same for the void or refund of a duplicate charge."""
 
@@ -112,7 +112,7 @@ def apply_late_effect(change: Change, revision: Revision) -> None:
     """
     effect = _LATE[(K(change.operation.kind), revision)]
     effect(change)
-    change.operation.turns += 1
+    change.operation.revisions += 1
     _note_references(change)
 
 

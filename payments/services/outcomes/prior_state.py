@@ -13,7 +13,7 @@ from psp_adapters.contract.operations import OperationKind
 
 def source_of(operation: Operation) -> str:
     """The source type of an operation's postings: each revision has one of its own."""
-    return f"operation/{operation.turns}" if operation.turns else "operation"
+    return f"operation/{operation.revisions}" if operation.revisions else "operation"
 
 
 def read_prior_state(merchant: Merchant, intent: PaymentIntent, operation: Operation) -> PriorState:

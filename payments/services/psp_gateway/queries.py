@@ -16,7 +16,7 @@ from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
-from payments.states import OPERATION_IN_DOUBT
+from payments.states import OPERATION_OUTCOME_UNKNOWN
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import PspUnavailable
 
@@ -63,7 +63,7 @@ def query_psp(account: PspAccount | AccountIdentity, query: Callable[[], T]) -> 
         answer = query()
         verdict.healthy = True
     if verdict.closed_circuit:
-        make_doubts_due(account.id)
+        make_unknown_outcomes_due(account.id)
         release_connection()  # Another query may follow.
     return answer
 
@@ -77,7 +77,7 @@ def release_connection() -> None:
         connection.close()
 
 
-def make_doubts_due(psp_account_id: UUID) -> int:
+def make_unknown_outcomes_due(psp_account_id: UUID) -> int:
     """Make every waiting operation in doubt at the account due now; returns how many.
 
     Skips those whose lease a sender or a look-up holds.
@@ -88,6 +88,6 @@ def make_doubts_due(psp_account_id: UUID) -> int:
             f"SELECT id FROM {table_of(Operation)} WHERE next_check_at > now() "
             "AND psp_account_id = %s AND status = ANY(%s) AND lease_until <= now() "
             "FOR UPDATE SKIP LOCKED) RETURNING id",
-            [psp_account_id, sorted(OPERATION_IN_DOUBT)],
+            [psp_account_id, sorted(OPERATION_OUTCOME_UNKNOWN)],
         )
     return len(rows)

@@ -50,7 +50,7 @@ def lookup_of(operation: Operation) -> LookUp:
     """The look-up that finds out what became of an operation."""
     return LookUp(
         kind=K(operation.kind),
-        reference="" if operation.is_own_act else reference_of(operation.id),
+        reference="" if operation.is_external else reference_of(operation.id),
         psp_id=operation.psp_id,
         psp_payment_id=operation.psp_payment_id,
     )
@@ -64,7 +64,7 @@ def send(operation: Operation, *, retry_until: float | None = None) -> PspResult
     network does. The result is NOT_SENT at once while the circuit is open, or too many calls are
     under way.
     """
-    if operation.is_own_act:
+    if operation.is_external:
         raise ValueError(f"{operation.public_id} began at the PSP: it is never sent")
     account = identity_of(operation.psp_account_id)
     deadline = time.monotonic() + CALL_DEADLINE_SECONDS

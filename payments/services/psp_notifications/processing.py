@@ -38,7 +38,7 @@ BATCH: Final = 5
 RETRY_FIRST: Final = timedelta(seconds=2)
 QUEUE: Final = DueQueue(
     PspNotification.objects.defer("body", "headers"),
-    due="next_try_at",
+    due="next_attempt_at",
     lease=timedelta(seconds=60),
     attempts="attempts",
     account="psp_account_id",
@@ -150,7 +150,7 @@ def record_attempts(attempts: list[Attempt]) -> None:
             if row is None:
                 continue
             _move(row, each.status, each.error[:500])
-            batch.update(row, ("status", "last_error", "next_try_at", "processed_at"))
+            batch.update(row, ("status", "last_error", "next_attempt_at", "processed_at"))
             if row.status == NotificationStatus.DEAD:
                 dead_letters.append(row)
                 if each.status is not NotificationStatus.DEAD:  # Else there is a case.
@@ -174,7 +174,7 @@ def _case_of_given_up(row: PspNotification) -> Case:
 
 def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:
     now = now_utc()
-    row.last_error, row.next_try_at = error, None
+    row.last_error, row.next_attempt_at = error, None
     if status is NotificationStatus.PROCESSED:
         row.finish()
         row.processed_at = now
@@ -182,6 +182,6 @@ def _move(row: PspNotification, status: NotificationStatus, error: str) -> None:
         row.dead_letter()
     else:
         first_tried_at = row.give_up_at - GIVE_UP_AFTER
-        row.next_try_at = next_attempt(now, since=first_tried_at, first=RETRY_FIRST)
+        row.next_attempt_at = next_attempt(now, since=first_tried_at, first=RETRY_FIRST)
         if row.status != NotificationStatus.FAILING:
             row.fail()

@@ -72,7 +72,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
         headers=dict(read.signature_headers),
-        next_try_at=received_at,
+        next_attempt_at=received_at,
         give_up_at=received_at + GIVE_UP_AFTER,
         received_at=received_at,
     )
@@ -109,7 +109,7 @@ def _note_conflict(row: PspNotification) -> bool:
     first.conflicting_body = True
     if first.status not in NOTIFICATION_WAITING:
         first.requeue()
-    first.next_try_at = now_utc()
-    first.give_up_at = first.next_try_at + GIVE_UP_AFTER
-    first.save(update_fields=["conflicting_body", "status", "next_try_at", "give_up_at"])
+    first.next_attempt_at = now_utc()
+    first.give_up_at = first.next_attempt_at + GIVE_UP_AFTER
+    first.save(update_fields=["conflicting_body", "status", "next_attempt_at", "give_up_at"])
     return True

@@ -80,9 +80,9 @@ def _requeue(ids: list[UUID]) -> int:
         )
         for row in rows:
             row.requeue()
-            row.next_try_at, row.give_up_at = now, now + GIVE_UP_AFTER
+            row.next_attempt_at, row.give_up_at = now, now + GIVE_UP_AFTER
             row.processed_at = None
-            row.save(update_fields=["status", "next_try_at", "give_up_at", "processed_at"])
+            row.save(update_fields=["status", "next_attempt_at", "give_up_at", "processed_at"])
         if rows:
             wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
     return len(rows)

@@ -30,7 +30,7 @@ _AGREES: Final = {
     Outcome.PENDING: frozenset({S.PENDING}),
     Outcome.REQUIRES_ACTION: frozenset({S.REQUIRES_ACTION}),
     Outcome.SUCCEEDED: frozenset({S.SUCCEEDED, S.EXCESS}),
-    Outcome.DECLINED: frozenset({S.DECLINED, S.CANCELED, S.NOT_SENT, S.TAKEN_BACK}),
+    Outcome.DECLINED: frozenset({S.DECLINED, S.CANCELED, S.NOT_SENT, S.REVERSED}),
 }
 
 

@@ -69,7 +69,7 @@ def _sync_external_operations(charge: Operation, found: PspPayment, actor: str) 
     }
     for operation in _operations_of(charge):
         act = acts.get((operation.kind, operation.psp_id))
-        if operation.is_own_act and act is not None and not agrees(operation, act.outcome):
+        if operation.is_external and act is not None and not agrees(operation, act.outcome):
             sync_operation(operation.id, actor=actor)
 
 

@@ -12,7 +12,7 @@ from payments.models import Operation
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
 from payments.services.recovery.operation_sync import conflict
-from payments.states import OPERATION_IN_DOUBT
+from payments.states import OPERATION_OUTCOME_UNKNOWN
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import Outcome, PspResult
 
@@ -49,7 +49,7 @@ class Resolution:
         )
         if found is not None:
             return self._fitting(found)
-        if operation.status not in OPERATION_IN_DOUBT:
+        if operation.status not in OPERATION_OUTCOME_UNKNOWN:
             return still_unknown("the provider no longer finds an operation that it had accepted")
         if not self._may_act:
             return still_unknown("not found, and the provider contradicts us: see the case")

@@ -32,7 +32,7 @@ from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict, sync_closed_operation
 from payments.services.recovery.resolution import Resolution, still_unknown
 from payments.states import (
-    OPERATION_IN_DOUBT,
+    OPERATION_OUTCOME_UNKNOWN,
     CaseKind,
     CaseStatus,
     OperationStatus,
@@ -146,7 +146,7 @@ def _record_no_answer(operation: Operation, caller: Caller, result: PspResult) -
     soon_seconds = min(max(age_seconds / 10, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
     within_seconds = result.retry_after_seconds or soon_seconds
     postpone_check(operation.id, result.detail, within_seconds=within_seconds)
-    if operation.status in OPERATION_IN_DOUBT:  # What is pending may rightly be so for days.
+    if operation.status in OPERATION_OUTCOME_UNKNOWN:  # What is pending may rightly be so for days.
         _open_case_if_old(operation, result.detail)
 
 

@@ -19,8 +19,8 @@ from payments.services.outcomes.duplicate_charges import captures_excess, excess
 from payments.services.verification.disputes import dispute_differences
 from payments.states import (
     BLOCKING_CHARGE,
-    OPERATION_IN_DOUBT,
     OPERATION_OPEN,
+    OPERATION_OUTCOME_UNKNOWN,
     CaseStatus,
     IntentStatus,
     OperationStatus,
@@ -94,11 +94,11 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
     last = charges[-1].status if charges else OperationStatus.NOT_SENT
     if last == OperationStatus.CANCELED:
         return frozenset({S.CANCELED})
-    if last in (OperationStatus.DECLINED, OperationStatus.TAKEN_BACK):
+    if last in (OperationStatus.DECLINED, OperationStatus.REVERSED):
         return frozenset({S.FAILED, S.CANCELED})
     if last == OperationStatus.SUCCEEDED:
-        taken_back = any(o.status == OperationStatus.TAKEN_BACK for o in operations)
-        return frozenset({S.CANCELED, S.FAILED} if taken_back else {S.CANCELED})
+        outcome_reversed = any(o.status == OperationStatus.REVERSED for o in operations)
+        return frozenset({S.CANCELED, S.FAILED} if outcome_reversed else {S.CANCELED})
     return _BEFORE_ANY_CHARGE
 
 
@@ -245,7 +245,9 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tupl
         o.id: o
         for of_payment in operations.values()
         for o in of_payment
-        if holds_excess(o) and o.excess_returned_minor < o.excess_minor and o.reverse_at is None
+        if holds_excess(o)
+        and o.excess_returned_minor < o.excess_minor
+        and o.reversal_due_at is None
         if not any(each.charge_id == o.id and each.is_open for each in of_payment)
     }
     if not suspects:
@@ -270,7 +272,7 @@ def _reserved(operations: Iterable[Operation], currency: str) -> Money:
         o.amount_minor
         for o in operations
         if o.kind == OperationKind.REFUND
-        and o.status in OPERATION_IN_DOUBT | {OperationStatus.PENDING}
+        and o.status in OPERATION_OUTCOME_UNKNOWN | {OperationStatus.PENDING}
     )
     return Money(sum(open_refunds), currency)
 

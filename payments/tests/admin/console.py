@@ -72,9 +72,9 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
     [charge, _] = shop.operations(identifier)
     now = now_utc()
     Deadline.objects.create(
-        intent_id=charge.intent_id, status="AUTHORIZED", waits_since=now, next_at=now
+        intent_id=charge.intent_id, status="AUTHORIZED", waiting_since=now, next_action_at=now
     )
-    assert open_case(case_about_operation(CaseKind.TAKEN_BACK, charge, "<script>"))
+    assert open_case(case_about_operation(CaseKind.OUTCOME_REVERSED, charge, "<script>"))
     consume_everything()
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)

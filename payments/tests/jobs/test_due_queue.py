@@ -23,7 +23,7 @@ LEASE = timedelta(seconds=60)
 def queue_of(first: str = "") -> DueQueue[PspNotification]:
     return DueQueue(
         PspNotification.objects.defer("body"),
-        due="next_try_at",
+        due="next_attempt_at",
         lease=LEASE,
         attempts="attempts",
         account="psp_account_id",
@@ -44,13 +44,13 @@ def add(account: PspAccount, *, due_seconds_ago: float = 1, type_: str = "t") ->
         occurred_at=now,
         received_at=now,
         give_up_at=now + timedelta(days=1),
-        next_try_at=now - timedelta(seconds=due_seconds_ago),
+        next_attempt_at=now - timedelta(seconds=due_seconds_ago),
     )
 
 
 def make_due(row: PspNotification) -> datetime:
     due = now_utc() - timedelta(seconds=1)
-    PspNotification.objects.filter(pk=row.pk).update(next_try_at=due)
+    PspNotification.objects.filter(pk=row.pk).update(next_attempt_at=due)
     return due
 
 
@@ -64,8 +64,10 @@ def test_a_taken_row_is_due_again_when_its_lease_ends(account: PspAccount) -> No
     before = now_utc()
     [taken] = queue_of().take()
     assert (taken.pk, taken.attempts) == (row.pk, 1)
-    assert taken.next_try_at is not None
-    assert LEASE - timedelta(seconds=5) < taken.next_try_at - before < LEASE + timedelta(seconds=5)
+    assert taken.next_attempt_at is not None
+    assert (
+        LEASE - timedelta(seconds=5) < taken.next_attempt_at - before < LEASE + timedelta(seconds=5)
+    )
     assert queue_of().take() == []
 
 
@@ -165,7 +167,7 @@ def test_a_row_that_was_made_due_meanwhile_is_no_longer_the_workers(account: Psp
     due = make_due(row)
     with transaction.atomic():
         assert queue.still_mine(leased) is None
-    assert PspNotification.objects.get(pk=row.pk).next_try_at == due
+    assert PspNotification.objects.get(pk=row.pk).next_attempt_at == due
 
 
 def test_one_row_can_be_taken_before_it_is_due_unless_it_is_leased(shop: Shop) -> None:

@@ -29,7 +29,7 @@ def accepted(
     with cursor.connection.transaction(force_rollback=True):
         _strip(cursor, table)
         initial = {status for status in tried if _passes(cursor, insert, status)}
-        cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER legal_birth").format(name))
+        cursor.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER legal_initial_status").format(name))
         moves = set()
         for source in tried:
             with cursor.connection.transaction(force_rollback=True):
@@ -80,8 +80,8 @@ def _strip(cursor: Cursor, table: str) -> None:
         )
     for change in (
         "DISABLE TRIGGER USER",
-        "ENABLE TRIGGER legal_birth",
-        "ENABLE TRIGGER legal_move",
+        "ENABLE TRIGGER legal_initial_status",
+        "ENABLE TRIGGER legal_transition",
     ):
         cursor.execute(sql.SQL("ALTER TABLE {} ").format(name) + sql.SQL(change))
 

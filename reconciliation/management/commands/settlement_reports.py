@@ -101,7 +101,7 @@ class Command(BaseCommand):
                 account=account_of(given["account"]),
                 name=given["name"] or path.name,
                 body=path.read_bytes(),
-                brought_by=given["by"].strip(),
+                imported_by=given["by"].strip(),
             )
         except NoSuchAccount:
             raise CommandError(f"no credentials of the account {given['account']}") from None

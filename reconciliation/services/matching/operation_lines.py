@@ -27,7 +27,7 @@ from reconciliation.services.matching.dispute_line_facts import LineConflict
 
 _APPLIED: Final = frozenset({S.SUCCEEDED, S.EXCESS})
 """The operation has moved its money, and was not reversed."""
-_WAS_APPLIED: Final = _APPLIED | {S.TAKEN_BACK}
+_WAS_APPLIED: Final = _APPLIED | {S.REVERSED}
 SIGNS: Final = {
     LineKind.CHARGE: 1,
     LineKind.CHARGE_FAILURE: -1,

@@ -55,6 +55,6 @@ def _requeue(line_id: int) -> bool:
             return False
         now = now_utc()
         line.requeue()
-        line.attempts, line.next_try_at, line.patient_since = 0, now, now
-        line.save(update_fields=["status", "attempts", "next_try_at", "patient_since"])
+        line.attempts, line.next_attempt_at, line.retrying_since = 0, now, now
+        line.save(update_fields=["status", "attempts", "next_attempt_at", "retrying_since"])
     return True

@@ -40,7 +40,7 @@ _REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
     SettlementLine.objects.select_related("report", "psp_account"),
-    due="next_try_at",
+    due="next_attempt_at",
     lease=timedelta(seconds=60),
     attempts="attempts",
     account="psp_account_id",
@@ -166,14 +166,14 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
 
 
 def _end(line: SettlementLine, now: datetime) -> None:
-    line.accounted_at, line.next_try_at, line.last_error = now, None, ""
+    line.accounted_at, line.next_attempt_at, line.last_error = now, None, ""
     line.save(
         update_fields=[
             "status",
             "dispute_id",
             "operation_id",
             "accounted_at",
-            "next_try_at",
+            "next_attempt_at",
             "last_error",
         ]
     )
@@ -181,17 +181,17 @@ def _end(line: SettlementLine, now: datetime) -> None:
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:
     line.last_error = attempt.error[:500]
-    is_late = is_time_to_give_up(now, since=line.patient_since, attempts=line.attempts)
+    is_late = is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts)
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
-        line.next_try_at = None
+        line.next_attempt_at = None
         line.dead_letter()
         open_case(_case_of(line, attempt.intent))
         logger.error("alert: %s is given up: %s", name_of(line), line.last_error)
     else:
-        line.next_try_at = next_attempt(now, since=line.patient_since)
+        line.next_attempt_at = next_attempt(now, since=line.retrying_since)
         if line.status != LineStatus.FAILING:
             line.fail()
-    line.save(update_fields=["status", "last_error", "next_try_at"])
+    line.save(update_fields=["status", "last_error", "next_attempt_at"])
 
 
 def _case_of(line: SettlementLine, intent: PaymentIntent | None) -> Case:

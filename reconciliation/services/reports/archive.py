@@ -53,7 +53,7 @@ def store_report(
     account: PspAccount,
     name: str,
     body: bytes,
-    brought_by: str,
+    imported_by: str,
     closed_at: datetime | None = None,
     lines_announced: int | None = None,
 ) -> StoredReport:
@@ -81,10 +81,10 @@ def store_report(
             psp_account=account,
             name=name,
             closed_at=closed_at,
-            brought_by=brought_by[:64],
+            imported_by=imported_by[:64],
             body_sha256=digest,
             lines_announced=lines_announced,
-            next_try_at=now,
+            next_attempt_at=now,
             received_at=now,
         )
         ReportBody.objects.create(report=report, body=body)

@@ -37,9 +37,9 @@ FETCH_DEADLINE_SECONDS: Final = 9.0
 """Short enough for the heartbeat of its queue, which waits for the sweep."""
 QUEUE: Final = DueQueue(
     ReportFetch.objects.select_related("psp_account", "report"),
-    due="next_try_at",
+    due="next_attempt_at",
     lease=timedelta(seconds=60),
-    attempts="tries",
+    attempts="attempts",
     account="psp_account_id",
 )
 LIST_EVERY_SECONDS: Final = 300.0
@@ -78,13 +78,15 @@ def fetch_due_reports() -> int:
 def make_due() -> int:
     """Make every list and report that is still to be fetched due now; returns how many."""
     _add_missing_lists()
-    return ReportFetch.objects.filter(next_try_at__isnull=False).update(next_try_at=now_utc())
+    return ReportFetch.objects.filter(next_attempt_at__isnull=False).update(
+        next_attempt_at=now_utc()
+    )
 
 
 def fetch_again(report_id: UUID) -> None:
     """Fetch a report again later, since what came cannot be read."""
-    ReportFetch.objects.filter(report_id=report_id, next_try_at__isnull=True).update(
-        next_try_at=now_utc() + UNREADABLE_AGAIN
+    ReportFetch.objects.filter(report_id=report_id, next_attempt_at__isnull=True).update(
+        next_attempt_at=now_utc() + UNREADABLE_AGAIN
     )
 
 
@@ -95,7 +97,7 @@ def _add_missing_lists() -> None:
     now = now_utc()
     for account in accounts.order_by("code"):
         if _lists_reports(account):
-            row = ReportFetch(psp_account=account, next_try_at=now, added_at=now)
+            row = ReportFetch(psp_account=account, next_attempt_at=now, added_at=now)
             ReportFetch.objects.bulk_create([row], ignore_conflicts=True)
 
 
@@ -124,14 +126,14 @@ def _list(fetch: ReportFetch) -> None:
             name=each.name,
             closed_at=each.closed_at,
             lines_announced=each.line_count,
-            next_try_at=now,
+            next_attempt_at=now,
             added_at=now,
         )
         for each in listed
     ]
     ReportFetch.objects.bulk_create(rows, ignore_conflicts=True)
-    next_try_at = now + timedelta(seconds=LIST_EVERY_SECONDS)
-    _record_success(fetch, report=fetch.report, next_try_at=next_try_at)
+    next_attempt_at = now + timedelta(seconds=LIST_EVERY_SECONDS)
+    _record_success(fetch, report=fetch.report, next_attempt_at=next_attempt_at)
 
 
 def _list_since(account: PspAccount) -> datetime | None:
@@ -152,11 +154,11 @@ def _fetch(fetch: ReportFetch) -> bool:
         account=account,
         name=name,
         body=body,
-        brought_by=ACTOR,
+        imported_by=ACTOR,
         closed_at=fetch.closed_at,
         lines_announced=fetch.lines_announced,
     )
-    _record_success(fetch, report=stored.report, next_try_at=None)
+    _record_success(fetch, report=stored.report, next_attempt_at=None)
     # The same bytes as before; or a worker has read them before this was recorded.
     stored.report.refresh_from_db(fields=["status"])
     is_hopeful = now_utc() - fetch.added_at < GIVE_UP_AFTER
@@ -166,11 +168,15 @@ def _fetch(fetch: ReportFetch) -> bool:
 
 
 def _record_success(
-    fetch: ReportFetch, *, report: SettlementReport | None, next_try_at: datetime | None
+    fetch: ReportFetch, *, report: SettlementReport | None, next_attempt_at: datetime | None
 ) -> None:
     """Write it, unless the lease has passed or an operator made the row due again meanwhile."""
     QUEUE.under_lease(fetch).update(
-        report=report, tries=0, failing_since=None, last_error="", next_try_at=next_try_at
+        report=report,
+        attempts=0,
+        failing_since=None,
+        last_error="",
+        next_attempt_at=next_attempt_at,
     )
 
 
@@ -181,9 +187,11 @@ def _record_failure(fetch: ReportFetch, error: str) -> None:
     what = f"report {fetch.name}" if fetch.name else "list of settlement reports"
     with transaction.atomic(durable=True):
         written = QUEUE.under_lease(fetch).update(
-            failing_since=since, next_try_at=next_attempt(now, since=since), last_error=error[:500]
+            failing_since=since,
+            next_attempt_at=next_attempt(now, since=since),
+            last_error=error[:500],
         )
-        if written and is_time_to_give_up(now, since=since, attempts=fetch.tries):
+        if written and is_time_to_give_up(now, since=since, attempts=fetch.attempts):
             account = fetch.psp_account
             summary = f"The {what} of {account.code} has not come since {since:%Y-%m-%d}: {error}."
             subject = f"{what} ({account.code})"[-128:]

@@ -38,8 +38,8 @@ _COLUMNS: Final = {
     "occurred_at": "timestamptz",
     "status": "text",
     "attempts": "int",
-    "next_try_at": "timestamptz",
-    "patient_since": "timestamptz",
+    "next_attempt_at": "timestamptz",
+    "retrying_since": "timestamptz",
     "last_error": "text",
     "stored_at": "timestamptz",
 }

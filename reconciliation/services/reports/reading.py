@@ -36,9 +36,9 @@ SLICE_SECONDS: Final = 2.0
 """Then the next report is read; a slice stores one batch at least."""
 QUEUE: Final = DueQueue(
     SettlementReport.objects.select_related("psp_account"),
-    due="next_try_at",
+    due="next_attempt_at",
     lease=timedelta(seconds=60),
-    attempts="tries",
+    attempts="attempts",
 )
 BATCH: Final = 2_000
 
@@ -96,14 +96,14 @@ def read_again(report: SettlementReport) -> None:
         row = _locked(report.pk)
         if row.status == ReportStatus.UNREADABLE:
             row.requeue()
-            row.last_error, row.next_try_at = "", now_utc()
-            row.save(update_fields=["status", "last_error", "next_try_at"])
+            row.last_error, row.next_attempt_at = "", now_utc()
+            row.save(update_fields=["status", "last_error", "next_attempt_at"])
 
 
 def _requeue(report: SettlementReport) -> None:
     """Put it at the end of the queue: its slice is over."""
     SettlementReport.objects.filter(pk=report.pk, status=ReportStatus.STORED).update(
-        next_try_at=now_utc(), tries=0, failing_since=None
+        next_attempt_at=now_utc(), attempts=0, failing_since=None
     )
 
 
@@ -114,9 +114,9 @@ def _record_failure(leased: SettlementReport, error: str) -> None:
             return
         now = now_utc()
         since = row.failing_since = row.failing_since or now
-        row.next_try_at, row.last_error = next_attempt(now, since=since), error[:500]
-        row.save(update_fields=["failing_since", "next_try_at", "last_error"])
-        if is_time_to_give_up(now, since=since, attempts=row.tries):
+        row.next_attempt_at, row.last_error = next_attempt(now, since=since), error[:500]
+        row.save(update_fields=["failing_since", "next_attempt_at", "last_error"])
+        if is_time_to_give_up(now, since=since, attempts=row.attempts):
             open_case(_case_of_unreadable(row, error))
 
 
@@ -126,8 +126,8 @@ def _refuse(report: SettlementReport, flaw: str) -> None:
         if row.status != ReportStatus.STORED or row.lines_read:
             return
         row.refuse()
-        row.last_error, row.next_try_at = flaw[:500], None
-        row.save(update_fields=["status", "last_error", "next_try_at"])
+        row.last_error, row.next_attempt_at = flaw[:500], None
+        row.save(update_fields=["status", "last_error", "next_attempt_at"])
         fetch_again(row.pk)
         open_case(_case_of_unreadable(row, flaw))
     logger.error("alert: settlement report %s cannot be read: %s", report.name, flaw)
@@ -150,8 +150,8 @@ def _finish(report: SettlementReport) -> bool:
         if row.lines_read != report.lines_read:
             return False
         row.finish()
-        row.read_at, row.next_try_at, row.last_error = now_utc(), None, ""
-        row.save(update_fields=["status", "read_at", "next_try_at", "last_error"])
+        row.read_at, row.next_attempt_at, row.last_error = now_utc(), None, ""
+        row.save(update_fields=["status", "read_at", "next_attempt_at", "last_error"])
     return True
 
 

@@ -73,10 +73,10 @@ def not_sent(change: Change) -> None:
         emit_refund_updated(change)
 
 
-def doubted(change: Change) -> None:
+def outcome_unknown(change: Change) -> None:
     """The outcome is unknown; recovery finds out."""
     if change.operation.status != OperationStatus.UNKNOWN:
-        change.operation.doubt()
+        change.operation.mark_unknown()
 
 
 def released_by(change: Change) -> Money:
@@ -90,4 +90,4 @@ def count_returned(change: Change, amount: Money) -> None:
     charge = change.charge
     charge.excess_returned_minor += amount.minor
     if charge.excess_returned_minor >= charge.excess_minor:
-        charge.reverse_at = None
+        charge.reversal_due_at = None

@@ -112,7 +112,9 @@ def note_other_amount(change: Change, held_by_us: Money) -> None:
     if released is None or released == held_by_us:
         return
     summary = f"the provider released {released}, our books held {held_by_us}"
-    change.cases.append(case_about_operation(CaseKind.OWN_ACT, change.operation, summary))
+    change.cases.append(
+        case_about_operation(CaseKind.EXTERNAL_OPERATION, change.operation, summary)
+    )
 
 
 def _close_charge_by_void(change: Change) -> None:

@@ -55,7 +55,7 @@ def apply_to_duplicate_charge(
     if operation is not charge and operation.status != OperationStatus.PENDING:
         _close(operation)
     if charge.excess_returned_minor >= charge.excess_minor:
-        charge.reverse_at = None
+        charge.reversal_due_at = None
 
 
 def increments_left(charge: Operation, operations: Sequence[Operation]) -> list[Operation]:
@@ -108,7 +108,7 @@ def _capture(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     if act.final and rest_minor:
         change.post(rules.excess_released, Money(rest_minor, charge.currency))
         charge.excess_returned_minor += rest_minor
-    charge.reverse_at = now_utc()
+    charge.reversal_due_at = now_utc()
     change.emit("charge.captured", "charge")
     _open_case(change, f"{act.amount} captured of a duplicate charge", act.amount)
 
@@ -160,14 +160,14 @@ def _refund(change: Change, act: PspOperation, left: ExcessLeft) -> None:
     refund.succeed()
     change.charge.excess_returned_minor += operation.amount_minor
     change.emit("charge.refunded", "charge")
-    if change.charge.status == OperationStatus.TAKEN_BACK:
+    if change.charge.status == OperationStatus.REVERSED:
         summary = f"{act.amount} refunded of a charge that the provider has reversed"
         _open_case(change, summary, act.amount)
 
 
 def _open_case(change: Change, summary: str, amount: Money) -> None:
     change.cases.append(
-        case_about_operation(CaseKind.OWN_ACT, change.operation, summary, amount=amount)
+        case_about_operation(CaseKind.EXTERNAL_OPERATION, change.operation, summary, amount=amount)
     )
 
 

@@ -204,7 +204,7 @@ def _refund(change: Change, act: PspOperation) -> None:
     intent.amount_refunded_minor += act.amount.minor
     if intent.is_captured:
         show_refunded(change)
-    if change.charge.status == OperationStatus.TAKEN_BACK:
+    if change.charge.status == OperationStatus.REVERSED:
         summary = f"{act.amount} refunded of a charge that the provider has reversed"
         _open_case(change, summary, act.amount)
     charged_back = charged_back_of(change.charge)
@@ -217,7 +217,7 @@ def _refund(change: Change, act: PspOperation) -> None:
 
 def _open_case(change: Change, summary: str, amount: Money) -> None:
     change.cases.append(
-        case_about_operation(CaseKind.OWN_ACT, change.operation, summary, amount=amount)
+        case_about_operation(CaseKind.EXTERNAL_OPERATION, change.operation, summary, amount=amount)
     )
 
 

@@ -38,8 +38,8 @@ from payments.services.outcomes.external.effects import (
 from payments.services.outcomes.prior_state import source_of
 from payments.services.psp_gateway import references
 from payments.states import (
-    OPERATION_IN_DOUBT,
     OPERATION_OPEN,
+    OPERATION_OUTCOME_UNKNOWN,
     CaseKind,
     IntentStatus,
     OperationStatus,
@@ -53,7 +53,7 @@ _MAY_HOLD: Final = frozenset(
     {IntentStatus.AUTHORIZED, IntentStatus.PROCESSING, IntentStatus.REQUIRES_ACTION}
 )
 _BEGUN_AND_ENDED: Final = frozenset(
-    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.TAKEN_BACK}
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
 )
 """Only for charges in these states can an external operation be told apart from our own."""
 _ENDS_HOLD: Final = (PspOperationKind.VOID, PspOperationKind.EXPIRE)
@@ -85,7 +85,7 @@ class _Payment:
     def is_duplicate(self) -> bool:
         """True for a duplicate charge, also after the PSP reversed it."""
         charge = self.charge
-        if charge.status != OperationStatus.TAKEN_BACK:
+        if charge.status != OperationStatus.REVERSED:
             return bool(charge.status == OperationStatus.EXCESS)
         return any(
             booking.posting.rule.startswith("excess_") and booking.reversed_by == source_of(charge)
@@ -164,7 +164,7 @@ def _news(payment: _Payment, seen: PspPayment) -> list[PspOperation]:
     recorded = {(operation.kind, operation.psp_id) for operation in payment.operations}
     news = []
     for act in seen.operations:
-        if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.TAKEN_BACK:
+        if act.kind in _ENDS_HOLD and payment.charge.status == OperationStatus.REVERSED:
             continue  # It was reversed with the charge.
         if act.kind is PspOperationKind.EXPIRE:
             # An old expiry does not count if the hold was reopened: the PSP then holds something.
@@ -215,7 +215,7 @@ def _require_own_recorded(payment: _Payment, news: list[PspOperation]) -> None:
         raise OperationStillOpen("a refund of a disputed payment has yet to be made")
     for operation in payment.operations:
         is_refund = operation.kind == OperationKind.REFUND
-        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        waits_for = OPERATION_OUTCOME_UNKNOWN if is_refund else OPERATION_OPEN
         if operation.status in waits_for and (refunds_matter or not is_refund):
             raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
@@ -225,7 +225,7 @@ def _require_duplicate_settled(payment: _Payment) -> None:
     for operation in payment.operations:
         of_it = operation.charge_id == payment.charge.id
         is_refund = operation.kind == OperationKind.REFUND
-        waits_for = OPERATION_IN_DOUBT if is_refund else OPERATION_OPEN
+        waits_for = OPERATION_OUTCOME_UNKNOWN if is_refund else OPERATION_OPEN
         if operation.status in waits_for and (of_it or operation.kind in _CHANGES):
             raise OperationStillOpen(f"{operation.public_id} is still {operation.status}")
 
@@ -246,7 +246,7 @@ def _objection(payment: _Payment, act: PspOperation, seen: PspPayment) -> Cannot
         summary = f"the provider released {act.amount} and holds on to {seen.held}"
     elif is_duplicate:
         summary = objection_to(act, charge, payment.operations)
-    elif charge.status == OperationStatus.TAKEN_BACK and act.kind is not PspOperationKind.REFUND:
+    elif charge.status == OperationStatus.REVERSED and act.kind is not PspOperationKind.REFUND:
         summary = f"the provider shows {act.kind} of {act.amount}, and took the charge back"
     if not summary:
         return None

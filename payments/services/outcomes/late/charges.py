@@ -40,7 +40,7 @@ def charge_succeeded_late(change: Change) -> None:
     change.update_over_refund()
     set_status_from_books(change, otherwise=IntentStatus.FAILED, emits=not reverse)
     if reverse:
-        operation.reverse_at = now_utc()
+        operation.reversal_due_at = now_utc()
     what_follows = "It is being given back." if reverse else "It is kept, by the merchant's policy."
     open_case(
         change,
@@ -86,7 +86,7 @@ def charge_reversed(change: Change) -> None:
     for booking in prior.active_bookings:
         change.reverse(booking)
     change.post(rules.released, change.held_after())
-    operation.guard_order = operation.reverse_at = None
+    operation.guard_order = operation.reversal_due_at = None
     intent.last_payment_error = last_payment_error(
         operation, code=operation.code, message=operation.message
     )
@@ -96,7 +96,7 @@ def charge_reversed(change: Change) -> None:
     remark = ""
     if intent.amount_over_refunded_minor:
         remark = " More went back to the customer than is left with us."
-    open_case(change, CaseKind.TAKEN_BACK, f"The provider reversed the whole charge.{remark}")
+    open_case(change, CaseKind.OUTCOME_REVERSED, f"The provider reversed the whole charge.{remark}")
 
 
 def _book_afresh(change: Change, *, fee: bool = True) -> None:
@@ -131,7 +131,7 @@ def _exceed(change: Change) -> None:
     if operation.capture_now:
         change.post(rules.excess_capture_memo, operation.amount)
         change.post(rules.excess_captured, operation.amount)
-    operation.reverse_at = now_utc()
+    operation.reversal_due_at = now_utc()
     change.emit("charge.succeeded", "charge")
     open_case(
         change,
@@ -153,6 +153,6 @@ def _excess_taken_back(change: Change) -> None:
     if operation.currency == intent.currency:
         intent.amount_excess_minor -= operation.excess_minor
     operation.excess_minor = 0
-    operation.reverse_at = None
+    operation.reversal_due_at = None
     change.emit("charge.failed", "charge")
-    open_case(change, CaseKind.TAKEN_BACK, "The provider reversed a duplicate charge.")
+    open_case(change, CaseKind.OUTCOME_REVERSED, "The provider reversed a duplicate charge.")

@@ -51,7 +51,7 @@ def capture_reversed(change: Change) -> None:
     _undo(change)
     _give_back_what_is_left(change)
     change.emit("charge.updated", "charge")
-    open_case(change, CaseKind.TAKEN_BACK, "The capture of a duplicate charge failed later.")
+    open_case(change, CaseKind.OUTCOME_REVERSED, "The capture of a duplicate charge failed later.")
 
 
 def capture_reinstated(change: Change) -> None:
@@ -84,4 +84,4 @@ def _give_back_what_is_left(change: Change) -> None:
     if charge.status != OperationStatus.EXCESS:
         return
     is_left = charge.excess_returned_minor < charge.excess_minor
-    charge.reverse_at = now_utc() if is_left else None
+    charge.reversal_due_at = now_utc() if is_left else None

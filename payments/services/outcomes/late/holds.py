@@ -100,7 +100,9 @@ def capture_reversed(change: Change) -> None:
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=IntentStatus.FAILED)
     remark = "The hold is open again." if hold_is_open else "Nothing is held any more."
-    open_case(change, CaseKind.TAKEN_BACK, f"The capture was accepted, and failed later. {remark}")
+    open_case(
+        change, CaseKind.OUTCOME_REVERSED, f"The capture was accepted, and failed later. {remark}"
+    )
 
 
 def _reopen_released_part(change: Change) -> Money:
@@ -194,7 +196,9 @@ def void_reversed(change: Change) -> None:
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=status_before)
     open_case(
-        change, CaseKind.TAKEN_BACK, f"The void failed later: the money is held again.{remark}"
+        change,
+        CaseKind.OUTCOME_REVERSED,
+        f"The void failed later: the money is held again.{remark}",
     )
 
 
@@ -253,7 +257,7 @@ def increment_reversed(change: Change) -> None:
         intent.amount_minor -= operation.amount_minor
     change.emit("charge.updated", "charge")
     set_status_from_books(change, otherwise=status_before)
-    open_case(change, CaseKind.TAKEN_BACK, "The provider reversed an increment of the hold.")
+    open_case(change, CaseKind.OUTCOME_REVERSED, "The provider reversed an increment of the hold.")
 
 
 def _hold_is_open(change: Change) -> bool:

@@ -71,7 +71,7 @@ def refund_reversed(change: Change) -> None:
     emit_refund_updated(change)
     open_case(
         change,
-        CaseKind.TAKEN_BACK,
+        CaseKind.OUTCOME_REVERSED,
         f"The refund did not reach the customer: the money is with us again.{remark}",
     )
 
@@ -95,7 +95,7 @@ def _excess_came_back(change: Change) -> None:
     change.post(rules.excess_refund_failed, change.operation.amount)
     charge.excess_returned_minor -= change.operation.amount_minor
     if charge.status == OperationStatus.EXCESS:
-        charge.reverse_at = now_utc()
+        charge.reversal_due_at = now_utc()
 
 
 def _refund_of(change: Change) -> Refund:

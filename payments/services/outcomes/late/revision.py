@@ -34,7 +34,7 @@ _REVISIONS: Final[dict[tuple[Outcome, str], Revision]] = {
     (Outcome.SUCCEEDED, O.DECLINED): Revision.LATE_SUCCESS,
     (Outcome.SUCCEEDED, O.NOT_SENT): Revision.LATE_SUCCESS,
     (Outcome.SUCCEEDED, O.CANCELED): Revision.LATE_SUCCESS,
-    (Outcome.SUCCEEDED, O.TAKEN_BACK): Revision.REINSTATED,
+    (Outcome.SUCCEEDED, O.REVERSED): Revision.REINSTATED,
     (Outcome.DECLINED, O.SUCCEEDED): Revision.REVERSED,
     (Outcome.DECLINED, O.EXCESS): Revision.REVERSED,
 }
@@ -75,7 +75,7 @@ def require_no_open_operation(change: Change) -> None:
 def mark_reversed(change: Change) -> None:
     """Mark the operation as reversed by the PSP, with its reason."""
     operation, result = change.operation, change.result
-    operation.take_back()
+    operation.reverse()
     operation.code = result.code or "processing_error"
     operation.decline_code = result.decline_code
     operation.message = (result.message or "The provider took this back.")[:500]
