@@ -75,7 +75,7 @@ def resend_failed(endpoint_id: UUID) -> int:
     _enabled_endpoint(endpoint_id)
     of_endpoint = Delivery.objects.filter(endpoint_id=endpoint_id)
     dead = of_endpoint.filter(status=DeliveryStatus.DEAD)
-    pending = of_endpoint.filter(status=DeliveryStatus.PENDING, tries__gt=0)
+    pending = of_endpoint.filter(status=DeliveryStatus.PENDING, attempts_since_requeue__gt=0)
     failed = pending.filter(next_attempt_at__gt=now_utc() + timedelta(seconds=lease_seconds()))
     return sum(
         _resend([row[0] for row in page]) for rows in (dead, failed) for page in _pages(rows)
