@@ -64,7 +64,7 @@ matrix: $(READY)
 	@WHOLE_MATRIX=1 $(LAUNCHER) run -- $(RUN) -m pytest -q -n 3 -m matrix
 
 model: $(READY)
-	@MODEL_EXAMPLES=$(or $(EXAMPLES),1000) $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/test_model.py
+	@MODEL_EXAMPLES=$(or $(EXAMPLES),1000) $(LAUNCHER) run -- $(RUN) -m pytest -q payments/tests/scenarios/test_model.py
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or \

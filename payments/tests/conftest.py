@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from payments.tests.listening import MerchantServer, listening
-from payments.tests.notices import Hooks
-from payments.tests.shop import Shop, open_shop
+from payments.tests.support.listening import MerchantServer, listening
+from payments.tests.support.notices import Hooks
+from payments.tests.support.shop import Shop, open_shop
 from psp_adapters.tests.support.receiver import Receiver
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 

@@ -21,8 +21,8 @@ from payments.models import (
     WebhookEndpoint,
 )
 from payments.models.machine import MachineModel
-from payments.tests.shop import Shop, body_of
 from payments.tests.support.machines import accepted, digest
+from payments.tests.support.shop import Shop, body_of
 
 MACHINES: list[tuple[type[MachineModel], Any, states.Table, frozenset[str]]] = [
     (PaymentIntent, states.IntentStatus, states.INTENT_TRANSITIONS, states.INTENT_INITIAL),

@@ -20,7 +20,7 @@ from payments import metrics
 from payments.services.psp_gateway import circuit_breaker
 from payments.services.psp_gateway.circuit_breaker import CallKind, guarded_call
 from payments.tasks import check_recent_payments, verify_books
-from payments.tests.scrape import read, value
+from payments.tests.support.metrics_scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
 from paymentsite.sweeps import BY_NAME

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from payments.tests.shop import Shop, open_shop
+from payments.tests.support.shop import Shop, open_shop
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
-from reconciliation.tests.settling import Settling
+from reconciliation.tests.support.settling import Settling
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from django.urls import reverse
 
 from payments.models import PaymentIntent
 from payments.tests.admin.console import log_in
-from payments.tests.shop import uuid_of
+from payments.tests.support.shop import uuid_of
 from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
-from reconciliation.tests.settling import Settling
+from reconciliation.tests.support.settling import Settling
 
 
 def test_the_page_of_a_payment_shows_its_lines_and_no_other_payments(settling: Settling) -> None:

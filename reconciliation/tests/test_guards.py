@@ -11,11 +11,11 @@ from django.db import IntegrityError, transaction
 
 from ledger.selectors import changes_by_rule
 from payments.clock import now_utc
-from payments.tests.shop import body_of
+from payments.tests.support.shop import body_of
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.reports import reading
 from reconciliation.states import LineStatus
-from reconciliation.tests.settling import Settling, money_rows
+from reconciliation.tests.support.settling import Settling, money_rows
 
 
 @pytest.fixture

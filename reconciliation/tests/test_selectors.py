@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from payments.tests.shop import Shop
+from payments.tests.support.shop import Shop
 from reconciliation.models import SettlementLine
 from reconciliation.selectors import lines_dead, lines_overdue_seconds
 from reconciliation.services.matching.sweep import match_due_lines
-from reconciliation.tests.settling import Settling, speak_plainly
+from reconciliation.tests.support.settling import Settling, speak_plainly
 
 
 def test_lines_that_wait_and_lines_that_were_given_up_are_told(

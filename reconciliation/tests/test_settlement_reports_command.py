@@ -11,12 +11,12 @@ from django.core.management import CommandError, call_command
 
 from payments.models import Case
 from payments.services.cases.opening import close_case
-from payments.tests.shop import Shop, open_shop
+from payments.tests.support.shop import Shop, open_shop
 from reconciliation.models import SettlementReport
 from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.services.reports.reading import read_due_reports
 from reconciliation.states import LineStatus
-from reconciliation.tests.settling import CHARGES, PlainReports, Settling, speak_plainly
+from reconciliation.tests.support.settling import CHARGES, PlainReports, Settling, speak_plainly
 
 
 def told_by(**given: Any) -> str:

@@ -17,8 +17,8 @@ from payments.tests.admin.console import (
     sell,
     settle,
 )
-from payments.tests.notices import store_notice
-from payments.tests.shop import Shop
+from payments.tests.support.notices import store_notice
+from payments.tests.support.shop import Shop
 from paymentsite.tasks import heartbeat_money
 
 

@@ -10,8 +10,8 @@ from payments.admin.dispute import time_left
 from payments.clock import now_utc
 from payments.models import Dispute
 from payments.tests.admin.console import Console
-from payments.tests.dispute_desk import Desk
-from payments.tests.shop import Shop
+from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.shop import Shop
 
 
 @pytest.mark.parametrize(

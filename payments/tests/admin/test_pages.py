@@ -40,8 +40,8 @@ from payments.tests.admin.console import (
     settle,
     url_of,
 )
-from payments.tests.notices import store_notice
-from payments.tests.shop import Shop
+from payments.tests.support.notices import store_notice
+from payments.tests.support.shop import Shop
 
 
 def test_every_table_is_registered() -> None:

@@ -23,7 +23,7 @@ from payments.models import (
     Refund,
 )
 from payments.tests.admin.console import Console, add_customer, sell
-from payments.tests.shop import Shop, body_of
+from payments.tests.support.shop import Shop, body_of
 
 
 def names(model: type[Model]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from payments.models import ConsumedEvent, Event, FailedEvent, StreamEntry
 from payments.tests.admin.console import Console
-from payments.tests.shop import Shop
+from payments.tests.support.shop import Shop
 
 
 def test_an_event_is_found_on_its_way_by_its_public_id(trading: Shop, superuser: Console) -> None:

@@ -23,8 +23,8 @@ from payments.services.operations import execution
 from payments.services.outcomes import change, effect_table, recording
 from payments.services.outcomes.effects import holds
 from payments.services.psp_gateway import sending
-from payments.tests.api_client import api_of
-from payments.tests.shop import Shop
+from payments.tests.support.api_client import api_of
+from payments.tests.support.shop import Shop
 from psp_adapters.sandbox import adapter
 
 # The view calls the verb; its decorator, in `run`, calls the body in `capture`, which returns.

@@ -18,8 +18,8 @@ from django.db import connections
 from ledger.services import forget_known_accounts
 from payments.models import Merchant, PspAccount
 from payments.services.commands import merchants
-from payments.tests.http.servers import ApiServer, variables_of
-from payments.tests.http.storefront import Storefront, Tables
+from payments.tests.http.support.servers import ApiServer, variables_of
+from payments.tests.http.support.storefront import Storefront, Tables
 from paymentsite.tests.fixtures import databases
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 import stripe
 
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Reply
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Reply
 
 INTENTS = "/v1/payment_intents"
 PSP_MS = 1_500

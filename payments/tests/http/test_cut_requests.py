@@ -25,9 +25,9 @@ from payments.models import Event
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.servers import ApiServer, variables_of
-from payments.tests.http.storefront import LONG_AGO, Storefront, Tables, new_order
-from payments.tests.http.wire import FORM, Reply, Wire, encoded
+from payments.tests.http.support.servers import ApiServer, variables_of
+from payments.tests.http.support.storefront import LONG_AGO, Storefront, Tables, new_order
+from payments.tests.http.support.wire import FORM, Reply, Wire, encoded
 from paymentsite.launcher.platform_processes import API_WORKERS
 
 INTENTS = "/v1/payment_intents"

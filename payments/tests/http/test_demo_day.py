@@ -23,9 +23,9 @@ from payments.models import PaymentIntent, PspAccount
 from payments.services.disputes import sync
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import sweep as recovery_sweep
-from payments.tests.http.servers import ApiServer
-from payments.tests.http.storefront import Storefront
-from payments.tests.shop import uuid_of
+from payments.tests.http.support.servers import ApiServer
+from payments.tests.http.support.storefront import Storefront
+from payments.tests.support.shop import uuid_of
 from paymentsite.launcher.ports import HOST, hold_any_port
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.registry import adapter_for

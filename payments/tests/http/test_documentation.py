@@ -8,11 +8,11 @@ import pytest
 from drf_spectacular.validation import validate_schema
 
 from payments.api.parameters.structures import Unsupported
-from payments.tests.http import examples
-from payments.tests.http.routes import PREFIXES, ROUTES, Route
-from payments.tests.http.servers import ApiServer
-from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
-from payments.tests.http.wire import JSON, Reply, Wire
+from payments.tests.http.support import examples
+from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
+from payments.tests.http.support.servers import ApiServer
+from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.support.wire import JSON, Reply, Wire
 
 BY_NAME = {str(route): route for route in ROUTES}
 POSTS = [name for name, route in BY_NAME.items() if route.method == "POST"]

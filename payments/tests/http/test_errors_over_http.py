@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payments.tests.http.storefront import Storefront, Tables, new_order
-from payments.tests.http.wire import FORM, JSON, Reply, encoded
+from payments.tests.http.support.storefront import Storefront, Tables, new_order
+from payments.tests.http.support.wire import FORM, JSON, Reply, encoded
 
 INTENTS = "/v1/payment_intents"
 INTEGER = "parameter_invalid_integer"

@@ -12,9 +12,9 @@ import pytest
 from payments.models import Event, Merchant, PaymentIntent, PspAccount
 from payments.services.commands import merchants
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.servers import ApiServer, variables_of
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Reply, Wire
+from payments.tests.http.support.servers import ApiServer, variables_of
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Reply, Wire
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"

@@ -10,8 +10,8 @@ import pytest
 
 from payments.models import ApiKey
 from payments.services.commands import merchants
-from payments.tests.http.storefront import Storefront, Tables, new_order
-from payments.tests.http.wire import FORM, JSON, Reply, encoded
+from payments.tests.http.support.storefront import Storefront, Tables, new_order
+from payments.tests.http.support.wire import FORM, JSON, Reply, encoded
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]

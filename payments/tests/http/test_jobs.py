@@ -14,10 +14,10 @@ import redis
 from payments.models import Merchant, Operation, PspAccount
 from payments.services.commands import merchants
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.jobs import Platform, kill_hard, running
-from payments.tests.http.servers import is_dead, variables_of
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Wire
+from payments.tests.http.support.jobs import Platform, kill_hard, running
+from payments.tests.http.support.servers import is_dead, variables_of
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Wire
 from paymentsite.models import SweepRun
 from paymentsite.sweeps import SWEEPS
 from psp_adapters.tests.support.sandbox_process import SandboxProcess

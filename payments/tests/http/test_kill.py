@@ -1,6 +1,6 @@
 """kill -9 of the API, at whatever moment: the repeated request finishes it, with one effect.
 
-Every step inside of a process is in payments/tests/test_crashes.py; here the server is real.
+Every step inside of a process is in payments/tests/scenarios/test_crashes.py; here the server is real.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from payments.services.verification.rebuild import differences
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Reply
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Reply
 
 INTENTS = "/v1/payment_intents"
 # Command to the effects of its payment in the end; the last ones are its own.

@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from payments.services.verification.rebuild import differences
-from payments.tests.http.storefront import Storefront, Tables, new_order
+from payments.tests.http.support.storefront import Storefront, Tables, new_order
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]

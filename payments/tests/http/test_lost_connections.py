@@ -11,7 +11,7 @@ from django.db import connections
 
 from payments.services.verification.rebuild import differences
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.storefront import Storefront, new_order
+from payments.tests.http.support.storefront import Storefront, new_order
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]

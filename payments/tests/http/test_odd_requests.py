@@ -9,9 +9,9 @@ import pytest
 import stripe
 
 from payments.services.commands import merchants
-from payments.tests.http.routes import ROUTES
-from payments.tests.http.storefront import Storefront, Tables, new_order
-from payments.tests.http.wire import FORM, JSON, Wire, encoded
+from payments.tests.http.support.routes import ROUTES
+from payments.tests.http.support.storefront import Storefront, Tables, new_order
+from payments.tests.http.support.wire import FORM, JSON, Wire, encoded
 
 INTENTS = "/v1/payment_intents"
 ODD_IDS = (

@@ -13,9 +13,9 @@ from payments.models import Merchant, Operation, PspAccount
 from payments.services.commands import merchants
 from payments.services.psp_gateway import circuit_breaker
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.servers import ApiServer, variables_of
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Reply
+from payments.tests.http.support.servers import ApiServer, variables_of
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Reply
 from paymentsite.launcher import platform_processes
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 

@@ -22,10 +22,10 @@ from payments.models import Operation, PspNotification
 from payments.services.psp_gateway import references
 from payments.services.psp_notifications import processing
 from payments.tests.http.conftest import ServerDatabase
-from payments.tests.http.servers import WEBHOOK_SECRET
-from payments.tests.http.storefront import Storefront
-from payments.tests.http.wire import Reply, Wire
-from payments.tests.notices import notice_of, sign
+from payments.tests.http.support.servers import WEBHOOK_SECRET
+from payments.tests.http.support.storefront import Storefront
+from payments.tests.http.support.wire import Reply, Wire
+from payments.tests.support.notices import notice_of, sign
 from paymentsite.tests.fixtures.databases import owner_connection
 
 PATH = "/psp/sandbox/webhook"

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from payments.services.verification.rebuild import differences
-from payments.tests.http.storefront import Storefront, new_order
-from payments.tests.http.wire import Reply
+from payments.tests.http.support.storefront import Storefront, new_order
+from payments.tests.http.support.wire import Reply
 
 INTENTS = "/v1/payment_intents"
 BUSY = {"lock_timeout", "payment_intent_unexpected_state"}

@@ -10,8 +10,8 @@ import stripe
 
 from payments.models import Dispute
 from payments.services.disputes import sync
-from payments.tests.http import node_sdk
-from payments.tests.http.storefront import Storefront, Tables
+from payments.tests.http.support import node_sdk
+from payments.tests.http.support.storefront import Storefront, Tables
 from payments.tests.http.test_sdk_node import node_folder
 from payments.tests.http.test_sdk_python_objects import charge_of, plain
 

@@ -11,7 +11,7 @@ import pytest
 import stripe
 
 from payments.services.commands import merchants
-from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 
 DECLINES = {
     "pm_card_visa_chargeDeclined": ("card_declined", "generic_decline"),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from payments.tests.http import node_sdk
-from payments.tests.http.storefront import Storefront, Tables, new_order, unknown_id
+from payments.tests.http.support import node_sdk
+from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 
 Run = Callable[..., Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from payments.tests.http.storefront import Storefront, new_order
+from payments.tests.http.support.storefront import Storefront, new_order
 
 RETURN_URL = "https://shop.example.com/thanks"
 

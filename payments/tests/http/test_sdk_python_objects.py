@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import stripe
 
-from payments.tests.http.storefront import Storefront
+from payments.tests.http.support.storefront import Storefront
 
 
 def test_a_customer_is_created_changed_listed_and_deleted(storefront: Storefront) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from payments.tests.http import node_sdk
-from payments.tests.http.storefront import Storefront
+from payments.tests.http.support import node_sdk
+from payments.tests.http.support.storefront import Storefront
 
 URL = "https://hooks.example.com/in"
 

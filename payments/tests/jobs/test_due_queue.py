@@ -14,8 +14,8 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Operation, PspAccount, PspNotification
 from payments.services.jobs.due_queue import DueQueue, Handled, Sweep, run_sweep
-from payments.tests.notices import lose_the_answer
-from payments.tests.shop import Shop
+from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.shop import Shop
 
 LEASE = timedelta(seconds=60)
 

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from payments import metrics
 from payments.services.jobs import wakeups
-from payments.tests.shop import Shop
+from payments.tests.support.shop import Shop
 
 pytestmark = pytest.mark.usefixtures("database")
 

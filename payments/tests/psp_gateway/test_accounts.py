@@ -7,7 +7,7 @@ import time
 import pytest
 
 from payments.services.psp_gateway import accounts
-from payments.tests.factories import PspAccountFactory
+from payments.tests.support.factories import PspAccountFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connections
 
 from payments.services.psp_gateway.bulkhead import ANSWERING_SECONDS, CROWDED_WAIT_SECONDS, Bulkhead
-from payments.tests.shop import Shop, body_of, open_shop
+from payments.tests.support.shop import Shop, body_of, open_shop
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 

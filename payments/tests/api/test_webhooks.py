@@ -1,0 +1,340 @@
+"""The address for PSPs: what is stored, what is refused, and that refusals leave no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from payments.api import webhooks
+from payments.clock import now_utc
+from payments.models import Event, Operation, PspNotification
+from payments.services.jobs import wakeups
+from payments.tests.support.notices import Hooks, only_notification, sign
+from payments.tests.support.postgresql_faults import failing
+from payments.tests.support.postgresql_wire import CommitCutter, When, through
+from payments.tests.support.shop import Shop, body_of
+from psp_adapters.tests.support.receiver import SECRET
+
+
+def test_a_notice_is_stored_as_it_came_before_anybody_looks(shop: Shop, hooks: Hooks) -> None:
+    shop.create(manual=True)
+    [notice] = hooks.caught("payment.authorized")
+    signature = sign(notice.body)
+
+    answer = hooks.deliver(notice, signature)
+
+    assert (answer.status_code, json.loads(answer.content)) == (200, {"received": True})
+    row = only_notification()
+    assert bytes(row.body) == notice.body
+    assert row.body_sha256 == hashlib.sha256(notice.body).hexdigest()
+    assert row.headers == {"sandbox-signature": signature}
+    assert (row.psp_account, row.event_id) == (shop.account, notice.notice["id"])
+    assert row.our_references == [shop.operations_references()[0]]
+    assert (row.status, row.attempts, row.conflicting_body) == ("stored", 0, False)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        lambda body: "",
+        lambda body: sign(body, secret="a guess that is wrong"),
+        lambda body: sign(body + b" "),
+        lambda body: sign(body).replace("h1=", "h0="),
+        lambda body: sign(body).replace("h1=", "h1=ü"),
+        lambda body: sign(body, at_seconds=time.time() - 302),
+        lambda body: sign(body, at_seconds=time.time() + 302),
+        lambda body: sign(body, at_seconds=time.time() + 3650 * 86_400),
+        lambda body: f"{sign(body)},{sign(body)}",
+        lambda body: ",".join(["h1=" + "0" * 64] * 10_000),
+        lambda body: "t=" + "9" * 5_000 + ",h1=" + "0" * 64,
+        lambda body: sign(json.dumps(json.loads(body), indent=1).encode()),
+    ],
+    ids=range(12),
+)
+def test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace(
+    shop: Shop, hooks: Hooks, signature: Callable[[bytes], str]
+) -> None:
+    intent = body_of(shop.create(manual=True))
+    [notice] = hooks.caught("payment.authorized")
+    before, refused = _everything(), webhooks.refused_count()
+
+    with CaptureQueriesContext(connection) as queries:
+        answer = hooks.deliver(notice, signature(notice.body))
+
+    assert answer.status_code == 400
+    assert len(queries) <= 1, "strangers may not keep the database busy"
+    assert PspNotification.objects.count() == 0
+    assert webhooks.refused_count() == refused + 1
+    assert _everything() == before
+    assert shop.intent(intent["id"]).status == "AUTHORIZED"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"null", b"hello", b"\xff\xfe", b"[" * 10_000, b'{"id": "sev_1"}', b"9" * 6_000],
+    ids=range(8),
+)
+def test_what_is_signed_but_no_notice_is_refused(hooks: Hooks, body: bytes) -> None:
+    assert hooks.deliver(body).status_code == 400
+    assert PspNotification.objects.count() == 0
+
+
+def test_a_notice_of_another_account_is_refused(hooks: Hooks, other_shop: Shop) -> None:
+    theirs = Hooks(other_shop, hooks.receiver)
+    theirs.listen()
+    other_shop.create(manual=True)
+    [notice] = theirs.caught("payment.authorized")
+    theirs.stop()
+
+    assert hooks.deliver(notice).status_code == 400
+    assert PspNotification.objects.count() == 0
+
+
+def test_the_secret_of_another_account_is_no_good(hooks: Hooks, other_shop: Shop) -> None:
+    settings.PSP_CREDENTIALS[other_shop.account.code]["webhook_secrets"] = "their own secret 01234"
+    body = hooks.notice()
+    assert hooks.deliver(body, sign(body, secret="their own secret 01234")).status_code == 400
+    assert PspNotification.objects.count() == 0
+
+
+def test_two_secrets_are_good_while_they_are_exchanged(hooks: Hooks) -> None:
+    credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
+    credentials["webhook_secrets"] = f"the new secret 0123456789,{SECRET}"
+    for secret in (SECRET, "the new secret 0123456789"):
+        body = hooks.notice()
+        assert hooks.deliver(body, sign(body, secret=secret)).status_code == 200
+    credentials["webhook_secrets"] = "the new secret 0123456789"
+    body = hooks.notice()
+    assert hooks.deliver(body, sign(body)).status_code == 400
+    assert PspNotification.objects.count() == 2
+
+
+def test_an_unknown_account_and_one_without_webhooks_have_no_address(
+    hooks: Hooks, other_shop: Shop
+) -> None:
+    body = hooks.notice()
+    for code in ("nobody", other_shop.account.code):
+        answer = hooks.client.post(
+            f"/psp/{code}/webhook", data=body, content_type="application/json"
+        )
+        assert answer.status_code == 404
+    assert hooks.client.get(hooks.path).status_code == 405
+    assert PspNotification.objects.count() == 0
+
+
+def test_an_account_with_a_secret_but_no_row_has_no_address(hooks: Hooks) -> None:
+    credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
+    settings.PSP_CREDENTIALS["half-configured"] = dict(credentials)
+    try:
+        body = hooks.notice()
+        answer = hooks.client.post(
+            "/psp/half-configured/webhook",
+            data=body,
+            content_type="application/json",
+            headers={"Sandbox-Signature": sign(body)},
+        )
+    finally:
+        del settings.PSP_CREDENTIALS["half-configured"]
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(("size", "status"), [(256 * 1024, 200), (256 * 1024 + 1, 413)])
+def test_a_notice_has_at_most_256_kibibytes(hooks: Hooks, size: int, status: int) -> None:
+    body = hooks.notice(filling="")
+    body = body.replace(b'"filling": ""', b'"filling": "' + b"x" * (size - len(body)) + b'"')
+    assert len(body) == size
+    assert hooks.deliver(body).status_code == status
+    assert PspNotification.objects.count() == (1 if status == 200 else 0)
+
+
+def test_a_body_that_claims_to_be_huge_is_not_read(hooks: Hooks) -> None:
+    for claimed in ("50000000", "9" * 400):
+        answer = hooks.client.generic(
+            "POST", hooks.path, b"{}", content_type="application/json", CONTENT_LENGTH=claimed
+        )
+        assert answer.status_code == 413
+
+
+def test_the_address_needs_no_csrf_token(hooks: Hooks) -> None:
+    strict = Hooks(hooks.shop, hooks.receiver, Client(enforce_csrf_checks=True))
+    assert strict.deliver(strict.notice()).status_code == 200
+
+
+def test_an_unknown_type_is_stored_and_acknowledged(hooks: Hooks) -> None:
+    assert hooks.deliver(hooks.notice(type="payment.teleported")).status_code == 200
+    row = only_notification()
+    assert (row.known, row.type) == (False, "payment.teleported")
+
+
+def test_a_hundred_copies_at_once_are_one_notification(
+    shop: Shop, hooks: Hooks, run_together: Callable[..., list[Any]]
+) -> None:
+    shop.create(manual=True)
+    [notice] = hooks.caught("payment.authorized")
+    answers: list[int] = []
+    for _ in range(10):
+        results = run_together(*[lambda: hooks.deliver(notice).status_code] * 10)
+        answers += results
+    assert answers == [200] * 100
+    assert only_notification().status == "stored"
+
+
+def test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = hooks.notice(id="sev_same")
+    second = hooks.notice(id="sev_same", type="payment.captured")
+    assert hooks.deliver(first).status_code == 200
+    with caplog.at_level(logging.ERROR):
+        assert hooks.deliver(second).status_code == 200
+        assert hooks.deliver(second).status_code == 200
+    row = only_notification()
+    assert (bytes(row.body), row.type, row.conflicting_body) == (first, "payment.authorized", True)
+    alerts = [each for each in caplog.messages if each.startswith("alert: event sev_same")]
+    assert len(alerts) == 1
+
+
+def test_while_the_database_is_away_nothing_is_stored_and_the_psp_is_asked_to_come_again(
+    hooks: Hooks,
+) -> None:
+    body = hooks.notice()
+    with CommitCutter() as gate, through(gate):
+        gate.let_nobody_through()
+        answer = hooks.deliver(body)
+    assert_come_again(answer)
+    assert PspNotification.objects.count() == 0
+
+    assert hooks.deliver(body).status_code == 200
+    assert bytes(only_notification().body) == body
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+def test_what_nobody_knows_to_be_stored_is_sent_again_and_is_there_once(
+    hooks: Hooks, when: When
+) -> None:
+    body = hooks.notice()
+    with CommitCutter() as gate, through(gate):
+        gate.arm(1, when)
+        assert_come_again(hooks.deliver(body))
+        assert gate.cuts == 1
+    assert PspNotification.objects.count() == (when == "after the commit")
+    assert hooks.deliver(body).status_code == 200
+    assert only_notification().status == "stored"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["55P03", "40P01", "40001", "57014", "53100", "53300", "57P01", "25006"],
+    ids=["lock", "deadlock", "serialization", "timeout", "disk", "full", "shutdown", "demoted"],
+)
+def test_a_database_that_is_busy_or_full_is_no_500(hooks: Hooks, code: str) -> None:
+    body = hooks.notice()
+    table = PspNotification._meta.db_table
+    with failing(table=table, event="INSERT", code=code, times=1):
+        assert_come_again(hooks.deliver(body))
+        assert PspNotification.objects.count() == 0
+        assert hooks.deliver(body).status_code == 200
+
+
+def test_a_defect_of_ours_is_not_called_an_outage(hooks: Hooks) -> None:
+    table = PspNotification._meta.db_table
+    with failing(table=table, event="INSERT", code="23514", times=1):
+        answer = Client(raise_request_exception=False).post(
+            hooks.path,
+            data=(body := hooks.notice()),
+            content_type="application/json",
+            headers={"Sandbox-Signature": sign(body)},
+        )
+    assert answer.status_code == 500
+    assert PspNotification.objects.count() == 0
+
+
+def assert_come_again(answer: Any) -> None:
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert json.loads(answer.content) == {"error": "Not stored. Please send it again."}
+
+
+def test_two_accounts_may_use_the_same_event_id(hooks: Hooks, other_shop: Shop) -> None:
+    theirs = Hooks(other_shop, hooks.receiver)
+    theirs.listen()
+    assert hooks.deliver(hooks.notice(id="sev_1")).status_code == 200
+    assert theirs.deliver(theirs.notice(id="sev_1")).status_code == 200
+    theirs.stop()
+    assert PspNotification.objects.count() == 2
+    assert not PspNotification.objects.filter(conflicting_body=True).exists()
+
+
+def test_an_answer_takes_less_than_50_milliseconds(hooks: Hooks) -> None:
+    hooks.deliver(hooks.notice())
+    took = []
+    for _ in range(20):
+        body = hooks.notice()
+        started = time.perf_counter()
+        assert hooks.deliver(body).status_code == 200
+        took.append(time.perf_counter() - started)
+    assert sorted(took)[len(took) // 2] < 0.05
+
+
+def test_a_silent_broker_costs_no_notification_and_is_counted(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(wakeups, "process_wakeups", wakeups.Wakeups())
+    monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
+    for _ in range(3):
+        assert hooks.deliver(hooks.notice()).status_code == 200
+    assert wakeups.lost_wakeups() == 1, "the next try is a second later"
+    assert PspNotification.objects.count() == 3
+
+
+def test_many_notices_at_once_wake_a_worker_a_few_times(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    wakeups_of_test = wakeups.Wakeups()
+    monkeypatch.setattr(wakeups, "process_wakeups", wakeups_of_test)
+    monkeypatch.setattr(
+        wakeups.current_app._get_current_object(),
+        "send_task",
+        lambda name, **_: sent.append(name),
+    )
+    wakeups_of_test.send("a task")
+    for _ in range(50):
+        wakeups_of_test.send("a task")
+    assert sent.count("a task") == 1
+    time.sleep(0.5)
+    assert sent.count("a task") == 2, "the last ones are not left waiting"
+
+    hooks.deliver(hooks.notice())
+    assert wakeups.PROCESS_NOTIFICATIONS in sent
+
+
+def test_what_a_notification_said_cannot_be_changed(hooks: Hooks) -> None:
+    hooks.deliver(hooks.notice())
+    for change in (
+        {"body": b"another"},
+        {"event_id": "another"},
+        {"our_references": ["op_another"]},
+        {"received_at": now_utc() - timedelta(days=1)},
+    ):
+        with pytest.raises(Exception, match="permanent_column"):
+            PspNotification.objects.update(**change)
+
+
+def _everything() -> list[Any]:
+    return [
+        list(model.objects.order_by("pk").values()) for model in (Operation, Event, PspNotification)
+    ]

@@ -1,0 +1,105 @@
+"""What is to be given back and is charged back as well: the customer gets it once."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments.models import Case, Operation
+from payments.services.cases.opening import close_case
+from payments.services.psp_gateway import references
+from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.late_outcomes import (
+    assert_the_books_agree,
+    cases,
+    falsely_closed,
+    look,
+    sweep_reversals,
+)
+from payments.tests.support.shop import Shop
+from psp_adapters.contract.operations import Outcome
+
+
+@pytest.fixture
+def desk(shop: Shop) -> Desk:
+    return Desk(shop)
+
+
+def late_charge(desk: Desk, *, excess: bool) -> tuple[str, Operation]:
+    """A charge that waits to be given back; with another one beside it if it is one too many."""
+    intent_id, charge = falsely_closed(desk.shop, Outcome.DECLINED)
+    if excess:
+        desk.shop.confirm(intent_id, token="pm_card_mastercard")
+    look(charge)
+    charge.refresh_from_db()
+    assert charge.reversal_due_at is not None
+    return intent_id, charge
+
+
+def charge_back(desk: Desk, charge: Operation) -> str:
+    """The customer's bank takes it; the dispute's id at the PSP."""
+    opened: str = desk.shop.psp.open_dispute(payment_id=charge.psp_payment_id)["id"]
+    desk.look(opened)
+    return opened
+
+
+@pytest.mark.parametrize("policy", ["block", "flag"])
+@pytest.mark.parametrize("excess", [False, True])
+def test_a_late_charge_is_not_given_back_while_the_bank_has_it(
+    desk: Desk, excess: bool, policy: str
+) -> None:
+    desk.shop.merchant.disputed_refund_policy = policy
+    desk.shop.merchant.save()
+    intent_id, charge = late_charge(desk, excess=excess)
+    dispute = charge_back(desk, charge)
+    sweep_reversals()
+    assert desk.shop.effects("refund") == []
+    assert desk.shop.refunds(intent_id) == []
+
+    desk.move(dispute, "win")
+    desk.look(dispute)
+    sweep_reversals()
+    sweep_reversals()
+    assert [each["amount_minor"] for each in desk.shop.effects("refund")] == [10_000]
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("excess", [False, True])
+def test_a_late_charge_that_the_bank_keeps_is_not_given_back_and_the_sweep_ends(
+    desk: Desk, excess: bool
+) -> None:
+    intent_id, charge = late_charge(desk, excess=excess)
+    dispute = charge_back(desk, charge)
+    desk.move(dispute, "lose")
+    desk.look(dispute)
+    for case in Case.objects.filter(status="open"):
+        close_case(case.id, actor="staff:ada", resolution="seen")
+    sweep_reversals()
+    assert desk.shop.refunds(intent_id) == []
+    assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
+    assert Case.objects.get(status="open").summary == (
+        "The charge could not be given back: the bank has charged it back for good."
+    )
+    assert_the_books_agree()
+
+
+def test_a_dispute_of_a_charge_that_went_back_as_one_too_many_is_a_case(desk: Desk) -> None:
+    _, charge = late_charge(desk, excess=True)
+    sweep_reversals()
+    charge_back(desk, charge)
+    assert "disputed_and_refunded" in cases()
+    assert_the_books_agree()
+
+
+def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk: Desk) -> None:
+    intent_id = desk.pay(10_000)
+    opened = desk.open()
+    [charge] = desk.shop.operations(intent_id)
+    desk.shop.psp.revise(references.reference_of(charge.id), "fail")
+    look(charge)
+    assert desk.shop.intent(intent_id).amount_captured_minor == 0
+
+    assert desk.look(opened).status == "needs_response"
+    assert desk.shop.intent(intent_id).amount_disputed_minor == 10_000
+    assert cases() == ["disputed_too_much", "outcome_reversed"]
+    assert_the_books_agree()

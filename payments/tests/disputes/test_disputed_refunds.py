@@ -1,0 +1,232 @@
+"""A refund of what a bank has charged back: refused or flagged by policy, and never by chance."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connections
+
+from payments.exceptions import ChargeRefused, PaymentRefused
+from payments.models import Case, Dispute, Operation, PaymentIntent
+from payments.objects.charge import charge_object
+from payments.services.callers.caller import Answer
+from payments.services.verification.rebuild import differences
+from payments.tests.outcomes.test_external_operations_on_duplicate_charges import act, see, too_many
+from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.late_outcomes import cases
+from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.shop import Shop, body_of, open_shop
+
+
+@pytest.fixture
+def desk(shop: Shop) -> Desk:
+    return Desk(shop)
+
+
+@pytest.fixture
+def flagging(shop: Shop) -> Desk:
+    """A merchant who may refund what is disputed."""
+    return Desk(open_shop(shop.psp, disputed_refund_policy="flag"))
+
+
+@pytest.mark.parametrize("end", ["", "lose"])
+def test_a_charged_back_payment_is_not_refunded(desk: Desk, end: str) -> None:
+    intent_id = desk.pay()
+    dispute = desk.opened()
+    if end:
+        desk.move(dispute.psp_dispute_id, end)
+        desk.look(dispute.psp_dispute_id)
+    before = PaymentIntent.objects.values().get()
+    with pytest.raises(ChargeRefused) as refused:
+        desk.shop.refund(intent_id, 100)
+    assert refused.value.code == "charge_disputed"
+    assert PaymentIntent.objects.values().get() == before
+    assert desk.shop.refunds(intent_id) == []
+    assert desk.shop.effects("refund") == []
+    assert Case.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("inquiry", "move"), [(False, "win"), (False, "prevent"), (True, ""), (True, "close")]
+)
+def test_inquiries_and_what_was_won_may_be_refunded(desk: Desk, inquiry: bool, move: str) -> None:
+    intent_id = desk.pay()
+    dispute = desk.opened(inquiry=inquiry)
+    assert dispute.is_charge_refundable == inquiry
+    if move:
+        desk.move(dispute.psp_dispute_id, move)
+        desk.look(dispute.psp_dispute_id)
+    assert body_of(desk.shop.refund(intent_id))["status"] == "succeeded"
+    assert Case.objects.count() == 0
+    assert list(differences()) == []
+
+
+def test_an_inquiry_that_escalates_after_its_refund_is_a_case(desk: Desk) -> None:
+    intent_id = desk.pay()
+    dispute = desk.opened(inquiry=True)
+    desk.shop.refund(intent_id)
+    desk.move(dispute.psp_dispute_id, "escalate")
+    desk.look(dispute.psp_dispute_id)
+    assert Case.objects.get().kind == "disputed_and_refunded"
+
+
+def test_a_merchant_who_may_gets_the_refund_and_a_case(flagging: Desk) -> None:
+    intent_id = flagging.pay(25_000)
+    dispute = flagging.opened()
+    assert body_of(flagging.shop.refund(intent_id, 5_000))["status"] == "succeeded"
+    case = Case.objects.get()
+    assert (case.kind, case.subject) == ("disputed_and_refunded", dispute.public_id)
+    flagging.shop.refund(intent_id, 5_000)
+    assert Case.objects.count() == 1, "one open case says it all"
+    assert list(differences()) == []
+
+
+def beside_one_too_many(desk: Desk) -> tuple[str, Operation, Operation]:
+    """A payment, its own charge, and one too many."""
+    intent_id, excess, _ = too_many(desk.shop)
+    [own] = [o for o in desk.shop.operations(intent_id) if o.is_charge and o.id != excess.id]
+    return intent_id, own, excess
+
+
+def charge_back(desk: Desk, charge: Operation, *moves: str) -> Dispute:
+    opened = desk.shop.psp.open_dispute(payment_id=charge.psp_payment_id)["id"]
+    for move in moves:
+        desk.move(opened, move)
+    dispute = desk.look(opened)
+    charge.refresh_from_db()
+    return dispute
+
+
+@pytest.mark.parametrize("moves", [(), ("lose",)])
+def test_what_a_bank_took_of_a_charge_too_many_stops_no_refund_of_the_payments_own(
+    desk: Desk, moves: tuple[str, ...]
+) -> None:
+    intent_id, own, excess = beside_one_too_many(desk)
+    dispute = charge_back(desk, excess, *moves)
+    intent = desk.shop.intent(intent_id)
+    assert intent.amount_disputed_minor == 10_000
+    shown = charge_object(excess, intent)
+    assert (shown["disputed"], shown["dispute"]) == (True, dispute.public_id)
+    shown = charge_object(own, intent)
+    assert (shown["disputed"], shown["dispute"]) == (False, None)
+
+    assert body_of(desk.shop.refund(intent_id))["status"] == "succeeded"
+    assert "disputed_and_refunded" not in cases()
+    assert desk.shop.intent(intent_id).amount_refunded_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_what_a_bank_took_of_the_payments_own_charge_stops_its_refund_beside_one_too_many(
+    desk: Desk,
+) -> None:
+    intent_id, own, excess = beside_one_too_many(desk)
+    dispute = charge_back(desk, own, "lose")
+    charge_back(desk, excess, "lose")
+    intent = desk.shop.intent(intent_id)
+    assert charge_object(own, intent)["dispute"] == dispute.public_id
+    with pytest.raises(ChargeRefused, match=r"100\.00 USD of") as refused:
+        desk.shop.refund(intent_id, 100)
+    assert refused.value.code == "charge_disputed"
+    row = PaymentIntent.objects.filter(pk=intent.pk)
+    with pytest.raises(IntegrityError, match="refund_of_disputed"):
+        row.update(amount_refund_pending_minor=1)
+    assert desk.shop.effects("refund") == []
+    assert "disputed_too_much" not in cases(), "each bank took what its charge had brought"
+    assert list(differences()) == []
+
+
+def test_a_flagged_refund_names_the_dispute_of_the_charge_that_it_refunds(flagging: Desk) -> None:
+    intent_id, own, excess = beside_one_too_many(flagging)
+    dispute = charge_back(flagging, own)
+    charge_back(flagging, excess)
+    flagging.shop.refund(intent_id, 100)
+    case = Case.objects.get(kind="disputed_and_refunded")
+    assert (case.subject, case.amount_minor) == (dispute.public_id, 10_000)
+
+
+def test_a_refund_at_the_psp_beside_a_disputed_charge_too_many_is_no_double_one(desk: Desk) -> None:
+    _, own, excess = beside_one_too_many(desk)
+    charge_back(desk, excess, "lose")
+    act(desk.shop, own, "refund", amount_minor=3_000)
+    see(own)
+    assert "disputed_and_refunded" not in cases()
+    charge_back(desk, own)
+    act(desk.shop, own, "refund", amount_minor=3_000)
+    see(own)
+    assert "disputed_and_refunded" in cases()
+    assert list(differences()) == []
+
+
+def test_more_taken_of_one_charge_than_it_brought_is_seen_beside_another(desk: Desk) -> None:
+    _, _, excess = beside_one_too_many(desk)
+    charge_back(desk, excess)
+    assert "disputed_too_much" not in cases()
+    charge_back(desk, excess)
+    assert "disputed_too_much" in cases()
+
+
+def test_postgresql_holds_the_policy_too(desk: Desk, flagging: Desk) -> None:
+    for each, allowed in ((desk, False), (flagging, True)):
+        intent_id = each.pay()
+        each.opened()
+        row = PaymentIntent.objects.filter(pk=each.shop.intent(intent_id).pk)
+        if allowed:
+            assert row.update(amount_refund_pending_minor=1) == 1
+        else:
+            with pytest.raises(IntegrityError, match="refund_of_disputed"):
+                row.update(amount_refund_pending_minor=1)
+            assert row.get().amount_refund_pending_minor == 0
+
+
+def test_a_refund_that_nobody_knows_about_counts_as_one(desk: Desk, settings: Any) -> None:
+    settings.PSP_BREAKERS = False
+    intent_id = desk.pay()
+    lose_the_answer(desk.shop, "refund")
+    desk.shop.refund(intent_id)
+    desk.opened(amount_minor=25_000)
+    assert Case.objects.get().kind == "disputed_and_refunded"
+    desk.shop.settle()
+    assert desk.shop.refunds(intent_id)[0].status == "succeeded"
+    assert list(differences()) == []
+
+
+@pytest.mark.parametrize("policy", ["block", "flag"])
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_refund_and_a_dispute_at_once_never_both_without_a_case(
+    shop: Shop, policy: str, attempt: int
+) -> None:
+    desk = Desk(open_shop(shop.psp, disputed_refund_policy=policy))
+    intent_id = desk.pay(25_000)
+    psp_dispute_id = desk.open()
+    barrier, results = threading.Barrier(8), []
+
+    def run(number: int) -> None:
+        try:
+            barrier.wait()
+            if number % 2:
+                desk.look(psp_dispute_id)
+            else:
+                results.append(desk.shop.refund(intent_id, 1_000))
+        except PaymentRefused as refusal:
+            results.append(refusal)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    refunds = [each for each in results if isinstance(each, Answer)]
+    codes = {each.code for each in results if isinstance(each, PaymentRefused)}
+    assert len(results) == 4
+    assert codes <= ({"charge_disputed"} if policy == "block" else set())
+    assert desk.dispute().status == "needs_response"
+    cases = Case.objects.filter(kind="disputed_and_refunded").count()
+    assert cases == (1 if refunds else 0)
+    assert len(desk.shop.effects("refund")) == len(refunds)
+    assert desk.shop.intent(intent_id).amount_disputed_minor == 25_000
+    assert list(differences()) == []

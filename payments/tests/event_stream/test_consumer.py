@@ -1,0 +1,360 @@
+"""A consumer: each event at least once, its effect exactly once, failures to a dead-letter list."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from redis.exceptions import ResponseError
+
+from payments import public_ids
+from payments.models import ConsumedEvent, FailedEvent
+from payments.services.event_stream import consumer as consuming_end
+from payments.services.event_stream import consuming
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, purge_consumed
+from payments.services.event_stream.effects import EFFECTS, keep_journal
+from payments.services.event_stream.message import Message
+from payments.tests.event_stream.stage import GROUPS, Stage, command, kill, wait_for
+
+
+def consumer_of(stage: Stage, effect: Any, *, name: str = "one", group: str = "fraud") -> Consumer:
+    return Consumer(
+        stream=stage.stream,
+        group=group,
+        name=name,
+        effect=effect,
+        take_over_after_ms=0,
+        wait_ms=10,
+    )
+
+
+def pending(stage: Stage, group: str = "fraud") -> int:
+    return int(stage.redis.xpending(settings.STREAM_KEY, group)["pending"])
+
+
+class Failing:
+    """An effect that fails for chosen events."""
+
+    def __init__(self, *poison: Any, error: Exception | None = None) -> None:
+        self.poison = set(poison)
+        self.error = error or ValueError("I cannot read this")
+        self.done: list[Any] = []
+
+    def __call__(self, message: Message) -> None:
+        if message.event_id in self.poison:
+            raise self.error
+        self.done.append(message.event_id)
+
+
+def test_each_event_is_consumed_once_and_acknowledged(stage: Stage) -> None:
+    written = stage.write_many(aggregates=6, each=5)
+    stage.publish_all()
+    effect = Failing()
+    consumer = consumer_of(stage, effect)
+    while consumer.consume():
+        continue
+    assert effect.done == [event.id for event in written]
+    assert pending(stage) == 0
+    stage.publish_all()
+    assert stage.consumed_to()["fraud"] == 30
+
+
+def test_an_event_that_comes_again_has_no_second_effect(stage: Stage) -> None:
+    stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    effect = Failing()
+    consumer = consumer_of(stage, effect)
+    consumer.consume()
+    stage.redis.flushall()  # before the position was remembered
+    stage.publish_all()
+    assert consumer.consume() == 3, "all of them come again"
+    assert len(effect.done) == 3
+    assert pending(stage) == 0
+
+
+def test_a_poison_event_becomes_a_dead_letter_and_stops_nobody(stage: Stage) -> None:
+    written = stage.write_many(aggregates=5, each=1)
+    stage.publish_all()
+    effect = Failing(written[1].id)
+    consumer = consumer_of(stage, effect)
+    for round_ in range(1, FAILURES_MAX + 1):
+        consumer.consume()
+        [failed] = FailedEvent.objects.all()
+        assert failed.failures == round_
+        assert (failed.dead_at is not None) == (round_ == FAILURES_MAX)
+    assert len(effect.done) == 4
+    assert failed.last_error == "ValueError: I cannot read this"
+    assert pending(stage) == 0
+    consumer.consume()
+    assert FailedEvent.objects.get().failures == FAILURES_MAX
+    stage.publish_all()
+    assert stage.consumed_to()["fraud"] == 5, "a dead letter holds nothing back"
+
+
+def test_a_failed_effect_leaves_no_trace(stage: Stage) -> None:
+    [event] = stage.write(public_ids.new_id())
+    stage.publish_all()
+    consumer_of(stage, Failing(event.id)).consume()
+    assert not ConsumedEvent.objects.exists()
+
+
+def test_an_event_that_works_in_the_end_is_no_dead_letter(stage: Stage) -> None:
+    [event] = stage.write(public_ids.new_id())
+    stage.publish_all()
+    effect = Failing(event.id)
+    consumer = consumer_of(stage, effect)
+    consumer.consume()
+    effect.poison.clear()
+    consumer.consume()
+    assert effect.done == [event.id]
+    assert not FailedEvent.objects.exists()
+
+
+def test_an_event_that_kills_whoever_takes_it_is_given_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming_end, "DELIVERIES_MAX", 3)
+    stage.write(public_ids.new_id())
+    stage.publish_all()
+    effect = Failing()
+    consumer = consumer_of(stage, effect)
+    consumer._fresh(wait=False)  # taken, and then killed; again and again
+    for _ in range(2):
+        consumer._reclaim()
+    consumer.consume()
+    assert effect.done == []
+    assert FailedEvent.objects.get().last_error == "delivered 3 times, never finished"
+    assert pending(stage) == 0
+
+
+def test_an_unreachable_database_is_not_the_events_fault(stage: Stage) -> None:
+    [event] = stage.write(public_ids.new_id())
+    stage.publish_all()
+    effect = Failing(event.id, error=OperationalError("gone"))
+    with pytest.raises(OperationalError):
+        consumer_of(stage, effect).consume()
+    assert not FailedEvent.objects.exists()
+    assert pending(stage) == 1
+
+
+def test_what_is_no_event_is_passed_over(stage: Stage) -> None:
+    stage.write(public_ids.new_id())
+    stage.publish_all()
+    stage.redis.xadd(settings.STREAM_KEY, {"event": "not one"})
+    effect = Failing()
+    assert consumer_of(stage, effect).consume() == 2
+    assert len(effect.done) == 1
+    assert pending(stage) == 0
+
+
+def test_a_consumer_that_was_cut_off_goes_on_in_order_where_it_was(stage: Stage) -> None:
+    written = stage.write_many(aggregates=2, each=3)
+    stage.publish_all()
+    effect = Failing()
+    consumer_of(stage, effect)._fresh(wait=False)  # taken, and then killed
+    written += stage.write_many(aggregates=1, each=1)
+    stage.publish_all()
+    again = consumer_of(stage, effect)
+    again.take_over_after_ms = 60_000
+    again.consume()
+    assert effect.done == [event.id for event in written]
+    assert pending(stage) == 0
+
+
+def test_an_entry_that_was_deleted_by_hand_while_it_was_pending_comes_again(
+    stage: Stage,
+) -> None:
+    written = stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    effect = Failing()
+    consumer_of(stage, effect)._fresh(wait=False)  # taken, and then killed
+    stage.redis.xdel(settings.STREAM_KEY, "2-0")
+    consumer = consumer_of(stage, effect)
+    consumer.consume()
+    stage.publish_all()
+    consumer.consume()
+    assert sorted(effect.done) == [event.id for event in written]
+    stage.publish_all()
+    assert stage.consumed_to()["fraud"] == 3
+
+
+def test_two_consumers_share_the_work(stage: Stage, run_together: Callable[..., list[Any]]) -> None:
+    written = stage.write_many(aggregates=30, each=6)
+    stage.publish_all()
+    effect = Failing()
+
+    def work(name: str) -> Callable[[], int]:
+        def run() -> int:
+            consumer = consumer_of(stage, effect, name=name)
+            consumer.take_over_after_ms = 60_000
+            count = 0
+            while found := consumer.consume():
+                count += found
+            return count
+
+        return run
+
+    counts = run_together(work("one"), work("two"))
+    assert sum(counts) == len(written)
+    assert sorted(effect.done) == sorted(event.id for event in written)
+
+
+def test_a_consumer_waits_for_its_group_to_be_put_back(stage: Stage) -> None:
+    with pytest.raises(ResponseError, match="NOGROUP"):
+        consumer_of(stage, Failing()).consume()
+    stage.write(public_ids.new_id())
+    stage.publish_all()
+    assert consumer_of(stage, Failing()).consume() == 1
+
+
+def test_a_consumer_that_leaves_is_taken_off_the_list_unless_it_left_something(
+    stage: Stage,
+) -> None:
+    written = stage.write_many(aggregates=2, each=1)
+    stage.publish_all()
+    tidy, untidy = (
+        consumer_of(stage, Failing(), name="tidy"),
+        consumer_of(stage, Failing(written[0].id), name="untidy"),
+    )
+    untidy.consume()
+    tidy._fresh(wait=False)
+    tidy.deregister()
+    untidy.deregister()
+    names = [each["name"] for each in stage.redis.xinfo_consumers(settings.STREAM_KEY, "fraud")]
+    assert names == ["untidy"]
+
+
+def test_old_entries_of_the_journal_are_forgotten(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    consumer_of(stage, keep_journal).consume()
+    assert purge_consumed() == 0
+    monkeypatch.setattr(consuming, "KEPT_FOR", timedelta(0))
+    assert purge_consumed() == 3
+
+
+# --- the dead-letter list --------------------------------------------------------------------
+
+
+@pytest.fixture
+def dead(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Two dead letters of fraud, whose effect still fails."""
+    written = stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    effect = Failing(written[0].id, written[1].id)
+    consumer = consumer_of(stage, effect)
+    for _ in range(FAILURES_MAX):
+        consumer.consume()
+    monkeypatch.setitem(EFFECTS, "fraud", effect)
+    return effect
+
+
+def replayed(*arguments: str) -> str:
+    output = StringIO()
+    call_command("replay_streamed_events", "--group", "fraud", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_dead_letters_are_listed(dead: Failing) -> None:
+    lines = replayed().splitlines()
+    assert len(lines) == 2
+    assert "failed 5 times: ValueError: I cannot read this" in lines[0]
+    assert FailedEvent.objects.count() == 2
+
+
+def test_one_dead_letter_is_replayed(dead: Failing) -> None:
+    first = FailedEvent.objects.order_by("id")[0]
+    named = public_ids.encode(public_ids.EVENT, first.event_id)
+    dead.poison.clear()
+    assert replayed("--event", named) == f"{named}: consumed\n"
+    assert first.event_id in dead.done
+    assert FailedEvent.objects.count() == 1
+    with pytest.raises(CommandError, match="is not a dead letter of fraud"):
+        replayed("--event", named)
+
+
+def test_a_dead_letter_that_fails_again_stays(dead: Failing) -> None:
+    with pytest.raises(CommandError, match="2 of 2 failed again"):
+        replayed("--all")
+    assert list(FailedEvent.objects.values_list("failures", flat=True)) == [6, 6]
+    dead.poison.clear()
+    assert replayed("--all").count("consumed") == 2
+    assert not FailedEvent.objects.exists()
+
+
+def test_a_dead_letter_that_was_consumed_meanwhile_has_no_second_effect(dead: Failing) -> None:
+    letter = FailedEvent.objects.order_by("id")[0]
+    ConsumedEvent.objects.create(
+        group="fraud", event_id=letter.event_id, type=letter.type, consumed_at=letter.failed_at
+    )
+    dead.poison.clear()
+    replayed("--all")
+    assert letter.event_id not in dead.done
+    assert not FailedEvent.objects.exists()
+
+
+# --- as processes ----------------------------------------------------------------------------
+
+
+def test_a_consumer_stops_when_asked_and_leaves_nothing_unfinished(stage: Stage) -> None:
+    written = stage.write_many(aggregates=4, each=1)
+    stage.publish_all()
+    process = command("consume_events", "--group", "support")
+    wait_for(lambda: ConsumedEvent.objects.count() == len(written))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    kill(process)
+    assert pending(stage, "support") == 0
+    assert stage.redis.xinfo_consumers(settings.STREAM_KEY, "support") == []
+
+
+def test_one_process_consumes_for_several_groups_until_one_of_them_breaks(stage: Stage) -> None:
+    written = stage.write_many(aggregates=4, each=1)
+    stage.publish_all()
+    words = [word for group in GROUPS for word in ("--group", group)]
+    process = command("consume_events", *words)
+    wait_for(lambda: ConsumedEvent.objects.count() == len(GROUPS) * len(written))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    kill(process)
+    assert {group: pending(stage, group) for group in GROUPS} == dict.fromkeys(GROUPS, 0)
+
+
+def test_a_process_ends_when_one_of_its_consumers_broke(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor restarts the process; the other group's consumer is stopped first."""
+    stage.publish_all()
+
+    def broken() -> int:
+        raise LookupError("unexpected")
+
+    monkeypatch.setattr(consuming_end, "purge_consumed", broken)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(CommandError, match="ended by itself"):
+            groups = ("--group", "fraud", "--group", "support")
+            call_command("consume_events", *groups, stdout=StringIO())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_consuming_is_a_matter_of_each_group(stage: Stage) -> None:
+    stage.write_many(aggregates=2, each=1)
+    stage.publish_all()
+    for group in GROUPS:
+        assert consumer_of(stage, keep_journal, group=group).consume() == 2
+    assert ConsumedEvent.objects.count() == 6
+    message = stage.on_the_stream()[0]
+    assert consume_once("fraud", message, Failing(message.event_id)) is False

@@ -1,0 +1,126 @@
+"""Numbers of the stream: once, without a gap, in order per payment, with several publishers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import DatabaseError, transaction
+
+from payments import public_ids
+from payments.models import Dispatch, Event, StreamEntry, StreamGroup
+from payments.services.event_stream import numbering, positions
+from payments.services.event_stream.numbering import assign_numbers, numbered_after, prune
+from payments.tests.event_stream.stage import Stage
+
+
+def numbers() -> list[int]:
+    return list(StreamEntry.objects.order_by("number").values_list("number", flat=True))
+
+
+def order_on_the_stream() -> list[Any]:
+    return [row.event.id for row in numbered_after(0, limit=10_000)]
+
+
+def test_events_are_numbered_in_the_order_of_their_payment_whatever_their_ids(
+    stage: Stage,
+) -> None:
+    """The clock of the process that wrote the second event was behind."""
+    one, other = public_ids.new_id(), public_ids.new_id()
+    earlier_id = public_ids.new_id()
+    [first] = stage.write(one)
+    stage.write(other)
+    second = stage._event(one, "payment_intent.succeeded")
+    second.id = earlier_id
+    second.save(force_insert=True)
+    assert second.id < first.id
+    assert assign_numbers() == 3
+    order = order_on_the_stream()
+    assert order.index(first.id) < order.index(second.id)
+    assert numbers() == [1, 2, 3]
+
+
+def test_a_batch_takes_the_beginning_of_each_payment(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbering, "BATCH", 7)
+    written = stage.write_many(aggregates=3, each=5)
+    while assign_numbers():
+        continue
+    rows = numbered_after(0, limit=100)
+    assert len(rows) == len(written)
+    for aggregate in {event.aggregateid for event in written}:
+        assert [r.event.seq for r in rows if r.event.aggregateid == aggregate] == [1, 2, 3, 4, 5]
+
+
+def test_the_way_out_ends_with_the_number_unless_endpoints_are_still_to_be_told(
+    stage: Stage,
+) -> None:
+    told, untold = stage.write(public_ids.new_id(), public_ids.new_id())
+    Dispatch.objects.filter(pk=told.id).update(fanned_out_at=datetime.now(UTC))
+    assign_numbers()
+    [left] = Dispatch.objects.all()
+    assert left.event_id == untold.id
+    assert left.streamed_at is not None
+    assert assign_numbers() == 0
+    assert len(numbers()) == 2
+
+
+def test_an_event_that_is_not_committed_has_no_number(
+    stage: Stage, run_together: Callable[..., list[Any]]
+) -> None:
+    with transaction.atomic():
+        stage.write(public_ids.new_id())
+        assert run_together(assign_numbers) == [0]
+    assert assign_numbers() == 1
+
+
+def test_several_give_out_numbers_without_a_gap_or_a_double(
+    stage: Stage, run_together: Callable[..., list[Any]]
+) -> None:
+    written = stage.write_many(aggregates=40, each=10)
+
+    def work() -> int:
+        total = 0
+        while Dispatch.objects.filter(streamed_at=None).exists():
+            total += assign_numbers()
+        return total
+
+    assert sum(run_together(work, work, work, work)) == len(written)
+    assert numbers() == list(range(1, len(written) + 1))
+    assert len(set(order_on_the_stream())) == len(written)
+
+
+def test_the_newest_place_stays_so_that_numbers_go_on(stage: Stage) -> None:
+    stage.write_many(aggregates=3, each=1)
+    assign_numbers()
+    prune(3)
+    assert numbers() == [3]
+    stage.write(public_ids.new_id())
+    assign_numbers()
+    assert numbers() == [3, 4]
+    assert Event.objects.count() == 4, "the events themselves stay"
+
+
+def test_a_position_never_goes_back(stage: Stage, owner_cursor: psycopg.Cursor[Any]) -> None:
+    positions.add_groups(["fraud"])
+    positions.advance({"fraud": 5})
+    positions.advance({"fraud": 3})
+    assert stage.consumed_to() == {"fraud": 5}
+    with pytest.raises(DatabaseError, match="payments_position_goes_back"):
+        StreamGroup.objects.update(consumed_to=4)
+    with pytest.raises(psycopg.Error, match="payments_position_goes_back"):
+        owner_cursor.execute("UPDATE payments_stream_group SET consumed_to = 4")
+    assert stage.consumed_to() == {"fraud": 5}
+
+
+def test_a_new_group_begins_with_what_is_still_there(stage: Stage) -> None:
+    stage.write_many(aggregates=4, each=1)
+    assign_numbers()
+    positions.add_groups(["fraud"])
+    prune(2)
+    positions.add_groups(["fraud", "risk"])
+    assert stage.consumed_to() == {"fraud": 0, "risk": 2}

@@ -1,0 +1,59 @@
+"""Fan-out beside others that lock the same rows, and what it leaves of the outgoing queue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments.models import Delivery, Dispatch
+from payments.tests.support.listening import (
+    MerchantServer,
+    deliver_all,
+    emitted,
+    fan_out_all,
+    open_endpoint,
+)
+from payments.tests.support.shop import Shop
+
+pytestmark = pytest.mark.usefixtures("loopback")
+
+
+def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
+    shop: Shop, server: MerchantServer, application_cursor: psycopg.Cursor[Any]
+) -> None:
+    """Numbering the stream locks the same rows in another order: waiting could deadlock."""
+    endpoint, _ = open_endpoint(shop.merchant, server.url)
+    shop.create()
+    shop.create(order_id="another")
+    events = emitted(shop.merchant)
+    held = next(event for event in events if event.seq == 2)
+    application_cursor.execute("BEGIN")
+    application_cursor.execute(
+        "SELECT 1 FROM payments_dispatch WHERE event_id = %s FOR UPDATE", [held.id]
+    )
+    others = sum(event.aggregateid != held.aggregateid for event in events)
+    assert fan_out_all() == others + 1
+    application_cursor.execute("ROLLBACK")
+    assert fan_out_all() == len(events) - others - 1
+    deliver_all()
+    of_payment = [
+        each.sequence
+        for each in server.requests
+        if each.headers["Event-Aggregate"] == str(held.aggregateid)
+    ]
+    assert of_payment == list(range(1, len(events) - others + 1))
+    assert Delivery.objects.filter(endpoint=endpoint).count() == len(events)
+
+
+def test_the_dispatch_row_goes_with_the_later_of_the_two_marks(shop: Shop) -> None:
+    shop.create(confirm=False)
+    shop.create(order_id="another", confirm=False)
+    [streamed, not_streamed] = Dispatch.objects.order_by("event_id")
+    Dispatch.objects.filter(pk=streamed.pk).update(streamed_at=datetime.now(UTC))
+    fan_out_all()
+    [row] = Dispatch.objects.all()
+    assert row.pk == not_streamed.pk
+    assert row.fanned_out_at is not None

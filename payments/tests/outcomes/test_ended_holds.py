@@ -1,0 +1,196 @@
+"""What we hear of a hold after it ended, and of one that stands again: each cent where it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from ledger.money import Money
+from payments.clock import now_utc
+from payments.models import Case, Operation
+from payments.services import callers
+from payments.services.callers.caller import Caller
+from payments.services.outcomes.external.recording import record_external_operations
+from payments.services.outcomes.recording import Disposition, record_outcome
+from payments.services.recovery import sweep as recovery_sweep
+from payments.tests.support.dashboard import (
+    act,
+    assert_sound,
+    external_operations,
+    held,
+    look,
+    seen,
+)
+from payments.tests.support.late_outcomes import (
+    assert_the_books_agree,
+    balances,
+    close_as,
+    confirm_late_words,
+    counters,
+    reference,
+)
+from payments.tests.support.late_outcomes import look as look_at
+from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.shop import Shop, body_of
+from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
+
+
+def authorized_at_the_psp(shop: Shop) -> int:
+    sums: Counter[str] = Counter()
+    for effect in shop.effects():
+        sums[effect["kind"]] += effect["amount_minor"]
+    return sums["authorize"] + sums["increment"] - sums["increment_failed"]
+
+
+def falsely_declined(shop: Shop, intent_id: str, kind: str, amount_minor: int) -> Operation:
+    """A change that the PSP made and that we closed as declined."""
+    lose_the_answer(shop, kind)
+    if kind == "increment":
+        shop.increment(intent_id, amount_minor)
+    else:
+        shop.capture(intent_id, amount_minor, final=False)
+    change = shop.operations(intent_id)[-1]
+    close_as(change, Outcome.DECLINED)
+    return change
+
+
+def test_a_late_increment_of_a_hold_that_a_void_let_go_went_with_it(shop: Shop) -> None:
+    intent_id = held(shop)
+    increment = falsely_declined(shop, intent_id, "increment", 13_000)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    look_at(increment)
+    confirm_late_words()
+    assert balances(intent_id) == {}, "nothing is held any more"
+    assert counters(shop, intent_id) == {"authorized": 13_000}
+    assert authorized_at_the_psp(shop) == 13_000
+    increment.refresh_from_db()
+    assert increment.excess_minor == 0
+    assert shop.intent(intent_id).status == "CANCELED"
+    assert Case.objects.filter(kind="late_success").exists()
+    assert_the_books_agree()
+
+    shop.psp.revise(reference(increment), "fail")
+    look_at(increment)
+    confirm_late_words()
+    assert counters(shop, intent_id) == {"authorized": 10_000}
+    assert shop.intent(intent_id).amount_minor == 10_000
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("end", ["void", "expiry"])
+def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provider(
+    shop: Shop, end: str
+) -> None:
+    token = "pm_card_authorizationExpiresNow" if end == "expiry" else "pm_card_visa"
+    intent_id = body_of(shop.create(10_000, manual=True, token=token))["id"]
+    shop.psp.script({"decline": {"code": "card_declined"}}, kind="increment")
+    shop.increment(intent_id, 12_500)
+    increment = shop.operations(intent_id)[-1]
+    shop.capture(intent_id)
+    shop.psp.revise(reference(increment), "succeed")
+    look_at(increment)
+    assert counters(shop, intent_id)["excess"] == 2_500
+    if end == "void":
+        act(shop, "void")
+    else:
+        shop.psp.advance(3)
+    for _ in range(2):
+        look(shop, intent_id)
+    increment.refresh_from_db()
+    assert increment.excess_returned_minor == 2_500
+    assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
+    assert [o.closed_at is not None for o in external_operations(intent_id)] == [True] * (
+        end == "void"
+    )
+    assert not Case.objects.filter(kind__in=["external_operation", "contradiction"]).exists()
+    assert_sound(shop, intent_id)
+
+
+def test_a_late_capture_before_our_void_was_of_what_had_been_authorized(shop: Shop) -> None:
+    intent_id = held(shop)
+    capture = falsely_declined(shop, intent_id, "capture", 3_000)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    look_at(capture)
+    confirm_late_words()
+    assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 3_000}
+    assert authorized_at_the_psp(shop) == 10_000
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert (
+        "70.00 USD go, our books held 100.00 USD"
+        in Case.objects.get(kind="external_operation").summary
+    )
+    assert_sound(shop, intent_id)
+
+
+def test_a_capture_at_the_provider_before_the_void_of_a_challenge_was_authorized_with_the_rest(
+    shop: Shop,
+) -> None:
+    intent = body_of(shop.create(token="pm_card_authenticationRequired", manual=True))
+    shop.psp.complete_challenge(intent["next_action"]["redirect_to_url"]["url"])
+    act(shop, "capture", 3_000, final=False)
+    assert body_of(shop.cancel(intent["id"]))["status"] == "canceled"
+    look(shop, intent["id"])
+    assert counters(shop, intent["id"]) == {"authorized": 10_000, "captured": 3_000}
+    assert shop.intent(intent["id"]).status == "CAPTURED"
+    assert_sound(shop, intent["id"])
+
+
+def test_an_old_end_does_not_end_a_hold_that_stands_again(shop: Shop) -> None:
+    intent_id = held(shop)
+    view = seen(shop, intent_id)
+    [charge] = shop.operations(intent_id)
+    ended = PspOperation(
+        kind=PspOperationKind.EXPIRE,
+        psp_id="sop_old",
+        reference="",
+        amount=Money(10_000, "USD"),
+        outcome=Outcome.SUCCEEDED,
+        at=view.operations[-1].at,
+    )
+    assert view.held == Money(10_000, "USD")
+    shown = replace(view, operations=(*view.operations, ended))
+    assert record_external_operations(charge.id, shown) == 0
+    assert shop.intent(intent_id).status == "AUTHORIZED"
+    assert_the_books_agree()
+
+
+def test_the_end_of_a_hold_whose_capture_failed_is_no_news(shop: Shop) -> None:
+    intent_id = held(shop)
+    shop.capture(intent_id)
+    capture = shop.operations(intent_id)[-1]
+    shop.psp.revise(reference(capture), "fail", keep_hold=False)
+    look_at(capture)
+    assert shop.intent(intent_id).status == "FAILED"
+    look(shop, intent_id)
+    assert shop.intent(intent_id).status == "FAILED"
+    assert_the_books_agree()
+
+
+def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> None:
+    """The older look hears what we know, and must not end the look that the word asked for."""
+    intent_id = body_of(shop.create(10_000, token="pm_card_chargeDeclined"))["payment_intent"]["id"]
+    [charge] = shop.operations(intent_id)
+    older = now_utc() + timedelta(seconds=60)
+    Operation.objects.filter(pk=charge.pk).update(lease_until=older)
+    shop.psp.revise(reference(charge), "succeed")
+    said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
+    caller = callers.for_operation(charge, "test")
+    assert hear(charge, said, caller, None) is Disposition.DEFERRED
+    declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
+    assert hear(charge, declined, caller, older) is Disposition.NO_CHANGE
+    charge.refresh_from_db()
+    assert charge.next_check_at is not None
+    assert recovery_sweep.resolve_due_operations() == 1
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert_the_books_agree()
+
+
+def hear(
+    operation: Operation, result: PspResult, caller: Caller, lease: datetime | None
+) -> Disposition:
+    recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
+    return recorded.disposition

@@ -1,0 +1,309 @@
+"""Acts in the PSP's own dashboard: written down once, booked like our own, never refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ledger.money import Money
+from payments.models import Case
+from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import references
+from payments.services.recovery import payment_sync
+from payments.services.recovery.operation_sync import Conflict
+from payments.services.verification.rebuild import differences
+from payments.tests.support.dashboard import (
+    act,
+    amounts,
+    assert_sound,
+    external_operations,
+    held,
+    look,
+    seen,
+    sold,
+)
+from payments.tests.support.notices import Hooks, only_notification, story_of
+from payments.tests.support.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
+from payments.tests.support.shop import Shop, body_of, uuid_of
+from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
+
+# --- each kind -------------------------------------------------------------------------------
+
+
+def test_a_refund_in_the_dashboard_is_noticed_and_booked(shop: Shop, hooks: Hooks) -> None:
+    intent_id = sold(shop)
+    made = act(shop, "refund", 4_000)
+    [notice] = hooks.caught("payment.refunded")
+    hooks.take(notice, notice)
+
+    assert only_notification().status == "processed"
+    [own] = external_operations(intent_id)
+    assert (own.kind, own.status, own.psp_id) == ("refund", "SUCCEEDED", made["id"])
+    assert own.psp_key == f"psp:{made['id']}"
+    assert own.closed_at is not None
+    [refund] = shop.refunds(intent_id)
+    assert (refund.status, refund.amount_minor) == ("succeeded", 4_000)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == (
+        "PARTIALLY_REFUNDED",
+        (10_000, 10_000, 4_000, 0, 0),
+    )
+    assert events_of(intent_id)[-2:] == ["refund.created", "charge.refunded"]
+    assert last_event(intent_id, "charge.refunded")["amount_refunded"] == 4_000
+    assert last_event(intent_id, "refund.created")["status"] == "succeeded"
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+    assert body_of(shop.refund(intent_id))["amount"] == 6_000, "the rest can be refunded by us"
+
+
+def test_a_refund_of_everything_frees_the_order(shop: Shop) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund")
+    look(shop, intent_id)
+    assert shop.intent(intent_id).status == "REFUNDED"
+    assert_sound(shop, intent_id)
+    assert body_of(shop.create())["status"] == "succeeded"
+
+
+def test_a_void_in_the_dashboard_cancels_the_payment(shop: Shop, hooks: Hooks) -> None:
+    intent_id = held(shop)
+    act(shop, "void")
+    [notice] = hooks.caught("payment.voided")
+    hooks.take(notice)
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.cancellation_reason) == ("CANCELED", "")
+    assert events_of(intent_id)[-2:] == ["charge.updated", "payment_intent.canceled"]
+    [own] = external_operations(intent_id)
+    assert (own.kind, own.amount_minor) == ("void", 10_000)
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+    assert body_of(shop.create())["status"] == "succeeded", "the order is free"
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "final", "status", "last"),
+    [
+        (10_000, True, "CAPTURED", "payment_intent.succeeded"),
+        (4_000, True, "CAPTURED", "payment_intent.succeeded"),
+        (4_000, False, "AUTHORIZED", "payment_intent.amount_capturable_updated"),
+    ],
+)
+def test_a_capture_in_the_dashboard_is_booked(
+    shop: Shop, hooks: Hooks, amount_minor: int, final: bool, status: str, last: str
+) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", amount_minor, final=final)
+    [notice] = hooks.caught("payment.captured")
+    hooks.take(notice)
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.amount_captured_minor) == (status, amount_minor)
+    assert events_of(intent_id)[-2:] == ["charge.captured", last]
+    [charge, _] = shop.operations(intent_id)
+    assert charge.balance_transaction_id is not None
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+
+
+def test_an_increment_in_the_dashboard_raises_what_can_be_captured(shop: Shop) -> None:
+    intent_id = held(shop)
+    act(shop, "increment", 2_000)
+    look(shop, intent_id)
+    assert shop.intent(intent_id).amount_minor == 12_000
+    assert body_of(shop.capture(intent_id))["amount_received"] == 12_000
+    assert_sound(shop, intent_id)
+
+
+def test_a_void_of_the_rest_leaves_what_was_captured(shop: Shop) -> None:
+    intent_id = held(shop)
+    shop.capture(intent_id, 3_000, final=False)
+    act(shop, "void")
+    look(shop, intent_id)
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert events_of(intent_id)[-2:] == ["charge.updated", "payment_intent.succeeded"]
+    assert_sound(shop, intent_id)
+
+
+def test_a_challenge_given_up_in_the_dashboard_fails_the_payment(shop: Shop, hooks: Hooks) -> None:
+    intent_id = sold(shop, token="pm_card_authenticationRequired")
+    act(shop, "void")
+    hooks.take(*hooks.caught("payment.canceled", "payment.voided"))
+    assert shop.intent(intent_id).status == "FAILED"
+    assert external_operations(intent_id) == [], "nothing was held, and nothing let go"
+    assert list(differences()) == []
+
+
+def test_a_refund_that_is_pending_is_reserved_and_then_done(shop: Shop, hooks: Hooks) -> None:
+    intent_id = sold(shop, token="pm_card_pendingRefund")
+    act(shop, "refund", 4_000)
+    hooks.take(*hooks.caught("refund.pending"))
+    [own] = external_operations(intent_id)
+    assert (own.status, own.closed_at) == ("PENDING", None)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 4_000, 0)
+    assert list(differences()) == []
+
+    shop.psp.advance(3)
+    hooks.take(*hooks.caught("refund.settled"))
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 4_000, 0, 0)
+    assert [r.status for r in shop.refunds(intent_id)] == ["succeeded"]
+    assert_sound(shop, intent_id)
+
+
+def test_recovery_finds_a_pending_refund_of_the_dashboard_by_its_id(shop: Shop) -> None:
+    intent_id = sold(shop, token="pm_card_pendingRefund")
+    act(shop, "refund", 4_000)
+    look(shop, intent_id)
+    shop.psp.advance(3)
+    shop.settle()
+    assert [o.status for o in external_operations(intent_id)] == ["SUCCEEDED"]
+    assert_sound(shop, intent_id)
+
+
+# --- more than there is ----------------------------------------------------------------------
+
+
+def test_a_refund_beyond_what_is_left_is_excess_with_a_case(shop: Shop) -> None:
+    intent_id = sold(shop)
+    shop.refund(intent_id, 7_000)
+    act(shop, "refund", 5_000, force=True)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("REFUNDED", (10_000, 10_000, 12_000, 0, 2_000))
+    [own] = external_operations(intent_id)
+    assert own.amount_minor == 5_000
+    case = Case.objects.get()
+    assert (case.kind, case.amount_minor, case.operation_id) == (
+        "external_operation",
+        2_000,
+        own.id,
+    )
+    assert_sound(shop, intent_id)
+
+
+def test_a_capture_beyond_what_is_held_is_excess_with_a_case(shop: Shop) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 11_500, force=True)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("CAPTURED", (11_500, 11_500, 0, 0, 1_500))
+    assert Case.objects.get().amount_minor == 1_500
+    assert_sound(shop, intent_id)
+
+
+@pytest.mark.parametrize("end", ["void", "expiry"])
+def test_a_capture_of_a_canceled_payment_is_booked_and_looked_at(shop: Shop, end: str) -> None:
+    intent_id = hold(shop, token=EXPIRES_AT_ONCE if end == "expiry" else "pm_card_visa")
+    if end == "void":
+        shop.cancel(intent_id)
+    else:
+        shop.psp.advance(3)
+        look(shop, intent_id)
+    assert shop.intent(intent_id).status == "CANCELED"
+    act(shop, "capture", 10_000, force=True)
+    look(shop, intent_id)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("CAPTURED", (10_000, 10_000, 0, 0, 0))
+    assert last_event(intent_id, "charge.captured")["amount_captured"] == 10_000
+    assert "payment_intent.succeeded" not in events_of(intent_id), "canceled was published"
+    assert "canceled" in Case.objects.get().summary
+    assert_sound(shop, intent_id)
+
+
+def test_a_pending_refund_beyond_what_is_left_is_excess_from_the_start(shop: Shop) -> None:
+    intent_id = sold(shop, token="pm_card_pendingRefund")
+    act(shop, "refund", 12_000, force=True)
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 12_000, 2_000)
+    assert list(differences()) == []
+    shop.psp.advance(3)
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 12_000, 0, 2_000)
+    assert shop.intent(intent_id).status == "REFUNDED"
+    assert Case.objects.get().amount_minor == 2_000
+    assert_sound(shop, intent_id)
+
+
+def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: Shop) -> None:
+    intent_id = sold(shop, token="pm_card_pendingRefund")
+    assert body_of(shop.refund(intent_id, 6_000))["status"] == "pending"
+    act(shop, "refund", 7_000, force=True)
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 13_000, 3_000)
+    [_, ours, _] = shop.operations(intent_id)
+    record_outcome(operation=ours, result=PspResult(outcome=Outcome.DECLINED), caller=shop.caller())
+    assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 7_000, 0)
+    assert list(differences()) == []
+
+
+def test_an_act_under_a_reference_of_ours_that_we_do_not_know_is_looked_at(shop: Shop) -> None:
+    intent_id = sold(shop)
+    lost = references.reference_of(uuid_of(sold(shop, order_id="another")))
+    act(shop, "refund", 1_000, reference=lost)
+    look(shop, intent_id)
+    assert shop.intent(intent_id).amount_refunded_minor == 1_000
+    assert lost in Case.objects.get().summary
+    assert_sound(shop, intent_id)
+
+
+def test_a_reference_of_the_dashboards_own_is_nobodys(shop: Shop, hooks: Hooks) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 1_000, reference="ticket 17")
+    hooks.take(*hooks.caught("payment.refunded"))
+    assert shop.intent(intent_id).amount_refunded_minor == 1_000
+    assert not Case.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"amount": Money(1_000, "EUR"), "kind": PspOperationKind.REFUND}, "another money"),
+        ({"amount": Money(1_000, "USD"), "kind": PspOperationKind.VOID}, "holds on to"),
+    ],
+)
+def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, odd: dict[str, Any], said: str
+) -> None:
+    intent_id = held(shop)
+    view = seen(shop, intent_id)
+    made = PspOperation(
+        psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.operations[0].at, **odd
+    )
+    monkeypatch.setattr(
+        payment_sync,
+        "look_up_payment",
+        lambda charge: replace(view, operations=(*view.operations, made)),
+    )
+    before = story_of(shop, intent_id)
+    for _ in range(2):
+        with pytest.raises(Conflict, match=said):
+            look(shop, intent_id)
+    assert story_of(shop, intent_id) == before
+    assert Case.objects.get().kind == "contradiction"
+    assert list(differences()) == []
+
+
+def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 4_000, final=False)
+    view = seen(shop, intent_id)
+    partial = PspOperation(
+        kind=PspOperationKind.VOID,
+        psp_id="sop_odd",
+        reference="",
+        amount=Money(1_000, "USD"),
+        outcome=Outcome.SUCCEEDED,
+        at=view.operations[-1].at,
+    )
+    later = replace(partial, kind=PspOperationKind.REFUND, psp_id="sop_later")
+    odd = replace(view, operations=(*view.operations, partial, later))
+    monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: odd)
+    with pytest.raises(Conflict):
+        look(shop, intent_id)
+    assert [o.kind for o in external_operations(intent_id)] == ["capture"]
+    assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
+    assert_sound(shop, intent_id)

@@ -1,0 +1,408 @@
+"""Acts in the PSP's dashboard beside our own operations: any order, many at once, killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from ledger.money import Money
+from payments.models import Case, PspNotification
+from payments.services.callers.caller import Answer
+from payments.services.outcomes.external import recording
+from payments.services.outcomes.external.effects import external_operation_key
+from payments.services.outcomes.external.recording import (
+    OperationStillOpen,
+    record_external_operations,
+)
+from payments.services.psp_gateway import accounts, sending
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.psp_notifications import processing
+from payments.services.recovery import payment_sync
+from payments.services.recovery.operation_sync import sync_operation
+from payments.tests.scenarios.test_races import at_once
+from payments.tests.support.crashes import Where, crash_at
+from payments.tests.support.dashboard import (
+    act,
+    amounts,
+    assert_sound,
+    external_operations,
+    held,
+    look,
+    seen,
+    sold,
+)
+from payments.tests.support.late_outcomes import close_as
+from payments.tests.support.notices import (
+    Hooks,
+    books_of,
+    lose_the_answer,
+    make_due,
+    only_notification,
+    store_notice,
+    story_of,
+)
+from payments.tests.support.passing_time import hold
+from payments.tests.support.shop import Shop, age_operations, body_of, uuid_of
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
+
+# --- beside our own operations, in any order -------------------------------------------------
+
+
+def test_an_act_waits_for_our_own_operation_that_is_in_doubt(shop: Shop, hooks: Hooks) -> None:
+    intent_id = sold(shop)
+    shop.psp.script({"drop_before": True}, kind="refund")
+    assert body_of(shop.refund(intent_id, 8_000))["status"] == "pending"
+    act(shop, "refund", 5_000)
+    [notice] = hooks.caught("payment.refunded")
+    hooks.take(notice)
+    assert only_notification().status == "failing"
+    assert external_operations(intent_id) == []
+
+    for _ in range(4):
+        shop.settle()
+    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    shop.settle()
+    make_due()
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert amounts(intent) == (10_000, 10_000, 5_000, 0, 0)
+    assert_sound(shop, intent_id)
+
+
+def test_an_act_is_told_of_before_we_know_the_payment(shop: Shop, hooks: Hooks) -> None:
+    shop.psp.script({"drop_after": True}, order_id=shop.order_id, kind="authorize")
+    intent_id = body_of(shop.create(manual=True))["id"]
+    act(shop, "void")
+    [notice] = hooks.caught("payment.voided")
+    hooks.take(notice)
+    assert only_notification().status == "failing"
+    shop.settle()
+    assert shop.intent(intent_id).status == "AUTHORIZED"
+    look(shop, intent_id)
+    assert shop.intent(intent_id).status == "CANCELED"
+    assert_sound(shop, intent_id)
+
+
+def test_our_own_final_capture_after_one_in_the_dashboard_releases_nothing(shop: Shop) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 6_000, final=False)
+    shop.capture(intent_id, 4_000)
+    assert shop.intent(intent_id).amount_captured_minor == 4_000
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("CAPTURED", (10_000, 10_000, 0, 0, 0))
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+
+
+def test_an_increment_that_our_final_capture_did_not_know_of_went_with_the_rest(
+    shop: Shop,
+) -> None:
+    intent_id = held(shop)
+    act(shop, "increment", 2_000)
+    shop.capture(intent_id)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == ("CAPTURED", (12_000, 10_000, 0, 0, 0))
+    assert intent.amount_minor == 10_000
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+
+
+def test_every_order_of_notices_ends_the_same(shop: Shop, hooks: Hooks) -> None:
+    """Two refunds in the dashboard, one of ours whose answer was lost, and all their notices."""
+    stories, orders = [], list(permutations(range(3)))
+    for number, order in enumerate(orders):
+        shop.order_id = f"{shop.order_id}-{number}"
+        intent_id = sold(shop)
+        hooks.receiver.deliveries.clear()
+        act(shop, "refund", 1_000)
+        shop.psp.script({"drop_after": True}, kind="refund")
+        shop.refund(intent_id, 2_000)
+        act(shop, "refund", 3_000)
+        hooks.receiver.wait_until(lambda all_: len(refunds_among(all_)) == 3)
+        notices = refunds_among(hooks.receiver.deliveries)
+        for position in order:
+            assert hooks.deliver(notices[position]).status_code == 200
+            process()
+            assert hooks.deliver(notices[position]).status_code == 200
+            process()
+        story = story_of(shop, intent_id)
+        assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 6_000, 0, 0), order
+        assert_sound(shop, intent_id)
+        stories.append(story)
+    assert all(story == stories[0] for story in stories)
+
+
+def test_every_order_of_notices_of_different_acts_ends_the_same(shop: Shop, hooks: Hooks) -> None:
+    """A part captured, some of it refunded, the rest let go: all in the dashboard."""
+    types = ("payment.captured", "payment.refunded", "payment.voided")
+    stories = []
+    for number, order in enumerate(permutations(types)):
+        shop.order_id = f"{shop.order_id}-{number}"
+        intent_id = held(shop)
+        hooks.receiver.deliveries.clear()
+        act(shop, "capture", 4_000, final=False)
+        act(shop, "refund", 1_000)
+        act(shop, "void")
+        for notice in hooks.caught(*order):
+            for _ in range(2):
+                assert hooks.deliver(notice).status_code == 200
+                process()
+        assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
+        assert_sound(shop, intent_id)
+        stories.append(story_of(shop, intent_id))
+    assert all(story == stories[0] for story in stories)
+
+
+def test_another_accounts_notice_about_our_payment_changes_nothing(
+    shop: Shop, other_shop: Shop
+) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 1_000)
+    reference = shop.intent(intent_id).psp_reference
+    assert reference
+    for type_ in ("payment.refunded", "payment.expired"):
+        store_notice(other_shop, type=type_, data={"payment_id": reference, "references": []})
+    process()
+    assert set(PspNotification.objects.values_list("status", flat=True)) == {"failing"}
+    assert external_operations(intent_id) == []
+    assert shop.intent(intent_id).status == "CAPTURED"
+
+
+def refunds_among(deliveries: Any) -> list[Any]:
+    return [each for each in deliveries if each.type == "payment.refunded"]
+
+
+def process() -> None:
+    for _ in range(3):
+        make_due()
+        processing.process_due_notifications()
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        (("capture", 4_000, False), ("void", None, True)),
+        (("capture", 4_000, True), ("refund", 1_000, True), ("refund", 3_000, True)),
+        (("increment", 2_000, True), ("capture", 12_000, True), ("refund", 12_000, True)),
+    ],
+)
+def test_seen_one_by_one_or_all_together_ends_the_same(
+    shop: Shop, story: tuple[tuple[str, int | None, bool], ...]
+) -> None:
+    stories = []
+    for at_each in (True, False):
+        shop.order_id = f"{shop.order_id}-{at_each}"
+        intent_id = held(shop)
+        for verb, amount_minor, final in story:
+            words: dict[str, Any] = {"final": final} if verb == "capture" else {}
+            act(shop, verb, amount_minor, **words)
+            if at_each:
+                look(shop, intent_id)
+        look(shop, intent_id)
+        look(shop, intent_id)
+        assert_sound(shop, intent_id)
+        stories.append(story_of(shop, intent_id))
+    assert stories[0] == stories[1]
+
+
+def test_an_expiry_and_acts_before_it_are_recorded_as_they_happened(shop: Shop) -> None:
+    intent_id = hold(shop)
+    act(shop, "capture", 4_000, final=False)
+    act(shop, "refund", 1_000)
+    shop.psp.advance(3)
+    look(shop, intent_id)
+    intent = shop.intent(intent_id)
+    assert (intent.status, amounts(intent)) == (
+        "PARTIALLY_REFUNDED",
+        (10_000, 4_000, 1_000, 0, 0),
+    )
+    assert not Case.objects.exists()
+    assert_sound(shop, intent_id)
+
+
+# --- many at once, and killed ----------------------------------------------------------------
+
+
+def test_eight_workers_write_an_act_once(shop: Shop) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 4_000)
+
+    def run(_: int) -> Answer:
+        look(shop, intent_id)
+        return Answer(status=200, body="{}")
+
+    at_once(8, run)
+    assert len(external_operations(intent_id)) == 1
+    assert shop.intent(intent_id).amount_refunded_minor == 4_000
+    assert_sound(shop, intent_id)
+
+
+def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: Shop) -> None:
+    intent_id = sold(shop)
+
+    def run(position: int) -> Answer:
+        if position == 0:
+            act(shop, "refund", 4_000)
+        if position % 2:
+            return shop.refund(intent_id, 3_000)
+        try:
+            look(shop, intent_id)
+        except Inconclusive:
+            return Answer(status=200, body="{}")
+        return Answer(status=200, body="{}")
+
+    at_once(8, run)
+    shop.settle()
+    look(shop, intent_id)
+    assert len(external_operations(intent_id)) == 1
+    assert_sound(shop, intent_id)
+
+
+CRASHES: dict[str, Where] = {
+    "before it is written down": (recording, "insert_operation", "before"),
+    "written down, not recorded": (recording, "insert_operation", "after"),
+    "recorded, not committed": (recording, "put_change", "after"),
+    "after the commit": (payment_sync, "record_external_operations", "after"),
+}
+
+
+@pytest.mark.parametrize("step", CRASHES)
+def test_killed_anywhere_it_is_written_once(shop: Shop, step: str) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 4_000)
+    crash_at(CRASHES[step], lambda: look(shop, intent_id))
+    look(shop, intent_id)
+    assert len(external_operations(intent_id)) == 1
+    assert_sound(shop, intent_id)
+
+
+# --- never sent ------------------------------------------------------------------------------
+
+
+def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 4_000)
+    look(shop, intent_id)
+    [own] = external_operations(intent_id)
+    before = len(shop.psp.calls(kind="refund"))
+    with pytest.raises(ValueError, match="never sent"):
+        sending.send(own)
+    assert len(shop.psp.calls(kind="refund")) == before
+
+
+def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop) -> None:
+    intent_id = sold(shop)
+    [charge] = shop.operations(intent_id)
+    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
+    charge.kind, charge.guard_order = "refund", None
+    charge.__dict__["status"] = "SENDING"
+    with (
+        pytest.raises(IntegrityError, match="external_operation_is_never_sent"),
+        transaction.atomic(),
+    ):
+        charge.save(force_insert=True)
+    assert len(shop.operations(intent_id)) == 1
+
+
+def test_a_long_id_still_has_a_key_of_its_own() -> None:
+    keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
+    assert len(keys) == 3
+    assert all(len(key) == 64 and key.startswith("psp:") for key in keys)
+
+
+def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
+    intent_id = held(shop)
+    view = seen(shop, intent_id)
+    [charge] = shop.operations(intent_id)
+    template = PspOperation(
+        kind=PspOperationKind.CAPTURE,
+        psp_id="sop_x",
+        reference="",
+        amount=Money(100, "USD"),
+        outcome=Outcome.PENDING,
+        at=view.operations[0].at,
+    )
+    for outcome in (Outcome.PENDING, Outcome.DECLINED, Outcome.REQUIRES_ACTION):
+        waiting = replace(view, operations=(*view.operations, replace(template, outcome=outcome)))
+        assert record_external_operations(charge.id, waiting) == 0
+    nothing = replace(template, kind=PspOperationKind.VOID, amount=Money(0, "USD"))
+    done = replace(nothing, outcome=Outcome.SUCCEEDED)
+    shown = replace(view, operations=(*view.operations, done))
+    assert record_external_operations(charge.id, shown) == 0
+    assert len(shop.operations(intent_id)) == 1
+
+
+def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
+    shop.psp.script({"drop_after": True}, order_id=shop.order_id, kind="authorize")
+    intent_id = body_of(shop.create(manual=True))["id"]
+    act(shop, "void")
+    [charge] = shop.operations(intent_id)
+    [effect] = shop.effects("void")
+    adapter = accounts.adapter_of(shop.account)
+    found = adapter.look_up(sending.lookup_of(charge), deadline_seconds=5)
+    assert found is not None
+    view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)
+    assert view is not None
+    with pytest.raises(OperationStillOpen):
+        record_external_operations(charge.id, view)
+    assert external_operations(intent_id) == []
+    assert books_of(intent_id) == []
+    assert effect["amount_minor"] == 10_000
+
+
+def test_our_void_after_a_capture_that_we_did_not_know_of_ends_and_the_capture_is_booked(
+    shop: Shop,
+) -> None:
+    intent_id = held(shop)
+    act(shop, "capture", 3000, final=False)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"  # It let 70.00 USD go.
+    look(shop, intent_id)
+    assert amounts(shop.intent(intent_id))[:2] == (10_000, 3000)
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert not [o for o in shop.operations(intent_id) if o.is_open]
+    assert "the provider released 70.00 USD, our books held 100.00 USD" in set(
+        Case.objects.values_list("summary", flat=True)
+    )
+    assert_sound(shop, intent_id)
+
+
+def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop: Shop) -> None:
+    intent_id = held(shop)
+    lose_the_answer(shop, "capture")
+    shop.capture(intent_id, 3000, final=False)
+    capture = shop.operations(intent_id)[-1]
+    close_as(capture, Outcome.DECLINED)
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    sync_operation(capture.id, actor="test")
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.amount_captured_minor) == ("CAPTURED", 3000)
+    assert_sound(shop, intent_id)
+
+
+def test_the_end_of_a_hold_too_many_is_not_taken_for_the_payments_own(shop: Shop) -> None:
+    lose_the_answer(shop, "authorize")
+    intent_id = hold_in_doubt(shop)
+    [first] = shop.operations(intent_id)
+    close_as(first, Outcome.DECLINED)
+    shop.confirm(intent_id, token="pm_card_visa")
+    sync_operation(first.id, actor="test")
+    first.refresh_from_db()
+    assert first.status == "EXCESS"
+    before = shop.intent(intent_id).authorization_expires_at
+    payment_sync.sync_payment(first.id, actor="test")
+    assert shop.intent(intent_id).authorization_expires_at == before
+
+
+def hold_in_doubt(shop: Shop) -> str:
+    """A hold of two seconds whose answer was lost."""
+    intent = body_of(shop.create(10_000, token="pm_card_authorizationExpiresNow", manual=True))
+    assert intent["status"] == "processing"
+    identifier: str = intent["id"]
+    return identifier

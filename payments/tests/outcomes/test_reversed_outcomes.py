@@ -1,0 +1,380 @@
+"""What had succeeded is taken back, and perhaps done again: status, counters, books, events."""
+
+from __future__ import annotations
+
+import pytest
+
+from payments.exceptions import PaymentRefused, UnexpectedState
+from payments.models import Case, Operation
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery.operation_sync import Conflict
+from payments.tests.support.late_outcomes import (
+    assert_the_books_agree,
+    balances,
+    cases,
+    confirm_late_words,
+    counters,
+    events,
+    look,
+    reference,
+    statuses,
+)
+from payments.tests.support.shop import Shop, body_of
+
+
+def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tuple[str, Operation]:
+    """A hold of 100.00, captured to that amount for good."""
+    shop.merchant.platform_fee_basis_points = 100 if fee else 0
+    shop.merchant.save()
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.capture(intent_id, amount_minor)
+    return intent_id, shop.operations(intent_id)[-1]
+
+
+def turn(shop: Shop, operation: Operation, to: str, *, keep_hold: bool = True) -> None:
+    shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
+    look(operation)
+
+
+@pytest.mark.parametrize("amount_minor", [10_000, 6_000])
+def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: int) -> None:
+    intent_id, capture = captured(shop, amount_minor)
+    turn(shop, capture, "fail")
+    confirm_late_words()
+
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.published_status) == ("AUTHORIZED", "succeeded")
+    assert statuses(shop, intent_id)[-1] == ("capture", "REVERSED")
+    assert counters(shop, intent_id) == {"authorized": 10_000}
+    assert intent.capturable.minor == 10_000
+    assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
+    assert events(intent_id)[-1] == "charge.updated"
+    assert cases() == ["outcome_reversed"]
+    assert_the_books_agree()
+
+    assert body_of(shop.capture(intent_id, 10_000))["status"] == "succeeded"
+    assert_the_books_agree()
+
+
+def test_a_capture_that_fails_when_nothing_is_held_any_more(shop: Shop) -> None:
+    intent_id, capture = captured(shop, 6_000)
+    turn(shop, capture, "fail", keep_hold=False)
+    confirm_late_words()
+
+    assert shop.intent(intent_id).status == "FAILED"
+    assert counters(shop, intent_id) == {"authorized": 10_000}
+    assert balances(intent_id) == {}
+    assert shop.operations(intent_id)[0].guard_order is None
+    assert_the_books_agree()
+    for attempt in (shop.confirm, shop.cancel, shop.capture, shop.refund):
+        with pytest.raises(PaymentRefused):
+            attempt(intent_id)
+    assert shop.intent(intent_id).published_status == "succeeded"
+    shop.create(10_000)
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("keep_hold", [True, False])
+@pytest.mark.parametrize("amount_minor", [10_000, 6_000])
+def test_a_capture_that_fails_and_heals_stands_as_before(
+    shop: Shop, amount_minor: int, keep_hold: bool
+) -> None:
+    intent_id, capture = captured(shop, amount_minor)
+    before = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+    for _ in range(2):
+        turn(shop, capture, "fail", keep_hold=keep_hold)
+        assert_the_books_agree()
+        turn(shop, capture, "succeed")
+        after = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+        assert after == before
+        assert_the_books_agree()
+    confirm_late_words()
+    assert statuses(shop, intent_id)[-1] == ("capture", "SUCCEEDED")
+    assert events(intent_id)[-1] == "charge.captured"
+    assert events(intent_id).count("payment_intent.succeeded") == 1
+    assert shop.operations(intent_id)[0].guard_order == shop.order_id
+
+
+def test_one_of_two_captures_fails(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.capture(intent_id, 4_000, final=False)
+    shop.capture(intent_id, 6_000)
+    first = shop.operations(intent_id)[1]
+    turn(shop, first, "fail")
+    assert shop.intent(intent_id).status == "AUTHORIZED"
+    assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
+    assert_the_books_agree()
+    turn(shop, first, "succeed")
+    assert shop.intent(intent_id).status == "CAPTURED"
+    turn(shop, first, "fail", keep_hold=False)
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_a_capture_that_fails_after_some_of_it_was_refunded(shop: Shop) -> None:
+    intent_id, capture = captured(shop)
+    shop.refund(intent_id, 3_000)
+    turn(shop, capture, "fail", keep_hold=False)
+    assert shop.intent(intent_id).status == "FAILED"
+    assert counters(shop, intent_id) == {
+        "authorized": 10_000,
+        "refunded": 3_000,
+        "over_refunded": 3_000,
+        "excess": 3_000,
+    }
+    assert_the_books_agree()
+    turn(shop, capture, "succeed")
+    assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
+    assert counters(shop, intent_id) == {
+        "authorized": 10_000,
+        "captured": 10_000,
+        "refunded": 3_000,
+    }
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_a_capture_that_heals_after_another_was_made_of_the_same_hold(shop: Shop) -> None:
+    intent_id, capture = captured(shop)
+    turn(shop, capture, "fail")
+    shop.capture(intent_id, 10_000)
+    turn(shop, capture, "succeed")
+    confirm_late_words()
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert counters(shop, intent_id) == {
+        "authorized": 20_000,
+        "captured": 20_000,
+        "excess": 10_000,
+    }
+    assert_the_books_agree()
+    assert statuses(shop, intent_id)[1:] == [("capture", "SUCCEEDED")] * 2
+
+
+def sale(shop: Shop, token: str = "pm_card_visa") -> tuple[str, Operation]:
+    shop.merchant.platform_fee_basis_points = 100
+    shop.merchant.save()
+    intent_id = body_of(shop.create(10_000, token=token))["id"]
+    return intent_id, shop.operations(intent_id)[0]
+
+
+def test_a_sale_that_is_taken_back_leaves_nothing_and_frees_the_order(shop: Shop) -> None:
+    intent_id, charge = sale(shop)
+    turn(shop, charge, "fail")
+    confirm_late_words()
+
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.published_status) == ("FAILED", "succeeded")
+    assert (counters(shop, intent_id), balances(intent_id)) == ({}, {})
+    charge.refresh_from_db()
+    assert (charge.status, charge.guard_order) == ("REVERSED", None)
+    assert events(intent_id)[-1] == "charge.failed"
+    assert "payment_intent.payment_failed" not in events(intent_id)
+    assert cases() == ["outcome_reversed"]
+    assert_the_books_agree()
+    with pytest.raises(UnexpectedState):
+        shop.confirm(intent_id, token="pm_card_visa")
+    assert body_of(shop.create(10_000))["status"] == "succeeded"
+
+
+def test_a_sale_that_is_taken_back_and_heals_stands_as_before(shop: Shop) -> None:
+    intent_id, charge = sale(shop)
+    before = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+    for _ in range(2):
+        turn(shop, charge, "fail")
+        turn(shop, charge, "succeed")
+        after = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+        assert after == before
+        assert_the_books_agree()
+    charge.refresh_from_db()
+    assert (charge.guard_order, charge.reversal_due_at) == (shop.order_id, None)
+    assert events(intent_id)[-1] == "charge.succeeded"
+    confirm_late_words()
+
+
+def test_a_sale_that_heals_after_its_order_was_paid_anew_goes_back(shop: Shop) -> None:
+    intent_id, charge = sale(shop)
+    turn(shop, charge, "fail")
+    other_id = body_of(shop.create(10_000))["id"]
+    turn(shop, charge, "succeed")
+    charge.refresh_from_db()
+    assert charge.status == "EXCESS"
+    assert_the_books_agree()
+    turn(shop, charge, "fail")
+    charge.refresh_from_db()
+    assert (charge.status, charge.reversal_due_at) == ("REVERSED", None)
+    assert balances(intent_id) == {}
+    assert counters(shop, intent_id) == {}
+    assert shop.intent(other_id).status == "CAPTURED"
+    assert_the_books_agree()
+
+
+def test_a_bank_debit_that_is_returned_days_later(shop: Shop) -> None:
+    shop.psp.set_behavior(settle_delay_seconds=86_400)
+    intent_id, charge = sale(shop, "pm_sepaDebit_returned")
+    shop.psp.advance(86_401)
+    shop.settle()
+    assert shop.intent(intent_id).status == "CAPTURED"
+    shop.refund(intent_id, 2_000)
+    shop.psp.advance(86_401)
+    look(charge)
+    assert shop.intent(intent_id).status == "FAILED"
+    assert counters(shop, intent_id) == {
+        "refunded": 2_000,
+        "over_refunded": 2_000,
+        "excess": 2_000,
+    }
+    assert_the_books_agree()
+
+
+def test_a_hold_that_the_psp_gives_up(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    [charge] = shop.operations(intent_id)
+    turn(shop, charge, "fail")
+    assert (shop.intent(intent_id).status, balances(intent_id)) == ("FAILED", {})
+    assert events(intent_id)[-2:] == ["charge.failed", "payment_intent.payment_failed"]
+    assert_the_books_agree()
+    assert body_of(shop.confirm(intent_id, token="pm_card_visa"))["status"] == "requires_capture"
+    assert_the_books_agree()
+
+
+def test_a_void_that_fails_and_heals(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.cancel(intent_id)
+    charge, void = shop.operations(intent_id)
+    turn(shop, void, "fail")
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.published_status) == ("AUTHORIZED", "canceled")
+    assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
+    charge.refresh_from_db()
+    assert charge.guard_order == shop.order_id
+    assert_the_books_agree()
+    turn(shop, void, "succeed")
+    assert (shop.intent(intent_id).status, balances(intent_id)) == ("CANCELED", {})
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_an_increment_that_fails_and_heals(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.increment(intent_id, 12_000)
+    increment = shop.operations(intent_id)[-1]
+    turn(shop, increment, "fail")
+    assert shop.intent(intent_id).amount_minor == 10_000
+    assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
+    turn(shop, increment, "succeed")
+    assert shop.intent(intent_id).capturable.minor == 12_000
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_an_increment_that_fails_after_it_was_captured_is_a_contradiction(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.increment(intent_id, 12_000)
+    increment = shop.operations(intent_id)[-1]
+    shop.capture(intent_id)
+    before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    with pytest.raises(Conflict):
+        turn(shop, increment, "fail")
+    after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    assert after == before
+    increment.refresh_from_db()
+    assert (increment.status, cases()) == ("SUCCEEDED", ["contradiction"])
+
+
+@pytest.mark.parametrize("amount_minor", [10_000, 4_000])
+def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -> None:
+    intent_id = body_of(shop.create(10_000))["id"]
+    before = (counters(shop, intent_id), balances(intent_id))
+    shop.refund(intent_id, amount_minor)
+    assert (shop.operations(intent_id)[0].guard_order is None) is (amount_minor == 10_000)
+    refund = shop.operations(intent_id)[-1]
+    refunded = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+    turn(shop, refund, "fail")
+
+    assert shop.intent(intent_id).status == "CAPTURED"
+    assert (counters(shop, intent_id), balances(intent_id)) == before
+    [row] = shop.refunds(intent_id)
+    assert (row.status, row.failure_reason) == ("failed", "expired_or_canceled_card")
+    assert shop.operations(intent_id)[0].guard_order == shop.order_id
+    assert events(intent_id)[-4:] == [
+        "refund.failed",
+        "charge.updated",
+        "refund.updated",
+        "charge.refund.updated",
+    ]
+    assert cases() == ["outcome_reversed"]
+    assert_the_books_agree()
+
+    turn(shop, refund, "succeed")
+    healed = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+    assert healed == refunded
+    [row] = shop.refunds(intent_id)
+    assert (row.status, row.failure_reason) == ("succeeded", "")
+    confirm_late_words()
+    assert_the_books_agree()
+    assert shop.refund(intent_id, 1_000) if amount_minor == 4_000 else True
+
+
+def test_a_refund_pending_then_succeeded_then_failed(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, token="pm_card_pendingRefund"))["id"]
+    before = balances(intent_id)
+    shop.refund(intent_id, 4_000)
+    assert_the_books_agree()
+    shop.psp.advance(60)
+    shop.settle()
+    assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
+    refund = shop.operations(intent_id)[-1]
+    turn(shop, refund, "fail")
+    assert (shop.intent(intent_id).status, balances(intent_id)) == ("CAPTURED", before)
+    confirm_late_words()
+    assert_the_books_agree()
+
+
+def test_a_refund_that_fails_after_its_order_was_taken_by_another_payment(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000))["id"]
+    shop.refund(intent_id)
+    other_id = body_of(shop.create(10_000))["id"]
+    turn(shop, shop.operations(intent_id)[-1], "fail")
+    assert shop.operations(intent_id)[0].guard_order is None
+    assert shop.operations(other_id)[0].guard_order == shop.order_id
+    assert other_id in Case.objects.get().summary
+    assert_the_books_agree()
+
+
+def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    shop.capture(intent_id, 4_000, final=False)
+    first = shop.operations(intent_id)[1]
+    shop.psp.script({"drop_after": 1}, kind="capture", order_id=shop.order_id)
+    shop.capture(intent_id, 6_000)
+    before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    with pytest.raises(Inconclusive, match="under way"):
+        turn(shop, first, "fail")
+    after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    assert after == before
+    first.refresh_from_db()
+    assert (first.status, first.next_check_at is not None) == ("SUCCEEDED", True)
+    shop.settle()
+    shop.settle()
+    confirm_late_words()
+    assert statuses(shop, intent_id)[1:] == [("capture", "REVERSED"), ("capture", "SUCCEEDED")]
+    assert_the_books_agree()
+
+
+@pytest.mark.parametrize("kind", ["authorize", "capture", "void", "refund"])
+def test_a_word_that_agrees_changes_nothing(shop: Shop, kind: str) -> None:
+    intent_id = body_of(shop.create(10_000, manual=True))["id"]
+    if kind == "void":
+        shop.cancel(intent_id)
+    elif kind != "authorize":
+        shop.capture(intent_id)
+        shop.refund(intent_id, 1_000)
+    [operation] = [o for o in shop.operations(intent_id) if o.kind == kind]
+    before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    look(operation)
+    look(operation)
+    after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
+    assert after == before
+    assert cases() == []

@@ -1,0 +1,34 @@
+"""From an operation to its request, and from a PSP's word to what may be believed of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.money import Money
+from payments.services.psp_gateway import references, sending
+from payments.tests.support.shop import Shop, body_of
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
+
+
+def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
+    [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
+    request = sending.request_of(operation)
+    assert request == sending.request_of(operation)
+    assert request.reference == request.psp_key == references.reference_of(operation.id)
+    assert (request.kind, request.amount) == (OperationKind.AUTHORIZE, Money(10_000, "USD"))
+
+
+@pytest.mark.parametrize("amount", [Money(9_999, "USD"), Money(10_000, "EUR"), Money(0, "USD")])
+def test_an_answer_about_another_amount_is_a_doubt(shop: Shop, amount: Money) -> None:
+    [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
+    result = PspResult(outcome=Outcome.SUCCEEDED, psp_id="p1", amount=amount)
+    outcome_unknown = sending.unknown_if_amount_differs(operation, result)
+    assert outcome_unknown.outcome is Outcome.UNKNOWN
+    assert "100.00 USD" in outcome_unknown.detail
+
+
+def test_an_answer_that_fits_or_names_no_amount_is_believed(shop: Shop) -> None:
+    [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
+    for amount in (None, Money(10_000, "USD")):
+        result = PspResult(outcome=Outcome.SUCCEEDED, amount=amount)
+        assert sending.unknown_if_amount_differs(operation, result) is result

@@ -1,0 +1,120 @@
+"""What recovery cannot find out becomes a person's, whatever keeps it from finding out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.conf import settings
+
+from ledger.money import Money
+from payments.models import Case, Event, PaymentIntent
+from payments.selectors.waiting import operations_with_unknown_outcome
+from payments.services.cases.opening import close_case
+from payments.services.psp_gateway import accounts, sending
+from payments.services.recovery import sweep as recovery_sweep
+from payments.tests.scenarios.test_crashes import end_leases
+from payments.tests.support.crashes import crash
+from payments.tests.support.late_outcomes import assert_the_books_agree, cases
+from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.shop import Shop, age_operations, body_of
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+A_DAY_AND_A_SECOND = 24 * 3600 + 1
+
+
+def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_doubt_and_a_persons(
+    shop: Shop,
+) -> None:
+    crash("before the PSP has it", shop.create)
+    end_leases()
+    intent_id = _only_intent(shop)
+    credentials = settings.PSP_CREDENTIALS.pop(shop.account.code)
+
+    assert recovery_sweep.resolve_due_operations() == 1
+    [charge] = shop.operations(intent_id)
+    assert charge.status == "UNKNOWN"
+    assert "KeyError" in charge.detail
+    assert operations_with_unknown_outcome().count == 1
+    assert cases() == []
+
+    age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
+    end_leases()
+    assert recovery_sweep.resolve_due_operations() == 1
+    case = Case.objects.get()
+    assert (case.kind, case.subject) == ("outcome_unknown", charge.public_id)
+    assert "KeyError" in case.summary
+    assert shop.intent(intent_id).status == "PROCESSING"
+
+    settings.PSP_CREDENTIALS[shop.account.code] = credentials
+    shop.settle()
+    assert shop.operations(intent_id)[0].status == "NOT_SENT"
+    assert shop.effects() == []
+
+
+def test_what_was_accepted_and_is_found_no_longer_is_a_persons_after_a_day(shop: Shop) -> None:
+    intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
+    assert shop.operations(intent_id)[0].status == "PENDING"
+    with SandboxProcess() as amnesiac:
+        settings.PSP_CREDENTIALS[shop.account.code]["base_url"] = amnesiac.base_url
+        shop.settle()
+        assert cases() == []
+
+        age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
+        shop.settle()
+    assert "no longer finds" in Case.objects.get().summary
+    assert shop.operations(intent_id)[0].status == "PENDING"
+
+
+def test_what_is_pending_for_days_is_nobodys_case_while_the_psp_is_silent(shop: Shop) -> None:
+    intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
+    age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
+    shop.settle()
+    shop.psp.set_behavior(down=1)
+    shop.settle()
+    assert cases() == []
+
+
+def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_looked(
+    shop: Shop,
+) -> None:
+    shop.psp.script({"drop_before": 1}, order_id=shop.order_id)
+    intent_id = body_of(shop.create())["id"]
+    [charge] = shop.operations(intent_id)
+    adapter = accounts.adapter_of(accounts.psp_account_of(charge.psp_account_id))
+    other = replace(
+        sending.request_of(charge), reference="op_of_somebody_else", amount=Money(7, "USD")
+    )
+    adapter.authorize(other, deadline_seconds=5)
+
+    shop.settle()
+    case = Case.objects.get()
+    assert (case.kind, case.subject) == ("contradiction", charge.public_id)
+    assert "idempotency_mismatch" in case.summary
+    calls = len(shop.psp.calls(order_id=shop.order_id))
+    age_operations(intent_id, seconds=90)
+    for _ in range(4):
+        shop.settle()
+    [charge] = shop.operations(intent_id)
+    assert (charge.status, charge.fenced_at) == ("UNKNOWN", None)
+    assert len(shop.psp.calls(order_id=shop.order_id)) == calls, "nothing was sent or forbidden"
+
+    close_case(case.id, actor="staff:ada", resolution="The other request was a test of ours.")
+    shop.settle()
+    assert shop.operations(intent_id)[0].status == "NOT_SENT"
+    assert shop.intent(intent_id).status == "FAILED"
+    assert_the_books_agree()
+
+
+def test_events_of_what_recovery_found_name_the_request_and_its_key(shop: Shop) -> None:
+    lose_the_answer(shop, "authorize")
+    caller = shop.caller(key="the key", request_id="req_1")
+    intent_id = body_of(shop.create(caller=caller))["id"]
+    shop.settle()
+    assert shop.intent(intent_id).status == "CAPTURED"
+    rows = Event.objects.filter(aggregateid=shop.intent(intent_id).id)
+    assert set(rows.values_list("idempotency_key", "request_id")) == {("the key", "req_1")}
+    assert {"job:recovery"} < set(rows.values_list("actor", flat=True))
+
+
+def _only_intent(shop: Shop) -> str:
+    return PaymentIntent.objects.get(merchant=shop.merchant).public_id

@@ -1,0 +1,84 @@
+"""Recovery takes its leases one by one: what stops it holds up as little as can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from payments.models import Operation
+from payments.services.recovery import sweep as recovery_sweep
+from payments.services.verification.rebuild import differences
+from payments.tests.support import crashes
+from payments.tests.support.shop import Shop
+
+
+def three_in_doubt(shop: Shop) -> None:
+    """Three charges that the PSP made and whose answers were lost, all due."""
+    for number in range(3):
+        shop.psp.script({"drop_after": 1}, order_id=f"{shop.order_id}-{number}")
+        shop.create(order_id=f"{shop.order_id}-{number}")
+    make_due()
+    assert due() == 3
+
+
+def make_due() -> None:
+    Operation.objects.filter(next_check_at__isnull=False).update(
+        next_check_at="2000-01-01T00:00:00Z"
+    )
+
+
+def due() -> int:
+    return Operation.objects.filter(next_check_at__lte=timezone.now()).count()
+
+
+def test_a_killed_recovery_holds_up_one_operation_only(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_in_doubt(shop)
+    where = (recovery_sweep, "record_outcome", "before")
+    monkeypatch.setitem(crashes.STEPS, "while recovery knows", where)
+
+    crashes.crash("while recovery knows", recovery_sweep.resolve_due_operations)
+
+    assert due() == 2
+    assert recovery_sweep.resolve_due_operations() == 2
+    assert Operation.objects.filter(status="SUCCEEDED").count() == 2
+    make_due()
+    assert recovery_sweep.resolve_due_operations() == 1
+    assert Operation.objects.filter(status="SUCCEEDED").count() == 3
+    assert list(differences()) == []
+
+
+def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_in_doubt(shop)
+    take, taken = recovery_sweep.QUEUE.take, []
+
+    def take_while_the_database_is_there(**given: Any) -> list[Operation]:
+        if taken:
+            raise OperationalError("the database system is shutting down")
+        taken.extend(take(**given))
+        return taken
+
+    def lost(*_: object, **__: object) -> None:
+        raise OperationalError("the database system is shutting down")
+
+    with monkeypatch.context() as gone:
+        gone.setattr(recovery_sweep.QUEUE, "take", take_while_the_database_is_there)
+        gone.setattr(recovery_sweep, "record_outcome", lost)
+        with pytest.raises(OperationalError):
+            recovery_sweep.resolve_due_operations()
+
+    assert due() == 2
+    assert recovery_sweep.resolve_due_operations() == 2
+    assert Operation.objects.filter(status="SUCCEEDED").count() == 2
+
+
+def test_one_sweep_looks_at_no_more_than_its_limit(shop: Shop) -> None:
+    three_in_doubt(shop)
+    assert recovery_sweep.resolve_due_operations(limit=2) == 2
+    assert due() == 1

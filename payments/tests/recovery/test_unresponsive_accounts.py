@@ -1,0 +1,149 @@
+"""A PSP that gives no answer is left alone for the sweep, and costs nobody else's recovery time."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from payments.clock import now_utc
+from payments.models import Operation, PspNotification
+from payments.services.automatic_actions import late_success_reversals
+from payments.services.jobs.due_queue import UNANSWERED_MAX
+from payments.services.psp_notifications import processing
+from payments.services.recovery import sweep as recovery_sweep
+from payments.tests.support.late_outcomes import falsely_closed, look
+from payments.tests.support.notices import store_notice
+from payments.tests.support.shop import Shop, body_of, open_shop
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+LONG_AGO = now_utc() - timedelta(days=1)
+
+
+@pytest.fixture
+def silent_psp() -> Any:
+    """A second PSP, which can be killed."""
+    with SandboxProcess() as process:
+        yield process
+
+
+def in_doubt(shop: Shop, count: int) -> list[str]:
+    """Charges whose answers were lost, all due."""
+    shop.psp.script({"drop_after": True}, times=count, kind="authorize")
+    return [body_of(shop.create(order_id=f"order-{uuid.uuid4().hex}"))["id"] for _ in range(count)]
+
+
+def make_due(shop: Shop) -> None:
+    Operation.objects.filter(merchant=shop.merchant, closed_at__isnull=True).update(
+        lease_until=LONG_AGO, next_check_at=LONG_AGO
+    )
+
+
+def statuses(shop: Shop) -> list[str]:
+    rows = Operation.objects.filter(merchant=shop.merchant).order_by("id")
+    return list(rows.values_list("status", flat=True))
+
+
+def test_a_silent_account_is_asked_twice_and_the_others_are_resolved(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    in_doubt(stuck, 6)
+    in_doubt(shop, 4)
+    silent_psp.kill()
+    make_due(stuck)
+    make_due(shop)
+
+    looked_at = recovery_sweep.resolve_due_operations()
+
+    assert looked_at == UNANSWERED_MAX + 4
+    assert statuses(shop) == ["SUCCEEDED"] * 4
+    assert statuses(stuck) == ["UNKNOWN"] * 6
+    still_due = Operation.objects.filter(merchant=stuck.merchant, next_check_at__lte=now_utc())
+    assert still_due.count() == 6 - UNANSWERED_MAX
+
+
+def test_everything_is_found_as_soon_as_the_psp_answers_again(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    in_doubt(stuck, 6)
+    silent_psp.kill()
+    for _ in range(3):
+        make_due(stuck)
+        recovery_sweep.resolve_due_operations()
+    silent_psp.start()
+
+    recovery_sweep.resolve_due_operations()
+    left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
+    assert left.count() == UNANSWERED_MAX
+    # What was asked in vain comes soon, however often that was: it says nothing of the operation.
+    soon = now_utc() + timedelta(seconds=recovery_sweep.RETRY_SECONDS_MAX)
+    assert all(row.next_check_at and row.next_check_at <= soon for row in left)
+    assert {row.checks for row in left} == {1}
+
+
+def test_one_operation_that_cannot_be_read_does_not_silence_its_account(shop: Shop) -> None:
+    in_doubt(shop, 3)
+    make_due(shop)
+    first = Operation.objects.filter(merchant=shop.merchant).order_by("id").first()
+    assert first is not None
+    Operation.objects.filter(pk=first.pk).update(next_check_at=LONG_AGO - timedelta(days=1))
+    shop.psp.script({"error_before": True}, times=1, path="/v1/operations")
+
+    recovery_sweep.resolve_due_operations()
+
+    assert statuses(shop) == ["UNKNOWN", "SUCCEEDED", "SUCCEEDED"]
+
+
+def test_an_operation_whose_sender_died_is_in_doubt_even_if_nobody_can_be_asked(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    intent_id = in_doubt(stuck, 1)[0]
+    silent_psp.kill()
+    make_due(stuck)
+    recovery_sweep.resolve_due_operations()
+    operation = stuck.operations(intent_id)[0]
+    assert (operation.status, operation.checks) == ("UNKNOWN", 1)
+    assert "could not be asked" in operation.detail
+
+
+def test_notices_of_a_silent_account_do_not_hold_up_those_of_others(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    for each, count in ((stuck, 8), (shop, 3)):
+        in_doubt(each, count)
+        for reference in each.operations_references():
+            store_notice(each, data={"payment_id": "", "references": [reference]})
+    silent_psp.kill()
+
+    assert processing.process_due_notifications() < 11
+    assert statuses(shop) == ["SUCCEEDED"] * 3
+    rows = PspNotification.objects.filter(psp_account=stuck.account)
+    asked = [row.last_error for row in rows if "could not be asked" in row.last_error]
+    assert len(asked) == UNANSWERED_MAX
+    assert {row.status for row in rows} <= {"failing", "stored"}
+
+
+def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
+    shop: Shop, silent_psp: SandboxProcess
+) -> None:
+    stuck = open_shop(silent_psp)
+    for each, count in ((stuck, 4), (shop, 2)):
+        for _ in range(count):
+            each.order_id = f"order-{uuid.uuid4().hex}"
+            _, charge = falsely_closed(each, Outcome.DECLINED, manual=True)
+            look(charge)
+    Operation.objects.filter(merchant=stuck.merchant).update(reversal_due_at=LONG_AGO)
+    Operation.objects.filter(merchant=shop.merchant).update(reversal_due_at=now_utc())
+    silent_psp.kill()
+
+    assert late_success_reversals.reverse_due_charges() == UNANSWERED_MAX + 2
+    voids = Operation.objects.filter(kind="void")
+    assert [row.status for row in voids.filter(merchant=shop.merchant)] == ["SUCCEEDED"] * 2
+    assert voids.filter(merchant=stuck.merchant).count() == UNANSWERED_MAX

@@ -1,0 +1,242 @@
+"""Between the first commit and the PSP's answer: not sent, sent late, or sent by a sleeper.
+
+Crash points C4 (old), C5, C6, C20 and C22. The steps of a process that dies are in test_crashes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from payments.exceptions import PspNotReached
+from payments.models import IdempotencyKey, Operation
+from payments.services.idempotency import retention
+from payments.services.psp_gateway import accounts, sending
+from payments.services.recovery import sweep as recovery_sweep
+from payments.tests.support.crashes import be_a_process_of_its_own, crash
+from payments.tests.support.money_moves import COMMANDS, Move, end_leases, kind_of
+from payments.tests.support.shop import Shop, age_operations, body_of
+from paymentsite.launcher.ports import hold_any_port
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+LATE_SECONDS = 1.2
+OLD_SECONDS = 61
+
+
+def own_operation(move: Move) -> Operation:
+    """The operation of the command itself."""
+    found = Operation.objects.filter(order_id=move.shop.order_id).order_by("id").last()
+    assert found is not None
+    return found
+
+
+def age(move: Move) -> None:
+    """Make the payment's operations older than the same key may be sent again."""
+    age_operations(own_operation(move).intent.public_id, seconds=OLD_SECONDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew(
+    shop: Shop, name: str
+) -> None:
+    move = Move(shop, name)
+    crash("before the PSP has it", move.run)
+    end_leases()
+    age(move)
+
+    recovery_sweep.resolve_due_operations()
+
+    assert own_operation(move).status == "NOT_SENT"
+    move.had_no_effect_yet()
+    answer = move.run()
+    assert (answer.status, move.run().body) == (200, answer.body)
+    move.ended_once()
+
+
+NO_WAY_THERE: dict[str, Callable[[str], str]] = {
+    "refused": lambda url: f"http://127.0.0.1:{hold_any_port()}",
+    "no such host": lambda url: "http://psp.invalid",
+    "no TLS": lambda url: url.replace("http://", "https://"),
+}
+
+
+@pytest.mark.matrix(most=5)
+@pytest.mark.parametrize(
+    ("name", "way"),
+    # What is not listened to takes its time to be found out, whatever was asked for.
+    [*((name, "refused") for name in COMMANDS), ("create", "no such host"), ("capture", "no TLS")],
+)
+def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: str) -> None:
+    move = Move(shop, name)
+    credentials = settings.PSP_CREDENTIALS[shop.account.code]
+    good_url = credentials["base_url"]
+    credentials["base_url"] = NO_WAY_THERE[way](good_url)
+    if name == "create":
+        # A token is described once; what it stands for is not what this is about.
+        adapter = accounts.adapter_of(shop.account)
+        known = accounts.adapter_for("sandbox", {**credentials, "base_url": good_url})
+        adapter._tokens.update(known._tokens)  # type: ignore[attr-defined]
+    with pytest.raises(PspNotReached):
+        move.run()
+    credentials["base_url"] = good_url
+
+    assert own_operation(move).status == "NOT_SENT"
+    assert own_operation(move).next_check_at is None
+    move.had_no_effect_yet()
+    answer = move.run()
+    assert (answer.status, move.run().body) == (200, answer.body)
+    move.ended_once()
+
+
+@pytest.mark.matrix(most=3)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
+    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Move(shop, name)
+    give_up_before_it_acts(move, monkeypatch)
+    unknown = own_operation(move)
+    assert unknown.status == "UNKNOWN"
+
+    end_leases()
+    recovery_sweep.resolve_due_operations()  # not found, and the same key is under way
+    unknown.refresh_from_db()
+    assert unknown.status == "UNKNOWN"
+    assert shop.psp.calls(kind="look_up", reference=unknown.psp_key)[-1]["status"] == 404
+    shop.psp.wait_for(order_id=shop.order_id, kind=move.effects[-1])
+    end_leases()
+    recovery_sweep.resolve_due_operations()
+
+    move.ended_once()
+    again = move.run()
+    assert again.replayed
+    assert "processing" in again.body or "pending" in again.body
+
+
+@pytest.mark.matrix(most=3)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_psp_that_would_act_after_we_forbade_it_does_nothing(
+    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Move(shop, name)
+    give_up_before_it_acts(move, monkeypatch)
+    end_leases()
+    age(move)
+    recovery_sweep.resolve_due_operations()
+    assert own_operation(move).status == "NOT_SENT"
+
+    wait_until_answered(shop.psp, own_operation(move).psp_key)
+
+    move.had_no_effect_yet()
+
+
+def give_up_before_it_acts(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send the command to a PSP that begins with it only after our deadline."""
+    late, kind = {"latency_ms": LATE_SECONDS * 1000}, kind_of(move.name)
+    move.shop.psp.script(late, order_id=move.shop.order_id, kind=kind)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(sending, "CALL_DEADLINE_SECONDS", 0.15)
+        answer = move.run()
+    assert answer.status == 200
+    move.had_no_effect_yet()
+
+
+def wait_until_answered(sandbox: SandboxProcess, reference: str) -> None:
+    end = time.monotonic() + 10
+    while not all(call["status"] for call in sandbox.calls(reference=reference)):
+        assert time.monotonic() < end, "the PSP never came to it"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_sender_stopped_before_its_call_and_overtaken_changes_nothing_when_it_wakes(
+    shop: Shop, name: str
+) -> None:
+    move = Move(shop, name)
+    with Sleeper(move) as sleeper:
+        end_leases()
+        answer = move.run()
+        sleeper.wake_and_end()
+
+    assert answer.status == 200
+    assert len(move.calls()) == 2
+    assert (move.run().body, move.run().replayed) == (answer.body, True)
+    move.ended_once()
+
+
+class Sleeper:
+    """A process that carries out a command and is stopped (SIGSTOP) just before its call."""
+
+    def __init__(self, move: Move) -> None:
+        connections.close_all()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._run_until_the_call(move)
+        _, status = os.waitpid(self._pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), "it never came to its call"
+
+    def _run_until_the_call(self, move: Move) -> None:
+        real = sending.send
+
+        def sleep_and_send(operation: Operation, **more: Any) -> object:
+            # To this thread itself: sent to the process, another takes it, and this one runs on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            return real(operation, **more)
+
+        ended = 1
+        try:
+            be_a_process_of_its_own()
+            sending.send = sleep_and_send  # type: ignore[assignment]
+            ended = int(move.run().status != 200)
+        finally:
+            os._exit(ended)
+
+    def wake_and_end(self) -> None:
+        """SIGCONT; it ends well: its own words are those of who overtook it."""
+        os.kill(self._pid, signal.SIGCONT)
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        assert os.waitstatus_to_exitcode(status) == 0
+
+    def __enter__(self) -> Sleeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+
+def test_a_key_outlives_every_retention_while_its_operation_is_in_doubt(shop: Shop) -> None:
+    move = Move(shop, "create")
+    shop.psp.script({"drop_after": True}, order_id=shop.order_id)
+    first = move.run()
+    assert body_of(first)["status"] == "processing"
+    make_keys_old()
+
+    assert retention.purge_old_idempotency_keys() == 1  # that of the undisturbed run
+    assert move.run().body == first.body
+    end_leases()
+    recovery_sweep.resolve_due_operations()
+    move.ended_once()
+
+    assert move.run().body == first.body
+    assert retention.purge_old_idempotency_keys() == 1
+
+
+def make_keys_old() -> None:
+    """As their owner may: when a key came is permanent."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        table = IdempotencyKey._meta.db_table
+        owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER permanent_columns")
+        owner.execute(f"UPDATE {table} SET created_at = created_at - interval '401 days'")
+        owner.execute(f"ALTER TABLE {table} ENABLE TRIGGER permanent_columns")

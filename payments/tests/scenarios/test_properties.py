@@ -1,0 +1,319 @@
+"""Whatever is asked, in whatever order, twice or too much: books, counters and PSP agree."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from ledger.selectors import payment_vectors
+from payments.exceptions import PaymentRefused
+from payments.models import PaymentIntent
+from payments.services.callers.caller import Answer, Caller
+from payments.services.psp_gateway import accounts
+from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.recovery import operation_sync
+from payments.services.recovery.payment_sync import sync_payment
+from payments.services.verification.rebuild import differences, differences_of
+from payments.tests.support import passing_time
+from payments.tests.support.dispute_desk import Desk
+from payments.tests.support.late_outcomes import sweep_reversals
+from payments.tests.support.shop import Shop, body_of, uuid_of
+
+TOKENS = (
+    "pm_card_visa",
+    "pm_card_mastercard",
+    "pm_card_visa_chargeDeclined",
+    "pm_card_chargeDeclinedExpiredCard",
+    "pm_card_threeDSecure2Required",
+    "pm_card_pendingRefund",
+    "pm_card_authorizationExpiresNow",
+    "pm_bankDebit_success",
+    "pm_bankDebit_fail",
+    "pm_card_captureFails",
+    "pm_card_captureFailsThenSucceeds",
+    "pm_card_refundFail",
+    "pm_card_declinedThenPaid",
+    "pm_bankDebit_returned",
+)
+FAULTS = ("drop_after", "error_after", "truncate", "drop_before", "error_before", "rate_limit")
+
+
+@dataclass(frozen=True)
+class Step:
+    verb: str
+    amount_minor: int = 0
+    token: str = "pm_card_visa"
+    final: bool = True
+    twice: bool = False
+    fault: str | None = None
+    which: int = 0
+    """Of several charges, or disputes: the one that it is about."""
+
+
+amounts = st.integers(min_value=1, max_value=12_000)
+charges = st.integers(min_value=0, max_value=3)
+faults = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(FAULTS))
+steps = st.one_of(
+    st.builds(
+        Step, verb=st.just("confirm"), token=st.sampled_from(TOKENS), twice=st.booleans(),
+        fault=faults,
+    ),
+    st.builds(
+        Step, verb=st.just("capture"), amount_minor=amounts, final=st.booleans(),
+        twice=st.booleans(), fault=faults,
+    ),
+    st.builds(
+        Step, verb=st.just("refund"), amount_minor=amounts, twice=st.booleans(), fault=faults
+    ),
+    st.builds(Step, verb=st.just("increment"), amount_minor=amounts, fault=faults),
+    st.builds(Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults),
+    st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
+    st.builds(
+        Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund"]),
+        amount_minor=amounts, final=st.booleans(), which=charges,
+    ),
+    st.builds(Step, verb=st.just("dispute"), amount_minor=amounts, final=st.booleans(),
+        which=charges),
+    st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
+        "bank escalate"]), which=charges),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "hear", "reversals", "deadlines"])),
+)  # fmt: skip
+
+PAID = Step(verb="confirm", token="pm_card_visa")
+BEGINNINGS = {
+    "not at all": [],
+    "paid": [PAID],
+    "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
+    "paid twice, unheard": [
+        Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+    ],
+    "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
+}  # fmt: skip
+
+
+@settings(
+    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "12")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    manual=st.booleans(),
+    begun=st.sampled_from(sorted(BEGINNINGS)),
+    plan=st.lists(steps, min_size=2, max_size=10),
+)
+def test_books_counters_and_psp_agree_after_every_step(
+    shop: Shop, manual: bool, begun: str, plan: list[Step]
+) -> None:
+    shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
+    shop.psp.heal()
+    intent_id = body_of(shop.create(10_000, confirm=False, manual=manual))["id"]
+    for step in [*BEGINNINGS[begun], *plan]:
+        take(shop, intent_id, step)
+        shop.psp.heal()
+        assert list(differences_of([shop.intent(intent_id)])) == [], step
+    event("a charge too many" if has_excess(shop, intent_id) else "none too many")
+    event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
+    shop.psp.advance(120)
+    for _ in range(2):
+        shop.settle()
+        hear_everything(shop, intent_id)
+    assert list(differences()) == []
+    if not has_excess(shop, intent_id):
+        assert truth(shop) == stored(shop.intent(intent_id))
+    assert_every_cent_is_where_it_is(shop, intent_id)
+    for _ in range(3):
+        sweep_reversals()
+        shop.psp.advance(5)
+        shop.settle()
+        hear_everything(shop, intent_id)
+    assert list(differences()) == []
+    assert_every_cent_is_where_it_is(shop, intent_id)
+
+
+def hear_everything(shop: Shop, intent_id: str) -> None:
+    """The notices of everything that has happened, at last."""
+    for operation in shop.operations(intent_id):
+        with suppress(operation_sync.Inconclusive):
+            operation_sync.sync_operation(operation.id, actor="psp:notification")
+    look(shop, intent_id)
+    for dispute in shop.psp.disputes(shop.order_id):
+        with suppress(Inconclusive):
+            Desk(shop).look(dispute["id"])
+
+
+def has_excess(shop: Shop, intent_id: str) -> bool:
+    """A charge too many is counted apart."""
+    return any(operation.excess_minor for operation in shop.operations(intent_id))
+
+
+def take(shop: Shop, intent_id: str, step: Step) -> None:
+    if step.verb == "wait":
+        shop.psp.advance(30)
+        shop.settle()
+        hear_everything(shop, intent_id)
+        return
+    if step.verb in HAPPENS:
+        HAPPENS[step.verb](shop, intent_id)
+        return
+    if step.verb == "dispute" or step.verb.startswith("bank"):
+        dispute(shop, intent_id, step)
+        return
+    if step.verb.startswith("dashboard"):
+        act_in_dashboard(shop, intent_id, step)
+        return
+    if step.verb == "challenge":
+        url = shop.intent(intent_id).next_action_url
+        if url:
+            shop.psp.complete_challenge(url, fail=not step.final)
+        return
+    if step.fault is not None:
+        shop.psp.script({step.fault: True}, kind=psp_kind(step.verb))
+    caller = shop.caller(key=uuid.uuid4().hex)
+    first = attempt(lambda: command(shop, intent_id, step, caller))
+    if step.twice and first is not None:
+        again = attempt(lambda: command(shop, intent_id, step, caller))
+        assert again is not None
+        assert (again.status, again.body) == (first.status, first.body)
+
+
+def act_in_dashboard(shop: Shop, intent_id: str, step: Step) -> None:
+    """Somebody at the PSP does it, unless the PSP refuses; we see it at the next look."""
+    words: dict[str, Any] = (
+        {} if step.verb.endswith("void") else {"amount_minor": step.amount_minor}
+    )
+    if step.verb.endswith("capture"):
+        words["final"] = step.final
+    with suppress(AssertionError, NothingThere):
+        payment_id = at_the_psp(shop, intent_id, step.which)
+        shop.psp.act(step.verb.removeprefix("dashboard "), payment_id=payment_id, **words)
+    if step.which != 3:  # Else the notice is lost.
+        look(shop, intent_id)
+
+
+class NothingThere(Exception):
+    """No charge has reached the PSP, or no dispute was opened."""
+
+
+def at_the_psp(shop: Shop, intent_id: str, which: int) -> str:
+    """One of the payments at the PSP that this one has led to, the newest first."""
+    found = [o.psp_payment_id for o in shop.operations(intent_id) if o.is_charge]
+    known: list[str] = [each for each in reversed(found) if each]
+    if not known:
+        raise NothingThere
+    return known[which % len(known)]
+
+
+def dispute(shop: Shop, intent_id: str, step: Step) -> None:
+    """A cardholder complains, or a bank decides, unless the PSP refuses; we look, or do not."""
+    with suppress(AssertionError, NothingThere):
+        if step.verb == "dispute":
+            shop.psp.open_dispute(
+                payment_id=at_the_psp(shop, intent_id, step.which),
+                amount_minor=step.amount_minor,
+                inquiry=not step.final,
+            )
+        else:
+            opened = shop.psp.disputes(shop.order_id)
+            if not opened:
+                raise NothingThere
+            move = step.verb.removeprefix("bank ")
+            shop.psp.move_dispute(opened[step.which % len(opened)]["id"], move)
+    if step.which != 3:
+        hear_everything(shop, intent_id)
+
+
+def look(shop: Shop, intent_id: str) -> None:
+    """A look at every charge; what of ours is still open comes first, and is looked at again."""
+    for operation in shop.operations(intent_id):
+        if operation.is_charge:
+            with suppress(Inconclusive):
+                sync_payment(operation.id, actor="test")
+
+
+HAPPENS: dict[str, Callable[[Shop, str], object]] = {
+    "hear": hear_everything,
+    "time": lambda shop, intent_id: shop.psp.advance(30),
+    "reversals": lambda shop, intent_id: sweep_reversals(),
+    "deadlines": lambda shop, intent_id: passing_time.sweep(),
+}
+
+
+def command(shop: Shop, intent_id: str, step: Step, caller: Caller) -> Answer:
+    verbs: dict[str, Callable[[], Answer]] = {
+        "confirm": lambda: shop.confirm(intent_id, token=step.token, caller=caller),
+        "capture": lambda: shop.capture(
+            intent_id, step.amount_minor, final=step.final, caller=caller
+        ),
+        "refund": lambda: shop.refund(intent_id, step.amount_minor, caller=caller),
+        "increment": lambda: shop.increment(intent_id, step.amount_minor, caller=caller),
+        "cancel": lambda: shop.cancel(intent_id, caller=caller),
+    }
+    return verbs[step.verb]()
+
+
+def attempt(run: Callable[[], Answer]) -> Answer | None:
+    try:
+        return run()
+    except PaymentRefused:
+        return None
+
+
+def psp_kind(verb: str) -> str:
+    return {"confirm": "authorize", "cancel": "void"}.get(verb, verb)
+
+
+def truth(shop: Shop) -> dict[str, int]:
+    """What the PSP did with the order's money, from its own effects."""
+    sums: dict[str, int] = {}
+    for effect in shop.effects():
+        sums[effect["kind"]] = sums.get(effect["kind"], 0) + effect["amount_minor"]
+    return {
+        "authorized": sums.get("authorize", 0)
+        + sums.get("increment", 0)
+        - sums.get("authorize_failed", 0),
+        "captured": sums.get("capture", 0) - sums.get("capture_failed", 0),
+        "refunded": sums.get("refund", 0) - sums.get("refund_failed", 0),
+    }
+
+
+def assert_every_cent_is_where_it_is(shop: Shop, intent_id: str) -> None:
+    """Held, taken and charged back, with what was too many: by the books as at the PSP."""
+    [vector] = list(payment_vectors([uuid_of(intent_id)])) or [None]
+    held_minor = sum(
+        found.held.minor
+        for found in (
+            accounts.adapter_of(shop.account).look_up_payment(o.psp_payment_id, deadline_seconds=5)
+            for o in shop.operations(intent_id)
+            if o.is_charge and o.psp_payment_id
+        )
+        if found is not None
+    )
+    at_the_psp = truth(shop)
+    there = (held_minor, at_the_psp["captured"] - at_the_psp["refunded"])
+    disputed_minor = sum(
+        each["amount_minor"]
+        for each in shop.psp.disputes(shop.order_id)
+        if each["status"] in ("needs_response", "under_review", "lost")
+    )
+    assert shop.intent(intent_id).amount_disputed_minor == disputed_minor
+    if vector is None:
+        assert there == (0, 0)
+        return
+    held = vector.held + vector.excess_held
+    taken = vector.captured - vector.refunded + vector.excess_owed
+    assert there == (held.minor, taken.minor)
+
+
+def stored(intent: PaymentIntent) -> dict[str, int]:
+    return {
+        "authorized": intent.amount_authorized_minor,
+        "captured": intent.amount_captured_minor,
+        "refunded": intent.amount_refunded_minor,
+    }

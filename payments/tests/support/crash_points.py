@@ -1,0 +1,310 @@
+"""Where each crash point and message fault of the fault catalogue is shown. Data only.
+
+`test_crash_points` holds it complete. A test is named by file (below payments/tests) and function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One place where something can go wrong, and the tests that make it go wrong there."""
+
+    what: str
+    tests: tuple[str, ...]
+
+
+_STEPS: Final = (
+    "scenarios/test_crashes.py::test_a_repeat_finishes_what_a_crash_left_with_one_effect",
+    "scenarios/test_crashes.py::test_recovery_finishes_alone_when_nobody_repeats",
+)
+
+CRASH_POINTS: Final = {
+    "C0": Point(
+        "the body is not fully read",
+        (
+            "http/test_cut_requests.py::test_a_request_that_is_not_read_to_its_end_never_happened",
+            "api/test_exchange.py::test_a_body_shorter_than_announced_is_refused_and_takes_nothing",
+        ),
+    ),
+    "C1": Point("read, before the first transaction", _STEPS),
+    "C2": Point("inside the first transaction", _STEPS),
+    "C3": Point(
+        "the first COMMIT is sent, and nobody says that it happened",
+        (
+            "scenarios/test_lost_commits.py::"
+            "test_who_does_not_know_whether_the_first_commit_happened_calls_nobody",
+            "scenarios/test_lost_commits.py::test_recovery_finishes_a_first_commit_that_nobody_heard_of",
+        ),
+    ),
+    "C4": Point(
+        "after the first transaction, before the PSP has a byte",
+        (
+            *_STEPS,
+            "scenarios/test_calls_cut_short.py::"
+            "test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew",
+        ),
+    ),
+    "C5": Point(
+        "the PSP cannot be reached: refused, no such host, no TLS",
+        ("scenarios/test_calls_cut_short.py::test_what_could_not_be_sent_is_never_in_doubt",),
+    ),
+    "C6": Point(
+        "the PSP has it, and acts after our timeout",
+        (
+            "scenarios/test_calls_cut_short.py::"
+            "test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once",
+            "scenarios/test_calls_cut_short.py::test_a_psp_that_would_act_after_we_forbade_it_does_nothing",
+            "http/test_kill.py::test_a_repeat_finishes_what_the_killed_server_left",
+        ),
+    ),
+    "C7": Point(
+        "the PSP has acted, its answer is lost",
+        (
+            "http/test_kill.py::test_a_repeat_finishes_what_the_killed_server_left",
+            "http/test_lost_answers.py::"
+            "test_a_charge_of_unknown_outcome_is_processing_and_then_paid_once",
+            "http/test_lost_answers.py::test_a_capture_of_unknown_outcome_happens_once",
+            "http/test_lost_answers.py::test_a_refund_of_unknown_outcome_keeps_its_amount_reserved",
+        ),
+    ),
+    "C8": Point("the answer is read, before the second transaction", _STEPS),
+    "C9": Point(
+        "an error in the second transaction, with a success in hand",
+        (
+            "operations/test_execution.py::"
+            "test_an_error_in_the_second_transaction_repeats_it_and_not_the_call",
+            "operations/test_execution.py::test_errors_without_end_leave_the_success_to_recovery",
+            "operations/test_execution.py::test_a_deadlock_with_somebody_else_is_survived",
+            "operations/test_execution.py::test_an_empty_pool_leaves_the_success_to_recovery",
+            "scenarios/test_lost_commits.py::test_a_success_in_hand_and_no_database_is_never_a_failure",
+        ),
+    ),
+    "C10": Point(
+        "the second COMMIT is sent, and nobody says that it happened",
+        ("scenarios/test_lost_commits.py::test_the_second_commit_is_repeated_and_the_call_is_not",),
+    ),
+    "C11": Point("after the second transaction, before the answer", _STEPS),
+    "C12": Point(
+        "the answer is cut half way",
+        ("http/test_cut_requests.py::test_an_answer_cut_on_its_way_is_given_again_byte_for_byte",),
+    ),
+    "C13": Point(
+        "the client is dead and never repeats",
+        (
+            _STEPS[1],
+            "http/test_cut_requests.py::test_a_client_that_is_gone_for_ever_is_still_served_once",
+        ),
+    ),
+    "C14": Point(
+        "after a commit, before its doorbell (notifications of PSPs)",
+        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",),
+    ),
+    "C14 of events": Point(
+        "after a commit, before the relay's doorbell",
+        ("merchant_webhooks/test_relay.py::test_without_redis_events_are_found_all_the_same",),
+    ),
+    "C15": Point(
+        "the relay has claimed a delivery, and not sent it",
+        (
+            "merchant_webhooks/test_relay.py::test_relays_that_are_killed_lose_nothing_and_keep_the_order",
+            "merchant_webhooks/test_deliveries.py::test_a_lease_belongs_to_one_relay_and_ends_by_itself",
+        ),
+    ),
+    "C16": Point(
+        "the relay has sent a delivery, and not marked it",
+        (
+            "merchant_webhooks/test_relay.py::test_relays_that_are_killed_lose_nothing_and_keep_the_order",
+            "merchant_webhooks/test_deliveries.py::"
+            "test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own",
+        ),
+    ),
+    "C17": Point(
+        "a notification is stored, and not processed",
+        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",),
+    ),
+    "C18": Point(
+        "a notification is processed, and its 2xx never left",
+        (
+            "scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",
+            "scenarios/test_crash_points.py::"
+            "test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_again",
+        ),
+    ),
+    "C19": Point(
+        "recovery dies between its question and its write",
+        ("recovery/test_leases.py::test_a_killed_recovery_holds_up_one_operation_only",),
+    ),
+    "C20": Point(
+        "stopped just before the call, overtaken, and awake again",
+        (
+            "scenarios/test_calls_cut_short.py::"
+            "test_a_sender_stopped_before_its_call_and_overtaken_changes_nothing_when_it_wakes",
+            "scenarios/test_interleavings.py::"
+            "test_a_sender_that_slept_through_its_lease_does_not_undo_what_recovery_sent",
+        ),
+    ),
+    "C21": Point(
+        "a server is told to end while it works",
+        (
+            "http/test_cut_requests.py::"
+            "test_a_server_told_to_end_answers_what_it_has_and_takes_nothing_new",
+        ),
+    ),
+    "C22": Point(
+        "keys are forgotten while an operation is in doubt",
+        (
+            "scenarios/test_calls_cut_short.py::"
+            "test_a_key_outlives_every_retention_while_its_operation_is_in_doubt",
+            "idempotency/test_keys.py::"
+            "test_old_keys_are_forgotten_but_never_one_whose_operation_is_open",
+        ),
+    ),
+}
+
+MESSAGE_FAULTS: Final = {
+    "M1": Point(
+        "one request many times at once",
+        (
+            "scenarios/test_races.py::test_one_request_sent_many_times_at_once_runs_once",
+            "http/test_idempotency_over_http.py::"
+            "test_fifty_requests_at_once_with_one_key_have_one_effect",
+        ),
+    ),
+    "M2": Point(
+        "one key, another body",
+        (
+            "http/test_idempotency_over_http.py::"
+            "test_another_body_route_or_object_with_the_key_is_refused",
+        ),
+    ),
+    "M3": Point(
+        "one order, another key",
+        (
+            "http/test_sdk_python.py::"
+            "test_one_order_is_not_paid_twice_and_the_refusal_names_the_payment",
+            "http/test_races_over_http.py::test_twenty_payments_of_one_order_at_once_are_one",
+        ),
+    ),
+    "M4": Point(
+        "one key, another merchant",
+        ("idempotency/test_keys.py::test_a_key_belongs_to_its_merchant",),
+    ),
+    "M5": Point(
+        "a notification doubled, at once too",
+        (
+            "scenarios/test_notification_orders.py::"
+            "test_a_hundred_copies_and_four_workers_at_once_have_one_effect",
+        ),
+    ),
+    "M6": Point(
+        "a notification lost for ever",
+        ("psp_notifications/test_processing.py::test_a_lost_notice_is_made_good_by_asking",),
+    ),
+    "M7": Point(
+        "notifications out of order",
+        (
+            "scenarios/test_notification_orders.py::test_every_order_of_notices_ends_in_the_same_story",
+        ),
+    ),
+    "M8": Point(
+        "a notification days late",
+        (
+            "psp_notifications/test_processing.py::"
+            "test_a_success_that_is_told_a_week_late_is_booked_and_goes_back",
+            "psp_notifications/test_processing.py::test_an_old_notice_after_a_cancel_changes_nothing",
+        ),
+    ),
+    "M9": Point(
+        "forged",
+        (
+            "api/test_webhooks.py::test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace",
+        ),
+    ),
+    "M10": Point(
+        "replayed inside the tolerance",
+        ("api/test_webhooks.py::test_a_hundred_copies_at_once_are_one_notification",),
+    ),
+    "M11": Point(
+        "replayed outside of it, old and from the future",
+        (
+            "api/test_webhooks.py::test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace",
+        ),
+    ),
+    "M12": Point(
+        "before the answer to our own call",
+        (
+            "scenarios/test_notification_orders.py::test_a_notice_that_overtakes_the_answer_gives_one_posting",
+        ),
+    ),
+    "M13": Point(
+        "of an object that we do not know",
+        (
+            "psp_notifications/test_processing.py::"
+            "test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried",
+        ),
+    ),
+    "M14": Point(
+        "of another account",
+        (
+            "api/test_webhooks.py::test_a_notice_of_another_account_is_refused",
+            "psp_notifications/test_processing.py::"
+            "test_a_notice_naming_another_accounts_operation_is_never_applied",
+        ),
+    ),
+    "M15": Point(
+        "one event, two bodies",
+        (
+            "api/test_webhooks.py::"
+            "test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands",
+            "psp_notifications/test_processing.py::test_another_body_for_a_known_event_has_the_psp_asked_again",
+        ),
+    ),
+    "M16": Point(
+        "signed and malformed, or huge",
+        (
+            "api/test_webhooks.py::test_what_is_signed_but_no_notice_is_refused",
+            "api/test_webhooks.py::test_a_notice_has_at_most_256_kibibytes",
+        ),
+    ),
+    "M17": Point(
+        "another amount",
+        ("psp_notifications/test_processing.py::test_another_amount_at_the_psp_is_not_applied",),
+    ),
+    "M18": Point(
+        "the answer says no, the PSP says yes",
+        (
+            "psp_notifications/test_processing.py::"
+            "test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded",
+        ),
+    ),
+    "M19": Point(
+        "a merchant's endpoint is down, slow, gone",
+        (
+            "merchant_webhooks/test_relay.py::test_dead_endpoints_keep_nobody_waiting_but_themselves",
+            "merchant_webhooks/test_deliveries.py::"
+            "test_retries_are_ten_over_three_days_and_then_the_payment_goes_on",
+            "merchant_webhooks/test_deliveries.py::"
+            "test_410_disables_at_once_and_the_merchants_other_endpoints_hear_of_it",
+        ),
+    ),
+    "M20": Point(
+        "a merchant's endpoint answers and cuts",
+        ("egress/test_http_client.py::test_the_status_is_the_answer_even_if_the_body_is_cut",),
+    ),
+}
+
+DEPENDENCY_FAULTS: Final = {
+    "D5": Point(
+        "serialization failure, deadlock, lock timeout",
+        (
+            "operations/test_execution.py::"
+            "test_an_error_in_the_first_transaction_never_repeats_the_call",
+            "operations/test_execution.py::"
+            "test_an_error_in_the_second_transaction_repeats_it_and_not_the_call",
+        ),
+    ),
+}

@@ -1,0 +1,67 @@
+"""Acts in the PSP's own dashboard, and what must hold afterwards. No tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from payments.models import Operation, PaymentIntent
+from payments.services.psp_gateway import accounts
+from payments.services.recovery.payment_sync import sync_payment
+from payments.services.verification.rebuild import differences
+from payments.tests.support.passing_time import hold
+from payments.tests.support.shop import Shop, body_of, uuid_of
+from psp_adapters.contract.payments import PspPayment
+
+
+def sold(shop: Shop, **values: Any) -> str:
+    identifier: str = body_of(shop.create(10_000, **values))["id"]
+    return identifier
+
+
+def held(shop: Shop) -> str:
+    return hold(shop, token="pm_card_visa")
+
+
+def act(shop: Shop, verb: str, amount_minor: int | None = None, **words: Any) -> dict[str, Any]:
+    if amount_minor is not None:
+        words["amount_minor"] = amount_minor
+    return shop.psp.act(verb, order_id=shop.order_id, **words)
+
+
+def look(shop: Shop, intent_id: str) -> None:
+    [charge] = [o for o in shop.operations(intent_id) if o.is_charge]
+    sync_payment(charge.id, actor="test")
+
+
+def seen(shop: Shop, intent_id: str) -> PspPayment:
+    adapter = accounts.adapter_of(shop.account)
+    payment = adapter.look_up_payment(shop.intent(intent_id).psp_reference, deadline_seconds=5)
+    assert payment is not None
+    return payment
+
+
+def external_operations(intent_id: str) -> list[Operation]:
+    rows = Operation.objects.filter(intent_id=uuid_of(intent_id), actor="psp:dashboard")
+    return list(rows.order_by("id"))
+
+
+def amounts(intent: PaymentIntent) -> tuple[int, int, int, int, int]:
+    return (
+        intent.amount_authorized_minor,
+        intent.amount_captured_minor,
+        intent.amount_refunded_minor,
+        intent.amount_refund_pending_minor,
+        intent.amount_excess_minor,
+    )
+
+
+def assert_sound(shop: Shop, intent_id: str) -> None:
+    """Our books say what the PSP did, and agree with themselves."""
+    sums: Counter[str] = Counter()
+    for effect in shop.effects():
+        sums[effect["kind"]] += effect["amount_minor"]
+    intent = shop.intent(intent_id)
+    assert intent.amount_captured_minor == sums["capture"]
+    assert intent.amount_refunded_minor == sums["refund"] - sums["refund_failed"]
+    assert list(differences()) == []

@@ -1,0 +1,260 @@
+"""Lines of charges and refunds: what nobody notified is found, the rest is known to the cent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from payments.models import Case, Operation
+from payments.services.psp_gateway.references import reference_of
+from payments.services.recovery.operation_sync import sync_operation
+from payments.services.verification.rebuild import differences
+from payments.tests.support.shop import Shop, body_of
+from reconciliation.models import SettlementLine
+from reconciliation.services.matching.sweep import match_due_lines
+from reconciliation.states import LineStatus
+from reconciliation.tests.support.settling import Settling, money_rows, speak_plainly
+
+
+def settle(settling: Settling) -> dict[str, SettlementLine]:
+    """The PSP reports, and we take it in; the newest line of each kind."""
+    settling.close()
+    settling.take_in()
+    return {line.kind: line for line in settling.lines()}
+
+
+def operation_of(settling: Settling, intent_id: str, kind: str) -> Operation:
+    [found] = [each for each in settling.shop.operations(intent_id) if each.kind == kind]
+    return found
+
+
+def calls(settling: Settling) -> int:
+    return len(settling.shop.psp.calls(order_id=settling.shop.order_id))
+
+
+def test_what_we_know_already_is_known_without_asking(settling: Settling) -> None:
+    intent_id = body_of(settling.shop.create(9_000, manual=True))["id"]
+    settling.shop.capture(intent_id, 7_000)
+    settling.shop.refund(intent_id, 1_500)
+    before, asked = money_rows(), calls(settling)
+    lines = settle(settling)
+    assert {kind: line.status for kind, line in lines.items()} == {
+        "charge": LineStatus.KNOWN,
+        "refund": LineStatus.KNOWN,
+    }
+    assert lines["charge"].operation == operation_of(settling, intent_id, "capture")
+    assert lines["refund"].operation == operation_of(settling, intent_id, "refund")
+    assert (money_rows(), calls(settling)) == (before, asked)
+
+
+def test_a_sale_is_known_by_its_charge(settling: Settling) -> None:
+    intent_id = settling.desk.pay(9_000)
+    assert settle(settling)["charge"].operation == operation_of(settling, intent_id, "authorize")
+
+
+def test_a_sale_whose_answer_was_lost_is_found_by_its_line(settling: Settling) -> None:
+    settling.shop.psp.script({"drop_after": 1}, order_id=settling.shop.order_id, kind="authorize")
+    intent_id = body_of(settling.shop.create(9_000))["id"]
+    assert settling.shop.intent(intent_id).status == "PROCESSING"
+    line = settle(settling)["charge"]
+    assert line.status == LineStatus.KNOWN
+    assert settling.shop.intent(intent_id).status == "CAPTURED"
+    assert list(differences()) == []
+
+
+def test_a_refund_made_in_the_dashboard_that_nobody_told_of_is_found_and_booked(
+    settling: Settling,
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    settling.shop.psp.act("refund", order_id=settling.shop.order_id, amount_minor=2_500)
+    lines = settle(settling)
+    refund = operation_of(settling, intent_id, "refund")
+    assert refund.is_external
+    assert (lines["refund"].status, lines["refund"].operation) == (LineStatus.KNOWN, refund)
+    intent = settling.shop.intent(intent_id)
+    assert (intent.status, intent.amount_refunded_minor) == ("PARTIALLY_REFUNDED", 2_500)
+    assert list(differences()) == []
+
+
+def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
+    settling: Settling,
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    assert settling.shop.refund(intent_id, 2_500).status == 200
+    assert settle(settling)["refund"].status == LineStatus.KNOWN
+    refund = operation_of(settling, intent_id, "refund")
+    settling.shop.psp.revise(reference_of(refund.id), "fail")
+    lines = settle(settling)
+    refund.refresh_from_db()
+    assert refund.status == "REVERSED"
+    assert lines["refund_failure"].operation == refund
+    assert settling.shop.intent(intent_id).amount_refunded_minor == 0
+    assert list(differences()) == []
+
+
+def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> None:
+    intent_id = settling.desk.pay(9_000)
+    charge = operation_of(settling, intent_id, "authorize")
+    settling.shop.psp.revise(reference_of(charge.id), "fail")
+    lines = settle(settling)
+    assert {kind: line.status for kind, line in lines.items()} == {
+        "charge": LineStatus.KNOWN,
+        "charge_failure": LineStatus.KNOWN,
+    }
+    charge.refresh_from_db()
+    assert charge.status == "REVERSED"
+    assert settling.shop.intent(intent_id).amount_captured_minor == 0
+    assert [case.kind for case in Case.objects.all()] == ["outcome_reversed"]
+    assert list(differences()) == []
+
+
+def turn(settling: Settling, operation: Operation, *to: str) -> None:
+    for each in to:
+        settling.shop.psp.revise(reference_of(operation.id), each)
+
+
+def test_what_failed_and_succeeded_again_unheard_is_known_by_all_its_lines(
+    settling: Settling,
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    charge = operation_of(settling, intent_id, "authorize")
+    turn(settling, charge, "fail", "succeed")
+    before, asked = money_rows(), calls(settling)
+    settle(settling)
+    assert [(line.kind, line.status) for line in settling.lines()] == [
+        ("charge", LineStatus.KNOWN),
+        ("charge_failure", LineStatus.KNOWN),
+        ("charge", LineStatus.KNOWN),
+    ]
+    assert (money_rows(), calls(settling)) == (before, asked), "ours stands there already"
+
+
+@pytest.mark.parametrize("kind", ["authorize", "refund"])
+def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
+    settling: Settling, kind: str
+) -> None:
+    intent_id = settling.desk.pay(9_000)
+    if kind == "refund":
+        settling.shop.refund(intent_id, 9_000)
+    operation = operation_of(settling, intent_id, kind)
+    turn(settling, operation, "fail")
+    sync_operation(operation.id, actor="test")
+    operation.refresh_from_db()
+    assert operation.status == "REVERSED"
+    turn(settling, operation, "succeed")
+    settle(settling)
+    operation.refresh_from_db()
+    assert operation.status == "SUCCEEDED"
+    intent = settling.shop.intent(intent_id)
+    assert intent.amount_captured_minor == 9_000
+    assert intent.amount_refunded_minor == (9_000 if kind == "refund" else 0)
+    assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
+    assert list(differences()) == []
+
+
+def test_a_failure_that_the_provider_denies_waits_and_becomes_a_case(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    charge = operation_of(plain, plain.desk.pay(9_000), "authorize")
+    plain.read(
+        f"l1 charge {charge.psp_id} 9000 0\nl2 charge_failure {charge.psp_id} -9000 0".encode()
+    )
+    match_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
+    grow_old(owner_cursor)
+    match_due_lines()
+    assert LineStatus.DEAD in {line.status for line in plain.lines()}
+    assert "by the reports its money moved 0 times" in Case.objects.all()[0].summary
+
+
+def test_money_that_moved_twice_by_the_reports_is_not_known_by_one_operation(
+    plain: Settling,
+) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.shop.refund(intent_id, 2_500)
+    refund = operation_of(plain, intent_id, "refund")
+    plain.read(f"l1 refund {refund.psp_id} -2500 0\nl2 refund {refund.psp_id} -2500 0".encode())
+    match_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
+    assert "its money moved 2 times" in plain.lines()[0].last_error
+
+
+def test_a_line_of_a_hold_that_was_never_captured_is_not_known(plain: Settling) -> None:
+    intent_id = body_of(plain.shop.create(9_000, manual=True))["id"]
+    hold = operation_of(plain, intent_id, "authorize")
+    plain.read(f"l1 charge {hold.psp_id} 9000 0".encode())
+    match_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.FAILING]
+
+
+@pytest.mark.parametrize(
+    ("kind", "gross_minor"),
+    [("charge", -9_000), ("charge_failure", 9_000), ("refund", 9_000), ("refund_failure", -9_000)],
+)
+def test_a_line_in_the_wrong_direction_is_a_case(
+    plain: Settling, kind: str, gross_minor: int
+) -> None:
+    intent_id = plain.desk.pay(9_000)
+    plain.shop.refund(intent_id)
+    operation = operation_of(plain, intent_id, "refund" if "refund" in kind else "authorize")
+    plain.read(f"l1 {kind} {operation.psp_id} {gross_minor} 0".encode())
+    match_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
+    assert f"a line of the kind {kind} about" in Case.objects.get().summary
+
+
+def grow_old(owner_cursor: Any) -> None:
+    owner_cursor.execute(
+        "UPDATE reconciliation_settlement_line SET attempts = 9, next_attempt_at = now(), "
+        "retrying_since = now() - interval '4 days' WHERE next_attempt_at IS NOT NULL"
+    )
+
+
+@pytest.fixture
+def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
+    settling = Settling(shop)
+    speak_plainly(shop, monkeypatch)
+    return settling
+
+
+@pytest.mark.parametrize("amount", ["8999", "9001"])
+def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: str) -> None:
+    intent_id = plain.desk.pay(9_000)
+    charge = operation_of(plain, intent_id, "authorize")
+    before = money_rows()
+    plain.read(f"l1 charge {charge.psp_id} {amount} 0".encode())
+    match_due_lines()
+    [line] = plain.lines()
+    assert line.status == LineStatus.DEAD
+    [case] = Case.objects.all()
+    assert (case.kind, case.intent_id) == ("contradiction", charge.intent_id)
+    assert case.operation_id is None, "recovery of the charge goes on"
+    assert f"{charge.public_id} is about 90.00 USD" in case.summary
+    assert money_rows() == before
+
+
+def test_a_line_of_nothing_that_we_know_waits_and_becomes_a_case(
+    plain: Settling, owner_cursor: Any
+) -> None:
+    before = money_rows()
+    plain.read(b"l1 charge cap_stranger 100 0\nl2 refund ref_stranger -100 0")
+    assert match_due_lines() == 2
+    assert {line.status for line in plain.lines()} == {LineStatus.FAILING}
+    assert Case.objects.count() == 0
+    grow_old(owner_cursor)
+    match_due_lines()
+    assert {line.status for line in plain.lines()} == {LineStatus.DEAD}
+    assert Case.objects.filter(summary__contains="no payment of ours at this account").count() == 2
+    assert money_rows() == before
+
+
+def test_a_line_of_another_account_finds_nothing_of_ours(plain: Settling, shop: Shop) -> None:
+    from payments.tests.support.shop import open_shop
+
+    stranger = Settling(open_shop(shop.psp))
+    theirs = operation_of(stranger, stranger.desk.pay(9_000), "authorize")
+    plain.read(f"l1 charge {theirs.psp_id} 9000 0".encode())
+    match_due_lines()
+    [line] = plain.lines()
+    assert (line.status, line.operation_id) == (LineStatus.FAILING, None)

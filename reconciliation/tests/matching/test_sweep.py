@@ -1,0 +1,342 @@
+"""Lines that are due are accounted for, once, by whichever worker; the rest waits or is a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from ledger.models import LedgerTransaction
+from payments.models import Case
+from payments.services.verification.rebuild import differences
+from payments.tests.support.shop import Shop, open_shop
+from psp_adapters.contract.settlement_reports import LineKind
+from reconciliation.models import SettlementLine, SettlementMatch
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.matching.reprocess import requeue_lines
+from reconciliation.services.matching.sweep import match_due_lines, name_of
+from reconciliation.services.reports import reading
+from reconciliation.states import LineStatus
+from reconciliation.tests.support.settling import (
+    PlainReports,
+    Settling,
+    make_due,
+    money_rows,
+    speak_plainly,
+)
+
+
+def test_a_dispute_of_which_no_notice_came_is_found_by_the_report(settling: Settling) -> None:
+    intent_id = settling.disputed(25_000)
+    settling.close()
+    settling.take_in()
+
+    dispute = settling.desk.dispute()
+    assert dispute.status == "needs_response"
+    assert settling.desk.events(intent_id) == [
+        "charge.dispute.created",
+        "charge.dispute.funds_withdrawn",
+    ]
+    _, withdrawn, fee = settling.lines()
+    assert [line.status for line in (withdrawn, fee)] == [LineStatus.MATCHED] * 2
+    assert [line.dispute_id for line in (withdrawn, fee)] == [dispute.id] * 2
+    assert rules_of(withdrawn) == ["dispute_withdrawn"]
+    assert rules_of(fee) == ["dispute_fee"]
+    assert Case.objects.count() == 0
+    assert list(differences()) == []
+
+
+def test_a_dispute_is_moved_to_its_end_by_the_next_report(settling: Settling) -> None:
+    settling.disputed()
+    settling.close()
+    settling.take_in()
+    dispute = settling.desk.dispute()
+    settling.desk.move(dispute.psp_dispute_id, "win", return_fee=True)
+    settling.close()
+    settling.take_in()
+    dispute.refresh_from_db()
+    assert dispute.status == "won"
+    assert [rules_of(line) for line in settling.lines(dispute_id=dispute.id)] == [
+        ["dispute_withdrawn"],
+        ["dispute_fee"],
+        ["dispute_won"],
+        ["dispute_fee_returned"],
+    ]
+    assert list(differences()) == []
+
+
+def rules_of(line: SettlementLine) -> list[str]:
+    matches = SettlementMatch.objects.filter(line=line).values("transaction_id")
+    rows = LedgerTransaction.objects.filter(pk__in=matches)
+    return list(rows.order_by("id").values_list("rule", flat=True))
+
+
+def test_everything_again_changes_nothing(settling: Settling) -> None:
+    settling.disputed()
+    settling.close()
+    [report] = settling.take_in()
+    before, seen = money_rows(), SettlementLine.objects.count()
+    settling.read(bytes(report.file.body), "the-same-file-by-hand.csv")
+    settling.take_in()
+    assert (money_rows(), SettlementLine.objects.count()) == (before, seen)
+    assert Case.objects.count() == 0
+
+
+def test_several_workers_at_once_account_for_each_line_once(
+    settling: Settling, run_together: Callable[..., list[Any]]
+) -> None:
+    for _ in range(4):
+        settling.disputed()
+    settling.close()
+    settling.fetch()
+    reading.read_due_reports()
+    counts = run_together(*[match_due_lines] * 4)
+    assert sum(counts) == 12, counts
+    assert len(settling.lines(status=LineStatus.MATCHED)) == 8
+    assert len(settling.lines(status=LineStatus.KNOWN)) == 4
+    assert SettlementMatch.objects.count() == 8
+    assert list(differences()) == []
+
+
+def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
+    settling: Settling,
+) -> None:
+    settling.disputed()
+    other = Settling(open_shop(settling.shop.psp))
+    other.disputed()
+    settling.close()
+    assert settling.fetch() == 2
+    reading.read_due_reports()
+    settling.shop.psp.script(
+        {"down": 1},
+        times=None,
+        kind="look_up",
+        path=f"/v1/disputes/{settling.desk.at_the_psp()[0]['id']}",
+    )
+    before = money_rows()
+    match_due_lines()
+    assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.FAILING}
+    assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
+    assert money_rows() > before
+    settling.shop.psp.heal()
+    assert match_due_lines() == 1, "its charge, which had to wait for nobody's answer"
+    assert match_due_lines() == 0, "the others are tried again later, not at once"
+    make_due()
+    match_due_lines()
+    assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
+
+
+@pytest.fixture
+def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
+    """A shop whose PSP's reports a test can write by hand, with one dispute that we know."""
+    settling = Settling(shop)
+    settling.disputed(25_000)
+    settling.desk.look(settling.desk.at_the_psp()[0]["id"])
+    speak_plainly(shop, monkeypatch)
+    return settling
+
+
+def psp_id(settling: Settling) -> str:
+    return settling.desk.dispute().psp_dispute_id
+
+
+def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
+    plain.read(f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute {psp_id(plain)} -25000 0".encode())
+    assert match_due_lines() == 2
+    first, second = plain.lines()
+    assert (first.status, second.status) == (LineStatus.MATCHED, LineStatus.DEAD)
+    [case] = Case.objects.all()
+    assert case.kind == "contradiction"
+    assert "line 1" in case.summary
+    assert "has reported the same money already" in case.summary
+    assert (case.amount_minor, case.currency) == (25_000, "USD")
+    assert case.subject == name_of(second)
+    assert SettlementMatch.objects.count() == 1
+
+
+def test_a_line_of_another_amount_than_booked_is_a_case(plain: Settling) -> None:
+    before = money_rows()
+    plain.read(f"l1 dispute {psp_id(plain)} -24999 0".encode())
+    match_due_lines()
+    [line] = plain.lines()
+    assert line.status == LineStatus.DEAD
+    [case] = Case.objects.all()
+    assert case.intent_id == plain.desk.dispute().intent_id
+    assert "-249.99 USD" in case.summary
+    assert money_rows() == before
+
+
+def test_a_kind_that_nobody_knows_is_a_case(plain: Settling) -> None:
+    plain.read(b"l1 surprise_fee x_1 0 100")
+    assert match_due_lines() == 1
+    [line] = plain.lines()
+    assert (line.status, line.last_error) == (LineStatus.DEAD, "no rule knows a line surprise_fee")
+    [case] = Case.objects.all()
+    assert "surprise_fee" in case.summary
+    assert case.psp_account == plain.shop.account
+
+
+def grow_old(owner_cursor: psycopg.Cursor[Any]) -> None:
+    owner_cursor.execute(
+        "UPDATE reconciliation_settlement_line SET retrying_since = %s, next_attempt_at = %s, "
+        "attempts = attempts + 5 WHERE next_attempt_at IS NOT NULL",
+        [timezone.now() - timedelta(days=4), timezone.now() - timedelta(hours=1)],
+    )
+
+
+def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
+    plain: Settling, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    plain.read(b"l1 dispute sdp_stranger -100 0")
+    match_due_lines()
+    [line] = plain.lines()
+    assert (line.status, line.attempts) == (LineStatus.FAILING, 1)
+    assert Case.objects.count() == 0
+    grow_old(owner_cursor)
+    match_due_lines()
+    [line] = plain.lines()
+    assert (line.status, line.attempts) == (LineStatus.DEAD, 7)
+    [case] = Case.objects.all()
+    assert "the provider does not find the dispute" in case.summary
+    assert "sdp_stranger" in case.summary
+    assert requeue_lines(report_name="another") == 0
+    assert requeue_lines(account_code=plain.shop.account.code) == 1
+    assert requeue_lines() == 0
+    assert match_due_lines() == 1
+    assert plain.lines()[0].status == LineStatus.FAILING
+
+
+def test_a_worker_whose_lease_has_passed_writes_nothing(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.read(f"l1 dispute {psp_id(plain)} -25000 0".encode())
+    genuine = line_sweep.match_dispute_line
+
+    def slowly(**words: Any) -> Any:
+        accounted = genuine(**words)
+        # Another worker has leased it meanwhile.
+        SettlementLine.objects.update(next_attempt_at=F("next_attempt_at") + timedelta(seconds=60))
+        return accounted
+
+    monkeypatch.setattr(line_sweep, "match_dispute_line", slowly)
+    assert match_due_lines() == 1
+    assert plain.lines()[0].status == LineStatus.OPEN
+    assert SettlementMatch.objects.count() == 0
+    monkeypatch.undo()
+    speak_plainly(plain.shop, monkeypatch)
+    make_due()
+    match_due_lines()
+    assert plain.lines()[0].status == LineStatus.MATCHED
+
+
+def test_tries_come_later_and_later(plain: Settling) -> None:
+    plain.read(b"l1 dispute sdp_stranger -100 0")
+    gaps = []
+    for tried_hours in (0, 1, 10):
+        make_due()
+        SettlementLine.objects.update(retrying_since=timezone.now() - timedelta(hours=tried_hours))
+        match_due_lines()
+        [line] = plain.lines()
+        assert line.next_attempt_at is not None
+        gaps.append((line.next_attempt_at - timezone.now()).total_seconds())
+    assert 4 < gaps[0] < 16
+    assert 800 < gaps[1] < 2_800
+    assert 1_700 < gaps[2] < 5_500
+
+
+def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
+    plain: Settling, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    plain.read(b"l1 dispute sdp_stranger -100 0")
+    grow_old(owner_cursor)
+    plain.shop.psp.set_behavior(down=1)
+    assert match_due_lines() == 1
+    assert plain.lines()[0].status == LineStatus.FAILING
+    assert Case.objects.count() == 0
+
+
+def test_lines_of_disputes_come_before_all_others(plain: Settling) -> None:
+    charges = b"".join(f"c{n} charge cap_{n} 1 0\n".encode() for n in range(5))
+    plain.read(charges + f"l1 dispute {psp_id(plain)} -25000 0".encode())
+    assert match_due_lines(limit=1) == 1
+    assert [line.status for line in plain.lines(identity="l1")] == [LineStatus.MATCHED]
+
+
+def test_what_the_adapter_learns_later_is_accounted_for(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0".encode())
+    match_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
+    assert requeue_lines() == 1
+    match_due_lines()
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD], "nothing was learned"
+    monkeypatch.setattr(
+        PlainReports, "read_report", learned(PlainReports.read_report, "Chargeback", "dispute")
+    )
+    assert requeue_lines() == 1
+    match_due_lines()
+    [line] = plain.lines()
+    assert (line.status, line.kind, line.psp_type) == (
+        LineStatus.MATCHED,
+        "dispute",
+        "Chargeback",
+    )
+    assert plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0\n".encode(), "again").lines_new == 0
+
+
+def learned(read: Any, word: str, kind: str) -> Any:
+    def read_report(self: PlainReports, body: bytes) -> Any:
+        for line in read(self, body):
+            yield replace(line, kind=LineKind(kind)) if line.psp_type == word else line
+
+    return read_report
+
+
+def test_unknown_lines_of_two_versions_of_a_report_are_two_cases(plain: Settling) -> None:
+    plain.read(b"l1 surprise x_1 0 100")
+    plain.read(b"l2 surprise x_2 0 999")
+    match_due_lines()
+    assert Case.objects.filter(summary__contains="no rule knows a line surprise").count() == 2
+
+
+def test_several_workers_with_lines_of_one_money_end_with_one_match_and_cases(
+    plain: Settling, run_together: Callable[..., list[Any]]
+) -> None:
+    twins = "\n".join(f"l{n} dispute {psp_id(plain)} -25000 0" for n in range(6))
+    plain.read(twins.encode())
+    results = run_together(*[match_due_lines] * 4)
+    assert all(isinstance(result, int) for result in results), results
+    make_due()
+    match_due_lines()
+    statuses = [line.status for line in plain.lines()]
+    assert (statuses.count(LineStatus.MATCHED), statuses.count(LineStatus.DEAD)) == (1, 5)
+    assert SettlementMatch.objects.count() == 1
+    assert Case.objects.count() == 5
+
+
+def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
+    plain: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.read(
+        f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute_fee {psp_id(plain)} 0 1500".encode()
+    )
+    genuine = line_sweep.match_dispute_line
+
+    def wrongly(**words: Any) -> Any:
+        accounted = genuine(**words)
+        if words["line"].identity == "l1":
+            return replace(accounted, transaction_ids=())
+        return accounted
+
+    monkeypatch.setattr(line_sweep, "match_dispute_line", wrongly)
+    assert match_due_lines() == 2
+    first, second = plain.lines()
+    assert (first.status, second.status) == (LineStatus.FAILING, LineStatus.MATCHED)
+    assert "line_differs_from_books" in first.last_error

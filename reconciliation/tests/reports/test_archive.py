@@ -1,0 +1,65 @@
+"""Settlement reports are stored as they came, once, whoever brought them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from payments.models import Case
+from reconciliation.models import ReportBody, SettlementReport
+from reconciliation.services.reports import archive
+from reconciliation.services.reports.archive import NoSuchAccount, account_of, store_report
+from reconciliation.tests.support.settling import CHARGES, Settling
+
+
+def test_the_same_bytes_of_a_name_are_stored_once(
+    settling: Settling, run_together: Callable[..., list[Any]]
+) -> None:
+    def store() -> bool:
+        return store_report(
+            account=settling.shop.account, name="r.csv", body=CHARGES, imported_by="staff:bob"
+        ).is_new
+
+    assert sorted(run_together(*[store] * 4)) == [False, False, False, True]
+    [report] = SettlementReport.objects.all()
+    assert bytes(ReportBody.objects.get(report=report).body) == CHARGES
+    assert (report.imported_by, report.status) == ("staff:bob", "stored")
+    assert Case.objects.count() == 0
+
+
+def test_the_same_name_with_other_bytes_is_kept_beside_and_opens_a_case(
+    settling: Settling,
+) -> None:
+    settling.store(CHARGES)
+    settling.store(CHARGES + b"l4 charge cap_3 1 0\n")
+    assert SettlementReport.objects.count() == 2
+    [case] = Case.objects.all()
+    assert (case.kind, case.psp_account) == ("contradiction", settling.shop.account)
+    assert "came again with other bytes" in case.summary
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("empty", b""), ("", CHARGES), ("x" * 129, CHARGES), ("large", b"x" * 65)],
+)
+def test_no_file_that_is_none_is_stored(
+    settling: Settling, monkeypatch: pytest.MonkeyPatch, name: str, body: bytes
+) -> None:
+    if name == "large":
+        monkeypatch.setattr(archive, "BODY_BYTES_MAX", 64)
+    with pytest.raises(ValueError, match="report"):
+        settling.store(body, name)
+    assert SettlementReport.objects.count() == 0
+    assert ReportBody.objects.count() == 0
+
+
+def test_an_account_without_credentials_has_no_reports(settling: Settling) -> None:
+    code = settling.shop.account.code
+    assert account_of(code) == settling.shop.account
+    del settings.PSP_CREDENTIALS[code]
+    for each in (code, "nobody"):
+        with pytest.raises(NoSuchAccount):
+            account_of(each)

@@ -1,0 +1,128 @@
+"""A shop's settlement as a test speaks it: the PSP reports, we take it in. No tests."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.conf import settings
+
+from ledger.models import LedgerEntry, LedgerTransaction
+from ledger.money import Money
+from payments.models import Dispute, Event, PspAccount
+from payments.tests.support.dispute_desk import LONG_AGO, Desk
+from payments.tests.support.shop import Shop
+from psp_adapters import registry
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.sandbox.webhook import account_of
+from reconciliation.models import SettlementLine, SettlementMatch, SettlementReport
+from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.reports import archive, fetching, reading
+
+
+@dataclass
+class Settling:
+    """One shop, its disputes, and its PSP's reports."""
+
+    shop: Shop
+
+    @property
+    def desk(self) -> Desk:
+        return Desk(self.shop)
+
+    def disputed(self, amount_minor: int = 25_000) -> str:
+        """A payment of an order of its own that a bank charges back; nobody tells us. Its id."""
+        self.shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
+        intent_id = self.desk.pay(amount_minor)
+        self.desk.open()
+        return intent_id
+
+    def close(self) -> str:
+        """The PSP closes the shop's report; its name."""
+        made = self.shop.psp.close_settlement()
+        names = [each["name"] for each in made if each["account"] == self._account_at_the_psp]
+        return str(names[-1])
+
+    def take_in(self) -> list[SettlementReport]:
+        """Fetch, read and account for whatever there is, as the sweeps do."""
+        fetching.make_due()
+        fetching.fetch_due_reports()
+        reading.read_due_reports()
+        line_sweep.match_due_lines()
+        return list(SettlementReport.objects.filter(psp_account=self.shop.account).order_by("id"))
+
+    def lines(self, **choice: Any) -> list[SettlementLine]:
+        rows = SettlementLine.objects.filter(psp_account=self.shop.account, **choice)
+        return list(rows.order_by("id"))
+
+    def fetch(self) -> int:
+        """Ask the PSP for what is new; how many reports came."""
+        fetching.make_due()
+        return fetching.fetch_due_reports()
+
+    def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
+        """Bring a file."""
+        stored = archive.store_report(
+            account=self.shop.account, name=name, body=body, imported_by="staff:ada"
+        )
+        return stored.report
+
+    def read(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
+        """Bring a file and have it read."""
+        report = self.store(body, name)
+        assert reading.read_report(report.pk)
+        report.refresh_from_db()
+        return report
+
+    @property
+    def _account_at_the_psp(self) -> str:
+        return account_of(settings.PSP_CREDENTIALS[self.shop.account.code]["api_key"])
+
+
+class PlainReports(SandboxAdapter):
+    """A PSP whose lines are `identity kind psp_id gross fee`, and may have no identity (`-`)."""
+
+    name = "plain-reports"
+    capabilities = replace(SandboxAdapter.capabilities, settlement_reports=False)
+
+    def read_report(self, body: bytes) -> Any:
+        for number, row in enumerate(body.decode().splitlines(), start=1):
+            if row == "cut":
+                raise ReportUnreadable(f"row {number} is cut")
+            identity, kind, psp_id, gross, fee = row.split()
+            known = kind in set(LineKind)
+            yield ReportLine(
+                identity="" if identity == "-" else identity,
+                kind=LineKind(kind) if known else LineKind.UNKNOWN,
+                psp_type=kind,
+                psp_id=psp_id,
+                psp_payment_id="",
+                reference="",
+                gross=Money(int(gross), "USD"),
+                fee=Money(int(fee), "USD"),
+                occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+            )
+
+
+def speak_plainly(shop: Shop, monkeypatch: Any) -> None:
+    """From now on the shop's PSP writes plain reports, and only people bring them."""
+    monkeypatch.setitem(registry._FACTORIES, PlainReports.name, PlainReports.from_credentials)
+    PspAccount.objects.filter(pk=shop.account.pk).update(psp=PlainReports.name)
+    shop.account.refresh_from_db()
+
+
+CHARGES: Final = b"l1 charge cap_1 1000 0\nl2 charge cap_2 2000 0\nl3 refund ref_1 -500 0\n"
+
+
+def make_due() -> None:
+    """Let time pass until the next try of every line that waits."""
+    SettlementLine.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=LONG_AGO)
+
+
+def money_rows() -> tuple[int, ...]:
+    """How many rows there are of everything that a refused report must not touch."""
+    models = (Dispute, Event, LedgerTransaction, LedgerEntry, SettlementMatch)
+    return tuple(model.objects.count() for model in models)
