@@ -1,6 +1,7 @@
 """kill -9 of the API, at whatever moment: the repeated request finishes it, with one effect.
 
-Every step inside of a process is in payments/tests/scenarios/test_crashes.py; here the server is real.
+Every step inside of a process is in payments/tests/scenarios/test_crashes.py.
+Here the server is real.
 """
 
 from __future__ import annotations
