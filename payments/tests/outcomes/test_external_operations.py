@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from ledger.money import Money
 from payments.models import Case
+from payments.services.outcomes.external.effects import external_operation_key
 from payments.services.outcomes.recording import record_outcome
-from payments.services.psp_gateway import references
+from payments.services.psp_gateway import references, sending
 from payments.services.recovery import payment_sync
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
@@ -307,3 +309,37 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     assert [o.kind for o in external_operations(intent_id)] == ["capture"]
     assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
     assert_sound(shop, intent_id)
+
+
+# --- never sent ------------------------------------------------------------------------------
+
+
+def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
+    intent_id = sold(shop)
+    act(shop, "refund", 4_000)
+    look(shop, intent_id)
+    [own] = external_operations(intent_id)
+    before = len(shop.psp.calls(kind="refund"))
+    with pytest.raises(ValueError, match="never sent"):
+        sending.send(own)
+    assert len(shop.psp.calls(kind="refund")) == before
+
+
+def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop) -> None:
+    intent_id = sold(shop)
+    [charge] = shop.operations(intent_id)
+    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
+    charge.kind, charge.guard_order = "refund", None
+    charge.__dict__["status"] = "SENDING"
+    with (
+        pytest.raises(IntegrityError, match="external_operation_is_never_sent"),
+        transaction.atomic(),
+    ):
+        charge.save(force_insert=True)
+    assert len(shop.operations(intent_id)) == 1
+
+
+def test_a_long_id_still_has_a_key_of_its_own() -> None:
+    keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
+    assert len(keys) == 3
+    assert all(len(key) == 64 and key.startswith("psp:") for key in keys)

@@ -7,13 +7,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
 
 from ledger.money import Money
 from payments.models import Case, PspNotification
 from payments.services.callers.caller import Answer
 from payments.services.outcomes.external import recording
-from payments.services.outcomes.external.effects import external_operation_key
 from payments.services.outcomes.external.recording import (
     OperationStillOpen,
     record_external_operations,
@@ -46,7 +44,7 @@ from payments.tests.support.notices import (
     story_of,
 )
 from payments.tests.support.passing_time import hold
-from payments.tests.support.shop import Shop, age_operations, body_of, uuid_of
+from payments.tests.support.shop import Shop, age_operations, body_of
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
@@ -281,40 +279,6 @@ def test_killed_anywhere_it_is_written_once(shop: Shop, step: str) -> None:
     look(shop, intent_id)
     assert len(external_operations(intent_id)) == 1
     assert_sound(shop, intent_id)
-
-
-# --- never sent ------------------------------------------------------------------------------
-
-
-def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
-    intent_id = sold(shop)
-    act(shop, "refund", 4_000)
-    look(shop, intent_id)
-    [own] = external_operations(intent_id)
-    before = len(shop.psp.calls(kind="refund"))
-    with pytest.raises(ValueError, match="never sent"):
-        sending.send(own)
-    assert len(shop.psp.calls(kind="refund")) == before
-
-
-def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop) -> None:
-    intent_id = sold(shop)
-    [charge] = shop.operations(intent_id)
-    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
-    charge.kind, charge.guard_order = "refund", None
-    charge.__dict__["status"] = "SENDING"
-    with (
-        pytest.raises(IntegrityError, match="external_operation_is_never_sent"),
-        transaction.atomic(),
-    ):
-        charge.save(force_insert=True)
-    assert len(shop.operations(intent_id)) == 1
-
-
-def test_a_long_id_still_has_a_key_of_its_own() -> None:
-    keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
-    assert len(keys) == 3
-    assert all(len(key) == 64 and key.startswith("psp:") for key in keys)
 
 
 def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
