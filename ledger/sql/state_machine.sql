@@ -1,7 +1,7 @@
 -- A template for one table of any app. A row starts in an initial status, and its status changes only by a
 -- move that the state machine has.
 -- The moves come from the tables of states.py, as 'from>to', separated by spaces
--- (payments/guards.py).
+-- (ledger/database/guards.py).
 
 CREATE OR REPLACE FUNCTION check_status() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -196,15 +196,20 @@ def run_sweep(
 
     One by one, so that a worker that is killed or loses its database holds up one row only. An
     account that gives no answer twice in a row is skipped for the rest of the sweep. What `handle`
-    raises is logged, and that row is taken again after its lease.
+    raises is logged, and that row is taken again after its lease. The first such error is raised at
+    the end, so that the sweep counts as failed and its alert can fire.
     """
     sweep = Sweep(queue, most=most, seconds=seconds)
+    failure: Exception | None = None
     for rows in sweep.batches(1):
         for row in rows:
             handled = Handled.NOT_ASKED
             try:
                 handled = handle(row)
-            except Exception:
+            except Exception as error:
                 logger.exception("%s %s could not be handled", row._meta.verbose_name, row.pk)
+                failure = failure or error
             sweep.note(row, handled)
+    if failure is not None:
+        raise failure
     return sweep.taken

@@ -106,7 +106,7 @@ def apply_effect(change: Change) -> None:
 
 
 def apply_late_effect(change: Change, revision: Revision) -> None:
-    """Apply a late outcome in memory; `change.past` is set.
+    """Apply a late outcome in memory; `change.prior_state` is set.
 
     Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
     """

@@ -159,7 +159,7 @@ def _check_closed_later(operation: Operation, reason: Exception) -> None:
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."
     with transaction.atomic(durable=True):
         open_case(case_about_operation(CaseKind.OUTCOME_UNKNOWN, operation, summary))
-        Operation.objects.filter(pk=operation.pk).update(next_check_at=None)
+        QUEUE.under_lease(operation).update(next_check_at=None)
 
 
 def _open_case_if_old(operation: Operation, why: str) -> None:

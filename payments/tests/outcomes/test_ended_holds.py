@@ -120,7 +120,7 @@ def test_a_late_capture_before_our_void_was_of_what_had_been_authorized(shop: Sh
     assert authorized_at_the_psp(shop) == 10_000
     assert shop.intent(intent_id).status == "CAPTURED"
     assert (
-        "70.00 USD go, our books held 100.00 USD"
+        "released 70.00 USD, our books held 100.00 USD"
         in Case.objects.get(kind="external_operation").summary
     )
     assert_sound(shop, intent_id)

@@ -284,16 +284,16 @@ MESSAGE_FAULTS: Final = {
     "M19": Point(
         "a merchant's endpoint is down, slow, gone",
         (
-            "merchant_webhooks/test_relay.py::test_dead_endpoints_keep_nobody_waiting_but_themselves",
+            "merchant_webhooks/test_relay.py::test_endpoints_that_are_down_delay_no_other_endpoint",
             "merchant_webhooks/test_deliveries.py::"
-            "test_retries_are_ten_over_three_days_and_then_the_payment_goes_on",
+            "test_after_ten_attempts_over_three_days_the_next_event_is_released",
             "merchant_webhooks/test_deliveries.py::"
-            "test_410_disables_at_once_and_the_merchants_other_endpoints_hear_of_it",
+            "test_410_disables_at_once_and_the_merchants_other_endpoints_get_the_event",
         ),
     ),
     "M20": Point(
         "a merchant's endpoint answers and cuts",
-        ("egress/test_http_client.py::test_the_status_is_the_answer_even_if_the_body_is_cut",),
+        ("egress/test_http_client.py::test_the_status_decides_even_if_the_body_is_cut",),
     ),
 }
 
