@@ -9,11 +9,11 @@ import pytest
 
 from payments.api.parameters import PublicId
 from payments.services.commands import merchants
+from payments.tests.http.sdk.test_disputes import dispute
 from payments.tests.http.support import examples
 from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 from payments.tests.http.support.wire import Reply
-from payments.tests.http.test_sdk_disputes import dispute
 
 WITH_ID = {str(route): route for route in ROUTES if route.has_id}
 REFERENCES = {

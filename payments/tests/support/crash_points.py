@@ -184,7 +184,7 @@ MESSAGE_FAULTS: Final = {
     "M3": Point(
         "one order, another key",
         (
-            "http/test_sdk_python.py::"
+            "http/sdk/test_python.py::"
             "test_one_order_is_not_paid_twice_and_the_refusal_names_the_payment",
             "http/test_races_over_http.py::test_twenty_payments_of_one_order_at_once_are_one",
         ),

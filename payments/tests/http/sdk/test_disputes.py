@@ -10,10 +10,10 @@ import stripe
 
 from payments.models import Dispute
 from payments.services.disputes import sync
+from payments.tests.http.sdk.test_node import node_folder
+from payments.tests.http.sdk.test_python_objects import charge_of, plain
 from payments.tests.http.support import node_sdk
 from payments.tests.http.support.storefront import Storefront, Tables
-from payments.tests.http.test_sdk_node import node_folder
-from payments.tests.http.test_sdk_python_objects import charge_of, plain
 
 __all__ = ["node_folder"]
 
