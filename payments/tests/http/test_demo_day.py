@@ -132,8 +132,13 @@ def test_the_day_ends_badly_while_something_is_still_processing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("payments.demo.shop.WAIT_SECONDS", 0.1)
-    with pytest.raises(SystemExit) as ended:
-        _play(server, sandbox_psp)  # nobody sweeps
+    # The bank confirms the debit only after the day, however long that takes on this machine.
+    sandbox_psp.set_behavior(settle_delay_seconds=3600)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            _play(server, sandbox_psp)  # without a sweep
+    finally:
+        sandbox_psp.heal()
     assert ended.value.code == 1
     told = ended.value.args[1]
     assert "is processing, not succeeded" in told
