@@ -138,7 +138,7 @@ def test_the_day_ends_badly_while_something_is_still_processing(
         with pytest.raises(SystemExit) as ended:
             _play(server, sandbox_psp)  # without a sweep
     finally:
-        sandbox_psp.heal()
+        sandbox_psp.set_behavior(settle_delay_seconds=2)
     assert ended.value.code == 1
     told = ended.value.args[1]
     assert "is processing, not succeeded" in told
