@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 from ledger.models import LedgerTransaction
 from ledger.money import Money
+from payments.clock import now_utc
 from payments.models import Case, Dispute, Operation
 from payments.objects.charge import charge_object
 from payments.objects.dispute import dispute_balance_transactions, dispute_object
@@ -158,7 +160,9 @@ def test_an_inquiry_moves_no_money(desk: Desk) -> None:
 def test_an_inquiry_may_become_a_chargeback_with_another_deadline(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     inquiry = desk.opened(inquiry=True, due_in_seconds=3600)
-    assert inquiry.next_reminder_at is None, "all reminders would be in the past"
+    # Another test may have moved the simulator's clock ahead: then the deadline is not so near.
+    last_reminder_is_past = inquiry.evidence_due_by - now_utc() < timedelta(hours=24)
+    assert (inquiry.next_reminder_at is None) == last_reminder_is_past
     desk.move(inquiry.psp_dispute_id, "escalate")
     dispute = desk.look(inquiry.psp_dispute_id)
     assert (dispute.id, dispute.status) == (inquiry.id, "needs_response")
