@@ -120,7 +120,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "files in the fullest folder, bench": lambda: _fullest_folder(
         set(sources.shipped_files()) - set(sources.product_files())
     ),
-    "files in the fullest folder, tests": lambda: _fullest_folder(sources.test_files()),
+    "files in the fullest folder, tests": lambda: _fullest_folder(sources.files_of_tests()),
     "modules under 50 lines, with bench": _small_modules,
     "'may not live here', with bench": lambda: _matches(
         "may not live here", sources.shipped_files()

@@ -43,7 +43,7 @@ def product_files() -> tuple[Path, ...]:
 
 
 @cache
-def test_files() -> tuple[Path, ...]:
+def files_of_tests() -> tuple[Path, ...]:
     """Modules in a folder of tests, support modules included."""
     return tuple(path for path in python_files() if is_test(path))
 
