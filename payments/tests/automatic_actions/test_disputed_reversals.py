@@ -12,8 +12,8 @@ from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     cases,
     falsely_closed,
-    look,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.shop import Shop
 from psp_adapters.contract.operations import Outcome
@@ -29,7 +29,7 @@ def late_charge(desk: Desk, *, excess: bool) -> tuple[str, Operation]:
     intent_id, charge = falsely_closed(desk.shop, Outcome.DECLINED)
     if excess:
         desk.shop.confirm(intent_id, token="pm_card_mastercard")
-    look(charge)
+    sync_as_notified(charge)
     charge.refresh_from_db()
     assert charge.reversal_due_at is not None
     return intent_id, charge
@@ -96,7 +96,7 @@ def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk
     opened = desk.open()
     [charge] = desk.shop.operations(intent_id)
     desk.shop.psp.revise(references.reference_of(charge.id), "fail")
-    look(charge)
+    sync_as_notified(charge)
     assert desk.shop.intent(intent_id).amount_captured_minor == 0
 
     assert desk.look(opened).status == "needs_response"

@@ -20,8 +20,8 @@ from payments.tests.support.late_outcomes import (
     balances,
     counters,
     falsely_closed,
-    look,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.shop import Shop
 from psp_adapters.contract.operations import Outcome
@@ -43,7 +43,7 @@ def late(shop: Shop, *, manual: bool, excess: bool) -> str:
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED, manual=manual)
     if excess:
         shop.confirm(intent_id, token="pm_card_mastercard")
-    look(charge)
+    sync_as_notified(charge)
     return intent_id
 
 
@@ -131,7 +131,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
     reversal = shop.operations(intent_id)[-1]
     own = (shop.intent(intent_id).status, balances(intent_id))
     shop.psp.revise(references.reference_of(reversal.id), "fail")
-    look(reversal)
+    sync_as_notified(reversal)
     charge = shop.operations(intent_id)[0]
     assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (0, True)
     assert_the_books_agree()
@@ -154,7 +154,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
     own = balances(intent_id)
     for to in ("fail", "succeed"):
         shop.psp.revise(references.reference_of(reversal.id), to)
-        look(reversal)
+        sync_as_notified(reversal)
     assert sweep_reversals() == 0
     charge = shop.operations(intent_id)[0]
     assert (charge.status, charge.excess_returned_minor) == ("EXCESS", 10_000)

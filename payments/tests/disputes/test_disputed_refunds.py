@@ -13,7 +13,11 @@ from payments.models import Case, Dispute, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services.callers.caller import Answer
 from payments.services.verification.rebuild import differences
-from payments.tests.outcomes.test_external_operations_on_duplicate_charges import act, see, too_many
+from payments.tests.outcomes.test_external_operations_on_duplicate_charges import (
+    act,
+    duplicate_charge,
+    sync,
+)
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import cases
 from payments.tests.support.notices import lose_the_answer
@@ -85,7 +89,7 @@ def test_a_merchant_who_may_gets_the_refund_and_a_case(flagging: Desk) -> None:
 
 def beside_one_too_many(desk: Desk) -> tuple[str, Operation, Operation]:
     """A payment, its own charge, and one too many."""
-    intent_id, excess, _ = too_many(desk.shop)
+    intent_id, excess, _ = duplicate_charge(desk.shop)
     [own] = [o for o in desk.shop.operations(intent_id) if o.is_charge and o.id != excess.id]
     return intent_id, own, excess
 
@@ -150,11 +154,11 @@ def test_a_refund_at_the_psp_beside_a_disputed_charge_too_many_is_no_double_one(
     _, own, excess = beside_one_too_many(desk)
     charge_back(desk, excess, "lose")
     act(desk.shop, own, "refund", amount_minor=3_000)
-    see(own)
+    sync(own)
     assert "disputed_and_refunded" not in cases()
     charge_back(desk, own)
     act(desk.shop, own, "refund", amount_minor=3_000)
-    see(own)
+    sync(own)
     assert "disputed_and_refunded" in cases()
     assert list(differences()) == []
 

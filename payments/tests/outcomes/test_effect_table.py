@@ -1,4 +1,4 @@
-"""What an outcome causes on rows in memory, where the PSP's turns are too rare to be staged."""
+"""Effects of an outcome on rows in memory, for results that the sandbox PSP cannot stage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from payments.states import IntentStatus, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
 
-def refused_void(intent_status: IntentStatus, charge_status: OperationStatus) -> Change:
-    """A void that the PSP refuses, on a payment of 10.00 USD."""
+def declined_void(intent_status: IntentStatus, charge_status: OperationStatus) -> Change:
+    """A void that the PSP declines, on a payment of 10.00 USD."""
     held_minor = 1_000 if charge_status is OperationStatus.SUCCEEDED else 0
     intent = PaymentIntent(
         id=public_ids.new_id(),
@@ -52,17 +52,17 @@ def refused_void(intent_status: IntentStatus, charge_status: OperationStatus) ->
         (IntentStatus.FAILED, OperationStatus.DECLINED),
     ],
 )
-def test_a_refused_void_leaves_an_intent_that_its_charge_has_moved_on(
+def test_a_declined_void_keeps_the_status_that_the_intent_has_from_its_charge(
     intent_status: IntentStatus, charge_status: OperationStatus
 ) -> None:
-    change = refused_void(intent_status, charge_status)
+    change = declined_void(intent_status, charge_status)
     apply_effect(change)
     assert (change.intent.status, change.operation.status) == (intent_status, "DECLINED")
     assert (change.postings, change.emitted) == ([], [])
 
 
-def test_a_refused_void_leaves_a_held_payment_held() -> None:
-    change = refused_void(IntentStatus.PROCESSING, OperationStatus.SUCCEEDED)
+def test_a_declined_void_leaves_the_payment_authorized() -> None:
+    change = declined_void(IntentStatus.PROCESSING, OperationStatus.SUCCEEDED)
     apply_effect(change)
     assert change.intent.status == "AUTHORIZED"
     assert [name for name, _ in change.emitted] == ["payment_intent.amount_capturable_updated"]

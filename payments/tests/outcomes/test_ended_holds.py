@@ -1,4 +1,4 @@
-"""What we hear of a hold after it ended, and of one that stands again: each cent where it is."""
+"""Results and external operations of a hold that has ended or was reopened."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from payments.tests.support.dashboard import (
     assert_sound,
     external_operations,
     held,
-    look,
     seen,
+    sync,
 )
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     balances,
     close_as,
-    confirm_late_words,
+    confirm_late_outcomes,
     counters,
     reference,
+    sync_as_notified,
 )
-from payments.tests.support.late_outcomes import look as look_at
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.operations import Outcome, PspResult
@@ -47,7 +47,7 @@ def authorized_at_the_psp(shop: Shop) -> int:
 
 
 def falsely_declined(shop: Shop, intent_id: str, kind: str, amount_minor: int) -> Operation:
-    """A change that the PSP made and that we closed as declined."""
+    """An operation that succeeded at the PSP and that we closed as declined."""
     lose_the_answer(shop, kind)
     if kind == "increment":
         shop.increment(intent_id, amount_minor)
@@ -58,13 +58,13 @@ def falsely_declined(shop: Shop, intent_id: str, kind: str, amount_minor: int) -
     return change
 
 
-def test_a_late_increment_of_a_hold_that_a_void_let_go_went_with_it(shop: Shop) -> None:
+def test_a_late_increment_of_a_voided_hold_is_released_with_it(shop: Shop) -> None:
     intent_id = held(shop)
     increment = falsely_declined(shop, intent_id, "increment", 13_000)
     assert body_of(shop.cancel(intent_id))["status"] == "canceled"
-    look_at(increment)
-    confirm_late_words()
-    assert balances(intent_id) == {}, "nothing is held any more"
+    sync_as_notified(increment)
+    confirm_late_outcomes()
+    assert balances(intent_id) == {}, "the hold has ended"
     assert counters(shop, intent_id) == {"authorized": 13_000}
     assert authorized_at_the_psp(shop) == 13_000
     increment.refresh_from_db()
@@ -74,15 +74,15 @@ def test_a_late_increment_of_a_hold_that_a_void_let_go_went_with_it(shop: Shop) 
     assert_the_books_agree()
 
     shop.psp.revise(reference(increment), "fail")
-    look_at(increment)
-    confirm_late_words()
+    sync_as_notified(increment)
+    confirm_late_outcomes()
     assert counters(shop, intent_id) == {"authorized": 10_000}
     assert shop.intent(intent_id).amount_minor == 10_000
     assert_the_books_agree()
 
 
 @pytest.mark.parametrize("end", ["void", "expiry"])
-def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provider(
+def test_an_excess_increment_is_returned_when_the_hold_ends_at_the_psp(
     shop: Shop, end: str
 ) -> None:
     token = "pm_card_authorizationExpiresNow" if end == "expiry" else "pm_card_visa"
@@ -92,14 +92,14 @@ def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provi
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
     shop.psp.revise(reference(increment), "succeed")
-    look_at(increment)
+    sync_as_notified(increment)
     assert counters(shop, intent_id)["excess"] == 2_500
     if end == "void":
         act(shop, "void")
     else:
         shop.psp.advance(3)
     for _ in range(2):
-        look(shop, intent_id)
+        sync(shop, intent_id)
     increment.refresh_from_db()
     assert increment.excess_returned_minor == 2_500
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
@@ -110,12 +110,14 @@ def test_an_increment_that_is_held_too_long_is_let_go_with_the_hold_at_the_provi
     assert_sound(shop, intent_id)
 
 
-def test_a_late_capture_before_our_void_was_of_what_had_been_authorized(shop: Shop) -> None:
+def test_a_late_capture_made_before_our_void_does_not_raise_the_authorized_amount(
+    shop: Shop,
+) -> None:
     intent_id = held(shop)
     capture = falsely_declined(shop, intent_id, "capture", 3_000)
     assert body_of(shop.cancel(intent_id))["status"] == "canceled"
-    look_at(capture)
-    confirm_late_words()
+    sync_as_notified(capture)
+    confirm_late_outcomes()
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 3_000}
     assert authorized_at_the_psp(shop) == 10_000
     assert shop.intent(intent_id).status == "CAPTURED"
@@ -126,20 +128,20 @@ def test_a_late_capture_before_our_void_was_of_what_had_been_authorized(shop: Sh
     assert_sound(shop, intent_id)
 
 
-def test_a_capture_at_the_provider_before_the_void_of_a_challenge_was_authorized_with_the_rest(
+def test_an_external_capture_before_our_void_of_a_challenge_books_the_full_authorization(
     shop: Shop,
 ) -> None:
     intent = body_of(shop.create(token="pm_card_authenticationRequired", manual=True))
     shop.psp.complete_challenge(intent["next_action"]["redirect_to_url"]["url"])
     act(shop, "capture", 3_000, final=False)
     assert body_of(shop.cancel(intent["id"]))["status"] == "canceled"
-    look(shop, intent["id"])
+    sync(shop, intent["id"])
     assert counters(shop, intent["id"]) == {"authorized": 10_000, "captured": 3_000}
     assert shop.intent(intent["id"]).status == "CAPTURED"
     assert_sound(shop, intent["id"])
 
 
-def test_an_old_end_does_not_end_a_hold_that_stands_again(shop: Shop) -> None:
+def test_an_old_expiry_does_not_end_a_reopened_hold(shop: Shop) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
     [charge] = shop.operations(intent_id)
@@ -158,20 +160,20 @@ def test_an_old_end_does_not_end_a_hold_that_stands_again(shop: Shop) -> None:
     assert_the_books_agree()
 
 
-def test_the_end_of_a_hold_whose_capture_failed_is_no_news(shop: Shop) -> None:
+def test_the_end_of_a_hold_whose_capture_was_reversed_changes_nothing(shop: Shop) -> None:
     intent_id = held(shop)
     shop.capture(intent_id)
     capture = shop.operations(intent_id)[-1]
     shop.psp.revise(reference(capture), "fail", keep_hold=False)
-    look_at(capture)
+    sync_as_notified(capture)
     assert shop.intent(intent_id).status == "FAILED"
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).status == "FAILED"
     assert_the_books_agree()
 
 
-def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> None:
-    """The older look hears what we know, and must not end the look that the word asked for."""
+def test_an_older_look_up_does_not_cancel_the_one_that_a_late_outcome_scheduled(shop: Shop) -> None:
+    """The older look-up returns what we already know."""
     intent_id = body_of(shop.create(10_000, token="pm_card_chargeDeclined"))["payment_intent"]["id"]
     [charge] = shop.operations(intent_id)
     older = now_utc() + timedelta(seconds=60)
@@ -179,9 +181,9 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     shop.psp.revise(reference(charge), "succeed")
     said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     caller = callers.for_operation(charge, "test")
-    assert hear(charge, said, caller, None) is Disposition.DEFERRED
+    assert record(charge, said, caller, None) is Disposition.DEFERRED
     declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
-    assert hear(charge, declined, caller, older) is Disposition.NO_CHANGE
+    assert record(charge, declined, caller, older) is Disposition.NO_CHANGE
     charge.refresh_from_db()
     assert charge.next_check_at is not None
     assert recovery_sweep.resolve_due_operations() == 1
@@ -189,7 +191,7 @@ def test_a_question_asked_before_a_late_word_does_not_silence_it(shop: Shop) -> 
     assert_the_books_agree()
 
 
-def hear(
+def record(
     operation: Operation, result: PspResult, caller: Caller, lease: datetime | None
 ) -> Disposition:
     recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)

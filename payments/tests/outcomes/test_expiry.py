@@ -1,4 +1,4 @@
-"""Holds that run out at the PSP: noticed in whatever way, recorded once, beside anybody else."""
+"""Holds that expire at the PSP: however we learn of it, the expiry is recorded once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EXPIRED_EVENTS = [
 
 
 def assert_expired(shop: Shop, intent_id: str) -> None:
-    """Canceled as expired, once, at both sides; and the order is free again."""
+    """The payment is canceled as expired, here and at the PSP, and its order is free again."""
     intent = shop.intent(intent_id)
     assert (intent.status, intent.cancellation_reason) == ("CANCELED", "expired")
     assert intent.canceled_at is not None
@@ -70,7 +70,7 @@ def seen(shop: Shop, intent_id: str) -> PspPayment:
     return payment
 
 
-def test_a_notice_of_the_expiry_releases_the_books_and_frees_the_order(
+def test_a_notification_of_the_expiry_releases_the_hold_and_frees_the_order(
     shop: Shop, hooks: Hooks
 ) -> None:
     intent_id = hold(shop)
@@ -93,7 +93,7 @@ def test_a_notice_of_the_expiry_releases_the_books_and_frees_the_order(
     assert body_of(shop.create())["status"] == "succeeded", "the order can be paid again"
 
 
-def test_a_hold_whose_notice_was_lost_is_asked_about_once_it_should_be_over(shop: Shop) -> None:
+def test_the_sweep_finds_an_expiry_whose_notification_was_lost(shop: Shop) -> None:
     intent_id = hold(shop)
     sweep()
     assert shop.intent(intent_id).status == "AUTHORIZED"
@@ -105,7 +105,7 @@ def test_a_hold_whose_notice_was_lost_is_asked_about_once_it_should_be_over(shop
     assert sweep() == 0
 
 
-def test_a_notice_that_comes_a_day_after_the_sweep_changes_nothing(
+def test_an_expiry_notification_a_day_after_the_sweep_changes_nothing(
     shop: Shop, hooks: Hooks
 ) -> None:
     intent_id = hold(shop)
@@ -131,7 +131,7 @@ def test_the_psp_decides_when_a_hold_is_over(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_a_psp_that_does_not_say_how_long_it_holds_is_asked_after_the_days_of_its_account(
+def test_without_an_expiry_from_the_psp_a_hold_ends_after_the_days_set_for_the_account(
     shop: Shop,
 ) -> None:
     intent_id = hold(shop)
@@ -141,7 +141,7 @@ def test_a_psp_that_does_not_say_how_long_it_holds_is_asked_after_the_days_of_it
     assert plan.expires_at == charge.created_at + timedelta(days=7)
 
 
-def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop) -> None:
+def test_a_look_up_of_an_expired_hold_is_retried_while_the_psp_is_down(shop: Shop) -> None:
     intent_id = hold(shop)
     run_out(shop, intent_id)
     shop.psp.set_behavior(down=1)
@@ -154,7 +154,7 @@ def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop) -> None:
     assert_expired(shop, intent_id)
 
 
-def test_of_a_payment_captured_in_part_only_the_rest_runs_out(shop: Shop) -> None:
+def test_only_the_uncaptured_rest_of_a_hold_expires(shop: Shop) -> None:
     intent_id = hold(shop)
     shop.capture(intent_id, 3_000, final=False)
     run_out(shop, intent_id)
@@ -171,7 +171,7 @@ def test_of_a_payment_captured_in_part_only_the_rest_runs_out(shop: Shop) -> Non
     assert body_of(shop.refund(intent_id))["amount"] == 3_000
 
 
-def test_a_part_that_was_refunded_meanwhile_shows_once_the_rest_has_run_out(shop: Shop) -> None:
+def test_a_refund_of_the_captured_part_shows_once_the_rest_has_expired(shop: Shop) -> None:
     intent_id = hold(shop)
     shop.capture(intent_id, 3_000, final=False)
     shop.refund(intent_id, 3_000)
@@ -181,7 +181,7 @@ def test_a_part_that_was_refunded_meanwhile_shows_once_the_rest_has_run_out(shop
     assert list(differences()) == []
 
 
-def test_a_capture_that_comes_too_late_is_refused_and_ends_in_the_same_state(shop: Shop) -> None:
+def test_a_capture_after_the_expiry_is_declined_and_the_payment_ends_as_expired(shop: Shop) -> None:
     intent_id = hold(shop)
     sweep()
     shop.psp.advance(3)
@@ -199,7 +199,7 @@ def test_a_capture_that_comes_too_late_is_refused_and_ends_in_the_same_state(sho
         shop.cancel(intent_id)
 
 
-def test_a_void_that_comes_too_late_is_refused_and_ends_in_the_same_state(shop: Shop) -> None:
+def test_a_void_after_the_expiry_is_declined_and_the_payment_ends_as_expired(shop: Shop) -> None:
     intent_id = hold(shop)
     shop.psp.advance(3)
     answer = shop.cancel(intent_id)
@@ -209,7 +209,7 @@ def test_a_void_that_comes_too_late_is_refused_and_ends_in_the_same_state(shop: 
 
 
 @pytest.mark.parametrize("verb", ["capture", "void"])
-def test_an_expiry_waits_for_the_change_that_is_under_way(
+def test_an_expiry_is_recorded_after_the_operation_that_is_still_open(
     shop: Shop, hooks: Hooks, verb: str
 ) -> None:
     intent_id = hold(shop)
@@ -233,7 +233,7 @@ def test_an_expiry_waits_for_the_change_that_is_under_way(
     assert_expired(shop, intent_id)
 
 
-def test_a_capture_that_went_through_before_the_expiry_stands(shop: Shop, hooks: Hooks) -> None:
+def test_a_capture_made_before_the_expiry_is_booked(shop: Shop, hooks: Hooks) -> None:
     intent_id = hold(shop)
     shop.psp.script({"drop_after": True}, kind="capture")
     assert body_of(shop.capture(intent_id, 4_000, final=False))["status"] == "processing"
@@ -262,8 +262,8 @@ def test_an_expiry_seen_before_we_know_of_the_hold_is_recorded_after_it(
 
 
 @pytest.mark.parametrize("verb", ["capture", "cancel"])
-def test_a_change_and_the_expiry_at_once_end_as_at_the_psp(shop: Shop, verb: str) -> None:
-    """Half of the threads change the payment, half sweep, while the hold runs out."""
+def test_an_operation_racing_the_expiry_ends_as_at_the_psp(shop: Shop, verb: str) -> None:
+    """Half of the threads change the payment, half sync it, while the hold expires."""
     intent_id = hold(shop)
     end_hold(intent_id, at=now_utc() - timedelta(seconds=1))
     [charge] = shop.operations(intent_id)
@@ -293,7 +293,7 @@ def test_a_change_and_the_expiry_at_once_end_as_at_the_psp(shop: Shop, verb: str
     assert list(differences()) == []
 
 
-def test_eight_looks_at_once_record_one_expiry(shop: Shop) -> None:
+def test_eight_concurrent_syncs_record_one_expiry(shop: Shop) -> None:
     intent_id = hold(shop)
     shop.psp.advance(3)
     [charge] = shop.operations(intent_id)
@@ -306,7 +306,7 @@ def test_eight_looks_at_once_record_one_expiry(shop: Shop) -> None:
     assert_expired(shop, intent_id)
 
 
-def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
+def test_concurrent_sweeps_record_each_expiry_once(shop: Shop) -> None:
     ids = []
     for number in range(6):
         shop.order_id = f"{shop.order_id}-{number}"
@@ -328,7 +328,7 @@ def test_two_sweeps_at_once_do_it_once(shop: Shop) -> None:
 
 
 CRASHES: dict[str, Where] = {
-    "before the PSP is asked": (expiring_authorizations, "sync_payment", "before"),
+    "before the look-up": (expiring_authorizations, "sync_payment", "before"),
     "before it is written": (recording, "put_change", "before"),
     "written, not committed": (recording, "put_change", "after"),
     "after the commit": (payment_sync, "record_external_operations", "after"),
@@ -340,12 +340,12 @@ def test_a_sweep_killed_anywhere_is_finished_by_the_next(shop: Shop, step: str) 
     intent_id = hold(shop)
     run_out(shop, intent_id)
     crash_at(CRASHES[step], sweep)
-    assert act_on_due_deadlines() == 0, "the lease of the dead one lives"
+    assert act_on_due_deadlines() == 0, "the killed worker's lease has not ended"
     sweep()
     assert_expired(shop, intent_id)
 
 
-def test_another_amount_than_our_books_hold_is_released_and_looked_at_by_a_person(
+def test_an_expiry_of_another_amount_than_we_hold_is_recorded_and_opens_a_case(
     shop: Shop,
 ) -> None:
     intent_id = hold(shop)
@@ -365,7 +365,7 @@ def test_another_amount_than_our_books_hold_is_released_and_looked_at_by_a_perso
     assert list(differences()) == []
 
 
-def test_while_something_of_ours_is_open_nothing_is_written(shop: Shop) -> None:
+def test_no_expiry_is_recorded_while_an_operation_of_ours_is_open(shop: Shop) -> None:
     intent_id = hold(shop)
     shop.psp.script({"drop_before": True}, kind="capture")
     shop.capture(intent_id)
@@ -377,7 +377,7 @@ def test_while_something_of_ours_is_open_nothing_is_written(shop: Shop) -> None:
     assert story_of(shop, intent_id) == before
 
 
-def test_a_card_that_is_held_shows_until_when_it_may_be_captured(shop: Shop) -> None:
+def test_the_charge_of_an_open_hold_shows_its_capture_deadline(shop: Shop) -> None:
     intent_id = hold(shop, token="pm_card_visa")
     charge = last_event(intent_id, "charge.succeeded")
     until = shop.intent(intent_id).authorization_expires_at

@@ -1,4 +1,4 @@
-"""Acts in the PSP's own dashboard: written down once, booked like our own, never refused."""
+"""Operations made in the PSP's dashboard: recorded once, booked like ours, never refused."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from payments.tests.support.dashboard import (
     assert_sound,
     external_operations,
     held,
-    look,
     seen,
     sold,
+    sync,
 )
 from payments.tests.support.notices import Hooks, only_notification, story_of
 from payments.tests.support.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
@@ -35,17 +35,17 @@ from psp_adapters.contract.payments import PspOperation, PspOperationKind
 # --- each kind -------------------------------------------------------------------------------
 
 
-def test_a_refund_in_the_dashboard_is_noticed_and_booked(shop: Shop, hooks: Hooks) -> None:
+def test_a_refund_in_the_dashboard_is_booked(shop: Shop, hooks: Hooks) -> None:
     intent_id = sold(shop)
     made = act(shop, "refund", 4_000)
     [notice] = hooks.caught("payment.refunded")
     hooks.take(notice, notice)
 
     assert only_notification().status == "processed"
-    [own] = external_operations(intent_id)
-    assert (own.kind, own.status, own.psp_id) == ("refund", "SUCCEEDED", made["id"])
-    assert own.psp_key == f"psp:{made['id']}"
-    assert own.closed_at is not None
+    [external] = external_operations(intent_id)
+    assert (external.kind, external.status, external.psp_id) == ("refund", "SUCCEEDED", made["id"])
+    assert external.psp_key == f"psp:{made['id']}"
+    assert external.closed_at is not None
     [refund] = shop.refunds(intent_id)
     assert (refund.status, refund.amount_minor) == ("succeeded", 4_000)
     intent = shop.intent(intent_id)
@@ -61,10 +61,10 @@ def test_a_refund_in_the_dashboard_is_noticed_and_booked(shop: Shop, hooks: Hook
     assert body_of(shop.refund(intent_id))["amount"] == 6_000, "the rest can be refunded by us"
 
 
-def test_a_refund_of_everything_frees_the_order(shop: Shop) -> None:
+def test_a_full_refund_in_the_dashboard_frees_the_order(shop: Shop) -> None:
     intent_id = sold(shop)
     act(shop, "refund")
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).status == "REFUNDED"
     assert_sound(shop, intent_id)
     assert body_of(shop.create())["status"] == "succeeded"
@@ -78,8 +78,8 @@ def test_a_void_in_the_dashboard_cancels_the_payment(shop: Shop, hooks: Hooks) -
     intent = shop.intent(intent_id)
     assert (intent.status, intent.cancellation_reason) == ("CANCELED", "")
     assert events_of(intent_id)[-2:] == ["charge.updated", "payment_intent.canceled"]
-    [own] = external_operations(intent_id)
-    assert (own.kind, own.amount_minor) == ("void", 10_000)
+    [external] = external_operations(intent_id)
+    assert (external.kind, external.amount_minor) == ("void", 10_000)
     assert not Case.objects.exists()
     assert_sound(shop, intent_id)
     assert body_of(shop.create())["status"] == "succeeded", "the order is free"
@@ -112,37 +112,39 @@ def test_a_capture_in_the_dashboard_is_booked(
 def test_an_increment_in_the_dashboard_raises_what_can_be_captured(shop: Shop) -> None:
     intent_id = held(shop)
     act(shop, "increment", 2_000)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).amount_minor == 12_000
     assert body_of(shop.capture(intent_id))["amount_received"] == 12_000
     assert_sound(shop, intent_id)
 
 
-def test_a_void_of_the_rest_leaves_what_was_captured(shop: Shop) -> None:
+def test_a_void_of_the_rest_in_the_dashboard_keeps_the_captured_part(shop: Shop) -> None:
     intent_id = held(shop)
     shop.capture(intent_id, 3_000, final=False)
     act(shop, "void")
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert events_of(intent_id)[-2:] == ["charge.updated", "payment_intent.succeeded"]
     assert_sound(shop, intent_id)
 
 
-def test_a_challenge_given_up_in_the_dashboard_fails_the_payment(shop: Shop, hooks: Hooks) -> None:
+def test_a_challenge_voided_in_the_dashboard_fails_the_payment(shop: Shop, hooks: Hooks) -> None:
     intent_id = sold(shop, token="pm_card_authenticationRequired")
     act(shop, "void")
     hooks.take(*hooks.caught("payment.canceled", "payment.voided"))
     assert shop.intent(intent_id).status == "FAILED"
-    assert external_operations(intent_id) == [], "nothing was held, and nothing let go"
+    assert external_operations(intent_id) == [], "nothing was held, and nothing released"
     assert list(differences()) == []
 
 
-def test_a_refund_that_is_pending_is_reserved_and_then_done(shop: Shop, hooks: Hooks) -> None:
+def test_a_pending_refund_in_the_dashboard_is_reserved_until_it_succeeds(
+    shop: Shop, hooks: Hooks
+) -> None:
     intent_id = sold(shop, token="pm_card_pendingRefund")
     act(shop, "refund", 4_000)
     hooks.take(*hooks.caught("refund.pending"))
-    [own] = external_operations(intent_id)
-    assert (own.status, own.closed_at) == ("PENDING", None)
+    [external] = external_operations(intent_id)
+    assert (external.status, external.closed_at) == ("PENDING", None)
     assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 4_000, 0)
     assert list(differences()) == []
 
@@ -153,10 +155,10 @@ def test_a_refund_that_is_pending_is_reserved_and_then_done(shop: Shop, hooks: H
     assert_sound(shop, intent_id)
 
 
-def test_recovery_finds_a_pending_refund_of_the_dashboard_by_its_id(shop: Shop) -> None:
+def test_recovery_looks_up_a_pending_refund_of_the_dashboard_by_its_psp_id(shop: Shop) -> None:
     intent_id = sold(shop, token="pm_card_pendingRefund")
     act(shop, "refund", 4_000)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     shop.psp.advance(3)
     shop.settle()
     assert [o.status for o in external_operations(intent_id)] == ["SUCCEEDED"]
@@ -166,28 +168,28 @@ def test_recovery_finds_a_pending_refund_of_the_dashboard_by_its_id(shop: Shop) 
 # --- more than there is ----------------------------------------------------------------------
 
 
-def test_a_refund_beyond_what_is_left_is_excess_with_a_case(shop: Shop) -> None:
+def test_an_external_refund_beyond_the_refundable_rest_is_excess_with_a_case(shop: Shop) -> None:
     intent_id = sold(shop)
     shop.refund(intent_id, 7_000)
     act(shop, "refund", 5_000, force=True)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("REFUNDED", (10_000, 10_000, 12_000, 0, 2_000))
-    [own] = external_operations(intent_id)
-    assert own.amount_minor == 5_000
+    [external] = external_operations(intent_id)
+    assert external.amount_minor == 5_000
     case = Case.objects.get()
     assert (case.kind, case.amount_minor, case.operation_id) == (
         "external_operation",
         2_000,
-        own.id,
+        external.id,
     )
     assert_sound(shop, intent_id)
 
 
-def test_a_capture_beyond_what_is_held_is_excess_with_a_case(shop: Shop) -> None:
+def test_an_external_capture_beyond_the_hold_is_excess_with_a_case(shop: Shop) -> None:
     intent_id = held(shop)
     act(shop, "capture", 11_500, force=True)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("CAPTURED", (11_500, 11_500, 0, 0, 1_500))
     assert Case.objects.get().amount_minor == 1_500
@@ -195,17 +197,19 @@ def test_a_capture_beyond_what_is_held_is_excess_with_a_case(shop: Shop) -> None
 
 
 @pytest.mark.parametrize("end", ["void", "expiry"])
-def test_a_capture_of_a_canceled_payment_is_booked_and_looked_at(shop: Shop, end: str) -> None:
+def test_an_external_capture_of_a_canceled_payment_is_booked_with_a_case(
+    shop: Shop, end: str
+) -> None:
     intent_id = hold(shop, token=EXPIRES_AT_ONCE if end == "expiry" else "pm_card_visa")
     if end == "void":
         shop.cancel(intent_id)
     else:
         shop.psp.advance(3)
-        look(shop, intent_id)
+        sync(shop, intent_id)
     assert shop.intent(intent_id).status == "CANCELED"
     act(shop, "capture", 10_000, force=True)
-    look(shop, intent_id)
-    look(shop, intent_id)
+    sync(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("CAPTURED", (10_000, 10_000, 0, 0, 0))
     assert last_event(intent_id, "charge.captured")["amount_captured"] == 10_000
@@ -214,25 +218,25 @@ def test_a_capture_of_a_canceled_payment_is_booked_and_looked_at(shop: Shop, end
     assert_sound(shop, intent_id)
 
 
-def test_a_pending_refund_beyond_what_is_left_is_excess_from_the_start(shop: Shop) -> None:
+def test_a_pending_external_refund_beyond_the_rest_is_excess_from_the_start(shop: Shop) -> None:
     intent_id = sold(shop, token="pm_card_pendingRefund")
     act(shop, "refund", 12_000, force=True)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 12_000, 2_000)
     assert list(differences()) == []
     shop.psp.advance(3)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 12_000, 0, 2_000)
     assert shop.intent(intent_id).status == "REFUNDED"
     assert Case.objects.get().amount_minor == 2_000
     assert_sound(shop, intent_id)
 
 
-def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: Shop) -> None:
+def test_an_excess_refund_is_no_longer_excess_once_our_own_refund_fails(shop: Shop) -> None:
     intent_id = sold(shop, token="pm_card_pendingRefund")
     assert body_of(shop.refund(intent_id, 6_000))["status"] == "pending"
     act(shop, "refund", 7_000, force=True)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert amounts(shop.intent(intent_id)) == (10_000, 10_000, 0, 13_000, 3_000)
     [_, ours, _] = shop.operations(intent_id)
     record_outcome(operation=ours, result=PspResult(outcome=Outcome.DECLINED), caller=shop.caller())
@@ -240,17 +244,21 @@ def test_what_was_excess_is_none_any_more_once_our_own_refund_has_failed(shop: S
     assert list(differences()) == []
 
 
-def test_an_act_under_a_reference_of_ours_that_we_do_not_know_is_looked_at(shop: Shop) -> None:
+def test_an_external_refund_with_an_unknown_reference_of_ours_is_booked_with_a_case(
+    shop: Shop,
+) -> None:
     intent_id = sold(shop)
     lost = references.reference_of(uuid_of(sold(shop, order_id="another")))
     act(shop, "refund", 1_000, reference=lost)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).amount_refunded_minor == 1_000
     assert lost in Case.objects.get().summary
     assert_sound(shop, intent_id)
 
 
-def test_a_reference_of_the_dashboards_own_is_nobodys(shop: Shop, hooks: Hooks) -> None:
+def test_an_external_refund_with_a_reference_not_ours_opens_no_case(
+    shop: Shop, hooks: Hooks
+) -> None:
     intent_id = sold(shop)
     act(shop, "refund", 1_000, reference="ticket 17")
     hooks.take(*hooks.caught("payment.refunded"))
@@ -265,7 +273,7 @@ def test_a_reference_of_the_dashboards_own_is_nobodys(shop: Shop, hooks: Hooks) 
         ({"amount": Money(1_000, "USD"), "kind": PspOperationKind.VOID}, "holds on to"),
     ],
 )
-def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
+def test_an_external_operation_that_cannot_be_booked_only_opens_a_case(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, odd: dict[str, Any], said: str
 ) -> None:
     intent_id = held(shop)
@@ -281,13 +289,13 @@ def test_what_cannot_be_booked_is_written_nowhere_but_in_a_case(
     before = story_of(shop, intent_id)
     for _ in range(2):
         with pytest.raises(Conflict, match=said):
-            look(shop, intent_id)
+            sync(shop, intent_id)
     assert story_of(shop, intent_id) == before
     assert Case.objects.get().kind == "contradiction"
     assert list(differences()) == []
 
 
-def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
+def test_external_operations_before_one_that_cannot_be_booked_are_recorded(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = held(shop)
@@ -305,7 +313,7 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
     odd = replace(view, operations=(*view.operations, partial, later))
     monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: odd)
     with pytest.raises(Conflict):
-        look(shop, intent_id)
+        sync(shop, intent_id)
     assert [o.kind for o in external_operations(intent_id)] == ["capture"]
     assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
     assert_sound(shop, intent_id)
@@ -314,18 +322,18 @@ def test_what_happened_before_an_act_that_cannot_be_booked_is_recorded(
 # --- never sent ------------------------------------------------------------------------------
 
 
-def test_an_act_of_the_dashboard_is_never_sent(shop: Shop) -> None:
+def test_an_external_operation_is_never_sent(shop: Shop) -> None:
     intent_id = sold(shop)
     act(shop, "refund", 4_000)
-    look(shop, intent_id)
-    [own] = external_operations(intent_id)
+    sync(shop, intent_id)
+    [external] = external_operations(intent_id)
     before = len(shop.psp.calls(kind="refund"))
     with pytest.raises(ValueError, match="never sent"):
-        sending.send(own)
+        sending.send(external)
     assert len(shop.psp.calls(kind="refund")) == before
 
 
-def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop) -> None:
+def test_postgresql_refuses_an_external_operation_in_a_status_before_sending(shop: Shop) -> None:
     intent_id = sold(shop)
     [charge] = shop.operations(intent_id)
     charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
@@ -339,7 +347,7 @@ def test_postgresql_lets_no_act_of_the_dashboard_pass_for_one_to_send(shop: Shop
     assert len(shop.operations(intent_id)) == 1
 
 
-def test_a_long_id_still_has_a_key_of_its_own() -> None:
+def test_a_long_psp_id_still_gives_a_unique_key() -> None:
     keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
     assert len(keys) == 3
     assert all(len(key) == 64 and key.startswith("psp:") for key in keys)

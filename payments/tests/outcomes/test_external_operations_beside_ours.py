@@ -1,4 +1,4 @@
-"""Acts in the PSP's dashboard beside our own operations: any order, many at once, killed."""
+"""External operations beside ours: in any order, concurrent, and with killed workers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from payments.tests.support.dashboard import (
     assert_sound,
     external_operations,
     held,
-    look,
     seen,
     sold,
+    sync,
 )
 from payments.tests.support.late_outcomes import close_as
 from payments.tests.support.notices import (
@@ -51,7 +51,9 @@ from psp_adapters.contract.payments import PspOperation, PspOperationKind
 # --- beside our own operations, in any order -------------------------------------------------
 
 
-def test_an_act_waits_for_our_own_operation_that_is_in_doubt(shop: Shop, hooks: Hooks) -> None:
+def test_an_external_refund_is_recorded_after_our_unknown_refund_is_resolved(
+    shop: Shop, hooks: Hooks
+) -> None:
     intent_id = sold(shop)
     shop.psp.script({"drop_before": True}, kind="refund")
     assert body_of(shop.refund(intent_id, 8_000))["status"] == "pending"
@@ -66,13 +68,15 @@ def test_an_act_waits_for_our_own_operation_that_is_in_doubt(shop: Shop, hooks: 
     age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
     shop.settle()
     make_due()
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert amounts(intent) == (10_000, 10_000, 5_000, 0, 0)
     assert_sound(shop, intent_id)
 
 
-def test_an_act_is_told_of_before_we_know_the_payment(shop: Shop, hooks: Hooks) -> None:
+def test_an_external_void_is_recorded_after_the_charge_whose_answer_was_lost(
+    shop: Shop, hooks: Hooks
+) -> None:
     shop.psp.script({"drop_after": True}, order_id=shop.order_id, kind="authorize")
     intent_id = body_of(shop.create(manual=True))["id"]
     act(shop, "void")
@@ -81,30 +85,30 @@ def test_an_act_is_told_of_before_we_know_the_payment(shop: Shop, hooks: Hooks) 
     assert only_notification().status == "failing"
     shop.settle()
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert shop.intent(intent_id).status == "CANCELED"
     assert_sound(shop, intent_id)
 
 
-def test_our_own_final_capture_after_one_in_the_dashboard_releases_nothing(shop: Shop) -> None:
+def test_our_final_capture_after_an_external_one_releases_nothing(shop: Shop) -> None:
     intent_id = held(shop)
     act(shop, "capture", 6_000, final=False)
     shop.capture(intent_id, 4_000)
     assert shop.intent(intent_id).amount_captured_minor == 4_000
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("CAPTURED", (10_000, 10_000, 0, 0, 0))
     assert not Case.objects.exists()
     assert_sound(shop, intent_id)
 
 
-def test_an_increment_that_our_final_capture_did_not_know_of_went_with_the_rest(
+def test_an_external_increment_before_our_final_capture_is_released_with_the_rest(
     shop: Shop,
 ) -> None:
     intent_id = held(shop)
     act(shop, "increment", 2_000)
     shop.capture(intent_id)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == ("CAPTURED", (12_000, 10_000, 0, 0, 0))
     assert intent.amount_minor == 10_000
@@ -112,8 +116,10 @@ def test_an_increment_that_our_final_capture_did_not_know_of_went_with_the_rest(
     assert_sound(shop, intent_id)
 
 
-def test_every_order_of_notices_ends_the_same(shop: Shop, hooks: Hooks) -> None:
-    """Two refunds in the dashboard, one of ours whose answer was lost, and all their notices."""
+def test_notifications_of_refunds_in_any_order_end_in_the_same_state(
+    shop: Shop, hooks: Hooks
+) -> None:
+    """Two refunds in the dashboard, and one of ours whose answer was lost."""
     stories, orders = [], list(permutations(range(3)))
     for number, order in enumerate(orders):
         shop.order_id = f"{shop.order_id}-{number}"
@@ -137,8 +143,10 @@ def test_every_order_of_notices_ends_the_same(shop: Shop, hooks: Hooks) -> None:
     assert all(story == stories[0] for story in stories)
 
 
-def test_every_order_of_notices_of_different_acts_ends_the_same(shop: Shop, hooks: Hooks) -> None:
-    """A part captured, some of it refunded, the rest let go: all in the dashboard."""
+def test_notifications_of_a_capture_refund_and_void_in_any_order_end_in_the_same_state(
+    shop: Shop, hooks: Hooks
+) -> None:
+    """In the dashboard, a part is captured, some of it refunded, and the rest voided."""
     types = ("payment.captured", "payment.refunded", "payment.voided")
     stories = []
     for number, order in enumerate(permutations(types)):
@@ -158,7 +166,7 @@ def test_every_order_of_notices_of_different_acts_ends_the_same(shop: Shop, hook
     assert all(story == stories[0] for story in stories)
 
 
-def test_another_accounts_notice_about_our_payment_changes_nothing(
+def test_a_notification_by_another_account_about_our_payment_changes_nothing(
     shop: Shop, other_shop: Shop
 ) -> None:
     intent_id = sold(shop)
@@ -191,7 +199,7 @@ def process() -> None:
         (("increment", 2_000, True), ("capture", 12_000, True), ("refund", 12_000, True)),
     ],
 )
-def test_seen_one_by_one_or_all_together_ends_the_same(
+def test_a_sync_after_each_external_operation_or_after_all_ends_in_the_same_state(
     shop: Shop, story: tuple[tuple[str, int | None, bool], ...]
 ) -> None:
     stories = []
@@ -199,23 +207,23 @@ def test_seen_one_by_one_or_all_together_ends_the_same(
         shop.order_id = f"{shop.order_id}-{at_each}"
         intent_id = held(shop)
         for verb, amount_minor, final in story:
-            words: dict[str, Any] = {"final": final} if verb == "capture" else {}
-            act(shop, verb, amount_minor, **words)
+            more: dict[str, Any] = {"final": final} if verb == "capture" else {}
+            act(shop, verb, amount_minor, **more)
             if at_each:
-                look(shop, intent_id)
-        look(shop, intent_id)
-        look(shop, intent_id)
+                sync(shop, intent_id)
+        sync(shop, intent_id)
+        sync(shop, intent_id)
         assert_sound(shop, intent_id)
         stories.append(story_of(shop, intent_id))
     assert stories[0] == stories[1]
 
 
-def test_an_expiry_and_acts_before_it_are_recorded_as_they_happened(shop: Shop) -> None:
+def test_an_expiry_and_earlier_external_operations_are_recorded_in_order(shop: Shop) -> None:
     intent_id = hold(shop)
     act(shop, "capture", 4_000, final=False)
     act(shop, "refund", 1_000)
     shop.psp.advance(3)
-    look(shop, intent_id)
+    sync(shop, intent_id)
     intent = shop.intent(intent_id)
     assert (intent.status, amounts(intent)) == (
         "PARTIALLY_REFUNDED",
@@ -228,12 +236,12 @@ def test_an_expiry_and_acts_before_it_are_recorded_as_they_happened(shop: Shop) 
 # --- many at once, and killed ----------------------------------------------------------------
 
 
-def test_eight_workers_write_an_act_once(shop: Shop) -> None:
+def test_eight_concurrent_syncs_record_an_external_refund_once(shop: Shop) -> None:
     intent_id = sold(shop)
     act(shop, "refund", 4_000)
 
     def run(_: int) -> Answer:
-        look(shop, intent_id)
+        sync(shop, intent_id)
         return Answer(status=200, body="{}")
 
     at_once(8, run)
@@ -242,7 +250,7 @@ def test_eight_workers_write_an_act_once(shop: Shop) -> None:
     assert_sound(shop, intent_id)
 
 
-def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: Shop) -> None:
+def test_concurrent_refunds_of_ours_and_the_dashboard_agree_with_the_psp(shop: Shop) -> None:
     intent_id = sold(shop)
 
     def run(position: int) -> Answer:
@@ -251,37 +259,37 @@ def test_our_refunds_and_one_of_the_dashboard_at_once_agree_with_the_psp(shop: S
         if position % 2:
             return shop.refund(intent_id, 3_000)
         try:
-            look(shop, intent_id)
+            sync(shop, intent_id)
         except Inconclusive:
             return Answer(status=200, body="{}")
         return Answer(status=200, body="{}")
 
     at_once(8, run)
     shop.settle()
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert len(external_operations(intent_id)) == 1
     assert_sound(shop, intent_id)
 
 
 CRASHES: dict[str, Where] = {
-    "before it is written down": (recording, "insert_operation", "before"),
-    "written down, not recorded": (recording, "insert_operation", "after"),
+    "before it is inserted": (recording, "insert_operation", "before"),
+    "inserted, not recorded": (recording, "insert_operation", "after"),
     "recorded, not committed": (recording, "put_change", "after"),
     "after the commit": (payment_sync, "record_external_operations", "after"),
 }
 
 
 @pytest.mark.parametrize("step", CRASHES)
-def test_killed_anywhere_it_is_written_once(shop: Shop, step: str) -> None:
+def test_a_sync_killed_at_any_step_records_an_external_refund_once(shop: Shop, step: str) -> None:
     intent_id = sold(shop)
     act(shop, "refund", 4_000)
-    crash_at(CRASHES[step], lambda: look(shop, intent_id))
-    look(shop, intent_id)
+    crash_at(CRASHES[step], lambda: sync(shop, intent_id))
+    sync(shop, intent_id)
     assert len(external_operations(intent_id)) == 1
     assert_sound(shop, intent_id)
 
 
-def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
+def test_only_external_operations_that_succeeded_and_moved_money_are_recorded(shop: Shop) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
     [charge] = shop.operations(intent_id)
@@ -303,7 +311,7 @@ def test_what_is_not_done_yet_is_not_written(shop: Shop) -> None:
     assert len(shop.operations(intent_id)) == 1
 
 
-def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
+def test_an_external_void_is_not_recorded_before_our_open_charge(shop: Shop) -> None:
     shop.psp.script({"drop_after": True}, order_id=shop.order_id, kind="authorize")
     intent_id = body_of(shop.create(manual=True))["id"]
     act(shop, "void")
@@ -321,13 +329,13 @@ def test_a_charge_that_is_open_by_our_books_comes_first(shop: Shop) -> None:
     assert effect["amount_minor"] == 10_000
 
 
-def test_our_void_after_a_capture_that_we_did_not_know_of_ends_and_the_capture_is_booked(
+def test_our_void_after_an_external_capture_succeeds_and_the_capture_is_booked(
     shop: Shop,
 ) -> None:
     intent_id = held(shop)
     act(shop, "capture", 3000, final=False)
     assert body_of(shop.cancel(intent_id))["status"] == "canceled"  # It let 70.00 USD go.
-    look(shop, intent_id)
+    sync(shop, intent_id)
     assert amounts(shop.intent(intent_id))[:2] == (10_000, 3000)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert not [o for o in shop.operations(intent_id) if o.is_open]
@@ -337,7 +345,7 @@ def test_our_void_after_a_capture_that_we_did_not_know_of_ends_and_the_capture_i
     assert_sound(shop, intent_id)
 
 
-def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop: Shop) -> None:
+def test_our_void_and_a_capture_that_succeeded_late_are_both_booked(shop: Shop) -> None:
     intent_id = held(shop)
     lose_the_answer(shop, "capture")
     shop.capture(intent_id, 3000, final=False)
@@ -350,7 +358,7 @@ def test_our_void_beside_a_capture_falsely_closed_keeps_neither_from_ending(shop
     assert_sound(shop, intent_id)
 
 
-def test_the_end_of_a_hold_too_many_is_not_taken_for_the_payments_own(shop: Shop) -> None:
+def test_the_expiry_of_a_duplicate_hold_does_not_replace_the_payments_own(shop: Shop) -> None:
     lose_the_answer(shop, "authorize")
     intent_id = hold_in_doubt(shop)
     [first] = shop.operations(intent_id)

@@ -1,4 +1,4 @@
-"""What befell a charge too many at the PSP without us: booked as excess, given back once."""
+"""External operations on a duplicate charge: booked as excess, returned once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from payments.tests.support.late_outcomes import (
     balances,
     counters,
     falsely_closed,
-    look,
     reference,
     statuses,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.notices import Hooks, lose_the_answer, only_notification
 from payments.tests.support.shop import Shop, age_operations, body_of
@@ -38,30 +38,30 @@ from psp_adapters.contract.operations import Outcome
 EXPIRES = "pm_card_authorizationExpiresNow"
 
 
-def too_many(shop: Shop, *, manual: bool = False, token: str = "pm_card_visa") -> Any:
-    """The payment, its charge too many, and the books that it would have without it."""
+def duplicate_charge(shop: Shop, *, manual: bool = False, token: str = "pm_card_visa") -> Any:
+    """The payment, its duplicate charge, and the books that it would have without that charge."""
     keep(shop)
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED, manual=manual, token=token)
     shop.confirm(intent_id, token="pm_card_mastercard")
     own = net(intent_id)
-    look(charge)
+    sync_as_notified(charge)
     charge.refresh_from_db()
     assert charge.status == "EXCESS"
     return intent_id, charge, own
 
 
 def net(intent_id: str) -> dict[int, int]:
-    """What each account holds; refunds not settled yet against what the PSP owes us."""
+    """Per account, what is booked; unsettled refunds are netted with what the PSP owes us."""
     found = balances(intent_id)
     found[1100] = found.get(1100, 0) + found.pop(2200, 0)
     return {code: minor for code, minor in found.items() if minor}
 
 
-def act(shop: Shop, charge: Operation, verb: str, **words: Any) -> None:
-    shop.psp.act(verb, payment_id=charge.psp_payment_id, **words)
+def act(shop: Shop, charge: Operation, verb: str, **more: Any) -> None:
+    shop.psp.act(verb, payment_id=charge.psp_payment_id, **more)
 
 
-def see(charge: Operation) -> None:
+def sync(charge: Operation) -> None:
     sync_payment(charge.id, actor="test")
     charge.refresh_from_db()
 
@@ -88,10 +88,10 @@ def assert_all_went_back(shop: Shop, intent_id: str, charge: Operation, own: Any
 
 
 @pytest.mark.parametrize("manual", [False, True])
-def test_what_the_dashboard_gives_back_of_a_charge_too_many_is_booked_and_ends_its_reversal(
+def test_an_external_reversal_of_a_duplicate_charge_is_booked_and_ends_ours(
     shop: Shop, hooks: Hooks, manual: bool
 ) -> None:
-    intent_id, charge, own = too_many(shop, manual=manual)
+    intent_id, charge, own = duplicate_charge(shop, manual=manual)
     before = shop.intent(intent_id)
     verb = "void" if manual else "refund"
     act(shop, charge, verb)
@@ -104,24 +104,24 @@ def test_what_the_dashboard_gives_back_of_a_charge_too_many_is_booked_and_ends_i
     assert len(shop.effects(verb)) == 1
 
 
-def test_what_is_given_back_of_a_charge_whose_order_another_payment_holds_is_booked(
+def test_an_external_refund_of_a_charge_whose_order_another_payment_holds_is_booked(
     shop: Shop,
 ) -> None:
     keep(shop)
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     other_id = body_of(shop.create(10_000))["id"]
-    look(charge)
+    sync_as_notified(charge)
     charge.refresh_from_db()
     act(shop, charge, "refund")
-    see(charge)
+    sync(charge)
     assert [shop.intent(each).status for each in (intent_id, other_id)] == ["FAILED", "CAPTURED"]
     assert_all_went_back(shop, intent_id, charge, {})
 
 
-def test_a_refund_in_part_leaves_the_rest_to_our_reversal(shop: Shop) -> None:
-    intent_id, charge, own = too_many(shop)
+def test_a_partial_external_refund_leaves_the_rest_to_our_reversal(shop: Shop) -> None:
+    intent_id, charge, own = duplicate_charge(shop)
     act(shop, charge, "refund", amount_minor=4_000)
-    see(charge)
+    sync(charge)
     assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (4_000, True)
     assert_the_books_agree()
     assert sweep_reversals() == 1
@@ -129,9 +129,9 @@ def test_a_refund_in_part_leaves_the_rest_to_our_reversal(shop: Shop) -> None:
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_our_reversal_that_is_refused_looks_who_else_gave_the_charge_back(shop: Shop) -> None:
-    """No notice of the dashboard's refund has ever come."""
-    intent_id, charge, own = too_many(shop)
+def test_our_declined_reversal_has_the_external_refund_found(shop: Shop) -> None:
+    """No notification of the dashboard's refund has arrived."""
+    intent_id, charge, own = duplicate_charge(shop)
     act(shop, charge, "refund")
     assert sweep_reversals() == 1
     assert sweep_reversals() == 1
@@ -140,10 +140,10 @@ def test_our_reversal_that_is_refused_looks_who_else_gave_the_charge_back(shop: 
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_a_pending_refund_of_a_charge_too_many_is_followed_to_its_end(shop: Shop) -> None:
-    intent_id, charge, own = too_many(shop, token="pm_card_pendingRefund")
+def test_a_pending_external_refund_of_a_duplicate_charge_is_followed_to_its_end(shop: Shop) -> None:
+    intent_id, charge, own = duplicate_charge(shop, token="pm_card_pendingRefund")
     act(shop, charge, "refund")
-    see(charge)
+    sync(charge)
     [made] = external_operations(intent_id)
     assert (made.status, charge.excess_returned_minor) == ("PENDING", 0)
     assert_the_books_agree()
@@ -156,31 +156,33 @@ def test_a_pending_refund_of_a_charge_too_many_is_followed_to_its_end(shop: Shop
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_a_refund_of_the_dashboard_that_fails_late_is_made_again_by_us(shop: Shop) -> None:
-    intent_id, charge, own = too_many(shop, token="pm_card_refundFail")
+def test_an_external_refund_that_fails_later_is_made_again_by_us(shop: Shop) -> None:
+    intent_id, charge, own = duplicate_charge(shop, token="pm_card_refundFail")
     act(shop, charge, "refund")
-    see(charge)
+    sync(charge)
     assert charge.reversal_due_at is None
     shop.psp.advance(3)
-    see(charge)
+    sync(charge)
     assert (charge.excess_returned_minor, charge.reversal_due_at is not None) == (0, True)
     assert_the_books_agree()
     assert sweep_reversals() == 1
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_a_hold_too_many_that_expires_is_booked_as_let_go(shop: Shop, hooks: Hooks) -> None:
-    intent_id, charge, own = too_many(shop, manual=True, token=EXPIRES)
+def test_a_duplicate_hold_that_expires_is_booked_as_released(shop: Shop, hooks: Hooks) -> None:
+    intent_id, charge, own = duplicate_charge(shop, manual=True, token=EXPIRES)
     shop.psp.advance(3)
     hooks.take(*hooks.caught("payment.expired"))
     assert only_notification().status == "processed"
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    see(charge)
+    sync(charge)
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_our_reversal_of_a_hold_too_many_that_expired_unheard_of_ends(shop: Shop) -> None:
-    intent_id, charge, own = too_many(shop, manual=True, token=EXPIRES)
+def test_our_reversal_of_a_duplicate_hold_that_expired_without_notification_ends(
+    shop: Shop,
+) -> None:
+    intent_id, charge, own = duplicate_charge(shop, manual=True, token=EXPIRES)
     shop.psp.advance(3)
     assert sweep_reversals() == 1
     assert sweep_reversals() == 1
@@ -189,12 +191,12 @@ def test_our_reversal_of_a_hold_too_many_that_expired_unheard_of_ends(shop: Shop
 
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("amount_minor", [4_000, 10_000])
-def test_what_the_dashboard_captures_of_a_hold_too_many_is_given_back(
+def test_an_external_capture_of_a_duplicate_hold_is_refunded(
     shop: Shop, amount_minor: int, final: bool
 ) -> None:
-    intent_id, charge, own = too_many(shop, manual=True)
+    intent_id, charge, own = duplicate_charge(shop, manual=True)
     act(shop, charge, "capture", amount_minor=amount_minor, final=final)
-    see(charge)
+    sync(charge)
     assert balances(intent_id)[1100] == amount_minor
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert_the_books_agree()
@@ -203,28 +205,28 @@ def test_what_the_dashboard_captures_of_a_hold_too_many_is_given_back(
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-@pytest.mark.parametrize("heals", [False, True])
-def test_a_capture_of_a_hold_too_many_that_fails_late_ends_with_everything_given_back(
-    shop: Shop, heals: bool
+@pytest.mark.parametrize("reinstated", [False, True])
+def test_an_external_capture_of_a_duplicate_hold_that_fails_later_ends_fully_returned(
+    shop: Shop, reinstated: bool
 ) -> None:
-    intent_id, charge, own = too_many(shop, manual=True)
+    intent_id, charge, own = duplicate_charge(shop, manual=True)
     desk = f"desk-{uuid.uuid4().hex}"
     act(shop, charge, "capture", amount_minor=4_000, reference=desk)
-    see(charge)
-    for to in ("fail", "succeed") if heals else ("fail",):
+    sync(charge)
+    for to in ("fail", "succeed") if reinstated else ("fail",):
         shop.psp.revise(desk, to)
-        see(charge)
+        sync(charge)
         assert_the_books_agree()
     sweep_to_the_end()
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def test_more_than_a_charge_too_many_had_is_a_persons(shop: Shop) -> None:
-    intent_id, charge, _ = too_many(shop)
+def test_an_external_refund_beyond_a_duplicate_charge_opens_a_case(shop: Shop) -> None:
+    intent_id, charge, _ = duplicate_charge(shop)
     sweep_reversals()
     act(shop, charge, "refund", amount_minor=500, force=True)
     with pytest.raises(Conflict, match=r"the duplicate charge had 0\.00 USD"):
-        see(charge)
+        sync(charge)
     assert external_operations(intent_id) == []
     assert Case.objects.filter(kind="contradiction").exists()
     assert_the_books_agree()
@@ -232,48 +234,50 @@ def test_more_than_a_charge_too_many_had_is_a_persons(shop: Shop) -> None:
 
 STEPS: dict[str, Callable[[Operation], object]] = {
     "reverse": lambda charge: sweep_reversals(),
-    "see": lambda charge: see(charge),
-    "hear": lambda charge: hear(charge),
+    "sync": lambda charge: sync(charge),
+    "notifications": lambda charge: sync_each_operation(charge),
 }
 
 
-def hear(charge: Operation) -> None:
-    """Notices of everything of ours that has happened so far."""
+def sync_each_operation(charge: Operation) -> None:
+    """Look up every operation of the payment, as notifications of the PSP would cause."""
     for operation in Operation.objects.filter(intent_id=charge.intent_id).order_by("id"):
-        with suppress(
-            operation_sync.Inconclusive
-        ):  # What was refused is not there to be looked at.
+        with suppress(operation_sync.Inconclusive):  # The PSP does not store what it declined.
             operation_sync.sync_operation(operation.id, actor="psp:notification")
 
 
 @pytest.mark.matrix(most=9)
-@pytest.mark.parametrize("order", sorted(set(permutations(["reverse", "reverse", "see", "hear"]))))
 @pytest.mark.parametrize(
-    ("verb", "words"),
+    "order", sorted(set(permutations(["reverse", "reverse", "sync", "notifications"])))
+)
+@pytest.mark.parametrize(
+    ("verb", "more"),
     [
         ("refund", {"amount_minor": 4_000}),
         ("capture", {"amount_minor": 4_000, "final": False}),
         ("capture", {"amount_minor": 4_000, "final": True}),
     ],
 )
-def test_in_every_order_with_our_reversal_and_its_notices_the_books_end_the_same(
-    shop: Shop, verb: str, words: dict[str, Any], order: tuple[str, ...]
+def test_external_operations_our_reversals_and_syncs_in_any_order_end_with_the_same_books(
+    shop: Shop, verb: str, more: dict[str, Any], order: tuple[str, ...]
 ) -> None:
     manual = verb == "capture"
-    intent_id, charge, own = too_many(shop, manual=manual)
-    act(shop, charge, verb, **words)
+    intent_id, charge, own = duplicate_charge(shop, manual=manual)
+    act(shop, charge, verb, **more)
     for step in order:
         STEPS[step](charge)
         assert list(differences()) == [], step
     sweep_to_the_end()
-    see(charge)
+    sync(charge)
     assert_all_went_back(shop, intent_id, charge, own)
     assert sum(e["amount_minor"] for e in shop.effects("refund")) == (4_000 if manual else 10_000)
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, lost: bool) -> None:
-    intent_id, charge, own = too_many(shop)
+def test_an_external_refund_is_recorded_after_our_unknown_reversal_is_resolved(
+    shop: Shop, lost: bool
+) -> None:
+    intent_id, charge, own = duplicate_charge(shop)
     act(shop, charge, "refund", amount_minor=4_000)
     if lost:
         lose_the_answer(shop, "refund")
@@ -281,7 +285,7 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
         shop.psp.script({"drop_before": True}, kind="refund")
     sweep_reversals()
     with pytest.raises(operation_sync.Inconclusive, match="UNKNOWN"):
-        look_at_payment_only_once(charge)
+        record_external_operations_only(charge)
     assert external_operations(intent_id) == []
     for _ in range(4):
         shop.settle()
@@ -291,8 +295,8 @@ def test_a_refund_beside_our_reversal_in_doubt_waits_for_its_end(shop: Shop, los
     assert_all_went_back(shop, intent_id, charge, own)
 
 
-def look_at_payment_only_once(charge: Operation) -> None:
-    """Without what a look does first: bring our own operations up."""
+def record_external_operations_only(charge: Operation) -> None:
+    """Record the payment's external operations without first syncing ours, as a sync does."""
     from payments.services.outcomes.external.recording import (
         OperationStillOpen,
         record_external_operations,
@@ -308,18 +312,16 @@ def look_at_payment_only_once(charge: Operation) -> None:
 # --- taken back ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seen_before", [False, True])
-def test_a_refund_of_the_dashboard_of_a_charge_that_was_taken_back_is_booked(
-    shop: Shop, seen_before: bool
-) -> None:
+@pytest.mark.parametrize("synced_before", [False, True])
+def test_an_external_refund_of_a_reversed_charge_is_booked(shop: Shop, synced_before: bool) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     [charge] = shop.operations(intent_id)
     act(shop, charge, "refund", amount_minor=4_000)
-    if seen_before:
-        see(charge)
+    if synced_before:
+        sync(charge)
     shop.psp.revise(reference(charge), "fail")
-    see(charge)
-    see(charge)
+    sync(charge)
+    sync(charge)
     assert charge.status == "REVERSED"
     assert shop.intent(intent_id).status == "FAILED"
     assert counters(shop, intent_id) == {"refunded": 4_000, "over_refunded": 4_000, "excess": 4_000}
@@ -329,17 +331,17 @@ def test_a_refund_of_the_dashboard_of_a_charge_that_was_taken_back_is_booked(
     assert_the_books_agree()
 
 
-@pytest.mark.parametrize("seen_before", [False, True])
-def test_a_refund_of_a_charge_too_many_that_was_taken_back_is_booked_apart(
-    shop: Shop, seen_before: bool
+@pytest.mark.parametrize("synced_before", [False, True])
+def test_an_external_refund_of_a_reversed_duplicate_charge_is_booked(
+    shop: Shop, synced_before: bool
 ) -> None:
-    intent_id, charge, own = too_many(shop)
+    intent_id, charge, own = duplicate_charge(shop)
     act(shop, charge, "refund", amount_minor=4_000)
-    if seen_before:
-        see(charge)
+    if synced_before:
+        sync(charge)
     shop.psp.revise(reference(charge), "fail")
-    see(charge)
-    see(charge)
+    sync(charge)
+    sync(charge)
     assert (charge.status, charge.excess_returned_minor) == ("REVERSED", 4_000)
     assert net(intent_id) == {1100: own[1100] - 4_000, 2100: own[2100] + 4_000}
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
@@ -351,8 +353,8 @@ def test_a_refund_of_a_charge_too_many_that_was_taken_back_is_booked_apart(
 # --- verification ----------------------------------------------------------------------------
 
 
-def test_a_charge_too_many_that_nobody_attends_to_is_a_difference(shop: Shop) -> None:
-    _, charge, _ = too_many(shop)
+def test_a_duplicate_charge_without_reversal_or_case_is_a_difference(shop: Shop) -> None:
+    _, charge, _ = duplicate_charge(shop)
     Operation.objects.filter(pk=charge.pk).update(reversal_due_at=None)
     assert list(differences()) == [], "a case is open"
     for case in Case.objects.filter(status="open"):
@@ -363,13 +365,15 @@ def test_a_charge_too_many_that_nobody_attends_to_is_a_difference(shop: Shop) ->
     )
 
 
-def test_a_void_refused_as_expired_says_nothing_of_the_payments_own_hold(shop: Shop) -> None:
-    intent_id, charge, own = too_many(shop, manual=True, token=EXPIRES)
+def test_a_void_of_a_duplicate_hold_declined_as_expired_does_not_affect_the_payments_own_hold(
+    shop: Shop,
+) -> None:
+    intent_id, charge, own = duplicate_charge(shop, manual=True, token=EXPIRES)
     shop.psp.advance(3)
     sweep_reversals()
     assert shop.operations(intent_id)[-1].code == "charge_expired_for_capture"
     assert passing_time.sweep() == 1
     left = passing_time.deadline_of(intent_id).next_action_at - now_utc()
-    assert left > timedelta(hours=1), "nobody asks whether the own hold is over"
+    assert left > timedelta(hours=1), "no look-up of the payment's own hold is due"
     sweep_to_the_end()
     assert_all_went_back(shop, intent_id, charge, own)

@@ -16,14 +16,14 @@ from payments.tests.support.late_outcomes import (
     balances,
     cases,
     close_as,
-    confirm_late_words,
+    confirm_late_outcomes,
     counters,
     events,
     falsely_closed,
-    look,
     reference,
     statuses,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of, render_intent, uuid_of
@@ -45,8 +45,8 @@ def test_a_charge_that_succeeded_after_all_is_kept_if_the_merchant_says_so(
     keep(shop)
     intent_id, charge = falsely_closed(shop, end, manual=manual)
     assert balances(intent_id) == {}
-    look(charge)
-    confirm_late_words()
+    sync_as_notified(charge)
+    confirm_late_outcomes()
 
     intent = shop.intent(intent_id)
     if manual:
@@ -78,7 +78,7 @@ def test_a_charge_that_succeeded_after_all_goes_back_by_default(
     shop.merchant.platform_fee_basis_points = 100
     shop.merchant.save()
     intent_id, charge = falsely_closed(shop, end, manual=manual)
-    look(charge)
+    sync_as_notified(charge)
     assert_the_books_agree()
     assert sweep_reversals() == 1
     assert sweep_reversals() <= 1
@@ -93,7 +93,7 @@ def test_a_charge_that_succeeded_after_all_goes_back_by_default(
     assert (reversal.actor, reversal.status) == ("job:late-success", "SUCCEEDED")
     assert "payment_intent.succeeded" not in events(intent_id)
     assert cases() == ["late_success"]
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
     assert body_of(shop.create())["status"] == "succeeded", "the order is free again"
 
@@ -105,7 +105,7 @@ def test_a_challenge_that_we_had_voided_and_that_was_paid_all_the_same(shop: Sho
     charge = shop.operations(intent_id)[0]
     assert charge.status == "CANCELED"
     shop.psp.revise(reference(charge), "succeed")
-    look(charge)
+    sync_as_notified(charge)
 
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("CAPTURED", "canceled")
@@ -114,7 +114,7 @@ def test_a_challenge_that_we_had_voided_and_that_was_paid_all_the_same(shop: Sho
     last = Event.objects.order_by("-seq").first()
     assert last is not None
     assert last.payload["object"]["amount_captured"] == 10_000
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -122,7 +122,7 @@ def test_a_declined_card_that_was_charged_all_the_same(shop: Shop) -> None:
     intent_id = body_of(shop.create(token="pm_card_declinedThenPaid"))["payment_intent"]["id"]
     shop.psp.advance(5)
     [charge] = shop.operations(intent_id)
-    look(charge)
+    sync_as_notified(charge)
     assert shop.intent(intent_id).status == "CAPTURED"
     sweep_reversals()
     assert shop.intent(intent_id).status == "REFUNDED"
@@ -137,7 +137,7 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
     intent_id, first = falsely_closed(shop, Outcome.DECLINED, manual=manual)
     shop.confirm(intent_id, token="pm_card_mastercard")
     before = shop.intent(intent_id)
-    look(first)
+    sync_as_notified(first)
 
     intent = shop.intent(intent_id)
     assert (intent.status, intent.latest_charge_id) == (before.status, before.latest_charge_id)
@@ -158,8 +158,8 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
     )
     assert (shown["amount"], shown["amount_captured"]) == (10_000, 0 if manual else 10_000)
     assert_the_books_agree()
-    look(first)
-    confirm_late_words()
+    sync_as_notified(first)
+    confirm_late_outcomes()
 
     assert sweep_reversals() == 1
     first.refresh_from_db()
@@ -183,7 +183,7 @@ def test_another_payment_of_the_order_keeps_it_and_the_late_one_goes_back(shop: 
     keep(shop)
     late_id, late = falsely_closed(shop, Outcome.NOT_SENT)
     other_id = body_of(shop.create(10_000))["id"]
-    look(late)
+    sync_as_notified(late)
 
     late.refresh_from_db()
     assert (late.status, late.guard_order) == ("EXCESS", None)
@@ -204,7 +204,7 @@ def test_a_charge_of_an_amount_that_is_not_asked_for_any_more_goes_back(shop: Sh
         details=IntentDetails(),
         amount_minor=7_000,
     )
-    look(charge)
+    sync_as_notified(charge)
     charge.refresh_from_db()
     assert charge.status == "EXCESS"
     sweep_reversals()
@@ -220,8 +220,8 @@ def test_a_capture_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
     capture = shop.operations(intent_id)[-1]
     close_as(capture, end)
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    look(capture)
-    confirm_late_words()
+    sync_as_notified(capture)
+    confirm_late_outcomes()
 
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
@@ -239,8 +239,8 @@ def test_a_capture_of_more_than_was_left_is_booked_with_its_excess(shop: Shop) -
     shop.capture(intent_id, 8_000)
     first = shop.operations(intent_id)[1]
     shop.psp.revise(reference(first), "succeed")
-    look(first)
-    confirm_late_words()
+    sync_as_notified(first)
+    confirm_late_outcomes()
 
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {
@@ -262,8 +262,8 @@ def test_a_void_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
     void = shop.operations(intent_id)[-1]
     close_as(void, end)
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    look(void)
-    confirm_late_words()
+    sync_as_notified(void)
+    confirm_late_outcomes()
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("CANCELED", {})
     assert shop.operations(intent_id)[0].guard_order is None
     assert events(intent_id)[-1] == "payment_intent.canceled"
@@ -277,8 +277,8 @@ def test_an_increment_that_succeeded_after_all(shop: Shop, end: Outcome) -> None
     shop.increment(intent_id, 12_500)
     increment = shop.operations(intent_id)[-1]
     close_as(increment, end)
-    look(increment)
-    confirm_late_words()
+    sync_as_notified(increment)
+    confirm_late_outcomes()
     intent = shop.intent(intent_id)
     assert (intent.amount_minor, intent.capturable.minor) == (12_500, 12_500)
     assert cases() == ["late_success"]
@@ -292,7 +292,7 @@ def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> 
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
     shop.psp.revise(reference(increment), "succeed")
-    look(increment)
+    sync_as_notified(increment)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {
         "authorized": 10_000,
@@ -303,10 +303,10 @@ def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> 
     assert cases() == ["late_success"]
     assert_the_books_agree()
     shop.psp.revise(reference(increment), "fail")
-    look(increment)
+    sync_as_notified(increment)
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -318,8 +318,8 @@ def test_a_refund_that_went_through_after_all(shop: Shop, end: Outcome) -> None:
     refund = shop.operations(intent_id)[-1]
     close_as(refund, end)
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 10_000}
-    look(refund)
-    confirm_late_words()
+    sync_as_notified(refund)
+    confirm_late_outcomes()
     assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
     assert [r.status for r in shop.refunds(intent_id)] == ["succeeded"]
     assert counters(shop, intent_id)["refunded"] == 4_000
@@ -335,8 +335,8 @@ def test_more_refunded_than_captured_is_counted_and_a_persons(shop: Shop) -> Non
     shop.refund(intent_id, 7_000)
     first = shop.operations(intent_id)[1]
     shop.psp.revise(reference(first), "succeed")
-    look(first)
-    confirm_late_words()
+    sync_as_notified(first)
+    confirm_late_outcomes()
     assert counters(shop, intent_id) == {
         "authorized": 10_000,
         "captured": 10_000,

@@ -12,12 +12,12 @@ from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     balances,
     cases,
-    confirm_late_words,
+    confirm_late_outcomes,
     counters,
     events,
-    look,
     reference,
     statuses,
+    sync_as_notified,
 )
 from payments.tests.support.shop import Shop, body_of
 
@@ -33,14 +33,14 @@ def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tup
 
 def turn(shop: Shop, operation: Operation, to: str, *, keep_hold: bool = True) -> None:
     shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
-    look(operation)
+    sync_as_notified(operation)
 
 
 @pytest.mark.parametrize("amount_minor", [10_000, 6_000])
 def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: int) -> None:
     intent_id, capture = captured(shop, amount_minor)
     turn(shop, capture, "fail")
-    confirm_late_words()
+    confirm_late_outcomes()
 
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("AUTHORIZED", "succeeded")
@@ -59,7 +59,7 @@ def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: in
 def test_a_capture_that_fails_when_nothing_is_held_any_more(shop: Shop) -> None:
     intent_id, capture = captured(shop, 6_000)
     turn(shop, capture, "fail", keep_hold=False)
-    confirm_late_words()
+    confirm_late_outcomes()
 
     assert shop.intent(intent_id).status == "FAILED"
     assert counters(shop, intent_id) == {"authorized": 10_000}
@@ -88,7 +88,7 @@ def test_a_capture_that_fails_and_heals_stands_as_before(
         after = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
         assert after == before
         assert_the_books_agree()
-    confirm_late_words()
+    confirm_late_outcomes()
     assert statuses(shop, intent_id)[-1] == ("capture", "SUCCEEDED")
     assert events(intent_id)[-1] == "charge.captured"
     assert events(intent_id).count("payment_intent.succeeded") == 1
@@ -109,7 +109,7 @@ def test_one_of_two_captures_fails(shop: Shop) -> None:
     turn(shop, first, "fail", keep_hold=False)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -132,7 +132,7 @@ def test_a_capture_that_fails_after_some_of_it_was_refunded(shop: Shop) -> None:
         "captured": 10_000,
         "refunded": 3_000,
     }
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -141,7 +141,7 @@ def test_a_capture_that_heals_after_another_was_made_of_the_same_hold(shop: Shop
     turn(shop, capture, "fail")
     shop.capture(intent_id, 10_000)
     turn(shop, capture, "succeed")
-    confirm_late_words()
+    confirm_late_outcomes()
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {
         "authorized": 20_000,
@@ -162,7 +162,7 @@ def sale(shop: Shop, token: str = "pm_card_visa") -> tuple[str, Operation]:
 def test_a_sale_that_is_taken_back_leaves_nothing_and_frees_the_order(shop: Shop) -> None:
     intent_id, charge = sale(shop)
     turn(shop, charge, "fail")
-    confirm_late_words()
+    confirm_late_outcomes()
 
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("FAILED", "succeeded")
@@ -190,7 +190,7 @@ def test_a_sale_that_is_taken_back_and_heals_stands_as_before(shop: Shop) -> Non
     charge.refresh_from_db()
     assert (charge.guard_order, charge.reversal_due_at) == (shop.order_id, None)
     assert events(intent_id)[-1] == "charge.succeeded"
-    confirm_late_words()
+    confirm_late_outcomes()
 
 
 def test_a_sale_that_heals_after_its_order_was_paid_anew_goes_back(shop: Shop) -> None:
@@ -218,7 +218,7 @@ def test_a_bank_debit_that_is_returned_days_later(shop: Shop) -> None:
     assert shop.intent(intent_id).status == "CAPTURED"
     shop.refund(intent_id, 2_000)
     shop.psp.advance(86_401)
-    look(charge)
+    sync_as_notified(charge)
     assert shop.intent(intent_id).status == "FAILED"
     assert counters(shop, intent_id) == {
         "refunded": 2_000,
@@ -252,7 +252,7 @@ def test_a_void_that_fails_and_heals(shop: Shop) -> None:
     assert_the_books_agree()
     turn(shop, void, "succeed")
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("CANCELED", {})
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -265,7 +265,7 @@ def test_an_increment_that_fails_and_heals(shop: Shop) -> None:
     assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
     turn(shop, increment, "succeed")
     assert shop.intent(intent_id).capturable.minor == 12_000
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -312,7 +312,7 @@ def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -
     assert healed == refunded
     [row] = shop.refunds(intent_id)
     assert (row.status, row.failure_reason) == ("succeeded", "")
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
     assert shop.refund(intent_id, 1_000) if amount_minor == 4_000 else True
 
@@ -328,7 +328,7 @@ def test_a_refund_pending_then_succeeded_then_failed(shop: Shop) -> None:
     refund = shop.operations(intent_id)[-1]
     turn(shop, refund, "fail")
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("CAPTURED", before)
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -358,7 +358,7 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
     assert (first.status, first.next_check_at is not None) == ("SUCCEEDED", True)
     shop.settle()
     shop.settle()
-    confirm_late_words()
+    confirm_late_outcomes()
     assert statuses(shop, intent_id)[1:] == [("capture", "REVERSED"), ("capture", "SUCCEEDED")]
     assert_the_books_agree()
 
@@ -373,8 +373,8 @@ def test_a_word_that_agrees_changes_nothing(shop: Shop, kind: str) -> None:
         shop.refund(intent_id, 1_000)
     [operation] = [o for o in shop.operations(intent_id) if o.kind == kind]
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
-    look(operation)
-    look(operation)
+    sync_as_notified(operation)
+    sync_as_notified(operation)
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     assert after == before
     assert cases() == []

@@ -18,10 +18,10 @@ from payments.services.recovery.payment_sync import sync_payment
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     cases,
-    confirm_late_words,
+    confirm_late_outcomes,
     events,
-    look,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, age_operations, body_of
@@ -79,11 +79,11 @@ def test_a_charge_that_arrives_behind_a_fence_is_found_and_given_back(shop: Shop
     while shop.intent(intent_id).status != "AUTHORIZED":
         # The sender's own word comes at the same moment: then the PSP is asked again.
         with suppress(Inconclusive):
-            look(shop.operations(intent_id)[0])
+            sync_as_notified(shop.operations(intent_id)[0])
         assert time.monotonic() < end
     assert cases() == ["late_success"]
     sweep_reversals()
-    confirm_late_words()
+    confirm_late_outcomes()
     assert [e["kind"] for e in shop.effects()] == ["authorize", "void"]
     assert shop.intent(intent_id).status == "CANCELED"
     assert_the_books_agree()

@@ -14,7 +14,7 @@ from payments.services.automatic_actions import late_success_reversals
 from payments.services.jobs.due_queue import UNANSWERED_MAX
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
-from payments.tests.support.late_outcomes import falsely_closed, look
+from payments.tests.support.late_outcomes import falsely_closed, sync_as_notified
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop, body_of, open_shop
 from psp_adapters.contract.operations import Outcome
@@ -138,7 +138,7 @@ def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
         for _ in range(count):
             each.order_id = f"order-{uuid.uuid4().hex}"
             _, charge = falsely_closed(each, Outcome.DECLINED, manual=True)
-            look(charge)
+            sync_as_notified(charge)
     Operation.objects.filter(merchant=stuck.merchant).update(reversal_due_at=LONG_AGO)
     Operation.objects.filter(merchant=shop.merchant).update(reversal_due_at=now_utc())
     silent_psp.kill()

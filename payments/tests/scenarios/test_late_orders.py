@@ -22,13 +22,13 @@ from payments.tests.support.crashes import crash_at
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     balances,
-    confirm_late_words,
+    confirm_late_outcomes,
     counters,
     events,
     falsely_closed,
-    look,
     reference,
     sweep_reversals,
+    sync_as_notified,
 )
 from payments.tests.support.notices import Hooks, make_due, story_of
 from payments.tests.support.shop import Shop, body_of
@@ -149,7 +149,7 @@ def test_every_order_of_late_notices_ends_in_the_same_story(
         for position in order:
             copies = 1 + (number + position) % 2
             hooks.take(*[notices[position]] * copies)
-        confirm_late_words()
+        confirm_late_outcomes()
         stories.append(whole_story(shop, intent_id))
     assert stories[0]["status"] == status
     assert all(story == stories[0] for story in stories)
@@ -185,11 +185,11 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
         for moment, to in enumerate(turns):
             shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
             if moment in moments:
-                look(operation)
-        look(operation)
+                sync_as_notified(operation)
+        sync_as_notified(operation)
         ends.append((shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id)))
     assert all(end == ends[0] for end in ends)
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -212,14 +212,14 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     lease, failed = asked_under_a_lease(capture)
     shop.psp.revise(reference(capture), "succeed")
     with pytest.raises(operation_sync.Inconclusive, match="a worker is looking it up"):
-        look(capture)
+        sync_as_notified(capture)
 
     assert record(capture, failed, lease) is Disposition.APPLIED
     assert shop.intent(intent_id).status == "AUTHORIZED"
     Operation.objects.filter(pk=capture.pk).update(next_check_at=now_utc())
     assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()
 
 
@@ -247,5 +247,5 @@ def test_a_crash_around_a_late_word_loses_and_doubles_nothing(
     assert set(PspNotification.objects.values_list("status", flat=True)) == {"processed"}
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert events(intent_id).count("charge.updated") == 1
-    confirm_late_words()
+    confirm_late_outcomes()
     assert_the_books_agree()

@@ -27,10 +27,14 @@ from payments.selectors.balance import balance_of, page_of_balance_transactions
 from payments.selectors.paging import Paging
 from payments.selectors.scope import Scope
 from payments.services.psp_gateway import accounts, references
-from payments.tests.outcomes.test_external_operations_on_duplicate_charges import act, see, too_many
+from payments.tests.outcomes.test_external_operations_on_duplicate_charges import (
+    act,
+    duplicate_charge,
+    sync,
+)
 from payments.tests.support.api_client import ApiClient, api_of
 from payments.tests.support.factories import MerchantFactory
-from payments.tests.support.late_outcomes import look
+from payments.tests.support.late_outcomes import sync_as_notified
 from payments.tests.support.shop import Shop, body_of
 
 CURRENCIES = ("EUR", "JPY", "USD")
@@ -265,7 +269,7 @@ def test_a_refund_that_fails_gives_back_what_it_took(shop: Shop) -> None:
     assert (refund["status"], refund["failure_balance_transaction"]) == ("succeeded", None)
 
     shop.psp.advance(3)
-    look(shop.operations(paid["id"])[-1])
+    sync_as_notified(shop.operations(paid["id"])[-1])
     assert amounts(api.get("/v1/balance").body["pending"]) == {"usd": 10_000}
     rows = api.get("/v1/balance_transactions", source=refund["id"]).body["data"]
     assert [(row["type"], row["amount"]) for row in rows] == [
@@ -292,7 +296,7 @@ def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Sho
         ("fail", "failed", 1),
     ):
         shop.psp.revise(references.reference_of(charge.id), to)
-        look(charge)
+        sync_as_notified(charge)
         newest = api.get("/v1/balance_transactions", limit=1).body["data"][0]
         shown = api.get(f"/v1/charges/{charge.public_id}").body
         assert shown["status"] == status
@@ -301,9 +305,9 @@ def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Sho
 
 
 def test_what_was_captured_of_a_charge_too_many_names_that_charge(shop: Shop) -> None:
-    _, charge, _ = too_many(shop, manual=True)
+    _, charge, _ = duplicate_charge(shop, manual=True)
     act(shop, charge, "capture", amount_minor=4_000)
-    see(charge)
+    sync(charge)
     [row] = api_of(shop).get("/v1/balance_transactions").body["data"]
     assert (row["amount"], row["source"]) == (4_000, charge.public_id)
     [found] = api_of(shop).get("/v1/balance_transactions", source=charge.public_id).body["data"]

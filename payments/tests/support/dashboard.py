@@ -1,4 +1,4 @@
-"""Acts in the PSP's own dashboard, and what must hold afterwards. No tests."""
+"""External operations, made in the PSP's dashboard, and what must hold afterwards. No tests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def held(shop: Shop) -> str:
     return hold(shop, token="pm_card_visa")
 
 
-def act(shop: Shop, verb: str, amount_minor: int | None = None, **words: Any) -> dict[str, Any]:
+def act(shop: Shop, verb: str, amount_minor: int | None = None, **more: Any) -> dict[str, Any]:
+    """Make an operation in the PSP's dashboard, on the shop's order."""
     if amount_minor is not None:
-        words["amount_minor"] = amount_minor
-    return shop.psp.act(verb, order_id=shop.order_id, **words)
+        more["amount_minor"] = amount_minor
+    return shop.psp.act(verb, order_id=shop.order_id, **more)
 
 
-def look(shop: Shop, intent_id: str) -> None:
+def sync(shop: Shop, intent_id: str) -> None:
+    """Look the whole payment up at the PSP and record what differs."""
     [charge] = [o for o in shop.operations(intent_id) if o.is_charge]
     sync_payment(charge.id, actor="test")
 
@@ -57,7 +59,7 @@ def amounts(intent: PaymentIntent) -> tuple[int, int, int, int, int]:
 
 
 def assert_sound(shop: Shop, intent_id: str) -> None:
-    """Our books say what the PSP did, and agree with themselves."""
+    """Our amounts equal the PSP's effects, and agree with our books."""
     sums: Counter[str] = Counter()
     for effect in shop.effects():
         sums[effect["kind"]] += effect["amount_minor"]

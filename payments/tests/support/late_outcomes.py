@@ -1,4 +1,4 @@
-"""Operations that we closed one way and the PSP another, and the words that say so."""
+"""Operations whose result at the PSP contradicts ours, and what the books say of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from psp_adapters.contract.operations import Outcome, PspResult
 
 
 def close_as(operation: Operation, outcome: Outcome) -> None:
-    """Take a word that is not true, as an adapter with a defect or a PSP in disorder would."""
+    """Record a false result, as a defective adapter or PSP would cause."""
     result = PspResult(outcome=outcome, code="card_declined", detail="the test says so")
     caller = callers.for_operation(operation, "test")
     assert record_outcome(operation=operation, result=result, caller=caller).changed
@@ -29,7 +29,7 @@ def close_as(operation: Operation, outcome: Outcome) -> None:
 def falsely_closed(
     shop: Shop, outcome: Outcome, *, manual: bool = False, **more: Any
 ) -> tuple[str, Operation]:
-    """A charge that the PSP made and that we closed as if it had not."""
+    """A charge that succeeded at the PSP and that we closed with `outcome`."""
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000, manual=manual, **more))["id"]
     operation = shop.operations(intent_id)[-1]
@@ -37,13 +37,13 @@ def falsely_closed(
     return intent_id, operation
 
 
-def look(operation: Operation) -> None:
-    """Have the PSP asked, as its notice would."""
+def sync_as_notified(operation: Operation) -> None:
+    """Look the operation up and record the result, as a notification of the PSP would cause."""
     operation_sync.sync_operation(operation.id, actor="psp:notification")
 
 
-def confirm_late_words() -> None:
-    """Let recovery ask once more about everything that a late word has changed, and be content."""
+def confirm_late_outcomes() -> None:
+    """Let recovery look up what late outcomes changed; nothing may be due afterwards."""
     waiting = Operation.objects.filter(next_check_at__isnull=False, closed_at__isnull=False)
     for operation_id in list(waiting.values_list("id", flat=True)):
         Operation.objects.filter(pk=operation_id).update(
@@ -54,7 +54,7 @@ def confirm_late_words() -> None:
 
 
 def sweep_reversals() -> int:
-    """Run the sweep as if its time had come."""
+    """Run the sweep of late successes with every reversal due."""
     Operation.objects.filter(reversal_due_at__isnull=False).update(
         reversal_due_at=datetime(2000, 1, 1, tzinfo=UTC)
     )
@@ -73,7 +73,7 @@ def counters(shop: Shop, intent_id: str) -> dict[str, int]:
 
 
 def balances(intent_id: str) -> dict[int, int]:
-    """What each account of the books holds of a payment: debits minus credits."""
+    """Per account code, what is booked for a payment: debits minus credits."""
     sums: dict[int, int] = {}
     for code, direction, minor in LedgerEntry.objects.filter(
         payment_id=uuid_of(intent_id)
