@@ -1,4 +1,4 @@
-"""The PSP did it after all: truth wins, and the merchant's policy says what becomes of it."""
+"""Late successes: the PSP's result wins, and the merchant's policy decides what follows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keep(shop: Shop) -> None:
 
 @pytest.mark.parametrize("manual", [False, True])
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_a_charge_that_succeeded_after_all_is_kept_if_the_merchant_says_so(
+def test_a_late_charge_is_kept_if_the_merchants_policy_says_so(
     shop: Shop, end: Outcome, manual: bool
 ) -> None:
     keep(shop)
@@ -72,9 +72,7 @@ def test_a_charge_that_succeeded_after_all_is_kept_if_the_merchant_says_so(
 
 @pytest.mark.parametrize("manual", [False, True])
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_a_charge_that_succeeded_after_all_goes_back_by_default(
-    shop: Shop, end: Outcome, manual: bool
-) -> None:
+def test_a_late_charge_is_reversed_by_default(shop: Shop, end: Outcome, manual: bool) -> None:
     shop.merchant.platform_fee_basis_points = 100
     shop.merchant.save()
     intent_id, charge = falsely_closed(shop, end, manual=manual)
@@ -98,7 +96,7 @@ def test_a_charge_that_succeeded_after_all_goes_back_by_default(
     assert body_of(shop.create())["status"] == "succeeded", "the order is free again"
 
 
-def test_a_challenge_that_we_had_voided_and_that_was_paid_all_the_same(shop: Shop) -> None:
+def test_a_challenge_that_was_paid_although_we_had_voided_it_is_booked(shop: Shop) -> None:
     keep(shop)
     intent_id = body_of(shop.create(token="pm_card_threeDSecure2Required"))["id"]
     shop.cancel(intent_id)
@@ -118,7 +116,7 @@ def test_a_challenge_that_we_had_voided_and_that_was_paid_all_the_same(shop: Sho
     assert_the_books_agree()
 
 
-def test_a_declined_card_that_was_charged_all_the_same(shop: Shop) -> None:
+def test_a_declined_charge_that_the_psp_made_later_is_booked_and_refunded(shop: Shop) -> None:
     intent_id = body_of(shop.create(token="pm_card_declinedThenPaid"))["payment_intent"]["id"]
     shop.psp.advance(5)
     [charge] = shop.operations(intent_id)
@@ -130,7 +128,7 @@ def test_a_declined_card_that_was_charged_all_the_same(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("manual", [False, True])
-def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
+def test_a_late_second_charge_of_a_payment_is_a_duplicate_and_is_reversed(
     shop: Shop, manual: bool
 ) -> None:
     keep(shop)
@@ -179,7 +177,7 @@ def test_a_second_charge_of_the_payment_is_recorded_in_excess_and_given_back(
     assert_the_books_agree()
 
 
-def test_another_payment_of_the_order_keeps_it_and_the_late_one_goes_back(shop: Shop) -> None:
+def test_a_late_charge_of_an_order_that_another_payment_holds_is_reversed(shop: Shop) -> None:
     keep(shop)
     late_id, late = falsely_closed(shop, Outcome.NOT_SENT)
     other_id = body_of(shop.create(10_000))["id"]
@@ -195,7 +193,7 @@ def test_another_payment_of_the_order_keeps_it_and_the_late_one_goes_back(shop: 
     assert_the_books_agree()
 
 
-def test_a_charge_of_an_amount_that_is_not_asked_for_any_more_goes_back(shop: Shop) -> None:
+def test_a_late_charge_of_an_amount_that_has_changed_since_is_reversed(shop: Shop) -> None:
     keep(shop)
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     commands.update_intent(
@@ -213,7 +211,7 @@ def test_a_charge_of_an_amount_that_is_not_asked_for_any_more_goes_back(shop: Sh
 
 
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_a_capture_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
+def test_a_late_capture_is_booked(shop: Shop, end: Outcome) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     lose_the_answer(shop, "capture")
     shop.capture(intent_id, 6_000)
@@ -231,8 +229,8 @@ def test_a_capture_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
     assert_the_books_agree()
 
 
-def test_a_capture_of_more_than_was_left_is_booked_with_its_excess(shop: Shop) -> None:
-    """We closed one as declined and made another; the PSP captured both."""
+def test_a_late_capture_beyond_the_hold_is_booked_with_its_excess(shop: Shop) -> None:
+    """We closed one capture as declined and made another; the PSP made both."""
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.psp.script({"decline": {"code": "processing_error"}}, kind="capture")
     shop.capture(intent_id, 6_000)
@@ -255,7 +253,7 @@ def test_a_capture_of_more_than_was_left_is_booked_with_its_excess(shop: Shop) -
 
 
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_a_void_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
+def test_a_late_void_cancels_the_payment(shop: Shop, end: Outcome) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     lose_the_answer(shop, "void")
     shop.cancel(intent_id)
@@ -271,7 +269,7 @@ def test_a_void_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
 
 
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_an_increment_that_succeeded_after_all(shop: Shop, end: Outcome) -> None:
+def test_a_late_increment_raises_the_authorized_amount(shop: Shop, end: Outcome) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     lose_the_answer(shop, "increment")
     shop.increment(intent_id, 12_500)
@@ -285,7 +283,7 @@ def test_an_increment_that_succeeded_after_all(shop: Shop, end: Outcome) -> None
     assert_the_books_agree()
 
 
-def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> None:
+def test_a_late_increment_of_a_fully_captured_hold_is_booked_as_excess(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.psp.script({"decline": {"code": "card_declined"}}, kind="increment")
     shop.increment(intent_id, 12_500)
@@ -311,7 +309,7 @@ def test_an_increment_of_a_hold_that_was_used_up_is_booked_apart(shop: Shop) -> 
 
 
 @pytest.mark.parametrize("end", FALSE_ENDS)
-def test_a_refund_that_went_through_after_all(shop: Shop, end: Outcome) -> None:
+def test_a_late_refund_is_booked(shop: Shop, end: Outcome) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     lose_the_answer(shop, "refund")
     shop.refund(intent_id, 4_000)
@@ -327,8 +325,8 @@ def test_a_refund_that_went_through_after_all(shop: Shop, end: Outcome) -> None:
     assert_the_books_agree()
 
 
-def test_more_refunded_than_captured_is_counted_and_a_persons(shop: Shop) -> None:
-    """We had given up a refund of all, and sent another; the first one went through too."""
+def test_a_late_refund_beyond_the_captured_amount_is_counted_and_opens_a_case(shop: Shop) -> None:
+    """We closed a full refund as declined and made another; the PSP made both."""
     intent_id = body_of(shop.create(10_000))["id"]
     shop.psp.script({"decline": {"code": "processing_error"}}, kind="refund")
     shop.refund(intent_id, 10_000)
@@ -350,7 +348,7 @@ def test_more_refunded_than_captured_is_counted_and_a_persons(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.PENDING])
-def test_a_word_that_tells_nothing_changes_nothing_of_what_is_closed(
+def test_an_inconclusive_result_does_not_change_a_closed_operation(
     shop: Shop, outcome: Outcome
 ) -> None:
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
@@ -366,8 +364,10 @@ def test_a_word_that_tells_nothing_changes_nothing_of_what_is_closed(
     assert cases() == []
 
 
-def test_a_word_from_somebody_without_the_lease_only_has_the_psp_asked_again(shop: Shop) -> None:
-    """An answer that comes late may have been overtaken: it is a reason to look, too."""
+def test_a_differing_result_from_a_worker_without_the_lease_only_schedules_a_look_up(
+    shop: Shop,
+) -> None:
+    """A late answer may be stale, so the PSP is looked up before the result is recorded."""
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
     result = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
     assert not record_outcome(

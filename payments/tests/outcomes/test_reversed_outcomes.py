@@ -1,4 +1,4 @@
-"""What had succeeded is taken back, and perhaps done again: status, counters, books, events."""
+"""Successes that the PSP reverses and perhaps reinstates: status, counters, books, events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from payments.tests.support.shop import Shop, body_of
 
 
 def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tuple[str, Operation]:
-    """A hold of 100.00, captured to that amount for good."""
+    """A hold of 100.00 with a final capture of that amount."""
     shop.merchant.platform_fee_basis_points = 100 if fee else 0
     shop.merchant.save()
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
@@ -31,15 +31,16 @@ def captured(shop: Shop, amount_minor: int = 10_000, *, fee: bool = True) -> tup
     return intent_id, shop.operations(intent_id)[-1]
 
 
-def turn(shop: Shop, operation: Operation, to: str, *, keep_hold: bool = True) -> None:
+def revise(shop: Shop, operation: Operation, to: str, *, keep_hold: bool = True) -> None:
+    """Change the operation's outcome at the PSP, and record it."""
     shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
     sync_as_notified(operation)
 
 
 @pytest.mark.parametrize("amount_minor", [10_000, 6_000])
-def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: int) -> None:
+def test_a_reversed_capture_reopens_the_hold(shop: Shop, amount_minor: int) -> None:
     intent_id, capture = captured(shop, amount_minor)
-    turn(shop, capture, "fail")
+    revise(shop, capture, "fail")
     confirm_late_outcomes()
 
     intent = shop.intent(intent_id)
@@ -56,9 +57,9 @@ def test_a_capture_that_fails_later_leaves_the_hold(shop: Shop, amount_minor: in
     assert_the_books_agree()
 
 
-def test_a_capture_that_fails_when_nothing_is_held_any_more(shop: Shop) -> None:
+def test_a_capture_reversed_after_its_hold_ended_fails_the_payment(shop: Shop) -> None:
     intent_id, capture = captured(shop, 6_000)
-    turn(shop, capture, "fail", keep_hold=False)
+    revise(shop, capture, "fail", keep_hold=False)
     confirm_late_outcomes()
 
     assert shop.intent(intent_id).status == "FAILED"
@@ -76,15 +77,15 @@ def test_a_capture_that_fails_when_nothing_is_held_any_more(shop: Shop) -> None:
 
 @pytest.mark.parametrize("keep_hold", [True, False])
 @pytest.mark.parametrize("amount_minor", [10_000, 6_000])
-def test_a_capture_that_fails_and_heals_stands_as_before(
+def test_a_reinstated_capture_restores_status_and_books(
     shop: Shop, amount_minor: int, keep_hold: bool
 ) -> None:
     intent_id, capture = captured(shop, amount_minor)
     before = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
     for _ in range(2):
-        turn(shop, capture, "fail", keep_hold=keep_hold)
+        revise(shop, capture, "fail", keep_hold=keep_hold)
         assert_the_books_agree()
-        turn(shop, capture, "succeed")
+        revise(shop, capture, "succeed")
         after = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
         assert after == before
         assert_the_books_agree()
@@ -95,28 +96,28 @@ def test_a_capture_that_fails_and_heals_stands_as_before(
     assert shop.operations(intent_id)[0].guard_order == shop.order_id
 
 
-def test_one_of_two_captures_fails(shop: Shop) -> None:
+def test_one_of_two_captures_is_reversed(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 4_000, final=False)
     shop.capture(intent_id, 6_000)
     first = shop.operations(intent_id)[1]
-    turn(shop, first, "fail")
+    revise(shop, first, "fail")
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
     assert_the_books_agree()
-    turn(shop, first, "succeed")
+    revise(shop, first, "succeed")
     assert shop.intent(intent_id).status == "CAPTURED"
-    turn(shop, first, "fail", keep_hold=False)
+    revise(shop, first, "fail", keep_hold=False)
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 6_000}
     confirm_late_outcomes()
     assert_the_books_agree()
 
 
-def test_a_capture_that_fails_after_some_of_it_was_refunded(shop: Shop) -> None:
+def test_a_capture_reversed_after_a_partial_refund_leaves_an_over_refund(shop: Shop) -> None:
     intent_id, capture = captured(shop)
     shop.refund(intent_id, 3_000)
-    turn(shop, capture, "fail", keep_hold=False)
+    revise(shop, capture, "fail", keep_hold=False)
     assert shop.intent(intent_id).status == "FAILED"
     assert counters(shop, intent_id) == {
         "authorized": 10_000,
@@ -125,7 +126,7 @@ def test_a_capture_that_fails_after_some_of_it_was_refunded(shop: Shop) -> None:
         "excess": 3_000,
     }
     assert_the_books_agree()
-    turn(shop, capture, "succeed")
+    revise(shop, capture, "succeed")
     assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
     assert counters(shop, intent_id) == {
         "authorized": 10_000,
@@ -136,11 +137,11 @@ def test_a_capture_that_fails_after_some_of_it_was_refunded(shop: Shop) -> None:
     assert_the_books_agree()
 
 
-def test_a_capture_that_heals_after_another_was_made_of_the_same_hold(shop: Shop) -> None:
+def test_a_capture_reinstated_beside_another_of_the_same_hold_is_excess(shop: Shop) -> None:
     intent_id, capture = captured(shop)
-    turn(shop, capture, "fail")
+    revise(shop, capture, "fail")
     shop.capture(intent_id, 10_000)
-    turn(shop, capture, "succeed")
+    revise(shop, capture, "succeed")
     confirm_late_outcomes()
     assert shop.intent(intent_id).status == "CAPTURED"
     assert counters(shop, intent_id) == {
@@ -159,9 +160,9 @@ def sale(shop: Shop, token: str = "pm_card_visa") -> tuple[str, Operation]:
     return intent_id, shop.operations(intent_id)[0]
 
 
-def test_a_sale_that_is_taken_back_leaves_nothing_and_frees_the_order(shop: Shop) -> None:
+def test_a_reversed_sale_leaves_nothing_booked_and_frees_the_order(shop: Shop) -> None:
     intent_id, charge = sale(shop)
-    turn(shop, charge, "fail")
+    revise(shop, charge, "fail")
     confirm_late_outcomes()
 
     intent = shop.intent(intent_id)
@@ -178,12 +179,12 @@ def test_a_sale_that_is_taken_back_leaves_nothing_and_frees_the_order(shop: Shop
     assert body_of(shop.create(10_000))["status"] == "succeeded"
 
 
-def test_a_sale_that_is_taken_back_and_heals_stands_as_before(shop: Shop) -> None:
+def test_a_reinstated_sale_restores_status_and_books(shop: Shop) -> None:
     intent_id, charge = sale(shop)
     before = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
     for _ in range(2):
-        turn(shop, charge, "fail")
-        turn(shop, charge, "succeed")
+        revise(shop, charge, "fail")
+        revise(shop, charge, "succeed")
         after = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
         assert after == before
         assert_the_books_agree()
@@ -193,15 +194,15 @@ def test_a_sale_that_is_taken_back_and_heals_stands_as_before(shop: Shop) -> Non
     confirm_late_outcomes()
 
 
-def test_a_sale_that_heals_after_its_order_was_paid_anew_goes_back(shop: Shop) -> None:
+def test_a_sale_reinstated_after_its_order_was_paid_again_is_a_duplicate(shop: Shop) -> None:
     intent_id, charge = sale(shop)
-    turn(shop, charge, "fail")
+    revise(shop, charge, "fail")
     other_id = body_of(shop.create(10_000))["id"]
-    turn(shop, charge, "succeed")
+    revise(shop, charge, "succeed")
     charge.refresh_from_db()
     assert charge.status == "EXCESS"
     assert_the_books_agree()
-    turn(shop, charge, "fail")
+    revise(shop, charge, "fail")
     charge.refresh_from_db()
     assert (charge.status, charge.reversal_due_at) == ("REVERSED", None)
     assert balances(intent_id) == {}
@@ -210,7 +211,7 @@ def test_a_sale_that_heals_after_its_order_was_paid_anew_goes_back(shop: Shop) -
     assert_the_books_agree()
 
 
-def test_a_bank_debit_that_is_returned_days_later(shop: Shop) -> None:
+def test_a_bank_debit_returned_after_a_partial_refund_leaves_an_over_refund(shop: Shop) -> None:
     shop.psp.set_behavior(settle_delay_seconds=86_400)
     intent_id, charge = sale(shop, "pm_sepaDebit_returned")
     shop.psp.advance(86_401)
@@ -228,10 +229,10 @@ def test_a_bank_debit_that_is_returned_days_later(shop: Shop) -> None:
     assert_the_books_agree()
 
 
-def test_a_hold_that_the_psp_gives_up(shop: Shop) -> None:
+def test_a_hold_that_the_psp_reverses_fails_the_payment(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     [charge] = shop.operations(intent_id)
-    turn(shop, charge, "fail")
+    revise(shop, charge, "fail")
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("FAILED", {})
     assert events(intent_id)[-2:] == ["charge.failed", "payment_intent.payment_failed"]
     assert_the_books_agree()
@@ -239,44 +240,44 @@ def test_a_hold_that_the_psp_gives_up(shop: Shop) -> None:
     assert_the_books_agree()
 
 
-def test_a_void_that_fails_and_heals(shop: Shop) -> None:
+def test_a_reversed_void_reopens_the_hold_until_it_is_reinstated(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.cancel(intent_id)
     charge, void = shop.operations(intent_id)
-    turn(shop, void, "fail")
+    revise(shop, void, "fail")
     intent = shop.intent(intent_id)
     assert (intent.status, intent.published_status) == ("AUTHORIZED", "canceled")
     assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
     charge.refresh_from_db()
     assert charge.guard_order == shop.order_id
     assert_the_books_agree()
-    turn(shop, void, "succeed")
+    revise(shop, void, "succeed")
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("CANCELED", {})
     confirm_late_outcomes()
     assert_the_books_agree()
 
 
-def test_an_increment_that_fails_and_heals(shop: Shop) -> None:
+def test_a_reversed_increment_lowers_the_hold_until_it_is_reinstated(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.increment(intent_id, 12_000)
     increment = shop.operations(intent_id)[-1]
-    turn(shop, increment, "fail")
+    revise(shop, increment, "fail")
     assert shop.intent(intent_id).amount_minor == 10_000
     assert balances(intent_id) == {9100: 10_000, 9200: -10_000}
-    turn(shop, increment, "succeed")
+    revise(shop, increment, "succeed")
     assert shop.intent(intent_id).capturable.minor == 12_000
     confirm_late_outcomes()
     assert_the_books_agree()
 
 
-def test_an_increment_that_fails_after_it_was_captured_is_a_contradiction(shop: Shop) -> None:
+def test_an_increment_reversed_after_its_capture_is_a_contradiction(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.increment(intent_id, 12_000)
     increment = shop.operations(intent_id)[-1]
     shop.capture(intent_id)
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     with pytest.raises(Conflict):
-        turn(shop, increment, "fail")
+        revise(shop, increment, "fail")
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     assert after == before
     increment.refresh_from_db()
@@ -284,14 +285,14 @@ def test_an_increment_that_fails_after_it_was_captured_is_a_contradiction(shop: 
 
 
 @pytest.mark.parametrize("amount_minor", [10_000, 4_000])
-def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -> None:
+def test_a_refund_that_succeeded_is_reversed_and_reinstated(shop: Shop, amount_minor: int) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     before = (counters(shop, intent_id), balances(intent_id))
     shop.refund(intent_id, amount_minor)
     assert (shop.operations(intent_id)[0].guard_order is None) is (amount_minor == 10_000)
     refund = shop.operations(intent_id)[-1]
     refunded = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
-    turn(shop, refund, "fail")
+    revise(shop, refund, "fail")
 
     assert shop.intent(intent_id).status == "CAPTURED"
     assert (counters(shop, intent_id), balances(intent_id)) == before
@@ -307,9 +308,9 @@ def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -
     assert cases() == ["outcome_reversed"]
     assert_the_books_agree()
 
-    turn(shop, refund, "succeed")
-    healed = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
-    assert healed == refunded
+    revise(shop, refund, "succeed")
+    reinstated = (shop.intent(intent_id).status, counters(shop, intent_id), balances(intent_id))
+    assert reinstated == refunded
     [row] = shop.refunds(intent_id)
     assert (row.status, row.failure_reason) == ("succeeded", "")
     confirm_late_outcomes()
@@ -317,7 +318,7 @@ def test_a_refund_that_fails_after_it_succeeded(shop: Shop, amount_minor: int) -
     assert shop.refund(intent_id, 1_000) if amount_minor == 4_000 else True
 
 
-def test_a_refund_pending_then_succeeded_then_failed(shop: Shop) -> None:
+def test_a_refund_that_was_pending_and_succeeded_is_reversed(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, token="pm_card_pendingRefund"))["id"]
     before = balances(intent_id)
     shop.refund(intent_id, 4_000)
@@ -326,24 +327,24 @@ def test_a_refund_pending_then_succeeded_then_failed(shop: Shop) -> None:
     shop.settle()
     assert shop.intent(intent_id).status == "PARTIALLY_REFUNDED"
     refund = shop.operations(intent_id)[-1]
-    turn(shop, refund, "fail")
+    revise(shop, refund, "fail")
     assert (shop.intent(intent_id).status, balances(intent_id)) == ("CAPTURED", before)
     confirm_late_outcomes()
     assert_the_books_agree()
 
 
-def test_a_refund_that_fails_after_its_order_was_taken_by_another_payment(shop: Shop) -> None:
+def test_a_refund_reversed_after_another_payment_took_its_order_opens_a_case(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     shop.refund(intent_id)
     other_id = body_of(shop.create(10_000))["id"]
-    turn(shop, shop.operations(intent_id)[-1], "fail")
+    revise(shop, shop.operations(intent_id)[-1], "fail")
     assert shop.operations(intent_id)[0].guard_order is None
     assert shop.operations(other_id)[0].guard_order == shop.order_id
     assert other_id in Case.objects.get().summary
     assert_the_books_agree()
 
 
-def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> None:
+def test_a_reversal_is_recorded_after_the_operation_that_is_still_open(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 4_000, final=False)
     first = shop.operations(intent_id)[1]
@@ -351,7 +352,7 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
     shop.capture(intent_id, 6_000)
     before = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     with pytest.raises(Inconclusive, match="under way"):
-        turn(shop, first, "fail")
+        revise(shop, first, "fail")
     after = (counters(shop, intent_id), balances(intent_id), events(intent_id))
     assert after == before
     first.refresh_from_db()
@@ -364,7 +365,7 @@ def test_a_take_back_waits_while_another_operation_is_under_way(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("kind", ["authorize", "capture", "void", "refund"])
-def test_a_word_that_agrees_changes_nothing(shop: Shop, kind: str) -> None:
+def test_a_repeated_result_changes_nothing(shop: Shop, kind: str) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     if kind == "void":
         shop.cancel(intent_id)

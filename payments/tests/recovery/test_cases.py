@@ -1,4 +1,4 @@
-"""What recovery cannot find out becomes a person's, whatever keeps it from finding out."""
+"""An outcome that recovery cannot determine becomes a case, whatever the cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from psp_adapters.tests.support.sandbox_process import SandboxProcess
 A_DAY_AND_A_SECOND = 24 * 3600 + 1
 
 
-def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_doubt_and_a_persons(
+def test_a_charge_left_by_a_dead_sender_is_unknown_and_a_case_while_its_account_has_no_credentials(
     shop: Shop,
 ) -> None:
     crash("before the PSP has it", shop.create)
@@ -51,11 +51,11 @@ def test_a_charge_whose_sender_died_and_whose_account_has_no_credentials_is_in_d
     assert shop.effects() == []
 
 
-def test_what_was_accepted_and_is_found_no_longer_is_a_persons_after_a_day(shop: Shop) -> None:
+def test_a_pending_operation_that_the_psp_no_longer_finds_is_a_case_after_a_day(shop: Shop) -> None:
     intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
     assert shop.operations(intent_id)[0].status == "PENDING"
-    with SandboxProcess() as amnesiac:
-        settings.PSP_CREDENTIALS[shop.account.code]["base_url"] = amnesiac.base_url
+    with SandboxProcess() as empty_psp:
+        settings.PSP_CREDENTIALS[shop.account.code]["base_url"] = empty_psp.base_url
         shop.settle()
         assert cases() == []
 
@@ -65,7 +65,7 @@ def test_what_was_accepted_and_is_found_no_longer_is_a_persons_after_a_day(shop:
     assert shop.operations(intent_id)[0].status == "PENDING"
 
 
-def test_what_is_pending_for_days_is_nobodys_case_while_the_psp_is_silent(shop: Shop) -> None:
+def test_an_operation_pending_for_days_opens_no_case_while_the_psp_is_down(shop: Shop) -> None:
     intent_id = body_of(shop.create(token="pm_sepaDebit_success"))["id"]
     age_operations(intent_id, seconds=A_DAY_AND_A_SECOND)
     shop.settle()
@@ -74,7 +74,7 @@ def test_what_is_pending_for_days_is_nobodys_case_while_the_psp_is_silent(shop: 
     assert cases() == []
 
 
-def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_looked(
+def test_a_psp_key_that_served_another_request_stops_all_sending_until_the_case_is_closed(
     shop: Shop,
 ) -> None:
     shop.psp.script({"drop_before": 1}, order_id=shop.order_id)
@@ -82,7 +82,7 @@ def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_
     [charge] = shop.operations(intent_id)
     adapter = accounts.adapter_of(accounts.psp_account_of(charge.psp_account_id))
     other = replace(
-        sending.request_of(charge), reference="op_of_somebody_else", amount=Money(7, "USD")
+        sending.request_of(charge), reference="op_of_another_system", amount=Money(7, "USD")
     )
     adapter.authorize(other, deadline_seconds=5)
 
@@ -96,7 +96,7 @@ def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_
         shop.settle()
     [charge] = shop.operations(intent_id)
     assert (charge.status, charge.fenced_at) == ("UNKNOWN", None)
-    assert len(shop.psp.calls(order_id=shop.order_id)) == calls, "nothing was sent or forbidden"
+    assert len(shop.psp.calls(order_id=shop.order_id)) == calls, "nothing was sent or fenced"
 
     close_case(case.id, actor="staff:ada", resolution="The other request was a test of ours.")
     shop.settle()
@@ -105,7 +105,7 @@ def test_a_key_that_served_another_request_stops_all_sending_until_a_person_has_
     assert_the_books_agree()
 
 
-def test_events_of_what_recovery_found_name_the_request_and_its_key(shop: Shop) -> None:
+def test_events_recorded_by_recovery_name_the_original_request_and_its_key(shop: Shop) -> None:
     lose_the_answer(shop, "authorize")
     caller = shop.caller(key="the key", request_id="req_1")
     intent_id = body_of(shop.create(caller=caller))["id"]

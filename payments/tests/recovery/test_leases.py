@@ -1,4 +1,4 @@
-"""Recovery takes its leases one by one: what stops it holds up as little as can be."""
+"""Recovery leases one operation at a time, so a worker that stops delays only that one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payments.tests.support import crashes
 from payments.tests.support.shop import Shop
 
 
-def three_in_doubt(shop: Shop) -> None:
+def three_unknown(shop: Shop) -> None:
     """Three charges that the PSP made and whose answers were lost, all due."""
     for number in range(3):
         shop.psp.script({"drop_after": 1}, order_id=f"{shop.order_id}-{number}")
@@ -34,10 +34,10 @@ def due() -> int:
     return Operation.objects.filter(next_check_at__lte=timezone.now()).count()
 
 
-def test_a_killed_recovery_holds_up_one_operation_only(
+def test_a_killed_recovery_worker_delays_only_one_operation(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    three_in_doubt(shop)
+    three_unknown(shop)
     where = (recovery_sweep, "record_outcome", "before")
     monkeypatch.setitem(crashes.STEPS, "while recovery knows", where)
 
@@ -52,10 +52,10 @@ def test_a_killed_recovery_holds_up_one_operation_only(
     assert list(differences()) == []
 
 
-def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
+def test_a_recovery_worker_that_loses_its_database_delays_only_one_operation(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    three_in_doubt(shop)
+    three_unknown(shop)
     take, taken = recovery_sweep.QUEUE.take, []
 
     def take_while_the_database_is_there(**given: Any) -> list[Operation]:
@@ -78,7 +78,7 @@ def test_a_recovery_that_loses_its_database_holds_up_one_operation_only(
     assert Operation.objects.filter(status="SUCCEEDED").count() == 2
 
 
-def test_one_sweep_looks_at_no_more_than_its_limit(shop: Shop) -> None:
-    three_in_doubt(shop)
+def test_one_sweep_resolves_no_more_operations_than_its_limit(shop: Shop) -> None:
+    three_unknown(shop)
     assert recovery_sweep.resolve_due_operations(limit=2) == 2
     assert due() == 1

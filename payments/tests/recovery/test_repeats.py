@@ -1,4 +1,4 @@
-"""A PSP that keeps a 5xx as the answer of its key cannot hold a payment in doubt."""
+"""A PSP that stores a 5xx as its answer to a key cannot keep an outcome unknown for ever."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from payments.tests.support.shop import Shop, age_operations, body_of
 FAILS_FOR_EVER = {"error_before": 1, "cache_errors": 1}
 
 
-def test_a_capture_whose_key_answers_500_for_ever_is_forbidden_at_the_third_look(
+def test_a_capture_whose_key_always_answers_500_is_fenced_at_the_third_check(
     shop: Shop,
 ) -> None:
     intent_id = body_of(shop.create(manual=True))["id"]
     shop.psp.script(FAILS_FOR_EVER, order_id=shop.order_id, kind="capture")
     shop.capture(intent_id)
-    looks = 0
+    checks = 0
     while shop.operations(intent_id)[-1].fenced_at is None:
-        looks += 1
-        assert looks < 4, "still allowed"
+        checks += 1
+        assert checks < 4, "not fenced yet"
         shop.settle()
 
-    assert looks == 3
-    assert shop.intent(intent_id).status == "PROCESSING", "it may be there unseen"
+    assert checks == 3
+    assert shop.intent(intent_id).status == "PROCESSING", "within the PSP's look-up lag"
     age_operations(intent_id, seconds=23)
     shop.settle()
     capture = shop.operations(intent_id)[-1]
@@ -34,7 +34,7 @@ def test_a_capture_whose_key_answers_500_for_ever_is_forbidden_at_the_third_look
     assert [each["kind"] for each in shop.effects()] == ["authorize", "capture"]
 
 
-def test_a_charge_that_happened_behind_a_kept_500_is_found_and_not_fenced(shop: Shop) -> None:
+def test_a_charge_made_behind_a_stored_500_is_found_and_not_fenced(shop: Shop) -> None:
     shop.psp.script({"error_after": 1, "cache_errors": 1}, order_id=shop.order_id)
     intent_id = body_of(shop.create())["id"]
     shop.settle()
@@ -43,7 +43,7 @@ def test_a_charge_that_happened_behind_a_kept_500_is_found_and_not_fenced(shop: 
     assert list(differences()) == []
 
 
-def test_after_an_outage_the_same_key_is_still_repeated(shop: Shop) -> None:
+def test_recovery_repeats_the_same_key_after_an_outage(shop: Shop) -> None:
     shop.psp.set_behavior(down=1, kinds=["authorize", "look_up", "fence"])
     intent_id = body_of(shop.create())["id"]
     for _ in range(3):

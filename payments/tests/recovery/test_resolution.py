@@ -1,4 +1,4 @@
-"""When recovery may say "never", when a person is asked, and what a closing circuit does."""
+"""When recovery records NOT_SENT, when it opens a case, and what a closing circuit does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from payments.tests.support.shop import Shop, age_operations, body_of
 
 
 def never_arrived(shop: Shop) -> str:
-    """A charge that got lost on the way, too old to be repeated, and sent just now all the same."""
+    """A charge whose request was lost: too old to be repeated, but last sent a moment ago."""
     shop.psp.script({"drop_before": 1}, order_id=shop.order_id)
     intent_id = str(body_of(shop.create())["id"])
     age_operations(intent_id, seconds=61)
@@ -43,7 +43,7 @@ def test_not_found_is_final_only_after_the_lag_and_the_longest_call(shop: Shop) 
     assert (charge.status, charge.fenced_at is not None) == ("UNKNOWN", True)
     assert charge.next_check_at is not None
     wait_seconds = (charge.next_check_at - now_utc()).total_seconds()
-    assert 15 < wait_seconds < 22, "looked at again when it can be said, and no later"
+    assert 15 < wait_seconds < 22, "the next look-up is due when its result is final"
     assert "payment_intent.payment_failed" not in events(intent_id)
 
     age_operations(intent_id, seconds=23)
@@ -53,7 +53,7 @@ def test_not_found_is_final_only_after_the_lag_and_the_longest_call(shop: Shop) 
     assert len(shop.psp.calls(kind="authorize", order_id=shop.order_id)) == 1
 
 
-def test_what_was_fenced_is_not_sent_again(shop: Shop) -> None:
+def test_a_fenced_charge_is_not_sent_again(shop: Shop) -> None:
     intent_id = never_arrived(shop)
     shop.settle()
     age_operations(intent_id, seconds=-55)
@@ -63,7 +63,7 @@ def test_what_was_fenced_is_not_sent_again(shop: Shop) -> None:
     assert shop.effects() == []
 
 
-def test_a_charge_that_arrives_behind_a_fence_is_found_and_given_back(shop: Shop) -> None:
+def test_a_charge_that_arrives_despite_its_fence_is_found_and_reversed(shop: Shop) -> None:
     shop.psp.set_behavior(leaky_fences=1, late_seconds=8, not_found_lag_seconds=0)
     shop.psp.script({"late": 1}, order_id=shop.order_id, kind="authorize")
     began = now_utc()
@@ -89,7 +89,7 @@ def test_a_charge_that_arrives_behind_a_fence_is_found_and_given_back(shop: Shop
     assert_the_books_agree()
 
 
-def test_what_is_unknown_for_a_day_is_a_persons_and_recovery_goes_on(shop: Shop) -> None:
+def test_an_outcome_unknown_for_a_day_opens_a_case_and_recovery_continues(shop: Shop) -> None:
     shop.psp.set_behavior(down=1, kinds=["authorize", "look_up", "fence"])
     intent_id = str(body_of(shop.create())["id"])
     shop.settle()
@@ -119,7 +119,7 @@ def test_an_amount_that_differs_is_a_contradiction(shop: Shop) -> None:
 
 @pytest.fixture
 def open_circuit(shop: Shop) -> circuit_breaker.Breaker:
-    """The circuit of recovery's questions to the shop's PSP, open."""
+    """The open circuit of recovery's look-ups at the shop's PSP."""
     breaker = circuit_breaker._guard_of(shop.account.code, CallKind.RECOVERY).breaker
     for _ in range(circuit_breaker.CALLS_MIN):
         breaker.record(healthy=False, probe=breaker.admit())
@@ -127,7 +127,7 @@ def open_circuit(shop: Shop) -> circuit_breaker.Breaker:
     return breaker
 
 
-def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
+def test_a_payment_sync_that_closes_the_circuit_makes_the_accounts_unknown_outcomes_due(
     shop: Shop, open_circuit: circuit_breaker.Breaker
 ) -> None:
     paid = body_of(shop.create(manual=True))["id"]
@@ -147,7 +147,7 @@ def test_whoever_finds_the_psp_well_again_makes_what_waits_there_due(
     assert lost.next_check_at <= now_utc() + timedelta(seconds=1)
 
 
-def test_a_closing_circuit_makes_everything_that_waits_there_due(
+def test_a_look_up_that_closes_the_circuit_makes_the_accounts_unknown_outcomes_due(
     shop: Shop, other_shop: Shop, open_circuit: circuit_breaker.Breaker
 ) -> None:
     in_an_hour = now_utc() + timedelta(hours=1)
@@ -178,7 +178,7 @@ def test_a_closing_circuit_makes_everything_that_waits_there_due(
     assert shop.intent(ids[1]).status == "CAPTURED"
 
 
-def test_what_somebody_is_sending_is_left_to_them(shop: Shop) -> None:
+def test_an_operation_that_a_worker_is_sending_is_not_made_due(shop: Shop) -> None:
     lose_the_answer(shop, "authorize")
     shop.create()
     in_an_hour = now_utc() + timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""A PSP that gives no answer is left alone for the sweep, and costs nobody else's recovery time."""
+"""A sweep skips the account of an unresponsive PSP, so that it does not delay the others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LONG_AGO = now_utc() - timedelta(days=1)
 
 
 @pytest.fixture
-def silent_psp() -> Any:
-    """A second PSP, which can be killed."""
+def second_psp() -> Any:
+    """A PSP beside the shop's, which a test may kill."""
     with SandboxProcess() as process:
         yield process
 
 
-def in_doubt(shop: Shop, count: int) -> list[str]:
+def unknown_charges(shop: Shop, count: int) -> list[str]:
     """Charges whose answers were lost, all due."""
     shop.psp.script({"drop_after": True}, times=count, kind="authorize")
     return [body_of(shop.create(order_id=f"order-{uuid.uuid4().hex}"))["id"] for _ in range(count)]
@@ -47,35 +47,35 @@ def statuses(shop: Shop) -> list[str]:
     return list(rows.values_list("status", flat=True))
 
 
-def test_a_silent_account_is_asked_twice_and_the_others_are_resolved(
-    shop: Shop, silent_psp: SandboxProcess
+def test_an_unresponsive_account_is_called_twice_and_the_others_are_resolved(
+    shop: Shop, second_psp: SandboxProcess
 ) -> None:
-    stuck = open_shop(silent_psp)
-    in_doubt(stuck, 6)
-    in_doubt(shop, 4)
-    silent_psp.kill()
+    stuck = open_shop(second_psp)
+    unknown_charges(stuck, 6)
+    unknown_charges(shop, 4)
+    second_psp.kill()
     make_due(stuck)
     make_due(shop)
 
-    looked_at = recovery_sweep.resolve_due_operations()
+    taken = recovery_sweep.resolve_due_operations()
 
-    assert looked_at == UNANSWERED_MAX + 4
+    assert taken == UNANSWERED_MAX + 4
     assert statuses(shop) == ["SUCCEEDED"] * 4
     assert statuses(stuck) == ["UNKNOWN"] * 6
     still_due = Operation.objects.filter(merchant=stuck.merchant, next_check_at__lte=now_utc())
     assert still_due.count() == 6 - UNANSWERED_MAX
 
 
-def test_everything_is_found_as_soon_as_the_psp_answers_again(
-    shop: Shop, silent_psp: SandboxProcess
+def test_unknown_outcomes_are_resolved_soon_after_the_psp_answers_again(
+    shop: Shop, second_psp: SandboxProcess
 ) -> None:
-    stuck = open_shop(silent_psp)
-    in_doubt(stuck, 6)
-    silent_psp.kill()
+    stuck = open_shop(second_psp)
+    unknown_charges(stuck, 6)
+    second_psp.kill()
     for _ in range(3):
         make_due(stuck)
         recovery_sweep.resolve_due_operations()
-    silent_psp.start()
+    second_psp.start()
 
     recovery_sweep.resolve_due_operations()
     left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
@@ -86,8 +86,8 @@ def test_everything_is_found_as_soon_as_the_psp_answers_again(
     assert {row.checks for row in left} == {1}
 
 
-def test_one_operation_that_cannot_be_read_does_not_silence_its_account(shop: Shop) -> None:
-    in_doubt(shop, 3)
+def test_one_failed_look_up_does_not_make_its_account_unresponsive(shop: Shop) -> None:
+    unknown_charges(shop, 3)
     make_due(shop)
     first = Operation.objects.filter(merchant=shop.merchant).order_by("id").first()
     assert first is not None
@@ -99,12 +99,12 @@ def test_one_operation_that_cannot_be_read_does_not_silence_its_account(shop: Sh
     assert statuses(shop) == ["UNKNOWN", "SUCCEEDED", "SUCCEEDED"]
 
 
-def test_an_operation_whose_sender_died_is_in_doubt_even_if_nobody_can_be_asked(
-    shop: Shop, silent_psp: SandboxProcess
+def test_an_operation_left_by_a_dead_sender_is_unknown_even_if_the_psp_cannot_be_reached(
+    shop: Shop, second_psp: SandboxProcess
 ) -> None:
-    stuck = open_shop(silent_psp)
-    intent_id = in_doubt(stuck, 1)[0]
-    silent_psp.kill()
+    stuck = open_shop(second_psp)
+    intent_id = unknown_charges(stuck, 1)[0]
+    second_psp.kill()
     make_due(stuck)
     recovery_sweep.resolve_due_operations()
     operation = stuck.operations(intent_id)[0]
@@ -112,15 +112,15 @@ def test_an_operation_whose_sender_died_is_in_doubt_even_if_nobody_can_be_asked(
     assert "could not be asked" in operation.detail
 
 
-def test_notices_of_a_silent_account_do_not_hold_up_those_of_others(
-    shop: Shop, silent_psp: SandboxProcess
+def test_notifications_of_an_unresponsive_account_do_not_delay_those_of_others(
+    shop: Shop, second_psp: SandboxProcess
 ) -> None:
-    stuck = open_shop(silent_psp)
+    stuck = open_shop(second_psp)
     for each, count in ((stuck, 8), (shop, 3)):
-        in_doubt(each, count)
+        unknown_charges(each, count)
         for reference in each.operations_references():
             store_notice(each, data={"payment_id": "", "references": [reference]})
-    silent_psp.kill()
+    second_psp.kill()
 
     assert processing.process_due_notifications() < 11
     assert statuses(shop) == ["SUCCEEDED"] * 3
@@ -130,10 +130,10 @@ def test_notices_of_a_silent_account_do_not_hold_up_those_of_others(
     assert {row.status for row in rows} <= {"failing", "stored"}
 
 
-def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
-    shop: Shop, silent_psp: SandboxProcess
+def test_reversals_at_an_unresponsive_account_do_not_delay_those_of_others(
+    shop: Shop, second_psp: SandboxProcess
 ) -> None:
-    stuck = open_shop(silent_psp)
+    stuck = open_shop(second_psp)
     for each, count in ((stuck, 4), (shop, 2)):
         for _ in range(count):
             each.order_id = f"order-{uuid.uuid4().hex}"
@@ -141,7 +141,7 @@ def test_reversals_at_a_silent_account_do_not_hold_up_those_of_others(
             sync_as_notified(charge)
     Operation.objects.filter(merchant=stuck.merchant).update(reversal_due_at=LONG_AGO)
     Operation.objects.filter(merchant=shop.merchant).update(reversal_due_at=now_utc())
-    silent_psp.kill()
+    second_psp.kill()
 
     assert late_success_reversals.reverse_due_charges() == UNANSWERED_MAX + 2
     voids = Operation.objects.filter(kind="void")

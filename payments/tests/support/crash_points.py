@@ -136,7 +136,7 @@ CRASH_POINTS: Final = {
     ),
     "C19": Point(
         "recovery dies between its question and its write",
-        ("recovery/test_leases.py::test_a_killed_recovery_holds_up_one_operation_only",),
+        ("recovery/test_leases.py::test_a_killed_recovery_worker_delays_only_one_operation",),
     ),
     "C20": Point(
         "stopped just before the call, overtaken, and awake again",

@@ -1,4 +1,4 @@
-"""Once a day everything in the books is verified, in slices that can be resumed."""
+"""The whole books are verified once a day, in slices that can be resumed."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def replace_invariant(
     monkeypatch.setitem(daily._INVARIANTS, name, by)
 
 
-def test_everything_is_a_part_of_it() -> None:
+def test_every_invariant_is_a_part_of_the_daily_pass() -> None:
     assert (*(each.__name__ for each in ALL_INVARIANTS), PAYMENTS, ENTRIES) == PARTS
     longest = BooksCheck._meta.get_field("part").max_length
     assert longest is not None
     assert max(map(len, PARTS)) <= longest
 
 
-def test_books_that_hold_are_verified_once_a_day(shop: Shop) -> None:
+def test_books_without_differences_are_verified_once_a_day(shop: Shop) -> None:
     for number in range(3):
         shop.create(order_id=f"order-{number}")
     assert verify_books() == 0
@@ -62,7 +62,7 @@ def test_books_that_hold_are_verified_once_a_day(shop: Shop) -> None:
     assert finished_again_at > row.finished_at
 
 
-def test_a_payment_that_differs_is_found_although_no_event_tells_of_it(
+def test_a_payment_that_differs_is_found_without_any_event_about_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(daily, "PAYMENTS_PER_STEP", 2)
@@ -83,7 +83,7 @@ def test_a_payment_that_differs_is_found_although_no_event_tells_of_it(
     assert Case.objects.count() == 1
 
 
-def test_an_invariant_that_does_not_hold_is_a_case_of_its_own(
+def test_a_violated_invariant_opens_a_case_of_its_own(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     offenders = ["the books are off by 1 USD", "the books are off by 2 EUR"]
@@ -111,7 +111,7 @@ def test_entries_of_a_payment_that_does_not_exist_are_found(shop: Shop) -> None:
     assert (step.findings, step.last) == ([], None)
 
 
-def test_a_killed_slice_costs_one_step_and_the_next_goes_on(
+def test_a_killed_slice_costs_one_step_and_the_next_slice_continues(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[str] = []
@@ -137,7 +137,7 @@ def test_a_killed_slice_costs_one_step_and_the_next_goes_on(
     assert only_row().finished_at is not None
 
 
-def test_a_slice_ends_with_its_time_and_many_make_a_pass(
+def test_a_slice_ends_when_its_time_is_up_and_several_make_a_pass(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.create()
@@ -150,7 +150,7 @@ def test_a_slice_ends_with_its_time_and_many_make_a_pass(
     assert slices == len(PARTS), "one step each"
 
 
-def test_what_takes_too_long_is_left_out_and_said_so(
+def test_a_check_that_takes_too_long_is_skipped_with_an_alert(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def slow() -> list[str]:
@@ -169,7 +169,7 @@ def test_what_takes_too_long_is_left_out_and_said_so(
     assert last.unchecked == 1
 
 
-def test_a_failure_is_the_sweeps_and_stops_the_pass_there(
+def test_a_check_that_raises_fails_the_sweep_and_stops_the_pass_there(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> list[str]:
@@ -182,7 +182,7 @@ def test_a_failure_is_the_sweeps_and_stops_the_pass_there(
         assert only_row().part == "guards_are_on"
 
 
-def test_a_part_that_another_version_named_begins_the_pass_anew(shop: Shop) -> None:
+def test_a_part_unknown_to_this_version_restarts_the_pass(shop: Shop) -> None:
     shop.create()
     verify_books()
     BooksCheck.objects.update(part="something_of_tomorrow", finished_at=None)
@@ -190,7 +190,7 @@ def test_a_part_that_another_version_named_begins_the_pass_anew(shop: Shop) -> N
     assert only_row().finished_at is not None
 
 
-def test_several_at_once_are_one_pass(shop: Shop, run_together: Any) -> None:
+def test_concurrent_sweeps_make_one_pass(shop: Shop, run_together: Any) -> None:
     for number in range(3):
         shop.create(order_id=f"order-{number}")
     assert run_together(*[verify_books] * 4) == [0] * 4

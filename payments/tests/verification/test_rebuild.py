@@ -1,4 +1,4 @@
-"""verify_ledger finds what differs, names it, and says nothing of what agrees."""
+"""verify_ledger names the payments that differ from the books, and only those."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from payments.services.verification.rebuild import differences, one_snapshot
 from payments.tests.support.shop import Shop, body_of
 
 
-def a_bit_of_everything(shop: Shop) -> list[str]:
+def payments_in_every_status(shop: Shop) -> list[str]:
     """Payments in every class of status; their public ids."""
     ids = []
     for token, manual in [
@@ -35,7 +35,7 @@ def a_bit_of_everything(shop: Shop) -> list[str]:
 
 
 def test_payments_in_every_status_agree_with_the_books(shop: Shop) -> None:
-    a_bit_of_everything(shop)
+    payments_in_every_status(shop)
     out = StringIO()
     call_command("verify_ledger", stdout=out)
     assert out.getvalue() == "the books hold: 7 payments agree\n"
@@ -52,10 +52,10 @@ def test_payments_in_every_status_agree_with_the_books(shop: Shop) -> None:
         ("status", "CANCELED", "status is stored as CANCELED"),
     ],
 )
-def test_what_was_changed_behind_our_back_is_named_and_exits_1(
+def test_a_row_changed_by_hand_is_named_and_the_command_exits_1(
     shop: Shop, owner_cursor: psycopg.Cursor[Any], column: str, value: object, said: str
 ) -> None:
-    intent = shop.intent(a_bit_of_everything(shop)[0])
+    intent = shop.intent(payments_in_every_status(shop)[0])
     owner_cursor.execute("ALTER TABLE payments_payment_intent DISABLE TRIGGER ALL")
     owner_cursor.execute(
         psycopg.sql.SQL("UPDATE payments_payment_intent SET {} = %s WHERE id = %s").format(
@@ -85,7 +85,7 @@ def test_entries_of_a_payment_that_does_not_exist_are_named(
     assert [d for d in differences() if str(intent.id) in d]
 
 
-def test_a_snapshot_may_take_longer_than_a_request_and_no_longer_than_it_is_given(
+def test_a_snapshot_may_outlast_a_request_but_not_its_own_limit(
     database: None,
 ) -> None:
     execute("SET transaction_timeout = '300ms'")

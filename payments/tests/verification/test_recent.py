@@ -1,4 +1,4 @@
-"""Every payment that changed is compared with the books, however many there are."""
+"""Every payment that changed is compared with the books, however many changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spoil(*intent_ids: str) -> None:
-    """Somebody changes payments by hand, and tells of it in no event."""
+    """Change payments by hand, without an event."""
     for intent_id in intent_ids:
         row = PaymentIntent.objects.filter(pk=uuid_of(intent_id))
         assert row.update(amount_refunded_minor=100) == 1
@@ -36,7 +36,7 @@ def pay(shop: Shop, number: int = 0) -> str:
     return identifier
 
 
-def test_payments_that_agree_with_the_books_are_no_news(shop: Shop) -> None:
+def test_payments_that_agree_with_the_books_raise_no_alert(shop: Shop) -> None:
     shop.create()
     shop.create(order_id="another", token="pm_card_chargeDeclined")
     assert recent.check_recent_payments() == 0
@@ -45,7 +45,7 @@ def test_payments_that_agree_with_the_books_are_no_news(shop: Shop) -> None:
     assert not Case.objects.exists()
 
 
-def test_a_payment_that_differs_is_an_alert_and_a_case_and_is_not_repaired(
+def test_a_payment_that_differs_raises_an_alert_and_a_case_and_is_not_repaired(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     intent_id = pay(shop)
@@ -60,23 +60,23 @@ def test_a_payment_that_differs_is_an_alert_and_a_case_and_is_not_repaired(
     assert "refunded is stored as 1.00 USD, the books say 0.00 USD" in case.summary
 
 
-def test_the_alert_stands_until_the_case_is_closed(shop: Shop) -> None:
+def test_the_alert_stays_until_the_case_is_closed(shop: Shop) -> None:
     intent_id = pay(shop)
     spoil(intent_id)
     recent.check_recent_payments()
-    assert recent.check_recent_payments() == 0, "it looks at changes, and there is none"
+    assert recent.check_recent_payments() == 0, "nothing has changed since"
     assert books_checks.books_differences() == 1
     shop.refund(intent_id, 500)
-    assert recent.check_recent_payments() == 1, "it differs as long as nobody repairs it"
+    assert recent.check_recent_payments() == 1, "it changed and still differs"
     [case] = Case.objects.all()
-    close_case(case.id, actor="staff:ada", resolution="A hand in the database.")
+    close_case(case.id, actor="staff:ada", resolution="Changed by hand in the database.")
     assert books_checks.books_differences() == 0
 
 
-def test_none_of_many_is_left_out_and_a_run_goes_on_where_the_last_ended(
+def test_every_payment_is_compared_and_a_run_continues_where_the_last_ended(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run has time for one batch only; what it leaves is late, and is said to be."""
+    """A run has time for one batch only; the rest counts as behind."""
     monkeypatch.setattr(recent, "EVENTS_PER_BATCH", 4)
     monkeypatch.setattr(recent, "SWEEP_SECONDS", 0.0)
     intent_ids = [pay(shop, number) for number in range(8)]
@@ -90,10 +90,10 @@ def test_none_of_many_is_left_out_and_a_run_goes_on_where_the_last_ended(
     assert set(Case.objects.values_list("subject", flat=True)) == set(intent_ids)
 
 
-def test_it_keeps_away_from_what_may_still_get_company(
+def test_events_are_compared_only_once_no_older_one_can_still_commit(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that commits late has an old id: the cursor must not have passed it."""
+    """An event that commits late has an old id; the cursor must not be past it."""
     monkeypatch.setattr(recent, "SETTLED_AFTER", timedelta(seconds=30))
     spoil(pay(shop))
     assert recent.check_recent_payments() == 0
@@ -102,10 +102,10 @@ def test_it_keeps_away_from_what_may_still_get_company(
     assert recent.check_recent_payments() == 1
 
 
-def test_what_was_found_and_not_written_down_is_found_again(
+def test_a_difference_is_reported_again_after_a_crash_before_the_cursor_moved(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is killed after its report repeats it, and opens no second case."""
+    """The run is killed after its report. The next run reports it too, in the same case."""
     spoil(pay(shop))
 
     def die(*_: Any, **__: Any) -> bool:
@@ -118,7 +118,7 @@ def test_what_was_found_and_not_written_down_is_found_again(
     assert Case.objects.count() == 1
 
 
-def test_two_at_once_move_the_cursor_once(shop: Shop, run_together: Any) -> None:
+def test_concurrent_runs_move_the_cursor_once(shop: Shop, run_together: Any) -> None:
     intent_ids = [pay(shop, number) for number in range(3)]
     spoil(*intent_ids)
     found = run_together(*[recent.check_recent_payments] * 4)
@@ -127,7 +127,7 @@ def test_two_at_once_move_the_cursor_once(shop: Shop, run_together: Any) -> None
     assert BooksCheck.objects.get().compared == len(intent_ids)
 
 
-def test_it_asks_as_much_for_many_payments_as_for_few(shop: Shop) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_payments(shop: Shop) -> None:
     recent.check_recent_payments()
     shop.create()
     with CaptureQueriesContext(connection) as few:
