@@ -1,4 +1,4 @@
-"""Cases: what an operator must resolve, with the advice for its kind."""
+"""Cases, with the advice for each kind, and the checks of the books, which open some."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
+from payments.admin.columns import column, linked, minor_amount, status
 from payments.admin.filters import CreatedFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
-from payments.models import Case
+from payments.models import BooksCheck, Case
 from payments.services.cases.opening import ADVICE
 from payments.states import CaseKind, CaseStatus
 
@@ -37,36 +38,36 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.CHARGE: "operation_id",
     }
     fieldsets = (
-        (None, {"fields": ("summary", "advice", ("kind", "shown_status"), "amount")}),
-        (
-            "Subject",
-            {"fields": (("payment", "shown_subject"), ("merchant", "psp_account"), "opened")},
-        ),
-        ("Resolution", {"fields": (("closed_at", "closed_by"), "resolution")}),
+        group(None, "summary", "advice", ("kind", "shown_status"), "amount"),
+        group("Subject", ("payment", "shown_subject"), ("merchant", "psp_account"), "opened"),
+        group("Resolution", ("closed_at", "closed_by"), "resolution"),
     )
 
-    @shown(description="status", label={"open": "warning", "closed": "success"})
-    def shown_status(self, case: Case) -> str:
-        return str(case.status)
+    shown_status = status({"open": "warning", "closed": "success"})
+    payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    amount = minor_amount("amount", "amount_minor", zero=True)
+    shown_subject = column("subject", "subject", display.subject)
+    opened = column("opened", "opened_at", display.moment, ordering="opened_at")
 
     @shown(description="what to do")
     def advice(self, case: Case) -> str:
         return ADVICE[CaseKind(case.kind)]
 
-    @shown(description="amount")
-    def amount(self, case: Case) -> SafeString | str:
-        if case.amount_minor is None:
-            return display.NOTHING
-        return display.money(case.amount_minor, case.currency)
 
-    @shown(description="payment")
-    def payment(self, case: Case) -> SafeString | str:
-        return display.link(public_ids.PAYMENT_INTENT, case.intent_id)
+@admin.register(BooksCheck)
+class BooksCheckAdmin(ReadOnlyAdmin):
+    """One check follows recent changes by their events; one covers everything once a day."""
 
-    @shown(description="subject")
-    def shown_subject(self, case: Case) -> SafeString | str:
-        return display.subject(case.subject)
+    list_display = ("name", "part", "shown_position", "finished_at", "differences", "unchecked")
+    ordering = ("name",)
+    list_filter = ()
+    fieldsets = (
+        group(None, "name", ("part", "shown_position"), ("began_at", "finished_at")),
+        group("Findings", ("compared", "differences"), "unchecked"),
+    )
 
-    @shown(description="opened", ordering="opened_at")
-    def opened(self, case: Case) -> SafeString:
-        return display.in_one_line(display.time(case.opened_at))
+    @shown(description="compared up to")
+    def shown_position(self, row: BooksCheck) -> SafeString | str:
+        """When the last row that was compared was created."""
+        moment = row.compared_to
+        return display.NOTHING if moment is None else display.moment(moment)

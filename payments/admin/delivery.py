@@ -14,8 +14,9 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
+from payments.admin.columns import linked, status
 from payments.admin.filters import CreatedFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import Delivery, DeliveryAttempt, Dispatch
 from payments.states import DeliveryStatus
@@ -56,50 +57,32 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.PAYMENT_INTENT: "aggregateid",
     }
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "merchant"),
-                    ("shown_event", "seq"),
-                    ("shown_endpoint", "mode"),
-                    ("created_at", "is_replay"),
-                )
-            },
+            ("public_id", "merchant"),
+            ("shown_event", "seq"),
+            ("shown_endpoint", "mode"),
+            ("created_at", "is_replay"),
         ),
-        (
+        group(
             "Progress",
-            {
-                "fields": (
-                    ("shown_status", "is_ordered"),
-                    "attempts",
-                    ("next_attempt_at", "ended_at"),
-                    ("last_status", "last_error"),
-                    "shown_attempts",
-                )
-            },
+            ("shown_status", "is_ordered"),
+            "attempts",
+            ("next_attempt_at", "ended_at"),
+            ("last_status", "last_error"),
+            "shown_attempts",
         ),
-        ("Request body", {"fields": ("shown_envelope",)}),
+        group("Request body", "shown_envelope"),
     )
+
+    shown_event = linked("event", public_ids.EVENT, "event_id")
+    shown_endpoint = linked("endpoint", public_ids.WEBHOOK_ENDPOINT, "endpoint_id")
+    shown_status = status({"pending": "info", "delivered": "success", "dead": "danger"})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         # A list must not read the envelopes.
         rows: QuerySet[Delivery] = super().get_queryset(request)
         return rows.defer("envelope")
-
-    @shown(description="event")
-    def shown_event(self, delivery: Delivery) -> SafeString | str:
-        return display.link(public_ids.EVENT, delivery.event_id)
-
-    @shown(description="endpoint")
-    def shown_endpoint(self, delivery: Delivery) -> SafeString | str:
-        return display.link(public_ids.WEBHOOK_ENDPOINT, delivery.endpoint_id)
-
-    @shown(
-        description="status", label={"pending": "info", "delivered": "success", "dead": "danger"}
-    )
-    def shown_status(self, delivery: Delivery) -> str:
-        return str(delivery.status)
 
     @shown(description="newest attempts")
     def shown_attempts(self, delivery: Delivery) -> SafeString | str:
@@ -131,22 +114,13 @@ class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
     search_help_text = "whd_…"
     id_paths = {public_ids.DELIVERY: "delivery_id"}
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("shown_delivery", "number"),
-                    ("started_at", "duration_ms"),
-                    ("status", "error"),
-                )
-            },
+        group(
+            None, ("shown_delivery", "number"), ("started_at", "duration_ms"), ("status", "error")
         ),
-        ("Response", {"fields": ("shown_response",)}),
+        group("Response", "shown_response"),
     )
 
-    @shown(description="delivery")
-    def shown_delivery(self, attempt: DeliveryAttempt) -> SafeString | str:
-        return display.link(public_ids.DELIVERY, attempt.delivery_id)
+    shown_delivery = linked("delivery", public_ids.DELIVERY, "delivery_id")
 
     @shown(description="response")
     def shown_response(self, attempt: DeliveryAttempt) -> SafeString | str:
@@ -163,8 +137,6 @@ class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
     search_help_text = "evt_…"
     ordering = ("event_id",)
     id_paths = {public_ids.EVENT: "pk"}
-    fieldsets = ((None, {"fields": (("event", "seq"), ("fanned_out_at", "streamed_at"))}),)
+    fieldsets = (group(None, ("event", "seq"), ("fanned_out_at", "streamed_at")),)
 
-    @shown(description="event")
-    def event(self, row: Dispatch) -> SafeString | str:
-        return display.link(public_ids.EVENT, row.event_id)
+    event = linked("event", public_ids.EVENT, "event_id")

@@ -101,6 +101,11 @@ def time(moment: datetime) -> str:
     return str(localize(localtime(moment)))
 
 
+def moment(at: datetime) -> SafeString:
+    """A moment to the second, without line breaks."""
+    return in_one_line(time(at))
+
+
 def in_one_line(text: str) -> SafeString:
     """The text without line breaks; for amounts and times."""
     return format_html('<span class="whitespace-nowrap">{}</span>', text)
@@ -109,6 +114,11 @@ def in_one_line(text: str) -> SafeString:
 def money(minor: int | None, currency: str) -> SafeString | str:
     """An amount of minor units with its currency."""
     return NOTHING if minor is None else in_one_line(str(Money(minor, currency)))
+
+
+def amount(value: Money) -> SafeString:
+    """An amount with its currency, without line breaks."""
+    return in_one_line(str(value))
 
 
 def masked(secret: str) -> str:

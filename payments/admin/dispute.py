@@ -8,14 +8,13 @@ from typing import ClassVar
 from django.contrib import admin
 from django.db.models import Q
 from django.utils import timezone
-from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.filters import CreatedFilter, CurrencyFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import column, linked, minor_amount, status
+from payments.admin.filters import OF_MERCHANT, CreatedFilter, CurrencyFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key
 from payments.models import Dispute, DisputeResponse
 from payments.states import DisputeStatus, ResponseStatus
@@ -77,9 +76,7 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_filter = (
         one_of("status", DisputeStatus),
         CurrencyFilter,
-        ("merchant", RelatedDropdownFilter),
-        ("created_at", CreatedFilter),
-        "livemode",
+        *OF_MERCHANT,
     )
     search_help_text = "dp_… pi_… ch_…, order, id at the PSP"
     id_paths = {
@@ -89,92 +86,51 @@ class DisputeAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.DISPUTE_RESPONSE: "responses__pk",
     }
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "shown_status"),
-                    ("shown_amount", "merchant"),
-                    ("reason", "network_reason_code"),
-                    ("left", "evidence_due_by"),
-                    ("payment", "shown_charge"),
-                    ("psp_account", "psp_dispute_id"),
-                    ("opened_at", "closed_at"),
-                )
-            },
+            ("public_id", "shown_status"),
+            ("shown_amount", "merchant"),
+            ("reason", "network_reason_code"),
+            ("left", "evidence_due_by"),
+            ("payment", "shown_charge"),
+            ("psp_account", "psp_dispute_id"),
+            ("opened_at", "closed_at"),
         ),
-        (
+        group(
             "Money",
-            {
-                "fields": (
-                    ("loss_policy", "is_charge_refundable"),
-                    ("fee", "fee_returned"),
-                    ("held", "released"),
-                    ("funds_withdrawn_at", "funds_reinstated_at"),
-                )
-            },
+            ("loss_policy", "is_charge_refundable"),
+            ("fee", "fee_returned"),
+            ("held", "released"),
+            ("funds_withdrawn_at", "funds_reinstated_at"),
         ),
-        (
+        group(
             "Evidence",
-            {
-                "fields": (
-                    ("submission_count", "submitted_at"),
-                    "shown_evidence",
-                    "shown_metadata",
-                    ("next_reminder_at", "next_sync_at"),
-                )
-            },
+            ("submission_count", "submitted_at"),
+            "shown_evidence",
+            "shown_metadata",
+            ("next_reminder_at", "next_sync_at"),
         ),
     )
+
+    shown_status = status(_STATUS_LABELS)
+    shown_amount = column("amount", "amount", display.amount)
+    payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    shown_charge = linked("charge", public_ids.CHARGE, "charge_id")
+    fee = minor_amount("PSP fee", "fee_minor", zero=True)
+    fee_returned = minor_amount("PSP fee returned", "fee_returned_minor", zero=True)
+    held = linked("withdrawn by", public_ids.BALANCE_TRANSACTION, "held_id")
+    released = linked("reinstated by", public_ids.BALANCE_TRANSACTION, "released_id")
+    shown_evidence = column("evidence (staged or submitted)", "evidence", display.shown_json)
+    shown_metadata = column("metadata", "metadata", display.shown_json)
 
     def texts(self, term: str) -> Iterable[Q]:
         yield Q(psp_dispute_id=term)
         yield Q(intent_id__in=intents_of_key(term))
         yield Q(intent__order_id=term) & ~Q(intent__order_id="")
 
-    @shown(description="status", label=_STATUS_LABELS)
-    def shown_status(self, dispute: Dispute) -> str:
-        return display.in_words(dispute.status)
-
     @shown(description="time left", label=_TIME_LABELS)
     def left(self, dispute: Dispute) -> str:
         return time_left(dispute)
-
-    @shown(description="amount")
-    def shown_amount(self, dispute: Dispute) -> SafeString:
-        return display.in_one_line(str(dispute.amount))
-
-    @shown(description="payment")
-    def payment(self, dispute: Dispute) -> SafeString | str:
-        return display.link(public_ids.PAYMENT_INTENT, dispute.intent_id)
-
-    @shown(description="charge")
-    def shown_charge(self, dispute: Dispute) -> SafeString | str:
-        return display.link(public_ids.CHARGE, dispute.charge_id)
-
-    @shown(description="PSP fee")
-    def fee(self, dispute: Dispute) -> SafeString | str:
-        return display.money(dispute.fee_minor, dispute.currency)
-
-    @shown(description="PSP fee returned")
-    def fee_returned(self, dispute: Dispute) -> SafeString | str:
-        return display.money(dispute.fee_returned_minor, dispute.currency)
-
-    @shown(description="withdrawn by")
-    def held(self, dispute: Dispute) -> SafeString | str:
-        return display.link(public_ids.BALANCE_TRANSACTION, dispute.held_id)
-
-    @shown(description="reinstated by")
-    def released(self, dispute: Dispute) -> SafeString | str:
-        return display.link(public_ids.BALANCE_TRANSACTION, dispute.released_id)
-
-    @shown(description="evidence (staged or submitted)")
-    def shown_evidence(self, dispute: Dispute) -> SafeString | str:
-        return display.shown_json(dispute.evidence)
-
-    @shown(description="metadata")
-    def shown_metadata(self, dispute: Dispute) -> SafeString | str:
-        return display.shown_json(dispute.metadata)
 
 
 @admin.register(DisputeResponse)
@@ -199,43 +155,24 @@ class DisputeResponseAdmin(SearchByPublicId, ReadOnlyAdmin):
     search_help_text = "dr_… dp_…"
     id_paths = {public_ids.DISPUTE_RESPONSE: "pk", public_ids.DISPUTE: "dispute_id"}
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "shown_status"),
-                    ("kind", "stage"),
-                    ("shown_dispute", "merchant"),
-                    ("shown_actor", "request_id"),
-                    ("created_at", "closed_at"),
-                )
-            },
+            ("public_id", "shown_status"),
+            ("kind", "stage"),
+            ("shown_dispute", "merchant"),
+            ("shown_actor", "request_id"),
+            ("created_at", "closed_at"),
         ),
-        (
+        group(
             "Request and result",
-            {
-                "fields": (
-                    "shown_evidence",
-                    ("code", "message"),
-                    "detail",
-                    ("checks", "next_check_at"),
-                )
-            },
+            "shown_evidence",
+            ("code", "message"),
+            "detail",
+            ("checks", "next_check_at"),
         ),
     )
 
-    @shown(description="status", label=display.STATUS_LABELS)
-    def shown_status(self, response: DisputeResponse) -> str:
-        return display.in_words(response.status)
-
-    @shown(description="dispute")
-    def shown_dispute(self, response: DisputeResponse) -> SafeString | str:
-        return display.link(public_ids.DISPUTE, response.dispute_id)
-
-    @shown(description="evidence")
-    def shown_evidence(self, response: DisputeResponse) -> SafeString | str:
-        return display.shown_json(response.evidence)
-
-    @shown(description="actor")
-    def shown_actor(self, response: DisputeResponse) -> SafeString | str:
-        return display.actor(response.actor)
+    shown_status = status(display.STATUS_LABELS)
+    shown_dispute = linked("dispute", public_ids.DISPUTE, "dispute_id")
+    shown_evidence = column("evidence", "evidence", display.shown_json)
+    shown_actor = column("actor", "actor", display.actor)

@@ -9,13 +9,13 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.filters import CreatedFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import column
+from payments.admin.filters import OF_MERCHANT, one_of
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key
 from payments.models import Event, Operation, Refund
 
@@ -35,9 +35,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_select_related = ("merchant",)
     list_filter = (
         one_of("aggregatetype", _PREFIXES, title="object type"),
-        ("merchant", RelatedDropdownFilter),
-        ("created_at", CreatedFilter),
-        "livemode",
+        *OF_MERCHANT,
     )
     search_help_text = "evt_… pi_… ch_… re_… cus_… pm_…, type or Idempotency-Key"
     id_paths = {
@@ -48,21 +46,20 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.WEBHOOK_ENDPOINT: "aggregateid",
     }
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "type"),
-                    ("about", "seq"),
-                    ("merchant", "mode"),
-                    ("created_at", "shown_actor"),
-                    ("request_id", "idempotency_key"),
-                    "api_version",
-                )
-            },
+            ("public_id", "type"),
+            ("about", "seq"),
+            ("merchant", "mode"),
+            ("created_at", "shown_actor"),
+            ("request_id", "idempotency_key"),
+            "api_version",
         ),
-        ("Payload", {"fields": ("shown_payload",)}),
+        group("Payload", "shown_payload"),
     )
+
+    shown_payload = column("payload", "payload", display.shown_json)
+    shown_actor = column("actor", "actor", display.actor)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         # A list must not read the payloads.
@@ -92,11 +89,3 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     def about(self, event: Event) -> SafeString | str:
         prefix = _PREFIXES.get(event.aggregatetype)
         return display.link(prefix, event.aggregateid) if prefix else str(event.aggregateid)
-
-    @shown(description="payload")
-    def shown_payload(self, event: Event) -> SafeString | str:
-        return display.shown_json(event.payload)
-
-    @shown(description="actor")
-    def shown_actor(self, event: Event) -> SafeString | str:
-        return display.actor(event.actor)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RelatedDropdownFilter
 
 from ledger.money import CURRENCY_EXPONENTS
 from payments import public_ids
@@ -53,6 +53,10 @@ class CreatedFilter(RangeDateFilter):
         if last is not None and last < date.max:
             queryset = queryset.filter(pk__lt=_first_id_of(last + timedelta(days=1)))
         return queryset
+
+
+OF_MERCHANT = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
+"""The filters of every table whose rows are a merchant's."""
 
 
 def _day(text: object) -> date | None:

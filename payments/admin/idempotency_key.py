@@ -11,13 +11,13 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.filters import CreatedFilter
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import linked
+from payments.admin.filters import OF_MERCHANT
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import IdempotencyKey, Operation
 
@@ -34,34 +34,26 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
         "expand": "expanded fields",
     }
 
-    list_display = (
-        "key",
-        "merchant",
-        "payment",
-        "answer_status",
-        "mode",
-        "created",
-    )
+    list_display = ("key", "merchant", "payment", "answer_status", "mode", "created")
     list_select_related = ("merchant",)
-    list_filter = (("merchant", RelatedDropdownFilter), ("created_at", CreatedFilter), "livemode")
+    list_filter = OF_MERCHANT
     search_help_text = "The exact key, pi_… ch_… op_…"
     id_paths = {}
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("key", "merchant"),
-                    ("payment", "operation"),
-                    ("created_at", "mode"),
-                    ("request_id", "shown_fingerprint"),
-                    ("epoch", "lease_until"),
-                    ("api_version", "expand"),
-                )
-            },
+            ("key", "merchant"),
+            ("payment", "operation"),
+            ("created_at", "mode"),
+            ("request_id", "shown_fingerprint"),
+            ("epoch", "lease_until"),
+            ("api_version", "expand"),
         ),
-        ("Answer", {"fields": (("answer_status", "answered_at"), "shown_answer")}),
+        group("Answer", ("answer_status", "answered_at"), "shown_answer"),
     )
+
+    payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    operation = linked("operation", public_ids.OPERATION, "operation_id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdempotencyKey]:
         # A list must not read the answers.
@@ -86,14 +78,6 @@ class IdempotencyKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     def texts(self, term: str) -> Iterable[Q]:
         yield Q(key=term)
-
-    @shown(description="payment")
-    def payment(self, key: IdempotencyKey) -> SafeString | str:
-        return display.link(public_ids.PAYMENT_INTENT, key.intent_id)
-
-    @shown(description="operation")
-    def operation(self, key: IdempotencyKey) -> SafeString | str:
-        return display.link(public_ids.OPERATION, key.operation_id)
 
     @shown(description="request fingerprint")
     def shown_fingerprint(self, key: IdempotencyKey) -> SafeString:

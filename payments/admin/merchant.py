@@ -1,4 +1,4 @@
-"""Merchants and their settings."""
+"""Merchants, their API keys (never the key or its hash), and our accounts at PSPs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.decorators import display as shown
 
 from payments import public_ids
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
-from payments.models import Merchant
+from payments.models import ApiKey, Merchant, PspAccount
 
 
 @admin.register(Merchant)
@@ -34,26 +35,18 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
     search_help_text = "acct_… or the beginning of the name"
     id_paths = {public_ids.MERCHANT: "pk"}
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "name"),
-                    ("test_psp_account", "live_psp_account"),
-                    ("fee", "created_at"),
-                )
-            },
+            ("public_id", "name"),
+            ("test_psp_account", "live_psp_account"),
+            ("fee", "created_at"),
         ),
-        (
+        group(
             "Settings",
-            {
-                "fields": (
-                    ("idempotency_key_required", "order_guard"),
-                    ("psp_wait_ms", "late_success_policy"),
-                    ("void_uncaptured_after_hours", "warn_before_expiry_hours"),
-                    ("dispute_loss_policy", "disputed_refund_policy"),
-                )
-            },
+            ("idempotency_key_required", "order_guard"),
+            ("psp_wait_ms", "late_success_policy"),
+            ("void_uncaptured_after_hours", "warn_before_expiry_hours"),
+            ("dispute_loss_policy", "disputed_refund_policy"),
         ),
     )
 
@@ -78,3 +71,60 @@ class MerchantAdmin(SearchByPublicId, ReadOnlyAdmin):
     def fee(self, merchant: Merchant) -> str:
         whole, part = divmod(merchant.platform_fee_basis_points, 100)
         return f"{whole}.{part:02d} %"
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Secret keys of merchants, shown by their last four characters."""
+
+    list_display = ("shown_key", "merchant", "name", "state", "mode", "created")
+    list_select_related = ("merchant",)
+    list_filter = ("livemode",)
+    search_help_text = "acct_… or a key's last four characters"
+    id_paths = {public_ids.MERCHANT: "merchant_id"}
+    fieldsets = (
+        group(
+            None,
+            ("shown_key", "merchant"),
+            ("name", "mode"),
+            ("state", "created_at"),
+            ("expires_at", "revoked_at"),
+        ),
+    )
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # Keys are few: a scan of this table is cheap.
+        yield Q(last4=term)
+        yield Q(merchant__name__istartswith=term)
+
+    @shown(description="key")
+    def shown_key(self, key: ApiKey) -> str:
+        return str(key)
+
+    @shown(
+        description="state", label={"valid": "success", "expired": "warning", "revoked": "danger"}
+    )
+    def state(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        expired = key.expires_at is not None and key.expires_at <= timezone.now()
+        return "expired" if expired else "valid"
+
+
+@admin.register(PspAccount)
+class PspAccountAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """PSP accounts that process merchants' payments."""
+
+    list_display = ("code", "psp", "mode", "created")
+    list_filter = ("livemode",)
+    search_help_text = "The beginning of the code"
+    id_paths = {}
+    fieldsets = (
+        group(
+            None, ("code", "psp"), ("mode", "created_at"), ("hold_days", "settlement_delay_days")
+        ),
+    )
+
+    def texts(self, term: str) -> Iterable[Q]:
+        # Accounts are few: a scan of this table is cheap.
+        yield Q(code__istartswith=term)

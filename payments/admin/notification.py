@@ -14,8 +14,9 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
+from payments.admin.columns import column, status
 from payments.admin.filters import CreatedFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import PspAccount, PspNotification
 from payments.states import NotificationStatus
@@ -48,31 +49,33 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
     search_help_text = "The PSP's id of the event"
     id_paths = {}
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("event_id", "type"),
-                    ("psp_account", "known"),
-                    ("operations", "psp_payment_id"),
-                    "psp_dispute_id",
-                    ("occurred_at", "received_at"),
-                )
-            },
+            ("event_id", "type"),
+            ("psp_account", "known"),
+            ("operations", "psp_payment_id"),
+            "psp_dispute_id",
+            ("occurred_at", "received_at"),
         ),
-        (
+        group(
             "Processing",
-            {
-                "fields": (
-                    ("shown_status", "attempts"),
-                    ("next_attempt_at", "give_up_at"),
-                    ("processed_at", "conflicting_body"),
-                    "last_error",
-                )
-            },
+            ("shown_status", "attempts"),
+            ("next_attempt_at", "give_up_at"),
+            ("processed_at", "conflicting_body"),
+            "last_error",
         ),
-        ("As received", {"fields": ("body_sha256", "shown_body")}),
+        group("As received", "body_sha256", "shown_body"),
     )
+
+    shown_status = status(
+        {
+            "stored": "info",
+            "processed": "success",
+            "failing": "warning",
+            "dead": "danger",
+        }
+    )
+    received = column("received", "received_at", display.moment)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PspNotification]:
         # A list must not read the bodies.
@@ -83,27 +86,11 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
         # With the accounts, of which there are few, the unique index serves.
         yield Q(event_id=term, psp_account__in=PspAccount.objects.values("pk"))
 
-    @shown(
-        description="status",
-        label={
-            "stored": "info",
-            "processed": "success",
-            "failing": "warning",
-            "dead": "danger",
-        },
-    )
-    def shown_status(self, row: PspNotification) -> str:
-        return str(row.status)
-
     @shown(description="operations")
     def operations(self, row: PspNotification) -> SafeString | str:
         ids = [public_ids.decode(public_ids.OPERATION, each) for each in row.our_references]
         links = [display.link(public_ids.OPERATION, each) for each in ids if each is not None]
         return format_html_join(" ", "{}", ((link,) for link in links)) or display.NOTHING
-
-    @shown(description="received")
-    def received(self, row: PspNotification) -> SafeString:
-        return display.in_one_line(display.time(row.received_at))
 
     @shown(description="body")
     def shown_body(self, row: PspNotification) -> SafeString:

@@ -8,13 +8,13 @@ from typing import ClassVar
 from django.contrib import admin
 from django.db.models import Q
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.filters import CreatedFilter, CurrencyFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import column, linked, minor_amount, status
+from payments.admin.filters import OF_MERCHANT, CurrencyFilter, one_of
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key
 from payments.models import Operation
 from payments.states import OperationStatus
@@ -55,9 +55,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         one_of("kind", OperationKind),
         one_of("status", OperationStatus),
         CurrencyFilter,
-        ("merchant", RelatedDropdownFilter),
-        ("created_at", CreatedFilter),
-        "livemode",
+        *OF_MERCHANT,
     )
     search_help_text = "ch_… op_… pi_… re_…, order, key or id at the PSP"
     id_paths = {
@@ -67,49 +65,52 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.REFUND: "refund__pk",
     }
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "shown_status"),
-                    ("kind", "shown_amount"),
-                    ("merchant", "intent"),
-                    ("created_at", "closed_at"),
-                )
-            },
+            ("public_id", "shown_status"),
+            ("kind", "shown_amount"),
+            ("merchant", "intent"),
+            ("created_at", "closed_at"),
         ),
-        (
+        group(
             "At the PSP",
-            {
-                "fields": (
-                    ("psp_account", "psp_key"),
-                    ("psp_id", "psp_payment_id"),
-                    ("shown_token", "shown_method"),
-                    ("capture_now", "final"),
-                    ("challenge_allowed", "shown_return_url"),
-                    "challenge",
-                )
-            },
+            ("psp_account", "psp_key"),
+            ("psp_id", "psp_payment_id"),
+            ("shown_token", "shown_method"),
+            ("capture_now", "final"),
+            ("challenge_allowed", "shown_return_url"),
+            "challenge",
         ),
-        ("Result", {"fields": (("code", "decline_code"), "message", "detail")}),
-        (
+        group("Result", ("code", "decline_code"), "message", "detail"),
+        group(
             "Context",
-            {
-                "fields": (
-                    ("order_id", "guard_order"),
-                    ("payment_method_link", "dispute"),
-                    ("balance_transaction", "failure_balance_transaction"),
-                    ("status_before", "cancellation_reason"),
-                    ("shown_actor", "request_id"),
-                    ("lease_until", "next_check_at"),
-                    ("resent_at", "fenced_at"),
-                    ("checks", "mode"),
-                    ("revisions", "reversal_due_at"),
-                    ("excess", "excess_returned"),
-                )
-            },
+            ("order_id", "guard_order"),
+            ("payment_method_link", "dispute"),
+            ("balance_transaction", "failure_balance_transaction"),
+            ("status_before", "cancellation_reason"),
+            ("shown_actor", "request_id"),
+            ("lease_until", "next_check_at"),
+            ("resent_at", "fenced_at"),
+            ("checks", "mode"),
+            ("revisions", "reversal_due_at"),
+            ("excess", "excess_returned"),
         ),
     )
+
+    shown_actor = column("actor", "actor", display.actor)
+    payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    shown_amount = column("amount", "amount", display.amount)
+    shown_status = status(display.STATUS_LABELS)
+    shown_token = column("token", "token", display.masked)
+    shown_return_url = column("return URL", "return_url", display.address_without_query)
+    challenge = column("redirect URL", "redirect_url", display.address_without_query)
+    excess = minor_amount("excess amount", "excess_minor")
+    excess_returned = minor_amount("excess returned", "excess_returned_minor")
+    payment_method_link = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
+    balance_transaction = linked(
+        "balance transaction", public_ids.BALANCE_TRANSACTION, "balance_transaction_id"
+    )
+    dispute = linked("latest dispute", public_ids.DISPUTE, "latest_dispute_id")
 
     def texts(self, term: str) -> Iterable[Q]:
         # `<> ''` lets PostgreSQL use the partial indexes.
@@ -117,22 +118,6 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         yield Q(psp_key=term)
         yield Q(intent_id__in=intents_of_key(term))
         yield Q(intent__order_id=term) & ~Q(intent__order_id="")
-
-    @shown(description="actor")
-    def shown_actor(self, operation: Operation) -> SafeString | str:
-        return display.actor(operation.actor)
-
-    @shown(description="payment")
-    def payment(self, operation: Operation) -> SafeString | str:
-        return display.link(public_ids.PAYMENT_INTENT, operation.intent_id)
-
-    @shown(description="amount")
-    def shown_amount(self, operation: Operation) -> SafeString:
-        return display.in_one_line(str(operation.amount))
-
-    @shown(description="status", label=display.STATUS_LABELS)
-    def shown_status(self, operation: Operation) -> str:
-        return display.in_words(operation.status)
 
     @shown(description="id at the PSP")
     def id_at_psp(self, operation: Operation) -> str:
@@ -142,10 +127,6 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     def reason(self, operation: Operation) -> str:
         return operation.decline_code or operation.code or display.NOTHING
 
-    @shown(description="token")
-    def shown_token(self, operation: Operation) -> str:
-        return display.masked(operation.token)
-
     @shown(description="paid with")
     def shown_method(self, operation: Operation) -> str:
         details = operation.payment_method_details or {}
@@ -153,36 +134,8 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         last4 = details.get("last4")
         return f"{name} {display.MASK} {last4}" if last4 else name or display.NOTHING
 
-    @shown(description="return URL")
-    def shown_return_url(self, operation: Operation) -> str:
-        return display.address_without_query(operation.return_url)
-
-    @shown(description="redirect URL")
-    def challenge(self, operation: Operation) -> str:
-        return display.address_without_query(operation.redirect_url)
-
-    @shown(description="excess amount")
-    def excess(self, operation: Operation) -> SafeString | str:
-        return display.money(operation.excess_minor or None, operation.currency)
-
-    @shown(description="excess returned")
-    def excess_returned(self, operation: Operation) -> SafeString | str:
-        return display.money(operation.excess_returned_minor or None, operation.currency)
-
-    @shown(description="payment method")
-    def payment_method_link(self, operation: Operation) -> SafeString | str:
-        return display.link(public_ids.PAYMENT_METHOD, operation.payment_method_id)
-
-    @shown(description="balance transaction")
-    def balance_transaction(self, operation: Operation) -> SafeString | str:
-        return display.link(public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id)
-
     @shown(description="failure balance transaction")
     def failure_balance_transaction(self, operation: Operation) -> SafeString | str:
         return display.link(
             public_ids.BALANCE_TRANSACTION, operation.failure_balance_transaction_id
         )
-
-    @shown(description="latest dispute")
-    def dispute(self, operation: Operation) -> SafeString | str:
-        return display.link(public_ids.DISPUTE, operation.latest_dispute_id)

@@ -1,4 +1,4 @@
-"""Payment intents: the list, and the whole story of one payment."""
+"""Payment intents: the list, the story of one payment, and the deadlines of those that wait."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
+from payments.admin.columns import column, linked, minor_amount, status
 from payments.admin.filters import CreatedFilter, CurrencyFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key, intents_of_psp_id
 from payments.admin.story import story_of
-from payments.models import PaymentIntent
+from payments.models import Deadline, PaymentIntent
 from payments.states import IntentStatus
 
 
@@ -55,63 +56,59 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         public_ids.CUSTOMER: "customer_id",
     }
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "shown_status"),
-                    ("shown_amount", "merchant"),
-                    ("order_id", "customer"),
-                    ("created_at", "updated_at"),
-                )
-            },
+            ("public_id", "shown_status"),
+            ("shown_amount", "merchant"),
+            ("order_id", "customer"),
+            ("created_at", "updated_at"),
         ),
-        (
+        group(
             "Amounts",
-            {
-                "fields": (
-                    ("authorized", "captured"),
-                    ("refunded", "refund_pending"),
-                    ("shown_capturable", "shown_refundable"),
-                    "excess",
-                )
-            },
+            ("authorized", "captured"),
+            ("refunded", "refund_pending"),
+            ("shown_capturable", "shown_refundable"),
+            "excess",
         ),
-        (
+        group(
             "Payment method and PSP",
-            {
-                "fields": (
-                    ("payment_with", "payment_method"),
-                    ("capture_method", "shown_types"),
-                    ("psp_account", "psp_reference"),
-                    ("latest_charge", "authorization_expires_at"),
-                    ("next_action", "shown_return_url"),
-                )
-            },
+            ("payment_with", "payment_method"),
+            ("capture_method", "shown_types"),
+            ("psp_account", "psp_reference"),
+            ("latest_charge", "authorization_expires_at"),
+            ("next_action", "shown_return_url"),
         ),
-        (
+        group(
             "Status",
-            {
-                "fields": (
-                    ("published_status", "mode"),
-                    ("cancellation_reason", "canceled_at"),
-                    "shown_error",
-                )
-            },
+            ("published_status", "mode"),
+            ("cancellation_reason", "canceled_at"),
+            "shown_error",
         ),
-        (
+        group(
             "From the merchant",
-            {
-                "fields": (
-                    ("description", "receipt_email"),
-                    ("statement_descriptor", "statement_descriptor_suffix"),
-                    ("idempotency_key", "setup_future_usage"),
-                    ("shown_metadata", "shown_shipping"),
-                )
-            },
+            ("description", "receipt_email"),
+            ("statement_descriptor", "statement_descriptor_suffix"),
+            ("idempotency_key", "setup_future_usage"),
+            ("shown_metadata", "shown_shipping"),
         ),
     )
     change_form_after_template = "admin/payments/story.html"
+
+    shown_amount = column("amount", "amount", display.amount)
+    shown_status = status(display.STATUS_LABELS)
+    authorized = minor_amount("authorized", "amount_authorized_minor", zero=True)
+    captured = minor_amount("captured", "amount_captured_minor")
+    refunded = minor_amount("refunded", "amount_refunded_minor")
+    refund_pending = minor_amount("refund pending", "amount_refund_pending_minor")
+    shown_capturable = column("capturable", "capturable", display.amount)
+    shown_refundable = column("refundable", "refundable", display.amount)
+    excess = minor_amount("excess", "amount_excess_minor")
+    latest_charge = linked("latest charge", public_ids.CHARGE, "latest_charge_id")
+    next_action = column("redirect URL", "next_action_url", display.address_without_query)
+    shown_return_url = column("return URL", "return_url", display.address_without_query)
+    shown_error = column("last error", "last_payment_error", display.shown_json)
+    shown_metadata = column("metadata", "metadata", display.shown_json)
+    shown_shipping = column("shipping", "shipping", display.shown_json)
 
     def texts(self, term: str) -> Iterable[Q]:
         yield Q(pk__in=intents_of_key(term))
@@ -136,42 +133,6 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         context = {**(extra_context or {}), "story": story}
         return super().changeform_view(request, object_id, form_url, context)
 
-    @shown(description="amount")
-    def shown_amount(self, intent: PaymentIntent) -> SafeString | str:
-        return display.in_one_line(str(intent.amount))
-
-    @shown(description="status", label=display.STATUS_LABELS)
-    def shown_status(self, intent: PaymentIntent) -> str:
-        return display.in_words(intent.status)
-
-    @shown(description="authorized")
-    def authorized(self, intent: PaymentIntent) -> SafeString | str:
-        return display.money(intent.amount_authorized_minor, intent.currency)
-
-    @shown(description="captured")
-    def captured(self, intent: PaymentIntent) -> SafeString | str:
-        return display.money(intent.amount_captured_minor or None, intent.currency)
-
-    @shown(description="refunded")
-    def refunded(self, intent: PaymentIntent) -> SafeString | str:
-        return display.money(intent.amount_refunded_minor or None, intent.currency)
-
-    @shown(description="refund pending")
-    def refund_pending(self, intent: PaymentIntent) -> SafeString | str:
-        return display.money(intent.amount_refund_pending_minor or None, intent.currency)
-
-    @shown(description="capturable")
-    def shown_capturable(self, intent: PaymentIntent) -> SafeString | str:
-        return display.in_one_line(str(intent.capturable))
-
-    @shown(description="refundable")
-    def shown_refundable(self, intent: PaymentIntent) -> SafeString | str:
-        return display.in_one_line(str(intent.refundable))
-
-    @shown(description="excess")
-    def excess(self, intent: PaymentIntent) -> SafeString | str:
-        return display.money(intent.amount_excess_minor or None, intent.currency)
-
     @shown(description="paid with")
     def payment_with(self, intent: PaymentIntent) -> SafeString | str:
         method = intent.payment_method
@@ -181,26 +142,26 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     def shown_types(self, intent: PaymentIntent) -> str:
         return ", ".join(intent.payment_method_types) or display.NOTHING
 
-    @shown(description="latest charge")
-    def latest_charge(self, intent: PaymentIntent) -> SafeString | str:
-        return display.link(public_ids.CHARGE, intent.latest_charge_id)
 
-    @shown(description="redirect URL")
-    def next_action(self, intent: PaymentIntent) -> str:
-        return display.address_without_query(intent.next_action_url)
+@admin.register(Deadline)
+class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
+    """Authorizations that may expire, and payments that may be abandoned."""
 
-    @shown(description="return URL")
-    def shown_return_url(self, intent: PaymentIntent) -> str:
-        return display.address_without_query(intent.return_url)
+    list_display = (
+        "__str__",
+        "shown_status",
+        "waiting_since",
+        "next_action_at",
+        "warned_for",
+        "payment",
+    )
+    search_help_text = "pi_…"
+    list_filter = (one_of("status", IntentStatus),)
+    ordering = ("next_action_at",)
+    id_paths = {public_ids.PAYMENT_INTENT: "pk"}
+    fieldsets = (
+        group(None, ("payment", "shown_status"), ("waiting_since", "next_action_at"), "warned_for"),
+    )
 
-    @shown(description="last error")
-    def shown_error(self, intent: PaymentIntent) -> SafeString | str:
-        return display.shown_json(intent.last_payment_error)
-
-    @shown(description="metadata")
-    def shown_metadata(self, intent: PaymentIntent) -> SafeString | str:
-        return display.shown_json(intent.metadata)
-
-    @shown(description="shipping")
-    def shown_shipping(self, intent: PaymentIntent) -> SafeString | str:
-        return display.shown_json(intent.shipping)
+    payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
+    shown_status = status(display.STATUS_LABELS)

@@ -10,7 +10,14 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display as shown
 from unfold.paginator import InfinitePaginator
 
-from payments.admin.display import NOTHING, in_one_line, time
+from payments.admin.display import NOTHING, moment
+
+
+def group(
+    title: str | None, *lines: str | tuple[str, ...]
+) -> tuple[str | None, dict[str, tuple[str | tuple[str, ...], ...]]]:
+    """One group of fields on a row's page; those in a tuple share a line."""
+    return title, {"fields": lines}
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -62,4 +69,4 @@ class ReadOnlyAdmin(ModelAdmin):
 
     @shown(description="created")
     def created(self, row: Any) -> SafeString:
-        return in_one_line(time(row.created_at))
+        return moment(row.created_at)

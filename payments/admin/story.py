@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -55,12 +54,12 @@ def operations(intent: PaymentIntent) -> Section:
                     operation.id,
                 ),
                 operation.kind,
-                display.in_one_line(str(operation.amount)),
+                display.amount(operation.amount),
                 display.in_words(operation.status),
                 operation.psp_id or display.NOTHING,
                 operation.decline_code or operation.code or display.NOTHING,
                 display.actor(operation.actor),
-                _when(operation.created_at),
+                display.moment(operation.created_at),
             ]
             for operation in rows
         ],
@@ -77,11 +76,11 @@ def refunds(intent: PaymentIntent) -> Section:
         rows=[
             [
                 display.link(public_ids.REFUND, refund.id),
-                display.in_one_line(str(refund.amount)),
+                display.amount(refund.amount),
                 refund.status,
                 refund.reason or display.NOTHING,
                 refund.failure_reason or display.NOTHING,
-                _when(refund.created_at),
+                display.moment(refund.created_at),
             ]
             for refund in rows
         ],
@@ -98,13 +97,13 @@ def disputes(intent: PaymentIntent) -> Section:
         rows=[
             [
                 display.link(public_ids.DISPUTE, dispute.id),
-                display.in_one_line(str(dispute.amount)),
+                display.amount(dispute.amount),
                 display.in_words(dispute.status),
                 display.in_words(dispute.reason),
                 display.NOTHING
                 if dispute.slot_is_spent or dispute.evidence_due_by is None
-                else _when(dispute.evidence_due_by),
-                _when(dispute.created_at),
+                else display.moment(dispute.evidence_due_by),
+                display.moment(dispute.created_at),
             ]
             for dispute in rows
         ],
@@ -127,7 +126,7 @@ def timeline(intent: PaymentIntent) -> Section:
                 event.type,
                 display.actor(event.actor),
                 event.request_id or display.NOTHING,
-                _when(event.created_at),
+                display.moment(event.created_at),
             ]
             for event in rows
         ],
@@ -149,7 +148,7 @@ def books(intent: PaymentIntent) -> Section:
                 _side(entry, Direction.DEBIT),
                 _side(entry, Direction.CREDIT),
                 entry.entry_type,
-                _when(entry.transaction.posted_at),
+                display.moment(entry.transaction.posted_at),
             ]
             for entry in rows
         ],
@@ -205,7 +204,3 @@ def _account(entry: LedgerEntry, merchant: Merchant) -> str:
     whose = merchant.name if account.dimension.startswith(str(merchant.id)) else account.dimension
     name = f"{account.code} {display.in_words(CHART[account.code].name)}"
     return f"{name} ({whose})" if whose else name
-
-
-def _when(moment: datetime) -> SafeString:
-    return display.in_one_line(display.time(moment))

@@ -12,7 +12,8 @@ from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import linked
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.models import CardVelocity, ConsumedEvent, FailedEvent, StreamEntry, StreamGroup
 
 
@@ -41,7 +42,7 @@ class StreamEntryAdmin(_AboutEvent):
 
     list_display = ("number", "event")
     ordering = ("-number",)
-    fieldsets = ((None, {"fields": (("number", "event"),)}),)
+    fieldsets = (group(None, ("number", "event")),)
 
 
 @admin.register(StreamGroup)
@@ -50,7 +51,7 @@ class StreamGroupAdmin(ReadOnlyAdmin):
 
     list_display = ("name", "consumed_to", "updated_at")
     ordering = ("name",)
-    fieldsets = ((None, {"fields": ("name", ("consumed_to", "updated_at"))}),)
+    fieldsets = (group(None, "name", ("consumed_to", "updated_at")),)
 
 
 @admin.register(ConsumedEvent)
@@ -60,7 +61,7 @@ class ConsumedEventAdmin(_AboutEvent):
     list_display = ("id", "group", "type", "event", "consumed_at")
     list_filter = ("group",)
     ordering = ("-id",)
-    fieldsets = ((None, {"fields": (("group", "type"), ("event", "consumed_at"))}),)
+    fieldsets = (group(None, ("group", "type"), ("event", "consumed_at")),)
 
 
 @admin.register(FailedEvent)
@@ -71,16 +72,12 @@ class FailedEventAdmin(_AboutEvent):
     list_filter = ("group", ("dead_at", admin.EmptyFieldListFilter))
     ordering = ("-id",)
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("group", "type"),
-                    ("event", "failures"),
-                    "last_error",
-                    ("first_failed_at", "failed_at", "dead_at"),
-                )
-            },
+            ("group", "type"),
+            ("event", "failures"),
+            "last_error",
+            ("first_failed_at", "failed_at", "dead_at"),
         ),
     )
 
@@ -92,18 +89,7 @@ class CardVelocityAdmin(ReadOnlyAdmin):
     list_display = ("fingerprint", "hour", "merchant", "mode", "charges", "declines")
     ordering = ("-id",)
     fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    ("fingerprint", "hour"),
-                    ("merchant", "mode"),
-                    ("charges", "declines"),
-                )
-            },
-        ),
+        group(None, ("fingerprint", "hour"), ("merchant", "mode"), ("charges", "declines")),
     )
 
-    @shown(description="merchant")
-    def merchant(self, row: CardVelocity) -> SafeString | str:
-        return display.link(public_ids.MERCHANT, row.merchant_id)
+    merchant = linked("merchant", public_ids.MERCHANT, "merchant_id")

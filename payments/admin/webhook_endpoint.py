@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
 
 from payments import public_ids
 from payments.admin import display
-from payments.admin.filters import CreatedFilter, one_of
-from payments.admin.read_only import ReadOnlyAdmin
+from payments.admin.columns import column, status
+from payments.admin.filters import OF_MERCHANT, one_of
+from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import WebhookEndpoint
 from payments.states import EndpointStatus
@@ -28,31 +27,26 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_select_related = ("merchant",)
     list_filter = (
         one_of("status", EndpointStatus),
-        ("merchant", RelatedDropdownFilter),
-        ("created_at", CreatedFilter),
-        "livemode",
+        *OF_MERCHANT,
     )
     search_help_text = "we_… acct_… or the beginning of its URL"
     id_paths = {public_ids.WEBHOOK_ENDPOINT: "pk", public_ids.MERCHANT: "merchant_id"}
     fieldsets = (
-        (
+        group(
             None,
-            {
-                "fields": (
-                    ("public_id", "merchant"),
-                    ("address", "mode"),
-                    ("shown_status", "disabled_because"),
-                    ("disabled_at", "failing_since"),
-                    ("created_at", "deleted_at"),
-                )
-            },
+            ("public_id", "merchant"),
+            ("address", "mode"),
+            ("shown_status", "disabled_because"),
+            ("disabled_at", "failing_since"),
+            ("created_at", "deleted_at"),
         ),
-        (
-            "Subscription",
-            {"fields": ("shown_events", ("api_version", "previous_secret_until"))},
-        ),
-        ("From the merchant", {"fields": ("description", "shown_metadata")}),
+        group("Subscription", "shown_events", ("api_version", "previous_secret_until")),
+        group("From the merchant", "description", "shown_metadata"),
     )
+
+    shown_status = status({"enabled": "success", "disabled": "danger"})
+    address = column("URL", "url", display.address_without_query)
+    shown_metadata = column("metadata", "metadata", display.shown_json)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEndpoint]:
         rows: QuerySet[WebhookEndpoint] = super().get_queryset(request)
@@ -62,18 +56,6 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
         # Endpoints are few: a scan of this table is cheap.
         yield Q(url__startswith=term)
 
-    @shown(description="status", label={"enabled": "success", "disabled": "danger"})
-    def shown_status(self, endpoint: WebhookEndpoint) -> str:
-        return str(endpoint.status)
-
-    @shown(description="URL")
-    def address(self, endpoint: WebhookEndpoint) -> str:
-        return display.address_without_query(endpoint.url)
-
     @shown(description="events")
     def shown_events(self, endpoint: WebhookEndpoint) -> str:
         return ", ".join(endpoint.enabled_events)
-
-    @shown(description="metadata")
-    def shown_metadata(self, endpoint: WebhookEndpoint) -> SafeString | str:
-        return display.shown_json(endpoint.metadata)
