@@ -88,7 +88,7 @@ def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> N
 
 def test_no_line_is_matched_to_what_another_dispute_moved(settled: Settling) -> None:
     line = unlooked(settled)["dispute"]
-    settled.desk.look(line.psp_id)
+    settled.desk.sync(line.psp_id)
     theirs = settled.lines(kind="dispute")[0]
     line.dispute_id = theirs.dispute_id
     dispute = settled.desk.dispute(line.psp_id)

@@ -78,7 +78,7 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
     consume_everything()
     opened = shop.psp.open_dispute(order_id=order_id, inquiry=True)
     desk = Desk(shop)
-    assert desk.submit(desk.look(opened["id"]), "<script>").status == 200
+    assert desk.submit(desk.sync(opened["id"]), "<script>").status == 200
     return identifier
 
 

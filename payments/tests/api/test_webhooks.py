@@ -210,7 +210,7 @@ def test_while_the_database_is_away_nothing_is_stored_and_the_psp_is_asked_to_co
 ) -> None:
     body = hooks.notice()
     with CommitCutter() as gate, through(gate):
-        gate.let_nobody_through()
+        gate.cut_everything()
         answer = hooks.deliver(body)
     assert_come_again(answer)
     assert PspNotification.objects.count() == 0

@@ -1,4 +1,4 @@
-"""What is to be given back and is charged back as well: the customer gets it once."""
+"""A late charge that is both due for reversal and charged back is returned only once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def desk(shop: Shop) -> Desk:
 
 
 def late_charge(desk: Desk, *, excess: bool) -> tuple[str, Operation]:
-    """A charge that waits to be given back; with another one beside it if it is one too many."""
+    """A late charge due for reversal; with `excess`, a duplicate of the payment's own charge."""
     intent_id, charge = falsely_closed(desk.shop, Outcome.DECLINED)
     if excess:
         desk.shop.confirm(intent_id, token="pm_card_mastercard")
@@ -36,15 +36,15 @@ def late_charge(desk: Desk, *, excess: bool) -> tuple[str, Operation]:
 
 
 def charge_back(desk: Desk, charge: Operation) -> str:
-    """The customer's bank takes it; the dispute's id at the PSP."""
+    """The customer's bank charges it back. Returns the dispute's id at the PSP."""
     opened: str = desk.shop.psp.open_dispute(payment_id=charge.psp_payment_id)["id"]
-    desk.look(opened)
+    desk.sync(opened)
     return opened
 
 
 @pytest.mark.parametrize("policy", ["block", "flag"])
 @pytest.mark.parametrize("excess", [False, True])
-def test_a_late_charge_is_not_given_back_while_the_bank_has_it(
+def test_a_late_charge_is_not_reversed_while_it_is_charged_back(
     desk: Desk, excess: bool, policy: str
 ) -> None:
     desk.shop.merchant.disputed_refund_policy = policy
@@ -56,7 +56,7 @@ def test_a_late_charge_is_not_given_back_while_the_bank_has_it(
     assert desk.shop.refunds(intent_id) == []
 
     desk.move(dispute, "win")
-    desk.look(dispute)
+    desk.sync(dispute)
     sweep_reversals()
     sweep_reversals()
     assert [each["amount_minor"] for each in desk.shop.effects("refund")] == [10_000]
@@ -65,13 +65,13 @@ def test_a_late_charge_is_not_given_back_while_the_bank_has_it(
 
 
 @pytest.mark.parametrize("excess", [False, True])
-def test_a_late_charge_that_the_bank_keeps_is_not_given_back_and_the_sweep_ends(
+def test_a_late_charge_whose_chargeback_is_lost_is_never_reversed_and_opens_a_case(
     desk: Desk, excess: bool
 ) -> None:
     intent_id, charge = late_charge(desk, excess=excess)
     dispute = charge_back(desk, charge)
     desk.move(dispute, "lose")
-    desk.look(dispute)
+    desk.sync(dispute)
     for case in Case.objects.filter(status="open"):
         close_case(case.id, actor="staff:ada", resolution="seen")
     sweep_reversals()
@@ -83,7 +83,7 @@ def test_a_late_charge_that_the_bank_keeps_is_not_given_back_and_the_sweep_ends(
     assert_the_books_agree()
 
 
-def test_a_dispute_of_a_charge_that_went_back_as_one_too_many_is_a_case(desk: Desk) -> None:
+def test_a_dispute_of_a_reversed_duplicate_charge_opens_a_case(desk: Desk) -> None:
     _, charge = late_charge(desk, excess=True)
     sweep_reversals()
     charge_back(desk, charge)
@@ -91,7 +91,7 @@ def test_a_dispute_of_a_charge_that_went_back_as_one_too_many_is_a_case(desk: De
     assert_the_books_agree()
 
 
-def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk: Desk) -> None:
+def test_a_dispute_first_recorded_after_its_charge_was_reversed_is_booked(desk: Desk) -> None:
     intent_id = desk.pay(10_000)
     opened = desk.open()
     [charge] = desk.shop.operations(intent_id)
@@ -99,7 +99,7 @@ def test_a_dispute_first_heard_of_after_its_charge_was_taken_back_is_booked(desk
     sync_as_notified(charge)
     assert desk.shop.intent(intent_id).amount_captured_minor == 0
 
-    assert desk.look(opened).status == "needs_response"
+    assert desk.sync(opened).status == "needs_response"
     assert desk.shop.intent(intent_id).amount_disputed_minor == 10_000
     assert cases() == ["disputed_too_much", "outcome_reversed"]
     assert_the_books_agree()

@@ -1,4 +1,4 @@
-"""Holds given up by the merchant's policy: through the ordinary command, with one effect."""
+"""Holds voided by the merchant's policy, through the ordinary command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def near(moment: Any, expected: Any) -> bool:
 
 @pytest.fixture
 def strict(shop: Shop) -> Shop:
-    """A merchant who wants holds given up after three days."""
+    """A merchant whose policy voids uncaptured holds after three days."""
     Merchant.objects.filter(pk=shop.merchant.pk).update(void_uncaptured_after_hours=72)
     return shop
 
@@ -53,7 +53,7 @@ def assert_voided(shop: Shop, intent_id: str) -> None:
     assert list(differences()) == []
 
 
-def test_a_hold_that_nobody_captures_is_given_up_by_the_merchants_policy(strict: Shop) -> None:
+def test_an_uncaptured_hold_is_voided_after_the_time_of_the_merchants_policy(strict: Shop) -> None:
     intent_id = held(strict)
     sweep()
     assert strict.intent(intent_id).status == "AUTHORIZED"
@@ -71,7 +71,7 @@ def test_without_a_policy_a_hold_is_left_to_its_expiry(shop: Shop) -> None:
     assert shop.intent(intent_id).status == "AUTHORIZED"
 
 
-def test_the_rest_of_a_payment_captured_in_part_is_given_up(strict: Shop) -> None:
+def test_the_uncaptured_rest_of_a_payment_is_voided(strict: Shop) -> None:
     intent_id = held(strict)
     strict.capture(intent_id, 4_000, final=False)
     age_operations(intent_id, seconds=72 * HOUR + 1)
@@ -82,7 +82,7 @@ def test_the_rest_of_a_payment_captured_in_part_is_given_up(strict: Shop) -> Non
     assert list(differences()) == []
 
 
-def test_nothing_is_given_up_while_a_capture_is_under_way(strict: Shop) -> None:
+def test_no_hold_is_voided_while_a_capture_is_open(strict: Shop) -> None:
     intent_id = old_hold(strict)
     strict.psp.script({"drop_before": True}, kind="capture")
     strict.capture(intent_id)
@@ -95,7 +95,7 @@ def test_nothing_is_given_up_while_a_capture_is_under_way(strict: Shop) -> None:
     assert strict.effects("void") == []
 
 
-def test_a_void_that_the_psp_does_not_take_is_tried_again_but_not_at_every_sweep(
+def test_a_void_that_the_psp_declines_is_retried_after_a_while(
     strict: Shop,
 ) -> None:
     intent_id = old_hold(strict)
@@ -114,7 +114,7 @@ def test_a_void_that_the_psp_does_not_take_is_tried_again_but_not_at_every_sweep
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_sweeps_and_captures_at_once_end_as_at_the_psp(strict: Shop, number: int) -> None:
+def test_a_capture_racing_the_sweeps_ends_as_at_the_psp(strict: Shop, number: int) -> None:
     intent_id = old_hold(strict)
     wait, intent = deadline_of(intent_id), strict.intent(intent_id)
 
@@ -147,7 +147,7 @@ CRASHES: dict[str, Where] = {
 
 
 @pytest.mark.parametrize("step", CRASHES)
-def test_a_sweep_killed_while_it_voids_is_finished_with_one_effect(strict: Shop, step: str) -> None:
+def test_a_sweep_killed_while_it_voids_still_ends_in_one_void(strict: Shop, step: str) -> None:
     intent_id = old_hold(strict)
     crash_at(CRASHES[step], sweep)
     strict.settle()
@@ -157,7 +157,7 @@ def test_a_sweep_killed_while_it_voids_is_finished_with_one_effect(strict: Shop,
     assert len([o for o in strict.operations(intent_id) if o.kind == "void"]) == 1
 
 
-def test_a_policy_of_no_time_at_all_is_refused_by_postgresql(
+def test_postgresql_refuses_a_policy_of_zero_hours(
     shop: Shop, application_cursor: psycopg.Cursor[Any]
 ) -> None:
     with pytest.raises(psycopg.Error, match="merchant_void_after_an_hour_or_more"):

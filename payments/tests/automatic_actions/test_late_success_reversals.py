@@ -1,4 +1,4 @@
-"""The sweep that gives late successes back: once, whoever is killed, however many sweep."""
+"""The sweep that reverses late successes: once, despite killed and concurrent workers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from psp_adapters.contract.operations import Outcome
 
 STEPS = {
     "after the lease": (late_success_reversals, "_reverse", "before"),
-    "before anything is written": (late_success_reversals, "_finish_or_wait", "after"),
-    "after it is written down": (execution, "_call_and_record", "before"),
+    "before the first transaction": (late_success_reversals, "_finish_or_wait", "after"),
+    "after the first transaction": (execution, "_call_and_record", "before"),
     "before the PSP has it": (sending, "send", "before"),
     "after the PSP has done it": (sending, "send", "after"),
     "in the second transaction": (outcome_change, "_post", "after"),
@@ -39,7 +39,7 @@ STEPS = {
 
 
 def late(shop: Shop, *, manual: bool, excess: bool) -> str:
-    """A charge that is to be given back; with another one beside it if it is one too many."""
+    """A late charge due for reversal; with `excess`, a duplicate of the payment's own charge."""
     intent_id, charge = falsely_closed(shop, Outcome.DECLINED, manual=manual)
     if excess:
         shop.confirm(intent_id, token="pm_card_mastercard")
@@ -51,7 +51,7 @@ def late(shop: Shop, *, manual: bool, excess: bool) -> str:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("excess", [False, True])
 @pytest.mark.parametrize("manual", [False, True])
-def test_a_sweep_killed_at_any_step_gives_back_once(
+def test_a_sweep_killed_at_any_step_reverses_a_charge_once(
     shop: Shop, step: str, excess: bool, manual: bool
 ) -> None:
     intent_id = late(shop, manual=manual, excess=excess)
@@ -73,7 +73,7 @@ def test_a_sweep_killed_at_any_step_gives_back_once(
 
 
 @pytest.mark.parametrize("excess", [False, True])
-def test_many_sweeps_at_once_give_back_once(
+def test_concurrent_sweeps_reverse_a_charge_once(
     shop: Shop, run_together: Callable[..., list[Any]], excess: bool
 ) -> None:
     late(shop, manual=False, excess=excess)
@@ -86,7 +86,7 @@ def test_many_sweeps_at_once_give_back_once(
     assert_the_books_agree()
 
 
-def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
+def test_a_declined_reversal_is_retried_later_and_opens_a_case_after_the_last_attempt(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(late_success_reversals, "ATTEMPTS_MAX", 2)
@@ -97,7 +97,7 @@ def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
     assert sweep_reversals() == 1
     charge = shop.operations(intent_id)[0]
     assert charge.reversal_due_at is not None
-    assert (charge.reversal_due_at - datetime.now(UTC)).total_seconds() > 100, "later and later"
+    assert (charge.reversal_due_at - datetime.now(UTC)).total_seconds() > 100, "the wait grows"
     assert sweep_reversals() == 1
     assert not Operation.objects.filter(reversal_due_at__isnull=False).exists()
     assert "refused 2 times" in Case.objects.get(status="open").summary
@@ -105,7 +105,7 @@ def test_a_reversal_that_is_refused_is_tried_later_and_in_the_end_a_persons(
     assert_the_books_agree()
 
 
-def test_a_psp_that_cannot_be_reached_is_no_refusal(shop: Shop) -> None:
+def test_a_reversal_that_the_psp_rate_limits_is_retried_without_a_case(shop: Shop) -> None:
     intent_id = late(shop, manual=False, excess=True)
     shop.psp.script({"rate_limit": True}, kind="refund", times=3)  # it is tried three times
     assert sweep_reversals() == 1
@@ -115,7 +115,7 @@ def test_a_psp_that_cannot_be_reached_is_no_refusal(shop: Shop) -> None:
     assert_the_books_agree()
 
 
-def test_what_the_merchant_captured_meanwhile_is_kept(shop: Shop) -> None:
+def test_a_late_charge_that_the_merchant_captured_is_kept(shop: Shop) -> None:
     intent_id = late(shop, manual=True, excess=False)
     shop.capture(intent_id, 8_000)
     assert sweep_reversals() == 1
@@ -125,7 +125,7 @@ def test_what_the_merchant_captured_meanwhile_is_kept(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("manual", [False, True])
-def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, manual: bool) -> None:
+def test_a_failed_reversal_of_a_duplicate_charge_is_made_again(shop: Shop, manual: bool) -> None:
     intent_id = late(shop, manual=manual, excess=True)
     sweep_reversals()
     reversal = shop.operations(intent_id)[-1]
@@ -145,7 +145,7 @@ def test_what_gave_a_charge_too_many_back_and_fails_is_made_again(shop: Shop, ma
 
 
 @pytest.mark.parametrize("manual", [False, True])
-def test_what_gave_a_charge_too_many_back_and_fails_and_heals_is_not_made_again(
+def test_a_reinstated_reversal_of_a_duplicate_charge_is_not_made_again(
     shop: Shop, manual: bool
 ) -> None:
     intent_id = late(shop, manual=manual, excess=True)

@@ -1,4 +1,4 @@
-"""What time does to payments that wait: a warning, an automatic void, the end of abandoned ones."""
+"""Deadlines of waiting payments: the expiry warning, and canceling abandoned payments."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def near(moment: Any, expected: Any) -> bool:
 # --- which payments wait ---------------------------------------------------------------------
 
 
-def test_a_payment_that_waits_has_its_row_by_postgresql_itself(shop: Shop) -> None:
+def test_postgresql_keeps_a_deadline_row_for_every_waiting_payment(shop: Shop) -> None:
     waiting = {
         body_of(shop.create(confirm=False, order_id="1"))["id"]: "INITIATED",
         body_of(shop.create(manual=True, order_id="2"))["id"]: "AUTHORIZED",
@@ -59,7 +59,7 @@ def test_a_payment_that_waits_has_its_row_by_postgresql_itself(shop: Shop) -> No
     assert dict(rows) == {uuid_of(public_id): status for public_id, status in waiting.items()}
 
 
-def test_a_payment_that_goes_on_is_forgotten_when_it_is_due(shop: Shop) -> None:
+def test_the_deadline_of_a_captured_payment_is_deleted_when_it_is_due(shop: Shop) -> None:
     intent_id = held(shop)
     shop.capture(intent_id)
     assert sweep() == 1
@@ -67,7 +67,7 @@ def test_a_payment_that_goes_on_is_forgotten_when_it_is_due(shop: Shop) -> None:
     assert "x.charge.expiring" not in events_of(intent_id)
 
 
-def test_a_payment_under_way_comes_back_when_it_waits_again(shop: Shop) -> None:
+def test_a_payment_gets_a_new_deadline_when_it_waits_again(shop: Shop) -> None:
     intent_id = held(shop)
     shop.psp.script({"drop_after": True}, kind="capture")
     shop.capture(intent_id, 4_000, final=False)
@@ -78,7 +78,7 @@ def test_a_payment_under_way_comes_back_when_it_waits_again(shop: Shop) -> None:
     assert deadline_of(intent_id).status == "AUTHORIZED"
 
 
-def test_a_payment_that_waits_anew_is_not_put_off_by_whoever_looked_before(shop: Shop) -> None:
+def test_a_worker_with_an_old_lease_does_not_postpone_a_new_deadline(shop: Shop) -> None:
     intent_id = held(shop)
     [leased] = action_sweep.QUEUE.take()
     shop.capture(intent_id, 1_000, final=False)
@@ -88,7 +88,7 @@ def test_a_payment_that_waits_anew_is_not_put_off_by_whoever_looked_before(shop:
     assert deadline_of(intent_id).next_action_at == anew.next_action_at
 
 
-def test_a_sweep_is_bounded_and_asks_as_much_for_few_as_for_many(shop: Shop) -> None:
+def test_a_sweep_has_a_limit_and_a_fixed_number_of_queries(shop: Shop) -> None:
     for number in range(3):
         body_of(shop.create(confirm=False, order_id=f"{number}"))
     Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
@@ -110,7 +110,7 @@ def test_the_sweep_reads_the_waiting_rows_by_index_only(
     assert "Sort" not in str(plan)
 
 
-def test_what_goes_wrong_is_tried_again_later(
+def test_a_payment_whose_action_raises_is_retried_later(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     intent_id = held(shop)
@@ -139,7 +139,7 @@ def test_what_goes_wrong_is_tried_again_later(
         (timedelta(days=7), 0, None, timedelta(days=7)),
     ],
 )
-def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
+def test_the_expiry_warning_is_due_as_early_as_the_merchant_configured(
     life: timedelta, warning_hours: int, policy_hours: int | None, warned_after: timedelta
 ) -> None:
     began_at = now_utc()
@@ -151,7 +151,7 @@ def test_the_warning_comes_as_long_before_the_end_as_the_merchant_wants(
     assert plan.warn_at - began_at == warned_after
 
 
-def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
+def test_the_merchant_is_warned_once_for_each_expiry_of_a_hold(shop: Shop) -> None:
     intent_id = held(shop)
     sweep()
     assert "x.charge.expiring" not in events_of(intent_id)
@@ -173,14 +173,14 @@ def test_the_merchant_is_warned_once_for_each_end_of_a_hold(shop: Shop) -> None:
 
     shop.capture(intent_id, 1_000, final=False)
     sweep()
-    assert events_of(intent_id).count("x.charge.expiring") == 1, "the end is the same"
+    assert events_of(intent_id).count("x.charge.expiring") == 1, "the expiry is the same"
     end_hold(intent_id, at=ends_at + timedelta(minutes=30))
     sweep()
-    assert events_of(intent_id).count("x.charge.expiring") == 2, "another end, another warning"
+    assert events_of(intent_id).count("x.charge.expiring") == 2, "another expiry, another warning"
     assert list(differences()) == []
 
 
-def test_eight_sweeps_at_once_warn_once(shop: Shop) -> None:
+def test_concurrent_sweeps_warn_once(shop: Shop) -> None:
     intent_id = held(shop)
     end_hold(intent_id, at=now_utc() + timedelta(hours=1))
     age_operations(intent_id, seconds=6 * 24 * HOUR)
@@ -194,7 +194,7 @@ def test_eight_sweeps_at_once_warn_once(shop: Shop) -> None:
     assert events_of(intent_id).count("x.charge.expiring") == 1
 
 
-def test_a_payment_that_was_captured_meanwhile_is_not_warned_of(shop: Shop) -> None:
+def test_no_expiry_warning_is_sent_for_a_captured_payment(shop: Shop) -> None:
     intent_id = held(shop)
     end_hold(intent_id, at=now_utc() + timedelta(hours=1))
     age_operations(intent_id, seconds=6 * 24 * HOUR)
@@ -226,7 +226,7 @@ def challenged(shop: Shop) -> str:
 @pytest.mark.parametrize(
     ("make", "hours"), [(unpaid, 30 * 24), (declined, 30 * 24), (challenged, 24)]
 )
-def test_a_payment_that_nobody_comes_back_to_is_canceled(shop: Shop, make: Any, hours: int) -> None:
+def test_an_abandoned_payment_is_canceled(shop: Shop, make: Any, hours: int) -> None:
     intent_id = make(shop)
     before = shop.intent(intent_id).status
     wait_since(intent_id, hours - 1)
@@ -247,7 +247,7 @@ def test_a_payment_that_nobody_comes_back_to_is_canceled(shop: Shop, make: Any, 
     assert body_of(shop.create())["status"] == "succeeded", "the order can be paid"
 
 
-def test_a_customer_who_came_back_in_time_is_not_canceled(shop: Shop) -> None:
+def test_a_payment_whose_customer_completed_the_challenge_is_not_canceled(shop: Shop) -> None:
     intent_id = challenged(shop)
     url = shop.intent(intent_id).next_action_url
     wait_since(intent_id, 24)
@@ -260,7 +260,7 @@ def test_a_customer_who_came_back_in_time_is_not_canceled(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_a_payment_tried_again_waits_anew(shop: Shop) -> None:
+def test_a_new_attempt_restarts_the_time_until_a_payment_counts_as_abandoned(shop: Shop) -> None:
     intent_id = declined(shop)
     wait_since(intent_id, 30 * 24)
     shop.confirm(intent_id, token="pm_card_visa_chargeDeclined")
@@ -268,7 +268,7 @@ def test_a_payment_tried_again_waits_anew(shop: Shop) -> None:
     assert shop.intent(intent_id).status == "FAILED"
 
 
-def test_a_challenge_whose_void_never_left_has_waited_all_the_time(shop: Shop) -> None:
+def test_a_challenge_whose_void_was_not_sent_is_still_abandoned_at_the_retry(shop: Shop) -> None:
     intent_id = challenged(shop)
     wait_since(intent_id, 24)
     shop.psp.script({"rate_limit": True}, kind="void", times=3)  # it is tried three times
@@ -280,7 +280,7 @@ def test_a_challenge_whose_void_never_left_has_waited_all_the_time(shop: Shop) -
     assert list(differences()) == []
 
 
-def test_payments_without_a_charge_may_wait_for_ever(
+def test_payments_without_a_charge_never_expire_if_the_setting_is_zero(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(configured, "ABANDONED_INTENTS_CANCELED_AFTER_HOURS", 0)
@@ -291,7 +291,7 @@ def test_payments_without_a_charge_may_wait_for_ever(
     assert not Deadline.objects.exists()
 
 
-def test_four_sweeps_at_once_cancel_each_abandoned_payment_once(shop: Shop) -> None:
+def test_concurrent_sweeps_cancel_each_abandoned_payment_once(shop: Shop) -> None:
     ids = []
     for number in range(5):
         shop.order_id = f"{shop.order_id}-{number}"

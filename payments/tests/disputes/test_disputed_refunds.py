@@ -1,4 +1,4 @@
-"""A refund of what a bank has charged back: refused or flagged by policy, and never by chance."""
+"""Refunds of charged back payments: refused or flagged by the merchant's policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def desk(shop: Shop) -> Desk:
 
 @pytest.fixture
 def flagging(shop: Shop) -> Desk:
-    """A merchant who may refund what is disputed."""
+    """A merchant whose policy flags refunds of disputed payments instead of refusing them."""
     return Desk(open_shop(shop.psp, disputed_refund_policy="flag"))
 
 
@@ -41,7 +41,7 @@ def test_a_charged_back_payment_is_not_refunded(desk: Desk, end: str) -> None:
     dispute = desk.opened()
     if end:
         desk.move(dispute.psp_dispute_id, end)
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     before = PaymentIntent.objects.values().get()
     with pytest.raises(ChargeRefused) as refused:
         desk.shop.refund(intent_id, 100)
@@ -55,28 +55,30 @@ def test_a_charged_back_payment_is_not_refunded(desk: Desk, end: str) -> None:
 @pytest.mark.parametrize(
     ("inquiry", "move"), [(False, "win"), (False, "prevent"), (True, ""), (True, "close")]
 )
-def test_inquiries_and_what_was_won_may_be_refunded(desk: Desk, inquiry: bool, move: str) -> None:
+def test_a_payment_with_an_inquiry_or_a_won_dispute_may_be_refunded(
+    desk: Desk, inquiry: bool, move: str
+) -> None:
     intent_id = desk.pay()
     dispute = desk.opened(inquiry=inquiry)
     assert dispute.is_charge_refundable == inquiry
     if move:
         desk.move(dispute.psp_dispute_id, move)
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     assert body_of(desk.shop.refund(intent_id))["status"] == "succeeded"
     assert Case.objects.count() == 0
     assert list(differences()) == []
 
 
-def test_an_inquiry_that_escalates_after_its_refund_is_a_case(desk: Desk) -> None:
+def test_an_inquiry_that_escalates_after_the_refund_opens_a_case(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened(inquiry=True)
     desk.shop.refund(intent_id)
     desk.move(dispute.psp_dispute_id, "escalate")
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     assert Case.objects.get().kind == "disputed_and_refunded"
 
 
-def test_a_merchant_who_may_gets_the_refund_and_a_case(flagging: Desk) -> None:
+def test_a_merchant_with_the_flag_policy_gets_the_refund_and_a_case(flagging: Desk) -> None:
     intent_id = flagging.pay(25_000)
     dispute = flagging.opened()
     assert body_of(flagging.shop.refund(intent_id, 5_000))["status"] == "succeeded"
@@ -87,8 +89,8 @@ def test_a_merchant_who_may_gets_the_refund_and_a_case(flagging: Desk) -> None:
     assert list(differences()) == []
 
 
-def beside_one_too_many(desk: Desk) -> tuple[str, Operation, Operation]:
-    """A payment, its own charge, and one too many."""
+def beside_a_duplicate(desk: Desk) -> tuple[str, Operation, Operation]:
+    """A payment, its own charge, and a duplicate charge."""
     intent_id, excess, _ = duplicate_charge(desk.shop)
     [own] = [o for o in desk.shop.operations(intent_id) if o.is_charge and o.id != excess.id]
     return intent_id, own, excess
@@ -98,16 +100,16 @@ def charge_back(desk: Desk, charge: Operation, *moves: str) -> Dispute:
     opened = desk.shop.psp.open_dispute(payment_id=charge.psp_payment_id)["id"]
     for move in moves:
         desk.move(opened, move)
-    dispute = desk.look(opened)
+    dispute = desk.sync(opened)
     charge.refresh_from_db()
     return dispute
 
 
 @pytest.mark.parametrize("moves", [(), ("lose",)])
-def test_what_a_bank_took_of_a_charge_too_many_stops_no_refund_of_the_payments_own(
+def test_a_chargeback_of_a_duplicate_charge_stops_no_refund_of_the_payments_own(
     desk: Desk, moves: tuple[str, ...]
 ) -> None:
-    intent_id, own, excess = beside_one_too_many(desk)
+    intent_id, own, excess = beside_a_duplicate(desk)
     dispute = charge_back(desk, excess, *moves)
     intent = desk.shop.intent(intent_id)
     assert intent.amount_disputed_minor == 10_000
@@ -122,10 +124,10 @@ def test_what_a_bank_took_of_a_charge_too_many_stops_no_refund_of_the_payments_o
     assert list(differences()) == []
 
 
-def test_what_a_bank_took_of_the_payments_own_charge_stops_its_refund_beside_one_too_many(
+def test_a_chargeback_of_the_payments_own_charge_stops_its_refund_despite_a_duplicate(
     desk: Desk,
 ) -> None:
-    intent_id, own, excess = beside_one_too_many(desk)
+    intent_id, own, excess = beside_a_duplicate(desk)
     dispute = charge_back(desk, own, "lose")
     charge_back(desk, excess, "lose")
     intent = desk.shop.intent(intent_id)
@@ -137,12 +139,12 @@ def test_what_a_bank_took_of_the_payments_own_charge_stops_its_refund_beside_one
     with pytest.raises(IntegrityError, match="refund_of_disputed"):
         row.update(amount_refund_pending_minor=1)
     assert desk.shop.effects("refund") == []
-    assert "disputed_too_much" not in cases(), "each bank took what its charge had brought"
+    assert "disputed_too_much" not in cases(), "no dispute is about more than its charge captured"
     assert list(differences()) == []
 
 
 def test_a_flagged_refund_names_the_dispute_of_the_charge_that_it_refunds(flagging: Desk) -> None:
-    intent_id, own, excess = beside_one_too_many(flagging)
+    intent_id, own, excess = beside_a_duplicate(flagging)
     dispute = charge_back(flagging, own)
     charge_back(flagging, excess)
     flagging.shop.refund(intent_id, 100)
@@ -150,8 +152,8 @@ def test_a_flagged_refund_names_the_dispute_of_the_charge_that_it_refunds(flaggi
     assert (case.subject, case.amount_minor) == (dispute.public_id, 10_000)
 
 
-def test_a_refund_at_the_psp_beside_a_disputed_charge_too_many_is_no_double_one(desk: Desk) -> None:
-    _, own, excess = beside_one_too_many(desk)
+def test_an_external_refund_beside_a_disputed_duplicate_charge_opens_no_case(desk: Desk) -> None:
+    _, own, excess = beside_a_duplicate(desk)
     charge_back(desk, excess, "lose")
     act(desk.shop, own, "refund", amount_minor=3_000)
     sync(own)
@@ -163,15 +165,15 @@ def test_a_refund_at_the_psp_beside_a_disputed_charge_too_many_is_no_double_one(
     assert list(differences()) == []
 
 
-def test_more_taken_of_one_charge_than_it_brought_is_seen_beside_another(desk: Desk) -> None:
-    _, _, excess = beside_one_too_many(desk)
+def test_more_disputed_than_captured_of_a_duplicate_charge_opens_a_case(desk: Desk) -> None:
+    _, _, excess = beside_a_duplicate(desk)
     charge_back(desk, excess)
     assert "disputed_too_much" not in cases()
     charge_back(desk, excess)
     assert "disputed_too_much" in cases()
 
 
-def test_postgresql_holds_the_policy_too(desk: Desk, flagging: Desk) -> None:
+def test_postgresql_enforces_the_disputed_refund_policy(desk: Desk, flagging: Desk) -> None:
     for each, allowed in ((desk, False), (flagging, True)):
         intent_id = each.pay()
         each.opened()
@@ -184,7 +186,7 @@ def test_postgresql_holds_the_policy_too(desk: Desk, flagging: Desk) -> None:
             assert row.get().amount_refund_pending_minor == 0
 
 
-def test_a_refund_that_nobody_knows_about_counts_as_one(desk: Desk, settings: Any) -> None:
+def test_a_refund_of_unknown_outcome_counts_as_a_refund(desk: Desk, settings: Any) -> None:
     settings.PSP_BREAKERS = False
     intent_id = desk.pay()
     lose_the_answer(desk.shop, "refund")
@@ -198,7 +200,7 @@ def test_a_refund_that_nobody_knows_about_counts_as_one(desk: Desk, settings: An
 
 @pytest.mark.parametrize("policy", ["block", "flag"])
 @pytest.mark.parametrize("attempt", range(4))
-def test_a_refund_and_a_dispute_at_once_never_both_without_a_case(
+def test_a_refund_and_a_concurrent_dispute_never_both_succeed_without_a_case(
     shop: Shop, policy: str, attempt: int
 ) -> None:
     desk = Desk(open_shop(shop.psp, disputed_refund_policy=policy))
@@ -210,7 +212,7 @@ def test_a_refund_and_a_dispute_at_once_never_both_without_a_case(
         try:
             barrier.wait()
             if number % 2:
-                desk.look(psp_dispute_id)
+                desk.sync(psp_dispute_id)
             else:
                 results.append(desk.shop.refund(intent_id, 1_000))
         except PaymentRefused as refusal:

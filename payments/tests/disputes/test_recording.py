@@ -1,4 +1,4 @@
-"""What a PSP says of a dispute becomes status, books, counters, events and cases."""
+"""How a PSP's statement about a dispute becomes status, books, counters, events and cases."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_won_chargeback_gives_the_amount_back_and_keeps_the_fee(desk: Desk) ->
     intent_id = desk.pay(25_000)
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
 
     assert dispute.status == "won"
     assert rules_of(dispute) == [*OPENED, "dispute_won", "dispute_hold_released"]
@@ -99,11 +99,11 @@ def test_a_won_chargeback_gives_the_amount_back_and_keeps_the_fee(desk: Desk) ->
     assert list(differences()) == []
 
 
-def test_a_returned_fee_goes_to_whoever_bore_it(desk: Desk) -> None:
+def test_a_returned_fee_is_booked_to_the_party_that_paid_it(desk: Desk) -> None:
     desk.pay(25_000)
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win", return_fee=True)
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
     assert balance_minor(desk.shop) == 25_000
     assert dispute_balance_transactions(dispute) == desk.shown_in_the_ledger(dispute)
     assert desk.shown_in_the_ledger(dispute)[1].fee_minor == -1_500
@@ -117,7 +117,7 @@ def test_a_returned_fee_goes_to_whoever_bore_it(desk: Desk) -> None:
         ("platform", 25_000, ["dispute_lost_by_platform", "dispute_hold_released"]),
     ],
 )
-def test_a_lost_chargeback_is_borne_by_policy(
+def test_the_merchants_policy_decides_who_bears_a_lost_chargeback(
     shop: Shop, policy: str, balance: int, last_rules: list[str]
 ) -> None:
     desk = Desk(open_shop(shop.psp, dispute_loss_policy=policy))
@@ -127,7 +127,7 @@ def test_a_lost_chargeback_is_borne_by_policy(
     desk.shop.merchant.dispute_loss_policy = "platform" if policy == "merchant" else "merchant"
     desk.shop.merchant.save()
     desk.move(dispute.psp_dispute_id, "lose")
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
 
     assert dispute.status == "lost"
     assert rules_of(dispute)[-len(last_rules) :] == last_rules
@@ -149,7 +149,7 @@ def test_an_inquiry_moves_no_money(desk: Desk) -> None:
     assert list(differences()) == []
 
     desk.move(dispute.psp_dispute_id, "close")
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
     assert dispute.status == "warning_closed"
     assert rules_of(dispute) == ["dispute_exposed", "dispute_exposure_ended"]
     assert desk.events(intent_id) == ["charge.dispute.created", "charge.dispute.closed"]
@@ -164,7 +164,7 @@ def test_an_inquiry_may_become_a_chargeback_with_another_deadline(desk: Desk) ->
     last_reminder_is_past = inquiry.evidence_due_by - now_utc() < timedelta(hours=24)
     assert (inquiry.next_reminder_at is None) == last_reminder_is_past
     desk.move(inquiry.psp_dispute_id, "escalate")
-    dispute = desk.look(inquiry.psp_dispute_id)
+    dispute = desk.sync(inquiry.psp_dispute_id)
     assert (dispute.id, dispute.status) == (inquiry.id, "needs_response")
     assert rules_of(dispute) == ["dispute_exposed", "dispute_exposure_ended", *OPENED]
     assert dispute.evidence_due_by > inquiry.evidence_due_by
@@ -182,49 +182,49 @@ def test_a_prevented_dispute_ends_without_a_loss(desk: Desk, inquiry: bool) -> N
     desk.pay(25_000)
     dispute = desk.opened(inquiry=inquiry)
     desk.move(dispute.psp_dispute_id, "prevent", return_fee=True)
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
     assert (dispute.status, dispute.closed_at is None) == ("prevented", False)
     assert balance_minor(desk.shop) == 25_000
     assert list(differences()) == []
 
 
-def test_a_dispute_first_heard_of_as_prevented_is_born_so(desk: Desk) -> None:
+def test_a_dispute_first_reported_as_prevented_is_recorded_as_prevented(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     psp_dispute_id = desk.open(inquiry=True)
     desk.move(psp_dispute_id, "prevent")
-    assert desk.look(psp_dispute_id).status == "prevented"
+    assert desk.sync(psp_dispute_id).status == "prevented"
     assert desk.events(intent_id) == ["charge.dispute.created", "charge.dispute.closed"]
     assert list(differences()) == []
 
 
-def test_several_disputes_of_one_charge_are_each_their_own(desk: Desk) -> None:
+def test_several_disputes_of_one_charge_are_recorded_separately(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     first = desk.opened(amount_minor=10_000)
     second = desk.opened(amount_minor=15_000, reason="product_not_received")
     assert desk.shop.intent(intent_id).amount_disputed_minor == 25_000
     desk.move(first.psp_dispute_id, "win")
     desk.move(second.psp_dispute_id, "lose")
-    assert desk.look(first.psp_dispute_id).status == "won"
-    assert desk.look(second.psp_dispute_id).status == "lost"
+    assert desk.sync(first.psp_dispute_id).status == "won"
+    assert desk.sync(second.psp_dispute_id).status == "lost"
     assert desk.shop.intent(intent_id).amount_disputed_minor == 15_000
     assert Case.objects.count() == 0
     assert list(differences()) == []
 
 
-def test_a_second_chargeback_of_a_won_dispute_is_a_dispute_of_its_own(desk: Desk) -> None:
+def test_a_second_chargeback_after_a_won_dispute_is_a_new_dispute(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     first = desk.opened()
     desk.move(first.psp_dispute_id, "win")
-    desk.look(first.psp_dispute_id)
+    desk.sync(first.psp_dispute_id)
     second = desk.opened()
     assert rules_of(second) == OPENED
     desk.move(second.psp_dispute_id, "lose")
-    desk.look(second.psp_dispute_id)
+    desk.sync(second.psp_dispute_id)
     assert desk.shop.intent(intent_id).amount_disputed_minor == 25_000
     assert list(differences()) == []
 
 
-def test_more_disputed_than_captured_is_booked_and_looked_at_by_a_person(desk: Desk) -> None:
+def test_more_disputed_than_captured_is_booked_with_a_case(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     desk.opened()
     second = desk.opened(amount_minor=5_000)
@@ -244,14 +244,14 @@ def test_a_dispute_of_a_refunded_payment_opens_a_case(desk: Desk) -> None:
     assert list(differences()) == []
 
 
-def test_an_inquiry_about_a_refunded_payment_opens_none(desk: Desk) -> None:
+def test_an_inquiry_about_a_refunded_payment_opens_no_case(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     desk.shop.refund(intent_id)
     desk.opened(amount_minor=25_000, inquiry=True)
     assert Case.objects.count() == 0
 
 
-def test_a_dispute_that_is_told_before_its_payment_finds_out_about_both(
+def test_a_dispute_reported_before_its_charge_is_known_has_both_looked_up(
     desk: Desk, settings: Any
 ) -> None:
     settings.PSP_BREAKERS = False
@@ -265,32 +265,32 @@ def test_a_dispute_that_is_told_before_its_payment_finds_out_about_both(
     assert list(differences()) == []
 
 
-def test_a_dispute_of_nobodys_payment_is_not_known_yet(desk: Desk, other_shop: Shop) -> None:
+def test_a_dispute_of_an_unknown_payment_is_inconclusive(desk: Desk, other_shop: Shop) -> None:
     desk.pay()
     psp_dispute_id = desk.open()
     with pytest.raises(Inconclusive):
         sync.sync_dispute(account=other_shop.account, psp_dispute_id=psp_dispute_id, actor="test")
     with pytest.raises(Inconclusive):
-        desk.look("sdp_nobody")
+        desk.sync("sdp_unknown")
     assert Dispute.objects.count() == 0
 
 
-def test_what_we_know_is_written_once(desk: Desk) -> None:
+def test_a_repeated_statement_is_recorded_once(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     events, rules = desk.events(intent_id), rules_of(dispute)
     for _ in range(3):
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     assert (desk.events(intent_id), rules_of(dispute)) == (events, rules)
 
 
-def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -> None:
+def test_a_contradicting_statement_opens_a_case_and_books_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    desk.look(dispute.psp_dispute_id)
-    word = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
-    assert word is not None
+    desk.sync(dispute.psp_dispute_id)
+    statement = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
+    assert statement is not None
     before = (desk.events(intent_id), rules_of(dispute))
     [charge] = desk.shop.operations(intent_id)
     for changes in (
@@ -300,7 +300,7 @@ def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -
         {"began_as_inquiry": True},
         {"fee": Money(99, "USD")},
     ):
-        recorded = _record(charge, replace(word, **changes))
+        recorded = _record(charge, replace(statement, **changes))
         assert recorded.contradiction
     assert (desk.events(intent_id), rules_of(dispute)) == before
     assert Case.objects.get().kind == "contradiction"
@@ -316,29 +316,29 @@ def test_a_word_that_cannot_be_true_opens_a_case_and_books_nothing(desk: Desk) -
         (DisputeStatus.LOST, ["dispute_held", "dispute_withdrawn", "dispute_lost_by_merchant"]),
     ],
 )
-def test_a_psp_that_withdraws_later_or_never_leaves_nothing_open(
+def test_a_chargeback_without_or_with_later_withdrawal_ends_with_nothing_held(
     desk: Desk, end: DisputeStatus, rules: list[str]
 ) -> None:
     """Some PSPs open a chargeback first and take the money days later, without a fee."""
     intent_id = desk.pay()
     told = dispute_calls.ask(desk.shop.account, desk.open())
     assert told is not None
-    word = replace(told, funds_withdrawn=False, fee=Money.zero("USD"))
+    statement = replace(told, funds_withdrawn=False, fee=Money.zero("USD"))
     [charge] = desk.shop.operations(intent_id)
-    _record(charge, word)
+    _record(charge, statement)
     assert rules_of(desk.dispute()) == ["dispute_held"]
     assert list(differences()) == []
-    _record(charge, replace(word, status=end))
+    _record(charge, replace(statement, status=end))
     assert rules_of(desk.dispute()) == rules
     assert list(differences()) == []
 
 
-def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
+def test_a_contradicting_first_statement_creates_no_dispute(desk: Desk) -> None:
     intent_id = desk.pay()
-    word = dispute_calls.ask(desk.shop.account, desk.open())
-    assert word is not None
+    statement = dispute_calls.ask(desk.shop.account, desk.open())
+    assert statement is not None
     [charge] = desk.shop.operations(intent_id)
-    recorded = _record(charge, replace(word, status=DisputeStatus.WARNING_CLOSED))
+    recorded = _record(charge, replace(statement, status=DisputeStatus.WARNING_CLOSED))
     assert recorded.dispute is None
     assert recorded.contradiction
     assert Dispute.objects.count() == 0
@@ -346,13 +346,13 @@ def test_a_first_word_that_cannot_be_true_makes_no_dispute(desk: Desk) -> None:
     assert desk.events(intent_id) == []
 
 
-def test_old_news_changes_nothing(desk: Desk) -> None:
+def test_an_outdated_statement_changes_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     psp_dispute_id = desk.open()
     old = dispute_calls.ask(desk.shop.account, psp_dispute_id)
     assert old is not None
     desk.move(psp_dispute_id, "lose")
-    dispute = desk.look(psp_dispute_id)
+    dispute = desk.sync(psp_dispute_id)
     before = (desk.events(intent_id), rules_of(dispute))
     [charge] = desk.shop.operations(intent_id)
     recorded = _record(charge, old)
@@ -361,7 +361,7 @@ def test_old_news_changes_nothing(desk: Desk) -> None:
     assert Case.objects.count() == 0
 
 
-def test_a_contradiction_is_told_to_whoever_looked(
+def test_a_sync_that_finds_a_contradiction_raises_conflict(
     desk: Desk, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     desk.pay()
@@ -373,11 +373,11 @@ def test_a_contradiction_is_told_to_whoever_looked(
     )
     owner_cursor.execute("ALTER TABLE payments_dispute ENABLE TRIGGER legal_transition")
     with pytest.raises(Conflict):
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     assert Case.objects.get().subject == dispute.public_id
 
 
-def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> None:
+def test_the_sweep_syncs_open_disputes_without_a_notification(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     assert dispute.next_sync_at is not None
@@ -389,7 +389,7 @@ def test_open_disputes_are_asked_about_although_nobody_told_us(desk: Desk) -> No
     assert sync.sync_due_disputes() == 0
 
 
-def _record(charge: Operation, word: PspDispute) -> RecordedDispute:
+def _record(charge: Operation, statement: PspDispute) -> RecordedDispute:
     return record_dispute(
-        statement=word, charge=charge, caller=callers.for_operation(charge, "test")
+        statement=statement, charge=charge, caller=callers.for_operation(charge, "test")
     )

@@ -1,4 +1,4 @@
-"""Merchants are reminded before the time for evidence is over: once each, by one worker."""
+"""Merchants are reminded before the evidence deadline: once per reminder, by one worker."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def hours_until(moment: datetime | None) -> float | None:
     return None if moment is None else round((moment - now_utc()).total_seconds() / HOURS)
 
 
-def test_two_reminders_come_72_and_24_hours_before(desk: Desk) -> None:
+def test_reminders_are_due_72_and_24_hours_before_the_deadline(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(due_in_seconds=100 * HOURS)
     assert hours_until(dispute.next_reminder_at) == 100 - 72
@@ -66,7 +66,7 @@ def test_two_reminders_come_72_and_24_hours_before(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("due_in_hours", "first_in"), [(200, 128), (50, 26), (20, None)])
-def test_a_reminder_whose_time_has_passed_is_not_made_up_for(
+def test_a_reminder_already_past_when_the_dispute_opens_is_skipped(
     desk: Desk, due_in_hours: int, first_in: float | None
 ) -> None:
     desk.pay()
@@ -74,7 +74,7 @@ def test_a_reminder_whose_time_has_passed_is_not_made_up_for(
     assert hours_until(dispute.next_reminder_at) == first_in
 
 
-def test_a_sweep_that_was_down_sends_one_for_both(desk: Desk) -> None:
+def test_after_an_outage_the_sweep_sends_one_reminder_for_both(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(due_in_seconds=100 * HOURS)
     let_pass(dispute, until_hours_before=10)
@@ -82,40 +82,40 @@ def test_a_sweep_that_was_down_sends_one_for_both(desk: Desk) -> None:
     assert reminders() == 1
 
 
-def test_whoever_has_answered_or_cannot_any_more_is_left_alone(desk: Desk) -> None:
+def test_a_merchant_who_answered_or_missed_the_deadline_is_not_reminded(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(due_in_seconds=100 * HOURS)
     desk.submit(dispute)
     assert desk.dispute().next_reminder_at is None
     desk.move(dispute.psp_dispute_id, "win")
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
 
     second = desk.opened(due_in_seconds=100 * HOURS)
     let_pass(second, until_hours_before=-1)
     assert remind_of_due_evidence() == 0
     desk.move(second.psp_dispute_id, "lose")
-    assert desk.look(second.psp_dispute_id).next_reminder_at is None
+    assert desk.sync(second.psp_dispute_id).next_reminder_at is None
     assert reminders() == 0
 
 
-def test_looking_again_does_not_remind_again(desk: Desk) -> None:
+def test_a_repeated_sync_does_not_remind_again(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(due_in_seconds=71 * HOURS)
     Dispute.objects.update(next_reminder_at=now_utc())
     assert remind_of_due_evidence() == 1
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     assert remind_of_due_evidence() == 0
     assert hours_until(desk.dispute().next_reminder_at) == 71 - 24
 
 
 def move_deadline(desk: Desk, hours_from_now: float | None) -> Dispute:
-    """The bank gives more or less time, or says at last how much there is."""
+    """The PSP states another deadline for evidence, or none."""
     dispute = Dispute.objects.select_related("charge").get()
-    word = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
-    assert word is not None
+    statement = dispute_calls.ask(desk.shop.account, dispute.psp_dispute_id)
+    assert statement is not None
     due_by = None if hours_from_now is None else now_utc() + timedelta(hours=hours_from_now)
     record_dispute(
-        statement=replace(word, evidence_due_by=due_by),
+        statement=replace(statement, evidence_due_by=due_by),
         charge=dispute.charge,
         caller=callers.for_operation(dispute.charge, "test"),
     )
@@ -130,7 +130,7 @@ def test_a_reminder_moves_with_the_deadline(desk: Desk, due_in_hours: int, next_
     assert remind_of_due_evidence() == 0
 
 
-def test_a_deadline_that_is_told_later_is_reminded_of(desk: Desk) -> None:
+def test_a_deadline_that_the_psp_states_later_gets_reminders(desk: Desk) -> None:
     desk.pay()
     desk.opened(due_in_seconds=100 * HOURS)
     dispute = move_deadline(desk, None)
@@ -140,7 +140,7 @@ def test_a_deadline_that_is_told_later_is_reminded_of(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("due_in_hours", "then_in"), [(50, 26), (20, None)])
-def test_a_deadline_that_comes_nearer_than_its_reminder_is_reminded_of_at_once(
+def test_a_deadline_moved_before_its_reminder_is_reminded_of_at_once(
     desk: Desk, due_in_hours: int, then_in: int | None
 ) -> None:
     desk.pay()
@@ -150,7 +150,7 @@ def test_a_deadline_that_comes_nearer_than_its_reminder_is_reminded_of_at_once(
     assert hours_until(desk.dispute().next_reminder_at) == then_in
 
 
-def test_a_deadline_that_is_put_off_after_its_last_reminder_is_reminded_of_again(
+def test_a_deadline_extended_after_its_last_reminder_is_reminded_of_again(
     desk: Desk,
 ) -> None:
     desk.pay()
@@ -160,9 +160,7 @@ def test_a_deadline_that_is_put_off_after_its_last_reminder_is_reminded_of_again
     assert hours_until(move_deadline(desk, 100).next_reminder_at) == 100 - 72
 
 
-def test_many_sweeps_at_once_remind_once(
-    desk: Desk, run_together: Callable[..., list[Any]]
-) -> None:
+def test_concurrent_sweeps_remind_once(desk: Desk, run_together: Callable[..., list[Any]]) -> None:
     desk.pay()
     desk.opened()
     Dispute.objects.update(next_reminder_at=now_utc())

@@ -1,4 +1,4 @@
-"""Evidence is handed in once, whatever happens on the way; giving in likewise."""
+"""Evidence reaches the PSP once, and so does the acceptance of a dispute."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def untouched(desk: Desk, dispute: Dispute) -> bool:
     )
 
 
-def test_evidence_is_staged_changed_and_handed_in(desk: Desk) -> None:
+def test_evidence_is_staged_changed_and_submitted(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     staged = body_of(
@@ -76,7 +76,7 @@ def test_evidence_is_staged_changed_and_handed_in(desk: Desk) -> None:
     assert list(differences()) == []
 
 
-def test_metadata_alone_hands_nothing_in(desk: Desk) -> None:
+def test_metadata_alone_submits_nothing(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     assert body_of(desk.update(dispute, metadata={"a": "1"}))["metadata"] == {"a": "1"}
@@ -91,12 +91,14 @@ def test_metadata_alone_hands_nothing_in(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("word", "status"), [("winning_evidence", "won"), ("losing_evidence", "lost")]
 )
-def test_the_words_of_evidence_decide_in_the_sandbox(desk: Desk, word: str, status: str) -> None:
+def test_the_sandbox_psp_decides_by_the_text_of_the_evidence(
+    desk: Desk, word: str, status: str
+) -> None:
     desk.shop.psp.set_behavior(settle_delay_seconds=0)
     desk.pay()
     dispute = desk.opened()
     desk.submit(dispute, word)
-    assert desk.look(dispute.psp_dispute_id).status == status
+    assert desk.sync(dispute.psp_dispute_id).status == status
     assert list(differences()) == []
 
 
@@ -105,18 +107,18 @@ def test_an_escalated_inquiry_takes_evidence_again(desk: Desk) -> None:
     desk.pay()
     inquiry = desk.opened(inquiry=True)
     desk.submit(inquiry, "escalate_inquiry_evidence")
-    dispute = desk.look(inquiry.psp_dispute_id)
+    dispute = desk.sync(inquiry.psp_dispute_id)
     assert (dispute.status, dispute.slot_is_spent) == ("needs_response", False)
     assert dispute_object(dispute)["evidence_details"]["due_by"] is not None
     assert dispute.next_reminder_at is not None
     desk.submit(dispute, "winning_evidence")
-    dispute = desk.look(dispute.psp_dispute_id)
+    dispute = desk.sync(dispute.psp_dispute_id)
     assert (dispute.status, dispute.submission_count) == ("won", 2)
     assert [each["stage"] for each in desk.submissions()] == ["inquiry", "chargeback"]
     assert list(differences()) == []
 
 
-def test_what_cannot_be_handed_in_is_refused_by_name_and_writes_nothing(desk: Desk) -> None:
+def test_invalid_evidence_is_refused_by_parameter_and_writes_nothing(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(due_in_seconds=3600)
     with pytest.raises(InvalidParameter, match="no evidence") as nothing:
@@ -152,11 +154,11 @@ def test_a_second_submission_is_refused_and_shows_no_hours_left(desk: Desk) -> N
     assert dispute_object(desk.dispute())["evidence_details"]["due_by"] is None
 
 
-def test_a_dispute_that_is_over_takes_nothing(desk: Desk) -> None:
+def test_a_closed_dispute_refuses_every_response(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     for command in (lambda: desk.submit(dispute), lambda: desk.close(dispute)):
         with pytest.raises(DisputeRefused) as refused:
             command()
@@ -176,7 +178,7 @@ def test_another_merchants_dispute_does_not_exist(desk: Desk, other_shop: Shop) 
     assert untouched(desk, dispute)
 
 
-def test_giving_in_is_final(desk: Desk) -> None:
+def test_accepting_a_dispute_is_final(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     dispute = desk.opened()
     assert body_of(desk.close(dispute))["status"] == "lost"
@@ -191,14 +193,14 @@ def test_giving_in_is_final(desk: Desk) -> None:
     assert list(differences()) == []
 
 
-def test_an_inquiry_that_is_closed_costs_nothing(desk: Desk) -> None:
+def test_closing_an_inquiry_costs_nothing(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened(inquiry=True)
     assert body_of(desk.close(dispute))["status"] == "warning_closed"
     assert list(differences()) == []
 
 
-def test_what_the_psp_refuses_frees_the_slot_and_is_an_error(desk: Desk) -> None:
+def test_a_response_that_the_psp_declines_frees_the_slot_and_is_an_error(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")  # we do not know yet

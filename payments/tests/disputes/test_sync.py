@@ -1,4 +1,4 @@
-"""An answer about a dispute may be wrong once: what the PSP says twice counts."""
+"""A PSP's statement about a dispute may be wrong once, so a change needs it twice."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ def desk(shop: Shop) -> Desk:
 
 
 def lie(desk: Desk, psp_dispute_id: str, *, times: int | None = 1) -> None:
-    """The PSP's next answers say another amount than is true."""
+    """Let the PSP's next statements name a wrong amount."""
     path = f"/v1/disputes/{psp_dispute_id}"
     desk.shop.psp.script({"contradict": 1}, times=times, kind="look_up", path=path)
 
 
-def test_a_dispute_is_opened_by_what_the_provider_says_twice(desk: Desk) -> None:
+def test_a_dispute_is_opened_by_a_statement_that_the_psp_repeats(desk: Desk) -> None:
     desk.pay(25_000)
     psp_dispute_id = desk.open()
     lie(desk, psp_dispute_id)
     with pytest.raises(Inconclusive, match="says two things of the dispute"):
-        desk.look(psp_dispute_id)
+        desk.sync(psp_dispute_id)
     assert Dispute.objects.count() == 0
     assert LedgerTransaction.objects.filter(source_type="dispute").count() == 0
     assert Case.objects.count() == 0
-    assert desk.look(psp_dispute_id).amount == Money(25_000, "USD")
+    assert desk.sync(psp_dispute_id).amount == Money(25_000, "USD")
 
 
-def test_an_answer_that_is_wrong_once_is_no_contradiction(desk: Desk) -> None:
+def test_a_statement_that_is_wrong_once_is_no_contradiction(desk: Desk) -> None:
     desk.pay(25_000)
     dispute = desk.opened()
     lie(desk, dispute.psp_dispute_id)
     with pytest.raises(Inconclusive, match="says two things of the dispute"):
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     assert Case.objects.count() == 0
     lie(desk, dispute.psp_dispute_id, times=None)
     with pytest.raises(Conflict, match=r"about 250\.00 USD, now it is about 250\.01 USD"):
-        desk.look(dispute.psp_dispute_id)
+        desk.sync(dispute.psp_dispute_id)
     assert [case.kind for case in Case.objects.all()] == ["contradiction"]
 
 
-def test_what_is_known_already_is_asked_for_once(desk: Desk) -> None:
+def test_a_statement_that_changes_nothing_needs_one_look_up(desk: Desk) -> None:
     desk.pay(25_000)
     dispute = desk.opened()
     asked = len(desk.shop.psp.calls(order_id=desk.shop.order_id, kind="look_up"))
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     assert len(desk.shop.psp.calls(order_id=desk.shop.order_id, kind="look_up")) == asked + 1

@@ -1,4 +1,4 @@
-"""What of a dispute a later word may change, what is told of it, and what cannot be true."""
+"""What a later statement may change in a dispute, the events of it, and contradictions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def desk(shop: Shop) -> Desk:
     return Desk(shop)
 
 
-def say(desk: Desk, psp_dispute_id: str, **changes: Any) -> RecordedDispute:
-    """The PSP's word as it stands, but for these changes, is recorded."""
-    word = dispute_calls.ask(desk.shop.account, psp_dispute_id)
-    assert word is not None
+def record(desk: Desk, psp_dispute_id: str, **changes: Any) -> RecordedDispute:
+    """Record the PSP's present statement with these changes."""
+    statement = dispute_calls.ask(desk.shop.account, psp_dispute_id)
+    assert statement is not None
     [charge] = [o for o in desk.shop.operations(intent_of(desk)) if o.is_charge]
     caller = callers.for_operation(charge, "test")
-    return record_dispute(statement=replace(word, **changes), charge=charge, caller=caller)
+    return record_dispute(statement=replace(statement, **changes), charge=charge, caller=caller)
 
 
 def intent_of(desk: Desk) -> str:
@@ -38,18 +38,18 @@ def intent_of(desk: Desk) -> str:
     return str(intent.public_id)
 
 
-def told(intent_id: str, type_: str) -> list[dict[str, Any]]:
+def payloads(intent_id: str, type_: str) -> list[dict[str, Any]]:
     rows = Event.objects.filter(aggregateid=uuid_of(intent_id), type=f"charge.dispute.{type_}")
     return [event.payload for event in rows.order_by("seq")]
 
 
-def test_an_escalation_tells_everything_that_it_changed(desk: Desk) -> None:
+def test_the_event_of_an_escalation_names_everything_that_it_changed(desk: Desk) -> None:
     intent_id = desk.pay()
     inquiry = desk.opened(inquiry=True, due_in_seconds=3600)
     before = dispute_object(inquiry)
     desk.move(inquiry.psp_dispute_id, "escalate")
-    desk.look(inquiry.psp_dispute_id)
-    [event] = told(intent_id, "updated")
+    desk.sync(inquiry.psp_dispute_id)
+    [event] = payloads(intent_id, "updated")
     assert event["previous_attributes"] == {
         "balance_transactions": [],
         "evidence_details": {"due_by": before["evidence_details"]["due_by"]},
@@ -59,77 +59,77 @@ def test_an_escalation_tells_everything_that_it_changed(desk: Desk) -> None:
     assert len(event["object"]["balance_transactions"]) == 1
 
 
-def test_a_deadline_that_moves_alone_is_told_with_the_old_one(desk: Desk) -> None:
+def test_the_event_of_a_moved_deadline_names_the_old_one(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     assert dispute.evidence_due_by is not None
     later = dispute.evidence_due_by + timedelta(days=3)
     for _ in range(2):  # Told once.
-        say(desk, dispute.psp_dispute_id, evidence_due_by=later)
-    [event] = told(intent_id, "updated")
+        record(desk, dispute.psp_dispute_id, evidence_due_by=later)
+    [event] = payloads(intent_id, "updated")
     due_by = int(dispute.evidence_due_by.timestamp())
     assert event["previous_attributes"] == {"evidence_details": {"due_by": due_by}}
     assert event["object"]["evidence_details"]["due_by"] == due_by + 3 * 86_400
 
 
-def test_time_that_passes_is_no_update(desk: Desk) -> None:
+def test_a_deadline_that_passes_emits_no_event(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     Dispute.objects.update(evidence_due_by=dispute.created_at)
-    say(desk, dispute.psp_dispute_id, evidence_due_by=dispute.created_at)
-    assert told(intent_id, "updated") == []
+    record(desk, dispute.psp_dispute_id, evidence_due_by=dispute.created_at)
+    assert payloads(intent_id, "updated") == []
 
 
-def test_the_end_is_told_with_what_stood_before(desk: Desk) -> None:
+def test_the_event_of_a_closed_dispute_names_the_status_before(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     held = dispute_object(dispute)["balance_transactions"]
     desk.move(dispute.psp_dispute_id, "win")
-    desk.look(dispute.psp_dispute_id)
-    [event] = told(intent_id, "closed")
+    desk.sync(dispute.psp_dispute_id)
+    [event] = payloads(intent_id, "closed")
     previous = event["previous_attributes"]
     assert (previous["status"], previous["balance_transactions"]) == ("needs_response", held)
-    assert told(intent_id, "updated") == []
+    assert payloads(intent_id, "updated") == []
 
 
-def test_a_fee_that_comes_back_after_the_end_is_booked_and_told(desk: Desk) -> None:
+def test_a_fee_returned_after_the_end_is_booked_with_an_event(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    desk.look(dispute.psp_dispute_id)
-    say(desk, dispute.psp_dispute_id, fee_returned=Money(1_500, "USD"))
-    [event] = told(intent_id, "updated")
+    desk.sync(dispute.psp_dispute_id)
+    record(desk, dispute.psp_dispute_id, fee_returned=Money(1_500, "USD"))
+    [event] = payloads(intent_id, "updated")
     assert event["object"]["balance_transactions"][1]["fee"] == -1_500
     assert event["previous_attributes"]["balance_transactions"][1]["fee"] == 0
     assert list(differences()) == []
 
 
 @pytest.mark.parametrize("then_minor", [1_500, 200])
-def test_a_fee_comes_back_in_one_step_or_a_person_looks(desk: Desk, then_minor: int) -> None:
-    """Its rule stands in the books once: a second step would part column and books."""
+def test_a_fee_returned_in_a_second_part_opens_a_case(desk: Desk, then_minor: int) -> None:
+    """The rule is posted once a dispute, so a second part could not be booked."""
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    assert say(desk, dispute.psp_dispute_id, fee_returned=Money(500, "USD")).contradiction == ""
-    second = say(desk, dispute.psp_dispute_id, fee_returned=Money(then_minor, "USD"))
+    assert record(desk, dispute.psp_dispute_id, fee_returned=Money(500, "USD")).contradiction == ""
+    second = record(desk, dispute.psp_dispute_id, fee_returned=Money(then_minor, "USD"))
     assert "of its fee 500 came back" in second.contradiction
     assert desk.dispute().fee_returned_minor == 500
     assert Case.objects.get().kind == "contradiction"
     assert list(differences()) == []
 
 
-def test_a_word_from_before_a_fee_was_taken_or_came_back_is_old_news(desk: Desk) -> None:
-    """Some PSPs answer from a copy that is behind."""
+def test_an_outdated_statement_of_the_fee_changes_nothing(desk: Desk) -> None:
+    """Some PSPs answer from a replica that is behind."""
     intent_id = desk.pay()
     dispute = desk.opened()
     zero = Money.zero("USD")
-    assert say(desk, dispute.psp_dispute_id, fee=zero).contradiction == ""
+    assert record(desk, dispute.psp_dispute_id, fee=zero).contradiction == ""
     desk.move(dispute.psp_dispute_id, "win", return_fee=True)
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     before = Event.objects.count()
-    assert say(desk, dispute.psp_dispute_id, fee_returned=zero).contradiction == ""
+    assert record(desk, dispute.psp_dispute_id, fee_returned=zero).contradiction == ""
     assert (desk.dispute().fee_minor, desk.dispute().fee_returned_minor) == (1_500, 1_500)
-    assert (Event.objects.count(), told(intent_id, "updated")) == (before, [])
+    assert (Event.objects.count(), payloads(intent_id, "updated")) == (before, [])
     assert Case.objects.count() == 0
     assert list(differences()) == []
 
@@ -142,9 +142,11 @@ def test_a_word_from_before_a_fee_was_taken_or_came_back_is_old_news(desk: Desk)
         {"fee": Money(1_500, "EUR")},
     ],
 )
-def test_a_fee_that_cannot_be_booked_makes_no_dispute(desk: Desk, changes: dict[str, Any]) -> None:
+def test_a_statement_with_an_impossible_fee_creates_no_dispute(
+    desk: Desk, changes: dict[str, Any]
+) -> None:
     desk.pay()
-    recorded = say(desk, desk.open(), **changes)
+    recorded = record(desk, desk.open(), **changes)
     assert recorded.dispute is None
     assert recorded.contradiction
     assert Dispute.objects.count() == 0
@@ -153,14 +155,14 @@ def test_a_fee_that_cannot_be_booked_makes_no_dispute(desk: Desk, changes: dict[
 
 @pytest.mark.parametrize(("policy", "code"), [("merchant", 2100), ("platform", 5130)])
 @pytest.mark.parametrize("column", ["fee_minor", "fee_returned_minor"])
-def test_a_fee_that_differs_from_the_books_is_found(
+def test_a_stored_fee_that_differs_from_the_books_is_found(
     shop: Shop, policy: str, code: int, column: str
 ) -> None:
     desk = Desk(open_shop(shop.psp, dispute_loss_policy=policy))
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win")
-    say(desk, dispute.psp_dispute_id, fee_returned=Money(500, "USD"))
+    record(desk, dispute.psp_dispute_id, fee_returned=Money(500, "USD"))
     assert list(differences()) == []
     Dispute.objects.update(**{column: getattr(desk.dispute(), column) + 7})
     found = list(differences())
@@ -169,12 +171,14 @@ def test_a_fee_that_differs_from_the_books_is_found(
 
 
 @pytest.mark.parametrize(("policy", "end"), [("platform", "lose"), ("platform", "win")])
-def test_a_loss_that_differs_from_the_books_is_found(shop: Shop, policy: str, end: str) -> None:
+def test_a_stored_loss_that_differs_from_the_books_is_found(
+    shop: Shop, policy: str, end: str
+) -> None:
     desk = Desk(open_shop(shop.psp, dispute_loss_policy=policy))
     desk.pay()
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, end)
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     assert list(differences()) == []
     Dispute.objects.update(funds_withdrawn_at=None, funds_reinstated_at=None)
     found = [each for each in differences() if "(1110)" in each]

@@ -42,7 +42,9 @@ def desk(shop: Shop, settings: Any) -> Desk:
 @pytest.mark.matrix
 @pytest.mark.parametrize("fault", ["drop_after", "error_after", "truncate", "down", "error_before"])
 @pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
-def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str, kind: str) -> None:
+def test_a_response_whose_answer_was_lost_is_resolved_and_never_sent_twice(
+    desk: Desk, fault: str, kind: str
+) -> None:
     desk.pay()
     dispute = desk.opened()
     desk.lose(fault, kind)
@@ -75,7 +77,7 @@ def test_a_lost_answer_is_found_out_and_never_sent_twice(desk: Desk, fault: str,
 
 
 @pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
-def test_what_was_meant_for_an_inquiry_is_not_repeated_once_it_has_escalated(
+def test_a_response_to_an_inquiry_is_not_repeated_after_the_escalation(
     desk: Desk, kind: str
 ) -> None:
     """Closing an inquiry costs nothing; the same request would lose the chargeback."""
@@ -92,7 +94,7 @@ def test_what_was_meant_for_an_inquiry_is_not_repeated_once_it_has_escalated(
     response = DisputeResponse.objects.get()
     assert (response.status, response.code) == ("DECLINED", "dispute_unexpected_state")
     assert len(desk.shop.psp.calls(kind=kind)) == calls_before, "nothing was sent again"
-    assert untouched_chargeback(desk)
+    assert chargeback_without_response(desk)
     row = desk.dispute()
     assert (row.status, row.slot_is_spent, row.submission_count) == ("needs_response", False, 0)
     assert desk.events(intent_id)[-1] == "charge.dispute.funds_withdrawn"
@@ -101,7 +103,7 @@ def test_what_was_meant_for_an_inquiry_is_not_repeated_once_it_has_escalated(
 
 
 @pytest.mark.parametrize("kind", ["submit_evidence", "accept_dispute"])
-def test_what_is_meant_for_an_inquiry_is_refused_if_it_has_escalated_unheard_of(
+def test_a_response_to_an_inquiry_is_declined_if_it_has_escalated_without_notification(
     desk: Desk, kind: str
 ) -> None:
     desk.pay()
@@ -110,22 +112,22 @@ def test_what_is_meant_for_an_inquiry_is_refused_if_it_has_escalated_unheard_of(
     command = desk.submit if kind == "submit_evidence" else desk.close
     answer = command(dispute)
     assert (answer.status, body_of(answer)["error"]["code"]) == (400, "dispute_unexpected_state")
-    assert untouched_chargeback(desk)
-    assert desk.dispute().next_sync_at <= now_utc(), "asked about at once"
+    assert chargeback_without_response(desk)
+    assert desk.dispute().next_sync_at <= now_utc(), "a sync is due at once"
     assert sync.sync_due_disputes() == 1
     assert desk.dispute().status == "needs_response"
     assert list(differences()) == []
 
 
-def untouched_chargeback(desk: Desk) -> bool:
-    """It can still be answered, and nobody has given in."""
+def chargeback_without_response(desk: Desk) -> bool:
+    """The PSP has neither evidence nor an acceptance, and still takes them."""
     [at_the_psp] = desk.at_the_psp()
     told = (at_the_psp["submissions"], at_the_psp["accepted_reference"])
     return at_the_psp["status"] == "needs_response" and told == ([], "")
 
 
-def test_a_response_that_is_refused_later_is_told(desk: Desk) -> None:
-    """The merchant had its 200, and believes that the bank has the evidence."""
+def test_a_response_that_is_declined_later_emits_an_event(desk: Desk) -> None:
+    """The merchant's answer was 200, so an event must correct it."""
     intent_id = desk.pay()
     dispute = desk.opened()
     due_by = dispute_object(dispute)["evidence_details"]["due_by"]
@@ -147,7 +149,7 @@ def test_a_response_that_is_refused_later_is_told(desk: Desk) -> None:
     ]
 
 
-def test_what_was_not_sent_may_be_tried_again_with_the_same_key(desk: Desk) -> None:
+def test_a_response_that_was_not_sent_may_be_repeated_with_the_same_key(desk: Desk) -> None:
     intent_id = desk.pay()
     dispute = desk.opened()
     desk.lose("rate_limit")
@@ -182,7 +184,7 @@ STEPS: dict[str, Where] = {
 @pytest.mark.parametrize("retried_by", ["the merchant", "the sweep"])
 @pytest.mark.parametrize("kind", ["submit", "close"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_kill_at_any_step_leaves_one_response(
+def test_a_worker_killed_at_any_step_leaves_one_response(
     desk: Desk, step: str, kind: str, retried_by: str
 ) -> None:
     intent_id = desk.pay()
@@ -214,7 +216,7 @@ def test_a_kill_at_any_step_leaves_one_response(
     assert list(differences()) == []
 
 
-def test_eight_submissions_at_once_are_one(desk: Desk) -> None:
+def test_eight_concurrent_submissions_are_one(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     results = at_once(8, lambda n: desk.submit(dispute, f"number {n}"))
@@ -225,18 +227,18 @@ def test_eight_submissions_at_once_are_one(desk: Desk) -> None:
     assert len(desk.submissions()) == 1
 
 
-def test_submitting_and_giving_in_at_once_never_both_are_open(desk: Desk) -> None:
+def test_concurrent_submissions_and_acceptances_each_succeed_at_most_once(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     at_once(8, lambda n: desk.submit(dispute) if n % 2 else desk.close(dispute))
     assert DisputeResponse.objects.filter(kind="evidence", status="SUCCEEDED").count() <= 1
     assert DisputeResponse.objects.filter(kind="acceptance", status="SUCCEEDED").count() <= 1
     assert not DisputeResponse.objects.filter(closed_at__isnull=True).exists()
-    desk.look(dispute.psp_dispute_id)
+    desk.sync(dispute.psp_dispute_id)
     assert list(differences()) == []
 
 
-def test_what_somebody_handed_in_at_the_psp_leaves_no_place_for_ours(
+def test_evidence_submitted_in_the_dashboard_has_ours_declined(
     desk: Desk, application_cursor: psycopg.Cursor[Any]
 ) -> None:
     desk.pay()
@@ -261,7 +263,7 @@ def test_what_somebody_handed_in_at_the_psp_leaves_no_place_for_ours(
     assert [each["reference"] for each in desk.submissions()] == ["the dashboard"]
 
 
-def test_too_late_to_repeat_is_a_case_for_a_person(
+def test_an_unknown_response_too_old_to_repeat_opens_a_case(
     desk: Desk, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     desk.pay()
@@ -283,7 +285,7 @@ def test_too_late_to_repeat_is_a_case_for_a_person(
     assert (case.kind, case.subject) == ("outcome_unknown", response.public_id)
 
 
-def test_a_sender_whose_lease_was_over_cannot_say_that_nothing_was_sent(desk: Desk) -> None:
+def test_a_not_sent_result_after_the_senders_lease_is_ignored(desk: Desk) -> None:
     desk.pay()
     dispute = desk.opened()
     desk.lose("down")

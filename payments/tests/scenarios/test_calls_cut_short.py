@@ -1,4 +1,4 @@
-"""Between the first commit and the PSP's answer: not sent, sent late, or sent by a sleeper.
+"""Between the first commit and the PSP's answer: not sent, sent late, or by a paused worker.
 
 Crash points C4 (old), C5, C6, C20 and C22. The steps of a process that dies are in test_crashes.
 """
@@ -33,7 +33,7 @@ OLD_SECONDS = 61
 
 
 def own_operation(move: Move) -> Operation:
-    """The operation of the command itself."""
+    """The operation of the command under test; not one of its preparation."""
     found = Operation.objects.filter(order_id=move.shop.order_id).order_by("id").last()
     assert found is not None
     return found
@@ -45,7 +45,7 @@ def age(move: Move) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew(
+def test_an_old_request_that_was_never_sent_is_fenced_and_may_be_repeated(
     shop: Shop, name: str
 ) -> None:
     move = Move(shop, name)
@@ -75,7 +75,7 @@ NO_WAY_THERE: dict[str, Callable[[str], str]] = {
     # What is not listened to takes its time to be found out, whatever was asked for.
     [*((name, "refused") for name in COMMANDS), ("create", "no such host"), ("capture", "no TLS")],
 )
-def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: str) -> None:
+def test_a_request_that_could_not_be_sent_is_never_unknown(shop: Shop, name: str, way: str) -> None:
     move = Move(shop, name)
     credentials = settings.PSP_CREDENTIALS[shop.account.code]
     good_url = credentials["base_url"]
@@ -99,7 +99,7 @@ def test_what_could_not_be_sent_is_never_in_doubt(shop: Shop, name: str, way: st
 
 @pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
+def test_a_psp_that_acts_after_our_timeout_and_our_look_up_acts_once(
     shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move = Move(shop, name)
@@ -124,7 +124,7 @@ def test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once(
 
 @pytest.mark.matrix(most=3)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_psp_that_would_act_after_we_forbade_it_does_nothing(
+def test_a_request_that_the_psp_reads_after_our_fence_has_no_effect(
     shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move = Move(shop, name)
@@ -140,11 +140,11 @@ def test_a_psp_that_would_act_after_we_forbade_it_does_nothing(
 
 
 def give_up_before_it_acts(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the command to a PSP that begins with it only after our deadline."""
+    """Send the command to a PSP that executes it only after our deadline."""
     late, kind = {"latency_ms": LATE_SECONDS * 1000}, kind_of(move.name)
     move.shop.psp.script(late, order_id=move.shop.order_id, kind=kind)
-    with monkeypatch.context() as impatient:
-        impatient.setattr(sending, "CALL_DEADLINE_SECONDS", 0.15)
+    with monkeypatch.context() as shortened:
+        shortened.setattr(sending, "CALL_DEADLINE_SECONDS", 0.15)
         answer = move.run()
     assert answer.status == 200
     move.had_no_effect_yet()
@@ -153,19 +153,19 @@ def give_up_before_it_acts(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
 def wait_until_answered(sandbox: SandboxProcess, reference: str) -> None:
     end = time.monotonic() + 10
     while not all(call["status"] for call in sandbox.calls(reference=reference)):
-        assert time.monotonic() < end, "the PSP never came to it"
+        assert time.monotonic() < end, "the PSP never executed it"
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_sender_stopped_before_its_call_and_overtaken_changes_nothing_when_it_wakes(
+def test_a_sender_stopped_before_its_call_changes_nothing_when_it_resumes_after_another_worker(
     shop: Shop, name: str
 ) -> None:
     move = Move(shop, name)
-    with Sleeper(move) as sleeper:
+    with PausedSender(move) as paused:
         end_leases()
         answer = move.run()
-        sleeper.wake_and_end()
+        paused.resume_and_end()
 
     assert answer.status == 200
     assert len(move.calls()) == 2
@@ -173,7 +173,7 @@ def test_a_sender_stopped_before_its_call_and_overtaken_changes_nothing_when_it_
     move.ended_once()
 
 
-class Sleeper:
+class PausedSender:
     """A process that carries out a command and is stopped (SIGSTOP) just before its call."""
 
     def __init__(self, move: Move) -> None:
@@ -182,12 +182,12 @@ class Sleeper:
         if self._pid == 0:
             self._run_until_the_call(move)
         _, status = os.waitpid(self._pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status), "it never came to its call"
+        assert os.WIFSTOPPED(status), "it did not reach its call"
 
     def _run_until_the_call(self, move: Move) -> None:
         real = sending.send
 
-        def sleep_and_send(operation: Operation, **more: Any) -> object:
+        def pause_and_send(operation: Operation, **more: Any) -> object:
             # To this thread itself: sent to the process, another takes it, and this one runs on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             return real(operation, **more)
@@ -195,19 +195,19 @@ class Sleeper:
         ended = 1
         try:
             be_a_process_of_its_own()
-            sending.send = sleep_and_send  # type: ignore[assignment]
+            sending.send = pause_and_send  # type: ignore[assignment]
             ended = int(move.run().status != 200)
         finally:
             os._exit(ended)
 
-    def wake_and_end(self) -> None:
-        """SIGCONT; it ends well: its own words are those of who overtook it."""
+    def resume_and_end(self) -> None:
+        """Send SIGCONT; it answers what the worker recorded that finished the operation."""
         os.kill(self._pid, signal.SIGCONT)
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         assert os.waitstatus_to_exitcode(status) == 0
 
-    def __enter__(self) -> Sleeper:
+    def __enter__(self) -> PausedSender:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -216,7 +216,7 @@ class Sleeper:
             os.waitpid(self._pid, 0)
 
 
-def test_a_key_outlives_every_retention_while_its_operation_is_in_doubt(shop: Shop) -> None:
+def test_a_key_is_never_purged_while_its_operation_is_unknown(shop: Shop) -> None:
     move = Move(shop, "create")
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
     first = move.run()
@@ -234,7 +234,7 @@ def test_a_key_outlives_every_retention_while_its_operation_is_in_doubt(shop: Sh
 
 
 def make_keys_old() -> None:
-    """As their owner may: when a key came is permanent."""
+    """As the tables' owner, who alone may change when a key was created."""
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         table = IdempotencyKey._meta.db_table
         owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER permanent_columns")

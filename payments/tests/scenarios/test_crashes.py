@@ -17,7 +17,7 @@ from payments.tests.support.shop import Shop, body_of
 @pytest.mark.matrix
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_repeat_finishes_what_a_crash_left_with_one_effect(
+def test_a_repeated_request_after_a_crash_ends_in_one_effect(
     shop: Shop, name: str, step: str
 ) -> None:
     move = Move(shop, name)
@@ -35,7 +35,9 @@ def test_a_repeat_finishes_what_a_crash_left_with_one_effect(
 @pytest.mark.matrix
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_recovery_finishes_alone_when_nobody_repeats(shop: Shop, name: str, step: str) -> None:
+def test_recovery_finishes_a_request_that_the_merchant_does_not_repeat(
+    shop: Shop, name: str, step: str
+) -> None:
     move = Move(shop, name)
     crash(step, move.run)
     end_leases()
@@ -48,7 +50,7 @@ def test_recovery_finishes_alone_when_nobody_repeats(shop: Shop, name: str, step
         move.ended_once()
 
 
-def test_a_repeat_while_the_first_run_is_alive_is_told_to_wait(shop: Shop) -> None:
+def test_a_repeat_while_the_first_request_runs_is_refused(shop: Shop) -> None:
     caller = shop.caller(key="the key")
     crash("before the PSP has it", lambda: shop.create(caller=caller))
     with pytest.raises(IdempotencyKeyInUse):
@@ -56,7 +58,7 @@ def test_a_repeat_while_the_first_run_is_alive_is_told_to_wait(shop: Shop) -> No
     assert shop.effects() == []
 
 
-def test_a_repeat_that_finishes_an_earlier_run_waits_no_longer_than_its_budget(shop: Shop) -> None:
+def test_a_repeat_that_resumes_an_earlier_request_keeps_its_wait_budget(shop: Shop) -> None:
     crash("before the PSP has it", lambda: shop.create(caller=shop.caller(key="the key")))
     end_leases()
     shop.psp.script({"hold": True}, order_id=shop.order_id, kind="authorize")

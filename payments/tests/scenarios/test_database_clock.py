@@ -1,4 +1,4 @@
-"""A host whose clock is wrong writes leases that are right: they go by the database's clock."""
+"""Leases go by the database's clock, so a host whose clock is wrong writes correct ones."""
 
 from __future__ import annotations
 

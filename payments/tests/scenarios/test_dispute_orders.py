@@ -1,4 +1,4 @@
-"""Whatever order a PSP's words and notices come in, however late or often: the same end."""
+"""Statements and notifications about a dispute in any order, late or doubled: one end state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "inquiry answered and closed": (True, ("answer", "close")),
     "inquiry escalated, answered and lost": (True, ("escalate", "answer", "lose")),
 }
-"""Does it begin as an inquiry, and what happens then."""
+"""Whether it begins as an inquiry, and the steps that follow."""
 LONG_LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
     "inquiry answered, escalated and prevented": (True, ("answer", "escalate", "prevent")),
     "inquiry answered, escalated, answered and won": (
@@ -51,7 +51,7 @@ LONG_LIVES: dict[str, tuple[bool, tuple[str, ...]]] = {
         ("answer", "escalate", "answer", "win, return fee"),
     ),
 }
-"""Of which not every order is tried, but every gap."""
+"""Too long for every order; tested with every set of missed statements."""
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def end_of(desk: Desk, intent_id: str) -> dict[str, Any]:
         "transaction__rule", "account__code", "direction", "amount_minor", "currency", "entry_type"
     )
     entries = sorted(rows)
-    told = set(Event.objects.filter(aggregateid=intent.id).values_list("type", flat=True))
+    types = set(Event.objects.filter(aggregateid=intent.id).values_list("type", flat=True))
     return {
         "status": intent.status,
         "dispute": [
@@ -83,7 +83,7 @@ def end_of(desk: Desk, intent_id: str) -> dict[str, Any]:
         ),
         "ledger": hashlib.sha256(repr(entries).encode()).hexdigest(),
         "entries": len(entries),
-        "told": sorted(told - {"charge.dispute.updated"}),
+        "events": sorted(types - {"charge.dispute.updated"}),
     }
 
 
@@ -91,37 +91,37 @@ def new_order(desk: Desk, number: object) -> None:
     desk.shop.order_id = f"order-{number}-{desk.shop.merchant.id}"
 
 
-def words_of_a_life(desk: Desk, life: tuple[bool, tuple[str, ...]]) -> Iterator[PspDispute]:
-    """What the PSP says after each step of a life."""
+def statements_of_a_life(desk: Desk, life: tuple[bool, tuple[str, ...]]) -> Iterator[PspDispute]:
+    """The PSP's statement after each step of a dispute's life."""
     inquiry, moves = life
     psp_dispute_id = desk.open(inquiry=inquiry)
-    yield word_of(desk, psp_dispute_id)
+    yield statement_of(desk, psp_dispute_id)
     for move in moves:
-        word = word_of(desk, psp_dispute_id)
+        statement = statement_of(desk, psp_dispute_id)
         if move == "return fee":
-            yield replace(word, fee_returned=word.fee)
+            yield replace(statement, fee_returned=statement.fee)
             continue
         if move == "answer":
-            answer_in_the_dashboard(desk, word)
+            answer_in_the_dashboard(desk, statement)
         else:
             verb, _, fee = move.partition(", ")
             desk.move(psp_dispute_id, verb, return_fee=fee == "return fee")
-        yield word_of(desk, psp_dispute_id)
+        yield statement_of(desk, psp_dispute_id)
 
 
-def word_of(desk: Desk, psp_dispute_id: str) -> PspDispute:
-    word = dispute_calls.ask(desk.shop.account, psp_dispute_id)
-    assert word is not None
-    return word
+def statement_of(desk: Desk, psp_dispute_id: str) -> PspDispute:
+    statement = dispute_calls.ask(desk.shop.account, psp_dispute_id)
+    assert statement is not None
+    return statement
 
 
-def answer_in_the_dashboard(desk: Desk, word: PspDispute) -> None:
-    reference = f"dashboard-{word.psp_dispute_id}-{word.status}"
+def answer_in_the_dashboard(desk: Desk, statement: PspDispute) -> None:
+    reference = f"dashboard-{statement.psp_dispute_id}-{statement.status}"
     request = DisputeRequest(
         psp_key=reference,
         reference=reference,
-        psp_dispute_id=word.psp_dispute_id,
-        answers_inquiry=word.is_inquiry,
+        psp_dispute_id=statement.psp_dispute_id,
+        answers_inquiry=statement.is_inquiry,
         evidence={"uncategorized_text": "It was delivered."},
     )
     adapter = dispute_calls.adapter_of(desk.shop.account)
@@ -130,17 +130,19 @@ def answer_in_the_dashboard(desk: Desk, word: PspDispute) -> None:
 
 @pytest.mark.matrix(most=6)
 @pytest.mark.parametrize("life", LIVES)
-def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> None:
+def test_statements_about_a_dispute_in_any_order_end_in_the_same_state(
+    desk: Desk, life: str
+) -> None:
     ends = []
     steps = len(LIVES[life][1]) + 1
     for order in permutations(range(steps)):
         new_order(desk, order)
         intent_id = desk.pay(25_000)
-        words = list(words_of_a_life(desk, LIVES[life]))
+        statements = list(statements_of_a_life(desk, LIVES[life]))
         [charge] = desk.shop.operations(intent_id)
         for position in (*order, *order):
             recording.record_dispute(
-                statement=words[position],
+                statement=statements[position],
                 charge=charge,
                 caller=callers.for_operation(charge, "test"),
             )
@@ -154,8 +156,10 @@ def test_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> Non
 
 @pytest.mark.matrix(most=7)
 @pytest.mark.parametrize("life", [*LIVES, *LONG_LIVES])
-def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: str) -> None:
-    """Notices days late, or lost: we looked at some of the steps only, but at the last."""
+def test_a_dispute_ends_in_the_same_state_whichever_statements_were_missed(
+    desk: Desk, life: str
+) -> None:
+    """Only some steps are recorded, but always the last."""
     lived = {**LIVES, **LONG_LIVES}[life]
     steps = len(lived[1]) + 1
     ends = []
@@ -164,10 +168,10 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
         new_order(desk, unseen)
         intent_id = desk.pay(25_000)
         [charge] = desk.shop.operations(intent_id)
-        for step, word in enumerate(words_of_a_life(desk, lived)):
+        for step, statement in enumerate(statements_of_a_life(desk, lived)):
             if step not in unseen:
                 recording.record_dispute(
-                    statement=word, charge=charge, caller=callers.for_operation(charge, "test")
+                    statement=statement, charge=charge, caller=callers.for_operation(charge, "test")
                 )
         ends.append(end_of(desk, intent_id))
     assert len(ends) == 2 ** (steps - 1)
@@ -175,7 +179,9 @@ def test_whatever_was_missed_on_the_way_the_end_is_the_same(desk: Desk, life: st
     assert list(differences()) == []
 
 
-def test_notices_in_every_order_and_doubled_lead_to_the_same_end(desk: Desk, hooks: Hooks) -> None:
+def test_doubled_dispute_notifications_in_any_order_end_in_the_same_state(
+    desk: Desk, hooks: Hooks
+) -> None:
     """Won before created, funds withdrawn before created, each twice."""
     types = (
         "dispute.created",
@@ -202,24 +208,26 @@ def test_notices_in_every_order_and_doubled_lead_to_the_same_end(desk: Desk, hoo
     assert list(differences()) == []
 
 
-def test_a_notice_of_nobodys_dispute_waits(
+def test_a_notification_of_an_unknown_dispute_is_retried(
     desk: Desk, hooks: Hooks, application_cursor: psycopg.Cursor[Any]
 ) -> None:
     desk.pay()
     hooks.take(
         hooks.notice(
-            type="dispute.created", data={"dispute": {"id": "sdp_nobody"}, "payment_id": "x"}
+            type="dispute.created", data={"dispute": {"id": "sdp_unknown"}, "payment_id": "x"}
         )
     )
     row = PspNotification.objects.get(type="dispute.created")
-    assert (row.status, row.psp_dispute_id) == ("failing", "sdp_nobody")
+    assert (row.status, row.psp_dispute_id) == ("failing", "sdp_unknown")
     assert Dispute.objects.count() == 0
     with pytest.raises(psycopg.Error, match="permanent_column"):
         application_cursor.execute("UPDATE payments_psp_notification SET psp_dispute_id = 'x'")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_while_recording_leaves_all_or_nothing(desk: Desk, hooks: Hooks, when: str) -> None:
+def test_a_crash_while_a_dispute_is_recorded_leaves_all_or_nothing(
+    desk: Desk, hooks: Hooks, when: str
+) -> None:
     intent_id = desk.pay(25_000)
     desk.open()
     [notice] = hooks.caught("dispute.created")
@@ -234,7 +242,7 @@ def test_a_crash_while_recording_leaves_all_or_nothing(desk: Desk, hooks: Hooks,
     assert list(differences()) == []
 
 
-def test_many_workers_and_copies_at_once_open_one_dispute(
+def test_concurrent_workers_and_copies_of_a_notification_open_one_dispute(
     desk: Desk, hooks: Hooks, run_together: Callable[..., list[Any]]
 ) -> None:
     intent_id = desk.pay(25_000)

@@ -101,7 +101,7 @@ def test_canceling_an_authorization_voids_it_at_the_psp(shop: Shop) -> None:
     assert (vector.released.minor, vector.held.minor) == (10_000, 0)
 
 
-def test_canceling_before_any_charge_asks_no_psp(shop: Shop) -> None:
+def test_canceling_before_any_charge_calls_no_psp(shop: Shop) -> None:
     intent = body_of(shop.create(confirm=False))
     assert body_of(shop.cancel(intent["id"]))["status"] == "canceled"
     assert shop.effects() == []
@@ -182,7 +182,7 @@ def test_a_confirm_without_any_method_is_refused(shop: Shop) -> None:
     assert shop.operations(intent["id"]) == []
 
 
-def test_a_challenge_is_done_by_the_customer_and_found_out_by_looking(shop: Shop) -> None:
+def test_a_completed_challenge_is_found_by_a_look_up(shop: Shop) -> None:
     intent = body_of(shop.create(token="pm_card_threeDSecure2Required"))
     assert intent["status"] == "requires_action"
     url = intent["next_action"]["redirect_to_url"]["url"]
@@ -203,14 +203,14 @@ def test_a_failed_challenge_frees_the_intent_for_another_method(shop: Shop) -> N
     assert body_of(shop.confirm(intent["id"], token="pm_card_visa"))["status"] == "succeeded"
 
 
-def test_canceling_a_challenge_forbids_its_completion(shop: Shop) -> None:
+def test_canceling_a_challenge_prevents_its_completion(shop: Shop) -> None:
     intent = body_of(shop.create(token="pm_card_threeDSecure2Required"))
     assert body_of(shop.cancel(intent["id"]))["status"] == "canceled"
     assert [o.status for o in shop.operations(intent["id"])] == ["CANCELED", "SUCCEEDED"]
     assert shop.effects() == []
 
 
-def test_a_bank_debit_stays_processing_until_the_bank_has_spoken(shop: Shop) -> None:
+def test_a_bank_debit_stays_processing_until_the_bank_confirms_it(shop: Shop) -> None:
     intent = body_of(shop.create(token="pm_bankDebit_success"))
     assert intent["status"] == "processing"
     with pytest.raises(OperationUnderWay):
@@ -245,7 +245,7 @@ def test_a_pending_refund_is_reserved_and_booked_once(shop: Shop) -> None:
     assert vector.refunded.minor == 4_000
 
 
-def test_an_order_is_charged_once_until_its_payment_is_gone(shop: Shop) -> None:
+def test_an_order_is_charged_once_until_its_payment_is_refunded_or_canceled(shop: Shop) -> None:
     first = body_of(shop.create(manual=True))
     with pytest.raises(OrderAlreadyPaid) as refusal:
         shop.create(manual=True)
@@ -274,7 +274,7 @@ def test_another_merchants_payment_does_not_exist(shop: Shop, other_shop: Shop) 
     assert shop.intent(intent["id"]).status == "AUTHORIZED"
 
 
-def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second_intent(
+def test_an_unreachable_psp_moves_no_money_and_the_repeat_makes_no_second_intent(
     shop: Shop,
 ) -> None:
     caller = shop.caller(key="once")
@@ -294,7 +294,7 @@ def test_an_unreachable_psp_leaves_nothing_behind_and_the_repeat_makes_no_second
     assert len(shop.effects("capture")) == 1
 
 
-def test_a_refund_that_never_left_gives_its_reservation_back(shop: Shop) -> None:
+def test_a_refund_that_was_not_sent_releases_its_reservation(shop: Shop) -> None:
     intent = body_of(shop.create())
     shop.psp.script({"rate_limit": True}, times=None, kind="refund")
     with pytest.raises(PspNotReached):
@@ -305,7 +305,7 @@ def test_a_refund_that_never_left_gives_its_reservation_back(shop: Shop) -> None
 
 
 @pytest.mark.parametrize("fault", ["error_after", "drop_after", "truncate"])
-def test_an_answer_that_was_lost_after_the_charge_is_processing_and_then_found(
+def test_a_charge_whose_answer_was_lost_is_processing_and_then_found(
     shop: Shop, fault: str
 ) -> None:
     shop.psp.script({fault: True}, order_id=shop.order_id)
@@ -320,7 +320,7 @@ def test_an_answer_that_was_lost_after_the_charge_is_processing_and_then_found(
 
 
 @pytest.mark.parametrize("fault", ["error_before", "drop_before"])
-def test_a_charge_that_never_arrived_is_repeated_with_the_same_key_while_young(
+def test_a_charge_that_never_reached_the_psp_is_repeated_with_the_same_key_while_young(
     shop: Shop, fault: str
 ) -> None:
     shop.psp.script({fault: True}, order_id=shop.order_id)
@@ -336,7 +336,7 @@ def test_a_charge_that_never_arrived_is_repeated_with_the_same_key_while_young(
     assert len(shop.effects("capture")) == 1
 
 
-def test_a_charge_that_never_arrived_is_forbidden_when_old_and_told_as_failed(shop: Shop) -> None:
+def test_an_old_charge_that_never_reached_the_psp_is_fenced_and_fails(shop: Shop) -> None:
     shop.psp.script({"drop_before": True}, order_id=shop.order_id)
     caller = shop.caller(key="once")
     intent = body_of(shop.create(caller=caller))
@@ -351,8 +351,8 @@ def test_a_charge_that_never_arrived_is_forbidden_when_old_and_told_as_failed(sh
     assert Event.objects.filter(type="payment_intent.payment_failed").count() == 1
 
 
-def test_a_repeat_that_never_left_does_not_close_a_charge_in_doubt(shop: Shop) -> None:
-    """The charge was made; the PSP does not find it yet, and refuses to be asked again."""
+def test_a_repeat_that_was_not_sent_does_not_close_an_unknown_charge(shop: Shop) -> None:
+    """The charge was made; the PSP does not find it yet, and rate-limits the repeat."""
     shop.psp.set_behavior(not_found_lag_seconds=600)
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
     intent = body_of(shop.create())

@@ -1,4 +1,4 @@
-"""Words of a PSP that come late, out of turn, or from a sender whose time was over."""
+"""Results that arrive late, out of order, or from a sender whose lease has ended."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def challenged(shop: Shop, *, manual: bool = False) -> dict[str, Any]:
     return intent
 
 
-def void_in_doubt(shop: Shop, fault: str = "drop_after") -> tuple[str, Operation, Operation]:
-    """A challenge whose void got lost: the intent, its charge, its void."""
+def unknown_void(shop: Shop, fault: str = "drop_after") -> tuple[str, Operation, Operation]:
+    """A challenge whose void is unknown: the intent's id, its charge, its void."""
     intent_id = challenged(shop)["id"]
     shop.psp.script({fault: True}, kind="void")
     assert body_of(shop.cancel(intent_id))["status"] == "processing"
@@ -43,8 +43,8 @@ def void_in_doubt(shop: Shop, fault: str = "drop_after") -> tuple[str, Operation
     return intent_id, charge, void
 
 
-def test_while_a_void_is_open_no_second_charge_begins(shop: Shop) -> None:
-    intent_id, charge, void = void_in_doubt(shop)
+def test_no_second_charge_begins_while_a_void_is_open(shop: Shop) -> None:
+    intent_id, charge, void = unknown_void(shop)
     resolve(charge.id)
 
     assert shop.intent(intent_id).status == "PROCESSING"
@@ -63,7 +63,7 @@ def test_while_a_void_is_open_no_second_charge_begins(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_a_void_refused_after_the_challenge_failed_leaves_the_intent_failed(shop: Shop) -> None:
+def test_a_void_declined_after_the_challenge_failed_leaves_the_intent_failed(shop: Shop) -> None:
     intent = challenged(shop)
     shop.psp.script({"drop_before": True}, kind="void")
     shop.cancel(intent["id"])
@@ -107,10 +107,10 @@ def test_a_challenge_completed_before_its_void_arrives_ends_as_at_the_psp(
     assert list(differences()) == []
 
 
-def sleeping_sender(
+def paused_sender(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> Callable[[Operation], PspResult]:
-    """A sender that is stopped before it sends; when it wakes up, its PSP limits the rate.
+    """A sender that pauses before its call; when it resumes, the PSP rate-limits it.
 
     Meanwhile recovery sends the same request, and the answer of that is lost.
     """
@@ -126,11 +126,11 @@ def sleeping_sender(
     return send
 
 
-def test_a_sender_that_slept_through_its_lease_does_not_undo_what_recovery_sent(
+def test_a_sender_that_outlived_its_lease_does_not_close_what_recovery_sent(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = shop.caller(key="k")
-    monkeypatch.setattr(sending, "send", sleeping_sender(shop, monkeypatch, "authorize"))
+    monkeypatch.setattr(sending, "send", paused_sender(shop, monkeypatch, "authorize"))
 
     answer = shop.create(caller=caller)
     again = shop.create(caller=caller)
@@ -142,12 +142,12 @@ def test_a_sender_that_slept_through_its_lease_does_not_undo_what_recovery_sent(
     assert [e["kind"] for e in shop.effects()] == ["authorize", "capture"]
 
 
-def test_a_refund_is_not_sent_twice_by_a_sender_that_slept(
+def test_a_sender_that_outlived_its_lease_does_not_send_a_refund_twice(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = body_of(shop.create())["id"]
     caller = shop.caller(key="r")
-    monkeypatch.setattr(sending, "send", sleeping_sender(shop, monkeypatch, "refund"))
+    monkeypatch.setattr(sending, "send", paused_sender(shop, monkeypatch, "refund"))
 
     shop.refund(intent_id, 4_000, caller=caller)
     shop.refund(intent_id, 4_000, caller=caller)
@@ -158,7 +158,7 @@ def test_a_refund_is_not_sent_twice_by_a_sender_that_slept(
     assert list(differences()) == []
 
 
-def test_a_capture_declined_after_it_was_processing_is_told(shop: Shop) -> None:
+def test_a_capture_declined_after_it_was_processing_emits_an_event(shop: Shop) -> None:
     intent_id = body_of(shop.create(manual=True))["id"]
     shop.psp.script({"drop_before": True}, kind="capture")
     assert body_of(shop.capture(intent_id, caller=shop.caller(key="c")))["status"] == "processing"
@@ -188,7 +188,7 @@ def test_a_method_saved_with_another_provider_account_is_refused(shop: Shop) -> 
     assert Operation.objects.count() == 1
 
 
-def test_a_late_word_changes_nothing_although_the_key_is_forgotten(shop: Shop) -> None:
+def test_a_late_outcome_without_lease_changes_nothing_after_the_key_was_purged(shop: Shop) -> None:
     intent_id = body_of(shop.create(caller=shop.caller(key="k")))["id"]
     [operation] = shop.operations(intent_id)
     IdempotencyKey.objects.all().delete()
@@ -219,7 +219,7 @@ def test_the_first_call_of_a_process_holds_no_connection_either(
     assert held == [False]
 
 
-def test_a_token_that_nobody_describes_in_time_costs_no_more_than_the_budget(shop: Shop) -> None:
+def test_a_token_look_up_that_hangs_costs_no_more_than_the_wait_budget(shop: Shop) -> None:
     shop.psp.set_behavior(hang=1.0)
     began = time.monotonic()
     with pytest.raises(PspUnavailable):

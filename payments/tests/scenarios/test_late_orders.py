@@ -1,4 +1,4 @@
-"""Late words in every order, doubled, with or without a look in between: the same end."""
+"""Late outcomes in any order, doubled, with or without a sync between: one end state."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def capture_fails(shop: Shop) -> str:
     return intent_id
 
 
-def capture_fails_and_heals(shop: Shop) -> str:
+def capture_fails_and_is_reinstated(shop: Shop) -> str:
     intent_id = capture_fails(shop)
     shop.psp.revise(reference(shop.operations(intent_id)[-1]), "succeed")
     return intent_id
 
 
-def sale_is_refunded_and_taken_back(shop: Shop) -> str:
+def sale_is_refunded_and_reversed(shop: Shop) -> str:
     intent_id = body_of(shop.create(10_000))["id"]
     shop.refund(intent_id, 2_000)
     shop.psp.revise(reference(shop.operations(intent_id)[0]), "fail")
@@ -75,11 +75,11 @@ def capture_and_its_refund_fail(shop: Shop) -> str:
     return intent_id
 
 
-def charge_succeeds_after_all(shop: Shop) -> str:
+def charge_succeeds_late(shop: Shop) -> str:
     return falsely_closed(shop, Outcome.DECLINED)[0]
 
 
-def charge_succeeds_after_all_beside_another(shop: Shop) -> str:
+def charge_succeeds_late_beside_another(shop: Shop) -> str:
     intent_id, _ = falsely_closed(shop, Outcome.NOT_SENT)
     shop.confirm(intent_id, token="pm_card_visa")
     return intent_id
@@ -88,12 +88,12 @@ def charge_succeeds_after_all_beside_another(shop: Shop) -> str:
 LIVES: list[tuple[Life, tuple[str, ...], str]] = [
     (capture_fails, ("payment.captured", "capture.failed"), "AUTHORIZED"),
     (
-        capture_fails_and_heals,
+        capture_fails_and_is_reinstated,
         ("payment.authorized", "payment.captured", "capture.failed", "capture.reinstated"),
         "CAPTURED",
     ),
     (
-        sale_is_refunded_and_taken_back,
+        sale_is_refunded_and_reversed,
         ("payment.captured", "payment.refunded", "payment.failed"),
         "FAILED",
     ),
@@ -103,9 +103,9 @@ LIVES: list[tuple[Life, tuple[str, ...], str]] = [
         ("payment.captured", "payment.refunded", "capture.failed", "refund.failed"),
         "FAILED",
     ),
-    (charge_succeeds_after_all, ("payment.authorized", "payment.captured"), "CAPTURED"),
+    (charge_succeeds_late, ("payment.authorized", "payment.captured"), "CAPTURED"),
     (
-        charge_succeeds_after_all_beside_another,
+        charge_succeeds_late_beside_another,
         ("payment.authorized", "payment.captured"),
         "CAPTURED",
     ),
@@ -137,7 +137,7 @@ def notices_of(hooks: Hooks, types: tuple[str, ...]) -> list[Delivery]:
 @pytest.mark.parametrize(
     ("life", "types", "status"), LIVES, ids=lambda v: getattr(v, "__name__", "")
 )
-def test_every_order_of_late_notices_ends_in_the_same_story(
+def test_notifications_of_late_outcomes_in_any_order_end_in_the_same_state(
     shop: Shop, hooks: Hooks, life: Life, types: tuple[str, ...], status: str
 ) -> None:
     stories = []
@@ -168,13 +168,13 @@ def subsets(steps: int) -> list[tuple[int, ...]]:
     ("kind", "keep_hold"),
     [("sale", True), ("capture", True), ("capture", False), ("refund", True)],
 )
-def test_looking_at_any_moment_in_between_ends_with_the_same_books(
+def test_a_sync_after_any_of_the_revisions_ends_with_the_same_books(
     shop: Shop, kind: str, keep_hold: bool
 ) -> None:
-    """Fail, heal, fail, heal: whichever of these moments somebody looked at."""
-    turns = ("fail", "succeed", "fail", "succeed")
+    """The PSP reverses, reinstates, reverses, reinstates; we sync after some of these."""
+    revisions = ("fail", "succeed", "fail", "succeed")
     ends = []
-    for number, moments in enumerate(subsets(len(turns))):
+    for number, moments in enumerate(subsets(len(revisions))):
         shop.order_id = f"order-{kind}-{number}-{shop.merchant.id}"
         intent_id = body_of(shop.create(10_000, manual=kind == "capture"))["id"]
         if kind == "capture":
@@ -182,7 +182,7 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
         if kind == "refund":
             shop.refund(intent_id, 10_000)
         operation = shop.operations(intent_id)[-1]
-        for moment, to in enumerate(turns):
+        for moment, to in enumerate(revisions):
             shop.psp.revise(reference(operation), to, keep_hold=keep_hold)
             if moment in moments:
                 sync_as_notified(operation)
@@ -193,8 +193,8 @@ def test_looking_at_any_moment_in_between_ends_with_the_same_books(
     assert_the_books_agree()
 
 
-def asked_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
-    """Somebody has taken the lease and has been told, but has not recorded it yet."""
+def look_up_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
+    """A worker holds the lease and has the result, but has not recorded it yet."""
     lease = operation_sync.lease_closed_operation(operation.id)
     assert lease is not None
     return lease, operation_sync.look_up_operation(operation)
@@ -206,10 +206,10 @@ def record(operation: Operation, result: PspResult, lease: datetime) -> Disposit
     return recorded.disposition
 
 
-def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(shop: Shop) -> None:
+def test_a_stale_result_is_corrected_by_the_look_up_that_follows(shop: Shop) -> None:
     intent_id = capture_fails(shop)
     capture = shop.operations(intent_id)[-1]
-    lease, failed = asked_under_a_lease(capture)
+    lease, failed = look_up_under_a_lease(capture)
     shop.psp.revise(reference(capture), "succeed")
     with pytest.raises(operation_sync.Inconclusive, match="a worker is looking it up"):
         sync_as_notified(capture)
@@ -223,10 +223,10 @@ def test_a_word_that_was_overtaken_is_corrected_by_the_question_that_follows(sho
     assert_the_books_agree()
 
 
-def test_a_word_whose_lease_has_passed_to_somebody_else_is_not_recorded(shop: Shop) -> None:
+def test_a_result_is_not_recorded_after_its_lease_has_ended(shop: Shop) -> None:
     intent_id = capture_fails(shop)
     capture = shop.operations(intent_id)[-1]
-    lease, failed = asked_under_a_lease(capture)
+    lease, failed = look_up_under_a_lease(capture)
     Operation.objects.filter(pk=capture.pk).update(lease_until=now_utc())
     before = story_of(shop, intent_id)
     assert record(capture, failed, lease) is Disposition.DEFERRED
@@ -234,9 +234,7 @@ def test_a_word_whose_lease_has_passed_to_somebody_else_is_not_recorded(shop: Sh
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_around_a_late_word_loses_and_doubles_nothing(
-    shop: Shop, hooks: Hooks, when: str
-) -> None:
+def test_a_crash_around_a_late_outcome_records_it_once(shop: Shop, hooks: Hooks, when: str) -> None:
     intent_id = capture_fails(shop)
     [notice] = hooks.caught("capture.failed")
     hooks.deliver(notice)

@@ -105,7 +105,7 @@ def test_an_outcome_locks_the_key_then_the_intent_then_the_operation(
 
 
 @pytest.mark.usefixtures("really_closed")
-def test_no_database_connection_is_held_while_the_psp_is_asked(
+def test_no_database_connection_is_held_during_a_call_to_the_psp(
     shop: Shop, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     shop.psp.script({"hold": True}, order_id=shop.order_id)
@@ -178,7 +178,7 @@ def wait_until_blocked(cursor: psycopg.Cursor[Any]) -> None:
         if waiting is not None and waiting[0]:
             return
         cursor.execute("SELECT pg_sleep(0.02)")
-    pytest.fail("nobody waits for the lock")
+    pytest.fail("no session waits for the lock")
 
 
 def is_locked(cursor: psycopg.Cursor[Any], table: str, identifier: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL is cut around a COMMIT: who was told nothing never guesses.
+"""The connection to PostgreSQL is cut around a COMMIT: its outcome is never guessed.
 
 Crash points C3 and C10, and C9 where the database is gone for good.
 """
@@ -33,7 +33,7 @@ def cutter() -> Iterator[CommitCutter]:
 @pytest.mark.matrix
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_who_does_not_know_whether_the_first_commit_happened_calls_nobody(
+def test_a_request_whose_first_commit_is_unconfirmed_does_not_call_the_psp(
     shop: Shop, cutter: CommitCutter, name: str, when: When
 ) -> None:
     move = Move(shop, name)
@@ -60,7 +60,7 @@ def test_who_does_not_know_whether_the_first_commit_happened_calls_nobody(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_recovery_finishes_a_first_commit_that_nobody_heard_of(
+def test_recovery_finishes_an_unconfirmed_first_commit(
     shop: Shop, cutter: CommitCutter, name: str
 ) -> None:
     move = Move(shop, name)
@@ -76,7 +76,7 @@ def test_recovery_finishes_a_first_commit_that_nobody_heard_of(
 @pytest.mark.matrix
 @pytest.mark.parametrize("when", WHENS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_second_commit_is_repeated_and_the_call_is_not(
+def test_an_unconfirmed_second_commit_is_repeated_without_another_call(
     shop: Shop, cutter: CommitCutter, name: str, when: When
 ) -> None:
     move = Move(shop, name)
@@ -94,7 +94,7 @@ def test_the_second_commit_is_repeated_and_the_call_is_not(
 @pytest.mark.matrix
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_success_in_hand_and_no_database_is_never_a_failure(
+def test_a_success_that_cannot_be_recorded_is_never_a_failure(
     shop: Shop, cutter: CommitCutter, name: str, repeats: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move = Move(shop, name)
@@ -102,7 +102,7 @@ def test_a_success_in_hand_and_no_database_is_never_a_failure(
 
     def send_and_lose_the_database(operation: Operation, **more: Any) -> object:
         result = real(operation, **more)
-        cutter.let_nobody_through()
+        cutter.cut_everything()
         return result
 
     monkeypatch.setattr(sending, "send", send_and_lose_the_database)

@@ -1,4 +1,4 @@
-"""Random lives of merchants, their PSP and time itself, and the same truth after every step.
+"""Random sequences of merchant, PSP and clock events; the invariants hold after every step.
 
 `make model EXAMPLES=1000` plays more of them. What a step does is in `model_world`.
 """
@@ -63,8 +63,8 @@ choices = st.integers(0, 7)
 amounts = st.sampled_from((1, 2_500, 5_000, 10_000, 12_000))
 fates = st.one_of(
     st.just(Fate()),
-    st.builds(Fate, crash_at=st.integers(1, 60), asked_after=st.sampled_from((0, 31, 61))),
-    st.builds(Fate, fault=st.sampled_from(FAULTS), asked_after=asked),
+    st.builds(Fate, crash_at=st.integers(1, 60), looked_up_after=st.sampled_from((0, 31, 61))),
+    st.builds(Fate, fault=st.sampled_from(FAULTS), looked_up_after=asked),
 )
 
 
@@ -172,14 +172,14 @@ class Life(RuleBasedStateMachine):
 
 @pytest.fixture
 def healthy_circuits() -> Iterator[None]:
-    """A circuit is open for real seconds: it would only stand in the way of virtual ones."""
+    """A circuit stays open for real seconds, but the model's clock is virtual."""
     before = django_settings.PSP_BREAKERS
     django_settings.PSP_BREAKERS = False
     yield
     django_settings.PSP_BREAKERS = before
 
 
-def test_whatever_happens_in_whatever_order(
+def test_the_invariants_hold_after_every_step_of_a_random_life(
     database: None,
     sandbox_psp: SandboxProcess,
     healthy_circuits: None,

@@ -1,4 +1,4 @@
-"""Notices in every order, doubled, overtaking answers, and cut off by a crash: one effect."""
+"""Notifications in any order, doubled, before the answer, or around a crash: one effect."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def a_life(shop: Shop, hooks: Hooks) -> tuple[str, list[Delivery]]:
     return intent_id, list(by_operation.values())
 
 
-def test_every_order_of_notices_ends_in_the_same_story(
+def test_notifications_in_any_order_end_in_the_same_state(
     shop: Shop, hooks: Hooks, settings: Any
 ) -> None:
     settings.PSP_BREAKERS = False  # two answers of three are lost, by a PSP that is well
@@ -70,7 +70,7 @@ def test_every_order_of_notices_ends_in_the_same_story(
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
-def test_authorize_capture_and_refund_in_any_order_change_nothing_twice(
+def test_doubled_notifications_in_any_order_change_nothing(
     shop: Shop, hooks: Hooks, order: tuple[int, ...]
 ) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
@@ -87,7 +87,7 @@ def test_authorize_capture_and_refund_in_any_order_change_nothing_twice(
     assert PspNotification.objects.filter(status="processed").count() == 3
 
 
-def test_a_hundred_copies_and_four_workers_at_once_have_one_effect(
+def test_a_hundred_copies_of_a_notification_and_four_workers_have_one_effect(
     shop: Shop, hooks: Hooks, run_together: Callable[..., list[Any]]
 ) -> None:
     lose_the_answer(shop, "authorize")
@@ -112,7 +112,9 @@ def test_a_hundred_copies_and_four_workers_at_once_have_one_effect(
     assert list(differences()) == []
 
 
-def test_a_notice_that_overtakes_the_answer_gives_one_posting(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_that_overtakes_the_answer_gives_one_posting(
+    shop: Shop, hooks: Hooks
+) -> None:
     shop.psp.script({"hold": 1}, order_id=shop.order_id, kind="authorize")
     answers: list[Any] = []
 
@@ -141,8 +143,10 @@ def test_a_notice_that_overtakes_the_answer_gives_one_posting(shop: Shop, hooks:
     assert list(differences()) == []
 
 
-def test_looking_never_fences_or_repeats_what_is_being_sent(shop: Shop, hooks: Hooks) -> None:
-    """The PSP has the request but has not executed it; somebody who may sign says that it has."""
+def test_a_sync_never_fences_or_repeats_an_operation_that_is_being_sent(
+    shop: Shop, hooks: Hooks
+) -> None:
+    """A signed notification arrives while the PSP has the request but has not executed it."""
     shop.psp.script({"latency_ms": 1500}, order_id=shop.order_id, kind="authorize")
     answers: list[Any] = []
 
@@ -175,7 +179,7 @@ def _wait_for_operation() -> Operation:
         if found is not None:
             return found
         threading.Event().wait(0.01)
-    raise AssertionError("nothing was written down")
+    raise AssertionError("no operation was written")
 
 
 STORING = {
@@ -184,15 +188,15 @@ STORING = {
 }
 PROCESSING = {
     "after the lease": (processing, "_attempt", "before"),
-    "after asking": (operation_sync, "record_outcome", "before"),
+    "after the look-up": (operation_sync, "record_outcome", "before"),
     "after recording": (operation_sync, "record_outcome", "after"),
-    "before concluding": (processing, "record_attempts", "before"),
-    "after concluding": (processing, "record_attempts", "after"),
+    "before the attempt is recorded": (processing, "record_attempts", "before"),
+    "after the attempt is recorded": (processing, "record_attempts", "after"),
 }
 
 
 @pytest.mark.parametrize("step", [*STORING, *PROCESSING])
-def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) -> None:
+def test_a_crash_at_any_step_loses_no_notification(shop: Shop, hooks: Hooks, step: str) -> None:
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
@@ -205,9 +209,11 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
     else:
         hooks.deliver(notice)
         crash_at(PROCESSING[step], processing.process_due_notifications)
-        if step != "after concluding":
+        if step != "after the attempt is recorded":
             assert only_notification().status == "stored"
-            assert processing.process_due_notifications() == 0, "the lease of the dead one lives"
+            assert processing.process_due_notifications() == 0, (
+                "the killed worker's lease has not ended"
+            )
             make_due()
     processing.process_due_notifications()
 
@@ -217,7 +223,7 @@ def test_a_crash_at_any_step_loses_nothing(shop: Shop, hooks: Hooks, step: str) 
     assert list(differences()) == []
 
 
-def test_a_worker_whose_lease_has_passed_records_nothing(shop: Shop, hooks: Hooks) -> None:
+def test_a_worker_whose_lease_has_ended_records_no_attempt(shop: Shop, hooks: Hooks) -> None:
     hooks.deliver(hooks.notice(type="payment.teleported"))
     [slow] = processing.QUEUE.take(most=10)
     assert processing.QUEUE.take(most=10) == []

@@ -1,4 +1,4 @@
-"""Whatever is asked, in whatever order, twice or too much: books, counters and PSP agree."""
+"""Random commands, faults and PSP events in any order: books, counters and PSP agree."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Step:
     twice: bool = False
     fault: str | None = None
     which: int = 0
-    """Of several charges, or disputes: the one that it is about."""
+    """Which of several charges or disputes the step acts on."""
 
 
 amounts = st.integers(min_value=1, max_value=12_000)
@@ -83,7 +83,7 @@ steps = st.one_of(
         which=charges),
     st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
         "bank escalate"]), which=charges),
-    st.builds(Step, verb=st.sampled_from(["wait", "time", "hear", "reversals", "deadlines"])),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"])),
 )  # fmt: skip
 
 PAID = Step(verb="confirm", token="pm_card_visa")
@@ -91,7 +91,7 @@ BEGINNINGS = {
     "not at all": [],
     "paid": [PAID],
     "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
-    "paid twice, unheard": [
+    "paid twice, not synced": [
         Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
     ],
     "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
@@ -118,38 +118,38 @@ def test_books_counters_and_psp_agree_after_every_step(
         take(shop, intent_id, step)
         shop.psp.heal()
         assert list(differences_of([shop.intent(intent_id)])) == [], step
-    event("a charge too many" if has_excess(shop, intent_id) else "none too many")
+    event("a duplicate charge" if has_excess(shop, intent_id) else "no duplicate charge")
     event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
     shop.psp.advance(120)
     for _ in range(2):
         shop.settle()
-        hear_everything(shop, intent_id)
+        sync_everything(shop, intent_id)
     assert list(differences()) == []
     if not has_excess(shop, intent_id):
         assert truth(shop) == stored(shop.intent(intent_id))
-    assert_every_cent_is_where_it_is(shop, intent_id)
+    assert_money_is_booked_as_at_the_psp(shop, intent_id)
     for _ in range(3):
         sweep_reversals()
         shop.psp.advance(5)
         shop.settle()
-        hear_everything(shop, intent_id)
+        sync_everything(shop, intent_id)
     assert list(differences()) == []
-    assert_every_cent_is_where_it_is(shop, intent_id)
+    assert_money_is_booked_as_at_the_psp(shop, intent_id)
 
 
-def hear_everything(shop: Shop, intent_id: str) -> None:
-    """The notices of everything that has happened, at last."""
+def sync_everything(shop: Shop, intent_id: str) -> None:
+    """Sync every operation, payment and dispute, as late notifications would cause."""
     for operation in shop.operations(intent_id):
         with suppress(operation_sync.Inconclusive):
             operation_sync.sync_operation(operation.id, actor="psp:notification")
-    look(shop, intent_id)
+    sync_charges(shop, intent_id)
     for dispute in shop.psp.disputes(shop.order_id):
         with suppress(Inconclusive):
-            Desk(shop).look(dispute["id"])
+            Desk(shop).sync(dispute["id"])
 
 
 def has_excess(shop: Shop, intent_id: str) -> bool:
-    """A charge too many is counted apart."""
+    """Whether the payment has a duplicate charge, or another amount in excess."""
     return any(operation.excess_minor for operation in shop.operations(intent_id))
 
 
@@ -157,7 +157,7 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
     if step.verb == "wait":
         shop.psp.advance(30)
         shop.settle()
-        hear_everything(shop, intent_id)
+        sync_everything(shop, intent_id)
         return
     if step.verb in HAPPENS:
         HAPPENS[step.verb](shop, intent_id)
@@ -184,17 +184,15 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
 
 
 def act_in_dashboard(shop: Shop, intent_id: str, step: Step) -> None:
-    """Somebody at the PSP does it, unless the PSP refuses; we see it at the next look."""
-    words: dict[str, Any] = (
-        {} if step.verb.endswith("void") else {"amount_minor": step.amount_minor}
-    )
+    """Make an operation in the PSP's dashboard, unless the PSP refuses; sync, or not."""
+    more: dict[str, Any] = {} if step.verb.endswith("void") else {"amount_minor": step.amount_minor}
     if step.verb.endswith("capture"):
-        words["final"] = step.final
+        more["final"] = step.final
     with suppress(AssertionError, NothingThere):
         payment_id = at_the_psp(shop, intent_id, step.which)
-        shop.psp.act(step.verb.removeprefix("dashboard "), payment_id=payment_id, **words)
+        shop.psp.act(step.verb.removeprefix("dashboard "), payment_id=payment_id, **more)
     if step.which != 3:  # Else the notice is lost.
-        look(shop, intent_id)
+        sync_charges(shop, intent_id)
 
 
 class NothingThere(Exception):
@@ -202,7 +200,7 @@ class NothingThere(Exception):
 
 
 def at_the_psp(shop: Shop, intent_id: str, which: int) -> str:
-    """One of the payments at the PSP that this one has led to, the newest first."""
+    """The id of one of the intent's payments at the PSP, counted from the newest."""
     found = [o.psp_payment_id for o in shop.operations(intent_id) if o.is_charge]
     known: list[str] = [each for each in reversed(found) if each]
     if not known:
@@ -211,7 +209,7 @@ def at_the_psp(shop: Shop, intent_id: str, which: int) -> str:
 
 
 def dispute(shop: Shop, intent_id: str, step: Step) -> None:
-    """A cardholder complains, or a bank decides, unless the PSP refuses; we look, or do not."""
+    """A cardholder disputes, or a bank decides, unless the PSP refuses; sync, or not."""
     with suppress(AssertionError, NothingThere):
         if step.verb == "dispute":
             shop.psp.open_dispute(
@@ -226,11 +224,11 @@ def dispute(shop: Shop, intent_id: str, step: Step) -> None:
             move = step.verb.removeprefix("bank ")
             shop.psp.move_dispute(opened[step.which % len(opened)]["id"], move)
     if step.which != 3:
-        hear_everything(shop, intent_id)
+        sync_everything(shop, intent_id)
 
 
-def look(shop: Shop, intent_id: str) -> None:
-    """A look at every charge; what of ours is still open comes first, and is looked at again."""
+def sync_charges(shop: Shop, intent_id: str) -> None:
+    """Sync every charge's payment with the PSP."""
     for operation in shop.operations(intent_id):
         if operation.is_charge:
             with suppress(Inconclusive):
@@ -238,7 +236,7 @@ def look(shop: Shop, intent_id: str) -> None:
 
 
 HAPPENS: dict[str, Callable[[Shop, str], object]] = {
-    "hear": hear_everything,
+    "sync": sync_everything,
     "time": lambda shop, intent_id: shop.psp.advance(30),
     "reversals": lambda shop, intent_id: sweep_reversals(),
     "deadlines": lambda shop, intent_id: passing_time.sweep(),
@@ -270,7 +268,7 @@ def psp_kind(verb: str) -> str:
 
 
 def truth(shop: Shop) -> dict[str, int]:
-    """What the PSP did with the order's money, from its own effects."""
+    """What the PSP authorized, captured and refunded for the order, from its effects."""
     sums: dict[str, int] = {}
     for effect in shop.effects():
         sums[effect["kind"]] = sums.get(effect["kind"], 0) + effect["amount_minor"]
@@ -283,8 +281,8 @@ def truth(shop: Shop) -> dict[str, int]:
     }
 
 
-def assert_every_cent_is_where_it_is(shop: Shop, intent_id: str) -> None:
-    """Held, taken and charged back, with what was too many: by the books as at the PSP."""
+def assert_money_is_booked_as_at_the_psp(shop: Shop, intent_id: str) -> None:
+    """What is held, taken and charged back, excess included, is the same here and at the PSP."""
     [vector] = list(payment_vectors([uuid_of(intent_id)])) or [None]
     held_minor = sum(
         found.held.minor

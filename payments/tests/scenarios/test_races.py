@@ -1,4 +1,4 @@
-"""Many at once on one payment: real threads, real PostgreSQL, exactly one effect."""
+"""Concurrent requests on one payment, with threads and PostgreSQL: exactly one effect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def codes_of(results: list[Answer | PaymentRefused]) -> set[str]:
     return {result.code for result in results if isinstance(result, PaymentRefused)}
 
 
-def test_eight_captures_at_once_capture_once(shop: Shop) -> None:
+def test_eight_concurrent_captures_capture_once(shop: Shop) -> None:
     intent = body_of(shop.create(10_000, manual=True))
     results = at_once(8, lambda _: shop.capture(intent["id"]))
     assert [a["status"] for a in answers_of(results)] == ["succeeded"]
@@ -51,7 +51,7 @@ def test_eight_captures_at_once_capture_once(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_eight_confirms_at_once_charge_once(shop: Shop) -> None:
+def test_eight_concurrent_confirms_charge_once(shop: Shop) -> None:
     intent = body_of(shop.create(10_000, confirm=False))
     results = at_once(8, lambda _: shop.confirm(intent["id"]))
     assert [a["status"] for a in answers_of(results)] == ["succeeded"]
@@ -59,7 +59,7 @@ def test_eight_confirms_at_once_charge_once(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_eight_payments_of_one_order_at_once_charge_once(shop: Shop) -> None:
+def test_eight_concurrent_payments_of_one_order_charge_once(shop: Shop) -> None:
     results = at_once(8, lambda _: shop.create(10_000))
     assert [a["status"] for a in answers_of(results)] == ["succeeded"]
     assert codes_of(results) == {"order_already_has_payment"}
@@ -67,7 +67,7 @@ def test_eight_payments_of_one_order_at_once_charge_once(shop: Shop) -> None:
     assert PaymentIntent.objects.count() == 1
 
 
-def test_eight_full_refunds_at_once_refund_once(shop: Shop) -> None:
+def test_eight_concurrent_full_refunds_refund_once(shop: Shop) -> None:
     intent = body_of(shop.create(10_000))
     results = at_once(8, lambda _: shop.refund(intent["id"]))
     assert [a["status"] for a in answers_of(results)] == ["succeeded"]
@@ -76,7 +76,7 @@ def test_eight_full_refunds_at_once_refund_once(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_fifty_refunds_of_60_on_100_refund_once(shop: Shop) -> None:
+def test_fifty_concurrent_refunds_of_60_on_100_refund_once(shop: Shop) -> None:
     intent = body_of(shop.create(100))
     results = at_once(50, lambda _: shop.refund(intent["id"], 60))
     assert [a["amount"] for a in answers_of(results)] == [60]
@@ -85,7 +85,7 @@ def test_fifty_refunds_of_60_on_100_refund_once(shop: Shop) -> None:
     assert list(differences()) == []
 
 
-def test_capture_and_cancel_at_once_one_wins_at_both_sides(shop: Shop) -> None:
+def test_a_concurrent_capture_and_cancel_end_alike_here_and_at_the_psp(shop: Shop) -> None:
     intent = body_of(shop.create(10_000, manual=True))
     results = at_once(
         8,
@@ -101,7 +101,7 @@ def test_capture_and_cancel_at_once_one_wins_at_both_sides(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 16])
-def test_one_request_sent_many_times_at_once_runs_once(shop: Shop, number: int) -> None:
+def test_concurrent_copies_of_one_request_run_once(shop: Shop, number: int) -> None:
     caller = shop.caller(key="the same", body={"amount": 10_000})
     results = at_once(number, lambda _: shop.create(10_000, caller=caller))
     bodies = {result.body for result in results if isinstance(result, Answer)}

@@ -18,8 +18,8 @@ class Point:
 
 
 _STEPS: Final = (
-    "scenarios/test_crashes.py::test_a_repeat_finishes_what_a_crash_left_with_one_effect",
-    "scenarios/test_crashes.py::test_recovery_finishes_alone_when_nobody_repeats",
+    "scenarios/test_crashes.py::test_a_repeated_request_after_a_crash_ends_in_one_effect",
+    "scenarios/test_crashes.py::test_recovery_finishes_a_request_that_the_merchant_does_not_repeat",
 )
 
 CRASH_POINTS: Final = {
@@ -33,11 +33,11 @@ CRASH_POINTS: Final = {
     "C1": Point("read, before the first transaction", _STEPS),
     "C2": Point("inside the first transaction", _STEPS),
     "C3": Point(
-        "the first COMMIT is sent, and nobody says that it happened",
+        "the first COMMIT is sent, and its confirmation is lost",
         (
             "scenarios/test_lost_commits.py::"
-            "test_who_does_not_know_whether_the_first_commit_happened_calls_nobody",
-            "scenarios/test_lost_commits.py::test_recovery_finishes_a_first_commit_that_nobody_heard_of",
+            "test_a_request_whose_first_commit_is_unconfirmed_does_not_call_the_psp",
+            "scenarios/test_lost_commits.py::test_recovery_finishes_an_unconfirmed_first_commit",
         ),
     ),
     "C4": Point(
@@ -45,19 +45,21 @@ CRASH_POINTS: Final = {
         (
             *_STEPS,
             "scenarios/test_calls_cut_short.py::"
-            "test_what_never_left_and_is_old_is_forbidden_and_can_be_asked_for_anew",
+            "test_an_old_request_that_was_never_sent_is_fenced_and_may_be_repeated",
         ),
     ),
     "C5": Point(
         "the PSP cannot be reached: refused, no such host, no TLS",
-        ("scenarios/test_calls_cut_short.py::test_what_could_not_be_sent_is_never_in_doubt",),
+        (
+            "scenarios/test_calls_cut_short.py::test_a_request_that_could_not_be_sent_is_never_unknown",
+        ),
     ),
     "C6": Point(
         "the PSP has it, and acts after our timeout",
         (
             "scenarios/test_calls_cut_short.py::"
-            "test_a_psp_that_acts_after_our_timeout_and_our_question_acts_once",
-            "scenarios/test_calls_cut_short.py::test_a_psp_that_would_act_after_we_forbade_it_does_nothing",
+            "test_a_psp_that_acts_after_our_timeout_and_our_look_up_acts_once",
+            "scenarios/test_calls_cut_short.py::test_a_request_that_the_psp_reads_after_our_fence_has_no_effect",
             "http/test_kill.py::test_a_repeat_finishes_what_the_killed_server_left",
         ),
     ),
@@ -80,12 +82,14 @@ CRASH_POINTS: Final = {
             "operations/test_execution.py::test_errors_without_end_leave_the_success_to_recovery",
             "operations/test_execution.py::test_a_deadlock_with_somebody_else_is_survived",
             "operations/test_execution.py::test_an_empty_pool_leaves_the_success_to_recovery",
-            "scenarios/test_lost_commits.py::test_a_success_in_hand_and_no_database_is_never_a_failure",
+            "scenarios/test_lost_commits.py::test_a_success_that_cannot_be_recorded_is_never_a_failure",
         ),
     ),
     "C10": Point(
-        "the second COMMIT is sent, and nobody says that it happened",
-        ("scenarios/test_lost_commits.py::test_the_second_commit_is_repeated_and_the_call_is_not",),
+        "the second COMMIT is sent, and its confirmation is lost",
+        (
+            "scenarios/test_lost_commits.py::test_an_unconfirmed_second_commit_is_repeated_without_another_call",
+        ),
     ),
     "C11": Point("after the second transaction, before the answer", _STEPS),
     "C12": Point(
@@ -100,11 +104,11 @@ CRASH_POINTS: Final = {
         ),
     ),
     "C14": Point(
-        "after a commit, before its doorbell (notifications of PSPs)",
-        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",),
+        "after a commit, before the wake-up (notifications of PSPs)",
+        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_no_notification",),
     ),
     "C14 of events": Point(
-        "after a commit, before the relay's doorbell",
+        "after a commit, before the relay's wake-up",
         ("merchant_webhooks/test_relay.py::test_without_redis_events_are_found_all_the_same",),
     ),
     "C15": Point(
@@ -124,27 +128,27 @@ CRASH_POINTS: Final = {
     ),
     "C17": Point(
         "a notification is stored, and not processed",
-        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",),
+        ("scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_no_notification",),
     ),
     "C18": Point(
         "a notification is processed, and its 2xx never left",
         (
-            "scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_nothing",
+            "scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_no_notification",
             "scenarios/test_crash_points.py::"
             "test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_again",
         ),
     ),
     "C19": Point(
-        "recovery dies between its question and its write",
+        "recovery dies between its look-up and its write",
         ("recovery/test_leases.py::test_a_killed_recovery_worker_delays_only_one_operation",),
     ),
     "C20": Point(
-        "stopped just before the call, overtaken, and awake again",
+        "paused just before the call, and resumed after another worker finished",
         (
             "scenarios/test_calls_cut_short.py::"
-            "test_a_sender_stopped_before_its_call_and_overtaken_changes_nothing_when_it_wakes",
+            "test_a_sender_stopped_before_its_call_changes_nothing_when_it_resumes_after_another_worker",
             "scenarios/test_interleavings.py::"
-            "test_a_sender_that_slept_through_its_lease_does_not_undo_what_recovery_sent",
+            "test_a_sender_that_outlived_its_lease_does_not_close_what_recovery_sent",
         ),
     ),
     "C21": Point(
@@ -155,10 +159,10 @@ CRASH_POINTS: Final = {
         ),
     ),
     "C22": Point(
-        "keys are forgotten while an operation is in doubt",
+        "keys are purged while an operation is unknown",
         (
             "scenarios/test_calls_cut_short.py::"
-            "test_a_key_outlives_every_retention_while_its_operation_is_in_doubt",
+            "test_a_key_is_never_purged_while_its_operation_is_unknown",
             "idempotency/test_keys.py::"
             "test_old_keys_are_forgotten_but_never_one_whose_operation_is_open",
         ),
@@ -169,7 +173,7 @@ MESSAGE_FAULTS: Final = {
     "M1": Point(
         "one request many times at once",
         (
-            "scenarios/test_races.py::test_one_request_sent_many_times_at_once_runs_once",
+            "scenarios/test_races.py::test_concurrent_copies_of_one_request_run_once",
             "http/test_idempotency_over_http.py::"
             "test_fifty_requests_at_once_with_one_key_have_one_effect",
         ),
@@ -197,7 +201,7 @@ MESSAGE_FAULTS: Final = {
         "a notification doubled, at once too",
         (
             "scenarios/test_notification_orders.py::"
-            "test_a_hundred_copies_and_four_workers_at_once_have_one_effect",
+            "test_a_hundred_copies_of_a_notification_and_four_workers_have_one_effect",
         ),
     ),
     "M6": Point(
@@ -207,7 +211,7 @@ MESSAGE_FAULTS: Final = {
     "M7": Point(
         "notifications out of order",
         (
-            "scenarios/test_notification_orders.py::test_every_order_of_notices_ends_in_the_same_story",
+            "scenarios/test_notification_orders.py::test_notifications_in_any_order_end_in_the_same_state",
         ),
     ),
     "M8": Point(
@@ -237,7 +241,7 @@ MESSAGE_FAULTS: Final = {
     "M12": Point(
         "before the answer to our own call",
         (
-            "scenarios/test_notification_orders.py::test_a_notice_that_overtakes_the_answer_gives_one_posting",
+            "scenarios/test_notification_orders.py::test_a_notification_that_overtakes_the_answer_gives_one_posting",
         ),
     ),
     "M13": Point(

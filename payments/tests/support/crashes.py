@@ -44,7 +44,7 @@ def crash(step: str, command: Callable[[], object]) -> None:
 
 
 def crash_at(where: Where, command: Callable[[], object]) -> None:
-    """The same for any function: module or class, its name, and "before" or "after"."""
+    """Like `crash`, at any function: module or class, its name, and "before" or "after"."""
     connections.close_all()
     child = os.fork()
     if child == 0:
@@ -74,10 +74,10 @@ def crash_at_moment(number: int, command: Callable[[], object]) -> bool:
 
 def _count_moments(number: int) -> None:
     moments = itertools.count(1)
-    turn = threading.Lock()
+    one_at_a_time = threading.Lock()
 
     def pass_moment() -> None:
-        with turn:
+        with one_at_a_time:
             if next(moments) == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -110,10 +110,10 @@ def _run_and_die(where: Where, command: Callable[[], object]) -> None:
 
 
 def be_a_process_of_its_own() -> None:
-    """Forget what a fork must not share with its parent.
+    """Close what a fork must not share with its parent.
 
-    Connections to the PSP survive it, and two processes would read each other's answers. (Threads
-    do not: lanes are renewed by themselves.)
+    A fork inherits connections to the PSP, and two processes would read each other's answers.
+    It inherits no threads; bulkheads start new ones by themselves.
     """
     registry._adapters.clear()
 

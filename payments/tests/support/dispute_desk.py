@@ -1,4 +1,4 @@
-"""Disputes as a test speaks them: the bank's side (the sandbox PSP) and the merchant's answers."""
+"""Disputes in tests: the bank's moves at the sandbox PSP, and the merchant's responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 def render_dispute(subject: Subject, caller: Caller) -> Answer:
-    """The plainest rendering: the object, or the refusal of the response."""
+    """Render the dispute object, or the error of a declined response."""
     assert subject.dispute is not None
     body: dict[str, Any] = dispute_object(subject.dispute, now=now_utc())
     response = subject.response
@@ -40,23 +40,23 @@ class Desk:
         intent_id: str = body_of(self.shop.create(amount_minor, **more))["id"]
         return intent_id
 
-    def open(self, **words: Any) -> str:
-        """The bank disputes the payment of the shop's order; the dispute's id at the PSP."""
-        opened: str = self.shop.psp.open_dispute(order_id=self.shop.order_id, **words)["id"]
+    def open(self, **more: Any) -> str:
+        """The bank disputes the payment of the order. Returns the dispute's id at the PSP."""
+        opened: str = self.shop.psp.open_dispute(order_id=self.shop.order_id, **more)["id"]
         return opened
 
-    def move(self, psp_dispute_id: str, move: str, **words: Any) -> None:
+    def move(self, psp_dispute_id: str, move: str, **more: Any) -> None:
         """The bank decides."""
-        self.shop.psp.move_dispute(psp_dispute_id, move, **words)
+        self.shop.psp.move_dispute(psp_dispute_id, move, **more)
 
-    def look(self, psp_dispute_id: str) -> Dispute:
-        """We ask the PSP, as after a notice."""
+    def sync(self, psp_dispute_id: str) -> Dispute:
+        """Look the dispute up and record it, as after a notification."""
         sync.sync_dispute(account=self.shop.account, psp_dispute_id=psp_dispute_id, actor="test")
         return self.dispute(psp_dispute_id)
 
-    def opened(self, **words: Any) -> Dispute:
-        """A dispute that we know of."""
-        return self.look(self.open(**words))
+    def opened(self, **more: Any) -> Dispute:
+        """A dispute that the bank opened and we recorded."""
+        return self.sync(self.open(**more))
 
     def dispute(self, psp_dispute_id: str = "") -> Dispute:
         """The row; the only one unless named."""
@@ -82,11 +82,11 @@ class Desk:
     def submit(
         self, dispute: Dispute, text: str = "It was delivered.", *, caller: Caller | None = None
     ) -> Answer:
-        """Hand in evidence."""
+        """Submit evidence."""
         return self.update(dispute, caller=caller, evidence={"uncategorized_text": text})
 
     def close(self, dispute: Dispute, *, caller: Caller | None = None) -> Answer:
-        """Give in."""
+        """Accept the dispute."""
         return answered(
             commands.close_dispute(
                 CommandRequest(caller or self.shop.caller(), render=render_dispute),
@@ -108,18 +108,18 @@ class Desk:
         return [found[identifier] for identifier in ids]
 
     def submissions(self) -> list[dict[str, str]]:
-        """What the PSP took as evidence of the only dispute."""
+        """The evidence that the PSP accepted for the only dispute."""
         [dispute] = self.at_the_psp()
         found: list[dict[str, str]] = dispute["submissions"]
         return found
 
     def lose(self, fault: str, kind: str = "submit_evidence") -> None:
-        """The next response meets this fault."""
+        """The PSP answers the next response with this fault."""
         self.shop.psp.script({fault: 1}, order_id=self.shop.order_id, kind=kind)
 
 
 def end_leases() -> None:
-    """Let time pass: whoever died no longer owns anything."""
+    """Let time pass: the leases of dead workers end."""
     DisputeResponse.objects.filter(closed_at__isnull=True).update(
         lease_until=LONG_AGO, next_check_at=LONG_AGO
     )

@@ -37,7 +37,7 @@ SHOPS = 2
 HOUR = 3600
 DAY = 24 * HOUR
 LAG_SECONDS = 8
-"""So long the PSP does not find what it did; as long as an adapter may promise (10 s)."""
+"""How long the PSP does not find what it did; the longest lag an adapter may declare."""
 # Holds that end by themselves, and money that comes back by itself, are not in this model yet.
 _NEVER = 10_000 * DAY
 _LATE_MS = 400
@@ -69,19 +69,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Fate:
-    """What befalls a request, besides the PSP's word on it."""
+    """What goes wrong with a request, apart from the PSP's result."""
 
     crash_at: int = 0
-    """Our process is killed at this moment of it."""
+    """The moment at which our process is killed; 0: not at all."""
     fault: str = ""
     """A fault of the PSP; `late`: it acts after our deadline."""
-    asked_after: int = 0
-    """Seconds after which recovery asks, of a late PSP before it acts; 0: not at once."""
+    looked_up_after: int = 0
+    """Seconds until recovery looks it up (a late PSP: before it acts); 0: not at once."""
 
 
 @dataclass
 class World:
-    """Everything in it."""
+    """The model's merchants, requests, PSP and clock."""
 
     sandbox: SandboxProcess
     shops: list[Shop] = field(default_factory=list)
@@ -100,7 +100,7 @@ class World:
         self.sandbox.set_behavior(not_found_lag_seconds=LAG_SECONDS, authorization_seconds=_NEVER)
 
     def end(self) -> None:
-        """Nothing of it stays."""
+        """Restore the clock and the PSP's behavior."""
         self.time.close()
         self.sandbox.heal()
 
@@ -118,8 +118,8 @@ class World:
                 self._script(shop, kind, _FAULTS[fate.fault])
             self._note(request, _attempt(request))
         self.sandbox.control("DELETE", "scripts")
-        if fate.asked_after and fate.fault != "late":
-            self.time.pass_by(fate.asked_after)
+        if fate.looked_up_after and fate.fault != "late":
+            self.time.pass_by(fate.looked_up_after)
             self.sweep()
 
     def repeat(self, request: Request) -> None:
@@ -132,7 +132,7 @@ class World:
         self._note(request, answer)
 
     def tell(self, operation: Operation, *, how: str) -> None:
-        """A notice about an operation comes in, as a PSP sends it, or as somebody else would."""
+        """Post a notification about an operation: signed by the PSP, doubled, or forged."""
         code = operation.psp_account.code
         body = self._notice(operation, settings.PSP_CREDENTIALS[code]["api_key"])
         proof = sign(body, secret="a guess that is wrong") if how == "forged" else sign(body)
@@ -146,13 +146,13 @@ class World:
             assert answer.status_code == (400 if how == "forged" else 200)
 
     def sweep(self) -> None:
-        """What beat does."""
+        """Run the sweeps that beat runs."""
         recovery_sweep.resolve_due_operations()
         processing.process_due_notifications()
         retention.purge_old_idempotency_keys()
 
     def check(self) -> None:
-        """What is true at every moment."""
+        """Assert the invariants that hold at every moment."""
         assert list(differences()) == []
         for order_id, effects in self._effects_by("order_id").items():
             live: dict[str, int] = {}
@@ -164,12 +164,12 @@ class World:
                 live[intent] = live.get(intent, 0) + _held(effect)
 
     def settle(self) -> None:
-        """All is well again, and hours pass: nothing stays in doubt."""
+        """End all faults and let hours pass: no outcome stays unknown."""
         self.sandbox.control("DELETE", "scripts")
         rounds = 0
-        while self._in_doubt() or rounds < 2:
+        while self._unknown() or rounds < 2:
             rounds += 1
-            assert rounds < 12, [(o.public_id, o.detail) for o in self._in_doubt()]
+            assert rounds < 12, [(o.public_id, o.detail) for o in self._unknown()]
             self.time.pass_by(2 * HOUR)
             self.sweep()
         self.check()
@@ -192,7 +192,7 @@ class World:
             is_over = bool(sums["void"]) and not sums["capture"]
             assert (intent.status == "CANCELED") or not is_over, intent.status
 
-    def _in_doubt(self) -> list[Operation]:
+    def _unknown(self) -> list[Operation]:
         return list(Operation.objects.filter(status__in=OPERATION_OUTCOME_UNKNOWN))
 
     def _effects_by(self, name: str) -> dict[str, list[dict[str, Any]]]:
@@ -208,7 +208,7 @@ class World:
         return str(Operation.objects.values_list("intent_id", flat=True).get(pk=operation_id))
 
     def _send_late(self, request: Request, kind: str, fate: Fate) -> None:
-        """We give up, and perhaps ask, before the PSP begins with it."""
+        """Time out, and perhaps look up, before the PSP executes the request."""
         seen = self._last_call()
         self._script(request.shop, kind, {"latency_ms": _LATE_MS})
         before = sending.CALL_DEADLINE_SECONDS
@@ -217,8 +217,8 @@ class World:
             self._note(request, _attempt(request))
         finally:
             sending.CALL_DEADLINE_SECONDS = before  # type: ignore[misc]
-        if fate.asked_after:
-            self.time.pass_by(fate.asked_after)
+        if fate.looked_up_after:
+            self.time.pass_by(fate.looked_up_after)
             self.sweep()
         end = time.monotonic() + 10
         while not all(call["status"] for call in self.sandbox.calls(after=seen)):

@@ -1,4 +1,4 @@
-"""The five commands that move money, each with the payment that it needs and what it does at a PSP.
+"""The five commands that move money, with the payment each needs and its effects at the PSP.
 
 For tests that disturb them. What may not live here: any disturbance.
 """
@@ -63,7 +63,7 @@ def kind_of(name: str) -> str:
 
 
 def end_leases() -> None:
-    """Let time pass: whoever died no longer owns anything, and every look is due."""
+    """Let time pass: the leases of dead workers end, and every look-up is due."""
     Operation.objects.filter(closed_at__isnull=True).update(lease_until=LONG_AGO)
     Operation.objects.filter(next_check_at__isnull=False).update(next_check_at=LONG_AGO)
     IdempotencyKey.objects.update(lease_until=LONG_AGO)
@@ -101,7 +101,7 @@ class Move:
         return [each for each in calls if each["reference"] in references]
 
     def ended_once(self) -> None:
-        """One effect, one PSP key, the books of an undisturbed run, and nothing in doubt."""
+        """One effect, one PSP key, the books of an undisturbed run, and no unknown outcome."""
         assert [each["kind"] for each in self.shop.effects()] == self.effects
         calls = self.calls()
         keys = {(each["reference"], each["idempotency_key"]) for each in calls}
@@ -120,7 +120,7 @@ class Move:
 
 
 def _story(intent_id: str) -> dict[str, Any]:
-    """What must not depend on how the payment came to its end."""
+    """What must be the same however the payment ended."""
     intent = PaymentIntent.objects.get(pk=uuid_of(intent_id))
     operations = Operation.objects.filter(intent=intent).exclude(status="NOT_SENT")
     return {

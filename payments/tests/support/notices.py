@@ -35,7 +35,7 @@ def sign(body: bytes, *, secret: str = SECRET, at_seconds: float | None = None) 
 
 @dataclass
 class Hooks:
-    """One shop's notices: what was caught, and our address for them."""
+    """One shop's notifications: those caught from the PSP, and our address for them."""
 
     shop: Shop
     receiver: Receiver = field(repr=False)
@@ -46,7 +46,7 @@ class Hooks:
         return f"/psp/{self.shop.account.code}/webhook"
 
     def listen(self) -> None:
-        """Let the PSP send its notices, and let us believe them."""
+        """Register the receiver at the PSP, and its secret with us."""
         credentials = settings.PSP_CREDENTIALS[self.shop.account.code]
         credentials["webhook_secrets"] = SECRET
         self._endpoint("PUT", {"url": self.receiver.url, "secret": SECRET})
@@ -74,7 +74,7 @@ class Hooks:
         )
 
     def take(self, *bodies: bytes | Delivery) -> None:
-        """Deliver each, and let it be processed before the next."""
+        """Deliver each, and process it before the next."""
         for body in bodies:
             assert self.deliver(body).status_code == 200
             assert processing.process_due_notifications() <= 1
@@ -92,7 +92,7 @@ class Hooks:
 
 
 def store_notice(shop: Shop, **changes: Any) -> PspNotification:
-    """Take in a notice that only the test has written; it is not looked at."""
+    """Store a notification that the test has written, without processing it."""
     credentials = settings.PSP_CREDENTIALS[shop.account.code]
     credentials["webhook_secrets"] = SECRET
     body = notice_of(credentials["api_key"], **changes)
@@ -118,7 +118,7 @@ def notice_of(api_key: str, **changes: Any) -> bytes:
 
 
 def make_due() -> None:
-    """Let time pass until the next try of everything that waits."""
+    """Let time pass: every notification that waits is due."""
     PspNotification.objects.filter(next_attempt_at__isnull=False).update(
         next_attempt_at="2000-01-01T00:00:00Z"
     )
@@ -136,7 +136,7 @@ def books_of(intent_id: str) -> list[tuple[Any, ...]]:
 
 
 def story_of(shop: Shop, intent_id: str) -> dict[str, Any]:
-    """Everything that must not depend on the order of notices."""
+    """What must be the same in whatever order notifications arrive."""
     intent = shop.intent(intent_id)
     events = Event.objects.filter(aggregateid=intent.id).values_list("type", flat=True)
     return {

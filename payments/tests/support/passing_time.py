@@ -22,18 +22,18 @@ def hold(shop: Shop, *, token: str = EXPIRES_AT_ONCE, amount_minor: int = 10_000
 
 
 def run_out(shop: Shop, intent_id: str) -> None:
-    """Let the hold run out at the PSP, and its end by our books be over."""
+    """Let the hold expire at the PSP, and set the expiry that we have stored into the past."""
     shop.psp.advance(3)
     end_hold(intent_id, at=now_utc() - timedelta(seconds=1))
 
 
 def end_hold(intent_id: str, *, at: datetime) -> None:
-    """Let our books believe that the hold ends then."""
+    """Set the expiry of the hold that we have stored."""
     PaymentIntent.objects.filter(pk=uuid_of(intent_id)).update(authorization_expires_at=at)
 
 
 def wait_since(intent_id: str, hours: float) -> None:
-    """Let a payment have waited for so long."""
+    """Set since when a payment waits."""
     changed = Deadline.objects.filter(pk=uuid_of(intent_id)).update(
         waiting_since=now_utc() - timedelta(hours=hours)
     )
@@ -41,7 +41,7 @@ def wait_since(intent_id: str, hours: float) -> None:
 
 
 def sweep() -> int:
-    """Run the sweep as if everything that waits were due."""
+    """Run the sweep with every deadline due."""
     Deadline.objects.update(next_action_at=now_utc() - timedelta(seconds=1))
     return action_sweep.act_on_due_deadlines()
 

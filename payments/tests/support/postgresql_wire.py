@@ -1,7 +1,7 @@
-"""A proxy between the application and PostgreSQL that understands one word: COMMIT.
+"""A proxy between the application and PostgreSQL that can cut a connection at a COMMIT.
 
-It cuts the connection just before the server hears it, or just before the client hears that it
-happened; or it lets nobody through at all. What may not live here: what a commit is for.
+It cuts before the server reads the COMMIT, or before the client reads its confirmation; or it cuts
+every connection. What may not live here: what a commit is for.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CommitCutter:
         with self._lock:
             self._armed = (number, when)
 
-    def let_nobody_through(self) -> None:
+    def cut_everything(self) -> None:
         """New connections are closed at once from now on, as by a server that is gone."""
         self._open = False
 

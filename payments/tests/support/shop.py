@@ -1,4 +1,4 @@
-"""A merchant with a sandbox PSP account of its own, and the commands as a test speaks them.
+"""A merchant with a sandbox PSP account of its own, and the commands that tests send for it.
 
 Rendering here is the plainest there is: the object, or the error, as JSON.
 """
@@ -54,7 +54,7 @@ def answered(result: CommandResult) -> Answer:
 
 @dataclass
 class Shop:
-    """One merchant at work. `psp` is the truth; `api_key` is the merchant's account there."""
+    """One merchant; `psp` is the sandbox PSP, whose effects are the truth in every test."""
 
     psp: SandboxProcess
     merchant: Merchant
@@ -174,7 +174,7 @@ class Shop:
         return self.psp.effects(order_id=order_id or self.order_id, kind=kind)
 
     def settle(self) -> None:
-        """Let recovery look at everything that is open, due or not."""
+        """Let recovery resolve every operation that has a look-up scheduled, due or not."""
         open_ids = Operation.objects.filter(next_check_at__isnull=False).values_list(
             "id", flat=True
         )
@@ -196,7 +196,7 @@ def body_of(answer: Answer) -> dict[str, Any]:
 
 
 def open_shop(psp: SandboxProcess, **merchant: Any) -> Shop:
-    """A merchant whose account at the PSP nobody else uses."""
+    """A merchant with an account of its own at the PSP."""
     account = PspAccountFactory.create()
     settings.PSP_CREDENTIALS[account.code] = {
         "base_url": psp.base_url,

@@ -287,7 +287,7 @@ def end_by_words(desk: Desk, life: str) -> dict[str, Any]:
     intent_id = desk.pay(25_000)
     psp_dispute_id = desk.open()
     live(desk, psp_dispute_id, life)
-    desk.look(psp_dispute_id)
+    desk.sync(psp_dispute_id)
     return end_of(desk, intent_id)
 
 

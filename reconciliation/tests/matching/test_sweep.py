@@ -137,7 +137,7 @@ def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
     """A shop whose PSP's reports a test can write by hand, with one dispute that we know."""
     settling = Settling(shop)
     settling.disputed(25_000)
-    settling.desk.look(settling.desk.at_the_psp()[0]["id"])
+    settling.desk.sync(settling.desk.at_the_psp()[0]["id"])
     speak_plainly(shop, monkeypatch)
     return settling
 
