@@ -18,7 +18,7 @@ from payments.services.disputes.sync import sync_due_disputes
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.verification.rebuild import differences
-from payments.tests.scenarios.test_dispute_orders import end_of, new_order, word_of
+from payments.tests.scenarios.test_dispute_orders import end_of, new_order, statement_of
 from payments.tests.support.dispute_desk import LONG_AGO, Desk
 from payments.tests.support.shop import Shop, open_shop
 from psp_adapters.contract.disputes import DisputeStatus
@@ -230,7 +230,7 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
         new_order(desk, "".join(map(str, order)))
         intent_id = desk.pay(25_000)
         psp_dispute_id = desk.open()
-        early = word_of(desk, psp_dispute_id)
+        early = statement_of(desk, psp_dispute_id)
         live(desk, psp_dispute_id, life)
         lines = dict(enumerate(lines_of(desk.shop)))
         [charge] = desk.shop.operations(intent_id)
@@ -328,7 +328,7 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     dispute = desk.opened()
     withdrawn = lines_of(desk.shop)[0]
     [charge] = desk.shop.operations(intent_id)
-    word = replace(word_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
+    word = replace(statement_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
     record_dispute(statement=word, charge=charge, caller=callers.for_operation(charge, "test"))
     ask_no_more(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
