@@ -1,62 +1,30 @@
 """The tables of payments, re-exported: everybody imports models from here. No definitions."""
 
-from payments.models.books_check import BooksCheck
-from payments.models.case import Case
-from payments.models.customer import Customer, PaymentMethod
-from payments.models.deadline import Deadline
-from payments.models.delivery import Delivery, DeliveryAttempt
-from payments.models.dispatch import Dispatch
-from payments.models.dispute import Dispute, DisputeResponse
-from payments.models.event import Event
-from payments.models.idempotency import IdempotencyKey
-from payments.models.merchant import (
-    ApiKey,
-    DisputedRefundPolicy,
-    LossPolicy,
-    Merchant,
-    PspAccount,
-    books_of,
-)
-from payments.models.notification import PspNotification
-from payments.models.operation import Operation
-from payments.models.payment_intent import PaymentIntent
-from payments.models.refund import Refund
-from payments.models.streaming import (
-    CardVelocity,
-    ConsumedEvent,
-    FailedEvent,
-    StreamEntry,
-    StreamGroup,
-)
-from payments.models.webhook_endpoint import WebhookEndpoint
-
-__all__ = [
-    "ApiKey",
-    "BooksCheck",
-    "CardVelocity",
-    "Case",
-    "ConsumedEvent",
-    "Customer",
-    "Deadline",
-    "Delivery",
-    "DeliveryAttempt",
-    "Dispatch",
-    "Dispute",
-    "DisputeResponse",
-    "DisputedRefundPolicy",
-    "Event",
-    "FailedEvent",
-    "IdempotencyKey",
-    "LossPolicy",
-    "Merchant",
-    "Operation",
-    "PaymentIntent",
-    "PaymentMethod",
-    "PspAccount",
-    "PspNotification",
-    "Refund",
-    "StreamEntry",
-    "StreamGroup",
-    "WebhookEndpoint",
-    "books_of",
-]
+from payments.models.books_check import BooksCheck as BooksCheck
+from payments.models.case import Case as Case
+from payments.models.customer import Customer as Customer
+from payments.models.customer import PaymentMethod as PaymentMethod
+from payments.models.deadline import Deadline as Deadline
+from payments.models.delivery import Delivery as Delivery
+from payments.models.delivery import DeliveryAttempt as DeliveryAttempt
+from payments.models.dispatch import Dispatch as Dispatch
+from payments.models.dispute import Dispute as Dispute
+from payments.models.dispute import DisputeResponse as DisputeResponse
+from payments.models.event import Event as Event
+from payments.models.idempotency import IdempotencyKey as IdempotencyKey
+from payments.models.merchant import ApiKey as ApiKey
+from payments.models.merchant import DisputedRefundPolicy as DisputedRefundPolicy
+from payments.models.merchant import LossPolicy as LossPolicy
+from payments.models.merchant import Merchant as Merchant
+from payments.models.merchant import PspAccount as PspAccount
+from payments.models.merchant import books_of as books_of
+from payments.models.notification import PspNotification as PspNotification
+from payments.models.operation import Operation as Operation
+from payments.models.payment_intent import PaymentIntent as PaymentIntent
+from payments.models.refund import Refund as Refund
+from payments.models.streaming import CardVelocity as CardVelocity
+from payments.models.streaming import ConsumedEvent as ConsumedEvent
+from payments.models.streaming import FailedEvent as FailedEvent
+from payments.models.streaming import StreamEntry as StreamEntry
+from payments.models.streaming import StreamGroup as StreamGroup
+from payments.models.webhook_endpoint import WebhookEndpoint as WebhookEndpoint

@@ -6,22 +6,22 @@ A case is opened in the transaction that found the problem. Closing it never mov
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
-from payments.models.merchant import Merchant, PspAccount
-from payments.states import CASE_TRANSITIONS, CaseStatus, sources_of
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import Merchant, PspAccount, WithPublicId
+from payments.states import CASE_TRANSITIONS, CaseStatus
 
 S = CaseStatus
 
 
-class Case(MachineModel):
+class Case(WithPublicId, MachineModel):
     """One finding for an operator; at most one open case per kind and subject."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.CASE
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     merchant = models.ForeignKey(
         Merchant, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
     )
@@ -73,13 +73,6 @@ class Case(MachineModel):
             models.Index("intent_id", name="case_intent"),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.CASE, self.id)
-
-    @transition(field=status, source=sources_of(CASE_TRANSITIONS, S.CLOSED), target=S.CLOSED)
+    @transition_to(S.CLOSED, CASE_TRANSITIONS, field=status)
     def close(self) -> None:
         """An operator explained it."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 from django.db import models
 
 from payments import public_ids
-from payments.models.merchant import MerchantOwned, PspAccount
+from payments.models.merchant import MerchantOwned, PspAccount, WithPublicId
 
 
-class Customer(MerchantOwned):
+class Customer(WithPublicId, MerchantOwned):
     """A person or company that pays a merchant."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.CUSTOMER
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     name = models.CharField(max_length=256, blank=True)
     email = models.CharField(max_length=512, blank=True)
     phone = models.CharField(max_length=40, blank=True)
@@ -36,20 +36,13 @@ class Customer(MerchantOwned):
             models.Index("merchant", "email", name="customer_email"),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
 
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.CUSTOMER, self.id)
-
-
-class PaymentMethod(MerchantOwned):
+class PaymentMethod(WithPublicId, MerchantOwned):
     """A PSP's token and what may be shown of it; never a number."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.PAYMENT_METHOD
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
@@ -88,10 +81,3 @@ class PaymentMethod(MerchantOwned):
                 name="payment_method_last4",
             ),
         ]
-
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.PAYMENT_METHOD, self.id)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
 from payments.models.event import Event
-from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import MerchantOwned, WithPublicId
 from payments.models.webhook_endpoint import WebhookEndpoint
-from payments.states import DELIVERY_TRANSITIONS, DeliveryStatus, sources_of
+from payments.states import DELIVERY_TRANSITIONS, DeliveryStatus
 
 S = DeliveryStatus
 
 
-class Delivery(MerchantOwned, MachineModel):
+class Delivery(WithPublicId, MerchantOwned, MachineModel):
     """One event for one endpoint, with the exact bytes that every attempt sends.
 
     First deliveries of one aggregate to one endpoint are sent in order: only the first open one has
@@ -24,8 +24,8 @@ class Delivery(MerchantOwned, MachineModel):
     """
 
     application_rights = ("select", "insert", "update", "delete")
+    public_id_prefix = public_ids.DELIVERY
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     endpoint = models.ForeignKey(
         WebhookEndpoint, on_delete=models.PROTECT, db_constraint=False, db_index=False
@@ -105,24 +105,15 @@ class Delivery(MerchantOwned, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.DELIVERY, self.id)
-
-    @transition(
-        field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DELIVERED), target=S.DELIVERED
-    )
+    @transition_to(S.DELIVERED, DELIVERY_TRANSITIONS, field=status)
     def deliver(self) -> None:
         """The endpoint answered 2xx."""
 
-    @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.DEAD), target=S.DEAD)
+    @transition_to(S.DEAD, DELIVERY_TRANSITIONS, field=status)
     def dead_letter(self) -> None:
         """No further attempt is made until an operator requeues it."""
 
-    @transition(field=status, source=sources_of(DELIVERY_TRANSITIONS, S.PENDING), target=S.PENDING)
+    @transition_to(S.PENDING, DELIVERY_TRANSITIONS, field=status)
     def requeue(self) -> None:
         """An operator or merchant requeues it."""
 

@@ -6,11 +6,11 @@ The status of a dispute follows the PSP's statements; only services.disputes wri
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
-from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount, WithAmount
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount, WithAmount, WithPublicId
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
@@ -23,7 +23,6 @@ from payments.states import (
     RESPONSE_TRANSITIONS,
     DisputeStatus,
     ResponseStatus,
-    sources_of,
 )
 
 D = DisputeStatus
@@ -37,12 +36,12 @@ class Stage(models.TextChoices):
     CHARGEBACK = "chargeback", "a chargeback"
 
 
-class Dispute(MerchantOwned, WithAmount, MachineModel):
+class Dispute(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """A customer's bank asks about a charge (inquiry), or takes its money (chargeback)."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.DISPUTE
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     intent = models.ForeignKey(
         PaymentIntent, on_delete=models.PROTECT, db_constraint=False, related_name="disputes"
     )
@@ -132,13 +131,6 @@ class Dispute(MerchantOwned, WithAmount, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.DISPUTE, self.id)
-
     @property
     def is_open(self) -> bool:
         return self.status in DISPUTE_OPEN
@@ -161,55 +153,41 @@ class Dispute(MerchantOwned, WithAmount, MachineModel):
     def stage(self) -> Stage:
         return Stage.INQUIRY if self.is_inquiry else Stage.CHARGEBACK
 
-    @transition(
-        field=status,
-        source=sources_of(DISPUTE_TRANSITIONS, D.WARNING_UNDER_REVIEW),
-        target=D.WARNING_UNDER_REVIEW,
-    )
+    @transition_to(D.WARNING_UNDER_REVIEW, DISPUTE_TRANSITIONS, field=status)
     def review_inquiry(self) -> None:
         """The bank looks at what we answered."""
 
-    @transition(
-        field=status,
-        source=sources_of(DISPUTE_TRANSITIONS, D.WARNING_CLOSED),
-        target=D.WARNING_CLOSED,
-    )
+    @transition_to(D.WARNING_CLOSED, DISPUTE_TRANSITIONS, field=status)
     def close_inquiry(self) -> None:
         """The bank closed its inquiry; no money has moved."""
 
-    @transition(
-        field=status,
-        source=sources_of(DISPUTE_TRANSITIONS, D.NEEDS_RESPONSE),
-        target=D.NEEDS_RESPONSE,
-    )
+    @transition_to(D.NEEDS_RESPONSE, DISPUTE_TRANSITIONS, field=status)
     def escalate(self) -> None:
         """An inquiry became a chargeback."""
 
-    @transition(
-        field=status, source=sources_of(DISPUTE_TRANSITIONS, D.UNDER_REVIEW), target=D.UNDER_REVIEW
-    )
+    @transition_to(D.UNDER_REVIEW, DISPUTE_TRANSITIONS, field=status)
     def review(self) -> None:
         """The bank looks at the evidence."""
 
-    @transition(field=status, source=sources_of(DISPUTE_TRANSITIONS, D.WON), target=D.WON)
+    @transition_to(D.WON, DISPUTE_TRANSITIONS, field=status)
     def win(self) -> None:
         """The money comes back."""
 
-    @transition(field=status, source=sources_of(DISPUTE_TRANSITIONS, D.LOST), target=D.LOST)
+    @transition_to(D.LOST, DISPUTE_TRANSITIONS, field=status)
     def lose(self) -> None:
         """The money is gone."""
 
-    @transition(
-        field=status, source=sources_of(DISPUTE_TRANSITIONS, D.PREVENTED), target=D.PREVENTED
-    )
+    @transition_to(D.PREVENTED, DISPUTE_TRANSITIONS, field=status)
     def prevent(self) -> None:
         """The network stopped it; what was withdrawn comes back."""
 
 
-class DisputeResponse(MerchantOwned, MachineModel):
+class DisputeResponse(WithPublicId, MerchantOwned, MachineModel):
     """One response to a dispute, stored before it is sent, with its permanent key at the PSP."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.DISPUTE_RESPONSE
+    """Its public id is also our reference of it at the PSP."""
 
     class Kind(models.TextChoices):
         """Both cannot be undone."""
@@ -217,7 +195,6 @@ class DisputeResponse(MerchantOwned, MachineModel):
         EVIDENCE = "evidence", "evidence"
         ACCEPTANCE = "acceptance", "acceptance"
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     dispute = models.ForeignKey(
         Dispute, on_delete=models.PROTECT, db_constraint=False, related_name="responses"
     )
@@ -275,14 +252,6 @@ class DisputeResponse(MerchantOwned, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        """Also our reference of it at the PSP."""
-        return public_ids.encode(public_ids.DISPUTE_RESPONSE, self.id)
-
     @property
     def answers_inquiry(self) -> bool:
         return self.stage == Stage.INQUIRY
@@ -291,24 +260,18 @@ class DisputeResponse(MerchantOwned, MachineModel):
     def is_open(self) -> bool:
         return self.status in RESPONSE_OPEN
 
-    @transition(field=status, source=sources_of(RESPONSE_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
+    @transition_to(S.UNKNOWN, RESPONSE_TRANSITIONS, field=status)
     def mark_unknown(self) -> None:
         """It is unknown whether the PSP has it."""
 
-    @transition(
-        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
-    )
+    @transition_to(S.SUCCEEDED, RESPONSE_TRANSITIONS, field=status)
     def succeed(self) -> None:
         """The PSP took it."""
 
-    @transition(
-        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.DECLINED), target=S.DECLINED
-    )
+    @transition_to(S.DECLINED, RESPONSE_TRANSITIONS, field=status)
     def decline(self) -> None:
         """The PSP refused it for good."""
 
-    @transition(
-        field=status, source=sources_of(RESPONSE_TRANSITIONS, S.NOT_SENT), target=S.NOT_SENT
-    )
+    @transition_to(S.NOT_SENT, RESPONSE_TRANSITIONS, field=status)
     def drop(self) -> None:
         """It never reached the PSP."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 from django.db import models
 
 from payments import public_ids
-from payments.models.merchant import MerchantOwned
+from payments.models.merchant import MerchantOwned, WithPublicId
 
 
-class Event(MerchantOwned):
+class Event(WithPublicId, MerchantOwned):
     """One event of one aggregate; `seq` counts 1, 2, 3 … per aggregate in commit order."""
 
     application_rights = ("select", "insert")
+    public_id_prefix = public_ids.EVENT
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     aggregatetype = models.CharField(max_length=32)
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()
@@ -41,7 +41,3 @@ class Event(MerchantOwned):
 
     def __str__(self) -> str:
         return f"{self.type} {self.public_id}"
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.EVENT, self.id)

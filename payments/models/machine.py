@@ -7,10 +7,23 @@ when it is not listed first.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.db import models
-from django_fsm import ConcurrentTransition
+from django_fsm import ConcurrentTransition, FSMField, transition
+
+from payments.states import Table, sources_of
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def transition_to(target: str, table: Table, *, field: FSMField) -> Callable[[Method], Method]:
+    """Make a method the transition to `target`, from every state from which `table` allows it."""
+    move: Callable[[Method], Method] = transition(
+        field=field, source=sources_of(table, target), target=target
+    )
+    return move
 
 
 class MachineModel(models.Model):

@@ -33,6 +33,24 @@ class DisputedRefundPolicy(models.TextChoices):
     FLAG = "flag", "allow it, and open a case"
 
 
+class WithPublicId(models.Model):
+    """A row that is known outside by its id with a prefix; the id sorts by creation time."""
+
+    public_id_prefix: str
+
+    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return public_ids.encode(self.public_id_prefix, self.id)
+
+
 class PspAccount(models.Model):
     """One account of ours at one PSP; its credentials come from the environment, by `code`."""
 
@@ -65,12 +83,12 @@ class PspAccount(models.Model):
         return self.code
 
 
-class Merchant(models.Model):
+class Merchant(WithPublicId):
     """A business that takes payments through us, with its settings."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.MERCHANT
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     name = models.CharField(max_length=200)
     test_psp_account = models.ForeignKey(
         PspAccount,
@@ -154,10 +172,6 @@ class Merchant(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.MERCHANT, self.id)
 
 
 class MerchantOwned(models.Model):

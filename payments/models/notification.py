@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
+from payments.models.machine import MachineModel, transition_to
 from payments.models.merchant import PspAccount
-from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus, sources_of
+from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus
 
 S = NotificationStatus
 
@@ -75,24 +75,18 @@ class PspNotification(MachineModel):
     def __str__(self) -> str:
         return self.event_id
 
-    @transition(
-        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.PROCESSED), target=S.PROCESSED
-    )
+    @transition_to(S.PROCESSED, NOTIFICATION_TRANSITIONS, field=status)
     def finish(self) -> None:
         """Everything that it reports is recorded."""
 
-    @transition(
-        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.FAILING), target=S.FAILING
-    )
+    @transition_to(S.FAILING, NOTIFICATION_TRANSITIONS, field=status)
     def fail(self) -> None:
         """Processing failed; it is tried again."""
 
-    @transition(field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.DEAD), target=S.DEAD)
+    @transition_to(S.DEAD, NOTIFICATION_TRANSITIONS, field=status)
     def dead_letter(self) -> None:
         """Not processed again until an operator requeues it."""
 
-    @transition(
-        field=status, source=sources_of(NOTIFICATION_TRANSITIONS, S.STORED), target=S.STORED
-    )
+    @transition_to(S.STORED, NOTIFICATION_TRANSITIONS, field=status)
     def requeue(self) -> None:
         """An operator wants it processed again, or it came with another body."""

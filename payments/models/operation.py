@@ -8,18 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned, PspAccount, WithAmount
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import MerchantOwned, PspAccount, WithAmount, WithPublicId
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
     BLOCKING_CHARGE,
     OPERATION_OPEN,
     OPERATION_TRANSITIONS,
     OperationStatus,
-    sources_of,
 )
 from psp_adapters.contract.operations import OperationKind
 
@@ -29,12 +28,11 @@ EXTERNAL_KEY_PREFIX: Final = "psp:"
 """Begins the key of an external operation: one that began at the PSP, and is never sent."""
 
 
-class Operation(MerchantOwned, WithAmount, MachineModel):
+class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """An instruction to a PSP; everything needed to send it again is on this row."""
 
     application_rights = ("select", "insert", "update")
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     intent = models.ForeignKey(
         PaymentIntent,
         on_delete=models.PROTECT,
@@ -178,9 +176,6 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
     @property
     def is_charge(self) -> bool:
         return self.kind == OperationKind.AUTHORIZE
@@ -204,52 +199,38 @@ class Operation(MerchantOwned, WithAmount, MachineModel):
         prefix = public_ids.CHARGE if self.is_charge else public_ids.OPERATION
         return public_ids.encode(prefix, self.id)
 
-    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.UNKNOWN), target=S.UNKNOWN)
+    @transition_to(S.UNKNOWN, OPERATION_TRANSITIONS, field=status)
     def mark_unknown(self) -> None:
         """It is unknown whether the PSP did it."""
 
-    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.PENDING), target=S.PENDING)
+    @transition_to(S.PENDING, OPERATION_TRANSITIONS, field=status)
     def await_psp(self) -> None:
         """The PSP accepted it, and reports the outcome later."""
 
-    @transition(
-        field=status,
-        source=sources_of(OPERATION_TRANSITIONS, S.REQUIRES_ACTION),
-        target=S.REQUIRES_ACTION,
-    )
+    @transition_to(S.REQUIRES_ACTION, OPERATION_TRANSITIONS, field=status)
     def await_customer(self) -> None:
         """The PSP waits for the customer."""
 
-    @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
-    )
+    @transition_to(S.SUCCEEDED, OPERATION_TRANSITIONS, field=status)
     def succeed(self) -> None:
         """The PSP did it."""
 
-    @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.DECLINED), target=S.DECLINED
-    )
+    @transition_to(S.DECLINED, OPERATION_TRANSITIONS, field=status)
     def decline(self) -> None:
         """The PSP refused it for good."""
 
-    @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.NOT_SENT), target=S.NOT_SENT
-    )
+    @transition_to(S.NOT_SENT, OPERATION_TRANSITIONS, field=status)
     def drop(self) -> None:
         """It never reached the PSP."""
 
-    @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.CANCELED), target=S.CANCELED
-    )
+    @transition_to(S.CANCELED, OPERATION_TRANSITIONS, field=status)
     def withdraw(self) -> None:
         """It was withdrawn before it took effect."""
 
-    @transition(
-        field=status, source=sources_of(OPERATION_TRANSITIONS, S.REVERSED), target=S.REVERSED
-    )
+    @transition_to(S.REVERSED, OPERATION_TRANSITIONS, field=status)
     def reverse(self) -> None:
         """The PSP reversed what it had done."""
 
-    @transition(field=status, source=sources_of(OPERATION_TRANSITIONS, S.EXCESS), target=S.EXCESS)
+    @transition_to(S.EXCESS, OPERATION_TRANSITIONS, field=status)
     def exceed(self) -> None:
         """The PSP made a duplicate charge: another one holds the payment or its order."""

@@ -10,24 +10,24 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models.functions import Greatest
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from ledger.money import Money
 from payments import public_ids
 from payments.models.customer import Customer, PaymentMethod
-from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned, PspAccount, WithAmount
-from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus, sources_of
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import MerchantOwned, PspAccount, WithAmount, WithPublicId
+from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus
 
 S = IntentStatus
 
 
-class PaymentIntent(MerchantOwned, WithAmount, MachineModel):
+class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """One payment of one order."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.PAYMENT_INTENT
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
@@ -132,13 +132,6 @@ class PaymentIntent(MerchantOwned, WithAmount, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.PAYMENT_INTENT, self.id)
-
     @property
     def held(self) -> Money:
         """What was authorized and not captured; whether the hold is still open, the status says."""
@@ -161,54 +154,40 @@ class PaymentIntent(MerchantOwned, WithAmount, MachineModel):
 
     # Transitions: each changes this row only. Who may call them when is decided by the services.
 
-    @transition(
-        field=status, source=sources_of(INTENT_TRANSITIONS, S.PROCESSING), target=S.PROCESSING
-    )
+    @transition_to(S.PROCESSING, INTENT_TRANSITIONS, field=status)
     def start(self) -> None:
         """An operation goes to the PSP."""
 
-    @transition(
-        field=status, source=sources_of(INTENT_TRANSITIONS, S.INITIATED), target=S.INITIATED
-    )
+    @transition_to(S.INITIATED, INTENT_TRANSITIONS, field=status)
     def unstart(self) -> None:
         """The first charge never reached the PSP."""
 
-    @transition(
-        field=status,
-        source=sources_of(INTENT_TRANSITIONS, S.REQUIRES_ACTION),
-        target=S.REQUIRES_ACTION,
-    )
+    @transition_to(S.REQUIRES_ACTION, INTENT_TRANSITIONS, field=status)
     def await_customer(self, *, redirect_url: str) -> None:
         """The PSP waits for the customer."""
         self.next_action_url = redirect_url
 
-    @transition(
-        field=status, source=sources_of(INTENT_TRANSITIONS, S.AUTHORIZED), target=S.AUTHORIZED
-    )
+    @transition_to(S.AUTHORIZED, INTENT_TRANSITIONS, field=status)
     def authorize(self) -> None:
         """The PSP holds money for us."""
 
-    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.CAPTURED), target=S.CAPTURED)
+    @transition_to(S.CAPTURED, INTENT_TRANSITIONS, field=status)
     def capture(self) -> None:
         """Money was taken; nothing more can be captured."""
 
-    @transition(
-        field=status,
-        source=sources_of(INTENT_TRANSITIONS, S.PARTIALLY_REFUNDED),
-        target=S.PARTIALLY_REFUNDED,
-    )
+    @transition_to(S.PARTIALLY_REFUNDED, INTENT_TRANSITIONS, field=status)
     def refund_in_part(self) -> None:
         """Some of the captured money went back."""
 
-    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.REFUNDED), target=S.REFUNDED)
+    @transition_to(S.REFUNDED, INTENT_TRANSITIONS, field=status)
     def refund_in_full(self) -> None:
         """All captured money went back."""
 
-    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.FAILED), target=S.FAILED)
+    @transition_to(S.FAILED, INTENT_TRANSITIONS, field=status)
     def fail(self) -> None:
         """The charge was declined; another method may be tried."""
 
-    @transition(field=status, source=sources_of(INTENT_TRANSITIONS, S.CANCELED), target=S.CANCELED)
+    @transition_to(S.CANCELED, INTENT_TRANSITIONS, field=status)
     def cancel(self, *, at: datetime, reason: str) -> None:
         """Nothing will be taken."""
         self.canceled_at = at

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned, WithAmount
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import MerchantOwned, WithAmount, WithPublicId
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
-from payments.states import REFUND_TRANSITIONS, RefundStatus, sources_of
+from payments.states import REFUND_TRANSITIONS, RefundStatus
 
 S = RefundStatus
 
 
-class Refund(MerchantOwned, WithAmount, MachineModel):
+class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """Money on its way back to the customer."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.REFUND
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     intent = models.ForeignKey(
         PaymentIntent,
         on_delete=models.PROTECT,
@@ -52,24 +52,15 @@ class Refund(MerchantOwned, WithAmount, MachineModel):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.REFUND, self.id)
-
-    @transition(
-        field=status, source=sources_of(REFUND_TRANSITIONS, S.SUCCEEDED), target=S.SUCCEEDED
-    )
+    @transition_to(S.SUCCEEDED, REFUND_TRANSITIONS, field=status)
     def succeed(self) -> None:
         """The PSP sent the money back."""
 
-    @transition(field=status, source=sources_of(REFUND_TRANSITIONS, S.FAILED), target=S.FAILED)
+    @transition_to(S.FAILED, REFUND_TRANSITIONS, field=status)
     def fail(self, *, reason: str) -> None:
         """The money did not go back."""
         self.failure_reason = reason
 
-    @transition(field=status, source=sources_of(REFUND_TRANSITIONS, S.CANCELED), target=S.CANCELED)
+    @transition_to(S.CANCELED, REFUND_TRANSITIONS, field=status)
     def cancel(self) -> None:
         """The refund never reached the PSP."""

@@ -6,22 +6,22 @@ Secrets are stored encrypted only (`merchant_webhooks.secrets`).
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel
-from payments.models.merchant import MerchantOwned
-from payments.states import ENDPOINT_TRANSITIONS, EndpointStatus, sources_of
+from payments.models.machine import MachineModel, transition_to
+from payments.models.merchant import MerchantOwned, WithPublicId
+from payments.states import ENDPOINT_TRANSITIONS, EndpointStatus
 
 S = EndpointStatus
 
 
-class WebhookEndpoint(MerchantOwned, MachineModel):
+class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
     """One address of a merchant in one mode; its events are numbered like any aggregate's."""
 
     application_rights = ("select", "insert", "update")
+    public_id_prefix = public_ids.WEBHOOK_ENDPOINT
 
-    id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     url = models.CharField(max_length=2048)
     enabled_events = models.JSONField()
     """Patterns: types, `*`, or the start of some types and `.*`."""
@@ -66,23 +66,14 @@ class WebhookEndpoint(MerchantOwned, MachineModel):
             models.Index("merchant", "livemode", models.F("id").desc(), name="endpoint_newest"),
         ]
 
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return public_ids.encode(public_ids.WEBHOOK_ENDPOINT, self.id)
-
     @property
     def is_enabled(self) -> bool:
         return bool(self.status == S.ENABLED)
 
-    @transition(
-        field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.DISABLED), target=S.DISABLED
-    )
+    @transition_to(S.DISABLED, ENDPOINT_TRANSITIONS, field=status)
     def disable(self) -> None:
         """It gets nothing until the merchant enables it."""
 
-    @transition(field=status, source=sources_of(ENDPOINT_TRANSITIONS, S.ENABLED), target=S.ENABLED)
+    @transition_to(S.ENABLED, ENDPOINT_TRANSITIONS, field=status)
     def enable(self) -> None:
         """It gets events from now on."""

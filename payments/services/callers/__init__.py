@@ -1,5 +1,5 @@
 """Callers: the merchant and mode that something is done for, and by whom."""
 
-from payments.services.callers.caller import for_endpoint, for_intent, for_operation
-
-__all__ = ["for_endpoint", "for_intent", "for_operation"]
+from payments.services.callers.caller import for_endpoint as for_endpoint
+from payments.services.callers.caller import for_intent as for_intent
+from payments.services.callers.caller import for_operation as for_operation
