@@ -56,7 +56,7 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def shares(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Each part's share of the sum; nothing used is nobody's share."""
+    """Each part's share of the sum; 0 for each if nothing was used."""
     total = sum(seconds.values())
     return {name: value / total if total else 0.0 for name, value in seconds.items()}
 

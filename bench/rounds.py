@@ -44,7 +44,7 @@ def alternating(
     clients: int,
     say: Callable[[str], None],
 ) -> tuple[list[Measured], list[Measured]]:
-    """Platform and reference in turns, each first every other time; a warm-up of both before."""
+    """Alternate platform and reference, each first every other time, after a warm-up of both."""
     sides = (stage.platform, stage.reference)
     for side in sides:
         _run(stage, side, seconds=min(seconds, 4), connections=clients)
@@ -60,7 +60,7 @@ def alternating(
 def at_rate(
     stage: Stage, *, rate: float, seconds: float, psp_ms: float, psp_p99_ms: float
 ) -> tuple[Measured, Measured]:
-    """Payments that arrive at `rate` on each side, in turns, with a PSP that takes its time.
+    """Payments that arrive at `rate` on each side, alternating, with a PSP of the given latency.
 
     The windows of a side are pooled: a percentile of all of its payments.
     """

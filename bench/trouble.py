@@ -51,15 +51,15 @@ def hanging(stage: Stage) -> dict[str, Any]:
             statuses = _intent_statuses(stage, run)
         finally:
             stage.set_psp_behavior()
-        healed = time.monotonic()
-        _wait(lambda: _told(stage, run) >= CHECKOUTS)
-        settled_seconds = time.monotonic() - healed
+        faults_ended = time.monotonic()
+        _wait(lambda: _succeeded_with_event(stage, run) >= CHECKOUTS)
+        settled_seconds = time.monotonic() - faults_ended
     return {
         "checkouts": len(seen["latencies_ms"]),
         "window": asdict(window_of(seen["latencies_ms"], seen["seconds"])),
         "failed": sum(count for status, count in seen["statuses"].items() if status != "200"),
         "processing_at_the_end": statuses.get("PROCESSING", 0),
-        "lost": CHECKOUTS - _told(stage, run),
+        "lost": CHECKOUTS - _succeeded_with_event(stage, run),
         "settled_seconds": settled_seconds,
     }
 
@@ -125,9 +125,9 @@ def _load(
 
 
 def _intent_statuses(stage: Stage, run: str) -> dict[str, int]:
-    """How the intents of a run stand."""
+    """How many intents of a run have each status."""
     return dict(
-        _ask(
+        _rows(
             stage,
             "SELECT status, count(*) FROM payments_payment_intent WHERE order_id LIKE %s "
             "GROUP BY status",
@@ -136,9 +136,9 @@ def _intent_statuses(stage: Stage, run: str) -> dict[str, int]:
     )
 
 
-def _told(stage: Stage, run: str) -> int:
-    """How many payments of a run have succeeded with an event that says so."""
-    rows = _ask(
+def _succeeded_with_event(stage: Stage, run: str) -> int:
+    """How many payments of a run are captured and have their event."""
+    rows = _rows(
         stage,
         "SELECT count(*) FROM payments_payment_intent i JOIN payments_event e "
         "ON e.aggregateid = i.id AND e.type = 'payment_intent.succeeded' "
@@ -148,14 +148,16 @@ def _told(stage: Stage, run: str) -> int:
     return int(rows[0][0])
 
 
-def _ask(stage: Stage, question: str, value: str) -> list[tuple[Any, ...]]:
+def _rows(stage: Stage, query: str, value: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(stage.variables["DATABASE_URL"]) as connection:
-        return connection.execute(question.encode(), [value]).fetchall()
+        return connection.execute(query.encode(), [value]).fetchall()
 
 
 def _wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + _SETTLED_WITHIN_SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise LauncherError(f"not settled {_SETTLED_WITHIN_SECONDS:.0f} s after the PSP healed")
+            raise LauncherError(
+                f"not settled {_SETTLED_WITHIN_SECONDS:.0f} s after the PSP's faults ended"
+            )
         time.sleep(0.2)

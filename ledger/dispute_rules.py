@@ -21,7 +21,7 @@ FINAL_RULES: Final = (
     "dispute_lost_by_merchant",
     "dispute_lost_by_platform",
 )
-"""A dispute with one of these is decided: nothing of it may stay open."""
+"""A dispute with one of these is decided: no balance of it may stay open."""
 
 
 def dispute_exposed(parties: Parties, amount: Money) -> Posting:

@@ -176,7 +176,7 @@ def _reader(fields: Sequence[Any]) -> Callable[[models.Model], list[Any]]:
 
 
 def _converter(field: Any) -> Convert | None:
-    """How Django prepares the field's values, without asking again for each; None: not at all."""
+    """How Django prepares the field's values, looked up once; None: it does not."""
     stored = field
     while isinstance(stored, models.ForeignKey):
         stored = stored.target_field

@@ -1,7 +1,7 @@
 """What PostgreSQL itself refuses in the books: one file of `ledger/sql/` each.
 
 Plain SQL and not django-pgtrigger: its triggers obey a session setting (`pgtrigger.ignore`) that
-any login may change. These are ENABLE ALWAYS, so that `session_replication_role` does not silence
+any login may change. These are ENABLE ALWAYS, so that `session_replication_role` does not disable
 them either; only the owner of the tables can. Each function has a fixed search path with pg_temp
 last: no login can put a temporary table of the same name in front.
 """

@@ -1,6 +1,6 @@
 """Each invariant finds what contradicts it, and nothing else does.
 
-The violations are made by the tables' owner with the triggers switched off: nobody else could.
+The violations are made by the tables' owner, who alone can switch the triggers off.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def test_a_guard_that_was_switched_off(owner: Cursor) -> None:
     assert len(invariants.guards_are_on()) == 7
 
 
-def test_a_guard_that_a_session_could_silence(owner: Cursor) -> None:
+def test_a_guard_that_a_session_could_disable(owner: Cursor) -> None:
     owner.execute("ALTER TABLE ledger_entry ENABLE TRIGGER ledger_check_entries")
     assert "trigger ledger_check_entries of ledger_entry is not enabled always" in (
         invariants.guards_are_on()

@@ -79,7 +79,7 @@ def test_a_rule_books_what_its_docstring_draws(rule: Rule) -> None:
 
 @every_rule
 @given(amount=amounts)
-def test_a_reversal_takes_back_exactly_what_was_booked(rule: Rule, amount: Money) -> None:
+def test_a_reversal_mirrors_exactly_what_was_booked(rule: Rule, amount: Money) -> None:
     posting = rule(PARTIES, amount)
     original_id = uuid4()
     reversal = rules.reversal_of(posting, reverses=original_id)
@@ -147,7 +147,7 @@ def test_an_entry_is_in_the_currency_of_its_account() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "NULL", "a,b", 'a"b', "{}", "Captured"])
-def test_a_rule_is_named_by_a_plain_word(name: str) -> None:
+def test_the_name_of_a_rule_is_a_plain_identifier(name: str) -> None:
     lines = rules.authorized(PARTIES, Money(1, "USD")).lines
     with pytest.raises(ValueError, match="name of a rule"):
         Posting(name, lines)

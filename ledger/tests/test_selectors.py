@@ -139,7 +139,7 @@ def _vector(payment_id: UUID, **minors: int) -> PaymentVector:
         (["lost_by_platform", "released"], 0, 1000),
     ],
 )
-def test_what_disputes_took_is_rebuilt_from_entries(
+def test_disputed_amounts_are_rebuilt_from_entries(
     end: list[str], disputed: int, lost: int
 ) -> None:
     amount, payment_id = usd(1000), uuid7()
@@ -164,7 +164,7 @@ def test_what_disputes_took_is_rebuilt_from_entries(
     )
 
 
-def test_what_happened_to_a_payment_is_rebuilt_from_its_entries() -> None:
+def test_the_amounts_of_a_payment_are_rebuilt_from_its_entries() -> None:
     def refund(minor: int) -> rules.Posting:
         return rules.refund_requested(PARTIES, usd(minor))
 
@@ -304,7 +304,7 @@ def test_no_tail_is_lost_while_eight_write_and_snapshots_run(
         assert invariant() == []
 
 
-def test_what_is_in_excess_is_told_apart_from_the_payments_own() -> None:
+def test_amounts_in_excess_are_kept_apart_from_the_payments_own() -> None:
     payment, taken, held = uuid7(), uuid7(), uuid7()
     book(*sale(usd(1000)), payment_id=payment)
     ids = book(

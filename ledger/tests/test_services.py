@@ -110,7 +110,7 @@ def test_a_source_is_posted_once_under_a_rule() -> None:
     assert LedgerEntry.objects.count() == 6
 
 
-def test_eight_at_once_book_a_source_once(run_together: Callable[..., list[Any]]) -> None:
+def test_eight_concurrent_posts_book_a_source_once(run_together: Callable[..., list[Any]]) -> None:
     source_id = uuid7()
     results = run_together(*[lambda: book(*sale(usd(1000)), source_id=source_id)] * 8)
     assert sum(isinstance(result, AlreadyPosted) for result in results) == 7
@@ -118,7 +118,7 @@ def test_eight_at_once_book_a_source_once(run_together: Callable[..., list[Any]]
     assert LedgerTransaction.objects.count() == 3
 
 
-def test_what_the_caller_rolls_back_was_never_booked() -> None:
+def test_a_posting_that_the_caller_rolls_back_is_not_booked() -> None:
     class GivenUp(Exception):
         pass
 
@@ -132,7 +132,7 @@ def test_what_the_caller_rolls_back_was_never_booked() -> None:
     assert LedgerAccount.objects.count() == 4
 
 
-def test_a_savepoint_can_be_given_up_alone() -> None:
+def test_a_savepoint_can_be_rolled_back_alone() -> None:
     class GivenUp(Exception):
         pass
 
@@ -146,7 +146,7 @@ def test_a_savepoint_can_be_given_up_alone() -> None:
     assert not LedgerEntry.objects.filter(amount_minor=500).exists()
 
 
-def test_first_payments_of_one_merchant_at_once_open_each_account_once(
+def test_concurrent_first_payments_of_a_merchant_open_each_account_once(
     run_together: Callable[..., list[Any]],
 ) -> None:
     results = run_together(*[lambda: book(*sale(usd(1000), fee=usd(10)))] * 8)
@@ -194,7 +194,7 @@ def _captured() -> tuple[rules.Posting, UUID]:
     return posting, id
 
 
-def test_a_capture_is_taken_back_once() -> None:
+def test_a_capture_is_reversed_once() -> None:
     posting, original_id = _captured()
     reversal = rules.reversal_of(posting, reverses=original_id)
     [reversal_id] = book(reversal)
@@ -243,7 +243,7 @@ def test_snapshots_of_more_accounts_than_one_batch(monkeypatch: pytest.MonkeyPat
     assert settle_and_snapshot() == 5
 
 
-def test_snapshots_may_be_taken_twice_at_once(run_together: Callable[..., list[Any]]) -> None:
+def test_snapshots_may_be_taken_concurrently(run_together: Callable[..., list[Any]]) -> None:
     book(*sale(usd(1000)))
     settle()
     results = run_together(*[lambda: services.take_snapshot(tail_entries_min=1)] * 4)

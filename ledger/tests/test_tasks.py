@@ -1,4 +1,4 @@
-"""The doorbells: rung by the beat table under this name, once or often."""
+"""The ledger's Celery tasks, under the names that the beat table sends."""
 
 from __future__ import annotations
 

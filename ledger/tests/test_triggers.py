@@ -288,7 +288,7 @@ def test_the_ignore_setting_of_pgtrigger_changes_nothing(cursor: Cursor) -> None
         insert_entries(cursor, insert_transaction(cursor), (RECEIVABLE, "D", 5))
 
 
-def test_a_temporary_table_of_the_same_name_deceives_nobody(cursor: Cursor) -> None:
+def test_a_temporary_table_of_the_same_name_does_not_deceive_the_guards(cursor: Cursor) -> None:
     forged = uuid7()
     with Refused(cursor, "ledger_unknown_account"):
         cursor.execute("CREATE TEMP TABLE ledger_account AS TABLE public.ledger_account")

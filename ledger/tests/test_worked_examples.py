@@ -81,7 +81,7 @@ def test_what_was_only_held_leaves_no_real_money_behind() -> None:
 
 
 def test_the_shops_month() -> None:
-    """Two sales, one partly refunded, one refund that failed, a capture the PSP took back."""
+    """Two sales, one partly refunded, one refund that failed, a capture the PSP reversed."""
     first = rules.captured(PARTIES, usd(10000))
     second = rules.captured(PARTIES, usd(2500))
     month = [

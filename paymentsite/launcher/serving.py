@@ -28,7 +28,7 @@ from paymentsite.sweeps import Queue
 DEMO_FILE = state.VAR / "demo.json"
 ENVIRONMENT_FILE = state.VAR / "demo.env"
 """Variables for `manage.py` in a shell: the database, Redis and secrets of the processes."""
-_LOOK_EVERY_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def keep_serving(supervisor: Supervisor) -> int:
     try:
         while True:
             supervisor.look()
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
     except SystemExit:
         return 0
 
@@ -97,7 +97,7 @@ def run_beside(running: Running, command: list[str]) -> int:
     )
     while child.poll() is None:
         running.supervisor.look()
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return child.returncode
 
 

@@ -73,7 +73,7 @@ def test_every_queue_has_a_worker_and_a_heartbeat() -> None:
     assert {BY_NAME[name].queue for name in HEARTBEATS.values()} == set(Queue)
 
 
-def test_heartbeats_overtake_rings_and_rings_overtake_ticks() -> None:
+def test_heartbeats_run_before_wake_ups_and_wake_ups_before_beat_ticks() -> None:
     priorities = {
         name: entry["options"]["priority"] for name, entry in app.conf.beat_schedule.items()
     }

@@ -70,7 +70,7 @@ def test_a_call_and_its_transaction_two_end_inside_the_lease() -> None:
     assert attempts_seconds == pytest.approx(30)
 
 
-def test_a_question_is_shorter_than_a_call() -> None:
+def test_the_deadline_of_a_look_up_is_shorter_than_that_of_a_call() -> None:
     assert sending.LOOKUP_DEADLINE_SECONDS < http.READ_SECONDS < sending.CALL_DEADLINE_SECONDS
 
 
@@ -78,9 +78,9 @@ class Held(NamedTuple):
     """How long one run of a sweep may hold a worker."""
 
     begins_for_seconds: float
-    """It begins nothing after that."""
+    """After that it begins no new row."""
     last_seconds: float
-    """What it began last may take, at worst: with a PSP that hangs, or PostgreSQL at its limit."""
+    """The longest that its last row may take, with a PSP that hangs or PostgreSQL at its limit."""
 
     @property
     def seconds(self) -> float:
@@ -89,35 +89,33 @@ class Held(NamedTuple):
 
 STATEMENT_SECONDS = environment.STATEMENT_TIMEOUT_MS / 1000
 TRANSACTION_SECONDS = environment.TRANSACTION_TIMEOUT_MS / 1000
-QUESTION_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
+LOOK_UP_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
 CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
 # For the largest report that is taken in; 1 s on a quiet core.
 PARSE_SECONDS = 3.0
 # A question without an answer is the last of its dispute or payment.
 HELD = {
     "resolve-due-operations": Held(  # a look, a fence, a repeat
-        recovery_sweep.SWEEP_SECONDS, 2 * QUESTION_SECONDS + CALL_SECONDS
+        recovery_sweep.SWEEP_SECONDS, 2 * LOOK_UP_SECONDS + CALL_SECONDS
     ),
-    "process-due-notifications": Held(
-        processing.SWEEP_SECONDS, processing.BATCH * QUESTION_SECONDS
-    ),
+    "process-due-notifications": Held(processing.SWEEP_SECONDS, processing.BATCH * LOOK_UP_SECONDS),
     "reverse-late-successes": Held(  # a look, a void or a refund
-        late_success_reversals.SWEEP_SECONDS, QUESTION_SECONDS + CALL_SECONDS
+        late_success_reversals.SWEEP_SECONDS, LOOK_UP_SECONDS + CALL_SECONDS
     ),
     "resolve-due-dispute-responses": Held(  # a look, a repeat with the deadline of a question
-        responses.SWEEP_SECONDS, 2 * QUESTION_SECONDS
+        responses.SWEEP_SECONDS, 2 * LOOK_UP_SECONDS
     ),
-    "sync-due-disputes": Held(sync.SWEEP_SECONDS, QUESTION_SECONDS),
+    "sync-due-disputes": Held(sync.SWEEP_SECONDS, LOOK_UP_SECONDS),
     "remind-of-due-evidence": Held(reminders.SWEEP_SECONDS, TRANSACTION_SECONDS),
     "fetch-settlement-reports": Held(fetching.SWEEP_SECONDS, fetching.FETCH_DEADLINE_SECONDS),
     "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
         reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
     ),
     "match-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
-        line_sweep.SWEEP_SECONDS, QUESTION_SECONDS
+        line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS
     ),
     "act-on-due-deadlines": Held(  # a look, or a void
-        action_sweep.SWEEP_SECONDS, max(QUESTION_SECONDS, CALL_SECONDS)
+        action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),
     "heartbeat-routine": Held(0, STATEMENT_SECONDS),

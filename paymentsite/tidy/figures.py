@@ -61,11 +61,11 @@ def import_circles() -> list[list[str]]:
 
 def _circles() -> Figure:
     found = import_circles()
-    return Figure(len(found), "; ".join(" ".join(_shortened(ring)) for ring in found))
+    return Figure(len(found), "; ".join(" ".join(_shortened(circle)) for circle in found))
 
 
-def _shortened(ring: list[str]) -> list[str]:
-    return [".".join(module.split(".")[-2:]) for module in ring]
+def _shortened(circle: list[str]) -> list[str]:
+    return [".".join(module.split(".")[-2:]) for module in circle]
 
 
 def _fullest_folder(paths: Iterable[Path]) -> Figure:
@@ -157,7 +157,7 @@ class Word:
 
 
 def plain(text: str) -> str:
-    """In small letters, and names taken apart: `LateWord` and `late_word` become `late word`."""
+    """In lower case, and names taken apart: `DueQueue` and `due_queue` become `due queue`."""
     return re.sub(r"[_-]|(?<=[a-z])(?=[A-Z])", " ", text).lower()
 
 

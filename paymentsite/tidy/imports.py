@@ -35,10 +35,10 @@ def circles(imports: Imports) -> list[list[str]]:
     importers = reverse(imports)
     for module in sorted(imports):
         if module not in done:
-            ring = reachable(module, imports) & reachable(module, importers)
-            done |= ring
-            if ring:
-                found.append(sorted(ring))
+            circle = reachable(module, imports) & reachable(module, importers)
+            done |= circle
+            if circle:
+                found.append(sorted(circle))
     return found
 
 

@@ -28,7 +28,9 @@ def test_the_page_of_a_payment_shows_its_lines_and_no_other_payments(settling: S
     assert reverse("admin:reconciliation_settlementline_change", args=[others.pk]) in page
 
 
-def test_whoever_may_not_see_lines_does_not_see_them_in_the_story(settling: Settling) -> None:
+def test_staff_without_permission_for_lines_does_not_see_them_in_the_story(
+    settling: Settling,
+) -> None:
     intent_id = settling.disputed()
     settling.close()
     settling.take_in()

@@ -61,8 +61,8 @@ def test_even_the_owner_changes_no_match(
         owner_cursor.execute("UPDATE reconciliation_settlement_match SET line_id = 0")
 
 
-def unlooked(settled: Settling) -> dict[str, SettlementLine]:
-    """By kind, lines of one more disputed payment that nobody has looked at."""
+def unmatched(settled: Settling) -> dict[str, SettlementLine]:
+    """By kind, lines of one more disputed payment, not matched yet."""
     settled.disputed()
     settled.close()
     settled.fetch()
@@ -70,8 +70,8 @@ def unlooked(settled: Settling) -> dict[str, SettlementLine]:
     return {line.kind: line for line in settled.lines(status=LineStatus.OPEN)}
 
 
-def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> None:
-    line = unlooked(settled)["dispute"]
+def test_no_line_is_matched_to_a_transaction_of_another_amount(settled: Settling) -> None:
+    line = unmatched(settled)["dispute"]
     line.dispute_id = settled.lines(kind="dispute")[0].dispute_id
     before = money_rows()
     for transaction_ids in ([], [uuid.uuid4()]):
@@ -86,8 +86,8 @@ def test_no_line_is_matched_to_what_moved_another_amount(settled: Settling) -> N
     assert money_rows() == before
 
 
-def test_no_line_is_matched_to_what_another_dispute_moved(settled: Settling) -> None:
-    line = unlooked(settled)["dispute"]
+def test_no_line_is_matched_to_a_transaction_of_another_dispute(settled: Settling) -> None:
+    line = unmatched(settled)["dispute"]
     settled.desk.sync(line.psp_id)
     theirs = settled.lines(kind="dispute")[0]
     line.dispute_id = theirs.dispute_id
@@ -105,7 +105,7 @@ def test_no_line_is_matched_to_what_another_dispute_moved(settled: Settling) -> 
 
 
 @pytest.mark.parametrize("odd", ["another amount", "another sign", "only a hold"])
-def test_no_line_is_known_by_an_operation_that_moved_something_else(
+def test_no_line_is_matched_to_an_operation_of_another_movement(
     settled: Settling, odd: str
 ) -> None:
     amount_minor = 1_234 if odd == "another amount" else 25_000
@@ -116,7 +116,7 @@ def test_no_line_is_known_by_an_operation_that_moved_something_else(
     [operation] = [o for o in settled.shop.operations(intent_id) if o.kind != "authorize"] or (
         settled.shop.operations(intent_id)
     )
-    line = unlooked(settled)["charge"]
+    line = unmatched(settled)["charge"]
     assert (line.kind, line.gross_minor) == ("charge", 25_000)
     with pytest.raises(IntegrityError, match="line_differs_from_operation"), transaction.atomic():
         line.know()
@@ -127,8 +127,10 @@ def test_no_line_is_known_by_an_operation_that_moved_something_else(
     assert (line.status, line.operation_id) == (LineStatus.OPEN, None)
 
 
-def test_no_transaction_is_two_lines_and_no_matched_line_gets_another(settled: Settling) -> None:
-    charge = unlooked(settled)["charge"]
+def test_no_transaction_matches_two_lines_and_no_matched_line_gets_another(
+    settled: Settling,
+) -> None:
+    charge = unmatched(settled)["charge"]
     match = SettlementMatch.objects.first()
     assert match is not None
     before = money_rows()

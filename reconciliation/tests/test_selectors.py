@@ -1,4 +1,4 @@
-"""What metrics say of settlement."""
+"""The figures of settlement for the metrics."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from reconciliation.services.matching.sweep import match_due_lines
 from reconciliation.tests.support.settling import Settling, speak_plainly
 
 
-def test_lines_that_wait_and_lines_that_were_given_up_are_told(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_and_dead_lines_are_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (lines_overdue_seconds(), lines_dead()) == (0.0, 0)
     speak_plainly(shop, monkeypatch)
     Settling(shop).read(b"l1 surprise x_1 0 5\nl2 charge cap_stranger 100 0")

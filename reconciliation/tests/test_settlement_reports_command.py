@@ -1,4 +1,4 @@
-"""`manage.py settlement_reports`, as finance and whoever is on call type it."""
+"""`manage.py settlement_reports`, as finance and the operator on call type it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from reconciliation.states import LineStatus
 from reconciliation.tests.support.settling import CHARGES, PlainReports, Settling, speak_plainly
 
 
-def told_by(**given: Any) -> str:
+def output_of(**given: Any) -> str:
     out = StringIO()
     call_command("settlement_reports", stdout=out, **given)
     return out.getvalue()
 
 
-def test_fetching_takes_in_everything_and_says_so(settling: Settling) -> None:
+def test_fetch_matches_every_report_and_prints_the_result(settling: Settling) -> None:
     settling.disputed()
     name = settling.close()
-    told = told_by(fetch=True, check=True)
+    told = output_of(fetch=True, check=True)
     assert "1 new reports" in told
     assert "3 lines attempted" in told
     assert f"{settling.shop.account.code} {name} read, 3 lines (3 new: 1 known, 2 matched)" in told
     assert "1 settlement reports" in told
     assert "everything is here, read and explained" in told
-    assert "0 new reports" in told_by(fetch=True)
+    assert "0 new reports" in output_of(fetch=True)
     assert settling.desk.dispute().status == "needs_response"
 
 
@@ -48,13 +48,13 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     file = tmp_path / "march.csv"
     file.write_bytes(CHARGES)
     given = {"file": str(file), "account": plain.shop.account.code, "by": "staff:ada"}
-    told = told_by(**given)
+    told = output_of(**given)
     assert "march.csv is stored" in told
     assert "3 lines attempted" in told
-    assert "march.csv is here already" in told_by(**given)
+    assert "march.csv is here already" in output_of(**given)
     [report] = SettlementReport.objects.all()
     assert (report.name, report.imported_by) == ("march.csv", "staff:ada")
-    assert "april is stored" in told_by(**{**given, "name": "april"})
+    assert "april is stored" in output_of(**{**given, "name": "april"})
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_a_file_is_imported_once(plain: Settling, tmp_path: Path) -> None:
     [
         ({"account": ""}, "whose report it is"),
         ({"by": " "}, "who imports it"),
-        ({"account": "nobody"}, "no PSP account of the code nobody"),
+        ({"account": "missing"}, "no PSP account of the code missing"),
         ({"most": 0}, "--most is 1 at least"),
         ({"file": "/nowhere/at.all"}, "No such file"),
         ({"name": "x" * 129}, "128 characters"),
     ],
 )
-def test_an_import_that_cannot_be_says_what_is_wrong(
+def test_an_import_that_is_refused_names_the_reason(
     plain: Settling, tmp_path: Path, change: dict[str, Any], why: str
 ) -> None:
     file = tmp_path / "march.csv"
     file.write_bytes(CHARGES)
     given = {"file": str(file), "account": plain.shop.account.code, "by": "staff:ada"}
     with pytest.raises(CommandError, match=why):
-        told_by(**{**given, **change})
+        output_of(**{**given, **change})
     assert SettlementReport.objects.count() == 0
 
 
@@ -84,16 +84,16 @@ def test_lines_that_wait_are_listed_with_the_reason_and_fail_the_check(plain: Se
     assert verdict(check=True) == (1, "2 lines wait")
     match_due_lines()
     assert verdict(check=True) == (1, "1 lines are dead, with an open case")
-    told = told_by(lines=True)
+    told = output_of(lines=True)
     assert "by-hand.csv line 1" in told
     assert "failing: charge 1.00 USD cap_stranger, tried 1 times: it concerns no payment" in told
     assert "line 2" in told
     assert "dead: surprise -0.05 USD x_1" in told
     assert "2 lines failing or dead, 0 not attempted yet" in told
     other = open_shop(plain.shop.psp).account.code
-    assert "0 lines failing or dead" in told_by(lines=True, account=other)
+    assert "0 lines failing or dead" in output_of(lines=True, account=other)
     assert verdict(check=True, account=other)[0] == 0
-    assert "1 lines are requeued" in told_by(requeue=True)
+    assert "1 lines are requeued" in output_of(requeue=True)
     assert {line.status for line in plain.lines()} == {LineStatus.FAILING, LineStatus.DEAD}
 
 
@@ -102,13 +102,13 @@ def test_an_unreadable_file_fails_the_check_until_it_was_read_again(
 ) -> None:
     plain.read(b"cut")
     assert verdict(check=True) == (1, "1 reports are unreadable, with an open case")
-    assert "UNREADABLE, 0 lines (0 new: none): row 1 is cut" in told_by()
+    assert "UNREADABLE, 0 lines (0 new: none): row 1 is cut" in output_of()
     monkeypatch.setattr(PlainReports, "read_report", lambda self, body: iter(()))
-    assert "UNREADABLE" in told_by(read_again=True, name="another")
-    assert "read, 0 lines" in told_by(read_again=True, name="by-hand.csv", check=True)
+    assert "UNREADABLE" in output_of(read_again=True, name="another")
+    assert "read, 0 lines" in output_of(read_again=True, name="by-hand.csv", check=True)
 
 
-def test_what_a_person_has_explained_fails_the_check_no_more(plain: Settling) -> None:
+def test_the_check_passes_once_the_case_of_a_line_is_closed(plain: Settling) -> None:
     plain.read(b"l1 surprise x_1 0 5")
     plain.read(b"cut", "another")
     match_due_lines()
@@ -118,12 +118,12 @@ def test_what_a_person_has_explained_fails_the_check_no_more(plain: Settling) ->
     assert verdict(check=True) == (0, "everything is here, read and explained")
 
 
-def test_what_is_not_here_or_not_read_fails_the_check(settling: Settling) -> None:
+def test_a_report_not_fetched_or_not_read_fails_the_check(settling: Settling) -> None:
     settling.disputed()
     name = settling.close()
     settling.shop.psp.script({"down": 1}, kind="report", path="/v1/settlement_reports/")
     assert verdict(fetch=True, check=True) == (1, "1 reports do not come")
-    assert f"{name} of {settling.shop.account.code} has not come since" in told_by()
+    assert f"{name} of {settling.shop.account.code} has not come since" in output_of()
     settling.fetch()
     assert verdict(check=True) == (1, "1 reports are not read")
 
@@ -138,7 +138,7 @@ def test_the_check_waits_for_the_sweeps_if_it_may(settling: Settling) -> None:
 
 
 def verdict(**given: Any) -> tuple[int, str]:
-    """The exit code, and the last line that was told."""
+    """The exit code, and the last line printed."""
     out = StringIO()
     code = 0
     try:

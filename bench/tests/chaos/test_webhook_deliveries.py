@@ -53,7 +53,7 @@ def test_in_order_and_repeated_with_the_same_bytes_is_right() -> None:
     )
 
 
-def test_a_cut_after_the_200_may_be_a_hearing() -> None:
+def test_a_connection_cut_after_the_200_may_count_as_delivered() -> None:
     assert texts_of(received(1), received(2, answer="cut"), received(3)) == []
 
 
@@ -105,7 +105,7 @@ def test_half_a_request_of_a_killed_sender_is_not_heard() -> None:
     assert [each.body for each in receiver.received] == [b"{}"]
 
 
-def test_who_hangs_is_let_go_when_the_sink_heals() -> None:
+def test_hanging_requests_are_released_when_the_sinks_faults_end() -> None:
     receiver = WebhookReceiver(seed=1, fails=0.0, hangs=1.0, cuts=0.0)
     with receiver.listening():
         said: list[str] = []

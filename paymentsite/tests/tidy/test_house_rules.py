@@ -28,7 +28,7 @@ NAMED_BY_DJANGO = {"paymentsite/postgresql/base.py"}
 MAY_PRINT = ("paymentsite/launcher/", "/management/commands/", "/__main__.py", "bench/")
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_there_are_files_to_check() -> None:
     assert len(python_files()) > 40
 
 

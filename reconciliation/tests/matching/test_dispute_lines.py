@@ -1,4 +1,4 @@
-"""Settlement lines open and move disputes, and each is found in the books to the minor unit."""
+"""Settlement lines open and move disputes, and each line matches its ledger transactions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from reconciliation.services.matching.dispute_lines import MatchedLine
 from reconciliation.tests.support.dispute_report_lines import (
     account_for,
     account_for_all,
-    ask_no_more,
     lines_of,
+    remove_dispute_look_ups,
 )
 
 OPENED = ["dispute_held", "dispute_withdrawn", "dispute_fee", "dispute_fee_passed_on"]
@@ -41,14 +41,14 @@ def desk(shop: Shop) -> Desk:
 
 
 @pytest.fixture
-def silent_desk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """Of a shop whose PSP cannot be asked about disputes."""
-    ask_no_more(shop, monkeypatch)
+def unanswered_desk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """The desk of a shop whose PSP has no look-up of disputes."""
+    remove_dispute_look_ups(shop, monkeypatch)
     return Desk(shop)
 
 
 def written() -> tuple[int, ...]:
-    """How many rows there are of everything that a refused line must not touch."""
+    """Per table that a refused line must not change, the number of rows."""
     models = (Dispute, Event, LedgerTransaction, LedgerEntry)
     return tuple(model.objects.count() for model in models)
 
@@ -67,7 +67,7 @@ def calls(desk: Desk) -> int:
     return len(desk.shop.psp.calls(order_id=desk.shop.order_id))
 
 
-def test_a_dispute_whose_notices_were_all_lost_is_opened_by_its_line(desk: Desk) -> None:
+def test_a_settlement_line_opens_a_dispute_whose_notifications_were_all_lost(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     psp_dispute_id = desk.open()
     withdrawn, fee = lines_of(desk.shop)
@@ -86,7 +86,7 @@ def test_a_dispute_whose_notices_were_all_lost_is_opened_by_its_line(desk: Desk)
     assert list(differences()) == []
 
 
-def test_a_line_of_what_is_booked_already_asks_nobody_and_changes_nothing(desk: Desk) -> None:
+def test_a_line_of_booked_money_needs_no_look_up_and_changes_nothing(desk: Desk) -> None:
     desk.pay(25_000)
     desk.opened()
     before, asked = written(), calls(desk)
@@ -96,7 +96,7 @@ def test_a_line_of_what_is_booked_already_asks_nobody_and_changes_nothing(desk: 
     assert (written(), calls(desk)) == (before, asked)
 
 
-def test_a_dispute_whose_end_was_not_told_is_moved_by_the_line_of_its_reversal(desk: Desk) -> None:
+def test_a_reversal_line_closes_a_dispute_whose_notification_was_lost(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     dispute = desk.opened()
     desk.move(dispute.psp_dispute_id, "win", return_fee=True)
@@ -114,7 +114,7 @@ def test_a_dispute_whose_end_was_not_told_is_moved_by_the_line_of_its_reversal(d
     assert list(differences()) == []
 
 
-def test_a_line_with_amount_and_fee_is_two_transactions_of_the_books(desk: Desk) -> None:
+def test_a_line_with_amount_and_fee_matches_two_ledger_transactions(desk: Desk) -> None:
     desk.pay(25_000)
     desk.open()
     withdrawn, fee = lines_of(desk.shop)
@@ -130,7 +130,7 @@ def test_a_line_with_amount_and_fee_is_two_transactions_of_the_books(desk: Desk)
         ({"fee": Money(1_000, "USD")}, "the report says -10.00 USD, our books -15.00 USD"),
     ],
 )
-def test_a_line_that_our_books_contradict_is_refused_and_books_nothing(
+def test_a_line_that_contradicts_our_books_is_refused_and_books_nothing(
     desk: Desk, change: dict[str, Any], why: str
 ) -> None:
     desk.pay(25_000)
@@ -156,7 +156,7 @@ def test_a_line_that_our_books_contradict_is_refused_and_books_nothing(
         (LineKind.DISPUTE_FEE, 0, 0),
     ],
 )
-def test_a_line_that_no_dispute_could_have_is_refused_and_books_nothing(
+def test_a_line_that_is_impossible_for_its_kind_is_refused_and_books_nothing(
     desk: Desk, kind: LineKind, gross_minor: int, fee_minor: int
 ) -> None:
     desk.pay(25_000)
@@ -173,7 +173,7 @@ def test_a_line_that_no_dispute_could_have_is_refused_and_books_nothing(
     assert written() == before
 
 
-def test_what_the_provider_does_not_confirm_is_asked_again_later(desk: Desk) -> None:
+def test_a_line_that_the_psps_look_up_does_not_confirm_is_retried_later(desk: Desk) -> None:
     desk.pay(25_000)
     dispute = desk.opened()
     [withdrawn, _] = lines_of(desk.shop)
@@ -186,7 +186,7 @@ def test_what_the_provider_does_not_confirm_is_asked_again_later(desk: Desk) -> 
     assert rules_of(account_for(desk.shop, early)) == ["dispute_won"]
 
 
-def test_a_line_of_nothing_that_we_know_is_asked_about_later(desk: Desk, other_shop: Shop) -> None:
+def test_a_line_of_an_unknown_dispute_is_retried_later(desk: Desk, other_shop: Shop) -> None:
     desk.pay(25_000)
     desk.open()
     line = lines_of(desk.shop)[0]
@@ -201,7 +201,7 @@ def test_a_line_of_nothing_that_we_know_is_asked_about_later(desk: Desk, other_s
     assert Case.objects.count() == 0
 
 
-def test_the_same_line_twice_at_once_opens_one_dispute(
+def test_concurrent_workers_with_the_same_line_open_one_dispute(
     desk: Desk, run_together: Callable[..., list[Any]]
 ) -> None:
     desk.pay(25_000)
@@ -223,9 +223,11 @@ MOVES: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("life", ["open", "won", "prevented"])
-def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: str) -> None:
+def test_lines_and_statements_of_a_dispute_in_any_order_end_in_the_same_state(
+    desk: Desk, life: str
+) -> None:
     ends = []
-    steps: list[Any] = ["word", *range(len(lines_after(desk, life)))]
+    steps: list[Any] = ["statement", *range(len(lines_after(desk, life)))]
     for order in permutations(steps):
         new_order(desk, "".join(map(str, order)))
         intent_id = desk.pay(25_000)
@@ -235,7 +237,7 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
         lines = dict(enumerate(lines_of(desk.shop)))
         [charge] = desk.shop.operations(intent_id)
         for step in order:
-            if step == "word":
+            if step == "statement":
                 record_dispute(
                     statement=early, charge=charge, caller=callers.for_operation(charge, "test")
                 )
@@ -248,11 +250,11 @@ def test_lines_and_words_in_every_order_lead_to_the_same_end(desk: Desk, life: s
 
 
 @pytest.mark.parametrize("life", [life for life in MOVES if life != "prevented"])
-def test_lines_alone_in_every_order_lead_to_the_end_of_the_words(
+def test_lines_alone_in_any_order_end_in_the_state_of_the_statements(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, life: str
 ) -> None:
-    expected = end_by_words(desk, life)
-    ask_no_more(desk.shop, monkeypatch)
+    expected = end_by_statements(desk, life)
+    remove_dispute_look_ups(desk.shop, monkeypatch)
     for order in permutations(range(len(lines_after(desk, life)))):
         new_order(desk, "".join(map(str, order)))
         intent_id = desk.pay(25_000)
@@ -263,7 +265,7 @@ def test_lines_alone_in_every_order_lead_to_the_end_of_the_words(
         end = end_of(desk, intent_id)
         assert end["ledger"] == expected["ledger"], order
         assert end["amounts"] == expected["amounts"]
-        assert end["told"] == expected["told"]
+        assert end["events"] == expected["events"]
         assert end["dispute"][0][:4] == expected["dispute"][0][:4]
     assert Case.objects.count() == 0
     assert list(differences()) == []
@@ -282,8 +284,8 @@ def lines_after(desk: Desk, life: str) -> list[ReportLine]:
     return lines_of(desk.shop)
 
 
-def end_by_words(desk: Desk, life: str) -> dict[str, Any]:
-    new_order(desk, "by-words")
+def end_by_statements(desk: Desk, life: str) -> dict[str, Any]:
+    new_order(desk, "by-statements")
     intent_id = desk.pay(25_000)
     psp_dispute_id = desk.open()
     live(desk, psp_dispute_id, life)
@@ -291,24 +293,26 @@ def end_by_words(desk: Desk, life: str) -> dict[str, Any]:
     return end_of(desk, intent_id)
 
 
-def test_a_line_alone_tells_no_reason_and_no_deadline(silent_desk: Desk) -> None:
-    silent_desk.pay(25_000)
-    silent_desk.open()
-    withdrawn, _ = lines_of(silent_desk.shop)
-    account_for(silent_desk.shop, withdrawn)
-    dispute = silent_desk.dispute()
+def test_a_dispute_opened_by_a_line_alone_has_no_reason_and_no_deadline(
+    unanswered_desk: Desk,
+) -> None:
+    unanswered_desk.pay(25_000)
+    unanswered_desk.open()
+    withdrawn, _ = lines_of(unanswered_desk.shop)
+    account_for(unanswered_desk.shop, withdrawn)
+    dispute = unanswered_desk.dispute()
     assert (dispute.status, dispute.reason) == ("needs_response", "general")
     assert (dispute.evidence_due_by, dispute.fee_minor) == (None, 0)
     assert dispute.opened_at == withdrawn.occurred_at
 
 
-def test_a_known_inquiry_becomes_a_chargeback_by_the_line_of_its_money(
+def test_a_withdrawal_line_escalates_a_known_inquiry(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = desk.pay(25_000)
     dispute = desk.opened(inquiry=True)
     desk.move(dispute.psp_dispute_id, "escalate")
-    ask_no_more(desk.shop, monkeypatch)
+    remove_dispute_look_ups(desk.shop, monkeypatch)
     list(account_for_all(desk.shop, lines_of(desk.shop)))
     dispute.refresh_from_db()
     assert (dispute.status, dispute.began_as_inquiry) == ("needs_response", True)
@@ -328,9 +332,9 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     dispute = desk.opened()
     withdrawn = lines_of(desk.shop)[0]
     [charge] = desk.shop.operations(intent_id)
-    word = replace(statement_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
-    record_dispute(statement=word, charge=charge, caller=callers.for_operation(charge, "test"))
-    ask_no_more(desk.shop, monkeypatch)
+    statement = replace(statement_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
+    record_dispute(statement=statement, charge=charge, caller=callers.for_operation(charge, "test"))
+    remove_dispute_look_ups(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()
     with pytest.raises(Conflict, match="the dispute is lost, the provider says won"):
@@ -339,26 +343,26 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     assert written() == before
 
 
-def test_a_fee_that_comes_before_its_dispute_waits_for_it(silent_desk: Desk) -> None:
-    silent_desk.pay(25_000)
-    silent_desk.open()
-    withdrawn, fee = lines_of(silent_desk.shop)
+def test_a_fee_line_before_its_dispute_line_is_retried_later(unanswered_desk: Desk) -> None:
+    unanswered_desk.pay(25_000)
+    unanswered_desk.open()
+    withdrawn, fee = lines_of(unanswered_desk.shop)
     before = written()
     with pytest.raises(Inconclusive, match="the line of the dispute itself has not come yet"):
-        account_for(silent_desk.shop, fee)
+        account_for(unanswered_desk.shop, fee)
     assert written() == before
-    account_for(silent_desk.shop, withdrawn)
-    assert rules_of(account_for(silent_desk.shop, fee)) == ["dispute_fee"]
+    account_for(unanswered_desk.shop, withdrawn)
+    assert rules_of(account_for(unanswered_desk.shop, fee)) == ["dispute_fee"]
 
 
-def test_a_line_alone_of_no_charge_of_ours_is_asked_about_later(
-    silent_desk: Desk, monkeypatch: pytest.MonkeyPatch
+def test_a_line_without_a_charge_of_ours_is_retried_later(
+    unanswered_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent_desk.pay(25_000)
-    silent_desk.open()
-    line = lines_of(silent_desk.shop)[0]
-    stranger = open_shop(silent_desk.shop.psp)
-    ask_no_more(stranger, monkeypatch)
+    unanswered_desk.pay(25_000)
+    unanswered_desk.open()
+    line = lines_of(unanswered_desk.shop)[0]
+    stranger = open_shop(unanswered_desk.shop.psp)
+    remove_dispute_look_ups(stranger, monkeypatch)
     before = written()
     with pytest.raises(Inconclusive, match="no charge of ours at this account"):
         account_for(stranger, line)
@@ -366,20 +370,20 @@ def test_a_line_alone_of_no_charge_of_ours_is_asked_about_later(
 
 
 def test_a_line_without_our_reference_finds_its_charge_by_the_payment(
-    silent_desk: Desk,
+    unanswered_desk: Desk,
 ) -> None:
-    silent_desk.pay(25_000)
-    silent_desk.open()
-    withdrawn, _ = lines_of(silent_desk.shop)
-    account_for(silent_desk.shop, replace(withdrawn, reference=""))
-    assert silent_desk.dispute().status == "needs_response"
+    unanswered_desk.pay(25_000)
+    unanswered_desk.open()
+    withdrawn, _ = lines_of(unanswered_desk.shop)
+    account_for(unanswered_desk.shop, replace(withdrawn, reference=""))
+    assert unanswered_desk.dispute().status == "needs_response"
 
 
-def test_nobody_goes_on_asking_a_provider_that_cannot_be_asked(silent_desk: Desk) -> None:
-    silent_desk.pay(25_000)
-    silent_desk.open()
-    list(account_for_all(silent_desk.shop, lines_of(silent_desk.shop)))
+def test_no_sync_is_scheduled_at_a_psp_without_dispute_look_ups(unanswered_desk: Desk) -> None:
+    unanswered_desk.pay(25_000)
+    unanswered_desk.open()
+    list(account_for_all(unanswered_desk.shop, lines_of(unanswered_desk.shop)))
     Dispute.objects.update(next_sync_at=LONG_AGO)
     assert sync_due_disputes() == 1
-    assert silent_desk.dispute().next_sync_at is None
+    assert unanswered_desk.dispute().next_sync_at is None
     assert sync_due_disputes() == 0

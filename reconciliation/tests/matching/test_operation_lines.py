@@ -1,4 +1,4 @@
-"""Lines of charges and refunds: what nobody notified is found, the rest is known to the cent."""
+"""Lines of charges and refunds: known operations match; those not notified are found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciliation.tests.support.settling import Settling, money_rows, speak_pl
 
 
 def settle(settling: Settling) -> dict[str, SettlementLine]:
-    """The PSP reports, and we take it in; the newest line of each kind."""
+    """Let the PSP report and match its lines. Returns the newest line of each kind."""
     settling.close()
     settling.take_in()
     return {line.kind: line for line in settling.lines()}
@@ -33,7 +33,7 @@ def calls(settling: Settling) -> int:
     return len(settling.shop.psp.calls(order_id=settling.shop.order_id))
 
 
-def test_what_we_know_already_is_known_without_asking(settling: Settling) -> None:
+def test_lines_of_recorded_operations_are_known_without_a_look_up(settling: Settling) -> None:
     intent_id = body_of(settling.shop.create(9_000, manual=True))["id"]
     settling.shop.capture(intent_id, 7_000)
     settling.shop.refund(intent_id, 1_500)
@@ -48,12 +48,12 @@ def test_what_we_know_already_is_known_without_asking(settling: Settling) -> Non
     assert (money_rows(), calls(settling)) == (before, asked)
 
 
-def test_a_sale_is_known_by_its_charge(settling: Settling) -> None:
+def test_a_sales_line_is_matched_to_its_charge(settling: Settling) -> None:
     intent_id = settling.desk.pay(9_000)
     assert settle(settling)["charge"].operation == operation_of(settling, intent_id, "authorize")
 
 
-def test_a_sale_whose_answer_was_lost_is_found_by_its_line(settling: Settling) -> None:
+def test_a_line_resolves_a_sale_whose_answer_was_lost(settling: Settling) -> None:
     settling.shop.psp.script({"drop_after": 1}, order_id=settling.shop.order_id, kind="authorize")
     intent_id = body_of(settling.shop.create(9_000))["id"]
     assert settling.shop.intent(intent_id).status == "PROCESSING"
@@ -63,7 +63,7 @@ def test_a_sale_whose_answer_was_lost_is_found_by_its_line(settling: Settling) -
     assert list(differences()) == []
 
 
-def test_a_refund_made_in_the_dashboard_that_nobody_told_of_is_found_and_booked(
+def test_an_external_refund_without_notification_is_found_by_its_line_and_booked(
     settling: Settling,
 ) -> None:
     intent_id = settling.desk.pay(9_000)
@@ -77,7 +77,7 @@ def test_a_refund_made_in_the_dashboard_that_nobody_told_of_is_found_and_booked(
     assert list(differences()) == []
 
 
-def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
+def test_a_refund_reversed_without_notification_is_found_by_its_line(
     settling: Settling,
 ) -> None:
     intent_id = settling.desk.pay(9_000)
@@ -93,7 +93,7 @@ def test_a_refund_that_failed_late_and_silently_is_found_and_its_books_restored(
     assert list(differences()) == []
 
 
-def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> None:
+def test_a_capture_reversed_without_notification_is_found_by_its_line(settling: Settling) -> None:
     intent_id = settling.desk.pay(9_000)
     charge = operation_of(settling, intent_id, "authorize")
     settling.shop.psp.revise(reference_of(charge.id), "fail")
@@ -109,17 +109,18 @@ def test_a_capture_that_was_taken_back_silently_is_found(settling: Settling) -> 
     assert list(differences()) == []
 
 
-def turn(settling: Settling, operation: Operation, *to: str) -> None:
+def revise(settling: Settling, operation: Operation, *to: str) -> None:
+    """Change the operation's outcome at the PSP, without a notification."""
     for each in to:
         settling.shop.psp.revise(reference_of(operation.id), each)
 
 
-def test_what_failed_and_succeeded_again_unheard_is_known_by_all_its_lines(
+def test_an_operation_reversed_and_reinstated_unnoticed_matches_all_its_lines(
     settling: Settling,
 ) -> None:
     intent_id = settling.desk.pay(9_000)
     charge = operation_of(settling, intent_id, "authorize")
-    turn(settling, charge, "fail", "succeed")
+    revise(settling, charge, "fail", "succeed")
     before, asked = money_rows(), calls(settling)
     settle(settling)
     assert [(line.kind, line.status) for line in settling.lines()] == [
@@ -127,22 +128,24 @@ def test_what_failed_and_succeeded_again_unheard_is_known_by_all_its_lines(
         ("charge_failure", LineStatus.KNOWN),
         ("charge", LineStatus.KNOWN),
     ]
-    assert (money_rows(), calls(settling)) == (before, asked), "ours stands there already"
+    assert (money_rows(), calls(settling)) == (before, asked), (
+        "our operation has that state already"
+    )
 
 
 @pytest.mark.parametrize("kind", ["authorize", "refund"])
-def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
+def test_a_line_has_the_reinstatement_of_a_reversed_operation_looked_up(
     settling: Settling, kind: str
 ) -> None:
     intent_id = settling.desk.pay(9_000)
     if kind == "refund":
         settling.shop.refund(intent_id, 9_000)
     operation = operation_of(settling, intent_id, kind)
-    turn(settling, operation, "fail")
+    revise(settling, operation, "fail")
     sync_operation(operation.id, actor="test")
     operation.refresh_from_db()
     assert operation.status == "REVERSED"
-    turn(settling, operation, "succeed")
+    revise(settling, operation, "succeed")
     settle(settling)
     operation.refresh_from_db()
     assert operation.status == "SUCCEEDED"
@@ -153,7 +156,7 @@ def test_what_succeeded_again_after_we_had_heard_of_its_failure_is_asked_about(
     assert list(differences()) == []
 
 
-def test_a_failure_that_the_provider_denies_waits_and_becomes_a_case(
+def test_a_failure_line_that_the_psp_does_not_confirm_becomes_a_case(
     plain: Settling, owner_cursor: Any
 ) -> None:
     charge = operation_of(plain, plain.desk.pay(9_000), "authorize")
@@ -168,7 +171,7 @@ def test_a_failure_that_the_provider_denies_waits_and_becomes_a_case(
     assert "by the reports its money moved 0 times" in Case.objects.all()[0].summary
 
 
-def test_money_that_moved_twice_by_the_reports_is_not_known_by_one_operation(
+def test_two_lines_of_the_same_movement_do_not_match_one_operation(
     plain: Settling,
 ) -> None:
     intent_id = plain.desk.pay(9_000)
@@ -180,7 +183,7 @@ def test_money_that_moved_twice_by_the_reports_is_not_known_by_one_operation(
     assert "its money moved 2 times" in plain.lines()[0].last_error
 
 
-def test_a_line_of_a_hold_that_was_never_captured_is_not_known(plain: Settling) -> None:
+def test_a_charge_line_of_an_uncaptured_hold_does_not_match(plain: Settling) -> None:
     intent_id = body_of(plain.shop.create(9_000, manual=True))["id"]
     hold = operation_of(plain, intent_id, "authorize")
     plain.read(f"l1 charge {hold.psp_id} 9000 0".encode())
@@ -234,7 +237,7 @@ def test_a_line_of_another_amount_than_ours_is_a_case(plain: Settling, amount: s
     assert money_rows() == before
 
 
-def test_a_line_of_nothing_that_we_know_waits_and_becomes_a_case(
+def test_a_line_of_an_unknown_operation_is_retried_and_becomes_a_case(
     plain: Settling, owner_cursor: Any
 ) -> None:
     before = money_rows()
@@ -249,7 +252,9 @@ def test_a_line_of_nothing_that_we_know_waits_and_becomes_a_case(
     assert money_rows() == before
 
 
-def test_a_line_of_another_account_finds_nothing_of_ours(plain: Settling, shop: Shop) -> None:
+def test_a_line_of_another_account_does_not_match_our_operation(
+    plain: Settling, shop: Shop
+) -> None:
     from payments.tests.support.shop import open_shop
 
     stranger = Settling(open_shop(shop.psp))

@@ -1,4 +1,4 @@
-"""Lines that are due are accounted for, once, by whichever worker; the rest waits or is a case."""
+"""Due lines are matched once, by one worker; a line that does not match waits or is a case."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from reconciliation.tests.support.settling import (
 )
 
 
-def test_a_dispute_of_which_no_notice_came_is_found_by_the_report(settling: Settling) -> None:
+def test_a_dispute_without_notification_is_found_by_the_report(settling: Settling) -> None:
     intent_id = settling.disputed(25_000)
     settling.close()
     settling.take_in()
@@ -52,7 +52,7 @@ def test_a_dispute_of_which_no_notice_came_is_found_by_the_report(settling: Sett
     assert list(differences()) == []
 
 
-def test_a_dispute_is_moved_to_its_end_by_the_next_report(settling: Settling) -> None:
+def test_the_next_report_closes_the_dispute(settling: Settling) -> None:
     settling.disputed()
     settling.close()
     settling.take_in()
@@ -77,7 +77,7 @@ def rules_of(line: SettlementLine) -> list[str]:
     return list(rows.order_by("id").values_list("rule", flat=True))
 
 
-def test_everything_again_changes_nothing(settling: Settling) -> None:
+def test_a_repeated_sweep_changes_nothing(settling: Settling) -> None:
     settling.disputed()
     settling.close()
     [report] = settling.take_in()
@@ -88,7 +88,7 @@ def test_everything_again_changes_nothing(settling: Settling) -> None:
     assert Case.objects.count() == 0
 
 
-def test_several_workers_at_once_account_for_each_line_once(
+def test_concurrent_workers_match_each_line_once(
     settling: Settling, run_together: Callable[..., list[Any]]
 ) -> None:
     for _ in range(4):
@@ -104,7 +104,7 @@ def test_several_workers_at_once_account_for_each_line_once(
     assert list(differences()) == []
 
 
-def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
+def test_while_a_psp_is_down_only_its_own_lines_wait(
     settling: Settling,
 ) -> None:
     settling.disputed()
@@ -125,8 +125,8 @@ def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
     assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
     assert money_rows() > before
     settling.shop.psp.heal()
-    assert match_due_lines() == 1, "its charge, which had to wait for nobody's answer"
-    assert match_due_lines() == 0, "the others are tried again later, not at once"
+    assert match_due_lines() == 1, "the line of its charge, which needs no look-up"
+    assert match_due_lines() == 0, "the other lines are retried later"
     make_due()
     match_due_lines()
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.MATCHED}
@@ -134,7 +134,7 @@ def test_while_the_provider_is_down_lines_wait_and_other_accounts_do_not(
 
 @pytest.fixture
 def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
-    """A shop whose PSP's reports a test can write by hand, with one dispute that we know."""
+    """A shop whose PSP's reports a test writes by hand, with one recorded dispute."""
     settling = Settling(shop)
     settling.disputed(25_000)
     settling.desk.sync(settling.desk.at_the_psp()[0]["id"])
@@ -146,7 +146,7 @@ def psp_id(settling: Settling) -> str:
     return settling.desk.dispute().psp_dispute_id
 
 
-def test_the_same_money_told_by_two_lines_is_a_case(plain: Settling) -> None:
+def test_a_second_line_of_the_same_transaction_is_a_case(plain: Settling) -> None:
     plain.read(f"l1 dispute {psp_id(plain)} -25000 0\nl2 dispute {psp_id(plain)} -25000 0".encode())
     assert match_due_lines() == 2
     first, second = plain.lines()
@@ -172,7 +172,7 @@ def test_a_line_of_another_amount_than_booked_is_a_case(plain: Settling) -> None
     assert money_rows() == before
 
 
-def test_a_kind_that_nobody_knows_is_a_case(plain: Settling) -> None:
+def test_a_line_of_an_unknown_kind_is_a_case(plain: Settling) -> None:
     plain.read(b"l1 surprise_fee x_1 0 100")
     assert match_due_lines() == 1
     [line] = plain.lines()
@@ -190,7 +190,7 @@ def grow_old(owner_cursor: psycopg.Cursor[Any]) -> None:
     )
 
 
-def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
+def test_a_line_unmatched_for_a_day_is_a_case_and_can_be_requeued(
     plain: Settling, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     plain.read(b"l1 dispute sdp_stranger -100 0")
@@ -212,7 +212,7 @@ def test_what_nobody_can_explain_for_a_day_is_a_case_and_can_be_looked_at_again(
     assert plain.lines()[0].status == LineStatus.FAILING
 
 
-def test_a_worker_whose_lease_has_passed_writes_nothing(
+def test_a_worker_whose_lease_has_ended_writes_no_match(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(f"l1 dispute {psp_id(plain)} -25000 0".encode())
@@ -235,7 +235,7 @@ def test_a_worker_whose_lease_has_passed_writes_nothing(
     assert plain.lines()[0].status == LineStatus.MATCHED
 
 
-def test_tries_come_later_and_later(plain: Settling) -> None:
+def test_the_wait_between_attempts_grows(plain: Settling) -> None:
     plain.read(b"l1 dispute sdp_stranger -100 0")
     gaps = []
     for tried_hours in (0, 1, 10):
@@ -250,7 +250,7 @@ def test_tries_come_later_and_later(plain: Settling) -> None:
     assert 1_700 < gaps[2] < 5_500
 
 
-def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
+def test_no_line_is_dead_because_its_psp_is_down_for_days(
     plain: Settling, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     plain.read(b"l1 dispute sdp_stranger -100 0")
@@ -261,14 +261,14 @@ def test_a_provider_that_is_silent_for_days_makes_no_line_dead(
     assert Case.objects.count() == 0
 
 
-def test_lines_of_disputes_come_before_all_others(plain: Settling) -> None:
+def test_lines_of_disputes_are_matched_first(plain: Settling) -> None:
     charges = b"".join(f"c{n} charge cap_{n} 1 0\n".encode() for n in range(5))
     plain.read(charges + f"l1 dispute {psp_id(plain)} -25000 0".encode())
     assert match_due_lines(limit=1) == 1
     assert [line.status for line in plain.lines(identity="l1")] == [LineStatus.MATCHED]
 
 
-def test_what_the_adapter_learns_later_is_accounted_for(
+def test_a_line_whose_kind_the_adapter_learns_later_is_matched(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(f"l1 Chargeback {psp_id(plain)} -25000 0".encode())
@@ -276,7 +276,9 @@ def test_what_the_adapter_learns_later_is_accounted_for(
     assert [line.status for line in plain.lines()] == [LineStatus.DEAD]
     assert requeue_lines() == 1
     match_due_lines()
-    assert [line.status for line in plain.lines()] == [LineStatus.DEAD], "nothing was learned"
+    assert [line.status for line in plain.lines()] == [LineStatus.DEAD], (
+        "the adapter does not know the kind yet"
+    )
     monkeypatch.setattr(
         PlainReports, "read_report", learned(PlainReports.read_report, "Chargeback", "dispute")
     )
@@ -306,7 +308,7 @@ def test_unknown_lines_of_two_versions_of_a_report_are_two_cases(plain: Settling
     assert Case.objects.filter(summary__contains="no rule knows a line surprise").count() == 2
 
 
-def test_several_workers_with_lines_of_one_money_end_with_one_match_and_cases(
+def test_concurrent_workers_with_six_lines_of_one_transaction_match_one(
     plain: Settling, run_together: Callable[..., list[Any]]
 ) -> None:
     twins = "\n".join(f"l{n} dispute {psp_id(plain)} -25000 0" for n in range(6))
@@ -321,7 +323,7 @@ def test_several_workers_with_lines_of_one_money_end_with_one_match_and_cases(
     assert Case.objects.count() == 5
 
 
-def test_a_line_that_postgresql_refuses_is_tried_again_and_holds_up_no_other(
+def test_a_line_that_postgresql_refuses_is_retried_and_delays_no_other(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.read(

@@ -1,4 +1,4 @@
-"""Settlement reports are stored as they came, once, whoever brought them."""
+"""Settlement reports are stored unchanged and once, fetched or imported by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_same_bytes_of_a_name_are_stored_once(
     assert Case.objects.count() == 0
 
 
-def test_the_same_name_with_other_bytes_is_kept_beside_and_opens_a_case(
+def test_the_same_name_with_other_bytes_is_a_second_version_and_a_case(
     settling: Settling,
 ) -> None:
     settling.store(CHARGES)
@@ -45,7 +45,7 @@ def test_the_same_name_with_other_bytes_is_kept_beside_and_opens_a_case(
     ("name", "body"),
     [("empty", b""), ("", CHARGES), ("x" * 129, CHARGES), ("large", b"x" * 65)],
 )
-def test_no_file_that_is_none_is_stored(
+def test_a_file_with_an_invalid_name_or_size_is_not_stored(
     settling: Settling, monkeypatch: pytest.MonkeyPatch, name: str, body: bytes
 ) -> None:
     if name == "large":
@@ -60,6 +60,6 @@ def test_an_account_without_credentials_has_no_reports(settling: Settling) -> No
     code = settling.shop.account.code
     assert account_of(code) == settling.shop.account
     del settings.PSP_CREDENTIALS[code]
-    for each in (code, "nobody"):
+    for each in (code, "no-account"):
         with pytest.raises(NoSuchAccount):
             account_of(each)

@@ -1,4 +1,4 @@
-"""What a PSP has published comes, once, whatever does not come beside it."""
+"""Every published report is fetched once, even if others cannot be fetched."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_published_report_is_stored_as_it_came_and_once(settling: Settling) ->
     assert (fetched.report, fetched.next_attempt_at, fetched.attempts) == (report, None, 0)
 
 
-def test_the_list_is_asked_for_again_in_a_while(settling: Settling) -> None:
+def test_the_list_of_reports_is_fetched_again_after_a_while(settling: Settling) -> None:
     fetch_due_reports()
     again = fetch_of(settling, "").next_attempt_at
     assert again is not None
@@ -58,7 +58,7 @@ def test_the_list_is_asked_for_again_in_a_while(settling: Settling) -> None:
     assert settling.fetch() == 1
 
 
-def test_several_runs_at_once_store_a_report_once(
+def test_concurrent_runs_store_a_report_once(
     settling: Settling, run_together: Callable[..., list[Any]]
 ) -> None:
     settling.disputed()
@@ -81,7 +81,7 @@ def test_every_account_gets_its_own_reports(settling: Settling) -> None:
 
 
 @pytest.mark.parametrize("fault", ["down", "error_after", "drop_after", "truncate", "rate_limit"])
-def test_a_report_that_does_not_come_whole_is_asked_for_again_later(
+def test_a_report_that_arrives_incomplete_is_fetched_again_later(
     settling: Settling, fault: str
 ) -> None:
     settling.disputed()
@@ -98,13 +98,13 @@ def test_a_report_that_does_not_come_whole_is_asked_for_again_later(
     assert fetch_of(settling, name).failing_since is None
 
 
-def test_an_account_that_cannot_be_asked_holds_up_no_other(
+def test_an_account_whose_list_cannot_be_fetched_delays_no_other(
     settling: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settling.disputed()
     settling.close()
-    nobody = open_shop(settling.shop.psp).account
-    settings.PSP_CREDENTIALS[nobody.code] = {}
+    without_credentials = open_shop(settling.shop.psp).account
+    settings.PSP_CREDENTIALS[without_credentials.code] = {}
     for broken in ("a-down", "b-broken"):
         account = open_shop(settling.shop.psp).account
         PspAccount.objects.filter(pk=account.pk).update(code=broken)
@@ -129,7 +129,7 @@ def test_an_account_that_cannot_be_asked_holds_up_no_other(
     assert errors[settling.shop.account.code] == ""
 
 
-def test_a_report_that_does_not_come_holds_up_no_later_one_and_is_never_forgotten(
+def test_a_report_that_cannot_be_fetched_delays_no_later_one_and_stays_due(
     settling: Settling, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     settling.disputed()
@@ -157,7 +157,7 @@ def test_a_report_that_does_not_come_holds_up_no_later_one_and_is_never_forgotte
     assert [report.name for report in settling.take_in()] == [second, first]
 
 
-def test_a_report_that_says_it_is_of_the_future_hides_no_other(settling: Settling) -> None:
+def test_a_report_dated_in_the_future_does_not_hide_others(settling: Settling) -> None:
     fetch_due_reports()
     ReportFetch.objects.create(
         psp_account=settling.shop.account,
@@ -170,7 +170,7 @@ def test_a_report_that_says_it_is_of_the_future_hides_no_other(settling: Settlin
     assert settling.fetch() == 1
 
 
-def test_a_file_brought_by_hand_does_not_hide_the_providers_own(settling: Settling) -> None:
+def test_a_file_imported_by_hand_does_not_hide_the_psps_own(settling: Settling) -> None:
     settling.disputed()
     name = settling.close()
     assert settling.read(b"cut", name).status == ReportStatus.UNREADABLE
@@ -178,7 +178,7 @@ def test_a_file_brought_by_hand_does_not_hide_the_providers_own(settling: Settli
     assert settling.desk.dispute().status == "needs_response"
 
 
-def test_an_answer_that_lied_once_is_asked_for_again(settling: Settling) -> None:
+def test_a_report_fetched_with_wrong_bytes_is_fetched_again(settling: Settling) -> None:
     settling.disputed()
     name = settling.close()
     settling.shop.psp.script({"contradict": 1}, kind="report", path="/v1/settlement_reports/")
@@ -194,7 +194,7 @@ def test_an_answer_that_lied_once_is_asked_for_again(settling: Settling) -> None
     assert settling.desk.dispute().status == "needs_response"
 
 
-def test_one_that_was_read_before_its_coming_was_noted_is_asked_for_again_too(
+def test_an_unreadable_report_read_before_its_fetch_was_recorded_is_fetched_again(
     settling: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settling.disputed()
@@ -213,7 +213,7 @@ def test_one_that_was_read_before_its_coming_was_noted_is_asked_for_again_too(
     assert fetch_of(settling, name).next_attempt_at is not None
 
 
-def test_a_report_that_stays_unreadable_is_asked_for_some_days(
+def test_a_report_that_stays_unreadable_is_fetched_again_for_some_days_only(
     settling: Settling, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     settling.disputed()
@@ -234,7 +234,7 @@ def test_a_report_that_stays_unreadable_is_asked_for_some_days(
     assert fetch_of(settling, name).next_attempt_at is None
 
 
-def test_a_provider_without_reports_is_asked_for_none(
+def test_no_reports_are_fetched_from_a_psp_without_reports(
     settling: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speak_plainly(settling.shop, monkeypatch)
@@ -245,7 +245,7 @@ def test_a_provider_without_reports_is_asked_for_none(
     assert money_rows() == before
 
 
-def test_a_provider_that_is_down_is_asked_behind_the_circuit_of_questions(
+def test_fetching_goes_through_the_circuit_of_recovery(
     settling: Settling,
 ) -> None:
     settling.disputed()

@@ -1,4 +1,4 @@
-"""Lines of reports are stored once each, in whatever files they come, or not at all."""
+"""Every line is stored once, whichever files contain it; an unreadable file stores none."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def plain(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Settling:
     return Settling(shop)
 
 
-def told(settling: Settling) -> list[tuple[Any, ...]]:
-    """What is stored of the lines, but for the file in which each came first."""
+def stored_lines(settling: Settling) -> list[tuple[Any, ...]]:
+    """The stored lines, without the report that each came in first."""
     rows = SettlementLine.objects.filter(psp_account=settling.shop.account)
     names = ("content_sha256", "occurrence", "kind", "gross_minor", "fee_minor")
     return sorted(rows.values_list(*names))
 
 
-def test_a_report_of_the_provider_is_stored_line_by_line(settling: Settling) -> None:
+def test_a_report_of_the_psp_is_stored_line_by_line(settling: Settling) -> None:
     intent_id = settling.disputed(25_000)
     settling.close()
     [report] = settling.take_in()
@@ -78,7 +78,7 @@ def test_every_line_is_due_once_it_is_stored(plain: Settling) -> None:
         [b"l1 charge cap_1 1000 0\n" * 2 + CHARGES, b"l4 charge cap_3 1 0\n"],
     ],
 )
-def test_files_that_overlap_or_come_in_halves_tell_every_line_once(
+def test_overlapping_or_partial_files_store_every_line_once(
     plain: Settling, files: list[bytes]
 ) -> None:
     for number, body in enumerate(files):
@@ -88,7 +88,7 @@ def test_files_that_overlap_or_come_in_halves_tell_every_line_once(
     assert sum(r.lines_new for r in SettlementReport.objects.all()) == 4
 
 
-def test_equal_lines_without_an_identity_are_both_meant(plain: Settling) -> None:
+def test_equal_lines_without_an_identity_are_both_stored(plain: Settling) -> None:
     fees = b"- monthly_fee - 0 100\n" * 2 + b"- monthly_fee - 0 200\n"
     plain.read(fees, "first.csv")
     assert plain.read(fees + b"- monthly_fee - 0 200\n", "again.csv").lines_new == 1
@@ -100,7 +100,9 @@ def test_equal_lines_without_an_identity_are_both_meant(plain: Settling) -> None
     ]
 
 
-def test_a_line_that_comes_again_in_other_words_opens_a_case_and_stands(plain: Settling) -> None:
+def test_a_line_that_comes_again_with_other_content_opens_a_case_and_is_kept(
+    plain: Settling,
+) -> None:
     plain.read(CHARGES)
     again = plain.read(b"l1 charge cap_1 999 0\nl4 charge cap_3 1 0\n", "changed.csv")
     assert (again.lines_read, again.lines_new) == (2, 1)
@@ -130,7 +132,7 @@ def test_the_same_identity_at_another_account_is_another_line(
         (b"l1 charge " + b"x" * 129 + b" 1 0", "line 1 has an id of more than 128 characters"),
     ],
 )
-def test_nothing_of_an_unreadable_file_is_stored_and_a_person_is_told(
+def test_an_unreadable_file_stores_no_line_and_opens_a_case(
     plain: Settling, body: bytes, why: str
 ) -> None:
     before = money_rows()
@@ -145,7 +147,7 @@ def test_nothing_of_an_unreadable_file_is_stored_and_a_person_is_told(
     assert read_due_reports() == 0
 
 
-def test_a_report_with_fewer_lines_than_announced_is_none(plain: Settling) -> None:
+def test_a_report_with_fewer_lines_than_announced_is_unreadable(plain: Settling) -> None:
     report = store_report(
         account=plain.shop.account, name="n", body=CHARGES, imported_by="job", lines_announced=4
     ).report
@@ -155,7 +157,7 @@ def test_a_report_with_fewer_lines_than_announced_is_none(plain: Settling) -> No
     assert plain.lines() == []
 
 
-def test_an_unreadable_file_is_read_again_once_its_adapter_was_mended(
+def test_an_unreadable_file_is_read_again_after_its_adapter_was_fixed(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = plain.read(CHARGES + b"cut")
@@ -174,7 +176,7 @@ def many(count: int) -> bytes:
     return b"".join(f"l{n} charge cap_{n} {n + 1} 0\n".encode() for n in range(count))
 
 
-def test_a_report_whose_reader_died_goes_on_where_it_ended(
+def test_a_report_whose_reader_was_killed_continues_after_its_last_batch(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "BATCH", 10)
@@ -201,7 +203,7 @@ def test_a_report_whose_reader_died_goes_on_where_it_ended(
     assert [line.number for line in plain.lines()] == list(range(1, 96))
 
 
-def test_two_readers_at_once_store_every_line_once(
+def test_two_concurrent_readers_store_every_line_once(
     plain: Settling, run_together: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "BATCH", 7)
@@ -226,7 +228,7 @@ LINES = st.lists(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(rows=LINES, cuts=st.lists(st.integers(0, 8), max_size=2))
-def test_whatever_the_files_the_whole_one_afterwards_adds_what_is_missing_and_again_nothing(
+def test_a_full_file_after_partial_ones_adds_the_missing_lines_once(
     plain: Settling, rows: list[tuple[str, int, int]], cuts: list[int]
 ) -> None:
     account = Settling(open_shop(plain.shop.psp))
@@ -241,15 +243,15 @@ def test_whatever_the_files_the_whole_one_afterwards_adds_what_is_missing_and_ag
     if not texts:
         return
     account.read("\n".join(texts).encode(), "whole")
-    first = told(account)
+    first = stored_lines(account)
     identities = {text.split()[0] for text in texts} - {"-"}
     anonymous = sum(text.startswith("- ") for text in texts)
     assert len(first) == len(identities) + anonymous
     assert account.read("\n".join(texts).encode() + b"\n", "again").lines_new == 0
-    assert told(account) == first
+    assert stored_lines(account) == first
 
 
-def test_one_report_that_cannot_be_read_holds_up_no_other(
+def test_a_report_that_cannot_be_read_delays_no_other(
     plain: Settling, other_plain: Settling, owner_cursor: Any
 ) -> None:
     bad, good = plain.store(CHARGES), other_plain.store(CHARGES)
@@ -272,22 +274,22 @@ def test_one_report_that_cannot_be_read_holds_up_no_other(
     assert [case.subject for case in Case.objects.all()] == [name_of_report(bad)]
 
 
-def test_a_large_report_lets_the_next_one_have_its_turn(
+def test_a_large_report_is_read_in_slices_between_others(
     plain: Settling, other_plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "BATCH", 10)
     monkeypatch.setattr(reading, "SLICE_SECONDS", 0.0)
     large, small = plain.store(many(35)), other_plain.store(CHARGES)
-    turns: list[Any] = []
+    order_read: list[Any] = []
     read = reading.read_report
 
     def noted(report_id: Any, **words: Any) -> bool:
-        turns.append(report_id)
+        order_read.append(report_id)
         return read(report_id, **words)
 
     monkeypatch.setattr(reading, "read_report", noted)
     assert read_due_reports() == 2
-    assert turns[:3] == [large.pk, small.pk, large.pk]
+    assert order_read[:3] == [large.pk, small.pk, large.pk]
 
 
 def test_a_changed_report_is_one_case_however_many_lines_changed(plain: Settling) -> None:
@@ -298,7 +300,7 @@ def test_a_changed_report_is_one_case_however_many_lines_changed(plain: Settling
     assert "(50 of lines 1 to 50)" in case.summary
 
 
-def test_a_strangers_long_reference_makes_no_report_unreadable(
+def test_an_overlong_reference_does_not_make_a_report_unreadable(
     plain: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = PlainReports.read_report

@@ -28,7 +28,7 @@ _FEES: Final = {"dispute_fee": 1, "dispute_fee_returned": -1}
 
 
 class ReportsOnly(SandboxAdapter):
-    """A PSP that tells of disputes by its reports, and answers no question about them."""
+    """A PSP that reports disputes in settlement reports only, and has no look-up of them."""
 
     name = "reports-only"
     capabilities = replace(SandboxAdapter.capabilities, disputes=False)
@@ -37,15 +37,15 @@ class ReportsOnly(SandboxAdapter):
         raise AssertionError("this provider cannot be asked about disputes")
 
 
-def ask_no_more(shop: Shop, monkeypatch: Any) -> None:
-    """From now on the shop's PSP cannot be asked about disputes."""
+def remove_dispute_look_ups(shop: Shop, monkeypatch: Any) -> None:
+    """Let the shop's PSP have no look-up of disputes from now on."""
     monkeypatch.setitem(registry._FACTORIES, ReportsOnly.name, ReportsOnly.from_credentials)
     PspAccount.objects.filter(pk=shop.account.pk).update(psp=ReportsOnly.name)
     shop.account.refresh_from_db()
 
 
 def lines_of(shop: Shop) -> list[ReportLine]:
-    """What a report says of the disputes of the shop's order, in the order of what happened."""
+    """The report lines of the disputes of the shop's order, oldest first."""
     return [_line(shop, effect) for effect in shop.effects() if effect["kind"] in _KINDS]
 
 
@@ -66,12 +66,12 @@ def _line(shop: Shop, effect: dict[str, Any]) -> ReportLine:
 
 
 def account_for(shop: Shop, line: ReportLine) -> MatchedLine:
-    """Account for one line of the shop's account."""
+    """Match one line of the shop's account."""
     return dispute_lines.match_dispute_line(account=shop.account, line=line, actor="test")
 
 
 def account_for_all(shop: Shop, lines: Iterable[ReportLine]) -> Iterator[MatchedLine]:
-    """Account for lines as they come, and again for what came too early, as the sweep does."""
+    """Match lines in their order, and retry those that came too early, as the sweep does."""
     waiting = list(lines)
     while waiting:
         too_early = []

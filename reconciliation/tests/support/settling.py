@@ -1,4 +1,4 @@
-"""A shop's settlement as a test speaks it: the PSP reports, we take it in. No tests."""
+"""A shop's settlement in tests: the PSP's reports, fetched, read and matched. No tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Settling:
         return Desk(self.shop)
 
     def disputed(self, amount_minor: int = 25_000) -> str:
-        """A payment of an order of its own that a bank charges back; nobody tells us. Its id."""
+        """A payment of a new order that a bank charges back, without a notification; its id."""
         self.shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
         intent_id = self.desk.pay(amount_minor)
         self.desk.open()
@@ -47,7 +47,7 @@ class Settling:
         return str(names[-1])
 
     def take_in(self) -> list[SettlementReport]:
-        """Fetch, read and account for whatever there is, as the sweeps do."""
+        """Fetch, read and match everything, as the sweeps do."""
         fetching.make_due()
         fetching.fetch_due_reports()
         reading.read_due_reports()
@@ -59,19 +59,19 @@ class Settling:
         return list(rows.order_by("id"))
 
     def fetch(self) -> int:
-        """Ask the PSP for what is new; how many reports came."""
+        """Fetch new reports from the PSP. Returns how many were stored."""
         fetching.make_due()
         return fetching.fetch_due_reports()
 
     def store(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
-        """Bring a file."""
+        """Import a file by hand."""
         stored = archive.store_report(
             account=self.shop.account, name=name, body=body, imported_by="staff:ada"
         )
         return stored.report
 
     def read(self, body: bytes, name: str = "by-hand.csv") -> SettlementReport:
-        """Bring a file and have it read."""
+        """Import a file by hand and read it."""
         report = self.store(body, name)
         assert reading.read_report(report.pk)
         report.refresh_from_db()
@@ -108,7 +108,7 @@ class PlainReports(SandboxAdapter):
 
 
 def speak_plainly(shop: Shop, monkeypatch: Any) -> None:
-    """From now on the shop's PSP writes plain reports, and only people bring them."""
+    """Let the shop's PSP have plain reports from now on, which only people import."""
     monkeypatch.setitem(registry._FACTORIES, PlainReports.name, PlainReports.from_credentials)
     PspAccount.objects.filter(pk=shop.account.pk).update(psp=PlainReports.name)
     shop.account.refresh_from_db()
@@ -118,11 +118,11 @@ CHARGES: Final = b"l1 charge cap_1 1000 0\nl2 charge cap_2 2000 0\nl3 refund ref
 
 
 def make_due() -> None:
-    """Let time pass until the next try of every line that waits."""
+    """Let time pass: every line that waits is due."""
     SettlementLine.objects.filter(next_attempt_at__isnull=False).update(next_attempt_at=LONG_AGO)
 
 
 def money_rows() -> tuple[int, ...]:
-    """How many rows there are of everything that a refused report must not touch."""
+    """Per table that a refused report must not change, the number of rows."""
     models = (Dispute, Event, LedgerTransaction, LedgerEntry, SettlementMatch)
     return tuple(model.objects.count() for model in models)

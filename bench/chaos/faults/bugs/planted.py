@@ -144,8 +144,8 @@ def answer_before_outcome() -> None:
     original = places.EXECUTE_OPERATION.original()
 
     def execute_after_answer(operation: Operation, request: Any) -> Any:
-        def render_as_succeeded(subject: Any, asking: Any) -> Any:
-            answer = request.render(subject, asking)
+        def render_as_succeeded(subject: Any, caller: Any) -> Any:
+            answer = request.render(subject, caller)
             body = answer.body.replace('"status":"processing"', '"status":"succeeded"')
             return replace(answer, body=body)
 
