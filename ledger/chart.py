@@ -1,4 +1,4 @@
-"""The chart of accounts: every account that may exist, one function each.
+"""The chart of accounts: every account that may exist.
 
 An account is a code of the chart, a dimension (whose account it is) and a currency; its id follows
 from these three, so posting looks no account up.
@@ -38,36 +38,69 @@ class AccountKind(StrEnum):
     REAL = "real"
 
 
+class Owner(StrEnum):
+    """Whose account it is."""
+
+    PSP_ACCOUNT = "psp_account"
+    MERCHANT = "merchant"
+    PLATFORM = "platform"
+
+
 @dataclass(frozen=True, slots=True)
 class ChartLine:
     """One code of the chart. `open_item`: zero for every payment once that payment is finished."""
 
     code: int
     name: str
+    owner: Owner
     normal_side: Direction
     kind: AccountKind
     open_item: bool = False
 
+    def of(self, dimension: str, currency: str) -> AccountRef:
+        """The account of this code that belongs to `dimension`; empty for the platform."""
+        return AccountRef(self.code, dimension, currency)
+
 
 _D, _C = Direction.DEBIT, Direction.CREDIT
+_PSP, _MERCHANT, _PLATFORM = Owner.PSP_ACCOUNT, Owner.MERCHANT, Owner.PLATFORM
 _MEMO, _REAL = AccountKind.MEMO, AccountKind.REAL
+
+PSP_RECEIVABLE: Final = ChartLine(1100, "psp_receivable", _PSP, _D, _REAL, open_item=True)
+"""Captured; the PSP has not reported its settlement yet."""
+PSP_BALANCE: Final = ChartLine(1110, "psp_balance", _PSP, _D, _REAL)
+"""What the PSP holds for us; in credit while it has taken more than it has settled to us."""
+DISPUTE_RECEIVABLE: Final = ChartLine(1300, "dispute_receivable", _PSP, _D, _REAL, open_item=True)
+"""Withdrawn by the PSP for a chargeback that is not decided yet."""
+MERCHANT_PAYABLE: Final = ChartLine(2100, "merchant_payable", _MERCHANT, _C, _REAL)
+"""What we owe the merchant."""
+REFUND_IN_FLIGHT: Final = ChartLine(2200, "refund_in_flight", _PSP, _C, _REAL, open_item=True)
+"""A refund the PSP accepted and has not reported as settled yet."""
+DISPUTE_HELD: Final = ChartLine(2300, "dispute_held", _MERCHANT, _C, _REAL, open_item=True)
+"""The merchant's money that is held back until a chargeback is decided."""
+PLATFORM_FEE_INCOME: Final = ChartLine(4100, "platform_fee_income", _PLATFORM, _C, _REAL)
+"""What the platform earns; one account per currency."""
+DISPUTE_FEE: Final = ChartLine(5130, "dispute_fee", _PSP, _D, _REAL)
+"""What the PSP charges us for disputes, less what merchants pay of it."""
+CHARGEBACK_LOSS: Final = ChartLine(5200, "chargeback_loss", _PLATFORM, _D, _REAL)
+"""What the platform lost in disputes that its merchants need not bear."""
+AUTH_HELD: Final = ChartLine(9100, "auth_held", _PSP, _D, _MEMO, open_item=True)
+"""Contingent: authorized money that is neither captured nor released."""
+AUTH_CONTRA: Final = ChartLine(9200, "auth_contra", _PSP, _C, _MEMO, open_item=True)
+"""The mirror of AUTH_HELD."""
+DISPUTE_EXPOSURE: Final = ChartLine(9300, "dispute_exposure", _PSP, _D, _MEMO, open_item=True)
+"""Contingent: inquiries that may become chargebacks."""
+DISPUTE_EXPOSURE_CONTRA: Final = ChartLine(
+    9400, "dispute_exposure_contra", _PSP, _C, _MEMO, open_item=True
+)
+"""The mirror of DISPUTE_EXPOSURE."""
 
 CHART: Final[dict[int, ChartLine]] = {
     line.code: line
     for line in (
-        ChartLine(1100, "psp_receivable", _D, _REAL, open_item=True),
-        ChartLine(1110, "psp_balance", _D, _REAL),
-        ChartLine(1300, "dispute_receivable", _D, _REAL, open_item=True),
-        ChartLine(2100, "merchant_payable", _C, _REAL),
-        ChartLine(2200, "refund_in_flight", _C, _REAL, open_item=True),
-        ChartLine(2300, "dispute_held", _C, _REAL, open_item=True),
-        ChartLine(4100, "platform_fee_income", _C, _REAL),
-        ChartLine(5130, "dispute_fee", _D, _REAL),
-        ChartLine(5200, "chargeback_loss", _D, _REAL),
-        ChartLine(9100, "auth_held", _D, _MEMO, open_item=True),
-        ChartLine(9200, "auth_contra", _C, _MEMO, open_item=True),
-        ChartLine(9300, "dispute_exposure", _D, _MEMO, open_item=True),
-        ChartLine(9400, "dispute_exposure_contra", _C, _MEMO, open_item=True),
+        *(PSP_RECEIVABLE, PSP_BALANCE, DISPUTE_RECEIVABLE, MERCHANT_PAYABLE, REFUND_IN_FLIGHT),
+        *(DISPUTE_HELD, PLATFORM_FEE_INCOME, DISPUTE_FEE, CHARGEBACK_LOSS),
+        *(AUTH_HELD, AUTH_CONTRA, DISPUTE_EXPOSURE, DISPUTE_EXPOSURE_CONTRA),
     )
 }
 
@@ -104,68 +137,3 @@ class AccountRef:
     def __str__(self) -> str:
         """As a person reads it: `1100 psp_receivable sandbox USD`."""
         return f"{self.code} {self.line.name} {self.dimension} {self.currency}"
-
-
-def psp_receivable(psp_account: str, currency: str) -> AccountRef:
-    """Captured; the PSP has not reported its settlement yet."""
-    return AccountRef(1100, psp_account, currency)
-
-
-def psp_balance(psp_account: str, currency: str) -> AccountRef:
-    """What the PSP holds for us; in credit while it has taken more than it has settled to us."""
-    return AccountRef(1110, psp_account, currency)
-
-
-def dispute_receivable(psp_account: str, currency: str) -> AccountRef:
-    """Withdrawn by the PSP for a chargeback that is not decided yet."""
-    return AccountRef(1300, psp_account, currency)
-
-
-def merchant_payable(merchant: str, currency: str) -> AccountRef:
-    """What we owe the merchant."""
-    return AccountRef(2100, merchant, currency)
-
-
-def refund_in_flight(psp_account: str, currency: str) -> AccountRef:
-    """A refund the PSP accepted and has not reported as settled yet."""
-    return AccountRef(2200, psp_account, currency)
-
-
-def dispute_held(merchant: str, currency: str) -> AccountRef:
-    """The merchant's money that is held back until a chargeback is decided."""
-    return AccountRef(2300, merchant, currency)
-
-
-def platform_fee_income(currency: str) -> AccountRef:
-    """What the platform earns; one account per currency."""
-    return AccountRef(4100, "", currency)
-
-
-def dispute_fee(psp_account: str, currency: str) -> AccountRef:
-    """What the PSP charges us for disputes, less what merchants pay of it."""
-    return AccountRef(5130, psp_account, currency)
-
-
-def chargeback_loss(currency: str) -> AccountRef:
-    """What the platform lost in disputes that its merchants need not bear."""
-    return AccountRef(5200, "", currency)
-
-
-def auth_held(psp_account: str, currency: str) -> AccountRef:
-    """Contingent: authorized money that is neither captured nor released."""
-    return AccountRef(9100, psp_account, currency)
-
-
-def auth_contra(psp_account: str, currency: str) -> AccountRef:
-    """The mirror of `auth_held`."""
-    return AccountRef(9200, psp_account, currency)
-
-
-def dispute_exposure(psp_account: str, currency: str) -> AccountRef:
-    """Contingent: inquiries that may become chargebacks."""
-    return AccountRef(9300, psp_account, currency)
-
-
-def dispute_exposure_contra(psp_account: str, currency: str) -> AccountRef:
-    """The mirror of `dispute_exposure`."""
-    return AccountRef(9400, psp_account, currency)

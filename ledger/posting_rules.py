@@ -1,21 +1,20 @@
-"""Posting rules: one pure function per business event, each with its T-accounts.
+"""Posting rules, one per business event: which account it debits, and which it credits.
 
 Rules know accounts and amounts only: no queries, no clock, no settings, no payment, no PSP.
-"Dr" is a debit, "Cr" a credit; amounts are always positive.
+Amounts are always positive.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from ledger import chart
-from ledger.chart import AccountRef, Direction
+from ledger.chart import AccountRef, ChartLine, Direction, Owner
 from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
 from ledger.money import Money
 
@@ -44,9 +43,15 @@ class Parties:
     psp_account: str
     merchant: str
 
-
-Rule = Callable[["Parties", Money], "Posting"]
-"""A posting rule: the parties and a positive amount become one balanced posting."""
+    def account(self, line: ChartLine, currency: str) -> AccountRef:
+        """The account of that code that belongs to one of them, or to the platform."""
+        match line.owner:
+            case Owner.PSP_ACCOUNT:
+                return line.of(self.psp_account, currency)
+            case Owner.MERCHANT:
+                return line.of(self.merchant, currency)
+            case Owner.PLATFORM:
+                return line.of("", currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,229 +98,99 @@ class Posting:
             raise UnbalancedTransaction(f"{self.rule}: debits and credits differ: {dict(totals)}")
 
 
-def move(
-    rule: str,
-    debit: AccountRef,
-    credit: AccountRef,
-    amount: Money,
-    entry_type: EntryType,
-) -> Posting:
-    """A posting of one debit and one credit."""
-    return Posting(
-        rule,
-        (EntryLine(debit, _D, amount, entry_type), EntryLine(credit, _C, amount, entry_type)),
-    )
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Books a positive amount from one account of the chart to another."""
+
+    name: str
+    entry_type: EntryType
+    debit: ChartLine = field(kw_only=True)
+    credit: ChartLine = field(kw_only=True)
+
+    def __call__(self, parties: Parties, amount: Money) -> Posting:
+        """The posting of `amount` to the accounts of these parties."""
+        debit = parties.account(self.debit, amount.currency)
+        credit = parties.account(self.credit, amount.currency)
+        lines = (
+            EntryLine(debit, _D, amount, self.entry_type),
+            EntryLine(credit, _C, amount, self.entry_type),
+        )
+        return Posting(self.name, lines)
 
 
-def _hold(rule: str, parties: Parties, amount: Money) -> Posting:
-    held = chart.auth_held(parties.psp_account, amount.currency)
-    contra = chart.auth_contra(parties.psp_account, amount.currency)
-    return move(rule, held, contra, amount, EntryType.AUTH)
-
-
-def _release(rule: str, parties: Parties, amount: Money, entry_type: EntryType) -> Posting:
-    held = chart.auth_held(parties.psp_account, amount.currency)
-    contra = chart.auth_contra(parties.psp_account, amount.currency)
-    return move(rule, contra, held, amount, entry_type)
-
-
-def authorized(parties: Parties, amount: Money) -> Posting:
-    """The PSP holds the money for us.
-
-    Dr 9100 auth_held    amount
-        Cr 9200 auth_contra  amount
-    """
-    return _hold("authorized", parties, amount)
-
-
-def authorization_incremented(parties: Parties, amount: Money) -> Posting:
-    """The PSP holds `amount` more than before; also books what it captured beyond what it held.
-
-    Dr 9100 auth_held    amount
-        Cr 9200 auth_contra  amount
-    """
-    return _hold("authorization_incremented", parties, amount)
-
-
-def capture_memo(parties: Parties, amount: Money) -> Posting:
-    """The captured amount is no longer held. Goes with `captured`.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("capture_memo", parties, amount, EntryType.CAPTURE)
-
-
-def captured(parties: Parties, amount: Money) -> Posting:
-    """The PSP owes us the amount, we owe it to the merchant.
-
-    Dr 1100 psp_receivable    amount
-        Cr 2100 merchant_payable  amount
-    """
-    return move(
-        "captured",
-        chart.psp_receivable(parties.psp_account, amount.currency),
-        chart.merchant_payable(parties.merchant, amount.currency),
-        amount,
-        EntryType.CAPTURE,
-    )
-
-
-def platform_fee(parties: Parties, amount: Money) -> Posting:
-    """The merchant pays the platform's fee of a capture.
-
-    Dr 2100 merchant_payable     amount
-        Cr 4100 platform_fee_income  amount
-    """
-    return move(
-        "platform_fee",
-        chart.merchant_payable(parties.merchant, amount.currency),
-        chart.platform_fee_income(amount.currency),
-        amount,
-        EntryType.FEE,
-    )
-
-
-def released(parties: Parties, amount: Money) -> Posting:
-    """A final capture took less than was held; the rest is released.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("released", parties, amount, EntryType.RELEASE)
-
-
-def voided(parties: Parties, amount: Money) -> Posting:
-    """The authorization was voided at our request.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("voided", parties, amount, EntryType.RELEASE)
-
-
-def expired(parties: Parties, amount: Money) -> Posting:
-    """The authorization expired at the PSP.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("expired", parties, amount, EntryType.RELEASE)
-
-
-def hold_reopened(parties: Parties, amount: Money) -> Posting:
-    """A hold that was booked as released is open after all; goes before its capture.
-
-    Dr 9100 auth_held    amount
-        Cr 9200 auth_contra  amount
-    """
-    held = chart.auth_held(parties.psp_account, amount.currency)
-    contra = chart.auth_contra(parties.psp_account, amount.currency)
-    return move("hold_reopened", held, contra, amount, EntryType.RELEASE)
-
-
-def refund_requested(parties: Parties, amount: Money) -> Posting:
-    """The PSP accepted a refund; the merchant bears it from now on.
-
-    Dr 2100 merchant_payable  amount
-        Cr 2200 refund_in_flight  amount
-    """
-    return move(
-        "refund_requested",
-        chart.merchant_payable(parties.merchant, amount.currency),
-        chart.refund_in_flight(parties.psp_account, amount.currency),
-        amount,
-        EntryType.REFUND,
-    )
-
-
-def refund_failed(parties: Parties, amount: Money) -> Posting:
-    """A refund that the PSP had accepted did not reach the customer.
-
-    Dr 2200 refund_in_flight  amount
-        Cr 2100 merchant_payable  amount
-    """
-    return move(
-        "refund_failed",
-        chart.refund_in_flight(parties.psp_account, amount.currency),
-        chart.merchant_payable(parties.merchant, amount.currency),
-        amount,
-        EntryType.REFUND,
-    )
-
-
-def excess_authorized(parties: Parties, amount: Money) -> Posting:
-    """The PSP holds a duplicate authorization.
-
-    Dr 9100 auth_held    amount
-        Cr 9200 auth_contra  amount
-    """
-    held = chart.auth_held(parties.psp_account, amount.currency)
-    contra = chart.auth_contra(parties.psp_account, amount.currency)
-    return move("excess_authorized", held, contra, amount, EntryType.EXCESS)
-
-
-def excess_released(parties: Parties, amount: Money) -> Posting:
-    """A duplicate hold was released.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("excess_released", parties, amount, EntryType.EXCESS)
-
-
-def excess_capture_memo(parties: Parties, amount: Money) -> Posting:
-    """The captured part of a duplicate hold is no longer held. Goes with `excess_captured`.
-
-    Dr 9200 auth_contra  amount
-        Cr 9100 auth_held    amount
-    """
-    return _release("excess_capture_memo", parties, amount, EntryType.EXCESS)
-
-
-def excess_captured(parties: Parties, amount: Money) -> Posting:
-    """The PSP captured a duplicate charge: to be refunded, and without a fee.
-
-    Dr 1100 psp_receivable    amount
-        Cr 2100 merchant_payable  amount
-    """
-    return move(
-        "excess_captured",
-        chart.psp_receivable(parties.psp_account, amount.currency),
-        chart.merchant_payable(parties.merchant, amount.currency),
-        amount,
-        EntryType.EXCESS,
-    )
-
-
-def excess_refund_requested(parties: Parties, amount: Money) -> Posting:
-    """The PSP accepted the refund of a duplicate charge.
-
-    Dr 2100 merchant_payable  amount
-        Cr 2200 refund_in_flight  amount
-    """
-    return move(
-        "excess_refund_requested",
-        chart.merchant_payable(parties.merchant, amount.currency),
-        chart.refund_in_flight(parties.psp_account, amount.currency),
-        amount,
-        EntryType.EXCESS,
-    )
-
-
-def excess_refund_failed(parties: Parties, amount: Money) -> Posting:
-    """The refund of a duplicate charge did not reach the customer.
-
-    Dr 2200 refund_in_flight  amount
-        Cr 2100 merchant_payable  amount
-    """
-    return move(
-        "excess_refund_failed",
-        chart.refund_in_flight(parties.psp_account, amount.currency),
-        chart.merchant_payable(parties.merchant, amount.currency),
-        amount,
-        EntryType.EXCESS,
-    )
+authorized: Final = Rule(
+    "authorized", EntryType.AUTH, debit=chart.AUTH_HELD, credit=chart.AUTH_CONTRA
+)
+"""The PSP holds the money for us."""
+authorization_incremented: Final = Rule(
+    "authorization_incremented", EntryType.AUTH, debit=chart.AUTH_HELD, credit=chart.AUTH_CONTRA
+)
+"""The PSP holds `amount` more than before; also books what it captured beyond what it held."""
+capture_memo: Final = Rule(
+    "capture_memo", EntryType.CAPTURE, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
+)
+"""The captured amount is no longer held. Goes with `captured`."""
+captured: Final = Rule(
+    "captured", EntryType.CAPTURE, debit=chart.PSP_RECEIVABLE, credit=chart.MERCHANT_PAYABLE
+)
+"""The PSP owes us the amount, we owe it to the merchant."""
+platform_fee: Final = Rule(
+    "platform_fee", EntryType.FEE, debit=chart.MERCHANT_PAYABLE, credit=chart.PLATFORM_FEE_INCOME
+)
+"""The merchant pays the platform's fee of a capture."""
+released: Final = Rule(
+    "released", EntryType.RELEASE, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
+)
+"""A final capture took less than was held; the rest is released."""
+voided: Final = Rule("voided", EntryType.RELEASE, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD)
+"""The authorization was voided at our request."""
+expired: Final = Rule("expired", EntryType.RELEASE, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD)
+"""The authorization expired at the PSP."""
+hold_reopened: Final = Rule(
+    "hold_reopened", EntryType.RELEASE, debit=chart.AUTH_HELD, credit=chart.AUTH_CONTRA
+)
+"""A hold that was booked as released is open after all; goes before its capture."""
+refund_requested: Final = Rule(
+    "refund_requested",
+    EntryType.REFUND,
+    debit=chart.MERCHANT_PAYABLE,
+    credit=chart.REFUND_IN_FLIGHT,
+)
+"""The PSP accepted a refund; the merchant bears it from now on."""
+refund_failed: Final = Rule(
+    "refund_failed", EntryType.REFUND, debit=chart.REFUND_IN_FLIGHT, credit=chart.MERCHANT_PAYABLE
+)
+"""A refund that the PSP had accepted did not reach the customer."""
+excess_authorized: Final = Rule(
+    "excess_authorized", EntryType.EXCESS, debit=chart.AUTH_HELD, credit=chart.AUTH_CONTRA
+)
+"""The PSP holds a duplicate authorization."""
+excess_released: Final = Rule(
+    "excess_released", EntryType.EXCESS, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
+)
+"""A duplicate hold was released."""
+excess_capture_memo: Final = Rule(
+    "excess_capture_memo", EntryType.EXCESS, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
+)
+"""The captured part of a duplicate hold is no longer held. Goes with `excess_captured`."""
+excess_captured: Final = Rule(
+    "excess_captured", EntryType.EXCESS, debit=chart.PSP_RECEIVABLE, credit=chart.MERCHANT_PAYABLE
+)
+"""The PSP captured a duplicate charge: to be refunded, and without a fee."""
+excess_refund_requested: Final = Rule(
+    "excess_refund_requested",
+    EntryType.EXCESS,
+    debit=chart.MERCHANT_PAYABLE,
+    credit=chart.REFUND_IN_FLIGHT,
+)
+"""The PSP accepted the refund of a duplicate charge."""
+excess_refund_failed: Final = Rule(
+    "excess_refund_failed",
+    EntryType.EXCESS,
+    debit=chart.REFUND_IN_FLIGHT,
+    credit=chart.MERCHANT_PAYABLE,
+)
+"""The refund of a duplicate charge did not reach the customer."""
 
 
 def reversal_of(posting: Posting, *, reverses: UUID | None = None) -> Posting:

@@ -40,7 +40,7 @@ def test_a_transaction_shows_its_entries(client: Client) -> None:
 
 def test_an_account_shows_its_balance(client: Client) -> None:
     book(*sale(usd(1234)))
-    id = chart.psp_receivable(PSP, "USD").id
+    id = chart.PSP_RECEIVABLE.of(PSP, "USD").id
     assert "12.34 USD" in client.get(f"/admin/ledger/ledgeraccount/{id}/change/").content.decode()
 
 

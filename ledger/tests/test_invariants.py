@@ -127,7 +127,7 @@ def test_a_transaction_of_one_entry(owner: Cursor) -> None:
 def test_memo_and_real_accounts_in_one_transaction(owner: Cursor) -> None:
     owner.execute(
         "UPDATE ledger_entry SET account_id = %s WHERE id = %s",
-        [chart.auth_held(PSP, "USD").id, entry_id(owner, rule="captured", direction="D")],
+        [chart.AUTH_HELD.of(PSP, "USD").id, entry_id(owner, rule="captured", direction="D")],
     )
     assert len(invariants.transactions_are_of_one_kind()) == 1
     assert failing() == {
@@ -183,10 +183,10 @@ def test_entries_added_late(owner: Cursor) -> None:
 def test_a_changed_snapshot(owner: Cursor) -> None:
     owner.execute(
         "UPDATE ledger_balance_snapshot SET debits_minor = debits_minor + 1 WHERE account_id = %s",
-        [chart.psp_receivable(PSP, "USD").id],
+        [chart.PSP_RECEIVABLE.of(PSP, "USD").id],
     )
     [offender] = invariants.snapshots_equal_their_entries()
-    assert str(chart.psp_receivable(PSP, "USD").id) in offender
+    assert str(chart.PSP_RECEIVABLE.of(PSP, "USD").id) in offender
     assert failing() == {invariants.snapshots_equal_their_entries}
 
 

@@ -27,9 +27,9 @@ from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle_and_sn
 pytestmark = pytest.mark.usefixtures("database")
 
 SHOP = str(MERCHANT)
-HELD = chart.auth_held(PSP, "USD")
-RECEIVABLE = chart.psp_receivable(PSP, "USD")
-PAYABLE = chart.merchant_payable(SHOP, "USD")
+HELD = chart.AUTH_HELD.of(PSP, "USD")
+RECEIVABLE = chart.PSP_RECEIVABLE.of(PSP, "USD")
+PAYABLE = chart.MERCHANT_PAYABLE.of(SHOP, "USD")
 
 
 def full_sum(account: AccountRef) -> int:
@@ -48,15 +48,15 @@ def test_a_balance_is_positive_on_the_normal_side() -> None:
     book(*sale(usd(1000), fee=usd(30)))
     assert selectors.balance(RECEIVABLE) == usd(1000)
     assert selectors.balance(PAYABLE) == usd(970)
-    assert selectors.balance(chart.platform_fee_income("USD")) == usd(30)
+    assert selectors.balance(chart.PLATFORM_FEE_INCOME.of("", "USD")) == usd(30)
     assert selectors.balance(HELD) == usd(0)
     book(rules.refund_requested(PARTIES, usd(2000)))
     assert selectors.balance(PAYABLE) == usd(-1030)
-    assert selectors.balance(chart.refund_in_flight(PSP, "USD")) == usd(2000)
+    assert selectors.balance(chart.REFUND_IN_FLIGHT.of(PSP, "USD")) == usd(2000)
 
 
 def test_an_account_that_was_never_used_holds_nothing() -> None:
-    assert selectors.balance(chart.auth_held("elsewhere", "JPY")) == Money(0, "JPY")
+    assert selectors.balance(chart.AUTH_HELD.of("elsewhere", "JPY")) == Money(0, "JPY")
 
 
 @pytest.mark.parametrize("snapshots", [0, 1, 3])
@@ -77,12 +77,12 @@ def test_balances_are_chosen_by_code_and_dimension() -> None:
     book(*sale(usd(50)))
     book(rules.capture_memo(PARTIES, Money(7, "JPY")))
     book(rules.captured(replace(PARTIES, merchant=str(other)), usd(5)), merchant=other)
-    other_payable = chart.merchant_payable(str(other), "USD")
+    other_payable = chart.MERCHANT_PAYABLE.of(str(other), "USD")
     assert selectors.balances(codes=[2100]) == {PAYABLE: usd(1050), other_payable: usd(5)}
     assert selectors.balances(dimension=str(other)) == {other_payable: usd(5)}
     assert selectors.balances(codes=[9100], dimension=PSP) == {
         HELD: usd(0),
-        chart.auth_held(PSP, "JPY"): Money(-7, "JPY"),
+        chart.AUTH_HELD.of(PSP, "JPY"): Money(-7, "JPY"),
     }
     assert selectors.balances(codes=[]) == {}
     assert len(selectors.balances()) == 7

@@ -51,17 +51,17 @@ def test_a_sale_is_written_as_it_was_posted() -> None:
         for e in LedgerEntry.objects.order_by("id")
     ]
     usd_of = {"currency": "USD"}
-    held, contra = chart.auth_held(PSP, **usd_of), chart.auth_contra(PSP, **usd_of)
-    payable = chart.merchant_payable(str(MERCHANT), "USD")
+    held, contra = chart.AUTH_HELD.of(PSP, **usd_of), chart.AUTH_CONTRA.of(PSP, **usd_of)
+    payable = chart.MERCHANT_PAYABLE.of(str(MERCHANT), "USD")
     assert entries == [
         (ids[0], held.id, "D", 1000, "USD", "auth"),
         (ids[0], contra.id, "C", 1000, "USD", "auth"),
         (ids[1], contra.id, "D", 1000, "USD", "capture"),
         (ids[1], held.id, "C", 1000, "USD", "capture"),
-        (ids[2], chart.psp_receivable(PSP, "USD").id, "D", 1000, "USD", "capture"),
+        (ids[2], chart.PSP_RECEIVABLE.of(PSP, "USD").id, "D", 1000, "USD", "capture"),
         (ids[2], payable.id, "C", 1000, "USD", "capture"),
         (ids[3], payable.id, "D", 30, "USD", "fee"),
-        (ids[3], chart.platform_fee_income("USD").id, "C", 30, "USD", "fee"),
+        (ids[3], chart.PLATFORM_FEE_INCOME.of("", "USD").id, "C", 30, "USD", "fee"),
     ]
     assert set(LedgerEntry.objects.values_list("payment_id", flat=True)) == {payment_id}
     assert len({row.xid for row in transactions.values()}) == 1
@@ -166,9 +166,9 @@ def test_accounts_lost_by_a_restore_are_opened_again(owner_cursor: psycopg.Curso
 def test_an_account_says_what_it_is_of() -> None:
     book(*sale(usd(1000)), rules.voided(replace(PARTIES, psp_account='odd "name", {x} \\'), usd(5)))
     stored = set(LedgerAccount.objects.values_list("id", "code", "dimension", "currency", "kind"))
-    odd = chart.auth_held('odd "name", {x} \\', "USD")
+    odd = chart.AUTH_HELD.of('odd "name", {x} \\', "USD")
     assert (odd.id, 9100, 'odd "name", {x} \\', "USD", "memo") in stored
-    payable = chart.merchant_payable(str(MERCHANT), "USD")
+    payable = chart.MERCHANT_PAYABLE.of(str(MERCHANT), "USD")
     assert (payable.id, 2100, str(MERCHANT), "USD", "real") in stored
 
 
@@ -222,7 +222,7 @@ def test_a_snapshot_is_taken_of_accounts_with_a_long_tail_only() -> None:
     assert services.take_snapshot(tail_entries_min=4) == 2  # auth_held and auth_contra
     assert services.take_snapshot(tail_entries_min=4) == 0
     assert services.take_snapshot(tail_entries_min=1) == 2  # the two real accounts
-    held = BalanceSnapshot.objects.get(account_id=chart.auth_held(PSP, "USD").id)
+    held = BalanceSnapshot.objects.get(account_id=chart.AUTH_HELD.of(PSP, "USD").id)
     assert (held.debits_minor, held.credits_minor) == (3000, 3000)
 
 

@@ -26,7 +26,7 @@ def test_the_snapshot_task_takes_snapshots_of_long_tails(monkeypatch: pytest.Mon
     tasks.take_snapshot.run()
     account_ids = set(BalanceSnapshot.objects.values_list("account_id", flat=True))
     assert account_ids == {
-        chart.psp_receivable(PSP, "USD").id,
-        chart.merchant_payable(str(MERCHANT), "USD").id,
+        chart.PSP_RECEIVABLE.of(PSP, "USD").id,
+        chart.MERCHANT_PAYABLE.of(str(MERCHANT), "USD").id,
     }
     assert BalanceSnapshot.objects.count() == 2

@@ -17,11 +17,11 @@ from ledger.tests.books import MERCHANT, PSP, TABLES, book, sale, settle_and_sna
 
 Cursor = psycopg.Cursor[Any]
 
-RECEIVABLE = chart.psp_receivable(PSP, "USD").id
-PAYABLE = chart.merchant_payable(str(MERCHANT), "USD").id
-HELD = chart.auth_held(PSP, "USD").id
-CONTRA = chart.auth_contra(PSP, "USD").id
-YEN = chart.psp_receivable(PSP, "JPY").id
+RECEIVABLE = chart.PSP_RECEIVABLE.of(PSP, "USD").id
+PAYABLE = chart.MERCHANT_PAYABLE.of(str(MERCHANT), "USD").id
+HELD = chart.AUTH_HELD.of(PSP, "USD").id
+CONTRA = chart.AUTH_CONTRA.of(PSP, "USD").id
+YEN = chart.PSP_RECEIVABLE.of(PSP, "JPY").id
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +176,7 @@ def test_memo_and_real_in_one_transaction(cursor: Cursor) -> None:
 
 def test_memo_in_one_currency_and_real_in_another(cursor: Cursor) -> None:
     book(*sale(Money(100, "JPY")))
-    yen_payable = chart.merchant_payable(str(MERCHANT), "JPY").id
+    yen_payable = chart.MERCHANT_PAYABLE.of(str(MERCHANT), "JPY").id
     with Refused(cursor, "ledger_mixed_kinds"):
         id = insert_transaction(cursor)
         insert_entries(
