@@ -23,8 +23,7 @@ from bench.figures import median_window, paired_ratio, shares
 from bench.rounds import Measured
 from bench.stage import Stage, run_python, stage
 from paymentsite.launcher import state
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.progress import say, step
+from paymentsite.launcher.progress import LauncherError, say, step
 
 PSP_MS = 80.0
 PSP_P99_MS = 240.0

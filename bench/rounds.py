@@ -19,8 +19,8 @@ from bench.load import Specification
 from bench.processor_time import Meter
 from bench.stage import Side, Stage
 from paymentsite.launcher import platform_processes, state
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST
+from paymentsite.launcher.progress import LauncherError
 
 PATH = "/v1/payment_intents"
 _OPEN_LOOP_CONNECTIONS = 96

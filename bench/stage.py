@@ -23,12 +23,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import adopt_orphans
 from paymentsite.launcher.ports import HOST, hold_any_port
-from paymentsite.launcher.processes import Process
-from paymentsite.launcher.progress import step
-from paymentsite.launcher.sweep import end_descendants
+from paymentsite.launcher.processes import Process, end_descendants
+from paymentsite.launcher.progress import LauncherError, step
+from paymentsite.launcher.signals import adopt_orphans
 
 _SCHEMA = Path(__file__).parent / "reference" / "schema.sql"
 

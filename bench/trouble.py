@@ -20,8 +20,8 @@ from bench.load import Specification
 from bench.rounds import PATH, generate
 from bench.stage import Stage
 from paymentsite.launcher import platform_processes
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST, hold_any_port, release_port
+from paymentsite.launcher.progress import LauncherError
 
 CHECKOUTS: Final = 200
 ARRIVING_PER_SECOND: Final = 100.0

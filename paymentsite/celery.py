@@ -15,7 +15,7 @@ from django.conf import settings
 from kombu.transport.redis import Channel
 
 from paymentsite import sweeps
-from paymentsite.launcher.parent_death import die_with_parent
+from paymentsite.launcher.signals import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
 if not settings.configured:

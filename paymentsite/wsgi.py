@@ -5,8 +5,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from paymentsite.launcher.parent_death import die_with_parent
-from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
+from paymentsite.launcher.signals import die_with_parent, wake_main_thread_for_signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
 # Otherwise a worker whose server process was killed would keep serving on the same port.

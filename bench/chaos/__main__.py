@@ -13,8 +13,7 @@ from bench.chaos.faults.bugs import BUGS
 from bench.chaos.run import run_chaos
 from bench.chaos.verdict.report import EXIT_CODES, FAIL, lines_of, violation_lines
 from paymentsite.launcher import state
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.progress import say
+from paymentsite.launcher.progress import LauncherError, say
 
 
 def main() -> int:

@@ -28,8 +28,7 @@ from bench.chaos.verdict.final_state import (
 )
 from bench.chaos.verdict.invariants import violations_of
 from bench.chaos.verdict.report import Judgment, Run, judge, write_json, write_timelines
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.progress import say
+from paymentsite.launcher.progress import LauncherError, say
 
 CONVERGE_WITHIN_SECONDS = 60.0
 _CLIENTS_FINISH_WITHIN_SECONDS = 180.0

@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from paymentsite.launcher.parent_death import die_with_parent
+from paymentsite.launcher.signals import die_with_parent
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "bench.reference.settings"
 die_with_parent()

@@ -18,10 +18,9 @@ from bench.stage import run_command
 from bench.webhooks.run import Options, run
 from paymentsite.launcher import state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import adopt_orphans
-from paymentsite.launcher.progress import say, step
-from paymentsite.launcher.sweep import end_descendants
+from paymentsite.launcher.processes import end_descendants
+from paymentsite.launcher.progress import LauncherError, say, step
+from paymentsite.launcher.signals import adopt_orphans
 
 
 def main() -> int:

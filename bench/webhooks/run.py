@@ -22,9 +22,9 @@ from bench.stage import environment_of, run_python
 from bench.webhooks import event_writer
 from bench.webhooks.verdict import Verdict, arrivals_of, judge, judge_rest
 from paymentsite.launcher import platform_processes, state
-from paymentsite.launcher.parent_death import tied_to_parent
 from paymentsite.launcher.ports import hold_any_port
 from paymentsite.launcher.processes import Process
+from paymentsite.launcher.signals import tied_to_parent
 
 _POLL_SECONDS = 0.25
 DEAD_ENDPOINTS = 3

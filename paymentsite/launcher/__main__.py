@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     """Run the given verb; return its exit code."""
     _require_python()
     # Imported after the check: these modules and their wheels need the right Python.
-    from paymentsite.launcher.errors import LauncherError
+    from paymentsite.launcher.progress import LauncherError
 
     parser = argparse.ArgumentParser(prog="python -m paymentsite.launcher")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -49,13 +49,9 @@ def main(arguments: list[str]) -> int:
             from paymentsite.launcher.running import run
 
             return run(given.command, durable=given.durable)
-        if given.verb == "serve":
-            from paymentsite.launcher.serving import serve
+        from paymentsite.launcher.serving import demo, serve
 
-            return serve()
-        from paymentsite.launcher.demo import demo
-
-        return demo()
+        return serve() if given.verb == "serve" else demo()
     except LauncherError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -8,11 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from paymentsite.launcher import postgres, redis_server, state
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.migration_check import require_known_migrations
 from paymentsite.launcher.ports import release_port
 from paymentsite.launcher.processes import Process
-from paymentsite.launcher.progress import step
+from paymentsite.launcher.progress import LauncherError, step
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import psycopg
 
-from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.progress import LauncherError
 from paymentsite.launcher.state import PROJECT
 
 _CONNECT_SECONDS = 5

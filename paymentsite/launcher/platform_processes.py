@@ -6,16 +6,18 @@ login, key or secret of the platform.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from paymentsite.launcher import state
 from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import LauncherError
 from paymentsite.sweeps import HEARTBEATS, Queue
 
 API_WORKERS = 2
@@ -29,6 +31,8 @@ WORKER_PROCESSES = {Queue.MONEY: 2, Queue.ROUTINE: 1}
 # Those with an example consumer (payments.streaming.effects).
 EXAMPLE_GROUPS = ("finance", "support", "fraud")
 
+_MANAGE = str(state.PROJECT / "manage.py")
+_CELERY = ("-m", "celery", "--quiet", "-A", "paymentsite")
 _SECRETS = ("METRICS_TOKEN",)
 """Variables of the launcher that only the platform's own processes get."""
 
@@ -49,39 +53,53 @@ def environment_of_the_machine() -> dict[str, str]:
 
 def sandbox_psp(folder: Path, *, port: int) -> Process:
     """The sandbox PSP, with its own durable store."""
-    return Process(
-        name="sandbox-psp",
-        command=[
-            *(sys.executable, "-m", "psp_adapters.sandbox_psp", "--port", str(port)),
-            *("--store", str(folder / "sandbox.sqlite"), "--control"),
-        ],
+    return _python(
+        folder,
+        "sandbox-psp",
+        *("-m", "psp_adapters.sandbox_psp", "--port", str(port)),
+        *("--store", str(folder / "sandbox.sqlite"), "--control"),
         environment=environment_of_the_machine(),
-        directory=state.PROJECT,
-        log_file=folder / "logs" / "sandbox-psp.log",
         ready_text="listening on",
         stop_within_seconds=2,
-        relay=True,
     )
+
+
+def register_webhook(variables: Mapping[str, str], *, port: int) -> None:
+    """Register the API's webhook endpoint at the sandbox PSP, as an operator does at a PSP.
+
+    The PSP signs with the first of our secrets.
+    """
+    endpoint = {
+        "url": f"http://{HOST}:{port}/psp/sandbox/webhook",
+        "secret": variables["SANDBOX_PSP_WEBHOOK_SECRETS"].split(",")[0],
+    }
+    request = urllib.request.Request(
+        f"{variables['SANDBOX_PSP_URL']}/v1/webhook_endpoint",
+        data=json.dumps(endpoint).encode(),
+        method="PUT",
+        headers={"Authorization": f"Bearer {variables['SANDBOX_PSP_API_KEY']}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5):
+            return
+    except OSError as error:
+        raise LauncherError(f"the sandbox PSP does not take our webhook: {error}") from error
 
 
 def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
     """The web server. It restarts its killed workers; the supervisor restarts a killed server."""
-    return Process(
-        name="api",
-        command=[
-            *(sys.executable, "-m", "granian", "--interface", "wsgi"),
-            *("--host", HOST, "--port", str(port), "--no-ws"),
-            *("--workers", str(API_WORKERS), "--blocking-threads", str(API_THREADS)),
-            *("--respawn-failed-workers", "--respawn-interval", "0.5"),
-            *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
-            "paymentsite.wsgi:application",
-        ],
+    return _python(
+        folder,
+        "api",
+        *("-m", "granian", "--interface", "wsgi"),
+        *("--host", HOST, "--port", str(port), "--no-ws"),
+        *("--workers", str(API_WORKERS), "--blocking-threads", str(API_THREADS)),
+        *("--respawn-failed-workers", "--respawn-interval", "0.5"),
+        *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
+        "paymentsite.wsgi:application",
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
-        directory=state.PROJECT,
-        log_file=folder / "logs" / "api.log",
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
         stop_within_seconds=API_DRAIN_SECONDS + 2,
-        relay=True,
     )
 
 
@@ -95,57 +113,52 @@ def worker(folder: Path, variables: Mapping[str, str], queue: Queue, *, number: 
     name = "worker" if queue is Queue.MONEY else f"worker-{queue.value}"
     if number > 1:
         name = f"{name}-{number}"
-    return _celery(
+    return _python(
         folder,
-        variables,
-        name=name,
-        arguments=[
-            *("worker", "--queues", queue.value, "--hostname", f"{name}@%h"),
-            *("--concurrency", str(WORKER_PROCESSES[queue]), "--without-mingle"),
-            "--without-gossip",
-        ],
+        name,
+        *(*_CELERY, "worker", "--queues", queue.value, "--hostname", f"{name}@%h"),
+        *("--concurrency", str(WORKER_PROCESSES[queue]), "--without-mingle", "--without-gossip"),
+        environment=_without_pool(folder, variables),
         ready_text=" ready.",
+        stop_within_seconds=4,
         heartbeats=(HEARTBEATS[queue],),
     )
 
 
 def relay(folder: Path, variables: Mapping[str, str], *, number: int = 1) -> Process:
     """The relay, which delivers events to merchants' webhook endpoints; several may run."""
-    return Process(
-        name=f"relay-{number}",
-        command=[sys.executable, str(state.PROJECT / "manage.py"), "relay_events"],
-        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
-        directory=state.PROJECT,
-        log_file=folder / "logs" / f"relay-{number}.log",
+    return _python(
+        folder,
+        f"relay-{number}",
+        *(_MANAGE, "relay_events"),
+        environment=_without_pool(folder, variables),
         ready_text="relaying events",
         stop_within_seconds=5,
-        relay=True,
     )
 
 
 def beat(folder: Path, variables: Mapping[str, str]) -> Process:
     """Celery beat. Its file only says when each task was last due; losing it is harmless."""
-    return _celery(
+    return _python(
         folder,
-        variables,
-        name="beat",
-        arguments=["beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="],
+        "beat",
+        *(*_CELERY, "beat", "--schedule", str(folder / "beat-schedule"), "--pidfile="),
+        environment=_without_pool(folder, variables),
         ready_text="beat: Starting",
+        stop_within_seconds=4,
         heartbeats=tuple(HEARTBEATS.values()),
     )
 
 
 def publisher(folder: Path, variables: Mapping[str, str]) -> Process:
     """Puts events on the internal stream. Where it died, the next goes on."""
-    return Process(
-        name="publisher",
-        command=[sys.executable, str(state.PROJECT / "manage.py"), "publish_events"],
-        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
-        directory=state.PROJECT,
-        log_file=folder / "logs" / "publisher.log",
+    return _python(
+        folder,
+        "publisher",
+        *(_MANAGE, "publish_events"),
+        environment=_without_pool(folder, variables),
         ready_text="publishing events",
         stop_within_seconds=4,
-        relay=True,
     )
 
 
@@ -157,18 +170,14 @@ def consumers(folder: Path, variables: Mapping[str, str]) -> Process | None:
     groups = example_groups(variables)
     if not groups:
         return None
-    return Process(
-        name="consumers",
-        command=[
-            *(sys.executable, str(state.PROJECT / "manage.py"), "consume_events"),
-            *(argument for group in groups for argument in ("--group", group)),
-        ],
-        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
-        directory=state.PROJECT,
-        log_file=folder / "logs" / "consumers.log",
+    return _python(
+        folder,
+        "consumers",
+        *(_MANAGE, "consume_events"),
+        *(argument for group in groups for argument in ("--group", group)),
+        environment=_without_pool(folder, variables),
         ready_text="consuming events",
         stop_within_seconds=4,
-        relay=True,
     )
 
 
@@ -181,26 +190,21 @@ def example_groups(variables: Mapping[str, str]) -> list[str]:
     return [each for each in EXAMPLE_GROUPS if each in both]
 
 
-def _celery(
-    folder: Path,
-    variables: Mapping[str, str],
-    *,
-    name: str,
-    arguments: list[str],
-    ready_text: str,
-    heartbeats: tuple[str, ...],
-) -> Process:
+def _python(folder: Path, name: str, *arguments: str, **settings: Any) -> Process:
+    """A process of this Python, in the project's folder; `settings` are those of Process."""
     return Process(
         name=name,
-        command=[sys.executable, "-m", "celery", "--quiet", "-A", "paymentsite", *arguments],
-        environment={**_environment(folder, variables), "DATABASE_POOL": "off"},
+        command=[sys.executable, *arguments],
         directory=state.PROJECT,
         log_file=folder / "logs" / f"{name}.log",
-        ready_text=ready_text,
-        stop_within_seconds=4,
-        heartbeats=heartbeats,
         relay=True,
+        **settings,
     )
+
+
+def _without_pool(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process with one database connection."""
+    return {**_environment(folder, variables), "DATABASE_POOL": "off"}
 
 
 def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
@@ -218,5 +222,5 @@ def _healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False

@@ -14,11 +14,12 @@ The kernel releases both when the process ends, by kill -9 too.
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
 
-from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.progress import LauncherError
 
 HOST = "127.0.0.1"
 _IS_LINUX = sys.platform == "linux"
@@ -63,13 +64,10 @@ def release_port(port: int) -> None:
         each.close()
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could bind the port now: no socket listens on it."""
-    reservation = _reservation(port)
-    if reservation is None:
-        return False
-    reservation.close()
-    return True
+@atexit.register
+def _release_all_ports() -> None:
+    for port in list(_held):
+        release_port(port)
 
 
 def _hold(port: int) -> bool:

@@ -24,10 +24,9 @@ import psycopg
 from psycopg import sql
 
 from paymentsite.launcher import state
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST, hold_port
 from paymentsite.launcher.processes import Process
-from paymentsite.launcher.progress import say
+from paymentsite.launcher.progress import LauncherError, say
 
 SUPERUSER, OWNER, APPLICATION, DATABASE = "postgres", "payments_owner", "payments_app", "payments"
 _UNPRIVILEGED_USER = "pgserver"

@@ -1,4 +1,4 @@
-"""Starts a child process that dies with the launcher, waits until it is ready, and stops it."""
+"""Starts, awaits and stops a child process that dies with the launcher; kills what it leaves."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import tied_to_parent
-from paymentsite.launcher.progress import say
+import psutil
+
+from paymentsite.launcher.progress import LauncherError, say
+from paymentsite.launcher.signals import tied_to_parent
 
 LAST_LINES = 20
 
@@ -155,3 +156,31 @@ def _signal(pid: int, number: int, *, group: bool) -> None:
         os.killpg(pid, number) if group else os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def end_descendants(*, spared: Iterable[int] = ()) -> None:
+    """Kill every descendant of this process, except the `spared` pids and their descendants.
+
+    Orphans are found too: they become children of this process (`signals.adopt_orphans`).
+    Session ids would not find them all: each PostgreSQL process has a session of its own.
+    """
+    kept = set(spared)
+    left = [
+        process
+        for child in psutil.Process().children()
+        if child.pid not in kept
+        for process in (child, *_descendants(child))
+    ]
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=3)
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

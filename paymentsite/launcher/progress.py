@@ -1,4 +1,4 @@
-"""Prints progress: one line per step with its duration, and the output of processes."""
+"""Tells the operator how far the launcher is, and which error ends it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _one_at_a_time = threading.Lock()
+
+
+class LauncherError(Exception):
+    """Ends the launcher. Its message is shown without a traceback, and says what to do."""
 
 
 def say(line: str = "") -> None:

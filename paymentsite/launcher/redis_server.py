@@ -11,9 +11,9 @@ import shutil
 import socket
 from pathlib import Path
 
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST, hold_port
 from paymentsite.launcher.processes import Process
+from paymentsite.launcher.progress import LauncherError
 
 
 def server(folder: Path) -> Process:

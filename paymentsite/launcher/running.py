@@ -12,9 +12,9 @@ from types import FrameType
 
 from paymentsite.launcher import state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
-from paymentsite.launcher.sweep import end_descendants
+from paymentsite.launcher.processes import end_descendants
+from paymentsite.launcher.progress import LauncherError
+from paymentsite.launcher.signals import adopt_orphans, tied_to_parent
 
 
 def run(command: Sequence[str], *, durable: bool = False) -> int:

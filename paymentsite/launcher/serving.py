@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paymentsite.launcher import platform_processes, sandbox_webhooks, state
+from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import adopt_orphans, tied_to_parent
 from paymentsite.launcher.ports import HOST, hold_port, release_port
-from paymentsite.launcher.progress import say, step
+from paymentsite.launcher.processes import end_descendants
+from paymentsite.launcher.progress import LauncherError, say, step
+from paymentsite.launcher.signals import adopt_orphans, tied_to_parent
 from paymentsite.launcher.supervisor import Supervisor
-from paymentsite.launcher.sweep import end_descendants
 from paymentsite.launcher.watchdog import Watchdog
 from paymentsite.sweeps import Queue
 
@@ -50,6 +49,23 @@ class _Ports:
 def serve() -> int:
     """Start everything and keep it running until a signal."""
     with everything() as running:
+        show_addresses(running.facts)
+        return keep_serving(running.supervisor)
+
+
+def demo() -> int:
+    """Start everything, play one business day through the API, then keep serving.
+
+    With ONCE=1 stop after the day and return its exit code.
+    """
+    once = os.environ.get("ONCE", "") not in ("", "0")
+    with everything() as running:
+        show_addresses(running.facts)
+        verdict = run_beside(running, ["play_demo_day"])
+        if verdict:
+            say(f"the day did not end well: play_demo_day ended with code {verdict}")
+        if once:
+            return verdict
         show_addresses(running.facts)
         return keep_serving(running.supervisor)
 
@@ -152,7 +168,7 @@ def _start(
     api = platform_processes.api(folder, variables, port=ports.api)
     supervisor.start(api, "start the API")
     with step("register our webhook at the sandbox PSP"):
-        sandbox_webhooks.point_here(variables, port=ports.api)
+        platform_processes.register_webhook(variables, port=ports.api)
     for queue in Queue:
         worker = platform_processes.worker(folder, variables, queue)
         supervisor.start(worker, f"start the worker of the queue `{queue.value}`")

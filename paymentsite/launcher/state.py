@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.progress import LauncherError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 VAR = PROJECT / "var"

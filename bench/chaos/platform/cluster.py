@@ -24,14 +24,12 @@ from bench.chaos.platform import psp_control
 from bench.chaos.platform.process_ends import EndKind, Fault, end_of
 from bench.chaos.platform.stops import Stopped, Suspension
 from bench.stage import environment_of
-from paymentsite.launcher import platform_processes, sandbox_webhooks, state
+from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.errors import LauncherError
-from paymentsite.launcher.parent_death import adopt_orphans
 from paymentsite.launcher.ports import HOST, hold_any_port
-from paymentsite.launcher.processes import Process
-from paymentsite.launcher.progress import step
-from paymentsite.launcher.sweep import end_descendants
+from paymentsite.launcher.processes import Process, end_descendants
+from paymentsite.launcher.progress import LauncherError, step
+from paymentsite.launcher.signals import adopt_orphans
 from paymentsite.sweeps import Queue
 
 API_SERVERS = 2
@@ -298,7 +296,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
             process.launch()
         for process in processes:
             process._wait_until_ready()
-        sandbox_webhooks.point_here(variables, port=running.api_ports[0])
+        platform_processes.register_webhook(variables, port=running.api_ports[0])
     for process in processes[1:]:
         running.supervise(process)
 

@@ -6,8 +6,8 @@ import http.client
 import json
 from typing import Any
 
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.ports import HOST
+from paymentsite.launcher.progress import LauncherError
 
 
 class PspControl:

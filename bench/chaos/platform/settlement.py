@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench.chaos.platform.cluster import Cluster
-from paymentsite.launcher.errors import LauncherError
+from paymentsite.launcher.progress import LauncherError
 
 _WITHIN_SECONDS: Final = 60.0
 _LINES_PER_SECOND: Final = 50

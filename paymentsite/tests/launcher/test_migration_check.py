@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from paymentsite.launcher import embedded, state
-from paymentsite.launcher.errors import LauncherError
 from paymentsite.launcher.migration_check import require_known_migrations
+from paymentsite.launcher.progress import LauncherError
 from paymentsite.tests.fixtures.database_fixtures import DatabaseUrls
 
 RECORD = "INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())"

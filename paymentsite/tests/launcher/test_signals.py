@@ -9,7 +9,7 @@ from paymentsite.launcher import state
 
 WAITS = """
 import signal, sys, threading, time
-from paymentsite.launcher.signal_wakeup import wake_main_thread_for_signals
+from paymentsite.launcher.signals import wake_main_thread_for_signals
 
 handled = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: handled.set())
