@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from ledger.chart import CHART, AccountRef, Direction
+from ledger.chart import AccountRef, Direction
 from ledger.database import statements
 from ledger.models import LedgerEntry
 from ledger.money import Money
@@ -40,10 +40,6 @@ _BALANCES: Final = f"""{_SUMS}
      WHERE (%s::int[] IS NULL OR a.code = ANY (%s::int[]))
        AND (%s::text IS NULL OR a.dimension = %s::text)
      ORDER BY a.code, a.dimension, a.currency"""
-
-_TRIAL_BALANCE: Final = f"""
-    SELECT code, currency, sum(debits), sum(credits) FROM ({_SUMS}) AS sums
-     GROUP BY code, currency ORDER BY code, currency"""
 
 _SIGNED: Final = "CASE e.direction WHEN 'D' THEN e.amount_minor ELSE -e.amount_minor END"
 
@@ -95,19 +91,6 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialBalanceLine:
-    """All accounts of one code and currency together."""
-
-    code: int
-    name: str
-    currency: str
-    debits: Money
-    credits: Money
-    balance: Money
-    """Positive on the code's normal side."""
-
-
-@dataclass(frozen=True, slots=True)
 class PaymentVector:
     """What happened to one payment in one currency, rebuilt from entries only."""
 
@@ -145,24 +128,6 @@ def balances(
     wanted = None if codes is None else list(codes)
     rows = statements.execute(_BALANCES, [wanted, wanted, dimension, dimension])
     return dict(_balance_of(row) for row in rows)
-
-
-def trial_balance() -> list[TrialBalanceLine]:
-    """Debits, credits and balance per code and currency; both sides are equal in each currency."""
-    lines = []
-    for code, currency, debits, credits in statements.execute(_TRIAL_BALANCE):
-        chart_line = CHART[code]
-        lines.append(
-            TrialBalanceLine(
-                code=code,
-                name=chart_line.name,
-                currency=currency,
-                debits=Money(int(debits), currency),
-                credits=Money(int(credits), currency),
-                balance=_on_side(chart_line.normal_side, debits, credits, currency),
-            )
-        )
-    return lines
 
 
 def entries_of_payment(payment_id: UUID) -> QuerySet[LedgerEntry]:
@@ -278,9 +243,7 @@ def _split(payment_ids: Collection[UUID], batch_size: int) -> Iterator[list[UUID
 def _balance_of(row: tuple[Any, ...]) -> tuple[AccountRef, Money]:
     code, dimension, currency, debits, credits = row
     account = AccountRef(code, dimension, currency)
-    return account, _on_side(account.line.normal_side, debits, credits, currency)
-
-
-def _on_side(side: Direction, debits: Any, credits: Any, currency: str) -> Money:
-    difference = int(debits) - int(credits)
-    return Money(difference if side is Direction.DEBIT else -difference, currency)
+    minor = int(debits) - int(credits)
+    return account, Money(
+        minor if account.line.normal_side is Direction.DEBIT else -minor, currency
+    )

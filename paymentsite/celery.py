@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
 from kombu.transport.redis import Channel
@@ -27,7 +27,24 @@ if not settings.configured:
 _WAKEUP_TIMEOUT_SECONDS = 0.1
 _VISIBILITY_TIMEOUT_SECONDS = 600  # far above the time limit of a task
 
-app = Celery("paymentsite", task_cls="paymentsite.sweep_task:SweepTask")
+
+class SweepTask(Task):
+    """Runs a task that is in the table of sweeps as a sweep: records it, under its lease if any.
+
+    So each task of an app stays one call of a service, and knows nothing of leases and last runs.
+    """
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        sweep = sweeps.BY_TASK.get(str(self.name))
+        if sweep is None:
+            return super().__call__(*args, **options)
+        # Not at the top: this module is imported before Django's models are loaded.
+        from paymentsite.sweep_runs import run_under_lease
+
+        return run_under_lease(sweep, lambda: super(SweepTask, self).__call__(*args, **options))
+
+
+app = Celery("paymentsite", task_cls=SweepTask)
 app.set_default()  # also for threads other than the one that imports this
 app.conf.update(
     broker_url=settings.REDIS_URL,

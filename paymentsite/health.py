@@ -4,18 +4,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import structlog
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
-from paymentsite import jobs_health
+from paymentsite.sweep_runs import last_runs
+from paymentsite.sweeps import HEARTBEATS
 
 # Shorter than a request waits for a connection: a probe must not wait.
 _WAIT_SECONDS = 1.0
+NOT_CONSUMED_AFTER_SECONDS: Final = 3 * settings.HEARTBEAT_SECONDS
+"""Three missed heartbeats: a queue is reported as not consumed."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,18 +48,29 @@ def jobs(request: HttpRequest) -> JsonResponse:
     The ages come from the database, so that every API process answers the same.
     """
     try:
-        ages = jobs_health.heartbeat_ages_seconds()
+        ages = _heartbeat_ages_seconds()
     except (Error, psycopg.Error) as error:
         log.warning("database not reached", error=type(error).__name__)
         return JsonResponse({"status": "unavailable", "database": "unreachable"}, status=503)
-    not_consumed = jobs_health.not_consumed(ages)
+    not_consumed = [
+        queue for queue, age in ages.items() if age is None or age > NOT_CONSUMED_AFTER_SECONDS
+    ]
     body = {
         "status": "unavailable" if not_consumed else "ok",
         "silent": not_consumed,
         "seconds_since_heartbeat": ages,
-        "silent_after_seconds": jobs_health.NOT_CONSUMED_AFTER_SECONDS,
+        "silent_after_seconds": NOT_CONSUMED_AFTER_SECONDS,
     }
     return JsonResponse(body, status=503 if not_consumed else 200)
+
+
+def _heartbeat_ages_seconds() -> dict[str, float | None]:
+    """By queue the age of the last heartbeat that a worker ran; None if there was none."""
+    ages = {run.name: run.finished_seconds_ago for run in last_runs()}
+    return {
+        queue.value: None if (age := ages.get(name)) is None else round(age, 1)
+        for queue, name in HEARTBEATS.items()
+    }
 
 
 def _query_database() -> None:

@@ -29,7 +29,7 @@ from prometheus_client.registry import Collector
 
 from payments import metrics as payment_metrics
 from payments.selectors import books_checks, waiting
-from paymentsite import jobs_health
+from paymentsite.sweep_runs import last_runs
 from reconciliation import selectors as settlement
 
 log = structlog.get_logger(__name__)
@@ -246,7 +246,7 @@ def _of_sweeps() -> Iterator[Metric]:
     result = GaugeMetricFamily(
         "payments_sweep_result", "The number that a sweep's last run returned.", labels=["sweep"]
     )
-    for run in jobs_health.last_runs():
+    for run in last_runs():
         if run.finished_seconds_ago is not None:
             age.add_metric([run.name], run.finished_seconds_ago)
         runs.add_metric([run.name], run.runs)

@@ -1,4 +1,4 @@
-"""Runs one sweep: takes its lease, does the work, records the result.
+"""Runs one sweep: takes its lease, does the work, records the result; reads the last results.
 
 Lease and times use the database's clock, so that a second beat, a duplicate message or a worker
 with a wrong clock never run it twice at once.
@@ -7,6 +7,7 @@ with a wrong clock never run it twice at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ _RESULT_LENGTH: Final = 200
 _ERROR_LENGTH: Final = 500
 
 
-def run_sweep(sweep: Sweep, work: Callable[[], Any]) -> Any:
+def run_under_lease(sweep: Sweep, work: Callable[[], Any]) -> Any:
     """Do the work of a sweep and return its result; None if another run has the lease.
 
     An exception of the work is recorded and raised again.
@@ -36,10 +37,34 @@ def run_sweep(sweep: Sweep, work: Callable[[], Any]) -> Any:
     try:
         result = work()
     except Exception as error:
-        _note_failure(sweep, started_at, error)
+        text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+        changes = "last_failed_at = now(), last_error = %s, failures = s.failures + 1"
+        _record_end(sweep, started_at, changes, text)
         raise
-    _note_success(sweep, started_at, result)
+    text = "" if result is None else str(result)[:_RESULT_LENGTH]
+    _record_end(sweep, started_at, "last_finished_at = now(), last_result = %s", text)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """When a sweep last succeeded, by the database's clock, and its counters."""
+
+    name: str
+    finished_seconds_ago: float | None
+    """None if it never succeeded."""
+    runs: int
+    failures: int
+    last_result: str
+
+
+def last_runs() -> list[LastRun]:
+    """Returns the last run of every sweep that ever ran."""
+    rows = execute(
+        "SELECT name, extract(epoch FROM clock_timestamp() - last_finished_at)::float8, runs, "
+        f"failures, last_result FROM {_TABLE} ORDER BY name"
+    )
+    return [LastRun(*row) for row in rows]
 
 
 def _begin(sweep: Sweep) -> datetime | None:
@@ -66,27 +91,7 @@ def _begin(sweep: Sweep) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def _note_success(sweep: Sweep, started_at: datetime, result: Any) -> None:
-    text = "" if result is None else str(result)[:_RESULT_LENGTH]
-    _note(
-        sweep,
-        started_at,
-        "last_finished_at = now(), last_result = %s, runs = s.runs + 1",
-        [text],
-    )
-
-
-def _note_failure(sweep: Sweep, started_at: datetime, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
-    _note(
-        sweep,
-        started_at,
-        "last_failed_at = now(), last_error = %s, failures = s.failures + 1, runs = s.runs + 1",
-        [text],
-    )
-
-
-def _note(sweep: Sweep, started_at: datetime, changes: str, values: list[str]) -> None:
+def _record_end(sweep: Sweep, started_at: datetime, changes: str, text: str) -> None:
     """Record how a run ended, and release the lease if this run still has it."""
     with transaction.atomic(durable=True):
         execute(
@@ -95,8 +100,9 @@ def _note(sweep: Sweep, started_at: datetime, changes: str, values: list[str]) -
             [sweep.name, started_at],
         )
         execute(
-            f"UPDATE {_TABLE} s SET {changes}, last_started_at = greatest(s.last_started_at, %s), "
+            f"UPDATE {_TABLE} s SET {changes}, runs = s.runs + 1, "
+            "last_started_at = greatest(s.last_started_at, %s), "
             "leased_until = CASE WHEN s.last_started_at = %s THEN NULL ELSE s.leased_until END "
             "WHERE name = %s RETURNING name",
-            [*values, started_at, started_at, sweep.name],
+            [text, started_at, started_at, sweep.name],
         )

@@ -27,17 +27,14 @@ class Sweep:
     task: str
     every_seconds: float | None
     """None for the heartbeats, which run every HEARTBEAT_SECONDS."""
-    queue: Queue
-    lease_seconds: int | None
+    queue: Queue = Queue.ROUTINE
+    lease_seconds: int | None = None
     """How long one run excludes others; None if several may run at once (each takes rows of its own
     with SKIP LOCKED). Above the time limit of a task, because a killed run leaves its lease."""
     why: str
 
 
-HEARTBEATS: Final = {
-    Queue.MONEY: "heartbeat-money",
-    Queue.ROUTINE: "heartbeat-routine",
-}
+HEARTBEATS: Final = {Queue.MONEY: "heartbeat-money", Queue.ROUTINE: "heartbeat-routine"}
 """By queue: the sweep whose last run shows that a worker consumes it."""
 
 _LEASE_SECONDS: Final = 90
@@ -48,7 +45,6 @@ SWEEPS: Final = (
         task="payments.tasks.resolve_due_operations",
         every_seconds=2,
         queue=Queue.MONEY,
-        lease_seconds=None,
         why="lost answers, bank debits, challenges: looked up 2 s after they are unknown",
     ),
     Sweep(
@@ -56,7 +52,6 @@ SWEEPS: Final = (
         task="payments.tasks.process_due_notifications",
         every_seconds=2,
         queue=Queue.MONEY,
-        lease_seconds=None,
         why="notifications of PSPs whose wake-up was lost, and retries",
     ),
     Sweep(
@@ -64,7 +59,6 @@ SWEEPS: Final = (
         task="payments.tasks.reverse_due_charges",
         every_seconds=5,
         queue=Queue.MONEY,
-        lease_seconds=None,
         why="charges that succeeded after their payment had ended are voided or refunded",
     ),
     Sweep(
@@ -72,55 +66,42 @@ SWEEPS: Final = (
         task="payments.tasks.resolve_due_dispute_responses",
         every_seconds=2,
         queue=Queue.MONEY,
-        lease_seconds=None,
         why="evidence whose answer was lost: its deadline is fixed",
     ),
     Sweep(
         name="sync-due-disputes",
         task="payments.tasks.sync_due_disputes",
         every_seconds=30,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="notifications get lost; an open dispute is synced every few hours",
     ),
     Sweep(
         name="remind-of-due-evidence",
         task="payments.tasks.remind_of_due_evidence",
         every_seconds=60,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="reminders 72 and 24 hours before the deadline: a minute more or less does not matter",
     ),
     Sweep(
         name="fetch-settlement-reports",
         task="reconciliation.tasks.fetch_settlement_reports",
         every_seconds=30,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="each account's list is fetched every 5 minutes; a missing report is retried",
     ),
     Sweep(
         name="read-settlement-reports",
         task="reconciliation.tasks.read_settlement_reports",
         every_seconds=30,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="reads stored reports; a large one in slices",
     ),
     Sweep(
         name="match-settlement-lines",
         task="reconciliation.tasks.match_settlement_lines",
         every_seconds=30,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="a dispute whose notifications were all lost is found by its settlement line",
     ),
     Sweep(
         name="act-on-due-deadlines",
         task="payments.tasks.act_on_due_deadlines",
         every_seconds=5,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="authorizations that end, and abandoned payments: hours matter, not seconds",
     ),
     Sweep(
@@ -128,22 +109,18 @@ SWEEPS: Final = (
         task="paymentsite.tasks.heartbeat_money",
         every_seconds=None,
         queue=Queue.MONEY,
-        lease_seconds=None,
         why="shows that a worker takes messages from this queue, not only that it runs",
     ),
     Sweep(
         name=HEARTBEATS[Queue.ROUTINE],
         task="paymentsite.tasks.heartbeat_routine",
         every_seconds=None,
-        queue=Queue.ROUTINE,
-        lease_seconds=None,
         why="the same for the other queue",
     ),
     Sweep(
         name="take-ledger-snapshots",
         task="ledger.tasks.take_snapshot",
         every_seconds=60,
-        queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
         why="keeps reading a balance short; only accounts with a long tail get a snapshot",
     ),
@@ -151,7 +128,6 @@ SWEEPS: Final = (
         name="check-recent-payments",
         task="payments.tasks.check_recent_payments",
         every_seconds=60,
-        queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
         why="compares every payment that changed with the books; differences become cases",
     ),
@@ -159,7 +135,6 @@ SWEEPS: Final = (
         name="verify-books",
         task="payments.tasks.verify_books",
         every_seconds=60,
-        queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
         why="checks every invariant and every payment once a day, in slices of some seconds",
     ),
@@ -167,7 +142,6 @@ SWEEPS: Final = (
         name="purge-old-deliveries",
         task="payments.tasks.purge_old_deliveries",
         every_seconds=3600,
-        queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
         why="deliveries to webhook endpoints and their attempts are kept 30 days",
     ),
@@ -175,7 +149,6 @@ SWEEPS: Final = (
         name="purge-old-idempotency-keys",
         task="payments.tasks.purge_old_idempotency_keys",
         every_seconds=3600,
-        queue=Queue.ROUTINE,
         lease_seconds=_LEASE_SECONDS,
         why="keys are kept 400 days; hourly, as beat loses daily ticks when it restarts",
     ),
@@ -183,7 +156,6 @@ SWEEPS: Final = (
 
 BY_TASK: Final = {sweep.task: sweep for sweep in SWEEPS}
 BY_NAME: Final = {sweep.name: sweep for sweep in SWEEPS}
-
 
 _EXPIRES_SECONDS: Final = (10.0, 60.0)
 """Least and most seconds after which a tick expires that no worker took; in between its period, as

@@ -1,6 +1,6 @@
 """Celery tasks of the site: one heartbeat per queue.
 
-A heartbeat does nothing itself. `paymentsite.sweep_task` records that it ran, which shows that a
+A heartbeat does nothing itself. `paymentsite.sweep_runs` records that it ran, which shows that a
 worker took a message from the queue, ran it, and could write to the database.
 """
 

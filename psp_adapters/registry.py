@@ -24,11 +24,6 @@ class BadCredentials(ValueError):
     """The credentials lack a key that the PSP's adapter needs; names the key, never a value."""
 
 
-def known_psps() -> list[str]:
-    """The names that `adapter_for` takes."""
-    return sorted(_FACTORIES)
-
-
 def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
     """Return the adapter of `psp` for these credentials; the same one for the process's life.
 

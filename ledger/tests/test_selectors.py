@@ -88,32 +88,6 @@ def test_balances_are_chosen_by_code_and_dimension() -> None:
     assert len(selectors.balances()) == 7
 
 
-def test_the_trial_balance_has_equal_sides_in_each_currency() -> None:
-    book(*sale(usd(1000), fee=usd(30)))
-    settle_and_snapshot()
-    book(*sale(Money(500, "JPY")))
-    book(*sale(usd(10)), merchant=uuid7())
-    lines = selectors.trial_balance()
-    assert [
-        (line.code, str(line.debits), str(line.credits), str(line.balance)) for line in lines
-    ] == [
-        (1100, "500 JPY", "0 JPY", "500 JPY"),
-        (1100, "10.10 USD", "0.00 USD", "10.10 USD"),
-        (2100, "0 JPY", "500 JPY", "500 JPY"),
-        (2100, "0.30 USD", "10.10 USD", "9.80 USD"),
-        (4100, "0.00 USD", "0.30 USD", "0.30 USD"),
-        (9100, "500 JPY", "500 JPY", "0 JPY"),
-        (9100, "10.10 USD", "10.10 USD", "0.00 USD"),
-        (9200, "500 JPY", "500 JPY", "0 JPY"),
-        (9200, "10.10 USD", "10.10 USD", "0.00 USD"),
-    ]
-    for currency in ("USD", "JPY"):
-        of_currency = [line for line in lines if line.currency == currency]
-        assert sum(line.debits.minor for line in of_currency) == sum(
-            line.credits.minor for line in of_currency
-        )
-
-
 def test_entries_of_a_payment_come_in_the_order_written() -> None:
     payment_id = uuid7()
     ids = book(*sale(usd(1000)), payment_id=payment_id)

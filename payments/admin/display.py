@@ -68,11 +68,14 @@ def link(prefix: str, identifier: UUID | None) -> SafeString | str:
     """The public id as a link to the row's page."""
     if identifier is None:
         return NOTHING
-    public_id = public_ids.encode(prefix, identifier)
+    url = reverse(_PAGES[prefix], args=[identifier])
+    return link_to(url, public_ids.encode(prefix, identifier))
+
+
+def link_to(url: str, text: str) -> SafeString:
+    """The text as a link."""
     return format_html(
-        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-        reverse(_PAGES[prefix], args=[identifier]),
-        public_id,
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, text
     )
 
 

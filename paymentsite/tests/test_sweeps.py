@@ -18,7 +18,7 @@ from paymentsite.celery import app
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.state import PROJECT
 from paymentsite.models import SweepRun
-from paymentsite.sweep_runs import run_sweep
+from paymentsite.sweep_runs import run_under_lease
 from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, SWEEPS, WAKEUP_PRIORITY, Queue, Sweep
 from paymentsite.tasks import heartbeat_money
 
@@ -95,7 +95,7 @@ def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
 
 
 def test_a_run_is_written_down(database: None) -> None:
-    assert run_sweep(LEASED, lambda: 7) == 7
+    assert run_under_lease(LEASED, lambda: 7) == 7
     row = SweepRun.objects.get(name=LEASED.name)
     assert (row.runs, row.failures, row.last_result, row.leased_until) == (1, 0, "7", None)
     assert row.last_finished_at is not None
@@ -104,13 +104,13 @@ def test_a_run_is_written_down(database: None) -> None:
 
 def test_a_failure_is_written_down_and_raised(database: None) -> None:
     with pytest.raises(ZeroDivisionError):
-        run_sweep(LEASED, lambda: 1 // 0)
+        run_under_lease(LEASED, lambda: 1 // 0)
     row = SweepRun.objects.get(name=LEASED.name)
     assert (row.runs, row.failures, row.leased_until) == (1, 1, None)
     assert row.last_error.startswith("ZeroDivisionError: ")
     assert row.last_finished_at is None
     # The next tick does it, at once: a failure is no run of this period.
-    assert run_sweep(LEASED, lambda: "well") == "well"
+    assert run_under_lease(LEASED, lambda: "well") == "well"
 
 
 def test_a_leased_sweep_runs_once_at_a_time(database: None) -> None:
@@ -124,17 +124,17 @@ def test_a_leased_sweep_runs_once_at_a_time(database: None) -> None:
     with ThreadPoolExecutor(1) as other:
         first = other.submit(_in_thread, LEASED, work)
         assert inside.wait(20)
-        assert run_sweep(LEASED, lambda: pytest.fail("two at once")) is None
+        assert run_under_lease(LEASED, lambda: pytest.fail("two at once")) is None
         leave.set()
         assert first.result(20) == "first"
     assert SweepRun.objects.get(name=LEASED.name).runs == 1
 
 
 def test_two_beats_do_the_work_of_a_leased_sweep_once(database: None) -> None:
-    run_sweep(LEASED, lambda: 1)
-    assert run_sweep(LEASED, lambda: pytest.fail("again in the same period")) is None
+    run_under_lease(LEASED, lambda: 1)
+    assert run_under_lease(LEASED, lambda: pytest.fail("again in the same period")) is None
     SweepRun.objects.update(last_finished_at=timezone.now() - timedelta(seconds=31))
-    assert run_sweep(LEASED, lambda: 2) == 2
+    assert run_under_lease(LEASED, lambda: 2) == 2
 
 
 def test_a_killed_run_is_over_when_its_lease_ends(database: None) -> None:
@@ -142,9 +142,9 @@ def test_a_killed_run_is_over_when_its_lease_ends(database: None) -> None:
     row = SweepRun.objects.create(
         name=LEASED.name, last_started_at=now, leased_until=now + timedelta(seconds=90)
     )
-    assert run_sweep(LEASED, lambda: pytest.fail("it may still run")) is None
+    assert run_under_lease(LEASED, lambda: pytest.fail("it may still run")) is None
     SweepRun.objects.update(leased_until=now - timedelta(seconds=1))
-    assert run_sweep(LEASED, lambda: "taken over") == "taken over"
+    assert run_under_lease(LEASED, lambda: "taken over") == "taken over"
     row.refresh_from_db()
     assert (row.runs, row.leased_until) == (1, None)
 
@@ -157,12 +157,12 @@ def test_a_run_that_outlived_its_lease_does_not_give_away_the_next_ones(database
             last_started_at=timezone.now() + timedelta(seconds=1), leased_until=later
         )
 
-    run_sweep(LEASED, slow)
+    run_under_lease(LEASED, slow)
     assert SweepRun.objects.get(name=LEASED.name).leased_until is not None
 
 
 def test_a_sweep_without_a_lease_runs_beside_itself(database: None) -> None:
-    assert run_sweep(SHARED, lambda: run_sweep(SHARED, lambda: "inner")) == "inner"
+    assert run_under_lease(SHARED, lambda: run_under_lease(SHARED, lambda: "inner")) == "inner"
     assert SweepRun.objects.get(name=SHARED.name).runs == 2
 
 
@@ -182,6 +182,6 @@ def test_a_task_of_the_table_runs_as_its_sweep_and_others_as_they_are(database: 
 
 def _in_thread(sweep: Sweep, work: Any) -> Any:
     try:
-        return run_sweep(sweep, work)
+        return run_under_lease(sweep, work)
     finally:
         connections.close_all()

@@ -24,7 +24,7 @@ from payments.services.psp_gateway.retries import BACKOFF_FIRST_SECONDS, RETRIES
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification import daily, recent
-from paymentsite import environment, jobs_health
+from paymentsite import environment, health
 from paymentsite.celery import app
 from paymentsite.launcher import platform_processes, watchdog
 from paymentsite.launcher.state import PROJECT
@@ -143,7 +143,7 @@ def test_a_worker_that_sweeps_sends_its_heartbeat_before_its_queue_is_reported()
         queue = BY_NAME[name].queue
         others = platform_processes.WORKER_PROCESSES[queue] - 1
         if others == 0:
-            assert tick_seconds + held.seconds < jobs_health.NOT_CONSUMED_AFTER_SECONDS, name
+            assert tick_seconds + held.seconds < health.NOT_CONSUMED_AFTER_SECONDS, name
         # Where others take heartbeats too, all of them may be held at once: shown, not restarted.
         assert tick_seconds + held.seconds < watchdog.OVERDUE_AFTER_SECONDS, name
 

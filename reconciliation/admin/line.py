@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
@@ -137,11 +137,8 @@ class SettlementLineAdmin(SearchByPublicId, ReadOnlyAdmin):
     @shown(description="report")
     def report_of_line(self, line: SettlementLine) -> SafeString:
         report = SettlementReport.objects.only("name").get(pk=line.report_id)
-        return format_html(
-            '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-            reverse("admin:reconciliation_settlementreport_change", args=[report.pk]),
-            report.name,
-        )
+        url = reverse("admin:reconciliation_settlementreport_change", args=[report.pk])
+        return display.link_to(url, report.name)
 
     @shown(description="ledger transactions")
     def transactions(self, line: SettlementLine) -> SafeString | str:
@@ -164,11 +161,7 @@ class SettlementMatchAdmin(ReadOnlyAdmin):
 
     @shown(description="line")
     def shown_line(self, match: SettlementMatch) -> SafeString:
-        return format_html(
-            '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-            reverse("admin:reconciliation_settlementline_change", args=[match.line_id]),
-            f"line {match.line_id}",
-        )
+        return _link_to_line(match.line_id, f"line {match.line_id}")
 
     @shown(description="ledger transaction")
     def transaction(self, match: SettlementMatch) -> SafeString | str:
@@ -193,11 +186,7 @@ def settlement_of_payment(intent: PaymentIntent) -> Section:
         headers=("line", "kind", "gross", "fee", "net", "status", "occurred"),
         rows=[
             [
-                format_html(
-                    '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
-                    reverse("admin:reconciliation_settlementline_change", args=[line.pk]),
-                    line.identity,
-                ),
+                _link_to_line(line.pk, line.identity),
                 display.in_words(line.kind),
                 display.in_one_line(str(line.gross)),
                 display.in_one_line(str(line.fee)) if line.fee else display.NOTHING,
@@ -213,3 +202,7 @@ def settlement_of_payment(intent: PaymentIntent) -> Section:
             else ""
         ),
     )
+
+
+def _link_to_line(key: int, text: str) -> SafeString:
+    return display.link_to(reverse("admin:reconciliation_settlementline_change", args=[key]), text)

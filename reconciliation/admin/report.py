@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display as shown
@@ -79,14 +78,8 @@ class SettlementReportAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="lines")
     def lines(self, report: SettlementReport) -> SafeString:
-        """Those that it was the first to tell."""
         url = reverse("admin:reconciliation_settlementline_changelist")
-        return format_html(
-            '<a class="text-primary-600 dark:text-primary-500" href="{}?q={}">{}</a>',
-            url,
-            report.pk,
-            "those that it was the first to tell",
-        )
+        return display.link_to(f"{url}?q={report.pk}", "those that it was the first to tell")
 
     @shown(description="size")
     def size(self, report: SettlementReport) -> str:
