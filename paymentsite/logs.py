@@ -12,26 +12,11 @@ import structlog
 
 REMOVED = "[removed]"
 _SECRET_FIELDS = frozenset(
-    [
-        "api_key",
-        "authorization",
-        "body",
-        "card",
-        "cookie",
-        "cookies",
-        "cvc",
-        "data",
-        "headers",
-        "key",
-        "number",
-        "params",
-        "password",
-        "secret",
-        "secret_key",
-        "set_cookie",
-        "token",
-        "client_secret",
-    ]
+    {
+        *("api_key", "authorization", "body", "card", "client_secret", "cookie", "cookies", "cvc"),
+        *("data", "headers", "key", "number", "params", "password", "secret", "secret_key"),
+        *("set_cookie", "token"),
+    }
 )
 _SECRET_TEXT = re.compile(
     r"\b(?:sk|rk|whsec)_[A-Za-z0-9_]{8,}"  # API keys and webhook secrets

@@ -21,7 +21,7 @@ from rest_framework import exceptions as drf
 from payments import exceptions as refused
 from payments.api.card_data import nameable
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.tokens import CardDataRefused, UnknownToken
+from psp_adapters.contract.payments import CardDataRefused, UnknownToken
 
 Envelope = tuple[int, dict[str, Any], dict[str, str]]
 """HTTP status, body and headers."""

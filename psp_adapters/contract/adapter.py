@@ -13,9 +13,8 @@ from typing import Protocol
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification
 from psp_adapters.contract.operations import LookUp, PspRequest, PspResult
-from psp_adapters.contract.payments import PspPayment
+from psp_adapters.contract.payments import PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
-from psp_adapters.contract.tokens import PaymentToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

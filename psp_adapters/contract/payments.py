@@ -1,4 +1,4 @@
-"""A payment as the PSP shows it: what is held, and every operation on it."""
+"""What a PSP shows of a payment (what is held, every operation on it) and of a payment token."""
 
 from __future__ import annotations
 
@@ -68,3 +68,27 @@ class PspPayment:
     """Until when it is held (UTC); None if the PSP does not say."""
     operations: tuple[PspOperation, ...]
     """Oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentToken:
+    """What a PSP shows of one of its tokens: only what may be displayed, never a card number."""
+
+    token: str
+    method_type: str
+    """`card`, or the merchant API's name of another method, such as `sepa_debit`."""
+    brand: str = ""
+    funding: str = ""
+    last4: str = ""
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    country: str = ""
+    fingerprint: str = ""
+
+
+class UnknownToken(Exception):
+    """The PSP does not know this token."""
+
+
+class CardDataRefused(Exception):
+    """A card number was sent where a token belongs."""

@@ -22,9 +22,8 @@ from psp_adapters.contract.operations import (
     PspResult,
     PspUnavailable,
 )
-from psp_adapters.contract.payments import PspPayment
+from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
-from psp_adapters.contract.tokens import CardDataRefused, PaymentToken, UnknownToken
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
 from psp_adapters.sandbox import disputes, mapping, reports, webhook
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
@@ -10,23 +9,14 @@ from ledger.money import Money
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.http import AnswerUnknown, HttpAnswer
-from psp_adapters.sandbox.mapping import Contradiction, Json, redacted, retry_after
+from psp_adapters.sandbox.mapping import Contradiction, Json, redacted, retry_after, time_of
 
 _REASONS: Final = frozenset(
     {
-        "bank_cannot_process",
-        "credit_not_processed",
-        "customer_initiated",
-        "debit_not_authorized",
-        "duplicate",
-        "fraudulent",
-        "general",
-        "incorrect_account_details",
-        "insufficient_funds",
-        "product_not_received",
-        "product_unacceptable",
-        "subscription_canceled",
-        "unrecognized",
+        *("bank_cannot_process", "credit_not_processed", "customer_initiated"),
+        *("debit_not_authorized", "duplicate", "fraudulent", "general"),
+        *("incorrect_account_details", "insufficient_funds", "product_not_received"),
+        *("product_unacceptable", "subscription_canceled", "unrecognized"),
     }
 )
 # Codes of a refusal to the merchant API's error codes.
@@ -65,8 +55,8 @@ def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
         amount=Money(view["amount_minor"], currency),
         reason=reason,
         network_reason_code=_text(view["network_reason_code"]),
-        opened_at=_moment(view["created_at"]),
-        evidence_due_by=_moment(view["evidence_due_by"]),
+        opened_at=time_of(view["created_at"]),
+        evidence_due_by=time_of(view["evidence_due_by"]),
         fee=Money(view["fee_minor"], currency),
         fee_returned=Money(view["fee_returned_minor"], currency),
         funds_withdrawn=_flag(view["funds_withdrawn"]),
@@ -134,10 +124,3 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError("a flag is neither true nor false")
     return value
-
-
-def _moment(value: Any) -> datetime:
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise Contradiction("a time without its zone")
-    return moment

@@ -10,12 +10,12 @@ from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
 from psp_adapters.contract.payments import (
+    PaymentToken,
     PspOperation,
     PspOperationKind,
     PspPayment,
     PspPaymentStatus,
 )
-from psp_adapters.contract.tokens import PaymentToken
 from psp_adapters.http import AnswerUnknown, HttpAnswer
 
 Json = dict[str, Any]
@@ -152,7 +152,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         raise Contradiction("no id")
     outcome = OUTCOMES[view["status"]]
     amount = Money(view["amount_minor"], view["currency"])
-    expires_at = _time_of(view["payment"]["expires_at"])
+    expires_at = time_of(view["payment"]["expires_at"])
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
@@ -194,14 +194,14 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
                 reference="",
                 amount=Money(view["expired_minor"], currency),
                 outcome=Outcome.SUCCEEDED,
-                at=_time_of(view["expired_at"]),
+                at=time_of(view["expired_at"]),
             )
         )
     return PspPayment(
         psp_payment_id=psp_payment_id,
         status=_PAYMENT_STATUSES[view["status"]],
         held=Money(view["held_minor"], currency),
-        expires_at=_time_of(view["expires_at"]),
+        expires_at=time_of(view["expires_at"]),
         operations=tuple(sorted(operations, key=lambda operation: operation.at)),
     )
 
@@ -215,12 +215,13 @@ def _operation_of(view: Json) -> PspOperation:
         reference=view["reference"],
         amount=Money(view["amount_minor"], view["currency"]),
         outcome=OUTCOMES[view["status"]],
-        at=_time_of(view["created_at"]),
+        at=time_of(view["created_at"]),
         final=bool(view["final"]),
     )
 
 
-def _time_of(text: str) -> datetime:
+def time_of(text: str) -> datetime:
+    """The moment that a text names; raises Contradiction if it has no zone."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise Contradiction("a time without its zone")

@@ -26,27 +26,11 @@ from psp_adapters.contract.settlement_reports import (
 REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Some 350,000 lines."""
 _COLUMNS: Final = (
-    "line",
-    "type",
-    "payment_id",
-    "id",
-    "reference",
-    "order_id",
-    "currency",
-    "gross_minor",
-    "fee_minor",
-    "net_minor",
-    "occurred_at",
+    *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
+    *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
 )
-_KINDS: Final = {
-    "charge": LineKind.CHARGE,
-    "charge_failure": LineKind.CHARGE_FAILURE,
-    "refund": LineKind.REFUND,
-    "refund_failure": LineKind.REFUND_FAILURE,
-    "dispute": LineKind.DISPUTE,
-    "dispute_reversal": LineKind.DISPUTE_REVERSAL,
-    "dispute_fee": LineKind.DISPUTE_FEE,
-}
+# The sandbox PSP names its kinds as the merchant API does.
+_KINDS: Final = {kind.value: kind for kind in LineKind}
 _TOTAL: Final = "total"
 _ROW_BYTES_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500

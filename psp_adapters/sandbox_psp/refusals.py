@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class Refusal(Exception):
     """The request is refused without any effect; nothing is stored for its idempotency key."""
@@ -16,6 +20,13 @@ class Refusal(Exception):
     def body(self) -> dict[str, object]:
         error = {"type": self.kind, "code": self.code, "message": self.message}
         return {"error": error}
+
+
+def found(thing: T | None, what: str) -> T:
+    """The thing that was looked up; refuses with 404 if there is none."""
+    if thing is None:
+        raise Refusal(404, "not_found", f"no such {what}", code=f"{what}_unknown")
+    return thing
 
 
 def invalid(message: str, *, code: str = "invalid_parameter") -> Refusal:

@@ -24,7 +24,7 @@ from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.psp_gateway.token_lookup import described_token
-from psp_adapters.contract.tokens import PaymentToken
+from psp_adapters.contract.payments import PaymentToken
 
 _CHANGEABLE: Final = (
     "billing_details",

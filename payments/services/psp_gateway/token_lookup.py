@@ -20,7 +20,7 @@ from payments.services.psp_gateway.circuit_breaker import (
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
 from payments.services.psp_gateway.sending import LOOKUP_DEADLINE_SECONDS
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.tokens import PaymentToken, UnknownToken
+from psp_adapters.contract.payments import PaymentToken, UnknownToken
 
 _DESCRIBED_FOR_SECONDS: Final = 300
 

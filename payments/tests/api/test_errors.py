@@ -18,7 +18,7 @@ from stripe._api_requestor import _APIRequestor
 from payments import exceptions as refused
 from payments.api.errors import ERRORS, card_error_body, envelope, unrecognized_url
 from psp_adapters.contract.operations import PspUnavailable
-from psp_adapters.contract.tokens import CardDataRefused, UnknownToken
+from psp_adapters.contract.payments import CardDataRefused, UnknownToken
 
 ALLOWED_STATUSES = {400, 401, 402, 403, 404, 409, 429, 500, 503}
 

@@ -7,6 +7,7 @@ or the control API makes it decide.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import Any, Final
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior
@@ -29,6 +30,17 @@ _TEST_EVIDENCE: Final = {
     "losing_evidence": "lose",
     "escalate_inquiry_evidence": "escalate",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeResponse:
+    """A merchant's response to a dispute: evidence or acceptance."""
+
+    reference: str
+    evidence: dict[str, str] | None
+    """None: the dispute is accepted."""
+    stage: str = ""
+    """The stage that it answers; empty: the present one."""
 
 
 class Disputes:
@@ -124,15 +136,31 @@ class Disputes:
                 self._effect(dispute, "dispute_fee_returned", dispute.fee_minor, now_ms)
         return dispute
 
-    def submit(
+    def respond(
+        self, dispute: Dispute, response: DisputeResponse, *, now_ms: int, behavior: Behavior
+    ) -> None:
+        """Take the evidence, or the acceptance, which is final: a chargeback is lost.
+
+        Refuses one for another stage, if it names a stage.
+        """
+        if response.stage not in ("", dispute.stage):
+            raise forbidden_now("dispute_stage", f"the dispute is in its stage {dispute.stage}")
+        if response.evidence is not None:
+            self._submit(dispute, response.reference, response.evidence, now_ms, behavior)
+            return
+        if dispute.status not in OPEN:
+            raise forbidden_now("dispute_state", f"the dispute is {dispute.status}")
+        status = "lost" if dispute.stage == "chargeback" else "warning_closed"
+        self._change(dispute, now_ms, status=status, accepted=response.reference)
+
+    def _submit(
         self,
         dispute: Dispute,
-        *,
         reference: str,
         evidence: dict[str, str],
         now_ms: int,
         behavior: Behavior,
-    ) -> Dispute:
+    ) -> None:
         """Take the evidence of this stage, once. Test evidence decides after the settle delay."""
         if any(each["stage"] == dispute.stage for each in dispute.submissions):
             raise forbidden_now("evidence_already_submitted", "taken once per stage")
@@ -148,15 +176,6 @@ class Disputes:
                 if move == "lose" and dispute.stage == "inquiry":
                     move = "escalate"
                 self._schedule(dispute.payment, due_ms, dispute_id=dispute.id, move=move)
-        return dispute
-
-    def accept(self, dispute: Dispute, *, reference: str, now_ms: int) -> Dispute:
-        """Accept for the merchant: a chargeback is lost, an inquiry closed, both final."""
-        if dispute.status not in OPEN:
-            raise forbidden_now("dispute_state", f"the dispute is {dispute.status}")
-        status = "lost" if dispute.stage == "chargeback" else "warning_closed"
-        self._change(dispute, now_ms, status=status, accepted=reference)
-        return dispute
 
     def _open_planned(self, payment: Payment, planned: dict[str, Any], now_ms: int) -> None:
         share, number = planned["share"], planned["number"]

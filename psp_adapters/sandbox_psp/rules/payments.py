@@ -6,11 +6,11 @@ Each function either raises Refusal and changes nothing, or records everything t
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
-from psp_adapters.sandbox_psp.refusals import Refusal, forbidden_now, invalid
+from psp_adapters.sandbox_psp.refusals import forbidden_now, found, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
-from psp_adapters.sandbox_psp.rules.instruction import Instruction, with_amount
-from psp_adapters.sandbox_psp.rules.recorder import Recorder
+from psp_adapters.sandbox_psp.rules.recorder import Instruction, Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
 from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
 from psp_adapters.sandbox_psp.state.truth import Truth
@@ -40,9 +40,7 @@ class Rules(Recorder):
         decline: Decline | None,
     ) -> Operation:
         """Open a payment: hold the money, capture it, decline it, or leave it open."""
-        token = TOKENS.get(order.token)
-        if token is None:
-            raise Refusal(404, "not_found", "no such token", code="token_unknown")
+        token = found(TOKENS.get(order.token), "token")
         if token.settles_late and not order.capture:
             raise invalid("a bank debit cannot be captured later", code="capture_unsupported")
         lifetime_seconds = self.behavior.authorization_seconds
@@ -96,7 +94,7 @@ class Rules(Recorder):
             "refund": self._check_refund,
         }[order.kind]
         amount_minor = order.amount_minor if forced else check(payment, order)
-        order = with_amount(order, amount_minor)
+        order = replace(order, amount_minor=amount_minor)
         if decline is not None:
             return self.add_operation(payment, order, "declined", decline, now_ms=now_ms)
         if order.kind == "refund":

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.rules.disputes import Disputes
-from psp_adapters.sandbox_psp.rules.instruction import Instruction
 from psp_adapters.sandbox_psp.state.records import Operation, Payment
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import Decline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """A money operation as a request orders it, validated field by field."""
+
+    kind: str
+    reference: str
+    amount_minor: int
+    """0 for a void, which releases whatever is held."""
+    final: bool = True
+    order_id: str = ""
+    currency: str = ""
+    token: str = ""
+    capture: bool = False
+    challenge_allowed: bool = True
+    return_url: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class Recorder:

@@ -12,23 +12,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.refusals import found
 from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
 from psp_adapters.sandbox_psp.state.clock import iso
 from psp_adapters.sandbox_psp.state.truth import Truth
 
 COLUMNS: Final = (
-    "line",
-    "type",
-    "payment_id",
-    "id",
-    "reference",
-    "order_id",
-    "currency",
-    "gross_minor",
-    "fee_minor",
-    "net_minor",
-    "occurred_at",
+    *("line", "type", "payment_id", "id", "reference", "order_id", "currency"),
+    *("gross_minor", "fee_minor", "net_minor", "occurred_at"),
 )
 _TOTAL: Final = "total"
 # Clients choose references and order ids freely; in the file they must not break a line.
@@ -80,10 +71,8 @@ class Settlement:
 
     def report(self, account_id: str, name: str) -> Report:
         """One report of this account; refuses with 404."""
-        for report in self._truth.batches.reports.get(account_id, []):
-            if report.name == name:
-                return report
-        raise Refusal(404, "not_found", "no such report", code="report_unknown")
+        reports = self._truth.batches.reports.get(account_id, [])
+        return found(next((each for each in reports if each.name == name), None), "report")
 
     def _close(self, until: int, at_ms: int) -> None:
         # The machine's clock may have been set back: a list by time must not miss a report.

@@ -10,12 +10,7 @@ from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.state.records import Payment
 
 _OPEN_FIELDS: Final = {
-    "payment_id",
-    "reference",
-    "order_id",
-    "amount_minor",
-    "reason",
-    "inquiry",
+    *("payment_id", "reference", "order_id", "amount_minor", "reason", "inquiry"),
     "due_in_seconds",
 }
 

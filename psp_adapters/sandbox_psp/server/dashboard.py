@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import unquote
 
-from psp_adapters.sandbox_psp.refusals import Refusal, invalid
-from psp_adapters.sandbox_psp.rules.instruction import Instruction
+from psp_adapters.sandbox_psp.refusals import Refusal, found, invalid
+from psp_adapters.sandbox_psp.rules.recorder import Instruction
 from psp_adapters.sandbox_psp.server.requests import (
     read_amount,
     read_flag,
@@ -35,8 +35,7 @@ def act_in_dashboard(simulator: Simulator, path: str, body: dict[str, Any]) -> d
             payment = _newest_of(simulator, order_id)
         case _:
             raise Refusal(404, "not_found", "no such control address")
-    if payment is None:
-        raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
+    payment = found(payment, "payment")
     now_ms = simulator.settle()
     operation = simulator.rules.modify(
         payment,

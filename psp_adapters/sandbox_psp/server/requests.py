@@ -1,8 +1,9 @@
-"""Parses requests of the merchant API: routes, fields, limits."""
+"""Parses requests of the merchant API: routes, fields, limits; and what the log shows of them."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -12,38 +13,27 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 from ledger.money import CURRENCY_EXPONENTS
-from psp_adapters.sandbox_psp.card_numbers import holds_card_number
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
-from psp_adapters.sandbox_psp.rules.instruction import Instruction
+from psp_adapters.sandbox_psp.rules.disputes import DisputeResponse
+from psp_adapters.sandbox_psp.rules.recorder import Instruction
 from psp_adapters.sandbox_psp.server.http_server import HttpRequest
+from psp_adapters.sandbox_psp.state.clock import iso
 
 _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
 _MAX_AMOUNT_MINOR: Final = 10**12
 _AUTHORIZE_FIELDS: Final = {
-    "reference",
-    "order_id",
-    "amount_minor",
-    "currency",
-    "token",
-    "capture",
-    "challenge",
-    "return_url",
-    "metadata",
+    *("reference", "order_id", "amount_minor", "currency", "token", "capture", "challenge"),
+    *("return_url", "metadata"),
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
 _MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisputeResponse:
-    """A merchant's response to a dispute: evidence or acceptance."""
-
-    reference: str
-    evidence: dict[str, str] | None
-    """None: the dispute is accepted."""
-    stage: str = ""
-    """The stage that it answers; empty: the present one."""
+# A run of 13-19 digits, alone or in the usual groups. Digits inside a longer hexadecimal number
+# do not count: about one UUID in three thousand would otherwise pass for a card number.
+_CARD_NUMBER = re.compile(
+    rb"(?<![0-9a-fA-F])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})"
+    rb"(?![0-9a-fA-F])"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +73,42 @@ class Call:
         }
 
 
+@dataclass(slots=True)
+class SeenCall:
+    """One request as the call log keeps it."""
+
+    seq: int
+    at_ms: int
+    call: Call
+    api_key: str
+    executed: bool = False
+    """Whether this request itself changed the state (a replay does not)."""
+    replayed: bool = False
+    status: int = 0
+    """What was answered, or would have been; 0 while under way."""
+    fault: str = ""
+    peer_port: int = 0
+    """Of the client's connection: on one machine it identifies the calling process."""
+
+    def as_json(self) -> dict[str, Any]:
+        call = self.call
+        return {
+            "seq": self.seq,
+            "at": iso(self.at_ms),
+            "method": call.method,
+            "path": call.path,
+            "kind": call.kind,
+            "reference": call.facts("")["reference"],
+            "order_id": call.order_id,
+            "idempotency_key": call.idempotency_key,
+            "executed": self.executed,
+            "replayed": self.replayed,
+            "status": self.status,
+            "fault": self.fault,
+            "peer_port": self.peer_port,
+        }
+
+
 def api_key_of(request: HttpRequest) -> str:
     """The sandbox API key of the request; refuses with 401."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -115,6 +141,25 @@ def refuse_card_numbers(request: HttpRequest) -> None:
             "card numbers are not accepted here",
             code="card_number",
         )
+
+
+def holds_card_number(text: bytes) -> bool:
+    """Whether `text` contains 13 to 19 digits that pass the Luhn check."""
+    for match in _CARD_NUMBER.finditer(text):
+        if _passes_luhn(match.group().replace(b" ", b"").replace(b"-", b"")):
+            return True
+    return False
+
+
+def _passes_luhn(digits: bytes) -> bool:
+    """Whether the check digit of `digits` (ASCII digits only) is right."""
+    total = 0
+    for position, byte in enumerate(reversed(digits)):
+        digit = byte - 48
+        if position % 2:
+            digit = digit * 2 - 9 if digit > 4 else digit * 2
+        total += digit
+    return total % 10 == 0
 
 
 def parse_call(request: HttpRequest, account_id: str) -> Call:

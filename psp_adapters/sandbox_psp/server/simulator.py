@@ -17,16 +17,15 @@ import orjson
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior, Faults, Plan
 from psp_adapters.sandbox_psp.notifications.sender import Sender
-from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.refusals import Refusal, found
 from psp_adapters.sandbox_psp.rules.disputes import dispute_view
-from psp_adapters.sandbox_psp.rules.instruction import Instruction
 from psp_adapters.sandbox_psp.rules.payments import Rules
+from psp_adapters.sandbox_psp.rules.recorder import Instruction
 from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_view
-from psp_adapters.sandbox_psp.server.call_log import SeenCall
-from psp_adapters.sandbox_psp.server.dispute_calls import dispute_of, respond
 from psp_adapters.sandbox_psp.server.http_server import JSON, HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.requests import (
     Call,
+    SeenCall,
     account_of,
     api_key_of,
     parse_call,
@@ -252,14 +251,17 @@ class Simulator:
         order = call.order
         if call.kind == "report":
             return self._report(account, call, now_ms)
-        if order is None and call.response is None:
+        response = call.response
+        if order is None and response is None:
             return Answer(200, orjson.dumps(self._look_up(account, call, now_ms)))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
             return Answer(stored.status, stored.body)
-        if order is None:
-            body = orjson.dumps(dispute_view(respond(self.rules, account, call, now_ms)))
+        if response is not None:
+            dispute = found(account.disputes.get(call.subject), "dispute")
+            self.rules.disputes.respond(dispute, response, now_ms=now_ms, behavior=self.behavior)
+            body = orjson.dumps(dispute_view(dispute))
             seen.executed = True
             self._store_answer(account, call, 200, body)
             return Answer(200, body)
@@ -293,9 +295,7 @@ class Simulator:
         decline = plan.decline if plan else None
         if order.kind == "authorize":
             return self.rules.authorize(account, order, now_ms=now_ms, decline=decline)
-        payment = account.payments.get(payment_id)
-        if payment is None:
-            raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
+        payment = found(account.payments.get(payment_id), "payment")
         return self.rules.modify(payment, order, now_ms=now_ms, decline=decline)
 
     def _store_answer(self, account: Account, call: Call, status: int, body: bytes) -> None:
@@ -314,40 +314,31 @@ class Simulator:
     def _look_up(self, account: Account, call: Call, now_ms: int) -> dict[str, Any]:
         """Answer look-ups, lists, tokens and fences."""
         if call.kind == "token":
-            token = TOKENS.get(call.subject)
-            if token is None:
-                raise Refusal(404, "not_found", "no such token", code="token_unknown")
-            return token_view(token)
+            return token_view(found(TOKENS.get(call.subject), "token"))
         if call.kind == "fence":
             holds = not self.faults.fence_leaks()
             arrived = self.rules.fence(account, call.subject, holds=holds)
-            if arrived is None:
-                return {"object": "fence", "reference": call.subject, "operation": None}
-            view = operation_view(arrived, base_url=self.base_url)
+            view = operation_view(arrived, base_url=self.base_url) if arrived else None
             return {"object": "fence", "reference": call.subject, "operation": view}
         if call.kind == "list":
             return self._list(account, call)
         if call.by == "payment":
-            payment = account.payments.get(call.subject)
-            if payment is None:
-                raise Refusal(404, "not_found", "no such payment", code="payment_unknown")
+            payment = found(account.payments.get(call.subject), "payment")
             return payment_view(payment, base_url=self.base_url)
         if call.by == "dispute":
-            return dispute_view(dispute_of(account, call.subject))
+            return dispute_view(found(account.disputes.get(call.subject), "dispute"))
         if call.by == "operation":
-            operation = account.operations.get(call.subject)
-            if operation is None:
-                raise Refusal(404, "not_found", "no such operation", code="operation_unknown")
+            operation = found(account.operations.get(call.subject), "operation")
             return operation_view(operation, base_url=self.base_url)
         visible_until = now_ms - int(self.behavior.not_found_lag_seconds * 1000)
-        found = [
+        visible = [
             operation_view(operation, base_url=self.base_url)
             for operation in account.by_reference.get(call.subject, [])
             if operation.at_ms <= visible_until
         ]
-        if not found:
+        if not visible:
             raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
-        return {"object": "list", "data": found, "has_more": False}
+        return {"object": "list", "data": visible, "has_more": False}
 
     def _report(self, account: Account, call: Call, now_ms: int) -> Answer:
         """The list of an account's settlement reports, or one of them."""

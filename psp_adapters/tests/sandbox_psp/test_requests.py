@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from psp_adapters.sandbox_psp.card_numbers import holds_card_number
+from psp_adapters.sandbox_psp.server.requests import holds_card_number
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop, error_of
 

@@ -16,8 +16,13 @@ from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest, PspResult
-from psp_adapters.contract.payments import PspOperationKind, PspPayment, PspPaymentStatus
-from psp_adapters.contract.tokens import CardDataRefused, UnknownToken
+from psp_adapters.contract.payments import (
+    CardDataRefused,
+    PspOperationKind,
+    PspPayment,
+    PspPaymentStatus,
+    UnknownToken,
+)
 
 DEADLINE_SECONDS = 5.0
 
