@@ -1,26 +1,60 @@
-"""Makes the bench's merchant and prints its secret key: `python -m bench.seed`."""
+"""Makes the merchants of a run: `python -m bench.seed merchants 4`, `… webhooks URL…`."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Sequence
 
 import django
 
 
-def main() -> int:
-    """One merchant with everything as a new merchant has it."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "paymentsite.settings"
-    django.setup()
+def merchants(count: int) -> list[str]:
+    """Make merchants with everything as a new one has it, at one PSP account; their secret keys."""
     from payments.models import PspAccount
     from payments.services.commands.merchants import create_merchant, issue_api_key
 
     account = PspAccount.objects.create(code="sandbox", psp="sandbox")
-    merchant = create_merchant(name="Bench", test_psp_account=account)
-    _, secret_key = issue_api_key(merchant=merchant, livemode=False)
-    print(secret_key)
+    keys = []
+    for number in range(count):
+        merchant = create_merchant(name=f"Bench {number}", test_psp_account=account)
+        keys.append(issue_api_key(merchant=merchant, livemode=False)[1])
+    return keys
+
+
+def webhooks(urls: Sequence[str]) -> str:
+    """Make a merchant with these endpoints, without the limit of endpoints; its id."""
+    from payments import public_ids
+    from payments.models import WebhookEndpoint
+    from payments.services.commands.merchants import create_merchant
+    from payments.services.merchant_webhooks import secrets
+
+    merchant = create_merchant(name="Bench of webhooks")
+    for url in urls:
+        identifier = public_ids.new_id()
+        WebhookEndpoint(
+            id=identifier,
+            merchant=merchant,
+            livemode=False,
+            url=url,
+            enabled_events=["*"],
+            api_version="2026-10-28.endive",
+            sealed_secret=secrets.seal(secrets.new_secret()),
+            created_at=public_ids.created_at_of(identifier),
+            updated_at=public_ids.created_at_of(identifier),
+        ).save(force_insert=True)
+    return str(merchant.id)
+
+
+def main(what: str, *arguments: str) -> int:
+    """Make them and print as JSON what the run needs."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
+    django.setup()
+    made = webhooks(arguments) if what == "webhooks" else merchants(int(arguments[0]))
+    print(json.dumps(made))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

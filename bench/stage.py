@@ -109,7 +109,7 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
         run_command(ours, "manage.py", "migrate", "--no-input", "--verbosity", "0")
         run_command(ours, "manage.py", "grant_application_rights", "--verbosity", "0")
         _make_reference_tables(theirs)
-        secret_key = run_command(ours, "-m", "bench.seed").strip()
+        [secret_key] = run_python(ours, "-m", "bench.seed", "merchants", "1")
     psp = platform_processes.sandbox_psp(folder, port=psp_port)
     platform = platform_processes.api(folder, ours, port=ports[0])
     reference = platform_processes.api(folder, theirs, port=ports[1])

@@ -14,7 +14,7 @@ DATABASES = {
 }
 INSTALLED_APPS = ["rest_framework"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # it announces the length
-ROOT_URLCONF = "bench.reference.urls"
+ROOT_URLCONF = "bench.reference.views"
 USE_TZ = True
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

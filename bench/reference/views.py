@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from rest_framework import serializers
 from rest_framework.parsers import FormParser
 from rest_framework.request import Request
@@ -23,6 +25,11 @@ _psp = PspHttp(
     os.environ["SANDBOX_PSP_URL"],
     {"Authorization": f"Bearer {os.environ['SANDBOX_PSP_API_KEY']}"},
 )
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while the process answers."""
+    return HttpResponse("ok")
 
 
 class PaymentSerializer(serializers.Serializer[Any]):
@@ -201,3 +208,6 @@ class _Payment:
             "transfer_group": None,
             "psp": {"payment": operation["payment_id"], "operation": operation["id"]},
         }
+
+
+urlpatterns = [path("healthz", healthz), path("v1/payment_intents", PaymentView.as_view())]

@@ -62,7 +62,7 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         healthy = [f"/ok/{number}" for number in range(options.endpoints - DEAD_ENDPOINTS)]
         urls = [f"http://127.0.0.1:{port}{path}" for path in (*healthy, "/hang/0", "/fail/0")]
         refusing = f"http://127.0.0.1:{hold_any_port()}/refused/0"
-        merchant = run_python(known, "-m", "bench.webhooks.seed", *urls, refusing)
+        merchant = run_python(known, "-m", "bench.seed", "webhooks", *urls, refusing)
         relays = _relays(known, folder, options, stack)
         nemesis = _Nemesis(relays, options.kills, planned[-1].at_seconds)
         began = time.monotonic()

@@ -6,13 +6,12 @@ Children are tied to the thread that starts them: everything here runs in the ma
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from bench.chaos.load.plan import MERCHANTS
 from bench.chaos.platform import psp_control
 from bench.chaos.platform.process_ends import EndKind, Fault, end_of
 from bench.chaos.platform.stops import Stopped, Suspension
-from bench.stage import environment_of
+from bench.stage import environment_of, run_command, run_python
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
 from paymentsite.launcher.ports import HOST, hold_any_port
@@ -264,12 +263,9 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
     }
     with step("make the tables and merchants"):
-        for arguments in (
-            ("manage.py", "migrate", "--no-input", "--verbosity", "0"),
-            ("manage.py", "grant_application_rights", "--verbosity", "0"),
-            ("-m", "bench.chaos.platform.seed", str(MERCHANTS)),
-        ):
-            running.secret_keys = _prepared(variables, *arguments)
+        run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
+        run_command(variables, "manage.py", "grant_application_rights", "--verbosity", "0")
+        running.secret_keys = run_python(variables, "-m", "bench.seed", "merchants", str(MERCHANTS))
     psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
     processes = [_quiet(psp)]
     for number, port in enumerate(running.api_ports):
@@ -314,19 +310,3 @@ def _plant(process: Process, bug: str) -> None:
     }
     process.command = [entry for word in process.command for entry in entries.get(word, [word])]
     process.environment = {**process.environment, "CHAOS_BUG": bug}
-
-
-def _prepared(variables: Mapping[str, str], *arguments: str) -> list[str]:
-    """The keys that the last of these commands prints; refuses with its last lines if it fails."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=state.PROJECT,
-        env=environment_of(variables),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        last = "\n".join((done.stderr or done.stdout).splitlines()[-20:])
-        raise LauncherError(f"`{' '.join(arguments)}` failed:\n{last}")
-    keys: list[str] = json.loads(done.stdout or "[]")
-    return keys

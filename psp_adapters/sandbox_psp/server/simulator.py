@@ -265,6 +265,7 @@ class Simulator:
             seen.executed = True
             self._store_answer(account, call, 200, body)
             return Answer(200, body)
+        assert order is not None, "it is neither a look-up nor a response"
         operation = self._execute_instruction(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
