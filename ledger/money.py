@@ -6,6 +6,7 @@ A PSP that counts a currency in another minor unit converts it in its own mappin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import total_ordering
 from typing import Final
 
 from ledger.exceptions import CurrencyMismatch, UnknownCurrency
@@ -38,7 +39,8 @@ def currency_exponent(currency: str) -> int:
         raise UnknownCurrency(currency) from None
 
 
-@dataclass(frozen=True, slots=True, order=False)
+@total_ordering
+@dataclass(frozen=True, slots=True)
 class Money:
     """An amount in minor units (cents, yen, fils) of one currency (upper-case ISO 4217 code).
 
@@ -69,18 +71,6 @@ class Money:
     def __lt__(self, other: Money) -> bool:
         self._require_same_currency(other)
         return self.minor < other.minor
-
-    def __le__(self, other: Money) -> bool:
-        self._require_same_currency(other)
-        return self.minor <= other.minor
-
-    def __gt__(self, other: Money) -> bool:
-        self._require_same_currency(other)
-        return self.minor > other.minor
-
-    def __ge__(self, other: Money) -> bool:
-        self._require_same_currency(other)
-        return self.minor >= other.minor
 
     def __bool__(self) -> bool:
         return self.minor != 0

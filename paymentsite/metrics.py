@@ -115,9 +115,6 @@ class _Database(Collector):
     """Figures of what is open, waiting and overdue, and whether the database answered."""
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily(
-            "payments_database_up", "1 if the database answered the queries of this page."
-        )
         try:
             families = [
                 *_of_operations(),
@@ -130,83 +127,86 @@ class _Database(Collector):
         except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
             log.warning("database not reached", error=type(error).__name__)
             families = []
-        up.add_metric([], 1 if families else 0)
-        yield up
+        yield GaugeMetricFamily(
+            "payments_database_up",
+            "1 if the database answered the queries of this page.",
+            value=1 if families else 0,
+        )
         yield from families
 
 
 def _of_operations() -> Iterator[Metric]:
     unknown = waiting.operations_with_unknown_outcome()
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_operations_unknown",
         f"Operations whose outcome is unknown, {waiting.COUNT_MOST} at most.",
-        unknown.count,
+        value=unknown.count,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_oldest_unknown_operation_seconds",
         "Age of the oldest operation whose outcome is unknown.",
-        unknown.oldest_seconds,
+        value=unknown.oldest_seconds,
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_recovery_overdue_seconds",
         "How long the longest overdue look-up of an operation has been due.",
-        waiting.recovery_overdue_seconds(),
+        value=waiting.recovery_overdue_seconds(),
     )
 
 
 def _of_notifications() -> Iterator[Metric]:
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_notifications_waiting",
         f"Notifications of PSPs not processed yet, {waiting.COUNT_MOST} at most.",
-        waiting.notifications_waiting(),
+        value=waiting.notifications_waiting(),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_notifications_overdue_seconds",
         "How long the longest overdue notification has been due.",
-        waiting.notifications_overdue_seconds(),
+        value=waiting.notifications_overdue_seconds(),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_notifications_dead",
         f"Dead-lettered notifications, {waiting.COUNT_MOST} at most.",
-        waiting.notifications_dead(),
+        value=waiting.notifications_dead(),
     )
 
 
 def _of_settlement() -> Iterator[Metric]:
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_settlement_lines_overdue_seconds",
         "How long the longest overdue settlement line has been due.",
-        settlement.lines_overdue_seconds(),
+        value=settlement.lines_overdue_seconds(),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_settlement_lines_dead",
         f"Dead-lettered settlement lines, {settlement.COUNT_MOST} at most.",
-        settlement.lines_dead(),
+        value=settlement.lines_dead(),
     )
 
 
 def _of_the_books() -> Iterator[Metric]:
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_books_differences",
         f"Open cases `books_differ`, {books_checks.DIFFERENCES_MOST} at most.",
-        books_checks.books_differences(),
+        value=books_checks.books_differences(),
     )
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_books_check_behind_seconds",
         "Age of the oldest change of a payment not yet compared with the books.",
-        books_checks.recent_check_behind_seconds(),
+        value=books_checks.recent_check_behind_seconds(),
     )
     last = books_checks.last_pass()
     if last is not None:
-        yield _gauge(
+        yield GaugeMetricFamily(
             "payments_books_verified_seconds_ago",
             "Seconds since the books were last verified completely.",
-            last.seconds_ago,
+            value=last.seconds_ago,
         )
-        yield _gauge(
+        yield GaugeMetricFamily(
             "payments_books_unchecked_parts",
             "Parts of the books that the daily verification skipped because they took too long.",
-            last.unchecked,
+            value=last.unchecked,
         )
 
 
@@ -219,10 +219,10 @@ def _of_events() -> Iterator[Metric]:
     for way, seconds in waiting.events_overdue_seconds().items():
         overdue.add_metric([way], seconds)
     yield overdue
-    yield _gauge(
+    yield GaugeMetricFamily(
         "payments_deliveries_overdue_seconds",
         "How long the longest overdue delivery to a working webhook endpoint has been due.",
-        waiting.deliveries_overdue_seconds(),
+        value=waiting.deliveries_overdue_seconds(),
     )
     behind = GaugeMetricFamily(
         "payments_stream_behind",
@@ -254,9 +254,3 @@ def _of_sweeps() -> Iterator[Metric]:
         if run.last_result.isdigit():
             result.add_metric([run.name], int(run.last_result))
     yield from (age, runs, failures, result)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    family = GaugeMetricFamily(name, text)
-    family.add_metric([], value)
-    return family

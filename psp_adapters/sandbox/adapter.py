@@ -238,11 +238,7 @@ class SandboxAdapter:
         return disputes.result_of_answer(request, answer)
 
     def _send(
-        self,
-        request: PspRequest,
-        path: str,
-        body: mapping.Json,
-        deadline_seconds: float,
+        self, request: PspRequest, path: str, body: mapping.Json, deadline_seconds: float
     ) -> PspResult:
         try:
             answer = self._http.send(

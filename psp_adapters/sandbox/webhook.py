@@ -53,12 +53,7 @@ def account_of(api_key: str) -> str:
 
 
 def read(
-    *,
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[str],
-    now: datetime,
-    account: str,
+    *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime, account: str
 ) -> Notification:
     """Read the notice in `body`, once it is certain that it is signed and meant for `account`.
 

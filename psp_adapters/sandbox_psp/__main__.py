@@ -38,10 +38,7 @@ def main() -> int:
         print(f"sandbox PSP: cannot listen on {where}: {reason}", file=sys.stderr)
         return 1
     except sqlite3.Error as error:
-        print(
-            f"sandbox PSP: cannot use the store {options.store}: {error}",
-            file=sys.stderr,
-        )
+        print(f"sandbox PSP: cannot use the store {options.store}: {error}", file=sys.stderr)
         return 1
     return 0
 

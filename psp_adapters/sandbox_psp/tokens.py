@@ -60,9 +60,7 @@ AUTHENTICATION_FAILED: Final = Decline(
     "authentication_failed", "", "The customer could not be authenticated."
 )
 _ERROR = Decline(
-    "processing_error",
-    "processing_error",
-    "An error occurred while processing the card.",
+    "processing_error", "processing_error", "An error occurred while processing the card."
 )
 _BANK_DECLINED = Decline("bank_declined", "insufficient_funds", "The bank refused the debit.")
 
@@ -158,17 +156,9 @@ def _challenged() -> list[TestToken]:
             off_session_exempt=True,
         ),
         _card(
-            "threeDSecureRequiredChargeDeclined",
-            last4="1629",
-            challenge=True,
-            decline=_DECLINED,
+            "threeDSecureRequiredChargeDeclined", last4="1629", challenge=True, decline=_DECLINED
         ),
-        _card(
-            "threeDSecureRequiredProcessingError",
-            last4="1280",
-            challenge=True,
-            decline=_ERROR,
-        ),
+        _card("threeDSecureRequiredProcessingError", last4="1280", challenge=True, decline=_ERROR),
     ]
 
 

@@ -64,9 +64,6 @@ class Behavior:
     late_seconds: float = 15.0
     hang_seconds: float = 60.0
 
-    def as_json(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
 
 @dataclass(slots=True)
 class Plan:
@@ -89,9 +86,6 @@ class Script:
     match: dict[str, str]
     behavior: dict[str, Any]
     times: int | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {"match": self.match, "behavior": self.behavior, "times": self.times}
 
 
 _MATCHABLE: Final = ("reference", "order_id", "token", "kind", "path", "api_key")
@@ -230,11 +224,7 @@ def parse_script(body: object) -> Script:
     """Parse a script from decoded JSON."""
     if not isinstance(body, dict) or set(body) - {"match", "behavior", "times"}:
         raise invalid("a script has match, behavior and times")
-    match, behavior, times = (
-        body.get("match", {}),
-        body.get("behavior"),
-        body.get("times", 1),
-    )
+    match, behavior, times = body.get("match", {}), body.get("behavior"), body.get("times", 1)
     if not isinstance(match, dict) or set(match) - set(_MATCHABLE):
         raise invalid(f"match takes {', '.join(_MATCHABLE)}")
     if not all(isinstance(value, str) for value in match.values()):

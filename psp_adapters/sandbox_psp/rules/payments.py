@@ -32,12 +32,7 @@ class Rules(Recorder):
         self.settlement = Settlement(truth)
 
     def authorize(
-        self,
-        account: Account,
-        order: Instruction,
-        *,
-        now_ms: int,
-        decline: Decline | None,
+        self, account: Account, order: Instruction, *, now_ms: int, decline: Decline | None
     ) -> Operation:
         """Open a payment: hold the money, capture it, decline it, or leave it open."""
         token = found(TOKENS.get(order.token), "token")

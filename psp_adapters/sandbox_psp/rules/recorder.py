@@ -105,13 +105,7 @@ class Recorder:
         )
 
     def effect(
-        self,
-        operation: Operation,
-        kind: str,
-        amount_minor: int,
-        at_ms: int,
-        *,
-        released: int = 0,
+        self, operation: Operation, kind: str, amount_minor: int, at_ms: int, *, released: int = 0
     ) -> None:
         """Record that money was moved, held or released."""
         self.truth.record(

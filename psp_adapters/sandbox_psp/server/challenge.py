@@ -72,11 +72,7 @@ def _reply_page(connection: HttpConnection, payment: Payment) -> None:
 
 
 def _send_back(
-    simulator: Simulator,
-    connection: HttpConnection,
-    payment: Payment,
-    *,
-    wants_json: bool,
+    simulator: Simulator, connection: HttpConnection, payment: Payment, *, wants_json: bool
 ) -> None:
     if not payment.return_url:
         if not wants_json:

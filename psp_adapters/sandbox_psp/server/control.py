@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
@@ -34,19 +35,19 @@ def handle_control(simulator: Simulator, request: HttpRequest, connection: HttpC
         case ("GET", "calls"):
             answer = _calls(simulator, query)
         case ("GET", "behavior"):
-            answer = simulator.behavior.as_json()
+            answer = asdict(simulator.behavior)
         case ("PUT", "behavior"):
             simulator.set_behavior(parse_behavior(read_object(request.body)))
-            answer = simulator.behavior.as_json()
+            answer = asdict(simulator.behavior)
         case ("DELETE", "behavior"):
             simulator.set_behavior(Behavior())
-            answer = simulator.behavior.as_json()
+            answer = asdict(simulator.behavior)
         case ("GET", "scripts"):
-            answer = [script.as_json() for script in simulator.faults.scripts]
+            answer = [asdict(script) for script in simulator.faults.scripts]
         case ("POST", "scripts"):
             script = parse_script(read_object(request.body))
             simulator.faults.scripts.append(script)
-            answer = script.as_json()
+            answer = asdict(script)
         case ("DELETE", "scripts"):
             simulator.faults.scripts.clear()
             answer = []

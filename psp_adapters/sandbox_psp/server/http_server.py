@@ -52,9 +52,7 @@ class HttpConnection(asyncio.Protocol):
     """One client connection; requests on it are handled one after the other."""
 
     def __init__(
-        self,
-        handler: Callable[[HttpRequest, HttpConnection], None],
-        open_: set[HttpConnection],
+        self, handler: Callable[[HttpRequest, HttpConnection], None], open_: set[HttpConnection]
     ) -> None:
         self._handler = handler
         self._open = open_
@@ -72,11 +70,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.peer_is_local = bool(peer) and peer[0] in (
-            "127.0.0.1",
-            "::1",
-            "::ffff:127.0.0.1",
-        )
+        self.peer_is_local = bool(peer) and peer[0] in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
         self.peer_port = peer[1] if peer else 0
         self._open.add(self)
 

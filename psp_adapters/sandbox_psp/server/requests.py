@@ -136,10 +136,7 @@ def refuse_card_numbers(request: HttpRequest) -> None:
     line = f"{target} {key}".encode()
     if holds_card_number(body) or holds_card_number(line):
         raise Refusal(
-            400,
-            "card_data_refused",
-            "card numbers are not accepted here",
-            code="card_number",
+            400, "card_data_refused", "card numbers are not accepted here", code="card_number"
         )
 
 

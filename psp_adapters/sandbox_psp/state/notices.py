@@ -62,12 +62,8 @@ class Outbox:
 
     def add(self, type_: str, operation: Operation, at_ms: int) -> None:
         """Make a notice, if the account has an endpoint."""
-        account_id = operation.payment.account.id
-        if account_id not in self.endpoints:
-            return
-        notice = _notice(type_, operation, at_ms)
-        self.open[notice.id] = notice
-        self.fresh.append(notice)
+        if operation.payment.account.id in self.endpoints:
+            self.put(_notice(type_, operation, at_ms))
 
     def put(self, notice: Notice) -> None:
         """Add a notice, if the account has an endpoint."""

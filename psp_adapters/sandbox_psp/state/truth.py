@@ -56,9 +56,7 @@ class Truth:
     def take_unsaved(self) -> list[Record]:
         """Take the records made since the last call, in order; the caller must journal them."""
         self.outbox.hand_in()
-        unsaved = self._unsaved
-        if unsaved:
-            self._unsaved = []
+        unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
     def take_due(self, now_ms: int) -> tuple[int, Payment, Operation | DueDispute | None] | None:
@@ -98,10 +96,7 @@ class Truth:
                 self._happened.add(record["number"])
             case "answer":
                 self.account(record["account"]).answers[record["key"]] = StoredAnswer(
-                    record["fingerprint"],
-                    record["status"],
-                    record["body"].encode(),
-                    record["at"],
+                    record["fingerprint"], record["status"], record["body"].encode(), record["at"]
                 )
             case "dispute" | "dispute_change" | "dispute_effect" | "dispute_due":
                 self._apply_dispute(record)

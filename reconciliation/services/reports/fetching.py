@@ -116,8 +116,7 @@ def _list(fetch: ReportFetch) -> None:
     since = _list_since(account)
     release_connection()
     listed = query_psp(
-        account,
-        lambda: adapter.list_reports(since=since, deadline_seconds=LIST_DEADLINE_SECONDS),
+        account, lambda: adapter.list_reports(since=since, deadline_seconds=LIST_DEADLINE_SECONDS)
     )
     now = now_utc()
     rows = [
