@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.expansion import expand
-from payments.api.pagination import list_answer, paging_of
-from payments.api.requests.balance import (
-    LIST_BALANCE_TRANSACTIONS,
-    RETRIEVE_BALANCE,
-    RETRIEVE_BALANCE_TRANSACTION,
+from payments import public_ids
+from payments.api.parameters import (
+    CreatedRange,
+    Currency,
+    Expand,
+    Parameters,
+    PublicId,
+    Text,
+    Unsupported,
 )
+from payments.api.parameters.groups import list_parameters
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
@@ -21,6 +25,28 @@ from payments.selectors.balance import (
     page_of_balance_transactions,
 )
 from payments.selectors.scope import BALANCE_TRANSACTION
+
+RETRIEVE_BALANCE: Final = Parameters({"expand": Expand("balance")})
+
+RETRIEVE_BALANCE_TRANSACTION: Final = Parameters({"expand": Expand("balance_transaction")})
+
+LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
+    public_ids.BALANCE_TRANSACTION,
+    "balance_transaction",
+    {
+        "currency": Currency(),
+        "source": PublicId(public_ids.CHARGE, public_ids.REFUND, public_ids.DISPUTE, noun="source"),
+        "type": Text(
+            max_length=40, pattern="[a-z_]+", rule="such as charge or refund", can_unset=False
+        ),
+        "available_on": CreatedRange(description="Unix seconds, or a range; days begin in UTC."),
+        "payout": Unsupported(
+            "Which payout paid a transaction is known once settlement reports are read. Filter by "
+            "available_on, created or source."
+        ),
+    },
+    noun="balance_transaction",
+)
 
 
 class Balance(MerchantView):
@@ -40,20 +66,13 @@ class BalanceTransactions(MerchantView):
     def get(self, call: Call) -> dict[str, Any]:
         page = page_of_balance_transactions(
             call.scope,
-            paging_of(call.given),
+            call.paging,
             transaction_type=call.given.get("type", ""),
             source=call.given.get("source", ""),
             currency=call.given.get("currency", ""),
             available_on=call.given.get("available_on"),
         )
-        return list_answer(
-            page,
-            balance_transaction_object,
-            url="/v1/balance_transactions",
-            kind="balance_transaction",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        return call.list_of("balance_transaction", page, balance_transaction_object)
 
 
 class BalanceTransaction(MerchantView):
@@ -64,6 +83,7 @@ class BalanceTransaction(MerchantView):
     )
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(BALANCE_TRANSACTION, public_id)
-        shown = balance_transaction_object(one_balance_transaction(call.scope, public_id))
-        expand([shown], "balance_transaction", call.expand, call.scope)
-        return shown
+        return call.expanded(
+            "balance_transaction",
+            balance_transaction_object(one_balance_transaction(call.scope, public_id)),
+        )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
 
 from payments.api.authentication import Identity
 from payments.api.card_data import holds_card_number
+from payments.api.expansion import expand
 from payments.exceptions import InvalidParameter
+from payments.objects.parts import list_object
+from payments.selectors.paging import DEFAULT_LIMIT, Page, Paging
 from payments.selectors.scope import Kind, Scope, id_of
 from payments.services.callers.caller import Caller
 
 NOTHING_EXPANDED: Final[tuple[str, ...]] = ()
+_IN_LIST: Final = "data."
+Row = TypeVar("Row")
+Details = TypeVar("Details")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +63,34 @@ class Call:
             expand=self.expand,
             answer_by_monotonic=self.answer_by_monotonic,
         )
+
+    @property
+    def paging(self) -> Paging:
+        """The page that a list's parameters ask for."""
+        given = self.given
+        return Paging(
+            limit=given.get("limit", DEFAULT_LIMIT),
+            starting_after=given.get("starting_after", ""),
+            ending_before=given.get("ending_before", ""),
+            created=given.get("created", {}),
+        )
+
+    def expanded(self, kind: str, shown: dict[str, Any]) -> dict[str, Any]:
+        """The object with the ids replaced that the request expands."""
+        expand([shown], kind, self.expand, self.scope)
+        return shown
+
+    def list_of(
+        self, kind: str, page: Page[Row], render: Callable[[Row], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The list object of a page, its rows expanded."""
+        rows = [render(row) for row in page.rows]
+        expand(rows, kind, [path.removeprefix(_IN_LIST) for path in self.expand], self.scope)
+        return list_object(self.path, rows, has_more=page.has_more)
+
+    def details(self, kind: type[Details]) -> Details:
+        """Those fields of a dataclass that were given, as parameters of the same names."""
+        return kind(**self.only(*kind.__annotations__))
 
     def only(self, *names: str) -> dict[str, Any]:
         """Those of these parameters that were given, as keyword arguments of a service."""

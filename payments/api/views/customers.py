@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.pagination import list_answer, paging_of
-from payments.api.renderers import render_customer
-from payments.api.requests.customers import (
-    CREATE_CUSTOMER,
-    DELETE_CUSTOMER,
-    LIST_CUSTOMERS,
-    RETRIEVE_CUSTOMER,
-    UPDATE_CUSTOMER,
+from payments import public_ids
+from payments.api.parameters import (
+    Email,
+    Expand,
+    Metadata,
+    Parameter,
+    Parameters,
+    Phone,
+    Text,
+    Unsupported,
 )
-from payments.api.requests.payment_methods import LIST_CUSTOMER_PAYMENT_METHODS
+from payments.api.parameters.groups import address, list_parameters, shipping
+from payments.api.renderers import render_customer
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.api.views.payment_methods import LIST_CUSTOMER_PAYMENT_METHODS
 from payments.models import Customer as CustomerRow
 from payments.objects.customer import customer_object
 from payments.objects.payment_method import payment_method_object
@@ -30,11 +34,68 @@ from payments.services.callers.caller import CommandRequest
 from payments.services.commands import customers as service
 from payments.services.idempotency.direct_requests import DirectResult
 
-_DETAILS = ("name", "email", "phone", "description", "address", "shipping", "metadata")
+_METADATA_INSTEAD: Final = Unsupported("Put it into metadata.")
+_ATTACH_INSTEAD: Final = Unsupported(
+    "Attach a payment method with POST /v1/payment_methods/{id}/attach."
+)
+_NO_INVOICES: Final = Unsupported("There are no invoices and no balances here: remove it.")
+
+_UNSUPPORTED: Final[dict[str, Parameter]] = {
+    "balance": _NO_INVOICES,
+    "business_name": _METADATA_INSTEAD,
+    "cash_balance": _NO_INVOICES,
+    "individual_name": _METADATA_INSTEAD,
+    "invoice_prefix": _NO_INVOICES,
+    "invoice_settings": _NO_INVOICES,
+    "next_invoice_sequence": _NO_INVOICES,
+    "preferred_locales": _METADATA_INSTEAD,
+    "source": _ATTACH_INSTEAD,
+    "tax": _METADATA_INSTEAD,
+    "tax_exempt": _METADATA_INSTEAD,
+    "validate": _ATTACH_INSTEAD,
+}
 
 
-def _details(call: Call) -> service.CustomerDetails:
-    return service.CustomerDetails(**call.only(*_DETAILS))
+def _who() -> dict[str, Parameter]:
+    return {
+        "address": address(),
+        "description": Text(max_length=1000, lines=True),
+        "email": Email(),
+        "expand": Expand("customer"),
+        "name": Text(max_length=256),
+        "phone": Phone(),
+        "shipping": shipping(can_unset=True),
+        **_UNSUPPORTED,
+    }
+
+
+CREATE_CUSTOMER: Final = Parameters(
+    {
+        **_who(),
+        "metadata": Metadata(),
+        "payment_method": _ATTACH_INSTEAD,
+        "tax_id_data": _METADATA_INSTEAD,
+        "test_clock": Unsupported("There are no test clocks here: remove it."),
+    }
+)
+
+UPDATE_CUSTOMER: Final = Parameters(
+    {**_who(), "metadata": Metadata(merges=True), "default_source": _ATTACH_INSTEAD}
+)
+
+RETRIEVE_CUSTOMER: Final = Parameters({"expand": Expand("customer")})
+
+DELETE_CUSTOMER: Final = Parameters({})
+
+LIST_CUSTOMERS: Final = list_parameters(
+    public_ids.CUSTOMER,
+    "customer",
+    {
+        "email": Email(can_unset=False, description="Exactly this address, in any case."),
+        "test_clock": Unsupported("There are no test clocks here: remove it."),
+    },
+    noun="customer",
+)
 
 
 class Customers(MerchantView):
@@ -43,18 +104,16 @@ class Customers(MerchantView):
     @documented(CREATE_CUSTOMER, "customer", "Create a customer")
     def post(self, call: Call) -> DirectResult[CustomerRow]:
         return service.create_customer(
-            CommandRequest(call.caller, render=render_customer), details=_details(call)
+            CommandRequest(call.caller, render=render_customer),
+            details=call.details(service.CustomerDetails),
         )
 
     @documented(LIST_CUSTOMERS, "customer", "List customers", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
-        return list_answer(
-            page_of_customers(call.scope, paging_of(call.given), **call.only("email")),
+        return call.list_of(
+            "customer",
+            page_of_customers(call.scope, call.paging, **call.only("email")),
             customer_object,
-            url="/v1/customers",
-            kind="customer",
-            paths=call.expand,
-            scope=call.scope,
         )
 
 
@@ -71,7 +130,7 @@ class Customer(MerchantView):
         return service.update_customer(
             CommandRequest(call.caller, render=render_customer),
             customer_id=path_id(CUSTOMER, public_id),
-            details=_details(call),
+            details=call.details(service.CustomerDetails),
         )
 
     @documented(DELETE_CUSTOMER, "customer", "Delete a customer")
@@ -92,15 +151,8 @@ class CustomerPaymentMethods(MerchantView):
         path_id(CUSTOMER, public_id)
         page = page_of_payment_methods(
             call.scope,
-            paging_of(call.given),
+            call.paging,
             customer=public_id,
             method_type=call.given.get("type", ""),
         )
-        return list_answer(
-            page,
-            payment_method_object,
-            url=f"/v1/customers/{public_id}/payment_methods",
-            kind="payment_method",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        return call.list_of("payment_method", page, payment_method_object)

@@ -2,27 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.expansion import expand
-from payments.api.pagination import list_answer, paging_of
-from payments.api.renderers import render_dispute
-from payments.api.requests.disputes import (
-    CLOSE_DISPUTE,
-    LIST_DISPUTES,
-    RETRIEVE_DISPUTE,
-    UPDATE_DISPUTE,
+from payments import public_ids
+from payments.api.parameters import (
+    Boolean,
+    Enum,
+    Expand,
+    Metadata,
+    Nested,
+    Parameter,
+    Parameters,
+    PublicId,
+    Text,
+    Unsupported,
 )
+from payments.api.parameters.groups import list_parameters
+from payments.api.renderers import render_dispute
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.clock import now_utc
 from payments.models import Dispute as DisputeRow
-from payments.objects.dispute import dispute_object
+from payments.objects.dispute import EVIDENCE_FILES, EVIDENCE_TEXTS, dispute_object
 from payments.selectors.disputes import one_dispute, page_of_disputes
 from payments.selectors.scope import DISPUTE
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
+
+_TEXT_LENGTH_MAX: Final = 20_000
+_NO_FILES: Final = Unsupported("Files cannot be uploaded here: describe it in uncategorized_text.")
+_NO_PROGRAMS: Final = Unsupported("Networks' own programs are not supported: remove it.")
+
+_EVIDENCE: Final[dict[str, Parameter]] = {
+    **{name: Text(max_length=_TEXT_LENGTH_MAX, lines=True) for name in EVIDENCE_TEXTS},
+    **dict.fromkeys(EVIDENCE_FILES, _NO_FILES),
+    "appeal": _NO_PROGRAMS,
+    "enhanced_evidence": _NO_PROGRAMS,
+}
+
+UPDATE_DISPUTE: Final = Parameters(
+    {
+        "evidence": Nested(_EVIDENCE, description="Merged into what is staged; '' unsets a text."),
+        "expand": Expand("dispute"),
+        "intended_submission_method": Enum("manual"),
+        "metadata": Metadata(merges=True),
+        "submit": Boolean(
+            description="Hand in all that is staged, once and for good. true if evidence is given."
+        ),
+    }
+)
+
+CLOSE_DISPUTE: Final = Parameters({"expand": Expand("dispute")})
+
+RETRIEVE_DISPUTE: Final = Parameters({"expand": Expand("dispute")})
+
+LIST_DISPUTES: Final = list_parameters(
+    public_ids.DISPUTE,
+    "dispute",
+    {
+        "charge": PublicId(public_ids.CHARGE, noun="charge"),
+        "payment_intent": PublicId(public_ids.PAYMENT_INTENT, noun="payment_intent"),
+    },
+    noun="dispute",
+)
 
 
 def _shown(dispute: DisputeRow) -> dict[str, Any]:
@@ -35,14 +78,7 @@ class Disputes(MerchantView):
     @documented(LIST_DISPUTES, "dispute", "List disputes", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
         filters = call.only("payment_intent", "charge")
-        return list_answer(
-            page_of_disputes(call.scope, paging_of(call.given), **filters),
-            _shown,
-            url="/v1/disputes",
-            kind="dispute",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        return call.list_of("dispute", page_of_disputes(call.scope, call.paging, **filters), _shown)
 
 
 class Dispute(MerchantView):
@@ -51,9 +87,7 @@ class Dispute(MerchantView):
     @documented(RETRIEVE_DISPUTE, "dispute", "Retrieve a dispute")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(DISPUTE, public_id)
-        shown = _shown(one_dispute(call.scope, public_id))
-        expand([shown], "dispute", call.expand, call.scope)
-        return shown
+        return call.expanded("dispute", _shown(one_dispute(call.scope, public_id)))
 
     @documented(UPDATE_DISPUTE, "dispute", "Update a dispute", moves_money=True)
     def post(self, call: Call, public_id: str) -> CommandResult:

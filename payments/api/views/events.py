@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.pagination import list_answer, paging_of
-from payments.api.requests.events import LIST_EVENTS, RETRIEVE_EVENT
+from payments import public_ids
+from payments.api.parameters import Boolean, Expand, ListOf, Parameters, Text
+from payments.api.parameters.groups import list_parameters
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
@@ -15,6 +16,32 @@ from payments.selectors.scope import EVENT
 from payments.selectors.webhook_endpoints import pending_webhooks
 
 
+def _event_type(*, pattern: str, rule: str) -> Text:
+    return Text(max_length=64, pattern=pattern, rule=rule, can_unset=False)
+
+
+RETRIEVE_EVENT: Final = Parameters({"expand": Expand("event")})
+
+LIST_EVENTS: Final = list_parameters(
+    public_ids.EVENT,
+    "event",
+    {
+        "type": _event_type(
+            pattern=r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?",
+            rule="an event type, or the start of one and .*",
+        ),
+        "types": ListOf(
+            _event_type(pattern=r"[a-z_]+(\.[a-z_]+)+", rule="an event type"), max_items=20
+        ),
+        "delivery_success": Boolean(
+            description="true: all endpoints took it. false: some endpoint has not (yet)."
+        ),
+    },
+    noun="event",
+    exclusive=(("type", "types"),),
+)
+
+
 class Events(MerchantView):
     """Events, newest first."""
 
@@ -22,19 +49,14 @@ class Events(MerchantView):
     def get(self, call: Call) -> dict[str, Any]:
         page = page_of_events(
             call.scope,
-            paging_of(call.given),
+            call.paging,
             event_type=call.given.get("type", ""),
             event_types=call.given.get("types", ()),
             delivery_success=call.given.get("delivery_success"),
         )
         pending = pending_webhooks(call.scope, page.rows)
-        return list_answer(
-            page,
-            lambda event: event_object(event, pending_webhooks=pending[event.id]),
-            url="/v1/events",
-            kind="event",
-            paths=call.expand,
-            scope=call.scope,
+        return call.list_of(
+            "event", page, lambda event: event_object(event, pending_webhooks=pending[event.id])
         )
 
 

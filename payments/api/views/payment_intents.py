@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ledger.money import Money
-from payments.api.expansion import expand
-from payments.api.pagination import list_answer, paging_of
 from payments.api.renderers import render_intent
-from payments.api.requests.payment_intents import (
+from payments.api.views.call import Call, path_id
+from payments.api.views.documentation import documented
+from payments.api.views.exchange import MerchantView
+from payments.api.views.payment_intent_parameters import (
     CANCEL_PAYMENT_INTENT,
     CAPTURE_PAYMENT_INTENT,
     CONFIRM_PAYMENT_INTENT,
@@ -18,33 +19,12 @@ from payments.api.requests.payment_intents import (
     RETRIEVE_PAYMENT_INTENT,
     UPDATE_PAYMENT_INTENT,
 )
-from payments.api.views.call import Call, path_id
-from payments.api.views.documentation import documented
-from payments.api.views.exchange import MerchantView
 from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
-
-_DETAILS = (
-    "customer",
-    "description",
-    "receipt_email",
-    "shipping",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-    "metadata",
-    "setup_future_usage",
-    "capture_method",
-    "payment_method_types",
-    "return_url",
-)
-
-
-def _details(call: Call) -> IntentDetails:
-    return IntentDetails(**call.only(*_DETAILS))
 
 
 def _confirmation(call: Call) -> Confirmation:
@@ -63,22 +43,15 @@ class PaymentIntents(MerchantView):
         return commands.create_intent(
             CommandRequest(call.caller, render=render_intent),
             amount=Money(given["amount"], given["currency"]),
-            details=_details(call),
+            details=call.details(IntentDetails),
             payment_method=given.get("payment_method", ""),
             confirmation=_confirmation(call) if given.get("confirm") else None,
         )
 
     @documented(LIST_PAYMENT_INTENTS, "payment_intent", "List payments", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
-        page = page_of_intents(call.scope, paging_of(call.given), **call.only("customer"))
-        return list_answer(
-            page,
-            payment_intent_object,
-            url="/v1/payment_intents",
-            kind="payment_intent",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        page = page_of_intents(call.scope, call.paging, **call.only("customer"))
+        return call.list_of("payment_intent", page, payment_intent_object)
 
 
 class PaymentIntent(MerchantView):
@@ -87,9 +60,9 @@ class PaymentIntent(MerchantView):
     @documented(RETRIEVE_PAYMENT_INTENT, "payment_intent", "Retrieve a payment")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(INTENT, public_id)
-        shown = payment_intent_object(one_intent(call.scope, public_id))
-        expand([shown], "payment_intent", call.expand, call.scope)
-        return shown
+        return call.expanded(
+            "payment_intent", payment_intent_object(one_intent(call.scope, public_id))
+        )
 
     @documented(UPDATE_PAYMENT_INTENT, "payment_intent", "Change a payment")
     def post(self, call: Call, public_id: str) -> CommandResult:
@@ -99,7 +72,7 @@ class PaymentIntent(MerchantView):
             intent_id=path_id(INTENT, public_id),
             amount_minor=given.get("amount"),
             currency=given.get("currency"),
-            details=_details(call),
+            details=call.details(IntentDetails),
             payment_method=given.get("payment_method", ""),
         )
 
@@ -114,7 +87,7 @@ class ConfirmPaymentIntent(MerchantView):
             intent_id=path_id(INTENT, public_id),
             payment_method=call.given.get("payment_method", ""),
             confirmation=_confirmation(call),
-            details=_details(call),
+            details=call.details(IntentDetails),
         )
 
 
@@ -128,7 +101,7 @@ class CapturePaymentIntent(MerchantView):
             intent_id=path_id(INTENT, public_id),
             amount_minor=call.given.get("amount_to_capture"),
             final=call.given.get("final_capture", True),
-            details=_details(call),
+            details=call.details(IntentDetails),
         )
 
 
@@ -155,5 +128,5 @@ class IncrementAuthorization(MerchantView):
             CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
             amount_minor=call.given["amount"],
-            details=_details(call),
+            details=call.details(IntentDetails),
         )

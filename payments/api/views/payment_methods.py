@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.expansion import expand
-from payments.api.pagination import list_answer, paging_of
-from payments.api.renderers import render_payment_method
-from payments.api.requests.payment_methods import (
-    ATTACH_PAYMENT_METHOD,
-    CREATE_PAYMENT_METHOD,
-    DETACH_PAYMENT_METHOD,
-    LIST_PAYMENT_METHODS,
-    RETRIEVE_PAYMENT_METHOD,
-    UPDATE_PAYMENT_METHOD,
+from payments import public_ids
+from payments.api.parameters import (
+    Enum,
+    Expand,
+    Metadata,
+    Nested,
+    Parameter,
+    Parameters,
+    PublicId,
+    RawCardData,
+    Text,
+    Unsupported,
 )
+from payments.api.parameters.groups import METHOD_TYPE, billing_details, list_parameters
+from payments.api.renderers import render_payment_method
 from payments.api.views.call import Call, path_id, refuse_card_in_path
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
@@ -26,9 +30,103 @@ from payments.services.callers.caller import CommandRequest
 from payments.services.commands import payment_methods as service
 from payments.services.idempotency.direct_requests import DirectResult
 
+_NEW_ONE: Final = Unsupported("Tokens do not change: create a new payment method from a new token.")
+_NOT_SHOWN: Final = Unsupported("Payment methods are not shown to customers here: remove it.")
+_USE_ATTACH: Final = Unsupported(
+    "Attach the payment method with POST /v1/payment_methods/{id}/attach."
+)
+_USE_CUSTOMER: Final = Unsupported("Use customer.")
 
-def _details(call: Call) -> service.MethodDetails:
-    return service.MethodDetails(**call.only("billing_details", "metadata"))
+
+class Token(Text):
+    """A token of the PSP; one of digits only could be a card number, so it is refused."""
+
+    def __init__(self, *, required: bool = False) -> None:
+        super().__init__(
+            max_length=255,
+            pattern=r"(?![0-9-]+$)[A-Za-z0-9_.\-]+",
+            rule="a token has letters, digits and _ . - only, and is not all digits",
+            can_unset=False,
+            required=required,
+            description="Such as tok_visa.",
+        )
+
+
+CREATE_PAYMENT_METHOD: Final = Parameters(
+    {
+        "type": Enum("card", required=True),
+        "card": Nested(
+            {
+                "token": Token(required=True),
+                "cvc": RawCardData(),
+                "exp_month": RawCardData(),
+                "exp_year": RawCardData(),
+                "number": RawCardData(),
+                "networks": Unsupported("The payment provider chooses the network: remove it."),
+            },
+            required=True,
+        ),
+        "billing_details": billing_details(),
+        "expand": Expand("payment_method"),
+        "metadata": Metadata(),
+        "allow_redisplay": _NOT_SHOWN,
+        "customer": _USE_ATTACH,
+        "payment_method": _USE_ATTACH,
+        "radar_options": Unsupported("The operator's settings decide how risk is judged."),
+    }
+)
+
+_CHANGEABLE_CARD: Final[dict[str, Parameter]] = {
+    "cvc": RawCardData(),
+    "exp_month": _NEW_ONE,
+    "exp_year": _NEW_ONE,
+    "networks": _NEW_ONE,
+    "number": RawCardData(),
+}
+
+UPDATE_PAYMENT_METHOD: Final = Parameters(
+    {
+        "billing_details": billing_details(),
+        "card": Nested(_CHANGEABLE_CARD, description="Refused: a token's card does not change."),
+        "expand": Expand("payment_method"),
+        "metadata": Metadata(merges=True),
+        "allow_redisplay": _NOT_SHOWN,
+        "us_bank_account": _NEW_ONE,
+    }
+)
+
+ATTACH_PAYMENT_METHOD: Final = Parameters(
+    {
+        "customer": PublicId(public_ids.CUSTOMER, noun="customer", required=True),
+        "customer_account": _USE_CUSTOMER,
+        "expand": Expand("payment_method"),
+    }
+)
+
+DETACH_PAYMENT_METHOD: Final = Parameters({"expand": Expand("payment_method")})
+
+RETRIEVE_PAYMENT_METHOD: Final = Parameters({"expand": Expand("payment_method")})
+
+LIST_PAYMENT_METHODS: Final = list_parameters(
+    public_ids.PAYMENT_METHOD,
+    "payment_method",
+    {
+        "allow_redisplay": _NOT_SHOWN,
+        "customer": PublicId(public_ids.CUSTOMER, noun="customer"),
+        "customer_account": _USE_CUSTOMER,
+        "type": METHOD_TYPE,
+    },
+    noun="payment_method",
+    created=False,
+)
+
+LIST_CUSTOMER_PAYMENT_METHODS: Final = list_parameters(
+    public_ids.PAYMENT_METHOD,
+    "payment_method",
+    {"allow_redisplay": _NOT_SHOWN, "type": METHOD_TYPE},
+    noun="payment_method",
+    created=False,
+)
 
 
 class PaymentMethods(MerchantView):
@@ -41,25 +139,18 @@ class PaymentMethods(MerchantView):
             CommandRequest(call.caller, render=render_payment_method),
             method_type=method_type,
             token=call.given[method_type]["token"],
-            details=_details(call),
+            details=call.details(service.MethodDetails),
         )
 
     @documented(LIST_PAYMENT_METHODS, "payment_method", "List payment methods", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
         page = page_of_payment_methods(
             call.scope,
-            paging_of(call.given),
+            call.paging,
             customer=call.given.get("customer", ""),
             method_type=call.given.get("type", ""),
         )
-        return list_answer(
-            page,
-            payment_method_object,
-            url="/v1/payment_methods",
-            kind="payment_method",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        return call.list_of("payment_method", page, payment_method_object)
 
 
 class PaymentMethod(MerchantView):
@@ -68,16 +159,16 @@ class PaymentMethod(MerchantView):
     @documented(RETRIEVE_PAYMENT_METHOD, "payment_method", "Retrieve a payment method")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(PAYMENT_METHOD, public_id)
-        shown = payment_method_object(one_payment_method(call.scope, public_id))
-        expand([shown], "payment_method", call.expand, call.scope)
-        return shown
+        return call.expanded(
+            "payment_method", payment_method_object(one_payment_method(call.scope, public_id))
+        )
 
     @documented(UPDATE_PAYMENT_METHOD, "payment_method", "Change a payment method")
     def post(self, call: Call, public_id: str) -> DirectResult[MethodRow]:
         return service.update_payment_method(
             CommandRequest(call.caller, render=render_payment_method),
             method_id=path_id(PAYMENT_METHOD, public_id),
-            details=_details(call),
+            details=call.details(service.MethodDetails),
         )
 
 

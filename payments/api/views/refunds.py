@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from payments.api.expansion import expand
-from payments.api.pagination import list_answer, paging_of
-from payments.api.renderers import render_refund
-from payments.api.requests.refunds import (
-    CREATE_REFUND,
-    LIST_REFUNDS,
-    RETRIEVE_REFUND,
-    UPDATE_REFUND,
+from payments import public_ids
+from payments.api.parameters import (
+    Amount,
+    Enum,
+    Expand,
+    Metadata,
+    Parameters,
+    PublicId,
+    Unsupported,
 )
+from payments.api.parameters.groups import list_parameters
+from payments.api.renderers import render_refund
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
@@ -23,6 +26,40 @@ from payments.selectors.payments import one_refund, page_of_refunds
 from payments.selectors.scope import CHARGE, INTENT, REFUND, Kind, id_of
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
+
+_CHARGE: Final = PublicId(public_ids.CHARGE, noun="charge")
+_PAYMENT_INTENT: Final = PublicId(public_ids.PAYMENT_INTENT, noun="payment_intent")
+_BALANCE: Final = Unsupported("Customers have no balance here: refund a payment_intent or charge.")
+_CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
+
+CREATE_REFUND: Final = Parameters(
+    {
+        "amount": Amount(description="All that is left, if not given."),
+        "charge": _CHARGE,
+        "expand": Expand("refund"),
+        "metadata": Metadata(),
+        "payment_intent": _PAYMENT_INTENT,
+        "reason": Enum("duplicate", "fraudulent", "requested_by_customer"),
+        "currency": _BALANCE,
+        "customer": _BALANCE,
+        "instructions_email": Unsupported("Refunds go back to the payment method: remove it."),
+        "origin": _BALANCE,
+        "refund_application_fee": _CONNECT,
+        "reverse_transfer": _CONNECT,
+    },
+    at_least_one=(("payment_intent", "charge"),),
+)
+
+UPDATE_REFUND: Final = Parameters({"expand": Expand("refund"), "metadata": Metadata(merges=True)})
+
+RETRIEVE_REFUND: Final = Parameters({"expand": Expand("refund")})
+
+LIST_REFUNDS: Final = list_parameters(
+    public_ids.REFUND,
+    "refund",
+    {"charge": _CHARGE, "payment_intent": _PAYMENT_INTENT},
+    noun="refund",
+)
 
 
 def _shown(refund: RefundRow) -> dict[str, Any]:
@@ -51,14 +88,7 @@ class Refunds(MerchantView):
     @documented(LIST_REFUNDS, "refund", "List refunds", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
         filters = call.only("payment_intent", "charge")
-        return list_answer(
-            page_of_refunds(call.scope, paging_of(call.given), **filters),
-            _shown,
-            url="/v1/refunds",
-            kind="refund",
-            paths=call.expand,
-            scope=call.scope,
-        )
+        return call.list_of("refund", page_of_refunds(call.scope, call.paging, **filters), _shown)
 
 
 class Refund(MerchantView):
@@ -67,9 +97,7 @@ class Refund(MerchantView):
     @documented(RETRIEVE_REFUND, "refund", "Retrieve a refund")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(REFUND, public_id)
-        shown = _shown(one_refund(call.scope, public_id))
-        expand([shown], "refund", call.expand, call.scope)
-        return shown
+        return call.expanded("refund", _shown(one_refund(call.scope, public_id)))
 
     @documented(UPDATE_REFUND, "refund", "Change a refund's metadata")
     def post(self, call: Call, public_id: str) -> CommandResult:

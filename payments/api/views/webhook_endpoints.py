@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from payments.api.pagination import list_answer, paging_of
-from payments.api.renderers import render_new_webhook_endpoint, render_webhook_endpoint
-from payments.api.requests.webhook_endpoints import (
-    CREATE_WEBHOOK_ENDPOINT,
-    DELETE_WEBHOOK_ENDPOINT,
-    LIST_WEBHOOK_ENDPOINTS,
-    RETRIEVE_WEBHOOK_ENDPOINT,
-    UPDATE_WEBHOOK_ENDPOINT,
+from payments import public_ids
+from payments.api.parameters import (
+    Boolean,
+    Enum,
+    Expand,
+    ListOf,
+    Metadata,
+    Parameter,
+    Parameters,
+    Text,
+    Unsupported,
+    Url,
 )
+from payments.api.parameters.groups import list_parameters
+from payments.api.renderers import render_new_webhook_endpoint, render_webhook_endpoint
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.event_types import EVENT_PATTERNS
 from payments.models import WebhookEndpoint as EndpointRow
 from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.selectors.scope import WEBHOOK_ENDPOINT
@@ -24,11 +31,56 @@ from payments.services.callers.caller import CommandRequest
 from payments.services.idempotency.direct_requests import DirectResult
 from payments.services.merchant_webhooks import endpoints as service
 
-_DETAILS = ("url", "enabled_events", "description", "metadata", "disabled")
+_EVENTS_MAX: Final = 200
 
 
-def _details(call: Call) -> service.EndpointDetails:
-    return service.EndpointDetails(**call.only(*_DETAILS))
+def _enabled_events(*, required: bool) -> ListOf:
+    return ListOf(
+        Enum(*sorted(EVENT_PATTERNS)),
+        max_items=_EVENTS_MAX,
+        required=required,
+        description="Types of events, `*` for all, or the start of types and `.*`.",
+    )
+
+
+def _shared() -> dict[str, Parameter]:
+    return {"description": Text(max_length=1000, lines=True), "expand": Expand("webhook_endpoint")}
+
+
+CREATE_WEBHOOK_ENDPOINT: Final = Parameters(
+    {
+        **_shared(),
+        "url": Url(required=True, description="https; must be reachable from the internet."),
+        "enabled_events": _enabled_events(required=True),
+        "metadata": Metadata(),
+        "api_version": Text(
+            max_length=64,
+            pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]{1,32})?",
+            rule="an API version is a date and a release, such as 2026-10-28.endive",
+            can_unset=False,
+            description="Stamped on the events; the Stripe-Version of this request if not given.",
+        ),
+        "connect": Unsupported("There are no connected accounts here: remove it."),
+    }
+)
+
+UPDATE_WEBHOOK_ENDPOINT: Final = Parameters(
+    {
+        **_shared(),
+        "url": Url(description="https; must be reachable from the internet."),
+        "enabled_events": _enabled_events(required=False),
+        "metadata": Metadata(merges=True),
+        "disabled": Boolean(description="true: send nothing until it is set to false."),
+    }
+)
+
+RETRIEVE_WEBHOOK_ENDPOINT: Final = Parameters({"expand": Expand("webhook_endpoint")})
+
+DELETE_WEBHOOK_ENDPOINT: Final = Parameters({})
+
+LIST_WEBHOOK_ENDPOINTS: Final = list_parameters(
+    public_ids.WEBHOOK_ENDPOINT, "webhook_endpoint", {}, noun="webhook endpoint", created=False
+)
 
 
 class WebhookEndpoints(MerchantView):
@@ -38,19 +90,16 @@ class WebhookEndpoints(MerchantView):
     def post(self, call: Call) -> DirectResult[EndpointRow]:
         return service.create_endpoint(
             CommandRequest(call.caller, render=render_new_webhook_endpoint),
-            details=_details(call),
+            details=call.details(service.EndpointDetails),
             api_version=call.given.get("api_version") or call.api_version,
         )
 
     @documented(LIST_WEBHOOK_ENDPOINTS, "webhook_endpoint", "List webhook endpoints", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
-        return list_answer(
-            page_of_webhook_endpoints(call.scope, paging_of(call.given)),
+        return call.list_of(
+            "webhook_endpoint",
+            page_of_webhook_endpoints(call.scope, call.paging),
             webhook_endpoint_object,
-            url="/v1/webhook_endpoints",
-            kind="webhook_endpoint",
-            paths=call.expand,
-            scope=call.scope,
         )
 
 
@@ -67,7 +116,7 @@ class WebhookEndpoint(MerchantView):
         return service.update_endpoint(
             CommandRequest(call.caller, render=render_webhook_endpoint),
             endpoint_id=path_id(WEBHOOK_ENDPOINT, public_id),
-            details=_details(call),
+            details=call.details(service.EndpointDetails),
         )
 
     @documented(DELETE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Delete a webhook endpoint")

@@ -15,8 +15,8 @@ from rest_framework.views import APIView
 
 from payments.api.decoding import FORM, JSON
 from payments.api.openapi import body_schema, query_parameters, request_body
-from payments.api.requests.payment_intents import CREATE_PAYMENT_INTENT, LIST_PAYMENT_INTENTS
-from payments.api.requests.refunds import CREATE_REFUND
+from payments.api.views.payment_intent_parameters import CREATE_PAYMENT_INTENT, LIST_PAYMENT_INTENTS
+from payments.api.views.refunds import CREATE_REFUND
 from payments.tests.api.test_requests import declarations
 
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments.api import requests
+from payments.api import views
 from payments.api.parameters import Expand, Parameters, Unsupported
-from payments.api.requests.balance import LIST_BALANCE_TRANSACTIONS
-from payments.api.requests.charges import LIST_CHARGES
-from payments.api.requests.customers import CREATE_CUSTOMER, DELETE_CUSTOMER
-from payments.api.requests.events import LIST_EVENTS
-from payments.api.requests.payment_intents import (
+from payments.api.views.balance import LIST_BALANCE_TRANSACTIONS
+from payments.api.views.charges import LIST_CHARGES
+from payments.api.views.customers import CREATE_CUSTOMER, DELETE_CUSTOMER
+from payments.api.views.events import LIST_EVENTS
+from payments.api.views.payment_intent_parameters import (
     CANCEL_PAYMENT_INTENT,
     CAPTURE_PAYMENT_INTENT,
     CONFIRM_PAYMENT_INTENT,
@@ -26,13 +26,13 @@ from payments.api.requests.payment_intents import (
     LIST_PAYMENT_INTENTS,
     UPDATE_PAYMENT_INTENT,
 )
-from payments.api.requests.payment_methods import (
+from payments.api.views.payment_methods import (
     ATTACH_PAYMENT_METHOD,
     CREATE_PAYMENT_METHOD,
     UPDATE_PAYMENT_METHOD,
 )
-from payments.api.requests.refunds import CREATE_REFUND
-from payments.api.requests.webhook_endpoints import DELETE_WEBHOOK_ENDPOINT
+from payments.api.views.refunds import CREATE_REFUND
+from payments.api.views.webhook_endpoints import DELETE_WEBHOOK_ENDPOINT
 from payments.exceptions import PaymentRefused
 from payments.tests.support.endpoint_scripts import from_form, from_json, refusal
 
@@ -42,8 +42,8 @@ PAY = {"amount": 1099, "currency": "usd"}
 def declarations() -> dict[str, Parameters]:
     """Every declaration of the package, by name."""
     found = {}
-    for module in pkgutil.iter_modules(requests.__path__):
-        members = vars(importlib.import_module(f"{requests.__name__}.{module.name}"))
+    for module in pkgutil.iter_modules(views.__path__):
+        members = vars(importlib.import_module(f"{views.__name__}.{module.name}"))
         found.update({k: v for k, v in members.items() if isinstance(v, Parameters)})
     return found
 

@@ -1,10 +1,48 @@
-"""Names and addresses of people, shared by several resources."""
+"""Parameters that several endpoints share: of lists, methods, names and addresses of people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from payments.api.parameters import Email, Nested, Parameter, Phone, Text
+from payments.api.parameters import (
+    CreatedRange,
+    Email,
+    Expand,
+    Integer,
+    Nested,
+    Parameter,
+    Parameters,
+    Phone,
+    PublicId,
+    Text,
+)
+
+METHOD_TYPE: Final = Text(
+    max_length=32, pattern="[a-z][a-z0-9_]*", rule="such as card or sepa_debit", can_unset=False
+)
+
+
+def list_parameters(
+    prefix: str,
+    object_name: str,
+    filters: Mapping[str, Parameter],
+    *,
+    noun: str,
+    exclusive: tuple[tuple[str, ...], ...] = (),
+    created: bool = True,
+) -> Parameters:
+    """The parameters of a list of objects whose ids start with `prefix`."""
+    declared: dict[str, Parameter] = {
+        **filters,
+        "limit": Integer(minimum=1, maximum=100, description="10 if not given."),
+        "starting_after": PublicId(prefix, noun=noun, description="The page after this id."),
+        "ending_before": PublicId(prefix, noun=noun, description="The page before this id."),
+        "expand": Expand(object_name, in_list=True),
+    }
+    if created:
+        declared["created"] = CreatedRange()
+    return Parameters(declared, exclusive=(("starting_after", "ending_before"), *exclusive))
 
 
 def _line(max_length: int = 200) -> Text:

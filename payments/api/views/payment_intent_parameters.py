@@ -24,8 +24,7 @@ from payments.api.parameters import (
     Unsupported,
     Url,
 )
-from payments.api.requests.paging import list_parameters
-from payments.api.requests.people import shipping
+from payments.api.parameters.groups import METHOD_TYPE, list_parameters, shipping
 from payments.exceptions import InvalidParameter
 
 _CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
@@ -41,9 +40,6 @@ _SAVE_BY_ATTACH: Final = Unsupported(
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
 _BLIND: Final = Unsupported("The operator's settings decide how risk is judged: remove it.")
 
-_METHOD_TYPE: Final = Text(
-    max_length=32, pattern="[a-z][a-z0-9_]*", rule="such as card or sepa_debit", can_unset=False
-)
 _NO_STRIPE_JS: Final = {True: "use_stripe_sdk is not supported. Pass return_url: we redirect."}
 
 
@@ -161,7 +157,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "off_session": Boolean(),
         "payment_method": _payment_method(),
         "payment_method_options": _method_options(),
-        "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
+        "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
         "return_url": Url(),
         "setup_future_usage": _SAVE_BY_ATTACH,
@@ -189,7 +185,7 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         "metadata": Metadata(merges=True),
         "payment_method": _payment_method(),
         "payment_method_options": _method_options(),
-        "payment_method_types": ListOf(_METHOD_TYPE, max_items=20),
+        "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),

@@ -1,5 +1,0 @@
-"""The declared parameters of every endpoint, one module per resource.
-
-A parameter of the contract that we do not support is declared as Unsupported, with what to do
-instead, so that it is never silently ignored.
-"""
