@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services.automatic_actions import late_success_reversals
+from payments.services.automatic_actions import late_success_reversals, retention
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
-from payments.services.idempotency import retention
-from payments.services.merchant_webhooks import retention as delivery_retention
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification import daily, recent
@@ -62,7 +60,7 @@ def verify_books() -> int:
 @shared_task
 def purge_old_deliveries() -> int:
     """Delete deliveries to webhook endpoints that ended long ago."""
-    return delivery_retention.purge_old_deliveries()
+    return retention.purge_old_deliveries()
 
 
 @shared_task

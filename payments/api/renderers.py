@@ -16,11 +16,11 @@ from payments.models import Customer, Operation, PaymentMethod, WebhookEndpoint
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
+from payments.objects.event import webhook_endpoint_object
 from payments.objects.parts import public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import charged_method_object, payment_method_object
 from payments.objects.refund import refund_object
-from payments.objects.webhook_endpoint import webhook_endpoint_object
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.selectors.scope import Scope

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from payments import public_ids
 from payments.models import PaymentIntent
 from payments.objects.payment_intent import public_status
-from payments.services.psp_gateway.return_url import is_return_token
+from payments.services.psp_gateway.references import is_return_token
 from payments.services.recovery.sweep import resolve_within
 
 _TOKEN_LENGTH_MAX: Final = 128

@@ -13,12 +13,11 @@ from django.db import connection
 from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
-from payments.services.automatic_actions import late_success_reversals
+from payments.services.automatic_actions import late_success_reversals, retention
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
-from payments.services.idempotency import keys, retention
+from payments.services.idempotency import keys
 from payments.services.jobs import wakeups
-from payments.services.merchant_webhooks import retention as delivery_retention
 from payments.services.psp_gateway import sending
 from payments.services.psp_gateway.retries import BACKOFF_FIRST_SECONDS, RETRIES_MAX
 from payments.services.psp_notifications import processing
@@ -122,7 +121,7 @@ HELD = {
     "take-ledger-snapshots": Held(ledger_tasks.services.SNAPSHOT_SECONDS, STATEMENT_SECONDS),
     "check-recent-payments": Held(recent.SWEEP_SECONDS, recent.BATCH_SECONDS + ONE_MORE_SECOND),
     "verify-books": Held(daily.SWEEP_SECONDS, daily.STEP_SECONDS + ONE_MORE_SECOND),
-    "purge-old-deliveries": Held(delivery_retention.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "purge-old-deliveries": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
     "purge-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
 }
 

@@ -11,9 +11,8 @@ from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.objects.event import event_object
-from payments.selectors.events import one_event, page_of_events
+from payments.selectors.events import one_event, page_of_events, pending_webhooks
 from payments.selectors.scope import EVENT
-from payments.selectors.webhook_endpoints import pending_webhooks
 
 
 def _event_type(*, pattern: str, rule: str) -> Text:

@@ -24,9 +24,9 @@ from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.event_types import EVENT_PATTERNS
 from payments.models import WebhookEndpoint as EndpointRow
-from payments.objects.webhook_endpoint import webhook_endpoint_object
+from payments.objects.event import webhook_endpoint_object
+from payments.selectors.events import one_webhook_endpoint, page_of_webhook_endpoints
 from payments.selectors.scope import WEBHOOK_ENDPOINT
-from payments.selectors.webhook_endpoints import one_webhook_endpoint, page_of_webhook_endpoints
 from payments.services.callers.caller import CommandRequest
 from payments.services.idempotency.direct_requests import DirectResult
 from payments.services.merchant_webhooks import endpoints as service

@@ -1,1 +1,1 @@
-"""Acts without a request: expiry warnings, automatic voids and cancels, late-success reversals."""
+"""Acts without a request: warns of expiry, voids, cancels, reverses late successes, purges."""

@@ -18,7 +18,7 @@ from payments.event_types import HOLD_EXPIRING
 from payments.models import Deadline, Merchant, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services import callers
-from payments.services.automatic_actions.merchant_commands import cancel_for_merchant
+from payments.services.automatic_actions.abandoned_payments import cancel_for_merchant
 from payments.services.jobs.backoff import next_attempt
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.effects.expiry import REFUSED_CODE

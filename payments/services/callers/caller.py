@@ -5,9 +5,11 @@ Authentication is done by the API and the console, before there is a caller.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from payments.exceptions import PaymentRefused
 from payments.models import (
     Dispute,
     DisputeResponse,
@@ -18,6 +20,7 @@ from payments.models import (
     Refund,
     WebhookEndpoint,
 )
+from psp_adapters.contract.operations import PspUnavailable
 
 S = TypeVar("S", contravariant=True)
 
@@ -154,3 +157,35 @@ def for_endpoint(endpoint: WebhookEndpoint, actor: str) -> Caller:
         actor=actor,
         api_version=endpoint.api_version,
     )
+
+
+Prepare = Callable[..., object]
+"""Called with the caller and the command's arguments by name; may raise PaymentRefused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was looked up before a command's transaction, or the refusal, which is raised inside it.
+
+    So no connection is held meanwhile, and a repeat whose key has an answer gets that answer, even
+    if the PSP cannot be asked any more.
+    """
+
+    found: Any = None
+    refusal: PaymentRefused | PspUnavailable | None = None
+
+    def get(self) -> Any:
+        """What was looked up; raises the refusal if there is one."""
+        if self.refusal is not None:
+            raise self.refusal
+        return self.found
+
+
+def prepared_by(prepare: Prepare | None, caller: Caller, arguments: dict[str, Any]) -> Prepared:
+    """Run a command's `prepare` step, if it has one, outside any transaction."""
+    if prepare is None:
+        return Prepared()
+    try:
+        return Prepared(prepare(caller, **arguments))
+    except (PaymentRefused, PspUnavailable) as refusal:
+        return Prepared(refusal=refusal)

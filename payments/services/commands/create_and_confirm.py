@@ -27,7 +27,7 @@ from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
-from payments.services.psp_gateway.return_url import return_link
+from payments.services.psp_gateway.references import return_link
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
 

@@ -16,12 +16,17 @@ from django.db import transaction
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.models import Operation
-from payments.services.callers.caller import CommandRequest, CommandResult, Subject
+from payments.services.callers.caller import (
+    CommandRequest,
+    CommandResult,
+    Prepare,
+    Subject,
+    prepared_by,
+)
 from payments.services.commands.charge_guards import named_refusals
 from payments.services.commands.transaction import CommandTx
 from payments.services.disputes import responses
 from payments.services.idempotency import keys
-from payments.services.idempotency.prepared import Prepare, prepared_by
 from payments.services.operations import execution
 from payments.services.recovery import sweep as recovery_sweep
 

@@ -12,9 +12,8 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import ResourceMissing
 from payments.models import Operation, PaymentIntent
-from payments.services.callers.caller import Caller
+from payments.services.callers.caller import Caller, Prepared
 from payments.services.idempotency import keys
-from payments.services.idempotency.prepared import Prepared
 from payments.services.operations import creation
 from psp_adapters.contract.operations import OperationKind
 

@@ -6,8 +6,9 @@ statements: the last one alone leads to the same end as all of them.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ledger import dispute_rules as rules
@@ -15,7 +16,6 @@ from ledger.money import Money
 from ledger.posting_rules import Parties, Posting, Rule
 from payments.models import Case, Dispute, LossPolicy, Merchant, Operation, PaymentIntent, books_of
 from payments.services.cases.opening import case_about_intent
-from payments.services.disputes.schedule import next_reminder, next_sync
 from payments.services.disputes.transitions import ENTER_STATUS, D
 from payments.services.outbox.events import previous_attributes
 from payments.states import (
@@ -27,6 +27,13 @@ from psp_adapters.contract.disputes import PspDispute
 
 _CHARGEBACKS: Final = frozenset({D.NEEDS_RESPONSE, D.UNDER_REVIEW, D.WON, D.LOST})
 _GIVEN_BACK: Final = frozenset({D.WON, D.PREVENTED})
+REMINDERS_BEFORE_DEADLINE: Final = (timedelta(hours=72), timedelta(hours=24))
+"""A merchant gets one reminder each, so long before the deadline."""
+OPEN_DISPUTE_SYNC_INTERVAL: Final = timedelta(hours=6)
+"""Open disputes are synced this often without a notification, for notifications get lost."""
+SYNC_AFTER_DEADLINE: Final = timedelta(minutes=5)
+assert set(ENTER_STATUS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"
+assert D.WARNING_CLOSED in DISPUTE_INQUIRY, "an inquiry that is closed moved no money"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -225,5 +232,19 @@ def _moved_reminder(
     return moved if anew is None else min(moved, anew)
 
 
-assert set(ENTER_STATUS) == set(D) - {D.WARNING_NEEDS_RESPONSE}, "every status has its way in"
-assert D.WARNING_CLOSED in DISPUTE_INQUIRY, "an inquiry that is closed moved no money"
+def next_sync(dispute: Dispute, now: datetime) -> datetime | None:
+    """When to sync an open dispute next: soon after its deadline, or every few hours."""
+    if not dispute.is_open:
+        return None
+    usual = now + OPEN_DISPUTE_SYNC_INTERVAL * random.uniform(0.9, 1.1)
+    if dispute.evidence_due_by is None or dispute.evidence_due_by < now:
+        return usual
+    return min(usual, dispute.evidence_due_by + SYNC_AFTER_DEADLINE)
+
+
+def next_reminder(dispute: Dispute, now: datetime) -> datetime | None:
+    """The next reminder still to come; None if the merchant need not or cannot respond."""
+    if dispute.slot_is_spent or dispute.evidence_due_by is None:
+        return None
+    moments = (dispute.evidence_due_by - before for before in REMINDERS_BEFORE_DEADLINE)
+    return min((moment for moment in moments if moment > now), default=None)

@@ -21,8 +21,12 @@ from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of, was_ever_captured
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_intent, open_case
-from payments.services.disputes.effects import DisputeChange, apply_statement, event_drafts_of
-from payments.services.disputes.schedule import next_sync
+from payments.services.disputes.effects import (
+    DisputeChange,
+    apply_statement,
+    event_drafts_of,
+    next_sync,
+)
 from payments.services.disputes.transitions import (
     ConflictingStatement,
     first_status,

@@ -18,7 +18,7 @@ from payments.event_types import EVIDENCE_DUE_SOON
 from payments.models import Dispute, PaymentIntent
 from payments.objects.dispute import dispute_object
 from payments.services import callers
-from payments.services.disputes.schedule import next_reminder
+from payments.services.disputes.effects import next_reminder
 from payments.services.outbox.events import EventDraft, events_of
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from payments.clock import now_utc
 from payments.models import Dispute, DisputeResponse, IdempotencyKey, PaymentIntent
 from payments.objects.dispute import dispute_object
 from payments.services.callers.caller import Caller, CommandResult, Renderer, Subject
+from payments.services.disputes.effects import next_reminder
 from payments.services.disputes.recording import (
     DISPUTE_FIELDS,
     record_statement,
 )
-from payments.services.disputes.schedule import next_reminder
 from payments.services.idempotency import keys
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.check_schedule import (

@@ -13,9 +13,15 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 from django.db import transaction
 
 from ledger.database.statements import Batch
-from payments.services.callers.caller import Answer, Caller, CommandRequest
+from payments.services.callers.caller import (
+    Answer,
+    Caller,
+    CommandRequest,
+    Prepare,
+    Prepared,
+    prepared_by,
+)
 from payments.services.idempotency import keys
-from payments.services.idempotency.prepared import Prepare, Prepared, prepared_by
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -22,13 +22,13 @@ from payments.event_types import ENDPOINT_DISABLED, EVENT_PATTERNS
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
 from payments.models import WebhookEndpoint
-from payments.objects.webhook_endpoint import (
+from payments.objects.event import (
     deleted_webhook_endpoint_object,
     webhook_endpoint_object,
 )
 from payments.public_ids import created_at_of
+from payments.selectors.events import webhook_endpoints
 from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
-from payments.selectors.webhook_endpoints import webhook_endpoints
 from payments.services import callers
 from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of

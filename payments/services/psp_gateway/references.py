@@ -1,10 +1,15 @@
-"""Our permanent reference of an operation at the PSP."""
+"""What a PSP is given of ours: an operation's permanent reference, and the URL for the customer."""
 
 from __future__ import annotations
 
+import hmac
+from hashlib import sha256
 from uuid import UUID
 
+from django.conf import settings
+
 from payments import public_ids
+from payments.models import PaymentIntent
 
 
 def reference_of(operation_id: UUID) -> str:
@@ -15,3 +20,19 @@ def reference_of(operation_id: UUID) -> str:
 def operation_id_of(reference: str) -> UUID | None:
     """The operation that one of our references names; None if it is none of ours."""
     return public_ids.decode(public_ids.OPERATION, reference)
+
+
+def return_link(intent: PaymentIntent) -> str:
+    """Our return page of an intent, with a token that only who was sent there knows."""
+    token = _token(intent)
+    return f"{settings.PUBLIC_BASE_URL}/return/{intent.public_id}?token={token}"
+
+
+def is_return_token(intent: PaymentIntent, token: str) -> bool:
+    """Does the token belong to the intent? Compared in constant time."""
+    return hmac.compare_digest(_token(intent).encode(), token.encode())
+
+
+def _token(intent: PaymentIntent) -> str:
+    """Derived, so that the client secret itself never travels in a URL of the PSP."""
+    return sha256(f"return:{intent.client_secret}".encode()).hexdigest()[:40]

@@ -10,7 +10,7 @@ import pytest
 
 from payments.exceptions import OperationUnderWay, UnexpectedState
 from payments.models import Deadline, Merchant
-from payments.services.automatic_actions import expiring_authorizations, merchant_commands
+from payments.services.automatic_actions import abandoned_payments, expiring_authorizations
 from payments.services.callers.caller import Answer
 from payments.services.operations import execution
 from payments.services.verification.rebuild import differences
@@ -106,9 +106,9 @@ def test_a_void_that_the_psp_declines_is_retried_after_a_while(
     assert strict.intent(intent_id).status == "AUTHORIZED"
     again_at = deadline_of(intent_id).next_action_at
     assert near(
-        again_at, strict.operations(intent_id)[1].created_at + merchant_commands.RETRY_VOID_AFTER
+        again_at, strict.operations(intent_id)[1].created_at + abandoned_payments.RETRY_VOID_AFTER
     )
-    age_operations(intent_id, seconds=int(merchant_commands.RETRY_VOID_AFTER.total_seconds()))
+    age_operations(intent_id, seconds=int(abandoned_payments.RETRY_VOID_AFTER.total_seconds()))
     sweep()
     assert_voided(strict, intent_id)
 

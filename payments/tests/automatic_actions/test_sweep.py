@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from payments.clock import now_utc
 from payments.models import Deadline, Event, Merchant, Operation, PaymentIntent
-from payments.services.automatic_actions import expiring_authorizations, merchant_commands
+from payments.services.automatic_actions import abandoned_payments, expiring_authorizations
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.automatic_actions.sweep import act_on_due_deadlines
 from payments.services.callers.caller import Answer
@@ -274,7 +274,7 @@ def test_a_challenge_whose_void_was_not_sent_is_still_abandoned_at_the_retry(sho
     shop.psp.script({"rate_limit": True}, kind="void", times=3)  # it is tried three times
     sweep()
     assert shop.intent(intent_id).status == "REQUIRES_ACTION"
-    age_operations(intent_id, seconds=int(merchant_commands.RETRY_VOID_AFTER.total_seconds()))
+    age_operations(intent_id, seconds=int(abandoned_payments.RETRY_VOID_AFTER.total_seconds()))
     sweep()
     assert shop.intent(intent_id).status == "CANCELED"
     assert list(differences()) == []

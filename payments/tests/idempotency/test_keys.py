@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from payments.exceptions import IdempotencyKeyReused
 from payments.models import IdempotencyKey, Operation, PaymentIntent
-from payments.services.idempotency.retention import purge_old_idempotency_keys
+from payments.services.automatic_actions.retention import purge_old_idempotency_keys
 from payments.tests.support.shop import Shop, body_of
 
 

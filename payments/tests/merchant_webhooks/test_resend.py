@@ -8,7 +8,8 @@ import pytest
 from django.conf import settings
 
 from payments.models import Delivery, DeliveryAttempt
-from payments.services.merchant_webhooks import delivery_order, endpoints, resend, retention
+from payments.services.automatic_actions import retention
+from payments.services.merchant_webhooks import delivery_order, endpoints, resend
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.support.listening import (

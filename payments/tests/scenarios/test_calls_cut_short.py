@@ -19,7 +19,7 @@ from django.db import connections
 
 from payments.exceptions import PspNotReached
 from payments.models import IdempotencyKey, Operation
-from payments.services.idempotency import retention
+from payments.services.automatic_actions import retention
 from payments.services.psp_gateway import accounts, sending
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.support.crashes import be_a_process_of_its_own, crash

@@ -18,8 +18,8 @@ from django.test import Client
 
 from payments.exceptions import PaymentRefused
 from payments.models import Operation, PaymentIntent, PspNotification
+from payments.services.automatic_actions import retention
 from payments.services.callers.caller import Answer
-from payments.services.idempotency import retention
 from payments.services.psp_gateway import references, sending
 from payments.services.psp_notifications import processing
 from payments.services.recovery import sweep as recovery_sweep
