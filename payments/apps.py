@@ -12,7 +12,7 @@ class PaymentsConfig(AppConfig):
         """Let the books be searched by public id; the ledger itself knows none of them."""
         from functools import partial
 
-        from ledger.admin_search import ID_READERS
+        from ledger.admin import ID_READERS
         from payments import public_ids
 
         for prefix in (

@@ -79,6 +79,20 @@ app.conf["CELERY_DB_REUSE_MAX"] = 1000
 app.autodiscover_tasks()
 
 
+@app.task
+def heartbeat_money() -> None:
+    """A worker consumes the queue `money`.
+
+    A heartbeat does nothing itself. That its run is recorded shows that a worker took a message
+    from the queue, ran it, and could write to the database.
+    """
+
+
+@app.task
+def heartbeat_routine() -> None:
+    """A worker consumes the queue `routine`."""
+
+
 @setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
     """Keeps Celery from replacing the logging of Django's settings; connecting is enough."""

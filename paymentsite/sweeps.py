@@ -106,14 +106,14 @@ SWEEPS: Final = (
     ),
     Sweep(
         name=HEARTBEATS[Queue.MONEY],
-        task="paymentsite.tasks.heartbeat_money",
+        task="paymentsite.celery.heartbeat_money",
         every_seconds=None,
         queue=Queue.MONEY,
         why="shows that a worker takes messages from this queue, not only that it runs",
     ),
     Sweep(
         name=HEARTBEATS[Queue.ROUTINE],
-        task="paymentsite.tasks.heartbeat_routine",
+        task="paymentsite.celery.heartbeat_routine",
         every_seconds=None,
         why="the same for the other queue",
     ),

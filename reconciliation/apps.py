@@ -8,7 +8,6 @@ from django.apps import AppConfig
 class ReconciliationConfig(AppConfig):
     name = "reconciliation"
     verbose_name = "Reconciliation"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Add the settlement lines to the story of a payment, which knows nothing of reports."""

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from uuid_utils.compat import uuid7
 
-from ledger import admin_search, chart
+from ledger import admin, chart
 from ledger.models import LedgerEntry, LedgerTransaction
 from ledger.tests.books import PSP, book, sale, settle_and_snapshot, usd
 
@@ -84,7 +84,7 @@ def test_another_app_can_teach_the_search_its_ids(
     def read(text: str) -> UUID | None:
         return UUID(text.removeprefix("pay_")) if text.startswith("pay_") else None
 
-    monkeypatch.setattr(admin_search, "ID_READERS", [*admin_search.ID_READERS, read])
+    monkeypatch.setattr(admin, "ID_READERS", [*admin.ID_READERS, read])
     book(*sale(usd(1111)), payment_id=payment_id)
     answer = client.get("/admin/ledger/ledgertransaction/", {"q": f"pay_{payment_id.hex}"})
     assert answer.context["cl"].queryset.count() == 3

@@ -27,7 +27,7 @@ from payments.tests.support.listening import (
 from payments.tests.support.metrics_scrape import read, value
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop, body_of
-from paymentsite.tasks import heartbeat_money
+from paymentsite.celery import heartbeat_money
 
 
 def test_calls_are_counted_by_outcome_and_timed(shop: Shop) -> None:

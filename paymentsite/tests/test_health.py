@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from paymentsite.celery import heartbeat_money, heartbeat_routine
 from paymentsite.models import SweepRun
-from paymentsite.tasks import heartbeat_money, heartbeat_routine
 
 pytestmark = pytest.mark.usefixtures("database")
 

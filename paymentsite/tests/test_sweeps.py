@@ -14,13 +14,12 @@ from django.utils import timezone
 
 from payments import tasks as payment_tasks
 from payments.services.jobs import wakeups
-from paymentsite.celery import app
+from paymentsite.celery import app, heartbeat_money
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.state import PROJECT
 from paymentsite.models import SweepRun
 from paymentsite.sweep_runs import run_under_lease
 from paymentsite.sweeps import BY_NAME, BY_TASK, HEARTBEATS, SWEEPS, WAKEUP_PRIORITY, Queue, Sweep
-from paymentsite.tasks import heartbeat_money
 
 LEASED = Sweep(
     name="a-leased-sweep",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.adapter import Capabilities
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification
 from psp_adapters.contract.operations import (
@@ -31,7 +31,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SandboxAdapter:
+class SandboxAdapter(PspAdapter):
     """One account at the sandbox PSP."""
 
     name = "sandbox"
@@ -123,7 +123,6 @@ class SandboxAdapter:
         return result
 
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
-        """Look up a payment with all its operations."""
         path = f"/v1/payments/{quote(psp_payment_id, safe='')}"
         answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
@@ -131,7 +130,6 @@ class SandboxAdapter:
         return _readable(mapping.payment_of, _view(answer), psp_payment_id=psp_payment_id)
 
     def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
-        """Forbid a reference that has not arrived yet."""
         body = {"reference": query.reference}
         answer = self._request("POST", "/v1/fences", deadline_seconds, json=body)
         view = _view(answer)
@@ -160,7 +158,6 @@ class SandboxAdapter:
         return found
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
-        """Look up a dispute."""
         path = f"/v1/disputes/{quote(psp_dispute_id, safe='')}"
         answer = self._request("GET", path, deadline_seconds)
         if answer.status == 404:
@@ -168,11 +165,9 @@ class SandboxAdapter:
         return _readable(disputes.dispute_of, _view(answer), psp_dispute_id=psp_dispute_id)
 
     def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Submit evidence, once per stage."""
         return self._respond(request, "evidence", deadline_seconds)
 
     def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
-        """Accept a dispute."""
         return self._respond(request, "accept", deadline_seconds)
 
     def list_reports(
@@ -200,13 +195,11 @@ class SandboxAdapter:
         return answer.body
 
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
-        """Yield the lines of a report; raises ReportUnreadable if it is not whole."""
         return reports.read(body)
 
     def read_notification(
         self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
     ) -> Notification:
-        """Parse a signed notice of this account; raises NotificationRefused for everything else."""
         return webhook.read(
             headers=headers, body=body, secrets=secrets, now=now, account=self._account
         )

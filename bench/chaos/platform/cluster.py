@@ -223,7 +223,7 @@ class Cluster:
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py`, with the seeded bug if there is one."""
         if "CHAOS_BUG" in self.variables:
-            return self.python("-m", "bench.chaos.faults.bugs.entry_manage", *arguments)
+            return self.python("-m", "bench.chaos.faults.bugs.entry", *arguments)
         return self.python("manage.py", *arguments)
 
 
@@ -305,8 +305,8 @@ def _plant(process: Process, bug: str) -> None:
     """Start this process through the module that plants the bug."""
     entries = {
         "paymentsite.wsgi:application": ["bench.chaos.faults.bugs.entry_wsgi:application"],
-        "paymentsite": ["bench.chaos.faults.bugs.entry_celery"],
-        str(state.PROJECT / "manage.py"): ["-m", "bench.chaos.faults.bugs.entry_manage"],
+        "paymentsite": ["bench.chaos.faults.bugs.entry"],
+        str(state.PROJECT / "manage.py"): ["-m", "bench.chaos.faults.bugs.entry"],
     }
     process.command = [entry for word in process.command for entry in entries.get(word, [word])]
     process.environment = {**process.environment, "CHAOS_BUG": bug}

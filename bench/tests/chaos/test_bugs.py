@@ -65,7 +65,7 @@ def test_a_bug_breaks_invariants_that_exist_and_is_listed_once() -> None:
 
 def test_relays_and_publisher_begin_with_a_bug_too(database_urls: object) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.chaos.faults.bugs.entry_manage", "publish_events", "--help"],
+        [sys.executable, "-m", "bench.chaos.faults.bugs.entry", "publish_events", "--help"],
         cwd=state.PROJECT,
         env={**os.environ, "CHAOS_BUG": "no_delivery_order"},
         capture_output=True,

@@ -19,7 +19,7 @@ from payments.tests.admin.console import (
 )
 from payments.tests.support.notices import store_notice
 from payments.tests.support.shop import Shop
-from paymentsite.tasks import heartbeat_money
+from paymentsite.celery import heartbeat_money
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from typing import Any, Final
 from psp_adapters.sandbox_psp.faults.chance import Chance
 from psp_adapters.sandbox_psp.notifications.http_client import HttpConnection, NotDelivered
 from psp_adapters.sandbox_psp.rules.payments import Rules
-from psp_adapters.sandbox_psp.state.clock import Clock
 from psp_adapters.sandbox_psp.state.journal import Store
 from psp_adapters.sandbox_psp.state.notices import Endpoint, Notice
+from psp_adapters.sandbox_psp.state.records import Clock
 
 SIGNATURE_HEADER: Final = "Sandbox-Signature"
 _CONNECTIONS: Final = 8

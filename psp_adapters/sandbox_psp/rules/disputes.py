@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.refusals import forbidden_now
-from psp_adapters.sandbox_psp.state.clock import iso
 from psp_adapters.sandbox_psp.state.disputes import CHARGEBACK_OPEN, INQUIRY_OPEN, OPEN
-from psp_adapters.sandbox_psp.state.records import Dispute, DueDispute, Payment
+from psp_adapters.sandbox_psp.state.records import Dispute, DueDispute, Payment, iso
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import DISPUTES_OF, TOKENS
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from psp_adapters.sandbox_psp.refusals import found
 from psp_adapters.sandbox_psp.state.batches import LINE_TYPES, Report
-from psp_adapters.sandbox_psp.state.clock import iso
+from psp_adapters.sandbox_psp.state.records import iso
 from psp_adapters.sandbox_psp.state.truth import Truth
 
 COLUMNS: Final = (

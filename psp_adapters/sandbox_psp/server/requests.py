@@ -17,7 +17,7 @@ from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules.disputes import DisputeResponse
 from psp_adapters.sandbox_psp.rules.recorder import Instruction
 from psp_adapters.sandbox_psp.server.http_server import HttpRequest
-from psp_adapters.sandbox_psp.state.clock import iso
+from psp_adapters.sandbox_psp.state.records import iso
 
 _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
 _MAX_AMOUNT_MINOR: Final = 10**12

@@ -32,9 +32,8 @@ from psp_adapters.sandbox_psp.server.requests import (
     refuse_card_numbers,
 )
 from psp_adapters.sandbox_psp.server.views import declined_view, operation_view, payment_view
-from psp_adapters.sandbox_psp.state.clock import Clock
 from psp_adapters.sandbox_psp.state.journal import Store
-from psp_adapters.sandbox_psp.state.records import Account, Operation, StoredAnswer
+from psp_adapters.sandbox_psp.state.records import Account, Clock, Operation, StoredAnswer
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from psp_adapters.sandbox_psp.state.clock import iso
-from psp_adapters.sandbox_psp.state.records import Effect, Operation, Payment
+from psp_adapters.sandbox_psp.state.records import Effect, Operation, Payment, iso
 from psp_adapters.sandbox_psp.tokens import EXPIRY_MONTH, EXPIRY_YEAR, TOKENS
 
 

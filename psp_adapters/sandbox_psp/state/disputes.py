@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from psp_adapters.sandbox_psp.state.clock import iso
 from psp_adapters.sandbox_psp.state.notices import Notice
-from psp_adapters.sandbox_psp.state.records import Dispute
+from psp_adapters.sandbox_psp.state.records import Dispute, iso
 
 INQUIRY_OPEN: Final = ("warning_needs_response", "warning_under_review")
 

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from psp_adapters.sandbox_psp.state.clock import iso
-from psp_adapters.sandbox_psp.state.records import Operation
+from psp_adapters.sandbox_psp.state.records import Operation, iso
 
 _DONE: Final = {
     "authorize": "payment.authorized",
