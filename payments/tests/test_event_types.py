@@ -41,7 +41,7 @@ def test_every_name_of_the_contract_is_in_the_table() -> None:
 
 
 def test_what_is_not_told_yet_is_what_no_service_names() -> None:
-    """Whoever begins to tell of something takes it off the list; whoever stops puts it there."""
+    """A change that starts to emit a type removes it from the list, and vice versa."""
     named = {
         node.value
         for path in Path(services.__path__[0]).rglob("*.py")

@@ -1,4 +1,4 @@
-"""What calls, doubts and notifications leave in the metrics, and what asking for them costs."""
+"""How calls, unknown outcomes and notifications show in the metrics, and what a scrape costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person in the console, and trade for them to look at. No tests."""
+"""Staff logged in to the console, and rows for every page. No tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dispute desk: how long there is, and nothing left where nothing can be handed in."""
+"""The dispute desk: the time left for evidence, or none where none can be submitted."""
 
 from __future__ import annotations
 

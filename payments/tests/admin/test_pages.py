@@ -124,7 +124,7 @@ def _request(console: Console) -> Any:
     return console.list(PaymentIntent).wsgi_request
 
 
-def test_the_page_of_a_payment_tells_its_story(trading: Shop, superuser: Console) -> None:
+def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console) -> None:
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
     page = superuser.page(intent).content.decode()
     assert "100.00 USD" in page
@@ -186,7 +186,7 @@ NOT_GROWING = {
 """More of the same trade adds no row to these."""
 
 
-def test_a_list_asks_as_much_for_many_rows_as_for_few(trading: Shop, superuser: Console) -> None:
+def test_the_queries_of_a_list_do_not_grow_with_its_rows(trading: Shop, superuser: Console) -> None:
     for model in MODELS:
         superuser.list(model)  # what is remembered after the first time is no part of the count
     few = {model: (_rows(model), _queries(superuser, model)) for model in MODELS}
@@ -215,7 +215,7 @@ def _queries(console: Console, model: type[Model]) -> list[str]:
     return [query["sql"] for query in captured.captured_queries]
 
 
-def test_the_page_of_a_payment_asks_as_much_for_a_long_story(
+def test_the_queries_of_a_payments_page_do_not_grow_with_its_story(
     trading: Shop, superuser: Console
 ) -> None:
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
@@ -267,7 +267,7 @@ def test_only_a_superuser_changes_people(trading: Shop) -> None:
     assert everything() == before
 
 
-def test_strangers_see_the_login_page_only(trading: Shop) -> None:
+def test_visitors_without_login_see_the_login_page_only(trading: Shop) -> None:
     for model in MODELS:
         answer = Client().get(url_of(model, "changelist"))
         assert answer.status_code == 302

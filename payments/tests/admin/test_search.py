@@ -1,4 +1,4 @@
-"""Whatever a person has in hand (public id, order, key) finds the row, and filters narrow."""
+"""Staff find a row by public id, order or key, and filters narrow a list."""
 
 from __future__ import annotations
 

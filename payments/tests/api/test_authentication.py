@@ -55,7 +55,9 @@ def test_a_key_works_as_bearer_token_and_as_the_user_of_basic(api: ApiClient) ->
         "Bearer pk_test_" + "a" * 33,
     ],
 )
-def test_whoever_has_no_valid_key_gets_401_and_writes_nothing(api: ApiClient, header: str) -> None:
+def test_a_request_without_a_valid_key_gets_401_and_writes_nothing(
+    api: ApiClient, header: str
+) -> None:
     reply = api.send(
         "POST",
         "/v1/payment_intents",
@@ -68,7 +70,9 @@ def test_whoever_has_no_valid_key_gets_401_and_writes_nothing(api: ApiClient, he
     assert PaymentIntent.objects.count() == 0
 
 
-def test_two_keys_in_one_request_are_none(shop: Shop, other_shop: Shop, api: ApiClient) -> None:
+def test_two_api_keys_in_one_request_are_refused(
+    shop: Shop, other_shop: Shop, api: ApiClient
+) -> None:
     other = api_of(other_shop)
     for separator in (",", ", "):
         both = f"Bearer {api.secret}{separator}Bearer {other.secret}"
@@ -76,7 +80,7 @@ def test_two_keys_in_one_request_are_none(shop: Shop, other_shop: Shop, api: Api
 
 
 @pytest.mark.parametrize("query", ["?key={}", "?expand[]=x&api_key={}", "?foo={}", "?a={}&key=1"])
-def test_a_key_in_the_address_is_refused_even_with_a_good_header(
+def test_an_api_key_in_the_url_is_refused_even_with_a_good_header(
     api: ApiClient, query: str
 ) -> None:
     reply = api.get("/v1/balance" + query.format(api.secret))
@@ -84,9 +88,7 @@ def test_a_key_in_the_address_is_refused_even_with_a_good_header(
     assert "URL" in reply.error["message"]
 
 
-def test_an_expired_key_is_refused_at_its_very_second_although_it_is_remembered(
-    shop: Shop, api: ApiClient
-) -> None:
+def test_a_cached_key_is_refused_from_the_second_it_expires(shop: Shop, api: ApiClient) -> None:
     key = ApiKey.objects.get()
     key.expires_at = now_utc() + timedelta(hours=1)
     key.save()
@@ -107,7 +109,7 @@ def test_a_revoked_key_is_refused(shop: Shop, api: ApiClient) -> None:
     assert api.get("/v1/balance").status == 401
 
 
-def test_a_key_costs_one_query_and_none_while_it_is_remembered(api: ApiClient) -> None:
+def test_an_api_key_costs_one_query_and_none_while_it_is_cached(api: ApiClient) -> None:
     forget_cached_keys()
     with CaptureQueriesContext(connection) as first:
         api.get("/v1/charges/ch_x")
@@ -125,7 +127,7 @@ def test_keys_are_shown_once_and_stored_as_a_hash(shop: Shop) -> None:
     assert stored.last4 == secret[-4:]
 
 
-def test_a_live_key_without_a_live_provider_is_told_so(shop: Shop) -> None:
+def test_a_live_key_without_a_live_psp_account_is_refused_with_that_reason(shop: Shop) -> None:
     _, secret = issue_api_key(merchant=shop.merchant, livemode=True)
     live = ApiClient(secret)
     reply = live.post("/v1/payment_intents", amount=900, currency="usd")

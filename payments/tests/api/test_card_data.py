@@ -91,7 +91,7 @@ def test_every_network_is_found_in_every_writing(number: str) -> None:
         "1 " * 250,
     ],
 )
-def test_what_is_no_card_number_passes(text: str) -> None:
+def test_text_without_a_card_number_passes(text: str) -> None:
     assert not holds_card_number(text)
 
 

@@ -36,7 +36,7 @@ def ids(reply: Reply) -> list[str]:
 # --- customers --------------------------------------------------------------------------------
 
 
-def test_a_customer_lives(api: ApiClient) -> None:
+def test_a_customer_is_created_read_updated_and_deleted(api: ApiClient) -> None:
     created = api.post("/v1/customers", **ADA).body
     assert (created["name"], created["address"]["city"]) == ("Ada", "Rome")
     path = f"/v1/customers/{created['id']}"
@@ -57,7 +57,7 @@ def test_a_customer_lives(api: ApiClient) -> None:
     assert types_of(created["id"]) == ["customer.created", "customer.updated", "customer.deleted"]
 
 
-def test_an_update_that_changes_nothing_tells_nothing(api: ApiClient) -> None:
+def test_an_update_that_changes_nothing_emits_no_event(api: ApiClient) -> None:
     created = api.post("/v1/customers", **ADA).body
     api.post(f"/v1/customers/{created['id']}", name="Ada")
     assert types_of(created["id"]) == ["customer.created"]
@@ -152,7 +152,7 @@ def test_a_method_belongs_to_one_customer(api: ApiClient) -> None:
     assert api.get(f"/v1/payment_methods/{method['id']}").body["customer"] == first
 
 
-def test_customers_who_want_the_same_method_at_once_get_it_once(
+def test_concurrent_attachments_of_one_method_succeed_once(
     api: ApiClient, run_together: Callable[..., list[Any]]
 ) -> None:
     method = api.post("/v1/payment_methods", type="card", card={"token": "tok_visa"}).body
@@ -170,7 +170,7 @@ def test_customers_who_want_the_same_method_at_once_get_it_once(
     assert types_of(method["id"]) == ["payment_method.attached"]
 
 
-def test_the_same_request_at_once_makes_one_customer(
+def test_concurrent_copies_of_a_request_make_one_customer(
     api: ApiClient, run_together: Callable[..., list[Any]]
 ) -> None:
     clients = [ApiClient(api.secret) for _ in range(6)]
@@ -216,7 +216,7 @@ def test_a_saved_method_pays_for_its_customer(api: ApiClient) -> None:
         ({}, 400, "parameter_missing"),
     ],
 )
-def test_what_is_no_token_makes_no_method(
+def test_an_invalid_token_makes_no_payment_method(
     api: ApiClient, card: dict[str, str], status: int, code: str
 ) -> None:
     reply = api.post("/v1/payment_methods", type="card", card=card)

@@ -117,7 +117,7 @@ def test_raw_utf8_bytes_of_a_query_are_read_as_the_server_hands_them_over() -> N
         (b"a" + b"[x]" * 8 + b"=1", "parameters_too_deep", "a" + "[x]" * 8),
     ],
 )
-def test_what_a_form_or_query_may_not_say(body: bytes, code: str, param: str) -> None:
+def test_a_malformed_form_or_query_is_refused_by_name(body: bytes, code: str, param: str) -> None:
     for decode in (lambda: decode_body(FORM, body), lambda: decode_query(body.decode("latin-1"))):
         with pytest.raises(InvalidParameter) as refused:
             decode()
@@ -156,7 +156,7 @@ def test_what_a_form_or_query_may_not_say(body: bytes, code: str, param: str) ->
         (b'{"a":' + b"[" * 8 + b"]" * 8 + b"}", "parameters_too_deep", ""),
     ],
 )
-def test_what_a_json_body_may_not_say(body: bytes, code: str, param: str) -> None:
+def test_a_malformed_json_body_is_refused_by_name(body: bytes, code: str, param: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         decode_body(JSON, body)
     assert (refused.value.code, refused.value.param) == (code, param)
@@ -170,7 +170,7 @@ def test_the_deepest_nesting_that_is_allowed() -> None:
 @pytest.mark.parametrize(
     "content_type", ["", "text/plain", "multipart/form-data", "application/xml"]
 )
-def test_other_media_types_are_told_what_is_accepted(content_type: str) -> None:
+def test_another_media_type_is_refused_with_those_accepted(content_type: str) -> None:
     with pytest.raises(InvalidParameter, match=f"{FORM} or {JSON}") as refused:
         decode_body(content_type, b"a=1")
     assert refused.value.code == "content_type_unsupported"

@@ -1,4 +1,4 @@
-"""The documentation of the merchant API: every address, made without a complaint."""
+"""The OpenAPI document of the merchant API covers every route, without warnings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def test_the_document_is_valid_and_made_without_warnings(document: dict[str, Any
     assert not GENERATOR_STATS, "drf-spectacular had something to complain about"
 
 
-def test_what_moves_money_asks_for_an_idempotency_key(document: dict[str, Any]) -> None:
+def test_every_endpoint_that_moves_money_documents_its_idempotency_key(
+    document: dict[str, Any],
+) -> None:
     post = document["paths"]["/v1/payment_intents/{public_id}/capture"]["post"]
     assert {"Idempotency-Key", "Prefer"} <= {p["name"] for p in post["parameters"]}
     assert "402" in post["responses"]

@@ -113,7 +113,7 @@ def test_status_type_code_and_sdk_class_of_each_refusal(
         (RuntimeError("m"), {}),
     ],
 )
-def test_retry_headers_stand_where_a_retry_is_safe(
+def test_retry_headers_are_set_where_a_retry_is_safe(
     exc: Exception, expected: dict[str, str]
 ) -> None:
     assert envelope(exc)[2] == expected
@@ -171,7 +171,7 @@ def test_contention_in_the_database_may_be_repeated(cause: psycopg.Error) -> Non
         PspUnavailable("internal"),
     ],
 )
-def test_a_database_or_provider_that_is_gone_is_a_503(exc: Exception) -> None:
+def test_an_unreachable_database_or_psp_is_a_503(exc: Exception) -> None:
     status, body, headers = envelope(exc)
     assert status == 503
     assert body["error"]["type"] == "api_error"
@@ -192,7 +192,7 @@ def test_a_database_or_provider_that_is_gone_is_a_503(exc: Exception) -> None:
         RecursionError("secret internals"),
     ],
 )
-def test_what_nobody_expected_is_a_500_that_tells_nothing(exc: Exception) -> None:
+def test_an_unexpected_error_is_a_500_without_details(exc: Exception) -> None:
     status, body, headers = envelope(exc)
     assert status == 500
     assert set(body["error"]) == {"type", "message"}
@@ -221,7 +221,7 @@ def test_what_nobody_expected_is_a_500_that_tells_nothing(exc: Exception) -> Non
         (Http404(), 404, None),
     ],
 )
-def test_what_the_framework_refuses_is_answered_in_the_same_envelope(
+def test_a_refusal_by_the_framework_is_answered_in_the_same_envelope(
     exc: Exception, status: int, code: str | None
 ) -> None:
     answered, body, headers = envelope(exc, method="PUT", path="/v1/x")
@@ -233,14 +233,14 @@ def test_what_the_framework_refuses_is_answered_in_the_same_envelope(
     assert isinstance(sdk_error(answered, body, headers), stripe.StripeError)
 
 
-def test_a_limit_and_a_missing_key_say_what_comes_next() -> None:
+def test_a_rate_limit_and_a_missing_api_key_name_the_next_step() -> None:
     assert envelope(drf.Throttled(wait=2.5))[2] == {"Retry-After": "3"}
     assert envelope(drf.Throttled())[2] == {"Retry-After": "1"}
     for exc in (refused.AuthenticationFailed("No key."), drf.NotAuthenticated()):
         assert envelope(exc)[2]["WWW-Authenticate"].startswith("Bearer ")
 
 
-def test_an_unknown_url_is_told_with_its_method() -> None:
+def test_an_unknown_url_is_named_with_its_method() -> None:
     status, body, headers = unrecognized_url("POST", "/v1/subscriptions")
     assert (status, headers) == (404, {})
     message = body["error"]["message"]

@@ -61,7 +61,7 @@ def test_the_quoted_and_the_bare_form_are_the_same_key(sent: str, key: str) -> N
         "\x00",
     ],
 )
-def test_what_is_no_single_readable_key_is_refused(sent: str) -> None:
+def test_a_malformed_or_repeated_idempotency_key_is_refused(sent: str) -> None:
     with pytest.raises(IdempotencyKeyInvalid):
         key_of(sent)
 
@@ -170,7 +170,7 @@ class Broken(MerchantView):
         raise RuntimeError("secret internals")
 
 
-def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
+def test_an_endpoint_that_raises_is_a_500_without_details(
     api: ApiClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = RequestFactory().get("/v1/x", headers={"Authorization": f"Bearer {api.secret}"})
@@ -182,7 +182,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
 
 
 @pytest.mark.parametrize("left", [b"", b"amount_to_capture=60"])
-def test_a_body_shorter_than_announced_is_refused_and_takes_nothing(
+def test_a_body_shorter_than_its_content_length_is_refused_and_has_no_effect(
     shop: Shop, api: ApiClient, left: bytes
 ) -> None:
     held = api.pay(10_000, capture_method="manual")

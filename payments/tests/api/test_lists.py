@@ -110,7 +110,7 @@ def test_lists_are_filtered_by_creation(api: ApiClient) -> None:
     assert [len(ids(api.get("/v1/customers", **params))) for params in gone] == [0, 0, 0]
 
 
-def test_customers_are_found_by_their_address_of_mail(api: ApiClient) -> None:
+def test_customers_are_found_by_their_email_address(api: ApiClient) -> None:
     customer_id = api.post("/v1/customers", email="Ada@example.com").body["id"]
     api.post("/v1/customers", email="bob@example.com")
     assert ids(api.get("/v1/customers", email="ada@example.com")) == [customer_id]
@@ -192,7 +192,7 @@ def test_a_deleted_customer_expands_to_its_stub(api: ApiClient) -> None:
 # --- events and balance -----------------------------------------------------------------------
 
 
-def test_events_tell_the_story_and_who_asked(api: ApiClient) -> None:
+def test_events_show_every_change_and_the_request_behind_it(api: ApiClient) -> None:
     reply = api.post(
         "/v1/payment_intents",
         key="k-1",

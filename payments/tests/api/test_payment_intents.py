@@ -218,7 +218,7 @@ def test_a_challenge_sends_the_customer_away_and_back(shop: Shop, api: ApiClient
 
 
 @pytest.mark.parametrize(("fail", "expected"), [(False, "succeeded"), (True, "failed")])
-def test_the_return_page_tells_the_shop_how_the_challenge_ended(
+def test_the_return_page_passes_the_result_of_the_challenge_to_the_merchant(
     shop: Shop, api: ApiClient, fail: bool, expected: str
 ) -> None:
     intent = api.pay(
@@ -271,7 +271,7 @@ def test_an_unknown_method_names_the_parameter_and_writes_nothing(api: ApiClient
     assert PaymentIntent.objects.count() == PaymentMethod.objects.count() == 0
 
 
-def test_a_silent_provider_leaves_the_payment_processing_within_the_budget(
+def test_a_psp_that_hangs_leaves_the_payment_processing_within_the_wait_budget(
     shop: Shop, api: ApiClient
 ) -> None:
     api.pay()  # the token has been described
@@ -289,7 +289,7 @@ def test_a_silent_provider_leaves_the_payment_processing_within_the_budget(
 
 
 @pytest.mark.parametrize("wait", ["31", "-1", "soon", "1e1", "0x1"])
-def test_a_wait_that_is_no_wait_is_refused(api: ApiClient, wait: str) -> None:
+def test_an_invalid_wait_preference_is_refused(api: ApiClient, wait: str) -> None:
     reply = api.post(
         "/v1/payment_intents", headers={"Prefer": f"wait={wait}"}, amount=900, currency="usd"
     )
@@ -326,7 +326,7 @@ def test_a_change_after_the_expiry_is_no_decline_of_the_card(
     assert (refused.status, refused.error["code"]) == (400, "charge_expired_for_capture")
 
 
-def test_a_capture_after_the_expiry_is_400_whoever_noticed_it_first(
+def test_a_capture_after_the_expiry_is_400_whether_or_not_it_was_recorded(
     shop: Shop, api: ApiClient
 ) -> None:
     intent = api.pay(capture_method="manual", payment_method="pm_card_authorizationExpiresNow")

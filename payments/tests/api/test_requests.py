@@ -142,7 +142,7 @@ def test_a_payment_as_a_shop_creates_it() -> None:
          "statement_descriptor"),
     ],
 )  # fmt: skip
-def test_what_a_payment_may_not_be_created_with(
+def test_invalid_parameters_of_a_payment_are_refused_by_name(
     values: dict[str, Any], code: str, param: str
 ) -> None:
     assert refusal(values, CREATE_PAYMENT_INTENT) == (code, param)
@@ -241,7 +241,7 @@ def test_what_a_payment_may_not_be_created_with(
         (LIST_BALANCE_TRANSACTIONS, b"payout=po_1", "parameter_unknown", "payout"),
     ],
 )
-def test_what_the_other_endpoints_refuse(
+def test_invalid_parameters_of_other_endpoints_are_refused_by_name(
     declared: Parameters, form: bytes, code: str, param: str
 ) -> None:
     assert refusal(form, declared) == (code, param)

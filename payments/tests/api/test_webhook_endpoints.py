@@ -1,4 +1,4 @@
-"""/v1/webhook_endpoints, and what events say of their deliveries."""
+"""/v1/webhook_endpoints, and the delivery state that events show."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_deleted_endpoint_is_gone(api: ApiClient) -> None:
         *(f"https://hooks.example.com:{port}/" for port in PORTS),
     ],
 )
-def test_what_must_not_be_called_is_not_registered(api: ApiClient, url: str) -> None:
+def test_an_endpoint_with_a_forbidden_url_is_not_registered(api: ApiClient, url: str) -> None:
     made = created(api)
     before = list(WebhookEndpoint.objects.values())
     refused = api.post(PATH, url=url, enabled_events=["*"])
@@ -182,20 +182,24 @@ def test_this_machine_is_registered_in_development_only(
         *(["payout.paid"], ["payout.*"], ["*", "balance.available"]),
     ],
 )
-def test_only_events_that_there_are_can_be_wished_for(api: ApiClient, events: list[str]) -> None:
+def test_an_endpoint_cannot_subscribe_to_an_unknown_event_type(
+    api: ApiClient, events: list[str]
+) -> None:
     refused = api.post(PATH, url=URL, enabled_events=events)
     assert refused.status == 400
     assert refused.error["param"].startswith("enabled_events")
     assert not WebhookEndpoint.objects.exists()
 
 
-def test_every_event_that_is_told_can_be_wished_for(api: ApiClient) -> None:
+def test_an_endpoint_can_subscribe_to_every_event_type_that_is_emitted(api: ApiClient) -> None:
     assert created(api, enabled_events=sorted(EMITTED))["enabled_events"] == sorted(EMITTED)
     assert api.post(PATH, url=URL).error["code"] == "parameter_missing"
     assert api.post(PATH, enabled_events=["*"]).error["code"] == "parameter_missing"
 
 
-def test_there_is_a_most_of_endpoints(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_endpoints_of_a_merchant_is_limited(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(endpoints, "ENDPOINTS_MAX", 2)
     created(api)
     last = created(api)
@@ -205,7 +209,7 @@ def test_there_is_a_most_of_endpoints(api: ApiClient, monkeypatch: pytest.Monkey
     created(api)
 
 
-def test_endpoints_of_others_do_not_exist(api: ApiClient, other_shop: Shop) -> None:
+def test_endpoints_of_other_merchants_do_not_exist(api: ApiClient, other_shop: Shop) -> None:
     theirs = created(api_of(other_shop))
     path = f"{PATH}/{theirs['id']}"
     unknown = public_ids.encode(public_ids.WEBHOOK_ENDPOINT, public_ids.new_id())
@@ -217,7 +221,7 @@ def test_endpoints_of_others_do_not_exist(api: ApiClient, other_shop: Shop) -> N
     assert list(WebhookEndpoint.objects.values()) == before
 
 
-def test_events_say_how_many_endpoints_they_have_not_reached(
+def test_an_event_shows_how_many_endpoints_have_not_received_it(
     shop: Shop, other_shop: Shop, api: ApiClient, loopback: None
 ) -> None:
     with listening() as server, listening(answering(500)) as bad:
@@ -252,10 +256,10 @@ def test_events_are_filtered_by_the_success_of_their_deliveries(
     assert len(succeeded) + len(failed) == len(api.get("/v1/events").body["data"])
 
 
-def test_success_is_said_only_of_what_was_taken_by_every_endpoint(
+def test_delivery_success_is_true_once_every_endpoint_has_accepted_the_event(
     shop: Shop, api: ApiClient, loopback: None
 ) -> None:
-    """Not of what no relay has looked at yet, and what was taken stays so if it is sent again."""
+    """Not before the fan-out; and a resend does not change it."""
 
     def listed(success: str) -> int:
         return len(api.get("/v1/events", delivery_success=success).body["data"])

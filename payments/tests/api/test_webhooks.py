@@ -1,4 +1,4 @@
-"""The address for PSPs: what is stored, what is refused, and that refusals leave no trace."""
+"""The webhook of PSPs: which notifications are stored, and that refused ones are not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from payments.tests.support.shop import Shop, body_of
 from psp_adapters.tests.support.receiver import SECRET
 
 
-def test_a_notice_is_stored_as_it_came_before_anybody_looks(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_is_stored_unchanged_before_it_is_processed(
+    shop: Shop, hooks: Hooks
+) -> None:
     shop.create(manual=True)
     [notice] = hooks.caught("payment.authorized")
     signature = sign(notice.body)
@@ -62,7 +64,7 @@ def test_a_notice_is_stored_as_it_came_before_anybody_looks(shop: Shop, hooks: H
     ],
     ids=range(12),
 )
-def test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace(
+def test_a_notification_without_a_fresh_signature_is_refused_and_not_stored(
     shop: Shop, hooks: Hooks, signature: Callable[[bytes], str]
 ) -> None:
     intent = body_of(shop.create(manual=True))
@@ -85,12 +87,12 @@ def test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace(
     [b"", b"[]", b"null", b"hello", b"\xff\xfe", b"[" * 10_000, b'{"id": "sev_1"}', b"9" * 6_000],
     ids=range(8),
 )
-def test_what_is_signed_but_no_notice_is_refused(hooks: Hooks, body: bytes) -> None:
+def test_a_signed_but_malformed_notification_is_refused(hooks: Hooks, body: bytes) -> None:
     assert hooks.deliver(body).status_code == 400
     assert PspNotification.objects.count() == 0
 
 
-def test_a_notice_of_another_account_is_refused(hooks: Hooks, other_shop: Shop) -> None:
+def test_a_notification_of_another_account_is_refused(hooks: Hooks, other_shop: Shop) -> None:
     theirs = Hooks(other_shop, hooks.receiver)
     theirs.listen()
     other_shop.create(manual=True)
@@ -101,14 +103,16 @@ def test_a_notice_of_another_account_is_refused(hooks: Hooks, other_shop: Shop) 
     assert PspNotification.objects.count() == 0
 
 
-def test_the_secret_of_another_account_is_no_good(hooks: Hooks, other_shop: Shop) -> None:
+def test_a_signature_with_another_accounts_secret_is_refused(
+    hooks: Hooks, other_shop: Shop
+) -> None:
     settings.PSP_CREDENTIALS[other_shop.account.code]["webhook_secrets"] = "their own secret 01234"
     body = hooks.notice()
     assert hooks.deliver(body, sign(body, secret="their own secret 01234")).status_code == 400
     assert PspNotification.objects.count() == 0
 
 
-def test_two_secrets_are_good_while_they_are_exchanged(hooks: Hooks) -> None:
+def test_both_secrets_are_accepted_during_a_rotation(hooks: Hooks) -> None:
     credentials = settings.PSP_CREDENTIALS[hooks.shop.account.code]
     credentials["webhook_secrets"] = f"the new secret 0123456789,{SECRET}"
     for secret in (SECRET, "the new secret 0123456789"):
@@ -124,7 +128,7 @@ def test_an_unknown_account_and_one_without_webhooks_have_no_address(
     hooks: Hooks, other_shop: Shop
 ) -> None:
     body = hooks.notice()
-    for code in ("nobody", other_shop.account.code):
+    for code in ("no-account", other_shop.account.code):
         answer = hooks.client.post(
             f"/psp/{code}/webhook", data=body, content_type="application/json"
         )
@@ -150,7 +154,7 @@ def test_an_account_with_a_secret_but_no_row_has_no_address(hooks: Hooks) -> Non
 
 
 @pytest.mark.parametrize(("size", "status"), [(256 * 1024, 200), (256 * 1024 + 1, 413)])
-def test_a_notice_has_at_most_256_kibibytes(hooks: Hooks, size: int, status: int) -> None:
+def test_a_notification_over_256_kibibytes_is_refused(hooks: Hooks, size: int, status: int) -> None:
     body = hooks.notice(filling="")
     body = body.replace(b'"filling": ""', b'"filling": "' + b"x" * (size - len(body)) + b'"')
     assert len(body) == size
@@ -177,7 +181,7 @@ def test_an_unknown_type_is_stored_and_acknowledged(hooks: Hooks) -> None:
     assert (row.known, row.type) == (False, "payment.teleported")
 
 
-def test_a_hundred_copies_at_once_are_one_notification(
+def test_a_hundred_concurrent_copies_are_stored_as_one_notification(
     shop: Shop, hooks: Hooks, run_together: Callable[..., list[Any]]
 ) -> None:
     shop.create(manual=True)
@@ -190,7 +194,7 @@ def test_a_hundred_copies_at_once_are_one_notification(
     assert only_notification().status == "stored"
 
 
-def test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands(
+def test_a_second_body_of_the_same_event_is_recorded_beside_the_first(
     hooks: Hooks, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = hooks.notice(id="sev_same")
@@ -205,7 +209,7 @@ def test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands(
     assert len(alerts) == 1
 
 
-def test_while_the_database_is_away_nothing_is_stored_and_the_psp_is_asked_to_come_again(
+def test_while_the_database_is_unreachable_the_psp_is_answered_503(
     hooks: Hooks,
 ) -> None:
     body = hooks.notice()
@@ -220,7 +224,7 @@ def test_while_the_database_is_away_nothing_is_stored_and_the_psp_is_asked_to_co
 
 
 @pytest.mark.parametrize("when", ["before the commit", "after the commit"])
-def test_what_nobody_knows_to_be_stored_is_sent_again_and_is_there_once(
+def test_a_notification_whose_commit_is_unconfirmed_is_sent_again_and_stored_once(
     hooks: Hooks, when: When
 ) -> None:
     body = hooks.notice()
@@ -238,7 +242,7 @@ def test_what_nobody_knows_to_be_stored_is_sent_again_and_is_there_once(
     ["55P03", "40P01", "40001", "57014", "53100", "53300", "57P01", "25006"],
     ids=["lock", "deadlock", "serialization", "timeout", "disk", "full", "shutdown", "demoted"],
 )
-def test_a_database_that_is_busy_or_full_is_no_500(hooks: Hooks, code: str) -> None:
+def test_a_busy_or_full_database_is_a_503(hooks: Hooks, code: str) -> None:
     body = hooks.notice()
     table = PspNotification._meta.db_table
     with failing(table=table, event="INSERT", code=code, times=1):
@@ -247,7 +251,7 @@ def test_a_database_that_is_busy_or_full_is_no_500(hooks: Hooks, code: str) -> N
         assert hooks.deliver(body).status_code == 200
 
 
-def test_a_defect_of_ours_is_not_called_an_outage(hooks: Hooks) -> None:
+def test_a_defect_of_ours_is_a_500(hooks: Hooks) -> None:
     table = PspNotification._meta.db_table
     with failing(table=table, event="INSERT", code="23514", times=1):
         answer = Client(raise_request_exception=False).post(
@@ -286,7 +290,7 @@ def test_an_answer_takes_less_than_50_milliseconds(hooks: Hooks) -> None:
     assert sorted(took)[len(took) // 2] < 0.05
 
 
-def test_a_silent_broker_costs_no_notification_and_is_counted(
+def test_an_unreachable_broker_loses_no_notification_and_is_counted(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -300,7 +304,7 @@ def test_a_silent_broker_costs_no_notification_and_is_counted(
     assert PspNotification.objects.count() == 3
 
 
-def test_many_notices_at_once_wake_a_worker_a_few_times(
+def test_many_notifications_at_once_send_few_wake_ups(
     hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
@@ -322,7 +326,7 @@ def test_many_notices_at_once_wake_a_worker_a_few_times(
     assert wakeups.PROCESS_NOTIFICATIONS in sent
 
 
-def test_what_a_notification_said_cannot_be_changed(hooks: Hooks) -> None:
+def test_the_body_of_a_notification_cannot_be_changed(hooks: Hooks) -> None:
     hooks.deliver(hooks.notice())
     for change in (
         {"body": b"another"},

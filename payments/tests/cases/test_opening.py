@@ -1,4 +1,4 @@
-"""Cases: one open case per kind and subject, closed once, with words, and nothing else changes."""
+"""Cases: one open case per kind and subject, closed once with an explanation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_second_case_of_the_same_kind_and_subject_is_not_opened(shop: Shop) ->
     assert sorted(Case.objects.values_list("summary", flat=True)) == ["another kind", "first"]
 
 
-def test_a_case_is_closed_once_by_somebody_with_words(shop: Shop) -> None:
+def test_a_case_is_closed_once_with_an_actor_and_an_explanation(shop: Shop) -> None:
     case = case_about_operation(CaseKind.OUTCOME_REVERSED, charge_of(shop), "the PSP undid it")
     open_case(case)
     close_case(case.id, actor="staff:ada", resolution=" Merchant told. ")
@@ -41,7 +41,7 @@ def test_a_case_is_closed_once_by_somebody_with_words(shop: Shop) -> None:
     assert Case.objects.get().closed_by == "staff:ada"
 
 
-def test_a_case_is_not_closed_without_words_and_a_missing_one_not_at_all(shop: Shop) -> None:
+def test_a_case_is_not_closed_without_an_explanation(shop: Shop) -> None:
     case = case_about_operation(CaseKind.OUTCOME_REVERSED, charge_of(shop), "the PSP undid it")
     open_case(case)
     with pytest.raises(ValueError, match="say how"):

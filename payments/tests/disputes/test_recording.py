@@ -316,10 +316,10 @@ def test_a_contradicting_statement_opens_a_case_and_books_nothing(desk: Desk) ->
         (DisputeStatus.LOST, ["dispute_held", "dispute_withdrawn", "dispute_lost_by_merchant"]),
     ],
 )
-def test_a_chargeback_without_or_with_later_withdrawal_ends_with_nothing_held(
+def test_a_chargeback_closed_before_its_withdrawal_leaves_nothing_held(
     desk: Desk, end: DisputeStatus, rules: list[str]
 ) -> None:
-    """Some PSPs open a chargeback first and take the money days later, without a fee."""
+    """Some PSPs open a chargeback first and withdraw the money days later, or never."""
     intent_id = desk.pay()
     told = dispute_calls.ask(desk.shop.account, desk.open())
     assert told is not None

@@ -263,7 +263,7 @@ def test_a_resolver_that_hangs_is_a_failure_in_time() -> None:
     released.set()
 
 
-def test_names_that_hang_delay_no_other_name() -> None:
+def test_resolutions_that_hang_delay_no_other_name() -> None:
     """More tries than any pool of threads would have, to more names than a merchant has."""
     released = threading.Event()
     asked: list[str] = []
@@ -333,7 +333,7 @@ def test_a_refused_connection_is_a_failure() -> None:
     assert post(url).error == "the connection was refused"
 
 
-def test_what_is_no_http_is_a_failure_and_none_of_it_is_shown() -> None:
+def test_a_response_that_is_not_http_is_a_failure_and_is_not_shown() -> None:
     with listening(lambda handler: handler.wfile.write(b"SSH-2.0-secret\r\n")) as server:
         reply = post(server.url)
     assert reply.status is None

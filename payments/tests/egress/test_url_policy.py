@@ -45,7 +45,7 @@ HOSTS = (
 
 
 @pytest.mark.parametrize("url", NOT_URLS)
-def test_what_is_no_plain_https_url_is_refused(url: str) -> None:
+def test_a_url_that_is_not_plain_https_is_refused(url: str) -> None:
     with pytest.raises(TargetRefused):
         target_of(url, STRICT)
 

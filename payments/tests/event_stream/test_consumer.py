@@ -80,7 +80,7 @@ def test_an_event_that_comes_again_has_no_second_effect(stage: Stage) -> None:
     assert pending(stage) == 0
 
 
-def test_a_poison_event_becomes_a_dead_letter_and_stops_nobody(stage: Stage) -> None:
+def test_a_poison_event_becomes_a_dead_letter_and_stops_no_other(stage: Stage) -> None:
     written = stage.write_many(aggregates=5, each=1)
     stage.publish_all()
     effect = Failing(written[1].id)
@@ -106,7 +106,7 @@ def test_a_failed_effect_leaves_no_trace(stage: Stage) -> None:
     assert not ConsumedEvent.objects.exists()
 
 
-def test_an_event_that_works_in_the_end_is_no_dead_letter(stage: Stage) -> None:
+def test_an_event_that_succeeds_on_a_retry_is_no_dead_letter(stage: Stage) -> None:
     [event] = stage.write(public_ids.new_id())
     stage.publish_all()
     effect = Failing(event.id)
@@ -118,7 +118,7 @@ def test_an_event_that_works_in_the_end_is_no_dead_letter(stage: Stage) -> None:
     assert not FailedEvent.objects.exists()
 
 
-def test_an_event_that_kills_whoever_takes_it_is_given_up(
+def test_an_event_that_kills_its_consumers_becomes_a_dead_letter(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consuming_end, "DELIVERIES_MAX", 3)
@@ -145,7 +145,7 @@ def test_an_unreachable_database_is_not_the_events_fault(stage: Stage) -> None:
     assert pending(stage) == 1
 
 
-def test_what_is_no_event_is_passed_over(stage: Stage) -> None:
+def test_an_entry_that_is_no_event_is_skipped(stage: Stage) -> None:
     stage.write(public_ids.new_id())
     stage.publish_all()
     stage.redis.xadd(settings.STREAM_KEY, {"event": "not one"})
@@ -155,7 +155,7 @@ def test_what_is_no_event_is_passed_over(stage: Stage) -> None:
     assert pending(stage) == 0
 
 
-def test_a_consumer_that_was_cut_off_goes_on_in_order_where_it_was(stage: Stage) -> None:
+def test_a_consumer_that_was_disconnected_resumes_in_order(stage: Stage) -> None:
     written = stage.write_many(aggregates=2, each=3)
     stage.publish_all()
     effect = Failing()
@@ -207,7 +207,7 @@ def test_two_consumers_share_the_work(stage: Stage, run_together: Callable[..., 
     assert sorted(effect.done) == sorted(event.id for event in written)
 
 
-def test_a_consumer_waits_for_its_group_to_be_put_back(stage: Stage) -> None:
+def test_a_consumer_waits_until_its_group_is_restored(stage: Stage) -> None:
     with pytest.raises(ResponseError, match="NOGROUP"):
         consumer_of(stage, Failing()).consume()
     stage.write(public_ids.new_id())
@@ -215,7 +215,7 @@ def test_a_consumer_waits_for_its_group_to_be_put_back(stage: Stage) -> None:
     assert consumer_of(stage, Failing()).consume() == 1
 
 
-def test_a_consumer_that_leaves_is_taken_off_the_list_unless_it_left_something(
+def test_a_stopped_consumer_is_deregistered_unless_it_has_pending_events(
     stage: Stage,
 ) -> None:
     written = stage.write_many(aggregates=2, each=1)
@@ -232,7 +232,7 @@ def test_a_consumer_that_leaves_is_taken_off_the_list_unless_it_left_something(
     assert names == ["untidy"]
 
 
-def test_old_entries_of_the_journal_are_forgotten(
+def test_old_entries_of_the_journal_are_purged(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.write_many(aggregates=3, each=1)
@@ -293,20 +293,20 @@ def test_a_dead_letter_that_fails_again_stays(dead: Failing) -> None:
 
 
 def test_a_dead_letter_that_was_consumed_meanwhile_has_no_second_effect(dead: Failing) -> None:
-    letter = FailedEvent.objects.order_by("id")[0]
+    failed = FailedEvent.objects.order_by("id")[0]
     ConsumedEvent.objects.create(
-        group="fraud", event_id=letter.event_id, type=letter.type, consumed_at=letter.failed_at
+        group="fraud", event_id=failed.event_id, type=failed.type, consumed_at=failed.failed_at
     )
     dead.poison.clear()
     replayed("--all")
-    assert letter.event_id not in dead.done
+    assert failed.event_id not in dead.done
     assert not FailedEvent.objects.exists()
 
 
 # --- as processes ----------------------------------------------------------------------------
 
 
-def test_a_consumer_stops_when_asked_and_leaves_nothing_unfinished(stage: Stage) -> None:
+def test_a_consumer_told_to_stop_finishes_its_event_first(stage: Stage) -> None:
     written = stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     process = command("consume_events", "--group", "support")
@@ -350,7 +350,7 @@ def test_a_process_ends_when_one_of_its_consumers_broke(
             signal.signal(number, handler)
 
 
-def test_consuming_is_a_matter_of_each_group(stage: Stage) -> None:
+def test_each_group_consumes_every_event(stage: Stage) -> None:
     stage.write_many(aggregates=2, each=1)
     stage.publish_all()
     for group in GROUPS:

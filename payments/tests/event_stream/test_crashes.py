@@ -41,7 +41,9 @@ TRIM_STEPS: dict[str, Where] = {
 @pytest.mark.matrix
 @pytest.mark.parametrize("step", PUBLISHER_STEPS)
 @pytest.mark.parametrize("flushed", [False, True], ids=["Redis kept", "Redis flushed"])
-def test_a_publisher_killed_anywhere_loses_nothing(stage: Stage, step: str, flushed: bool) -> None:
+def test_a_publisher_killed_at_any_step_loses_nothing(
+    stage: Stage, step: str, flushed: bool
+) -> None:
     written = stage.write_many(aggregates=4, each=3)
     crash_at(PUBLISHER_STEPS[step], stage.publish_all)
     if flushed:
@@ -83,7 +85,7 @@ CONSUMER_STEPS: dict[str, Where] = {
 
 
 @pytest.mark.parametrize("step", CONSUMER_STEPS)
-def test_a_consumer_killed_anywhere_is_replaced_and_the_effect_happens_once(
+def test_a_consumer_killed_at_any_step_is_replaced_with_one_effect(
     shop: Shop, tmp_path: Any, step: str
 ) -> None:
     with open_stage(tmp_path) as stage:

@@ -20,7 +20,7 @@ from payments.tests.support.listening import open_endpoint, past
 from payments.tests.support.shop import Shop, body_of
 
 
-def test_a_payment_is_told_in_cloud_events(shop: Shop) -> None:
+def test_the_events_of_a_payment_are_cloud_events(shop: Shop) -> None:
     intent = body_of(shop.create(caller=shop.caller("key-1", {}, request_id="req_7")))
     told = list(Event.objects.order_by("seq"))
     for event in told:
@@ -51,7 +51,7 @@ def test_the_subject_is_the_public_id_whatever_the_event_is_about(shop: Shop) ->
     assert endpoint.public_id.startswith("we_")
 
 
-def test_the_secret_of_an_intent_stays_with_us(shop: Shop) -> None:
+def test_the_client_secret_of_an_intent_is_not_published(shop: Shop) -> None:
     shop.create()
     told = Event.objects.get(type="payment_intent.succeeded")
     secret = told.payload["object"]["client_secret"]
@@ -61,7 +61,7 @@ def test_the_secret_of_an_intent_stays_with_us(shop: Shop) -> None:
     assert json.loads(cloud_event_of(told))["data"]["object"] == rest
 
 
-def test_what_was_written_is_read_back(shop: Shop) -> None:
+def test_a_message_is_read_back_as_written(shop: Shop) -> None:
     intent_id = body_of(shop.create())["id"]
     shop.refund(intent_id, 100)
     event = Event.objects.get(type="charge.refunded")
@@ -71,7 +71,7 @@ def test_what_was_written_is_read_back(shop: Shop) -> None:
     assert message.data["previous_attributes"] == {"amount_refunded": 0}
 
 
-def test_an_event_that_nobody_asked_for_has_no_correlation(stage: Stage) -> None:
+def test_an_event_without_a_request_has_no_correlation(stage: Stage) -> None:
     [event] = stage.write(public_ids.new_id())
     event.request_id, event.actor, event.payload = "", "", {"object": {}}
     read = JSONFormat().read(CloudEvent, cloud_event_of(event))
@@ -82,7 +82,7 @@ def test_an_event_that_nobody_asked_for_has_no_correlation(stage: Stage) -> None
 @pytest.mark.parametrize(
     "body", [None, "", "[]", "{", '{"id": "evt_1"}', '{"id": 7}', '{"id": "evt_!"}']
 )
-def test_what_is_no_event_of_ours_is_called_so(body: str | None) -> None:
+def test_a_message_that_is_no_event_of_ours_is_unreadable(body: str | None) -> None:
     with pytest.raises(Unreadable, match="entry 3"):
         message_of(3, body)
 

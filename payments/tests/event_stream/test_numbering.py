@@ -56,7 +56,7 @@ def test_a_batch_takes_the_beginning_of_each_payment(
         assert [r.event.seq for r in rows if r.event.aggregateid == aggregate] == [1, 2, 3, 4, 5]
 
 
-def test_the_way_out_ends_with_the_number_unless_endpoints_are_still_to_be_told(
+def test_a_dispatch_row_ends_with_the_number_unless_fan_out_is_pending(
     stage: Stage,
 ) -> None:
     told, untold = stage.write(public_ids.new_id(), public_ids.new_id())
@@ -78,7 +78,7 @@ def test_an_event_that_is_not_committed_has_no_number(
     assert assign_numbers() == 1
 
 
-def test_several_give_out_numbers_without_a_gap_or_a_double(
+def test_concurrent_publishers_number_events_without_gap_or_double(
     stage: Stage, run_together: Callable[..., list[Any]]
 ) -> None:
     written = stage.write_many(aggregates=40, each=10)
@@ -94,7 +94,7 @@ def test_several_give_out_numbers_without_a_gap_or_a_double(
     assert len(set(order_on_the_stream())) == len(written)
 
 
-def test_the_newest_place_stays_so_that_numbers_go_on(stage: Stage) -> None:
+def test_the_newest_place_is_kept_so_that_numbering_continues(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=1)
     assign_numbers()
     prune(3)
@@ -117,7 +117,7 @@ def test_a_position_never_goes_back(stage: Stage, owner_cursor: psycopg.Cursor[A
     assert stage.consumed_to() == {"fraud": 5}
 
 
-def test_a_new_group_begins_with_what_is_still_there(stage: Stage) -> None:
+def test_a_new_group_begins_with_the_oldest_event_kept(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     assign_numbers()
     positions.add_groups(["fraud"])

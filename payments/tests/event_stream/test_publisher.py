@@ -1,4 +1,4 @@
-"""The stream in Redis becomes what PostgreSQL says it is, whatever happens to Redis."""
+"""The stream in Redis is restored from PostgreSQL, whatever happens to Redis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_event_is_there_once_in_order_with_its_own_id(stage: Stage) -> Non
     assert not Dispatch.objects.filter(streamed_at=None).exists()
 
 
-def test_only_a_stream_that_was_lost_is_warned_of(
+def test_a_warning_is_logged_only_for_a_lost_stream(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.publish_all()
@@ -43,7 +43,7 @@ def test_only_a_stream_that_was_lost_is_warned_of(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_each_group_is_given_everything(stage: Stage) -> None:
+def test_each_group_receives_every_event(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=2)
     stage.publish_all()
     for group in GROUPS:
@@ -52,7 +52,7 @@ def test_each_group_is_given_everything(stage: Stage) -> None:
     assert stage.consumed_to() == dict.fromkeys(GROUPS, 6)
 
 
-def test_several_publishers_at_once_put_each_event_there_once(
+def test_concurrent_publishers_publish_each_event_once(
     stage: Stage, run_together: Callable[..., list[Any]]
 ) -> None:
     written = stage.write_many(aggregates=50, each=12)
@@ -81,7 +81,7 @@ def test_a_stale_publisher_adds_nothing_a_second_time(stage: Stage) -> None:
     assert len(stage.on_the_stream()) == 4
 
 
-def test_a_flush_in_mid_way_loses_nothing_for_any_group(stage: Stage) -> None:
+def test_a_flush_midway_loses_nothing_for_any_group(stage: Stage) -> None:
     """Each group has consumed another part, with something unacknowledged."""
     written = stage.write_many(aggregates=10, each=3)
     stage.publish_all()
@@ -207,7 +207,7 @@ def test_when_everything_is_consumed_the_newest_stays_and_a_flush_does_not_matte
     ],
     ids=["deleted", "trimmed", "emptied", "a hole", "a group gone", "something added"],
 )
-def test_what_somebody_broke_by_hand_is_made_whole(
+def test_a_stream_changed_by_hand_is_repaired(
     stage: Stage, damage: Callable[[Any], object]
 ) -> None:
     written = stage.write_many(aggregates=3, each=3)
@@ -222,7 +222,7 @@ def test_what_somebody_broke_by_hand_is_made_whole(
     assert len(stage.read_as("finance")) == 9
 
 
-def test_a_stream_of_another_past_is_replaced(stage: Stage) -> None:
+def test_a_stream_of_another_database_history_is_replaced(stage: Stage) -> None:
     """The database was restored: the same numbers stand for other events in Redis."""
     stage.write_many(aggregates=5, each=1)
     stage.publish_all()
@@ -247,7 +247,7 @@ def test_a_full_stream_waits_for_its_slowest_group(stage: Stage) -> None:
     assert StreamEntry.objects.count() == 7, "4 to 10; the rest waits here"
 
 
-def test_a_group_that_is_new_begins_with_what_is_there(stage: Stage) -> None:
+def test_a_group_added_later_begins_with_the_oldest_entry(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     for group in GROUPS:
@@ -259,7 +259,7 @@ def test_a_group_that_is_new_begins_with_what_is_there(stage: Stage) -> None:
     assert [message.number for message in stage.read_as("risk")] == [4]
 
 
-def test_the_status_tells_how_far_each_group_is(stage: Stage) -> None:
+def test_the_status_shows_the_position_of_each_group(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     stage.read_as("fraud", count=3)
@@ -271,7 +271,7 @@ def test_the_status_tells_how_far_each_group_is(stage: Stage) -> None:
     ] == [("finance", 0, 4, 0), ("fraud", 3, 1, 0), ("support", 0, 4, 2)]
 
 
-def test_an_idle_look_asks_little_and_writes_nothing(stage: Stage) -> None:
+def test_an_idle_poll_needs_few_queries_and_writes_nothing(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     before = list(StreamGroup.objects.values_list("name", "updated_at").order_by("name"))
@@ -279,8 +279,8 @@ def test_an_idle_look_asks_little_and_writes_nothing(stage: Stage) -> None:
     assert list(StreamGroup.objects.values_list("name", "updated_at").order_by("name")) == before
 
 
-def test_a_publisher_that_sleeps_in_the_middle_does_no_harm(stage: Stage) -> None:
-    """SIGSTOP for a while: another goes on, then it wakes up with an old view."""
+def test_a_publisher_paused_midway_does_no_harm(stage: Stage) -> None:
+    """SIGSTOP for a while: another publisher goes on, then this one resumes with stale data."""
     sleeper = command("publish_events")
     other = command("publish_events")
     try:

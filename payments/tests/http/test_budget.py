@@ -16,7 +16,7 @@ PSP_MS = 1_500
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
 
 
-def test_a_request_waits_no_longer_than_it_wants_to(storefront: Storefront) -> None:
+def test_a_request_waits_no_longer_than_its_wait_preference(storefront: Storefront) -> None:
     slow_psp(storefront)
     key = new_order()
 
@@ -34,14 +34,14 @@ def test_a_request_waits_no_longer_than_it_wants_to(storefront: Storefront) -> N
     assert types.count("payment_intent.succeeded") == 1
 
 
-def test_a_request_that_does_not_wait_at_all_is_carried_out(storefront: Storefront) -> None:
+def test_a_request_that_does_not_wait_is_executed(storefront: Storefront) -> None:
     answer, _ = timed(storefront, new_order(), "wait=0")
     assert answer.json["status"] in ("processing", "succeeded")
     assert wait_until_paid(storefront, answer.json["id"]).amount_received == 10_000
     assert storefront.effects() == ONCE
 
 
-def test_the_merchants_setting_counts_where_the_request_says_nothing(
+def test_without_a_wait_preference_the_merchants_setting_counts(
     open_storefront: Callable[..., Storefront],
 ) -> None:
     storefront = open_storefront(psp_wait_ms=200)
@@ -52,7 +52,9 @@ def test_the_merchants_setting_counts_where_the_request_says_nothing(
     assert wait_until_paid(storefront, answer.json["id"]).status == "succeeded"
 
 
-def test_a_patient_request_gets_the_outcome(open_storefront: Callable[..., Storefront]) -> None:
+def test_a_request_with_a_long_wait_budget_gets_the_outcome(
+    open_storefront: Callable[..., Storefront],
+) -> None:
     storefront = open_storefront(psp_wait_ms=200)
     slow_psp(storefront)
     answer, seconds = timed(storefront, new_order(), "respond-async, wait=20")
@@ -60,7 +62,7 @@ def test_a_patient_request_gets_the_outcome(open_storefront: Callable[..., Store
     assert seconds >= PSP_MS / 1_000
 
 
-def test_a_capture_that_takes_long_is_processing_and_then_done(storefront: Storefront) -> None:
+def test_a_slow_capture_is_processing_and_then_succeeds(storefront: Storefront) -> None:
     held = storefront.pay(capture_method="manual")
     slow_psp(storefront)
     answer = storefront.wire.post(

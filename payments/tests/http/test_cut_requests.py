@@ -35,7 +35,7 @@ ONCE = [("authorize", 10_000), ("capture", 10_000)]
 
 
 @pytest.mark.parametrize("who_dies", ["the client", "the server"])
-def test_a_request_that_is_not_read_to_its_end_never_happened(
+def test_an_incomplete_request_has_no_effect(
     storefront: Storefront, tables: Tables, who_dies: str
 ) -> None:
     """What is left of it could be another request: a capture without its amount takes all."""
@@ -76,7 +76,7 @@ def half_sent(storefront: Storefront, key: str, body: bytes) -> Iterator[socket.
 
 
 @pytest.mark.parametrize("bytes_let_through", [0, 600], ids=["nothing", "half"])
-def test_an_answer_cut_on_its_way_is_given_again_byte_for_byte(
+def test_an_answer_cut_on_its_way_is_replayed_byte_for_byte(
     storefront: Storefront, bytes_let_through: int
 ) -> None:
     key, order = new_order(), storefront.order()
@@ -124,7 +124,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         return  # the other side has cut
 
 
-def test_a_client_that_is_gone_for_ever_is_still_served_once(storefront: Storefront) -> None:
+def test_the_request_of_a_client_that_is_gone_is_executed_once(storefront: Storefront) -> None:
     storefront.psp.script({"hold": True}, order_id=storefront.order_id)
     with under_way(storefront, storefront.server.base_url) as lost:
         storefront.server.kill()
@@ -154,7 +154,7 @@ def second_server(server_database: ServerDatabase, tmp_path: Path) -> Iterator[A
     second.stop()
 
 
-def test_a_server_told_to_end_answers_what_it_has_and_takes_nothing_new(
+def test_a_stopping_server_answers_open_requests_and_accepts_no_new_ones(
     storefront: Storefront, second_server: ApiServer
 ) -> None:
     storefront.psp.script({"hold": True}, order_id=storefront.order_id)

@@ -34,7 +34,7 @@ from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 @contextmanager
 def _sweeping(psp: SandboxProcess) -> Iterator[None]:
-    """What the worker does every two seconds, here a little faster, and without notices."""
+    """What the worker does every two seconds; here more often, and without notifications."""
     over = threading.Event()
 
     def sweep() -> None:
@@ -75,7 +75,7 @@ def _shop(storefront: Storefront, server: ApiServer, psp: SandboxProcess, day: s
 
 
 def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
-    """As somebody would in the PSP's own dashboard."""
+    """Make an operation in the PSP's dashboard."""
     reference = f"behind-{uuid.uuid4().hex}"
     intent = PaymentIntent.objects.get(pk=uuid_of(intent_id))
     result = adapter_for("sandbox", settings.PSP_CREDENTIALS["sandbox"]).refund(
@@ -92,7 +92,7 @@ def _refund_at_the_psp(intent_id: str, amount: Money) -> None:
 
 
 def _play(server: ApiServer, psp: SandboxProcess) -> str:
-    """Seed, play the day, and what it told; raises SystemExit with its verdict if that is bad."""
+    """Seed and play the day. Returns its output; raises SystemExit with a bad verdict."""
     out, seeded = StringIO(), StringIO()
     call_command("seed_demo", stdout=seeded)
     keys = [each["secret_key"] for each in json.loads(seeded.getvalue())["merchants"]]
@@ -110,7 +110,7 @@ def _play(server: ApiServer, psp: SandboxProcess) -> str:
     return out.getvalue()
 
 
-def test_the_day_adds_up(
+def test_the_payments_of_the_demo_day_add_up(
     server: ApiServer, sandbox_psp: SandboxProcess, same_database: None
 ) -> None:
     with _sweeping(sandbox_psp):
@@ -125,7 +125,7 @@ def test_the_day_adds_up(
         assert f"{currency} captured" in told
 
 
-def test_the_day_ends_badly_while_something_is_still_processing(
+def test_the_demo_day_fails_while_a_payment_is_still_processing(
     server: ApiServer,
     sandbox_psp: SandboxProcess,
     same_database: None,
@@ -146,7 +146,7 @@ def test_the_day_ends_badly_while_something_is_still_processing(
     assert "books balance: yes" in told
 
 
-def test_money_that_moved_behind_our_back_is_unexplained(
+def test_money_moved_in_the_dashboard_is_reported_as_unexplained(
     storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
 ) -> None:
     shop = _shop(storefront, server, sandbox_psp, "behind-our-back")
@@ -158,7 +158,7 @@ def test_money_that_moved_behind_our_back_is_unexplained(
     assert "refunded is 0 here and 1500 at the PSP" in only
 
 
-def test_a_payment_that_ends_otherwise_than_meant_is_unexplained(
+def test_a_payment_that_ends_otherwise_than_planned_is_reported_as_unexplained(
     storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
 ) -> None:
     shop = _shop(storefront, server, sandbox_psp, "left-open")
@@ -167,7 +167,7 @@ def test_a_payment_that_ends_otherwise_than_meant_is_unexplained(
     assert only == f"{intent.id} is requires_capture, not succeeded"
 
 
-def test_a_charge_that_no_shop_knows_of_is_named(
+def test_a_charge_at_the_psp_without_a_payment_is_named(
     storefront: Storefront, server: ApiServer, sandbox_psp: SandboxProcess
 ) -> None:
     shop = _shop(storefront, server, sandbox_psp, "forgotten")
@@ -181,7 +181,7 @@ def test_a_charge_that_no_shop_knows_of_is_named(
 
 
 @pytest.mark.parametrize("missing", ["base_url", "sandbox_psp_url", "key"])
-def test_without_anything_running_the_command_says_what_to_do(
+def test_without_a_running_server_the_command_says_what_to_do(
     missing: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from payments.management.commands import play_demo_day

@@ -72,7 +72,7 @@ def test_required_parameters_are_required(
 
 
 @pytest.mark.parametrize("name", POSTS)
-def test_what_is_documented_is_accepted_and_what_is_not_is_refused(
+def test_documented_values_are_accepted_and_others_refused(
     storefront: Storefront, document: dict[str, Any], name: str
 ) -> None:
     schema, route = body_schema(document, name), BY_NAME[name]
@@ -91,7 +91,9 @@ def test_what_is_documented_is_accepted_and_what_is_not_is_refused(
 
 
 @pytest.mark.parametrize("name", POSTS)
-def test_what_is_not_supported_says_what_to_do_instead(storefront: Storefront, name: str) -> None:
+def test_an_unsupported_parameter_is_refused_with_the_alternative(
+    storefront: Storefront, name: str
+) -> None:
     route = BY_NAME[name]
     for parameter, kind in route.parameters.declared.items():
         if isinstance(kind, Unsupported):

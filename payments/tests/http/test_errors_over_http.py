@@ -1,4 +1,4 @@
-"""What no SDK would send: refused by name, never a 500, and nothing is written."""
+"""Requests that no SDK would send: refused by name, never a 500, and nothing is written."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ JSON_BODIES = {
 
 
 @pytest.mark.parametrize("amount", FORM_AMOUNTS, ids=lambda text: text[:24])
-def test_a_form_says_amounts_in_decimal_digits_only(
+def test_amounts_in_a_form_are_decimal_digits_only(
     storefront: Storefront, tables: Tables, amount: str
 ) -> None:
     body = encoded(storefront.order(amount=None), FORM) + f"&amount={amount}".encode()
@@ -100,7 +100,7 @@ def test_a_form_says_amounts_in_decimal_digits_only(
 
 
 @pytest.mark.parametrize("amount", JSON_AMOUNTS, ids=lambda text: text[:24])
-def test_json_says_amounts_as_integers_only(
+def test_amounts_in_json_are_integers_only(
     storefront: Storefront, tables: Tables, amount: str
 ) -> None:
     rest = json.dumps(storefront.order(amount=None))
@@ -137,7 +137,7 @@ def test_an_unknown_currency_is_refused_however_it_is_written(
     ],
 )
 @pytest.mark.parametrize("media_type", [FORM, JSON])
-def test_what_a_merchant_may_not_say_is_unknown(
+def test_parameters_of_internal_fields_are_unknown(
     storefront: Storefront, tables: Tables, name: str, media_type: str
 ) -> None:
     body = encoded({**storefront.order(), name: "succeeded"}, media_type)
@@ -200,7 +200,7 @@ def test_the_size_of_a_body_is_limited(storefront: Storefront, tables: Tables) -
 
 
 @pytest.mark.parametrize("media_type", [FORM, JSON])
-def test_a_card_number_is_refused_wherever_it_stands_and_never_repeated(
+def test_a_card_number_in_any_parameter_is_refused_and_never_repeated(
     storefront: Storefront, tables: Tables, media_type: str
 ) -> None:
     number = "4242424242424242"
@@ -230,7 +230,7 @@ def test_a_card_number_is_refused_wherever_it_stands_and_never_repeated(
         *((method, INTENTS) for method in ("DELETE", "OPTIONS", "TRACE", "PROPFIND")),
     ],
 )
-def test_there_is_nothing_where_nothing_is(
+def test_an_unknown_url_or_method_is_404(
     storefront: Storefront, tables: Tables, method: str, path: str
 ) -> None:
     before = tables.rows()
@@ -258,7 +258,7 @@ def test_there_is_nothing_where_nothing_is(
     ],
     ids=str,
 )
-def test_without_one_good_key_nobody_is_let_in(
+def test_a_request_without_exactly_one_valid_key_is_401(
     storefront: Storefront, tables: Tables, headers: list[tuple[str, str]]
 ) -> None:
     before = tables.rows()
@@ -299,7 +299,7 @@ def test_a_key_in_the_address_is_refused_and_not_logged(storefront: Storefront, 
         ("expand[]=data.secrets", "parameter_invalid", "expand[0]"),
     ],
 )
-def test_a_list_is_asked_for_properly(
+def test_invalid_list_parameters_are_refused(
     storefront: Storefront, query: str, code: str, param: str | None
 ) -> None:
     refused = storefront.wire.get(f"{INTENTS}?{query}")
@@ -358,7 +358,7 @@ NAMES = st.sampled_from(
     parameters=st.dictionaries(st.one_of(NAMES, NAMES, st.text(max_size=20)), VALUES, max_size=6),
     valid=st.booleans(),
 )
-def test_whatever_is_sent_the_server_does_not_fail(
+def test_no_request_body_makes_the_server_fail(
     storefront: Storefront, parameters: dict[str, Any], valid: bool
 ) -> None:
     fine = {"amount": 1_000, "currency": "usd", "confirm": False} if valid else {}

@@ -1,4 +1,4 @@
-"""A PSP that hangs: every checkout answers in time, and every payment ends, whoever is killed."""
+"""A PSP that hangs: every checkout answers in time, and every payment ends despite kills."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def own_server(
     sandbox_psp: SandboxProcess,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ApiServer]:
-    """A server that never stops asking its PSP, with a small database pool."""
+    """A server without circuit breakers and with a small database pool."""
     folder = tmp_path_factory.mktemp("hanging")
     variables = variables_of(server_database.application_url)
     server = ApiServer(folder, {**variables, "PSP_BREAKERS": "off", "DATABASE_POOL_MAX_SIZE": "4"})
@@ -82,7 +82,9 @@ def checkouts(storefront: Storefront, count: int) -> dict[str, TimedReply]:
         return dict(zip(orders, clients.map(check_out, orders), strict=True))
 
 
-def test_checkouts_answer_in_time_and_each_ends_with_its_event(storefront: Storefront) -> None:
+def test_checkouts_are_answered_in_time_and_each_ends_with_its_event(
+    storefront: Storefront,
+) -> None:
     hang(storefront)
     answers = checkouts(storefront, CHECKOUTS)
     assert {(each.reply.status, each.reply.json["status"]) for each in answers.values()} == {
@@ -102,7 +104,7 @@ def test_checkouts_answer_in_time_and_each_ends_with_its_event(storefront: Store
     ended_with_one_event_each(storefront, answers)
 
 
-def test_a_server_that_is_killed_or_recycled_under_them_loses_none(
+def test_a_server_killed_or_recycled_during_checkouts_loses_none(
     storefront: Storefront, own_server: ApiServer
 ) -> None:
     hang(storefront)

@@ -49,7 +49,7 @@ def test_a_refused_request_leaves_its_key_free(storefront: Storefront) -> None:
     assert storefront.effects() == ONCE
 
 
-def test_a_form_and_json_that_say_the_same_are_one_request(storefront: Storefront) -> None:
+def test_a_form_and_equal_json_are_one_request(storefront: Storefront) -> None:
     key = new_order()
     first = storefront.wire.post(INTENTS, storefront.order(), key=key, media_type=FORM)
     again = storefront.wire.post(INTENTS, storefront.order(), key=key, media_type=JSON)
@@ -94,7 +94,7 @@ def test_a_malformed_key_is_refused(storefront: Storefront, tables: Tables, key:
     assert storefront.effects() == []
 
 
-def test_two_keys_are_no_key(storefront: Storefront, tables: Tables) -> None:
+def test_two_idempotency_keys_are_refused(storefront: Storefront, tables: Tables) -> None:
     before = tables.rows()
     headers = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
     refused = storefront.wire.post(INTENTS, storefront.order(), headers=headers)
@@ -103,7 +103,7 @@ def test_two_keys_are_no_key(storefront: Storefront, tables: Tables) -> None:
 
 
 @pytest.mark.parametrize("key", ["a\x07b", "a" * 1_048_576], ids=["control", "huge"])
-def test_what_is_no_header_is_refused_by_the_server_itself(
+def test_a_malformed_header_is_refused_by_the_server_itself(
     storefront: Storefront, tables: Tables, key: str
 ) -> None:
     before = tables.rows()
@@ -124,7 +124,7 @@ def test_a_quoted_key_is_the_bare_one(storefront: Storefront) -> None:
 
 
 @pytest.mark.parametrize("key", ["'; DROP TABLE payments_operation; --", "a" * 255, "{{7*7}}"])
-def test_a_strange_key_is_a_key(storefront: Storefront, key: str) -> None:
+def test_an_unusual_key_is_accepted(storefront: Storefront, key: str) -> None:
     first = storefront.wire.post(INTENTS, storefront.order(), key=key)
     again = storefront.wire.post(INTENTS, storefront.order(), key=key)
     assert (first.status, again.body) == (200, first.body)
@@ -138,7 +138,7 @@ def test_a_key_that_could_be_a_card_is_refused_and_not_repeated(storefront: Stor
     assert "4242424242424242" not in str(refused.headers)
 
 
-def test_keys_of_two_merchants_have_nothing_to_do_with_each_other(
+def test_the_same_key_of_two_merchants_is_two_keys(
     storefront: Storefront, other_storefront: Storefront
 ) -> None:
     key, order = new_order(), storefront.order()
@@ -149,7 +149,7 @@ def test_keys_of_two_merchants_have_nothing_to_do_with_each_other(
     assert storefront.effects() == [*ONCE, *ONCE]
 
 
-def test_who_may_not_ask_any_more_gets_no_replay(storefront: Storefront) -> None:
+def test_an_expired_api_key_gets_no_replay(storefront: Storefront) -> None:
     key = new_order()
     spare, spare_secret = merchants.issue_api_key(merchant=storefront.merchant, livemode=False)
     assert storefront.wire.post(INTENTS, storefront.order(), key=key).status == 200
@@ -161,7 +161,7 @@ def test_who_may_not_ask_any_more_gets_no_replay(storefront: Storefront) -> None
     assert "idempotent-replayed" not in refused.headers
 
 
-def test_fifty_requests_at_once_with_one_key_have_one_effect(storefront: Storefront) -> None:
+def test_fifty_concurrent_requests_with_one_key_have_one_effect(storefront: Storefront) -> None:
     key, order = new_order(), storefront.order()
     wire = storefront.wire
 

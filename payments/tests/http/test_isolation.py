@@ -1,4 +1,4 @@
-"""What belongs to another merchant does not exist, on any route and in any parameter."""
+"""Objects of another merchant do not exist, on any route and in any parameter."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_foreign_id_in_a_parameter_is_as_unknown_as_any(
     assert other_storefront.effects() == effects
 
 
-def test_lists_show_what_is_mine_alone(
+def test_lists_show_only_the_merchants_own_objects(
     storefront: Storefront, other_storefront: Storefront
 ) -> None:
     belongings_of(other_storefront)
@@ -138,7 +138,9 @@ def test_a_key_of_the_other_mode_sees_nothing(storefront: Storefront) -> None:
             assert reply.status == 404, str(route)
 
 
-def test_money_moves_only_with_a_key_of_idempotency(storefront: Storefront, tables: Tables) -> None:
+def test_every_route_that_moves_money_requires_an_idempotency_key(
+    storefront: Storefront, tables: Tables
+) -> None:
     assert {str(route) for route in ROUTES if route.moves_money} == MONEY_ROUTES
     mine = belongings_of(storefront)
     effects, before = storefront.effects(), tables.rows()

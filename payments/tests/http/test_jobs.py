@@ -58,7 +58,7 @@ def test_every_sweep_of_the_table_is_run(platform: Platform, same_database: None
     assert not SweepRun.objects.filter(failures__gt=0).exists()
 
 
-def test_a_doubt_is_resolved_and_the_jobs_are_healthy(
+def test_an_unknown_outcome_is_resolved_and_the_jobs_are_healthy(
     platform: Platform, storefront: Storefront
 ) -> None:
     intent_id = doubtful(storefront)
@@ -80,7 +80,7 @@ def test_redis_flushed_while_work_is_due_loses_nothing(
     assert [storefront.effects(order) for order in orders] == [ONCE] * 5
 
 
-def test_redis_killed_while_work_is_due_and_gone_for_a_while_needs_no_hand(
+def test_the_platform_recovers_by_itself_from_a_redis_outage(
     platform: Platform, storefront: Storefront
 ) -> None:
     orders = [doubtful_order(storefront) for _ in range(3)]
@@ -105,7 +105,7 @@ def test_redis_killed_while_work_is_due_and_gone_for_a_while_needs_no_hand(
     assert {name: platform.pid_of(name) for name in platform.processes} == before
 
 
-def test_a_worker_that_lives_and_does_nothing_is_killed_and_started_again(
+def test_a_worker_that_hangs_is_killed_and_restarted(
     platform: Platform, storefront: Storefront
 ) -> None:
     platform.look_until(lambda: jobs_health(platform).status == 200, within_seconds=60)
@@ -143,7 +143,7 @@ def doubtful_order(storefront: Storefront) -> str:
 
 
 def settled(storefront: Storefront) -> bool:
-    """Nothing of this merchant is in doubt any more."""
+    """No outcome of this merchant is unknown any more."""
     return not Operation.objects.filter(
         merchant=storefront.merchant, closed_at__isnull=True
     ).exists()

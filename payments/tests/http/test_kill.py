@@ -1,4 +1,4 @@
-"""kill -9 of the API, at whatever moment: the repeated request finishes it, with one effect.
+"""kill -9 of the API at any moment: the repeated request finishes it, with one effect.
 
 Every step inside of a process is in payments/tests/scenarios/test_crashes.py.
 Here the server is real.

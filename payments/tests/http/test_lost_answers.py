@@ -1,4 +1,4 @@
-"""The PSP's answer is lost on the way: `processing`, never a failure, and the truth in the end."""
+"""The PSP's answer is lost: the payment is `processing`, never failed, until it is resolved."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_capture_of_unknown_outcome_happens_once(storefront: Storefront, fault
     assert list(differences()) == []
 
 
-def test_a_token_that_the_psp_cannot_describe_now_is_a_503(
+def test_a_token_look_up_that_the_psp_does_not_answer_is_a_503(
     storefront: Storefront, tables: Tables
 ) -> None:
     # A token that no other test uses: what one stands for is remembered.

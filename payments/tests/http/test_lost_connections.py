@@ -51,7 +51,7 @@ def test_requests_after_the_cut_succeed(
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_cut_while_the_psp_thinks_is_not_noticed(
+def test_a_cut_during_the_call_to_the_psp_does_not_affect_the_request(
     storefront: Storefront, server_database: ServerDatabase, times: int
 ) -> None:
     storefront.psp.script({"hold": True}, order_id=storefront.order_id)

@@ -48,7 +48,7 @@ def storefront(
     sandbox_psp.heal()
 
 
-def test_an_open_circuit_answers_503_and_everything_else_goes_on(storefront: Storefront) -> None:
+def test_an_open_circuit_answers_503_and_other_requests_still_work(storefront: Storefront) -> None:
     held = storefront.pay(capture_method="manual")
     paid = storefront.pay()
     storefront.psp.set_behavior(error_before=1.0, kinds=["authorize"])

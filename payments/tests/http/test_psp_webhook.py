@@ -1,4 +1,4 @@
-"""The sandbox PSP and the API server talk to each other: nothing between them is a test's."""
+"""The sandbox PSP sends its notifications to the API server directly, without a test between."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ PATH = "/psp/sandbox/webhook"
 
 
 @pytest.fixture
-def told(storefront: Storefront) -> Iterator[Storefront]:
-    """The PSP tells the server what happens on the account."""
+def notified(storefront: Storefront) -> Iterator[Storefront]:
+    """The PSP sends its notifications of the account to the server."""
     words = {"url": f"{storefront.server.base_url}{PATH}", "secret": WEBHOOK_SECRET}
     _endpoint(storefront, "PUT", words)
     yield storefront
@@ -52,7 +52,7 @@ def _endpoint(storefront: Storefront, method: str, words: dict[str, str]) -> Non
 
 
 def _stored_for(storefront: Storefront, number: int) -> list[PspNotification]:
-    """What the PSP told of the storefront's newest order, once there is enough of it."""
+    """The notifications stored of the storefront's newest order, once there are enough."""
     [charge] = Operation.objects.filter(merchant=storefront.merchant, order_id=storefront.order_id)
     reference = references.reference_of(charge.id)
     end = time.monotonic() + 10
@@ -64,28 +64,30 @@ def _stored_for(storefront: Storefront, number: int) -> list[PspNotification]:
         time.sleep(0.02)
 
 
-def test_a_lost_answer_is_made_good_by_the_psps_own_words(told: Storefront) -> None:
-    told.psp.script({"drop_after": 1}, order_id=told.order_id)
-    reply = told.wire.post("/v1/payment_intents", told.order(), key=told.order_id)
+def test_a_lost_answer_is_resolved_by_the_psps_notification(notified: Storefront) -> None:
+    notified.psp.script({"drop_after": 1}, order_id=notified.order_id)
+    reply = notified.wire.post("/v1/payment_intents", notified.order(), key=notified.order_id)
     assert reply.json["status"] == "processing"
-    _stored_for(told, 2)
+    _stored_for(notified, 2)
 
     processing.process_due_notifications()
 
-    intent = told.wire.get(f"/v1/payment_intents/{reply.json['id']}")
+    intent = notified.wire.get(f"/v1/payment_intents/{reply.json['id']}")
     assert intent.json["status"] == "succeeded"
-    assert {row.status for row in _stored_for(told, 2)} == {"processed"}
+    assert {row.status for row in _stored_for(notified, 2)} == {"processed"}
 
 
-def test_a_psp_at_its_worst_changes_nothing_that_is_not_true(told: Storefront) -> None:
-    told.psp.set_behavior(webhooks={"double": 0.5, "reorder": 0.3, "forge": 1}, seed=5)
-    intent = told.pay()
-    rows = _stored_for(told, 2)
+def test_of_doubled_reordered_and_forged_notifications_each_signed_one_is_stored_once(
+    notified: Storefront,
+) -> None:
+    notified.psp.set_behavior(webhooks={"double": 0.5, "reorder": 0.3, "forge": 1}, seed=5)
+    intent = notified.pay()
+    rows = _stored_for(notified, 2)
     time.sleep(1)
     assert not PspNotification.objects.filter(event_id__contains="forged").exists()
-    assert len(_stored_for(told, 2)) == len(rows) == 2
+    assert len(_stored_for(notified, 2)) == len(rows) == 2
     processing.process_due_notifications()
-    assert told.stripe.v1.payment_intents.retrieve(intent.id).status == "succeeded"
+    assert notified.stripe.v1.payment_intents.retrieve(intent.id).status == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_psp_at_its_worst_changes_nothing_that_is_not_true(told: Storefront) -
     ],
     ids=range(5),
 )
-def test_whatever_a_stranger_posts_is_refused_at_once(
+def test_notifications_by_a_stranger_are_refused(
     storefront: Storefront, head: bytes, body: bytes, status: int
 ) -> None:
     before = PspNotification.objects.count()
@@ -109,7 +111,7 @@ def test_whatever_a_stranger_posts_is_refused_at_once(
     assert PspNotification.objects.count() == before
 
 
-def test_a_server_whose_database_is_away_asks_the_psp_to_come_again(
+def test_a_server_without_its_database_answers_503_to_the_psp(
     storefront: Storefront, server_database: ServerDatabase
 ) -> None:
     credentials = settings.PSP_CREDENTIALS["sandbox"]
@@ -136,7 +138,7 @@ def test_a_server_whose_database_is_away_asks_the_psp_to_come_again(
 
 @contextmanager
 def out_of_reach(database: ServerDatabase) -> Iterator[None]:
-    """PostgreSQL runs, and lets nobody into this database; who is in is thrown out."""
+    """PostgreSQL runs, but refuses new sessions of this database and ends the open ones."""
     name = sql.Identifier(database.name)
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     connections.close_all()  # those of this process are not what is tested

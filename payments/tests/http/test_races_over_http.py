@@ -1,4 +1,4 @@
-"""Many requests at once, over two workers: exactly one effect, and every other one says why not."""
+"""Concurrent requests to two workers: exactly one effect; the others are refused by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def succeeded(replies: list[Reply]) -> list[Reply]:
 
 
 @pytest.mark.parametrize("command", ["capture", "confirm", "cancel"])
-def test_eight_commands_at_once_have_one_effect(storefront: Storefront, command: str) -> None:
+def test_eight_concurrent_commands_have_one_effect(storefront: Storefront, command: str) -> None:
     intent = storefront.pay(capture_method="manual", confirm=None if command == "confirm" else True)
     path = f"{INTENTS}/{intent.id}/{command}"
 
@@ -43,7 +43,7 @@ def test_eight_commands_at_once_have_one_effect(storefront: Storefront, command:
     assert list(differences()) == []
 
 
-def test_capture_and_cancel_at_once_do_not_both_happen(storefront: Storefront) -> None:
+def test_a_concurrent_capture_and_cancel_do_not_both_succeed(storefront: Storefront) -> None:
     intent = storefront.pay(capture_method="manual")
     verbs = ("capture", "cancel")
 
@@ -58,7 +58,7 @@ def test_capture_and_cancel_at_once_do_not_both_happen(storefront: Storefront) -
     assert list(differences()) == []
 
 
-def test_fifty_refunds_of_60_on_100_are_one(storefront: Storefront) -> None:
+def test_fifty_concurrent_refunds_of_60_on_100_are_one(storefront: Storefront) -> None:
     refund = {"payment_intent": storefront.pay().id, "amount": 6_000}
 
     replies = at_once(50, lambda _: storefront.wire.post("/v1/refunds", refund, key=new_order()))
@@ -69,7 +69,7 @@ def test_fifty_refunds_of_60_on_100_are_one(storefront: Storefront) -> None:
     assert list(differences()) == []
 
 
-def test_twenty_payments_of_one_order_at_once_are_one(storefront: Storefront) -> None:
+def test_twenty_concurrent_payments_of_one_order_are_one(storefront: Storefront) -> None:
     order = storefront.order()
 
     replies = at_once(20, lambda _: storefront.wire.post(INTENTS, order, key=new_order()))

@@ -88,7 +88,7 @@ def test_a_request_waits_for_the_psp_no_longer_than_its_budget(shop: Shop) -> No
     assert shop.create(caller=caller).body == answer.body
 
 
-def test_old_keys_are_forgotten_but_never_one_whose_operation_is_open(
+def test_old_keys_are_purged_but_never_one_whose_operation_is_open(
     shop: Shop, owner_cursor: object
 ) -> None:
     shop.create(caller=shop.caller(key="closed"))

@@ -1,4 +1,4 @@
-"""Attempts come later and later, and end with an operator being told."""
+"""The wait between attempts grows, until the row is a case for an operator."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_clock_that_was_set_back_still_waits() -> None:
     assert next_attempt(now, since=SINCE) > now
 
 
-def test_it_is_given_up_after_days_and_several_attempts() -> None:
+def test_retrying_ends_after_days_and_several_attempts() -> None:
     late, early = SINCE + GIVE_UP_AFTER, SINCE + GIVE_UP_AFTER - timedelta(seconds=1)
     assert is_time_to_give_up(late, since=SINCE, attempts=ATTEMPTS_MIN)
     assert not is_time_to_give_up(late, since=SINCE, attempts=ATTEMPTS_MIN - 1)

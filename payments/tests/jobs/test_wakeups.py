@@ -28,7 +28,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return messages
 
 
-def test_a_worker_is_woken_when_the_first_check_of_a_doubt_is_due(
+def test_a_worker_is_woken_when_the_first_check_of_an_unknown_outcome_is_due(
     shop: Shop, sent: list[dict[str, Any]]
 ) -> None:
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
@@ -40,7 +40,9 @@ def test_a_worker_is_woken_when_the_first_check_of_a_doubt_is_due(
     shop.settle()
 
 
-def test_a_payment_without_a_doubt_wakes_no_worker(shop: Shop, sent: list[dict[str, Any]]) -> None:
+def test_a_payment_without_an_unknown_outcome_wakes_no_worker(
+    shop: Shop, sent: list[dict[str, Any]]
+) -> None:
     shop.create()
     assert [each for each in sent if each["task"] == wakeups.RESOLVE_OPERATIONS] == []
 
@@ -52,7 +54,7 @@ def test_no_worker_is_woken_more_than_a_minute_ahead(sent: list[dict[str, Any]])
     assert [each["countdown"] for each in sent] == [wakeups.COUNTDOWN_SECONDS_MAX]
 
 
-def test_many_doubts_at_once_are_one_wake_up(sent: list[dict[str, Any]]) -> None:
+def test_many_unknown_outcomes_at_once_send_one_wake_up(sent: list[dict[str, Any]]) -> None:
     for _ in range(50):
         wakeups.wake_in("payments.tasks.nothing", seconds=2)
     assert len(sent) == 1

@@ -117,7 +117,7 @@ def test_a_repeat_has_the_same_bytes_and_a_signature_of_its_own(shop: Shop) -> N
     assert [first.headers["Delivery-Attempt"], second.headers["Delivery-Attempt"]] == ["1", "2"]
 
 
-def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
+def test_a_failing_delivery_delays_only_its_own_payment_at_its_own_endpoint(
     shop: Shop, server: MerchantServer
 ) -> None:
     with listening(answering(500)) as bad:
@@ -143,7 +143,7 @@ def test_a_failing_head_holds_up_its_payment_at_its_endpoint_and_nothing_else(
         ]
 
 
-def test_events_that_come_while_the_head_fails_wait_behind_it(shop: Shop) -> None:
+def test_later_events_of_a_payment_wait_behind_a_failing_delivery(shop: Shop) -> None:
     with listening(answering(500)) as server:
         open_endpoint(shop.merchant, server.url)
         intent_id = body_of(shop.create())["id"]

@@ -150,7 +150,7 @@ def test_a_wakeup_is_received_and_a_lost_one_is_counted(
     wait_until(lambda: wakeup.lost == 1)
 
 
-def test_without_redis_events_are_found_all_the_same(
+def test_without_redis_the_relay_still_finds_events(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
@@ -205,7 +205,7 @@ def test_relays_that_are_killed_lose_nothing_and_keep_the_order(shop: Shop) -> N
     assert_in_order(server.requests, payments=40, events=5)
 
 
-def test_a_relay_that_is_asked_to_stop_finishes_what_is_on_its_way(shop: Shop) -> None:
+def test_a_relay_told_to_stop_finishes_its_open_attempts(shop: Shop) -> None:
     asked = threading.Event()
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
@@ -261,7 +261,7 @@ def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:
             released.set()
 
 
-def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
+def test_twenty_hanging_endpoints_do_not_delay_a_slow_one(shop: Shop) -> None:
     """It answers in 1.2 s, one attempt at a time; those that hang have more due than it has."""
     released = threading.Event()
 
@@ -290,7 +290,7 @@ def test_twenty_that_hang_do_not_hold_up_one_that_is_slow(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("really_closed")
-def test_a_relay_whose_connections_are_ended_goes_on(
+def test_a_relay_whose_database_connections_are_ended_continues(
     shop: Shop, application_cursor: psycopg.Cursor[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database ends its connections; it opens new ones."""

@@ -29,7 +29,7 @@ from payments.tests.support.shop import Shop, body_of
 pytestmark = pytest.mark.usefixtures("loopback")
 
 
-def test_what_is_resent_has_the_same_bytes_and_holds_nothing_up(
+def test_a_resent_delivery_has_the_same_bytes_and_delays_no_other(
     shop: Shop, server: MerchantServer
 ) -> None:
     endpoint, _ = open_endpoint(shop.merchant, server.url)
@@ -62,7 +62,7 @@ def test_a_delivery_that_waits_for_earlier_ones_is_not_resent(shop: Shop) -> Non
         assert (second.next_attempt_at, second.is_ordered) == (None, True)
 
 
-def test_all_that_failed_is_resent(shop: Shop) -> None:
+def test_every_failed_delivery_is_resent(shop: Shop) -> None:
     with listening(answering(500)) as server:
         endpoint, _ = open_endpoint(shop.merchant, server.url)
         shop.create()
@@ -140,7 +140,7 @@ def test_a_new_endpoint_can_get_a_replay_of_a_time_or_of_types(
     assert {each.event["api_version"] for each in server.requests} == {"2025-03-31.basil"}
 
 
-def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
+def test_a_replay_to_a_new_endpoint_keeps_the_order_of_each_payment(
     shop: Shop, server: MerchantServer
 ) -> None:
     first, second = (body_of(shop.create(order_id=name))["id"] for name in ("one", "two"))
@@ -173,7 +173,9 @@ def test_a_new_endpoint_gets_what_it_never_had_in_the_order_of_each_payment(
     assert delivery_order.release_stalled() == 0
 
 
-def test_what_was_missed_goes_before_what_waits(shop: Shop, server: MerchantServer) -> None:
+def test_replayed_events_are_delivered_before_pending_later_ones(
+    shop: Shop, server: MerchantServer
+) -> None:
     """The endpoint missed the first events, and later ones are pending."""
     intent_id = body_of(shop.create())["id"]
     fan_out_all()

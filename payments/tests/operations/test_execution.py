@@ -51,7 +51,7 @@ def test_an_error_in_the_second_transaction_repeats_it_and_not_the_call(
 @pytest.mark.matrix
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_errors_without_end_leave_the_success_to_recovery(shop: Shop, name: str, code: str) -> None:
+def test_a_permanent_error_leaves_the_success_to_recovery(shop: Shop, name: str, code: str) -> None:
     move = Move(shop, name)
     with failing(table=OPERATIONS, event="UPDATE", code=code, times=AS_OFTEN_AS_TRIED):
         with pytest.raises(OperationalError):
@@ -82,7 +82,7 @@ def test_an_error_in_the_first_transaction_never_repeats_the_call(
     move.ended_once()
 
 
-def test_a_deadlock_with_somebody_else_is_survived(shop: Shop, monkeypatch: Any) -> None:
+def test_a_deadlock_with_another_session_is_survived(shop: Shop, monkeypatch: Any) -> None:
     move = Move(shop, "capture")
     real, won = sending.send, threading.Event()
 
@@ -140,7 +140,7 @@ class _Opponent:
         self._thread: threading.Thread | None = None
 
     def begin(self, operation: Operation) -> None:
-        """Return when the operation is locked; the rest happens once somebody waits for it."""
+        """Return when the operation is locked; the rest runs once another session waits for it."""
         locked = threading.Event()
         self._thread = threading.Thread(target=self._fight, args=(operation, locked))
         self._thread.start()
@@ -174,13 +174,13 @@ def _wait_for_a_waiting_session(session: psycopg.Connection[Any]) -> None:
         "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
     while session.execute(waiting).fetchone() is None:
-        assert time.monotonic() < end, "nobody waits for the operation"
+        assert time.monotonic() < end, "no session waits for the operation"
         time.sleep(0.01)
 
 
 @contextmanager
 def _pool_of_one() -> Iterator[Callable[[], Any]]:
-    """Django with a pool of one connection, and nobody who waits for it longer than a moment."""
+    """Django with a pool of one connection, for which a thread waits only a moment."""
     settings = connections["default"].settings_dict
     before = {name: settings[name] for name in ("OPTIONS", "CONN_MAX_AGE")}
     connections.close_all()

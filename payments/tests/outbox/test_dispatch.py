@@ -1,4 +1,4 @@
-"""Every event, whoever writes it, is queued for its way out in its own transaction."""
+"""Every event is queued for dispatch in its own transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each change is told, with what it was before where the merchant saw it before."""
+"""Each change emits an event, with the previous values that the merchant has seen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answer_with_id(row: Customer | PaymentMethod, caller: Caller) -> Answer:
     return Answer(status=200, body=str(row.id))
 
 
-def test_a_refund_tells_what_the_charge_and_the_refund_were(shop: Shop) -> None:
+def test_the_events_of_a_refund_name_the_previous_amounts_and_status(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     shop.refund(intent_id, 2_500)
     assert previous_of("charge.refunded") == {"amount_refunded": 0}
@@ -46,21 +46,21 @@ def test_a_refund_tells_what_the_charge_and_the_refund_were(shop: Shop) -> None:
     }
 
 
-def test_a_refund_that_stays_pending_does_not_say_that_its_status_changed(shop: Shop) -> None:
+def test_the_event_of_a_pending_refund_names_no_previous_status(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, token="pm_card_pendingRefund"))["id"]
     shop.refund(intent_id, 2_500)
     assert set(previous_of("refund.updated")) == {"balance_transaction"}
     assert told("charge.refunded") == []
 
 
-def test_a_capture_tells_what_was_captured_before(shop: Shop) -> None:
+def test_the_event_of_a_capture_names_the_amount_captured_before(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 6_000)
     previous = previous_of("charge.captured")
     assert (previous["amount_captured"], previous["captured"]) == (0, False)
 
 
-def test_a_void_and_an_increment_tell_how_the_charge_changed(shop: Shop) -> None:
+def test_the_events_of_a_void_and_an_increment_name_the_previous_values(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.increment(intent_id, 12_000)
     assert previous_of("charge.updated") == {"amount": 10_000}
@@ -70,7 +70,7 @@ def test_a_void_and_an_increment_tell_how_the_charge_changed(shop: Shop) -> None
     assert last["object"]["refunded"] is True
 
 
-def test_words_about_a_charged_intent_are_told_of_its_charge(shop: Shop) -> None:
+def test_a_new_description_of_a_charged_intent_emits_an_event_of_its_charge(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000))["id"]
     seq_before = shop.intent(intent_id).event_seq
     _describe(shop, intent_id, "Two tickets")
@@ -80,13 +80,13 @@ def test_words_about_a_charged_intent_are_told_of_its_charge(shop: Shop) -> None
     assert len(told("charge.updated")) == 1, "nothing changed the second time"
 
 
-def test_words_about_an_intent_without_a_charge_have_no_event(shop: Shop) -> None:
+def test_a_new_description_of_an_uncharged_intent_emits_no_event(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, confirm=False))["id"]
     _describe(shop, intent_id, "Two tickets")
     assert [event.type for event in Event.objects.all()] == ["payment_intent.created"]
 
 
-def test_deleting_a_customer_tells_of_each_method_that_it_detaches(shop: Shop) -> None:
+def test_deleting_a_customer_emits_an_event_for_each_detached_method(shop: Shop) -> None:
     customer_id = uuid_of_customer(shop)
     for token in ("pm_card_visa", "pm_card_mastercard"):
         payment_methods.attach_payment_method(
@@ -110,7 +110,7 @@ def test_deleting_a_customer_tells_of_each_method_that_it_detaches(shop: Shop) -
     assert len(told("customer.deleted")) == 1
 
 
-def test_every_event_names_who_asked_and_with_which_key(shop: Shop) -> None:
+def test_every_event_names_its_actor_request_and_idempotency_key(shop: Shop) -> None:
     caller = shop.caller("key-1", {"a": 1}, request_id="req_1")
     shop.create(10_000, caller=caller)
     assert {(e.actor, e.request_id, e.idempotency_key) for e in Event.objects.all()} == {

@@ -33,7 +33,7 @@ def test_a_full_bulkhead_begins_nothing_and_is_free_again_afterwards(narrow: Non
     assert _until_accepted(bulkhead)
 
 
-def test_a_call_that_raises_gives_its_permit_back(narrow: None) -> None:
+def test_a_call_that_raises_returns_its_permit(narrow: None) -> None:
     bulkhead = Bulkhead(uuid.uuid4().hex)
     for _ in range(5):
         future = _until_accepted(bulkhead, lambda: 1 / 0)
@@ -41,7 +41,7 @@ def test_a_call_that_raises_gives_its_permit_back(narrow: None) -> None:
             future.result(10)
 
 
-def test_half_of_the_requests_wait_and_the_others_wait_a_moment(narrow: None) -> None:
+def test_at_most_half_of_the_requests_wait_for_their_whole_budget(narrow: None) -> None:
     bulkhead = Bulkhead(uuid.uuid4().hex)
     far = time.monotonic() + 8
     with bulkhead.wait_budget(far) as seconds:

@@ -1,4 +1,4 @@
-"""A PSP that fails is left alone for a while, and no kind of call takes another's places."""
+"""A failing PSP is not called for a while, and each kind of call has permits of its own."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_it_opens_when_half_of_twenty_calls_failed(clock: Clock) -> None:
     assert 0 < refusal.value.retry_after_seconds <= 6
 
 
-def test_a_few_failures_say_nothing(clock: Clock) -> None:
+def test_a_few_failures_do_not_open_it(clock: Clock) -> None:
     breaker = Breaker(clock)
     feed(breaker, failed=19)
     assert breaker.state == "closed"
 
 
-def test_old_calls_are_forgotten(clock: Clock) -> None:
+def test_calls_older_than_the_window_do_not_count(clock: Clock) -> None:
     breaker = Breaker(clock)
     feed(breaker, failed=19)
     clock.now += 31
@@ -100,7 +100,7 @@ def test_an_answer_from_before_it_opened_does_not_close_it(clock: Clock) -> None
     assert breaker.state == "open"
 
 
-def test_an_exception_counts_as_a_failure_and_gives_its_place_back() -> None:
+def test_an_exception_counts_as_a_failure_and_returns_its_permit() -> None:
     account = uuid.uuid4().hex
     for _ in range(20):
         with pytest.raises(ZeroDivisionError), guarded_call(account, CallKind.QUERY):
@@ -137,7 +137,9 @@ def test_permits_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         thread.join()
 
 
-def test_a_psp_that_is_down_is_answered_at_once_and_nothing_is_sent(shop: Shop) -> None:
+def test_while_the_circuit_is_open_requests_are_refused_at_once_and_nothing_is_sent(
+    shop: Shop,
+) -> None:
     shop.psp.script({"error_before": True}, kind="authorize", times=20)
     for number in range(20):
         answer = shop.create(order_id=f"{shop.order_id}-{number}")
@@ -152,7 +154,7 @@ def test_a_psp_that_is_down_is_answered_at_once_and_nothing_is_sent(shop: Shop) 
     assert shop.effects() == []
 
 
-def test_recovery_asks_although_charges_are_refused(shop: Shop) -> None:
+def test_recovery_looks_up_while_charges_are_refused(shop: Shop) -> None:
     shop.psp.script({"error_after": True}, kind="authorize", times=20)
     answers = [shop.create(order_id=f"{shop.order_id}-{number}") for number in range(20)]
     shop.settle()

@@ -1,4 +1,4 @@
-"""A call is made again only where it certainly did nothing, twice at most, and not always."""
+"""A call is repeated only if it had no effect, at most twice, and within a budget."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return drawn
 
 
-def test_what_did_nothing_is_called_again(no_wait: list[Any]) -> None:
+def test_a_call_that_was_not_sent_is_repeated(no_wait: list[Any]) -> None:
     calls = Calls(failures=2)
     assert calls.run() is True
     assert len(calls.made_at) == 3
 
 
-def test_twice_at_most(no_wait: list[Any]) -> None:
+def test_a_call_is_repeated_at_most_twice(no_wait: list[Any]) -> None:
     calls = Calls(failures=99)
     assert calls.run() is False
     assert len(calls.made_at) == 1 + RETRIES_MAX
@@ -81,7 +81,7 @@ def test_the_backoff_doubles_with_full_jitter(no_wait: list[tuple[float, float]]
     assert no_wait == [(0, 0.2), (0, 0.4)]
 
 
-def test_what_was_drawn_is_waited_and_never_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_waits_exactly_the_drawn_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 5.6 caps a backoff at 5 s: the longest that can be drawn is far below."""
     monkeypatch.setattr(retries.random, "uniform", lambda low, high: high)
     calls = Calls(failures=99)
@@ -92,19 +92,19 @@ def test_what_was_drawn_is_waited_and_never_longer(monkeypatch: pytest.MonkeyPat
         assert drawn <= pause < drawn + 2, pauses
 
 
-def test_a_psp_that_says_when_to_come_again_is_obeyed() -> None:
+def test_retry_after_of_the_psp_is_respected() -> None:
     calls = Calls(failures=1, after_seconds=0.3)
     assert calls.run() is True
     assert calls.made_at[1] - calls.made_at[0] >= 0.3
 
 
-def test_what_could_not_begin_in_time_is_not_tried() -> None:
+def test_a_retry_that_could_not_begin_in_time_is_not_made() -> None:
     calls = Calls(failures=1, after_seconds=30)
     assert calls.run(seconds=2) is False
     assert len(calls.made_at) == 1
 
 
-def test_retries_are_a_tenth_of_the_calls_at_most(no_wait: list[Any]) -> None:
+def test_retries_are_at_most_a_tenth_of_the_calls(no_wait: list[Any]) -> None:
     account = uuid.uuid4().hex
     made = 0
     for _ in range(200):
@@ -124,14 +124,14 @@ def test_a_budget_is_saved_up_to_a_bound() -> None:
     assert sum(budget.spend() for _ in range(1_000)) == retries.BUDGET_MAX
 
 
-def test_one_accounts_trouble_does_not_spend_anothers_budget(no_wait: list[Any]) -> None:
+def test_retries_of_one_account_do_not_spend_anothers_budget(no_wait: list[Any]) -> None:
     first = uuid.uuid4().hex
     for _ in range(10):
         Calls(failures=99).run(first)
     assert Calls(failures=2).run() is True
 
 
-def test_an_exception_goes_through_and_is_not_repeated() -> None:
+def test_an_exception_is_raised_and_not_repeated() -> None:
     calls = []
 
     def fail() -> bool:
@@ -158,18 +158,18 @@ def test_a_rate_limit_is_survived_with_the_same_key(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after", "error_before", "truncate"])
-def test_a_doubt_is_never_repeated_by_the_request(shop: Shop, fault: str) -> None:
+def test_an_unknown_outcome_is_never_repeated_by_the_request(shop: Shop, fault: str) -> None:
     shop.psp.script({fault: True}, order_id=shop.order_id, kind="authorize")
     assert body_of(shop.create())["status"] == "processing"
     assert len(charges(shop)) == 1
 
 
-def test_a_decline_is_an_answer(shop: Shop) -> None:
+def test_a_decline_is_not_repeated(shop: Shop) -> None:
     shop.create(token="pm_card_chargeDeclined")
     assert len(charges(shop)) == 1
 
 
-def test_a_psp_that_cannot_be_reached_is_tried_again_and_then_nothing_was_sent(
+def test_an_unreachable_psp_is_retried_and_then_the_outcome_is_not_sent(
     database: None,
 ) -> None:
     with SandboxProcess() as own:
@@ -183,7 +183,7 @@ def test_a_psp_that_cannot_be_reached_is_tried_again_and_then_nothing_was_sent(
     assert list(statuses) == ["SUCCEEDED", "NOT_SENT"]
 
 
-def test_recovery_does_not_retry_its_schedule_does(shop: Shop) -> None:
+def test_recovery_does_not_retry_within_one_check(shop: Shop) -> None:
     shop.psp.script({"drop_before": True}, order_id=shop.order_id, kind="authorize")
     intent_id = body_of(shop.create())["id"]
     shop.psp.script({"rate_limit": True}, times=None, kind="authorize")

@@ -1,4 +1,4 @@
-"""From an operation to its request, and from a PSP's word to what may be believed of it."""
+"""From an operation to its request, and from the PSP's answer to a result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("amount", [Money(9_999, "USD"), Money(10_000, "EUR"), Money(0, "USD")])
-def test_an_answer_about_another_amount_is_a_doubt(shop: Shop, amount: Money) -> None:
+def test_an_answer_about_another_amount_is_unknown(shop: Shop, amount: Money) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     result = PspResult(outcome=Outcome.SUCCEEDED, psp_id="p1", amount=amount)
     outcome_unknown = sending.unknown_if_amount_differs(operation, result)
@@ -27,7 +27,7 @@ def test_an_answer_about_another_amount_is_a_doubt(shop: Shop, amount: Money) ->
     assert "100.00 USD" in outcome_unknown.detail
 
 
-def test_an_answer_that_fits_or_names_no_amount_is_believed(shop: Shop) -> None:
+def test_an_answer_with_the_same_or_no_amount_is_taken_as_it_is(shop: Shop) -> None:
     [operation] = shop.operations(body_of(shop.create(manual=True))["id"])
     for amount in (None, Money(10_000, "USD")):
         result = PspResult(outcome=Outcome.SUCCEEDED, amount=amount)

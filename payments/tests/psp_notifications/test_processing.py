@@ -1,4 +1,4 @@
-"""A notification is a reason to look, and the PSP's answer is what counts."""
+"""A notification only causes a look-up; the PSP's answer to that is recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from psp_adapters.tests.support.receiver import Receiver
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
-def test_a_notice_settles_a_lost_answer_before_its_next_check(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_resolves_a_lost_answer_before_its_next_check(
+    shop: Shop, hooks: Hooks
+) -> None:
     lose_the_answer(shop, "authorize")
     intent = body_of(shop.create(10_000))
     assert intent["status"] == "processing"
@@ -38,7 +40,7 @@ def test_a_notice_settles_a_lost_answer_before_its_next_check(shop: Shop, hooks:
     assert list(differences()) == []
 
 
-def test_a_lost_notice_is_made_good_by_asking(shop: Shop, hooks: Hooks) -> None:
+def test_recovery_resolves_a_payment_whose_notification_was_lost(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(webhooks={"lose": 1})
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
@@ -47,7 +49,7 @@ def test_a_lost_notice_is_made_good_by_asking(shop: Shop, hooks: Hooks) -> None:
     assert (hooks.receiver.deliveries, PspNotification.objects.count()) == ([], 0)
 
 
-def test_an_old_notice_after_a_cancel_changes_nothing(shop: Shop, hooks: Hooks) -> None:
+def test_an_old_notification_after_a_cancel_changes_nothing(shop: Shop, hooks: Hooks) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     [late] = hooks.caught("payment.authorized")
     shop.cancel(intent_id)
@@ -57,8 +59,8 @@ def test_an_old_notice_after_a_cancel_changes_nothing(shop: Shop, hooks: Hooks) 
     assert only_notification().status == "processed"
 
 
-def test_a_success_that_is_told_a_week_late_is_booked_and_goes_back(database: None) -> None:
-    """We had withdrawn the challenge; the customer's bank took the money all the same."""
+def test_a_success_notified_a_week_late_is_booked_and_reversed(database: None) -> None:
+    """We had voided the challenge, but the customer completed it and was charged."""
     with SandboxProcess() as psp, Receiver() as receiver:
         shop = open_shop(psp)
         hooks = Hooks(shop, receiver)
@@ -99,7 +101,7 @@ def test_a_success_that_is_told_a_week_late_is_booked_and_goes_back(database: No
         assert list(differences()) == []
 
 
-def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hooks) -> None:
+def test_a_notification_of_an_unknown_object_is_dead_lettered_after_a_day(hooks: Hooks) -> None:
     hooks.take(hooks.notice(data={"references": ["op_ABCDEFGHIJKLMNOPQRSTUV"]}))
     row = only_notification()
     assert (row.status, row.attempts) == ("failing", 1)
@@ -120,7 +122,7 @@ def test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried(hooks: Hoo
     assert processing.process_due_notifications() == 0
 
 
-def test_a_notice_naming_another_accounts_operation_is_never_applied(
+def test_a_notification_naming_another_accounts_operation_is_never_applied(
     shop: Shop, hooks: Hooks, other_shop: Shop
 ) -> None:
     lose_the_answer(other_shop, "authorize")
@@ -132,7 +134,7 @@ def test_a_notice_naming_another_accounts_operation_is_never_applied(
     assert [c["kind"] for c in shop.psp.calls(reference=reference)] == ["authorize"]
 
 
-def test_a_notice_naming_another_payment_of_the_psp_is_not_applied(
+def test_a_notification_naming_another_payment_of_the_psp_is_not_applied(
     shop: Shop, hooks: Hooks
 ) -> None:
     intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
@@ -146,7 +148,7 @@ def test_a_notice_naming_another_payment_of_the_psp_is_not_applied(
     assert shop.intent(intent_id).status == "PROCESSING"
 
 
-def test_a_pending_payment_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_finishes_a_pending_payment(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
     good = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
     [settled] = hooks.caught("payment.settled")
@@ -157,13 +159,15 @@ def test_a_pending_payment_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -
     assert (shop.intent(good).status, shop.intent(bad).status) == ("CAPTURED", "FAILED")
 
 
-def test_a_challenge_is_finished_by_its_notice(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_finishes_a_challenge(shop: Shop, hooks: Hooks) -> None:
     intent = body_of(shop.create(10_000, token="pm_card_threeDSecureRequired"))
     [required] = hooks.caught("challenge.required")
     checks = shop.operations(intent["id"])[0].checks
     hooks.take(required)
     assert shop.intent(intent["id"]).status == "REQUIRES_ACTION"
-    assert shop.operations(intent["id"])[0].checks == checks, "nothing new: nothing put off"
+    assert shop.operations(intent["id"])[0].checks == checks, (
+        "nothing new: the next check is not postponed"
+    )
 
     shop.psp.complete_challenge(shop.operations(intent["id"])[0].redirect_url)
     hooks.take(*hooks.caught("challenge.completed"))
@@ -187,10 +191,8 @@ def test_another_amount_at_the_psp_is_not_applied(
     assert books_of(intent_id) == []
 
 
-def test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded(
-    shop: Shop, hooks: Hooks
-) -> None:
-    """An answer said "declined", and yet the PSP took the money."""
+def test_a_notified_success_of_a_declined_operation_is_recorded(shop: Shop, hooks: Hooks) -> None:
+    """The PSP answered "declined", but made the charge."""
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     [operation] = shop.operations(intent_id)
@@ -206,7 +208,7 @@ def test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded(
     assert list(differences()) == []
 
 
-def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop, hooks: Hooks) -> None:
+def test_a_look_up_that_the_psp_does_not_answer_is_retried(shop: Shop, hooks: Hooks) -> None:
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
@@ -221,7 +223,7 @@ def test_a_psp_that_cannot_be_asked_is_asked_again(shop: Shop, hooks: Hooks) -> 
     assert shop.intent(intent_id).status == "CAPTURED"
 
 
-def test_an_unknown_type_is_processed_without_asking(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_of_an_unknown_type_needs_no_look_up(shop: Shop, hooks: Hooks) -> None:
     before = len(shop.psp.calls())
     hooks.take(hooks.notice(type="payment.teleported"))
     row = only_notification()
@@ -229,7 +231,7 @@ def test_an_unknown_type_is_processed_without_asking(shop: Shop, hooks: Hooks) -
     assert len(shop.psp.calls()) == before
 
 
-def test_another_body_for_a_known_event_has_the_psp_asked_again(shop: Shop, hooks: Hooks) -> None:
+def test_a_second_body_of_a_known_event_causes_another_look_up(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=3_600)
     intent_id = body_of(shop.create(10_000, token="pm_sepaDebit_success"))["id"]
     [pending] = hooks.caught("payment.pending")
@@ -243,7 +245,7 @@ def test_another_body_for_a_known_event_has_the_psp_asked_again(shop: Shop, hook
     assert shop.intent(intent_id).amount_captured_minor == 10_000
 
 
-def test_what_we_know_already_is_not_asked_again(shop: Shop, hooks: Hooks) -> None:
+def test_a_notification_of_a_recorded_outcome_needs_no_look_up(shop: Shop, hooks: Hooks) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.cancel(intent_id)
     asked = len(shop.psp.calls(kind="look_up"))
@@ -251,7 +253,7 @@ def test_what_we_know_already_is_not_asked_again(shop: Shop, hooks: Hooks) -> No
     assert len(shop.psp.calls(kind="look_up")) == asked
 
 
-def test_a_refund_that_fails_later_is_asked_for_and_recorded(shop: Shop, hooks: Hooks) -> None:
+def test_a_refund_that_fails_later_is_looked_up_and_recorded(shop: Shop, hooks: Hooks) -> None:
     shop.psp.set_behavior(settle_delay_seconds=0.2)
     intent_id = body_of(shop.create(10_000, token="pm_card_refundFail"))["id"]
     shop.refund(intent_id, 100)
@@ -263,7 +265,7 @@ def test_a_refund_that_fails_later_is_asked_for_and_recorded(shop: Shop, hooks: 
     assert list(differences()) == []
 
 
-def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
+def test_a_conflicting_duplicate_has_even_a_closed_operation_looked_up(
     shop: Shop, hooks: Hooks
 ) -> None:
     shop.create(10_000, manual=True)
@@ -276,7 +278,7 @@ def test_a_conflict_has_the_psp_asked_about_a_closed_operation_too(
     assert len(shop.psp.calls(kind="look_up")) == asked + 1
 
 
-def test_a_conflict_that_arrives_while_its_row_is_leased_has_the_psp_asked_all_the_same(
+def test_a_conflicting_duplicate_of_a_leased_notification_still_causes_a_look_up(
     shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.create(10_000, manual=True)
@@ -301,7 +303,7 @@ def test_a_conflict_that_arrives_while_its_row_is_leased_has_the_psp_asked_all_t
     assert only_notification().status == "processed"
 
 
-def test_one_that_fails_badly_does_not_hold_up_the_others(
+def test_a_notification_that_raises_does_not_delay_the_others(
     shop: Shop, hooks: Hooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = processing._operations_of

@@ -1,4 +1,4 @@
-"""The dead-letter list: nothing is given up for good, and looking again is harmless."""
+"""The dead-letter list: every notification can be replayed, and a replay is harmless."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from payments.tests.support.notices import Hooks, make_due, store_notice
 from payments.tests.support.shop import Shop, body_of
 
 
-def bury_everything() -> None:
-    """Nobody could make anything of what is stored, for a day."""
+def dead_letter_everything() -> None:
+    """Let processing fail for a day, until every stored notification is a dead letter."""
     PspNotification.objects.update(give_up_at=now_utc() - timedelta(seconds=1))
     make_due()
     processing.process_due_notifications()
@@ -49,16 +49,16 @@ def dead(shop: Shop, other_shop: Shop) -> dict[str, PspNotification]:
         "sev_3": store_notice(shop, id="sev_3"),
         "sev_4": store_notice(other_shop, id="sev_4"),
     }
-    bury_everything()
+    dead_letter_everything()
     return rows
 
 
-def test_one_is_replayed_and_processed(shop: Shop, hooks: Hooks) -> None:
+def test_one_dead_notification_is_replayed_and_processed(shop: Shop, hooks: Hooks) -> None:
     shop.psp.script({"drop_after": 1}, order_id=shop.order_id, kind="authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     shop.psp.set_behavior(down=1)
     hooks.deliver(hooks.caught("payment.authorized")[0])
-    bury_everything()
+    dead_letter_everything()
     shop.psp.heal()
     [row] = PspNotification.objects.all()
 
@@ -72,7 +72,7 @@ def test_one_is_replayed_and_processed(shop: Shop, hooks: Hooks) -> None:
     assert shop.intent(intent_id).status == "CAPTURED"
 
 
-def test_a_processed_one_can_be_looked_at_again(shop: Shop, hooks: Hooks) -> None:
+def test_a_processed_notification_can_be_replayed(shop: Shop, hooks: Hooks) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     hooks.take(*hooks.caught("payment.authorized"))
     events = shop.intent(intent_id).event_seq
@@ -83,7 +83,7 @@ def test_a_processed_one_can_be_looked_at_again(shop: Shop, hooks: Hooks) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "revived"),
+    ("arguments", "requeued"),
     [
         (["--event", "sev_2"], {"sev_2"}),
         (["--type", "payment.authorized"], {"sev_1", "sev_3", "sev_4"}),
@@ -96,8 +96,8 @@ def test_a_processed_one_can_be_looked_at_again(shop: Shop, hooks: Hooks) -> Non
     ],
     ids=range(8),
 )
-def test_the_chosen_ones_are_replayed(
-    shop: Shop, dead: dict[str, PspNotification], arguments: list[str], revived: set[str]
+def test_notifications_are_replayed_by_filter(
+    shop: Shop, dead: dict[str, PspNotification], arguments: list[str], requeued: set[str]
 ) -> None:
     words = {
         "account": shop.account.code,
@@ -105,8 +105,8 @@ def test_the_chosen_ones_are_replayed(
         "received_4": dead["sev_4"].received_at.isoformat(),
     }
     said = replay(*[argument.format(**words) for argument in arguments])
-    assert said.startswith(f"{len(revived)} notifications")
-    assert {event for event, status in statuses().items() if status == "stored"} == revived
+    assert said.startswith(f"{len(requeued)} notifications")
+    assert {event for event, status in statuses().items() if status == "stored"} == requeued
 
 
 def test_without_a_filter_nothing_is_replayed(dead: dict[str, Any]) -> None:
@@ -123,6 +123,6 @@ def test_the_dead_letter_list_can_be_read(shop: Shop, dead: dict[str, Any]) -> N
     assert set(statuses().values()) == {"dead"}
 
 
-def test_what_waits_anyway_is_no_choice(dead: dict[str, Any]) -> None:
+def test_a_notification_that_waits_anyway_is_not_replayed(dead: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="processed anyway"):
         replay_notifications(NotificationFilter(status=NotificationStatus.FAILING))

@@ -43,7 +43,7 @@ trades = st.tuples(
     st.integers(0, 1),  # whose
     st.booleans(),  # live or test
     st.sampled_from(CURRENCIES),
-    st.sampled_from(["sale", "refund", "refund that fails", "taken back", "by hand"]),
+    st.sampled_from(["sale", "refund", "refund that fails", "reversed", "by hand"]),
     st.integers(1, 100_000),
     st.one_of(st.none(), st.integers(-3, 3)),  # days from now on which it is available
 )
@@ -93,7 +93,7 @@ def make(trade: Trade, merchant: Merchant) -> None:
     elif kind == "refund that fails":
         book(merchant, [requested])
         book(merchant, [failed])
-    elif kind == "taken back":
+    elif kind == "reversed":
         postings = sale(trade, merchant)
         payment_id = public_ids.new_id()
         ids = book(merchant, postings, payment_id)
@@ -156,7 +156,7 @@ def test_the_nets_by_status_are_the_balance(
 
 @pytest.mark.alone
 @pytest.mark.usefixtures("really_closed")
-def test_a_reading_is_bounded_by_what_is_pending(owner_cursor: psycopg.Cursor[Any]) -> None:
+def test_reading_the_balance_fetches_only_pending_rows(owner_cursor: psycopg.Cursor[Any]) -> None:
     """The database's own count of the rows that a reading fetches does not grow with history."""
     # Rows that other tests deleted would have a say in the plan.
     owner_cursor.execute("TRUNCATE ledger_entry, ledger_transaction")
@@ -198,7 +198,7 @@ def _tuples(cursor: Any) -> int:
 
 
 @pytest.fixture
-def patient_shop(shop: Shop) -> Shop:
+def five_day_shop(shop: Shop) -> Shop:
     """Its PSP account pays out after five days."""
     shop.account.settlement_delay_days = 5
     shop.account.save()
@@ -207,8 +207,8 @@ def patient_shop(shop: Shop) -> Shop:
     return shop
 
 
-def test_a_sale_is_pending_for_the_days_of_its_psp_account(patient_shop: Shop) -> None:
-    api = api_of(patient_shop)
+def test_a_sale_is_pending_for_the_days_of_its_psp_account(five_day_shop: Shop) -> None:
+    api = api_of(five_day_shop)
     api.pay(10_000)
     [row] = api.get("/v1/balance_transactions").body["data"]
     assert (row["status"], row["available_on"]) == (
@@ -219,11 +219,11 @@ def test_a_sale_is_pending_for_the_days_of_its_psp_account(patient_shop: Shop) -
     assert (amounts(balance["pending"]), amounts(balance["available"])) == ({"usd": 10_000}, {})
 
 
-def test_another_delay_does_not_move_what_is_booked(patient_shop: Shop) -> None:
-    api = api_of(patient_shop)
+def test_another_delay_does_not_move_what_is_booked(five_day_shop: Shop) -> None:
+    api = api_of(five_day_shop)
     api.pay(10_000)
-    patient_shop.account.settlement_delay_days = 0
-    patient_shop.account.save()
+    five_day_shop.account.settlement_delay_days = 0
+    five_day_shop.account.save()
     accounts.forget_accounts()
     forget_cached_keys()
     api.pay(300)
@@ -259,7 +259,7 @@ def test_a_refund_of_pending_money_is_pending_and_of_available_money_at_once(sho
     assert amounts(balance["available"]) == {"usd": 6_000}
 
 
-def test_a_refund_that_fails_gives_back_what_it_took(shop: Shop) -> None:
+def test_a_failed_refund_returns_its_amount_to_the_balance(shop: Shop) -> None:
     paid = body_of(shop.create(10_000, token="pm_card_refundFail"))
     shop.refund(paid["id"], 4_000)
     api = api_of(shop)
@@ -286,7 +286,7 @@ def test_a_refund_that_fails_gives_back_what_it_took(shop: Shop) -> None:
     assert (shown["failure_balance_transaction"], shown["balance_transaction"]) == tuple(rows)
 
 
-def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Shop) -> None:
+def test_a_reversed_sale_names_the_balance_transaction_of_its_reversal(shop: Shop) -> None:
     api = api_of(shop)
     paid = api.pay(10_000)
     [charge] = shop.operations(paid["id"])
@@ -304,7 +304,7 @@ def test_a_sale_that_is_taken_back_names_what_took_it_from_the_balance(shop: Sho
         assert newest["type"] == ("payment_failure_refund" if fails else "charge")
 
 
-def test_what_was_captured_of_a_charge_too_many_names_that_charge(shop: Shop) -> None:
+def test_the_balance_transaction_of_a_duplicate_charge_names_that_charge(shop: Shop) -> None:
     _, charge, _ = duplicate_charge(shop, manual=True)
     act(shop, charge, "capture", amount_minor=4_000)
     sync(charge)
@@ -314,12 +314,12 @@ def test_what_was_captured_of_a_charge_too_many_names_that_charge(shop: Shop) ->
     assert found == row
 
 
-def test_what_was_taken_back_is_told_with_its_fee_and_comes_with_the_original(
+def test_a_reversal_shows_its_fee_and_is_available_with_the_original(
     database: None,
 ) -> None:
     merchant = MerchantFactory.create()
     scope = Scope(merchant.id, False)
-    make((0, False, "EUR", "taken back", 10_000, 2), merchant)
+    make((0, False, "EUR", "reversed", 10_000, 2), merchant)
     back, charge = every_row(scope)
     assert (back["type"], back["reporting_category"]) == (
         "payment_failure_refund",

@@ -103,7 +103,7 @@ def test_a_malformed_id_is_missing(scope: Scope, public_id: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["<script>", "pm_" + "x" * 100, "a b", "no-id", "pm_\n"])
-def test_what_does_not_look_like_an_id_is_not_repeated(text: str) -> None:
+def test_a_text_unlike_an_id_is_not_repeated(text: str) -> None:
     with pytest.raises(ResourceMissing) as refusal:
         refuse_missing(PAYMENT_METHOD, text)
     assert refusal.value.message == "No such PaymentMethod"

@@ -26,8 +26,8 @@ CRASH_POINTS: Final = {
     "C0": Point(
         "the body is not fully read",
         (
-            "http/test_cut_requests.py::test_a_request_that_is_not_read_to_its_end_never_happened",
-            "api/test_exchange.py::test_a_body_shorter_than_announced_is_refused_and_takes_nothing",
+            "http/test_cut_requests.py::test_an_incomplete_request_has_no_effect",
+            "api/test_exchange.py::test_a_body_shorter_than_its_content_length_is_refused_and_has_no_effect",
         ),
     ),
     "C1": Point("read, before the first transaction", _STEPS),
@@ -79,8 +79,8 @@ CRASH_POINTS: Final = {
         (
             "operations/test_execution.py::"
             "test_an_error_in_the_second_transaction_repeats_it_and_not_the_call",
-            "operations/test_execution.py::test_errors_without_end_leave_the_success_to_recovery",
-            "operations/test_execution.py::test_a_deadlock_with_somebody_else_is_survived",
+            "operations/test_execution.py::test_a_permanent_error_leaves_the_success_to_recovery",
+            "operations/test_execution.py::test_a_deadlock_with_another_session_is_survived",
             "operations/test_execution.py::test_an_empty_pool_leaves_the_success_to_recovery",
             "scenarios/test_lost_commits.py::test_a_success_that_cannot_be_recorded_is_never_a_failure",
         ),
@@ -94,13 +94,13 @@ CRASH_POINTS: Final = {
     "C11": Point("after the second transaction, before the answer", _STEPS),
     "C12": Point(
         "the answer is cut half way",
-        ("http/test_cut_requests.py::test_an_answer_cut_on_its_way_is_given_again_byte_for_byte",),
+        ("http/test_cut_requests.py::test_an_answer_cut_on_its_way_is_replayed_byte_for_byte",),
     ),
     "C13": Point(
         "the client is dead and never repeats",
         (
             _STEPS[1],
-            "http/test_cut_requests.py::test_a_client_that_is_gone_for_ever_is_still_served_once",
+            "http/test_cut_requests.py::test_the_request_of_a_client_that_is_gone_is_executed_once",
         ),
     ),
     "C14": Point(
@@ -109,7 +109,7 @@ CRASH_POINTS: Final = {
     ),
     "C14 of events": Point(
         "after a commit, before the relay's wake-up",
-        ("merchant_webhooks/test_relay.py::test_without_redis_events_are_found_all_the_same",),
+        ("merchant_webhooks/test_relay.py::test_without_redis_the_relay_still_finds_events",),
     ),
     "C15": Point(
         "the relay has claimed a delivery, and not sent it",
@@ -155,7 +155,7 @@ CRASH_POINTS: Final = {
         "a server is told to end while it works",
         (
             "http/test_cut_requests.py::"
-            "test_a_server_told_to_end_answers_what_it_has_and_takes_nothing_new",
+            "test_a_stopping_server_answers_open_requests_and_accepts_no_new_ones",
         ),
     ),
     "C22": Point(
@@ -164,7 +164,7 @@ CRASH_POINTS: Final = {
             "scenarios/test_calls_cut_short.py::"
             "test_a_key_is_never_purged_while_its_operation_is_unknown",
             "idempotency/test_keys.py::"
-            "test_old_keys_are_forgotten_but_never_one_whose_operation_is_open",
+            "test_old_keys_are_purged_but_never_one_whose_operation_is_open",
         ),
     ),
 }
@@ -175,7 +175,7 @@ MESSAGE_FAULTS: Final = {
         (
             "scenarios/test_races.py::test_concurrent_copies_of_one_request_run_once",
             "http/test_idempotency_over_http.py::"
-            "test_fifty_requests_at_once_with_one_key_have_one_effect",
+            "test_fifty_concurrent_requests_with_one_key_have_one_effect",
         ),
     ),
     "M2": Point(
@@ -190,7 +190,7 @@ MESSAGE_FAULTS: Final = {
         (
             "http/sdk/test_python.py::"
             "test_one_order_is_not_paid_twice_and_the_refusal_names_the_payment",
-            "http/test_races_over_http.py::test_twenty_payments_of_one_order_at_once_are_one",
+            "http/test_races_over_http.py::test_twenty_concurrent_payments_of_one_order_are_one",
         ),
     ),
     "M4": Point(
@@ -206,7 +206,9 @@ MESSAGE_FAULTS: Final = {
     ),
     "M6": Point(
         "a notification lost for ever",
-        ("psp_notifications/test_processing.py::test_a_lost_notice_is_made_good_by_asking",),
+        (
+            "psp_notifications/test_processing.py::test_recovery_resolves_a_payment_whose_notification_was_lost",
+        ),
     ),
     "M7": Point(
         "notifications out of order",
@@ -218,24 +220,24 @@ MESSAGE_FAULTS: Final = {
         "a notification days late",
         (
             "psp_notifications/test_processing.py::"
-            "test_a_success_that_is_told_a_week_late_is_booked_and_goes_back",
-            "psp_notifications/test_processing.py::test_an_old_notice_after_a_cancel_changes_nothing",
+            "test_a_success_notified_a_week_late_is_booked_and_reversed",
+            "psp_notifications/test_processing.py::test_an_old_notification_after_a_cancel_changes_nothing",
         ),
     ),
     "M9": Point(
         "forged",
         (
-            "api/test_webhooks.py::test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace",
+            "api/test_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
         ),
     ),
     "M10": Point(
         "replayed inside the tolerance",
-        ("api/test_webhooks.py::test_a_hundred_copies_at_once_are_one_notification",),
+        ("api/test_webhooks.py::test_a_hundred_concurrent_copies_are_stored_as_one_notification",),
     ),
     "M11": Point(
         "replayed outside of it, old and from the future",
         (
-            "api/test_webhooks.py::test_what_the_psp_did_not_sign_lately_is_refused_and_leaves_no_trace",
+            "api/test_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
         ),
     ),
     "M12": Point(
@@ -248,30 +250,30 @@ MESSAGE_FAULTS: Final = {
         "of an object that we do not know",
         (
             "psp_notifications/test_processing.py::"
-            "test_a_notice_of_an_unknown_object_is_tried_for_a_day_then_buried",
+            "test_a_notification_of_an_unknown_object_is_dead_lettered_after_a_day",
         ),
     ),
     "M14": Point(
         "of another account",
         (
-            "api/test_webhooks.py::test_a_notice_of_another_account_is_refused",
+            "api/test_webhooks.py::test_a_notification_of_another_account_is_refused",
             "psp_notifications/test_processing.py::"
-            "test_a_notice_naming_another_accounts_operation_is_never_applied",
+            "test_a_notification_naming_another_accounts_operation_is_never_applied",
         ),
     ),
     "M15": Point(
         "one event, two bodies",
         (
             "api/test_webhooks.py::"
-            "test_a_second_body_for_the_same_event_is_recorded_and_the_first_stands",
-            "psp_notifications/test_processing.py::test_another_body_for_a_known_event_has_the_psp_asked_again",
+            "test_a_second_body_of_the_same_event_is_recorded_beside_the_first",
+            "psp_notifications/test_processing.py::test_a_second_body_of_a_known_event_causes_another_look_up",
         ),
     ),
     "M16": Point(
         "signed and malformed, or huge",
         (
-            "api/test_webhooks.py::test_what_is_signed_but_no_notice_is_refused",
-            "api/test_webhooks.py::test_a_notice_has_at_most_256_kibibytes",
+            "api/test_webhooks.py::test_a_signed_but_malformed_notification_is_refused",
+            "api/test_webhooks.py::test_a_notification_over_256_kibibytes_is_refused",
         ),
     ),
     "M17": Point(
@@ -282,7 +284,7 @@ MESSAGE_FAULTS: Final = {
         "the answer says no, the PSP says yes",
         (
             "psp_notifications/test_processing.py::"
-            "test_a_success_of_an_operation_that_was_closed_as_declined_is_recorded",
+            "test_a_notified_success_of_a_declined_operation_is_recorded",
         ),
     ),
     "M19": Point(

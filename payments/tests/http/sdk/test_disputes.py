@@ -120,7 +120,9 @@ def test_disputes_are_listed_by_charge_and_by_payment(storefront: Storefront) ->
     assert plain(of_payment.data[0].charge)["disputed"] is True
 
 
-def test_what_cannot_be_done_is_refused_by_name(storefront: Storefront, tables: Tables) -> None:
+def test_an_impossible_dispute_response_is_refused_by_name(
+    storefront: Storefront, tables: Tables
+) -> None:
     api = storefront.stripe.v1
     paid = storefront.pay()
     dispute_id = dispute(storefront)

@@ -85,7 +85,7 @@ def test_a_wrong_parameter_is_an_invalid_request(
     assert storefront.effects() == []
 
 
-def test_another_merchants_payment_is_as_missing_as_none_at_all(
+def test_another_merchants_payment_is_as_unknown_as_a_missing_one(
     storefront: Storefront, other_storefront: Storefront
 ) -> None:
     foreign, unknown = other_storefront.pay().id, unknown_id("pi")
@@ -158,7 +158,9 @@ def test_a_decline_is_a_card_error_with_a_payment_that_lives_on(
 
 
 @pytest.mark.parametrize("wish", ["off_session", "error_on_requires_action"])
-def test_a_challenge_that_nobody_can_answer_is_a_decline(storefront: Storefront, wish: str) -> None:
+def test_a_challenge_in_an_off_session_payment_is_a_decline(
+    storefront: Storefront, wish: str
+) -> None:
     with pytest.raises(stripe.CardError) as declined:
         storefront.pay(payment_method="pm_card_authenticationRequired", **{wish: True})
     assert declined.value.code == "authentication_required"
@@ -219,7 +221,7 @@ def test_a_command_during_another_is_a_lock_timeout(storefront: Storefront) -> N
     assert storefront.effects() == [("authorize", 10_000), ("capture", 10_000)]
 
 
-def test_a_psp_that_refuses_to_listen_is_a_503_and_the_same_key_succeeds_later(
+def test_a_rate_limit_of_the_psp_is_a_503_and_the_same_key_succeeds_later(
     storefront: Storefront,
 ) -> None:
     intents, key = storefront.stripe.v1.payment_intents, new_order()
@@ -267,7 +269,7 @@ def test_to_act_for_another_account_is_a_permission_error(
     assert intents.create(storefront.order(), own).status == "succeeded"
 
 
-def test_a_merchant_without_a_key_for_money_is_told_to_send_one(
+def test_a_merchant_without_an_idempotency_key_is_told_to_send_one(
     open_storefront: Callable[..., Storefront],
 ) -> None:
     strict, easy = open_storefront(), open_storefront(idempotency_key_required=False)

@@ -33,7 +33,9 @@ def run_script(node_folder: Path, storefront: Storefront) -> Run:
     return run
 
 
-def test_a_payment_lives_its_whole_life(storefront: Storefront, run_script: Run) -> None:
+def test_a_payment_is_created_captured_and_refunded(
+    storefront: Storefront, run_script: Run
+) -> None:
     orders = [new_order() for _ in range(5)]
 
     steps = run_script("life.mjs", orders=orders)

@@ -137,7 +137,7 @@ def test_an_uncharged_payment_is_canceled_without_the_psp(storefront: Storefront
     assert storefront.effects() == []
 
 
-def test_canceling_a_held_payment_lets_the_money_go(storefront: Storefront) -> None:
+def test_canceling_an_authorized_payment_releases_the_hold(storefront: Storefront) -> None:
     held = storefront.pay(capture_method="manual")
 
     canceled = storefront.stripe.v1.payment_intents.cancel(held.id)
@@ -177,7 +177,7 @@ def test_partial_refunds_add_up_and_the_last_takes_what_is_left(storefront: Stor
     assert storefront.effects()[2:] == [("refund", 2_500), ("refund", 2_500), ("refund", 5_000)]
 
 
-def test_a_refund_keeps_the_words_of_the_merchant(storefront: Storefront) -> None:
+def test_a_refund_keeps_the_merchants_reason_and_metadata(storefront: Storefront) -> None:
     paid = storefront.pay()
     refund = storefront.stripe.v1.refunds.create(
         {"payment_intent": paid.id, "amount": 100, "metadata": {"ticket": "17", "by": "Ann"}}

@@ -180,7 +180,7 @@ def test_every_step_of_a_payment_is_an_event(storefront: Storefront) -> None:
     assert succeeded.request.id == captured.last_response.headers["Request-Id"]
 
 
-def test_the_balance_and_its_transactions_tell_where_the_money_went(
+def test_the_balance_and_its_transactions_account_for_every_movement(
     open_storefront: Callable[..., Storefront],
 ) -> None:
     storefront = open_storefront(platform_fee_basis_points=250)

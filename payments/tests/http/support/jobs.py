@@ -69,7 +69,7 @@ class Platform:
             time.sleep(0.1)
 
     def last_words(self) -> str:
-        """What the jobs said last."""
+        """The last lines that the jobs logged."""
         said = [f"{p.name}: {line[:300]}" for p in self.processes.values() for line in p._lines]
         return "\n".join(said)
 
@@ -91,5 +91,5 @@ def running(folder: Path, variables: Mapping[str, str]) -> Iterator[Platform]:
 
 
 def kill_hard(process: Process) -> None:
-    """kill -9, and nobody starts it again."""
+    """kill -9, without a restart."""
     process.kill_group()

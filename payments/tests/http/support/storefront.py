@@ -1,4 +1,4 @@
-"""A merchant's server: an API key, the official SDK, raw HTTP, and orders that nobody else has."""
+"""A merchant's server: an API key, the official SDK, raw HTTP, and orders of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 
 @dataclass
 class Storefront:
-    """One merchant at work over HTTP. `psp` is the truth about its money."""
+    """One merchant over HTTP; `psp` is the sandbox PSP, the truth about its money."""
 
     server: ApiServer
     psp: SandboxProcess
@@ -66,13 +66,13 @@ class Storefront:
         return [(effect["kind"], effect["amount_minor"]) for effect in effects]
 
     def settle(self) -> None:
-        """Let the recovery job look at everything of this merchant that is still open."""
+        """Let the recovery job resolve every open operation of this merchant."""
         for operation in self.operations().filter(next_check_at__isnull=False):
             self.operations().filter(pk=operation.pk).update(lease_until=LONG_AGO)
             recovery_sweep.resolve_operation(operation.pk, actor="job:recovery")
 
     def end_leases(self) -> None:
-        """Let time pass: whoever died no longer owns anything."""
+        """Let time pass: the leases of dead workers end."""
         self.operations().filter(closed_at__isnull=True).update(lease_until=LONG_AGO)
         IdempotencyKey.objects.filter(merchant=self.merchant).update(lease_until=LONG_AGO)
 
