@@ -9,7 +9,7 @@ from typing import Any
 
 
 class PaymentRefused(Exception):
-    """A command was refused; nothing of it was written.
+    """A command was refused and wrote nothing.
 
     `message` says what is wrong and what to do. `param` names the request's parameter, if one is
     to blame. `intent` is the payment intent as it stands, where the answer should show it.

@@ -81,7 +81,7 @@ class NotificationStatus(StrEnum):
     FAILING = "failing"
     """Processing failed; it is tried again later."""
     DEAD = "dead"
-    """Dead letter: an operator must look at it, and may replay it."""
+    """Dead letter: an operator must inspect it, and may replay it."""
 
 
 class LateSuccessPolicy(StrEnum):

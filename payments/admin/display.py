@@ -59,7 +59,7 @@ STATUS_LABELS: Final = {
     "succeeded": "success",
     "declined": "danger",
     "not sent": "default",
-    "taken back": "danger",
+    "reversed": "danger",
     "excess": "danger",
 }
 

@@ -2,7 +2,7 @@
 
 A card number is a run of whole digit groups (blanks, dashes or dots between them) that has a known
 issuer prefix, a length that the issuer uses, and a valid Luhn digit. Known limits: encodings other
-than percent-encoding (base64, rot13) are not undone. Which parameters are scanned is decided by
+than percent-encoding (base64, rot13) are not decoded. Which parameters are scanned is decided by
 their types. No message may repeat what was found.
 """
 

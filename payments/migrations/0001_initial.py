@@ -908,7 +908,7 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("next_sync_at"),
                         condition=models.Q(("next_sync_at__isnull", False)),
-                        name="dispute_look_due",
+                        name="dispute_sync_due",
                     ),
                     models.Index(
                         models.F("next_reminder_at"),

@@ -1,4 +1,4 @@
-"""The tables of payments, re-exported: everybody imports models from here. No definitions."""
+"""The tables of payments, re-exported: import models from here. No definitions."""
 
 from payments.models.books_check import BooksCheck as BooksCheck
 from payments.models.case import Case as Case

@@ -121,7 +121,7 @@ class Dispute(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.Index("merchant", "livemode", models.F("id").desc(), name="dispute_newest"),
             models.Index(
                 "next_sync_at",
-                name="dispute_look_due",
+                name="dispute_sync_due",
                 condition=models.Q(next_sync_at__isnull=False),
             ),
             models.Index(
@@ -190,7 +190,7 @@ class DisputeResponse(WithPublicId, MerchantOwned, MachineModel):
     """Its public id is also our reference of it at the PSP."""
 
     class Kind(models.TextChoices):
-        """Both cannot be undone."""
+        """Both are final."""
 
         EVIDENCE = "evidence", "evidence"
         ACCEPTANCE = "acceptance", "acceptance"

@@ -67,5 +67,5 @@ def billing_details_object(given: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def list_object(url: str, data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
-    """One page of a list; every row has an `id`, so that SDKs can turn the page."""
+    """One page of a list; every row has an `id`, so that SDKs can fetch the next."""
     return {"object": "list", "url": url, "has_more": has_more, "data": list(data)}

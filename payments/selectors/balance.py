@@ -82,8 +82,8 @@ class Balance:
     """Of the same currencies: what becomes available on a later day."""
 
 
-# Fees are shown with the capture (or its reversal) that they were booked with. The OR keeps the
-# look at the companion a probe of the unique index, made for fees only.
+# Fees are shown with the capture (or its reversal) that they were booked with. The OR lets
+# PostgreSQL probe the unique index for that companion, and for fees only.
 _MERCHANTS_ROWS: Final = """
     SELECT t.id, t.rule, e.direction, e.amount_minor, e.currency, coalesce(fee.minor, 0),
            coalesce(o.charge_id, o.id), r.id, d.id,

@@ -40,7 +40,7 @@ def one_payment_method(scope: Scope, public_id: str, *, param: str = "") -> Paym
 
 
 def page_of_customers(scope: Scope, paging: Paging, *, email: str = "") -> Page[Customer]:
-    """A page of customers; those with this address of mail, in any case of its letters."""
+    """A page of customers; those with this email address, compared without case."""
     rows = customers(scope)
     if email:
         rows = rows.filter(email__iexact=email)

@@ -92,16 +92,16 @@ LOOK_UP_SECONDS = sending.LOOKUP_DEADLINE_SECONDS
 CALL_SECONDS = sending.CALL_DEADLINE_SECONDS
 # For the largest report that is taken in; 1 s on a quiet core.
 PARSE_SECONDS = 3.0
-# A question without an answer is the last of its dispute or payment.
+# After a look-up without an answer no other follows for the same dispute or payment.
 HELD = {
-    "resolve-due-operations": Held(  # a look, a fence, a repeat
+    "resolve-due-operations": Held(  # a look-up, a fence, a repeat
         recovery_sweep.SWEEP_SECONDS, 2 * LOOK_UP_SECONDS + CALL_SECONDS
     ),
     "process-due-notifications": Held(processing.SWEEP_SECONDS, processing.BATCH * LOOK_UP_SECONDS),
-    "reverse-late-successes": Held(  # a look, a void or a refund
+    "reverse-late-successes": Held(  # a look-up, a void or a refund
         late_success_reversals.SWEEP_SECONDS, LOOK_UP_SECONDS + CALL_SECONDS
     ),
-    "resolve-due-dispute-responses": Held(  # a look, a repeat with the deadline of a question
+    "resolve-due-dispute-responses": Held(  # a look-up, a repeat with its deadline
         responses.SWEEP_SECONDS, 2 * LOOK_UP_SECONDS
     ),
     "sync-due-disputes": Held(sync.SWEEP_SECONDS, LOOK_UP_SECONDS),
@@ -110,10 +110,10 @@ HELD = {
     "read-settlement-reports": Held(  # a whole file is checked, read up to its next batch, stored
         reading.SWEEP_SECONDS, 2 * PARSE_SECONDS + STATEMENT_SECONDS
     ),
-    "match-settlement-lines": Held(  # a look at a dispute, and at what of its charge is open
+    "match-settlement-lines": Held(  # look-ups of a dispute and of its charge
         line_sweep.SWEEP_SECONDS, LOOK_UP_SECONDS
     ),
-    "act-on-due-deadlines": Held(  # a look, or a void
+    "act-on-due-deadlines": Held(  # a look-up, or a void
         action_sweep.SWEEP_SECONDS, max(LOOK_UP_SECONDS, CALL_SECONDS)
     ),
     "heartbeat-money": Held(0, STATEMENT_SECONDS),

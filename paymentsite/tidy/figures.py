@@ -25,7 +25,7 @@ CEILINGS = sources.PROJECT / ".tidy.toml"
 _SERVICES = "payments.services"
 _SERVICES_CONTRACT = "importlinter:contract:payments-services"
 _SMALL_MODULE_LINES = 50
-_VAGUE_ACTORS = r"\b(somebody|nobody|whoever|anybody)\b"
+_VAGUE_ACTORS = r"\b((some|no|any)body|who(ever))\b"
 _LEASES = r"FOR (NO KEY )?UPDATE( OF \w+)? SKIP LOCKED|skip_locked=True"
 
 
@@ -146,7 +146,7 @@ class Word:
 
     def places(self, texts: Mapping[str, str]) -> list[str]:
         """Where it occurs in `texts` (file to plain text), as `file:line`."""
-        # The letter before is looked at afterwards: a pattern that begins with its word is faster.
+        # The character before is checked afterwards: a pattern that begins with its word is faster.
         compiled = re.compile(rf"(?:{self.pattern})(?![a-z])")
         return [
             f"{file}:{text.count(chr(10), 0, found.start()) + 1}"

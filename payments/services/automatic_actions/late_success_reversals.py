@@ -176,7 +176,7 @@ def _attempts_refused(charge: Operation) -> int:
 
 
 def _begin_for_excess(caller: Caller, charge_id: UUID) -> Operation | None:
-    """Write down the void or refund of a charge too many; None while one is under way."""
+    """Insert the void or refund of a duplicate charge. Returns None while one is open."""
     with transaction.atomic(durable=True):
         found = Operation.objects.get(pk=charge_id)
         intent = locked_intent(caller, found.intent_id)

@@ -83,7 +83,7 @@ def update_dispute(
 
 @command
 def close_dispute(tx: CommandTx, *, dispute_id: UUID) -> WrittenResponse:
-    """Accept the dispute: a chargeback is lost, an inquiry closed. It cannot be undone.
+    """Accept the dispute: a chargeback is lost, an inquiry closed. That is final.
 
     Raises DisputeRefused if it is closed already, and OperationUnderWay while a response is on its
     way.

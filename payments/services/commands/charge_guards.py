@@ -1,4 +1,4 @@
-"""Turns the unique indexes that guard charges into refusals that say what to do."""
+"""Translates violations of the unique indexes that guard charges into refusals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _constraint_of(error: IntegrityError) -> str | None:
 
 
 def _order_refusal(caller: Caller, order_id: str) -> OrderAlreadyPaid:
-    """Name the payment that holds the order, so that the merchant can look at it."""
+    """Name the payment that holds the order, so that the merchant can retrieve it."""
     holder = (
         Operation.objects.filter(
             merchant_id=caller.merchant.id,

@@ -93,7 +93,9 @@ def confirm_intent(
 
 def _require_confirmable(intent: PaymentIntent) -> None:
     require_no_open_change(intent)
-    spent = intent.published_status or intent.amount_authorized_minor  # by a charge taken back
+    spent = (
+        intent.published_status or intent.amount_authorized_minor
+    )  # by a charge that was reversed
     if intent.status not in CONFIRMABLE or spent:
         status = payment_intent_object(intent)["status"]
         raise UnexpectedState(

@@ -110,7 +110,7 @@ def _intent_id_of(caller: Caller, intent_id: UUID | None, charge_id: UUID | None
         raise ResourceMissing(f"No such charge: '{public_id}'", param="charge")
     if charge.id != PaymentIntent.objects.get(pk=charge.intent_id).latest_charge_id:
         raise ChargeRefused(
-            f"The charge {charge.public_id} failed; nothing of it can be refunded.",
+            f"The charge {charge.public_id} failed and cannot be refunded.",
             param="charge",
             code="charge_not_refundable",
         )

@@ -1,6 +1,6 @@
 """Sends dispute responses that were stored, and finds out unknown outcomes of them.
 
-Evidence is accepted once and an acceptance cannot be undone. So a response keeps its key at the PSP
+Evidence is accepted once, and an acceptance is final. So a response keeps its key at the PSP
 for ever: an unknown one is looked up, and only the same request is ever sent again.
 """
 

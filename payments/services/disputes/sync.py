@@ -42,7 +42,7 @@ QUEUE: Final = DueQueue(
 
 
 def sync_dispute(*, account: PspAccount, psp_dispute_id: str, actor: str) -> None:
-    """Look up one dispute and record it; holds no connection of a pool while asking.
+    """Look up one dispute and record it; holds no pooled connection during the call.
 
     If the PSP's disputes cannot be looked up, a dispute that is recorded stays as it is. Raises
     Inconclusive or Conflict. A statement that changes nothing is no error.

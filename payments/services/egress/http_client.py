@@ -44,7 +44,7 @@ class Reply:
 
     status: int | None = None
     error: str = ""
-    """Why there is no response; our text, nothing of it written by the other side."""
+    """Why there is no response; our own text, without any from the other side."""
     body: bytes = b""
     duration_ms: int = 0
 

@@ -1,4 +1,4 @@
-"""Asking a PSP about a dispute, and sending it a response. No decisions.
+"""Looks up a dispute at the PSP and sends it responses. No decisions.
 
 What may not live here: what an answer causes (services.disputes).
 """

@@ -40,7 +40,7 @@ def look_up(
 ) -> T:
     """What the PSP answers to `query(adapter, deadline_seconds)`; `what` names it in errors.
 
-    Holds no connection of a pool while asking. Raises Inconclusive if the PSP gives no answer or
+    Holds no pooled connection during the call. Raises Inconclusive if the PSP gives no answer or
     does not find it.
     """
     adapter = adapter_of(account)

@@ -123,7 +123,7 @@ def test_the_merchants_policy_decides_who_bears_a_lost_chargeback(
     desk = Desk(open_shop(shop.psp, dispute_loss_policy=policy))
     intent_id = desk.pay(25_000)
     dispute = desk.opened()
-    # A policy that changes afterwards does not move the money of an old dispute.
+    # A policy changed afterwards does not affect the existing dispute.
     desk.shop.merchant.dispute_loss_policy = "platform" if policy == "merchant" else "merchant"
     desk.shop.merchant.save()
     desk.move(dispute.psp_dispute_id, "lose")
@@ -160,7 +160,7 @@ def test_an_inquiry_moves_no_money(desk: Desk) -> None:
 def test_an_inquiry_may_become_a_chargeback_with_another_deadline(desk: Desk) -> None:
     intent_id = desk.pay(25_000)
     inquiry = desk.opened(inquiry=True, due_in_seconds=3600)
-    # Another test may have moved the simulator's clock ahead: then the deadline is not so near.
+    # The simulator's clock may be ahead; then the deadline is further away by ours.
     last_reminder_is_past = inquiry.evidence_due_by - now_utc() < timedelta(hours=24)
     assert (inquiry.next_reminder_at is None) == last_reminder_is_past
     desk.move(inquiry.psp_dispute_id, "escalate")

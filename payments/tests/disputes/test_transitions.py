@@ -64,7 +64,7 @@ def test_the_event_of_a_moved_deadline_names_the_old_one(desk: Desk) -> None:
     dispute = desk.opened()
     assert dispute.evidence_due_by is not None
     later = dispute.evidence_due_by + timedelta(days=3)
-    for _ in range(2):  # Told once.
+    for _ in range(2):  # One event.
         record(desk, dispute.psp_dispute_id, evidence_due_by=later)
     [event] = payloads(intent_id, "updated")
     due_by = int(dispute.evidence_due_by.timestamp())

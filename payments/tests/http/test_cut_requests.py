@@ -196,7 +196,7 @@ def talk_to_every_worker(server: ApiServer) -> None:
         connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
         connection.request("GET", "/healthz")
         connection.getresponse().read()
-        open_ones.append(connection)  # kept open, so that the next one comes to somebody else
+        open_ones.append(connection)  # kept open, so that the next one reaches another worker
         silent -= {w.pid for w in server.workers() if _serves(w, port=int(address.port or 0))}
     for connection in open_ones:
         connection.close()

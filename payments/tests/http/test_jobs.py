@@ -86,7 +86,7 @@ def test_the_platform_recovers_by_itself_from_a_redis_outage(
     orders = [doubtful_order(storefront) for _ in range(3)]
     before = {name: platform.pid_of(name) for name in platform.processes}
     kill_hard(platform.redis)
-    # The API takes payments without it: the doorbell is not heard, and that is all.
+    # The API takes payments without Redis: only the wake-up is lost.
     paid = storefront.pay()
     assert paid.status == "succeeded"
     orders += [doubtful_order(storefront) for _ in range(3)]

@@ -23,7 +23,7 @@ def test_a_charge_of_unknown_outcome_is_processing_and_then_paid_once(
 
     lost = intents.create(storefront.order(), {"idempotency_key": key})
     assert lost.status == "processing"
-    # Nobody can charge the order a second time while this charge is unknown.
+    # The order cannot be charged a second time while this charge is unknown.
     with pytest.raises(stripe.InvalidRequestError) as refused:
         intents.create(storefront.order())
     assert refused.value.code == "order_already_has_payment"

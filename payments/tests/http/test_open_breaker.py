@@ -69,7 +69,7 @@ def test_an_open_circuit_answers_503_and_other_requests_still_work(storefront: S
     assert 'payments_psp_breaker_state{account="sandbox",kind="charge"} 2.0' in metrics
     assert 'reason="open"' in metrics
 
-    # Changes, questions and recovery have circuits of their own, and theirs are closed.
+    # Changes, look-ups and recovery have circuits of their own, which are closed.
     intents = storefront.stripe.v1.payment_intents
     assert intents.capture(held.id).status == "succeeded"
     refund = storefront.stripe.v1.refunds.create({"payment_intent": paid.id})

@@ -107,7 +107,7 @@ def test_an_empty_pool_leaves_the_success_to_recovery(shop: Shop, monkeypatch: A
 
         def send(operation: Operation, **more: Any) -> object:
             result = real(operation, **more)
-            held.append(pool().getconn())  # somebody else has the only one
+            held.append(pool().getconn())  # another thread has the only one
             return result
 
         held: list[Any] = []

@@ -225,7 +225,7 @@ def test_an_expiry_is_recorded_after_the_operation_that_is_still_open(
 
     for _ in range(resolution.CHECKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
         shop.settle()
-    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
     shop.settle()
     assert [o.status for o in shop.operations(intent_id)] == ["SUCCEEDED", "NOT_SENT"]
     make_due()

@@ -65,7 +65,7 @@ def test_an_external_refund_is_recorded_after_our_unknown_refund_is_resolved(
 
     for _ in range(4):
         shop.settle()
-    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
     shop.settle()
     make_due()
     sync(shop, intent_id)
@@ -233,7 +233,7 @@ def test_an_expiry_and_earlier_external_operations_are_recorded_in_order(shop: S
     assert_sound(shop, intent_id)
 
 
-# --- many at once, and killed ----------------------------------------------------------------
+# --- concurrent, and killed ------------------------------------------------------------------
 
 
 def test_eight_concurrent_syncs_record_an_external_refund_once(shop: Shop) -> None:
@@ -334,7 +334,7 @@ def test_our_void_after_an_external_capture_succeeds_and_the_capture_is_booked(
 ) -> None:
     intent_id = held(shop)
     act(shop, "capture", 3000, final=False)
-    assert body_of(shop.cancel(intent_id))["status"] == "canceled"  # It let 70.00 USD go.
+    assert body_of(shop.cancel(intent_id))["status"] == "canceled"  # It released 70.00 USD.
     sync(shop, intent_id)
     assert amounts(shop.intent(intent_id))[:2] == (10_000, 3000)
     assert shop.intent(intent_id).status == "CAPTURED"

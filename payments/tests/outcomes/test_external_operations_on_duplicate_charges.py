@@ -289,7 +289,7 @@ def test_an_external_refund_is_recorded_after_our_unknown_reversal_is_resolved(
     assert external_operations(intent_id) == []
     for _ in range(4):
         shop.settle()
-    age_operations(intent_id, seconds=30)  # By now it cannot be there unseen either.
+    age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
     shop.settle()
     sweep_to_the_end()
     assert_all_went_back(shop, intent_id, charge, own)
@@ -309,7 +309,7 @@ def record_external_operations_only(charge: Operation) -> None:
         raise operation_sync.Inconclusive(str(reason)) from reason
 
 
-# --- taken back ------------------------------------------------------------------------------
+# --- reversed --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("synced_before", [False, True])

@@ -74,7 +74,7 @@ def test_a_success_notified_a_week_late_is_booked_and_reversed(database: None) -
         week.pass_by(7 * 86_400)
         week.close()
 
-        # Nothing of ours is open, so nobody asks: for a week only the PSP knows.
+        # Nothing of ours is open, so no look-up is due: for a week only the PSP knows.
         assert recovery_sweep.resolve_due_operations() == 0
         assert (shop.intent(intent_id).status, late_outcomes.balances(intent_id)) == (
             "CANCELED",

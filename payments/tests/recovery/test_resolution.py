@@ -77,7 +77,7 @@ def test_a_charge_that_arrives_despite_its_fence_is_found_and_reversed(shop: Sho
     shop.psp.wait_for(order_id=shop.order_id, kind="authorize", timeout_seconds=20)
     end = time.monotonic() + 10
     while shop.intent(intent_id).status != "AUTHORIZED":
-        # The sender's own word comes at the same moment: then the PSP is asked again.
+        # The sender's own result may arrive at the same moment: then the next look-up settles it.
         with suppress(Inconclusive):
             sync_as_notified(shop.operations(intent_id)[0])
         assert time.monotonic() < end

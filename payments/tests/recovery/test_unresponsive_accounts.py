@@ -80,7 +80,7 @@ def test_unknown_outcomes_are_resolved_soon_after_the_psp_answers_again(
     recovery_sweep.resolve_due_operations()
     left = Operation.objects.filter(merchant=stuck.merchant, closed_at__isnull=True)
     assert left.count() == UNANSWERED_MAX
-    # What was asked in vain comes soon, however often that was: it says nothing of the operation.
+    # A look-up that the PSP did not answer is retried soon, and does not count as a check.
     soon = now_utc() + timedelta(seconds=recovery_sweep.RETRY_SECONDS_MAX)
     assert all(row.next_check_at and row.next_check_at <= soon for row in left)
     assert {row.checks for row in left} == {1}

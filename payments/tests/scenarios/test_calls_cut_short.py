@@ -72,7 +72,7 @@ NO_WAY_THERE: dict[str, Callable[[str], str]] = {
 @pytest.mark.matrix(most=5)
 @pytest.mark.parametrize(
     ("name", "way"),
-    # What is not listened to takes its time to be found out, whatever was asked for.
+    # The other ways wait for a timeout, which is the same for every command.
     [*((name, "refused") for name in COMMANDS), ("create", "no such host"), ("capture", "no TLS")],
 )
 def test_a_request_that_could_not_be_sent_is_never_unknown(shop: Shop, name: str, way: str) -> None:
@@ -81,7 +81,7 @@ def test_a_request_that_could_not_be_sent_is_never_unknown(shop: Shop, name: str
     good_url = credentials["base_url"]
     credentials["base_url"] = NO_WAY_THERE[way](good_url)
     if name == "create":
-        # A token is described once; what it stands for is not what this is about.
+        # The token's look-up is cached, so that only the charge cannot be sent.
         adapter = accounts.adapter_of(shop.account)
         known = accounts.adapter_for("sandbox", {**credentials, "base_url": good_url})
         adapter._tokens.update(known._tokens)  # type: ignore[attr-defined]
@@ -188,7 +188,7 @@ class PausedSender:
         real = sending.send
 
         def pause_and_send(operation: Operation, **more: Any) -> object:
-            # To this thread itself: sent to the process, another takes it, and this one runs on.
+            # To this thread: a signal to the process may stop another thread first.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             return real(operation, **more)
 

@@ -75,7 +75,7 @@ def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_aga
     lose_the_answer(shop, "authorize")
     intent_id = body_of(shop.create(10_000))["id"]
     [notice] = hooks.caught("payment.authorized")
-    # A worker is woken at once, and the process that is to answer dies as it wakes it.
+    # A worker is woken at once; the process that must answer dies while it wakes it.
     crash_at((wakeups.process_wakeups, "send", "before"), lambda: hooks.deliver(notice))
     assert processing.process_due_notifications() == 1
 

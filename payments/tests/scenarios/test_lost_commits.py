@@ -20,7 +20,7 @@ from payments.tests.support.postgresql_wire import CommitCutter, When, through
 from payments.tests.support.shop import Shop
 
 WHENS: tuple[When, ...] = ("before the commit", "after the commit")
-# A command commits twice; what it only reads is read without a transaction.
+# A command commits twice; its reads use no transaction.
 FIRST, SECOND = 1, 2
 
 

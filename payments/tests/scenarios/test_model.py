@@ -201,7 +201,7 @@ def test_the_invariants_hold_after_every_step_of_a_random_life(
             max_examples=EXAMPLES or EXAMPLES_IN_EVERY_TEST_RUN,
             stateful_step_count=STEPS,
             deadline=None,
-            # The same lives in every test run; others by hand, whose seed pytest prints.
+            # A test run always draws the same lives; a run by hand others, with a printed seed.
             derandomize=not EXAMPLES,
             print_blob=True,
             suppress_health_check=list(HealthCheck),

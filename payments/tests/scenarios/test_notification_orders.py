@@ -54,7 +54,7 @@ def a_life(shop: Shop, hooks: Hooks) -> tuple[str, list[Delivery]]:
 def test_notifications_in_any_order_end_in_the_same_state(
     shop: Shop, hooks: Hooks, settings: Any
 ) -> None:
-    settings.PSP_BREAKERS = False  # two answers of three are lost, by a PSP that is well
+    settings.PSP_BREAKERS = False  # two of three answers are lost, although the PSP works
     stories = []
     for order in permutations(range(4)):
         shop.order_id = f"order-{''.join(map(str, order))}-{shop.merchant.id}"

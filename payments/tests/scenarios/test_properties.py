@@ -191,7 +191,7 @@ def act_in_dashboard(shop: Shop, intent_id: str, step: Step) -> None:
     with suppress(AssertionError, NothingThere):
         payment_id = at_the_psp(shop, intent_id, step.which)
         shop.psp.act(step.verb.removeprefix("dashboard "), payment_id=payment_id, **more)
-    if step.which != 3:  # Else the notice is lost.
+    if step.which != 3:  # Else the notification is lost.
         sync_charges(shop, intent_id)
 
 

@@ -77,7 +77,7 @@ def test_a_payment_that_differs_is_found_without_any_event_about_it(
     case = Case.objects.get()
     assert (case.kind, case.subject) == ("books_differ", ids[3])
     assert (only_row().compared, only_row().differences) == (5, 1)
-    # Also of the day after, and in the same case.
+    # The next day's pass finds it too, in the same case.
     a_day_later()
     assert verify_books() == 1
     assert Case.objects.count() == 1

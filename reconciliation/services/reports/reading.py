@@ -1,6 +1,6 @@
 """Reads stored settlement reports into lines, each once however often and in whatever file it came.
 
-A file counts wholly or not at all: nothing of it is stored before all of it was found readable. A
+A file counts wholly or not at all: no line is stored before the whole file was found readable. A
 large one is read in slices, so that it delays no other.
 """
 
@@ -68,7 +68,7 @@ def read_report(report_id: UUID, *, until_monotonic: float | None = None) -> boo
 
     At least one batch is read. Lines that a report of the account contained before are
     not stored again; if their content differs, a case opens and they stay as they were. A file that
-    is not a whole report is marked UNREADABLE with a case, and nothing of it is stored.
+    is not a whole report is marked UNREADABLE with a case, and none of its lines is stored.
     """
     report = SettlementReport.objects.select_related("psp_account").get(pk=report_id)
     if report.status != ReportStatus.STORED:

@@ -28,8 +28,8 @@ from reconciliation.services.matching.dispute_lines import MatchedLine
 from reconciliation.tests.support.dispute_report_lines import (
     account_for,
     account_for_all,
+    disable_look_ups_of_disputes,
     lines_of,
-    remove_dispute_look_ups,
 )
 
 OPENED = ["dispute_held", "dispute_withdrawn", "dispute_fee", "dispute_fee_passed_on"]
@@ -43,7 +43,7 @@ def desk(shop: Shop) -> Desk:
 @pytest.fixture
 def unanswered_desk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """The desk of a shop whose PSP has no look-up of disputes."""
-    remove_dispute_look_ups(shop, monkeypatch)
+    disable_look_ups_of_disputes(shop, monkeypatch)
     return Desk(shop)
 
 
@@ -254,7 +254,7 @@ def test_lines_alone_in_any_order_end_in_the_state_of_the_statements(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, life: str
 ) -> None:
     expected = end_by_statements(desk, life)
-    remove_dispute_look_ups(desk.shop, monkeypatch)
+    disable_look_ups_of_disputes(desk.shop, monkeypatch)
     for order in permutations(range(len(lines_after(desk, life)))):
         new_order(desk, "".join(map(str, order)))
         intent_id = desk.pay(25_000)
@@ -312,7 +312,7 @@ def test_a_withdrawal_line_escalates_a_known_inquiry(
     intent_id = desk.pay(25_000)
     dispute = desk.opened(inquiry=True)
     desk.move(dispute.psp_dispute_id, "escalate")
-    remove_dispute_look_ups(desk.shop, monkeypatch)
+    disable_look_ups_of_disputes(desk.shop, monkeypatch)
     list(account_for_all(desk.shop, lines_of(desk.shop)))
     dispute.refresh_from_db()
     assert (dispute.status, dispute.began_as_inquiry) == ("needs_response", True)
@@ -334,7 +334,7 @@ def test_a_reversal_of_a_lost_dispute_opens_a_case_and_books_nothing(
     [charge] = desk.shop.operations(intent_id)
     statement = replace(statement_of(desk, dispute.psp_dispute_id), status=DisputeStatus.LOST)
     record_dispute(statement=statement, charge=charge, caller=callers.for_operation(charge, "test"))
-    remove_dispute_look_ups(desk.shop, monkeypatch)
+    disable_look_ups_of_disputes(desk.shop, monkeypatch)
     reversal = replace(withdrawn, kind=LineKind.DISPUTE_REVERSAL, gross=Money(25_000, "USD"))
     before = written()
     with pytest.raises(Conflict, match="the dispute is lost, the provider says won"):
@@ -362,7 +362,7 @@ def test_a_line_without_a_charge_of_ours_is_retried_later(
     unanswered_desk.open()
     line = lines_of(unanswered_desk.shop)[0]
     stranger = open_shop(unanswered_desk.shop.psp)
-    remove_dispute_look_ups(stranger, monkeypatch)
+    disable_look_ups_of_disputes(stranger, monkeypatch)
     before = written()
     with pytest.raises(Inconclusive, match="no charge of ours at this account"):
         account_for(stranger, line)
@@ -379,7 +379,7 @@ def test_a_line_without_our_reference_finds_its_charge_by_the_payment(
     assert unanswered_desk.dispute().status == "needs_response"
 
 
-def test_no_sync_is_scheduled_at_a_psp_without_dispute_look_ups(unanswered_desk: Desk) -> None:
+def test_no_sync_is_scheduled_at_a_psp_without_look_ups_of_disputes(unanswered_desk: Desk) -> None:
     unanswered_desk.pay(25_000)
     unanswered_desk.open()
     list(account_for_all(unanswered_desk.shop, lines_of(unanswered_desk.shop)))

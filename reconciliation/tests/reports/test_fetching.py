@@ -142,7 +142,7 @@ def test_a_report_that_cannot_be_fetched_delays_no_later_one_and_stays_due(
     assert fetch_due_reports() == 1
     assert SettlementReport.objects.get().name == second
     assert Case.objects.count() == 0
-    # Weeks later the list does not go back so far any more.
+    # Weeks later the PSP's list no longer contains it.
     owner_cursor.execute(
         "UPDATE reconciliation_report_fetch SET closed_at = closed_at - interval '30 days', "
         "failing_since = now() - interval '30 days', attempts = 99 WHERE name = %s",

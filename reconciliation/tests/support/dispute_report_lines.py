@@ -37,7 +37,7 @@ class ReportsOnly(SandboxAdapter):
         raise AssertionError("this provider cannot be asked about disputes")
 
 
-def remove_dispute_look_ups(shop: Shop, monkeypatch: Any) -> None:
+def disable_look_ups_of_disputes(shop: Shop, monkeypatch: Any) -> None:
     """Let the shop's PSP have no look-up of disputes from now on."""
     monkeypatch.setitem(registry._FACTORIES, ReportsOnly.name, ReportsOnly.from_credentials)
     PspAccount.objects.filter(pk=shop.account.pk).update(psp=ReportsOnly.name)
