@@ -1,12 +1,33 @@
-"""The reference, as granian serves it."""
+"""The reference, as granian serves it: the database as the platform has it, nothing else."""
 
-import os
+from __future__ import annotations
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from paymentsite import environment
 from paymentsite.launcher.signals import die_with_parent
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "bench.reference.settings"
+settings.configure(
+    SECRET_KEY="signs nothing",
+    DEBUG=False,
+    ALLOWED_HOSTS=["127.0.0.1"],
+    DATABASES={
+        "default": environment.database(
+            "DATABASE_URL", "the bench sets it to a database of its own", owner=False, pool=True
+        )
+    },
+    INSTALLED_APPS=["rest_framework"],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],  # it announces the length
+    ROOT_URLCONF="bench.reference.views",
+    USE_TZ=True,
+    REST_FRAMEWORK={
+        "DEFAULT_AUTHENTICATION_CLASSES": [],
+        "DEFAULT_PERMISSION_CLASSES": [],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+        "UNAUTHENTICATED_USER": None,
+    },
+)
 die_with_parent()
 
 application = get_wsgi_application()

@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from bench.chaos.load.history import Record
 from bench.chaos.verdict.final_state import FinalState
-from bench.chaos.verdict.psp_notifications import problems_of_notifications
 from bench.chaos.verdict.reported_changes import unreported_changes
 from bench.chaos.verdict.settlement_lines import breaks_of
-from bench.chaos.verdict.webhook_deliveries import problems_of
+from bench.chaos.verdict.webhook_deliveries import problems_of, problems_of_notifications
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Compares webhooks that merchants received with the events: at least once, in order, signed. Pure.
+"""Checks webhooks: what merchants received, and what we stored of the PSP's. Pure.
 
-Part of I10.
+Every event reaches its merchant at least once, in order and signed (part of I10). No notification
+of the PSP is forged, stored twice or left unprocessed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bench.chaos.load.webhook_receiver import ReceivedWebhook
 
 CLOCKS_APART_SECONDS: Final = 60
 """The signature is made at the attempt, by the clock of this machine."""
+FORGED: Final = "sev_forged_"
+"""How the sandbox PSP names notifications that it did not sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +96,26 @@ def _is_signed(received: ReceivedWebhook, secret: str) -> bool:
         return False
     moments = [part[2:] for part in header.split(",") if part.startswith("t=")]
     return abs(int(moments[0]) - received.at) <= CLOCKS_APART_SECONDS
+
+
+def problems_of_notifications(
+    notifications: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, str]]:
+    """Everything that should not be: (reference of an operation concerned or nothing, what).
+
+    A notification that contradicts our records is dead-lettered. At the end of a run, when our
+    records equal the PSP's, that is an error.
+    """
+    bodies: set[str] = set()
+    for row in notifications:
+        event_id = row["event_id"]
+        if row["body_sha256"] in bodies:
+            yield "", f"the notification {event_id} is stored twice"
+        bodies.add(row["body_sha256"])
+        if event_id.startswith(FORGED):
+            yield "", f"the forged notification {event_id} was stored"
+        elif row["status"] == "stored":
+            yield "", f"the notification {event_id} was not processed"
+        elif row["status"] == "dead":
+            reference = next(iter(row["our_references"]), "")
+            yield reference, f"the notification {event_id} was given up: {row['last_error']}"
