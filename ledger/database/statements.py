@@ -78,6 +78,16 @@ def values_of(instance: models.Model) -> list[Any]:
     return _inserted(type(instance))(instance)
 
 
+def insert_if_absent(instance: models.Model, *, conflict: str) -> bool:
+    """Insert a row; returns False, with nothing written, if a unique index has such a row already.
+
+    `conflict` names the index: its columns in brackets, and its condition if it has one. An insert
+    of the same row by another transaction is waited for.
+    """
+    sql = f"{_insert_sql(type(instance), 1)} ON CONFLICT {conflict} DO NOTHING RETURNING 1"
+    return bool(execute(sql, values_of(instance)))
+
+
 @cache
 def _names(model: type[models.Model]) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields)

@@ -18,13 +18,7 @@ from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key
 from payments.models import Event, Operation, Refund
-
-_PREFIXES = {
-    "payment_intent": public_ids.PAYMENT_INTENT,
-    "customer": public_ids.CUSTOMER,
-    "payment_method": public_ids.PAYMENT_METHOD,
-    "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,
-}
+from payments.services.event_stream.message import SUBJECTS
 
 
 @admin.register(Event)
@@ -34,7 +28,7 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_display = ("public_id", "type", "about", "seq", "merchant", "shown_actor", "created")
     list_select_related = ("merchant",)
     list_filter = (
-        one_of("aggregatetype", _PREFIXES, title="object type"),
+        one_of("aggregatetype", SUBJECTS, title="object type"),
         *OF_MERCHANT,
     )
     search_help_text = "evt_… pi_… ch_… re_… cus_… pm_…, type or Idempotency-Key"
@@ -87,5 +81,5 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="object")
     def about(self, event: Event) -> SafeString | str:
-        prefix = _PREFIXES.get(event.aggregatetype)
+        prefix = SUBJECTS.get(event.aggregatetype)
         return display.link(prefix, event.aggregateid) if prefix else str(event.aggregateid)

@@ -23,7 +23,6 @@ from payments.objects.payment_method import charged_method_object, payment_metho
 from payments.objects.refund import refund_object
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
-from payments.selectors.scope import Scope
 from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
 from payments.services.outcomes.effects.expiry import REFUSED_CODE
@@ -42,7 +41,7 @@ def render_intent(subject: Subject, caller: Caller) -> Answer:
     shown = payment_intent_object(subject.intent)
     if caller.expand:
         known = _known(subject, caller)
-        expand([shown], "payment_intent", caller.expand, _scope(caller), known=known)
+        expand([shown], "payment_intent", caller.expand, caller.scope, known=known)
     return answer_of(200, shown)
 
 
@@ -53,7 +52,7 @@ def render_refund(subject: Subject, caller: Caller) -> Answer:
     shown = refund_object(subject.refund, subject.intent, subject.operation)
     if caller.expand:
         known = _known(subject, caller)
-        expand([shown], "refund", caller.expand, _scope(caller), known=known)
+        expand([shown], "refund", caller.expand, caller.scope, known=known)
     return answer_of(200, shown)
 
 
@@ -70,7 +69,7 @@ def render_dispute(subject: Subject, caller: Caller) -> Answer:
     if caller.expand:
         intent = payment_intent_object(subject.intent)
         known = {intent["id"]: intent}
-        expand([shown], "dispute", caller.expand, _scope(caller), known=known)
+        expand([shown], "dispute", caller.expand, caller.scope, known=known)
     return answer_of(200, shown)
 
 
@@ -83,7 +82,7 @@ def render_payment_method(method: PaymentMethod, caller: Caller) -> Answer:
     """The payment method."""
     shown = payment_method_object(method)
     if caller.expand:
-        expand([shown], "payment_method", caller.expand, _scope(caller))
+        expand([shown], "payment_method", caller.expand, caller.scope)
     return answer_of(200, shown)
 
 
@@ -101,10 +100,6 @@ def render_webhook_endpoint(endpoint: WebhookEndpoint, caller: Caller) -> Answer
 def answer_of(status: int, body: dict[str, Any]) -> Answer:
     """An answer with its final bytes."""
     return Answer(status=status, body=orjson.dumps(body).decode())
-
-
-def _scope(caller: Caller) -> Scope:
-    return Scope(caller.merchant.id, caller.livemode)
 
 
 def _known(subject: Subject, caller: Caller) -> dict[str, dict[str, Any]]:
@@ -127,7 +122,7 @@ def _charge_of(subject: Subject, caller: Caller) -> Operation | None:
     charge_id = subject.intent.latest_charge_id
     if charge_id is None or not _TO_CHARGE & {path.split(".")[0] for path in caller.expand}:
         return None
-    charge = charges(_scope(caller)).get(pk=charge_id)
+    charge = charges(caller.scope).get(pk=charge_id)
     if operation.kind == OperationKind.CAPTURE and charge.balance_transaction_id is None:
         charge.balance_transaction_id = operation.balance_transaction_id
     return charge

@@ -57,12 +57,7 @@ class _Refusals:
         )
 
 
-_refusals = _Refusals()
-
-
-def refused_count() -> int:
-    """How many deliveries this process has refused."""
-    return _refusals.count
+refusals = _Refusals()
 
 
 @csrf_exempt
@@ -78,10 +73,10 @@ def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
     except NoSuchWebhook:
         return _answer(404, "There is no such webhook.")
     except _TooLarge:
-        _refusals.note(account_code, "too large", kind="too_large")
+        refusals.note(account_code, "too large", kind="too_large")
         return _answer(413, f"A notification has at most {BODY_BYTES_MAX} bytes.")
     except (NotificationRefused, UnreadablePostError) as refusal:
-        _refusals.note(account_code, str(refusal))
+        refusals.note(account_code, str(refusal))
         return _answer(400, "Not a notification that we can trust.")
     except (Error, psycopg.Error) as error:
         if not database_is_unavailable(error):

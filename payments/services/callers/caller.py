@@ -20,6 +20,7 @@ from payments.models import (
     Refund,
     WebhookEndpoint,
 )
+from payments.selectors.scope import Scope
 from psp_adapters.contract.operations import PspUnavailable
 
 S = TypeVar("S", contravariant=True)
@@ -42,6 +43,10 @@ class Caller:
     expand: tuple[str, ...] = ()
     answer_by_monotonic: float | None = None
     """When this caller stops waiting for the PSP (time.monotonic); None for no limit."""
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.merchant.id, self.livemode)
 
 
 @dataclass(frozen=True, slots=True)

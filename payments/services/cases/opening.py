@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from ledger.database.statements import columns_of, execute, table_of
+from ledger.database.statements import insert_if_absent
 from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
@@ -112,15 +112,7 @@ def case_of_disputed_refund(intent: PaymentIntent, charged_back: ChargedBack, su
 
 def open_case(case: Case) -> bool:
     """Write a case in the caller's transaction; False if one of its kind and subject is open."""
-    fields = Case._meta.concrete_fields
-    values = [field.get_db_prep_save(getattr(case, field.attname), connection) for field in fields]
-    places = ", ".join(["%s"] * len(fields))
-    rows = execute(
-        f"INSERT INTO {table_of(Case)} ({columns_of(Case)}) VALUES ({places}) "
-        "ON CONFLICT (kind, subject) WHERE status = 'open' DO NOTHING RETURNING id",
-        values,
-    )
-    return bool(rows)
+    return insert_if_absent(case, conflict="(kind, subject) WHERE status = 'open'")
 
 
 def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:

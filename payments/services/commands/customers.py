@@ -20,7 +20,7 @@ from payments.objects.customer import customer_object, deleted_customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
 from payments.selectors.customers import customers
-from payments.selectors.scope import CUSTOMER, Scope, refuse_missing
+from payments.selectors.scope import CUSTOMER, refuse_missing
 from payments.services.callers.caller import Caller
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
@@ -113,8 +113,7 @@ def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
 
 def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:
     """The caller's customer, locked until the transaction ends; raises ResourceMissing."""
-    scope = Scope(caller.merchant.id, caller.livemode)
-    customer = customers(scope).select_for_update().filter(pk=customer_id).first()
+    customer = customers(caller.scope).select_for_update().filter(pk=customer_id).first()
     if customer is None:
         public_id = public_ids.encode(public_ids.CUSTOMER, customer_id)
         refuse_missing(CUSTOMER, public_id, param=param)

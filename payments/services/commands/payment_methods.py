@@ -18,7 +18,7 @@ from payments.models import PaymentMethod
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
 from payments.selectors.customers import one_payment_method, payment_methods
-from payments.selectors.scope import PAYMENT_METHOD, Scope, refuse_missing
+from payments.selectors.scope import PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller
 from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
@@ -51,7 +51,7 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     database connection back. Raises ResourceMissing or PspUnavailable.
     """
     if public_ids.decode(public_ids.PAYMENT_METHOD, reference) is not None:
-        return one_payment_method(_scope(caller), reference)
+        return one_payment_method(caller.scope, reference)
     return _new_method(caller, described_token(caller, reference, param="payment_method"))
 
 
@@ -154,10 +154,6 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     return method
 
 
-def _scope(caller: Caller) -> Scope:
-    return Scope(caller.merchant.id, caller.livemode)
-
-
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
     identifier = public_ids.new_id()
     created_at = created_at_of(identifier)
@@ -181,7 +177,7 @@ def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
 
 
 def _locked_method(caller: Caller, method_id: UUID) -> PaymentMethod:
-    rows = payment_methods(_scope(caller)).select_for_update()
+    rows = payment_methods(caller.scope).select_for_update()
     method = rows.filter(pk=method_id).first()
     if method is None:
         refuse_missing(PAYMENT_METHOD, public_ids.encode(public_ids.PAYMENT_METHOD, method_id))

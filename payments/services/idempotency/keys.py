@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Final, TypeVar
 from uuid import UUID
 
-from ledger.database.statements import Batch, columns_of, execute, instance_of, table_of, values_of
+from ledger.database.statements import (
+    Batch,
+    columns_of,
+    execute,
+    insert_if_absent,
+    instance_of,
+    table_of,
+)
 from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
@@ -57,7 +63,8 @@ def claim(
     if not caller.idempotency_key:
         return None
     row = _new_row(caller, intent_id=intent_id, operation_id=operation_id)
-    if _insert_if_absent(row):
+    # A concurrent claim of the same key waits here for the other's commit.
+    if insert_if_absent(row, conflict="(merchant_id, livemode, key)"):
         return Claim(row=row, fresh=True)
     return _claim_existing(caller)
 
@@ -153,20 +160,6 @@ def _new_row(
         intent_id=intent_id,
         operation_id=operation_id,
         created_at=created_at,
-    )
-
-
-def _insert_if_absent(row: IdempotencyKey) -> bool:
-    """One statement; a concurrent claim of the same key waits here for the other's commit."""
-    return bool(execute(_insert_sql(), values_of(row)))
-
-
-@cache
-def _insert_sql() -> str:
-    places = ", ".join(["%s"] * len(IdempotencyKey._meta.concrete_fields))
-    return (
-        f"INSERT INTO {table_of(IdempotencyKey)} ({columns_of(IdempotencyKey)}) VALUES ({places}) "
-        "ON CONFLICT (merchant_id, livemode, key) DO NOTHING RETURNING epoch"
     )
 
 

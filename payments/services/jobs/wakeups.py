@@ -112,8 +112,3 @@ def wake_in(task: str, *, seconds: float) -> None:
     """
     if seconds <= COUNTDOWN_SECONDS_MAX:
         transaction.on_commit(lambda: process_wakeups.send_in(task, seconds))
-
-
-def lost_wakeups() -> int:
-    """How many wake-ups this process could not send."""
-    return process_wakeups.lost

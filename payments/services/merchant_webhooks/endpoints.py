@@ -28,7 +28,7 @@ from payments.objects.event import (
 )
 from payments.public_ids import created_at_of
 from payments.selectors.events import webhook_endpoints
-from payments.selectors.scope import WEBHOOK_ENDPOINT, Scope, refuse_missing
+from payments.selectors.scope import WEBHOOK_ENDPOINT, refuse_missing
 from payments.services import callers
 from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.egress.url_policy import TargetRefused, policy_of_settings, target_of
@@ -91,7 +91,7 @@ def _create_sealed(tx: DirectTx, *, details: EndpointDetails, api_version: str) 
         updated_at=created_at,
     )
     _put(endpoint, details)
-    if webhook_endpoints(_scope(tx.caller)).count() >= ENDPOINTS_MAX:
+    if webhook_endpoints(tx.caller.scope).count() >= ENDPOINTS_MAX:
         raise InvalidParameter(
             f"There can be {ENDPOINTS_MAX} webhook endpoints at most: delete one first.",
             code="webhook_endpoint_limit",
@@ -129,7 +129,7 @@ def delete_endpoint(*, caller: Caller, endpoint_id: UUID) -> dict[str, Any]:
 
 def locked_endpoint(caller: Caller, endpoint_id: UUID) -> WebhookEndpoint:
     """The caller's endpoint, locked until the transaction ends. Raises ResourceMissing."""
-    found = webhook_endpoints(_scope(caller)).select_for_update().filter(pk=endpoint_id).first()
+    found = webhook_endpoints(caller.scope).select_for_update().filter(pk=endpoint_id).first()
     if found is None:
         public_id = public_ids.encode(public_ids.WEBHOOK_ENDPOINT, endpoint_id)
         refuse_missing(WEBHOOK_ENDPOINT, public_id)
@@ -276,7 +276,3 @@ def _enable(endpoint: WebhookEndpoint) -> None:
     endpoint.enable()
     endpoint.disabled_because, endpoint.disabled_at = "", None
     endpoint.failing_since = None
-
-
-def _scope(caller: Caller) -> Scope:
-    return Scope(caller.merchant.id, caller.livemode)

@@ -1,14 +1,25 @@
-"""Secrets of endpoints: generated at random, stored encrypted (sealed), decrypted to sign."""
+"""Secrets of endpoints: random, stored encrypted (sealed), and the signatures made with them.
+
+There are two sets of headers over the same bytes and secrets: Stripe's, which its SDKs verify, and
+that of the Standard Webhooks specification.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import secrets
 import string
+from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+
+from payments.models import WebhookEndpoint
 
 PREFIX: Final = "whsec_"
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -37,6 +48,33 @@ def reseal(sealed: str) -> str:
     return _fernet(settings.SECRETS_ENCRYPTION_KEYS).rotate(sealed.encode()).decode()
 
 
+def signing_secrets(endpoint: WebhookEndpoint, *, now: datetime) -> list[str]:
+    """The secrets that sign at `now`: the current one, and the previous one during a rotation."""
+    sealed = [endpoint.sealed_secret]
+    until = endpoint.previous_secret_until
+    if endpoint.sealed_previous_secret and until is not None and now < until:
+        sealed.append(endpoint.sealed_previous_secret)
+    return [open_sealed(each) for each in sealed]
+
+
+def signature_headers(
+    *, body: bytes, event_id: str, secrets: Sequence[str], at_unix_seconds: int
+) -> dict[str, str]:
+    """The headers Stripe-Signature and webhook-id, -timestamp, -signature.
+
+    Each holds one signature per secret.
+    """
+    moment = str(at_unix_seconds)
+    stripes = [_stripe(secret, moment, body) for secret in secrets]
+    standards = [_standard(secret, event_id, moment, body) for secret in secrets]
+    return {
+        "Stripe-Signature": ",".join([f"t={moment}", *(f"v1={each}" for each in stripes)]),
+        "webhook-id": event_id,
+        "webhook-timestamp": moment,
+        "webhook-signature": " ".join(f"v1,{each}" for each in standards),
+    }
+
+
 @lru_cache(maxsize=4)
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
@@ -45,3 +83,14 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 @lru_cache(maxsize=4096)
 def _opened(keys: tuple[str, ...], sealed: str) -> str:
     return _fernet(keys).decrypt(sealed.encode()).decode()
+
+
+def _stripe(secret: str, moment: str, body: bytes) -> str:
+    signed = moment.encode() + b"." + body
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def _standard(secret: str, event_id: str, moment: str, body: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    signed = f"{event_id}.{moment}.".encode() + body
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()

@@ -76,11 +76,6 @@ def wake_after_commit() -> None:
     transaction.on_commit(_wakeup.wake)
 
 
-def lost_wakeups() -> int:
-    """How many wake-ups this process could not deliver."""
-    return _wakeup.lost
-
-
 def listen(on_wakeup: Callable[[], None], stopped: threading.Event) -> None:
     """Call `on_wakeup` at every wake-up until `stopped`; without Redis it only waits."""
     while not stopped.is_set():

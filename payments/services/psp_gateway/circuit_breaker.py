@@ -240,11 +240,6 @@ def guarded_call(account_code: str, kind: CallKind) -> Iterator[Verdict]:
         metrics.CALLS.labels(account_code, kind.value, outcome).inc()
 
 
-def states() -> dict[tuple[str, CallKind], str]:
-    """The state of every breaker of this process."""
-    return {name: guard.breaker.state for name, guard in list(_guards.items())}
-
-
 def _guard_of(account_code: str, kind: CallKind) -> _Guard:
     guard = _guards.get((account_code, kind))
     if guard is None:

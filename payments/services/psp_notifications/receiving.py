@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import insert_if_absent
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PspAccount, PspNotification
@@ -80,16 +80,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
 
 def _insert_once(row: PspNotification) -> bool:
     """Insert it unless the account sent this event before."""
-    fields = PspNotification._meta.concrete_fields
-    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
-    places = ", ".join(["%s"] * len(fields))
-    inserted = execute(
-        f"INSERT INTO {table_of(PspNotification)} ({columns}) VALUES ({places}) "
-        "ON CONFLICT (psp_account_id, event_id) DO NOTHING RETURNING id",
-        values,
-    )
-    return bool(inserted)
+    return insert_if_absent(row, conflict="(psp_account_id, event_id)")
 
 
 def _note_conflict(row: PspNotification) -> bool:

@@ -56,11 +56,6 @@ def matching_notifications(wanted: NotificationFilter) -> QuerySet[PspNotificati
     return rows
 
 
-def replay_notification(notification_id: UUID) -> bool:
-    """Requeue one notification; False if it waits anyway or does not exist."""
-    return _requeue([notification_id]) == 1
-
-
 def replay_notifications(wanted: NotificationFilter, *, limit: int = 10_000) -> int:
     """Requeue the notifications that match, at most `limit`; returns how many."""
     ids = list(matching_notifications(wanted).values_list("id", flat=True)[:limit])

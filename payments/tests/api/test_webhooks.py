@@ -69,7 +69,7 @@ def test_a_notification_without_a_fresh_signature_is_refused_and_not_stored(
 ) -> None:
     intent = body_of(shop.create(manual=True))
     [notice] = hooks.caught("payment.authorized")
-    before, refused = _everything(), webhooks.refused_count()
+    before, refused = _everything(), webhooks.refusals.count
 
     with CaptureQueriesContext(connection) as queries:
         answer = hooks.deliver(notice, signature(notice.body))
@@ -77,7 +77,7 @@ def test_a_notification_without_a_fresh_signature_is_refused_and_not_stored(
     assert answer.status_code == 400
     assert len(queries) <= 1, "strangers may not keep the database busy"
     assert PspNotification.objects.count() == 0
-    assert webhooks.refused_count() == refused + 1
+    assert webhooks.refusals.count == refused + 1
     assert _everything() == before
     assert shop.intent(intent["id"]).status == "AUTHORIZED"
 
@@ -300,7 +300,7 @@ def test_an_unreachable_broker_loses_no_notification_and_is_counted(
     monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
     for _ in range(3):
         assert hooks.deliver(hooks.notice()).status_code == 200
-    assert wakeups.lost_wakeups() == 1, "the next try is a second later"
+    assert wakeups.process_wakeups.lost == 1, "the next try is a second later"
     assert PspNotification.objects.count() == 3
 
 

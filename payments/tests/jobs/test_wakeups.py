@@ -78,4 +78,4 @@ def test_a_wake_up_that_is_lost_is_counted_and_not_raised(monkeypatch: pytest.Mo
     wakeups.wake_in("payments.tasks.nothing", seconds=2)
     wakeups.wake("payments.tasks.nothing")
     assert metrics.LOST_WAKEUPS.labels("payments.tasks.nothing")._value.get() == before + 2
-    assert wakeups.lost_wakeups() == 2
+    assert wakeups.process_wakeups.lost == 2

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from payments.models import WebhookEndpoint
 from payments.services.merchant_webhooks import endpoints, secrets
-from payments.services.merchant_webhooks.attempt import signature_headers
+from payments.services.merchant_webhooks.secrets import signature_headers
 from payments.tests.http.support import node_sdk
 from payments.tests.support.listening import (
     MerchantServer,

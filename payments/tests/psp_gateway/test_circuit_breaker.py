@@ -109,8 +109,8 @@ def test_an_exception_counts_as_a_failure_and_returns_its_permit() -> None:
         pytest.fail("the circuit is open")
     with guarded_call(account, CallKind.RECOVERY) as verdict:
         verdict.healthy = True
-    assert circuit_breaker.states()[account, CallKind.QUERY] == "open"
-    assert circuit_breaker.states()[account, CallKind.RECOVERY] == "closed"
+    assert circuit_breaker._guards[account, CallKind.QUERY].breaker.state == "open"
+    assert circuit_breaker._guards[account, CallKind.RECOVERY].breaker.state == "closed"
 
 
 def test_permits_are_bounded_per_kind(monkeypatch: pytest.MonkeyPatch) -> None:

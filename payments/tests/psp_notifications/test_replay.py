@@ -14,7 +14,6 @@ from payments.models import PspNotification
 from payments.services.psp_notifications import processing
 from payments.services.psp_notifications.replay import (
     NotificationFilter,
-    replay_notification,
     replay_notifications,
 )
 from payments.states import NotificationStatus
@@ -62,8 +61,8 @@ def test_one_dead_notification_is_replayed_and_processed(shop: Shop, hooks: Hook
     shop.psp.heal()
     [row] = PspNotification.objects.all()
 
-    assert replay_notification(row.id)
-    assert not replay_notification(row.id), "it waits already"
+    assert replay_notifications(NotificationFilter(event_id=row.event_id)) == 1
+    assert not replay_notifications(NotificationFilter(event_id=row.event_id)), "it waits already"
     processing.process_due_notifications()
 
     row = PspNotification.objects.get()
