@@ -31,8 +31,6 @@ _STATUS: Final[dict[str, str]] = {
     OperationStatus.CANCELED: "failed",
     OperationStatus.REVERSED: "failed",
 }
-
-
 _APPROVED: Final = frozenset(
     {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
 )

@@ -35,6 +35,7 @@ from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.operation_sync import Conflict
 from payments.services.recovery.payment_sync import sync_payment
 from payments.states import (
+    DISPUTE_CHARGED_BACK,
     OPERATION_OPEN,
     OPERATION_OUTCOME_UNKNOWN,
     CaseKind,
@@ -57,9 +58,6 @@ QUEUE: Final = DueQueue(
 _CHANGES: Final = [OperationKind.CAPTURE, OperationKind.INCREMENT, OperationKind.VOID]
 ATTEMPTS_MAX: Final = 8
 """Refused so often (over about four hours), an operator must return the money."""
-_CHARGED_BACK: Final = frozenset(
-    {DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST}
-)
 _DISPUTE_WAIT: Final = timedelta(hours=1)
 """Disputes take weeks: how often to check whether one is over."""
 
@@ -149,7 +147,7 @@ def _finish_or_wait(caller: Caller, charge: Operation) -> bool:
 
 def _charged_back(charge: Operation) -> set[str]:
     """The statuses of the disputes by which banks took the charge's money."""
-    rows = charge.disputes.filter(status__in=sorted(_CHARGED_BACK))
+    rows = charge.disputes.filter(status__in=sorted(DISPUTE_CHARGED_BACK))
     return set(rows.values_list("status", flat=True))
 
 

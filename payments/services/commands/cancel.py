@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from ledger.database.statements import Batch
-from ledger.money import Money
 from payments.clock import now_utc
 from payments.exceptions import UnexpectedState
 from payments.models import Operation, PaymentIntent
@@ -40,9 +39,7 @@ def cancel_payment(tx: CommandTx, *, intent_id: UUID, reason: str = "") -> Opera
             "it if money was captured.",
             intent=intent,
         )
-    held_minor = intent.amount_authorized_minor - intent.amount_captured_minor
-    held = Money(held_minor, intent.currency)
-    operation = tx.new_operation(OperationKind.VOID, intent, held)
+    operation = tx.new_operation(OperationKind.VOID, intent, intent.held)
     operation.cancellation_reason = reason
     intent.start()
     return tx.write(intent, operation, ("status",))

@@ -11,20 +11,11 @@ from payments.metadata import merged_metadata
 from payments.models import Customer, PaymentIntent
 from payments.services.callers.caller import Caller
 
-DETAIL_FIELDS: Final = (
-    "customer",
-    "order_id",
-    "description",
-    "receipt_email",
-    "shipping",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-    "metadata",
-    "setup_future_usage",
-    "capture_method",
-    "payment_method_types",
-    "return_url",
+_PLAIN: Final = (
+    *("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
+    *("setup_future_usage", "capture_method", "payment_method_types", "return_url"),
 )
+DETAIL_FIELDS: Final = ("customer", "order_id", "shipping", "metadata", *_PLAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +42,6 @@ class Confirmation:
 
     return_url: str = ""
     challenge_allowed: bool = True
-
-
-_PLAIN: Final = (
-    "description",
-    "receipt_email",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-    "setup_future_usage",
-    "capture_method",
-    "payment_method_types",
-    "return_url",
-)
 
 
 def apply_details_of_charged(

@@ -28,8 +28,8 @@ from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway import accounts, dispute_calls, sending
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.states import CaseKind, ResponseStatus
-from psp_adapters.contract.disputes import DisputeResult, DisputeStatus, PspDispute
+from payments.states import DISPUTE_OPEN, DISPUTE_UNANSWERED, CaseKind, ResponseStatus
+from psp_adapters.contract.disputes import DisputeResult, PspDispute
 from psp_adapters.contract.operations import Outcome, PspUnavailable
 
 ACTOR: Final = "job:disputes"
@@ -45,15 +45,6 @@ WINDOW_SHARE: Final = 0.9
 """The same key is sent again only well inside the PSP's idempotency window. Later than a charge may
 be repeated: evidence is as welcome an hour later, and its slot takes one submission only."""
 _DEADLINE_LEAST_SECONDS: Final = 1.0
-_AWAITS: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.WARNING_NEEDS_RESPONSE})
-_OVER: Final = frozenset(
-    {
-        DisputeStatus.WON,
-        DisputeStatus.LOST,
-        DisputeStatus.PREVENTED,
-        DisputeStatus.WARNING_CLOSED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +174,9 @@ def _result_shown_by(response: DisputeResponse, statement: PspDispute) -> Disput
         return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=statement)
     if response.kind == DisputeResponse.Kind.EVIDENCE:
         # Evidence is accepted once: not after other evidence, and not after the decision.
-        refused = statement.status not in _AWAITS
+        refused = statement.status not in DISPUTE_UNANSWERED
     else:
-        refused = statement.status in _OVER
+        refused = statement.status not in DISPUTE_OPEN
     if not refused and not _has_escalated(response, statement):
         return None
     return DisputeResult(

@@ -23,14 +23,8 @@ from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import PaymentToken, UnknownToken
 
 _DESCRIBED_FOR_SECONDS: Final = 300
-
-
 _DESCRIPTIONS_MAX: Final = 4096
-
-
 _LOOKUP_SECONDS_MIN: Final = 0.1
-
-
 _descriptions: dict[tuple[UUID, str], tuple[float, PaymentToken]] = {}
 
 
