@@ -22,7 +22,7 @@ def test_a_percentile_of_few_values_is_the_largest() -> None:
     assert percentile([3.0, 1.0, 2.0], 95) == 3.0
 
 
-def test_a_percentile_of_nothing_is_refused() -> None:
+def test_a_percentile_of_no_values_is_refused() -> None:
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
 
@@ -50,7 +50,7 @@ def test_shares_sum_to_one() -> None:
     assert shares({"API": 3.0, "PSP": 1.0}) == {"API": 0.75, "PSP": 0.25}
 
 
-def test_nothing_used_is_nobodys_share() -> None:
+def test_without_any_use_every_share_is_zero() -> None:
     assert shares({"API": 0.0}) == {"API": 0.0}
 
 

@@ -1,4 +1,4 @@
-"""What the bench says of its figures."""
+"""The bench's verdict on its figures."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ def judged(*arrivals: Arrival) -> tuple[int, int, int, int]:
     return verdict.lost, verdict.out_of_order, verdict.repeated, verdict.changed
 
 
-def test_what_is_whole_and_in_order_holds() -> None:
+def test_complete_and_ordered_deliveries_pass() -> None:
     whole = [arrival(number) for number in (1, 2, 3)]
     assert judged(*whole) == (0, 0, 0, 0)
     assert judged(*whole, arrival(1)) == (0, 0, 1, 0)
@@ -37,7 +37,7 @@ def test_what_is_whole_and_in_order_holds() -> None:
     assert verdict.lag_p95_seconds == pytest.approx(0.1, abs=0.01)
 
 
-def test_what_is_lost_late_swapped_or_changed_does_not() -> None:
+def test_lost_late_reordered_or_changed_deliveries_fail() -> None:
     assert judged(arrival(1), arrival(2)) == (1, 0, 0, 0)
     assert judged(arrival(1), arrival(3), arrival(2)) == (0, 2, 0, 0)
     assert judged(arrival(1), arrival(3)) == (1, 1, 0, 0)

@@ -23,7 +23,7 @@ def test_the_limits_themselves_are_allowed_and_one_beyond_is_not(currency: str) 
     assert maximum(currency).minor <= LARGEST_MINOR
 
 
-def test_the_limits_are_told_as_a_person_reads_them() -> None:
+def test_refusals_show_the_limits_as_decimal_amounts() -> None:
     with pytest.raises(AmountRefused, match=r"at least 0\.50 USD"):
         check_amount_limits(Money(49, "USD"))
     with pytest.raises(AmountRefused, match="at least 50 JPY"):

@@ -61,7 +61,7 @@ def _valid(secret_key: str) -> bool:
     ).exists()
 
 
-def test_the_seed_tells_the_secrets_of_two_merchants_and_a_login_per_role() -> None:
+def test_the_seed_prints_the_secrets_of_two_merchants_and_a_login_per_role() -> None:
     seeded = _seed()
     assert set(seeded) == {"merchants", "logins"}
     assert [each["name"] for each in seeded["merchants"]] == ["Northwind Books", "Tailspin Coffee"]

@@ -40,7 +40,7 @@ def test_every_name_of_the_contract_is_in_the_table() -> None:
     assert len(_names()) == 49
 
 
-def test_what_is_not_told_yet_is_what_no_service_names() -> None:
+def test_the_list_of_types_not_emitted_is_what_no_service_names() -> None:
     """A change that starts to emit a type removes it from the list, and vice versa."""
     named = {
         node.value
@@ -59,7 +59,7 @@ def test_types_that_are_not_emitted_cannot_be_subscribed_to_by_name() -> None:
     assert {"payment_intent.*", "payment_method.*", *EMITTED} <= EVENT_PATTERNS
 
 
-def test_a_fact_of_an_undeclared_type_cannot_be_made() -> None:
+def test_an_event_of_an_undeclared_type_cannot_be_drafted() -> None:
     with pytest.raises(ValueError, match=r"payment_intent\.invented is not a type of event"):
         EventDraft("payment_intent.invented", {})
 

@@ -42,7 +42,7 @@ def test_calls_are_counted_by_outcome_and_timed(shop: Shop) -> None:
     assert samples["payments_psp_calls_under_way", charge] == 0
 
 
-def test_doubts_are_counted_with_the_age_of_the_oldest(shop: Shop) -> None:
+def test_unknown_outcomes_are_counted_with_the_age_of_the_oldest(shop: Shop) -> None:
     assert value("payments_operations_unknown") == 0
     assert value("payments_oldest_unknown_operation_seconds") == 0
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)

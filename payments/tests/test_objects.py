@@ -341,7 +341,7 @@ def test_an_authorization_is_paid_and_not_captured_and_released_counts_as_refund
     assert (released["refunded"], released["amount_refunded"]) == (True, 1_000)
 
 
-def test_a_declined_charge_says_what_the_bank_said() -> None:
+def test_a_declined_charge_shows_the_banks_decline_code() -> None:
     intent = intent_row(status=IntentStatus.FAILED)
     operation = charge_row(
         intent,
@@ -386,7 +386,7 @@ def test_a_balance_shows_what_is_available_beside_what_is_pending() -> None:
     assert shown["available"][0]["source_types"] == {"card": 500}
 
 
-def test_objects_ask_no_database() -> None:
+def test_objects_are_rendered_without_a_query() -> None:
     """Rows with every relation set, and no database: a query would raise."""
     intent = captured_intent(
         customer_id=public_ids.new_id(),

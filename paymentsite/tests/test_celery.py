@@ -29,7 +29,7 @@ def hanging_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         app._pool = None
 
 
-def test_a_wake_up_through_a_hanging_redis_takes_no_time(hanging_redis: None) -> None:
+def test_a_wake_up_through_a_hanging_redis_returns_within_its_timeout(hanging_redis: None) -> None:
     started = time.monotonic()
     with pytest.raises(OperationalError):
         app.send_task("payments.no_such_task", retry=False)

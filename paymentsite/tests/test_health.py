@@ -47,7 +47,7 @@ def test_jobs_are_healthy_while_every_queue_is_consumed() -> None:
     assert all(0 <= age < 30 for age in answer.json()["seconds_since_heartbeat"].values())
 
 
-def test_an_old_heartbeat_is_told_with_its_age() -> None:
+def test_an_old_heartbeat_is_reported_with_its_age() -> None:
     heartbeat_money()
     heartbeat_routine()
     SweepRun.objects.filter(name="heartbeat-money").update(

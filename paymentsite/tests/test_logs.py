@@ -1,4 +1,4 @@
-"""What must never be in a log is not, however it got there."""
+"""Secrets and card numbers are removed from every log line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of all combinations a usual run plays few, and leaves out no value of any parameter."""
+"""A usual run plays few of all combinations, but every value of every parameter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/metrics adds up what every process of the machine counted, and is not for strangers."""
+"""/metrics adds up the counts of every process of the machine, and needs permission."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
+def test_without_the_database_only_its_own_metrics_are_missing() -> None:
     connection.close()
     port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], "1"
     try:
@@ -98,14 +98,14 @@ def test_a_database_that_is_gone_takes_only_its_own_part_away() -> None:
     assert value("payments_database_up") == 1
 
 
-def test_strangers_are_told_that_there_is_nothing() -> None:
+def test_a_scrape_without_permission_is_404() -> None:
     client = Client()
     assert client.get("/metrics", REMOTE_ADDR="10.1.2.3").status_code == 404
     for proxied in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
         assert client.get("/metrics", headers={proxied: "127.0.0.1"}).status_code == 404
 
 
-def test_a_token_opens_it_from_elsewhere_and_closes_it_here(
+def test_with_a_token_set_only_requests_with_the_token_see_metrics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings, "METRICS_TOKEN", "a token that is hard to guess")
@@ -155,7 +155,7 @@ def scrape(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
         yield ask
 
 
-def test_several_processes_count_together_and_the_dead_hold_no_places(
+def test_processes_add_up_and_dead_ones_hold_no_permits(
     tmp_path: Path, scrape: Callable[[], list[str]]
 ) -> None:
     for _ in range(2):
@@ -255,7 +255,7 @@ OF_GAUGES = {"delta", "idelta", "deriv", "predict_linear"} | {
 METRIC = re.compile(r"(?:(\w+)\()?\b(payments_[a-z_]+)(?:\{([^}]*)\})?(\[)?")
 
 
-def test_every_alert_asks_of_a_metric_what_its_type_can_answer() -> None:
+def test_every_alert_queries_a_metric_as_its_type_allows() -> None:
     types = shown_types()
     asked = METRIC.findall(RULES)
     assert {name for _, name, _, _ in asked} >= {"payments_notifications_dead"}

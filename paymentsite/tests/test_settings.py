@@ -95,7 +95,7 @@ def test_the_web_has_a_pool_and_a_command_one_connection() -> None:
     assert plain.stdout.strip() == "(None, None)"
 
 
-def test_the_owner_is_not_hurried_and_the_application_is() -> None:
+def test_statement_timeouts_apply_to_the_application_and_not_to_the_owner() -> None:
     application = _load("s.DATABASES['default']['OPTIONS']['options']")
     assert "lock_timeout=2000" in application.stdout
     owner = _load(

@@ -84,7 +84,7 @@ def test_heartbeats_run_before_wake_ups_and_wake_ups_before_beat_ticks() -> None
     assert {*beats, wakeups.PRIORITY, *priorities.values()} <= steps
 
 
-def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
+def test_sweeps_that_move_money_have_their_own_queue() -> None:
     for task in (wakeups.RESOLVE_OPERATIONS, wakeups.PROCESS_NOTIFICATIONS):
         assert app.amqp.router.route({}, task)["queue"].name == Queue.MONEY.value
     assert app.conf.task_default_queue == Queue.ROUTINE.value
@@ -93,7 +93,7 @@ def test_what_money_waits_for_does_not_stand_behind_slow_jobs() -> None:
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def test_a_run_is_written_down(database: None) -> None:
+def test_a_run_of_a_sweep_is_recorded(database: None) -> None:
     assert run_under_lease(LEASED, lambda: 7) == 7
     row = SweepRun.objects.get(name=LEASED.name)
     assert (row.runs, row.failures, row.last_result, row.leased_until) == (1, 0, "7", None)
@@ -101,7 +101,7 @@ def test_a_run_is_written_down(database: None) -> None:
     assert row.last_started_at <= row.last_finished_at
 
 
-def test_a_failure_is_written_down_and_raised(database: None) -> None:
+def test_a_failed_run_is_recorded_and_raised(database: None) -> None:
     with pytest.raises(ZeroDivisionError):
         run_under_lease(LEASED, lambda: 1 // 0)
     row = SweepRun.objects.get(name=LEASED.name)
@@ -129,7 +129,7 @@ def test_a_leased_sweep_runs_once_at_a_time(database: None) -> None:
     assert SweepRun.objects.get(name=LEASED.name).runs == 1
 
 
-def test_two_beats_do_the_work_of_a_leased_sweep_once(database: None) -> None:
+def test_two_beat_processes_run_a_leased_sweep_once(database: None) -> None:
     run_under_lease(LEASED, lambda: 1)
     assert run_under_lease(LEASED, lambda: pytest.fail("again in the same period")) is None
     SweepRun.objects.update(last_finished_at=timezone.now() - timedelta(seconds=31))
@@ -148,7 +148,7 @@ def test_a_killed_run_is_over_when_its_lease_ends(database: None) -> None:
     assert (row.runs, row.leased_until) == (1, None)
 
 
-def test_a_run_that_outlived_its_lease_does_not_give_away_the_next_ones(database: None) -> None:
+def test_a_run_that_outlived_its_lease_does_not_release_the_next_runs_lease(database: None) -> None:
     def slow() -> None:
         # While it works its lease ends, and another run begins.
         later = timezone.now() + timedelta(seconds=90)
@@ -160,7 +160,7 @@ def test_a_run_that_outlived_its_lease_does_not_give_away_the_next_ones(database
     assert SweepRun.objects.get(name=LEASED.name).leased_until is not None
 
 
-def test_a_sweep_without_a_lease_runs_beside_itself(database: None) -> None:
+def test_a_sweep_without_a_lease_may_run_concurrently(database: None) -> None:
     assert run_under_lease(SHARED, lambda: run_under_lease(SHARED, lambda: "inner")) == "inner"
     assert SweepRun.objects.get(name=SHARED.name).runs == 2
 

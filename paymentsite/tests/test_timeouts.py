@@ -147,7 +147,7 @@ def test_a_worker_that_sweeps_sends_its_heartbeat_before_its_queue_is_reported()
         assert tick_seconds + held.seconds < watchdog.OVERDUE_AFTER_SECONDS, name
 
 
-def test_what_a_sweep_took_is_its_own_until_it_is_done_with_it() -> None:
+def test_the_lease_of_a_row_outlasts_the_sweep_that_took_it() -> None:
     last_of_recovery = HELD["resolve-due-operations"].last_seconds
     assert last_of_recovery < keys.LEASE_SECONDS
     assert HELD["process-due-notifications"].last_seconds < processing.QUEUE.lease.total_seconds()

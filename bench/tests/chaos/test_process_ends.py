@@ -43,7 +43,7 @@ def test_an_end_whose_reason_is_said_is_explained(name: str, content: str, fault
     assert kind_of(name, 1, content) is EndKind.UNPROVOKED
 
 
-def test_what_was_done_long_ago_excuses_nothing() -> None:
+def test_a_fault_long_before_the_end_does_not_explain_it() -> None:
     long_ago = CAUSED_WITHIN_SECONDS + 1
     assert kind_of("relay-1", 0, "", Fault.STOPPED) is EndKind.UNEXPLAINED
     assert kind_of("relay-1", 0, "", Fault.STOPPED, seconds=long_ago) is EndKind.UNPROVOKED

@@ -81,7 +81,7 @@ def test_each_end_has_its_event_and_misses_it(kind: str, status: str, reported: 
     assert unreported(twice, made, *reported, *reported) == []
 
 
-def test_events_are_given_out_so_that_they_tell_of_as_much_as_they_can() -> None:
+def test_events_are_assigned_so_that_they_report_as_many_changes_as_possible() -> None:
     """The void takes whichever the increment does not need."""
     operations = [operation("increment"), operation("void", at=5)]
     made = "payment_intent.created"
@@ -91,6 +91,6 @@ def test_events_are_given_out_so_that_they_tell_of_as_much_as_they_can() -> None
     assert len(unreported(operations, made, "charge.updated")) == 1
 
 
-def test_what_left_no_trace_needs_no_event() -> None:
+def test_a_change_that_was_never_visible_needs_no_event() -> None:
     assert unreported([operation("authorize", "NOT_SENT")], "payment_intent.created") == []
     assert unreported([operation("capture", "DECLINED")], "payment_intent.created") == []

@@ -1,4 +1,4 @@
-"""Whatever of the PSP's report is not explained is found, and nothing else."""
+"""Every unexplained line of the PSP's report is found, and nothing else."""
 
 from __future__ import annotations
 

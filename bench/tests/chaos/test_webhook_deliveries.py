@@ -39,7 +39,7 @@ def texts_of(*all_: ReceivedWebhook) -> list[str]:
     return [each.text for each in problems_of(all_, events=EVENTS, secrets={0: SECRET})]
 
 
-def test_in_order_and_repeated_with_the_same_bytes_is_right() -> None:
+def test_ordered_deliveries_and_identical_repeats_are_right() -> None:
     assert (
         texts_of(
             received(1),
@@ -74,7 +74,7 @@ def test_a_connection_cut_after_the_200_may_count_as_delivered() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_found(deliveries: list[ReceivedWebhook], said: str) -> None:
+def test_each_wrong_delivery_is_found(deliveries: list[ReceivedWebhook], said: str) -> None:
     found = texts_of(*deliveries)
     assert found
     assert all(said in text for text in found[:1])
@@ -93,7 +93,7 @@ def test_the_sink_keeps_what_came_and_answers_by_its_seed() -> None:
         assert {post(receiver.url(2)) for _ in range(20)} == {"ok"}
 
 
-def test_half_a_request_of_a_killed_sender_is_not_heard() -> None:
+def test_half_a_request_of_a_killed_sender_is_ignored() -> None:
     receiver = WebhookReceiver(seed=1, fails=0.0, hangs=0.0, cuts=0.0)
     with receiver.listening():
         with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as connection:

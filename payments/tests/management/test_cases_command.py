@@ -1,4 +1,4 @@
-"""`manage.py cases` lists, shows with advice, and closes with words and a name."""
+"""`manage.py cases` lists cases, shows one with advice, and closes it with an explanation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_case_is_shown_with_what_to_do(shop: Shop) -> None:
     assert Case.objects.get().status == "open"
 
 
-def test_a_case_is_closed_with_words_and_a_name(shop: Shop) -> None:
+def test_a_case_is_closed_with_an_explanation_and_an_actor(shop: Shop) -> None:
     case = a_case(shop)
     said = cases(case.public_id, "--close", "--by", "staff:ada", "--resolution", "Merchant told.")
     assert said == f"{case.public_id} is closed\n"
@@ -69,7 +69,7 @@ def test_a_case_is_not_closed_without_either(shop: Shop, arguments: tuple[str, .
     assert Case.objects.get().status == "open"
 
 
-def test_what_does_not_exist_or_is_closed_is_refused(shop: Shop) -> None:
+def test_a_missing_or_closed_case_is_refused(shop: Shop) -> None:
     case = a_case(shop)
     for wrong in ("case_nothing", "case_ABCDEFGHIJKLMNOPQRSTUV"):
         with pytest.raises(CommandError, match="no such case"):

@@ -28,7 +28,9 @@ def said(*arguments: str) -> str:
     return out.getvalue().strip()
 
 
-def test_a_persons_day_with_an_endpoint(shop: Shop, server: MerchantServer) -> None:
+def test_an_operator_manages_an_endpoint_and_its_deliveries(
+    shop: Shop, server: MerchantServer
+) -> None:
     server.answer = answering(410)
     endpoint, before = open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
@@ -82,7 +84,7 @@ def test_a_long_replay_says_how_far_it_is(
     assert again.endswith("events are replayed")
 
 
-def test_what_is_not_meant_is_not_done(shop: Shop, server: MerchantServer) -> None:
+def test_ambiguous_or_invalid_arguments_are_refused(shop: Shop, server: MerchantServer) -> None:
     endpoint, _ = open_endpoint(shop.merchant, server.url)
     shop.create()
     before = list(WebhookEndpoint.objects.values())

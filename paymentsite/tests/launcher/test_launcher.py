@@ -105,7 +105,9 @@ def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> No
     assert _wait(lambda: _all_gone(everything)), [p for p in everything if p.is_running()]
 
 
-def test_what_the_command_leaves_behind_is_ended(without_servers: None, tmp_path: Path) -> None:
+def test_processes_that_the_command_leaves_behind_are_ended(
+    without_servers: None, tmp_path: Path
+) -> None:
     note = tmp_path / "pid"
     code = (
         "import subprocess, sys; "
@@ -231,7 +233,9 @@ def test_secrets_stay_the_same_and_have_mode_0600(tmp_path: Path) -> None:
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_a_shell_reads_is_what_the_processes_know_without_the_owner(tmp_path: Path) -> None:
+def test_the_shell_variables_are_those_of_the_processes_without_the_owners_password(
+    tmp_path: Path,
+) -> None:
     known = {"DATABASE_URL": "postgresql://app:x@h/p", "SECRET_KEY": "it's $HOME; `a`"}
     lines = serving.exports(known | {"DATABASE_OWNER_URL": "postgresql://owner:y@h/p"})
     file = tmp_path / "demo.env"
@@ -246,7 +250,7 @@ def test_what_a_shell_reads_is_what_the_processes_know_without_the_owner(tmp_pat
     assert "OWNER" not in lines
 
 
-def test_a_full_disk_is_said_before_anything_is_written(
+def test_a_full_disk_is_reported_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "_FREE_BYTES_LEAST", 1 << 62)
@@ -333,7 +337,7 @@ def test_no_worker_is_overdue_while_the_servers_do_not_answer() -> None:
     assert not watchdog.is_overdue(["old"], since=now - 60), "the last reading is old"
 
 
-def test_an_overdue_process_is_restarted_but_not_while_it_starts(
+def test_an_overdue_process_is_restarted_unless_it_is_starting(
     process: Callable[..., Process],
 ) -> None:
     supervisor = Supervisor()

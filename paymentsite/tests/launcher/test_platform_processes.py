@@ -10,7 +10,7 @@ from payments.services.event_stream.effects import EFFECTS
 from paymentsite.launcher import platform_processes
 
 
-def test_the_stream_is_consumed_out_of_the_box_by_an_example_of_each_group(
+def test_an_example_consumer_of_each_group_runs_by_default(
     tmp_path: Path,
 ) -> None:
     assert set(platform_processes.EXAMPLE_GROUPS) == set(EFFECTS) == set(settings.STREAM_GROUPS)

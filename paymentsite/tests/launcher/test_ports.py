@@ -108,13 +108,13 @@ def listener() -> Iterator[int]:
 # --- two launchers ------------------------------------------------------------------------------
 
 
-def test_launchers_that_start_together_take_different_ports(start: Start, usual: int) -> None:
+def test_launchers_that_start_together_get_different_ports(start: Start, usual: int) -> None:
     taken = _taken_together(start(HOLDER, [[str(usual)]] * 6))
     assert len(set(taken)) == 6
     assert str(usual) in taken
 
 
-def test_of_launchers_that_wish_for_one_port_one_gets_it(start: Start, usual: int) -> None:
+def test_of_launchers_that_want_the_same_port_one_gets_it(start: Start, usual: int) -> None:
     said = _taken_together(start(HOLDER, [["0"]] * 6, PORT=str(usual)))
     assert said.count(str(usual)) == 1
     assert sum(each.startswith(f"refused: port {usual} for the API is taken") for each in said) == 5

@@ -45,7 +45,7 @@ class TestSandboxContract(AdapterContract):
         ("contradict", Outcome.UNKNOWN, 1),
     ],
 )
-def test_every_fault_is_a_doubt_and_a_repeat_finds_one_effect(
+def test_the_outcome_after_every_fault_is_unknown_and_a_repeat_finds_one_effect(
     sandbox: SandboxProcess,
     adapter: SandboxAdapter,
     order_id: str,
@@ -64,7 +64,7 @@ def test_every_fault_is_a_doubt_and_a_repeat_finds_one_effect(
     assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize"]
 
 
-def test_a_rate_limit_says_when_to_send_again(
+def test_a_rate_limit_has_a_retry_after(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     sandbox.script({"rate_limit": 1}, order_id=order_id)
@@ -93,7 +93,7 @@ def test_a_scripted_decline_reaches_any_operation(
         (True, Outcome.DECLINED, "payment_intent_authentication_failure"),
     ],
 )
-def test_a_challenge_is_found_finished(
+def test_a_completed_challenge_is_found_by_a_look_up_of_its_charge(
     sandbox: SandboxProcess,
     adapter: SandboxAdapter,
     order_id: str,
@@ -111,7 +111,7 @@ def test_a_challenge_is_found_finished(
     assert len(sandbox.effects(order_id=order_id)) == (0 if fail else 1)
 
 
-def test_a_void_without_a_payment_id_forbids_what_never_arrived(
+def test_a_void_without_a_payment_id_fences_a_charge_that_never_arrived(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
@@ -122,7 +122,7 @@ def test_a_void_without_a_payment_id_forbids_what_never_arrived(
     assert not sandbox.effects(order_id=order_id)
 
 
-def test_a_void_without_a_payment_id_voids_what_had_arrived(
+def test_a_void_without_a_payment_id_voids_a_charge_that_had_arrived(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
@@ -132,7 +132,7 @@ def test_a_void_without_a_payment_id_voids_what_had_arrived(
     assert [each["kind"] for each in sandbox.effects(order_id=order_id)] == ["authorize", "void"]
 
 
-def test_a_look_up_without_an_answer_is_not_not_found(
+def test_a_look_up_without_an_answer_is_unavailable_and_not_not_found(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
     query = LookUp(kind=OperationKind.AUTHORIZE, reference="whatever")
@@ -175,7 +175,7 @@ def test_an_unreachable_psp_answers_not_sent(sandbox: SandboxProcess, order_id: 
         adapter.find_token("pm_card_visa", deadline_seconds=1)
 
 
-def test_refused_credentials_are_not_a_decline(sandbox: SandboxProcess, order_id: str) -> None:
+def test_invalid_credentials_are_not_a_decline(sandbox: SandboxProcess, order_id: str) -> None:
     adapter = SandboxAdapter(base_url=sandbox.base_url, api_key="wrong")
     request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
     result = send(adapter, request)
@@ -212,7 +212,7 @@ def test_one_key_per_operation_is_seen_by_the_psp(
     ]
 
 
-def test_a_script_meets_the_capture_of_one_order(
+def test_a_script_applies_to_the_capture_of_one_order(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
     sandbox.script({"drop_after": 1}, order_id=order_id, kind="capture")
@@ -280,7 +280,7 @@ def test_an_operation_in_the_dashboard_is_found_by_its_id_only(
     assert adapter.look_up(absent, deadline_seconds=5) is None
 
 
-def test_a_payment_that_cannot_be_looked_up_is_not_unknown(
+def test_a_payment_look_up_without_an_answer_is_unavailable_and_not_not_found(
     sandbox: SandboxProcess, adapter: SandboxAdapter
 ) -> None:
     for fault in ("down", "drop_before", "error_before", "rate_limit", "truncate"):

@@ -47,7 +47,7 @@ def _error(kind: str, **more: str) -> dict[str, Any]:
     return {"error": {"type": kind, "code": "", "message": "no", **more}}
 
 
-def test_a_good_answer_is_read_completely() -> None:
+def test_every_field_of_a_good_answer_is_read() -> None:
     result = mapping.result_of_answer(_REQUEST, _answer(200, _view()))
     assert result.outcome is Outcome.SUCCEEDED
     assert (result.psp_id, result.psp_payment_id) == ("sop_1", "spay_1")
@@ -143,7 +143,7 @@ def test_noise_is_never_a_decline_or_a_success(status: int, body: bytes) -> None
         ("forbidden", 403, Outcome.NOT_SENT),
     ],
 )
-def test_a_refusal_is_what_its_type_says(kind: str, status: int, outcome: Outcome) -> None:
+def test_each_error_type_has_its_outcome(kind: str, status: int, outcome: Outcome) -> None:
     result = mapping.result_of_answer(_REQUEST, _answer(status, _error(kind)))
     assert result.outcome is outcome
     assert kind in result.detail
@@ -172,7 +172,7 @@ def test_a_rate_limit_is_not_sent(header: str, seconds: float) -> None:
         ("something_new", "card_declined"),
     ],
 )
-def test_a_decline_speaks_the_merchant_api(theirs: str, ours: str) -> None:
+def test_decline_codes_are_mapped_to_those_of_the_merchant_api(theirs: str, ours: str) -> None:
     error = {"code": theirs, "decline_code": "insufficient_funds", "message": "No."}
     view = _view(status="declined", error=error)
     result = mapping.result_of_answer(_REQUEST, _answer(402, {"error": {}, "operation": view}))
@@ -238,7 +238,7 @@ def test_a_void_reports_the_amount_that_the_psp_released() -> None:
     assert (result.outcome, result.amount) == (Outcome.SUCCEEDED, Money(600, "USD"))
 
 
-def test_requests_say_only_what_their_kind_needs() -> None:
+def test_a_request_has_only_the_fields_that_its_kind_needs() -> None:
     capture = mapping.modify_body(_REQUEST)
     assert capture == {"reference": "op-1", "amount_minor": 1000, "final": True}
     authorize = PspRequest(

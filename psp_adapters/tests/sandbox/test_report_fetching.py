@@ -171,14 +171,14 @@ def test_a_report_without_end_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "302 Found", "404 Not Found", "500 Oops"])
-def test_only_a_good_answer_is_a_report(canned: Any, status: str) -> None:
+def test_an_answer_with_another_status_is_no_report(canned: Any, status: str) -> None:
     psp = canned(b"", status=status)
     with pytest.raises(PspUnavailable):
         psp.adapter.fetch_report("settlement_1.csv", deadline_seconds=DEADLINE_SECONDS)
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a?b=c", "%2e%2e", "a b", "\n", ""])
-def test_what_is_not_a_name_is_not_requested(canned: Any, name: str) -> None:
+def test_an_invalid_report_name_is_not_requested(canned: Any, name: str) -> None:
     psp = canned(b"a report")
     with pytest.raises(PspUnavailable):
         psp.adapter.fetch_report(name, deadline_seconds=DEADLINE_SECONDS)

@@ -177,7 +177,7 @@ def test_a_bad_field_is_refused_with_the_place(column: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("what", [*BAD_ROWS, *BAD_BYTES])
-def test_what_does_not_foot_or_is_no_csv_is_refused(what: str) -> None:
+def test_a_report_whose_sums_differ_or_that_is_no_csv_is_refused(what: str) -> None:
     body = text(*BAD_ROWS[what]) if what in BAD_ROWS else BAD_BYTES[what]
     with pytest.raises(ReportUnreadable):
         read(body)
@@ -218,7 +218,7 @@ def test_a_type_called_unknown_is_no_kind_of_ours() -> None:
     assert (line.kind, line.psp_type) == (LineKind.UNKNOWN, "unknown")
 
 
-def test_the_direction_is_the_amounts_and_never_the_types() -> None:
+def test_the_sign_of_the_amount_gives_the_direction_and_never_the_type() -> None:
     row = CHARGE.replace("1000", "-1000")
     [line] = read(one_line(row, "total,total,,1,,,USD,-1000,0,-1000,"))
     assert (line.kind, line.net.minor) == (LineKind.CHARGE, -1000)

@@ -133,7 +133,7 @@ class TestSandboxNotifications(NotificationContract):
         assert 0 < refused < 2_000
 
 
-def test_both_sides_call_an_account_the_same() -> None:
+def test_the_adapter_and_the_simulator_name_an_account_alike() -> None:
     assert account_of(API_KEY) == account_at_the_psp(API_KEY)
 
 

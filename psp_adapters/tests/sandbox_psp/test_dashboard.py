@@ -76,7 +76,7 @@ def test_an_unknown_payment_is_not_found(sandbox: SandboxProcess) -> None:
         sandbox.act("void", order_id="unknown")
 
 
-def test_force_takes_and_gives_back_more_than_there_is(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_force_captures_and_refunds_more_than_there_is(sandbox: SandboxProcess, shop: Shop) -> None:
     payment_id = pay(shop)
     sandbox.act("void", payment_id=payment_id)
     sandbox.act("capture", payment_id=payment_id, amount_minor=1200, force=True)

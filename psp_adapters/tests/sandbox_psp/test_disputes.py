@@ -108,7 +108,7 @@ def test_a_manual_capture_is_disputed_once(own_sandbox: SandboxProcess, buyer: S
         ),
     ],
 )
-def test_evidence_decides(
+def test_the_text_of_the_evidence_decides_a_dispute(
     own_sandbox: SandboxProcess,
     buyer: Shop,
     token: str,
@@ -172,7 +172,7 @@ def test_the_fee_is_kept_unless_it_is_returned(
         assert back == expected
 
 
-def test_what_is_not_captured_or_not_there_cannot_be_disputed(
+def test_an_uncaptured_or_unknown_payment_cannot_be_disputed(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     buyer.pay()
@@ -224,7 +224,7 @@ def test_a_dispute_is_seen_step_by_step_and_again_after_a_kill(
         ("createDisputeMultipleDisputes", "losing_evidence", 2),
     ],
 )
-def test_what_happened_by_itself_does_not_happen_again_after_a_kill(
+def test_a_scheduled_effect_does_not_happen_again_after_a_kill(
     own_sandbox: SandboxProcess, buyer: Shop, token: str, text: str, count: int
 ) -> None:
     opened = disputed(own_sandbox, buyer, f"pm_card_{token}")
@@ -271,7 +271,7 @@ def test_another_account_sees_nothing_of_a_dispute(
         ("hang", Outcome.UNKNOWN, True),
     ],
 )
-def test_every_fault_is_a_doubt_and_a_repeat_is_one_submission(
+def test_a_response_after_every_fault_is_unknown_and_a_repeat_is_one_submission(
     sandbox: SandboxProcess,
     adapter: SandboxAdapter,
     api_key: str,
@@ -325,7 +325,7 @@ def test_a_look_up_that_cannot_be_sent_is_unavailable(
         adapter.look_up_dispute("sdp_any", deadline_seconds=DEADLINE_SECONDS)
 
 
-def test_an_answer_that_does_not_name_our_response_is_a_doubt(
+def test_an_answer_that_does_not_name_our_response_is_unknown(
     sandbox: SandboxProcess, adapter: SandboxAdapter, api_key: str
 ) -> None:
     shop = Shop(sandbox.base_url)

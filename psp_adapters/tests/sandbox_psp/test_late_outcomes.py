@@ -1,4 +1,4 @@
-"""Scripted late outcomes: what had succeeded fails, what had failed succeeds after all."""
+"""Scripted late outcomes: operations are reversed or reinstated, and failed ones succeed."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_each_late_outcome_has_one_notice_with_an_id_of_its_own(
     shop.request("DELETE", "/v1/webhook_endpoint")
 
 
-def test_a_leaky_fence_forbids_nothing(sandbox: SandboxProcess, shop: Shop) -> None:
+def test_a_leaky_fence_stops_no_charge(sandbox: SandboxProcess, shop: Shop) -> None:
     sandbox.set_behavior(leaky_fences=1)
     fence = shop.request("POST", "/v1/fences", {"reference": f"op-{shop.order_id}"})
     assert fence[1]["operation"] is None
@@ -152,7 +152,7 @@ def test_a_malformed_revision_is_refused(
         sandbox.control("POST", "revision", body)
 
 
-def test_only_what_succeeded_fails_and_only_what_did_not_succeeds(
+def test_only_a_succeeded_operation_can_be_reversed_and_only_a_failed_one_succeed(
     sandbox: SandboxProcess, shop: Shop
 ) -> None:
     paid(shop)

@@ -151,7 +151,7 @@ def test_a_fence_stops_a_request_that_is_on_its_way(sandbox: SandboxProcess, sho
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_cached_error_is_repeated_only_if_told(
+def test_an_error_is_repeated_for_its_key_only_with_cache_errors(
     sandbox: SandboxProcess, shop: Shop, cached: bool
 ) -> None:
     sandbox.script({"error_after": 1, "cache_errors": cached}, order_id=shop.order_id)
@@ -172,7 +172,7 @@ def test_a_held_answer_waits_although_it_happened(sandbox: SandboxProcess, shop:
     assert answers[0][0] == 200
 
 
-def test_not_found_may_be_wrong_for_a_while(own_sandbox: SandboxProcess) -> None:
+def test_a_new_operation_is_not_found_for_the_configured_lag(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
     own_sandbox.set_behavior(not_found_lag_seconds=60)
     operation = shop.pay(reference="r")[1]

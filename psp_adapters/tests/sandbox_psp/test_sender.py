@@ -118,7 +118,7 @@ def test_a_voided_challenge_and_a_voided_hold_have_notices(shop: Shop, receiver:
     assert Counter(receiver.types()) == Counter([*types, "payment.voided", "payment.voided"])
 
 
-def test_what_happens_later_has_notices_without_a_request(
+def test_scheduled_effects_send_notices_without_a_request(
     shop: Shop, sandbox: SandboxProcess, receiver: Receiver
 ) -> None:
     sandbox.set_behavior(settle_delay_seconds=0.3)

@@ -93,7 +93,7 @@ def test_every_effect_that_moves_money_is_one_line(
         assert (row["currency"], row["net_minor"]) == ("USD", str(net))
 
 
-def test_holds_are_no_lines(own_sandbox: SandboxProcess, buyer: Shop) -> None:
+def test_authorizations_have_no_settlement_lines(own_sandbox: SandboxProcess, buyer: Shop) -> None:
     voided = buyer.pay()[1]["payment_id"]
     buyer.modify(voided, "increment", 10)
     buyer.modify(voided, "void")
@@ -139,7 +139,7 @@ def test_the_control_rows_give_count_and_sums_of_each_currency(
     assert len(list(reports.read(body))) == 5
 
 
-def test_what_clients_call_their_orders_cannot_break_a_report(
+def test_no_order_id_of_a_client_can_break_a_report(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     order_id = 'a,"b"\r\ntotal,total\x00\x85é'
@@ -151,7 +151,7 @@ def test_what_clients_call_their_orders_cannot_break_a_report(
     assert line.reference == 'r "1", =2'
 
 
-def test_what_was_done_in_the_dashboard_is_in_the_report_without_a_reference(
+def test_dashboard_operations_are_in_the_report_without_a_reference(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     buyer.pay()
@@ -212,7 +212,7 @@ def test_each_of_several_periods_has_its_own_report(
             assert end - timedelta(hours=1) <= line.occurred_at < end
 
 
-def test_what_happened_by_itself_is_in_the_period_of_its_time(
+def test_a_scheduled_effect_is_in_the_period_of_its_time(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     """Although the next request comes days later."""
@@ -369,7 +369,7 @@ def test_faults_hit_reports_and_the_call_log_shows_them(
     ]
 
 
-def test_a_report_that_was_made_although_the_answer_was_lost_is_there(
+def test_a_report_closed_with_its_answer_lost_exists(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     buyer.pay(capture=True)

@@ -1,4 +1,4 @@
-"""Whatever happens at the simulator in a day: its reports and its effects are the same money."""
+"""After a random day at the simulator, its reports and its effects move the same amounts."""
 
 from __future__ import annotations
 

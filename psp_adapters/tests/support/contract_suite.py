@@ -127,7 +127,7 @@ class AdapterContract:
         assert result.outcome is Outcome.REQUIRES_ACTION
         assert result.redirect_url.startswith("http")
 
-    def test_a_forbidden_challenge_is_a_decline_that_says_so(
+    def test_a_challenge_that_is_not_allowed_is_a_decline_with_that_code(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         result = self.authorize(
@@ -136,7 +136,7 @@ class AdapterContract:
         assert result.outcome is Outcome.DECLINED
         assert result.code == "authentication_required"
 
-    def test_a_payment_goes_through_capture_and_refund(
+    def test_a_payment_is_authorized_captured_and_refunded(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
@@ -178,7 +178,7 @@ class AdapterContract:
         assert send(adapter, taken).outcome is Outcome.SUCCEEDED
 
     @pytest.mark.parametrize("kind", [OperationKind.CAPTURE, OperationKind.REFUND])
-    def test_too_much_is_declined(
+    def test_a_capture_or_refund_of_too_much_is_declined(
         self, adapter: PspAdapter, order_id: str, kind: OperationKind
     ) -> None:
         capture = kind is OperationKind.REFUND
@@ -261,7 +261,7 @@ class AdapterContract:
         unknown = f"never-{uuid.uuid4().hex}"
         assert adapter.look_up_payment(unknown, deadline_seconds=DEADLINE_SECONDS) is None
 
-    def test_what_never_arrived_is_not_found(self, adapter: PspAdapter) -> None:
+    def test_an_operation_that_never_arrived_is_not_found(self, adapter: PspAdapter) -> None:
         if not adapter.capabilities.look_up_by_reference:
             pytest.skip("capability look_up_by_reference is off")
         query = LookUp(kind=OperationKind.AUTHORIZE, reference=f"never-{uuid.uuid4().hex}")
@@ -278,7 +278,7 @@ class AdapterContract:
         assert send(adapter, request).outcome is Outcome.DECLINED
         assert adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS) is None
 
-    def test_a_fence_that_comes_too_late_returns_what_happened(
+    def test_a_fence_after_the_charge_returns_the_charge(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         if not adapter.capabilities.fence_by_reference:
@@ -357,7 +357,7 @@ class AdapterContract:
         )
         assert refused.outcome is Outcome.DECLINED
 
-    def test_what_was_meant_for_an_inquiry_does_not_answer_a_chargeback(
+    def test_a_response_to_an_inquiry_does_not_answer_a_chargeback(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         request = replace(self.disputed(adapter, order_id), answers_inquiry=True)

@@ -106,7 +106,7 @@ class NotificationContract:
             headers = self.signed(body, at=NOW + timedelta(seconds=seconds))
             self.refused(adapter, body, headers)
 
-    def test_several_secrets_let_one_be_exchanged_for_another(self, adapter: PspAdapter) -> None:
+    def test_during_a_rotation_either_secret_is_accepted(self, adapter: PspAdapter) -> None:
         body = self.genuine(adapter)
         old, new = self.signed(body), self.signed(body, secret=OTHER_SECRET)
         both = (SECRET, OTHER_SECRET)

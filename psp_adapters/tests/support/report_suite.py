@@ -111,7 +111,7 @@ class ReportReadingContract:
         assert count == 20_000
         assert peak_bytes < 256 * 1024, f"{peak_bytes} bytes for {len(body)} of text"
 
-    def test_what_is_broken_is_refused(self, adapter: PspAdapter) -> None:
+    def test_a_corrupted_report_is_refused(self, adapter: PspAdapter) -> None:
         broken = self.broken()
         assert broken
         accepted = []
@@ -141,7 +141,7 @@ class ReportReadingContract:
         ],
         ids=range(13),
     )
-    def test_what_is_no_report_is_refused(self, adapter: PspAdapter, body: bytes) -> None:
+    def test_a_file_that_is_no_report_is_refused(self, adapter: PspAdapter, body: bytes) -> None:
         self.refused(adapter, body)
 
     def test_a_cut_report_is_refused_wherever_it_was_cut(self, adapter: PspAdapter) -> None:
@@ -206,10 +206,10 @@ class ReportFetchingContract:
     def listed(self, adapter: PspAdapter, since: datetime | None = None) -> list[ReportListing]:
         return adapter.list_reports(since=since, deadline_seconds=DEADLINE_SECONDS)
 
-    def test_it_says_that_it_can(self, adapter: PspAdapter) -> None:
+    def test_the_adapter_declares_settlement_reports(self, adapter: PspAdapter) -> None:
         assert adapter.capabilities.settlement_reports
 
-    def test_nothing_moved_and_nothing_is_listed(self, adapter: PspAdapter) -> None:
+    def test_without_effects_no_report_is_listed(self, adapter: PspAdapter) -> None:
         assert self.listed(adapter) == []
 
     def test_a_report_is_listed_fetched_and_read(self, adapter: PspAdapter) -> None:
@@ -222,7 +222,9 @@ class ReportFetchingContract:
         assert len(list(adapter.read_report(body))) == line_count
         assert adapter.fetch_report(listing.name, deadline_seconds=DEADLINE_SECONDS) == body
 
-    def test_reports_are_listed_since_a_moment_that_counts(self, adapter: PspAdapter) -> None:
+    def test_reports_are_listed_from_the_given_moment_on_inclusive(
+        self, adapter: PspAdapter
+    ) -> None:
         self.make_report(adapter)
         [first] = self.listed(adapter)
         self.make_report(adapter)
