@@ -1,4 +1,4 @@
-"""Sockets that give each read and write no more time than is left of one deadline per thread.
+"""Sockets whose reads and writes together end by one deadline, set per thread.
 
 A socket's own timeout starts anew with every read, so an answer of one byte a second would never
 end. The PSP client and the merchant webhook client both use these.

@@ -2,8 +2,8 @@
 
 No exception raised here carries an address, a header, a key or a body.
 
-NotSent and AnswerUnknown differ in whether a byte left this machine. That is known, not guessed:
-the connection notes the moment before it writes to the socket. A kept-alive connection that the
+NotSent and AnswerUnknown differ in whether a byte left this machine. The
+connection records that before it writes to the socket. A kept-alive connection that the
 server has closed, or that was idle for long, is reopened before use. A server can still close it
 between that check and our write: that is AnswerUnknown, since it may have read the request.
 

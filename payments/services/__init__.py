@@ -1,7 +1,7 @@
 """What may be done with payments, in 17 packages of 7 layers (.importlinter holds them).
 
 A package imports only from layers below its own. From the top:
-automatic_actions, psp_notifications: what no request asked for, and what PSPs send us.
+automatic_actions, psp_notifications: work without a request, and webhooks of PSPs.
 commands: the verbs of API, jobs and console. Below them disputes.
 operations, recovery, verification: one instruction to a PSP; unknown outcomes; books compared.
 outcomes: the one door for results. Beside it merchant_webhooks and event_stream.

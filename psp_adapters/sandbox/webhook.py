@@ -1,7 +1,7 @@
 """Verifies and parses the sandbox PSP's signed notices. No I/O, no clock.
 
 A notice is accepted if one of the secrets signed it, recently, for this account. Everything else is
-refused by one exception: a stranger chooses every byte that arrives here.
+refused by one exception, since an attacker may choose every byte.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cancels payments without a request, by the ordinary command: those abandoned for too long."""
+"""Cancels payments that their customers abandoned, with the ordinary cancel command."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Warns of authorizations that expire soon, voids those not captured, and syncs expired ones.
 
-A void is the ordinary command. Once the hold should have expired, the PSP is asked: it decides.
+Voids go through the ordinary cancel command. Once the stored expiry of a hold has passed, the
+payment is synced: only the PSP decides that the hold has ended.
 """
 
 from __future__ import annotations

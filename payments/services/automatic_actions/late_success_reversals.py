@@ -1,8 +1,8 @@
 """Voids or refunds charges that succeeded after their payment had ended.
 
-`reversal_due_at` of the charge alone is the queue. A worker that leases it begins an ordinary
-void or refund, checked under the intent's lock, or finds one under way or done. Recovery owns
-what was begun, so a sweep may be killed anywhere.
+The charge's `reversal_due_at` is the queue. A worker leases a due charge and starts an ordinary
+void or refund under the intent's lock, unless one is open or done. If the worker is killed,
+recovery finishes what it started.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Acts on payments that waited too long: warns of, voids and expires holds, cancels abandoned ones.
 
-PostgreSQL itself writes the rows of the queue, in the transaction that lets a payment wait.
+A trigger inserts a payment's deadline in the transaction in which the payment starts to wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Callers: the merchant and mode that something is done for, and by whom."""
+"""Callers: the merchant and mode that a command runs for, and the actor that gave it."""
 
 from payments.services.callers.caller import for_endpoint as for_endpoint
 from payments.services.callers.caller import for_intent as for_intent

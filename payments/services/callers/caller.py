@@ -72,7 +72,7 @@ class Subject:
 
 
 class Render(Protocol[S]):
-    """Renders the answer of one command from what it was about.
+    """Renders the answer of one command from its subject.
 
     Runs inside the command's transaction; reads only.
     """
@@ -85,7 +85,7 @@ Renderer = Render[Subject]
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest(Generic[S]):
-    """Who gives a command, and how its answer is rendered; a job needs no answer.
+    """The caller of a command, and the renderer of its answer; a job needs no answer.
 
     Raises ValueError for a key without a renderer: a repeat would find no answer under it.
     """
@@ -100,7 +100,7 @@ class CommandRequest(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """What a command led to, as it now stands.
+    """The rows that a command wrote, and its answer.
 
     `answer` is None without a renderer. The replay of a stored answer reads nothing else: then
     `intent` is None.

@@ -1,4 +1,4 @@
-"""Answers disputes: stages evidence, submits it once, or accepts. Guards refunds meanwhile."""
+"""Responds to disputes (stages evidence, submits it once, accepts), and guards their refunds."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
 
 
 def _locked(tx: CommandTx, dispute_id: UUID) -> tuple[PaymentIntent, Dispute]:
-    """The caller's dispute and its intent, locked in the order of all; raises ResourceMissing."""
+    """The caller's dispute and its intent, locked in the usual order. Raises ResourceMissing."""
     caller = tx.caller
     rows = Dispute.objects.filter(merchant_id=caller.merchant.id, livemode=caller.livemode)
     found = rows.filter(pk=dispute_id).only("intent_id").first()

@@ -1,4 +1,4 @@
-"""Merchants and their API keys: make, issue, revoke.
+"""Creates merchants, and issues and revokes their API keys.
 
 A key is shown once, when it is issued; only its hash is kept. What may not live here: checking keys
 (the API does), settings of a PSP account.

@@ -1,7 +1,7 @@
 """Derives from a PSP's statement on a dispute: postings, amounts, events, reminders, cases.
 
-The result follows from the whole statement and the present books, never from the order of
-statements: the last one alone leads to the same end as all of them.
+The result depends on the statement and the present books only. So the last statement alone leads
+to the same state as all statements in any order.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Emits an event of our own before the time for evidence is over, once for each reminder.
+"""Emits a reminder event before the evidence deadline of a dispute, once per reminder.
 
-Several workers may run this at once: the locked dispute says which reminder is next.
+Several workers may run this at once: the next reminder is stored in the dispute's row, which is
+locked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Records the result of a response to a dispute, with the statement that came with it.
 
-Everything is written in one transaction or nothing. Lock order: idempotency key, intent, dispute,
+All of it is one transaction. Lock order: idempotency key, intent, dispute,
 response.
 """
 

@@ -1,4 +1,4 @@
-"""Sends dispute responses that were stored, and finds out unknown outcomes of them.
+"""Sends stored dispute responses, and resolves those whose outcome is unknown.
 
 Evidence is accepted once, and an acceptance is final. So a response keeps its key at the PSP
 for ever: an unknown one is looked up, and only the same request is ever sent again.

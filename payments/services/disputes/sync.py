@@ -1,6 +1,6 @@
 """Syncs disputes with the PSP: after a notification, a settlement line, or some hours without one.
 
-A notification is a reason to look up; only the names of the dispute and its payment are used.
+A notification is a reason to look up; only the ids in it are used.
 """
 
 from __future__ import annotations

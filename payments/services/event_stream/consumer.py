@@ -1,4 +1,4 @@
-"""A consumer of the stream, to run and to copy: read, apply the effect once, acknowledge.
+"""Runs a consumer of the stream: reads an entry, applies its effect once, acknowledges it.
 
 Delivery is at least once: an entry is acknowledged after its effect is committed, and entries of a
 dead consumer are claimed by another.

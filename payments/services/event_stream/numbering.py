@@ -1,6 +1,6 @@
 """Assigns each event its permanent number on the stream, in PostgreSQL.
 
-A numbered event cannot be lost: Redis is written from the numbers, as often as need be.
+Redis is rewritten from these numbers whenever it lost them, so no numbered event is lost.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Takes due rows of a table under a lease, so that several workers can share one sweep.
 
-The row itself is the queue: its `due` column says when it may be taken, and NULL that it waits for
-nothing. Three queues are of another kind, and not here: deliveries to webhook endpoints
-(`merchant_webhooks.leasing`), which are fair per endpoint and ordered per payment; the fan-out of
-events and the numbering of the stream, which take all events of a payment together, in order.
+The table is the queue: a row's `due` column is the time from which a worker may take it, or NULL.
+
+Three queues are of another kind. Deliveries to webhook endpoints (`merchant_webhooks.leasing`) are
+fair per endpoint and ordered per payment. The fan-out of events and the numbering of the stream
+take all events of a payment together.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 M = TypeVar("M", bound=models.Model)
 
 UNANSWERED_MAX: Final = 2
-"""Unanswered calls in a row; a single one may be about one row only."""
+"""Unanswered calls in a row; a single one may be due to its row and not to the account."""
 
 
 class DueQueue(Generic[M]):

@@ -1,6 +1,6 @@
 """Wakes a worker for a background job after the commit, without delaying the caller.
 
-The broker may lose every wake-up: the beat table finds the work in the database a little later.
+The broker may lose every wake-up: the periodic sweeps find the work in the database a little later.
 What may not live here: anything that must not be lost.
 """
 

@@ -5,5 +5,5 @@
 - `leasing`, `delivery_order`: which delivery goes next.
 - `attempt`, `attempt_results`: one attempt, and what it changes.
 - `relay`, `endpoint_bulkheads`: the process that does all of this.
-- `resend`: deliveries that an operator asks for again.
+- `resend`: deliveries repeated on an operator's request.
 """

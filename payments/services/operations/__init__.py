@@ -1,1 +1,1 @@
-"""One instruction to a PSP: written down (tx 1), sent, and its outcome recorded (tx 2)."""
+"""One instruction to a PSP: stored (transaction 1), sent, its outcome recorded (transaction 2)."""

@@ -1,4 +1,4 @@
-"""Writes an operation down in transaction 1, before it is sent."""
+"""Stores an operation in transaction 1, before it is sent."""
 
 from __future__ import annotations
 

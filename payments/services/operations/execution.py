@@ -1,7 +1,7 @@
-"""Executes an operation that was written down: calls the PSP, records the outcome, answers.
+"""Executes a stored operation: calls the PSP, records the outcome, answers.
 
-The call holds no database connection. A request waits for it no longer than its budget; the call
-goes on in its bulkhead.
+The call holds no database connection. A request waits for it no longer than its wait
+budget; after that the call continues in its bulkhead.
 """
 
 from __future__ import annotations

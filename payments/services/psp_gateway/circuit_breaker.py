@@ -1,4 +1,4 @@
-"""Guard every call to a PSP by a circuit breaker and permits, per account and kind of call.
+"""Guards every call to a PSP with a circuit breaker and permits, per account and kind of call.
 
 Why not pybreaker: it opens after N failures in a row and holds no window, so a PSP that fails
 every second call never opens it, and a half-open one lets every waiting thread through. Retries

@@ -1,6 +1,6 @@
-"""Looks something up at a PSP, behind a circuit breaker apart from that of money moves.
+"""Makes look-ups at a PSP, with a circuit breaker separate from that of money moves.
 
-A query that closes the circuit makes every operation in doubt at that account due now.
+A look-up that closes the circuit makes every unknown operation of that account due now.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a PSP is given of ours: an operation's permanent reference, and the URL for the customer."""
+"""Makes an operation's permanent reference at the PSP, and the return URL for the customer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def operation_id_of(reference: str) -> UUID | None:
 
 
 def return_link(intent: PaymentIntent) -> str:
-    """Our return page of an intent, with a token that only who was sent there knows."""
+    """The URL of the intent's return page, with a token that only the PSP and the customer get."""
     token = _token(intent)
     return f"{settings.PUBLIC_BASE_URL}/return/{intent.public_id}?token={token}"
 

@@ -1,7 +1,7 @@
-"""Makes a call to a PSP again at once, if it certainly did nothing: the only retries of such calls.
+"""Retries a call to a PSP within the request, only if it certainly had no effect.
 
-That is a call that never left us or that the PSP turned away (429), repeated with the same key; and
-look-ups that a request waits for. Never an UNKNOWN: recovery looks it up before it repeats. At most
+Retried with the same key: a call that was not sent, one that the PSP rate-limited (429), and a
+look-up that a request waits for. Never an UNKNOWN: recovery looks it up before it repeats. At most
 two retries, with exponential backoff and full jitter, within the caller's time, and for no more
 than a tenth of the calls: more calls do not help a PSP in trouble. SDKs and the HTTP client never
 retry; recovery and notifications retry by their schedules in the database.

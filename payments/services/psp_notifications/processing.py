@@ -1,6 +1,6 @@
 """Processes stored PSP notifications: looks up what each one concerns and records the answer.
 
-A notification is a reason to ask the PSP, never the truth: only the names in it are used.
+A notification is a reason for a look-up, never the truth: only the ids in it are used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Requeues notifications that were dead-lettered or processed, so that they are processed again.
 
-Processing again is always harmless: the PSP is looked up, and the one door decides.
+A repeat is harmless: it looks up the PSP and records the result like any other.
 """
 
 from __future__ import annotations

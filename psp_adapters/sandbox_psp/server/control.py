@@ -1,4 +1,4 @@
-"""The control API, on loopback only: harnesses read what happened and set the behavior."""
+"""The control API, on loopback only: tests read the effects and set the behavior."""
 
 from __future__ import annotations
 

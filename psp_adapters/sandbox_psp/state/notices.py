@@ -1,4 +1,4 @@
-"""The notices that the simulator's journal gives rise to, and the outbox that holds them.
+"""Makes notices from the simulator's journal, and keeps them until they are acknowledged.
 
 Notices are made while the journal is applied, so a restart makes the same ones again, byte for
 byte. A `told` record marks a notice as acknowledged, or lost on purpose.
