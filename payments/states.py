@@ -46,7 +46,7 @@ class OperationStatus(StrEnum):
     REVERSED = "REVERSED"
     """It had succeeded, and the PSP reversed it: a refund or capture that failed late."""
     EXCESS = "EXCESS"
-    """A duplicate charge: another one holds the payment or its order. It is given back, and never
+    """A duplicate charge: another one holds the payment or its order. It is reversed, and never
     counts as the payment's own."""
 
 

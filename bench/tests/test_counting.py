@@ -13,7 +13,7 @@ def test_a_statement_of_many_writes_names_each_table_once() -> None:
     assert summary(sql) == "write event, intent"
 
 
-def test_a_locking_read_is_told_from_a_plain_one() -> None:
+def test_a_locking_read_is_counted_apart_from_a_plain_one() -> None:
     assert summary('SELECT id FROM "intent" WHERE id = %s FOR UPDATE') == "read intent for update"
     assert summary("SELECT id FROM intent") == "read intent"
 

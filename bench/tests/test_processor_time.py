@@ -14,7 +14,7 @@ def test_a_name_with_blanks_and_parentheses_does_not_shift_the_fields() -> None:
     assert seconds_of_line(line) == 4.0
 
 
-def test_a_process_that_is_gone_has_used_nothing() -> None:
+def test_a_process_that_has_ended_counts_as_zero() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert seconds_of_tree(child.pid) == 0.0

@@ -52,7 +52,7 @@ def test_what_is_not_an_account_is_refused() -> None:
         AccountRef(1100, "sandbox", "usd")
 
 
-def test_an_account_reads_as_a_person_would_say_it() -> None:
+def test_an_account_has_a_readable_name() -> None:
     assert str(chart.PSP_RECEIVABLE.of("sandbox", "USD")) == "1100 psp_receivable sandbox USD"
 
 

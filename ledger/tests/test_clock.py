@@ -21,7 +21,7 @@ def observed(*, ahead_seconds: float) -> DatabaseClock:
     return known
 
 
-def test_until_the_database_was_asked_the_host_is_believed() -> None:
+def test_until_the_first_reading_the_hosts_clock_is_used() -> None:
     fresh = DatabaseClock()
     assert fresh.is_due()
     assert abs(fresh.now() - datetime.now(UTC)) < timedelta(seconds=1)
@@ -43,7 +43,7 @@ def test_a_clock_of_the_host_that_is_set_back_changes_nothing(
     assert timedelta(0) <= known.now() - before < timedelta(seconds=1)
 
 
-def test_a_slow_answer_does_not_replace_a_good_one_that_is_fresh() -> None:
+def test_a_slow_reading_does_not_replace_a_fresh_good_one() -> None:
     known, at = observed(ahead_seconds=0), time.monotonic()
     known.observe(time.time() + HOUR, asked_at=at, answered_at=at + 1.0)
     assert abs(known.now() - datetime.now(UTC)) < timedelta(seconds=1)

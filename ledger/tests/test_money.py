@@ -33,7 +33,7 @@ def test_order_is_the_order_of_minor_units(a: int, b: int, currency: str) -> Non
 
 
 @given(minors, currencies)
-def test_what_a_person_reads_is_exact(minor: int, currency: str) -> None:
+def test_the_decimal_amount_is_exact(minor: int, currency: str) -> None:
     digits, shown_currency = str(Money(minor, currency)).split(" ")
     assert shown_currency == currency
     assert Decimal(digits).scaleb(currency_exponent(currency)) == minor

@@ -163,7 +163,7 @@ def test_accounts_lost_by_a_restore_are_opened_again(owner_cursor: psycopg.Curso
     assert LedgerAccount.objects.count() == 4
 
 
-def test_an_account_says_what_it_is_of() -> None:
+def test_an_account_stores_its_code_dimension_and_currency() -> None:
     book(*sale(usd(1000)), rules.voided(replace(PARTIES, psp_account='odd "name", {x} \\'), usd(5)))
     stored = set(LedgerAccount.objects.values_list("id", "code", "dimension", "currency", "kind"))
     odd = chart.AUTH_HELD.of('odd "name", {x} \\', "USD")

@@ -238,7 +238,7 @@ def test_a_third_side(cursor: Cursor) -> None:
         insert_entries(cursor, id, (RECEIVABLE, "X", 5), (PAYABLE, "C", 5))
 
 
-def test_a_snapshot_of_what_may_still_change(cursor: Cursor) -> None:
+def test_a_snapshot_of_entries_that_may_still_change(cursor: Cursor) -> None:
     with Refused(cursor, "ledger_snapshot_ahead"):
         cursor.execute(
             "INSERT INTO ledger_balance_snapshot (account_id, horizon, debits_minor, credits_minor,"

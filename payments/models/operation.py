@@ -88,7 +88,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     resent_at = models.DateTimeField(null=True, blank=True)
     """When it was last repeated; a request may reach the PSP for a while after it was sent."""
     fenced_at = models.DateTimeField(null=True, blank=True)
-    """When the PSP was last asked to refuse its key; it is not sent again after that."""
+    """When the PSP was last told to refuse its key (fence); it is not sent again after that."""
     revisions = models.PositiveIntegerField(default=0)
     """Number of late outcomes recorded. Each posts under its own source type, `operation/<n>`."""
     excess_minor = models.BigIntegerField(default=0)

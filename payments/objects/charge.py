@@ -127,7 +127,7 @@ def _refunded_minor(intent: PaymentIntent, amount_minor: int) -> int:
 
 
 def _outcome(operation: Operation) -> dict[str, Any] | None:
-    """What the networks said; None while they have said nothing, or were never asked."""
+    """The network's outcome; None while there is none, or if the charge was never sent."""
     if operation.status in _APPROVED:
         return _words("authorized", "approved_by_network", None, "Payment complete.")
     if operation.status != OperationStatus.DECLINED:

@@ -18,7 +18,7 @@ from psp_adapters.contract.operations import OperationKind
 
 @dataclass(frozen=True, slots=True)
 class ChargedBack:
-    """What banks have charged back of one charge and not given back."""
+    """What banks have charged back of one charge and not returned."""
 
     amount: Money
     dispute_id: UUID | None

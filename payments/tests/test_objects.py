@@ -252,7 +252,7 @@ def test_a_status_is_shown_in_stripes_words(
 
 @pytest.mark.parametrize("status", list(IntentStatus))
 @pytest.mark.parametrize("published", ["succeeded", "canceled"])
-def test_a_published_end_stays_whatever_happens_later(status: IntentStatus, published: str) -> None:
+def test_a_published_final_status_never_changes(status: IntentStatus, published: str) -> None:
     shown = payment_intent_object(intent_row(status=status, published_status=published))
     assert shown["status"] == published
 
@@ -269,7 +269,7 @@ def test_only_a_waiting_intent_shows_where_the_customer_must_go() -> None:
     assert payment_intent_object(captured)["next_action"] is None
 
 
-def test_what_can_be_captured_is_what_is_held_and_not_under_way() -> None:
+def test_the_capturable_amount_is_the_open_hold_without_open_captures() -> None:
     held = {"amount_authorized_minor": 1_000, "amount_captured_minor": 300}
     authorized = payment_intent_object(intent_row(status=IntentStatus.AUTHORIZED, **held))
     assert (authorized["amount_capturable"], authorized["amount_received"]) == (700, 300)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.mark.parametrize("time", ["first", "second"])
-def test_rows_of_one_test_are_gone_in_the_next(time: str) -> None:
+def test_rows_of_one_test_are_deleted_before_the_next(time: str) -> None:
     assert not Group.objects.filter(name="left behind").exists()
     assert Permission.objects.exists()
     Group.objects.create(name="left behind").permissions.add(Permission.objects.first())

@@ -61,7 +61,7 @@ def test_the_page_names_no_sweep_that_is_not_in_the_table() -> None:
     assert rows == [sweep.name for sweep in SWEEPS]
 
 
-def test_names_and_tasks_are_unique_and_beat_knows_nothing_else() -> None:
+def test_names_and_tasks_are_unique_and_beat_has_no_other_entry() -> None:
     assert len(BY_NAME) == len(BY_TASK) == len(SWEEPS)
     assert set(app.conf.beat_schedule) == set(BY_NAME)
     assert app.conf.task_time_limit

@@ -200,7 +200,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
         assert len(server.requests) == 1
 
 
-def test_an_unavailable_server_is_an_answer_and_is_not_asked_again() -> None:
+def test_a_503_is_an_answer_and_is_not_retried() -> None:
     answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"
     with peer(_answering(answer)) as (server, client):
         assert client.send("POST", "/", json={}, deadline_seconds=2).status == 503

@@ -15,7 +15,7 @@ def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> 
     assert adapter_for("sandbox", {**credentials, "api_key": "sandbox_two"}) is not one
 
 
-def test_the_registry_refuses_what_it_does_not_know() -> None:
+def test_the_registry_refuses_unknown_psps_and_bad_credentials() -> None:
     with pytest.raises(UnknownPsp):
         adapter_for("unknown", {})
     with pytest.raises(BadCredentials) as refused:

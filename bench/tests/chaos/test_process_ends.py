@@ -56,6 +56,6 @@ def test_a_time_factor_applies_only_to_explained_ends() -> None:
     assert kind_of("relay-1", 0, "", Fault.STOPPED, **late) is EndKind.UNPROVOKED
 
 
-def test_an_end_says_what_was_done_before() -> None:
+def test_the_end_of_a_process_names_the_faults_before_it() -> None:
     end = end_of("relay-1", 0, last_output="", seconds_since={Fault.STOPPED: -2.0}, time_factor=1.0)
     assert end.text == "relay-1 ended with code 0 soon after it was stopped"

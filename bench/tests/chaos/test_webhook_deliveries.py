@@ -80,7 +80,7 @@ def test_each_wrong_delivery_is_found(deliveries: list[ReceivedWebhook], said: s
     assert all(said in text for text in found[:1])
 
 
-def test_the_sink_keeps_what_came_and_answers_by_its_seed() -> None:
+def test_the_sink_keeps_every_request_and_answers_by_its_seed() -> None:
     receiver = WebhookReceiver(seed=1, fails=0.3, hangs=0.0, cuts=0.3)
     with receiver.listening():
         answers = Counter(post(receiver.url(2)) for _ in range(60))

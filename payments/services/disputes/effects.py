@@ -51,7 +51,7 @@ class DisputeChange:
     shown_before: dict[str, Any]
     """What the dispute showed before; empty for a new one."""
     charged_back_beside: Money
-    """What other disputes of the same charge withdrew, and have not given back."""
+    """What other disputes of the same charge withdrew, and have not returned."""
     booked: frozenset[str]
     """The posting rules by which this dispute is booked already."""
     now: datetime

@@ -36,7 +36,7 @@ SWEEP_SECONDS: Final = 5.0
 QUEUE: Final = DueQueue(
     Dispute.objects.select_related("psp_account"),
     due="next_sync_at",
-    # Also when to come back to a dispute that the PSP could not be asked about.
+    # Also the wait before a dispute is synced again that the PSP could not be asked about.
     lease=timedelta(seconds=300),
 )
 

@@ -25,5 +25,5 @@ def next_attempt(
 
 
 def is_time_to_give_up(now: datetime, *, since: datetime, attempts: int) -> bool:
-    """Has it failed for GIVE_UP_AFTER, and ATTEMPTS_MIN times? Then an operator is told."""
+    """Whether it has failed for GIVE_UP_AFTER and ATTEMPTS_MIN times, so that a case opens."""
     return attempts >= ATTEMPTS_MIN and now - since >= GIVE_UP_AFTER

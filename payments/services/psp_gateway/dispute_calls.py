@@ -17,7 +17,7 @@ _NO_DISPUTES = "disputes of this provider are answered in its own dashboard"
 
 
 def ask(account: PspAccount, psp_dispute_id: str) -> PspDispute | None:
-    """The dispute as the PSP says it stands; None if it knows none of that id (yet).
+    """The dispute's present state at the PSP. Returns None if it has none of that id (yet).
 
     Raises PspUnavailable or CallRefused. No database connection may be held meanwhile.
     """

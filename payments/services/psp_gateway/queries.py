@@ -28,7 +28,7 @@ class Inconclusive(Exception):
 
     @property
     def is_unanswered(self) -> bool:
-        """Did the PSP give no answer, or could it not be asked?"""
+        """Whether the PSP gave no answer, or could not be called."""
         return isinstance(self.__cause__, PspUnavailable | CallRefused)
 
 
@@ -69,7 +69,7 @@ def query_psp(account: PspAccount | AccountIdentity, query: Callable[[], T]) -> 
 
 
 def release_connection() -> None:
-    """Give this thread's connection back to the pool while the PSP is asked.
+    """Return this thread's connection to the pool during a call to the PSP.
 
     A worker has no pool: its one connection is costly to open, and kept.
     """

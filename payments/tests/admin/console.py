@@ -37,7 +37,7 @@ SECRET_SHA256 = hashlib.sha256(b"sk_test_the_key_itself").hexdigest()
 
 @dataclass
 class Console:
-    """A person who is logged in, with the addresses of a model's pages."""
+    """A logged-in staff user, and the addresses of a model's pages."""
 
     client: Client
 
@@ -83,7 +83,7 @@ def sell(shop: Shop, *, order_id: str, key: str) -> str:
 
 
 def consume_everything() -> None:
-    """What happened is numbered for the stream, consumed by fraud, and too much for support."""
+    """Number the events, let fraud consume them, and let support fail on them."""
     while assign_numbers():
         continue
     positions.add_groups(["fraud"])

@@ -138,7 +138,7 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
     assert "1100 psp receivable" in page
 
 
-def test_pages_link_to_what_they_name(trading: Shop, superuser: Console) -> None:
+def test_pages_link_to_the_rows_that_they_name(trading: Shop, superuser: Console) -> None:
     key = ApiKey.objects.get()
     Operation.objects.update(actor=f"api_key:{key.pk}")
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
@@ -229,7 +229,7 @@ def test_the_queries_of_a_payments_page_do_not_grow_with_its_story(
     assert len(long) == len(short), [query["sql"] for query in long.captured_queries]
 
 
-def test_a_role_sees_what_it_may_and_no_more(trading: Shop) -> None:
+def test_a_role_sees_only_the_pages_of_its_permissions(trading: Shop) -> None:
     role = Group.objects.create(name="refund clerks")
     role.permissions.add(
         *Permission.objects.filter(codename__in=["view_paymentintent", "view_refund"])

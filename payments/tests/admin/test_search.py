@@ -93,7 +93,7 @@ def _belongs(row: Any, intent: PaymentIntent, shop: Shop) -> bool:
 
 
 @pytest.mark.parametrize("what", ["order", "key", "psp_reference", "psp_operation"])
-def test_a_payment_is_found_by_what_others_call_it(
+def test_a_payment_is_found_by_ids_of_the_psp_and_the_merchant(
     what: str, trading: Shop, superuser: Console
 ) -> None:
     sell(trading, order_id="another order", key="another-key")

@@ -1,4 +1,4 @@
-"""Every refusal has the status, envelope and headers that official SDKs tell classes by."""
+"""Every refusal has the status, envelope and headers from which SDKs derive their classes."""
 
 from __future__ import annotations
 
@@ -276,6 +276,6 @@ def test_a_decline_is_a_card_error_with_the_payment_embedded() -> None:
     assert error.code == "card_declined"
 
 
-def test_a_decline_without_details_has_only_what_exists() -> None:
+def test_a_decline_without_details_has_no_empty_fields() -> None:
     body = card_error_body(code="expired_card", message="Your card has expired.")
     assert set(body["error"]) == {"type", "code", "message"}

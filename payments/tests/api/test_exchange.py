@@ -126,7 +126,7 @@ def test_parameters_in_the_wrong_place_are_refused(api: ApiClient) -> None:
     assert PaymentIntent.objects.count() == 0
 
 
-def test_a_body_without_a_length_is_refused_instead_of_taken_for_empty(api: ApiClient) -> None:
+def test_a_body_without_a_content_length_is_refused(api: ApiClient) -> None:
     response = api.client.generic(
         "POST",
         "/v1/customers",

@@ -83,7 +83,7 @@ def test_groups_are_documented() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(declarations()))
-def test_only_what_is_honored_is_documented(name: str) -> None:
+def test_only_supported_parameters_are_documented(name: str) -> None:
     declared = declarations()[name]
     honored = {key for key, kind in declared.declared.items() if kind.documented}
     assert set(body_schema(declared)["properties"]) == honored

@@ -293,12 +293,12 @@ def test_json_values_are_never_coerced(values: dict[str, Any], code: str, param:
     assert refusal(values, SHOP) == (code, param)
 
 
-def test_an_unknown_parameter_is_told_its_likely_name() -> None:
+def test_the_refusal_of_an_unknown_parameter_suggests_its_likely_name() -> None:
     with pytest.raises(InvalidParameter, match="Did you mean amount"):
         from_form({"amont": "1"}, SHOP)
 
 
-def test_an_unsupported_parameter_says_what_to_do_instead() -> None:
+def test_the_refusal_of_an_unsupported_parameter_names_the_alternative() -> None:
     with pytest.raises(InvalidParameter, match=r"old is not supported\. Use name\."):
         from_form({"old": "x"}, SHOP)
 

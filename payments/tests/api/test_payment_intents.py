@@ -178,7 +178,7 @@ def test_a_merchant_may_do_without_keys(shop: Shop, api: ApiClient) -> None:
     assert api.post("/v1/payment_intents", key=None, amount=900, currency="usd").status == 200
 
 
-def test_an_update_changes_what_will_be_charged(api: ApiClient) -> None:
+def test_an_update_changes_the_amount_that_will_be_charged(api: ApiClient) -> None:
     intent = api.post("/v1/payment_intents", amount=900, currency="usd").body
     assert intent["status"] == "requires_payment_method"
     changed = api.post(

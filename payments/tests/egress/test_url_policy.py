@@ -86,7 +86,7 @@ def test_a_good_url_is_read_once_and_for_all() -> None:
         ("198.51.100.7", False),
     ],
 )
-def test_our_list_knows_what_is_public(address: str, expected: bool) -> None:
+def test_our_list_classifies_public_addresses(address: str, expected: bool) -> None:
     assert is_callable(ip_address(address)) is expected
 
 

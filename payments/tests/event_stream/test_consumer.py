@@ -67,7 +67,7 @@ def test_each_event_is_consumed_once_and_acknowledged(stage: Stage) -> None:
     assert stage.consumed_to()["fraud"] == 30
 
 
-def test_an_event_that_comes_again_has_no_second_effect(stage: Stage) -> None:
+def test_an_event_delivered_twice_has_one_effect(stage: Stage) -> None:
     stage.write_many(aggregates=3, each=1)
     stage.publish_all()
     effect = Failing()
@@ -169,7 +169,7 @@ def test_a_consumer_that_was_disconnected_resumes_in_order(stage: Stage) -> None
     assert pending(stage) == 0
 
 
-def test_an_entry_that_was_deleted_by_hand_while_it_was_pending_comes_again(
+def test_a_pending_entry_deleted_by_hand_is_delivered_again(
     stage: Stage,
 ) -> None:
     written = stage.write_many(aggregates=3, each=1)

@@ -138,7 +138,7 @@ def test_a_redis_that_was_killed_and_comes_back_empty_is_filled_again(stage: Sta
     assert len(stage.read_as("support")) == 9
 
 
-def test_a_redis_that_comes_back_with_an_older_state_is_brought_up_to_date(stage: Stage) -> None:
+def test_a_redis_restored_with_an_older_state_is_brought_up_to_date(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     stage.redis.save()

@@ -40,7 +40,7 @@ def _sweeping(psp: SandboxProcess) -> Iterator[None]:
     def sweep() -> None:
         while not over.wait(0.3):
             recovery_sweep.resolve_due_operations()
-            _hear_of_disputes(psp)
+            _sync_disputes(psp)
         connections.close_all()
 
     thread = threading.Thread(target=sweep)
@@ -52,8 +52,8 @@ def _sweeping(psp: SandboxProcess) -> Iterator[None]:
         thread.join(20)
 
 
-def _hear_of_disputes(psp: SandboxProcess) -> None:
-    """As if the PSP had told of every dispute of a demo day but one."""
+def _sync_disputes(psp: SandboxProcess) -> None:
+    """Sync every dispute of the demo day but one, as their notifications would cause."""
     account = PspAccount.objects.filter(code="sandbox").first()
     for dispute in psp.control("GET", "disputes"):
         order_id = dispute["order_id"]

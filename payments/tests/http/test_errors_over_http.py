@@ -307,7 +307,7 @@ def test_invalid_list_parameters_are_refused(
     assert param is None or refused.error["param"] == param
 
 
-def test_every_answer_names_its_request_and_the_version_that_was_asked_for(
+def test_every_answer_names_its_request_id_and_the_requested_version(
     storefront: Storefront,
 ) -> None:
     version = ("Stripe-Version", "2024-06-20")

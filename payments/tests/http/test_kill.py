@@ -34,7 +34,7 @@ AFTER: dict[str, Any] = {"hold": True}
 @pytest.mark.matrix
 @pytest.mark.parametrize("behavior", [BEFORE, AFTER], ids=["not done", "done"])
 @pytest.mark.parametrize("command", EFFECTS)
-def test_a_repeat_finishes_what_the_killed_server_left(
+def test_a_repeat_finishes_the_request_of_a_killed_server(
     storefront: Storefront, command: str, behavior: dict[str, Any]
 ) -> None:
     send, kind = prepared(storefront, command), KINDS.get(command, command)

@@ -76,7 +76,7 @@ def test_a_capture_of_unknown_outcome_happens_once(storefront: Storefront, fault
 def test_a_token_look_up_that_the_psp_does_not_answer_is_a_503(
     storefront: Storefront, tables: Tables
 ) -> None:
-    # A token that no other test uses: what one stands for is remembered.
+    # A token that no other test uses: descriptions of tokens are cached.
     token, key = "pm_card_amex_threeDSecureNotSupported", new_order()
     storefront.psp.script({"down": 1}, path=f"/v1/tokens/{token}", times=None)
     order = storefront.order(payment_method=token)

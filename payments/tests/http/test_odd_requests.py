@@ -74,7 +74,9 @@ def test_another_host_is_refused(storefront: Storefront, tables: Tables, host: s
     assert tables.rows() == before
 
 
-def test_parameters_stand_in_one_place_only(storefront: Storefront, tables: Tables) -> None:
+def test_parameters_in_url_and_body_together_are_refused(
+    storefront: Storefront, tables: Tables
+) -> None:
     before = tables.rows()
     wire, order = storefront.wire, storefront.order()
     in_query = wire.post(f"{INTENTS}?amount=1000", order, key=new_order())
@@ -144,7 +146,7 @@ def test_control_characters_are_refused(
     assert tables.rows() == before
 
 
-def test_the_return_page_tells_strangers_nothing(storefront: Storefront) -> None:
+def test_the_return_page_shows_nothing_without_its_token(storefront: Storefront) -> None:
     paid = storefront.pay()
     for path in (
         f"/return/{paid.id}",

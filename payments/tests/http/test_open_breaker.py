@@ -74,7 +74,7 @@ def test_an_open_circuit_answers_503_and_other_requests_still_work(storefront: S
     assert intents.capture(held.id).status == "succeeded"
     refund = storefront.stripe.v1.refunds.create({"payment_intent": paid.id})
     assert refund.status == "succeeded"
-    # The token was never seen: the PSP is asked what it is.
+    # The token is new, so the PSP must look it up.
     described = storefront.order(confirm=None, payment_method="pm_card_mastercard")
     described["metadata"] = {"order_id": new_order()}
     assert intents.create(described).status == "requires_confirmation"  # type: ignore[arg-type]

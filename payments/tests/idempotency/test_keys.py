@@ -45,7 +45,7 @@ def test_a_key_belongs_to_its_merchant(shop: Shop, other_shop: Shop) -> None:
     assert first["status"] == second["status"] == "succeeded"
 
 
-def test_an_answer_given_is_final_even_if_the_payment_goes_on(shop: Shop) -> None:
+def test_the_stored_answer_is_final_even_if_the_payment_changes(shop: Shop) -> None:
     caller = shop.caller(key="k")
     shop.psp.script({"drop_after": True}, order_id=shop.order_id)
     first = shop.create(caller=caller)

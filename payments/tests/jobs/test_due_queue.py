@@ -79,7 +79,7 @@ def test_rows_are_taken_in_the_order_in_which_they_became_due(account: PspAccoun
     assert queue.take() == []
 
 
-def test_no_more_than_the_wanted_rows_are_taken(account: PspAccount) -> None:
+def test_no_more_rows_are_taken_than_the_limit(account: PspAccount) -> None:
     rows = [add(account) for _ in range(3)]
     assert len(queue_of().take(most=2)) == 2
     assert len(queue_of().take(most=2)) == len(rows) - 2

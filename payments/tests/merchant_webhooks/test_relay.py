@@ -225,7 +225,7 @@ def test_a_relay_told_to_stop_finishes_its_open_attempts(shop: Shop) -> None:
         assert first.status == DeliveryStatus.DELIVERED
 
 
-def test_a_relay_that_was_stopped_and_continued_goes_on(shop: Shop) -> None:
+def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> None:
     """For longer than its own waits: SIGCONT must not end it."""
     with listening() as server:
         open_endpoint(shop.merchant, server.url)

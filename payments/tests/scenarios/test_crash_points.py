@@ -69,7 +69,7 @@ def functions_of(file: str) -> frozenset[str]:
     )
 
 
-def test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_again(
+def test_a_notification_whose_2xx_was_lost_is_recognized_when_it_is_sent_again(
     shop: Shop, hooks: Hooks
 ) -> None:
     lose_the_answer(shop, "authorize")

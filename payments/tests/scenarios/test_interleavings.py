@@ -126,7 +126,7 @@ def paused_sender(
     return send
 
 
-def test_a_sender_that_outlived_its_lease_does_not_close_what_recovery_sent(
+def test_a_sender_that_outlived_its_lease_does_not_close_the_operation_that_recovery_sent(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller = shop.caller(key="k")

@@ -219,7 +219,7 @@ def test_a_sale_is_pending_for_the_days_of_its_psp_account(five_day_shop: Shop) 
     assert (amounts(balance["pending"]), amounts(balance["available"])) == ({"usd": 10_000}, {})
 
 
-def test_another_delay_does_not_move_what_is_booked(five_day_shop: Shop) -> None:
+def test_a_changed_settlement_delay_does_not_affect_booked_sales(five_day_shop: Shop) -> None:
     api = api_of(five_day_shop)
     api.pay(10_000)
     five_day_shop.account.settlement_delay_days = 0

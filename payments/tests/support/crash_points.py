@@ -60,13 +60,13 @@ CRASH_POINTS: Final = {
             "scenarios/test_calls_cut_short.py::"
             "test_a_psp_that_acts_after_our_timeout_and_our_look_up_acts_once",
             "scenarios/test_calls_cut_short.py::test_a_request_that_the_psp_reads_after_our_fence_has_no_effect",
-            "http/test_kill.py::test_a_repeat_finishes_what_the_killed_server_left",
+            "http/test_kill.py::test_a_repeat_finishes_the_request_of_a_killed_server",
         ),
     ),
     "C7": Point(
         "the PSP has acted, its answer is lost",
         (
-            "http/test_kill.py::test_a_repeat_finishes_what_the_killed_server_left",
+            "http/test_kill.py::test_a_repeat_finishes_the_request_of_a_killed_server",
             "http/test_lost_answers.py::"
             "test_a_charge_of_unknown_outcome_is_processing_and_then_paid_once",
             "http/test_lost_answers.py::test_a_capture_of_unknown_outcome_happens_once",
@@ -135,7 +135,7 @@ CRASH_POINTS: Final = {
         (
             "scenarios/test_notification_orders.py::test_a_crash_at_any_step_loses_no_notification",
             "scenarios/test_crash_points.py::"
-            "test_a_notification_processed_before_its_2xx_left_is_known_when_it_comes_again",
+            "test_a_notification_whose_2xx_was_lost_is_recognized_when_it_is_sent_again",
         ),
     ),
     "C19": Point(
@@ -148,7 +148,7 @@ CRASH_POINTS: Final = {
             "scenarios/test_calls_cut_short.py::"
             "test_a_sender_stopped_before_its_call_changes_nothing_when_it_resumes_after_another_worker",
             "scenarios/test_interleavings.py::"
-            "test_a_sender_that_outlived_its_lease_does_not_close_what_recovery_sent",
+            "test_a_sender_that_outlived_its_lease_does_not_close_the_operation_that_recovery_sent",
         ),
     ),
     "C21": Point(

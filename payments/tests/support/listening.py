@@ -73,7 +73,7 @@ def answering(status: int, **headers: str) -> Answer:
 
 
 class MerchantServer:
-    """Listens on a free port of this machine and keeps what it hears."""
+    """Listens on a free port of this machine and keeps what it receives."""
 
     def __init__(self, answer: Answer = ok, *, context: ssl.SSLContext | None = None) -> None:
         self.requests: list[ReceivedRequest] = []

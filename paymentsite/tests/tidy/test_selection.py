@@ -75,7 +75,7 @@ def test_a_changed_support_module_runs_the_tests_that_use_it() -> None:
     assert choose({"shop.tests.orders"}, _IMPORTS).run == (f"{_T}orders",)
 
 
-def test_a_module_that_is_gone_chooses_nothing() -> None:
+def test_a_deleted_module_chooses_no_tests() -> None:
     assert choose({"shop.gone"}, _IMPORTS).run == ()
 
 

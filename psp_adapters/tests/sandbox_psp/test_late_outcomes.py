@@ -97,7 +97,7 @@ def test_tokens_script_late_outcomes(sandbox: SandboxProcess, shop: Shop) -> Non
     assert shop.payment(reinstated)["status"] == "captured"
 
 
-def test_a_late_outcome_does_not_come_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
+def test_a_late_outcome_does_not_happen_again_after_a_kill(own_sandbox: SandboxProcess) -> None:
     shop = Shop(own_sandbox.base_url)
     paid(shop, "pm_card_captureFailsThenSucceeds", capture=True)
     own_sandbox.advance(3)

@@ -180,7 +180,7 @@ def test_an_api_key_is_needed(shop: Shop) -> None:
         ("advance", {}),
     ],
 )
-def test_control_refuses_what_it_does_not_understand(
+def test_the_control_api_refuses_malformed_requests(
     sandbox: SandboxProcess, shop: Shop, path: str, body: dict[str, Any]
 ) -> None:
     method = "PUT" if path == "behavior" else "POST"

@@ -154,7 +154,7 @@ def test_a_notice_is_repeated_until_it_is_acknowledged(shop: Shop, receiver: Rec
     assert len(receiver.deliveries) <= 4, "acknowledged, and not sent again"
 
 
-def test_a_notice_whose_receiver_is_not_there_waits_for_it(sandbox: SandboxProcess) -> None:
+def test_a_notice_is_sent_once_its_receiver_is_reachable(sandbox: SandboxProcess) -> None:
     with Receiver() as gone:
         pass
     shop = Shop(sandbox.base_url)

@@ -160,7 +160,9 @@ def test_dashboard_operations_are_in_the_report_without_a_reference(
     assert (line.kind, line.psp_id, line.reference) == (LineKind.CHARGE, capture, "")
 
 
-def test_closing_again_closes_only_what_is_new(own_sandbox: SandboxProcess, buyer: Shop) -> None:
+def test_a_second_closing_contains_only_new_effects(
+    own_sandbox: SandboxProcess, buyer: Shop
+) -> None:
     buyer.pay(capture=True, minor=100)
     other = Shop(own_sandbox.base_url)
     other.pay(capture=True, minor=200)
@@ -247,7 +249,7 @@ def test_a_period_of_zero_is_never_over(own_sandbox: SandboxProcess, buyer: Shop
     assert [each["lines"] for each in own_sandbox.close_settlement()] == [1]
 
 
-def test_the_list_begins_with_what_was_closed_at_that_moment(
+def test_the_list_since_a_moment_includes_a_report_closed_then(
     own_sandbox: SandboxProcess, buyer: Shop
 ) -> None:
     for _ in range(3):

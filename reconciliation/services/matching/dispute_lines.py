@@ -44,7 +44,7 @@ class MatchedLine:
 def match_dispute_line(*, account: PspAccount, line: ReportLine, actor: str) -> MatchedLine:
     """Find the transactions of a line in the books; sync its dispute first if they are missing.
 
-    Holds no connection of a pool while the PSP is asked. Raises Inconclusive, LineConflict, and
+    Holds no pooled connection during the call. Raises Inconclusive, LineConflict, and
     Conflict (a case of its own is open).
     """
     reported = reported_changes(line)

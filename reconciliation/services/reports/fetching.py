@@ -180,7 +180,7 @@ def _record_success(
 
 
 def _record_failure(fetch: ReportFetch, error: str) -> None:
-    """Try again later, without end; after some days an operator is told."""
+    """Retry later, without end; after some days a case opens."""
     now = now_utc()
     since = fetch.failing_since or now
     what = f"report {fetch.name}" if fetch.name else "list of settlement reports"

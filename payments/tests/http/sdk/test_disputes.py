@@ -1,4 +1,4 @@
-"""Disputes through the official SDKs over the real server, from the bank's word to the end."""
+"""Disputes through the official SDKs over the real server, from the bank's dispute to its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["node_folder"]
 
 
 def dispute(storefront: Storefront, **words: Any) -> str:
-    """The bank disputes the storefront's newest payment, and we hear of it; its public id."""
+    """Let the bank dispute the storefront's newest payment, and sync it. Returns its public id."""
     opened = storefront.psp.open_dispute(order_id=storefront.order_id, **words)
     hear(storefront, opened["id"])
     return Dispute.objects.get(psp_dispute_id=opened["id"]).public_id
@@ -32,7 +32,7 @@ def hear(storefront: Storefront, psp_dispute_id: str) -> None:
 
 
 def decide(storefront: Storefront, public_id: str, move: str) -> None:
-    """The bank decides, and we hear of it."""
+    """Let the bank decide, and sync the dispute."""
     row = next(d for d in Dispute.objects.all() if d.public_id == public_id)
     storefront.psp.move_dispute(row.psp_dispute_id, move)
     hear(storefront, row.psp_dispute_id)
@@ -82,7 +82,7 @@ def test_a_dispute_is_read_answered_and_won(storefront: Storefront) -> None:
     nets = [t.net for t in api.balance_transactions.list().auto_paging_iter()]
     balance = api.balance.retrieve()
     [later], [now] = balance.pending, balance.available
-    # The charge is yet to be paid out; what the dispute took and its fee are gone at once.
+    # The charge is pending; the dispute's amount and fee leave the balance at once.
     assert (later.amount, now.amount) == (25_000, -1_500)
     assert sum(nets) == later.amount + now.amount
     types = {event.type for event in api.events.list({"limit": 100}).data}

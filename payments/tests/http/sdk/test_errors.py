@@ -134,7 +134,7 @@ def test_no_more_is_refunded_or_captured_than_there_is(storefront: Storefront, a
 
 
 @pytest.mark.parametrize("token", DECLINES)
-def test_a_decline_is_a_card_error_with_a_payment_that_lives_on(
+def test_a_decline_is_a_card_error_and_the_payment_can_be_tried_again(
     storefront: Storefront, token: str
 ) -> None:
     code, decline_code = DECLINES[token]

@@ -129,7 +129,7 @@ def test_every_refusal_is_the_class_that_merchants_catch(
         assert caught[name]["should_retry"] == "true"
 
 
-def test_the_sdk_repeats_by_itself_what_was_never_sent(
+def test_the_sdk_retries_by_itself_a_request_that_was_not_sent_to_the_psp(
     storefront: Storefront, run_script: Run
 ) -> None:
     order = new_order()

@@ -161,7 +161,7 @@ def test_a_full_refund_of_the_charge_sends_everything_back(storefront: Storefron
     assert storefront.effects()[-1] == ("refund", 10_000)
 
 
-def test_partial_refunds_add_up_and_the_last_takes_what_is_left(storefront: Storefront) -> None:
+def test_partial_refunds_add_up_and_the_last_refunds_the_rest(storefront: Storefront) -> None:
     refunds = storefront.stripe.v1.refunds
     paid = storefront.pay()
 

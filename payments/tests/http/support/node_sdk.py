@@ -58,7 +58,7 @@ def _installed() -> Path:
 
 
 def run(folder: Path, script: str, facts: dict[str, Any]) -> Any:
-    """What a script printed, decoded; fails with its own words."""
+    """What a script printed, decoded; fails with the script's error output."""
     done = subprocess.run(
         ["node", script, json.dumps(facts)],
         cwd=folder,

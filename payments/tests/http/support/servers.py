@@ -86,7 +86,7 @@ class ApiServer:
 
 
 def is_dead(process: psutil.Process) -> bool:
-    """A zombie is dead: who its parent is now may take its time."""
+    """Whether a process has ended; a zombie has, even if nothing has reaped it yet."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -94,7 +94,7 @@ def is_dead(process: psutil.Process) -> bool:
 
 
 def variables_of(database_url: str) -> dict[str, str]:
-    """What the server may know, as the launcher would tell it."""
+    """The environment that the launcher gives the server."""
     given = ("SANDBOX_PSP_URL", "REDIS_URL", "SECRET_KEY", "PAYMENTS_ENVIRONMENT")
     return {
         "DATABASE_URL": database_url,
