@@ -1,1 +1,1 @@
-"""Measures what DESIGN 9 asks of the payment path, the database and the books: `make bench`."""
+"""Measures the payment path, the database and the books against their targets: `make bench`."""

@@ -1,4 +1,4 @@
-"""The chart: ids that follow from what an account is."""
+"""The chart of accounts: an account's id follows from its code, dimension and currency."""
 
 from __future__ import annotations
 

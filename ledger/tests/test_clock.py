@@ -1,4 +1,4 @@
-"""The database's clock goes on by itself, whatever this host believes the time to be."""
+"""The process keeps the database's time, even if this host's clock is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each invariant finds what contradicts it, and nothing else does.
+"""Each invariant finds its own violations, and no other invariant does.
 
 The violations are made by the tables' owner, who alone can switch the triggers off.
 """

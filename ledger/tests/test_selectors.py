@@ -1,4 +1,4 @@
-"""Balances and vectors equal the entries, whatever is written and snapshotted meanwhile."""
+"""Balances and vectors equal the entries, also while others write and take snapshots."""
 
 from __future__ import annotations
 

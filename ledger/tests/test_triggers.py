@@ -1,4 +1,4 @@
-"""The same rules once more, in PostgreSQL: what raw SQL of the application's login cannot do."""
+"""PostgreSQL enforces the ledger's rules: raw SQL of the application's role cannot break them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's seed: what scripts and people start from."""
+"""The demo's seed: merchants, secrets and logins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shared fixtures hold what they promise: everything else rests on them."""
+"""The shared fixtures isolate tests from each other."""
 
 from __future__ import annotations
 

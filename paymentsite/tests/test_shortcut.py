@@ -1,4 +1,4 @@
-"""The merchant API passes by what is made for browsers, and keeps the security headers."""
+"""The merchant API skips the middleware for browsers, but keeps the security headers."""
 
 from __future__ import annotations
 

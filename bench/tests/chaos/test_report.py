@@ -1,4 +1,4 @@
-"""What a run could not show makes it unknown, and whatever it found is written down in full."""
+"""A run that could not check something is unknown; every finding is written in full."""
 
 from __future__ import annotations
 

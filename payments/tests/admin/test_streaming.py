@@ -1,4 +1,4 @@
-"""The pages of the internal stream: what failed is found by its event, with what went wrong."""
+"""The pages of the internal stream: a failed event is found by its id, with its error."""
 
 from __future__ import annotations
 

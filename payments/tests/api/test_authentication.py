@@ -1,4 +1,4 @@
-"""Authentication of the merchant API, and what a refusal shows."""
+"""Authentication of the merchant API, and the content of its refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Card numbers are found however they are written; what only looks alike is left alone.
+"""Card numbers are found in every notation; other numbers and ids are left alone.
 
 The numbers are the networks' published test numbers.
 """

@@ -1,4 +1,4 @@
-"""What the merchant API reads of a request, and what it refuses before any endpoint sees it."""
+"""Headers and bodies of the merchant API, and what it refuses before any endpoint is called."""
 
 from __future__ import annotations
 

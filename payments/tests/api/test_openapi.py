@@ -1,4 +1,4 @@
-"""The documentation says of a request exactly what the validator does."""
+"""The OpenAPI schema of a request matches its validator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints take what the contract has, or refuse it with a reason."""
+"""Every parameter of the contract is accepted, or refused with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Egress: no connection to what a merchant must not make us call, and no request hangs."""
+"""Egress: no connection to a forbidden address, and no request hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URLs and addresses, read: what may be called, and what must never be."""
+"""Which URLs and addresses of merchants may be called."""
 
 from __future__ import annotations
 

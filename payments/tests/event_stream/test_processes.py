@@ -25,7 +25,7 @@ COMMANDS = (
     ("consume_events", "--group", "fraud", "--name", "b", "--take-over-after", "1"),
 )
 ALONE = ("finance", "support")
-"""One consumer each: they see every payment in order, whatever is killed."""
+"""One consumer each: they see every payment in order, despite kills."""
 ROUNDS = 4
 LAG_SECONDS_P95 = 2.0
 

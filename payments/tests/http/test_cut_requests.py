@@ -1,4 +1,4 @@
-"""Requests cut on their way in, answers cut on their way out, and a server told to end meanwhile.
+"""Requests cut on their way in, answers cut on their way out, and a server stopped meanwhile.
 
 Crash points C0, C12, C13 and C21, on the real server.
 """

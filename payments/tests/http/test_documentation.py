@@ -1,4 +1,4 @@
-"""What /docs says is what the server does: the same addresses, the same parameters."""
+"""/docs matches the server: the same routes and the same parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py webhooks`: what a person can do from the command line."""
+"""`manage.py webhooks`: an operator manages endpoints and deliveries."""
 
 from __future__ import annotations
 

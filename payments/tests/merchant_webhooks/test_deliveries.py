@@ -1,4 +1,4 @@
-"""Deliveries: what is sent, in which order, how often, and what is left when it fails."""
+"""Deliveries: content, order, retries, and the state after a failure."""
 
 from __future__ import annotations
 

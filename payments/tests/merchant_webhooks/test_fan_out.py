@@ -1,4 +1,4 @@
-"""Fan-out beside others that lock the same rows, and what it leaves of the outgoing queue."""
+"""Fan-out beside sessions that lock the same rows, and the dispatch rows that it deletes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The balance is the sum of its transactions, available and pending, whatever was booked."""
+"""The balance, available and pending, is the sum of its balance transactions."""
 
 from __future__ import annotations
 

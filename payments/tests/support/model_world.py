@@ -1,4 +1,4 @@
-"""The world of the model test: merchants, a lying PSP, and what must always be true of them.
+"""The world of the model test: merchants, a faulty PSP, and the invariants over both.
 
 Real PostgreSQL, the real sandbox PSP, the real services; only time is moved (`virtual_time`). What
 may not live here: which step comes next (`test_model`).

@@ -1,4 +1,4 @@
-"""The sandbox adapter reads settlement reports, and believes no doubtful file."""
+"""The sandbox adapter reads settlement reports, and refuses a file that does not add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator's truth: what it allows, remembers, forgets and survives."""
+"""Payments at the simulator: limits, idempotency keys, fences, expiry, and kills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox PSP's notices: signed, sent at least once, and disturbed on command."""
+"""The sandbox PSP's notices: signed, sent at least once, with faults on command."""
 
 from __future__ import annotations
 

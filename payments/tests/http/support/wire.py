@@ -1,4 +1,4 @@
-"""HTTP by hand: what no SDK would send, and every byte and header of what came back."""
+"""Raw HTTP: requests that no SDK would send, and every byte and header of the answer."""
 
 from __future__ import annotations
 
