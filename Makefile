@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
+# Kept whatever the environment says: without it each of hundreds of processes compiles the project anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Python 3.11 or 3.12: yours with PYTHON=…, else the first that fits.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \

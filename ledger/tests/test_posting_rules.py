@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import chart, dispute_rules
@@ -16,6 +16,7 @@ from ledger.chart import Direction
 from ledger.exceptions import CurrencyMismatch, MixedKinds, UnbalancedTransaction
 from ledger.money import CURRENCY_EXPONENTS, Money
 from ledger.posting_rules import EntryLine, EntryType, Parties, Posting, Rule
+from paymentsite.tests.fixtures.matrix import examples
 
 PARTIES = Parties(psp_account="sandbox", merchant="0197a000-0000-7000-8000-000000000001")
 amounts = st.builds(
@@ -30,6 +31,7 @@ RULES: dict[str, Rule] = {
     for name, rule in vars(module).items()
     if isinstance(rule, Rule)
 }
+few_examples = settings(max_examples=examples(10, whole=100))
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
 
@@ -47,7 +49,9 @@ def _signed(posting: Posting) -> dict[str, int]:
     return totals
 
 
+@pytest.mark.matrix(most=len(RULES))
 @every_rule
+@few_examples
 @given(amount=amounts)
 def test_a_rule_balances_for_every_amount(rule: Rule, amount: Money) -> None:
     posting = rule(PARTIES, amount)
@@ -82,7 +86,9 @@ def test_every_rule_books_what_the_documentation_says() -> None:
     assert booked == _documented()
 
 
+@pytest.mark.matrix(most=len(RULES))
 @every_rule
+@few_examples
 @given(amount=amounts)
 def test_a_reversal_mirrors_exactly_what_was_booked(rule: Rule, amount: Money) -> None:
     posting = rule(PARTIES, amount)

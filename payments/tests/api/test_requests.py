@@ -35,6 +35,7 @@ from payments.api.views.refunds import CREATE_REFUND
 from payments.api.views.webhook_endpoints import DELETE_WEBHOOK_ENDPOINT
 from payments.exceptions import PaymentRefused
 from payments.tests.support.endpoint_scripts import from_form, from_json, refusal
+from paymentsite.tests.fixtures.matrix import examples
 
 PAY = {"amount": 1099, "currency": "usd"}
 
@@ -314,7 +315,8 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.matrix(most=1)
+@settings(deadline=None, max_examples=examples(100, whole=300))
 @given(st.sampled_from(sorted(CREATE_PAYMENT_INTENT.declared)), _ANYTHING)
 def test_no_value_raises_anything_but_a_refusal(name: str, value: Any) -> None:
     values = {"amount": 100, "currency": "usd", name: value}

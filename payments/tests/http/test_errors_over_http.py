@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from payments.tests.http.support.storefront import Storefront, Tables, new_order
 from payments.tests.http.support.wire import FORM, JSON, Reply, encoded
+from paymentsite.tests.fixtures.matrix import examples
 
 INTENTS = "/v1/payment_intents"
 INTEGER = "parameter_invalid_integer"
@@ -349,8 +350,9 @@ NAMES = st.sampled_from(
 )
 
 
+@pytest.mark.matrix(most=1)
 @settings(
-    max_examples=120,
+    max_examples=examples(40, whole=120),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

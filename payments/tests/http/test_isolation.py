@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +69,38 @@ def belongings_of(storefront: Storefront) -> Belongings:
     )
 
 
+@dataclass(frozen=True)
+class Neighbors:
+    """Two merchants who have one of everything. What is refused changes none of it."""
+
+    storefront: Storefront
+    mine: Belongings
+    other_storefront: Storefront
+    theirs: Belongings
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Neighbors]:
+    """Where the first test leaves them for the next."""
+    return []
+
+
+@pytest.fixture
+def neighbors(made: list[Neighbors], open_storefront: Callable[..., Storefront]) -> Neighbors:
+    if not made:
+        first, second = open_storefront(), open_storefront()
+        made.append(Neighbors(first, belongings_of(first), second, belongings_of(second)))
+    return made[0]
+
+
 @pytest.mark.parametrize("name", WITH_ID)
 def test_a_foreign_id_in_the_address_is_as_unknown_as_any(
-    storefront: Storefront, other_storefront: Storefront, tables: Tables, name: str
+    neighbors: Neighbors, tables: Tables, name: str
 ) -> None:
-    route, theirs = WITH_ID[name], belongings_of(other_storefront)
+    storefront, other_storefront = neighbors.storefront, neighbors.other_storefront
+    route, theirs = WITH_ID[name], neighbors.theirs
     prefix = PREFIXES[route.resource]
-    parameters = required(route, belongings_of(storefront))
+    parameters = required(route, neighbors.mine)
     effects, before = other_storefront.effects(), tables.rows()
 
     foreign = send(storefront, route, parameters, theirs.ids[prefix])
@@ -92,12 +118,13 @@ def test_a_foreign_id_in_the_address_is_as_unknown_as_any(
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_foreign_id_in_a_parameter_is_as_unknown_as_any(
-    storefront: Storefront, other_storefront: Storefront, tables: Tables, name: str
+    neighbors: Neighbors, tables: Tables, name: str
 ) -> None:
-    (route, parameter), theirs = REFERENCES[name], belongings_of(other_storefront)
+    storefront, other_storefront = neighbors.storefront, neighbors.other_storefront
+    (route, parameter), theirs = REFERENCES[name], neighbors.theirs
     kind = route.parameters.declared[parameter]
     assert isinstance(kind, PublicId)
-    mine = belongings_of(storefront)
+    mine = neighbors.mine
     parameters, own_id = required(route, mine), ""
     if route.has_id:
         own_id = {**mine.ids, "pi": mine.open_id}[PREFIXES[route.resource]]

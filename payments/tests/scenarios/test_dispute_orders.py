@@ -128,7 +128,7 @@ def answer_in_the_dashboard(desk: Desk, statement: PspDispute) -> None:
     assert adapter.submit_evidence(request, deadline_seconds=5).outcome is Outcome.SUCCEEDED
 
 
-@pytest.mark.matrix(most=6)
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("life", LIVES)
 def test_statements_about_a_dispute_in_any_order_end_in_the_same_state(
     desk: Desk, life: str
@@ -154,7 +154,7 @@ def test_statements_about_a_dispute_in_any_order_end_in_the_same_state(
     assert list(differences()) == []
 
 
-@pytest.mark.matrix(most=7)
+@pytest.mark.matrix(most=4)
 @pytest.mark.parametrize("life", [*LIVES, *LONG_LIVES])
 def test_a_dispute_ends_in_the_same_state_whichever_statements_were_missed(
     desk: Desk, life: str
@@ -179,8 +179,10 @@ def test_a_dispute_ends_in_the_same_state_whichever_statements_were_missed(
     assert list(differences()) == []
 
 
+@pytest.mark.matrix(most=2)
+@pytest.mark.parametrize("first", range(4))
 def test_doubled_dispute_notifications_in_any_order_end_in_the_same_state(
-    desk: Desk, hooks: Hooks
+    desk: Desk, hooks: Hooks, first: int
 ) -> None:
     """Won before created, funds withdrawn before created, each twice."""
     types = (
@@ -190,15 +192,16 @@ def test_doubled_dispute_notifications_in_any_order_end_in_the_same_state(
         "dispute.funds_reinstated",
     )
     ends = []
-    for order in permutations(range(4)):
+    in_time = tuple(range(4))
+    for order in (in_time, *(each for each in permutations(in_time) if each[0] == first)):
         hooks.receiver.deliveries.clear()
-        new_order(desk, "".join(map(str, order)))
+        new_order(desk, f"{len(ends)}-{order}")
         intent_id = desk.pay(25_000)
         desk.move(desk.open(), "win")
         notices = hooks.caught(*types)
         hooks.take(*chain.from_iterable((notices[p], notices[p]) for p in order))
         ends.append(end_of(desk, intent_id))
-    assert len(ends) == 24
+    assert len(ends) == 7
     assert all(end == ends[0] for end in ends)
     assert ends[0]["dispute"][0][0] == "won"
     waiting = PspNotification.objects.exclude(status="processed").filter(

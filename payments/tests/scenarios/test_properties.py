@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +25,7 @@ from payments.tests.support import passing_time
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import sweep_reversals
 from payments.tests.support.shop import Shop, body_of, uuid_of
+from paymentsite.tests.fixtures.matrix import examples
 
 TOKENS = (
     "pm_card_visa",
@@ -98,8 +99,9 @@ BEGINNINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.matrix(most=1)
 @settings(
-    max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "12")),
+    max_examples=examples(5, whole=50),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

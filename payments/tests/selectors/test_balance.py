@@ -36,6 +36,7 @@ from payments.tests.support.api_client import ApiClient, api_of
 from payments.tests.support.factories import MerchantFactory
 from payments.tests.support.late_outcomes import sync_as_notified
 from payments.tests.support.shop import Shop, body_of
+from paymentsite.tests.fixtures.matrix import examples
 
 CURRENCIES = ("EUR", "JPY", "USD")
 Trade = tuple[int, bool, str, str, int, int | None]
@@ -130,8 +131,9 @@ def amounts(lines: list[dict[str, Any]]) -> dict[str, int]:
     return {line["currency"]: line["amount"] for line in lines if line["amount"]}
 
 
+@pytest.mark.matrix(most=1)
 @settings(
-    max_examples=25,
+    max_examples=examples(8, whole=25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -222,6 +222,7 @@ MOVES: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize("life", ["open", "won", "prevented"])
 def test_lines_and_statements_of_a_dispute_in_any_order_end_in_the_same_state(
     desk: Desk, life: str
@@ -249,6 +250,7 @@ def test_lines_and_statements_of_a_dispute_in_any_order_end_in_the_same_state(
     assert list(differences()) == []
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize("life", [life for life in MOVES if life != "prevented"])
 def test_lines_alone_in_any_order_end_in_the_state_of_the_statements(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, life: str

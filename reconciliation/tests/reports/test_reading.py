@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from payments.models import Case, PspAccount
 from payments.tests.support.shop import Shop, open_shop
+from paymentsite.tests.fixtures.matrix import examples
 from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.models import SettlementLine, SettlementReport
 from reconciliation.services.reports import reading
@@ -222,8 +223,9 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.matrix(most=1)
 @hypothesis.settings(
-    max_examples=25,
+    max_examples=examples(10, whole=25),
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
