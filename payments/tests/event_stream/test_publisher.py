@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
 from payments.services.event_stream.publisher import Publisher
-from payments.tests.event_stream.stage import GROUPS, Stage, command, in_order, kill, wait_for
+from payments.tests.event_stream.stage import GROUPS, Stage, in_order, wait_for
+from payments.tests.support.forked_commands import ForkedCommand
 
 
 def ids(messages: list[Any]) -> list[Any]:
@@ -281,8 +282,7 @@ def test_an_idle_poll_needs_few_queries_and_writes_nothing(stage: Stage) -> None
 
 def test_a_publisher_paused_midway_does_no_harm(stage: Stage) -> None:
     """SIGSTOP for a while: another publisher goes on, then this one resumes with stale data."""
-    sleeper = command("publish_events")
-    other = command("publish_events")
+    sleeper, other = ForkedCommand("publish_events"), ForkedCommand("publish_events")
     try:
         stage.write_many(aggregates=5, each=4)
         sleeper.send_signal(signal.SIGSTOP)
@@ -294,4 +294,5 @@ def test_a_publisher_paused_midway_does_no_harm(stage: Stage) -> None:
         wait_for(lambda: len(stage.on_the_stream()) == Event.objects.count())
         assert in_order(stage.on_the_stream())
     finally:
-        kill(sleeper, other)
+        sleeper.kill()
+        other.kill()

@@ -27,6 +27,7 @@ from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
+from payments.tests.support.forked_commands import ForkedCommand
 from payments.tests.support.listening import (
     ReceivedRequest,
     answering,
@@ -79,21 +80,20 @@ def relaying(*, threads: int = 4) -> Iterator[Relay]:
 
 
 @contextmanager
-def processes(count: int, **more: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Relays as the launcher starts them."""
-    started = [start_process(**more) for _ in range(count)]
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def start_process(**more: str) -> subprocess.Popen[bytes]:
+def relay_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A relay as the launcher starts it."""
     command = [sys.executable, "manage.py", "relay_events", "--threads", "4"]
-    environment = {**os.environ, "DATABASE_POOL": "off", **more}
-    return subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "DATABASE_POOL": "off"}
+    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def forked_relay() -> ForkedCommand:
+    return ForkedCommand("relay_events", "--threads", "4", WEBHOOK_TIMEOUT_SECONDS=1)
 
 
 def wait_until(what: Callable[[], bool], within_seconds: float = 30) -> None:
@@ -195,13 +195,16 @@ def test_relays_that_are_killed_lose_nothing_and_keep_the_order(shop: Shop) -> N
     with listening(slowly) as server:
         open_endpoint(shop.merchant, server.url)
         emit(shop.merchant, payments=40, events=5)
-        with processes(4, WEBHOOK_TIMEOUT_SECONDS="1") as relays:
+        relays = [forked_relay() for _ in range(4)]
+        try:
             for number, relay in enumerate(list(relays)):
                 server.wait_for(20 + 30 * number, within_seconds=60)
-                relay.send_signal(signal.SIGKILL)
-                relay.wait()
-                relays.append(start_process(WEBHOOK_TIMEOUT_SECONDS="1"))
+                relay.kill()
+                relays.append(forked_relay())
             wait_until(all_delivered, within_seconds=60)
+        finally:
+            for relay in relays:
+                relay.kill()
     assert_in_order(server.requests, payments=40, events=5)
 
 
@@ -214,7 +217,7 @@ def test_a_relay_told_to_stop_finishes_its_open_attempts(shop: Shop) -> None:
 
     with listening(slowly) as server:
         open_endpoint(shop.merchant, server.url)
-        with processes(1) as [process]:
+        with relay_process() as process:
             emit(shop.merchant, payments=1, events=2)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGTERM)
@@ -229,7 +232,7 @@ def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> Non
     """For longer than its own waits: SIGCONT must not end it."""
     with listening() as server:
         open_endpoint(shop.merchant, server.url)
-        with processes(1) as [process]:
+        with relay_process() as process:
             emit(shop.merchant, payments=1, events=1)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGSTOP)
