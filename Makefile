@@ -27,7 +27,7 @@ help:
 	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
-	@echo "make matrix  every combination of the crash tests"
+	@echo "make matrix  every combination and order, and more random examples"
 	@echo "make model   random lives of merchants, their PSP and time (EXAMPLES=)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
 
