@@ -31,7 +31,7 @@ RULES: dict[str, Rule] = {
     for name, rule in vars(module).items()
     if isinstance(rule, Rule)
 }
-few_examples = settings(max_examples=examples(10, whole=100))
+few_examples = settings(max_examples=examples(10, whole=100), deadline=None)
 every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
 

@@ -15,7 +15,7 @@ from django.db import connections
 from payments import public_ids
 from payments.models import ConsumedEvent, Event
 from payments.tests.event_stream.stage import GROUPS, Stage, wait_for
-from payments.tests.support.forked_commands import ForkedCommand
+from payments.tests.support.crashes import ForkedCommand
 
 COMMANDS = (
     ("publish_events",),

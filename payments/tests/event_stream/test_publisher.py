@@ -15,7 +15,7 @@ from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
 from payments.services.event_stream.publisher import Publisher
 from payments.tests.event_stream.stage import GROUPS, Stage, in_order, wait_for
-from payments.tests.support.forked_commands import ForkedCommand
+from payments.tests.support.crashes import ForkedCommand
 
 
 def ids(messages: list[Any]) -> list[Any]:

@@ -27,7 +27,7 @@ from payments.services.merchant_webhooks import relay as relay_module
 from payments.services.merchant_webhooks.relay import Relay
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryStatus
-from payments.tests.support.forked_commands import ForkedCommand
+from payments.tests.support.crashes import ForkedCommand
 from payments.tests.support.listening import (
     ReceivedRequest,
     answering,

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -21,6 +23,7 @@ from payments.services.commands import run
 from payments.services.idempotency import keys
 from payments.services.operations import execution
 from payments.services.psp_gateway import sending
+from paymentsite.launcher.parent_death import die_with_parent
 from psp_adapters import registry
 
 Where = tuple[Any, str, str]
@@ -72,6 +75,35 @@ def crash_at_moment(number: int, command: Callable[[], object]) -> bool:
     return os.WIFSIGNALED(status)
 
 
+class ForkedCommand:
+    """A management command in a forked process, which need not import the project again.
+
+    As real as one that was started, and there at once. A test of how a command starts uses a new
+    Python process instead. The command has printed its first line.
+    """
+
+    def __init__(self, *arguments: str, **given: Any) -> None:
+        """Settings are keyword arguments. Call it while no other thread uses Django."""
+        connections.close_all()
+        said, says = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _run_command(arguments, given, says)
+        os.close(says)
+        with os.fdopen(said) as output:
+            assert output.readline(), f"{arguments[0]} ended at once"
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self._pid, number)
+
+    def kill(self) -> None:
+        """kill -9 and wait. Does nothing if that has happened."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+
 def _count_moments(number: int) -> None:
     moments = itertools.count(1)
     one_at_a_time = threading.Lock()
@@ -116,6 +148,18 @@ def be_a_process_of_its_own() -> None:
     It inherits no threads; bulkheads start new ones by themselves.
     """
     registry._adapters.clear()
+
+
+def _run_command(arguments: tuple[str, ...], given: dict[str, Any], says: int) -> None:
+    try:
+        die_with_parent()
+        be_a_process_of_its_own()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        for name, value in given.items():
+            setattr(settings, name, value)
+        call_command(*arguments, stdout=os.fdopen(says, "w"))
+    finally:
+        os._exit(1)
 
 
 def _arm(module: Any, name: str, when: str) -> None:
