@@ -23,7 +23,7 @@ from payments.services.commands import run
 from payments.services.idempotency import keys
 from payments.services.operations import execution
 from payments.services.psp_gateway import sending
-from paymentsite.launcher.parent_death import die_with_parent
+from paymentsite.launcher.signals import die_with_parent
 from psp_adapters import registry
 
 Where = tuple[Any, str, str]
