@@ -161,7 +161,7 @@ def test_the_nets_by_status_are_the_balance(
 def test_reading_the_balance_fetches_only_pending_rows(owner_cursor: psycopg.Cursor[Any]) -> None:
     """The database's own count of the rows that a reading fetches does not grow with history."""
     # Rows that other tests deleted would have a say in the plan.
-    owner_cursor.execute("TRUNCATE ledger_entry, ledger_transaction")
+    owner_cursor.execute("TRUNCATE ledger_entry, ledger_transaction, ledger_balance_snapshot")
     merchant = MerchantFactory.create()
     scope = Scope(merchant.id, False)
     pending: Trade = (0, False, "EUR", "sale", 1_000, 2)
