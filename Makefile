@@ -15,7 +15,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
-CHAOS_SMALL := $(RUN) -m bench.chaos --payments 300 --kills 20 --seed 2026 --time-factor 5
+CHAOS_SMALL := $(RUN) -m bench.chaos --payments 220 --kills 14 --seed 2026 --time-factor 5
 
 .PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix
 
