@@ -14,7 +14,7 @@ from django.db import connections
 
 from payments import public_ids
 from payments.models import ConsumedEvent, Event
-from payments.tests.event_stream.stage import GROUPS, Stage, wait_for
+from payments.tests.event_stream.stage import GROUPS, Stage, command, kill, wait_for
 from payments.tests.support.crashes import ForkedCommand
 
 COMMANDS = (
@@ -103,14 +103,13 @@ def _require_everything_once_and_in_order() -> None:
 
 def test_the_lag_is_far_below_two_seconds(stage: Stage) -> None:
     """From the commit of an event to the commit of what it causes, in other processes."""
-    publisher = ForkedCommand("publish_events")
-    consumer = ForkedCommand("consume_events", "--group", "finance")
+    publisher = command("publish_events")
+    consumer = command("consume_events", "--group", "finance")
     try:
         Writer(stage, events=500).run()
         wait_for(lambda: len(consumed("finance")) == 500)
     finally:
-        publisher.kill()
-        consumer.kill()
+        kill(publisher, consumer)
     created = dict(Event.objects.values_list("id", "created_at"))
     lags = sorted(
         (at - created[event_id]).total_seconds()
