@@ -169,6 +169,10 @@ excess_released: Final = Rule(
     "excess_released", EntryType.EXCESS, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
 )
 """A duplicate hold was released."""
+excess_hold_reopened: Final = Rule(
+    "excess_hold_reopened", EntryType.EXCESS, debit=chart.AUTH_HELD, credit=chart.AUTH_CONTRA
+)
+"""A duplicate hold that was booked as released is open after all."""
 excess_capture_memo: Final = Rule(
     "excess_capture_memo", EntryType.EXCESS, debit=chart.AUTH_CONTRA, credit=chart.AUTH_HELD
 )

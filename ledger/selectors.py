@@ -69,13 +69,13 @@ _NEXT_PAYMENTS: Final = """
 
 # By the payment, whose transactions are few; reversals themselves are left out.
 _BOOKINGS: Final = """
-    SELECT t.id, t.rule, t.source_type, coalesce(r.source_type, ''), a.code, a.dimension,
-           a.currency, e.direction, e.amount_minor, e.entry_type
+    SELECT t.id, t.rule, t.source_type, t.source_id, coalesce(r.source_type, ''), a.code,
+           a.dimension, a.currency, e.direction, e.amount_minor, e.entry_type
       FROM ledger_transaction t
       JOIN ledger_entry e ON e.transaction_id = t.id
       JOIN ledger_account a ON a.id = e.account_id
       LEFT JOIN ledger_transaction r ON r.reverses_id = t.id
-     WHERE t.payment_id = %s AND t.source_id = %s AND t.reverses_id IS NULL
+     WHERE t.payment_id = %s AND t.reverses_id IS NULL
      ORDER BY t.id, e.id"""
 
 
@@ -85,6 +85,7 @@ class Booking:
 
     id: UUID
     source_type: str
+    source_id: UUID
     reversed_by: str
     """The source type of its reversal; empty if it was not reversed."""
     posting: Posting
@@ -157,21 +158,24 @@ def payment_ids_after(last: UUID, *, limit: int) -> list[UUID]:
     return [row[0] for row in statements.execute(_NEXT_PAYMENTS, [last, limit])]
 
 
-def bookings_of(*, payment_id: UUID, source_id: UUID) -> list[Booking]:
-    """What was booked for one operation of a payment, oldest first; reversals show as such."""
-    bookings: dict[UUID, tuple[str, str, str, list[EntryLine]]] = {}
-    for row in statements.execute(_BOOKINGS, [payment_id, source_id]):
-        id, rule, source_type, reversed_by, code, dimension, currency, direction, minor, kind = row
+def bookings_of(payment_id: UUID) -> list[Booking]:
+    """What was booked for a payment, oldest first; reversals show as such."""
+    bookings: dict[UUID, tuple[str, str, UUID, str, list[EntryLine]]] = {}
+    for id, rule, source_type, source_id, reversed_by, *line_columns in statements.execute(
+        _BOOKINGS, [payment_id]
+    ):
+        code, dimension, currency, direction, minor, kind = line_columns
         line = EntryLine(
             AccountRef(code, dimension, currency),
             Direction(direction),
             Money(minor, currency),
             EntryType(kind),
         )
-        bookings.setdefault(id, (rule, source_type, reversed_by, []))[3].append(line)
+        found = bookings.setdefault(id, (rule, source_type, source_id, reversed_by, []))
+        found[4].append(line)
     return [
-        Booking(id, source_type, reversed_by, Posting(rule, tuple(lines)))
-        for id, (rule, source_type, reversed_by, lines) in bookings.items()
+        Booking(id, source_type, source_id, reversed_by, Posting(rule, tuple(lines)))
+        for id, (rule, source_type, source_id, reversed_by, lines) in bookings.items()
     ]
 
 

@@ -25,7 +25,7 @@ from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
 from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
-from payments.services.outcomes.effects.expiry import REFUSED_CODE
+from payments.services.outcomes.payment_state import EXPIRED_CODE
 from payments.states import OperationStatus, ResponseStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -135,7 +135,7 @@ def _render_declined(subject: Subject, operation: Operation) -> Answer:
     if shown["last_payment_error"] and method is not None:
         shown["last_payment_error"].setdefault("payment_method", method)
     message = operation.message or "The payment provider refused this operation."
-    if operation.kind not in _DECLINED_BY_BANK or operation.code == REFUSED_CODE:
+    if operation.kind not in _DECLINED_BY_BANK or operation.code == EXPIRED_CODE:
         code = operation.code or "payment_intent_unexpected_state"
         return answer_of(400, error_body(INVALID_REQUEST, code, message, payment_intent=shown))
     body = card_error_body(

@@ -151,7 +151,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                         OperationKind.VOID.value,
                     ],
                     status__in=sorted(OPERATION_OPEN),
-                ),
+                )
+                & ~models.Q(psp_key__startswith=EXTERNAL_KEY_PREFIX),
             ),
             models.UniqueConstraint(
                 fields=["merchant", "livemode", "guard_order"],
@@ -168,11 +169,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 name="operation_amount_not_negative",
             ),
             models.CheckConstraint(
-                condition=models.Q(excess_minor__gte=0)
-                & models.Q(excess_minor__lte=models.F("amount_minor"))
-                & models.Q(excess_returned_minor__gte=0)
-                & models.Q(excess_returned_minor__lte=models.F("amount_minor")),
-                name="operation_excess_at_most_all",
+                condition=models.Q(excess_minor__gte=0) & models.Q(excess_returned_minor__gte=0),
+                name="operation_excess_not_negative",
             ),
         ]
 

@@ -48,6 +48,8 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """`succeeded` or `canceled`, once a merchant may have seen it: the public status stays."""
 
     amount_authorized_minor = models.BigIntegerField(default=0)
+    amount_held_minor = models.BigIntegerField(default=0)
+    """What the PSP holds and can still capture: the balance of the payment's memo accounts."""
     amount_captured_minor = models.BigIntegerField(default=0)
     amount_refunded_minor = models.BigIntegerField(default=0)
     amount_refund_pending_minor = models.BigIntegerField(default=0)
@@ -101,8 +103,12 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_captured_minor__gte=0)
-                & models.Q(amount_captured_minor__lte=models.F("amount_authorized_minor")),
-                name="intent_captured_at_most_authorized",
+                & models.Q(amount_held_minor__gte=0)
+                & models.Q(
+                    amount_authorized_minor__gte=models.F("amount_captured_minor")
+                    + models.F("amount_held_minor")
+                ),
+                name="intent_captured_and_held_at_most_authorized",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_refunded_minor__gte=0)
@@ -134,8 +140,8 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
 
     @property
     def held(self) -> Money:
-        """What was authorized and not captured; whether the hold is still open, the status says."""
-        return Money(self.amount_authorized_minor - self.amount_captured_minor, self.currency)
+        """What the PSP holds, whatever is under way."""
+        return Money(self.amount_held_minor, self.currency)
 
     @property
     def capturable(self) -> Money:

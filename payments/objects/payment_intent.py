@@ -47,11 +47,7 @@ def public_status(intent: PaymentIntent) -> str:
 def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
     """A payment intent, nothing expanded."""
     status = intent.status
-    capturable_minor = (
-        intent.amount_authorized_minor - intent.amount_captured_minor
-        if status == IntentStatus.AUTHORIZED
-        else 0
-    )
+    capturable_minor = intent.amount_held_minor if status == IntentStatus.AUTHORIZED else 0
     return {
         "id": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "object": "payment_intent",

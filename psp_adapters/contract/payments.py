@@ -54,6 +54,10 @@ class PspOperation:
     """When it began (UTC)."""
     final: bool = True
     """CAPTURE only: it released the rest of the hold."""
+    code: str = ""
+    """DECLINED: an error code of the merchant API, as in `PspResult`."""
+    decline_code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,8 @@ class PspPayment:
     """Until when it is held (UTC); None if the PSP does not say."""
     operations: tuple[PspOperation, ...]
     """Oldest first."""
+    available_at_once: bool = False
+    """The PSP pays out what was captured without its usual delay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,20 +203,28 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
         held=Money(view["held_minor"], currency),
         expires_at=time_of(view["expires_at"]),
         operations=tuple(sorted(operations, key=lambda operation: operation.at)),
+        available_at_once=view["settles_at_once"] is True,
     )
 
 
 def _operation_of(view: Json) -> PspOperation:
     if not (isinstance(view["id"], str) and view["id"] and isinstance(view["reference"], str)):
         raise TypeError("an operation has an id, and a reference even if it is empty")
+    outcome = OUTCOMES[view["status"]]
+    code, decline_code, message = "", "", ""
+    if outcome is Outcome.DECLINED:
+        code, decline_code, message = _decline(view.get("error") or {})
     return PspOperation(
         kind=PspOperationKind(view["kind"]),
         psp_id=view["id"],
         reference=view["reference"],
         amount=Money(view["amount_minor"], view["currency"]),
-        outcome=OUTCOMES[view["status"]],
+        outcome=outcome,
         at=time_of(view["created_at"]),
         final=bool(view["final"]),
+        code=code,
+        decline_code=decline_code,
+        message=message,
     )
 
 

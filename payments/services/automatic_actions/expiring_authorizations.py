@@ -22,11 +22,10 @@ from payments.services import callers
 from payments.services.automatic_actions.abandoned_payments import cancel_for_merchant
 from payments.services.jobs.backoff import next_attempt
 from payments.services.outbox.events import EventDraft, events_of
-from payments.services.outcomes.effects.expiry import REFUSED_CODE
+from payments.services.outcomes.payment_state import EXPIRED_CODE
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
-from payments.services.recovery.payment_sync import sync_payment
+from payments.services.recovery.payment_sync import Conflict, sync_payment
 from payments.states import IntentStatus, OperationStatus
 
 logger = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ def _charge_of(intent: PaymentIntent) -> Operation:
 
 def _was_refused_as_expired(intent: PaymentIntent) -> bool:
     refused = Operation.objects.filter(
-        intent_id=intent.id, charge_id=intent.latest_charge_id, code=REFUSED_CODE
+        intent_id=intent.id, charge_id=intent.latest_charge_id, code=EXPIRED_CODE
     )
     return refused.filter(status=OperationStatus.DECLINED).exists()
 

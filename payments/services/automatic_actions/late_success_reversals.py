@@ -32,8 +32,7 @@ from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.duplicate_charges import excess_left
 from payments.services.outcomes.effects.refunds import new_refund
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
-from payments.services.recovery.payment_sync import sync_payment
+from payments.services.recovery.payment_sync import Conflict, sync_payment
 from payments.states import (
     DISPUTE_CHARGED_BACK,
     OPERATION_OPEN,

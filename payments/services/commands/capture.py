@@ -14,7 +14,7 @@ from payments.services.commands.intent_details import IntentDetails, apply_detai
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_operation_under_way
-from payments.services.outcomes.effects import expiry
+from payments.services.outcomes.payment_state import EXPIRED_CODE, EXPIRED_REASON
 from payments.services.psp_gateway import accounts
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
@@ -105,11 +105,11 @@ def _require_attempts_left(intent: PaymentIntent) -> None:
 
 def _require_authorized(intent: PaymentIntent, verb: str) -> None:
     require_no_operation_under_way(intent)
-    if intent.status == IntentStatus.CANCELED and intent.cancellation_reason == expiry.REASON:
+    if intent.status == IntentStatus.CANCELED and intent.cancellation_reason == EXPIRED_REASON:
         raise ChargeRefused(
             f"You cannot {verb} this PaymentIntent because its authorization has expired. Make a "
             "new payment.",
-            code=expiry.REFUSED_CODE,
+            code=EXPIRED_CODE,
             intent=intent,
         )
     if intent.status != IntentStatus.AUTHORIZED:

@@ -21,9 +21,15 @@ from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
+from payments.states import OperationStatus
+from psp_adapters.contract.operations import OperationKind
 
 _DESCRIPTIVE = frozenset({"description", "metadata", "receipt_email", "shipping"})
 """What may still be changed after the charge."""
+_MONEY_MOVED = frozenset(
+    {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
+)
+"""A charge in one of these held or took money at some time."""
 _CHANGEABLE = (
     *DETAIL_FIELDS,
     *("amount_minor", "currency", "payment_method", "event_seq", "updated_at"),
@@ -86,6 +92,17 @@ def _charge_updated(
     return events_of(intent, [EventDraft("charge.updated", after, previous)], caller)
 
 
+def _require_nothing_ever_held(intent: PaymentIntent) -> None:
+    """Refuse with UnexpectedState: the books of the payment are in its amount and currency."""
+    charges = intent.operations.filter(kind=OperationKind.AUTHORIZE.value)
+    if charges.filter(status__in=sorted(_MONEY_MOVED)).exists():
+        raise UnexpectedState(
+            "The amount and currency of this PaymentIntent can no longer be changed, because the "
+            "payment provider has held or taken money for it. Create a new PaymentIntent.",
+            intent=intent,
+        )
+
+
 def _require_changeable(
     intent: PaymentIntent,
     details: IntentDetails,
@@ -93,9 +110,11 @@ def _require_changeable(
     currency: str | None,
     method: PaymentMethod | None,
 ) -> None:
-    stays = currency in (None, intent.currency) or not intent.amount_excess_minor
-    if intent.status in CONFIRMABLE and not intent.published_status and stays:
+    if intent.status in CONFIRMABLE and not intent.published_status:
         require_no_open_change(intent)
+        amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
+        if amount != intent.amount:
+            _require_nothing_ever_held(intent)
         return
     given = {name for name in details.__slots__ if getattr(details, name) is not None}
     if amount_minor is None and currency is None and method is None and given <= _DESCRIPTIVE:

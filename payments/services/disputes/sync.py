@@ -22,7 +22,7 @@ from payments.services.disputes.transitions import (
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway import accounts, references
 from payments.services.psp_gateway.queries import Inconclusive, look_up
-from payments.services.recovery.operation_sync import Conflict, conflict, sync_operation
+from payments.services.recovery.payment_sync import Conflict, conflict, sync_operation
 from payments.states import OPERATION_OPEN
 from psp_adapters.contract.disputes import PspDispute
 from psp_adapters.contract.operations import OperationKind

@@ -6,17 +6,43 @@ at once, or is named by no column.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from ledger.chart import Direction
-from ledger.posting_rules import EntryType, Posting
+_AUTHORIZED: Final = {"authorized": 1, "held": 1}
+_RELEASED: Final = {"held": -1}
+_CAPTURED: Final = {"captured": 1}
+_REFUNDED: Final = {"refunded": 1}
+_OWN: Final[Mapping[str, Mapping[str, int]]] = {
+    "authorized": _AUTHORIZED,
+    "authorization_incremented": _AUTHORIZED,
+    "capture_memo": _RELEASED,
+    "captured": _CAPTURED,
+    "released": _RELEASED,
+    "voided": _RELEASED,
+    "expired": _RELEASED,
+    "hold_reopened": {"held": 1},
+    "refund_requested": _REFUNDED,
+    "refund_failed": {"refunded": -1},
+}
+_EXCESS: Final[Mapping[str, Mapping[str, int]]] = {
+    "excess_authorized": _AUTHORIZED,
+    "excess_capture_memo": _RELEASED,
+    "excess_captured": _CAPTURED,
+    "excess_released": _RELEASED,
+    "excess_hold_reopened": {"held": 1},
+    "excess_refund_requested": _REFUNDED,
+    "excess_refund_failed": {"refunded": -1},
+}
+VECTOR: Final = {**_OWN, **_EXCESS}
+"""What a rule adds to the components of a charge's vector: 1 or -1 times its amount."""
 
 COUNTERS: Final = {
-    "authorized": "amount_authorized_minor",
-    "authorization_incremented": "amount_authorized_minor",
-    "captured": "amount_captured_minor",
+    rule: {f"amount_{name}_minor": sign for name, sign in effect.items() if name != "refunded"}
+    for rule, effect in _OWN.items()
 }
-"""The counter of the intent that a rule raises, and its reversal lowers."""
+"""The same for the intent's counters, which duplicate charges leave alone. Refunds are counted by
+their status."""
 
 AVAILABLE_AFTER_SETTLEMENT: Final = frozenset({"captured", "platform_fee", "excess_captured"})
 """Money of a capture is available after the settlement delay of its PSP account."""
@@ -38,15 +64,3 @@ FAILURE_BALANCE_TRANSACTION: Final = frozenset(
     }
 )
 """`failure_balance_transaction_id` names the transaction that one of these wrote."""
-
-_HELD: Final = 9100
-
-
-def added_to_hold_minor(posting: Posting) -> int:
-    """What a posting adds to the payment's own hold, in minor units; negative if it lowers it."""
-    added_minor = 0
-    for line in posting.lines:
-        if line.account.code == _HELD and line.entry_type is not EntryType.EXCESS:
-            sign = 1 if line.direction is Direction.DEBIT else -1
-            added_minor += sign * line.amount.minor
-    return added_minor

@@ -27,7 +27,6 @@ from payments.services.callers.caller import Caller
 from payments.services.cases.opening import open_case
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes import bookings
-from payments.services.outcomes.prior_state import PriorState, source_of
 from payments.services.psp_gateway.accounts import psp_account_of
 from payments.states import OPERATION_OPEN, IntentStatus
 from psp_adapters.contract.operations import PspResult
@@ -37,6 +36,7 @@ INTENT_FIELDS: Final = (
     "published_status",
     "amount_minor",
     "amount_authorized_minor",
+    "amount_held_minor",
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
@@ -108,8 +108,8 @@ class Change:
     """Statuses between the old and the new one: PostgreSQL accepts legal steps only."""
     cases: list[Case] = field(default_factory=list)
     """Cases for an operator, opened in the same transaction."""
-    prior_state: PriorState | None = None
-    """Set for a late outcome only."""
+    source_type: str = ""
+    """The source type of the postings; by default that of the operation's last result."""
 
     @classmethod
     def of(
@@ -122,7 +122,6 @@ class Change:
         refund: Refund | None,
         result: PspResult,
         answered: bool,
-        prior_state: PriorState | None = None,
     ) -> Change:
         """An empty change of locked rows, with the terms of the PSP account.
 
@@ -140,7 +139,6 @@ class Change:
             refund=refund,
             result=result,
             answered=answered,
-            prior_state=prior_state,
         )
         names = [] if charge is operation and charge.status in OPERATION_OPEN else ["charge"]
         names += ["refund"] if refund is not None else []
@@ -208,17 +206,9 @@ class Change:
         self._book(replace(posting, available_on=available_on))
 
     def _count(self, posting: Posting, sign: int) -> None:
-        counter = bookings.COUNTERS.get(posting.rule)
-        if counter is not None:
-            minor = getattr(self.intent, counter) + sign * posting.lines[0].amount.minor
-            setattr(self.intent, counter, minor)
-
-    def held_after(self) -> Money:
-        """What the books will hold for the payment once this late outcome is posted."""
-        assert self.prior_state is not None, "only a late outcome has a prior state"
-        held = self.prior_state.held
-        added_minor = sum(map(bookings.added_to_hold_minor, self.postings))
-        return Money(held.minor + added_minor, held.currency)
+        for counter, effect in bookings.COUNTERS.get(posting.rule, {}).items():
+            added_minor = sign * effect * posting.lines[0].amount.minor
+            setattr(self.intent, counter, getattr(self.intent, counter) + added_minor)
 
     def update_over_refund(self) -> None:
         """Set by how much refunds, pending ones included, exceed what was captured."""
@@ -232,6 +222,7 @@ class Change:
 _STATUS_AND_AMOUNTS: Final = (
     "status",
     "amount_authorized_minor",
+    "amount_held_minor",
     "amount_captured_minor",
     "amount_refunded_minor",
     "amount_refund_pending_minor",
@@ -278,7 +269,7 @@ def _post(change: Change) -> None:
     operation = change.operation
     identifiers = ledger.post(
         change.postings,
-        source_type=source_of(operation),
+        source_type=change.source_type or _source_type_of(operation),
         source_id=operation.id,
         payment_id=change.intent.id,
         merchant_id=change.intent.merchant_id,
@@ -291,6 +282,11 @@ def _post(change: Change) -> None:
                 change.charge.balance_transaction_id = identifier
         elif posting.rule in bookings.FAILURE_BALANCE_TRANSACTION:
             operation.failure_balance_transaction_id = identifier
+
+
+def _source_type_of(operation: Operation) -> str:
+    """Each late outcome of an operation posts under a source type of its own."""
+    return f"operation/{operation.revisions}" if operation.revisions else "operation"
 
 
 def _write_statuses_on_the_way(change: Change) -> None:

@@ -39,8 +39,3 @@ def excess_left(charge: Operation, operations: Iterable[Operation]) -> ExcessLef
 def captures_excess(operation: Operation, charge: Operation) -> bool:
     """True for a capture of a duplicate charge: made at the PSP, for we never capture one."""
     return charge.status == OperationStatus.EXCESS and operation.kind == OperationKind.CAPTURE
-
-
-def holds_excess(operation: Operation) -> bool:
-    """True if it can hold or take more than the payment may: a charge, or an increment."""
-    return operation.is_charge or operation.kind == OperationKind.INCREMENT

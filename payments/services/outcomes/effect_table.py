@@ -10,16 +10,6 @@ from typing import Final
 
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects import charges, duplicate_charges, holds, refunds
-from payments.services.outcomes.late import charges as late_charges
-from payments.services.outcomes.late import holds as late_holds
-from payments.services.outcomes.late import refunds as late_refunds
-from payments.services.outcomes.late.revision import (
-    ConflictsWithBooks,
-    Deferred,
-    NoEffect,
-    Revision,
-    revision_of,
-)
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind as K
 from psp_adapters.contract.operations import Outcome
@@ -72,25 +62,6 @@ _EXCESS: Final[dict[tuple[K, Outcome], Effect]] = {
 }
 """The same for the void or refund of a duplicate charge."""
 
-_LATE: Final[dict[tuple[K, Revision], Effect]] = {
-    (K.AUTHORIZE, Revision.LATE_SUCCESS): late_charges.charge_succeeded_late,
-    (K.AUTHORIZE, Revision.REVERSED): late_charges.charge_reversed,
-    (K.AUTHORIZE, Revision.REINSTATED): late_charges.charge_reinstated,
-    (K.CAPTURE, Revision.LATE_SUCCESS): late_holds.capture_succeeded_late,
-    (K.CAPTURE, Revision.REVERSED): late_holds.capture_reversed,
-    (K.CAPTURE, Revision.REINSTATED): late_holds.capture_reinstated,
-    (K.INCREMENT, Revision.LATE_SUCCESS): late_holds.increment_succeeded_late,
-    (K.INCREMENT, Revision.REVERSED): late_holds.increment_reversed,
-    (K.INCREMENT, Revision.REINSTATED): late_holds.increment_reinstated,
-    (K.VOID, Revision.LATE_SUCCESS): late_holds.void_succeeded_late,
-    (K.VOID, Revision.REVERSED): late_holds.void_reversed,
-    (K.VOID, Revision.REINSTATED): late_holds.void_reinstated,
-    (K.REFUND, Revision.LATE_SUCCESS): late_refunds.refund_succeeded_late,
-    (K.REFUND, Revision.REVERSED): late_refunds.refund_reversed,
-    (K.REFUND, Revision.REINSTATED): late_refunds.refund_reinstated,
-}
-"""What a late outcome causes, by how it revises the closed operation."""
-
 
 def apply_effect(change: Change) -> None:
     """Apply the outcome in memory; raises LookupError for an outcome this kind cannot have."""
@@ -105,17 +76,6 @@ def apply_effect(change: Change) -> None:
         change.update_over_refund()  # Only external and late refunds exceed the captured amount.
 
 
-def apply_late_effect(change: Change, revision: Revision) -> None:
-    """Apply a late outcome in memory; `change.prior_state` is set.
-
-    Raises Deferred, ConflictsWithBooks or NoEffect, having changed no status, amount or posting.
-    """
-    effect = _LATE[(K(change.operation.kind), revision)]
-    effect(change)
-    change.operation.revisions += 1
-    _note_references(change)
-
-
 def _note_references(change: Change) -> None:
     """Keep the PSP's ids and its detail of the result."""
     operation, result = change.operation, change.result
@@ -125,15 +85,3 @@ def _note_references(change: Change) -> None:
     holds = operation.is_charge and operation.status != OperationStatus.EXCESS
     if holds and operation.psp_payment_id and operation.id == change.intent.latest_charge_id:
         change.intent.psp_reference = operation.psp_payment_id
-
-
-__all__ = [
-    "EFFECTS",
-    "ConflictsWithBooks",
-    "Deferred",
-    "NoEffect",
-    "Revision",
-    "apply_effect",
-    "apply_late_effect",
-    "revision_of",
-]

@@ -8,7 +8,7 @@ idempotency key, intent, operation, charge.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,24 +20,17 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
+from payments.services.outcomes.amounts_fit import why_amounts_do_not_fit
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check, unknown_if_lease_passed
-from payments.services.outcomes.effect_table import (
-    ConflictsWithBooks,
-    Deferred,
-    NoEffect,
-    Revision,
-    apply_effect,
-    apply_late_effect,
-    revision_of,
-)
+from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.locking import LockedRows, lock_rows
-from payments.services.outcomes.prior_state import read_prior_state
-from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
+from payments.services.outcomes.revision import revision_of
+from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
-CONFIRM_AFTER_SECONDS: Final = 2.0
-"""After a late outcome the PSP is looked up once more: even that result may have been stale."""
+SYNC_AFTER_SECONDS: Final = 0.05
+"""A result whose amounts do not fit has the payment synced at once: a client may wait for it."""
 
 _SAME: Final = {
     Outcome.PENDING: OperationStatus.PENDING,
@@ -54,9 +47,7 @@ class Disposition(StrEnum):
     NO_CHANGE = "no_change"
     """It says nothing new."""
     DEFERRED = "deferred"
-    """Not recorded yet; a new look-up is scheduled."""
-    CONFLICT = "conflict"
-    """It contradicts what is recorded; an operator must decide."""
+    """Not recorded: the whole payment must be synced, and is due for it now."""
 
 
 @dataclass(slots=True)
@@ -78,14 +69,13 @@ def record_outcome(
     caller: Caller,
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
-    look_lease: datetime | None = None,
 ) -> Recorded:
     """Record a PSP's result for an operation and everything that follows, in one transaction.
 
-    A result that differs from the one that closed the operation is recorded only if it was looked
-    up under the operation's present lease, `look_lease`. Otherwise a new look-up is scheduled. With
-    a renderer, the request's final answer is rendered and stored under its key, unless it has one
-    or nothing was sent.
+    Only a first result is recorded here. One that differs from the result that closed the
+    operation, or whose amounts do not fit our books, has the whole payment synced: its snapshot
+    decides. With a renderer, the request's final answer is rendered and stored under its key,
+    unless it has one or nothing was sent.
 
     `sender_lease` is the lease under which the operation was sent. If another worker
     has it by now, "not sent" counts as unknown: recovery may have sent the same request.
@@ -99,14 +89,21 @@ def record_outcome(
         batch = Batch()
         refund = _refund_of(locked.operation)
         disposition, why = Disposition.NO_CHANGE, ""
+        charge = _charge_of(locked)
         if locked.operation.status not in OPERATION_OPEN:
-            disposition, why = _record_late(locked, refund, result, caller, batch, look_lease)
+            if revision_of(locked.operation.status, result.outcome) is not None:
+                disposition = Disposition.DEFERRED
+                why = f"the provider says {result.outcome}, and is asked again"
+                _make_due(charge)
         elif _says_nothing_new(locked.operation, result):
             schedule_check(locked.operation, result.retry_after_seconds)
             batch.update(locked.operation, OPERATION_FIELDS)
+        elif why := why_amounts_do_not_fit(locked.operation, charge, locked.intent, result):
+            disposition = Disposition.DEFERRED
+            _leave_open(locked, charge, refund, why, caller, batch)
         else:
             disposition = Disposition.APPLIED
-            _make_change(locked, refund, result, caller, batch)
+            _make_change(locked, charge, refund, result, caller, batch)
         if result.contradicts_us:
             case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
             open_case(case)
@@ -135,42 +132,30 @@ def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
     return bool(_SAME.get(result.outcome) == operation.status)
 
 
-def _record_late(
+def _make_due(charge: Operation) -> None:
+    """Have the payment synced now. A look-up under way may be older than this: end its lease."""
+    now = now_utc()
+    rows = Operation.objects.filter(pk=charge.pk)
+    rows.update(lease_until=now, next_check_at=now)
+
+
+def _leave_open(
     locked: LockedRows,
+    charge: Operation,
     refund: Refund | None,
-    result: PspResult,
+    why: str,
     caller: Caller,
     batch: Batch,
-    look_lease: datetime | None,
-) -> tuple[Disposition, str]:
-    """Record, defer or reject a result for an operation that is closed."""
+) -> None:
+    """Keep the operation open until the snapshot of the payment says how it ended."""
     operation = locked.operation
-    revision = revision_of(operation.status, result.outcome)
-    if operation.lease_until != look_lease:
-        if revision is None:
-            return Disposition.NO_CHANGE, ""
-        # A look-up that is under way may be older than this result: end its lease.
-        operation.lease_until = operation.next_check_at = now_utc()
-        batch.update(operation, OPERATION_FIELDS)
-        return Disposition.DEFERRED, f"the provider says {result.outcome}, and is asked again"
-    try:
-        if revision is not None:
-            _make_change(locked, refund, result, caller, batch, revision=revision)
-            return Disposition.APPLIED, ""
-        disposition, why = Disposition.NO_CHANGE, ""
-        if result.outcome in _SAME:
-            disposition, why = Disposition.DEFERRED, "the provider has yet to say how it ends"
-    except Deferred as reason:
-        disposition, why = Disposition.DEFERRED, str(reason)
-    except ConflictsWithBooks as reason:
-        disposition, why = Disposition.CONFLICT, str(reason)
-    except NoEffect:
-        disposition, why = Disposition.NO_CHANGE, ""
-    operation.lease_until, operation.next_check_at = now_utc(), None
-    if disposition is Disposition.DEFERRED:
-        schedule_check(operation)
+    unknown = PspResult(outcome=Outcome.UNKNOWN, detail=why, retry_after_seconds=SYNC_AFTER_SECONDS)
+    if operation.status in OPERATION_OUTCOME_UNKNOWN:
+        _make_change(locked, charge, refund, unknown, caller, batch)
+        return
+    operation.detail = why[:500]
+    schedule_check(operation, SYNC_AFTER_SECONDS)
     batch.update(operation, OPERATION_FIELDS)
-    return disposition, why
 
 
 def _refund_of(operation: Operation) -> Refund | None:
@@ -188,33 +173,24 @@ def _charge_of(locked: LockedRows) -> Operation:
 
 def _make_change(
     locked: LockedRows,
+    charge: Operation,
     refund: Refund | None,
     result: PspResult,
     caller: Caller,
     batch: Batch,
-    *,
-    revision: Revision | None = None,
 ) -> None:
     intent, operation = locked.intent, locked.operation
-    merchant = _merchant_of(intent, caller)
     change = Change.of(
-        merchant=merchant,
+        merchant=_merchant_of(intent, caller),
         intent=intent,
         operation=operation,
-        charge=_charge_of(locked),
+        charge=charge,
         refund=refund,
         result=result,
         answered=locked.key is None or locked.key.answer_status is not None,
-        prior_state=read_prior_state(merchant, intent, operation) if revision is not None else None,
     )
-    if revision is None:
-        apply_effect(change)
-    else:
-        apply_late_effect(change, revision)
+    apply_effect(change)
     _close_or_schedule(operation, result.retry_after_seconds)
-    if revision is not None:
-        operation.checks = 0
-        operation.next_check_at = now_utc() + timedelta(seconds=CONFIRM_AFTER_SECONDS)
     put_change(batch, change, caller)
 
 

@@ -1,48 +1,98 @@
-"""Syncs a whole payment with the PSP: its operations, and those that began at the PSP.
+"""Syncs operations and payments with the PSP: looks them up, then records. Sends nothing.
 
-Only look-ups: safe at any time, and beside any other worker or request.
+The first result of an open operation is recorded alone. Everything else that the PSP may show (late
+outcomes, external operations, expiries) is adopted from a snapshot of the whole payment. It is
+taken under the charge's lease and discarded if anything was recorded meanwhile.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
+from ledger.database.statements import execute, table_of
 from payments.models import Operation
-from payments.services.outcomes.external.recording import (
-    CannotBeBooked,
-    OperationStillOpen,
-    record_external_operations,
-    save_case,
+from payments.services import callers
+from payments.services.cases.opening import case_about_operation, open_case
+from payments.services.idempotency.keys import LEASE_SECONDS
+from payments.services.outcomes.adoption.recording import (
+    Overtaken,
+    SnapshotIncomplete,
+    adopt_payment,
+    version_of,
 )
-from payments.services.psp_gateway import accounts, references
+from payments.services.outcomes.recording import Disposition, record_outcome
+from payments.services.outcomes.revision import agrees
+from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import Inconclusive, look_up
-from payments.services.recovery.operation_sync import Conflict, agrees, sync_operation
-from psp_adapters.contract.payments import PspOperation, PspPayment
+from payments.states import OPERATION_OPEN, CaseKind
+from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.payments import PspOperationKind, PspPayment
 
 
-def sync_payment(charge_id: UUID, *, actor: str) -> None:
-    """Look up the payment of a charge and record what the PSP shows.
+class Conflict(Exception):
+    """The PSP's result cannot be recorded beside ours. A case is open for an operator."""
 
-    Holds no connection of a pool while asking. Raises Inconclusive or Conflict (a case is open
-    then, where nothing of what the PSP shows could be booked).
+
+def conflict(operation: Operation, why: str) -> Conflict:
+    """Open a case about a result that cannot be recorded; returns the exception to raise."""
+    with transaction.atomic(durable=True):
+        open_case(case_about_operation(CaseKind.CONTRADICTION, operation, f"{why}."))
+    return Conflict(f"{operation.public_id}: {why}")
+
+
+def sync_operation(operation_id: UUID, *, actor: str) -> None:
+    """Look up one operation and record the result; of a closed one the whole payment is synced.
+
+    Holds no connection of a pool while asking. Raises Inconclusive or Conflict. A result that
+    changes nothing is no error.
+    """
+    operation = Operation.objects.get(pk=operation_id)
+    if operation.is_open and not _sync_open(operation, actor=actor):
+        return
+    sync_payment(operation.charge_id or operation.id, actor=actor)
+
+
+def sync_payment(charge_id: UUID, *, actor: str, lease: datetime | None = None) -> None:
+    """Look up the payment of a charge and adopt what the PSP shows.
+
+    `lease` is the charge's lease if the caller holds it. Holds no connection of a pool while
+    asking. Raises Inconclusive, also if a worker is looking it up already. Raises Conflict if
+    something of it could not be booked; all else is booked then, and a case is open.
     """
     charge = Operation.objects.get(pk=charge_id)
-    found = look_up_payment(charge)
-    _sync_our_operations(charge, found, actor)
+    if charge.is_open:
+        _sync_open(charge, actor=actor)
+        charge.refresh_from_db()
+    if charge.is_open:
+        _require_nothing_of(charge)
+        return
+    lease = lease or lease_payment(charge_id)
+    if lease is None:
+        raise Inconclusive("a worker is looking it up already")
+    version = version_of(charge.intent_id)
     try:
-        record_external_operations(charge_id, found)
-    except OperationStillOpen as reason:
+        found = look_up_payment(charge)
+        adopted = adopt_payment(charge_id, found, lease=lease, version=version, actor=actor)
+    except (Overtaken, SnapshotIncomplete) as reason:
+        _release_lease(charge_id, lease)
         raise Inconclusive(str(reason)) from reason
-    except CannotBeBooked as finding:
-        save_case(finding.case)
-        raise Conflict(str(finding)) from finding
-    _sync_external_operations(charge, found, actor)
+    except (Inconclusive, Conflict):
+        _release_lease(charge_id, lease)
+        raise
+    if adopted.objections:
+        raise Conflict("; ".join(each.why for each in adopted.objections))
+    if adopted.undecided is not None:
+        raise Inconclusive(f"the provider has yet to say how {adopted.undecided.public_id} ends")
 
 
 def look_up_payment(charge: Operation) -> PspPayment:
-    if not charge.psp_payment_id:
+    """The charge's payment as the PSP shows it now; found by our reference while we have no id."""
+    payment_id = charge.psp_payment_id or look_up_operation(charge).psp_payment_id
+    if not payment_id:
         raise Inconclusive(f"{charge.public_id} has no payment at the provider (yet)")
-    payment_id = charge.psp_payment_id
     return look_up(
         accounts.identity_of(charge.psp_account_id),
         lambda adapter, seconds: adapter.look_up_payment(payment_id, deadline_seconds=seconds),
@@ -50,28 +100,59 @@ def look_up_payment(charge: Operation) -> PspPayment:
     )
 
 
-def _sync_our_operations(charge: Operation, found: PspPayment, actor: str) -> None:
-    """Sync the charge, and each operation that is open here and decided at the PSP."""
-    ours = {operation.id: operation for operation in _operations_of(charge)}
-    for act in found.operations:
-        identifier = references.operation_id_of(act.reference)
-        operation = ours.get(identifier) if identifier is not None else None
-        if operation is None or agrees(operation, act.outcome):
-            continue
-        if operation.is_open or operation.id == charge.id:
-            sync_operation(operation.id, actor=actor)
+def look_up_operation(operation: Operation) -> PspResult:
+    """The operation's present result at the PSP; holds no connection of a pool while asking.
+
+    Raises Inconclusive, or Conflict if the PSP reports another amount.
+    """
+    lookup = sending.lookup_of(operation)
+    found = look_up(
+        accounts.identity_of(operation.psp_account_id),
+        lambda adapter, seconds: adapter.look_up(lookup, deadline_seconds=seconds),
+        what="operation",
+    )
+    if found.outcome is Outcome.UNKNOWN:
+        raise Inconclusive(f"the provider's answer is no answer: {found.detail}")
+    result = sending.unknown_if_amount_differs(operation, found)
+    if result.outcome is Outcome.UNKNOWN:
+        raise conflict(operation, result.detail)
+    return result
 
 
-def _sync_external_operations(charge: Operation, found: PspPayment, actor: str) -> None:
-    """Sync external operations recorded earlier: a refund that was pending, or failed late."""
-    acts: dict[tuple[str, str], PspOperation] = {
-        (act.kind.value, act.psp_id): act for act in found.operations
-    }
-    for operation in _operations_of(charge):
-        act = acts.get((operation.kind, operation.psp_id))
-        if operation.is_external and act is not None and not agrees(operation, act.outcome):
-            sync_operation(operation.id, actor=actor)
+def _sync_open(operation: Operation, *, actor: str) -> bool:
+    """Look up an open operation and record its result; True if the payment must be synced."""
+    result = look_up_operation(operation)
+    operation.refresh_from_db()
+    if operation.is_open and agrees(operation, result.outcome):
+        return False  # Recording it again would only postpone the next check.
+    caller = callers.for_operation(operation, actor)
+    recorded = record_outcome(operation=operation, result=result, caller=caller)
+    return recorded.disposition is Disposition.DEFERRED
 
 
-def _operations_of(charge: Operation) -> list[Operation]:
-    return list(Operation.objects.filter(intent_id=charge.intent_id).order_by("id"))
+def _require_nothing_of(charge: Operation) -> None:
+    """Raise Inconclusive if the PSP shows changes of a charge that is open by our rows."""
+    found = look_up_payment(charge)
+    changes = [act for act in found.operations if act.kind is not PspOperationKind.AUTHORIZE]
+    if any(act.amount and act.outcome is Outcome.SUCCEEDED for act in changes):
+        raise Inconclusive(f"{charge.public_id} is {charge.status} by our books")
+
+
+def lease_payment(charge_id: UUID) -> datetime | None:
+    """Lease a payment for a look-up, by its charge; None if a worker has leased it."""
+    with transaction.atomic(durable=True):
+        rows = execute(
+            f"UPDATE {table_of(Operation)} SET lease_until = now() + make_interval(secs => %s) "
+            "WHERE id = %s AND status <> ALL(%s) AND lease_until <= now() RETURNING lease_until",
+            [LEASE_SECONDS, charge_id, sorted(OPERATION_OPEN)],
+        )
+    return rows[0][0] if rows else None
+
+
+def _release_lease(charge_id: UUID, lease: datetime) -> None:
+    with transaction.atomic(durable=True):
+        execute(
+            f"UPDATE {table_of(Operation)} SET lease_until = now() "
+            "WHERE id = %s AND lease_until = %s",
+            [charge_id, lease],
+        )

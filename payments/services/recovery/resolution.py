@@ -11,7 +11,7 @@ from payments.clock import now_utc
 from payments.models import Operation
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
-from payments.services.recovery.operation_sync import conflict
+from payments.services.recovery.payment_sync import conflict
 from payments.states import OPERATION_OUTCOME_UNKNOWN
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import Outcome, PspResult

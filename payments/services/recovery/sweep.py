@@ -24,12 +24,12 @@ from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.outcomes.change import OPERATION_FIELDS
 from payments.services.outcomes.check_schedule import schedule_check
-from payments.services.outcomes.recording import record_outcome
+from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.bulkhead import bulkhead_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict, sync_closed_operation
+from payments.services.recovery.payment_sync import Conflict, sync_payment
 from payments.services.recovery.resolution import Resolution, still_unknown
 from payments.states import (
     OPERATION_OUTCOME_UNKNOWN,
@@ -99,13 +99,7 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
 def _resolve(operation: Operation, *, actor: str) -> Handled:
     """Ask the PSP and record what it says. Holds no database connection while asking."""
     if not operation.is_open:
-        try:
-            sync_closed_operation(operation, actor=actor, lease=operation.lease_until)
-        except (Inconclusive, Conflict) as reason:
-            _check_closed_later(operation, reason)
-            unanswered = isinstance(reason, Inconclusive) and reason.is_unanswered
-            return Handled.NO_ANSWER if unanswered else Handled.ANSWERED
-        return Handled.ANSWERED
+        return _sync_payment_of(operation, actor=actor)
     caller = callers.for_operation(operation, actor)
     adapter = accounts.adapter_of(accounts.identity_of(operation.psp_account_id))
     search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
@@ -116,9 +110,24 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
         result = _no_answer(error)
         _record_no_answer(operation, caller, result)
         return Handled.NO_ANSWER
-    record_outcome(operation=operation, result=result, caller=caller)
+    recorded = record_outcome(operation=operation, result=result, caller=caller)
+    if recorded.disposition is Disposition.DEFERRED:
+        return _sync_payment_of(operation, actor=actor)
     if result.outcome is Outcome.UNKNOWN:
         _open_case_if_old(operation, result.detail)
+    return Handled.ANSWERED
+
+
+def _sync_payment_of(operation: Operation, *, actor: str) -> Handled:
+    """Adopt the PSP's snapshot of the payment; postpone the operation's check if that fails."""
+    charge_id = operation.charge_id or operation.id
+    lease = operation.lease_until if operation.id == charge_id else None
+    try:
+        sync_payment(charge_id, actor=actor, lease=lease)
+    except (Inconclusive, Conflict) as reason:
+        _check_later(operation, reason)
+        unanswered = isinstance(reason, Inconclusive) and reason.is_unanswered
+        return Handled.NO_ANSWER if unanswered else Handled.ANSWERED
     return Handled.ANSWERED
 
 
@@ -150,10 +159,10 @@ def _record_no_answer(operation: Operation, caller: Caller, result: PspResult) -
         _open_case_if_old(operation, result.detail)
 
 
-def _check_closed_later(operation: Operation, reason: Exception) -> None:
-    """Check it again later; after a day without a result that can be recorded, open a case."""
+def _check_later(operation: Operation, reason: Exception) -> None:
+    """Check it again later; a closed one has a case after a day without a usable snapshot."""
     wait = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
-    if operation.closed_at is None or now_utc() - operation.closed_at < wait:
+    if operation.is_open or operation.closed_at is None or now_utc() - operation.closed_at < wait:
         postpone_check(operation.id, str(reason))
         return
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."

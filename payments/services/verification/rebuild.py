@@ -15,12 +15,17 @@ from ledger.invariants import ALL_INVARIANTS
 from ledger.money import Money
 from ledger.selectors import PaymentVector, payment_ids_after, payment_vectors
 from payments.models import Case, Operation, PaymentIntent
-from payments.services.outcomes.duplicate_charges import captures_excess, excess_left, holds_excess
+from payments.services.outcomes.duplicate_charges import excess_left
+from payments.services.outcomes.payment_state import (
+    excess_minor,
+    own_operations,
+    refund_sums,
+    status_by_amounts,
+    status_under_way,
+)
 from payments.services.verification.disputes import dispute_differences
 from payments.states import (
     BLOCKING_CHARGE,
-    OPERATION_OPEN,
-    OPERATION_OUTCOME_UNKNOWN,
     CaseStatus,
     IntentStatus,
     OperationStatus,
@@ -77,15 +82,19 @@ def rebuilt_statuses(
     vector: PaymentVector | None, operations: Iterable[Operation]
 ) -> frozenset[IntentStatus]:
     """The statuses that the books and the operations allow (more than one before any charge)."""
-    operations = _without_excess(list(operations))
-    under_way = _under_way(operations)
+    own = own_operations(operations)
+    under_way = status_under_way(own)
     if under_way is not None:
         return frozenset({under_way})
-    if vector is not None and vector.held:
-        return frozenset({S.AUTHORIZED})
-    if vector is not None and vector.captured:
-        return frozenset({_captured_status(vector, operations)})
-    return _with_nothing_left(operations)
+    if vector is None:
+        return _with_nothing_left(own)
+    pending_minor = refund_sums(own, vector.currency).pending_minor
+    status = status_by_amounts(
+        held_minor=vector.held.minor,
+        captured_minor=vector.captured.minor,
+        refunded_minor=vector.refunded.minor - pending_minor,
+    )
+    return _with_nothing_left(own) if status is None else frozenset({status})
 
 
 def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
@@ -100,47 +109,6 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
         outcome_reversed = any(o.status == OperationStatus.REVERSED for o in operations)
         return frozenset({S.CANCELED, S.FAILED} if outcome_reversed else {S.CANCELED})
     return _BEFORE_ANY_CHARGE
-
-
-def _without_excess(operations: list[Operation]) -> list[Operation]:
-    """The operations that count for the payment: no duplicate charge, nor changes of one."""
-    duplicates = [o for o in operations if o.status == OperationStatus.EXCESS]
-    return [
-        o
-        for o in operations
-        if o not in duplicates
-        and not o.gives_excess_back
-        and not any(o.charge_id == each.id and captures_excess(o, each) for each in duplicates)
-    ]
-
-
-def _under_way(operations: list[Operation]) -> IntentStatus | None:
-    """Refunds leave the status alone; anything else that is open shows."""
-    open_changes = [
-        o for o in operations if o.status in OPERATION_OPEN and o.kind != OperationKind.REFUND
-    ]
-    if not open_changes:
-        return None
-    if all(o.status == OperationStatus.REQUIRES_ACTION for o in open_changes):
-        return S.REQUIRES_ACTION
-    return S.PROCESSING
-
-
-def _captured_status(vector: PaymentVector, operations: list[Operation]) -> IntentStatus:
-    refunded = vector.refunded - _pending_refunds(operations, vector.currency)
-    if refunded >= vector.captured:
-        return S.REFUNDED  # A dashboard may have given back more than was taken.
-    return S.PARTIALLY_REFUNDED if refunded else S.CAPTURED
-
-
-def _pending_refunds(operations: Iterable[Operation], currency: str) -> Money:
-    """Refunds that the PSP accepted but has not made: in the books, not yet refunded."""
-    pending = (
-        o.amount_minor
-        for o in operations
-        if o.kind == OperationKind.REFUND and o.status == OperationStatus.PENDING
-    )
-    return Money(sum(pending), currency)
 
 
 def _batches() -> Iterator[list[PaymentIntent]]:
@@ -161,12 +129,13 @@ def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
 def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID, str]]:
     """The same, each with the payment that it is about."""
     identifiers = [intent.id for intent in intents]
-    vectors = {vector.payment_id: vector for vector in payment_vectors(identifiers)}
+    vectors = {(each.payment_id, each.currency): each for each in payment_vectors(identifiers)}
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
         operations[operation.intent_id].append(operation)
     for intent in intents:
-        for sentence in _compare(intent, vectors.get(intent.id), operations[intent.id]):
+        vector = vectors.get((intent.id, intent.currency))
+        for sentence in _compare(intent, vector, operations[intent.id]):
             yield intent.id, sentence
     yield from _unattended_excess(operations)
     yield from dispute_differences(identifiers)
@@ -176,24 +145,33 @@ def _compare(
     intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
 ) -> Iterator[str]:
     zero = Money.zero(intent.currency)
-    own = _without_excess(operations)
-    pending = _pending_refunds(own, intent.currency)
-    reserved = _reserved(own, intent.currency)
-    disputed = vector.disputed + vector.lost if vector else zero
+    sums = refund_sums(own_operations(operations), intent.currency)
+    authorized = vector.authorized if vector else zero
+    excess = excess_minor(
+        operations,
+        intent.currency,
+        authorized_minor=authorized.minor,
+        over_refunded_minor=intent.amount_over_refunded_minor,
+    )
     stored_and_rebuilt = {
-        "authorized": (intent.amount_authorized_minor, vector.authorized if vector else zero),
-        "captured": (intent.amount_captured_minor, vector.captured if vector else zero),
-        "refunded": (intent.amount_refunded_minor, vector.refunded - pending if vector else zero),
-        "disputed": (intent.amount_disputed_minor, disputed),
-        "reserved for refunds": (intent.amount_refund_pending_minor, reserved),
-        "excess": (intent.amount_excess_minor, _excess(intent, operations)),
+        "authorized": (intent.amount_authorized_minor, authorized.minor),
+        "held": (intent.amount_held_minor, vector.held.minor if vector else 0),
+        "captured": (intent.amount_captured_minor, vector.captured.minor if vector else 0),
+        "refunded": (
+            intent.amount_refunded_minor,
+            vector.refunded.minor - sums.pending_minor if vector else 0,
+        ),
+        "disputed": (
+            intent.amount_disputed_minor,
+            (vector.disputed + vector.lost).minor if vector else 0,
+        ),
+        "reserved for refunds": (intent.amount_refund_pending_minor, sums.reserved_minor),
+        "excess": (intent.amount_excess_minor, excess),
     }
-    for name, (stored_minor, rebuilt) in stored_and_rebuilt.items():
-        if stored_minor != rebuilt.minor:
-            yield (
-                f"{intent.public_id}: {name} is stored as {Money(stored_minor, intent.currency)}, "
-                f"the books say {rebuilt}"
-            )
+    for name, (stored_minor, rebuilt_minor) in stored_and_rebuilt.items():
+        if stored_minor != rebuilt_minor:
+            stored, rebuilt = (Money(m, intent.currency) for m in (stored_minor, rebuilt_minor))
+            yield f"{intent.public_id}: {name} is stored as {stored}, the books say {rebuilt}"
     allowed = rebuilt_statuses(vector, operations)
     if intent.status not in allowed:
         yield (
@@ -204,23 +182,13 @@ def _compare(
     yield from _excess_differences(intent, vector, operations)
 
 
-def _excess(intent: PaymentIntent, operations: list[Operation]) -> Money:
-    """The excess: duplicate charges, and captures or refunds of more than there was."""
-    beyond = (
-        o.excess_minor
-        for o in operations
-        if o.currency == intent.currency and not o.gives_excess_back
-    )
-    return Money(intent.amount_over_refunded_minor + sum(beyond), intent.currency)
-
-
 def _excess_differences(
     intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
 ) -> Iterator[str]:
     """Compare duplicate charges that are still to go back, in the payment's own currency."""
     held_minor = taken_minor = 0
     for o in operations:
-        if holds_excess(o) and o.currency == intent.currency:
+        if o.is_charge and o.currency == intent.currency:
             left = excess_left(o, operations)
             held_minor, taken_minor = held_minor + left.held_minor, taken_minor + left.taken_minor
     pending = sum(
@@ -245,9 +213,7 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tupl
         o.id: o
         for of_payment in operations.values()
         for o in of_payment
-        if holds_excess(o)
-        and o.excess_returned_minor < o.excess_minor
-        and o.reversal_due_at is None
+        if o.is_charge and o.excess_returned_minor < o.excess_minor and o.reversal_due_at is None
         if not any(each.charge_id == o.id and each.is_open for each in of_payment)
     }
     if not suspects:
@@ -265,16 +231,6 @@ def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tupl
         left = Money(suspect.excess_minor - suspect.excess_returned_minor, suspect.currency)
         sentence = f"{suspect.public_id}: {left} in excess is neither given back nor in a case"
         yield suspect.intent_id, sentence
-
-
-def _reserved(operations: Iterable[Operation], currency: str) -> Money:
-    open_refunds = (
-        o.amount_minor
-        for o in operations
-        if o.kind == OperationKind.REFUND
-        and o.status in OPERATION_OUTCOME_UNKNOWN | {OperationStatus.PENDING}
-    )
-    return Money(sum(open_refunds), currency)
 
 
 def _charge_differences(intent: PaymentIntent, operations: list[Operation]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from payments.services.disputes import sync
 from payments.services.disputes.recording import RecordedDispute, record_dispute
 from payments.services.psp_gateway import dispute_calls
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.support.dispute_desk import Desk, effects_of
 from payments.tests.support.notices import lose_the_answer

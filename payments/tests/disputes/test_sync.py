@@ -8,7 +8,7 @@ from ledger.models import LedgerTransaction
 from ledger.money import Money
 from payments.models import Case, Dispute
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.shop import Shop
 

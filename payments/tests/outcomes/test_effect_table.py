@@ -20,6 +20,7 @@ def declined_void(intent_status: IntentStatus, charge_status: OperationStatus) -
         status=intent_status,
         amount_minor=1_000,
         amount_authorized_minor=held_minor,
+        amount_held_minor=held_minor,
         currency="USD",
     )
     charge = Operation(

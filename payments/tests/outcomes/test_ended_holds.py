@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 import pytest
 
 from ledger.money import Money
-from payments.clock import now_utc
 from payments.models import Case, Operation
 from payments.services import callers
-from payments.services.callers.caller import Caller
-from payments.services.outcomes.external.recording import record_external_operations
+from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
 from payments.services.outcomes.recording import Disposition, record_outcome
+from payments.services.recovery import payment_sync
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.support.dashboard import (
     act,
+    adopt,
     assert_sound,
     external_operations,
     held,
@@ -61,7 +60,8 @@ def falsely_declined(shop: Shop, intent_id: str, kind: str, amount_minor: int) -
 def test_a_late_increment_of_a_voided_hold_is_released_with_it(shop: Shop) -> None:
     intent_id = held(shop)
     increment = falsely_declined(shop, intent_id, "increment", 13_000)
-    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    assert body_of(shop.cancel(intent_id))["status"] == "processing", "more was released"
+    shop.settle()
     sync_as_notified(increment)
     confirm_late_outcomes()
     assert balances(intent_id) == {}, "the hold has ended"
@@ -82,7 +82,7 @@ def test_a_late_increment_of_a_voided_hold_is_released_with_it(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("end", ["void", "expiry"])
-def test_an_excess_increment_is_returned_when_the_hold_ends_at_the_psp(
+def test_a_late_increment_of_a_captured_hold_is_released_when_the_hold_ends_at_the_psp(
     shop: Shop, end: str
 ) -> None:
     token = "pm_card_authorizationExpiresNow" if end == "expiry" else "pm_card_visa"
@@ -93,15 +93,14 @@ def test_an_excess_increment_is_returned_when_the_hold_ends_at_the_psp(
     shop.capture(intent_id)
     shop.psp.revise(reference(increment), "succeed")
     sync_as_notified(increment)
-    assert counters(shop, intent_id)["excess"] == 2_500
+    assert shop.intent(intent_id).capturable.minor == 2_500
     if end == "void":
         act(shop, "void")
     else:
         shop.psp.advance(3)
     for _ in range(2):
         sync(shop, intent_id)
-    increment.refresh_from_db()
-    assert increment.excess_returned_minor == 2_500
+    assert shop.intent(intent_id).status == "CAPTURED"
     assert balances(intent_id) == {1100: 10_000, 2100: -10_000}
     assert [o.closed_at is not None for o in external_operations(intent_id)] == [True] * (
         end == "void"
@@ -115,16 +114,14 @@ def test_a_late_capture_made_before_our_void_does_not_raise_the_authorized_amoun
 ) -> None:
     intent_id = held(shop)
     capture = falsely_declined(shop, intent_id, "capture", 3_000)
-    assert body_of(shop.cancel(intent_id))["status"] == "canceled"
+    assert body_of(shop.cancel(intent_id))["status"] == "processing", "less was released"
+    shop.settle()
     sync_as_notified(capture)
     confirm_late_outcomes()
     assert counters(shop, intent_id) == {"authorized": 10_000, "captured": 3_000}
     assert authorized_at_the_psp(shop) == 10_000
     assert shop.intent(intent_id).status == "CAPTURED"
-    assert (
-        "released 70.00 USD, our books held 100.00 USD"
-        in Case.objects.get(kind="external_operation").summary
-    )
+    assert [case.kind for case in Case.objects.all()] == ["late_success"]
     assert_sound(shop, intent_id)
 
 
@@ -134,7 +131,8 @@ def test_an_external_capture_before_our_void_of_a_challenge_books_the_full_autho
     intent = body_of(shop.create(token="pm_card_authenticationRequired", manual=True))
     shop.psp.complete_challenge(intent["next_action"]["redirect_to_url"]["url"])
     act(shop, "capture", 3_000, final=False)
-    assert body_of(shop.cancel(intent["id"]))["status"] == "canceled"
+    assert body_of(shop.cancel(intent["id"]))["status"] == "processing"
+    shop.settle()
     sync(shop, intent["id"])
     assert counters(shop, intent["id"]) == {"authorized": 10_000, "captured": 3_000}
     assert shop.intent(intent["id"]).status == "CAPTURED"
@@ -155,7 +153,7 @@ def test_an_old_expiry_does_not_end_a_reopened_hold(shop: Shop) -> None:
     )
     assert view.held == Money(10_000, "USD")
     shown = replace(view, operations=(*view.operations, ended))
-    assert record_external_operations(charge.id, shown) == 0
+    assert adopt(charge, shown) == 0
     assert shop.intent(intent_id).status == "AUTHORIZED"
     assert_the_books_agree()
 
@@ -172,27 +170,23 @@ def test_the_end_of_a_hold_whose_capture_was_reversed_changes_nothing(shop: Shop
     assert_the_books_agree()
 
 
-def test_an_older_look_up_does_not_cancel_the_one_that_a_late_outcome_scheduled(shop: Shop) -> None:
-    """The older look-up returns what we already know."""
+def test_a_snapshot_older_than_a_late_outcome_is_discarded(shop: Shop) -> None:
+    """It must not end the look-up that the late outcome has scheduled."""
     intent_id = body_of(shop.create(10_000, token="pm_card_chargeDeclined"))["payment_intent"]["id"]
     [charge] = shop.operations(intent_id)
-    older = now_utc() + timedelta(seconds=60)
-    Operation.objects.filter(pk=charge.pk).update(lease_until=older)
+    lease = payment_sync.lease_payment(charge.id)
+    assert lease is not None
+    version, older = version_of(charge.intent_id), payment_sync.look_up_payment(charge)
     shop.psp.revise(reference(charge), "succeed")
-    said = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
-    caller = callers.for_operation(charge, "test")
-    assert record(charge, said, caller, None) is Disposition.DEFERRED
-    declined = PspResult(outcome=Outcome.DECLINED, code="card_declined")
-    assert record(charge, declined, caller, older) is Disposition.NO_CHANGE
+    late = PspResult(outcome=Outcome.SUCCEEDED, amount=charge.amount)
+    recorded = record_outcome(
+        operation=charge, result=late, caller=callers.for_operation(charge, "test")
+    )
+    assert recorded.disposition is Disposition.DEFERRED
+    with pytest.raises(Overtaken):
+        adopt_payment(charge.id, older, lease=lease, version=version, actor="test")
     charge.refresh_from_db()
     assert charge.next_check_at is not None
     assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
     assert_the_books_agree()
-
-
-def record(
-    operation: Operation, result: PspResult, caller: Caller, lease: datetime | None
-) -> Disposition:
-    recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
-    return recorded.disposition

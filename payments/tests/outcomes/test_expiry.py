@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,18 +15,14 @@ from payments.models import Case, Deadline, Event
 from payments.services.automatic_actions import expiring_authorizations
 from payments.services.automatic_actions.sweep import act_on_due_deadlines
 from payments.services.callers.caller import Answer
-from payments.services.outcomes.external import recording
-from payments.services.outcomes.external.recording import (
-    OperationStillOpen,
-    record_external_operations,
-)
+from payments.services.outcomes.adoption import recording
 from payments.services.psp_gateway import accounts
-from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync, resolution
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
 from payments.tests.scenarios.test_races import at_once
 from payments.tests.support.crashes import Where, crash_at
+from payments.tests.support.dashboard import adopt, end_leases
 from payments.tests.support.notices import Hooks, books_of, make_due, only_notification, story_of
 from payments.tests.support.passing_time import (
     deadline_of,
@@ -209,7 +206,7 @@ def test_a_void_after_the_expiry_is_declined_and_the_payment_ends_as_expired(sho
 
 
 @pytest.mark.parametrize("verb", ["capture", "void"])
-def test_an_expiry_is_recorded_after_the_operation_that_is_still_open(
+def test_an_expiry_is_booked_beside_an_operation_that_is_still_open(
     shop: Shop, hooks: Hooks, verb: str
 ) -> None:
     intent_id = hold(shop)
@@ -219,17 +216,15 @@ def test_an_expiry_is_recorded_after_the_operation_that_is_still_open(
     shop.psp.advance(3)
     [notice] = hooks.caught("payment.expired")
     hooks.take(notice)
-    assert only_notification().status == "failing"
-    assert "is still UNKNOWN" in only_notification().last_error
-    assert shop.intent(intent_id).status == "PROCESSING"
+    assert only_notification().status == "processed"
+    assert (shop.intent(intent_id).status, shop.intent(intent_id).held.minor) == ("PROCESSING", 0)
+    assert list(differences()) == []
 
     for _ in range(resolution.CHECKS_BEFORE_FENCE + 1):  # The repeat is refused, then it is fenced.
         shop.settle()
     age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
     shop.settle()
     assert [o.status for o in shop.operations(intent_id)] == ["SUCCEEDED", "NOT_SENT"]
-    make_due()
-    assert processing.process_due_notifications() == 1
     assert_expired(shop, intent_id)
 
 
@@ -299,7 +294,8 @@ def test_eight_concurrent_syncs_record_one_expiry(shop: Shop) -> None:
     [charge] = shop.operations(intent_id)
 
     def look(_: int) -> Answer:
-        sync_payment(charge.id, actor="test")
+        with suppress(payment_sync.Inconclusive):  # Another worker has the lease.
+            sync_payment(charge.id, actor="test")
         return Answer(status=200, body="{}")
 
     at_once(8, look)
@@ -331,7 +327,7 @@ CRASHES: dict[str, Where] = {
     "before the look-up": (expiring_authorizations, "sync_payment", "before"),
     "before it is written": (recording, "put_change", "before"),
     "written, not committed": (recording, "put_change", "after"),
-    "after the commit": (payment_sync, "record_external_operations", "after"),
+    "after the commit": (payment_sync, "adopt_payment", "after"),
 }
 
 
@@ -341,11 +337,12 @@ def test_a_sweep_killed_anywhere_is_finished_by_the_next(shop: Shop, step: str) 
     run_out(shop, intent_id)
     crash_at(CRASHES[step], sweep)
     assert act_on_due_deadlines() == 0, "the killed worker's lease has not ended"
+    end_leases()
     sweep()
     assert_expired(shop, intent_id)
 
 
-def test_an_expiry_of_another_amount_than_we_hold_is_recorded_and_opens_a_case(
+def test_an_expiry_releases_all_that_we_hold_whatever_amount_the_psp_names(
     shop: Shop,
 ) -> None:
     intent_id = hold(shop)
@@ -354,14 +351,10 @@ def test_an_expiry_of_another_amount_than_we_hold_is_recorded_and_opens_a_case(
     *others, expiry = view.operations
     odd = replace(view, operations=(*others, replace(expiry, amount=Money(9_000, "USD"))))
     [charge] = shop.operations(intent_id)
-    assert record_external_operations(charge.id, odd) == 1
-    assert record_external_operations(charge.id, odd) == 0
+    assert adopt(charge, odd) == 1
+    assert adopt(charge, odd) == 0
     assert shop.intent(intent_id).status == "CANCELED"
-    case = Case.objects.get()
-    assert (case.kind, case.summary) == (
-        "contradiction",
-        "90.00 USD ran out at the provider, our books held 100.00 USD",
-    )
+    assert not Case.objects.exists(), "the provider holds nothing: the snapshot explains all"
     assert list(differences()) == []
 
 
@@ -370,11 +363,11 @@ def test_no_expiry_is_recorded_while_an_operation_of_ours_is_open(shop: Shop) ->
     shop.psp.script({"drop_before": True}, kind="capture")
     shop.capture(intent_id)
     shop.psp.advance(3)
-    before = story_of(shop, intent_id)
     [charge, _] = shop.operations(intent_id)
-    with pytest.raises(OperationStillOpen):
-        record_external_operations(charge.id, seen(shop, intent_id))
-    assert story_of(shop, intent_id) == before
+    assert adopt(charge, seen(shop, intent_id)) == 1
+    intent = shop.intent(intent_id)
+    assert (intent.status, intent.held.minor) == ("PROCESSING", 0)
+    assert list(differences()) == []
 
 
 def test_the_charge_of_an_open_hold_shows_its_capture_deadline(shop: Shop) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
 
 from ledger.money import Money
 from payments.models import Case
-from payments.services.outcomes.external.effects import external_operation_key
+from payments.services.outcomes.adoption.external import external_operation_key
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references, sending
 from payments.services.recovery import payment_sync
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.support.dashboard import (
     act,
@@ -30,7 +29,7 @@ from payments.tests.support.notices import Hooks, only_notification, story_of
 from payments.tests.support.passing_time import EXPIRES_AT_ONCE, events_of, hold, last_event
 from payments.tests.support.shop import Shop, body_of, uuid_of
 from psp_adapters.contract.operations import Outcome, PspResult
-from psp_adapters.contract.payments import PspOperation, PspOperationKind
+from psp_adapters.contract.payments import PspOperation, PspOperationKind, PspPayment
 
 # --- each kind -------------------------------------------------------------------------------
 
@@ -266,57 +265,56 @@ def test_an_external_refund_with_a_reference_not_ours_opens_no_case(
     assert not Case.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("odd", "said"),
-    [
-        ({"amount": Money(1_000, "EUR"), "kind": PspOperationKind.REFUND}, "another money"),
-        ({"amount": Money(1_000, "USD"), "kind": PspOperationKind.VOID}, "holds on to"),
-    ],
-)
-def test_an_external_operation_that_cannot_be_booked_only_opens_a_case(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, odd: dict[str, Any], said: str
+def test_an_external_operation_in_another_money_only_opens_a_case(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = held(shop)
     view = seen(shop, intent_id)
-    made = PspOperation(
-        psp_id="sop_odd", reference="", outcome=Outcome.SUCCEEDED, at=view.operations[0].at, **odd
-    )
-    monkeypatch.setattr(
-        payment_sync,
-        "look_up_payment",
-        lambda charge: replace(view, operations=(*view.operations, made)),
-    )
+    show_also(monkeypatch, view, made_at_the_psp(view, Money(1_000, "EUR"), psp_id="sop_odd"))
     before = story_of(shop, intent_id)
     for _ in range(2):
-        with pytest.raises(Conflict, match=said):
+        with pytest.raises(Conflict, match="another money"):
             sync(shop, intent_id)
     assert story_of(shop, intent_id) == before
-    assert Case.objects.get().kind == "contradiction"
+    case = Case.objects.get()
+    assert (case.kind, "10.00 EUR" in case.summary) == ("contradiction", True)
     assert list(differences()) == []
 
 
-def test_external_operations_before_one_that_cannot_be_booked_are_recorded(
+def test_what_cannot_be_booked_does_not_hide_what_stands_beside_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent_id = held(shop)
     act(shop, "capture", 4_000, final=False)
     view = seen(shop, intent_id)
-    partial = PspOperation(
-        kind=PspOperationKind.VOID,
-        psp_id="sop_odd",
+    show_also(
+        monkeypatch,
+        view,
+        made_at_the_psp(view, Money(1_000, "EUR"), psp_id="sop_odd"),
+        made_at_the_psp(view, Money(1_000, "USD"), psp_id="sop_later"),
+    )
+    with pytest.raises(Conflict):
+        sync(shop, intent_id)
+    assert [o.kind for o in external_operations(intent_id)] == ["capture", "refund"]
+    assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 1_000, 0, 0)
+    assert list(differences()) == []
+
+
+def made_at_the_psp(view: PspPayment, amount: Money, *, psp_id: str) -> PspOperation:
+    """A refund in the PSP's dashboard."""
+    return PspOperation(
+        kind=PspOperationKind.REFUND,
+        psp_id=psp_id,
         reference="",
-        amount=Money(1_000, "USD"),
+        amount=amount,
         outcome=Outcome.SUCCEEDED,
         at=view.operations[-1].at,
     )
-    later = replace(partial, kind=PspOperationKind.REFUND, psp_id="sop_later")
-    odd = replace(view, operations=(*view.operations, partial, later))
-    monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: odd)
-    with pytest.raises(Conflict):
-        sync(shop, intent_id)
-    assert [o.kind for o in external_operations(intent_id)] == ["capture"]
-    assert amounts(shop.intent(intent_id)) == (10_000, 4_000, 0, 0, 0)
-    assert_sound(shop, intent_id)
+
+
+def show_also(monkeypatch: pytest.MonkeyPatch, view: PspPayment, *operations: PspOperation) -> None:
+    shown = replace(view, operations=(*view.operations, *operations))
+    monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: shown)
 
 
 # --- never sent ------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import datetime
 from itertools import chain, combinations, permutations
 from typing import Any
 
@@ -13,10 +12,9 @@ import pytest
 
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
-from payments.services import callers
-from payments.services.outcomes.recording import Disposition, record_outcome
+from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
 from payments.services.psp_notifications import processing
-from payments.services.recovery import operation_sync
+from payments.services.recovery import payment_sync
 from payments.services.recovery import sweep as recovery_sweep
 from payments.tests.support.crashes import crash_at
 from payments.tests.support.late_outcomes import (
@@ -32,7 +30,7 @@ from payments.tests.support.late_outcomes import (
 )
 from payments.tests.support.notices import Hooks, make_due, story_of
 from payments.tests.support.shop import Shop, body_of
-from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.operations import Outcome
 from psp_adapters.tests.support.receiver import Delivery
 
 Life = Callable[[Shop], str]
@@ -193,30 +191,31 @@ def test_a_sync_after_any_of_the_revisions_ends_with_the_same_books(
     assert_the_books_agree()
 
 
-def look_up_under_a_lease(operation: Operation) -> tuple[datetime, PspResult]:
-    """A worker holds the lease and has the result, but has not recorded it yet."""
-    lease = operation_sync.lease_closed_operation(operation.id)
+def look_up_under_a_lease(operation: Operation) -> Callable[[], int]:
+    """A worker holds the lease and has a snapshot; call the result to have it adopted."""
+    charge = Operation.objects.get(pk=operation.charge_id or operation.id)
+    lease = payment_sync.lease_payment(charge.id)
     assert lease is not None
-    return lease, operation_sync.look_up_operation(operation)
+    version, seen = version_of(charge.intent_id), payment_sync.look_up_payment(charge)
 
+    def adopt() -> int:
+        adopted = adopt_payment(charge.id, seen, lease=lease, version=version, actor="test")
+        return adopted.changed
 
-def record(operation: Operation, result: PspResult, lease: datetime) -> Disposition:
-    caller = callers.for_operation(operation, "test")
-    recorded = record_outcome(operation=operation, result=result, caller=caller, look_lease=lease)
-    return recorded.disposition
+    return adopt
 
 
 def test_a_stale_result_is_corrected_by_the_look_up_that_follows(shop: Shop) -> None:
     intent_id = capture_fails(shop)
     capture = shop.operations(intent_id)[-1]
-    lease, failed = look_up_under_a_lease(capture)
+    adopt_the_failure = look_up_under_a_lease(capture)
     shop.psp.revise(reference(capture), "succeed")
-    with pytest.raises(operation_sync.Inconclusive, match="a worker is looking it up"):
+    with pytest.raises(payment_sync.Inconclusive, match="a worker is looking it up"):
         sync_as_notified(capture)
 
-    assert record(capture, failed, lease) is Disposition.APPLIED
+    assert adopt_the_failure() == 1
     assert shop.intent(intent_id).status == "AUTHORIZED"
-    Operation.objects.filter(pk=capture.pk).update(next_check_at=now_utc())
+    Operation.objects.filter(pk=capture.charge_id).update(next_check_at=now_utc())
     assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
     confirm_late_outcomes()
@@ -226,10 +225,11 @@ def test_a_stale_result_is_corrected_by_the_look_up_that_follows(shop: Shop) -> 
 def test_a_result_is_not_recorded_after_its_lease_has_ended(shop: Shop) -> None:
     intent_id = capture_fails(shop)
     capture = shop.operations(intent_id)[-1]
-    lease, failed = look_up_under_a_lease(capture)
-    Operation.objects.filter(pk=capture.pk).update(lease_until=now_utc())
+    adopt_the_failure = look_up_under_a_lease(capture)
+    Operation.objects.filter(pk=capture.charge_id).update(lease_until=now_utc())
     before = story_of(shop, intent_id)
-    assert record(capture, failed, lease) is Disposition.DEFERRED
+    with pytest.raises(Overtaken):
+        adopt_the_failure()
     assert story_of(shop, intent_id) == before
 
 
@@ -238,7 +238,7 @@ def test_a_crash_around_a_late_outcome_records_it_once(shop: Shop, hooks: Hooks,
     intent_id = capture_fails(shop)
     [notice] = hooks.caught("capture.failed")
     hooks.deliver(notice)
-    crash_at((operation_sync, "record_outcome", when), processing.process_due_notifications)
+    crash_at((payment_sync, "adopt_payment", when), processing.process_due_notifications)
     Operation.objects.update(lease_until=now_utc())
     make_due()
     assert processing.process_due_notifications() == 1

@@ -16,7 +16,7 @@ from payments.models import Event, Operation, PspNotification
 from payments.services.jobs import wakeups
 from payments.services.psp_gateway import references
 from payments.services.psp_notifications import processing, receiving
-from payments.services.recovery import operation_sync
+from payments.services.recovery import payment_sync
 from payments.services.verification.rebuild import differences
 from payments.tests.support.crashes import crash_at
 from payments.tests.support.notices import (
@@ -188,8 +188,8 @@ STORING = {
 }
 PROCESSING = {
     "after the lease": (processing, "_attempt", "before"),
-    "after the look-up": (operation_sync, "record_outcome", "before"),
-    "after recording": (operation_sync, "record_outcome", "after"),
+    "after the look-up": (payment_sync, "record_outcome", "before"),
+    "after recording": (payment_sync, "record_outcome", "after"),
     "before the attempt is recorded": (processing, "record_attempts", "before"),
     "after the attempt is recorded": (processing, "record_attempts", "after"),
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
+from payments.clock import now_utc
 from payments.models import Operation, PaymentIntent
+from payments.services.outcomes.adoption.recording import adopt_payment, version_of
 from payments.services.psp_gateway import accounts
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences
@@ -34,6 +37,20 @@ def sync(shop: Shop, intent_id: str) -> None:
     """Look the whole payment up at the PSP and record what differs."""
     [charge] = [o for o in shop.operations(intent_id) if o.is_charge]
     sync_payment(charge.id, actor="test")
+
+
+def adopt(charge: Operation, view: PspPayment) -> int:
+    """Adopt a snapshot as if the PSP had shown it just now; returns how many changes it caused."""
+    lease = now_utc() + timedelta(seconds=60)
+    Operation.objects.filter(pk=charge.pk).update(lease_until=lease)
+    version = version_of(charge.intent_id)
+    adopted = adopt_payment(charge.id, view, lease=lease, version=version, actor="test")
+    return adopted.changed
+
+
+def end_leases() -> None:
+    """Let every lease that a killed worker left behind be over."""
+    Operation.objects.update(lease_until=now_utc() - timedelta(seconds=1))
 
 
 def seen(shop: Shop, intent_id: str) -> PspPayment:

@@ -11,7 +11,7 @@ from payments.services import callers
 from payments.services.automatic_actions import late_success_reversals
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references
-from payments.services.recovery import operation_sync
+from payments.services.recovery import payment_sync
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification.rebuild import differences
 from payments.tests.support.notices import lose_the_answer
@@ -39,7 +39,7 @@ def falsely_closed(
 
 def sync_as_notified(operation: Operation) -> None:
     """Look the operation up and record the result, as a notification of the PSP would cause."""
-    operation_sync.sync_operation(operation.id, actor="psp:notification")
+    payment_sync.sync_operation(operation.id, actor="psp:notification")
 
 
 def confirm_late_outcomes() -> None:

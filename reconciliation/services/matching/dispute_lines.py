@@ -20,7 +20,7 @@ from payments.services.disputes.recording import PaymentNotCaptured, record_disp
 from payments.services.disputes.sync import charge_of_dispute, sync_dispute, sync_open_operations
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from psp_adapters.contract.settlement_reports import ReportLine
 from reconciliation.services.matching.dispute_line_facts import (
     LineConflict,

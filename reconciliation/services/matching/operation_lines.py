@@ -17,8 +17,7 @@ from payments.models import Operation, PspAccount
 from payments.selectors.payments import newest_charge_of_psp_payment
 from payments.services.psp_gateway import references
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import sync_operation
-from payments.services.recovery.payment_sync import sync_payment
+from payments.services.recovery.payment_sync import sync_operation, sync_payment
 from payments.states import OPERATION_OPEN
 from payments.states import OperationStatus as S
 from psp_adapters.contract.operations import OperationKind as K

@@ -22,7 +22,7 @@ from payments.services.cases.opening import case_about_account, case_about_inten
 from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
 from reconciliation.models import SettlementLine, SettlementMatch

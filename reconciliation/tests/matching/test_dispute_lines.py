@@ -16,7 +16,7 @@ from payments.services import callers
 from payments.services.disputes.recording import record_dispute
 from payments.services.disputes.sync import sync_due_disputes
 from payments.services.psp_gateway.queries import Inconclusive
-from payments.services.recovery.operation_sync import Conflict
+from payments.services.recovery.payment_sync import Conflict
 from payments.services.verification.rebuild import differences
 from payments.tests.scenarios.test_dispute_orders import end_of, new_order, statement_of
 from payments.tests.support.dispute_desk import LONG_AGO, Desk

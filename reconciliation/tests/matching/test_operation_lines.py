@@ -8,7 +8,7 @@ import pytest
 
 from payments.models import Case, Operation
 from payments.services.psp_gateway.references import reference_of
-from payments.services.recovery.operation_sync import sync_operation
+from payments.services.recovery.payment_sync import sync_operation
 from payments.services.verification.rebuild import differences
 from payments.tests.support.shop import Shop, body_of
 from reconciliation.models import SettlementLine

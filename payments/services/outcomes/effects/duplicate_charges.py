@@ -8,20 +8,16 @@ from __future__ import annotations
 from ledger import posting_rules as rules
 from ledger.money import Money
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.holds import note_other_amount
 from payments.services.outcomes.effects.refunds import emit_refund_updated
 from payments.states import OperationStatus
 
 
 def void_succeeded(change: Change) -> None:
-    """The duplicate hold was released, apart from what was captured of it at the PSP."""
+    """The duplicate hold was released."""
     operation = change.operation
-    note_other_amount(change, operation.amount)
     operation.succeed()
-    released = released_by(change)
-    if released:
-        change.post(rules.excess_released, released)
-    count_returned(change, released)
+    change.post(rules.excess_released, operation.amount)
+    _count_returned(change, operation.amount)
     change.emit("charge.refunded", "charge")
 
 
@@ -33,7 +29,7 @@ def refund_succeeded(change: Change) -> None:
         change.post(rules.excess_refund_requested, operation.amount)
     operation.succeed()
     change.refund.succeed()
-    count_returned(change, operation.amount)
+    _count_returned(change, operation.amount)
     change.emit("charge.refunded", "charge")
     emit_refund_updated(change)
 
@@ -79,13 +75,7 @@ def outcome_unknown(change: Change) -> None:
         change.operation.mark_unknown()
 
 
-def released_by(change: Change) -> Money:
-    """What a void released of its hold: all of it, unless the PSP says less."""
-    released, asked = change.result.amount, change.operation.amount
-    return asked if released is None else min(released, asked)
-
-
-def count_returned(change: Change, amount: Money) -> None:
+def _count_returned(change: Change, amount: Money) -> None:
     """Count what went back of a duplicate charge; nothing is due once all of it did."""
     charge = change.charge
     charge.excess_returned_minor += amount.minor

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ledger import posting_rules as rules
-from ledger.money import Money
+from ledger.selectors import bookings_of
 from payments.clock import now_utc
-from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.effects.intent_status import become_captured
-from payments.states import CaseKind, IntentStatus, OperationStatus
+from payments.services.outcomes.payment_state import EXPIRED_REASON
+from payments.states import IntentStatus, OperationStatus
 
 
 def capture_succeeded(change: Change) -> None:
@@ -61,17 +61,13 @@ def void_succeeded(change: Change) -> None:
     intent.next_action_url = ""
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
         _close_charge_by_void(change)
-    note_other_amount(change, change.intent.held)
     change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
         change.emit("payment_intent.succeeded", "intent")
         return
-    charge.guard_order = None
-    intent.cancel(at=now_utc(), reason=change.operation.cancellation_reason)
-    intent.published_status = intent.published_status or "canceled"
     change.emit("charge.updated", "charge")
-    change.emit("payment_intent.canceled", "intent")
+    _become_canceled(change, reason=change.operation.cancellation_reason)
 
 
 def restore_status_of_charge(change: Change) -> None:
@@ -97,33 +93,34 @@ def restore_status_of_charge(change: Change) -> None:
     elif intent.held:
         intent.authorize()
         change.emit_if_answered("payment_intent.amount_capturable_updated")
-    else:
+    elif intent.amount_captured_minor:
         become_captured(change)
         change.emit("payment_intent.succeeded", "intent")
+    else:
+        reason = _why_nothing_is_held(change)
+        change.emit("charge.expired" if reason == EXPIRED_REASON else "charge.updated", "charge")
+        _become_canceled(change, reason=reason)
 
 
-def note_other_amount(change: Change, held_by_us: Money) -> None:
-    """Open a case for a void that released another amount than our books held.
+def _become_canceled(change: Change, *, reason: str) -> None:
+    """Cancel a payment of which nothing is held or captured any more; its order is free."""
+    intent = change.intent
+    change.charge.guard_order = None
+    intent.cancel(at=now_utc(), reason=reason)
+    intent.published_status = intent.published_status or "canceled"
+    change.emit("payment_intent.canceled", "intent")
 
-    The difference was captured, or added to the hold, by an external operation. That is booked once
-    the PSP reports it, as for any canceled payment.
-    """
-    released = change.result.amount
-    if released is None or released == held_by_us:
-        return
-    summary = f"the provider released {released}, our books held {held_by_us}"
-    change.cases.append(
-        case_about_operation(CaseKind.EXTERNAL_OPERATION, change.operation, summary)
-    )
+
+def _why_nothing_is_held(change: Change) -> str:
+    """The books know whether the hold expired while the operation was under way."""
+    expired = any(each.posting.rule == "expired" for each in bookings_of(change.intent.id))
+    return EXPIRED_REASON if expired else ""
 
 
 def _close_charge_by_void(change: Change) -> None:
-    """Close a charge whose outcome was unknown: it was authorized if the void released anything.
-
-    What the void did not release was captured by an external operation, still to be reported.
-    """
-    charge, released = change.charge, change.result.amount
-    if released:
+    """Close a charge whose outcome was unknown: it was authorized if the void released anything."""
+    charge = change.charge
+    if change.result.amount:
         charge.succeed()
         change.post(rules.authorized, charge.amount)
     else:

@@ -1,22 +1,9 @@
-"""Derives an intent's status from its amounts once a hold ended or money was refunded."""
+"""Derives an intent's status from its amounts once money was captured or refunded."""
 
 from __future__ import annotations
 
-from payments.clock import now_utc
 from payments.services.outcomes.change import Change
 from payments.states import IntentStatus
-
-
-def hold_is_over(change: Change, *, reason: str) -> None:
-    """End the hold: the intent is captured if any money was, else canceled with this reason."""
-    intent = change.intent
-    if intent.amount_captured_minor:
-        become_captured(change)
-        change.emit("payment_intent.succeeded", "intent")
-        return
-    change.charge.guard_order = None
-    intent.cancel(at=now_utc(), reason=reason)
-    intent.published_status = intent.published_status or "canceled"
 
 
 def become_captured(change: Change) -> None:

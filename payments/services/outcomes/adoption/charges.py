@@ -1,0 +1,88 @@
+"""Applies what differs about a charge: a late success, a reversal, a reinstatement.
+
+A charge is recorded as a duplicate (EXCESS) if another one holds the payment or its order. It is
+booked apart, and always given back.
+"""
+
+from __future__ import annotations
+
+from payments.clock import now_utc
+from payments.services.outcomes.adoption import capture_booking
+from payments.services.outcomes.adoption.locked_payment import LockedPayment
+from payments.services.outcomes.blocking_charges import blocking_charge
+from payments.services.outcomes.change import Change
+from payments.services.outcomes.effects.charges import last_payment_error
+from payments.services.outcomes.revision import Revision
+from payments.states import CaseKind, LateSuccessPolicy
+
+
+def apply(payment: LockedPayment, change: Change, revision: Revision | None) -> None:
+    """Apply a late outcome of a charge; its first one is recorded by `outcomes.recording`."""
+    if revision is Revision.REVERSED:
+        _reverse(payment, change)
+    elif revision is not None:
+        _succeed(payment, change, revision)
+
+
+def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None:
+    operation, before = change.operation, change.operation.status
+    blocking = blocking_charge(payment.merchant, payment.intent, operation)
+    payment.is_duplicate = bool(blocking)
+    late = revision is Revision.LATE_SUCCESS
+    reverse = payment.merchant.late_success_policy == LateSuccessPolicy.REVERSE
+    payment.quiet = late and reverse and not blocking
+    if blocking:
+        operation.exceed()
+        operation.guard_order = None
+    else:
+        operation.succeed()
+        _hold_payment(change)
+    operation.code = operation.decline_code = operation.message = ""
+    change.post(payment.rules.authorized, operation.amount)
+    if operation.capture_now:
+        capture_booking.book_capture(payment, change, reinstated=not late)
+    change.emit("charge.succeeded", "charge")
+    if blocking or payment.quiet:
+        operation.reversal_due_at = now_utc()
+    if late or blocking:
+        what_follows = _what_follows(blocking, reverse=reverse)
+        summary = f"The charge had been closed as {before} and succeeded after all{what_follows}"
+        payment.open_case(change, CaseKind.LATE_SUCCESS, summary)
+
+
+def _what_follows(blocking: str, *, reverse: bool) -> str:
+    if blocking:
+        return f", although {blocking}. It is being given back."
+    return ". It is being given back." if reverse else ". It is kept, by the merchant's policy."
+
+
+def _hold_payment(change: Change) -> None:
+    """Make this charge the one that holds the payment."""
+    intent, operation = change.intent, change.operation
+    intent.latest_charge_id = operation.id
+    intent.psp_reference = operation.psp_payment_id
+    intent.payment_method_id = operation.payment_method_id
+    intent.last_payment_error = None
+    intent.next_action_url = ""
+    intent.authorization_expires_at = change.result.expires_at
+
+
+def _reverse(payment: LockedPayment, change: Change) -> None:
+    """Reverse every booking of the charge: nothing of it is held or taken any more."""
+    operation, result = change.operation, change.result
+    operation.reverse()
+    operation.code = result.code or "processing_error"
+    operation.decline_code = result.decline_code
+    operation.message = (result.message or "The provider took this back.")[:500]
+    for booking in payment.books.active(operation):
+        change.reverse(booking)
+    operation.guard_order = operation.reversal_due_at = None
+    change.emit("charge.failed", "charge")
+    if payment.is_duplicate:
+        summary = "The provider reversed a duplicate charge."
+    else:
+        payment.intent.last_payment_error = last_payment_error(
+            operation, code=operation.code, message=operation.message
+        )
+        summary = "The provider reversed the whole charge."
+    payment.open_case(change, CaseKind.OUTCOME_REVERSED, summary)

@@ -1,0 +1,156 @@
+"""Compares a PSP's snapshot of a payment with our rows, operation by operation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from payments.models import Operation
+from payments.services.outcomes.revision import Revision, agrees, revision_of
+from payments.services.psp_gateway import references
+from payments.states import OperationStatus
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.payments import PspOperation, PspOperationKind, PspPayment
+
+_DECIDED: Final = (Outcome.SUCCEEDED, Outcome.DECLINED)
+_UNDECIDED: Final = (Outcome.PENDING, Outcome.REQUIRES_ACTION)
+_APPLIED: Final = (OperationStatus.SUCCEEDED, OperationStatus.EXCESS)
+
+
+class SnapshotIncomplete(Exception):
+    """The snapshot lacks something that we know to have happened: take another one later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One operation that the PSP shows otherwise than our rows."""
+
+    act: PspOperation
+    operation: Operation | None
+    """Our row; None for an external operation that has none yet."""
+    revision: Revision | None = None
+    """Set if the row is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Something that the PSP shows and that cannot be booked."""
+
+    operation: Operation
+    why: str
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How a snapshot differs from our rows, in the PSP's order."""
+
+    differences: list[Difference] = field(default_factory=list)
+    objections: list[Objection] = field(default_factory=list)
+    undecided: Operation | None = None
+    """A closed operation of ours that the PSP shows as not decided yet."""
+
+
+def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment) -> Comparison:
+    """Compare a snapshot with the rows of its payment.
+
+    Raises SnapshotIncomplete if a successful operation of ours is not listed, or if the charge
+    itself is decided at the PSP and open here.
+    """
+    ours = [o for o in operations if charge.id in (o.id, o.charge_id)]
+    listed = _pairs(ours, seen)
+    _require_complete(ours, listed)
+    comparison = Comparison()
+    for act, row in listed:
+        objection = _objection(charge, row, act, seen)
+        if objection is not None:
+            comparison.objections.append(objection)
+        elif row is not None and not row.is_open and act.outcome in _UNDECIDED:
+            comparison.undecided = row
+        elif (difference := _difference(act, row)) is not None:
+            comparison.differences.append(difference)
+    return comparison
+
+
+def _pairs(
+    ours: Sequence[Operation], seen: PspPayment
+) -> list[tuple[PspOperation, Operation | None]]:
+    """Each operation of the PSP with our row; an expiry is none.
+
+    A second operation under one reference of ours is an external one: it has an id of its own.
+    """
+    by_id = {o.id: o for o in ours}
+    by_psp_id = {(o.kind, o.psp_id): o for o in ours if o.psp_id}
+    named: dict[object, str] = {}
+    pairs: list[tuple[PspOperation, Operation | None]] = []
+    for act in seen.operations:
+        if act.kind is PspOperationKind.EXPIRE:
+            continue
+        row = by_psp_id.get((act.kind.value, act.psp_id))
+        identifier = references.operation_id_of(act.reference)
+        if row is None and identifier is not None and identifier in by_id:
+            row = by_id[identifier]
+            other_id = row.psp_id or named.get(row.id, "")
+            if row.kind != act.kind.value or other_id not in ("", act.psp_id):
+                row = None
+            else:
+                named[row.id] = act.psp_id
+        pairs.append((act, row))
+    return pairs
+
+
+def _require_complete(
+    ours: Sequence[Operation], listed: Sequence[tuple[PspOperation, Operation | None]]
+) -> None:
+    shown = {row.id for _, row in listed if row is not None}
+    for operation in ours:
+        if operation.status in _APPLIED and operation.id not in shown:
+            raise SnapshotIncomplete(f"the provider does not list {operation.public_id} (yet)")
+    for act, row in listed:
+        if row is not None and row.is_charge and row.is_open and act.outcome in _DECIDED:
+            raise SnapshotIncomplete(f"{row.public_id} is decided at the provider, and open here")
+
+
+def _objection(
+    charge: Operation, row: Operation | None, act: PspOperation, seen: PspPayment
+) -> Objection | None:
+    about = row or charge
+    if act.amount.currency != charge.currency:
+        return Objection(about, f"the provider shows {act.kind} of {act.amount}, in another money")
+    if row is not None and act.kind is not PspOperationKind.VOID and act.amount != row.amount:
+        why = f"the provider shows {act.kind} of {act.amount}, and we asked for {row.amount}"
+        return Objection(about, why)
+    if row is None and act.kind is PspOperationKind.AUTHORIZE:
+        return Objection(about, f"the provider shows a second charge of {act.amount}")
+    undone = act.kind is PspOperationKind.AUTHORIZE and act.outcome is Outcome.DECLINED
+    if undone and charge.status in _APPLIED and _captures(seen):
+        why = "the provider undid an authorization of which money was captured"
+        return Objection(about, why)
+    return None
+
+
+def _captures(seen: PspPayment) -> bool:
+    return any(
+        act.kind is PspOperationKind.CAPTURE and act.outcome is Outcome.SUCCEEDED
+        for act in seen.operations
+    )
+
+
+def _difference(act: PspOperation, row: Operation | None) -> Difference | None:
+    if row is None:
+        return Difference(act, None) if _counts(act) else None
+    if agrees(row, act.outcome):
+        return None
+    if row.is_open:
+        return None if row.is_charge else Difference(act, row)
+    revision = revision_of(row.status, act.outcome)
+    return Difference(act, row, revision) if revision is not None else None
+
+
+def _counts(act: PspOperation) -> bool:
+    """True for an external change that took effect, and for every external refund."""
+    if not act.amount:
+        return False
+    if act.kind is PspOperationKind.REFUND:
+        return act.outcome in (Outcome.SUCCEEDED, Outcome.PENDING, Outcome.DECLINED)
+    return act.outcome is Outcome.SUCCEEDED

@@ -1,0 +1,76 @@
+"""Writes down external operations: each becomes a row that is never sent, a refund also its own."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from ledger.database.statements import Batch
+from payments import public_ids
+from payments.models import Operation, Refund
+from payments.models.operation import EXTERNAL_KEY_PREFIX
+from payments.public_ids import created_at_of
+from payments.services.outcomes.adoption.locked_payment import LockedPayment
+from payments.services.outcomes.effects.refunds import new_refund
+from psp_adapters.contract.operations import OperationKind
+from psp_adapters.contract.payments import PspOperation, PspOperationKind
+
+ACTOR: Final = "psp:dashboard"
+_KEY_LENGTH_MAX: Final = 64
+
+
+def insert_external_operation(
+    payment: LockedPayment, act: PspOperation
+) -> tuple[Operation, Refund | None]:
+    """Insert the row of an external operation, and its refund.
+
+    Raises IntegrityError for the second one with the same PSP id.
+    """
+    operation = _operation_of(payment, act)
+    batch = Batch().insert(operation)
+    refund = None
+    if act.kind is PspOperationKind.REFUND:
+        refund = new_refund(operation, charge_id=payment.charge.id)
+        batch.insert(refund)
+    batch.execute()
+    payment.operations.append(operation)
+    return operation, refund
+
+
+def external_operation_key(psp_id: str) -> str:
+    """The key of an external operation; its prefix tells it apart from keys that we send."""
+    key = EXTERNAL_KEY_PREFIX + psp_id
+    if len(key) <= _KEY_LENGTH_MAX:
+        return key
+    digest = hashlib.sha256(psp_id.encode()).hexdigest()
+    return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
+
+
+def _operation_of(payment: LockedPayment, act: PspOperation) -> Operation:
+    intent, charge = payment.intent, payment.charge
+    identifier = public_ids.new_id()
+    created_at = created_at_of(identifier)
+    gives_back = act.kind in (PspOperationKind.VOID, PspOperationKind.REFUND)
+    return Operation(
+        id=identifier,
+        merchant_id=intent.merchant_id,
+        livemode=intent.livemode,
+        intent_id=intent.id,
+        psp_account_id=charge.psp_account_id,
+        kind=OperationKind(act.kind.value).value,
+        amount_minor=act.amount.minor,
+        currency=act.amount.currency,
+        psp_key=external_operation_key(act.psp_id),
+        psp_id=act.psp_id,
+        psp_payment_id=charge.psp_payment_id,
+        charge_id=charge.id,
+        order_id=intent.order_id,
+        final=act.final,
+        excess_minor=act.amount.minor if payment.is_duplicate and gives_back else 0,
+        status_before=intent.status,
+        detail=f"began at the provider at {act.at:%Y-%m-%d %H:%M:%S} UTC",
+        actor=ACTOR,
+        lease_until=created_at,
+        next_check_at=created_at,
+        created_at=created_at,
+    )

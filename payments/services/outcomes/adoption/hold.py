@@ -1,0 +1,86 @@
+"""Brings a charge's hold in our books to what the PSP holds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.money import Money
+from ledger.posting_rules import Rule
+from payments.services.outcomes.adoption.locked_payment import LockedPayment
+from payments.services.outcomes.change import Change
+from payments.states import OperationStatus
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
+from psp_adapters.contract.payments import PspOperationKind
+
+_HOLDS = (OperationKind.AUTHORIZE, OperationKind.INCREMENT)
+_NO_RESULT: Final = PspResult(outcome=Outcome.UNKNOWN)
+_APPLIED = (OperationStatus.SUCCEEDED, OperationStatus.EXCESS)
+
+
+def balance_hold(payment: LockedPayment) -> Change | None:
+    """Post the difference between the PSP's hold and ours; returns the change that carries it.
+
+    Returns None if the two are equal. A difference that a void or final capture of this snapshot
+    explains is posted with that operation, any other with the charge.
+    """
+    closing = _match_over_hold(payment)
+    vector = payment.vector
+    difference_minor = payment.seen.held.minor - vector.held_minor
+    if not difference_minor:
+        return closing
+    change, rule = _explanation(payment, released=difference_minor < 0)
+    change = change or closing or _closing_change(payment)
+    change.post(rule, Money(abs(difference_minor), payment.charge.currency))
+    return change
+
+
+def _match_over_hold(payment: LockedPayment) -> Change | None:
+    """Book as authorized what the PSP holds or took beyond what it was asked to hold.
+
+    Dr 9100 auth_held    excess
+        Cr 9200 auth_contra  excess
+    """
+    asked_minor = sum(
+        o.amount_minor
+        for o in payment.operations
+        if payment.charge.id in (o.id, o.charge_id) and o.kind in _HOLDS and o.status in _APPLIED
+    )
+    vector = payment.vector
+    over_minor = max(0, vector.captured_minor + payment.seen.held.minor - asked_minor)
+    if over_minor == vector.authorized_minor - asked_minor:
+        return None
+    closing = _closing_change(payment)
+    for booking in payment.books.over_holds():
+        closing.reverse(booking)
+    excess = Money(over_minor, payment.charge.currency)
+    closing.post(payment.rules.incremented, excess)
+    return closing
+
+
+def _explanation(payment: LockedPayment, *, released: bool) -> tuple[Change | None, Rule]:
+    """The change that explains the difference, if one does, and the rule to post it by."""
+    if not released:
+        return None, payment.rules.hold_reopened
+    succeeded = [c for c in payment.changes if c.result.outcome is Outcome.SUCCEEDED]
+    for change in reversed(succeeded):
+        if change.operation.kind == OperationKind.VOID:
+            return change, payment.rules.voided
+    for change in reversed(succeeded):
+        if change.operation.kind == OperationKind.CAPTURE and change.operation.final:
+            return change, payment.rules.released
+    return None, payment.rules.expired if hold_expired(payment) else payment.rules.released
+
+
+def hold_expired(payment: LockedPayment) -> bool:
+    """True if the PSP says that the hold ran out, and holds nothing now."""
+    listed = any(act.kind is PspOperationKind.EXPIRE for act in payment.seen.operations)
+    return listed and not payment.seen.held
+
+
+def _closing_change(payment: LockedPayment) -> Change:
+    """The charge's change for what no operation explains; its postings have their own source."""
+    source_type = payment.books.next_hold_source()
+    for change in payment.changes:
+        if change.source_type == source_type:
+            return change
+    return payment.change_of(payment.charge, _NO_RESULT, source_type=source_type)

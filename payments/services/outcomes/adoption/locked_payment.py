@@ -1,0 +1,126 @@
+"""Holds the locked rows of one payment while a snapshot is adopted, and the changes made so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger import posting_rules as rules
+from ledger.money import Money
+from ledger.posting_rules import Rule
+from payments.models import Merchant, Operation, PaymentIntent, Refund
+from payments.services.cases.opening import case_about_operation
+from payments.services.outcomes.adoption.charge_books import ChargeBooks, ChargeVector
+from payments.services.outcomes.change import Change
+from payments.states import CaseKind
+from psp_adapters.contract.operations import PspResult
+from psp_adapters.contract.payments import PspPayment
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRules:
+    """The posting rules of a charge: the payment's own, or a duplicate, which is booked apart."""
+
+    authorized: Rule
+    incremented: Rule
+    capture_memo: Rule
+    captured: Rule
+    released: Rule
+    voided: Rule
+    expired: Rule
+    hold_reopened: Rule
+    refund_requested: Rule
+    refund_failed: Rule
+
+
+OWN: Final = ChargeRules(
+    authorized=rules.authorized,
+    incremented=rules.authorization_incremented,
+    capture_memo=rules.capture_memo,
+    captured=rules.captured,
+    released=rules.released,
+    voided=rules.voided,
+    expired=rules.expired,
+    hold_reopened=rules.hold_reopened,
+    refund_requested=rules.refund_requested,
+    refund_failed=rules.refund_failed,
+)
+DUPLICATE: Final = ChargeRules(
+    authorized=rules.excess_authorized,
+    incremented=rules.excess_authorized,
+    capture_memo=rules.excess_capture_memo,
+    captured=rules.excess_captured,
+    released=rules.excess_released,
+    voided=rules.excess_released,
+    expired=rules.excess_released,
+    hold_reopened=rules.excess_hold_reopened,
+    refund_requested=rules.excess_refund_requested,
+    refund_failed=rules.excess_refund_failed,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class LockedPayment:
+    """One payment under its lock: its rows, its books, and one change for each difference."""
+
+    merchant: Merchant
+    intent: PaymentIntent
+    charge: Operation
+    operations: list[Operation]
+    """Every operation of the payment, external ones that were just written included."""
+    refunds: Callable[[Operation], Refund]
+    seen: PspPayment
+    books: ChargeBooks
+    is_duplicate: bool
+    """True for a duplicate charge, also after the PSP reversed it."""
+    changes: list[Change] = field(default_factory=list)
+    quiet: bool = False
+    """True if the intent emits no event: the money goes back at once."""
+    excess: Money | None = None
+    """What the PSP moved beyond what there was, by this adoption."""
+    remarks: list[str] = field(default_factory=list)
+    """Sentences for an operator, told with the first case of this adoption."""
+
+    @property
+    def rules(self) -> ChargeRules:
+        return DUPLICATE if self.is_duplicate else OWN
+
+    @property
+    def vector(self) -> ChargeVector:
+        """What the charge's books add up to, with every posting collected so far."""
+        vector = self.books.vector()
+        for change in self.changes:
+            vector.add(change.postings)
+        return vector
+
+    def change_of(
+        self,
+        operation: Operation,
+        result: PspResult,
+        *,
+        refund: Refund | None = None,
+        source_type: str = "",
+    ) -> Change:
+        """An empty change of one operation, collected with the others."""
+        change = Change.of(
+            merchant=self.merchant,
+            intent=self.intent,
+            operation=operation,
+            charge=self.charge,
+            refund=refund,
+            result=result,
+            answered=True,
+        )
+        change.source_type = source_type
+        if self.changes and "charge" in self.changes[0].shown_before:
+            # Every event tells what differs from before the whole adoption.
+            change.shown_before["charge"] = self.changes[0].shown_before["charge"]
+        self.changes.append(change)
+        return change
+
+    def open_case(
+        self, change: Change, kind: CaseKind, summary: str, *, amount: Money | None = None
+    ) -> None:
+        """Open a case about the operation of a change, for an operator."""
+        change.cases.append(case_about_operation(kind, change.operation, summary, amount=amount))

@@ -1,1 +1,0 @@
-"""Operations that began at the PSP, and expiries."""

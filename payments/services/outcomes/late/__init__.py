@@ -1,1 +1,0 @@
-"""What a late outcome causes: one that contradicts a closed operation."""

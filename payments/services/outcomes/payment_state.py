@@ -1,0 +1,112 @@
+"""Derives a payment's status and counters from its books and operations: one rule for all.
+
+Adopting a PSP's snapshot sets them by these functions; verification compares with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from payments.models import Operation
+from payments.services.outcomes.duplicate_charges import captures_excess
+from payments.states import (
+    OPERATION_OPEN,
+    OPERATION_OUTCOME_UNKNOWN,
+    IntentStatus,
+    OperationStatus,
+)
+from psp_adapters.contract.operations import OperationKind
+
+EXPIRED_REASON: Final = "expired"
+"""The `cancellation_reason` of a payment whose authorization expired."""
+EXPIRED_CODE: Final = "charge_expired_for_capture"
+"""With this code a capture or void is refused that came too late."""
+_RESERVED: Final = OPERATION_OUTCOME_UNKNOWN | {OperationStatus.PENDING}
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSums:
+    """The payment's own refunds, in minor units of one currency."""
+
+    refunded_minor: int
+    pending_minor: int
+    """Accepted by the PSP and not made: in the books already."""
+    reserved_minor: int
+    """Requested and undecided, the pending ones included."""
+
+
+def own_operations(operations: Iterable[Operation]) -> list[Operation]:
+    """The operations that count for the payment: no duplicate charge, nor changes of one."""
+    operations = list(operations)
+    duplicates = [o for o in operations if o.status == OperationStatus.EXCESS]
+    return [
+        o
+        for o in operations
+        if o not in duplicates
+        and not o.gives_excess_back
+        and not any(o.charge_id == each.id and captures_excess(o, each) for each in duplicates)
+    ]
+
+
+def refund_sums(own: Iterable[Operation], currency: str) -> RefundSums:
+    """Sums the refunds among a payment's own operations."""
+    refunds = [o for o in own if o.kind == OperationKind.REFUND and o.currency == currency]
+
+    def total(statuses: Iterable[str]) -> int:
+        return sum(o.amount_minor for o in refunds if o.status in statuses)
+
+    return RefundSums(
+        refunded_minor=total({OperationStatus.SUCCEEDED}),
+        pending_minor=total({OperationStatus.PENDING}),
+        reserved_minor=total(_RESERVED),
+    )
+
+
+def asked_to_hold_minor(own: Iterable[Operation], currency: str) -> int:
+    """What successful charges and increments were about; more was never asked to be held."""
+    kinds = (OperationKind.AUTHORIZE, OperationKind.INCREMENT)
+    return sum(
+        o.amount_minor
+        for o in own
+        if o.kind in kinds and o.currency == currency and o.status == OperationStatus.SUCCEEDED
+    )
+
+
+def excess_minor(
+    operations: Sequence[Operation],
+    currency: str,
+    *,
+    authorized_minor: int,
+    over_refunded_minor: int,
+) -> int:
+    """What the PSP moved beyond what was asked: duplicate charges, captures and refunds."""
+    duplicates_minor = sum(
+        o.excess_minor for o in operations if o.is_charge and o.currency == currency
+    )
+    asked_minor = asked_to_hold_minor(own_operations(operations), currency)
+    return duplicates_minor + authorized_minor - asked_minor + over_refunded_minor
+
+
+def status_under_way(own: Iterable[Operation]) -> IntentStatus | None:
+    """The status while a charge or change is open; None if none is. Refunds leave it alone."""
+    changes = [o for o in own if o.status in OPERATION_OPEN and o.kind != OperationKind.REFUND]
+    if not changes:
+        return None
+    if all(o.status == OperationStatus.REQUIRES_ACTION for o in changes):
+        return IntentStatus.REQUIRES_ACTION
+    return IntentStatus.PROCESSING
+
+
+def status_by_amounts(
+    *, held_minor: int, captured_minor: int, refunded_minor: int
+) -> IntentStatus | None:
+    """The status of a payment with nothing under way; None if nothing is held or captured."""
+    if held_minor:
+        return IntentStatus.AUTHORIZED
+    if not captured_minor:
+        return None
+    if refunded_minor >= captured_minor:
+        return IntentStatus.REFUNDED  # A dashboard may have given back more than was taken.
+    return IntentStatus.PARTIALLY_REFUNDED if refunded_minor else IntentStatus.CAPTURED
