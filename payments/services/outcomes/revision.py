@@ -16,7 +16,7 @@ class Revision(StrEnum):
     LATE_SUCCESS = "late_success"
     """Closed without success, and succeeded after all."""
     REVERSED = "reversed"
-    """Closed with success, and undone by the PSP."""
+    """Closed with success, and reversed by the PSP."""
     REINSTATED = "reinstated"
     """Reversed, and succeeded again."""
 

@@ -20,11 +20,16 @@ from payments.services.cases.opening import case_about_account, open_case
 from payments.services.disputes.sync import sync_dispute
 from payments.services.jobs.backoff import next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, Sweep
-from payments.services.outcomes.revision import agrees
 from payments.services.psp_gateway import references
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.psp_notifications.receiving import GIVE_UP_AFTER
-from payments.services.recovery.payment_sync import Conflict, conflict, sync_operation, sync_payment
+from payments.services.recovery.payment_sync import (
+    Conflict,
+    agrees,
+    conflict,
+    sync_operation,
+    sync_payment,
+)
 from payments.states import CaseKind, NotificationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
 

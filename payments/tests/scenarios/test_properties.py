@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import payment_sync
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences, differences_of
+from payments.tests.scenarios.random_steps import Step, steps
 from payments.tests.support import passing_time
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import close_as, sweep_reversals
@@ -36,73 +37,6 @@ from payments.tests.support.shop import Shop, answered, body_of, render_intent, 
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.payments import PspOperationKind, PspPayment
 from paymentsite.tests.fixtures.matrix import examples
-
-TOKENS = (
-    "pm_card_visa",
-    "pm_card_mastercard",
-    "pm_card_visa_chargeDeclined",
-    "pm_card_chargeDeclinedExpiredCard",
-    "pm_card_threeDSecure2Required",
-    "pm_card_pendingRefund",
-    "pm_card_authorizationExpiresNow",
-    "pm_bankDebit_success",
-    "pm_bankDebit_fail",
-    "pm_card_captureFails",
-    "pm_card_captureFailsThenSucceeds",
-    "pm_card_refundFail",
-    "pm_card_declinedThenPaid",
-    "pm_bankDebit_returned",
-)
-FAULTS = ("drop_after", "error_after", "truncate", "drop_before", "error_before", "rate_limit")
-
-
-@dataclass(frozen=True)
-class Step:
-    verb: str
-    amount_minor: int = 0
-    token: str = "pm_card_visa"
-    final: bool = True
-    twice: bool = False
-    fault: str | None = None
-    which: int = 0
-    """Which of several charges or disputes the step acts on."""
-
-
-amounts = st.integers(min_value=1, max_value=12_000)
-charges = st.integers(min_value=0, max_value=3)
-faults = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(FAULTS))
-steps = st.one_of(
-    st.builds(
-        Step, verb=st.just("confirm"), token=st.sampled_from(TOKENS), twice=st.booleans(),
-        fault=faults,
-    ),
-    st.builds(
-        Step, verb=st.just("capture"), amount_minor=amounts, final=st.booleans(),
-        twice=st.booleans(), fault=faults,
-    ),
-    st.builds(
-        Step, verb=st.just("refund"), amount_minor=amounts, twice=st.booleans(), fault=faults
-    ),
-    st.builds(Step, verb=st.just("increment"), amount_minor=amounts, fault=faults),
-    st.builds(Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults),
-    st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
-    st.builds(
-        Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund",
-            "dashboard increment", "forced capture", "forced refund"]),
-        amount_minor=amounts, final=st.booleans(), which=charges,
-    ),
-    st.builds(Step, verb=st.sampled_from(["fails later", "fails later", "succeeds after all"]),
-        which=st.integers(min_value=0, max_value=7), final=st.booleans()),
-    st.builds(Step, verb=st.just("closed falsely"), final=st.booleans()),
-    st.builds(Step, verb=st.just("update"), amount_minor=amounts, final=st.booleans()),
-    st.builds(Step, verb=st.sampled_from(["capture while synced", "cancel while synced",
-        "dashboard capture while synced"]), amount_minor=amounts, final=st.booleans()),
-    st.builds(Step, verb=st.just("dispute"), amount_minor=amounts, final=st.booleans(),
-        which=charges),
-    st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
-        "bank escalate"]), which=charges),
-    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"])),
-)  # fmt: skip
 
 PAID = Step(verb="confirm", token="pm_card_visa")
 BEGINNINGS = {
@@ -156,7 +90,7 @@ def test_books_counters_and_psp_agree_after_every_step(
         sync_everything(shop, intent_id)
     assert list(differences()) == []
     assert_money_is_booked_as_at_the_psp(shop, intent_id)
-    assert_nothing_is_left_undone(shop, intent_id)
+    assert_nothing_waits_for_ever(shop, intent_id)
 
 
 def sync_everything(shop: Shop, intent_id: str) -> None:
@@ -170,7 +104,7 @@ def sync_everything(shop: Shop, intent_id: str) -> None:
             Desk(shop).sync(dispute["id"])
 
 
-def assert_nothing_is_left_undone(shop: Shop, intent_id: str) -> None:
+def assert_nothing_waits_for_ever(shop: Shop, intent_id: str) -> None:
     """Open operations are looked up again; the order is occupied while money of it is kept."""
     intent = shop.intent(intent_id)
     for operation in shop.operations(intent_id):

@@ -7,7 +7,6 @@ booked apart, and always given back.
 from __future__ import annotations
 
 from payments.clock import now_utc
-from payments.services.outcomes.adoption import capture_booking
 from payments.services.outcomes.adoption.locked_payment import LockedPayment
 from payments.services.outcomes.blocking_charges import blocking_charge
 from payments.services.outcomes.change import Change
@@ -40,7 +39,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
     operation.code = operation.decline_code = operation.message = ""
     change.post(payment.rules.authorized, operation.amount)
     if operation.capture_now:
-        capture_booking.book_capture(payment, change, reinstated=not late)
+        payment.book_capture(change, reinstated=not late)
     change.emit("charge.succeeded", "charge")
     if blocking or payment.quiet:
         operation.reversal_due_at = now_utc()

@@ -122,8 +122,8 @@ def _objection(
         return Objection(about, why)
     if row is None and act.kind is PspOperationKind.AUTHORIZE:
         return Objection(about, f"the provider shows a second charge of {act.amount}")
-    undone = act.kind is PspOperationKind.AUTHORIZE and act.outcome is Outcome.DECLINED
-    if undone and charge.status in _APPLIED and _captures(seen):
+    is_reversed = act.kind is PspOperationKind.AUTHORIZE and act.outcome is Outcome.DECLINED
+    if is_reversed and charge.status in _APPLIED and _captures(seen):
         why = "the provider undid an authorization of which money was captured"
         return Objection(about, why)
     return None

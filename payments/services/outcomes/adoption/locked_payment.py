@@ -119,6 +119,22 @@ class LockedPayment:
         self.changes.append(change)
         return change
 
+    def book_capture(self, change: Change, *, reinstated: bool) -> None:
+        """Book the operation's amount as captured.
+
+        The fee is ours of now; of a reinstated capture it is the fee that it had. A duplicate
+        charge pays none, nor does a charge that is given back at once.
+        """
+        amount = change.operation.amount
+        if self.is_duplicate:
+            change.post(self.rules.capture_memo, amount)
+            change.post(self.rules.captured, amount)
+            return
+        change.post_capture(amount, fee=not reinstated and not self.quiet)
+        fee = self.books.last_reversed(change.operation, "platform_fee") if reinstated else None
+        if fee is not None:
+            change.post_again(fee.posting)
+
     def open_case(
         self, change: Change, kind: CaseKind, summary: str, *, amount: Money | None = None
     ) -> None:

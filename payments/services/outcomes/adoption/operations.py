@@ -12,7 +12,6 @@ from payments.clock import now_utc
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_of_disputed_refund
 from payments.services.outcomes.adoption import charges
-from payments.services.outcomes.adoption.capture_booking import book_capture
 from payments.services.outcomes.adoption.differences import Difference
 from payments.services.outcomes.adoption.external import insert_external_operation
 from payments.services.outcomes.adoption.locked_payment import LockedPayment
@@ -109,7 +108,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision | None) 
     operation.succeed()
     operation.code = operation.decline_code = operation.message = ""
     if kind is OperationKind.CAPTURE:
-        book_capture(payment, change, reinstated=revision is Revision.REINSTATED)
+        payment.book_capture(change, reinstated=revision is Revision.REINSTATED)
         change.emit("charge.captured", "charge")
     elif kind is OperationKind.INCREMENT:
         change.post(payment.rules.incremented, operation.amount)

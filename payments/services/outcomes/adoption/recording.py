@@ -189,8 +189,8 @@ def _note_surprises(payment: LockedPayment, before: _Before) -> None:
     if excess_minor > 0:
         payment.excess = Money(excess_minor, payment.charge.currency)
         payment.remarks.append(f"The provider moved {payment.excess} more than there was.")
-    revived = before.status is IntentStatus.CANCELED and intent.status != before.status
-    if revived and not payment.quiet:
+    reopened = before.status is IntentStatus.CANCELED and intent.status != before.status
+    if reopened and not payment.quiet:
         amount = Money(intent.amount_captured_minor + intent.amount_held_minor, intent.currency)
         payment.remarks.append(f"{amount} is held or captured of a payment that was canceled.")
 

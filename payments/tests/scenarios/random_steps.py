@@ -1,0 +1,74 @@
+"""The random steps of a payment's life: commands, faults, and what happens at the PSP. No tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+TOKENS = (
+    "pm_card_visa",
+    "pm_card_mastercard",
+    "pm_card_visa_chargeDeclined",
+    "pm_card_chargeDeclinedExpiredCard",
+    "pm_card_threeDSecure2Required",
+    "pm_card_pendingRefund",
+    "pm_card_authorizationExpiresNow",
+    "pm_bankDebit_success",
+    "pm_bankDebit_fail",
+    "pm_card_captureFails",
+    "pm_card_captureFailsThenSucceeds",
+    "pm_card_refundFail",
+    "pm_card_declinedThenPaid",
+    "pm_bankDebit_returned",
+)
+FAULTS = ("drop_after", "error_after", "truncate", "drop_before", "error_before", "rate_limit")
+
+
+@dataclass(frozen=True)
+class Step:
+    verb: str
+    amount_minor: int = 0
+    token: str = "pm_card_visa"
+    final: bool = True
+    twice: bool = False
+    fault: str | None = None
+    which: int = 0
+    """Which of several charges or disputes the step acts on."""
+
+
+amounts = st.integers(min_value=1, max_value=12_000)
+charges = st.integers(min_value=0, max_value=3)
+faults = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(FAULTS))
+steps = st.one_of(
+    st.builds(
+        Step, verb=st.just("confirm"), token=st.sampled_from(TOKENS), twice=st.booleans(),
+        fault=faults,
+    ),
+    st.builds(
+        Step, verb=st.just("capture"), amount_minor=amounts, final=st.booleans(),
+        twice=st.booleans(), fault=faults,
+    ),
+    st.builds(
+        Step, verb=st.just("refund"), amount_minor=amounts, twice=st.booleans(), fault=faults
+    ),
+    st.builds(Step, verb=st.just("increment"), amount_minor=amounts, fault=faults),
+    st.builds(Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults),
+    st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
+    st.builds(
+        Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund",
+            "dashboard increment", "forced capture", "forced refund"]),
+        amount_minor=amounts, final=st.booleans(), which=charges,
+    ),
+    st.builds(Step, verb=st.sampled_from(["fails later", "fails later", "succeeds after all"]),
+        which=st.integers(min_value=0, max_value=7), final=st.booleans()),
+    st.builds(Step, verb=st.just("closed falsely"), final=st.booleans()),
+    st.builds(Step, verb=st.just("update"), amount_minor=amounts, final=st.booleans()),
+    st.builds(Step, verb=st.sampled_from(["capture while synced", "cancel while synced",
+        "dashboard capture while synced"]), amount_minor=amounts, final=st.booleans()),
+    st.builds(Step, verb=st.just("dispute"), amount_minor=amounts, final=st.booleans(),
+        which=charges),
+    st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
+        "bank escalate"]), which=charges),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"])),
+)  # fmt: skip
