@@ -31,6 +31,7 @@ from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences, differences_of
 from payments.tests.scenarios.random_steps import Step, steps
 from payments.tests.support import passing_time
+from payments.tests.support.dashboard import end_leases
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import close_as, sweep_reversals
 from payments.tests.support.shop import Shop, answered, body_of, render_intent, uuid_of
@@ -215,6 +216,7 @@ def during_a_sync(shop: Shop, intent_id: str, step: Step) -> None:
         return
     with suppress(Overtaken, SnapshotIncomplete):
         adopt_payment(charge.id, seen, lease=lease, version=version, actor="test")
+    end_leases()
 
 
 def payment_of(shop: Shop, charge: Operation) -> PspPayment | None:
