@@ -12,19 +12,16 @@ from payments.services.commands import IntentDetails
 from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
 from payments.services.recovery import payment_sync
 from payments.services.verification.rebuild import differences
-from payments.tests.support.dashboard import act, held, seen, sync
+from payments.tests.support.dashboard import act, end_leases, held, seen, sync
 from payments.tests.support.late_outcomes import (
     balances,
     cases,
-    close_as,
     confirm_late_outcomes,
     events,
     reference,
     sync_as_notified,
 )
-from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of, render_intent, uuid_of
-from psp_adapters.contract.operations import Outcome
 
 
 def assert_as_at_the_psp(
@@ -87,6 +84,7 @@ def test_a_snapshot_older_than_a_final_capture_is_discarded(shop: Shop) -> None:
     shop.settle()
     with pytest.raises(Overtaken):
         adopt_payment(charge.id, older, lease=lease, version=version, actor="test")
+    end_leases()
     shop.settle()
     sync(shop, intent_id)
     assert_as_at_the_psp(shop, intent_id, "CAPTURED", held_minor=0, captured_minor=6_000)
@@ -149,24 +147,22 @@ def test_a_void_that_released_less_publishes_nothing_before_the_snapshot(shop: S
 
 def test_the_currency_stays_once_money_was_held(shop: Shop) -> None:
     intent_id = held(shop)
-    shop.capture(intent_id, 4_000, final=False)
-    capture = shop.operations(intent_id)[-1]
-    shop.psp.revise(reference(capture), "fail", keep_hold=False)
+    [charge] = shop.operations(intent_id)
+    shop.psp.revise(reference(charge), "fail")
     sync(shop, intent_id)
+    assert (shop.intent(intent_id).status, shop.intent(intent_id).held.minor) == ("FAILED", 0)
     with pytest.raises(UnexpectedState, match="can no longer be changed"):
         ask_in_euro(shop, intent_id)
-    shop.psp.revise(reference(capture), "succeed")
+    shop.psp.revise(reference(charge), "succeed")
     sync(shop, intent_id)
-    intent = shop.intent(intent_id)
-    assert (intent.currency, intent.amount_captured_minor) == ("USD", 4_000)
-    assert list(differences()) == []
+    assert shop.intent(intent_id).currency == "USD"
+    assert_as_at_the_psp(shop, intent_id, "AUTHORIZED", held_minor=10_000, captured_minor=0)
 
 
 def test_a_late_charge_in_another_currency_is_booked_apart_and_verified(shop: Shop) -> None:
-    lose_the_answer(shop, "authorize")
-    intent_id = body_of(shop.create(10_000))["id"]
+    declined = body_of(shop.create(10_000, token="pm_card_chargeDeclined"))
+    intent_id = declined["payment_intent"]["id"]
     first = shop.operations(intent_id)[0]
-    close_as(first, Outcome.DECLINED)
     ask_in_euro(shop, intent_id)
     assert body_of(shop.confirm(intent_id, token="pm_card_visa"))["status"] == "succeeded"
     shop.psp.revise(reference(first), "succeed")

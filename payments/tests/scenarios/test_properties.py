@@ -35,9 +35,9 @@ from payments.tests.support.dashboard import end_leases
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import close_as, sweep_reversals
 from payments.tests.support.shop import Shop, answered, body_of, render_intent, uuid_of
+from paymentsite.tests.fixtures.matrix import examples
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.payments import PspOperationKind, PspPayment
-from paymentsite.tests.fixtures.matrix import examples
 
 PAID = Step(verb="confirm", token="pm_card_visa")
 BEGINNINGS = {
