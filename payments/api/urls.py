@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 
+from payments.api.psp_webhooks import psp_webhook
 from payments.api.return_page import return_page
 from payments.api.views import (
     balance,
@@ -15,7 +16,6 @@ from payments.api.views import (
     webhook_endpoints,
 )
 from payments.api.views.exchange import UnknownUrl
-from payments.api.webhooks import psp_webhook
 
 urlpatterns = [
     path("v1/payment_intents", payment_intents.PaymentIntents.as_view()),

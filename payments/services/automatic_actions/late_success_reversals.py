@@ -1,4 +1,4 @@
-"""Voids or refunds charges that succeeded after their payment had ended.
+"""Gives back duplicate charges, and late successes that the merchant does not keep.
 
 The charge's `reversal_due_at` is the queue. A worker leases a due charge and starts an ordinary
 void or refund under the intent's lock, unless one is open or done. If the worker is killed,

@@ -1,4 +1,5 @@
-"""Acts on payments that waited too long: warns of, voids and expires holds, cancels abandoned ones.
+"""Acts on payments that waited too long: warns of and voids holds, syncs expired ones, cancels
+abandoned payments.
 
 A trigger inserts a payment's deadline in the transaction in which the payment starts to wait.
 """

@@ -1,1 +1,3 @@
-"""The one door: an outcome becomes state, books, events and the answer, in one transaction."""
+"""Records PSP results: state, books, events and the request's answer, in one transaction. Nothing
+else does.
+"""

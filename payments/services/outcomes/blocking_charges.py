@@ -1,4 +1,6 @@
-"""Reads what keeps a late charge from holding its payment: another charge, or a taken order."""
+"""Says why a late charge cannot count for its payment: another charge does, its order is taken, or
+the amount was changed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Lists what each posting rule implies: its counter, its availability, the column that names it.
+"""Tables per posting rule: which amounts it moves, when its money is available, and which column of
+the operation keeps its transaction's id.
 
-Rules are named as in the books. A rule that is missing from a table moves no counter, is available
-at once, or is named by no column.
+Rules are named as in the books. A rule that is missing from a table moves no amount, is available
+at once, or is kept in no column.
 """
 
 from __future__ import annotations

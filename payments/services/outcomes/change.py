@@ -1,7 +1,7 @@
 """Collects what one outcome changes, and writes it: postings, rows, events and cases.
 
 Everything goes into the caller's transaction. Which changes an outcome causes is decided in
-`effects`, `late` and `external`.
+`effects` and `late_and_external`.
 """
 
 from __future__ import annotations

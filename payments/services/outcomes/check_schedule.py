@@ -1,4 +1,6 @@
-"""Schedules the next look-up of an operation, and fences results by the sender's lease."""
+"""Schedules the next look-up of an operation, and distrusts "not sent" from a sender that lost its
+lease.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks an operation with its idempotency key and intent, in the order of the platform."""
+"""Locks idempotency key, intent and operation, in this order, by one statement."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Derives a payment's status and counters from its books and operations: one rule for all.
+"""Derives a payment's status and counters from its books and operations.
 
-Adopting a PSP's snapshot sets them by these functions; verification compares with them.
+`late_and_external` sets them by these functions, and verification compares with them. First
+results move them step by step (`effects`).
 """
 
 from __future__ import annotations

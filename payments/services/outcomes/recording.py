@@ -1,8 +1,8 @@
-"""Records a PSP's result for an operation: state, postings, events and the request's answer.
+"""Records the first result of an open operation, wherever it came from, in one transaction.
 
-This is the one door. Direct answers, notifications, the recovery sweep and settlement lines all
-come through `record_outcome`, which writes everything in one transaction or nothing. Lock order:
-idempotency key, intent, operation, charge.
+Direct answers, look-ups of recovery and notifications come through `record_outcome`. Anything else
+that a PSP reports is deferred to `late_and_external`. Lock order: idempotency key, intent,
+operation, charge.
 """
 
 from __future__ import annotations

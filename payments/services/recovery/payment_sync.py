@@ -17,7 +17,7 @@ from payments.models import Operation
 from payments.services import callers
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency.keys import LEASE_SECONDS
-from payments.services.outcomes.adoption.recording import (
+from payments.services.outcomes.late_and_external.adopt import (
     Overtaken,
     SnapshotIncomplete,
     adopt_payment,

@@ -1,4 +1,7 @@
-"""Finds out the outcome of one open operation: look up, repeat, fence."""
+"""Finds out the outcome of one open operation.
+
+Looks it up, repeats it with the same key, or has the PSP refuse that key from now on (a fence).
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from payments.models import Case, PaymentIntent
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest
 from payments.services.commands import IntentDetails
-from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
+from payments.services.outcomes.late_and_external.adopt import Overtaken, adopt_payment, version_of
 from payments.services.recovery import payment_sync
 from payments.services.verification.rebuild import differences
 from payments.tests.support.dashboard import act, end_leases, held, seen, sync

@@ -10,7 +10,7 @@ import pytest
 from ledger.money import Money
 from payments.models import Case, Operation
 from payments.services import callers
-from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
+from payments.services.outcomes.late_and_external.adopt import Overtaken, adopt_payment, version_of
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.recovery import payment_sync
 from payments.services.recovery import sweep as recovery_sweep

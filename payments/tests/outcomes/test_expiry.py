@@ -15,7 +15,7 @@ from payments.models import Case, Deadline, Event
 from payments.services.automatic_actions import expiring_authorizations
 from payments.services.automatic_actions.sweep import act_on_due_deadlines
 from payments.services.callers.caller import Answer
-from payments.services.outcomes.adoption import recording
+from payments.services.outcomes.late_and_external import adopt as adopting
 from payments.services.psp_gateway import accounts
 from payments.services.recovery import payment_sync, resolution
 from payments.services.recovery.payment_sync import sync_payment
@@ -325,8 +325,8 @@ def test_concurrent_sweeps_record_each_expiry_once(shop: Shop) -> None:
 
 CRASHES: dict[str, Where] = {
     "before the look-up": (expiring_authorizations, "sync_payment", "before"),
-    "before it is written": (recording, "put_change", "before"),
-    "written, not committed": (recording, "put_change", "after"),
+    "before it is written": (adopting, "put_change", "before"),
+    "written, not committed": (adopting, "put_change", "after"),
     "after the commit": (payment_sync, "adopt_payment", "after"),
 }
 

@@ -12,7 +12,8 @@ import pytest
 from ledger.money import Money
 from payments.models import Case, PspNotification
 from payments.services.callers.caller import Answer
-from payments.services.outcomes.adoption import operations, recording
+from payments.services.outcomes.late_and_external import adopt as adopting
+from payments.services.outcomes.late_and_external import application
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.psp_notifications import processing
@@ -271,9 +272,9 @@ def test_concurrent_refunds_of_ours_and_the_dashboard_agree_with_the_psp(shop: S
 
 
 CRASHES: dict[str, Where] = {
-    "before it is inserted": (operations, "insert_external_operation", "before"),
-    "inserted, not recorded": (operations, "insert_external_operation", "after"),
-    "recorded, not committed": (recording, "put_change", "after"),
+    "before it is inserted": (application, "insert_external_operation", "before"),
+    "inserted, not recorded": (application, "insert_external_operation", "after"),
+    "recorded, not committed": (adopting, "put_change", "after"),
     "after the commit": (payment_sync, "adopt_payment", "after"),
 }
 
@@ -322,7 +323,7 @@ def test_an_external_void_is_not_recorded_before_our_open_charge(shop: Shop) -> 
     assert found is not None
     view = adapter.look_up_payment(found.psp_payment_id, deadline_seconds=5)
     assert view is not None
-    with pytest.raises(recording.SnapshotIncomplete):
+    with pytest.raises(adopting.SnapshotIncomplete):
         adopt(charge, view)
     assert external_operations(intent_id) == []
     assert books_of(intent_id) == []

@@ -12,7 +12,7 @@ import pytest
 
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
-from payments.services.outcomes.adoption.recording import Overtaken, adopt_payment, version_of
+from payments.services.outcomes.late_and_external.adopt import Overtaken, adopt_payment, version_of
 from payments.services.psp_notifications import processing
 from payments.services.recovery import payment_sync
 from payments.services.recovery import sweep as recovery_sweep

@@ -18,7 +18,7 @@ from payments.models import Case, Operation
 from payments.services import commands
 from payments.services.callers.caller import Answer, Caller, CommandRequest
 from payments.services.commands import IntentDetails
-from payments.services.outcomes.adoption.recording import (
+from payments.services.outcomes.late_and_external.adopt import (
     Overtaken,
     SnapshotIncomplete,
     adopt_payment,

@@ -227,17 +227,19 @@ MESSAGE_FAULTS: Final = {
     "M9": Point(
         "forged",
         (
-            "api/test_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
+            "api/test_psp_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
         ),
     ),
     "M10": Point(
         "replayed inside the tolerance",
-        ("api/test_webhooks.py::test_a_hundred_concurrent_copies_are_stored_as_one_notification",),
+        (
+            "api/test_psp_webhooks.py::test_a_hundred_concurrent_copies_are_stored_as_one_notification",
+        ),
     ),
     "M11": Point(
         "replayed outside of it, old and from the future",
         (
-            "api/test_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
+            "api/test_psp_webhooks.py::test_a_notification_without_a_fresh_signature_is_refused_and_not_stored",
         ),
     ),
     "M12": Point(
@@ -256,7 +258,7 @@ MESSAGE_FAULTS: Final = {
     "M14": Point(
         "of another account",
         (
-            "api/test_webhooks.py::test_a_notification_of_another_account_is_refused",
+            "api/test_psp_webhooks.py::test_a_notification_of_another_account_is_refused",
             "psp_notifications/test_processing.py::"
             "test_a_notification_naming_another_accounts_operation_is_never_applied",
         ),
@@ -264,7 +266,7 @@ MESSAGE_FAULTS: Final = {
     "M15": Point(
         "one event, two bodies",
         (
-            "api/test_webhooks.py::"
+            "api/test_psp_webhooks.py::"
             "test_a_second_body_of_the_same_event_is_recorded_beside_the_first",
             "psp_notifications/test_processing.py::test_a_second_body_of_a_known_event_causes_another_look_up",
         ),
@@ -272,8 +274,8 @@ MESSAGE_FAULTS: Final = {
     "M16": Point(
         "signed and malformed, or huge",
         (
-            "api/test_webhooks.py::test_a_signed_but_malformed_notification_is_refused",
-            "api/test_webhooks.py::test_a_notification_over_256_kibibytes_is_refused",
+            "api/test_psp_webhooks.py::test_a_signed_but_malformed_notification_is_refused",
+            "api/test_psp_webhooks.py::test_a_notification_over_256_kibibytes_is_refused",
         ),
     ),
     "M17": Point(

@@ -8,7 +8,7 @@ from typing import Any
 
 from payments.clock import now_utc
 from payments.models import Operation, PaymentIntent
-from payments.services.outcomes.adoption.recording import adopt_payment, version_of
+from payments.services.outcomes.late_and_external.adopt import adopt_payment, version_of
 from payments.services.psp_gateway import accounts
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences

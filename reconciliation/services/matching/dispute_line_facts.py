@@ -1,4 +1,5 @@
-"""Derives what a settlement line reports of its dispute: money moved, and the dispute's statement.
+"""Derives what a settlement line reports of its dispute: money moved, and what that says of the
+dispute's status.
 
 A line reports no status, only that the PSP took or returned an amount, and what follows from that.
 Pure.

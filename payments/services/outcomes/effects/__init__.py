@@ -1,1 +1,1 @@
-"""What the first outcome of an operation causes."""
+"""Applies outcomes while their operation is open."""

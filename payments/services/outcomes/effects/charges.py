@@ -1,4 +1,7 @@
-"""Applies the first outcome of a charge: hold, sale, decline, or the customer's challenge."""
+"""Applies outcomes of a charge while it is open: hold, sale, decline, the customer's challenge.
+
+Also sets the intent's status once money was captured or refunded.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from typing import Any
 from ledger import posting_rules as rules
 from payments.models import Operation
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.intent_status import become_captured
 from payments.states import IntentStatus, OperationStatus
 
 
@@ -74,6 +76,27 @@ def charge_not_sent(change: Change) -> None:
         return
     operation.guard_order = None
     _uncharge(change)
+
+
+def become_captured(change: Change) -> None:
+    """Set the intent to captured, or to what refunds made meanwhile say."""
+    intent = change.intent
+    intent.capture()
+    intent.published_status = intent.published_status or "succeeded"
+    if intent.amount_refunded_minor:
+        change.intent_passes_through.append(IntentStatus(intent.status))
+        show_refunded(change)
+
+
+def show_refunded(change: Change) -> None:
+    """Set a captured intent to refunded, in part or in full, by its amounts."""
+    intent = change.intent
+    in_full = intent.amount_refunded_minor >= intent.amount_captured_minor
+    if in_full and intent.status != IntentStatus.REFUNDED:
+        intent.refund_in_full()
+        change.charge.guard_order = None
+    elif not in_full and intent.status != IntentStatus.PARTIALLY_REFUNDED:
+        intent.refund_in_part()
 
 
 def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Applies the first outcome of a capture, increment or void."""
+"""Applies outcomes of a capture, increment or void while it is open."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from ledger import posting_rules as rules
 from ledger.selectors import bookings_of
 from payments.clock import now_utc
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.charges import last_payment_error
-from payments.services.outcomes.effects.intent_status import become_captured
+from payments.services.outcomes.effects.charges import become_captured, last_payment_error
 from payments.services.outcomes.payment_state import EXPIRED_REASON
 from payments.states import IntentStatus, OperationStatus
 

@@ -1,4 +1,4 @@
-"""Makes a refund, and applies its first outcome."""
+"""Makes a refund, and applies outcomes while its operation is open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from payments.metadata import merged_metadata
 from payments.models import Operation, Refund
 from payments.public_ids import created_at_of
 from payments.services.outcomes.change import Change
-from payments.services.outcomes.effects.intent_status import show_refunded
+from payments.services.outcomes.effects.charges import show_refunded
 from payments.states import OperationStatus
 
 

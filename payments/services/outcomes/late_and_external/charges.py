@@ -1,21 +1,22 @@
 """Applies what differs about a charge: a late success, a reversal, a reinstatement.
 
-A charge is recorded as a duplicate (EXCESS) if another one holds the payment or its order. It is
+A charge is recorded as a duplicate (EXCESS) if it cannot count for its payment: another charge
+does, its order is taken, or the payment asks for another amount by now (`blocking_charges`). It is
 booked apart, and always given back.
 """
 
 from __future__ import annotations
 
 from payments.clock import now_utc
-from payments.services.outcomes.adoption.locked_payment import LockedPayment
 from payments.services.outcomes.blocking_charges import blocking_charge
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
+from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.services.outcomes.revision import Revision
 from payments.states import CaseKind, LateSuccessPolicy
 
 
-def apply(payment: LockedPayment, change: Change, revision: Revision | None) -> None:
+def apply_to_charge(payment: LockedPayment, change: Change, revision: Revision | None) -> None:
     """Apply a late outcome of a charge; its first one is recorded by `outcomes.recording`."""
     if revision is Revision.REVERSED:
         _reverse(payment, change)
@@ -35,7 +36,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
         operation.guard_order = None
     else:
         operation.succeed()
-        _hold_payment(change)
+        _make_current_charge(change)
     operation.code = operation.decline_code = operation.message = ""
     change.post(payment.rules.authorized, operation.amount)
     if operation.capture_now:
@@ -55,7 +56,7 @@ def _what_follows(blocking: str, *, reverse: bool) -> str:
     return ". It is being given back." if reverse else ". It is kept, by the merchant's policy."
 
 
-def _hold_payment(change: Change) -> None:
+def _make_current_charge(change: Change) -> None:
     """Make this charge the one that holds the payment."""
     intent, operation = change.intent, change.operation
     intent.latest_charge_id = operation.id

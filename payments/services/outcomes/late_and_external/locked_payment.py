@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,16 +10,16 @@ from ledger.money import Money
 from ledger.posting_rules import Rule
 from payments.models import Merchant, Operation, PaymentIntent, Refund
 from payments.services.cases.opening import case_about_operation
-from payments.services.outcomes.adoption.charge_books import ChargeBooks, ChargeVector
 from payments.services.outcomes.change import Change
+from payments.services.outcomes.late_and_external.charge_books import ChargeBooks, ChargeVector
 from payments.states import CaseKind
-from psp_adapters.contract.operations import PspResult
+from psp_adapters.contract.operations import OperationKind, PspResult
 from psp_adapters.contract.payments import PspPayment
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeRules:
-    """The posting rules of a charge: the payment's own, or a duplicate, which is booked apart."""
+    """The posting rules of the payment's own charge, or of a duplicate, which is booked apart."""
 
     authorized: Rule
     incremented: Rule
@@ -69,7 +68,6 @@ class LockedPayment:
     charge: Operation
     operations: list[Operation]
     """Every operation of the payment, external ones that were just written included."""
-    refunds: Callable[[Operation], Refund]
     seen: PspPayment
     books: ChargeBooks
     is_duplicate: bool
@@ -93,6 +91,12 @@ class LockedPayment:
         for change in self.changes:
             vector.add(change.postings)
         return vector
+
+    def refund_of(self, operation: Operation) -> Refund | None:
+        """The locked refund of an operation; None if it is no refund."""
+        if operation.kind != OperationKind.REFUND:
+            return None
+        return Refund.objects.select_for_update().get(operation_id=operation.id)
 
     def change_of(
         self,
@@ -120,9 +124,9 @@ class LockedPayment:
         return change
 
     def book_capture(self, change: Change, *, reinstated: bool) -> None:
-        """Book the operation's amount as captured.
+        """Book the operation's amount as captured, and our fee of it.
 
-        The fee is ours of now; of a reinstated capture it is the fee that it had. A duplicate
+        A reinstated capture gets the fee back that it had, any other the present one. A duplicate
         charge pays none, nor does a charge that is given back at once.
         """
         amount = change.operation.amount

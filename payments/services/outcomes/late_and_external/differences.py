@@ -26,7 +26,7 @@ class SnapshotIncomplete(Exception):
 class Difference:
     """One operation that the PSP shows otherwise than our rows."""
 
-    act: PspOperation
+    shown: PspOperation
     operation: Operation | None
     """Our row; None for an external operation that has none yet."""
     revision: Revision | None = None
@@ -61,13 +61,13 @@ def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment
     listed = _pairs(ours, seen)
     _require_complete(ours, listed)
     comparison = Comparison()
-    for act, row in listed:
-        objection = _objection(charge, row, act, seen)
+    for shown, row in listed:
+        objection = _objection(charge, row, shown, seen)
         if objection is not None:
             comparison.objections.append(objection)
-        elif row is not None and not row.is_open and act.outcome in _UNDECIDED:
+        elif row is not None and not row.is_open and shown.outcome in _UNDECIDED:
             comparison.undecided = row
-        elif (difference := _difference(act, row)) is not None:
+        elif (difference := _difference(shown, row)) is not None:
             comparison.differences.append(difference)
     return comparison
 
@@ -75,7 +75,7 @@ def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment
 def _pairs(
     ours: Sequence[Operation], seen: PspPayment
 ) -> list[tuple[PspOperation, Operation | None]]:
-    """Each operation of the PSP with our row; an expiry is none.
+    """Each operation of the PSP with our row. Expiries are skipped: no row of ours corresponds.
 
     A second operation under one reference of ours is an external one: it has an id of its own.
     """
@@ -83,46 +83,48 @@ def _pairs(
     by_psp_id = {(o.kind, o.psp_id): o for o in ours if o.psp_id}
     named: dict[object, str] = {}
     pairs: list[tuple[PspOperation, Operation | None]] = []
-    for act in seen.operations:
-        if act.kind is PspOperationKind.EXPIRE:
+    for shown in seen.operations:
+        if shown.kind is PspOperationKind.EXPIRE:
             continue
-        row = by_psp_id.get((act.kind.value, act.psp_id))
-        identifier = references.operation_id_of(act.reference)
+        row = by_psp_id.get((shown.kind.value, shown.psp_id))
+        identifier = references.operation_id_of(shown.reference)
         if row is None and identifier is not None and identifier in by_id:
             row = by_id[identifier]
             other_id = row.psp_id or named.get(row.id, "")
-            if row.kind != act.kind.value or other_id not in ("", act.psp_id):
+            if row.kind != shown.kind.value or other_id not in ("", shown.psp_id):
                 row = None
             else:
-                named[row.id] = act.psp_id
-        pairs.append((act, row))
+                named[row.id] = shown.psp_id
+        pairs.append((shown, row))
     return pairs
 
 
 def _require_complete(
     ours: Sequence[Operation], listed: Sequence[tuple[PspOperation, Operation | None]]
 ) -> None:
-    shown = {row.id for _, row in listed if row is not None}
+    rows_shown = {row.id for _, row in listed if row is not None}
     for operation in ours:
-        if operation.status in _APPLIED and operation.id not in shown:
+        if operation.status in _APPLIED and operation.id not in rows_shown:
             raise SnapshotIncomplete(f"the provider does not list {operation.public_id} (yet)")
-    for act, row in listed:
-        if row is not None and row.is_charge and row.is_open and act.outcome in _DECIDED:
+    for shown, row in listed:
+        if row is not None and row.is_charge and row.is_open and shown.outcome in _DECIDED:
             raise SnapshotIncomplete(f"{row.public_id} is decided at the provider, and open here")
 
 
 def _objection(
-    charge: Operation, row: Operation | None, act: PspOperation, seen: PspPayment
+    charge: Operation, row: Operation | None, shown: PspOperation, seen: PspPayment
 ) -> Objection | None:
     about = row or charge
-    if act.amount.currency != charge.currency:
-        return Objection(about, f"the provider shows {act.kind} of {act.amount}, in another money")
-    if row is not None and act.kind is not PspOperationKind.VOID and act.amount != row.amount:
-        why = f"the provider shows {act.kind} of {act.amount}, and we asked for {row.amount}"
+    if shown.amount.currency != charge.currency:
+        return Objection(
+            about, f"the provider shows {shown.kind} of {shown.amount}, in another money"
+        )
+    if row is not None and shown.kind is not PspOperationKind.VOID and shown.amount != row.amount:
+        why = f"the provider shows {shown.kind} of {shown.amount}, and we asked for {row.amount}"
         return Objection(about, why)
-    if row is None and act.kind is PspOperationKind.AUTHORIZE:
-        return Objection(about, f"the provider shows a second charge of {act.amount}")
-    is_reversed = act.kind is PspOperationKind.AUTHORIZE and act.outcome is Outcome.DECLINED
+    if row is None and shown.kind is PspOperationKind.AUTHORIZE:
+        return Objection(about, f"the provider shows a second charge of {shown.amount}")
+    is_reversed = shown.kind is PspOperationKind.AUTHORIZE and shown.outcome is Outcome.DECLINED
     if is_reversed and charge.status in _APPLIED and _captures(seen):
         why = "the provider undid an authorization of which money was captured"
         return Objection(about, why)
@@ -131,26 +133,26 @@ def _objection(
 
 def _captures(seen: PspPayment) -> bool:
     return any(
-        act.kind is PspOperationKind.CAPTURE and act.outcome is Outcome.SUCCEEDED
-        for act in seen.operations
+        shown.kind is PspOperationKind.CAPTURE and shown.outcome is Outcome.SUCCEEDED
+        for shown in seen.operations
     )
 
 
-def _difference(act: PspOperation, row: Operation | None) -> Difference | None:
+def _difference(shown: PspOperation, row: Operation | None) -> Difference | None:
     if row is None:
-        return Difference(act, None) if _counts(act) else None
-    if agrees(row, act.outcome):
+        return Difference(shown, None) if _counts(shown) else None
+    if agrees(row, shown.outcome):
         return None
     if row.is_open:
-        return None if row.is_charge else Difference(act, row)
-    revision = revision_of(row.status, act.outcome)
-    return Difference(act, row, revision) if revision is not None else None
+        return None if row.is_charge else Difference(shown, row)
+    revision = revision_of(row.status, shown.outcome)
+    return Difference(shown, row, revision) if revision is not None else None
 
 
-def _counts(act: PspOperation) -> bool:
+def _counts(shown: PspOperation) -> bool:
     """True for an external change that took effect, and for every external refund."""
-    if not act.amount:
+    if not shown.amount:
         return False
-    if act.kind is PspOperationKind.REFUND:
-        return act.outcome in (Outcome.SUCCEEDED, Outcome.PENDING, Outcome.DECLINED)
-    return act.outcome is Outcome.SUCCEEDED
+    if shown.kind is PspOperationKind.REFUND:
+        return shown.outcome in (Outcome.SUCCEEDED, Outcome.PENDING, Outcome.DECLINED)
+    return shown.outcome is Outcome.SUCCEEDED

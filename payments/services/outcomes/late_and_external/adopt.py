@@ -1,6 +1,6 @@
 """Adopts a PSP's snapshot of a payment: our books, rows and events become what the PSP shows.
 
-What a charge holds, took and gave back is the balance of its accounts. An adoption posts the
+What a charge holds, took and gave back is the balance of its ledger accounts. An adoption posts the
 difference between that and the snapshot; status, counters and order guard follow. So the order in
 which results are heard does not matter, nor how often they are heard.
 """
@@ -17,27 +17,27 @@ from django.db import transaction
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.clock import now_utc
-from payments.models import Merchant, Operation, PaymentIntent, Refund
+from payments.models import Merchant, Operation, PaymentIntent
 from payments.services import callers
 from payments.services.callers.caller import Caller
 from payments.services.cases.opening import case_about_operation, open_case
-from payments.services.outcomes.adoption.charge_books import ChargeBooks
-from payments.services.outcomes.adoption.differences import (
+from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
+from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.late_and_external.application import apply_difference
+from payments.services.outcomes.late_and_external.charge_books import ChargeBooks
+from payments.services.outcomes.late_and_external.differences import (
     Objection,
     SnapshotIncomplete,
     compare,
 )
-from payments.services.outcomes.adoption.external import ACTOR
-from payments.services.outcomes.adoption.hold import balance_hold, hold_expired
-from payments.services.outcomes.adoption.intent_state import (
-    settle_counters,
-    settle_order_guard,
-    settle_status,
+from payments.services.outcomes.late_and_external.external_operations import ACTOR
+from payments.services.outcomes.late_and_external.hold import balance_hold, hold_expired
+from payments.services.outcomes.late_and_external.intent_state import (
+    set_counters,
+    set_order_guard,
+    set_status,
 )
-from payments.services.outcomes.adoption.locked_payment import LockedPayment
-from payments.services.outcomes.adoption.operations import apply
-from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
-from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.states import CaseKind, IntentStatus, OperationStatus
 from psp_adapters.contract.payments import PspPayment
 
@@ -107,7 +107,7 @@ def adopt_payment(
         found = compare(payment.charge, payment.operations, seen)
         before = _Before.of(payment)
         for difference in found.differences:
-            apply(payment, difference)
+            apply_difference(payment, difference)
         if not payment.charge.is_open:
             # An open charge holds nothing by our books: its own result is recorded first.
             balance_hold(payment)
@@ -136,15 +136,10 @@ def _lock(charge_id: UUID, seen: PspPayment) -> LockedPayment:
         intent=intent,
         charge=charge,
         operations=operations,
-        refunds=_locked_refund,
         seen=seen,
         books=books,
         is_duplicate=charge.status == OperationStatus.EXCESS or books.is_duplicate(),
     )
-
-
-def _locked_refund(operation: Operation) -> Refund:
-    return Refund.objects.select_for_update().get(operation_id=operation.id)
 
 
 def _require_present(payment: LockedPayment, lease: datetime, version: Version) -> None:
@@ -157,12 +152,12 @@ def _require_present(payment: LockedPayment, lease: datetime, version: Version) 
 
 def _settle(payment: LockedPayment, before: _Before) -> None:
     """What follows from the amounts, once every difference is booked."""
-    settle_counters(payment)
+    set_counters(payment)
     last = payment.changes[-1]
     if last.source_type:
         _emit_of_hold(payment, last, before)
-    settle_status(payment, last, held_before_minor=before.held_minor)
-    settle_order_guard(payment)
+    set_status(payment, last, held_before_minor=before.held_minor)
+    set_order_guard(payment)
     _note_surprises(payment, before)
     _add_remarks(payment)
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Final
 
 from payments.clock import now_utc
-from payments.services.outcomes.adoption.hold import hold_expired
-from payments.services.outcomes.adoption.locked_payment import LockedPayment
 from payments.services.outcomes.blocking_charges import order_taken_by
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
+from payments.services.outcomes.late_and_external.hold import hold_expired
+from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.services.outcomes.payment_state import (
     EXPIRED_REASON,
     excess_minor,
@@ -32,11 +32,11 @@ _EVENTS: Final = {
 _DETOURS: Final = ((), (S.CAPTURED,), (S.PROCESSING,), (S.PROCESSING, S.CAPTURED))
 
 
-def settle_counters(payment: LockedPayment) -> None:
+def set_counters(payment: LockedPayment) -> None:
     """Set the counters that postings do not move: refunds by status, and the excess."""
     intent = payment.intent
     if payment.is_duplicate:
-        _settle_duplicate(payment)
+        _set_counters_of_duplicate(payment)
     sums = refund_sums(own_operations(payment.operations), intent.currency)
     intent.amount_refunded_minor = sums.refunded_minor
     intent.amount_refund_pending_minor = sums.reserved_minor
@@ -50,7 +50,7 @@ def settle_counters(payment: LockedPayment) -> None:
     )
 
 
-def _settle_duplicate(payment: LockedPayment) -> None:
+def _set_counters_of_duplicate(payment: LockedPayment) -> None:
     """Count what the duplicate charge took and what of it went back; the sweep returns the rest."""
     charge, vector = payment.charge, payment.vector
     on_its_way_minor = sum(
@@ -68,7 +68,7 @@ def _settle_duplicate(payment: LockedPayment) -> None:
         charge.reversal_due_at = now_utc()
 
 
-def settle_status(payment: LockedPayment, change: Change, *, held_before_minor: int) -> None:
+def set_status(payment: LockedPayment, change: Change, *, held_before_minor: int) -> None:
     """Move the intent to the status that its amounts say, and emit what the merchant may see.
 
     A status that was published as final stays published: the merchant then sees charge and amounts.
@@ -88,7 +88,7 @@ def settle_status(payment: LockedPayment, change: Change, *, held_before_minor: 
         change.emit(_EVENTS[target], "intent")
 
 
-def settle_order_guard(payment: LockedPayment) -> None:
+def set_order_guard(payment: LockedPayment) -> None:
     """Let the charge occupy its order while money of it is held or kept, and free it otherwise."""
     intent, charge = payment.intent, payment.charge
     if payment.is_duplicate or charge.is_open:
@@ -172,7 +172,7 @@ def _is_legal(way: tuple[S, ...]) -> bool:
 
 
 def _reason(payment: LockedPayment) -> str:
-    """The `cancellation_reason`: of our void, or that the hold expired; empty for a dashboard's."""
+    """The `cancellation_reason`: that of our void, or expired; empty if voided in the dashboard."""
     for change in reversed(payment.changes):
         voided = change.operation.kind == OperationKind.VOID
         if voided and change.result.outcome is Outcome.SUCCEEDED:

@@ -6,8 +6,8 @@ from typing import Final
 
 from ledger.money import Money
 from ledger.posting_rules import Rule
-from payments.services.outcomes.adoption.locked_payment import LockedPayment
 from payments.services.outcomes.change import Change
+from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import PspOperationKind
@@ -23,13 +23,13 @@ def balance_hold(payment: LockedPayment) -> Change | None:
     Returns None if the two are equal. A difference that a void or final capture of this snapshot
     explains is posted with that operation, any other with the charge.
     """
-    closing = _match_over_hold(payment)
+    unexplained = _match_over_hold(payment)
     vector = payment.vector
     difference_minor = payment.seen.held.minor - vector.held_minor
     if not difference_minor:
-        return closing
+        return unexplained
     change, rule = _explanation(payment, released=difference_minor < 0)
-    change = change or closing or _closing_change(payment)
+    change = change or unexplained or _unexplained_change(payment)
     change.post(rule, Money(abs(difference_minor), payment.charge.currency))
     return change
 
@@ -49,12 +49,12 @@ def _match_over_hold(payment: LockedPayment) -> Change | None:
     over_minor = max(0, vector.captured_minor + payment.seen.held.minor - asked_minor)
     if over_minor == vector.authorized_minor - asked_minor:
         return None
-    closing = _closing_change(payment)
-    for booking in payment.books.over_holds():
-        closing.reverse(booking)
+    unexplained = _unexplained_change(payment)
+    for booking in payment.books.holds_beyond_request():
+        unexplained.reverse(booking)
     excess = Money(over_minor, payment.charge.currency)
-    closing.post(payment.rules.incremented, excess)
-    return closing
+    unexplained.post(payment.rules.incremented, excess)
+    return unexplained
 
 
 def _explanation(payment: LockedPayment, *, released: bool) -> tuple[Change | None, Rule]:
@@ -77,7 +77,7 @@ def hold_expired(payment: LockedPayment) -> bool:
     return listed and not payment.seen.held
 
 
-def _closing_change(payment: LockedPayment) -> Change:
+def _unexplained_change(payment: LockedPayment) -> Change:
     """The charge's change for what no operation explains; its postings have their own source."""
     source_type = payment.books.next_hold_source()
     for change in payment.changes:

@@ -16,7 +16,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from payments.api import webhooks
+from payments.api import psp_webhooks
 from payments.clock import now_utc
 from payments.models import Event, Operation, PspNotification
 from payments.services.jobs import wakeups
@@ -69,7 +69,7 @@ def test_a_notification_without_a_fresh_signature_is_refused_and_not_stored(
 ) -> None:
     intent = body_of(shop.create(manual=True))
     [notice] = hooks.caught("payment.authorized")
-    before, refused = _everything(), webhooks.refusals.count
+    before, refused = _everything(), psp_webhooks.refusals.count
 
     with CaptureQueriesContext(connection) as queries:
         answer = hooks.deliver(notice, signature(notice.body))
@@ -77,7 +77,7 @@ def test_a_notification_without_a_fresh_signature_is_refused_and_not_stored(
     assert answer.status_code == 400
     assert len(queries) <= 1, "strangers may not keep the database busy"
     assert PspNotification.objects.count() == 0
-    assert webhooks.refusals.count == refused + 1
+    assert psp_webhooks.refusals.count == refused + 1
     assert _everything() == before
     assert shop.intent(intent["id"]).status == "AUTHORIZED"
 

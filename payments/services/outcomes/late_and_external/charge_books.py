@@ -1,4 +1,7 @@
-"""Reads what is booked for a charge and its operations, and sums it up as a vector."""
+"""Reads what is booked for a charge and its operations, and sums it up.
+
+The sums are what was authorized, is held, was captured and was refunded.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class ChargeBooks:
         own = self._own(self._charge)
         return bool(own) and own[-1].posting.rule.startswith("excess_")
 
-    def over_holds(self) -> list[Booking]:
+    def holds_beyond_request(self) -> list[Booking]:
         """Active bookings of what the PSP captured or held beyond what was asked."""
         rules = ("authorization_incremented", "excess_authorized")
         return [

@@ -1,4 +1,7 @@
-"""Writes down external operations: each becomes a row that is never sent, a refund also its own."""
+"""Inserts a row for each operation made outside our API, in the PSP's dashboard or by an expiry.
+
+A refund also gets its Refund row. They are booked in `application`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from payments import public_ids
 from payments.models import Operation, Refund
 from payments.models.operation import EXTERNAL_KEY_PREFIX
 from payments.public_ids import created_at_of
-from payments.services.outcomes.adoption.locked_payment import LockedPayment
 from payments.services.outcomes.effects.refunds import new_refund
+from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
@@ -20,16 +23,16 @@ _KEY_LENGTH_MAX: Final = 64
 
 
 def insert_external_operation(
-    payment: LockedPayment, act: PspOperation
+    payment: LockedPayment, shown: PspOperation
 ) -> tuple[Operation, Refund | None]:
     """Insert the row of an external operation, and its refund.
 
     Raises IntegrityError for the second one with the same PSP id.
     """
-    operation = _operation_of(payment, act)
+    operation = _operation_of(payment, shown)
     batch = Batch().insert(operation)
     refund = None
-    if act.kind is PspOperationKind.REFUND:
+    if shown.kind is PspOperationKind.REFUND:
         refund = new_refund(operation, charge_id=payment.charge.id)
         batch.insert(refund)
     batch.execute()
@@ -46,29 +49,29 @@ def external_operation_key(psp_id: str) -> str:
     return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
 
 
-def _operation_of(payment: LockedPayment, act: PspOperation) -> Operation:
+def _operation_of(payment: LockedPayment, shown: PspOperation) -> Operation:
     intent, charge = payment.intent, payment.charge
     identifier = public_ids.new_id()
     created_at = created_at_of(identifier)
-    gives_back = act.kind in (PspOperationKind.VOID, PspOperationKind.REFUND)
+    gives_back = shown.kind in (PspOperationKind.VOID, PspOperationKind.REFUND)
     return Operation(
         id=identifier,
         merchant_id=intent.merchant_id,
         livemode=intent.livemode,
         intent_id=intent.id,
         psp_account_id=charge.psp_account_id,
-        kind=OperationKind(act.kind.value).value,
-        amount_minor=act.amount.minor,
-        currency=act.amount.currency,
-        psp_key=external_operation_key(act.psp_id),
-        psp_id=act.psp_id,
+        kind=OperationKind(shown.kind.value).value,
+        amount_minor=shown.amount.minor,
+        currency=shown.amount.currency,
+        psp_key=external_operation_key(shown.psp_id),
+        psp_id=shown.psp_id,
         psp_payment_id=charge.psp_payment_id,
         charge_id=charge.id,
         order_id=intent.order_id,
-        final=act.final,
-        excess_minor=act.amount.minor if payment.is_duplicate and gives_back else 0,
+        final=shown.final,
+        excess_minor=shown.amount.minor if payment.is_duplicate and gives_back else 0,
         status_before=intent.status,
-        detail=f"began at the provider at {act.at:%Y-%m-%d %H:%M:%S} UTC",
+        detail=f"began at the provider at {shown.at:%Y-%m-%d %H:%M:%S} UTC",
         actor=ACTOR,
         lease_until=created_at,
         next_check_at=created_at,

@@ -1,1 +1,0 @@
-"""Adopts what a PSP shows of a payment: posts the difference to our books, and what follows."""
