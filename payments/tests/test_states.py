@@ -140,7 +140,7 @@ def test_an_illegal_transition_is_refused_in_the_code() -> None:
         ("UPDATE payments_payment_intent SET status = 'REFUNDED'", "illegal_status"),
         (
             "UPDATE payments_payment_intent SET amount_captured_minor = amount_minor * 2",
-            "intent_captured_at_most_authorized",
+            "intent_captured_and_held_at_most_authorized",
         ),
         (
             "UPDATE payments_payment_intent SET amount_refunded_minor = 1",
