@@ -270,11 +270,7 @@ def test_only_a_waiting_intent_shows_where_the_customer_must_go() -> None:
 
 
 def test_the_capturable_amount_is_the_open_hold_without_open_captures() -> None:
-    held = {
-        "amount_authorized_minor": 1_000,
-        "amount_captured_minor": 300,
-        "amount_held_minor": 600,
-    }
+    held = {"amount_captured_minor": 300, "amount_held_minor": 600}
     authorized = payment_intent_object(intent_row(status=IntentStatus.AUTHORIZED, **held))
     assert (authorized["amount_capturable"], authorized["amount_received"]) == (600, 300)
     under_way = payment_intent_object(intent_row(status=IntentStatus.PROCESSING, **held))
