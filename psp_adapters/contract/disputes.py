@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from ledger.money import Money
 from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
 
 class DisputeStatus(StrEnum):
@@ -24,8 +26,15 @@ class DisputeStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PspDispute:
+class PspDispute(StoredText):
     """One dispute as the PSP shows it now: everything, not the last change."""
+
+    TEXTS: ClassVar = {
+        "payment_reference": ID_LENGTH_MAX,
+        "reason": 64,
+        "network_reason_code": 32,
+    }
+    IDS: ClassVar = ("psp_dispute_id", "psp_payment_id")
 
     psp_dispute_id: str
     psp_payment_id: str
@@ -72,8 +81,10 @@ class DisputeRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisputeResult:
+class DisputeResult(StoredText):
     """The PSP's answer to a response: SUCCEEDED, DECLINED, UNKNOWN or NOT_SENT."""
+
+    TEXTS: ClassVar = {"code": 64, "message": 500, "detail": 500}
 
     outcome: Outcome
     dispute: PspDispute | None = None

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
+class Notification(StoredText):
     """What a PSP's webhook says: a reason to look up, never the truth."""
+
+    TEXTS: ClassVar = {"type": 128, "account": ID_LENGTH_MAX, "references": ID_LENGTH_MAX}
+    IDS: ClassVar = ("event_id", "psp_payment_id", "psp_dispute_id")
 
     event_id: str
     """The PSP's id of the event: the same for every delivery of it."""

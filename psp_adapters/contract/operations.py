@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from ledger.money import Money
+from psp_adapters.contract.stored_text import StoredText
 
 
 class OperationKind(StrEnum):
@@ -74,8 +76,12 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PspResult:
+class PspResult(StoredText):
     """A PSP's answer on one operation, in the contract's terms."""
+
+    TEXTS: ClassVar = {"code": 64, "decline_code": 64, "message": 500, "detail": 500}
+    IDS: ClassVar = ("psp_id", "psp_payment_id")
+    LINKS: ClassVar = {"redirect_url": 2048}
 
     outcome: Outcome
     psp_id: str = ""

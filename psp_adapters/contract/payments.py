@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from ledger.money import Money
 from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
 
 class PspOperationKind(StrEnum):
@@ -39,8 +41,16 @@ class PspPaymentStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PspOperation:
+class PspOperation(StoredText):
     """One operation as the PSP lists it: ours, an external one from its dashboard, an expiry."""
+
+    TEXTS: ClassVar = {
+        "reference": ID_LENGTH_MAX,
+        "code": 64,
+        "decline_code": 64,
+        "message": 500,
+    }
+    IDS: ClassVar = ("psp_id",)
 
     kind: PspOperationKind
     psp_id: str
@@ -61,8 +71,10 @@ class PspOperation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PspPayment:
+class PspPayment(StoredText):
     """A whole payment as the PSP shows it now."""
+
+    IDS: ClassVar = ("psp_payment_id",)
 
     psp_payment_id: str
     status: PspPaymentStatus
@@ -77,8 +89,17 @@ class PspPayment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentToken:
+class PaymentToken(StoredText):
     """What a PSP shows of one of its tokens: only what may be displayed, never a card number."""
+
+    TEXTS: ClassVar = {
+        "method_type": 32,
+        "brand": 32,
+        "funding": 16,
+        "last4": 4,
+        "country": 2,
+        "fingerprint": 64,
+    }
 
     token: str
     method_type: str

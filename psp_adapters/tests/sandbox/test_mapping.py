@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
 from psp_adapters.http import HttpAnswer
@@ -127,6 +129,45 @@ def test_noise_is_never_a_decline_or_a_success(status: int, body: bytes) -> None
     result = mapping.result_of_answer(_REQUEST, _answer(status, body))
     expected = Outcome.NOT_SENT if status == 429 else Outcome.UNKNOWN
     assert result.outcome is expected
+
+
+_ANY_TEXT = st.text(st.characters(), max_size=3_000)
+
+
+@given(st.sampled_from(["id", "payment_id", "code", "decline_code", "message"]), _ANY_TEXT)
+def test_any_text_of_the_psp_becomes_a_result_that_can_be_stored(field: str, text: str) -> None:
+    error = {"code": "card_declined", "decline_code": "generic_decline", "message": "no"}
+    view = _view(status="declined", error=error)
+    (error if field in error else view)[field] = text
+    answer = HttpAnswer(402, {}, json.dumps({"operation": view}).encode())
+    result = mapping.result_of_answer(_REQUEST, answer)
+    assert result.outcome in (Outcome.DECLINED, Outcome.UNKNOWN)
+    for name, most in {**result.TEXTS, "psp_id": 128, "psp_payment_id": 128}.items():
+        stored = getattr(result, name)
+        assert (len(stored) <= most, "\x00" in stored) == (True, False)
+        stored.encode("utf-8")
+
+
+@given(st.sampled_from(["id", "reference", "created_at", "status", "amount_minor"]), _ANY_TEXT)
+def test_any_text_in_a_payment_is_read_or_refused(field: str, text: str) -> None:
+    operation = _view(created_at="2026-01-31T12:00:00.123Z", final=True) | {field: text}
+    view = {
+        "id": "spay_1",
+        "status": "authorized",
+        "currency": "USD",
+        "held_minor": 1000,
+        "expired_minor": 0,
+        "expires_at": "2026-01-31T12:00:00.123Z",
+        "settles_at_once": False,
+        "operations": [operation],
+    }
+    try:
+        payment = mapping.payment_of(view, psp_payment_id="spay_1")
+    except (mapping.Contradiction, KeyError, TypeError, ValueError, OverflowError, LedgerError):
+        return
+    [shown] = payment.operations
+    assert len(shown.psp_id) <= 128
+    assert "\x00" not in shown.psp_id + shown.reference
 
 
 @pytest.mark.parametrize(
