@@ -32,6 +32,7 @@ from payments.services.merchant_webhooks.delivery_order import (
 )
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.states import DeliveryStatus
+from psp_adapters.contract.stored_text import clean_text
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _write(results: Sequence[_Result]) -> list[_Written]:
             [result.status.value for result in results],
             [result.delay_seconds for result in results],
             [result.made.reply.status for result in results],
-            [result.error[:200] for result in results],
+            [clean_text(result.error, most=200) for result in results],
         ],
     )
     return [_Written(row[0], (row[1], row[2]), row[3], row[4]) for row in rows]
@@ -192,7 +193,7 @@ def _attempt(result: _Result) -> DeliveryAttempt:
         started_at=result.made.started_at,
         duration_ms=reply.duration_ms,
         status=reply.status,
-        error=result.error[:200],
+        error=clean_text(result.error, most=200),
         response=readable(reply.body),
     )
 

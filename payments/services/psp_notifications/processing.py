@@ -32,6 +32,7 @@ from payments.services.recovery.payment_sync import (
 )
 from payments.states import CaseKind, NotificationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.contract.stored_text import clean_text
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ def record_attempts(attempts: list[Attempt]) -> None:
             row = rows.get(each.row.pk)
             if row is None:
                 continue
-            _move(row, each.status, each.error[:500])
+            _move(row, each.status, clean_text(each.error, most=500))
             batch.update(row, ("status", "last_error", "next_attempt_at", "processed_at"))
             if row.status == NotificationStatus.DEAD:
                 dead_letters.append(row)

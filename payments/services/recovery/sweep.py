@@ -38,6 +38,7 @@ from payments.states import (
     OperationStatus,
 )
 from psp_adapters.contract.operations import Outcome, PspResult, PspUnavailable
+from psp_adapters.contract.stored_text import clean_text
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ def postpone_check(operation_id: UUID, reason: str, *, within_seconds: float | N
         operation = Operation.objects.select_for_update().get(pk=operation_id)
         if operation.next_check_at is None:
             return
-        operation.detail = reason[:500]
+        operation.detail = clean_text(reason, most=500)
         checks = operation.checks
         schedule_check(operation)
         if within_seconds is not None:

@@ -25,6 +25,7 @@ from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery.payment_sync import Conflict
 from payments.states import CaseKind
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind
+from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
@@ -180,7 +181,7 @@ def _end(line: SettlementLine, now: datetime) -> None:
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:
-    line.last_error = attempt.error[:500]
+    line.last_error = clean_text(attempt.error, most=500)
     is_late = is_time_to_give_up(now, since=line.retrying_since, attempts=line.attempts)
     if attempt.is_hopeless or (is_late and not attempt.is_unanswered):
         line.next_attempt_at = None

@@ -24,6 +24,7 @@ from payments.services.psp_gateway.circuit_breaker import CallRefused
 from payments.services.psp_gateway.queries import query_psp, release_connection
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
+from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import ReportFetch, SettlementReport
 from reconciliation.services.reports.archive import store_report
 from reconciliation.states import ReportStatus
@@ -188,7 +189,7 @@ def _record_failure(fetch: ReportFetch, error: str) -> None:
         written = QUEUE.under_lease(fetch).update(
             failing_since=since,
             next_attempt_at=next_attempt(now, since=since),
-            last_error=error[:500],
+            last_error=clean_text(error, most=500),
         )
         if written and is_time_to_give_up(now, since=since, attempts=fetch.attempts):
             account = fetch.psp_account

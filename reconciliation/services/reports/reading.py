@@ -22,6 +22,7 @@ from payments.services.jobs.backoff import is_time_to_give_up, next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
+from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import ReportBody, SettlementReport
 from reconciliation.services.reports.archive import name_of_report
 from reconciliation.services.reports.fetching import fetch_again
@@ -114,7 +115,10 @@ def _record_failure(leased: SettlementReport, error: str) -> None:
             return
         now = now_utc()
         since = row.failing_since = row.failing_since or now
-        row.next_attempt_at, row.last_error = next_attempt(now, since=since), error[:500]
+        row.next_attempt_at, row.last_error = (
+            next_attempt(now, since=since),
+            clean_text(error, most=500),
+        )
         row.save(update_fields=["failing_since", "next_attempt_at", "last_error"])
         if is_time_to_give_up(now, since=since, attempts=row.attempts):
             open_case(_case_of_unreadable(row, error))
@@ -126,7 +130,7 @@ def _refuse(report: SettlementReport, flaw: str) -> None:
         if row.status != ReportStatus.STORED or row.lines_read:
             return
         row.refuse()
-        row.last_error, row.next_attempt_at = flaw[:500], None
+        row.last_error, row.next_attempt_at = clean_text(flaw, most=500), None
         row.save(update_fields=["status", "last_error", "next_attempt_at"])
         fetch_again(row.pk)
         open_case(_case_of_unreadable(row, flaw))
