@@ -27,7 +27,7 @@ from payments.services.callers.caller import Answer, Caller, Subject
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
 from payments.services.outcomes.payment_state import EXPIRED_CODE
 from payments.states import OperationStatus, ResponseStatus
-from psp_adapters.contract.operations import OperationKind
+from psp_adapters.contract.operations import REQUEST_REFUSED, OperationKind
 
 _TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
 _DECLINED_BY_BANK: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.INCREMENT})
@@ -135,7 +135,8 @@ def _render_declined(subject: Subject, operation: Operation) -> Answer:
     if shown["last_payment_error"] and method is not None:
         shown["last_payment_error"].setdefault("payment_method", method)
     message = operation.message or "The payment provider refused this operation."
-    if operation.kind not in _DECLINED_BY_BANK or operation.code == EXPIRED_CODE:
+    by_bank = operation.kind in _DECLINED_BY_BANK
+    if not by_bank or operation.code in (EXPIRED_CODE, REQUEST_REFUSED):
         code = operation.code or "payment_intent_unexpected_state"
         return answer_of(400, error_body(INVALID_REQUEST, code, message, payment_intent=shown))
     body = card_error_body(

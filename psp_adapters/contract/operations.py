@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ledger.money import Money
 from psp_adapters.contract.stored_text import StoredText
+
+REQUEST_REFUSED: Final = "provider_refused_request"
+"""Code of a DECLINED result whose request the PSP did not accept as valid: a mistake of ours or of
+the merchant. The customer's bank was not asked, so another card does not help."""
 
 
 class OperationKind(StrEnum):

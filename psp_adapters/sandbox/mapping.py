@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
 from psp_adapters.contract.payments import (
     PaymentToken,
     PspOperation,
@@ -56,6 +62,8 @@ _CODES: Final = {
 }
 _EXPIRED: Final = "payment_expired"
 """The sandbox PSP's code for an operation after the hold expired."""
+_INVALID_REQUESTS: Final = frozenset({"invalid_request", "not_found", "card_data_refused"})
+"""Types of errors about the request itself, which no bank has seen."""
 _PLAIN_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SECRETS: Final = re.compile(r"sandbox_\w+|Bearer\s+\S+|\d(?:[ -]?\d){11,}", re.IGNORECASE)
 _MAX_DETAIL: Final = 500
@@ -289,6 +297,13 @@ def _refused(status: int, error: Json) -> PspResult:
             outcome=Outcome.DECLINED,
             code="charge_expired_for_capture",
             message="The authorization has expired; nothing is held any more.",
+            detail=detail,
+        )
+    if kind in _INVALID_REQUESTS:
+        return PspResult(
+            outcome=Outcome.DECLINED,
+            code=REQUEST_REFUSED,
+            message="The payment provider did not accept the request as valid.",
             detail=detail,
         )
     return PspResult(

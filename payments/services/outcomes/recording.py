@@ -7,6 +7,7 @@ operation, charge.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -27,7 +28,14 @@ from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.revision import revision_of
 from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
-from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    OperationKind,
+    Outcome,
+    PspResult,
+)
+
+logger = logging.getLogger(__name__)
 
 SYNC_AFTER_SECONDS: Final = 0.05
 """A result whose amounts do not fit has the payment synced at once: a client may wait for it."""
@@ -104,6 +112,9 @@ def record_outcome(
         else:
             disposition = Disposition.APPLIED
             _make_change(locked, charge, refund, result, caller, batch)
+        if result.code == REQUEST_REFUSED and disposition is Disposition.APPLIED:
+            about = locked.operation
+            logger.error("alert: the PSP refused %s as invalid: %s", about.public_id, result.detail)
         if result.contradicts_us:
             case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
             open_case(case)

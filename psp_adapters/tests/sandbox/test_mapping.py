@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ledger.exceptions import LedgerError
 from ledger.money import Money
-from psp_adapters.contract.operations import OperationKind, Outcome, PspRequest
+from psp_adapters.contract.operations import REQUEST_REFUSED, OperationKind, Outcome, PspRequest
 from psp_adapters.http import HttpAnswer
 from psp_adapters.sandbox import mapping
 
@@ -171,24 +171,26 @@ def test_any_text_in_a_payment_is_read_or_refused(field: str, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "outcome"),
+    ("kind", "status", "outcome", "code"),
     [
-        ("idempotency_mismatch", 400, Outcome.UNKNOWN),
-        ("in_flight", 409, Outcome.UNKNOWN),
-        ("fenced", 409, Outcome.DECLINED),
-        ("invalid_request", 400, Outcome.DECLINED),
-        ("invalid_state", 400, Outcome.DECLINED),
-        ("not_found", 404, Outcome.DECLINED),
-        ("card_data_refused", 400, Outcome.DECLINED),
-        ("unauthorized", 401, Outcome.NOT_SENT),
-        ("forbidden", 403, Outcome.NOT_SENT),
+        ("idempotency_mismatch", 400, Outcome.UNKNOWN, ""),
+        ("in_flight", 409, Outcome.UNKNOWN, ""),
+        ("fenced", 409, Outcome.DECLINED, "processing_error"),
+        ("invalid_request", 400, Outcome.DECLINED, REQUEST_REFUSED),
+        ("invalid_state", 400, Outcome.DECLINED, "processing_error"),
+        ("not_found", 404, Outcome.DECLINED, REQUEST_REFUSED),
+        ("card_data_refused", 400, Outcome.DECLINED, REQUEST_REFUSED),
+        ("unauthorized", 401, Outcome.NOT_SENT, ""),
+        ("forbidden", 403, Outcome.NOT_SENT, ""),
     ],
 )
-def test_each_error_type_has_its_outcome(kind: str, status: int, outcome: Outcome) -> None:
+def test_each_error_type_has_its_outcome(
+    kind: str, status: int, outcome: Outcome, code: str
+) -> None:
     result = mapping.result_of_answer(_REQUEST, _answer(status, _error(kind)))
     assert result.outcome is outcome
     assert kind in result.detail
-    assert result.code == ("processing_error" if outcome is Outcome.DECLINED else "")
+    assert result.code == code
 
 
 @pytest.mark.parametrize(

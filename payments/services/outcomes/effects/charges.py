@@ -11,6 +11,7 @@ from ledger import posting_rules as rules
 from payments.models import Operation
 from payments.services.outcomes.change import Change
 from payments.states import IntentStatus, OperationStatus
+from psp_adapters.contract.operations import REQUEST_REFUSED
 
 
 def charge_succeeded(change: Change) -> None:
@@ -101,7 +102,8 @@ def show_refunded(change: Change) -> None:
 
 def last_payment_error(charge: Operation, *, code: str, message: str) -> dict[str, Any]:
     """What the intent shows as `last_payment_error` for a charge that failed."""
-    error: dict[str, Any] = {"type": "card_error", "code": code, "message": message}
+    type_ = "invalid_request_error" if code == REQUEST_REFUSED else "card_error"
+    error: dict[str, Any] = {"type": type_, "code": code, "message": message}
     if charge.decline_code:
         error["decline_code"] = charge.decline_code
     error["charge"] = charge.public_id
