@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
 
 from ledger.money import Money
-from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
 
 class LineKind(StrEnum):
@@ -48,11 +46,8 @@ class ReportListing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportLine(StoredText):
+class ReportLine:
     """One line: a change of our balance at the PSP, and what caused it."""
-
-    TEXTS: ClassVar = {"psp_type": 64, "reference": ID_LENGTH_MAX}
-    IDS: ClassVar = ("identity", "psp_id", "psp_payment_id")
 
     identity: str
     """The PSP's permanent id of the line. Empty if it gives none: then equal lines may be two."""

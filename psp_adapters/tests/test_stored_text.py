@@ -22,12 +22,14 @@ from psp_adapters.contract.stored_text import (
 )
 
 CONTRACT = (disputes, notifications, operations, payments, settlement_reports)
-# Not stored: requests are ours, a listing's name is checked by its adapter, a token is compared.
+# Not stored as they come: requests are ours, a listing's name is checked by its adapter, a token is
+# compared, and a report with a line that cannot be stored is refused as a whole.
 NOT_STORED = {
     "PspRequest",
     "LookUp",
     "DisputeRequest",
     "ReportListing",
+    "ReportLine",
     ("PaymentToken", "token"),
     ("Notification", "signature_headers"),
     ("PspDispute", "submissions"),

@@ -57,6 +57,8 @@ def _flaw_of_line(line: ReportLine) -> str:
     ids = (line.identity, line.psp_id, line.psp_payment_id)
     if any(len(each) > _ID_LENGTH_MAX for each in ids):
         return f"has an id of more than {_ID_LENGTH_MAX} characters"
+    if not all(each.isprintable() for each in (*ids, line.psp_type, line.reference)):
+        return "has a control character in an id, a type or a reference"
     if len(line.psp_type) > _TYPE_LENGTH_MAX:
         return f"has a type of more than {_TYPE_LENGTH_MAX} characters"
     if line.fee.currency != line.gross.currency:

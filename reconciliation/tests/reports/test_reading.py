@@ -131,6 +131,10 @@ def test_the_same_identity_at_another_account_is_another_line(
         (CHARGES + b"cut", "row 4 is cut"),
         (b"x" * 129 + b" charge cap_1 1 0", "line 1 has an id of more than 128 characters"),
         (b"l1 charge " + b"x" * 129 + b" 1 0", "line 1 has an id of more than 128 characters"),
+        (
+            b"l1 charge cap\x00 1 0",
+            "line 1 has a control character in an id, a type or a reference",
+        ),
     ],
 )
 def test_an_unreadable_file_stores_no_line_and_opens_a_case(
