@@ -86,14 +86,16 @@ def register_webhook(variables: Mapping[str, str], *, port: int) -> None:
         raise LauncherError(f"the sandbox PSP does not take our webhook: {error}") from error
 
 
-def api(folder: Path, variables: Mapping[str, str], *, port: int) -> Process:
+def api(
+    folder: Path, variables: Mapping[str, str], *, port: int, workers: int = API_WORKERS
+) -> Process:
     """The web server. It restarts its killed workers; the supervisor restarts a killed server."""
     return _python(
         folder,
         "api",
         *("-m", "granian", "--interface", "wsgi"),
         *("--host", HOST, "--port", str(port), "--no-ws"),
-        *("--workers", str(API_WORKERS), "--blocking-threads", str(API_THREADS)),
+        *("--workers", str(workers), "--blocking-threads", str(API_THREADS)),
         *("--respawn-failed-workers", "--respawn-interval", "0.5"),
         *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
         "paymentsite.wsgi:application",

@@ -23,6 +23,7 @@ from payments.services.event_stream.consuming import FAILURES_MAX, consume_once,
 from payments.services.event_stream.effects import EFFECTS, keep_journal
 from payments.services.event_stream.message import Message
 from payments.tests.event_stream.stage import GROUPS, Stage, command, kill, wait_for
+from payments.tests.support.crashes import ForkedCommand
 
 
 def consumer_of(stage: Stage, effect: Any, *, name: str = "one", group: str = "fraud") -> Consumer:
@@ -309,11 +310,13 @@ def test_a_dead_letter_that_was_consumed_meanwhile_has_no_second_effect(dead: Fa
 def test_a_consumer_told_to_stop_finishes_its_event_first(stage: Stage) -> None:
     written = stage.write_many(aggregates=4, each=1)
     stage.publish_all()
-    process = command("consume_events", "--group", "support")
-    wait_for(lambda: ConsumedEvent.objects.count() == len(written))
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
-    kill(process)
+    process = ForkedCommand("consume_events", "--group", "support")
+    try:
+        wait_for(lambda: ConsumedEvent.objects.count() == len(written))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
     assert pending(stage, "support") == 0
     assert stage.redis.xinfo_consumers(settings.STREAM_KEY, "support") == []
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
+from dataclasses import replace
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,17 +28,32 @@ from payments.tests.http.conftest import ServerDatabase
 from payments.tests.http.support.servers import ApiServer, variables_of
 from payments.tests.http.support.storefront import LONG_AGO, Storefront, Tables, new_order
 from payments.tests.http.support.wire import FORM, Reply, Wire, encoded
-from paymentsite.launcher.platform_processes import API_WORKERS
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 INTENTS = "/v1/payment_intents"
 ONCE = [("authorize", 10_000), ("capture", 10_000)]
 
 
+@pytest.fixture(scope="module")
+def second_server(
+    server_database: ServerDatabase,
+    sandbox_psp: SandboxProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ApiServer]:
+    """Another instance, to be killed, and to be deployed anew while the first goes on."""
+    folder = tmp_path_factory.mktemp("second")
+    second = ApiServer(folder, variables_of(server_database.application_url), workers=1)
+    second.start()
+    yield second
+    second.stop()
+
+
 @pytest.mark.parametrize("who_dies", ["the client", "the server"])
 def test_an_incomplete_request_has_no_effect(
-    storefront: Storefront, tables: Tables, who_dies: str
+    storefront: Storefront, second_server: ApiServer, tables: Tables, who_dies: str
 ) -> None:
     """What is left of it could be another request: a capture without its amount takes all."""
+    storefront = replace(storefront, server=second_server)
     key, body = new_order(), encoded(storefront.order(), FORM)
     before = tables.rows()
     with half_sent(storefront, key, body) as connection:
@@ -124,13 +139,15 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         return  # the other side has cut
 
 
-def test_the_request_of_a_client_that_is_gone_is_executed_once(storefront: Storefront) -> None:
+def test_the_request_of_a_client_that_is_gone_is_executed_once(
+    storefront: Storefront, second_server: ApiServer
+) -> None:
     storefront.psp.script({"hold": True}, order_id=storefront.order_id)
-    with under_way(storefront, storefront.server.base_url) as lost:
-        storefront.server.kill()
+    with under_way(storefront, second_server.base_url) as lost:
+        second_server.kill()
         with pytest.raises((OSError, HTTPException)):
             lost.result(30)
-    storefront.server.start()
+    second_server.start()
     storefront.psp.heal()
     storefront.operations().update(lease_until=LONG_AGO, next_check_at=LONG_AGO)
 
@@ -142,16 +159,6 @@ def test_the_request_of_a_client_that_is_gone_is_executed_once(storefront: Store
     told = Event.objects.filter(aggregateid=operation.intent_id).values_list("type", flat=True)
     assert {"charge.succeeded", "payment_intent.succeeded"} <= set(told)
     assert list(differences()) == []
-
-
-@pytest.fixture
-def second_server(server_database: ServerDatabase, tmp_path: Path) -> Iterator[ApiServer]:
-    """Another instance, to be deployed anew while the first goes on."""
-    second = ApiServer(tmp_path, variables_of(server_database.application_url))
-    second.start()
-    talk_to_every_worker(second)
-    yield second
-    second.stop()
 
 
 def test_a_stopping_server_answers_open_requests_and_accepts_no_new_ones(
@@ -183,28 +190,6 @@ def under_way(storefront: Storefront, base_url: str) -> Iterator[Future[Reply]]:
         sent = executor.submit(wire.post, INTENTS, storefront.order(), key=new_order())
         storefront.psp.wait_for(order_id=storefront.order_id, kind="capture", timeout_seconds=10)
         yield sent
-
-
-def talk_to_every_worker(server: ApiServer) -> None:
-    """Return when all of them serve: one that is told to end while it starts does not hear it."""
-    address, open_ones = urlsplit(server.base_url), []
-    wait_until(lambda: len(server.workers()) == API_WORKERS, "a worker is missing")
-    silent = {worker.pid for worker in server.workers()}
-    end = time.monotonic() + 30
-    while silent:
-        assert time.monotonic() < end, f"workers that never serve: {silent}"
-        connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
-        connection.request("GET", "/healthz")
-        connection.getresponse().read()
-        open_ones.append(connection)  # kept open, so that the next one reaches another worker
-        silent -= {w.pid for w in server.workers() if _serves(w, port=int(address.port or 0))}
-    for connection in open_ones:
-        connection.close()
-
-
-def _serves(worker: psutil.Process, *, port: int) -> bool:
-    ours = (each for each in worker.net_connections("tcp") if each.laddr.port == port)
-    return any(each.status == psutil.CONN_ESTABLISHED for each in ours)
 
 
 def pid_of(server: ApiServer) -> int:

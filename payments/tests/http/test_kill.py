@@ -31,7 +31,7 @@ BEFORE: dict[str, Any] = {"hang_before": 1}
 AFTER: dict[str, Any] = {"hold": True}
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize("behavior", [BEFORE, AFTER], ids=["not done", "done"])
 @pytest.mark.parametrize("command", EFFECTS)
 def test_a_repeat_finishes_the_request_of_a_killed_server(

@@ -232,7 +232,8 @@ def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> Non
     """For longer than its own waits: SIGCONT must not end it."""
     with listening() as server:
         open_endpoint(shop.merchant, server.url)
-        with relay_process() as process:
+        process = forked_relay()
+        try:
             emit(shop.merchant, payments=1, events=1)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGSTOP)
@@ -241,9 +242,11 @@ def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> Non
             emit(shop.merchant, payments=1, events=1)
             server.wait_for(2, within_seconds=30)
             time.sleep(0.2)  # so soon it would have ended
-            assert process.poll() is None
+            assert process.is_running()
             process.send_signal(signal.SIGTERM)
             assert process.wait(15) == 0
+        finally:
+            process.kill()
 
 
 def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:

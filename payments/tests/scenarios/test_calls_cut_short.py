@@ -28,7 +28,6 @@ from payments.tests.support.shop import Shop, age_operations, body_of
 from paymentsite.launcher.ports import hold_any_port
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
-LATE_SECONDS = 1.2
 OLD_SECONDS = 61
 
 
@@ -112,6 +111,7 @@ def test_a_psp_that_acts_after_our_timeout_and_our_look_up_acts_once(
     unknown.refresh_from_db()
     assert unknown.status == "UNKNOWN"
     assert shop.psp.calls(kind="look_up", reference=unknown.psp_key)[-1]["status"] == 404
+    shop.psp.release()
     shop.psp.wait_for(order_id=shop.order_id, kind=move.effects[-1])
     end_leases()
     recovery_sweep.resolve_due_operations()
@@ -134,15 +134,16 @@ def test_a_request_that_the_psp_reads_after_our_fence_has_no_effect(
     recovery_sweep.resolve_due_operations()
     assert own_operation(move).status == "NOT_SENT"
 
+    shop.psp.release()
     wait_until_answered(shop.psp, own_operation(move).psp_key)
 
     move.had_no_effect_yet()
 
 
 def give_up_before_it_acts(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send the command to a PSP that executes it only after our deadline."""
-    late, kind = {"latency_ms": LATE_SECONDS * 1000}, kind_of(move.name)
-    move.shop.psp.script(late, order_id=move.shop.order_id, kind=kind)
+    """Send the command to a PSP that executes it only when it is released."""
+    kind = kind_of(move.name)
+    move.shop.psp.script({"hold_before": True}, order_id=move.shop.order_id, kind=kind)
     with monkeypatch.context() as shortened:
         shortened.setattr(sending, "CALL_DEADLINE_SECONDS", 0.15)
         answer = move.run()

@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +94,20 @@ class ForkedCommand:
         with os.fdopen(said) as output:
             assert output.readline(), f"{arguments[0]} ended at once"
 
+    def wait(self, seconds: float) -> int:
+        """The exit status of a command that ended by itself; fails if it does not end in time."""
+        end = time.monotonic() + seconds
+        while True:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._pid = 0
+                return os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < end, "the command did not end"
+            time.sleep(0.01)
+
+    def is_running(self) -> bool:
+        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self._pid, number)
 
@@ -151,6 +166,7 @@ def be_a_process_of_its_own() -> None:
 
 
 def _run_command(arguments: tuple[str, ...], given: dict[str, Any], says: int) -> None:
+    status = 1
     try:
         die_with_parent()
         be_a_process_of_its_own()
@@ -158,8 +174,9 @@ def _run_command(arguments: tuple[str, ...], given: dict[str, Any], says: int) -
         for name, value in given.items():
             setattr(settings, name, value)
         call_command(*arguments, stdout=os.fdopen(says, "w"))
+        status = 0
     finally:
-        os._exit(1)
+        os._exit(status)
 
 
 def _arm(module: Any, name: str, when: str) -> None:

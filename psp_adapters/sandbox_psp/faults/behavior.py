@@ -76,6 +76,9 @@ class Plan:
     """Between the effect and the answer."""
     decline: Decline | None = None
     hold: bool = False
+    """Whether the answer waits until it is released."""
+    hold_before: bool = False
+    """Whether the request waits for that before it has an effect."""
     cache_error: bool = False
 
 
@@ -89,7 +92,7 @@ class Script:
 
 
 _MATCHABLE: Final = ("reference", "order_id", "token", "kind", "path", "api_key")
-_SCRIPTABLE: Final = (*FAULTS, "decline", "latency_ms", "hold", "cache_errors")
+_SCRIPTABLE: Final = (*FAULTS, "decline", "latency_ms", "hold", "hold_before", "cache_errors")
 
 
 class Faults:
@@ -154,6 +157,7 @@ class Faults:
 
     def _plan_of(self, scripted: dict[str, Any]) -> Plan:
         plan = Plan(hold=bool(scripted.get("hold")), cache_error=bool(scripted.get("cache_errors")))
+        plan.hold_before = bool(scripted.get("hold_before"))
         plan.delay_seconds = float(scripted.get("latency_ms", 0)) / 1000
         plan.fault = next((fault for fault in FAULTS if scripted.get(fault)), "")
         if plan.fault == "late":

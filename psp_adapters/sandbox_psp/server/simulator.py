@@ -122,7 +122,7 @@ class Simulator:
         )
 
     def release_held(self) -> int:
-        """Send the held answers. Returns their number."""
+        """Send the held answers, execute the held requests. Returns their number."""
         count = len(self.held)
         for event in self.held:
             event.set()
@@ -147,7 +147,7 @@ class Simulator:
         if fault in ("down", "rate_limit"):
             self._refuse_early(fault, seen, connection)
             return
-        if plan.delay_seconds:
+        if plan.delay_seconds or plan.hold_before:
             if key in account.in_flight:
                 self._finish(seen, connection, 409, _IN_FLIGHT)
                 return
@@ -155,6 +155,8 @@ class Simulator:
                 account.in_flight.add(key)
             try:
                 await asyncio.sleep(plan.delay_seconds)
+                if plan.hold_before:
+                    await self._hold()
             finally:
                 account.in_flight.discard(key)
         if fault == "error_before":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,19 @@ from psp_adapters.tests.support.sandbox_process import SandboxProcess
 from psp_adapters.tests.support.shop import Shop, error_of, kinds
 
 DEADLINE_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def module_sandbox() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def own_sandbox(module_sandbox: SandboxProcess) -> Iterator[SandboxProcess]:
+    """A simulator of this module's own, because its clock is moved; each test has an account."""
+    yield module_sandbox
+    module_sandbox.heal()
 
 
 @pytest.fixture

@@ -127,23 +127,25 @@ def test_after_the_window_the_same_key_charges_again(own_sandbox: SandboxProcess
 
 
 def test_a_key_in_flight_is_refused(sandbox: SandboxProcess, shop: Shop) -> None:
-    sandbox.script({"latency_ms": 1000}, order_id=shop.order_id)
+    sandbox.script({"hold_before": True}, order_id=shop.order_id)
     thread = threading.Thread(target=lambda: shop.pay(reference="r"))
     thread.start()
     _wait_for_arrival(sandbox, shop)
     assert error_of(shop.pay(reference="r")) == (409, "in_flight")
+    sandbox.release()
     thread.join()
     assert shop.pay(reference="r")[0] == 200
     assert kinds(sandbox, shop) == [("authorize", 1000)]
 
 
 def test_a_fence_stops_a_request_that_is_on_its_way(sandbox: SandboxProcess, shop: Shop) -> None:
-    sandbox.script({"latency_ms": 1000}, order_id=shop.order_id)
+    sandbox.script({"hold_before": True}, order_id=shop.order_id)
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(shop.pay(reference="r")))
     thread.start()
     _wait_for_arrival(sandbox, shop)
     status, fence = shop.request("POST", "/v1/fences", {"reference": "r"})
+    sandbox.release()
     thread.join()
     assert (status, fence["operation"]) == (200, None)
     assert error_of(answers[0]) == (409, "fenced")

@@ -20,7 +20,7 @@ from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.watchdog import Watchdog
 
 HEARTBEAT_SECONDS = 1
-OVERDUE_AFTER_SECONDS = 15.0
+OVERDUE_AFTER_SECONDS = 10.0
 
 
 class Platform:
@@ -34,7 +34,7 @@ class Platform:
             "REDIS_URL": f"redis://{HOST}:{port}/0",
             "HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
         }
-        self.api = ApiServer(folder, self.variables)
+        self.api = ApiServer(folder, self.variables, workers=1)
         workers = platform_processes.workers(folder, self.variables)
         beat = platform_processes.beat(folder, self.variables)
         self.processes = {each.name: replace(each, relay=False) for each in (*workers, beat)}

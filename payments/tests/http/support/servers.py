@@ -20,12 +20,19 @@ WEBHOOK_SECRET = "the secret of the server's webhook"
 class ApiServer:
     """One server with its workers; tied to this process, so that neither survives it."""
 
-    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        variables: Mapping[str, str],
+        *,
+        workers: int = platform_processes.API_WORKERS,
+    ) -> None:
         port = hold_any_port()
         self.base_url = f"http://{HOST}:{port}"
         environment = {**variables, "PUBLIC_BASE_URL": self.base_url, "DATABASE_POOL": "on"}
-        process = platform_processes.api(folder, environment, port=port)
+        process = platform_processes.api(folder, environment, port=port, workers=workers)
         self._process = replace(process, relay=False)
+        self._workers_wanted = workers
         self.log_file = process.log_file
 
     def start(self) -> None:
@@ -62,7 +69,7 @@ class ApiServer:
         and ends, and then it is the launcher that starts it again.
         """
         workers = self.workers()
-        assert len(workers) == platform_processes.API_WORKERS, "all of them run"
+        assert len(workers) == self._workers_wanted, "all of them run"
         for worker in workers:
             worker.kill()
         psutil.wait_procs(workers, timeout=5)
@@ -73,7 +80,7 @@ class ApiServer:
         end = time.monotonic() + within_seconds
         while True:
             alive = {worker.pid for worker in self.workers()} - other_than
-            if len(alive) == platform_processes.API_WORKERS and self._answers():
+            if len(alive) == self._workers_wanted and self._answers():
                 return
             assert time.monotonic() < end, f"no new workers within {within_seconds} s: {alive}"
             time.sleep(0.05)
