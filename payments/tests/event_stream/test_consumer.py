@@ -22,7 +22,7 @@ from payments.services.event_stream.consumer import Consumer
 from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, purge_consumed
 from payments.services.event_stream.effects import EFFECTS, keep_journal
 from payments.services.event_stream.message import Message
-from payments.tests.event_stream.stage import GROUPS, Stage, command, kill, wait_for
+from payments.tests.event_stream.stage import GROUPS, Stage, wait_for
 from payments.tests.support.crashes import ForkedCommand
 
 
@@ -325,11 +325,13 @@ def test_one_process_consumes_for_several_groups_until_one_of_them_breaks(stage:
     written = stage.write_many(aggregates=4, each=1)
     stage.publish_all()
     words = [word for group in GROUPS for word in ("--group", group)]
-    process = command("consume_events", *words)
-    wait_for(lambda: ConsumedEvent.objects.count() == len(GROUPS) * len(written))
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
-    kill(process)
+    process = ForkedCommand("consume_events", *words)
+    try:
+        wait_for(lambda: ConsumedEvent.objects.count() == len(GROUPS) * len(written))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
     assert {group: pending(stage, group) for group in GROUPS} == dict.fromkeys(GROUPS, 0)
 
 

@@ -75,8 +75,9 @@ def test_an_open_circuit_answers_503_and_other_requests_still_work(storefront: S
         base_addresses={"api": storefront.server.base_url},
         max_network_retries=0,
     )
+    another = storefront.order(metadata={"order_id": new_order()})
     with pytest.raises(stripe.APIError) as seen:
-        without_repeats.v1.payment_intents.create(storefront.order())  # type: ignore[arg-type]
+        without_repeats.v1.payment_intents.create(another)  # type: ignore[arg-type]
     assert seen.value.http_status == 503
     assert seen.value.headers is not None
     assert seen.value.headers["stripe-should-retry"] == "true"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -36,7 +33,6 @@ from payments.tests.support.listening import (
     open_endpoint,
 )
 from payments.tests.support.shop import Shop
-from paymentsite.launcher.state import PROJECT
 
 pytestmark = pytest.mark.usefixtures("loopback")
 
@@ -80,16 +76,13 @@ def relaying(*, threads: int = 4) -> Iterator[Relay]:
 
 
 @contextmanager
-def relay_process() -> Iterator[subprocess.Popen[bytes]]:
-    """A relay as the launcher starts it."""
-    command = [sys.executable, "manage.py", "relay_events", "--threads", "4"]
-    environment = {**os.environ, "DATABASE_POOL": "off"}
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL)
+def relay_process() -> Iterator[ForkedCommand]:
+    """A relay in a process of its own."""
+    process = forked_relay()
     try:
         yield process
     finally:
         process.kill()
-        process.wait()
 
 
 def forked_relay() -> ForkedCommand:
@@ -232,8 +225,7 @@ def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> Non
     """For longer than its own waits: SIGCONT must not end it."""
     with listening() as server:
         open_endpoint(shop.merchant, server.url)
-        process = forked_relay()
-        try:
+        with relay_process() as process:
             emit(shop.merchant, payments=1, events=1)
             server.wait_for(1, within_seconds=30)
             process.send_signal(signal.SIGSTOP)
@@ -245,8 +237,6 @@ def test_a_relay_that_was_paused_and_continued_still_delivers(shop: Shop) -> Non
             assert process.is_running()
             process.send_signal(signal.SIGTERM)
             assert process.wait(15) == 0
-        finally:
-            process.kill()
 
 
 def test_endpoints_that_are_down_delay_no_other_endpoint(shop: Shop) -> None:
