@@ -12,6 +12,7 @@ from bench.webhooks.event_writer import EVENTS_PER_PAYMENT, plan
 from bench.webhooks.run import Options, run
 from bench.webhooks.verdict import Arrival, Rest, arrivals_of, judge, judge_rest
 from payments import public_ids
+from paymentsite.tests.fixtures.matrix import examples
 
 EVENTS = [public_ids.encode(public_ids.EVENT, public_ids.new_id()) for _ in range(3)]
 
@@ -78,27 +79,32 @@ def test_events_of_a_payment_are_written_in_order_between_those_of_others() -> N
     assert any(a.aggregate != b.aggregate for a, b in pairwise(planned))
 
 
+@pytest.mark.matrix(most=1)
 def test_a_small_run_loses_nothing_and_keeps_every_payments_order(
     database: None, tmp_path: Path
 ) -> None:
-    """With relays killed; the lag is judged by the large run, on a machine that is not shared."""
+    """With a relay killed; the lag is judged by the large run, on a machine that is not shared.
+
+    `make matrix` kills each relay.
+    """
+    kills, events = examples(1, whole=2), examples(40, whole=80)
     names = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PAYMENTS_ENVIRONMENT")
     figures = run(
         {name: os.environ[name] for name in names if name in os.environ},
         tmp_path,
         Options(
-            deliveries=400,
+            deliveries=5 * events,
             endpoints=5,
             relays=2,
-            kills=2,
+            kills=kills,
             deliveries_per_second=80,
             timeout_seconds=1,
             wait_seconds=60,
         ),
     )
     verdict = figures["verdict"]
-    assert (figures["killed"], verdict["expected"]) == (2, 2 * 80)
+    assert (figures["killed"], verdict["expected"]) == (kills, 2 * events)
     assert (verdict["lost"], verdict["out_of_order"], verdict["changed"]) == (0, 0, 0)
     rest = figures["rest"]
-    assert (rest["expected"], rest["kept"], rest["too_early"]) == (3 * 80, 3 * 80, 0)
+    assert (rest["expected"], rest["kept"], rest["too_early"]) == (3 * events, 3 * events, 0)
     assert rest["attempted"] > 0

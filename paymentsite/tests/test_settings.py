@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -21,16 +25,59 @@ GOOD = {
 }
 
 
-def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-    """Load the settings in a process of their own and print the expression."""
-    environment = {"PATH": os.environ["PATH"], **GOOD, **changes}
-    return subprocess.run(
-        [sys.executable, "-c", f"from paymentsite import settings as s; print(({expression}))"],
+LOADER = """
+import importlib, json, os, sys, traceback
+
+for line in sys.stdin:
+    expression, environment = json.loads(line)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.modules.pop("paymentsite.settings", None)
+    try:
+        settings = importlib.import_module("paymentsite.settings")
+        shown, refusal = str(eval(expression, {"s": settings})), ""
+    except Exception:
+        shown, refusal = "", traceback.format_exc()
+    print(json.dumps([shown, refusal]), flush=True)
+"""
+"""Loads the settings anew for each line; what they import is loaded once."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What an expression of the settings shows, or the traceback of their refusal."""
+
+    shown: str
+    refusal: str
+
+
+Load = Callable[..., Loaded]
+
+
+@pytest.fixture(scope="module")
+def load() -> Iterator[Load]:
+    """Loads the settings in another process, in the environment that the test changes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOADER],
         cwd=PROJECT,
-        env={name: value for name, value in environment.items() if value is not None},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def load(expression: str, **changes: str | None) -> Loaded:
+            print(json.dumps([expression, _environment(changes)]), file=asked, flush=True)
+            return Loaded(*json.loads(answers.readline()))
+
+        yield load
+
+
+def _environment(changes: dict[str, Any]) -> dict[str, str]:
+    environment = {"PATH": os.environ["PATH"], **GOOD, **changes}
+    return {name: value for name, value in environment.items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -62,48 +109,61 @@ def _load(expression: str, **changes: str | None) -> subprocess.CompletedProcess
         ({"PUBLIC_BASE_URL": "payments.example.com"}, "PUBLIC_BASE_URL is no URL: "),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(changes: dict[str, str | None], message: str) -> None:
-    done = _load("s.SECRET_KEY", **changes)
-    assert done.returncode == 1
-    last_line = done.stderr.strip().splitlines()[-1]
+def test_a_wrong_value_is_refused_by_name(
+    load: Load, changes: dict[str, str | None], message: str
+) -> None:
+    loaded = load("s.SECRET_KEY", **changes)
+    last_line = loaded.refusal.strip().splitlines()[-1]
     assert f"ImproperlyConfigured: {message}" in last_line
-    assert "hunter2" not in done.stderr
+    assert "hunter2" not in loaded.refusal
 
 
-def test_development_needs_no_secret_key() -> None:
-    done = _load("s.SECRET_KEY", SECRET_KEY=None, PAYMENTS_ENVIRONMENT="development")
-    assert done.returncode == 0, done.stderr
+def test_a_process_with_a_wrong_value_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import paymentsite.settings"],
+        cwd=PROJECT,
+        env=_environment({"SECRET_KEY": None}),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ImproperlyConfigured: SECRET_KEY is not set: " in done.stderr.splitlines()[-1]
 
 
-def test_keys_that_seal_secrets_are_made_up_in_development_only() -> None:
+def test_development_needs_no_secret_key(load: Load) -> None:
+    loaded = load("s.SECRET_KEY", SECRET_KEY=None, PAYMENTS_ENVIRONMENT="development")
+    assert not loaded.refusal
+
+
+def test_keys_that_seal_secrets_are_made_up_in_development_only(load: Load) -> None:
     keys = "s.SECRETS_ENCRYPTION_KEYS"
-    made_up = _load(keys, SECRETS_ENCRYPTION_KEYS=None, PAYMENTS_ENVIRONMENT="development")
-    assert len(made_up.stdout.strip()) == len(f"('{GOOD['SECRETS_ENCRYPTION_KEYS']}',)")
+    made_up = load(keys, SECRETS_ENCRYPTION_KEYS=None, PAYMENTS_ENVIRONMENT="development")
+    assert len(made_up.shown) == len(f"('{GOOD['SECRETS_ENCRYPTION_KEYS']}',)")
     two = f"{'B' * 43}=,{GOOD['SECRETS_ENCRYPTION_KEYS']}"
-    assert _load(keys, SECRETS_ENCRYPTION_KEYS=two).stdout.count("=") == 2
+    assert load(keys, SECRETS_ENCRYPTION_KEYS=two).shown.count("=") == 2
 
 
-def test_the_web_has_a_pool_and_a_command_one_connection() -> None:
-    pooled = _load(
+def test_the_web_has_a_pool_and_a_command_one_connection(load: Load) -> None:
+    pooled = load(
         "s.DATABASES['default']['OPTIONS']['pool'], s.DATABASES['default']['CONN_MAX_AGE']"
     )
-    assert pooled.stdout.strip() == "({'min_size': 2, 'max_size': 16, 'timeout': 5}, 0)"
-    plain = _load(
+    assert pooled.shown == "({'min_size': 2, 'max_size': 16, 'timeout': 5}, 0)"
+    plain = load(
         "s.DATABASES['default']['OPTIONS'].get('pool'), s.DATABASES['default']['CONN_MAX_AGE']",
         DATABASE_POOL="off",
     )
-    assert plain.stdout.strip() == "(None, None)"
+    assert plain.shown == "(None, None)"
 
 
-def test_statement_timeouts_apply_to_the_application_and_not_to_the_owner() -> None:
-    application = _load("s.DATABASES['default']['OPTIONS']['options']")
-    assert "lock_timeout=2000" in application.stdout
-    owner = _load(
+def test_statement_timeouts_apply_to_the_application_and_not_to_the_owner(load: Load) -> None:
+    application = load("s.DATABASES['default']['OPTIONS']['options']")
+    assert "lock_timeout=2000" in application.shown
+    owner = load(
         "s.DATABASES['default']['USER'], s.DATABASES['default']['OPTIONS'].get('options')",
         DATABASE_ROLE="owner",
         DATABASE_OWNER_URL="postgresql://owner:secret@127.0.0.1:1/payments",
     )
-    assert owner.stdout.strip() == "('owner', None)"
+    assert owner.shown == "('owner', None)"
 
 
 def test_the_table_names_every_variable_that_is_read() -> None:

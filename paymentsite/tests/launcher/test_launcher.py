@@ -72,21 +72,25 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 # --- run ----------------------------------------------------------------------------------------
 
 
-def test_run_gives_a_command_its_servers_and_its_exit_code(
+def test_run_gives_a_command_its_servers_and_its_exit_code_and_ends_what_it_leaves_behind(
     without_servers: None, tmp_path: Path
 ) -> None:
-    note = tmp_path / "folder"
+    note, left = tmp_path / "folder", tmp_path / "pid"
     code = (
-        "import os, psycopg, redis; "
+        "import os, subprocess, sys, psycopg, redis; "
         "psycopg.connect(os.environ['DATABASE_URL']); "
         "assert redis.Redis.from_url(os.environ['REDIS_URL']).ping(); "
         f"open({str(note)!r}, 'w').write(os.environ['RUN_FOLDER']); "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
+        "start_new_session=True); "
+        f"open({str(left)!r}, 'w').write(str(child.pid)); "
         "raise SystemExit(7)"
     )
     done = subprocess.run([*LAUNCHER, "run", "--", sys.executable, "-c", code], cwd=state.PROJECT)
     assert done.returncode == 7
     assert Path(note.read_text()).parent == state.VAR
     assert not Path(note.read_text()).exists()
+    assert not psutil.pid_exists(int(left.read_text()))
 
 
 def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> None:
@@ -103,20 +107,6 @@ def test_a_killed_launcher_takes_everything_with_it(without_servers: None) -> No
     launcher.kill()
     launcher.wait()
     assert _wait(lambda: _all_gone(everything)), [p for p in everything if p.is_running()]
-
-
-def test_processes_that_the_command_leaves_behind_are_ended(
-    without_servers: None, tmp_path: Path
-) -> None:
-    note = tmp_path / "pid"
-    code = (
-        "import subprocess, sys; "
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
-        "start_new_session=True); "
-        f"open({str(note)!r}, 'w').write(str(child.pid))"
-    )
-    subprocess.run([*LAUNCHER, "run", "--", sys.executable, "-c", code], cwd=state.PROJECT)
-    assert not psutil.pid_exists(int(note.read_text()))
 
 
 def test_an_unknown_command_is_one_line(without_servers: None) -> None:
