@@ -32,6 +32,12 @@ from psp_adapters.registry import adapter_for
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    """Slow hashes are for real passwords; the seed makes three each time."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @contextmanager
 def _sweeping(psp: SandboxProcess) -> Iterator[None]:
     """What the worker does every two seconds; here more often, and without notifications."""
