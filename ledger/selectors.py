@@ -188,6 +188,52 @@ def rules_posted(source_type: str, source_id: UUID) -> frozenset[str]:
     return frozenset(row[0] for row in rows)
 
 
+# By the debit side: both sides of a transaction are equal. A reversal counts against its rule.
+_BOOKED: Final = """
+    SELECT t.payment_id, t.source_type, t.source_id, coalesce(o.rule, t.rule),
+           CASE WHEN t.reverses_id IS NULL THEN 1 ELSE -1 END, t.merchant_id, e.currency,
+           e.amount_minor, t.id
+      FROM ledger_transaction t
+      JOIN ledger_entry e ON e.transaction_id = t.id AND e.direction = 'D'
+      LEFT JOIN ledger_transaction o ON o.id = t.reverses_id
+     WHERE t.payment_id = ANY (%s::uuid[])
+     ORDER BY t.payment_id, t.id"""
+_DIMENSIONS: Final = """
+    SELECT DISTINCT e.payment_id, a.code, a.dimension
+      FROM ledger_entry e JOIN ledger_account a ON a.id = e.account_id
+     WHERE e.payment_id = ANY (%s::uuid[]) AND a.dimension <> ''
+     ORDER BY e.payment_id, a.code, a.dimension"""
+
+
+@dataclass(frozen=True, slots=True)
+class BookedRule:
+    """One ledger transaction of a payment, by what it booked."""
+
+    payment_id: UUID
+    source_type: str
+    source_id: UUID
+    rule: str
+    """The rule; of a reversal, the rule that it reverses."""
+    sign: int
+    """1, or -1 for a reversal."""
+    merchant_id: UUID | None
+    currency: str
+    amount_minor: int
+    transaction_id: UUID
+
+
+def booked_rules(payment_ids: Collection[UUID]) -> list[BookedRule]:
+    """Every ledger transaction of these payments; one of several debits has a row for each."""
+    rows = statements.execute(_BOOKED, [list(payment_ids)])
+    return [BookedRule(*row) for row in rows]
+
+
+def dimensions_of(payment_ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
+    """Whose accounts the entries of these payments are on: payment, code, dimension."""
+    rows = statements.execute(_DIMENSIONS, [list(payment_ids)])
+    return [(payment_id, code, dimension) for payment_id, code, dimension in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class BookedChange:
     """What one transaction did to the accounts of one code."""

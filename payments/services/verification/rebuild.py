@@ -24,6 +24,7 @@ from payments.services.outcomes.payment_state import (
     status_under_way,
 )
 from payments.services.verification.disputes import dispute_differences
+from payments.services.verification.operations import compared, operation_differences
 from payments.states import (
     BLOCKING_CHARGE,
     CaseStatus,
@@ -135,8 +136,9 @@ def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID,
         operations[operation.intent_id].append(operation)
     for intent in intents:
         vector = vectors.get((intent.id, intent.currency))
-        for sentence in _compare(intent, vector, operations[intent.id]):
+        for sentence in compared(intent, _compare(intent, vector, operations[intent.id])):
             yield intent.id, sentence
+    yield from operation_differences(intents, operations)
     yield from _unattended_excess(operations)
     yield from dispute_differences(identifiers)
 

@@ -1,0 +1,166 @@
+"""Compares every operation and refund of a payment with its entries in the books. Reads only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from ledger.exceptions import LedgerError
+from ledger.money import Money
+from ledger.selectors import BookedRule, booked_rules, dimensions_of
+from payments.models import Operation, PaymentIntent, PspAccount, Refund, books_of
+from payments.services.outcomes import bookings
+from payments.states import OperationStatus, RefundStatus
+from psp_adapters.contract.operations import OperationKind
+
+_APPLIED: Final = frozenset({OperationStatus.SUCCEEDED, OperationStatus.EXCESS})
+_BOOKED_REFUND: Final = frozenset({OperationStatus.SUCCEEDED, OperationStatus.PENDING})
+_REFUND_STATUS: Final = {
+    OperationStatus.SENDING: RefundStatus.PENDING,
+    OperationStatus.UNKNOWN: RefundStatus.PENDING,
+    OperationStatus.PENDING: RefundStatus.PENDING,
+    OperationStatus.SUCCEEDED: RefundStatus.SUCCEEDED,
+    OperationStatus.DECLINED: RefundStatus.FAILED,
+    OperationStatus.REVERSED: RefundStatus.FAILED,
+    OperationStatus.NOT_SENT: RefundStatus.CANCELED,
+}
+_COMPONENTS: Final = ("authorized", "captured", "refunded")
+"""What an operation books of its own; the hold is compared for the whole payment."""
+_SOURCES: Final = ("operation", "hold")
+
+Amounts = dict[tuple[str, str], int]
+"""Minor units by component and currency."""
+
+
+def operation_differences(
+    intents: Sequence[PaymentIntent], operations: Mapping[UUID, Sequence[Operation]]
+) -> Iterator[tuple[UUID, str]]:
+    """What the books say otherwise of the operations of these payments, each with its payment."""
+    identifiers = [intent.id for intent in intents]
+    booked: dict[UUID, list[BookedRule]] = defaultdict(list)
+    for row in booked_rules(identifiers):
+        booked[row.payment_id].append(row)
+    for intent in intents:
+        of_payment = operations.get(intent.id, ())
+        for sentence in compared(intent, _of_payment(intent, of_payment, booked[intent.id])):
+            yield intent.id, sentence
+    yield from _of_refunds(identifiers, operations)
+    yield from _of_accounts(intents, operations)
+
+
+def compared(intent: PaymentIntent, sentences: Iterator[str]) -> list[str]:
+    """The sentences about a payment; one whose rows cannot be read is named, and stops no other."""
+    found: list[str] = []
+    try:
+        found.extend(sentences)
+    except (LedgerError, ValueError, TypeError, LookupError) as error:
+        found.append(f"{intent.public_id}: cannot be compared: {type(error).__name__}: {error}")
+    return found
+
+
+def _of_payment(
+    intent: PaymentIntent, operations: Sequence[Operation], booked: Sequence[BookedRule]
+) -> Iterator[str]:
+    ours = [row for row in booked if row.source_type.split("/")[0] in _SOURCES]
+    known = {operation.id for operation in operations}
+    for row in booked:
+        if row.merchant_id != intent.merchant_id:
+            yield f"{intent.public_id}: {row.rule} is booked for another merchant"
+    for row in ours:
+        if row.source_id not in known:
+            yield f"{intent.public_id}: {row.rule} is booked for an operation that it does not have"
+    for operation in operations:
+        yield from _of_operation(operation, [r for r in ours if r.source_id == operation.id])
+        yield from _of_transactions(operation, operations, ours)
+
+
+def _of_operation(operation: Operation, booked: Sequence[BookedRule]) -> Iterator[str]:
+    name = f"{operation.public_id} ({operation.kind}, {operation.status})"
+    expected, found = _expected(operation), _booked(booked)
+    for component, currency in sorted(expected.keys() | found.keys()):
+        should = Money(expected.get((component, currency), 0), currency)
+        is_booked = Money(found.get((component, currency), 0), currency)
+        if should != is_booked:
+            yield f"{name}: {should} should be booked as {component}, the books say {is_booked}"
+    if operation.is_open and operation.next_check_at is None:
+        yield f"{name}: nothing will look it up again"
+
+
+def _expected(operation: Operation) -> Amounts:
+    kind, amounts = OperationKind(operation.kind), dict.fromkeys(_COMPONENTS, 0)
+    applied = operation.status in _APPLIED
+    if kind in (OperationKind.AUTHORIZE, OperationKind.INCREMENT) and applied:
+        amounts["authorized"] = operation.amount_minor
+    if applied and (kind is OperationKind.CAPTURE or operation.capture_now):
+        amounts["captured"] = operation.amount_minor
+    if kind is OperationKind.REFUND and operation.status in _BOOKED_REFUND:
+        amounts["refunded"] = operation.amount_minor
+    return {(name, operation.currency): minor for name, minor in amounts.items()}
+
+
+def _booked(booked: Sequence[BookedRule]) -> Amounts:
+    amounts: Amounts = defaultdict(int)
+    for row in booked:
+        if row.source_type.startswith("hold"):
+            continue
+        for component, sign in bookings.VECTOR.get(row.rule, {}).items():
+            if component in _COMPONENTS:
+                amounts[component, row.currency] += row.sign * sign * row.amount_minor
+    return {key: minor for key, minor in amounts.items() if minor}
+
+
+def _of_transactions(
+    operation: Operation, operations: Sequence[Operation], booked: Sequence[BookedRule]
+) -> Iterator[str]:
+    """A balance transaction belongs to the operation, or to a capture of the charge."""
+    own = {o.id for o in operations if operation.id in (o.id, o.charge_id)}
+    transactions = {row.transaction_id for row in booked if row.source_id in own}
+    for column in ("balance_transaction_id", "failure_balance_transaction_id"):
+        identifier = getattr(operation, column)
+        if identifier is not None and identifier not in transactions:
+            yield f"{operation.public_id}: {column} names a transaction that is not its own"
+
+
+def _of_refunds(
+    intent_ids: Collection[UUID], operations: Mapping[UUID, Sequence[Operation]]
+) -> Iterator[tuple[UUID, str]]:
+    """A refund shows what its operation says, and each refund operation has one."""
+    refunds = {r.operation_id: r for r in Refund.objects.filter(intent_id__in=list(intent_ids))}
+    for intent_id in intent_ids:
+        for operation in operations.get(intent_id, ()):
+            refund = refunds.get(operation.id)
+            if operation.kind != OperationKind.REFUND:
+                if refund is not None:
+                    yield intent_id, f"{refund.public_id} belongs to a {operation.kind}"
+            elif refund is None:
+                yield intent_id, f"{operation.public_id}: a refund without its row"
+            else:
+                for sentence in _of_refund(refund, operation):
+                    yield intent_id, sentence
+
+
+def _of_refund(refund: Refund, operation: Operation) -> Iterator[str]:
+    if (refund.amount_minor, refund.currency) != (operation.amount_minor, operation.currency):
+        amount = Money(refund.amount_minor, refund.currency)
+        yield f"{refund.public_id}: {amount}, its operation is about {operation.amount}"
+    if refund.status != _REFUND_STATUS[OperationStatus(operation.status)]:
+        yield f"{refund.public_id}: {refund.status}, its operation is {operation.status}"
+    if (refund.intent_id, refund.charge_id) != (operation.intent_id, operation.charge_id):
+        yield f"{refund.public_id}: its operation is of another payment or charge"
+
+
+def _of_accounts(
+    intents: Sequence[PaymentIntent], operations: Mapping[UUID, Sequence[Operation]]
+) -> Iterator[tuple[UUID, str]]:
+    """Entries are on the accounts of the payment's merchant and of its PSP accounts only."""
+    by_id = {intent.id: intent for intent in intents}
+    codes = dict(PspAccount.objects.values_list("id", "code"))
+    for intent_id, code, dimension in dimensions_of(list(by_id)):
+        intent = by_id[intent_id]
+        allowed = {books_of(intent.merchant_id, livemode=intent.livemode)}
+        allowed |= {codes[o.psp_account_id] for o in operations.get(intent_id, ())}
+        allowed.add(codes[intent.psp_account_id])
+        if dimension not in allowed:
+            yield intent_id, f"{intent.public_id}: entries on account {code} of {dimension}"

@@ -1,0 +1,137 @@
+"""verify_ledger names an operation, refund or entry that was changed by hand, and what is wrong."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from payments.services.verification.rebuild import differences
+from payments.tests.support.shop import Shop, body_of
+
+Cursor = psycopg.Cursor[Any]
+
+
+@pytest.fixture
+def paid(shop: Shop) -> str:
+    """A payment of 100.00, captured in two parts and refunded by 30.00."""
+    intent_id: str = body_of(shop.create(10_000, manual=True))["id"]
+    shop.capture(intent_id, 4_000, final=False)
+    shop.capture(intent_id, 6_000)
+    shop.refund(intent_id, 3_000)
+    assert list(differences()) == []
+    return intent_id
+
+
+@pytest.fixture
+def by_hand(owner_cursor: Cursor) -> Callable[..., None]:
+    """Run an UPDATE as the owner of its table may, with every trigger off."""
+
+    def run(statement: str, *params: object) -> None:
+        table = psycopg.sql.Identifier(statement.split()[1])
+        alter = psycopg.sql.SQL("ALTER TABLE {} {} TRIGGER ALL")
+        owner_cursor.execute(alter.format(table, psycopg.sql.SQL("DISABLE")))
+        owner_cursor.execute(statement, params)  # type: ignore[arg-type]
+        owner_cursor.execute(alter.format(table, psycopg.sql.SQL("ENABLE")))
+
+    return run
+
+
+OPERATION = "UPDATE payments_operation SET {} WHERE id = %s"
+CHANGES = {
+    "a capture of another amount": (1, "amount_minor = 5000", "should be booked as captured"),
+    "a capture in another currency": (1, "currency = 'EUR'", "EUR should be booked as captured"),
+    "a capture that was never made": (1, "status = 'DECLINED'", "0.00 USD should be booked"),
+    "a refund that was never made": (3, "status = 'DECLINED'", "0.00 USD should be booked"),
+    "a capture that is another kind": (1, "kind = 'void'", "0.00 USD should be booked"),
+    "another charge": (0, "capture_now = true", "100.00 USD should be booked as captured"),
+    "an open refund without a look-up": (
+        3,
+        "status = 'PENDING', next_check_at = NULL",
+        "nothing will look it up again",
+    ),
+    "another balance transaction": (
+        1,
+        "balance_transaction_id = gen_random_uuid()",
+        "balance_transaction_id names a transaction that is not its own",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_operation_is_named(
+    shop: Shop, paid: str, by_hand: Callable[..., None], name: str
+) -> None:
+    position, change, said = CHANGES[name]
+    operation = shop.operations(paid)[position]
+    by_hand(OPERATION.format(change), operation.id)
+    found = [each for each in differences() if said in each]
+    assert found, list(differences())
+    assert any(operation.public_id in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("amount_minor = 2000", "its operation is about 30.00 USD"),
+        ("currency = 'EUR'", "its operation is about 30.00 USD"),
+        ("status = 'failed'", "its operation is SUCCEEDED"),
+        ("charge_id = gen_random_uuid()", "of another payment or charge"),
+    ],
+)
+def test_a_changed_refund_is_named(
+    shop: Shop, paid: str, by_hand: Callable[..., None], change: str, said: str
+) -> None:
+    [refund] = shop.refunds(paid)
+    by_hand(f"UPDATE payments_refund SET {change} WHERE id = %s", refund.id)
+    assert [each for each in differences() if refund.public_id in each and said in each]
+
+
+def test_entries_on_another_merchants_account_are_named(
+    shop: Shop, other_shop: Shop, paid: str, by_hand: Callable[..., None]
+) -> None:
+    other_shop.create(10_000)
+    by_hand(
+        "UPDATE ledger_entry SET account_id = (SELECT a.id FROM ledger_account a WHERE a.code = "
+        "2100 AND a.dimension LIKE %s) WHERE payment_id = %s AND account_id IN "
+        "(SELECT id FROM ledger_account WHERE code = 2100)",
+        f"{other_shop.merchant.id}%",
+        shop.intent(paid).id,
+    )
+    assert any("entries on account 2100" in each for each in differences())
+
+
+def test_a_transaction_of_another_merchant_or_source_is_named(
+    shop: Shop, paid: str, by_hand: Callable[..., None]
+) -> None:
+    intent = shop.intent(paid)
+    by_hand(
+        "UPDATE ledger_transaction SET merchant_id = %s "
+        "WHERE payment_id = %s AND rule = 'captured'",
+        uuid.uuid4(),
+        intent.id,
+    )
+    assert any("booked for another merchant" in each for each in differences())
+    by_hand(
+        "UPDATE ledger_transaction SET merchant_id = %s, source_id = gen_random_uuid() "
+        "WHERE payment_id = %s",
+        intent.merchant_id,
+        intent.id,
+    )
+    assert any("for an operation that it does not have" in each for each in differences())
+
+
+def test_a_payment_that_cannot_be_compared_does_not_hide_the_next(
+    shop: Shop, paid: str, by_hand: Callable[..., None]
+) -> None:
+    next_id = body_of(shop.create(5_000, order_id="next"))["id"]
+    first, second = shop.intent(paid), shop.intent(next_id)
+    capture = shop.operations(paid)[1]
+    by_hand("UPDATE payments_operation SET kind = 'nonsense' WHERE id = %s", capture.id)
+    by_hand("UPDATE payments_payment_intent SET amount_captured_minor = 1 WHERE id = %s", second.id)
+    found = list(differences())
+    assert any(f"{first.public_id}: cannot be compared" in each for each in found)
+    assert any(second.public_id in each and "captured is stored" in each for each in found)
