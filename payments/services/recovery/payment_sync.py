@@ -46,7 +46,7 @@ def conflict(operation: Operation, why: str) -> Conflict:
 def sync_operation(operation_id: UUID, *, actor: str) -> None:
     """Look up one operation and record the result; of a closed one the whole payment is synced.
 
-    Holds no connection of a pool while asking. Raises Inconclusive or Conflict. A result that
+    Holds no connection of a pool meanwhile. Raises Inconclusive or Conflict. A result that
     changes nothing is no error.
     """
     operation = Operation.objects.get(pk=operation_id)
@@ -58,8 +58,8 @@ def sync_operation(operation_id: UUID, *, actor: str) -> None:
 def sync_payment(charge_id: UUID, *, actor: str, lease: datetime | None = None) -> None:
     """Look up the payment of a charge and adopt what the PSP shows.
 
-    `lease` is the charge's lease if the caller holds it. Holds no connection of a pool while
-    asking. Raises Inconclusive, also if a worker is looking it up already. Raises Conflict if
+    `lease` is the charge's lease if the caller holds it. Holds no connection of a pool
+    meanwhile. Raises Inconclusive, also if a worker is looking it up already. Raises Conflict if
     something of it could not be booked; all else is booked then, and a case is open.
     """
     charge = Operation.objects.get(pk=charge_id)
@@ -101,7 +101,7 @@ def look_up_payment(charge: Operation) -> PspPayment:
 
 
 def look_up_operation(operation: Operation) -> PspResult:
-    """The operation's present result at the PSP; holds no connection of a pool while asking.
+    """The operation's present result at the PSP; holds no connection of a pool meanwhile.
 
     Raises Inconclusive, or Conflict if the PSP reports another amount.
     """

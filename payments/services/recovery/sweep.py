@@ -98,7 +98,7 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
 
 
 def _resolve(operation: Operation, *, actor: str) -> Handled:
-    """Ask the PSP and record what it says. Holds no database connection while asking."""
+    """Ask the PSP and record what it says. Holds no database connection meanwhile."""
     if not operation.is_open:
         return _sync_payment_of(operation, actor=actor)
     caller = callers.for_operation(operation, actor)

@@ -68,7 +68,7 @@ def _make_current_charge(change: Change) -> None:
 
 
 def _reverse(payment: LockedPayment, change: Change) -> None:
-    """Reverse every booking of the charge: nothing of it is held or taken any more."""
+    """Reverse every booking of the charge: it holds and took no money any more."""
     operation, result = change.operation, change.result
     operation.reverse()
     operation.code = result.code or "processing_error"
