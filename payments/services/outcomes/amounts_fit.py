@@ -21,7 +21,9 @@ def why_amounts_do_not_fit(
         return ""
     if kind in (OperationKind.AUTHORIZE, OperationKind.REFUND):
         return ""
-    held_minor = _held_before_minor(operation, charge, intent, result)
+    if charge.status in OPERATION_OPEN and result.amount:
+        return f"the provider released {result.amount} of a charge that is {charge.status} here"
+    held_minor = operation.amount_minor if operation.gives_excess_back else intent.amount_held_minor
     left_minor = held_minor - operation.amount_minor
     if kind is OperationKind.CAPTURE and left_minor < 0:
         return f"captured {operation.amount}, of {Money(held_minor, operation.currency)} held"
@@ -39,14 +41,3 @@ def why_amounts_do_not_fit(
 
 def _money(minor: int, charge: Operation) -> Money:
     return Money(minor, charge.currency)
-
-
-def _held_before_minor(
-    operation: Operation, charge: Operation, intent: PaymentIntent, result: PspResult
-) -> int:
-    """What our books held; of a charge that is open, what it is about if anything was released."""
-    if operation.gives_excess_back:
-        return operation.amount_minor
-    if charge.status in OPERATION_OPEN:
-        return charge.amount_minor if result.amount else 0
-    return intent.amount_held_minor

@@ -59,7 +59,9 @@ def void_succeeded(change: Change) -> None:
     change.operation.succeed()
     intent.next_action_url = ""
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
-        _close_charge_by_void(change)
+        charge.withdraw()  # The void released no money (`amounts_fit`): it was never authorized.
+        charge.closed_at = now_utc()
+        charge.next_check_at = None
     change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
@@ -114,15 +116,3 @@ def _why_nothing_is_held(change: Change) -> str:
     """The books know whether the hold expired while the operation was under way."""
     expired = any(each.posting.rule == "expired" for each in bookings_of(change.intent.id))
     return EXPIRED_REASON if expired else ""
-
-
-def _close_charge_by_void(change: Change) -> None:
-    """Close a charge whose outcome was unknown: it was authorized if the void released anything."""
-    charge = change.charge
-    if change.result.amount:
-        charge.succeed()
-        change.post(rules.authorized, charge.amount)
-    else:
-        charge.withdraw()
-    charge.closed_at = now_utc()
-    charge.next_check_at = None

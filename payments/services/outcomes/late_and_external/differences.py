@@ -9,7 +9,7 @@ from typing import Final
 from payments.models import Operation
 from payments.services.outcomes.revision import Revision, agrees, revision_of
 from payments.services.psp_gateway import references
-from payments.states import OperationStatus
+from payments.states import OPERATION_OUTCOME_UNKNOWN, OperationStatus
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.contract.payments import PspOperation, PspOperationKind, PspPayment
 
@@ -144,7 +144,9 @@ def _difference(shown: PspOperation, row: Operation | None) -> Difference | None
     if agrees(row, shown.outcome):
         return None
     if row.is_open:
-        return None if row.is_charge else Difference(shown, row)
+        decided = shown.outcome in _DECIDED
+        accepted = shown.outcome is Outcome.PENDING and row.status in OPERATION_OUTCOME_UNKNOWN
+        return Difference(shown, row) if (decided or accepted) and not row.is_charge else None
     revision = revision_of(row.status, shown.outcome)
     return Difference(shown, row, revision) if revision is not None else None
 

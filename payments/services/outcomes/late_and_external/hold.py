@@ -47,10 +47,11 @@ def _match_over_hold(payment: LockedPayment) -> Change | None:
     )
     vector = payment.vector
     over_minor = max(0, vector.captured_minor + payment.seen.held.minor - asked_minor)
-    if over_minor == vector.authorized_minor - asked_minor:
+    booked = payment.books.holds_beyond_request()
+    if over_minor == sum(each.posting.lines[0].amount.minor for each in booked):
         return None
     unexplained = _unexplained_change(payment)
-    for booking in payment.books.holds_beyond_request():
+    for booking in booked:
         unexplained.reverse(booking)
     excess = Money(over_minor, payment.charge.currency)
     unexplained.post(payment.rules.incremented, excess)
