@@ -21,12 +21,11 @@ from payments.models import IdempotencyKey, Merchant, Operation, PaymentIntent, 
 from payments.services.callers.caller import Answer, Caller, Renderer, Subject
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.idempotency import keys
-from payments.services.outcomes.amounts_fit import why_amounts_do_not_fit
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check, unknown_if_lease_passed
 from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.locking import LockedRows, lock_rows
-from payments.services.outcomes.revision import revision_of
+from payments.services.outcomes.result_checks import revision_of, why_amounts_do_not_fit
 from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import (
     REQUEST_REFUSED,

@@ -24,7 +24,7 @@ from payments.services.outcomes.late_and_external.adopt import (
     version_of,
 )
 from payments.services.outcomes.recording import Disposition, record_outcome
-from payments.services.outcomes.revision import agrees as agrees
+from payments.services.outcomes.result_checks import agrees as agrees
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import Inconclusive, look_up
 from payments.states import OPERATION_OPEN, CaseKind

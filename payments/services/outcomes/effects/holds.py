@@ -59,7 +59,7 @@ def void_succeeded(change: Change) -> None:
     change.operation.succeed()
     intent.next_action_url = ""
     if charge.status in (OperationStatus.REQUIRES_ACTION, OperationStatus.PENDING):
-        charge.withdraw()  # The void released no money (`amounts_fit`): it was never authorized.
+        charge.withdraw()  # The void released no money (`result_checks`): it was never authorized.
         charge.closed_at = now_utc()
         charge.next_check_at = None
     change.post(rules.voided, change.intent.held)

@@ -19,7 +19,7 @@ from payments.services.outcomes.late_and_external.external_operations import (
     insert_external_operation,
 )
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
-from payments.services.outcomes.revision import Revision
+from payments.services.outcomes.result_checks import Revision
 from payments.services.psp_gateway import references
 from payments.states import CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult

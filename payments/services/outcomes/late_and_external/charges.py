@@ -12,7 +12,7 @@ from payments.services.outcomes.blocking_charges import blocking_charge
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
-from payments.services.outcomes.revision import Revision
+from payments.services.outcomes.result_checks import Revision
 from payments.states import CaseKind, LateSuccessPolicy
 
 

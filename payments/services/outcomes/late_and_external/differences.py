@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from payments.models import Operation
-from payments.services.outcomes.revision import Revision, agrees, revision_of
+from payments.services.outcomes.result_checks import Revision, agrees, revision_of
 from payments.services.psp_gateway import references
 from payments.states import OPERATION_OUTCOME_UNKNOWN, OperationStatus
 from psp_adapters.contract.operations import Outcome

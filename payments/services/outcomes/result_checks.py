@@ -1,11 +1,53 @@
-"""Checks whether the amounts of a PSP's result are those that our books expect after it."""
+"""Judges a PSP's result before it is recorded: does it agree with ours, revise it, fit the books?"""
 
 from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
 
 from ledger.money import Money
 from payments.models import Operation, PaymentIntent
 from payments.states import OPERATION_OPEN
+from payments.states import OperationStatus as O
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
+
+
+class Revision(StrEnum):
+    """How a late outcome differs from the result that closed the operation."""
+
+    LATE_SUCCESS = "late_success"
+    """Closed without success, and succeeded after all."""
+    REVERSED = "reversed"
+    """Closed with success, and reversed by the PSP."""
+    REINSTATED = "reinstated"
+    """Reversed, and succeeded again."""
+
+
+_REVISIONS: Final[dict[tuple[Outcome, str], Revision]] = {
+    (Outcome.SUCCEEDED, O.DECLINED): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.NOT_SENT): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.CANCELED): Revision.LATE_SUCCESS,
+    (Outcome.SUCCEEDED, O.REVERSED): Revision.REINSTATED,
+    (Outcome.DECLINED, O.SUCCEEDED): Revision.REVERSED,
+    (Outcome.DECLINED, O.EXCESS): Revision.REVERSED,
+}
+# The statuses in which an operation may be if the PSP reports this outcome.
+_AGREES: Final = {
+    Outcome.PENDING: frozenset({O.PENDING}),
+    Outcome.REQUIRES_ACTION: frozenset({O.REQUIRES_ACTION}),
+    Outcome.SUCCEEDED: frozenset({O.SUCCEEDED, O.EXCESS}),
+    Outcome.DECLINED: frozenset({O.DECLINED, O.CANCELED, O.NOT_SENT, O.REVERSED}),
+}
+
+
+def agrees(operation: Operation, outcome: Outcome) -> bool:
+    """Is the operation already in a status that this outcome leads to?"""
+    return operation.status in _AGREES.get(outcome, ())
+
+
+def revision_of(status: str, outcome: Outcome) -> Revision | None:
+    """How an outcome revises a closed operation; None if it does not."""
+    return _REVISIONS.get((outcome, status))
 
 
 def why_amounts_do_not_fit(
