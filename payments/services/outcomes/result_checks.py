@@ -1,4 +1,4 @@
-"""Judges a PSP's result before it is recorded: does it agree with ours, revise it, fit the books?"""
+"""Judges a result before it is recorded: does it agree with ours, revise it, fit the books?"""
 
 from __future__ import annotations
 
