@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from payments.models import Operation
-from payments.services.outcomes.duplicate_charges import captures_excess
 from payments.states import (
     OPERATION_OPEN,
     OPERATION_OUTCOME_UNKNOWN,
@@ -24,6 +23,7 @@ EXPIRED_REASON: Final = "expired"
 """The `cancellation_reason` of a payment whose authorization expired."""
 EXPIRED_CODE: Final = "charge_expired_for_capture"
 """With this code a capture or void is refused that came too late."""
+_ON_HOLD: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT)
 _RESERVED: Final = OPERATION_OUTCOME_UNKNOWN | {OperationStatus.PENDING}
 
 
@@ -47,7 +47,7 @@ def own_operations(operations: Iterable[Operation]) -> list[Operation]:
         for o in operations
         if o not in duplicates
         and not o.gives_excess_back
-        and not any(o.charge_id == each.id and captures_excess(o, each) for each in duplicates)
+        and not any(o.charge_id == each.id and o.kind in _ON_HOLD for each in duplicates)
     ]
 
 

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 SYNC_AFTER_SECONDS: Final = 0.05
 """A result whose amounts do not fit has the payment synced at once: a client may wait for it."""
+SYNCS_AT_ONCE: Final = 3
+"""After so many checks the usual schedule holds: the PSP's list of a payment may lag for long."""
 
 _SAME: Final = {
     Outcome.PENDING: OperationStatus.PENDING,
@@ -159,12 +161,13 @@ def _leave_open(
 ) -> None:
     """Keep the operation open until the snapshot of the payment says how it ended."""
     operation = locked.operation
-    unknown = PspResult(outcome=Outcome.UNKNOWN, detail=why, retry_after_seconds=SYNC_AFTER_SECONDS)
+    soon = SYNC_AFTER_SECONDS if operation.checks < SYNCS_AT_ONCE else None
+    unknown = PspResult(outcome=Outcome.UNKNOWN, detail=why, retry_after_seconds=soon)
     if operation.status in OPERATION_OUTCOME_UNKNOWN:
         _make_change(locked, charge, refund, unknown, caller, batch)
         return
     operation.detail = why[:500]
-    schedule_check(operation, SYNC_AFTER_SECONDS)
+    schedule_check(operation, soon)
     batch.update(operation, OPERATION_FIELDS)
 
 

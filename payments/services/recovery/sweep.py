@@ -113,7 +113,11 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
         return Handled.NO_ANSWER
     recorded = record_outcome(operation=operation, result=result, caller=caller)
     if recorded.disposition is Disposition.DEFERRED:
-        return _sync_payment_of(operation, actor=actor)
+        handled = _sync_payment_of(operation, actor=actor)
+        operation.refresh_from_db()
+        if operation.is_open:
+            _open_case_if_old(operation, recorded.why)
+        return handled
     if result.outcome is Outcome.UNKNOWN:
         _open_case_if_old(operation, result.detail)
     return Handled.ANSWERED

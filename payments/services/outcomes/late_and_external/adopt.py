@@ -209,7 +209,8 @@ def _write(payment: LockedPayment, actor: str, *, undecided: bool) -> None:
     _note_end_of_hold(payment)
     batch = Batch()
     for operation in payment.operations:
-        if charge.id in (operation.id, operation.charge_id) and not operation.is_open:
+        answered = charge.id in (operation.id, operation.charge_id) and not operation.is_open
+        if answered and operation.next_check_at is not None:
             operation.next_check_at = None
             batch.update(operation, OPERATION_FIELDS)
     charge.lease_until = now_utc()

@@ -73,7 +73,7 @@ def _reverse(payment: LockedPayment, change: Change) -> None:
     operation.reverse()
     operation.code = result.code or "processing_error"
     operation.decline_code = result.decline_code
-    operation.message = (result.message or "The provider took this back.")[:500]
+    operation.message = (result.message or "The provider reversed this charge.")[:500]
     for booking in payment.books.active(operation):
         change.reverse(booking)
     operation.guard_order = operation.reversal_due_at = None

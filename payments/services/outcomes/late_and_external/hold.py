@@ -12,29 +12,27 @@ from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import PspOperationKind
 
-_HOLDS = (OperationKind.AUTHORIZE, OperationKind.INCREMENT)
+_HOLDS: Final = (OperationKind.AUTHORIZE, OperationKind.INCREMENT)
 _NO_RESULT: Final = PspResult(outcome=Outcome.UNKNOWN)
-_APPLIED = (OperationStatus.SUCCEEDED, OperationStatus.EXCESS)
+_APPLIED: Final = (OperationStatus.SUCCEEDED, OperationStatus.EXCESS)
 
 
-def balance_hold(payment: LockedPayment) -> Change | None:
-    """Post the difference between the PSP's hold and ours; returns the change that carries it.
+def balance_hold(payment: LockedPayment) -> None:
+    """Post the difference between the PSP's hold and ours.
 
-    Returns None if the two are equal. A difference that a void or final capture of this snapshot
-    explains is posted with that operation, any other with the charge.
+    A difference that a void or final capture of this snapshot explains is posted with that
+    operation, any other with the charge.
     """
-    unexplained = _match_over_hold(payment)
-    vector = payment.vector
-    difference_minor = payment.seen.held.minor - vector.held_minor
+    _match_over_hold(payment)
+    difference_minor = payment.seen.held.minor - payment.vector.held_minor
     if not difference_minor:
-        return unexplained
+        return
     change, rule = _explanation(payment, released=difference_minor < 0)
-    change = change or unexplained or _unexplained_change(payment)
+    change = change or _unexplained_change(payment)
     change.post(rule, Money(abs(difference_minor), payment.charge.currency))
-    return change
 
 
-def _match_over_hold(payment: LockedPayment) -> Change | None:
+def _match_over_hold(payment: LockedPayment) -> None:
     """Book as authorized what the PSP holds or took beyond what it was asked to hold.
 
     Dr 9100 auth_held    excess
@@ -45,17 +43,15 @@ def _match_over_hold(payment: LockedPayment) -> Change | None:
         for o in payment.operations
         if payment.charge.id in (o.id, o.charge_id) and o.kind in _HOLDS and o.status in _APPLIED
     )
-    vector = payment.vector
-    over_minor = max(0, vector.captured_minor + payment.seen.held.minor - asked_minor)
+    over_minor = max(0, payment.vector.captured_minor + payment.seen.held.minor - asked_minor)
     booked = payment.books.holds_beyond_request()
     if over_minor == sum(each.posting.lines[0].amount.minor for each in booked):
-        return None
+        return
     unexplained = _unexplained_change(payment)
     for booking in booked:
         unexplained.reverse(booking)
     excess = Money(over_minor, payment.charge.currency)
     unexplained.post(payment.rules.incremented, excess)
-    return unexplained
 
 
 def _explanation(payment: LockedPayment, *, released: bool) -> tuple[Change | None, Rule]:
@@ -74,7 +70,7 @@ def _explanation(payment: LockedPayment, *, released: bool) -> tuple[Change | No
 
 def hold_expired(payment: LockedPayment) -> bool:
     """True if the PSP says that the hold ran out, and holds nothing now."""
-    listed = any(act.kind is PspOperationKind.EXPIRE for act in payment.seen.operations)
+    listed = any(shown.kind is PspOperationKind.EXPIRE for shown in payment.seen.operations)
     return listed and not payment.seen.held
 
 

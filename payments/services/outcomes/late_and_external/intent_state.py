@@ -128,14 +128,11 @@ def _with_nothing_left(payment: LockedPayment) -> S:
         return status
     if payment.charge.status != O.SUCCEEDED or status in INTENT_CAPTURED:
         return S.FAILED
-    if status is S.AUTHORIZED or hold_expired(payment):
+    if status is S.AUTHORIZED:
         return S.CANCELED
-    voided = any(
-        o.kind == OperationKind.VOID and o.status == O.SUCCEEDED
-        for o in payment.operations
-        if o.charge_id == payment.charge.id
-    )
-    return S.CANCELED if voided else S.FAILED
+    # As verification allows: only a payment of which the PSP reversed something has failed.
+    was_reversed = any(o.status == O.REVERSED for o in own_operations(payment.operations))
+    return S.FAILED if was_reversed else S.CANCELED
 
 
 def _publish(payment: LockedPayment, change: Change, status: str, event: str) -> None:

@@ -78,7 +78,7 @@ class LockedPayment:
     excess: Money | None = None
     """What the PSP moved beyond what there was, by this adoption."""
     remarks: list[str] = field(default_factory=list)
-    """Sentences for an operator, told with the first case of this adoption."""
+    """Sentences for an operator, added to the first case of this adoption."""
 
     @property
     def rules(self) -> ChargeRules:
