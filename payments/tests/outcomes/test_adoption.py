@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from payments.clock import now_utc
 from payments.exceptions import UnexpectedState
 from payments.models import Case, PaymentIntent
 from payments.services import commands
@@ -21,7 +24,7 @@ from payments.tests.support.late_outcomes import (
     reference,
     sync_as_notified,
 )
-from payments.tests.support.shop import Shop, body_of, render_intent, uuid_of
+from payments.tests.support.shop import Shop, age_operations, body_of, render_intent, uuid_of
 
 
 def assert_as_at_the_psp(
@@ -196,3 +199,36 @@ def ask_in_euro(shop: Shop, intent_id: str) -> None:
         details=IntentDetails(),
         currency="EUR",
     )
+
+
+def test_a_list_that_lags_is_looked_up_by_the_usual_schedule(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent_id = held(shop)
+    older = seen(shop, intent_id)
+    act(shop, "increment", 5_000)
+    assert body_of(shop.cancel(intent_id))["status"] == "processing"
+    monkeypatch.setattr(payment_sync, "look_up_payment", lambda charge: older)
+    for _ in range(4):
+        shop.settle()
+    void = shop.operations(intent_id)[-1]
+    assert (void.kind, void.status) == ("void", "UNKNOWN")
+    assert void.next_check_at is not None
+    assert void.next_check_at > now_utc() + timedelta(seconds=2)
+    monkeypatch.undo()
+    shop.settle()
+    assert_as_at_the_psp(shop, intent_id, "CANCELED", held_minor=0, captured_minor=0)
+
+
+def test_a_hold_that_vanished_under_an_open_capture_cancels_the_payment(shop: Shop) -> None:
+    intent_id = held(shop)
+    shop.psp.script({"drop_before": True}, kind="capture")
+    shop.capture(intent_id, 4_000)
+    act(shop, "void")
+    shop.settle()
+    sync(shop, intent_id)
+    for _ in range(5):
+        shop.settle()
+    age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
+    shop.settle()
+    assert_as_at_the_psp(shop, intent_id, "CANCELED", held_minor=0, captured_minor=0)

@@ -1,7 +1,7 @@
 """A proxy between the application and PostgreSQL that can cut a connection at a COMMIT.
 
 It cuts before the server reads the COMMIT, or before the client reads its confirmation; or it cuts
-every connection. What may not live here: what a commit is for.
+every connection.
 """
 
 from __future__ import annotations
