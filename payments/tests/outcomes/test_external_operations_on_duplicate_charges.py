@@ -220,6 +220,22 @@ def test_an_external_capture_of_a_duplicate_hold_that_fails_later_ends_fully_ret
     assert_all_went_back(shop, intent_id, charge, own)
 
 
+def test_an_external_increment_of_a_duplicate_charge_is_counted_apart_and_goes_back(
+    shop: Shop,
+) -> None:
+    intent_id, charge, own = duplicate_charge(shop, manual=True)
+    amount_minor = shop.intent(intent_id).amount_minor
+    act(shop, charge, "increment", amount_minor=2_000)
+    sync(charge)
+    assert counters(shop, intent_id)["excess"] == 12_000
+    assert shop.intent(intent_id).amount_minor == amount_minor
+    assert_the_books_agree()
+    sweep_to_the_end()
+    charge.refresh_from_db()
+    assert charge.excess_returned_minor == 12_000
+    assert net(intent_id) == own
+
+
 def test_an_external_refund_beyond_a_duplicate_charge_opens_a_case(shop: Shop) -> None:
     intent_id, charge, _ = duplicate_charge(shop)
     sweep_reversals()
