@@ -12,10 +12,10 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, connection, transaction
-from uuid_utils.compat import uuid7
 
 from ledger.chart import AccountRef
 from ledger.database import statements
+from ledger.database.row_ids import new_row_id
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.posting_rules import EntryLine, Posting
 
@@ -111,7 +111,7 @@ def post(
         raise OutsideTransaction("post() belongs into the transaction of what it describes")
     if not postings:
         return []
-    ids = [uuid7() for _ in postings]
+    ids = [new_row_id() for _ in postings]
     lines = [
         (id, line) for id, posting in zip(ids, postings, strict=True) for line in posting.lines
     ]

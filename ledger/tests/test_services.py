@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from ledger import chart, services
 from ledger import posting_rules as rules
+from ledger.database.row_ids import new_row_id
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle, settle_and_snapshot, usd
@@ -69,14 +70,16 @@ def test_a_sale_is_written_as_it_was_posted() -> None:
 
 def test_a_sale_is_one_statement() -> None:
     book(*sale(usd(1000), fee=usd(30)))
-    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
-        services.post(
-            sale(usd(2000), fee=usd(60)),
-            source_type="operation",
-            source_id=uuid7(),
-            payment_id=uuid7(),
-            merchant_id=MERCHANT,
-        )
+    with transaction.atomic():
+        new_row_id()  # Announced with the locks on the payment's way.
+        with CaptureQueriesContext(connection) as queries:
+            services.post(
+                sale(usd(2000), fee=usd(60)),
+                source_type="operation",
+                source_id=uuid7(),
+                payment_id=uuid7(),
+                merchant_id=MERCHANT,
+            )
     assert len(queries.captured_queries) == 1
 
 

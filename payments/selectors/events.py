@@ -63,7 +63,8 @@ def one_webhook_endpoint(scope: Scope, public_id: str) -> WebhookEndpoint:
 
 def page_of_webhook_endpoints(scope: Scope, paging: Paging) -> Page[WebhookEndpoint]:
     rows = webhook_endpoints(scope)
-    return page_of(rows, paging, known=rows, kind=WEBHOOK_ENDPOINT)
+    with_deleted = scoped(WebhookEndpoint.objects.all(), scope)
+    return page_of(rows, paging, known=with_deleted, kind=WEBHOOK_ENDPOINT)
 
 
 def not_taken(scope: Scope) -> QuerySet[Delivery]:

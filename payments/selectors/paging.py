@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
+from ledger.database.row_ids import complete_before
 from payments import public_ids
 from payments.selectors.scope import Kind, require_one
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 DEFAULT_LIMIT: Final = 10
 _LAST_SECOND: Final = (1 << 48) // 1000 - 1
 """UUIDv7 holds 48 bits of milliseconds."""
+_LAST_ID: Final = UUID(int=(1 << 128) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ class IdRange:
 def id_range(paging: Paging, *, known: QuerySet[Any], kind: Kind) -> IdRange:
     """The bounds that a page's cursors and creation times mean.
 
-    A cursor that is not among `known` is refused with ResourceMissing.
+    A cursor that is not among `known` is refused with ResourceMissing. A reader who goes on to
+    newer rows gets none before every older one is there: it may take the newest as its next cursor.
     """
     older_than = newer_than = None
     if paging.starting_after:
@@ -63,6 +66,9 @@ def id_range(paging: Paging, *, known: QuerySet[Any], kind: Kind) -> IdRange:
     if paging.ending_before:
         newer_than = require_one(known, kind, paging.ending_before, param="ending_before")
     first, end = created_bounds(paging.created)
+    if newer_than is not None:
+        # A row that is still being written may have a smaller id than one that is here already.
+        end = min(end or _LAST_ID, complete_before())
     return IdRange(first, end, older_than, newer_than)
 
 

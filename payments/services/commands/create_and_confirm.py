@@ -21,7 +21,7 @@ from payments.services.commands.intent_details import (
     IntentDetails,
     apply_details,
 )
-from payments.services.commands.payment_methods import named_payment_method
+from payments.services.commands.payment_methods import named_payment_method, prepared_method
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
@@ -53,7 +53,7 @@ def create_intent(
         intent = tx.lock_intent(tx.earlier_intent_id)
         _require_confirmable(intent)
         return _charge(tx, intent, None, confirmation or Confirmation(), Batch())
-    method: PaymentMethod | None = tx.prepared.get()
+    method = prepared_method(tx.prepared)
     intent = _new_intent(tx, amount, details, method)
     batch = Batch()
     if method is not None and method._state.adding:
@@ -84,7 +84,7 @@ def confirm_intent(
     _require_confirmable(intent)
     if details is not None:
         apply_details(intent, details, tx.caller)
-    chosen: PaymentMethod = tx.prepared.get() or _own_method(intent)
+    chosen = prepared_method(tx.prepared) or _own_method(intent)
     batch = Batch()
     if chosen._state.adding:
         batch.insert(chosen)

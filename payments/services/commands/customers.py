@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
@@ -45,7 +46,7 @@ class CustomerDetails:
 @direct_command
 def create_customer(tx: DirectTx, *, details: CustomerDetails) -> Customer:
     """Create a customer, once per idempotency key."""
-    identifier = public_ids.new_id()
+    identifier = new_row_id()
     created_at = created_at_of(identifier)
     customer = Customer(
         id=identifier,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from ledger.database.row_ids import new_row_id
 from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import InvalidParameter
@@ -19,7 +20,7 @@ from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
 from payments.selectors.customers import one_payment_method, payment_methods
 from payments.selectors.scope import PAYMENT_METHOD, refuse_missing
-from payments.services.callers.caller import Caller
+from payments.services.callers.caller import Caller, Prepared
 from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
@@ -62,6 +63,14 @@ def named_payment_method(
     return resolve_payment_method(caller, payment_method) if payment_method else None
 
 
+def prepared_method(prepared: Prepared) -> PaymentMethod | None:
+    """The method of the `prepare` step; a new one gets its id now, in the transaction."""
+    method: PaymentMethod | None = prepared.get()
+    if method is not None and method._state.adding:
+        _give_id(method)
+    return method
+
+
 def _method_to_attach(caller: Caller, *, reference: str, **_others: Any) -> PaymentMethod:
     return resolve_payment_method(caller, reference)
 
@@ -86,6 +95,7 @@ def create_payment_method(
             param="type",
         )
     method = _new_method(tx.caller, described)
+    _give_id(method)
     _apply(method, details)
     tx.batch.insert(method)
     return method
@@ -113,7 +123,8 @@ def attach_payment_method(tx: DirectTx, *, reference: str, customer_id: UUID) ->
     Attaching it again to the same customer changes nothing. Raises ResourceMissing, and
     InvalidParameter if it was detached before or belongs to another customer.
     """
-    resolved: PaymentMethod = tx.prepared.get()
+    resolved = prepared_method(tx.prepared)
+    assert resolved is not None, "it was looked up before"
     customer = locked_customer(tx.caller, customer_id, param="customer")
     is_new = resolved._state.adding
     method = resolved if is_new else _locked_method(tx.caller, resolved.id)
@@ -155,10 +166,7 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
 
 
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
-    identifier = public_ids.new_id()
-    created_at = created_at_of(identifier)
     return PaymentMethod(
-        id=identifier,
         merchant_id=caller.merchant.id,
         livemode=caller.livemode,
         psp_account_id=caller.psp_account.id,
@@ -171,9 +179,12 @@ def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
         expiry_year=described.expiry_year,
         country=described.country,
         fingerprint=described.fingerprint,
-        created_at=created_at,
-        updated_at=created_at,
     )
+
+
+def _give_id(method: PaymentMethod) -> None:
+    method.id = new_row_id()
+    method.created_at = method.updated_at = created_at_of(method.id)
 
 
 def _locked_method(caller: Caller, method_id: UUID) -> PaymentMethod:

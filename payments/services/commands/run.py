@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
-from payments import public_ids
 from payments.models import Operation
 from payments.services.callers.caller import (
     CommandRequest,
@@ -68,7 +68,7 @@ def _runner(body: Body[P], prepare: Prepare | None, creates_intent: bool) -> Ver
         prepared = prepared_by(prepare, caller, kwargs)
         earlier: keys.Claim | None = None
         with named_refusals(caller), transaction.atomic(durable=True):
-            operation_id, new_intent_id = public_ids.new_id(), public_ids.new_id()
+            operation_id, new_intent_id = new_row_id(), new_row_id()
             claimed_intent_id = new_intent_id if creates_intent else None
             claim = keys.claim(caller, operation_id=operation_id, intent_id=claimed_intent_id)
             if claim is not None and claim.answer is not None:

@@ -16,7 +16,7 @@ from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.create_and_confirm import CONFIRMABLE, require_usable
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, apply_details
-from payments.services.commands.payment_methods import named_payment_method
+from payments.services.commands.payment_methods import named_payment_method, prepared_method
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
@@ -52,7 +52,7 @@ def update_intent(
     description, metadata, shipping and receipt_email at any time.
     """
     intent = tx.lock_intent(intent_id)
-    method: PaymentMethod | None = tx.prepared.get()
+    method = prepared_method(tx.prepared)
     _require_changeable(intent, details, amount_minor, currency, method)
     batch = Batch()
     charge = _shown_charge(intent)

@@ -11,9 +11,9 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger import services as ledger
+from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from ledger.selectors import rules_posted
-from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Dispute, Operation, PaymentIntent
 from payments.objects.dispute import dispute_object
@@ -155,7 +155,7 @@ def _require_possible(
 def _new_dispute(
     intent: PaymentIntent, charge: Operation, statement: PspDispute, caller: Caller
 ) -> Dispute:
-    identifier = public_ids.new_id()
+    identifier = new_row_id()
     created_at = created_at_of(identifier)
     status = first_status(statement)
     return Dispute(

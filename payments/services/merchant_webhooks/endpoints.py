@@ -15,6 +15,7 @@ import orjson
 from cryptography.fernet import InvalidToken
 from django.db import transaction
 
+from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
@@ -79,7 +80,7 @@ def create_endpoint(
 
 @direct_command
 def _create_sealed(tx: DirectTx, *, details: EndpointDetails, api_version: str) -> WebhookEndpoint:
-    identifier = public_ids.new_id()
+    identifier = new_row_id()
     created_at = created_at_of(identifier)
     endpoint = WebhookEndpoint(
         id=identifier,

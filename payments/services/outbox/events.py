@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from payments import public_ids
+from ledger.database.row_ids import new_row_id
 from payments.event_types import EVENT_TYPES
 from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
 from payments.public_ids import created_at_of
@@ -49,7 +49,7 @@ def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller
         payload: dict[str, Any] = {"object": draft.object}
         if draft.previous is not None:
             payload["previous_attributes"] = draft.previous
-        identifier = public_ids.new_id()
+        identifier = new_row_id()
         events.append(
             Event(
                 id=identifier,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from ledger.database.row_ids import ANNOUNCE_SQL, note_announced
 from ledger.database.statements import columns_of, execute, instance_of, table_of
 from payments.models import IdempotencyKey, Operation, PaymentIntent
 
@@ -20,7 +21,7 @@ def lock_rows(operation: Operation) -> LockedRows:
     """Lock key, intent and operation, in this order, with one statement.
 
     PostgreSQL takes the row locks of `FOR UPDATE OF a, b, c` in the order of that list, and returns
-    the newest version of each row.
+    the newest version of each row. It also announces the ids that the transaction will make.
     """
     rows = []
     if operation.idempotency_id is not None:
@@ -34,10 +35,11 @@ def lock_rows(operation: Operation) -> LockedRows:
         if key.operation_id != operation.id:
             key = None  # The key was taken over by a later operation of the same request.
     width = len(PaymentIntent._meta.concrete_fields)
+    note_announced(rest[-1])
     return LockedRows(
         key=key,
         intent=instance_of(PaymentIntent, rest[:width]),
-        operation=instance_of(Operation, rest[width:]),
+        operation=instance_of(Operation, rest[width:-1]),
     )
 
 
@@ -49,7 +51,7 @@ def locked_rows(operation: Operation) -> tuple[IdempotencyKey | None, PaymentInt
 
 @cache
 def _lock_sql(*, with_key: bool) -> str:
-    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}"
+    columns = f"{columns_of(PaymentIntent, 'i')}, {columns_of(Operation, 'o')}, {ANNOUNCE_SQL}"
     tables = f"{table_of(PaymentIntent)} i JOIN {table_of(Operation)} o ON o.intent_id = i.id"
     if not with_key:
         return f"SELECT {columns} FROM {tables} WHERE o.id = %s FOR UPDATE OF i, o"

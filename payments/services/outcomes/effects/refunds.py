@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from ledger import posting_rules as rules
-from payments import public_ids
+from ledger.database.row_ids import new_row_id
 from payments.metadata import merged_metadata
 from payments.models import Operation, Refund
 from payments.public_ids import created_at_of
@@ -22,7 +22,7 @@ def new_refund(
     metadata: dict[str, str] | None = None,
 ) -> Refund:
     """The unsaved refund that an operation makes, ours or an external one."""
-    identifier = public_ids.new_id()
+    identifier = new_row_id()
     created_at = created_at_of(identifier)
     return Refund(
         id=identifier,
