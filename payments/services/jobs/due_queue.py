@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection, models, transaction
+from django.db.models.functions import Now
 
 from ledger.database.statements import execute, table_of
 
@@ -114,6 +115,11 @@ class DueQueue(Generic[M]):
             row.pk: row for row in found.order_by("pk") if getattr(row, self._due) == fences[row.pk]
         }
 
+    def release(self, row: M) -> None:
+        """Make a leased row due again, for any worker, unless its lease has passed."""
+        ended = dict.fromkeys((c for c in (self._due, self._lease_until) if c), Now())
+        self.under_lease(row).update(**ended)
+
     def account_of(self, row: M) -> UUID | None:
         """The PSP account by which the row can be skipped, if the queue has one."""
         account: UUID | None = getattr(row, self._account) if self._account else None
@@ -181,6 +187,12 @@ class Sweep(Generic[M]):
             if len(rows) < wanted:
                 return
 
+    def may_handle(self, row: M) -> bool:
+        """False once the time is over, or while the row's account does not respond."""
+        account_id = self._queue.account_of(row)
+        is_skipped = account_id is not None and account_id in self.unresponsive
+        return not is_skipped and time.monotonic() < self._end
+
     def note(self, row: M, handled: Handled) -> None:
         """Say how one row ended."""
         self.unresponsive.note(self._queue.account_of(row), handled)
@@ -192,18 +204,24 @@ def run_sweep(
     *,
     seconds: float,
     most: int = sys.maxsize,
+    size: int = 1,
+    handle_many: Callable[[list[M]], list[M]] | None = None,
 ) -> int:
-    """Take and handle due rows one by one until `seconds` or `most`; returns how many were taken.
+    """Take and handle due rows until `seconds` or `most` is reached; returns how many were taken.
 
-    One by one, so that a worker that is killed or loses its database holds up one row only. An
-    account that gives no answer twice in a row is skipped for the rest of the sweep. What `handle`
-    raises is logged, and that row is taken again after its lease. The first such error is raised at
-    the end, so that the sweep counts as failed and its alert can fire.
+    One by one, so that a worker that is killed or loses its database holds up one row only. With
+    `handle_many`, `size` rows are taken at once: it handles those that need no PSP, and returns the
+    rest. An account that gives no answer twice in a row is skipped for the rest of the sweep. What
+    `handle` raises is logged, and that row is taken again after its lease. The first such error is
+    raised at the end, so that the sweep counts as failed and its alert can fire.
     """
     sweep = Sweep(queue, most=most, seconds=seconds)
     failure: Exception | None = None
-    for rows in sweep.batches(1):
-        for row in rows:
+    for rows in sweep.batches(size):
+        for row in handle_many(rows) if handle_many is not None else rows:
+            if size > 1 and not sweep.may_handle(row):
+                queue.release(row)
+                continue
             handled = Handled.NOT_ASKED
             try:
                 handled = handle(row)

@@ -44,14 +44,14 @@ EFFECTS: Final = {
 # A charge is a capture, or a sale at once: to authorize alone moves nothing.
 _CHARGES: Final = Q(kind=K.CAPTURE.value) | Q(kind=K.AUTHORIZE.value, capture_now=True)
 _REFUNDS: Final = Q(kind=K.REFUND.value)
-_OPERATIONS: Final = {
+OPERATIONS: Final = {
     LineKind.CHARGE: _CHARGES,
     LineKind.CHARGE_FAILURE: _CHARGES,
     LineKind.REFUND: _REFUNDS,
     LineKind.REFUND_FAILURE: _REFUNDS,
 }
 
-assert set(SIGNS) == set(EFFECTS) == set(_OPERATIONS) == OPERATION_LINES
+assert set(SIGNS) == set(EFFECTS) == set(OPERATIONS) == OPERATION_LINES
 
 
 def match_operation_line(
@@ -68,7 +68,7 @@ def match_operation_line(
     operation = _operation_of(account, line)
     if operation is not None:
         _require_amount(operation, reported)
-        if operation.status in _WAS_APPLIED and _is_applied(operation) == balance:
+        if is_recorded(operation, balance):
             return operation.id
         sync_operation(operation.id, actor=actor)
     else:
@@ -101,12 +101,17 @@ def _reported_amount(line: ReportLine) -> Money:
 
 def _operation_of(account: PspAccount, line: ReportLine) -> Operation | None:
     """By the PSP's id, or by our reference while we have no id (the answer was lost)."""
-    rows = Operation.objects.filter(_OPERATIONS[line.kind], psp_account=account)
+    rows = Operation.objects.filter(OPERATIONS[line.kind], psp_account=account)
     found = rows.filter(psp_id=line.psp_id).exclude(psp_id="").first()
     identifier = references.operation_id_of(line.reference)
     if found is None and identifier is not None:
         found = rows.filter(pk=identifier, psp_id="").first()
     return found
+
+
+def is_recorded(operation: Operation, balance: int) -> bool:
+    """Does the operation's final status agree with all lines about it?"""
+    return operation.status in _WAS_APPLIED and _is_applied(operation) == balance
 
 
 def _is_applied(operation: Operation) -> bool:

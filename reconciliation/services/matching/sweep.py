@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from ledger.database.statements import Batch
 from ledger.money import Money
 from payments.clock import now_utc
 from payments.models import Case, PaymentIntent
@@ -29,7 +30,8 @@ from psp_adapters.contract.stored_text import clean_text
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching.dispute_line_facts import LineConflict
 from reconciliation.services.matching.dispute_lines import MatchedLine, match_dispute_line
-from reconciliation.services.matching.operation_lines import EFFECTS, match_operation_line
+from reconciliation.services.matching.operation_lines import match_operation_line
+from reconciliation.services.matching.recorded_operations import balance_of, known_operations
 from reconciliation.states import LineStatus
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,16 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = "psp:settlement_report"
 SWEEP_LIMIT: Final = 1_000
 SWEEP_SECONDS: Final = 5.0
-_REFUNDS: Final = frozenset({LineKind.REFUND, LineKind.REFUND_FAILURE})
+LINES_AT_ONCE: Final = 200
+"""Matched without the PSP in one transaction; what is left of them is matched under one lease."""
+_END_FIELDS: Final = (
+    "status",
+    "dispute_id",
+    "operation_id",
+    "accounted_at",
+    "next_attempt_at",
+    "last_error",
+)
 _OF_DISPUTES: Final = ", ".join(f"'{kind.value}'" for kind in sorted(DISPUTE_LINES))
 QUEUE: Final = DueQueue(
     SettlementLine.objects.select_related("report", "psp_account"),
@@ -76,7 +87,33 @@ def match_due_lines(*, limit: int = SWEEP_LIMIT) -> int:
 
     Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    return run_sweep(QUEUE, _match_and_record, most=limit, seconds=SWEEP_SECONDS)
+    return run_sweep(
+        QUEUE,
+        _match_and_record,
+        most=limit,
+        seconds=SWEEP_SECONDS,
+        size=LINES_AT_ONCE,
+        handle_many=_match_known,
+    )
+
+
+def _match_known(leased: list[SettlementLine]) -> list[SettlementLine]:
+    """Match the lines whose operation is recorded just as they say; returns the others.
+
+    Nearly all lines of a report are of that kind, and need no PSP. Lines of disputes come first
+    among the others.
+    """
+    known = known_operations(leased)
+    now = now_utc()
+    with transaction.atomic(durable=True):
+        batch = Batch()
+        for line in QUEUE.all_still_mine([each for each in leased if each.pk in known]).values():
+            line.know()
+            line.operation_id = known[line.pk]
+            _end(line, now, batch)
+        batch.execute()
+    others = [each for each in leased if each.pk not in known]
+    return sorted(others, key=lambda line: line.kind not in DISPUTE_LINES)
 
 
 def _match_and_record(line: SettlementLine) -> Handled:
@@ -112,24 +149,9 @@ def _match(line: SettlementLine) -> _Attempt:
         matched = match_dispute_line(account=account, line=reported, actor=ACTOR)
         return _Attempt(matched=matched)
     found = match_operation_line(
-        account=account, line=reported, balance=_balance_of(line), actor=ACTOR
+        account=account, line=reported, balance=balance_of(line), actor=ACTOR
     )
     return _Attempt(operation_id=found)
-
-
-def _balance_of(line: SettlementLine) -> int:
-    """Report lines that apply the line's operation minus lines that reverse it; see EFFECTS."""
-    effect = EFFECTS[LineKind(line.kind)]
-    family = {
-        kind: each
-        for kind, each in EFFECTS.items()
-        if (kind in _REFUNDS) == (line.kind in _REFUNDS)
-    }
-    others = SettlementLine.objects.filter(
-        psp_account_id=line.psp_account_id, psp_id=line.psp_id, kind__in=list(family)
-    )
-    kinds = others.exclude(pk=line.pk).exclude(status=LineStatus.DEAD)
-    return effect + sum(family[LineKind(kind)] for kind in kinds.values_list("kind", flat=True))
 
 
 def _record(leased: SettlementLine, attempt: _Attempt) -> None:
@@ -142,7 +164,7 @@ def _record(leased: SettlementLine, attempt: _Attempt) -> None:
         if attempt.operation_id is not None:
             line.know()
             line.operation_id = attempt.operation_id
-            _end(line, now)
+            _end(line, now, Batch()).execute()
         elif attempt.matched is not None:
             _record_match(line, attempt.matched, now)
         else:
@@ -163,21 +185,12 @@ def _record_match(line: SettlementLine, matched: MatchedLine, now: datetime) -> 
     )
     line.match()
     line.dispute_id = matched.dispute_id
-    _end(line, now)
+    _end(line, now, Batch()).execute()
 
 
-def _end(line: SettlementLine, now: datetime) -> None:
+def _end(line: SettlementLine, now: datetime, batch: Batch) -> Batch:
     line.accounted_at, line.next_attempt_at, line.last_error = now, None, ""
-    line.save(
-        update_fields=[
-            "status",
-            "dispute_id",
-            "operation_id",
-            "accounted_at",
-            "next_attempt_at",
-            "last_error",
-        ]
-    )
+    return batch.update(line, _END_FIELDS)
 
 
 def _record_failure(line: SettlementLine, attempt: _Attempt, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ledger.models import LedgerTransaction
@@ -104,6 +107,26 @@ def test_concurrent_workers_match_each_line_once(
     assert list(differences()) == []
 
 
+def statements_to_match(settling: Settling, payments: int) -> int:
+    """How many statements it takes to match the lines of so many refunded payments."""
+    for _ in range(payments):
+        settling.shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
+        settling.shop.refund(settling.desk.pay(9_000), 1_000)
+    settling.close()
+    settling.fetch()
+    reading.read_due_reports()
+    with CaptureQueriesContext(connection) as queries:
+        assert match_due_lines() == 2 * payments
+    return len(queries)
+
+
+def test_the_lines_of_recorded_operations_are_matched_together(settling: Settling) -> None:
+    few, many = statements_to_match(settling, 1), statements_to_match(settling, 6)
+    assert few == many
+    assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
+    assert {line.attempts for line in settling.lines()} == {1}
+
+
 def test_while_a_psp_is_down_only_its_own_lines_wait(
     settling: Settling,
 ) -> None:
@@ -124,8 +147,9 @@ def test_while_a_psp_is_down_only_its_own_lines_wait(
     assert {line.status for line in settling.lines(kind="dispute")} == {LineStatus.FAILING}
     assert {line.status for line in other.lines(kind="dispute")} == {LineStatus.MATCHED}
     assert money_rows() > before
+    charges = {line.status for line in settling.lines(kind="charge")}
+    assert charges == {LineStatus.KNOWN}, "they need no look-up"
     settling.shop.psp.heal()
-    assert match_due_lines() == 1, "the line of its charge, which needs no look-up"
     assert match_due_lines() == 0, "the other lines are retried later"
     make_due()
     match_due_lines()
