@@ -45,7 +45,7 @@ def time_left(dispute: Dispute) -> str:
     if dispute.slot_is_spent:
         return "answered"
     if dispute.evidence_due_by is None:
-        return "past due"
+        return "no deadline"
     hours = (dispute.evidence_due_by - timezone.now()).total_seconds() / 3600
     if hours <= 0:
         return "past due"

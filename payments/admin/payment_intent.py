@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
@@ -21,6 +21,7 @@ from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId, intents_of_key, intents_of_psp_id
 from payments.admin.story import story_of
 from payments.models import Deadline, PaymentIntent
+from payments.selectors.disputes import refundable_of
 from payments.states import IntentStatus
 
 
@@ -101,7 +102,6 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
     refunded = minor_amount("refunded", "amount_refunded_minor")
     refund_pending = minor_amount("refund pending", "amount_refund_pending_minor")
     shown_capturable = column("capturable", "capturable", display.amount)
-    shown_refundable = column("refundable", "refundable", display.amount)
     excess = minor_amount("excess", "amount_excess_minor")
     latest_charge = linked("latest charge", public_ids.CHARGE, "latest_charge_id")
     next_action = column("redirect URL", "next_action_url", display.address_without_query)
@@ -138,6 +138,10 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         method = intent.payment_method
         return display.NOTHING if method is None else display.card(method)
 
+    @shown(description="refundable")
+    def shown_refundable(self, intent: PaymentIntent) -> str:
+        return display.amount(refundable_of(intent))
+
     @shown(description="payment method types")
     def shown_types(self, intent: PaymentIntent) -> str:
         return ", ".join(intent.payment_method_types) or display.NOTHING
@@ -145,7 +149,10 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
 
 @admin.register(Deadline)
 class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Authorizations that may expire, and payments that may be abandoned."""
+    """Authorizations that may expire, and payments that may be abandoned.
+
+    Left out are payments that have moved on: the sweep deletes their deadline once it is due.
+    """
 
     list_display = (
         "__str__",
@@ -165,3 +172,8 @@ class DeadlineAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     payment = linked("payment", public_ids.PAYMENT_INTENT, "intent_id")
     shown_status = status(display.STATUS_LABELS)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deadline]:
+        rows: QuerySet[Deadline] = super().get_queryset(request)
+        waiting = PaymentIntent.objects.filter(pk=OuterRef("intent_id"), status=OuterRef("status"))
+        return rows.filter(Exists(waiting))

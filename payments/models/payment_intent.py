@@ -149,7 +149,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         return self.held if self.status == S.AUTHORIZED else Money.zero(self.currency)
 
     @property
-    def refundable(self) -> Money:
+    def unrefunded(self) -> Money:
         """What was captured and neither refunded nor on its way back."""
         left_minor = (
             self.amount_captured_minor

@@ -35,6 +35,18 @@ def charged_back_of(charge: Operation, *, without: Dispute | None = None) -> Cha
     return ChargedBack(amount, found[-1][0] if found else None)
 
 
+def refundable_of(intent: PaymentIntent) -> Money:
+    """What may still be refunded: captured, neither given back nor charged back by a bank.
+
+    Counts the disputes of the payment's own charge; sure only under the intent's lock.
+    """
+    if not intent.amount_disputed_minor or intent.latest_charge_id is None:
+        return intent.unrefunded
+    charge = Operation.objects.only("id", "currency").get(pk=intent.latest_charge_id)
+    left_minor = intent.unrefunded.minor - charged_back_of(charge).amount.minor
+    return Money(max(0, left_minor), intent.currency)
+
+
 def was_ever_captured(intent: PaymentIntent) -> bool:
     """True also for a reversed or duplicate charge: banks dispute those as well."""
     if intent.amount_captured_minor:

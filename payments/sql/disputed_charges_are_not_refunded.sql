@@ -1,21 +1,27 @@
 -- What the bank charged back is not refunded as well, unless the merchant's policy is 'flag' (then
--- the command opens a case). A dispute of another charge of the same payment does not count. The
--- intent is locked, so its disputes stand still meanwhile.
+-- the command opens a case). The rest may be refunded. A dispute of another charge of the same
+-- payment does not count. The intent is locked, so its disputes stand still meanwhile.
 
-CREATE FUNCTION payments_refuse_refund_of_disputed() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION payments_refuse_refund_of_disputed() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    charged_back bigint;
 BEGIN
-    IF EXISTS (SELECT FROM payments_merchant m WHERE m.id = NEW.merchant_id
-                  AND m.disputed_refund_policy <> 'flag')
-       AND EXISTS (SELECT FROM payments_dispute d WHERE d.charge_id = NEW.latest_charge_id
-                      AND d.status IN ('needs_response', 'under_review', 'lost')) THEN
+    SELECT coalesce(sum(d.amount_minor), 0) INTO charged_back FROM payments_dispute d
+     WHERE d.charge_id = NEW.latest_charge_id
+       AND d.status IN ('needs_response', 'under_review', 'lost');
+    IF charged_back > 0
+       AND NEW.amount_refunded_minor + NEW.amount_refund_pending_minor + charged_back
+           > NEW.amount_captured_minor
+       AND EXISTS (SELECT FROM payments_merchant m WHERE m.id = NEW.merchant_id
+                      AND m.disputed_refund_policy <> 'flag') THEN
         RAISE EXCEPTION 'refund_of_disputed: the charge of payment % was charged back', NEW.id
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER refund_of_disputed BEFORE UPDATE OF amount_refund_pending_minor
+CREATE OR REPLACE TRIGGER refund_of_disputed BEFORE UPDATE OF amount_refund_pending_minor
     ON payments_payment_intent FOR EACH ROW
     WHEN (NEW.amount_disputed_minor > 0
           AND NEW.amount_refund_pending_minor > OLD.amount_refund_pending_minor)

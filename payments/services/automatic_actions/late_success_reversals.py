@@ -157,7 +157,7 @@ def _is_anything_left(intent: PaymentIntent, charge: Operation) -> bool:
     if charge.status != O.SUCCEEDED or charge.id != intent.latest_charge_id:
         return False
     if charge.capture_now:
-        return bool(intent.refundable) or intent.amount_refund_pending_minor > 0
+        return bool(intent.unrefunded) or intent.amount_refund_pending_minor > 0
     # Once the merchant has captured it, it wants to keep it.
     held = intent.status in (IntentStatus.AUTHORIZED, IntentStatus.PROCESSING)
     return held and not intent.amount_captured_minor

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.database.statements import Batch
+from ledger.money import Money
 from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import (
@@ -26,7 +27,7 @@ from payments.models import (
 )
 from payments.objects.dispute import dispute_object
 from payments.public_ids import created_at_of
-from payments.selectors.disputes import charged_back_of
+from payments.selectors.disputes import charged_back_of, refundable_of
 from payments.services.callers.caller import Caller, Subject
 from payments.services.cases.opening import case_of_disputed_refund, open_case
 from payments.services.commands.run import command
@@ -99,14 +100,15 @@ def close_dispute(tx: CommandTx, *, dispute_id: UUID) -> WrittenResponse:
     return WrittenResponse(response)
 
 
-def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
-    """Refuse the refund of a charge that a bank charged back, or allow it with a case.
+def refuse_or_flag_disputed(intent: PaymentIntent, amount: Money, caller: Caller) -> None:
+    """Refuse a refund of what a bank charged back, or allow it with a case.
 
-    The merchant's policy decides; PostgreSQL holds it too. The intent must be locked, so that no
-    chargeback is recorded meanwhile. Inquiries move no money and stop no refund; neither does the
-    chargeback of a duplicate charge. Raises ChargeRefused.
+    The merchant's policy decides; PostgreSQL holds it too. What was not charged back may be
+    refunded. The intent must be locked, so that no chargeback is recorded meanwhile. Inquiries
+    move no money and stop no refund; neither does the chargeback of a duplicate charge. Raises
+    ChargeRefused.
     """
-    if not intent.amount_disputed_minor or intent.latest_charge_id is None:
+    if amount <= refundable_of(intent) or intent.latest_charge_id is None:
         return
     charge = Operation.objects.only("id", "currency").get(pk=intent.latest_charge_id)
     charged_back = charged_back_of(charge)
@@ -116,7 +118,8 @@ def refuse_or_flag_disputed(intent: PaymentIntent, caller: Caller) -> None:
     if caller.merchant.disputed_refund_policy != DisputedRefundPolicy.FLAG:
         raise ChargeRefused(
             f"{disputed} of {intent.public_id} was charged back by the customer's bank: a refund "
-            "would pay the customer twice. Answer the dispute instead, or close it.",
+            f"of {amount} would pay the customer twice; {refundable_of(intent)} may be refunded. "
+            "Answer the dispute instead, or close it.",
             code="charge_disputed",
             intent=intent,
         )

@@ -17,6 +17,7 @@ from payments.exceptions import (
 from payments.metadata import merged_metadata
 from payments.models import Operation, PaymentIntent, Refund
 from payments.objects.refund import refund_object
+from payments.selectors.disputes import refundable_of
 from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import command
@@ -37,15 +38,15 @@ def refund_payment(
     reason: str = "",
     metadata: dict[str, str] | None = None,
 ) -> Operation:
-    """Send captured money back: all that is left, or `amount_minor` of it.
+    """Send captured money back: all that is left and not charged back, or `amount_minor`.
 
     The amount is reserved on the intent before anything is sent, so refunds that race can never
     exceed the capture (PostgreSQL checks it too). Raises ChargeRefused, AmountRefused,
     ResourceMissing and InvalidParameter.
     """
     intent = tx.lock_intent(_intent_id_of(tx.caller, intent_id, charge_id))
-    refuse_or_flag_disputed(intent, tx.caller)
     amount = _refundable_amount(intent, amount_minor)
+    refuse_or_flag_disputed(intent, amount, tx.caller)
     assert intent.latest_charge_id is not None, "captured money came from a charge"
     operation = tx.new_operation(OperationKind.REFUND, intent, amount)
     refund = new_refund(
@@ -124,14 +125,16 @@ def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money
             "to release an authorization.",
             code="charge_not_refundable",
         )
-    left = intent.refundable
+    left = intent.unrefunded
     if not left:
         raise ChargeRefused(
             f"The captured amount of {intent.public_id} has already been refunded, or is on its "
             "way back.",
             code="charge_already_refunded",
         )
-    amount = left if amount_minor is None else Money(amount_minor, intent.currency)
+    if amount_minor is None:
+        return refundable_of(intent) or left
+    amount = Money(amount_minor, intent.currency)
     if amount > left:
         raise AmountRefused(
             f"Refund amount ({amount}) is greater than the unrefunded amount ({left}).",

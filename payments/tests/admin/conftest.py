@@ -28,6 +28,7 @@ def trading(shop: Shop) -> Shop:
     add_customer(shop, email="ada@example.com")
     ApiKey.objects.create(merchant=shop.merchant, secret_sha256=SECRET_SHA256, last4="tsel")
     sell(shop, order_id=shop.order_id, key="key-of-the-sale")
+    shop.create(order_id=f"{shop.order_id}-held", manual=True)  # It has a deadline.
     store_notice(shop, data={"references": shop.operations_references(), "note": "<script>"})
     listen_in_vain(shop)
     BalanceSnapshot.objects.create(

@@ -52,6 +52,39 @@ def test_a_charged_back_payment_is_not_refunded(desk: Desk, end: str) -> None:
     assert Case.objects.count() == 0
 
 
+@pytest.mark.parametrize("end", ["", "lose"])
+def test_what_a_bank_did_not_charge_back_may_be_refunded(desk: Desk, end: str) -> None:
+    intent_id = desk.pay(25_000)
+    dispute = desk.opened(amount_minor=10_000)
+    if end:
+        desk.move(dispute.psp_dispute_id, end)
+        desk.sync(dispute.psp_dispute_id)
+    with pytest.raises(ChargeRefused, match=r"150\.00 USD may be refunded") as refused:
+        desk.shop.refund(intent_id, 15_001)
+    assert refused.value.code == "charge_disputed"
+    assert desk.shop.refunds(intent_id) == []
+
+    assert body_of(desk.shop.refund(intent_id, 5_000))["status"] == "succeeded"
+    rest = body_of(desk.shop.refund(intent_id))
+    assert (rest["status"], rest["amount"]) == ("succeeded", 10_000)
+    with pytest.raises(ChargeRefused):
+        desk.shop.refund(intent_id)
+    row = PaymentIntent.objects.filter(pk=desk.shop.intent(intent_id).pk)
+    with pytest.raises(IntegrityError, match="refund_of_disputed"):
+        row.update(amount_refund_pending_minor=1)
+    assert Case.objects.count() == 0
+    assert list(differences()) == []
+
+
+def test_the_flag_policy_needs_no_case_for_what_was_not_charged_back(flagging: Desk) -> None:
+    intent_id = flagging.pay(25_000)
+    flagging.opened(amount_minor=10_000)
+    flagging.shop.refund(intent_id, 15_000)
+    assert Case.objects.count() == 0
+    flagging.shop.refund(intent_id, 1)
+    assert Case.objects.get().kind == "disputed_and_refunded"
+
+
 @pytest.mark.parametrize(
     ("inquiry", "move"), [(False, "win"), (False, "prevent"), (True, ""), (True, "close")]
 )
