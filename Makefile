@@ -15,7 +15,7 @@ RUN := .venv/bin/python
 LAUNCHER := $(RUN) -m paymentsite.launcher
 READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
-CHAOS_SMALL := $(RUN) -m bench.chaos --payments 220 --kills 14 --seed 2026 --time-factor 5
+CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
 
 .PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix
 
@@ -38,7 +38,7 @@ serve: $(READY)
 	@$(LAUNCHER) serve
 
 test: $(READY) lint
-	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 3
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4
 	@$(CHAOS_SMALL)
 
 lint: $(READY)

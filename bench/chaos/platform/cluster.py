@@ -284,7 +284,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
         for number in range(1, RELAYS + 1)
     ]
     for process in processes:
-        stack.callback(process.stop)
+        stack.callback(process.kill_group)  # All is read by then: nothing must end in good order.
         if bug:
             _plant(process, bug)
     with step(f"start {len(processes)} processes{f' with the bug {bug}' if bug else ''}"):

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from bench.chaos.platform.cluster import Cluster
+from payments import public_ids
 from paymentsite.launcher.progress import LauncherError
 
 _WITHIN_SECONDS: Final = 60.0
@@ -40,9 +41,12 @@ def lines_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, A
 
 def disputes_of(connection: psycopg.Connection[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every recorded dispute."""
-    return connection.execute(
-        "SELECT psp_dispute_id, status, amount_minor FROM payments_dispute ORDER BY id"
+    rows = connection.execute(
+        "SELECT psp_dispute_id, status, amount_minor, intent_id FROM payments_dispute ORDER BY id"
     ).fetchall()
+    for row in rows:
+        row["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, row.pop("intent_id"))
+    return rows
 
 
 def _waiting(cluster: Cluster, announced: int) -> bool:

@@ -158,7 +158,7 @@ def _read_database(url: str, truth: FinalState) -> None:
         rows = connection.execute(
             "SELECT o.id, o.intent_id, o.kind, o.status, o.amount_minor, o.currency, o.psp_key, "
             "o.order_id, o.actor, o.checks, o.detail, o.created_at, o.lease_until, o.closed_at, "
-            "o.guard_order FROM payments_operation o ORDER BY o.id"
+            "o.guard_order, o.fenced_at, o.replaces_id FROM payments_operation o ORDER BY o.id"
         ).fetchall()
         for row in rows:
             row["reference"] = public_ids.encode(public_ids.OPERATION, row["id"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.chaos.load.history import Record
+from bench.chaos.verdict.accepted_changes import never_made
 from bench.chaos.verdict.final_state import FinalState
 from bench.chaos.verdict.reported_changes import unreported_changes
 from bench.chaos.verdict.settlement_lines import breaks_of
@@ -350,6 +351,12 @@ def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
         yield Violation("I13", text, order=order)
 
 
+def what_was_accepted_is_made(judged: Evidence) -> Iterator[Violation]:
+    """I16: a change or refund that was answered as processing or pending is made in the end."""
+    for intent, text in never_made(judged.truth):
+        yield judged.about("I16", text, intent)
+
+
 def nothing_breaks_unprovoked(judged: Evidence) -> Iterator[Violation]:
     """I15: no 5xx but 502, 503 and 504, and no process ends without a fault."""
     for record in judged.truth.records:
@@ -380,6 +387,7 @@ INVARIANTS: Final[dict[str, tuple[str, Invariant]]] = {
     "I13": ("the PSP's report is explained", the_report_is_explained),
     "M": ("notifications: none forged, none left", notifications_are_taken_in),
     "I15": ("nothing breaks without a fault", nothing_breaks_unprovoked),
+    "I16": ("what was accepted is made", what_was_accepted_is_made),
 }
 
 

@@ -6,6 +6,7 @@ last of them.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ _UNKNOWN_LEAST: Final = 100
 """With fewer the p99 is the worst one."""
 ALL: Final = "all"
 UNDISTURBED: Final = "PSP not down meanwhile"
+SINCE_REACHABLE: Final = "since the PSP was reachable"
+"""Per kind of operation: an outage that ends meanwhile begins its time anew."""
 
 
 def recovery_of(
@@ -35,15 +38,19 @@ def recovery_of(
     that began before; 0 if all of them had ended by then.
     """
     rows = {row["reference"]: row for row in operations}
+    replacements = {row["replaces_id"]: row for row in operations if row["replaces_id"]}
     every: list[float] = []
     undisturbed: list[float] = []
+    by_kind: dict[str, list[float]] = defaultdict(list)
     after_faults = 0.0
     for reference, since in unknown_since.items():
-        row = rows.get(reference)
+        row = _last(rows.get(reference), replacements)
         if row is None or row["closed_at"] is None:
             continue
         end = unix_seconds(row["closed_at"])
         every.append(max(0.0, end - since))
+        reachable = max([since, *(over for begin, over in outages if since < over and begin < end)])
+        by_kind[row["kind"]].append(max(0.0, end - reachable))
         if not any(begin < end and since < over for begin, over in outages):
             undisturbed.append(every[-1])
         if unix_seconds(row["created_at"]) < faults_ended_at:
@@ -51,8 +58,18 @@ def recovery_of(
     return {
         ALL: _spread(every),
         UNDISTURBED: _spread(undisturbed),
+        SINCE_REACHABLE: {kind: _spread(seconds) for kind, seconds in sorted(by_kind.items())},
         "after_faults_seconds": round(after_faults, 2),
     }
+
+
+def _last(
+    row: Mapping[str, Any] | None, replacements: Mapping[Any, Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The operation that carried it out in the end: its last replacement, or itself."""
+    while row is not None and row["id"] in replacements:
+        row = replacements[row["id"]]
+    return row
 
 
 def too_slow(recovery: Mapping[str, Any], *, kills: int, time_factor: float) -> list[str]:
@@ -69,6 +86,14 @@ def too_slow(recovery: Mapping[str, Any], *, kills: int, time_factor: float) -> 
             recovery["after_faults_seconds"],
             AFTER_FAULTS_MOST_SECONDS,
         ),
+    }
+    measured |= {
+        f"the p99 of recovery of a {kind} since the PSP was reachable": (
+            spread["p99_seconds"],
+            P99_MOST_SECONDS,
+        )
+        for kind, spread in recovery[SINCE_REACHABLE].items()
+        if spread["count"] >= _UNKNOWN_LEAST
     }
     return [
         f"{name} is {seconds:.1f} s, at most {most:g} s are wanted"

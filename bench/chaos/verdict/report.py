@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.chaos.platform.stops import Suspension
+from bench.chaos.verdict.accepted_changes import counts_of
 from bench.chaos.verdict.fault_coverage import coverage_of, overtaken, too_seldom
 from bench.chaos.verdict.final_state import FinalState, unix_seconds
 from bench.chaos.verdict.invariants import INVARIANTS, Violation
@@ -21,6 +22,7 @@ from bench.chaos.verdict.recovery_times import (
     ALL,
     P50_MOST_SECONDS,
     P99_MOST_SECONDS,
+    SINCE_REACHABLE,
     UNDISTURBED,
     recovery_of,
     too_slow,
@@ -219,6 +221,7 @@ def _counts(truth: FinalState) -> dict[str, Any]:
         "PSP effects": dict(Counter(effect["kind"] for effect in truth.effects)),
         "PSP faults": dict(Counter(call["fault"] for call in truth.calls if call["fault"])),
         "notifications": dict(Counter(row["status"] for row in truth.notifications)),
+        "sent again": counts_of(truth.operations),
         "faulted orders": len(faulted),
     }
 
@@ -250,6 +253,12 @@ def _recovery_lines(recovery: Mapping[str, Any]) -> Iterator[str]:
                 f"p99 {figures['p99_seconds']:.1f} s ({P99_MOST_SECONDS:g} wanted), "
                 f"longest {figures['longest_seconds']:.1f} s"
             )
+    for kind, figures in recovery[SINCE_REACHABLE].items():
+        yield (
+            f"  recovery        {kind}, {SINCE_REACHABLE}: {figures['count']}, "
+            f"p50 {figures['p50_seconds']:.1f} s, p99 {figures['p99_seconds']:.1f} s "
+            f"({P99_MOST_SECONDS:g} wanted), longest {figures['longest_seconds']:.1f} s"
+        )
     yield (
         f"  recovery        the last unknown outcome of the main phase ended "
         f"{recovery['after_faults_seconds']:.1f} s after them "

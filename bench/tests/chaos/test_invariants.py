@@ -65,11 +65,14 @@ def effect(
 
 def operation(reference: str = "op_1", **content: Any) -> dict[str, Any]:
     return {
+        "id": reference,
         "reference": reference,
         "intent": "pi_1",
         "order_id": "o-1",
         "kind": "authorize",
         "status": "SUCCEEDED",
+        "fenced_at": None,
+        "replaces_id": None,
         "amount_minor": 100,
         "actor": "api_key",
         "checks": 0,
@@ -263,6 +266,16 @@ def died_alone(truth: FinalState) -> None:
     truth.unprovoked_ends.append("beat ended with code 1")
 
 
+def refund_given_up(truth: FinalState) -> None:
+    truth.operations.append(operation("op_r", kind="refund", status="NOT_SENT", fenced_at=AT))
+
+
+def refund_told_and_canceled(truth: FinalState) -> None:
+    seen = {"refund": "re_1", "intent": "pi_1", "refund_status": "pending", "amount": 40}
+    truth.records.append(answer(verb="refund", key="k-r", seen=seen))
+    truth.refunds["re_1"] = seen | {"refund_status": "canceled"}
+
+
 @pytest.mark.parametrize(
     "spoil, invariant",
     [
@@ -293,6 +306,8 @@ def died_alone(truth: FinalState) -> None:
         (given_up, "M"),
         (bare_500, "I15"),
         (died_alone, "I15"),
+        (refund_given_up, "I16"),
+        (refund_told_and_canceled, "I16"),
     ],
 )
 def test_an_invariant_finds_its_violation(
@@ -305,6 +320,20 @@ def test_an_invariant_finds_its_violation(
 
 def test_a_sound_history_violates_nothing() -> None:
     assert violations_of(sound()) == {name: [] for name in INVARIANTS}
+
+
+def test_a_refund_that_was_sent_again_or_charged_back_is_not_unmade() -> None:
+    truth = sound()
+    refund_given_up(truth)
+    truth.operations.append(operation("op_s", kind="refund", replaces_id="op_r"))
+    assert violations_of(truth)["I16"] == []
+    truth = sound()
+    refund_given_up(truth)
+    refund_told_and_canceled(truth)
+    truth.disputes.append(
+        {"psp_dispute_id": "sdp_1", "status": "lost", "amount_minor": 100, "intent": "pi_1"}
+    )
+    assert violations_of(truth)["I16"] == []
 
 
 def test_an_order_may_be_charged_again_once_its_money_went_back() -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from bench.chaos.verdict.final_state import unix_seconds
-from bench.chaos.verdict.recovery_times import ALL, UNDISTURBED, recovery_of, too_slow
+from bench.chaos.verdict.recovery_times import (
+    ALL,
+    SINCE_REACHABLE,
+    UNDISTURBED,
+    recovery_of,
+    too_slow,
+)
 from bench.tests.chaos.test_invariants import AT, operation
 
 NOW = unix_seconds(AT)
@@ -29,6 +35,19 @@ def test_unknown_outcomes_are_timed_to_their_end_with_and_without_outages() -> N
     assert timed([2.0], outages=[], closed_at=None)[ALL] == {"count": 0}
 
 
+def test_an_outage_begins_the_time_of_an_unknown_outcome_anew() -> None:
+    outages = [(NOW - 25, NOW - 20), (NOW - 60, NOW - 40)]
+    found = timed([30.0], outages=outages, kind="refund")
+    assert found[SINCE_REACHABLE]["refund"]["longest_seconds"] == pytest.approx(20)
+
+
+def test_an_operation_that_was_replaced_is_timed_to_the_end_of_its_last_replacement() -> None:
+    first = operation("op_1", kind="refund", closed_at="2023-11-14T22:13:00+00:00") | {"id": "a"}
+    second = operation("op_2", kind="refund") | {"id": "b", "replaces_id": "a"}
+    found = recovery_of({"op_1": NOW - 50}, [first, second], outages=[], faults_ended_at=NOW)
+    assert found[ALL]["longest_seconds"] == pytest.approx(50)
+
+
 def test_the_last_unknown_outcome_after_the_faults_is_of_the_main_phase() -> None:
     before = "2023-11-14T22:13:10+00:00"
     assert timed([2.0], outages=[], created_at=before)["after_faults_seconds"] == pytest.approx(7)
@@ -36,10 +55,20 @@ def test_the_last_unknown_outcome_after_the_faults_is_of_the_main_phase() -> Non
 
 
 def measured(
-    *, count: int = 100, p50: float = 4.9, p99: float = 59.0, after_faults: float = 59.0
+    *,
+    count: int = 100,
+    p50: float = 4.9,
+    p99: float = 59.0,
+    after_faults: float = 59.0,
+    by_kind: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     spread = {"count": count, "p50_seconds": p50, "p99_seconds": p99, "longest_seconds": 90.0}
-    return {ALL: spread, UNDISTURBED: spread, "after_faults_seconds": after_faults}
+    return {
+        ALL: spread,
+        UNDISTURBED: spread,
+        SINCE_REACHABLE: by_kind or {},
+        "after_faults_seconds": after_faults,
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,6 +78,10 @@ def measured(
         ({"p99": 61.0}, "the p99 of recovery is 61.0 s"),
         ({"after_faults": 60.5}, "the last unknown outcome after the faults is 60.5 s"),
         ({"count": 99}, "only 99 unknown outcomes"),
+        (
+            {"by_kind": {"refund": {"count": 100, "p99_seconds": 61.0}}},
+            "the p99 of recovery of a refund since the PSP was reachable is 61.0 s",
+        ),
     ],
 )
 def test_a_missed_target_is_said_of_a_run_of_full_size_only(

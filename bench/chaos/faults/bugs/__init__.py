@@ -66,6 +66,9 @@ BUGS: Final[dict[str, Bug]] = {
     "answer_before_outcome": _bug("success is answered before the PSP was called", "I2"),
     "idempotency_keys_are_deleted": _bug("idempotency keys are deleted after three seconds", "I8"),
     "unknown_is_never_looked_up": _bug("unknown outcomes are never looked up at the PSP", "I4"),
+    "nothing_is_sent_again": _bug(
+        "a change or refund that never reached the PSP is given up, though it was accepted", "I16"
+    ),
     "settlement_lines_start_no_look_up": _bug(
         "a settlement line of an unknown operation starts no look-up", "I13"
     ),
@@ -78,6 +81,7 @@ PSP_BEHAVIOR: Final[dict[str, dict[str, Any]]] = {
         "not_found_lag_seconds": 4.0,
         "webhooks": {"lose": 0.5, "delay_seconds": [5, 20]},
     },
+    "nothing_is_sent_again": {"drop_before": 0.2, "cache_errors": 0.5, "error_before": 0.2},
     "settlement_lines_start_no_look_up": {"webhooks": {"lose": 1.0}},
     "replayed_error_is_final": {
         "error_after": 0.2,

@@ -225,6 +225,10 @@ def notifications_are_not_deduplicated() -> None:
     places.INSERT_NOTIFICATION.plant(insert)
 
 
+def nothing_is_sent_again() -> None:
+    places.IS_SENT_AGAIN.plant(lambda *_: False)
+
+
 def settlement_lines_start_no_look_up() -> None:
     for place in (
         places.SYNC_DISPUTE_OF_LINE,
