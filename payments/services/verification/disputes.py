@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from ledger.selectors import sums_of_sources
-from payments.models import Dispute, LossPolicy
+from payments.models import Dispute, LossPolicy, Operation, PaymentIntent
 from payments.states import DisputeStatus
 
 _ACCOUNTS: Final = {
@@ -22,9 +23,44 @@ _ACCOUNTS: Final = {
 _CHARGED_BACK: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW})
 
 
-def dispute_differences(intent_ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
-    """What the books say otherwise of the disputes of these payments, each with its payment."""
-    disputes = list(Dispute.objects.filter(intent_id__in=intent_ids).order_by("id"))
+def dispute_differences(
+    intents: Sequence[PaymentIntent], operations: Mapping[UUID, Sequence[Operation]]
+) -> Iterator[tuple[UUID, str]]:
+    """What books and rows say otherwise of these payments' disputes, each with its payment."""
+    by_payment: dict[UUID, list[Dispute]] = defaultdict(list)
+    rows = Dispute.objects.filter(intent_id__in=[intent.id for intent in intents]).order_by("id")
+    for dispute in rows:
+        by_payment[dispute.intent_id].append(dispute)
+    for intent in intents:
+        disputes = by_payment[intent.id]
+        for sentence in _of_names(intent, disputes, operations.get(intent.id, ())):
+            yield intent.id, sentence
+    yield from _of_books([each for disputes in by_payment.values() for each in disputes])
+
+
+def _of_names(
+    intent: PaymentIntent, disputes: Sequence[Dispute], operations: Sequence[Operation]
+) -> Iterator[str]:
+    """A dispute is of a charge of its payment, of the same merchant, PSP account and currency."""
+    if intent.latest_dispute_id not in {None, *(dispute.id for dispute in disputes)}:
+        yield f"{intent.public_id}: its latest dispute is not among its disputes"
+    charges = {operation.id: operation for operation in operations if operation.is_charge}
+    for dispute in disputes:
+        charge = charges.get(dispute.charge_id)
+        if charge is None:
+            yield f"{dispute.public_id}: its charge is not one of its payment"
+        elif _owner_of(dispute) != _owner_of(charge) or dispute.currency != charge.currency:
+            yield (
+                f"{dispute.public_id}: another merchant, mode, PSP account or currency than "
+                f"{charge.public_id}"
+            )
+
+
+def _owner_of(row: Dispute | Operation) -> tuple[object, ...]:
+    return row.merchant_id, row.livemode, row.psp_account_id
+
+
+def _of_books(disputes: Sequence[Dispute]) -> Iterator[tuple[UUID, str]]:
     sums = sums_of_sources("dispute", [dispute.id for dispute in disputes]) if disputes else {}
     for dispute in disputes:
         booked = sums.get(dispute.id, {})

@@ -12,6 +12,7 @@ from ledger.money import Money
 from ledger.selectors import BookedRule, booked_rules, dimensions_of
 from payments.models import Operation, PaymentIntent, PspAccount, Refund, books_of
 from payments.services.outcomes import bookings
+from payments.services.outcomes.payment_state import asked_to_hold_minor, own_operations
 from payments.states import OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -26,8 +27,9 @@ _REFUND_STATUS: Final = {
     OperationStatus.REVERSED: RefundStatus.FAILED,
     OperationStatus.NOT_SENT: RefundStatus.CANCELED,
 }
-_COMPONENTS: Final = ("authorized", "captured", "refunded")
+_COMPONENTS: Final = ("authorized", "captured", "refunded", "platform fee")
 """What an operation books of its own; the hold is compared for the whole payment."""
+_EFFECTS: Final = {**bookings.VECTOR, "platform_fee": {"platform fee": 1}}
 _SOURCES: Final = ("operation", "hold")
 
 Amounts = dict[tuple[str, str], int]
@@ -71,9 +73,42 @@ def _of_payment(
     for row in ours:
         if row.source_id not in known:
             yield f"{intent.public_id}: {row.rule} is booked for an operation that it does not have"
+    yield from _of_names(intent, operations)
     for operation in operations:
+        if (operation.merchant_id, operation.livemode) != (intent.merchant_id, intent.livemode):
+            yield f"{operation.public_id}: belongs to another merchant or mode than its payment"
         yield from _of_operation(operation, [r for r in ours if r.source_id == operation.id])
         yield from _of_transactions(operation, operations, ours)
+
+
+def _of_names(intent: PaymentIntent, operations: Sequence[Operation]) -> Iterator[str]:
+    """The payment names the charge that holds it, its amount, and its payment at the PSP."""
+    charges = [o for o in operations if o.is_charge]
+    if intent.latest_charge_id is not None and intent.latest_charge_id not in {
+        o.id for o in charges
+    }:
+        yield f"{intent.public_id}: its latest charge is not among its operations"
+    for charge in charges:
+        if charge.status != OperationStatus.SUCCEEDED:
+            continue
+        asked = Money(
+            asked_to_hold_minor(own_operations(operations), charge.currency), charge.currency
+        )
+        if asked != intent.amount:
+            yield f"{intent.public_id}: asks for {intent.amount}, its operations for {asked}"
+        if charge.id != intent.latest_charge_id:
+            yield f"{intent.public_id}: {charge.public_id} holds it, and is not its latest charge"
+        if charge.psp_account_id != intent.psp_account_id:
+            yield f"{intent.public_id}: {charge.public_id} is at another account of a PSP"
+        if charge.psp_payment_id != intent.psp_reference:
+            yield f"{intent.public_id}: {charge.public_id} is another payment at the PSP"
+    by_id = {o.id: o for o in charges}
+    for operation in operations:
+        own = by_id.get(operation.charge_id or operation.id)
+        if own is None or own.psp_account_id != operation.psp_account_id:
+            yield f"{operation.public_id}: its charge is missing, or at another account of a PSP"
+        elif operation.psp_payment_id not in ("", own.psp_payment_id):
+            yield f"{operation.public_id}: its charge is another payment at the PSP"
 
 
 def _of_operation(operation: Operation, booked: Sequence[BookedRule]) -> Iterator[str]:
@@ -95,6 +130,7 @@ def _expected(operation: Operation) -> Amounts:
         amounts["authorized"] = operation.amount_minor
     if applied and (kind is OperationKind.CAPTURE or operation.capture_now):
         amounts["captured"] = operation.amount_minor
+        amounts["platform fee"] = operation.platform_fee_minor
     if kind is OperationKind.REFUND and operation.status in _BOOKED_REFUND:
         amounts["refunded"] = operation.amount_minor
     return {(name, operation.currency): minor for name, minor in amounts.items()}
@@ -105,7 +141,7 @@ def _booked(booked: Sequence[BookedRule]) -> Amounts:
     for row in booked:
         if row.source_type.startswith("hold"):
             continue
-        for component, sign in bookings.VECTOR.get(row.rule, {}).items():
+        for component, sign in _EFFECTS.get(row.rule, {}).items():
             if component in _COMPONENTS:
                 amounts[component, row.currency] += row.sign * sign * row.amount_minor
     return {key: minor for key, minor in amounts.items() if minor}
@@ -129,16 +165,17 @@ def _of_refunds(
     """A refund shows what its operation says, and each refund operation has one."""
     refunds = {r.operation_id: r for r in Refund.objects.filter(intent_id__in=list(intent_ids))}
     for intent_id in intent_ids:
+        replaced = {o.replaces_id for o in operations.get(intent_id, ())}
         for operation in operations.get(intent_id, ()):
             refund = refunds.get(operation.id)
             if operation.kind != OperationKind.REFUND:
                 if refund is not None:
                     yield intent_id, f"{refund.public_id} belongs to a {operation.kind}"
-            elif refund is None:
-                yield intent_id, f"{operation.public_id}: a refund without its row"
-            else:
+            elif refund is not None:
                 for sentence in _of_refund(refund, operation):
                     yield intent_id, sentence
+            elif operation.status != OperationStatus.NOT_SENT or operation.id not in replaced:
+                yield intent_id, f"{operation.public_id}: a refund without its row"
 
 
 def _of_refund(refund: Refund, operation: Operation) -> Iterator[str]:
@@ -147,6 +184,8 @@ def _of_refund(refund: Refund, operation: Operation) -> Iterator[str]:
         yield f"{refund.public_id}: {amount}, its operation is about {operation.amount}"
     if refund.status != _REFUND_STATUS[OperationStatus(operation.status)]:
         yield f"{refund.public_id}: {refund.status}, its operation is {operation.status}"
+    if (refund.merchant_id, refund.livemode) != (operation.merchant_id, operation.livemode):
+        yield f"{refund.public_id}: belongs to another merchant or mode than its operation"
     if (refund.intent_id, refund.charge_id) != (operation.intent_id, operation.charge_id):
         yield f"{refund.public_id}: its operation is of another payment or charge"
 
@@ -160,7 +199,10 @@ def _of_accounts(
     for intent_id, code, dimension in dimensions_of(list(by_id)):
         intent = by_id[intent_id]
         allowed = {books_of(intent.merchant_id, livemode=intent.livemode)}
-        allowed |= {codes[o.psp_account_id] for o in operations.get(intent_id, ())}
-        allowed.add(codes[intent.psp_account_id])
+        accounts = {
+            intent.psp_account_id,
+            *(o.psp_account_id for o in operations.get(intent_id, ())),
+        }
+        allowed |= {codes.get(account_id, "") for account_id in accounts}
         if dimension not in allowed:
             yield intent_id, f"{intent.public_id}: entries on account {code} of {dimension}"

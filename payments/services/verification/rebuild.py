@@ -140,7 +140,7 @@ def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID,
             yield intent.id, sentence
     yield from operation_differences(intents, operations)
     yield from _unattended_excess(operations)
-    yield from dispute_differences(identifiers)
+    yield from dispute_differences(intents, operations)
 
 
 def _compare(
