@@ -127,6 +127,8 @@ class CaseKind(StrEnum):
     """The PSP reversed what it had done."""
     EXTERNAL_OPERATION = "external_operation"
     """The PSP, or a person in its dashboard, moved more money than was held or left."""
+    NOT_CARRIED_OUT = "not_carried_out"
+    """A capture, void, increment or refund that was accepted from the merchant was never made."""
     CONTRADICTION = "contradiction"
     """What the PSP says and what we recorded cannot both be true."""
     DISPUTED_AND_REFUNDED = "disputed_and_refunded"
@@ -186,7 +188,7 @@ OPERATION_TRANSITIONS: Final[Table] = _table(
     {
         O.SENDING: (O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.NOT_SENT),
         O.UNKNOWN: (O.PENDING, O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.NOT_SENT),
-        O.PENDING: (O.SUCCEEDED, O.DECLINED, O.CANCELED),
+        O.PENDING: (O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.CANCELED),
         O.REQUIRES_ACTION: (O.PENDING, O.SUCCEEDED, O.DECLINED, O.CANCELED),
         O.SUCCEEDED: (O.REVERSED,),
         O.DECLINED: (O.SUCCEEDED, O.EXCESS),
@@ -196,7 +198,8 @@ OPERATION_TRANSITIONS: Final[Table] = _table(
         O.EXCESS: (O.REVERSED,),
     }
 )
-OPERATION_INITIAL: Final = frozenset({O.SENDING})
+OPERATION_INITIAL: Final = frozenset({O.SENDING, O.DECLINED})
+"""DECLINED for a second charge that the PSP made under one reference, until it is synced."""
 OPERATION_OPEN: Final = frozenset({O.SENDING, O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION})
 OPERATION_OUTCOME_UNKNOWN: Final = frozenset({O.SENDING, O.UNKNOWN})
 BLOCKING_CHARGE: Final = OPERATION_OPEN | {O.SUCCEEDED}

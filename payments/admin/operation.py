@@ -37,6 +37,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "checks": "look-ups made",
         "resent_at": "last repeated at",
         "fenced_at": "last canceled at the PSP at",
+        "requested_at": "first requested at",
         "revisions": "late outcomes",
         "reversal_due_at": "reversal due at",
     }
@@ -92,8 +93,10 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("lease_until", "next_check_at"),
             ("resent_at", "fenced_at"),
             ("checks", "mode"),
+            ("replaced_operation", "requested_at"),
             ("revisions", "reversal_due_at"),
             ("excess", "excess_returned"),
+            "platform_fee",
         ),
     )
 
@@ -105,7 +108,9 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_return_url = column("return URL", "return_url", display.address_without_query)
     challenge = column("redirect URL", "redirect_url", display.address_without_query)
     excess = minor_amount("excess amount", "excess_minor")
+    platform_fee = minor_amount("platform fee", "platform_fee_minor")
     excess_returned = minor_amount("excess returned", "excess_returned_minor")
+    replaced_operation = linked("sent in place of", public_ids.OPERATION, "replaces_id")
     payment_method_link = linked("payment method", public_ids.PAYMENT_METHOD, "payment_method_id")
     balance_transaction = linked(
         "balance transaction", public_ids.BALANCE_TRANSACTION, "balance_transaction_id"

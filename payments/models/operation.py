@@ -5,6 +5,7 @@ A charging operation (kind authorize) is what a merchant sees as a charge.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from django.db import models
@@ -27,6 +28,17 @@ _GIVE_BACK = (OperationKind.VOID, OperationKind.REFUND)
 EXTERNAL_KEY_PREFIX: Final = "psp:"
 """Begins the key of an external operation: one that began at the PSP, and is never sent."""
 
+_KEY_LENGTH_MAX: Final = 64
+
+
+def external_operation_key(psp_id: str) -> str:
+    """The key of an external operation; its prefix tells it apart from keys that we send."""
+    key = EXTERNAL_KEY_PREFIX + psp_id
+    if len(key) <= _KEY_LENGTH_MAX:
+        return key
+    digest = hashlib.sha256(psp_id.encode()).hexdigest()
+    return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
+
 
 class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """An instruction to a PSP; everything needed to send it again is on this row."""
@@ -45,7 +57,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in OperationKind])
     status = FSMField(max_length=24, default=S.SENDING, protected=True)
 
-    psp_key = models.CharField(max_length=64)
+    psp_key = models.CharField(max_length=_KEY_LENGTH_MAX)
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""
     psp_id = models.CharField(max_length=128, blank=True)
     psp_payment_id = models.CharField(max_length=128, blank=True)
@@ -89,12 +101,18 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """When it was last repeated; a request may reach the PSP for a while after it was sent."""
     fenced_at = models.DateTimeField(null=True, blank=True)
     """When the PSP was last told to refuse its key (fence); it is not sent again after that."""
+    replaces_id = models.UUIDField(null=True, blank=True)
+    """The operation that never reached the PSP, and that this one carries out under a new key."""
+    requested_at = models.DateTimeField(null=True, blank=True)
+    """When the first operation of a chain of replacements was stored; NULL if it replaces none."""
     revisions = models.PositiveIntegerField(default=0)
     """Number of late outcomes recorded. Each posts under its own source type, `operation/<n>`."""
     excess_minor = models.BigIntegerField(default=0)
     """How much of it exceeds what the payment may hold, take or refund."""
     excess_returned_minor = models.BigIntegerField(default=0)
     """How much of a duplicate charge went back to the customer."""
+    platform_fee_minor = models.BigIntegerField(default=0)
+    """Our fee of what it captured, as booked; the merchant's rate may change later."""
     reversal_due_at = models.DateTimeField(null=True, blank=True)
     """When the sweep reverses a late or duplicate charge; NULL if it does not."""
     created_at = models.DateTimeField()
@@ -160,6 +178,11 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 condition=models.Q(guard_order__isnull=False),
             ),
             models.UniqueConstraint(
+                fields=["replaces_id"],
+                name="operation_replaced_once",
+                condition=models.Q(replaces_id__isnull=False),
+            ),
+            models.UniqueConstraint(
                 fields=["psp_account", "kind", "psp_id"],
                 name="operation_psp_id",
                 condition=~models.Q(psp_id=""),
@@ -187,6 +210,11 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     def is_external(self) -> bool:
         """True for an external operation, which began at the PSP."""
         return self.psp_key.startswith(EXTERNAL_KEY_PREFIX)
+
+    @property
+    def awaits_first_sending(self) -> bool:
+        """True for a replacement that no worker has sent to the PSP yet."""
+        return self.replaces_id is not None and self.resent_at is None
 
     @property
     def is_open(self) -> bool:

@@ -30,6 +30,7 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     operation = models.OneToOneField(
         Operation, on_delete=models.PROTECT, db_constraint=False, related_name="refund"
     )
+    """The operation that makes it; its replacement once that one never reached the PSP."""
     charge_id = models.UUIDField()
     """The charging operation that is refunded."""
     status = FSMField(max_length=16, default=S.PENDING, protected=True)

@@ -109,7 +109,7 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
     """
     assert {model._meta.db_table: digest(table, born) for model, _, table, born in MACHINES} == {
         "payments_payment_intent": "219460cc",
-        "payments_operation": "f7338c72",
+        "payments_operation": "70d7e2b2",
         "payments_refund": "2a671128",
         "payments_psp_notification": "b65ff7a3",
         "payments_dispute": "63cb5bb4",

@@ -114,6 +114,8 @@ class PspResult(StoredText):
     contradicts_us: bool = False
     """UNKNOWN, and no look-up can resolve it: the answer contradicts what we sent. An operator must
     decide, and nothing more may be sent meanwhile."""
+    also_found: tuple[PspResult, ...] = ()
+    """Further operations under the same reference: the PSP acted more than once for one key."""
     detail: str = ""
     """For logs and the console: what was received, redacted, at most 500 characters."""
 

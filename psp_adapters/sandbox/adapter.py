@@ -117,10 +117,11 @@ class SandboxAdapter(PspAdapter):
         found = _view(answer).get("data")
         if not isinstance(found, list) or not found:
             raise PspUnavailable("the list of operations is not readable")
-        result = _result_of(query, found[0])
-        if len(found) > 1:
-            return replace(result, detail=f"{len(found)} operations carry this reference")
-        return result
+        first, *others = [_result_of(query, each) for each in found]
+        if not others:
+            return first
+        detail = f"{len(found)} operations carry this reference"
+        return replace(first, also_found=tuple(others), detail=detail)
 
     def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
         path = f"/v1/payments/{quote(psp_payment_id, safe='')}"

@@ -35,6 +35,10 @@ ADVICE: Final[dict[CaseKind, str]] = {
         "that was closed. It is booked; find out who did it and why, tell the merchant, and settle "
         "the excess."
     ),
+    CaseKind.NOT_CARRIED_OUT: (
+        "The merchant was told that it is being processed, and the PSP never got it; the merchant "
+        "has an event. Nothing is sent any more: agree with the merchant whether to begin it again."
+    ),
     CaseKind.CONTRADICTION: (
         "The PSP contradicts what we recorded, so nothing was booked. Compare both in the PSP's "
         "dashboard. Once the PSP has cleared it up, replay the notification "

@@ -94,7 +94,7 @@ def _incremented_total(intent: PaymentIntent, amount_minor: int) -> Money:
 
 
 def _require_attempts_left(intent: PaymentIntent) -> None:
-    attempts = intent.operations.filter(kind=OperationKind.INCREMENT).count()
+    attempts = intent.operations.filter(kind=OperationKind.INCREMENT, replaces_id=None).count()
     if attempts >= INCREMENTS_MAX:
         raise InvalidParameter(
             f"This authorization was incremented {attempts} times already, which is the most "

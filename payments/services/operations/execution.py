@@ -12,6 +12,7 @@ import random
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
+from threading import Event
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from ledger.database.statements import Batch
 from payments.exceptions import PspNotReached
-from payments.models import Operation, Refund
+from payments.models import IdempotencyKey, Operation, PaymentIntent, Refund
 from payments.services.callers.caller import CommandRequest, CommandResult, Subject
 from payments.services.idempotency import keys
 from payments.services.outcomes.locking import locked_rows
@@ -44,7 +45,8 @@ def execute(operation: Operation, request: CommandRequest[Subject]) -> CommandRe
     # Read before the connection is given back; the call finds it in memory.
     bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
     connection.close()
-    future = bulkhead.submit(_call_and_record, operation, request)
+    answered_early = Event()  # A request without a key leaves no other trace of its answer.
+    future = bulkhead.submit(_call_and_record, operation, request, answered_early)
     if future is None:
         return _record(operation, _no_permit(), request)
     with bulkhead.wait_budget(request.caller.answer_by_monotonic) as seconds:
@@ -53,6 +55,7 @@ def execute(operation: Operation, request: CommandRequest[Subject]) -> CommandRe
         except WaitedTooLong:
             if future.done():  # The call itself may have raised a TimeoutError of its own.
                 return future.result()
+    answered_early.set()
     future.add_done_callback(_log_failure)
     return _as_it_stands(operation, request)
 
@@ -68,7 +71,7 @@ def result_as_it_stands(operation_id: UUID, request: CommandRequest[Subject]) ->
 
 def _as_it_stands(operation: Operation, request: CommandRequest[Subject]) -> CommandResult:
     with transaction.atomic(durable=True):
-        key, intent, operation = locked_rows(operation)
+        key, intent, operation = _lock_newest(operation)
         subject = Subject(intent=intent, operation=operation, refund=_refund_of(operation))
         is_answered = key is not None and key.answer_status is not None
         if operation.status == OperationStatus.NOT_SENT and not is_answered:
@@ -79,19 +82,37 @@ def _as_it_stands(operation: Operation, request: CommandRequest[Subject]) -> Com
     return CommandResult.of(subject, answer)
 
 
+def _lock_newest(operation: Operation) -> tuple[IdempotencyKey | None, PaymentIntent, Operation]:
+    """Lock key, intent and operation; of one that was replaced, its last replacement."""
+    key, intent, operation = locked_rows(operation)
+    while operation.status == OperationStatus.NOT_SENT:
+        replacement = Operation.objects.filter(replaces_id=operation.id).first()
+        if replacement is None:
+            break
+        key, intent, operation = locked_rows(replacement)
+    return key, intent, operation
+
+
 def _refund_of(operation: Operation) -> Refund | None:
     if operation.kind != OperationKind.REFUND:
         return None
     return Refund.objects.filter(operation_id=operation.id).first()
 
 
-def _call_and_record(operation: Operation, request: CommandRequest[Subject]) -> CommandResult:
+def _call_and_record(
+    operation: Operation, request: CommandRequest[Subject], answered_early: Event
+) -> CommandResult:
     retry_until = request.caller.answer_by_monotonic or math.inf
-    return _record(operation, sending.send(operation, retry_until=retry_until), request)
+    result = sending.send(operation, retry_until=retry_until)
+    return _record(operation, result, request, was_accepted=answered_early.is_set())
 
 
 def _record(
-    operation: Operation, result: PspResult, request: CommandRequest[Subject]
+    operation: Operation,
+    result: PspResult,
+    request: CommandRequest[Subject],
+    *,
+    was_accepted: bool = False,
 ) -> CommandResult:
     """Run transaction 2, again on a lost connection, a deadlock or a lock timeout.
 
@@ -107,6 +128,7 @@ def _record(
                 caller=request.caller,
                 renderer=request.render,
                 sender_lease=sender_lease,
+                was_accepted=was_accepted,
             )
             break
         except (OperationalError, InterfaceError):

@@ -71,6 +71,7 @@ OPERATION_FIELDS: Final = (
     "revisions",
     "excess_minor",
     "excess_returned_minor",
+    "platform_fee_minor",
     "reversal_due_at",
     "closed_at",
 )
@@ -173,6 +174,7 @@ class Change:
         self.post(rules.captured, amount)
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
         if fee:
+            self.operation.platform_fee_minor = fee_minor
             self.post(rules.platform_fee, Money(fee_minor, amount.currency))
 
     def _book(self, posting: Posting) -> None:

@@ -21,7 +21,7 @@ def _outcome_unknown(change: Change) -> None:
     if change.operation.status == OperationStatus.UNKNOWN:
         return
     change.operation.mark_unknown()
-    if change.operation.kind != K.REFUND:
+    if change.operation.kind != K.REFUND and change.operation.replaces_id is None:
         change.emit("payment_intent.processing", "intent")
 
 

@@ -24,7 +24,9 @@ from payments.services.idempotency import keys
 from payments.services.outcomes.change import OPERATION_FIELDS, Change, put_change
 from payments.services.outcomes.check_schedule import schedule_check, unknown_if_lease_passed
 from payments.services.outcomes.effect_table import apply_effect
+from payments.services.outcomes.further_operations import record_further_operations
 from payments.services.outcomes.locking import LockedRows, lock_rows
+from payments.services.outcomes.replacement import is_not_sent, replace_or_open_case
 from payments.services.outcomes.result_checks import revision_of, why_amounts_do_not_fit
 from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import (
@@ -78,6 +80,7 @@ def record_outcome(
     caller: Caller,
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
+    was_accepted: bool = False,
 ) -> Recorded:
     """Record a PSP's result for an operation and everything that follows, in one transaction.
 
@@ -88,6 +91,9 @@ def record_outcome(
 
     `sender_lease` is the lease under which the operation was sent. If another worker
     has it by now, "not sent" counts as unknown: recovery may have sent the same request.
+
+    `was_accepted`: the merchant may have been told that it is being processed. A change or refund
+    that was not sent is then replaced (`replacement`). A key that was answered says so as well.
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
@@ -104,7 +110,7 @@ def record_outcome(
                 disposition = Disposition.DEFERRED
                 why = f"the provider says {result.outcome}, and is asked again"
                 _make_due(charge)
-        elif _says_nothing_new(locked.operation, result):
+        elif _says_nothing_new(locked.operation, result, is_senders=sender_lease is not None):
             schedule_check(locked.operation, result.retry_after_seconds)
             batch.update(locked.operation, OPERATION_FIELDS)
         elif why := why_amounts_do_not_fit(locked.operation, charge, locked.intent, result):
@@ -112,19 +118,17 @@ def record_outcome(
             _leave_open(locked, charge, refund, why, caller, batch)
         else:
             disposition = Disposition.APPLIED
-            _make_change(locked, charge, refund, result, caller, batch)
-        if result.code == REQUEST_REFUSED and disposition is Disposition.APPLIED:
-            about = locked.operation
-            logger.error("alert: the PSP refused %s as invalid: %s", about.public_id, result.detail)
-        if result.contradicts_us:
-            case = case_about_operation(CaseKind.CONTRADICTION, locked.operation, result.detail)
-            open_case(case)
+            accepted = was_accepted or _is_answered(locked.key)
+            _make_change(locked, charge, refund, result, caller, batch, was_accepted=accepted)
+        _warn_of(locked.operation, result, is_new=disposition is Disposition.APPLIED)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
         if renderer is not None and _expands(locked, caller):
             batch.execute()  # What is expanded is read back: it must show this change.
             batch = Batch()
         answer = _answer(locked, subject, caller, renderer, batch)
         batch.execute()
+        if result.also_found:
+            record_further_operations(locked.operation, charge, result)
     changed = disposition is Disposition.APPLIED
     return Recorded(
         subject=subject, changed=changed, answer=answer, disposition=disposition, why=why
@@ -138,9 +142,21 @@ def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
     return replace(caller, idempotency_key=key.key)
 
 
-def _says_nothing_new(operation: Operation, result: PspResult) -> bool:
+def _warn_of(operation: Operation, result: PspResult, *, is_new: bool) -> None:
+    """Tell the on-call engineer of a request that was refused as invalid, or of a contradiction."""
+    if result.code == REQUEST_REFUSED and is_new:
+        name = operation.public_id
+        logger.error("alert: the PSP refused %s as invalid: %s", name, result.detail)
+    if result.contradicts_us:
+        open_case(case_about_operation(CaseKind.CONTRADICTION, operation, result.detail))
+
+
+def _says_nothing_new(operation: Operation, result: PspResult, *, is_senders: bool) -> bool:
     if result.outcome is Outcome.UNKNOWN:
         return bool(operation.status != OperationStatus.SENDING)
+    if is_senders and operation.status == OperationStatus.PENDING:
+        # The customer has come back since the PSP gave this answer.
+        return result.outcome in (Outcome.REQUIRES_ACTION, Outcome.PENDING)
     return bool(_SAME.get(result.outcome) == operation.status)
 
 
@@ -174,7 +190,12 @@ def _leave_open(
 def _refund_of(operation: Operation) -> Refund | None:
     if operation.kind != OperationKind.REFUND:
         return None
-    return Refund.objects.select_for_update().get(operation_id=operation.id)
+    # None if the operation was replaced: its refund is the replacement's.
+    return Refund.objects.select_for_update().filter(operation_id=operation.id).first()
+
+
+def _is_answered(key: IdempotencyKey | None) -> bool:
+    return key is not None and key.answer_status is not None
 
 
 def _charge_of(locked: LockedRows) -> Operation:
@@ -191,6 +212,8 @@ def _make_change(
     result: PspResult,
     caller: Caller,
     batch: Batch,
+    *,
+    was_accepted: bool = False,
 ) -> None:
     intent, operation = locked.intent, locked.operation
     change = Change.of(
@@ -200,8 +223,11 @@ def _make_change(
         charge=charge,
         refund=refund,
         result=result,
-        answered=locked.key is None or locked.key.answer_status is not None,
+        answered=locked.key is None or _is_answered(locked.key),
     )
+    carries_on = was_accepted and is_not_sent(change)
+    if carries_on and replace_or_open_case(change, locked.key):
+        return
     apply_effect(change)
     _close_or_schedule(operation, result.retry_after_seconds)
     put_change(batch, change, caller)

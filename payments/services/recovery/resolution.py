@@ -5,13 +5,14 @@ Looks it up, repeats it with the same key, or has the PSP refuse that key from n
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from django.db import connection
 
 from payments.clock import now_utc
 from payments.models import Operation
+from payments.services.outcomes.replacement import is_too_old
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
 from payments.services.recovery.payment_sync import conflict
@@ -45,6 +46,8 @@ class Resolution:
     def find_out(self) -> PspResult:
         """The outcome; UNKNOWN at worst. Raises PspUnavailable, or CallRefused if not asked."""
         operation, adapter = self._operation, self._adapter
+        if operation.awaits_first_sending:
+            return self._send_first()
         deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
         found = query_psp(
             self._account,
@@ -69,8 +72,22 @@ class Resolution:
         if fenced is not None:
             return self._fitting(fenced)
         if operation.fenced_at is None:
-            _note_time(operation, "fenced_at")
+            _note_time(operation, "fenced_at", now_utc())
         return self._never_arrived()
+
+    def _send_first(self) -> PspResult:
+        """Send a replacement. If that certainly failed, it is sent at the next check again."""
+        operation = self._operation
+        if is_too_old(operation):
+            return PspResult(outcome=Outcome.NOT_SENT, detail="it could not be sent in time")
+        if not self._may_act:
+            return still_unknown("not sent: the provider contradicts us, see the case")
+        _note_time(operation, "resent_at", now_utc())
+        result = sending.send(operation)
+        if result.outcome is not Outcome.NOT_SENT:
+            return result
+        _note_time(operation, "resent_at", None)
+        return still_unknown(f"not sent: {result.detail}", result.retry_after_seconds)
 
     def _fitting(self, found: PspResult) -> PspResult:
         result = sending.unknown_if_amount_differs(self._operation, found)
@@ -97,7 +114,7 @@ def _repeat(operation: Operation) -> PspResult:
 
     A repeat that never left says nothing about the first request, which may still arrive.
     """
-    _note_time(operation, "resent_at")
+    _note_time(operation, "resent_at", now_utc())
     result = sending.send(operation)
     if result.outcome is Outcome.NOT_SENT:
         return still_unknown(f"the repeat was not sent: {result.detail}")
@@ -107,11 +124,12 @@ def _repeat(operation: Operation) -> PspResult:
     return result
 
 
-def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
-    """Set the column to now; holds no database connection afterwards."""
-    now = now_utc()
-    Operation.objects.filter(pk=operation.pk).update(**{column: now})
-    setattr(operation, column, now)
+def _note_time(
+    operation: Operation, column: Literal["resent_at", "fenced_at"], time: datetime | None
+) -> None:
+    """Write the column; holds no database connection afterwards."""
+    Operation.objects.filter(pk=operation.pk).update(**{column: time})
+    setattr(operation, column, time)
     connection.close()
 
 

@@ -111,7 +111,7 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
         result = _no_answer(error)
         _record_no_answer(operation, caller, result)
         return Handled.NO_ANSWER
-    recorded = record_outcome(operation=operation, result=result, caller=caller)
+    recorded = record_outcome(operation=operation, result=result, caller=caller, was_accepted=True)
     if recorded.disposition is Disposition.DEFERRED:
         handled = _sync_payment_of(operation, actor=actor)
         operation.refresh_from_db()

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from ledger.money import Money
 from payments.models import Case
-from payments.services.outcomes.late_and_external.external_operations import external_operation_key
+from payments.models.operation import external_operation_key
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references, sending
 from payments.services.recovery import payment_sync

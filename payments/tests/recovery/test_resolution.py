@@ -117,6 +117,23 @@ def test_an_amount_that_differs_is_a_contradiction(shop: Shop) -> None:
     assert shop.intent(intent_id).status == "PROCESSING"
 
 
+def test_a_pending_refund_of_another_amount_at_the_psp_has_a_case_and_books_nothing(
+    shop: Shop,
+) -> None:
+    intent_id = str(body_of(shop.create(token="pm_card_pendingRefund"))["id"])
+    shop.refund(intent_id, 3_000)
+    before = shop.intent(intent_id)
+    shop.psp.advance(60)
+    shop.psp.script({"contradict": 1}, times=None, kind="look_up")
+    shop.settle()
+    assert cases() == ["contradiction"]
+    assert "30.00 USD" in Case.objects.get().summary
+    after = shop.intent(intent_id)
+    assert after.amount_refunded_minor == 0
+    assert after.amount_refund_pending_minor == before.amount_refund_pending_minor == 3_000
+    assert [r.status for r in shop.refunds(intent_id)] == ["pending"]
+
+
 @pytest.fixture
 def open_circuit(shop: Shop) -> circuit_breaker.Breaker:
     """The open circuit of recovery's look-ups at the shop's PSP."""

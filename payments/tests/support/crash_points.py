@@ -45,7 +45,7 @@ CRASH_POINTS: Final = {
         (
             *_STEPS,
             "scenarios/test_calls_cut_short.py::"
-            "test_an_old_request_that_was_never_sent_is_fenced_and_may_be_repeated",
+            "test_an_old_request_that_was_never_sent_is_fenced_and_has_its_effect_once",
         ),
     ),
     "C5": Point(

@@ -212,7 +212,8 @@ def age_operations(intent_id: str, *, seconds: int) -> None:
         owner.execute("ALTER TABLE payments_operation DISABLE TRIGGER permanent_columns")
         owner.execute(
             "UPDATE payments_operation SET created_at = created_at - %(age)s, "
-            "resent_at = resent_at - %(age)s WHERE intent_id = %(intent)s",
+            "requested_at = requested_at - %(age)s, resent_at = resent_at - %(age)s "
+            "WHERE intent_id = %(intent)s",
             {"age": timedelta(seconds=seconds), "intent": uuid_of(intent_id)},
         )
         owner.execute("ALTER TABLE payments_operation ENABLE TRIGGER permanent_columns")

@@ -17,6 +17,7 @@ from payments.services.outcomes.late_and_external import changes_of_hold, charge
 from payments.services.outcomes.late_and_external.differences import Difference
 from payments.services.outcomes.late_and_external.external_operations import (
     insert_external_operation,
+    insert_refund,
 )
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.services.outcomes.result_checks import Revision
@@ -43,9 +44,13 @@ def apply_difference(payment: LockedPayment, difference: Difference) -> None:
         operation, refund = insert_external_operation(payment, shown)
     else:
         refund = payment.refund_of(operation)
+    is_new_refund = is_new
+    if operation.kind == OperationKind.REFUND and refund is None:
+        # It was replaced, and its refund is the replacement's: the customer gets both.
+        refund, is_new_refund = insert_refund(payment, operation), True
     before = operation.status
     change = payment.change_of(operation, _result_of(payment, shown), refund=refund)
-    if is_new and refund is not None:
+    if is_new_refund and refund is not None:
         change.emit("refund.created", "refund")
     if operation.is_charge:
         charges.apply_to_charge(payment, change, revision)
@@ -122,6 +127,8 @@ def _succeed(
         refunds.refund_succeeded(payment, change, was_pending=was_pending)
     if revision is Revision.LATE_SUCCESS:
         summary = f"The {kind} had been closed as {before} and succeeded after all."
+        if payment.was_replaced(operation):
+            summary += " It was sent again meanwhile: the PSP may have made it twice."
         payment.open_case(change, CaseKind.LATE_SUCCESS, summary)
 
 

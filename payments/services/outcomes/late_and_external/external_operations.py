@@ -5,13 +5,12 @@ A refund also gets its Refund row. They are booked in `application`.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.models import Operation, Refund
-from payments.models.operation import EXTERNAL_KEY_PREFIX
+from payments.models.operation import external_operation_key
 from payments.public_ids import created_at_of
 from payments.services.outcomes.effects.refunds import new_refund
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
@@ -19,7 +18,6 @@ from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
 
 ACTOR: Final = "psp:dashboard"
-_KEY_LENGTH_MAX: Final = 64
 
 
 def insert_external_operation(
@@ -30,23 +28,19 @@ def insert_external_operation(
     Raises IntegrityError for the second one with the same PSP id.
     """
     operation = _operation_of(payment, shown)
-    batch = Batch().insert(operation)
+    Batch().insert(operation).execute()
+    payment.operations.append(operation)
     refund = None
     if shown.kind is PspOperationKind.REFUND:
-        refund = new_refund(operation, charge_id=payment.charge.id)
-        batch.insert(refund)
-    batch.execute()
-    payment.operations.append(operation)
+        refund = insert_refund(payment, operation)
     return operation, refund
 
 
-def external_operation_key(psp_id: str) -> str:
-    """The key of an external operation; its prefix tells it apart from keys that we send."""
-    key = EXTERNAL_KEY_PREFIX + psp_id
-    if len(key) <= _KEY_LENGTH_MAX:
-        return key
-    digest = hashlib.sha256(psp_id.encode()).hexdigest()
-    return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
+def insert_refund(payment: LockedPayment, operation: Operation) -> Refund:
+    """Insert the refund of an external operation, or of one that was replaced and yet made."""
+    refund = new_refund(operation, charge_id=payment.charge.id)
+    Batch().insert(refund).execute()
+    return refund
 
 
 def _operation_of(payment: LockedPayment, shown: PspOperation) -> Operation:

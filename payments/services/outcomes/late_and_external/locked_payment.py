@@ -93,10 +93,14 @@ class LockedPayment:
         return vector
 
     def refund_of(self, operation: Operation) -> Refund | None:
-        """The locked refund of an operation; None if it is no refund."""
+        """The locked refund of an operation; None if it is no refund, or was replaced."""
         if operation.kind != OperationKind.REFUND:
             return None
-        return Refund.objects.select_for_update().get(operation_id=operation.id)
+        return Refund.objects.select_for_update().filter(operation_id=operation.id).first()
+
+    def was_replaced(self, operation: Operation) -> bool:
+        """Was another operation sent in its place, since it never reached the PSP?"""
+        return any(each.replaces_id == operation.id for each in self.operations)
 
     def change_of(
         self,
@@ -131,6 +135,7 @@ class LockedPayment:
         """
         amount = change.operation.amount
         if self.is_duplicate:
+            change.operation.platform_fee_minor = 0
             change.post(self.rules.capture_memo, amount)
             change.post(self.rules.captured, amount)
             return
