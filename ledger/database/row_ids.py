@@ -19,42 +19,61 @@ ANNOUNCE_SQL: Final = "ledger_announce_ids()"
 """Selected by a statement that a transaction executes anyway; `note_announced` gets its value."""
 
 
-class _NewestAnnounced:
-    """The newest millisecond that this process announced, for all its threads."""
+class _Announcement:
+    """Registered with the transaction that announced its ids; as a hook it does nothing."""
+
+    def __init__(self, from_ms: int) -> None:
+        self.from_ms = from_ms
+
+    def __call__(self) -> None:
+        pass
+
+
+class _LastId:
+    """The last id that was given out while this machine's clock was behind PostgreSQL's."""
 
     def __init__(self) -> None:
-        self.ms = 0
+        self._last = 0
         self._lock = threading.Lock()
 
-    def note(self, ms: int) -> None:
+    def is_of(self, ms: int) -> bool:
+        """Was the last one of this millisecond?"""
+        return self._last >> 80 == ms
+
+    def next(self, ms: int) -> UUID:
+        """A new id of this millisecond, after the last one of it."""
         with self._lock:
-            self.ms = max(self.ms, ms)
+            made = uuid7(nanoseconds=ms * 1_000_000).int  # Its lower bits are random.
+            self._last = max(made, self._last + 1) if self.is_of(ms) else made
+            return UUID(int=self._last)
 
 
-_announced = _NewestAnnounced()
+_behind = _LastId()
 
 
 def new_row_id() -> UUID:
     """A new UUIDv7 for a row that the present transaction inserts; raises outside of one.
 
-    The first one of a transaction announces them. They sort by time, within a process too, as long
-    as its clock is not behind PostgreSQL's.
+    The first one of a transaction announces them. Those of one transaction rise.
     """
-    if not _is_announced():
-        note_announced(execute(f"SELECT {ANNOUNCE_SQL}")[0][0])
+    announcement = _present_announcement()
+    if announcement is None:
+        announcement = note_announced(execute(f"SELECT {ANNOUNCE_SQL}")[0][0])
+    from_ms = announcement.from_ms
     identifier = uuid7()
-    if identifier.int >> 80 >= _announced.ms:
-        return identifier
-    # The clock of this machine is behind PostgreSQL's.
-    return uuid7(nanoseconds=_announced.ms * 1_000_000)
+    present_ms = identifier.int >> 80
+    if present_ms < from_ms or (present_ms == from_ms and _behind.is_of(from_ms)):
+        return _behind.next(from_ms)
+    return identifier
 
 
-def note_announced(from_ms: int) -> None:
+def note_announced(from_ms: int) -> _Announcement:
     """Note that the present transaction makes ids from this millisecond on."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("ids of rows are made in a transaction")
-    _announced.note(from_ms)
-    transaction.on_commit(_mark)
+    announcement = _Announcement(from_ms)
+    transaction.on_commit(announcement)
+    return announcement
 
 
 def complete_before() -> UUID:
@@ -62,11 +81,8 @@ def complete_before() -> UUID:
     return UUID(int=execute("SELECT ledger_ids_complete_before()")[0][0] << 80)
 
 
-def _is_announced() -> bool:
+def _present_announcement() -> _Announcement | None:
     # Django forgets it with the transaction, or with a savepoint that is rolled back, and
     # PostgreSQL gives the lock back at the same moment.
-    return any(entry[1] is _mark for entry in connection.run_on_commit)
-
-
-def _mark() -> None:
-    """Registered by a transaction that has announced its ids; does nothing."""
+    hooks = (entry[1] for entry in connection.run_on_commit)
+    return next((hook for hook in hooks if isinstance(hook, _Announcement)), None)

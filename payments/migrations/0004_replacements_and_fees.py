@@ -11,7 +11,7 @@ _FEES_OF_THE_BOOKS = """
               FROM ledger_transaction t
               JOIN ledger_entry e ON e.transaction_id = t.id AND e.direction = 'D'
              WHERE t.rule = 'platform_fee' GROUP BY t.source_id) booked
-     WHERE booked.source_id = o.id"""
+     WHERE booked.source_id = o.id AND o.status <> 'EXCESS'"""
 
 
 class Migration(migrations.Migration):

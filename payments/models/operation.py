@@ -214,7 +214,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     @property
     def awaits_first_sending(self) -> bool:
         """True for a replacement that no worker has sent to the PSP yet."""
-        return self.replaces_id is not None and self.resent_at is None
+        return self.replaces_id is not None and self.resent_at is None and self.fenced_at is None
 
     @property
     def is_open(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from bench.chaos.verdict.final_state import FinalState
@@ -13,34 +13,39 @@ Row = Mapping[str, Any]
 _CHANGES: Final = ("capture", "void", "refund", "increment")
 
 
-def never_made(truth: FinalState) -> Iterator[tuple[str, str]]:
-    """Each accepted change or refund that was not made: its payment, and what is wrong."""
-    excused = {row["intent"] for row in truth.disputes}
-    for row in _ends_unmade(truth.operations, excused=excused):
+def never_made(truth: FinalState, *, held: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Each accepted change or refund that was not made: its payment, and what is wrong.
+
+    `held` is what the PSP holds in the end, in minor units by payment.
+    """
+    for row in _ends_unmade(truth):
+        if row["kind"] == "void" and not held.get(row["intent"]):
+            continue  # The hold ended otherwise.
         text = f"{row['kind']} {row['reference']} was accepted, never sent, and not sent again"
         yield row["intent"], text
-    for refund, intent in _refunds_told_and_canceled(truth, excused=excused):
-        yield intent, f"{refund} was answered as pending and is canceled"
+    excused = {row["intent"] for row in truth.operations if row["id"] in truth.unmade_with_case}
+    for refund, intent in _refunds_told_and_canceled(truth):
+        if intent not in excused:
+            yield intent, f"{refund} was answered as pending and is canceled"
 
 
-def _ends_unmade(operations: Sequence[Row], *, excused: Collection[str]) -> Iterator[Row]:
+def _ends_unmade(truth: FinalState) -> Iterator[Row]:
     """Captures, voids, increments and refunds that recovery gave up, and nothing replaced.
 
-    What the sender itself did not send was refused to the merchant. A bank may have charged back
-    the payments that are `excused`.
+    What the sender itself did not send was refused to the merchant. What goes back of a duplicate
+    charge is begun again by a sweep.
     """
-    replaced = {row["replaces_id"] for row in operations}
-    for row in operations:
-        if row["kind"] not in _CHANGES or row["status"] != "NOT_SENT":
+    replaced = {row["replaces_id"] for row in truth.operations}
+    for row in truth.operations:
+        if row["kind"] not in _CHANGES or row["status"] != "NOT_SENT" or row["excess_minor"]:
             continue
-        if row["fenced_at"] is None or row["id"] in replaced or row["intent"] in excused:
+        was_refused = row["fenced_at"] is None and row["replaces_id"] is None
+        if was_refused or row["id"] in replaced or row["id"] in truth.unmade_with_case:
             continue
         yield row
 
 
-def _refunds_told_and_canceled(
-    truth: FinalState, *, excused: Collection[str]
-) -> Iterator[tuple[str, str]]:
+def _refunds_told_and_canceled(truth: FinalState) -> Iterator[tuple[str, str]]:
     """Each refund that was answered as pending and ended canceled, with its payment."""
     told = {
         record.seen["refund"]: record.seen["intent"]
@@ -49,7 +54,7 @@ def _refunds_told_and_canceled(
     }
     for refund, intent in told.items():
         final = truth.refunds.get(refund)
-        if final and final["refund_status"] == "canceled" and intent not in excused:
+        if final and final["refund_status"] == "canceled":
             yield refund, intent
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
@@ -58,6 +59,8 @@ class FinalState:
     disputes: list[dict[str, Any]] = field(default_factory=list)
     """As we know them."""
     disputes_at_psp: list[dict[str, Any]] = field(default_factory=list)
+    unmade_with_case: set[UUID] = field(default_factory=set)
+    """Operations that were accepted and may not be sent any more, as a case says of each."""
     books: tuple[int, str] = (-1, "not asked")
     unprovoked_ends: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -158,7 +161,8 @@ def _read_database(url: str, truth: FinalState) -> None:
         rows = connection.execute(
             "SELECT o.id, o.intent_id, o.kind, o.status, o.amount_minor, o.currency, o.psp_key, "
             "o.order_id, o.actor, o.checks, o.detail, o.created_at, o.lease_until, o.closed_at, "
-            "o.guard_order, o.fenced_at, o.replaces_id FROM payments_operation o ORDER BY o.id"
+            "o.guard_order, o.fenced_at, o.replaces_id, o.excess_minor "
+            "FROM payments_operation o ORDER BY o.id"
         ).fetchall()
         for row in rows:
             row["reference"] = public_ids.encode(public_ids.OPERATION, row["id"])
@@ -179,6 +183,10 @@ def _read_database(url: str, truth: FinalState) -> None:
             "FROM payments_psp_notification ORDER BY id"
         ).fetchall()
         truth.lines, truth.disputes = lines_of(connection), disputes_of(connection)
+        cases = connection.execute(
+            "SELECT operation_id FROM payments_case WHERE kind = 'not_carried_out'"
+        ).fetchall()
+        truth.unmade_with_case = {case["operation_id"] for case in cases}
         for event in truth.events:
             event["id"] = public_ids.encode(public_ids.EVENT, event["id"])
             event["intent"] = public_ids.encode(public_ids.PAYMENT_INTENT, event.pop("aggregateid"))

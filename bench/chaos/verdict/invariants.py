@@ -51,6 +51,10 @@ class _Moved:
             self.voided += amount
 
     @property
+    def held(self) -> int:
+        return self.authorized - self.captured - self.voided
+
+    @property
     def is_live(self) -> bool:
         """Does it hold or keep money of the customer?"""
         if self.captured:
@@ -201,9 +205,8 @@ def _differences(final: dict[str, Any], moved: _Moved) -> Iterator[str]:
         yield f"shown as received {final['received']}, the PSP captured {moved.captured}"
     if moved.captured and final.get("refunded", 0) != moved.refunded:
         yield f"shown as refunded {final.get('refunded')}, the PSP refunded {moved.refunded}"
-    held = moved.authorized - moved.captured - moved.voided
-    if status == "requires_capture" and final["capturable"] != held:
-        yield f"shown as capturable {final['capturable']}, the PSP holds {held}"
+    if status == "requires_capture" and final["capturable"] != moved.held:
+        yield f"shown as capturable {final['capturable']}, the PSP holds {moved.held}"
     if status not in _statuses_of(moved):
         yield f"shown as {status}, the PSP did {', '.join(moved.kinds) or 'nothing'}"
 
@@ -353,7 +356,8 @@ def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
 
 def what_was_accepted_is_made(judged: Evidence) -> Iterator[Violation]:
     """I16: a change or refund that was answered as processing or pending is made in the end."""
-    for intent, text in never_made(judged.truth):
+    held = {intent: moved.held for intent, moved in judged.moved.items()}
+    for intent, text in never_made(judged.truth, held=held):
         yield judged.about("I16", text, intent)
 
 

@@ -44,16 +44,17 @@ def recovery_of(
     by_kind: dict[str, list[float]] = defaultdict(list)
     after_faults = 0.0
     for reference, since in unknown_since.items():
-        row = _last(rows.get(reference), replacements)
-        if row is None or row["closed_at"] is None:
+        first = rows.get(reference)
+        row = _last(first, replacements)
+        if first is None or row is None or row["closed_at"] is None:
             continue
         end = unix_seconds(row["closed_at"])
         every.append(max(0.0, end - since))
-        reachable = max([since, *(over for begin, over in outages if since < over and begin < end)])
+        reachable = max([since, *(over for _, over in outages if since < over <= end)])
         by_kind[row["kind"]].append(max(0.0, end - reachable))
         if not any(begin < end and since < over for begin, over in outages):
             undisturbed.append(every[-1])
-        if unix_seconds(row["created_at"]) < faults_ended_at:
+        if unix_seconds(first["created_at"]) < faults_ended_at:
             after_faults = max(after_faults, end - faults_ended_at)
     return {
         ALL: _spread(every),

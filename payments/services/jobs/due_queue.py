@@ -61,6 +61,7 @@ class DueQueue(Generic[M]):
         self._rows = rows
         self._due = due
         self._account = account
+        self._attempts = attempts
         self._first = first
         self._lease_until = lease_until
         self._table = table_of(rows.model)
@@ -116,8 +117,13 @@ class DueQueue(Generic[M]):
         }
 
     def release(self, row: M) -> None:
-        """Make a leased row due again, for any worker, unless its lease has passed."""
-        ended = dict.fromkeys((c for c in (self._due, self._lease_until) if c), Now())
+        """Make a leased row due again, for any worker, unless its lease has passed.
+
+        It was not attempted, so its lease does not count as an attempt.
+        """
+        ended: dict[str, Any] = {c: Now() for c in (self._due, self._lease_until) if c}
+        if self._attempts:
+            ended[self._attempts] = models.F(self._attempts) - 1
         self.under_lease(row).update(**ended)
 
     def account_of(self, row: M) -> UUID | None:
@@ -218,7 +224,15 @@ def run_sweep(
     sweep = Sweep(queue, most=most, seconds=seconds)
     failure: Exception | None = None
     for rows in sweep.batches(size):
-        for row in handle_many(rows) if handle_many is not None else rows:
+        left = rows
+        if handle_many is not None:
+            try:
+                left = handle_many(rows)
+            except Exception as error:
+                # One of them may be the cause: handled one by one, it stops no other.
+                logger.exception("%s rows could not be handled together", len(rows))
+                failure = failure or error
+        for row in left:
             if size > 1 and not sweep.may_handle(row):
                 queue.release(row)
                 continue

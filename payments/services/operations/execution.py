@@ -10,6 +10,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedTooLong
 from threading import Event
@@ -104,7 +105,7 @@ def _call_and_record(
 ) -> CommandResult:
     retry_until = request.caller.answer_by_monotonic or math.inf
     result = sending.send(operation, retry_until=retry_until)
-    return _record(operation, result, request, was_accepted=answered_early.is_set())
+    return _record(operation, result, request, was_accepted=answered_early.is_set)
 
 
 def _record(
@@ -112,7 +113,7 @@ def _record(
     result: PspResult,
     request: CommandRequest[Subject],
     *,
-    was_accepted: bool = False,
+    was_accepted: Callable[[], bool] = bool,
 ) -> CommandResult:
     """Run transaction 2, again on a lost connection, a deadlock or a lock timeout.
 
@@ -140,6 +141,8 @@ def _record(
     stands = recorded.subject.operation
     was_sent = stands is not None and stands.status != OperationStatus.NOT_SENT
     if recorded.answer is None and not was_sent:
+        if Operation.objects.filter(replaces_id=operation.id).exists():
+            return _as_it_stands(operation, request)
         raise _not_reached(result.retry_after_seconds)
     return CommandResult.of(recorded.subject, recorded.answer)
 

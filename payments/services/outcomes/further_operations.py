@@ -19,7 +19,7 @@ from payments.services.cases.opening import case_about_operation, open_case
 from payments.states import CaseKind, OperationStatus
 from psp_adapters.contract.operations import Outcome, PspResult
 
-_ACTOR: Final = "psp:second-charge"
+SECOND_CHARGE_ACTOR: Final = "psp:second-charge"
 
 
 def record_further_operations(operation: Operation, charge: Operation, result: PspResult) -> None:
@@ -65,7 +65,7 @@ def _insert_further_charge(operation: Operation, found: PspResult) -> None:
         payment_method_details=operation.payment_method_details,
         capture_now=operation.capture_now,
         detail=f"the provider made a second charge for {operation.public_id}",
-        actor=_ACTOR,
+        actor=SECOND_CHARGE_ACTOR,
         lease_until=created_at,
         next_check_at=created_at,
         created_at=created_at,

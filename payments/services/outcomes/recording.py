@@ -8,6 +8,7 @@ operation, charge.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -80,7 +81,7 @@ def record_outcome(
     caller: Caller,
     renderer: Renderer | None = None,
     sender_lease: datetime | None = None,
-    was_accepted: bool = False,
+    was_accepted: Callable[[], bool] = bool,
 ) -> Recorded:
     """Record a PSP's result for an operation and everything that follows, in one transaction.
 
@@ -92,8 +93,9 @@ def record_outcome(
     `sender_lease` is the lease under which the operation was sent. If another worker
     has it by now, "not sent" counts as unknown: recovery may have sent the same request.
 
-    `was_accepted`: the merchant may have been told that it is being processed. A change or refund
-    that was not sent is then replaced (`replacement`). A key that was answered says so as well.
+    `was_accepted`: may the merchant have been told that it is being processed? Asked under the
+    locks. A change or refund that was not sent is then replaced (`replacement`). A key that was
+    answered says so as well.
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
@@ -101,6 +103,8 @@ def record_outcome(
         result = unknown_if_lease_passed(
             result, sender_lease=sender_lease, lease_until=locked.operation.lease_until
         )
+        if locked.operation.fenced_at is not None and _is_refused_unseen(result):
+            result = replace(result, outcome=Outcome.UNKNOWN)  # By our own fence.
         batch = Batch()
         refund = _refund_of(locked.operation)
         disposition, why = Disposition.NO_CHANGE, ""
@@ -118,7 +122,7 @@ def record_outcome(
             _leave_open(locked, charge, refund, why, caller, batch)
         else:
             disposition = Disposition.APPLIED
-            accepted = was_accepted or _is_answered(locked.key)
+            accepted = _is_answered(locked.key) or was_accepted()
             _make_change(locked, charge, refund, result, caller, batch, was_accepted=accepted)
         _warn_of(locked.operation, result, is_new=disposition is Disposition.APPLIED)
         subject = Subject(intent=locked.intent, operation=locked.operation, refund=refund)
@@ -140,6 +144,11 @@ def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
     if caller.idempotency_key or key is None:
         return caller
     return replace(caller, idempotency_key=key.key)
+
+
+def _is_refused_unseen(result: PspResult) -> bool:
+    """True for a refusal that did not become an operation at the PSP."""
+    return result.outcome is Outcome.DECLINED and not result.psp_id
 
 
 def _warn_of(operation: Operation, result: PspResult, *, is_new: bool) -> None:

@@ -10,17 +10,25 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db import transaction
 
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.models import DisputedRefundPolicy, IdempotencyKey, Operation
+from payments.models import (
+    DisputedRefundPolicy,
+    IdempotencyKey,
+    Merchant,
+    Operation,
+    PaymentIntent,
+)
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import charged_back_of
 from payments.services.cases.opening import case_about_operation
 from payments.services.jobs import wakeups
 from payments.services.jobs.backoff import next_attempt
 from payments.services.outcomes.change import OPERATION_FIELDS, Change
+from payments.services.outcomes.locking import lock_rows
 from payments.services.psp_gateway.references import reference_of
 from payments.states import OPERATION_OPEN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import OperationKind, Outcome
@@ -63,9 +71,10 @@ def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:
     answered from the replacement. A void of a hold that is gone ends without a case.
     """
     operation = change.operation
-    if operation.kind == OperationKind.VOID and not _is_anything_to_void(change):
+    is_void = operation.kind == OperationKind.VOID
+    if is_void and not _is_anything_to_void(change.intent, change.charge):
         return False
-    why_not = _why_not(change)
+    why_not = _why_not(change.intent, operation, change.charge)
     if why_not:
         summary = f"The {operation.kind} was accepted and never reached the provider: {why_not}."
         change.cases.append(case_about_operation(CaseKind.NOT_CARRIED_OUT, operation, summary))
@@ -89,22 +98,36 @@ def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:
     return True
 
 
-def is_too_old(operation: Operation) -> bool:
-    """True once it was requested so long ago that it is not sent (again)."""
-    within = timedelta(hours=settings.CARRY_OUT_WITHIN_HOURS)
-    return now_utc() - (operation.requested_at or operation.created_at) >= within
+def begin_sending(operation: Operation) -> str:
+    """Note that a replacement is being sent, if its guards still allow it; else say why not.
+
+    It may have waited for hours: the hold may be gone by now, a bank may have charged back, or the
+    PSP may have made the operation that it replaces.
+    """
+    with transaction.atomic(durable=True):
+        locked = lock_rows(operation)
+        charge_id = locked.operation.charge_id
+        assert charge_id is not None, "a replacement changes or refunds a charge"
+        charge = Operation.objects.get(pk=charge_id)
+        why_not = _why_not(locked.intent, locked.operation, charge)
+        if not why_not:
+            operation.resent_at = now_utc()
+            Operation.objects.filter(pk=operation.pk).update(resent_at=operation.resent_at)
+    return why_not
 
 
-def _why_not(change: Change) -> str:
+def _why_not(intent: PaymentIntent, operation: Operation, charge: Operation) -> str:
     """Why it may not be sent again, by the guards of its command; empty if it may."""
-    intent, operation, charge = change.intent, change.operation, change.charge
     kind = OperationKind(operation.kind)
-    if is_too_old(operation):
+    within = timedelta(hours=settings.CARRY_OUT_WITHIN_HOURS)
+    if now_utc() - (operation.requested_at or operation.created_at) >= within:
         return f"it was tried for {settings.CARRY_OUT_WITHIN_HOURS} hours"
+    if was_made_after_all(operation):
+        return "the provider has made the operation that it replaces"
     if kind is OperationKind.REFUND:
-        return _why_not_refund(change)
+        return _why_not_refund(intent, charge)
     if kind is OperationKind.VOID:
-        return ""
+        return "" if _is_anything_to_void(intent, charge) else "nothing is held any more"
     if charge.status != OperationStatus.SUCCEEDED or not intent.held:
         return "nothing is held any more"
     if kind is OperationKind.CAPTURE and operation.amount > intent.held:
@@ -112,18 +135,26 @@ def _why_not(change: Change) -> str:
     return ""
 
 
-def _is_anything_to_void(change: Change) -> bool:
-    return bool(change.intent.held) or change.charge.status in OPERATION_OPEN
+def was_made_after_all(operation: Operation) -> bool:
+    """Did one of the operations before it in the chain of replacements succeed late?"""
+    if operation.replaces_id is None:
+        return False
+    earlier = Operation.objects.get(pk=operation.replaces_id)
+    return earlier.status == OperationStatus.SUCCEEDED or was_made_after_all(earlier)
 
 
-def _why_not_refund(change: Change) -> str:
-    intent, merchant = change.intent, change.merchant
+def _is_anything_to_void(intent: PaymentIntent, charge: Operation) -> bool:
+    return bool(intent.held) or charge.status in OPERATION_OPEN
+
+
+def _why_not_refund(intent: PaymentIntent, charge: Operation) -> str:
     returned_minor = intent.amount_refunded_minor + intent.amount_refund_pending_minor
     if returned_minor > intent.amount_captured_minor:
         return "less is captured by now"
     # Its own amount is reserved: what remains must be what banks charged back, at least.
-    charged_back = charged_back_of(change.charge).amount
-    flags = merchant.disputed_refund_policy == DisputedRefundPolicy.FLAG
+    charged_back = charged_back_of(charge).amount
+    policy = Merchant.objects.values_list("disputed_refund_policy", flat=True)
+    flags = policy.get(pk=intent.merchant_id) == DisputedRefundPolicy.FLAG
     if charged_back > intent.unrefunded and not flags:
         return f"a bank has charged back {charged_back}"
     return ""

@@ -139,6 +139,9 @@ def _operations_of(row: PspNotification) -> list[Operation]:
         return []
     for operation in found:
         if operation.psp_payment_id and row.psp_payment_id not in ("", operation.psp_payment_id):
+            second = newest_charge_of_psp_payment(row.psp_account_id, row.psp_payment_id)
+            if second is not None and second.intent_id == operation.intent_id:
+                return [second]  # The PSP made a second charge under our reference.
             raise conflict(
                 operation, "a notification names it as part of another payment at the provider"
             )

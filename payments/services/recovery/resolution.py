@@ -5,14 +5,14 @@ Looks it up, repeats it with the same key, or has the PSP refuse that key from n
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Literal
 
 from django.db import connection
 
 from payments.clock import now_utc
 from payments.models import Operation
-from payments.services.outcomes.replacement import is_too_old
+from payments.services.outcomes.replacement import begin_sending, was_made_after_all
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
 from payments.services.recovery.payment_sync import conflict
@@ -72,22 +72,44 @@ class Resolution:
         if fenced is not None:
             return self._fitting(fenced)
         if operation.fenced_at is None:
-            _note_time(operation, "fenced_at", now_utc())
+            _note_time(operation, "fenced_at")
         return self._never_arrived()
 
     def _send_first(self) -> PspResult:
         """Send a replacement. If that certainly failed, it is sent at the next check again."""
         operation = self._operation
-        if is_too_old(operation):
-            return PspResult(outcome=Outcome.NOT_SENT, detail="it could not be sent in time")
         if not self._may_act:
             return still_unknown("not sent: the provider contradicts us, see the case")
-        _note_time(operation, "resent_at", now_utc())
+        if not was_made_after_all(operation) and self._has_made_the_replaced_one():
+            return still_unknown("not sent: the provider has the operation that it replaces")
+        why_not = begin_sending(operation)
+        connection.close()
+        if why_not:
+            return PspResult(outcome=Outcome.NOT_SENT, detail=f"not sent: {why_not}")
         result = sending.send(operation)
         if result.outcome is not Outcome.NOT_SENT:
             return result
-        _note_time(operation, "resent_at", None)
+        rows = Operation.objects.filter(pk=operation.pk, fenced_at=None)
+        rows.filter(resent_at=operation.resent_at).update(resent_at=None)
+        connection.close()
         return still_unknown(f"not sent: {result.detail}", result.retry_after_seconds)
+
+    def _has_made_the_replaced_one(self) -> bool:
+        """Ask the PSP once more: a fence that does not hold would make it twice."""
+        replaced_id = self._operation.replaces_id
+        assert replaced_id is not None, "only a replacement is sent here"
+        replaced = Operation.objects.get(pk=replaced_id)
+        connection.close()
+        look_up = sending.lookup_of(replaced)
+        deadline_seconds = sending.LOOKUP_DEADLINE_SECONDS
+        found = query_psp(
+            self._account,
+            lambda: self._adapter.look_up(look_up, deadline_seconds=deadline_seconds),
+        )
+        if found is None or found.outcome is Outcome.DECLINED:
+            return False
+        make_payment_due(replaced)
+        return True
 
     def _fitting(self, found: PspResult) -> PspResult:
         result = sending.unknown_if_amount_differs(self._operation, found)
@@ -114,7 +136,7 @@ def _repeat(operation: Operation) -> PspResult:
 
     A repeat that never left says nothing about the first request, which may still arrive.
     """
-    _note_time(operation, "resent_at", now_utc())
+    _note_time(operation, "resent_at")
     result = sending.send(operation)
     if result.outcome is Outcome.NOT_SENT:
         return still_unknown(f"the repeat was not sent: {result.detail}")
@@ -124,12 +146,18 @@ def _repeat(operation: Operation) -> PspResult:
     return result
 
 
-def _note_time(
-    operation: Operation, column: Literal["resent_at", "fenced_at"], time: datetime | None
-) -> None:
-    """Write the column; holds no database connection afterwards."""
-    Operation.objects.filter(pk=operation.pk).update(**{column: time})
-    setattr(operation, column, time)
+def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
+    """Set the column to now; holds no database connection afterwards."""
+    now = now_utc()
+    Operation.objects.filter(pk=operation.pk).update(**{column: now})
+    setattr(operation, column, now)
+    connection.close()
+
+
+def make_payment_due(operation: Operation) -> None:
+    """Have the operation's payment synced by the next sweep."""
+    charge_id = operation.charge_id or operation.id
+    Operation.objects.filter(pk=charge_id).update(next_check_at=now_utc())
     connection.close()
 
 

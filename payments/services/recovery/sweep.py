@@ -24,6 +24,7 @@ from payments.services.idempotency.keys import LEASE_SECONDS
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.outcomes.change import OPERATION_FIELDS
 from payments.services.outcomes.check_schedule import schedule_check
+from payments.services.outcomes.further_operations import SECOND_CHARGE_ACTOR
 from payments.services.outcomes.recording import Disposition, record_outcome
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.bulkhead import bulkhead_of
@@ -105,13 +106,16 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
     adapter = accounts.adapter_of(accounts.identity_of(operation.psp_account_id))
     search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
     connection.close()
+    is_first_sending = operation.awaits_first_sending
     try:
         result = search.find_out()
     except (PspUnavailable, CallRefused) as error:
         result = _no_answer(error)
         _record_no_answer(operation, caller, result)
         return Handled.NO_ANSWER
-    recorded = record_outcome(operation=operation, result=result, caller=caller, was_accepted=True)
+    recorded = record_outcome(
+        operation=operation, result=result, caller=caller, was_accepted=lambda: True
+    )
     if recorded.disposition is Disposition.DEFERRED:
         handled = _sync_payment_of(operation, actor=actor)
         operation.refresh_from_db()
@@ -120,6 +124,8 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
         return handled
     if result.outcome is Outcome.UNKNOWN:
         _open_case_if_old(operation, result.detail)
+        if is_first_sending:
+            return Handled.NO_ANSWER  # No look-up came before it, which would have said so.
     return Handled.ANSWERED
 
 
@@ -167,7 +173,9 @@ def _record_no_answer(operation: Operation, caller: Caller, result: PspResult) -
 def _check_later(operation: Operation, reason: Exception) -> None:
     """Check it again later; a closed one has a case after a day without a usable snapshot."""
     wait = timedelta(hours=settings.UNKNOWN_CASE_AFTER_HOURS)
-    if operation.is_open or operation.closed_at is None or now_utc() - operation.closed_at < wait:
+    is_second_charge = operation.actor == SECOND_CHARGE_ACTOR  # It may be pending there for days.
+    is_young = operation.closed_at is None or now_utc() - operation.closed_at < wait
+    if operation.is_open or is_young or is_second_charge:
         postpone_check(operation.id, str(reason))
         return
     summary = f"The provider differs from us about what is closed, and does not say how: {reason}."

@@ -12,7 +12,7 @@ from ledger.money import Money
 from ledger.selectors import BookedRule, booked_rules, dimensions_of
 from payments.models import Operation, PaymentIntent, PspAccount, Refund, books_of
 from payments.services.outcomes import bookings
-from payments.services.outcomes.payment_state import asked_to_hold_minor, own_operations
+from payments.services.outcomes.payment_state import asked_to_hold_minor
 from payments.states import OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
 
@@ -91,16 +91,15 @@ def _of_names(intent: PaymentIntent, operations: Sequence[Operation]) -> Iterato
     for charge in charges:
         if charge.status != OperationStatus.SUCCEEDED:
             continue
-        asked = Money(
-            asked_to_hold_minor(own_operations(operations), charge.currency), charge.currency
-        )
+        of_charge = [o for o in operations if charge.id in (o.id, o.charge_id)]
+        asked = Money(asked_to_hold_minor(of_charge, charge.currency), charge.currency)
         if asked != intent.amount:
             yield f"{intent.public_id}: asks for {intent.amount}, its operations for {asked}"
         if charge.id != intent.latest_charge_id:
             yield f"{intent.public_id}: {charge.public_id} holds it, and is not its latest charge"
         if charge.psp_account_id != intent.psp_account_id:
             yield f"{intent.public_id}: {charge.public_id} is at another account of a PSP"
-        if charge.psp_payment_id != intent.psp_reference:
+        if intent.psp_reference not in ("", charge.psp_payment_id):
             yield f"{intent.public_id}: {charge.public_id} is another payment at the PSP"
     by_id = {o.id: o for o in charges}
     for operation in operations:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from payments.models import Case, Operation
+from payments.models import Case, Operation, PspNotification
 from payments.services.psp_gateway import accounts, sending
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
@@ -16,7 +16,7 @@ from payments.tests.support.late_outcomes import (
     statuses,
     sweep_reversals,
 )
-from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.notices import Hooks, lose_the_answer
 from payments.tests.support.shop import Shop, body_of
 
 
@@ -78,3 +78,18 @@ def test_a_second_charge_is_recorded_once_however_often_it_is_looked_up(shop: Sh
     for _ in range(3):
         shop.settle()
     assert Operation.objects.filter(kind="authorize").count() == 2
+
+
+def test_a_notification_of_the_second_charge_is_about_the_second_charge(
+    shop: Shop, hooks: Hooks
+) -> None:
+    lose_the_answer(shop, "authorize")
+    intent_id = body_of(shop.create(10_000))["id"]
+    [charge] = shop.operations(intent_id)
+    send_again_with_another_key(shop, charge)
+    shop.settle()
+    for notice in hooks.receiver.wait_until(lambda all_: len(all_) >= 2):
+        hooks.take(notice)
+    assert set(PspNotification.objects.values_list("status", flat=True)) == {"processed"}
+    assert "contradiction" not in cases()
+    assert ("authorize", "EXCESS") in statuses(shop, intent_id)

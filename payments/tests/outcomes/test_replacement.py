@@ -15,6 +15,7 @@ from payments.clock import now_utc
 from payments.models import Case, IdempotencyKey, Operation
 from payments.services import callers
 from payments.services.outcomes.recording import record_outcome
+from payments.services.psp_gateway import accounts, sending
 from payments.tests.support.crashes import crash
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import (
@@ -194,19 +195,23 @@ def test_a_refund_is_not_sent_again_once_a_bank_has_charged_back(shop: Shop) -> 
     assert "not_carried_out" in cases()
 
 
+def deny(operation: Operation) -> None:
+    """Record that the operation never arrived, as after a fence that does not hold."""
+    recorded = record_outcome(
+        operation=operation,
+        result=PspResult(outcome=Outcome.NOT_SENT, detail="the PSP denied it"),
+        caller=callers.for_operation(operation, "test"),
+        was_accepted=lambda: True,
+    )
+    assert recorded.changed
+
+
 def test_a_refund_made_in_spite_of_its_fence_is_booked_beside_its_replacement(shop: Shop) -> None:
     move = Move(shop, "refund")
-    shop.psp.script({"drop_after": 1}, order_id=shop.order_id, kind="refund")
-    move.run()
-    lost = shop.operations(move.intent_id)[-1]
-    caller = callers.for_operation(lost, "test")
-    record_outcome(
-        operation=lost,
-        result=PspResult(outcome=Outcome.NOT_SENT, detail="the PSP denied it"),
-        caller=caller,
-        was_accepted=True,
-    )
+    lost = lose_on_the_way(move)
+    deny(lost)
     shop.settle()
+    accounts.adapter_of(shop.account).refund(sending.request_of(lost), deadline_seconds=5)
     sync_as_notified(Operation.objects.get(pk=lost.id))
     confirm_late_outcomes()
     assert statuses(shop, move.intent_id)[-2:] == [("refund", "SUCCEEDED")] * 2
@@ -215,6 +220,48 @@ def test_a_refund_made_in_spite_of_its_fence_is_booked_beside_its_replacement(sh
     case = Case.objects.get(kind="late_success")
     assert "sent again" in case.summary
     assert_the_books_agree()
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_replacement_is_not_sent_if_the_psp_has_made_what_it_replaces(
+    shop: Shop, name: str
+) -> None:
+    move = Move(shop, name)
+    kind = kind_of(name)
+    shop.psp.script({"drop_after": 1}, order_id=shop.order_id, kind=kind)
+    move.run()
+    lost = shop.operations(move.intent_id)[-1]
+    deny(lost)
+    for _ in range(4):
+        shop.settle()
+    assert statuses(shop, move.intent_id)[-2:] == [(kind, "SUCCEEDED"), (kind, "NOT_SENT")]
+    move.ended_once()
+    assert "late_success" in cases()
+
+
+def test_a_replacement_that_waited_is_not_sent_once_a_bank_has_charged_back(shop: Shop) -> None:
+    move = Move(shop, "refund")
+    lost = prove_unsent(shop, lose_on_the_way(move), move.intent_id)
+    with psp_out_of_reach(shop):
+        shop.settle()
+    Desk(shop).opened()
+    shop.settle()
+    assert replacement_of(lost).status == "NOT_SENT"
+    assert shop.effects("refund") == []
+    assert [r.status for r in shop.refunds(move.intent_id)] == ["canceled"]
+    assert "not_carried_out" in cases()
+    assert_the_books_agree()
+
+
+def test_the_refusal_of_our_own_fence_is_no_decline(shop: Shop) -> None:
+    move = Move(shop, "refund")
+    lost = lose_on_the_way(move)
+    Operation.objects.filter(pk=lost.pk).update(fenced_at=now_utc())
+    close_as_refused = PspResult(outcome=Outcome.DECLINED, code="fenced", detail="409 fenced")
+    caller = callers.for_operation(lost, "test")
+    recorded = record_outcome(operation=lost, result=close_as_refused, caller=caller)
+    assert not recorded.changed
+    assert [r.status for r in shop.refunds(move.intent_id)] == ["pending"]
 
 
 def test_a_charge_is_not_replaced(shop: Shop) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from ledger import posting_rules as rules
 from payments.models import Operation
 from payments.services.outcomes.change import Change
-from payments.states import IntentStatus, OperationStatus
-from psp_adapters.contract.operations import REQUEST_REFUSED
+from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
+from psp_adapters.contract.operations import REQUEST_REFUSED, OperationKind
 
 
 def charge_succeeded(change: Change) -> None:
@@ -50,8 +50,11 @@ def charge_declined(change: Change) -> None:
 
 
 def charge_requires_action(change: Change) -> None:
+    was_pending = change.operation.status == OperationStatus.PENDING
     change.operation.await_customer()
     change.operation.redirect_url = change.result.redirect_url
+    if was_pending and _is_void_open(change):
+        return  # Its outcome decides what becomes of the payment.
     change.intent.await_customer(redirect_url=change.result.redirect_url)
     change.emit("payment_intent.requires_action", "intent")
 
@@ -130,6 +133,11 @@ def _uncharge(change: Change) -> None:
         change.intent.fail()
     else:
         change.intent.unstart()
+
+
+def _is_void_open(change: Change) -> bool:
+    voids = Operation.objects.filter(intent_id=change.intent.id, kind=OperationKind.VOID.value)
+    return voids.filter(status__in=sorted(OPERATION_OPEN)).exists()
 
 
 def _void_is_under_way(change: Change) -> bool:

@@ -142,6 +142,7 @@ class LockedPayment:
         change.post_capture(amount, fee=not reinstated and not self.quiet)
         fee = self.books.last_reversed(change.operation, "platform_fee") if reinstated else None
         if fee is not None:
+            change.operation.platform_fee_minor = fee.posting.lines[0].amount.minor
             change.post_again(fee.posting)
 
     def open_case(
