@@ -240,3 +240,53 @@ def test_a_sweep_ends_at_its_bounds(account: PspAccount) -> None:
     sweep = Sweep(queue_of(), most=10, seconds=10)
     assert [len(rows) for rows in sweep.batches(1)] == [1, 1]
     assert sweep.taken == 2
+
+
+def test_rows_handled_together_leave_the_others_to_be_handled_one_by_one(
+    account: PspAccount,
+) -> None:
+    rows, alone = [add(account) for _ in range(5)], []
+
+    def handle(row: PspNotification) -> Handled:
+        alone.append(row.pk)
+        return Handled.ANSWERED
+
+    taken = run_sweep(
+        queue_of(), handle, most=10, seconds=10, size=4, handle_many=lambda some: some[3:]
+    )
+    assert taken == 5
+    assert len(alone) == 1
+    assert set(alone) < {row.pk for row in rows}
+
+
+def test_a_failure_to_handle_rows_together_stops_none_of_them(account: PspAccount) -> None:
+    rows, alone = [add(account) for _ in range(3)], []
+
+    def handle(row: PspNotification) -> Handled:
+        alone.append(row.pk)
+        return Handled.ANSWERED
+
+    def fail(rows: list[PspNotification]) -> list[PspNotification]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_sweep(queue_of(), handle, most=10, seconds=10, size=2, handle_many=fail)
+    assert sorted(alone) == sorted(row.pk for row in rows)
+
+
+def test_leased_rows_of_an_account_that_does_not_answer_are_due_again_without_an_attempt(
+    account: PspAccount,
+) -> None:
+    rows = [add(account) for _ in range(4)]
+    run_sweep(
+        queue_of(),
+        lambda _: Handled.NO_ANSWER,
+        most=10,
+        seconds=10,
+        size=10,
+        handle_many=lambda some: some,
+    )
+    now = now_utc()
+    after = PspNotification.objects.filter(pk__in=[row.pk for row in rows]).order_by("pk")
+    assert [row.attempts for row in after] == [1, 1, 0, 0]
+    assert [row.next_attempt_at <= now for row in after] == [False, False, True, True]

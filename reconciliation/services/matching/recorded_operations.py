@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from payments.models import Operation
 from psp_adapters.contract.operations import OperationKind as K
@@ -50,13 +52,22 @@ def _name_of(line: SettlementLine) -> _Name:
 
 def _operations_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], Operation]:
     """By name, and whether it is a refund; else a capture, or a sale at once."""
-    rows = Operation.objects.filter(
-        psp_account_id__in={line.psp_account_id for line in lines},
-        kind__in=[K.AUTHORIZE.value, K.CAPTURE.value, K.REFUND.value],
-        psp_id__in={line.psp_id for line in lines},
-    ).exclude(psp_id="")  # Said outright: of a long list PostgreSQL does not see it, nor the index.
+    rows = operations_named(
+        accounts={line.psp_account_id for line in lines}, ids={line.psp_id for line in lines}
+    )
     moved = [row for row in rows if row.kind != K.AUTHORIZE or row.capture_now]
     return {((row.psp_account_id, row.psp_id), row.kind == K.REFUND): row for row in moved}
+
+
+def operations_named(*, accounts: Collection[UUID], ids: Collection[str]) -> QuerySet[Operation]:
+    """Operations that move money, by the PSP's ids; more than wanted if there are two accounts."""
+    rows = Operation.objects.filter(
+        psp_account_id__in=accounts,
+        kind__in=[K.AUTHORIZE.value, K.CAPTURE.value, K.REFUND.value],
+        psp_id__in=ids,
+    )
+    # Said outright: of more than 100 ids PostgreSQL does not see it, nor that its index fits.
+    return rows.exclude(psp_id="")
 
 
 def _balances_of(lines: Sequence[SettlementLine]) -> dict[tuple[_Name, bool], int]:

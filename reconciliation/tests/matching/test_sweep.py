@@ -10,11 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from ledger.database.statements import execute
 from ledger.models import LedgerTransaction
 from payments.models import Case
 from payments.services.verification.rebuild import differences
@@ -22,6 +23,7 @@ from payments.tests.support.shop import Shop, open_shop
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching import sweep as line_sweep
+from reconciliation.services.matching.recorded_operations import operations_named
 from reconciliation.services.matching.reprocess import requeue_lines
 from reconciliation.services.matching.sweep import match_due_lines, name_of
 from reconciliation.services.reports import reading
@@ -125,6 +127,13 @@ def test_the_lines_of_recorded_operations_are_matched_together(settling: Settlin
     assert few == many
     assert {line.status for line in settling.lines()} == {LineStatus.KNOWN}
     assert {line.attempts for line in settling.lines()} == {1}
+
+
+def test_the_operations_of_many_lines_are_found_by_their_index(shop: Shop) -> None:
+    named = operations_named(accounts=[shop.account.id], ids=[f"sop_{n}" for n in range(200)])
+    with transaction.atomic():
+        execute("SET LOCAL enable_seqscan = off")
+        assert "operation_psp_id" in named.explain()
 
 
 def test_while_a_psp_is_down_only_its_own_lines_wait(
