@@ -57,9 +57,7 @@ class _Moved:
     @property
     def is_live(self) -> bool:
         """Does it hold or keep money of the customer?"""
-        if self.captured:
-            return self.captured > self.refunded
-        return self.authorized > self.voided
+        return self.captured > self.refunded if self.captured else self.held > 0
 
 
 class Evidence:

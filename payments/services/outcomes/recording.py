@@ -100,11 +100,7 @@ def record_outcome(
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
         caller = _with_key(caller, locked.key)
-        result = unknown_if_lease_passed(
-            result, sender_lease=sender_lease, lease_until=locked.operation.lease_until
-        )
-        if locked.operation.fenced_at is not None and _is_refused_unseen(result):
-            result = replace(result, outcome=Outcome.UNKNOWN)  # By our own fence.
+        result = _credible(result, locked.operation, sender_lease)
         batch = Batch()
         refund = _refund_of(locked.operation)
         disposition, why = Disposition.NO_CHANGE, ""
@@ -146,9 +142,14 @@ def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
     return replace(caller, idempotency_key=key.key)
 
 
-def _is_refused_unseen(result: PspResult) -> bool:
-    """True for a refusal that did not become an operation at the PSP."""
-    return result.outcome is Outcome.DECLINED and not result.psp_id
+def _credible(result: PspResult, operation: Operation, sender_lease: datetime | None) -> PspResult:
+    """The result, or UNKNOWN if our own fence refused it, or a sender whose lease has passed."""
+    is_refused_unseen = result.outcome is Outcome.DECLINED and not result.psp_id
+    if operation.fenced_at is not None and is_refused_unseen:
+        return replace(result, outcome=Outcome.UNKNOWN)
+    return unknown_if_lease_passed(
+        result, sender_lease=sender_lease, lease_until=operation.lease_until
+    )
 
 
 def _warn_of(operation: Operation, result: PspResult, *, is_new: bool) -> None:
