@@ -27,7 +27,7 @@ from payments.services.outcomes.check_schedule import schedule_check, unknown_if
 from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.further_operations import record_further_operations
 from payments.services.outcomes.locking import LockedRows, lock_rows
-from payments.services.outcomes.replacement import is_not_sent, replace_or_open_case
+from payments.services.outcomes.replacement import never_reached_psp, replace_or_open_case
 from payments.services.outcomes.result_checks import revision_of, why_amounts_do_not_fit
 from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import (
@@ -235,7 +235,7 @@ def _make_change(
         result=result,
         answered=locked.key is None or _is_answered(locked.key),
     )
-    carries_on = was_accepted and is_not_sent(change)
+    carries_on = was_accepted and never_reached_psp(change)
     if carries_on and replace_or_open_case(change, locked.key):
         return
     apply_effect(change)

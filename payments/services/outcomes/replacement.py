@@ -67,8 +67,8 @@ def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:
     """Replace the operation of a NOT_SENT result; False, with a case, if it must end unmade.
 
     All of it is written here. The merchant sees no difference: payment and refund stay as they
-    are. An unanswered key is
-    answered from the replacement. A void of a hold that is gone ends without a case.
+    are. An unanswered key is answered from the replacement. A void of a hold that is gone ends
+    without a case.
     """
     operation = change.operation
     is_void = operation.kind == OperationKind.VOID
@@ -177,6 +177,6 @@ def _replacement_of(operation: Operation) -> Operation:
     )
 
 
-def is_not_sent(change: Change) -> bool:
-    """True if the result says that the PSP never got a replaceable operation."""
+def never_reached_psp(change: Change) -> bool:
+    """True if the result says that the PSP never got the operation, and it is one to replace."""
     return change.result.outcome is Outcome.NOT_SENT and is_replaceable(change.operation)

@@ -124,8 +124,8 @@ def _resolve(operation: Operation, *, actor: str) -> Handled:
         return handled
     if result.outcome is Outcome.UNKNOWN:
         _open_case_if_old(operation, result.detail)
-        if is_first_sending:
-            return Handled.NO_ANSWER  # No look-up came before it, which would have said so.
+        if is_first_sending and operation.resent_at is not None:
+            return Handled.NO_ANSWER  # It was sent, and no look-up came before it.
     return Handled.ANSWERED
 
 
