@@ -32,7 +32,7 @@ from paymentsite.launcher.progress import LauncherError, say
 
 CONVERGE_WITHIN_SECONDS = 60.0
 _CLIENTS_FINISH_WITHIN_SECONDS = 180.0
-_CLIENTS_FINISH_SHARE = 0.5
+_CLIENTS_FINISH_SHARE = 1.0
 """Of the main phase: on a small machine restarts take the processor time of payments."""
 _WARM_UP_SECONDS = 2.0
 _SAY_EVERY_SECONDS = 20.0
