@@ -12,6 +12,7 @@ from datetime import datetime
 import psutil
 import psycopg
 
+from bench.chaos.faults import psp_dashboard
 from bench.chaos.load.history import History
 from bench.chaos.load.plan import Act, Plan
 from bench.chaos.platform.cluster import API_SERVERS, MONEY_WORKERS, Cluster
@@ -64,6 +65,7 @@ class Nemesis:
             "redis": self._redis,
             "psp": self._psp,
             "bank": self._bank,
+            "dashboard": self._dashboard,
         }
         name = f"{act.kind} {act.target}"
         try:
@@ -202,19 +204,15 @@ class Nemesis:
     def _bank(self, act: Act) -> bool:
         """Charge back what was captured and is not disputed yet, or decide what is."""
         psp = self._cluster.psp
-        disputes = psp.disputes()
         if act.target == "dispute":
-            disputed = {each["order_id"] for each in disputes}
-            captured = [
-                effect["reference"]
-                for effect in psp.effects()
-                if effect["kind"] == "capture" and effect["order_id"] not in disputed
-            ]
-            return bool(captured) and psp.dispute(captured[act.choice % len(captured)])
-        waiting = [each["id"] for each in disputes if each["status"] == "needs_response"]
+            return psp_dashboard.charge_back(psp, act.choice)
+        waiting = [each["id"] for each in psp.disputes() if each["status"] == "needs_response"]
         if waiting:
             psp.decide(waiting[act.choice % len(waiting)], act.target)
         return True  # With nothing to decide nothing was missed.
+
+    def _dashboard(self, act: Act) -> bool:
+        return psp_dashboard.act_at_the_psp(self._cluster.psp, act.target, act.choice)
 
     def _psp(self, act: Act) -> bool:
         self._cluster.psp.behave(act.behavior)

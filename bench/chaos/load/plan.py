@@ -13,6 +13,9 @@ from typing import Any, Final
 
 SECONDS_PER_KILL: Final = 2.5
 """A restart takes processor time; with more kills than this the servers would only restart."""
+LARGE_SECONDS_PER_KILL: Final = 4.0
+"""Of a large run, whose recovery times are judged. A kill costs two to six seconds of processor
+time in restarts: on two slow processors 2.5 s of them leave too little for payments."""
 PAYMENTS_PER_SECOND: Final = 12.0
 MERCHANTS: Final = 4
 LEASE_SECONDS: Final = 30.0
@@ -36,6 +39,10 @@ _STOPS: Final = (
 )
 # Processes that hold leases of operations.
 _SUSPENDED: Final = ("api worker", "api worker", "worker child")
+DASHBOARD_ACTS: Final = (
+    *("refund", "capture fails later", "capture", "capture succeeds after all"),
+    *("refund fails later", "raise hold", "void"),
+)
 _HABITS: Final = (
     *(["plain"] * 14 + ["returns"] * 30 + ["sends twice"] * 20 + ["gives up"] * 10),
     *(["other key"] * 8),
@@ -82,8 +89,9 @@ class Act:
 
     at_seconds: float
     kind: str
-    """`kill`, `stop`, `long stop` (longer than a lease), `postgres`, `redis`, `psp` or `bank`
-    (a chargeback, or the decision of one)."""
+    """`kill`, `stop`, `long stop` (longer than a lease), `postgres`, `redis`, `psp`, `bank`
+    (a chargeback, or the decision of one) or `dashboard` (an external operation, or a late
+    outcome)."""
     target: str = ""
     choice: int = 0
     """Selects one of several targets, modulo their number."""
@@ -108,11 +116,13 @@ class Plan:
 
 def plan_of(*, seed: int, payments: int, kills: int) -> Plan:
     """Draw a plan."""
-    main_seconds = max(15.0, kills * SECONDS_PER_KILL, payments / PAYMENTS_PER_SECOND)
+    per_kill = LARGE_SECONDS_PER_KILL if kills >= LARGE_FROM_KILLS else SECONDS_PER_KILL
+    main_seconds = max(15.0, kills * per_kill, payments / PAYMENTS_PER_SECOND)
     source = random.Random(f"chaos {seed}")
     planned = _payments(random.Random(source.random()), payments, main_seconds, seed)
     acts = _acts(random.Random(source.random()), kills, main_seconds)
     acts += _bank_acts(random.Random(source.random()), kills, main_seconds)
+    acts += _dashboard_acts(random.Random(source.random()), kills, main_seconds)
     acts = tuple(sorted(acts, key=lambda act: act.at_seconds))
     return Plan(seed=seed, main_seconds=main_seconds, payments=planned, acts=acts)
 
@@ -281,6 +291,21 @@ def _bank_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[
             later = min(begin + at + source.uniform(0.0, 20.0), main_seconds)
             acts.append(_act(source, later, "bank", ("win", "lose"), seconds=0.0))
     return tuple(acts)
+
+
+def _dashboard_acts(source: random.Random, kills: int, main_seconds: float) -> tuple[Act, ...]:
+    """Staff work in the PSP's dashboard, and what had succeeded fails later."""
+    begin = main_seconds * 0.25  # something was sold by then
+    count = max(len(DASHBOARD_ACTS), kills // 4)
+    return tuple(
+        Act(
+            at_seconds=begin + at,
+            kind="dashboard",
+            target=DASHBOARD_ACTS[number % len(DASHBOARD_ACTS)],
+            choice=source.randrange(1000),
+        )
+        for number, at in enumerate(_moments(source, count, main_seconds - begin))
+    )
 
 
 def _is_within(at_seconds: float, outages: list[Act]) -> bool:

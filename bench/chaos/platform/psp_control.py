@@ -16,6 +16,7 @@ class PspControl:
     def __init__(self, port: int) -> None:
         self.port = port
         self.base_url = f"http://{HOST}:{port}"
+        self._effects: list[dict[str, Any]] = []
 
     def behave(self, behavior: dict[str, Any]) -> None:
         """Replace its behavior; faults that are not named end."""
@@ -28,8 +29,8 @@ class PspControl:
 
     def effects(self) -> list[dict[str, Any]]:
         """Everything that moved or held money, in order."""
-        found: list[dict[str, Any]] = self._send("GET", "effects?after=0")
-        return found
+        self._effects += self._send("GET", f"effects?after={len(self._effects)}")
+        return self._effects
 
     def calls(self) -> list[dict[str, Any]]:
         """Every request it saw, in order (the last 200,000)."""
@@ -46,13 +47,17 @@ class PspControl:
         found: dict[str, int] = self._send("GET", "webhooks")
         return found
 
-    def dispute(self, reference: str) -> bool:
-        """Have a bank charge back what an operation's payment took; False if it took nothing."""
-        try:
-            self._send("POST", "disputes", {"reference": reference})
-        except LauncherError:
-            return False
-        return True
+    def dispute(self, payment_id: str) -> bool:
+        """Have a bank charge back what a payment took; False if it took nothing."""
+        return self._is_accepted("disputes", {"payment_id": payment_id})
+
+    def act(self, payment_id: str, verb: str, **body: Any) -> bool:
+        """Do an operation in the PSP's dashboard; False if the PSP refuses it."""
+        return self._is_accepted(f"payments/{payment_id}/{verb}", body)
+
+    def revise(self, reference: str, to: str, **body: Any) -> bool:
+        """Let an operation `fail` or `succeed` later; False if the PSP refuses it."""
+        return self._is_accepted("revision", {"reference": reference, "to": to, **body})
 
     def disputes(self) -> list[dict[str, Any]]:
         """Every dispute, oldest first."""
@@ -67,6 +72,13 @@ class PspControl:
         """Close the settlement reports of all accounts: the `name` and `lines` of each."""
         made: list[dict[str, Any]] = self._send("POST", "settlement", {})
         return made
+
+    def _is_accepted(self, path: str, body: dict[str, Any]) -> bool:
+        try:
+            self._send("POST", path, body)
+        except LauncherError:
+            return False
+        return True
 
     def _send(self, method: str, path: str, content: object = None) -> Any:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)

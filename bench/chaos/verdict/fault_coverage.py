@@ -38,6 +38,9 @@ _OF_THE_NEMESIS: Final = {
     "redis kill": "D10",
     "redis flush": "D11",
 }
+# Effect without a reference of ours, and late failure, to the fault of the catalog.
+_OF_STAFF: Final = {"refund": "X1", "capture": "X2", "void": "X3", "increment": "X3"}
+_FAILED_LATER: Final = {"capture_failed": "X4", "refund_failed": "X5"}
 NAMES: Final = {
     "M1": "one request twice at once",
     "M2": "one key, another body",
@@ -59,6 +62,11 @@ NAMES: Final = {
     "D18": "the PSP's answer is half or wrong",
     "D19": "the PSP does not find what it did",
     "D20": "the PSP is down",
+    "X1": "a refund in the PSP's dashboard",
+    "X2": "a capture in the PSP's dashboard",
+    "X3": "a hold voided or raised in the PSP's dashboard",
+    "X4": "a capture fails after it had succeeded",
+    "X5": "a refund fails after it had succeeded",
     "stop": "a process stopped for less than a lease, or with no call",
 }
 
@@ -79,6 +87,11 @@ def coverage_of(
     found["C20"] = len(overtaken(suspensions, truth.operations))
     found["stop"] -= found["C20"]
     found["D19"] = _found_later(truth.calls)
+    for effect in truth.effects:
+        if effect["kind"] in _FAILED_LATER:
+            found[_FAILED_LATER[effect["kind"]]] += 1
+        elif not effect["reference"] and effect["kind"] in _OF_STAFF:
+            found[_OF_STAFF[effect["kind"]]] += 1
     _count_messages(truth, found)
     return dict(found)
 

@@ -160,8 +160,8 @@ def _read_database(url: str, truth: FinalState) -> None:
     with psycopg.connect(url, row_factory=dict_row) as connection:
         rows = connection.execute(
             "SELECT o.id, o.intent_id, o.kind, o.status, o.amount_minor, o.currency, o.psp_key, "
-            "o.order_id, o.actor, o.checks, o.detail, o.created_at, o.lease_until, o.closed_at, "
-            "o.guard_order, o.fenced_at, o.replaces_id, o.excess_minor "
+            "o.psp_id, o.order_id, o.actor, o.checks, o.detail, o.created_at, o.lease_until, "
+            "o.closed_at, o.guard_order, o.fenced_at, o.replaces_id, o.excess_minor "
             "FROM payments_operation o ORDER BY o.id"
         ).fetchall()
         for row in rows:

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.chaos.load.history import Record
+from bench.chaos.platform.psp_payments import MovedMoney, lasting, moved_by
 from bench.chaos.verdict.accepted_changes import never_made
 from bench.chaos.verdict.final_state import FinalState
 from bench.chaos.verdict.reported_changes import unreported_changes
 from bench.chaos.verdict.settlement_lines import breaks_of
-from bench.chaos.verdict.webhook_deliveries import problems_of, problems_of_notifications
+from bench.chaos.verdict.shown_payments import (
+    differences_of_amounts,
+    differences_of_status,
+    why_not_after,
+)
+from bench.chaos.verdict.webhook_deliveries import (
+    problems_of,
+    problems_of_notifications,
+    unheard_changes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,57 +38,45 @@ class Violation:
     intent: str = ""
 
 
-@dataclass(slots=True)
-class _Moved:
-    """What the PSP did for one payment."""
-
-    authorized: int = 0
-    captured: int = 0
-    refunded: int = 0
-    voided: int = 0
-    kinds: list[str] = field(default_factory=list)
-
-    def add(self, effect: dict[str, Any]) -> None:
-        kind, amount = effect["kind"], effect["amount_minor"]
-        self.kinds.append(kind)
-        if kind in ("authorize", "increment"):
-            self.authorized += amount
-        elif kind == "capture":
-            self.captured += amount
-        elif kind in ("refund", "refund_failed"):
-            self.refunded += amount if kind == "refund" else -amount
-        elif kind in ("void", "expire"):
-            self.voided += amount
-
-    @property
-    def held(self) -> int:
-        return self.authorized - self.captured - self.voided
-
-    @property
-    def is_live(self) -> bool:
-        """Does it hold or keep money of the customer?"""
-        return self.captured > self.refunded if self.captured else self.held > 0
-
-
 class Evidence:
     """The truth, indexed once for all invariants."""
 
     def __init__(self, truth: FinalState) -> None:
         self.truth = truth
         self.operations = {row["reference"]: row for row in truth.operations}
+        self.external = {row["psp_id"]: row for row in truth.operations if row["psp_id"]}
+        self.effects = [each for each in truth.effects if not each["kind"].startswith("dispute")]
+        """Those of disputes are no operation's: I13 speaks of these."""
         self.effects_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        self.moved: dict[str, _Moved] = defaultdict(_Moved)
-        for effect in truth.effects:
-            if effect["kind"].startswith("dispute"):
-                continue  # Named by its payment, and no operation's: I13 speaks of these.
-            self.effects_of[effect["reference"]].append(effect)
-            operation = self.operations.get(effect["reference"])
+        """By the platform's reference, or the PSP's id if staff made it in the dashboard."""
+        self.moved: dict[str, MovedMoney] = defaultdict(MovedMoney)
+        self._intent_of: dict[str, str] = {}
+        self.published = {
+            (event["intent"], event["type"].removeprefix("payment_intent."))
+            for event in truth.events
+            if event["type"] in ("payment_intent.succeeded", "payment_intent.canceled")
+        }
+        """Payments and the final statuses that merchants were told of: late failures keep these."""
+        for effect in self.effects:
+            self.effects_of[effect["reference"] or effect["id"]].append(effect)
+            operation = self.operation_of(effect)
             if operation is not None:
-                self.moved[operation["intent"]].add(effect)
+                self._intent_of.setdefault(effect["payment_id"], operation["intent"])
+        for effect in self.effects:
+            if self.intent_of(effect):
+                self.moved[self.intent_of(effect)].add(effect)
         self.order_of = {row["intent"]: row["order_id"] for row in truth.operations}
         for record in truth.records:
             if record.seen.get("intent") and record.order:
                 self.order_of.setdefault(record.seen["intent"], record.order)
+
+    def operation_of(self, effect: dict[str, Any]) -> dict[str, Any] | None:
+        """Ours, or the record of one that staff made in the PSP's dashboard."""
+        return self.operations.get(effect["reference"]) or self.external.get(effect["id"])
+
+    def intent_of(self, effect: dict[str, Any]) -> str:
+        """The payment that the PSP's payment belongs to; empty if we do not know it."""
+        return self._intent_of.get(effect["payment_id"], "")
 
     def about(self, invariant: str, text: str, intent: str) -> Violation:
         return Violation(invariant, text, order=self.order_of.get(intent, ""), intent=intent)
@@ -86,17 +84,16 @@ class Evidence:
 
 def one_live_charge_per_order(judged: Evidence) -> Iterator[Violation]:
     """I1: an order is charged again only after its former charge was given back, in PSP order."""
-    payments: dict[str, dict[str, _Moved]] = defaultdict(dict)
-    for effect in judged.truth.effects:
-        order, operation = effect["order_id"], judged.operations.get(effect["reference"])
-        of_order = payments[order]
-        intent = operation["intent"] if operation else f"unknown to us: {effect['reference']}"
+    payments: dict[str, dict[str, MovedMoney]] = defaultdict(dict)
+    for effect in judged.effects:
+        order, of_order = effect["order_id"], payments[effect["order_id"]]
+        intent = judged.intent_of(effect) or f"unknown to us: {effect['reference']}"
         if effect["kind"] == "authorize":
             live = [each for each, moved in of_order.items() if moved.is_live]
             if live:
                 text = f"order {order}: charged for {intent} while {live[0]} holds its money"
                 yield Violation("I1", text, order=order, intent=intent)
-        of_order.setdefault(intent, _Moved()).add(effect)
+        of_order.setdefault(intent, MovedMoney()).add(effect)
 
 
 def no_acknowledged_write_lost(judged: Evidence) -> Iterator[Violation]:
@@ -118,6 +115,9 @@ def _lost_refund(judged: Evidence, record: Record, refund: str) -> Iterator[Viol
     if not final:
         yield judged.about("I2", f"{refund} was answered and is gone", record.seen["intent"])
         return
+    reference = judged.truth.refund_operations.get(refund, "")
+    if moved_by(judged.effects_of[reference]).was_reversed:
+        return  # It was made, and failed later.
     if record.seen["refund_status"] == "succeeded" != final["refund_status"]:
         text = f"{refund} was answered as succeeded, now it is {final['refund_status']}"
         yield judged.about("I2", text, record.seen["intent"])
@@ -131,27 +131,9 @@ def _lost_intent(judged: Evidence, record: Record) -> Iterator[Violation]:
     if not final:
         yield judged.about("I2", f"{intent} was answered and is gone", intent)
         return
-    problem = _not_after(record.seen, final)
-    if problem:
+    problem = why_not_after(record.seen, final)
+    if problem and not judged.moved[intent].was_reversed:
         yield judged.about("I2", f"{intent} ends before an answer it gave: {problem}", intent)
-
-
-def _not_after(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Why a payment cannot first be `before` and then `after`; empty if it can."""
-    was, is_now = before["status"], after["status"]
-    allowed = _MAY_BECOME.get(was)
-    if allowed is not None and is_now not in allowed:
-        return f"{was}, then {is_now}"
-    if after["received"] < before["received"]:
-        return f"{before['received']} received, then {after['received']}"
-    return ""
-
-
-_MAY_BECOME: Final = {
-    "succeeded": {"succeeded"},
-    "canceled": {"canceled"},
-    "requires_capture": {"requires_capture", "processing", "succeeded", "canceled"},
-}
 
 
 def no_false_failure(judged: Evidence) -> Iterator[Violation]:
@@ -160,11 +142,12 @@ def no_false_failure(judged: Evidence) -> Iterator[Violation]:
         charge = record.seen.get("charge")
         if record.status == 402 and charge:
             reference = f"op_{charge.removeprefix('ch_')}"
-            if judged.effects_of.get(reference):
+            if lasting(judged.effects_of[reference]):
                 text = f"{charge} was answered as declined, the PSP has taken it"
                 yield judged.about("I3", text, record.seen.get("intent", record.intent))
     for row in judged.truth.operations:
-        if row["status"] in ("DECLINED", "NOT_SENT") and judged.effects_of.get(row["reference"]):
+        refused = row["status"] in ("DECLINED", "NOT_SENT")
+        if refused and lasting(judged.effects_of[row["reference"]]):
             text = f"{row['kind']} {row['reference']} is {row['status']}, the PSP has done it"
             yield judged.about("I3", text, row["intent"])
 
@@ -180,10 +163,12 @@ def every_unknown_outcome_ends(judged: Evidence) -> Iterator[Violation]:
 
 def payments_equal_the_psp(judged: Evidence) -> Iterator[Violation]:
     """I5: what a merchant is shown at the end is what the PSP did."""
-    for effect in judged.truth.effects:
-        if effect["reference"] not in judged.operations:
-            text = f"the PSP has {effect['kind']} {effect['reference']}, of which we know nothing"
+    unheard = _unheard_payments(judged)
+    for effect in judged.effects:
+        if judged.operation_of(effect) is None and effect["payment_id"] not in unheard:
+            text = f"the PSP has {effect['kind']} {effect['id']}, of which we know nothing"
             yield Violation("I5", text, order=effect["order_id"])
+    excused = {judged.intent_of(e) for e in judged.effects if e["payment_id"] in unheard}
     open_intents = {
         judged.operations[each]["intent"]
         for each in judged.truth.still_open
@@ -193,30 +178,23 @@ def payments_equal_the_psp(judged: Evidence) -> Iterator[Violation]:
         if not final or intent in open_intents:
             continue  # I2 and I4 speak of these
         moved = judged.moved[intent]
-        for problem in _differences(final, moved):
+        for problem in differences_of_amounts(final, moved):
+            yield judged.about("I5", f"{intent}: {problem}", intent)
+        keeps = moved.was_reversed and (intent, final["status"]) in judged.published
+        if intent in excused or keeps:
+            continue
+        for problem in differences_of_status(final, moved):
             yield judged.about("I5", f"{intent}: {problem}", intent)
 
 
-def _differences(final: dict[str, Any], moved: _Moved) -> Iterator[str]:
-    status = final["status"]
-    if final["received"] != moved.captured:
-        yield f"shown as received {final['received']}, the PSP captured {moved.captured}"
-    if moved.captured and final.get("refunded", 0) != moved.refunded:
-        yield f"shown as refunded {final.get('refunded')}, the PSP refunded {moved.refunded}"
-    if status == "requires_capture" and final["capturable"] != moved.held:
-        yield f"shown as capturable {final['capturable']}, the PSP holds {moved.held}"
-    if status not in _statuses_of(moved):
-        yield f"shown as {status}, the PSP did {', '.join(moved.kinds) or 'nothing'}"
-
-
-def _statuses_of(moved: _Moved) -> set[str]:
-    if not moved.authorized:
-        return {"requires_payment_method", "requires_confirmation", "canceled"}
-    if not moved.captured:
-        return {"canceled"} if moved.voided else {"requires_capture"}
-    if moved.captured + moved.voided < moved.authorized:
-        return {"succeeded", "requires_capture"}
-    return {"succeeded"}
+def _unheard_payments(judged: Evidence) -> set[str]:
+    """The PSP's payments of which staff changed the hold, and no notification reached us."""
+    unheard = unheard_changes(
+        judged.effects,
+        notifications=judged.truth.notifications,
+        recorded={row["psp_id"] for row in judged.truth.operations},
+    )
+    return {effect["payment_id"] for effect in unheard}
 
 
 def the_books_hold(judged: Evidence) -> Iterator[Violation]:
@@ -231,15 +209,16 @@ def the_books_hold(judged: Evidence) -> Iterator[Violation]:
 def amounts_stay_in_bounds(judged: Evidence) -> Iterator[Violation]:
     """I7: captured <= authorized, refunded <= captured, and no operation has its effect twice."""
     for intent, moved in judged.moved.items():
-        if moved.captured > moved.authorized or moved.refunded > moved.captured:
+        captured, refunded = moved.captured_minor, moved.refunded_minor
+        if captured > moved.authorized_minor or refunded > captured:
             text = (
-                f"{intent}: authorized {moved.authorized}, captured {moved.captured}, "
-                f"refunded {moved.refunded}"
+                f"{intent}: authorized {moved.authorized_minor}, captured {captured}, "
+                f"refunded {refunded}"
             )
             yield judged.about("I7", text, intent)
     for reference, effects in judged.effects_of.items():
         kinds = [effect["kind"] for effect in effects]
-        if len(set(kinds)) < len(kinds):
+        if any(count > 1 for kind, count in lasting(effects).items() if kind != "expire"):
             row = judged.operations.get(reference)
             text = f"{reference} has its effect twice: {', '.join(kinds)}"
             yield Violation("I7", text, effects[0]["order_id"], row["intent"] if row else "")
@@ -321,8 +300,8 @@ def reads_go_forward(judged: Evidence) -> Iterator[Violation]:
         key = (record.client, record.seen["intent"])
         before = seen.get(key)
         if before is not None:
-            problem = _not_after(before.seen, record.seen)
-            if problem:
+            problem = why_not_after(before.seen, record.seen)
+            if problem and not judged.moved[key[1]].was_reversed:
                 yield judged.about("I11", f"{record.client} read {key[1]}: {problem}", key[1])
         seen[key] = record
 
@@ -354,7 +333,7 @@ def the_report_is_explained(judged: Evidence) -> Iterator[Violation]:
 
 def what_was_accepted_is_made(judged: Evidence) -> Iterator[Violation]:
     """I16: a change or refund that was answered as processing or pending is made in the end."""
-    held = {intent: moved.held for intent, moved in judged.moved.items()}
+    held = {intent: moved.held_minor for intent, moved in judged.moved.items()}
     for intent, text in never_made(judged.truth, held=held):
         yield judged.about("I16", text, intent)
 

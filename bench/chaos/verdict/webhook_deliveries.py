@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ CLOCKS_APART_SECONDS: Final = 60
 """The signature is made at the attempt, by the clock of this machine."""
 FORGED: Final = "sev_forged_"
 """How the sandbox PSP names notifications that it did not sign."""
+_CHANGES_OF_HOLD: Final = ("increment", "void")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +120,22 @@ def problems_of_notifications(
         elif row["status"] == "dead":
             reference = next(iter(row["our_references"]), "")
             yield reference, f"the notification {event_id} was given up: {row['last_error']}"
+
+
+def unheard_changes(
+    effects: Iterable[Mapping[str, Any]],
+    *,
+    notifications: Iterable[Mapping[str, Any]],
+    recorded: Container[str],
+) -> Iterator[Mapping[str, Any]]:
+    """Voids and increments in the PSP's dashboard that we could not know of.
+
+    Their notification was lost, and no look-up found them (`recorded`: ids of the PSP). No
+    settlement line reports them: the next capture or void does, or the end of the hold.
+    """
+    heard = {row["event_id"].split("_")[1] for row in notifications}
+    for effect in effects:
+        is_of_staff = not effect["reference"] and effect["kind"] in _CHANGES_OF_HOLD
+        is_known = effect["id"].removeprefix("sop_") in heard or effect["id"] in recorded
+        if is_of_staff and not is_known:
+            yield effect

@@ -7,7 +7,7 @@ from typing import Any
 from bench.chaos.platform.stops import Suspension
 from bench.chaos.verdict.fault_coverage import NAMES, coverage_of, overtaken, too_seldom
 from bench.chaos.verdict.final_state import FinalState, unix_seconds
-from bench.tests.chaos.test_invariants import AT, answer, call, sound
+from bench.tests.chaos.test_invariants import AT, answer, call, effect, sound
 
 
 def test_a_quiet_run_covers_nothing() -> None:
@@ -21,6 +21,20 @@ def test_faults_of_psp_and_nemesis_are_counted_by_name() -> None:
     covered = coverage_of(truth, acts)
     expected = {"C6": 1, "C7": 1, "D20": 1, "D14": 1, "D1": 2, "C24": 1, "D11": 1, "stop": 3}
     assert {name: count for name, count in covered.items() if count} == expected
+
+
+def test_what_staff_and_banks_did_at_the_psp_is_counted() -> None:
+    truth = sound()
+    truth.effects += [effect(kind, "") for kind in ("refund", "capture", "void", "increment")]
+    truth.effects += [effect("capture_failed"), effect("refund_failed", "op_r")]
+    covered = coverage_of(truth, {})
+    assert {name: count for name, count in covered.items() if count} == {
+        "X1": 1,
+        "X2": 1,
+        "X3": 2,
+        "X4": 1,
+        "X5": 1,
+    }
 
 
 def test_what_the_psp_did_and_does_not_find_is_a_lag() -> None:

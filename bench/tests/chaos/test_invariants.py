@@ -15,6 +15,8 @@ from bench.chaos.verdict.report import FAIL, PASS, UNKNOWN, Run, judge
 from bench.chaos.verdict.timeline import timeline_of
 
 NOW = 1_700_000_000.0
+OF_THE_FIRST = ("op_1", "op_r", "op_c", "")
+"""References of operations of the first payment; the empty one is the dashboard's."""
 AT = "2023-11-14T22:13:20+00:00"
 
 
@@ -56,8 +58,10 @@ def effect(
         "id": f"sop_{seq}",
         "kind": kind,
         "reference": reference,
+        "payment_id": f"spay_of_{'op_1' if reference in OF_THE_FIRST else reference}",
         "order_id": "o-1",
         "amount_minor": amount_minor,
+        "released_minor": 0,
         "currency": "USD",
         "at": AT,
     }
@@ -67,6 +71,7 @@ def operation(reference: str = "op_1", **content: Any) -> dict[str, Any]:
     return {
         "id": reference,
         "reference": reference,
+        "psp_id": "",
         "intent": "pi_1",
         "order_id": "o-1",
         "kind": "authorize",

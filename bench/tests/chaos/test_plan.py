@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from bench.chaos.load.plan import LEASE_SECONDS, plan_of, with_psp_behavior
+from bench.chaos.load.plan import DASHBOARD_ACTS, LEASE_SECONDS, plan_of, with_psp_behavior
 from payments.services.idempotency import keys
 
 
@@ -28,7 +28,10 @@ def test_every_kind_of_fault_and_habit_is_in_a_plan() -> None:
     assert acts["postgres", "immediate"] >= 1
     assert acts["redis", "flush"] >= 1
     assert acts["redis", "kill"] >= 1
-    assert {kind for kind, _ in acts} == {"kill", "stop", "postgres", "redis", "psp", "bank"}
+    assert {kind for kind, _ in acts} == {
+        *("kill", "stop", "postgres", "redis", "psp", "bank", "dashboard"),
+    }
+    assert {target for kind, target in acts if kind == "dashboard"} == set(DASHBOARD_ACTS)
     assert [act.at_seconds for act in plan.acts] == sorted(act.at_seconds for act in plan.acts)
     habits = Counter(payment.habit for payment in plan.payments)
     assert set(habits) == {

@@ -99,8 +99,10 @@ def effect_view(effect: Effect) -> dict[str, Any]:
         "kind": effect.kind,
         "id": effect.id,
         "reference": effect.reference,
+        "payment_id": effect.payment.id,
         "order_id": effect.payment.order_id,
         "amount_minor": effect.amount_minor,
+        "released_minor": effect.released_minor,
         "currency": effect.payment.currency,
         "at": iso(effect.at_ms),
     }

@@ -114,6 +114,8 @@ class Effect:
     payment: Payment
     amount_minor: int
     at_ms: int
+    released_minor: int = 0
+    """Of a final capture, or its failure: what it left uncaptured."""
 
 
 @dataclass(slots=True)

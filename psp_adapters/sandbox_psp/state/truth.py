@@ -226,6 +226,7 @@ class Truth:
                 payment,
                 record["amount"],
                 record["at"],
+                record.get("released", 0),
             )
         )
 

@@ -31,8 +31,10 @@ def test_a_sale_is_two_effects(sandbox: SandboxProcess, shop: Shop) -> None:
             "kind",
             "id",
             "reference",
+            "payment_id",
             "order_id",
             "amount_minor",
+            "released_minor",
             "currency",
             "at",
         }

@@ -72,6 +72,10 @@ BUGS: Final[dict[str, Bug]] = {
     "settlement_lines_start_no_look_up": _bug(
         "a settlement line of an unknown operation starts no look-up", "I13"
     ),
+    "adoption_leaves_the_hold": _bug(
+        "late and external outcomes are booked one by one, and what the PSP holds is not compared",
+        "I5",
+    ),
     "notifications_are_not_verified": _bug("a notification needs no signature", "M"),
 }
 

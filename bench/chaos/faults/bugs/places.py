@@ -15,6 +15,7 @@ from payments.services.idempotency import keys
 from payments.services.merchant_webhooks import fan_out
 from payments.services.operations import execution
 from payments.services.outcomes import change, recording
+from payments.services.outcomes.late_and_external import adopt
 from payments.services.psp_gateway import sending
 from payments.services.psp_notifications import receiving
 from payments.services.recovery import resolution, sweep
@@ -65,5 +66,7 @@ VERIFY_NOTIFICATION: Final = Place(webhook, "_require_signature")
 SYNC_DISPUTE_OF_LINE: Final = Place(dispute_lines, "_sync_with_psp")
 SYNC_OPERATION_OF_LINE: Final = Place(operation_lines, "sync_operation")
 SYNC_PAYMENT_OF_LINE: Final = Place(operation_lines, "sync_payment")
+
+BALANCE_HOLD: Final = Place(adopt, "balance_hold")
 
 PLACES: Final = tuple(each for each in vars().values() if isinstance(each, Place))

@@ -238,6 +238,10 @@ def settlement_lines_start_no_look_up() -> None:
         place.plant(lambda *_, **__: None)
 
 
+def adoption_leaves_the_hold() -> None:
+    places.BALANCE_HOLD.plant(lambda *_: None)
+
+
 def notifications_are_not_verified() -> None:
     places.VERIFY_NOTIFICATION.plant(lambda *_: None)
 
