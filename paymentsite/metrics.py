@@ -27,6 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from ledger.database import row_ids
 from payments import metrics as payment_metrics
 from payments.selectors import books_checks, waiting
 from paymentsite.sweep_runs import last_runs
@@ -195,6 +196,11 @@ def _of_the_books() -> Iterator[Metric]:
         "payments_books_check_behind_seconds",
         "Age of the oldest change of a payment not yet compared with the books.",
         value=books_checks.recent_check_behind_seconds(),
+    )
+    yield GaugeMetricFamily(
+        "payments_list_horizon_seconds",
+        "Age of the oldest transaction under way that makes ids of listed rows.",
+        value=row_ids.horizon_seconds(),
     )
     last = books_checks.last_pass()
     if last is not None:

@@ -81,6 +81,14 @@ def complete_before() -> UUID:
     return UUID(int=execute("SELECT ledger_ids_complete_before()")[0][0] << 80)
 
 
+def horizon_seconds() -> float:
+    """How old the oldest announcement is: rows that are newer no forward reader is shown yet."""
+    rows = execute(
+        "SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 - ledger_ids_complete_before()"
+    )
+    return max(0.0, float(rows[0][0]) / 1000)
+
+
 def _present_announcement() -> _Announcement | None:
     # Django forgets it with the transaction, or with a savepoint that is rolled back, and
     # PostgreSQL gives the lock back at the same moment.

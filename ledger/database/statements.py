@@ -7,6 +7,7 @@ statements and of compiled queries is what costs. The models remain the one desc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -19,6 +20,7 @@ from psycopg.types.json import Jsonb
 M = TypeVar("M", bound=models.Model)
 
 Convert = Callable[[Any], Any]
+_RowKey = tuple[type[models.Model], Any]
 
 # What their attributes hold is what psycopg takes.
 _PLAIN_FIELDS: Final = (
@@ -108,38 +110,67 @@ def _converters(model: type[models.Model]) -> tuple[tuple[int, Any], ...]:
 class Batch:
     """Inserts and updates that go to PostgreSQL together, as one statement.
 
-    Rows of one statement do not see each other: never put two writes of the same row in one batch.
+    Rows of one statement do not see each other, so each row is written once: several updates of a
+    row become one, with the values that the instance has when the batch is executed.
     """
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._params: list[Any] = []
+        self._parts: list[tuple[str, list[Any]] | _Update] = []
+        self._updates: dict[_RowKey, _Update] = {}
+        self._inserted: set[_RowKey] = set()
 
     def insert(self, *instances: models.Model) -> Batch:
         """Insert instances of one model; their primary keys must be set."""
         if instances:
             model = type(instances[0])
             values = _inserted(model)
-            self._parts.append(_insert_sql(model, len(instances)))
+            params: list[Any] = []
             for instance in instances:
                 if type(instance) is not model:
                     raise TypeError("one insert takes instances of one model")
-                self._params += values(instance)
+                params += values(instance)
+                self._inserted.add((model, instance.pk))
+            self._parts.append((_insert_sql(model, len(instances)), params))
         return self
 
     def update(self, instance: models.Model, field_names: Sequence[str]) -> Batch:
-        """Write these fields of a row that the caller holds locked."""
-        model, names = type(instance), tuple(field_names)
-        self._parts.append(_update_sql(model, names))
-        self._params += _updated(model, names)(instance)
+        """Write these fields of a row that the caller holds locked.
+
+        Raises ValueError for a row that this batch inserts, or updates from another copy.
+        """
+        key = (type(instance), instance.pk)
+        if key in self._inserted:
+            raise ValueError(f"{instance!r} is inserted by the same statement")
+        update = self._updates.get(key)
+        if update is None:
+            self._updates[key] = update = _Update(instance)
+            self._parts.append(update)
+        elif update.instance is not instance:
+            raise ValueError(f"{instance!r} is written from two copies")
+        update.names |= dict.fromkeys(field_names)
         return self
 
     def execute(self) -> None:
         """Send everything; an empty batch sends nothing."""
         if not self._parts:
             return
+        parts = [each.part() if isinstance(each, _Update) else each for each in self._parts]
+        params = [value for _, values in parts for value in values]
         # Numbered placeholders: above 50 parameters psycopg would parse `%s` anew at every call.
-        _run(psycopg.RawCursor, _joined(tuple(self._parts)), self._params)
+        _run(psycopg.RawCursor, _joined(tuple(sql for sql, _ in parts)), params)
+
+
+@dataclass(slots=True)
+class _Update:
+    """One row's update, until the batch is executed."""
+
+    instance: models.Model
+    names: dict[str, None] = field(default_factory=dict)
+
+    def part(self) -> tuple[str, list[Any]]:
+        """The statement and its parameters."""
+        model, names = type(self.instance), tuple(self.names)
+        return _update_sql(model, names), _updated(model, names)(self.instance)
 
 
 @lru_cache(maxsize=512)

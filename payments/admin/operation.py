@@ -32,6 +32,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "challenge_allowed": "may ask the customer",
         "status_before": "status of the payment before",
         "guard_order": "order held by the order guard",
+        "guards_order": "is to hold its order",
         "lease_until": "leased until",
         "next_check_at": "next look-up",
         "checks": "look-ups made",
@@ -85,7 +86,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         group("Result", ("code", "decline_code"), "message", "detail"),
         group(
             "Context",
-            ("order_id", "guard_order"),
+            ("order_id", "guard_order", "guards_order"),
             ("payment_method_link", "dispute"),
             ("balance_transaction", "failure_balance_transaction"),
             ("status_before", "cancellation_reason"),

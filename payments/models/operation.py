@@ -66,6 +66,9 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     order_id = models.CharField(max_length=500, blank=True)
     guard_order = models.CharField(max_length=500, null=True, blank=True)
     """The order that this charge occupies; NULL when it occupies none (unique otherwise)."""
+    guards_order = models.BooleanField(default=False, db_default=False)
+    """Whether this charge is to occupy its order while it is open, or holds or keeps money: the
+    merchant's order guard was on when it was written, or when it last claimed the order again."""
     payment_method_id = models.UUIDField(null=True, blank=True)
     payment_method_details = models.JSONField(null=True, blank=True)
     """What the charge shows of the method, frozen when it was sent."""
@@ -186,6 +189,10 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 fields=["psp_account", "kind", "psp_id"],
                 name="operation_psp_id",
                 condition=~models.Q(psp_id=""),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(guard_order__isnull=True) | models.Q(guards_order=True),
+                name="operation_occupies_an_order_it_guards",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_minor__gte=0),

@@ -48,6 +48,7 @@ def operation_differences(
         of_payment = operations.get(intent.id, ())
         for sentence in compared(intent, _of_payment(intent, of_payment, booked[intent.id])):
             yield intent.id, sentence
+    yield from _of_order_guards(intents, operations)
     yield from _of_refunds(identifiers, operations)
     yield from _of_accounts(intents, operations)
 
@@ -156,6 +157,33 @@ def _of_transactions(
         identifier = getattr(operation, column)
         if identifier is not None and identifier not in transactions:
             yield f"{operation.public_id}: {column} names a transaction that is not its own"
+
+
+def _of_order_guards(
+    intents: Sequence[PaymentIntent], operations: Mapping[UUID, Sequence[Operation]]
+) -> Iterator[tuple[UUID, str]]:
+    """A charge occupies its order while it is open, or while money of it is held or kept."""
+    for intent in intents:
+        kept = intent.amount_captured_minor > intent.amount_refunded_minor
+        for charge in operations.get(intent.id, ()):
+            succeeded = charge.status == OperationStatus.SUCCEEDED
+            occupies = charge.is_open or (succeeded and (intent.amount_held_minor or kept))
+            expected = charge.order_id if charge.guards_order and occupies else None
+            if charge.guard_order == expected or not charge.is_charge:
+                continue
+            if charge.guard_order is not None:
+                yield intent.id, f"{charge.public_id}: occupies {charge.guard_order!r} for nothing"
+            elif not _is_order_taken(charge):
+                order = f"the order {charge.order_id!r}"
+                yield intent.id, f"{charge.public_id}: {order} is not guarded, though it is paid"
+
+
+def _is_order_taken(charge: Operation) -> bool:
+    """Did another payment take the order while this one was reversed?"""
+    others = Operation.objects.filter(
+        merchant_id=charge.merchant_id, livemode=charge.livemode, guard_order=charge.order_id
+    )
+    return others.exclude(intent_id=charge.intent_id).exists()
 
 
 def _of_refunds(

@@ -1,7 +1,7 @@
 """Compares payments that changed lately with the books, every few seconds.
 
-A cursor follows the events, so that none is left out. An event's id is made before its transaction
-commits; the cursor therefore stays behind the newest events.
+A cursor follows the events, so that none is left out. It stops before the oldest transaction that
+may still commit an event (`ledger.database.row_ids`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from ledger.database.row_ids import complete_before
 from ledger.database.statements import execute, table_of
 from payments import public_ids
 from payments.clock import now_utc
@@ -22,9 +23,6 @@ from payments.services.verification.rebuild import differences_by_payment, one_s
 SWEEP_SECONDS: Final = 5.0
 BATCH_SECONDS: Final = 10.0
 """PostgreSQL gives up on one batch after so long."""
-SETTLED_AFTER: Final = timedelta(seconds=30)
-"""A transaction lives 10 s at most, and the clocks of our machines agree within 20 s: an event that
-would come below the cursor has committed by then."""
 INITIAL_LOOKBACK: Final = timedelta(minutes=10)
 EVENTS_PER_BATCH: Final = 1_000
 
@@ -43,11 +41,11 @@ def check_recent_payments() -> int:
     batch at least: what is left then, the next run does. Safe to run several at once.
     """
     end = time.monotonic() + SWEEP_SECONDS
-    begin = _first_id_at(INITIAL_LOOKBACK)
+    begin = public_ids.first_id_of_second(int((now_utc() - INITIAL_LOOKBACK).timestamp()))
     row = progress(RECENT, from_position=begin)
     found = 0
     while True:
-        events = _settled_after(row.position)
+        events = _complete_after(row.position)
         if not events:
             break
         changed = {each.aggregate_id for each in events}
@@ -64,18 +62,15 @@ def check_recent_payments() -> int:
     return found
 
 
-def _settled_after(position: UUID) -> list[_RecentEvent]:
-    """The next events of payments below which none can appear any more, oldest first."""
+def _complete_after(position: UUID) -> list[_RecentEvent]:
+    """The next events below which none can appear any more, oldest first."""
+    end = complete_before()
     rows = execute(
         f"SELECT id, aggregateid FROM {table_of(Event)} WHERE id > %s AND id < %s "
         "ORDER BY id LIMIT %s",
-        [position, _first_id_at(SETTLED_AFTER), EVENTS_PER_BATCH],
+        [position, end, EVENTS_PER_BATCH],
     )
     return [_RecentEvent(*row) for row in rows]
-
-
-def _first_id_at(ago: timedelta) -> UUID:
-    return public_ids.first_id_of_second(int((now_utc() - ago).timestamp()))
 
 
 def _differences_of(changed: set[UUID]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from ledger.selectors import payment_vectors
 from payments.exceptions import PaymentRefused
 from payments.models import Case, Operation
 from payments.services import commands
@@ -24,6 +24,7 @@ from payments.services.outcomes.late_and_external.adopt import (
     adopt_payment,
     version_of,
 )
+from payments.services.outcomes.late_and_external.charge_books import ChargeBooks
 from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import payment_sync
@@ -311,34 +312,33 @@ def psp_kind(verb: str) -> str:
     return {"confirm": "authorize", "cancel": "void"}.get(verb, verb)
 
 
-def truth(shop: Shop) -> dict[str, int]:
-    """What the PSP captured and did not refund for the order, by currency, from its effects."""
-    signs = {"capture": 1, "capture_failed": -1, "refund": -1, "refund_failed": 1}
-    sums: dict[str, int] = {}
+def moved_at_the_psp(shop: Shop) -> dict[str, Counter[str]]:
+    """What the PSP captured and refunded and did not reverse, by its payment, from its effects."""
+    sums: dict[str, Counter[str]] = defaultdict(Counter)
     for effect in shop.effects():
-        minor = signs.get(effect["kind"], 0) * effect["amount_minor"]
-        sums[effect["currency"]] = sums.get(effect["currency"], 0) + minor
+        kind = effect["kind"].removesuffix("_failed")
+        sign = 1 if kind == effect["kind"] else -1
+        sums[effect["payment_id"]][kind] += sign * effect["amount_minor"]
     return sums
 
 
 def assert_money_is_booked_as_at_the_psp(shop: Shop, intent_id: str) -> None:
-    """What is held, taken and charged back, excess included, is the same here and at the PSP."""
-    there = {currency: [0, taken_minor] for currency, taken_minor in truth(shop).items()}
-    for charge in shop.operations(intent_id):
-        if charge.is_charge and charge.psp_payment_id:
-            seen = payment_of(shop, charge)
-            assert seen is not None
-            there.setdefault(charge.currency, [0, 0])[0] += seen.held.minor
-    here = {
-        each.currency: [
-            (each.held + each.excess_held).minor,
-            (each.captured - each.refunded + each.excess_owed).minor,
-        ]
-        for each in payment_vectors([uuid_of(intent_id)])
-    }
-    assert {c: each for c, each in here.items() if any(each)} == {
-        c: each for c, each in there.items() if any(each)
-    }
+    """What each charge holds, took and gave back, and what is disputed, is the same at the PSP."""
+    operations = shop.operations(intent_id)
+    moved = moved_at_the_psp(shop)
+    for charge in operations:
+        if not charge.is_charge:
+            continue
+        here = ChargeBooks(charge, operations).vector()
+        there = moved.pop(charge.psp_payment_id, Counter())
+        seen = payment_of(shop, charge) if charge.psp_payment_id else None
+        held_minor = seen.held.minor if seen is not None else 0
+        assert (here.held_minor, here.captured_minor, here.refunded_minor) == (
+            held_minor,
+            there["capture"],
+            there["refund"],
+        ), charge.public_id
+    assert not moved, f"the PSP has payments of which we know nothing: {sorted(moved)}"
     disputed_minor = sum(
         each["amount_minor"]
         for each in shop.psp.disputes(shop.order_id)

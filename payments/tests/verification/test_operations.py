@@ -8,7 +8,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import IntegrityError
 
+from payments.models import Operation
 from payments.services.verification.rebuild import differences
 from payments.tests.support.shop import Shop, body_of
 
@@ -135,3 +137,38 @@ def test_a_payment_that_cannot_be_compared_does_not_hide_the_next(
     found = list(differences())
     assert any(f"{first.public_id}: cannot be compared" in each for each in found)
     assert any(second.public_id in each and "captured is stored" in each for each in found)
+
+
+def test_a_lost_order_guard_is_named(shop: Shop, paid: str) -> None:
+    charge = shop.operations(paid)[0]
+    Operation.objects.filter(pk=charge.pk).update(guard_order=None)
+    assert list(differences()) == [
+        f"{charge.public_id}: the order {shop.order_id!r} is not guarded, though it is paid"
+    ]
+
+
+def test_a_guard_of_an_order_that_is_free_is_named(shop: Shop) -> None:
+    intent_id = body_of(shop.create(10_000))["id"]
+    shop.refund(intent_id)
+    charge = shop.operations(intent_id)[0]
+    Operation.objects.filter(pk=charge.pk).update(guard_order=shop.order_id)
+    assert list(differences()) == [f"{charge.public_id}: occupies {shop.order_id!r} for nothing"]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_a_merchant_may_switch_the_order_guard(shop: Shop, was_on: bool) -> None:
+    for is_on in (was_on, not was_on):
+        shop.merchant.order_guard = is_on
+        shop.merchant.save(update_fields=["order_guard"])
+        shop.create(10_000, order_id=f"{shop.order_id}-{is_on}")
+    assert list(differences()) == []
+
+
+def test_postgresql_refuses_an_occupied_order_of_a_charge_without_a_guard(shop: Shop) -> None:
+    shop.merchant.order_guard = False
+    shop.merchant.save(update_fields=["order_guard"])
+    intent_id = body_of(shop.create(10_000))["id"]
+    charge = shop.operations(intent_id)[0]
+    with pytest.raises(IntegrityError, match="operation_occupies_an_order_it_guards"):
+        Operation.objects.filter(pk=charge.pk).update(guard_order=shop.order_id)
+    assert shop.operations(intent_id)[0].guard_order is None

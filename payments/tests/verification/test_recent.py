@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from datetime import timedelta
+import time
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from ledger.database.row_ids import ANNOUNCE_SQL, horizon_seconds
 from payments.models import BooksCheck, Case, Event, PaymentIntent
 from payments.selectors import books_checks
 from payments.services.cases.opening import close_case
 from payments.services.verification import recent
 from payments.tests.support.shop import Shop, body_of, uuid_of
-
-
-@pytest.fixture(autouse=True)
-def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest events count at once: nothing is under way in these tests."""
-    monkeypatch.setattr(recent, "SETTLED_AFTER", timedelta(seconds=-2))
 
 
 def spoil(*intent_ids: str) -> None:
@@ -33,12 +29,14 @@ def spoil(*intent_ids: str) -> None:
 
 def pay(shop: Shop, number: int = 0) -> str:
     identifier: str = body_of(shop.create(order_id=f"{shop.order_id}-{number}"))["id"]
+    time.sleep(0.002)  # Ids are complete by whole milliseconds.
     return identifier
 
 
 def test_payments_that_agree_with_the_books_raise_no_alert(shop: Shop) -> None:
     shop.create()
     shop.create(order_id="another", token="pm_card_chargeDeclined")
+    time.sleep(0.002)  # Ids are complete by whole milliseconds.
     assert recent.check_recent_payments() == 0
     row = BooksCheck.objects.get()
     assert (row.name, row.compared, row.differences) == ("recent payments", 2, 0)
@@ -91,15 +89,18 @@ def test_every_payment_is_compared_and_a_run_continues_where_the_last_ended(
 
 
 def test_events_are_compared_only_once_no_older_one_can_still_commit(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     """An event that commits late has an old id; the cursor must not be past it."""
-    monkeypatch.setattr(recent, "SETTLED_AFTER", timedelta(seconds=30))
+    owner_cursor.execute("BEGIN")
+    owner_cursor.execute(f"SELECT {ANNOUNCE_SQL}")
     spoil(pay(shop))
     assert recent.check_recent_payments() == 0
-    assert 0 <= books_checks.recent_check_behind_seconds() < 30
-    monkeypatch.setattr(recent, "SETTLED_AFTER", timedelta(seconds=-2))
+    assert books_checks.recent_check_behind_seconds() > 0
+    assert horizon_seconds() > 0
+    owner_cursor.execute("COMMIT")
     assert recent.check_recent_payments() == 1
+    assert books_checks.recent_check_behind_seconds() == 0
 
 
 def test_a_difference_is_reported_again_after_a_crash_before_the_cursor_moved(

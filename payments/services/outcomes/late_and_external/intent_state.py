@@ -97,10 +97,14 @@ def set_order_guard(payment: LockedPayment) -> None:
     if charge.status != O.SUCCEEDED or not (intent.amount_held_minor or kept):
         charge.guard_order = None
         return
-    if charge.guard_order or not (payment.merchant.order_guard and charge.order_id):
+    if charge.guard_order:
+        return
+    charge.guards_order = bool(payment.merchant.order_guard and charge.order_id)
+    if not charge.guards_order:
         return
     taken_by = order_taken_by(payment.merchant, intent, charge)
     if taken_by:
+        charge.guards_order = False
         payment.remarks.append(
             f"{taken_by} holds its order meanwhile: the customer may have paid twice."
         )
