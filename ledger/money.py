@@ -1,6 +1,7 @@
 """Money: an integer of minor units with its currency, and the table of currencies we accept.
 
-A PSP that counts a currency in another minor unit converts it in its own mapping.
+Minor units are those of the merchant API, also in the books: ISO 4217's, but for ISK, UGX and MGA.
+An adapter converts them for a PSP that counts otherwise (`psp_adapters.contract.minor_units`).
 """
 
 from __future__ import annotations
@@ -11,24 +12,31 @@ from typing import Final
 
 from ledger.exceptions import CurrencyMismatch, UnknownCurrency
 
-# ISO 4217 (2026): currency to number of decimals of its minor unit.
+# Currency to number of decimals. From ISO 4217 (2026), and where the merchant API differs from it,
+# as Stripe publishes it (docs.stripe.com/currencies): ISK and UGX are written with two decimals
+# although they have none, MGA with none although its subunit is a fifth.
 _TWO_DECIMALS: Final = (
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BWP BYN BZD CAD "
     "CDF CHF CNY COP CRC CVE CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL "
-    "HTG HUF IDR ILS INR JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR "
-    "MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD "
-    "SCR SEK SGD SHP SLE SOS SRD STN SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD YER "
-    "ZAR ZMW"
+    "HTG HUF IDR ILS INR ISK JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP "
+    "MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR "
+    "SBD SCR SEK SGD SHP SLE SOS SRD STN SZL THB TJS TOP TRY TTD TWD TZS UAH UGX USD UYU UZS WST "
+    "XCD YER ZAR ZMW"
 )
-_NO_DECIMALS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_NO_DECIMALS: Final = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 _THREE_DECIMALS: Final = "BHD IQD JOD KWD LYD OMR TND"
 
 CURRENCY_EXPONENTS: Final[dict[str, int]] = {
     **dict.fromkeys(_TWO_DECIMALS.split(), 2),
     **dict.fromkeys(_NO_DECIMALS.split(), 0),
     **dict.fromkeys(_THREE_DECIMALS.split(), 3),
-    "MGA": 2,  # ISO gives 2 although the subunit is a fifth
 }
+AMOUNT_STEPS_MINOR: Final[dict[str, int]] = {
+    **dict.fromkeys(("ISK", "UGX"), 100),
+    **dict.fromkeys(_THREE_DECIMALS.split(), 10),
+}
+"""Of what a payment's amount must be a multiple, where it is not 1: whole krónur and shillings, and
+no last digit of three (card networks carry two decimals). The same source."""
 
 
 def currency_exponent(currency: str) -> int:
@@ -37,6 +45,11 @@ def currency_exponent(currency: str) -> int:
         return CURRENCY_EXPONENTS[currency]
     except KeyError:
         raise UnknownCurrency(currency) from None
+
+
+def amount_step_minor(currency: str) -> int:
+    """Of how many minor units every amount of a payment in `currency` is a multiple."""
+    return AMOUNT_STEPS_MINOR.get(currency, 1)
 
 
 @total_ordering

@@ -1,4 +1,4 @@
-"""The smallest and largest amount that one payment may have, per currency.
+"""The smallest and largest amount that one payment may have, per currency, and its divisibility.
 
 Limits of a PSP, and what is left to capture or refund, are not checked here.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger.money import Money
+from ledger.money import Money, amount_step_minor
 from payments.exceptions import AmountRefused
 
-# The minima that Stripe publishes, in minor units. A currency without one starts at 1 minor unit.
+# The minima that Stripe publishes, in minor units. A currency without one starts at
+# its smallest amount.
 _MINIMUM_MINOR: Final[dict[str, int]] = {
     "AED": 200,
     "AUD": 50,
@@ -53,19 +54,38 @@ LARGEST_MINOR: Final = max(_MAXIMUM_MINOR.values())
 
 def minimum(currency: str) -> Money:
     """The smallest payment in this currency."""
-    return Money(_MINIMUM_MINOR.get(currency, 1), currency)
+    return Money(_MINIMUM_MINOR.get(currency, amount_step_minor(currency)), currency)
 
 
 def maximum(currency: str) -> Money:
     """The largest payment in this currency."""
-    return Money(_MAXIMUM_MINOR.get(currency, _USUAL_MAXIMUM_MINOR), currency)
+    highest_minor = _MAXIMUM_MINOR.get(currency, _USUAL_MAXIMUM_MINOR)
+    return Money(highest_minor - highest_minor % amount_step_minor(currency), currency)
+
+
+def check_divisibility(amount: Money, *, param: str = "amount") -> None:
+    """Refuse an amount that its currency cannot be paid in: half a króna, a last digit of a dinar.
+
+    Raises AmountRefused with the code `invalid_charge_amount`.
+    """
+    step_minor = amount_step_minor(amount.currency)
+    if amount.minor % step_minor:
+        lower_minor = amount.minor - amount.minor % step_minor
+        raise AmountRefused(
+            f"An amount in {amount.currency} must be divisible by {step_minor}: write "
+            f"{lower_minor} or {lower_minor + step_minor} instead of {amount.minor}.",
+            code="invalid_charge_amount",
+            param=param,
+        )
 
 
 def check_amount_limits(amount: Money, *, param: str = "amount") -> None:
     """Refuse a payment's amount outside its currency's limits.
 
-    Raises AmountRefused with the code `amount_too_small` or `amount_too_large`.
+    Raises AmountRefused with the code `amount_too_small`, `amount_too_large` or
+    `invalid_charge_amount`.
     """
+    check_divisibility(amount, param=param)
     lowest, highest = minimum(amount.currency), maximum(amount.currency)
     if amount < lowest:
         raise AmountRefused(

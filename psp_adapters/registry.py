@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.sandbox.adapter import SandboxAdapter
 
-_FACTORIES: Final[dict[str, Callable[[Mapping[str, str]], PspAdapter]]] = {
-    "sandbox": SandboxAdapter.from_credentials,
-}
+_ADAPTERS: Final = {SandboxAdapter.name: SandboxAdapter}
 _adapters: dict[tuple[str, tuple[tuple[str, str], ...]], PspAdapter] = {}
 _lock = threading.Lock()
 
@@ -29,9 +27,7 @@ def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
 
     Raises UnknownPsp or BadCredentials.
     """
-    factory = _FACTORIES.get(psp)
-    if factory is None:
-        raise UnknownPsp(psp)
+    adapter_class = _adapter_class(psp)
     key = (psp, tuple(sorted(credentials.items())))
     adapter = _adapters.get(key)
     if adapter is None:
@@ -39,8 +35,19 @@ def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
             adapter = _adapters.get(key)
             if adapter is None:
                 try:
-                    adapter = factory(credentials)
+                    adapter = adapter_class.from_credentials(credentials)
                 except KeyError as missing:
                     raise BadCredentials(f"{psp}: {missing.args[0]} is missing") from None
                 _adapters[key] = adapter
     return adapter
+
+
+def capabilities_of(psp: str) -> Capabilities:
+    """What a PSP can do, whatever the account; raises UnknownPsp."""
+    return _adapter_class(psp).capabilities
+
+
+def _adapter_class(psp: str) -> type[SandboxAdapter]:
+    if psp not in _ADAPTERS:
+        raise UnknownPsp(psp)
+    return _ADAPTERS[psp]

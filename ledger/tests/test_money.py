@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.exceptions import CurrencyMismatch, UnknownCurrency
-from ledger.money import CURRENCY_EXPONENTS, Money, currency_exponent
+from ledger.money import CURRENCY_EXPONENTS, Money, amount_step_minor, currency_exponent
 
 minors = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 currencies = st.sampled_from(sorted(CURRENCY_EXPONENTS))
@@ -85,3 +85,28 @@ def test_two_currencies_never_meet() -> None:
 def test_zero_is_false_and_a_debt_is_not() -> None:
     assert not Money.zero("USD")
     assert Money(-1, "USD")
+
+
+PUBLISHED_WITHOUT_DECIMALS = (
+    *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+    *("PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+"""docs.stripe.com/currencies, zero-decimal currencies but for UGX, which is a special case."""
+PUBLISHED_THREE_DECIMALS = ("BHD", "JOD", "KWD", "OMR", "TND")
+
+
+def test_decimals_are_those_that_the_merchant_api_publishes() -> None:
+    def with_decimals(decimals: int) -> set[str]:
+        return {code for code, found in CURRENCY_EXPONENTS.items() if found == decimals}
+
+    assert with_decimals(0) == set(PUBLISHED_WITHOUT_DECIMALS)
+    assert with_decimals(3) == {*PUBLISHED_THREE_DECIMALS, "IQD", "LYD"}
+    assert {"ISK", "UGX"} <= with_decimals(2)
+
+
+def test_only_whole_kronur_and_shillings_and_no_last_digit_of_three_can_be_paid() -> None:
+    steps = {code: amount_step_minor(code) for code in CURRENCY_EXPONENTS}
+    assert {code for code, step in steps.items() if step == 100} == {"ISK", "UGX"}
+    three = {code for code, decimals in CURRENCY_EXPONENTS.items() if decimals == 3}
+    assert {code for code, step in steps.items() if step == 10} == three
+    assert set(steps.values()) == {1, 10, 100}

@@ -35,6 +35,11 @@ class Capabilities:
     """Whether a capture is only accepted at first, and confirmed later."""
     multiple_captures: bool
     increments: bool
+    method_types: tuple[str, ...]
+    """Types of payment methods that it charges, by the merchant API's names; the usual one first.
+    """
+    holdable_method_types: frozenset[str]
+    """Those of them that can be held first and captured later."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False

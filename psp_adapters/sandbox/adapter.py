@@ -44,6 +44,8 @@ class SandboxAdapter(PspAdapter):
         async_captures=False,
         multiple_captures=True,
         increments=True,
+        method_types=("card", "us_bank_account", "sepa_debit"),
+        holdable_method_types=frozenset({"card"}),
         disputes=True,
         settlement_reports=True,
     )

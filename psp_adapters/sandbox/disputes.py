@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
-from ledger.money import Money
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.http import AnswerUnknown, HttpAnswer
-from psp_adapters.sandbox.mapping import Contradiction, Json, redacted, retry_after, time_of
+from psp_adapters.sandbox.mapping import (
+    AMOUNTS,
+    Contradiction,
+    Json,
+    redacted,
+    retry_after,
+    time_of,
+)
 
 _REASONS: Final = frozenset(
     {
@@ -52,13 +58,13 @@ def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
         payment_reference=_text(view["reference"]),
         status=DisputeStatus(view["status"]),
         began_as_inquiry=_flag(view["inquiry"]),
-        amount=Money(view["amount_minor"], currency),
+        amount=AMOUNTS.from_psp(view["amount_minor"], currency),
         reason=reason,
         network_reason_code=_text(view["network_reason_code"]),
         opened_at=time_of(view["created_at"]),
         evidence_due_by=time_of(view["evidence_due_by"]),
-        fee=Money(view["fee_minor"], currency),
-        fee_returned=Money(view["fee_returned_minor"], currency),
+        fee=AMOUNTS.from_psp(view["fee_minor"], currency),
+        fee_returned=AMOUNTS.from_psp(view["fee_returned_minor"], currency),
         funds_withdrawn=_flag(view["funds_withdrawn"]),
         funds_reinstated=_flag(view["funds_reinstated"]),
         charge_refundable=_flag(view["refundable"]),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
-from ledger.money import Money
+from psp_adapters.contract.minor_units import MinorUnits
 from psp_adapters.contract.operations import (
     REQUEST_REFUSED,
     OperationKind,
@@ -60,6 +60,8 @@ _CODES: Final = {
     "refund_failed": "processing_error",
     "returned": "processing_error",
 }
+AMOUNTS: Final = MinorUnits({"ISK": 0, "UGX": 0})
+"""The sandbox PSP counts these as ISO 4217 does: in whole krónur and shillings."""
 _EXPIRED: Final = "payment_expired"
 """The sandbox PSP's code for an operation after the hold expired."""
 _INVALID_REQUESTS: Final = frozenset({"invalid_request", "not_found", "card_data_refused"})
@@ -84,7 +86,7 @@ def authorize_body(request: PspRequest) -> Json:
     return {
         "reference": request.reference,
         "order_id": request.order_id,
-        "amount_minor": request.amount.minor,
+        "amount_minor": AMOUNTS.to_psp(request.amount),
         "currency": request.amount.currency,
         "token": request.token,
         "capture": request.capture,
@@ -98,7 +100,7 @@ def modify_body(request: PspRequest) -> Json:
     """The body of an increment, capture, void or refund."""
     body: Json = {"reference": request.reference}
     if request.kind is not OperationKind.VOID:
-        body["amount_minor"] = request.amount.minor
+        body["amount_minor"] = AMOUNTS.to_psp(request.amount)
     if request.kind is OperationKind.CAPTURE:
         body["final"] = request.final
     return body
@@ -159,13 +161,13 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     if not (isinstance(psp_id, str) and isinstance(payment_id, str) and psp_id and payment_id):
         raise Contradiction("no id")
     outcome = OUTCOMES[view["status"]]
-    amount = Money(view["amount_minor"], view["currency"])
+    amount = AMOUNTS.from_psp(view["amount_minor"], view["currency"])
     expires_at = time_of(view["payment"]["expires_at"])
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
         code, decline_code, message = _decline(view.get("error") or {})
     held_minor = view["payment"].get("held_minor")
-    held = None if held_minor is None else Money(held_minor, view["currency"])
+    held = None if held_minor is None else AMOUNTS.from_psp(held_minor, view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
     if not isinstance(redirect_url, str):
         raise Contradiction("no address of the challenge")
@@ -200,7 +202,7 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
                 kind=PspOperationKind.EXPIRE,
                 psp_id=psp_payment_id,
                 reference="",
-                amount=Money(view["expired_minor"], currency),
+                amount=AMOUNTS.from_psp(view["expired_minor"], currency),
                 outcome=Outcome.SUCCEEDED,
                 at=time_of(view["expired_at"]),
             )
@@ -208,7 +210,7 @@ def payment_of(view: Json, *, psp_payment_id: str) -> PspPayment:
     return PspPayment(
         psp_payment_id=psp_payment_id,
         status=_PAYMENT_STATUSES[view["status"]],
-        held=Money(view["held_minor"], currency),
+        held=AMOUNTS.from_psp(view["held_minor"], currency),
         expires_at=time_of(view["expires_at"]),
         operations=tuple(sorted(operations, key=lambda operation: operation.at)),
         available_at_once=view["settles_at_once"] is True,
@@ -226,7 +228,7 @@ def _operation_of(view: Json) -> PspOperation:
         kind=PspOperationKind(view["kind"]),
         psp_id=view["id"],
         reference=view["reference"],
-        amount=Money(view["amount_minor"], view["currency"]),
+        amount=AMOUNTS.from_psp(view["amount_minor"], view["currency"]),
         outcome=outcome,
         at=time_of(view["created_at"]),
         final=bool(view["final"]),

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ledger.money import CURRENCY_EXPONENTS, Money
+from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.contract.settlement_reports import (
     LineKind,
     ReportLine,
     ReportListing,
     ReportUnreadable,
 )
+from psp_adapters.sandbox.mapping import AMOUNTS
 
 REPORT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Some 350,000 lines."""
@@ -85,8 +86,8 @@ def read(body: bytes) -> Iterator[ReportLine]:
         line = _line(row, number)
         of_currency = sums.setdefault(line.gross.currency, [0, 0, 0])
         of_currency[0] += 1
-        of_currency[1] += line.gross.minor
-        of_currency[2] += line.fee.minor
+        of_currency[1] += AMOUNTS.to_psp(line.gross)
+        of_currency[2] += AMOUNTS.to_psp(line.fee)
         yield line
     if not sums or confirmed != sums.keys():
         raise ReportUnreadable("its end is missing: not every currency has its control row")
@@ -169,8 +170,8 @@ def _line(row: Row, number: int) -> ReportLine:
         psp_id=_identifier(row, "id", number, required=names_something),
         psp_payment_id=_identifier(row, "payment_id", number, required=names_something),
         reference=_text(row, "reference", number),
-        gross=Money(gross_minor, currency),
-        fee=Money(fee_minor, currency),
+        gross=AMOUNTS.from_psp(gross_minor, currency),
+        fee=AMOUNTS.from_psp(fee_minor, currency),
         occurred_at=_occurred_at(row, number),
     )
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from ledger.database.statements import Batch
 from ledger.money import Money
 from payments import public_ids
+from payments.amounts import check_divisibility
 from payments.clock import now_utc
 from payments.exceptions import (
     AmountRefused,
@@ -22,7 +23,7 @@ from payments.services.callers.caller import Caller, Subject
 from payments.services.commands.answer_dispute import refuse_or_flag_disputed
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
-from payments.services.outbox.events import EventDraft, events_of
+from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.outcomes.effects.refunds import new_refund
 from psp_adapters.contract.operations import OperationKind
@@ -44,7 +45,8 @@ def refund_payment(
     exceed the capture (PostgreSQL checks it too). Raises ChargeRefused, AmountRefused,
     ResourceMissing and InvalidParameter.
     """
-    intent = tx.lock_intent(_intent_id_of(tx.caller, intent_id, charge_id))
+    of_charge = _intent_id_of(tx.caller, intent_id, charge_id)
+    intent = tx.lock_intent(of_charge, param="payment_intent")
     amount = _refundable_amount(intent, amount_minor)
     refuse_or_flag_disputed(intent, amount, tx.caller)
     assert intent.latest_charge_id is not None, "captured money came from a charge"
@@ -74,15 +76,16 @@ def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | 
     intent = tx.lock_intent(found.intent_id)
     operation = Operation.objects.get(pk=found.operation_id)
     refund = Refund.objects.select_for_update().get(pk=refund_id)
-    before = refund.metadata
+    before = refund_object(refund, intent, operation)
     if metadata is not None:
-        refund.metadata = merged_metadata(before, metadata)
+        refund.metadata = merged_metadata(refund.metadata, metadata)
     refund.updated_at = now_utc()
     batch = Batch().update(refund, ("metadata", "updated_at"))
-    if refund.metadata != before:
-        shown = refund_object(refund, intent, operation)
+    shown = refund_object(refund, intent, operation)
+    previous = previous_attributes(before, shown)
+    if previous:
         drafts = [
-            EventDraft(name, shown, {"metadata": before})
+            EventDraft(name, shown, previous)
             for name in ("refund.updated", "charge.refund.updated")
         ]
         events = events_of(intent, drafts, caller)
@@ -135,6 +138,8 @@ def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money
     if amount_minor is None:
         return refundable_of(intent) or left
     amount = Money(amount_minor, intent.currency)
+    if amount not in (left, refundable_of(intent)):
+        check_divisibility(amount)
     if amount > left:
         raise AmountRefused(
             f"Refund amount ({amount}) is greater than the unrefunded amount ({left}).",

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from ledger import posting_rules as rules
 from ledger import services as ledger
 from ledger.database.statements import Batch
-from ledger.money import Money
+from ledger.money import Money, amount_step_minor
 from ledger.posting_rules import Parties, Posting, Rule
 from ledger.selectors import Booking
 from payments.clock import now_utc
@@ -58,6 +58,7 @@ OPERATION_FIELDS: Final = (
     "psp_id",
     "psp_payment_id",
     "guard_order",
+    "guards_order",
     "code",
     "decline_code",
     "message",
@@ -169,10 +170,11 @@ class Change:
         self._book(replace(posting, available_on=self._available_on(posting.rule)))
 
     def post_capture(self, amount: Money, *, fee: bool = True) -> None:
-        """Capture, and our fee of it: hundredths of a percent, rounded down to the minor unit."""
+        """Capture, and our fee of it: hundredths of a percent, rounded down to a whole amount."""
         self.post(rules.capture_memo, amount)
         self.post(rules.captured, amount)
         fee_minor = amount.minor * self.merchant.platform_fee_basis_points // 10_000
+        fee_minor -= fee_minor % amount_step_minor(amount.currency)
         if fee:
             self.operation.platform_fee_minor = fee_minor
             self.post(rules.platform_fee, Money(fee_minor, amount.currency))

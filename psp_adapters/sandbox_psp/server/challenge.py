@@ -23,6 +23,7 @@ form{{display:inline}}button{{font:inherit;padding:.5rem 1.25rem;margin-right:.7
 _CHALLENGE_FORM = """<p>Confirm the payment of <strong>{amount}</strong>?</p>
 <form method="post" action="/challenge/{id}/complete"><button>Complete</button></form>
 <form method="post" action="/challenge/{id}/fail"><button>Fail</button></form>"""
+_WITHOUT_DECIMALS = ("ISK", "UGX")
 _DONE = "<p>This challenge is over. The payment is: <strong>{status}</strong>.</p>"
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
@@ -63,12 +64,18 @@ def _find(simulator: Simulator, payment_id: str) -> Payment:
 
 def _reply_page(connection: HttpConnection, payment: Payment) -> None:
     if payment.status == "requires_action":
-        amount = str(Money(payment.amount_minor, payment.currency))
-        content = _CHALLENGE_FORM.format(amount=amount, id=payment.id)
+        content = _CHALLENGE_FORM.format(amount=_amount_of(payment), id=payment.id)
     else:
         content = _DONE.format(status=payment.status)
     page = _PAGE.format(content=content).encode()
     connection.reply(200, page, content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+
+
+def _amount_of(payment: Payment) -> str:
+    """For the customer: this PSP counts ISK and UGX in whole units, as ISO 4217 does."""
+    if payment.currency in _WITHOUT_DECIMALS:
+        return f"{payment.amount_minor} {payment.currency}"
+    return str(Money(payment.amount_minor, payment.currency))
 
 
 def _send_back(
