@@ -1,7 +1,9 @@
 """Finds card numbers in merchants' texts, so that none is ever stored, logged or answered.
 
-A card number is a run of whole digit groups (blanks, dashes or dots between them) that has a known
-issuer prefix, a length that the issuer uses, and a valid Luhn digit. Known limits: encodings other
+A card number is a run of whole digit groups (blanks, dashes, dots and the like between them) that
+has a known issuer prefix, a length that the issuer uses, and a valid Luhn digit. Account numbers
+(IBAN) and article numbers (GTIN of 13 digits) with their own check digits are none, unless the text
+speaks of a card. Known limits: encodings other
 than percent-encoding (base64, rot13) are not decoded. Which parameters are scanned is decided by
 their types. No message may repeat what was found.
 """
@@ -27,6 +29,38 @@ _HEX_WORD: Final = re.compile(
     r"(?<![0-9a-z])(?=[0-9]*[a-f])[0-9a-f]{13,}(?![0-9a-z])", re.IGNORECASE
 )
 _RUN: Final = re.compile(rf"(\+?)([0-9]+(?:[\s.\u00b7{_DASHES}]{{1,3}}[0-9]+)*)")
+# Between other signs only groups as on cards are joined: references are full of these signs.
+_CARD_SHAPED: Final = re.compile(
+    r"(?<![0-9])[0-9]{4}(?:(?: ?[/_:|] ?[0-9]{4}){2,3} ?[/_:|] ?[0-9]{1,4}"
+    r"| ?[/_:|] ?[0-9]{6} ?[/_:|] ?[0-9]{4,5})(?![0-9])"
+)
+_IBAN: Final = re.compile(r"(?<![0-9A-Z])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11,30}(?![0-9A-Z])")
+_IBAN_LENGTHS: Final = {
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI FO GL NL",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU XK",
+        21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS",
+        23: "AE GI IL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "PT",
+        26: "IS TR",
+        27: "FR GR IT MC MR SM",
+        28: "AL AZ CY DO GT HU LB PL",
+        29: "BR PS QA UA",
+        30: "KW MU",
+        31: "MT",
+    }.items()
+    for country in countries.split()
+}
+"""By the registry of SWIFT (ISO 13616)."""
+_SPEAKS_OF_CARDS: Final = re.compile(
+    r"card|karte|carte|carta|tarjeta|visa|amex|diners|maestro|\bpan\b|\bcv[cv]|\bexp", re.IGNORECASE
+)
 _GROUP: Final = re.compile("[0-9]+")
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
@@ -114,11 +148,17 @@ def _readable(text: str) -> str:
 
 def _scan(text: str, shortest: int) -> bool:
     without_ids = _HEX_WORD.sub("#", _UUID.sub("#", text))
+    speaks_of_cards = _SPEAKS_OF_CARDS.search(text) is not None
+    if not speaks_of_cards:
+        without_ids = _IBAN.sub(_masked_iban, without_ids)
+    without_ids = _CARD_SHAPED.sub(lambda found: "".join(_GROUP.findall(found[0])), without_ids)
     for found in _RUN.finditer(without_ids):
         plus, run = found.groups()
         groups = _GROUP.findall(run)
         digits = sum(map(len, groups))
         if digits < shortest or (plus and digits <= _LONGEST_PHONE):
+            continue
+        if run.isdigit() and _is_article_number(run) and not speaks_of_cards:
             continue
         if _some_groups_are_a_card(groups, shortest):
             return True
@@ -145,3 +185,19 @@ def _some_groups_are_a_card(groups: list[str], shortest: int) -> bool:
 def _has_luhn_digit(number: str) -> bool:
     digits = [ord(character) - 48 for character in reversed(number)]
     return (sum(digits[::2]) + sum(_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
+
+
+def _is_article_number(number: str) -> bool:
+    """Whether it is a GTIN-13 with its check digit (GS1: weights 1 and 3)."""
+    digits = [ord(character) - 48 for character in reversed(number)]
+    return len(digits) == 13 and (sum(digits[::2]) + 3 * sum(digits[1::2])) % 10 == 0
+
+
+def _masked_iban(found: re.Match[str]) -> str:
+    """`#` for an IBAN with its check digits (ISO 13616), else the text as it is."""
+    letters = found[0].replace(" ", "")
+    if _IBAN_LENGTHS.get(letters[:2]) != len(letters):
+        return found[0]
+    moved = letters[4:] + letters[:4]
+    number = "".join(str(int(character, 36)) for character in moved)
+    return "#" if int(number) % 97 == 1 else found[0]

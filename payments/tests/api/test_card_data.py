@@ -51,6 +51,7 @@ def test_every_network_is_found_in_every_writing(number: str) -> None:
         f"{number} 1228 123",
         f"12 {_grouped(number, ' ')} 12",
         *(_grouped(number, separator) for separator in (" ", "-", ".", " - ", "\u00a0", "\u2009")),
+        *(_grouped(number, separator) for separator in ("/", "_", ":", "|", " / ")),
         *(_grouped(number, dash) for dash in ("\u2010", "\u2011", "\u2013", "\u2014", "\u2212")),
         _in_script(number, "\uff10"),
         _in_script(number, "\u0660"),
@@ -132,9 +133,69 @@ def test_telephone_numbers_and_times_pass() -> None:
     assert found == []
 
 
+def check_digit(number: str) -> str:
+    """Of GS1's article numbers."""
+    digits = [int(character) for character in reversed(number)]
+    return str(-(3 * sum(digits[::2]) + sum(digits[1::2])) % 10)
+
+
+def iban(country: str, number: str) -> str:
+    digits = "".join(str(int(character, 36)) for character in f"{number}{country}00")
+    plain = f"{country}{98 - int(digits) % 97:02d}{number}"
+    return " ".join(plain[start : start + 4] for start in range(0, len(plain), 4))
+
+
+def test_references_of_merchants_pass() -> None:
+    """Article numbers, account numbers in blocks, and times: below one in a thousand is refused."""
+    dice, start = random.Random(7), datetime(2020, 1, 1, tzinfo=UTC)
+    found, tried = [], 0
+    for _ in range(20_000):
+        at = start + timedelta(microseconds=dice.randrange(10**15))
+        ean = f"4{dice.randrange(10**11):011d}"
+        candidates = [
+            ean + check_digit(ean),
+            f"ean {ean}{check_digit(ean)} x 2",
+            iban("DE", f"{dice.randrange(10**18):018d}"),
+            iban("NL", f"INGB{dice.randrange(10**10):010d}"),
+            f"{at:%Y%m%d%H%M%S}{at.microsecond // 10_000:02d}",
+            f"{at:%Y/%m/%d %H:%M:%S.%f}",
+            f"{at:%Y_%m_%d_%H_%M_%S}",
+            f"4{dice.randrange(1000):03d}_{at:%Y%m%d}_{dice.randrange(10_000):04d}",
+            f"Order 4{dice.randrange(100):02d}/{at:%Y %H:%M:%S}",
+            f"invoice {at:%Y}/{dice.randrange(10**6):06d}/{dice.randrange(1000):03d}",
+        ]
+        tried += len(candidates)
+        found += [text for text in candidates if holds_card_number(text)]
+    assert len(found) < tried / 1000, found[:20]
+
+
+@pytest.mark.parametrize("text", ["my card is {}", "visa {}", "{}"])
+def test_an_article_number_is_a_card_number_where_the_text_speaks_of_cards(text: str) -> None:
+    """The Luhn digit of this one fits as well."""
+    number = next(f"4{n:011d}" for n in range(10**10) if is_both(f"4{n:011d}"))
+    number += check_digit(number)
+    assert holds_card_number(text.format(number)) is (text != "{}")
+
+
+def is_both(number: str) -> bool:
+    full = number + check_digit(number)
+    digits = [int(character) for character in reversed(full)]
+    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[1::2]]
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
 def test_a_name_is_repeated_only_if_it_is_short_and_holds_no_card_number() -> None:
     assert nameable("metadata[order]") == "metadata[order]"
     assert nameable("metadata[4242424242424242]") == "metadata"
     assert nameable("4242424242424242[a]") == ""
     assert len(nameable("x" * 5000)) == 120
     assert nameable("a\nb") == "a\\nb"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["36000000000081", "DE78 4242 4242 4242 4242", "4242_4242_4242_4242", "3782|822463|10005"],
+)
+def test_what_only_looks_like_a_reference_is_a_card_number(text: str) -> None:
+    """A Diners number with an article number's digit, and no IBAN of its country's length."""
+    assert holds_card_number(text)
