@@ -66,7 +66,7 @@ def test_the_seed_prints_the_secrets_of_two_merchants_and_a_login_per_role() -> 
     assert set(seeded) == {"merchants", "logins"}
     assert [each["name"] for each in seeded["merchants"]] == ["Northwind Books", "Tailspin Coffee"]
     assert all(_valid(each["secret_key"]) for each in seeded["merchants"])
-    assert [each["role"] for each in seeded["logins"]] == ["admin", "support", "finance"]
+    assert [each["role"] for each in seeded["logins"]] == ["admin", "support", "finance", "on-call"]
     assert Merchant.objects.get(name="Northwind Books").platform_fee_basis_points == 0
     assert Merchant.objects.get(name="Tailspin Coffee").platform_fee_basis_points == 150
     assert set(Merchant.objects.values_list("test_psp_account__code", flat=True)) == {"sandbox"}
@@ -76,7 +76,7 @@ def test_seeding_again_makes_nothing_twice_and_ends_the_last_secrets() -> None:
     first, second = _seed(), _seed()
     assert Merchant.objects.count() == 2
     assert PspAccount.objects.count() == 1
-    assert User.objects.count() == 3
+    assert User.objects.count() == 4
     for old, new in zip(first["merchants"], second["merchants"], strict=True):
         assert not _valid(old["secret_key"])
         assert _valid(new["secret_key"])

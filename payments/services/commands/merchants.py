@@ -1,18 +1,22 @@
-"""Creates merchants, and issues and revokes their API keys.
+"""Creates and changes merchants and PSP accounts, and issues, rolls and revokes API keys.
 
 A key is shown once, when it is issued; only its hash is kept. What may not live here: checking keys
-(the API does), settings of a PSP account.
+(the API does).
 """
 
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
+
+from django.db import transaction
 
 from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
+from psp_adapters.registry import UnknownPsp, capabilities_of
 
 _KEY_BYTES: Final = 24
 """192 bits cannot be guessed, so an unsalted hash is enough."""
@@ -25,21 +29,58 @@ def create_merchant(
     name: str,
     test_psp_account: PspAccount | None = None,
     live_psp_account: PspAccount | None = None,
-    platform_fee_basis_points: int = 0,
+    **settings: Any,
 ) -> Merchant:
     """Create a merchant; it can take payments in a mode once it has a PSP account of that mode.
 
-    Refuses with ValueError an account of the other mode.
+    Raises ValidationError, and ValueError for an account of the other mode.
     """
-    for account, livemode in ((test_psp_account, False), (live_psp_account, True)):
+    merchant = Merchant(
+        name=name, test_psp_account=test_psp_account, live_psp_account=live_psp_account
+    )
+    return change_merchant(merchant, **settings)
+
+
+def change_merchant(merchant: Merchant, **values: Any) -> Merchant:
+    """Change settings of a merchant, by column; every process sees them within seconds.
+
+    Raises ValidationError, and ValueError for a PSP account of the other mode.
+    """
+    for name, value in values.items():
+        setattr(merchant, name, value)
+    _require_modes(merchant.test_psp_account, merchant.live_psp_account)
+    merchant.full_clean()
+    _save(merchant, values)
+    return merchant
+
+
+def _require_modes(test: PspAccount | None, live: PspAccount | None) -> None:
+    for account, livemode in ((test, False), (live, True)):
         if account is not None and account.livemode != livemode:
             raise ValueError(f"the PSP account {account.code} is of the other mode")
-    return Merchant.objects.create(
-        name=name,
-        test_psp_account=test_psp_account,
-        live_psp_account=live_psp_account,
-        platform_fee_basis_points=platform_fee_basis_points,
-    )
+
+
+def create_psp_account(*, code: str, psp: str, livemode: bool, **values: Any) -> PspAccount:
+    """Create an account at a PSP. Raises ValidationError, and ValueError for an unknown PSP."""
+    try:
+        capabilities_of(psp)
+    except UnknownPsp:
+        raise ValueError(f"there is no adapter for the PSP {psp}") from None
+    return change_psp_account(PspAccount(code=code, psp=psp, livemode=livemode), **values)
+
+
+def change_psp_account(account: PspAccount, **values: Any) -> PspAccount:
+    """Change settings of an account, by column; raises ValidationError."""
+    for name, value in values.items():
+        setattr(account, name, value)
+    account.full_clean()
+    _save(account, values)
+    return account
+
+
+def _save(row: Merchant | PspAccount, values: Mapping[str, Any]) -> None:
+    """Write these columns alone: another operator may change others meanwhile."""
+    row.save(update_fields=None if row._state.adding else list(values))
 
 
 def issue_api_key(
@@ -68,6 +109,22 @@ def revoke_api_key(key: ApiKey) -> None:
     now = now_utc()
     ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)
     key.refresh_from_db()
+
+
+def roll_api_key(key: ApiKey, *, overlap: timedelta) -> tuple[ApiKey, str]:
+    """Issue a key like this one, which is refused when the overlap is over.
+
+    Returns the new key and its secret. Raises ValueError for a key that is not valid any more.
+    """
+    ends_at = now_utc() + overlap
+    is_over = key.expires_at is not None and key.expires_at <= now_utc()
+    if key.revoked_at is not None or is_over:
+        raise ValueError("this key is not valid any more: issue a new one")
+    with transaction.atomic():
+        made = issue_api_key(merchant=key.merchant, livemode=key.livemode, name=key.name)
+        key.expires_at = min(ends_at, key.expires_at or ends_at)
+        key.save(update_fields=["expires_at"])
+    return made
 
 
 def hash_of(secret: str) -> str:

@@ -1,0 +1,42 @@
+"""The roles of the console: which tables support, finance and on-call engineers may view.
+
+No role may change a row there, and none sees API keys. A superuser, or `manage.py staff`, gives
+people their roles.
+"""
+
+from django.apps import apps as installed
+from django.contrib.auth.management import create_permissions
+from django.db import migrations
+
+_ROLES = {
+    "support": ("payments", "reconciliation"),
+    "finance": ("payments", "ledger", "reconciliation"),
+    "on-call": ("payments", "ledger", "reconciliation", "paymentsite"),
+}
+_HIDDEN = ("view_apikey",)
+
+
+def make_roles(apps, schema_editor):
+    """Give each role its permissions, which Django otherwise makes after all migrations."""
+    for label in _ROLES["on-call"]:
+        create_permissions(installed.get_app_config(label), verbosity=0, apps=installed)
+    group_model = apps.get_model("auth", "Group")
+    permissions = apps.get_model("auth", "Permission").objects.filter(codename__startswith="view_")
+    for name, labels in _ROLES.items():
+        group, is_new = group_model.objects.get_or_create(name=name)
+        if is_new:  # An operator may have chosen other permissions for one of before.
+            visible = permissions.filter(content_type__app_label__in=labels)
+            group.permissions.set(visible.exclude(codename__in=_HIDDEN))
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("paymentsite", "0001_initial"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+        ("payments", "0008_keys_and_accounts_stay"),
+        ("ledger", "0003_row_ids"),
+        ("reconciliation", "0002_guards"),
+    ]
+
+    operations = [migrations.RunPython(make_roles, migrations.RunPython.noop)]
