@@ -10,6 +10,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display as shown
 from unfold.paginator import InfinitePaginator
 
+from ledger.admin import FiltersOnly
 from payments.admin.display import NOTHING, moment
 
 
@@ -20,7 +21,7 @@ def group(
     return title, {"fields": lines}
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(FiltersOnly, ModelAdmin):
     """Denies every permission that writes; a user who may view a row sees what `fieldsets` name."""
 
     labels: ClassVar[dict[str, str]] = {}

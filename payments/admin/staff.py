@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from ledger.admin import FiltersOnly
+
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
@@ -33,7 +35,7 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 
 @admin.register(User)
-class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):
+class StaffAdmin(FiltersOnly, _ChangedBySuperusers, UserAdmin, ModelAdmin):
     """Users of the console."""
 
     form = UserChangeForm
@@ -43,5 +45,5 @@ class StaffAdmin(_ChangedBySuperusers, UserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(_ChangedBySuperusers, GroupAdmin, ModelAdmin):
+class RoleAdmin(FiltersOnly, _ChangedBySuperusers, GroupAdmin, ModelAdmin):
     """Roles: named sets of permissions."""
