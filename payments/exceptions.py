@@ -45,6 +45,10 @@ class UnexpectedState(PaymentRefused):
     code = "payment_intent_unexpected_state"
 
 
+class PendingAtBank(UnexpectedState):
+    """The customer's bank has yet to decide, which may take days: repeating helps nothing."""
+
+
 class AmountRefused(PaymentRefused):
     """The amount is below the minimum, above the maximum, or more than is left."""
 

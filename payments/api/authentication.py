@@ -26,6 +26,8 @@ REMEMBERED_FOR_SECONDS: Final = 2.0
 _REMEMBERED_MAX: Final = 10_000
 _HEADER_LENGTH_MAX: Final = 512
 _SECRET: Final = re.compile(r"sk_(?:test|live)_[A-Za-z0-9]{16,128}")
+_PRINTABLE: Final = re.compile(r"[!-+\--~]{1,256}")
+"""What may be meant as a key; a comma joins repeated headers."""
 _KEY_IN_QUERY: Final = re.compile(r"(?:^|&)(?:api_)?key=|(?:sk|rk)(?:_|%5f)(?:test|live)", re.I)
 
 
@@ -96,12 +98,24 @@ def _secret_of(header: str) -> str:
         secret = _user_of(secret)
     elif scheme.lower() != "bearer":
         secret = ""
-    if len(header) > _HEADER_LENGTH_MAX or not _SECRET.fullmatch(secret):
+    if len(header) > _HEADER_LENGTH_MAX or not _PRINTABLE.fullmatch(secret):
         raise AuthenticationFailed(
             "The Authorization header is malformed. Send one, with your secret key as Bearer token "
             "or as the user of HTTP Basic."
         )
+    if secret.startswith("pk_"):
+        raise AuthenticationFailed(
+            "This API call cannot be made with a publishable API key. Please use a secret API key."
+        )
+    if not _SECRET.fullmatch(secret):
+        raise _invalid_key(secret)
     return secret
+
+
+def _invalid_key(secret: str) -> AuthenticationFailed:
+    """As Stripe says it, with the key masked: it may be a good one of another system."""
+    shown = f"{secret[:8]}{'*' * 16}{secret[-4:]}" if len(secret) >= 20 else "*" * 16
+    return AuthenticationFailed(f"Invalid API Key provided: {shown}")
 
 
 def _user_of(credentials: str) -> str:
@@ -127,7 +141,7 @@ def _identity_of(secret_sha256: str) -> Identity:
         .first()
     )
     if key is None:
-        raise AuthenticationFailed("Invalid API key provided.")
+        raise AuthenticationFailed("Invalid API Key provided.")
     if key.revoked_at is not None:
         raise AuthenticationFailed("This API key was revoked. Use another one.")
     identity = Identity(key=key, merchant=key.merchant, livemode=key.livemode)

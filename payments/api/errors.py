@@ -20,6 +20,7 @@ from rest_framework import exceptions as drf
 
 from payments import exceptions as refused
 from payments.api.card_data import nameable
+from payments.selectors.scope import DISPUTE, INTENT, PAYMENT_METHOD
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import CardDataRefused, UnknownToken
 
@@ -69,6 +70,9 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
 }
 """Every class of payments.exceptions; a subclass is answered like its nearest ancestor here."""
 
+_PARAMS_OF_PATHS: Final = frozenset({"", "id", INTENT.param, DISPUTE.param})
+"""What a refusal names for the object of the URL; no parameter is called so."""
+
 # Nothing was written; the same request may be repeated.
 _CONTENTION: Final = (
     psycopg.errors.LockNotAvailable,
@@ -100,7 +104,7 @@ def envelope(
     refusal's intent for the merchant; without it the intent is left out.
     """
     if isinstance(exc, refused.PaymentRefused):
-        return _refusal(exc, render_intent)
+        return _refusal(exc, render_intent, path=path)
     if isinstance(exc, (Http404, drf.NotFound, drf.MethodNotAllowed)):
         return unrecognized_url(method, path)
     if isinstance(exc, (Error, psycopg.Error)):
@@ -126,7 +130,7 @@ def unrecognized_url(method: str, path: str) -> Envelope:
     return _answer(
         404,
         INVALID_REQUEST,
-        "",
+        "unrecognized_url",
         f"Unrecognized request URL ({method}: {shown}). Please see the documentation under /docs.",
     )
 
@@ -164,7 +168,10 @@ def error_body(error_type: str, code: str, message: str, **others: Any) -> dict[
 
 
 def _refusal(
-    exc: refused.PaymentRefused, render_intent: Callable[[Any], dict[str, Any]] | None
+    exc: refused.PaymentRefused,
+    render_intent: Callable[[Any], dict[str, Any]] | None,
+    *,
+    path: str,
 ) -> Envelope:
     row = next(ERRORS[kind] for kind in type(exc).__mro__ if kind in ERRORS)
     headers = dict(row.headers or {})
@@ -174,7 +181,15 @@ def _refusal(
     if intent is not None and not isinstance(intent, dict):
         intent = render_intent(intent) if render_intent is not None else None
     body = error_body(row.type, exc.code, exc.message, param=exc.param, payment_intent=intent)
-    return row.status, body, headers
+    unknown_in_parameter = isinstance(exc, refused.ResourceMissing) and not _is_of_path(exc, path)
+    return 400 if unknown_in_parameter else row.status, body, headers
+
+
+def _is_of_path(exc: refused.ResourceMissing, path: str) -> bool:
+    """Is it the object of the URL (404), rather than one that a parameter names (400)?"""
+    if exc.param == PAYMENT_METHOD.param:
+        return path.startswith("/v1/payment_methods/")
+    return exc.param in _PARAMS_OF_PATHS
 
 
 def _database(exc: BaseException) -> Envelope:
@@ -203,7 +218,7 @@ def _psp(exc: BaseException) -> Envelope | None:
         return _unavailable("The payment provider could not be asked. Nothing was changed.")
     if isinstance(exc, UnknownToken):
         message = "No such token. Make one with the payment provider's own fields."
-        return _answer(404, INVALID_REQUEST, "resource_missing", message)
+        return _answer(400, INVALID_REQUEST, "resource_missing", message)
     if isinstance(exc, CardDataRefused):
         message = "Card data is not allowed here: send the payment provider's token instead."
         return _answer(400, INVALID_REQUEST, "card_data_not_allowed", message)

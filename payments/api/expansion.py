@@ -74,14 +74,14 @@ def _expand_level(
             _expand_level(rows, "refund", below, scope, known)
             continue
         target = EXPANDABLE[kind][field]
-        ids = {row[field] for row in shown if isinstance(row[field], str)}
+        ids = {row[field] for row in shown if isinstance(row.get(field), str)}
         found = _load(target, ids, scope, known)
         for row in shown:
             # A dictionary for each place: the same object may appear at several places.
-            if (row_id := row[field]) in found:
+            if (row_id := row.get(field)) in found:
                 row[field] = dict(found[row_id])
         if below:
-            expanded = [row[field] for row in shown if isinstance(row[field], dict)]
+            expanded = [row[field] for row in shown if isinstance(row.get(field), dict)]
             _expand_level(expanded, target, below, scope, known)
 
 

@@ -45,6 +45,21 @@ def render_intent(subject: Subject, caller: Caller) -> Answer:
     return answer_of(200, shown)
 
 
+def render_charge(subject: Subject, caller: Caller) -> Answer:
+    """The charge of the payment that was changed; 400 if its capture was refused."""
+    intent, operation = subject.intent, subject.operation
+    if operation is not None and operation.status == OperationStatus.DECLINED:
+        return _render_declined(subject, operation)
+    charge = _latest_charge(subject, caller)
+    if charge is None:
+        raise ValueError("a charge is rendered from a payment that has one")
+    shown = charge_object(charge, intent)
+    if caller.expand:
+        payment = payment_intent_object(intent)
+        expand([shown], "charge", caller.expand, caller.scope, known={payment["id"]: payment})
+    return answer_of(200, shown)
+
+
 def render_refund(subject: Subject, caller: Caller) -> Answer:
     """The refund, also a failed one: that is no error of the request."""
     if subject.refund is None or subject.operation is None:
@@ -119,12 +134,22 @@ def _charge_of(subject: Subject, caller: Caller) -> Operation | None:
     operation = subject.operation
     if operation is None or operation.is_charge:
         return operation
+    if not _TO_CHARGE & {path.split(".")[0] for path in caller.expand}:
+        return None
+    return _latest_charge(subject, caller)
+
+
+def _latest_charge(subject: Subject, caller: Caller) -> Operation | None:
+    """The payment's latest charge; its first capture may not be written to it yet."""
     charge_id = subject.intent.latest_charge_id
-    if charge_id is None or not _TO_CHARGE & {path.split(".")[0] for path in caller.expand}:
+    if charge_id is None:
         return None
     charge = charges(caller.scope).get(pk=charge_id)
-    if operation.kind == OperationKind.CAPTURE and charge.balance_transaction_id is None:
-        charge.balance_transaction_id = operation.balance_transaction_id
+    capture = subject.operation
+    if capture is not None and capture.kind == OperationKind.CAPTURE:
+        charge.balance_transaction_id = (
+            charge.balance_transaction_id or capture.balance_transaction_id
+        )
     return charge
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from django.http import HttpRequest
 
+from payments.api.api_versions import NEWEST_VERSION, served_version
 from payments.api.card_data import holds_card_number
 from payments.exceptions import IdempotencyKeyInvalid, InvalidParameter, PermissionRefused
 from payments.models import Merchant
@@ -22,7 +23,20 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 _WRITTEN_AS_CARD: Final = re.compile(
     r"[0-9]{13,19}|(?:[0-9]{4}[ -]){3,4}[0-9]{1,4}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}"
 )
-_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:\.[a-z]{1,32})?")
+_KEY_BY_HAND: Final = "Use a new random value, such as a UUID, for each attempt to pay."
+# By the official SDK's name in its User-Agent: how it is given a key.
+_KEY_IN_SDK: Final = {
+    "PythonBindings": "In Python: pass idempotency_key=str(uuid.uuid4()) to the call.",
+    "NodeBindings": "In Node: pass {idempotencyKey: crypto.randomUUID()} as the last argument, or "
+    "set maxNetworkRetries: 2, with which the SDK makes keys by itself.",
+    "PhpBindings": "In PHP: pass ['idempotency_key' => bin2hex(random_bytes(16))] as the last "
+    "argument, or call Stripe::setMaxNetworkRetries(2), with which the SDK makes keys by itself.",
+    "RubyBindings": "In Ruby: pass {idempotency_key: SecureRandom.uuid} as the last argument.",
+    "JavaBindings": "In Java: pass RequestOptions.builder().setIdempotencyKey(…).build().",
+    "GoBindings": "In Go: call params.SetIdempotencyKey(…).",
+    "DotnetBindings": "In .NET: pass new RequestOptions { IdempotencyKey = … }.",
+}
+
 _WAIT: Final = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([^,;\"]*)\"?", re.IGNORECASE)
 _SECONDS: Final = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3})?")
 
@@ -56,18 +70,26 @@ def idempotency_key_of(request: HttpRequest) -> str:
     return key
 
 
-def api_version_of(request: HttpRequest, default: str) -> str:
-    """The Stripe-Version of the merchant's SDK; a malformed one is refused."""
+def missing_key_message(request: HttpRequest) -> str:
+    """What to do about a missing Idempotency-Key, as the SDK that sent the request spells it."""
+    agent = request.META.get("HTTP_USER_AGENT", "")
+    how = next((how for bindings, how in _KEY_IN_SDK.items() if bindings in agent), _KEY_BY_HAND)
+    return (
+        "This request can move money: send an Idempotency-Key header, so that repeating it after a "
+        f"lost answer cannot do it twice. {how} Or let the operator of this platform switch off "
+        "the merchant setting idempotency_key_required."
+    )
+
+
+def api_version_of(request: HttpRequest) -> str:
+    """The version that answers the Stripe-Version of the merchant's SDK.
+
+    Raises InvalidParameter for one that is malformed or too old.
+    """
     version = request.META.get("HTTP_STRIPE_VERSION")
     if version is None:
-        return default
-    if not _VERSION.fullmatch(version):
-        raise InvalidParameter(
-            "The Stripe-Version header is malformed: write a date and a release, such as "
-            f"{default}, or leave it out.",
-            code="api_version_invalid",
-        )
-    return str(version)
+        return NEWEST_VERSION
+    return served_version(str(version), what="The Stripe-Version header")
 
 
 def wait_seconds_of(request: HttpRequest, default: float) -> float:

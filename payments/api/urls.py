@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from payments.api.psp_webhooks import psp_webhook
 from payments.api.return_page import return_page
 from payments.api.views import (
+    account,
     balance,
     charges,
     customers,
@@ -37,6 +38,7 @@ urlpatterns = [
     path("v1/refunds/<str:public_id>", refunds.Refund.as_view()),
     path("v1/charges", charges.Charges.as_view()),
     path("v1/charges/<str:public_id>", charges.Charge.as_view()),
+    path("v1/charges/<str:public_id>/capture", charges.CaptureCharge.as_view()),
     path("v1/disputes", disputes.Disputes.as_view()),
     path("v1/disputes/<str:public_id>", disputes.Dispute.as_view()),
     path("v1/disputes/<str:public_id>/close", disputes.CloseDispute.as_view()),
@@ -44,6 +46,10 @@ urlpatterns = [
     path("v1/customers/<str:public_id>", customers.Customer.as_view()),
     path(
         "v1/customers/<str:public_id>/payment_methods", customers.CustomerPaymentMethods.as_view()
+    ),
+    path(
+        "v1/customers/<str:public_id>/payment_methods/<str:method_id>",
+        customers.CustomerPaymentMethod.as_view(),
     ),
     path("v1/payment_methods", payment_methods.PaymentMethods.as_view()),
     path("v1/payment_methods/<str:public_id>", payment_methods.PaymentMethod.as_view()),
@@ -55,6 +61,8 @@ urlpatterns = [
     ),
     path("v1/events", events.Events.as_view()),
     path("v1/events/<str:public_id>", events.Event.as_view()),
+    path("v1/account", account.OwnAccount.as_view()),
+    path("v1/accounts/<str:public_id>", account.Account.as_view()),
     path("v1/balance", balance.Balance.as_view()),
     path("v1/balance_transactions", balance.BalanceTransactions.as_view()),
     path("v1/balance_transactions/<str:public_id>", balance.BalanceTransaction.as_view()),
@@ -62,5 +70,5 @@ urlpatterns = [
     path("v1/webhook_endpoints/<str:public_id>", webhook_endpoints.WebhookEndpoint.as_view()),
     path("psp/<slug:account_code>/webhook", psp_webhook, name="psp-webhook"),
     path("return/<str:public_id>", return_page, name="return"),
-    re_path("^v1(?:/|$)", UnknownUrl.as_view()),
+    re_path("^v[12](?:/|$)", UnknownUrl.as_view()),
 ]

@@ -24,6 +24,16 @@ class Customer(WithPublicId, MerchantOwned):
     address = models.JSONField(null=True, blank=True)
     shipping = models.JSONField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    preferred_locales = models.JSONField(
+        default=list, db_default=models.Value([], models.JSONField()), blank=True
+    )
+    tax_exempt = models.CharField(
+        max_length=8,
+        default="none",
+        db_default="none",
+        choices=[(each, each) for each in ("none", "exempt", "reverse")],
+        help_text="For the merchant: no tax is computed here.",
+    )
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -58,7 +58,6 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "application": None,
         "application_fee": None,
         "application_fee_amount": None,
-        "authorization_code": None,
         "balance_transaction": reference(
             public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
         ),
@@ -88,8 +87,9 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "paid": status == "succeeded",
         "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
         "payment_method": reference(public_ids.PAYMENT_METHOD, operation.payment_method_id),
-        "payment_method_details": _method_details(snapshot, intent if counts else None),
-        "presentment_details": None,
+        "payment_method_details": _method_details(
+            operation, intent if counts else None, amount_minor=amount_minor
+        ),
         "radar_options": {},
         "receipt_email": intent.receipt_email or None,
         "receipt_number": None,
@@ -108,14 +108,18 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
 
 
 def _method_details(
-    snapshot: dict[str, Any], held_for: PaymentIntent | None
+    operation: Operation, held_for: PaymentIntent | None, *, amount_minor: int
 ) -> dict[str, Any] | None:
     """What was charged; of a card that is held, also until when it may be captured."""
-    details = charged_method_details(snapshot)
+    details = charged_method_details(operation.payment_method_details)
+    if details is None or "card" not in details:
+        return details
+    card = details["card"]
+    card["overcapture"]["maximum_amount_capturable"] = amount_minor
     if held_for is None or held_for.status not in _STILL_HELD:
         return details
-    if details is not None and "card" in details and held_for.authorization_expires_at:
-        details["card"]["capture_before"] = unix_seconds(held_for.authorization_expires_at)
+    if held_for.authorization_expires_at:
+        card["capture_before"] = unix_seconds(held_for.authorization_expires_at)
     return details
 
 

@@ -18,7 +18,6 @@ def customer_object(customer: Customer) -> dict[str, Any]:
         "object": "customer",
         "address": address_object(customer.address) if customer.address else None,
         "balance": 0,
-        "business_name": None,
         "created": unix_seconds_of(customer.id),
         "currency": None,
         "customer_account": None,
@@ -27,7 +26,6 @@ def customer_object(customer: Customer) -> dict[str, Any]:
         "description": customer.description or None,
         "discount": None,
         "email": customer.email or None,
-        "individual_name": None,
         "invoice_prefix": None,
         "invoice_settings": {
             "custom_fields": None,
@@ -38,11 +36,10 @@ def customer_object(customer: Customer) -> dict[str, Any]:
         "livemode": customer.livemode,
         "metadata": customer.metadata,
         "name": customer.name or None,
-        "next_invoice_sequence": None,
         "phone": customer.phone or None,
-        "preferred_locales": [],
+        "preferred_locales": customer.preferred_locales,
         "shipping": shipping_object(customer.shipping),
-        "tax_exempt": "none",
+        "tax_exempt": customer.tax_exempt,
         "test_clock": None,
     }
 

@@ -66,7 +66,6 @@ def dispute_object(dispute: Dispute, *, now: datetime | None = None) -> dict[str
         "metadata": dispute.metadata,
         "network_reason_code": dispute.network_reason_code or None,
         "payment_intent": public_id(public_ids.PAYMENT_INTENT, dispute.intent_id),
-        "payment_method_details": None,
         "reason": dispute.reason,
         "status": dispute.status,
     }

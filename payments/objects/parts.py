@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -17,6 +17,11 @@ public_id: Final = lru_cache(maxsize=8192)(public_ids.encode)
 def reference(prefix: str, identifier: UUID | None) -> str | None:
     """The public id, or None without an id."""
     return public_id(prefix, identifier) if identifier is not None else None
+
+
+def without_missing(shown: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Leave out those of these fields that have no value: their types allow absence, not null."""
+    return {name: value for name, value in shown.items() if value is not None or name not in names}
 
 
 def unix_seconds_of(identifier: UUID) -> int:

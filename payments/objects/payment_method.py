@@ -26,12 +26,19 @@ def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
     )
 
 
-def payment_method_snapshot(method: PaymentMethod) -> dict[str, Any]:
-    """What a charge shows of its method for ever: the type, its details and the billing details."""
+def payment_method_snapshot(
+    method: PaymentMethod, *, multiple_captures: bool = False, increments: bool = False
+) -> dict[str, Any]:
+    """What a charge shows of its method for ever: the type, its details and the billing details.
+
+    Of a charge that is captured later, also what the PSP allows until then.
+    """
     return {
         "type": method.method_type,
         method.method_type: _details(method),
         "billing_details": method.billing_details,
+        "multiple_captures": multiple_captures,
+        "increments": increments,
     }
 
 
@@ -47,7 +54,6 @@ def charged_method_details(snapshot: dict[str, Any] | None) -> dict[str, Any] | 
         "type": "card",
         "card": {
             "amount_authorized": None,
-            "authorization_code": None,
             "brand": details.get("brand"),
             "checks": details.get("checks"),
             "country": details.get("country"),
@@ -56,11 +62,11 @@ def charged_method_details(snapshot: dict[str, Any] | None) -> dict[str, Any] | 
             "extended_authorization": {"status": "disabled"},
             "fingerprint": details.get("fingerprint"),
             "funding": details.get("funding"),
-            "incremental_authorization": {"status": "unavailable"},
+            "incremental_authorization": _availability(snapshot, "increments"),
             "installments": None,
             "last4": details.get("last4"),
             "mandate": None,
-            "multicapture": {"status": "unavailable"},
+            "multicapture": _availability(snapshot, "multiple_captures"),
             "network": details.get("brand"),
             "network_token": {"used": False},
             "network_transaction_id": None,
@@ -70,6 +76,10 @@ def charged_method_details(snapshot: dict[str, Any] | None) -> dict[str, Any] | 
             "wallet": None,
         },
     }
+
+
+def _availability(snapshot: dict[str, Any], name: str) -> dict[str, str]:
+    return {"status": "available" if snapshot.get(name) else "unavailable"}
 
 
 def charged_method_object(

@@ -48,13 +48,21 @@ def page_of_customers(scope: Scope, paging: Paging, *, email: str = "") -> Page[
 
 
 def page_of_payment_methods(
-    scope: Scope, paging: Paging, *, customer: str = "", method_type: str = ""
+    scope: Scope,
+    paging: Paging,
+    *,
+    customer: str = "",
+    method_type: str = "",
+    param: str = "customer",
 ) -> Page[PaymentMethod]:
-    """A page of payment methods that can still be used; those of one customer, or all."""
+    """A page of payment methods that can still be used; those of one customer, or all.
+
+    An unknown customer is refused with ResourceMissing, which names `param`.
+    """
     known = payment_methods(scope)
     rows = known.filter(detached_at__isnull=True)
     if customer:
-        customer_id = require_one(customers(scope), CUSTOMER, customer, param="customer")
+        customer_id = require_one(customers(scope), CUSTOMER, customer, param=param)
         rows = rows.filter(customer_id=customer_id)
     if method_type:
         rows = rows.filter(method_type=method_type)

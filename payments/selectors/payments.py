@@ -56,9 +56,13 @@ def one_refund(scope: Scope, public_id: str, *, param: str = "") -> Refund:
     return one_of(refunds(scope), REFUND, public_id, param=param)
 
 
-def page_of_intents(scope: Scope, paging: Paging, *, customer: str = "") -> Page[PaymentIntent]:
+def page_of_intents(
+    scope: Scope, paging: Paging, *, customer: str = "", order_id: str = ""
+) -> Page[PaymentIntent]:
     """A page of intents; an unknown customer is refused with ResourceMissing."""
     rows = known = intents(scope)
+    if order_id:
+        rows = rows.filter(order_id=order_id)
     if customer:
         rows = rows.filter(customer_id=_customer_id(scope, customer))
     return page_of(rows, paging, known=known, kind=INTENT)

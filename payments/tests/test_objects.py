@@ -40,24 +40,21 @@ from payments.objects.refund import refund_object
 from payments.selectors.balance import Balance, BalanceTransaction
 from payments.states import INTENT_TRANSITIONS, IntentStatus, OperationStatus
 
-# Keys the newest SDK types that no answer of ours has: absent unless expanded, or of Connect,
-# of other methods, or only in previews.
+# Keys the newest SDK types that no answer of ours has: absent unless expanded, without a value,
+# of Connect, of other methods, or only in previews.
 NOT_OURS = {
-    "payment_intent": {"allowed_payment_method_types"},
-    "charge": {"level3", "refunds", "transfer"},
-    "refund": set(),
-    "dispute": set(),
-    "customer": {
-        "cash_balance",
-        "deleted",
-        "invoice_credit_balance",
-        "sources",
-        "subscriptions",
-        "tax",
-        "tax_ids",
-    },
-    "event": {"reason", "related_object"},
-    "balance_transaction": set(),
+    name: set(keys.split())
+    for name, keys in {
+        "payment_intent": "allowed_payment_method_types hooks payment_details presentment_details",
+        "charge": "level3 refunds transfer authorization_code presentment_details",
+        "refund": "description next_action failure_reason pending_reason instructions_email "
+        "failure_balance_transaction destination_details presentment_details",
+        "dispute": "payment_method_details",
+        "customer": "business_name individual_name next_invoice_sequence cash_balance deleted "
+        "invoice_credit_balance sources subscriptions tax tax_ids",
+        "event": "reason related_object",
+        "balance_transaction": "",
+    }.items()
 }
 
 

@@ -27,5 +27,6 @@ from payments.api.parameters.structures import RawCardData as RawCardData
 from payments.api.parameters.structures import Unsupported as Unsupported
 from payments.api.parameters.texts import Email as Email
 from payments.api.parameters.texts import Phone as Phone
+from payments.api.parameters.texts import StatementDescriptor as StatementDescriptor
 from payments.api.parameters.texts import Text as Text
 from payments.api.parameters.texts import Url as Url

@@ -11,34 +11,52 @@ from payments.api.parameters.texts import Text
 
 MAX_EXPANSION_DEPTH: Final = 4
 
+NOTHING: Final = "nothing"
+"""What a field names that is always null here: a request may name it."""
+
+
+def _nothing(*fields: str) -> dict[str, str]:
+    return dict.fromkeys(fields, NOTHING)
+
+
 EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     "payment_intent": {
+        **_nothing("application", "on_behalf_of", "review", "source"),
         "customer": "customer",
         "latest_charge": "charge",
         "payment_method": "payment_method",
     },
     "charge": {
+        **_nothing("application", "application_fee", "on_behalf_of", "review"),
+        **_nothing("source_transfer", "transfer"),
         "balance_transaction": "balance_transaction",
         "customer": "customer",
         "dispute": "dispute",
+        "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
+        "payment_method": "payment_method",
         "refunds": "refund_list",
     },
     "refund_list": {"data": "refund"},
     "refund": {
+        **_nothing("source_transfer_reversal", "transfer_reversal"),
         "balance_transaction": "balance_transaction",
         "charge": "charge",
+        "customer": "customer",
         "failure_balance_transaction": "balance_transaction",
         "payment_intent": "payment_intent",
+        "payment_method": "payment_method",
     },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
-    "customer": {},
+    "customer": _nothing("default_source", "test_clock"),
     "payment_method": {"customer": "customer"},
     "balance_transaction": {"source": "balance_source"},
     "balance_source": {},
     "event": {},
     "webhook_endpoint": {},
+    "account": {},
     "balance": {},
+    NOTHING: {},
 }
 """By object and field: the object that replaces the id when the field is expanded."""
 
@@ -83,7 +101,8 @@ class Expand(ListOf):
     @staticmethod
     def _documentation(object_name: str, in_list: bool) -> str:
         prefix = "data." if in_list else ""
-        fields = ", ".join(f"`{prefix}{field}`" for field in EXPANDABLE[object_name])
+        known = [each for each, kind in EXPANDABLE[object_name].items() if kind != NOTHING]
+        fields = ", ".join(f"`{prefix}{field}`" for field in known)
         depth = f"up to {MAX_EXPANSION_DEPTH} levels deep"
         return f"Ids to answer as objects, {depth}: {fields or 'none here'}."
 

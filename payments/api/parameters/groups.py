@@ -8,6 +8,7 @@ from typing import Final
 from payments.api.parameters import (
     CreatedRange,
     Email,
+    Enum,
     Expand,
     Integer,
     Nested,
@@ -18,9 +19,19 @@ from payments.api.parameters import (
     Text,
 )
 
-METHOD_TYPE: Final = Text(
-    max_length=32, pattern="[a-z][a-z0-9_]*", rule="such as card or sepa_debit", can_unset=False
+METHOD_TYPES: Final = (
+    *("acss_debit", "affirm", "afterpay_clearpay", "alipay", "alma", "amazon_pay"),
+    *("au_becs_debit", "bacs_debit", "bancontact", "billie", "bizum", "blik", "boleto", "card"),
+    *("card_present", "cashapp", "crypto", "customer_balance", "eps", "fpx", "giropay"),
+    *("grabpay", "ideal", "interac_present", "kakao_pay", "klarna", "konbini", "kr_card"),
+    *("link", "mb_way", "mobilepay", "multibanco", "naver_pay", "nz_bank_account", "oxxo"),
+    *("p24", "pay_by_bank", "payco", "paynow", "paypal", "payto", "pix", "promptpay"),
+    *("revolut_pay", "samsung_pay", "satispay", "scalapay", "sepa_debit", "sequra", "sofort"),
+    *("sunbit", "swish", "twint", "upi", "us_bank_account", "wechat_pay", "zip"),
 )
+"""As the official SDKs list them for payment intents (2026). Which of them a payment may use is the
+PSP's matter (`Capabilities.method_types`)."""
+METHOD_TYPE: Final = Enum(*METHOD_TYPES)
 
 
 def list_parameters(

@@ -18,7 +18,8 @@ from payments.exceptions import ResourceMissing
 
 _INTEGER: Final = re.compile("0|[1-9][0-9]{0,39}", re.ASCII)
 _ID: Final = re.compile("[A-Za-z0-9_]{1,255}", re.ASCII)
-_FORM_BOOLEANS: Final = {"true": True, "false": False}
+_FORM_BOOLEANS: Final = {"true": True, "false": False, "True": True, "False": False}
+"""stripe-python up to 12 writes them in Python's own way."""
 _CURRENCIES: Final = {
     written: currency for currency in CURRENCY_EXPONENTS for written in (currency, currency.lower())
 }
@@ -92,7 +93,7 @@ class Timestamp(Integer):
 
 
 class Boolean(Parameter):
-    """`true` or `false`, in lower case only; `unsupported` says why one of them is refused."""
+    """`true` or `false`; `unsupported` says why one of them is refused."""
 
     def __init__(
         self,

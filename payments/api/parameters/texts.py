@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from payments.api.card_data import holds_card_number
 from payments.api.parameters.declaration import Parameter, Schema, refuse_card_data
 
-_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BREAKS: Final = re.compile("[\t\n\x0b\x0c\r\x85\u2028\u2029]+")
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROLS_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _EMAIL: Final = re.compile(r"[^\s@<>\"(),:;\\\[\]]{1,64}@[^\s@<>\"(),:;\\\[\]/]{1,255}")
-_PHONE: Final = re.compile(r"[0-9+()./ \-#*extEXT]{1,40}", re.ASCII)
 _PHONE_SCAN_FROM: Final = 14  # phone numbers have 13 digits too; only old Visa cards have
 
 
-class Text(Parameter):
-    """A string exactly as given, never stripped and never made from a number.
+_TRANSLITERATED: Final = str.maketrans(
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "Æ": "AE",
+        "œ": "oe",
+        "Œ": "OE",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "Đ": "D",
+        "ð": "d",
+        "Ð": "D",
+        "þ": "th",
+        "Þ": "TH",
+        "ı": "i",
+        "–": "-",
+        "—": "-",
+        "‐": "-",
+        "’": "",
+        "‘": "",
+        "“": "",
+        "”": "",
+    }
+)
+"""Letters that Unicode does not decompose, and punctuation of typesetters."""
 
-    `pattern` must match all of it. An empty string unsets, unless `required` or not `can_unset`.
+
+class Text(Parameter):
+    """A string as given, never stripped and never made from a number.
+
+    Line breaks and tabs become a space, unless `lines` keeps them. `pattern` must match all of it.
+    An empty string unsets, unless `required` or not `can_unset`.
     """
 
     def __init__(
@@ -40,6 +72,7 @@ class Text(Parameter):
         self.pattern = re.compile(pattern) if pattern else None
         self.rule = rule or "it has characters that are not allowed"
         self.can_unset = can_unset and not required
+        self.lines = lines
         self.controls = _CONTROLS_BUT_LINES if lines else _CONTROLS
 
     def read(self, value: Any, name: str, is_text: bool) -> str:
@@ -49,6 +82,7 @@ class Text(Parameter):
             self.refuse_empty(name)
         if type(value) is not str:
             self.refuse(name, "Invalid string.")
+        value = self.normalized(value)
         length = len(value)
         if length >= 13 and self.is_card_data(value):
             refuse_card_data(name)
@@ -61,6 +95,10 @@ class Text(Parameter):
         if self.pattern and not self.pattern.fullmatch(value):
             self.refuse(name, f"Invalid string: {self.rule}.")
         return value
+
+    def normalized(self, value: str) -> str:
+        """The text in the form that is checked and kept."""
+        return value if self.lines or value.isprintable() else _BREAKS.sub(" ", value)
 
     def is_card_data(self, value: str) -> bool:
         return holds_card_number(value)
@@ -95,19 +133,34 @@ class Email(Text):
 
 
 class Phone(Text):
-    """A phone number; digit runs shorter than today's card numbers are allowed."""
+    """A phone number as people write it: with letters, dashes of any kind, digits of any script.
+
+    Digit runs shorter than today's card numbers are allowed.
+    """
 
     def __init__(self, *, required: bool = False, description: str = "") -> None:
-        super().__init__(
-            max_length=40,
-            pattern=_PHONE.pattern,
-            rule="a telephone number has digits, blanks and + ( ) . / - # * only",
-            required=required,
-            description=description,
-        )
+        super().__init__(max_length=40, required=required, description=description)
 
     def is_card_data(self, value: str) -> bool:
         return holds_card_number(value, shortest=_PHONE_SCAN_FROM)
+
+
+class StatementDescriptor(Text):
+    """What the customer's bank shows: card networks carry ASCII, so accents are dropped."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            max_length=22,
+            pattern=r"(?=[^A-Za-z]*[A-Za-z])[ !#-&()+-;=?-\[\]-~]+",
+            rule="it needs a letter and has none of < > \\ ' \" * and no letters outside ASCII",
+            description="Accents are dropped: Café becomes Cafe.",
+        )
+
+    def normalized(self, value: str) -> str:
+        if value.isascii():
+            return super().normalized(value)
+        decomposed = unicodedata.normalize("NFKD", value.translate(_TRANSLITERATED))
+        return super().normalized("".join(c for c in decomposed if not unicodedata.combining(c)))
 
 
 class Url(Text):

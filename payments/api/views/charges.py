@@ -1,12 +1,23 @@
-"""/v1/charges; read-only, since payment intents create charges."""
+"""/v1/charges; payment intents create charges, and a charge is captured as its payment intent."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from payments import public_ids
-from payments.api.parameters import Expand, Parameters, PublicId, Unsupported
-from payments.api.parameters.groups import list_parameters
+from payments.api.parameters import (
+    Amount,
+    Email,
+    Expand,
+    Metadata,
+    Parameters,
+    PublicId,
+    StatementDescriptor,
+    Text,
+    Unsupported,
+)
+from payments.api.parameters.groups import list_parameters, shipping
+from payments.api.renderers import render_charge
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
@@ -14,6 +25,12 @@ from payments.models import Operation
 from payments.objects.charge import charge_object
 from payments.selectors.payments import one_charge, page_of_charges
 from payments.selectors.scope import CHARGE
+from payments.services import commands
+from payments.services.callers.caller import CommandRequest, CommandResult
+from payments.services.commands import IntentDetails
+
+_NO_GROUPS: Final = Unsupported("There are no connected accounts here: remove it.")
+_FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
 
 RETRIEVE_CHARGE: Final = Parameters({"expand": Expand("charge")})
 
@@ -28,9 +45,43 @@ LIST_CHARGES: Final = list_parameters(
     noun="charge",
 )
 
+UPDATE_CHARGE: Final = Parameters(
+    {
+        "customer": Unsupported("Set it on the payment intent, before it is charged."),
+        "description": Text(max_length=1000, lines=True),
+        "expand": Expand("charge"),
+        "fraud_details": Unsupported("The operator's settings decide how risk is judged."),
+        "metadata": Metadata(merges=True),
+        "receipt_email": Email(),
+        "shipping": shipping(can_unset=True),
+        "transfer_group": _NO_GROUPS,
+    }
+)
+
+CAPTURE_CHARGE: Final = Parameters(
+    {
+        "amount": Amount(description="All that is left, if not given. The rest is released."),
+        "application_fee": _FEE,
+        "application_fee_amount": _FEE,
+        "expand": Expand("charge"),
+        "receipt_email": Email(),
+        "statement_descriptor": StatementDescriptor(),
+        "statement_descriptor_suffix": StatementDescriptor(),
+        "transfer_data": _NO_GROUPS,
+        "transfer_group": _NO_GROUPS,
+    }
+)
+
 
 def _shown(operation: Operation) -> dict[str, Any]:
     return charge_object(operation, operation.intent)
+
+
+def _of_path(call: Call, public_id: str) -> dict[str, Any]:
+    """Which payment intent a command is about, and by which of its charges it is named."""
+    path_id(CHARGE, public_id)
+    charge = one_charge(call.scope, public_id)
+    return {"intent_id": charge.intent_id, "charge_id": charge.id}
 
 
 class Charges(MerchantView):
@@ -49,3 +100,25 @@ class Charge(MerchantView):
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(CHARGE, public_id)
         return call.expanded("charge", _shown(one_charge(call.scope, public_id)))
+
+    @documented(UPDATE_CHARGE, "charge", "Change a charge")
+    def post(self, call: Call, public_id: str) -> CommandResult:
+        """Change its payment intent, whose details the charge shows."""
+        return commands.update_intent(
+            CommandRequest(call.caller, render=render_charge),
+            **_of_path(call, public_id),
+            details=call.details(IntentDetails),
+        )
+
+
+class CaptureCharge(MerchantView):
+    """Capture the authorization that a charge holds."""
+
+    @documented(CAPTURE_CHARGE, "charge", "Capture a charge", moves_money=True)
+    def post(self, call: Call, public_id: str) -> CommandResult:
+        return commands.capture_payment(
+            CommandRequest(call.caller, render=render_charge),
+            **_of_path(call, public_id),
+            amount_minor=call.given.get("amount"),
+            details=call.details(IntentDetails),
+        )

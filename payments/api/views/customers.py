@@ -7,7 +7,9 @@ from typing import Any, Final
 from payments import public_ids
 from payments.api.parameters import (
     Email,
+    Enum,
     Expand,
+    ListOf,
     Metadata,
     Parameter,
     Parameters,
@@ -17,19 +19,23 @@ from payments.api.parameters import (
 )
 from payments.api.parameters.groups import address, list_parameters, shipping
 from payments.api.renderers import render_customer
-from payments.api.views.call import Call, path_id
+from payments.api.views.call import Call, path_id, refuse_card_in_path
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
-from payments.api.views.payment_methods import LIST_CUSTOMER_PAYMENT_METHODS
+from payments.api.views.payment_methods import (
+    LIST_CUSTOMER_PAYMENT_METHODS,
+    RETRIEVE_PAYMENT_METHOD,
+)
 from payments.models import Customer as CustomerRow
 from payments.objects.customer import customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import (
     one_customer,
+    one_payment_method,
     page_of_customers,
     page_of_payment_methods,
 )
-from payments.selectors.scope import CUSTOMER
+from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import CommandRequest
 from payments.services.commands import customers as service
 from payments.services.idempotency.direct_requests import DirectResult
@@ -48,12 +54,17 @@ _UNSUPPORTED: Final[dict[str, Parameter]] = {
     "invoice_prefix": _NO_INVOICES,
     "invoice_settings": _NO_INVOICES,
     "next_invoice_sequence": _NO_INVOICES,
-    "preferred_locales": _METADATA_INSTEAD,
     "source": _ATTACH_INSTEAD,
     "tax": _METADATA_INSTEAD,
-    "tax_exempt": _METADATA_INSTEAD,
     "validate": _ATTACH_INSTEAD,
 }
+
+_LOCALE: Final = Text(
+    max_length=35,
+    pattern="[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*",
+    rule="a language as in de or pt-BR",
+    can_unset=False,
+)
 
 
 def _who() -> dict[str, Parameter]:
@@ -64,7 +75,11 @@ def _who() -> dict[str, Parameter]:
         "expand": Expand("customer"),
         "name": Text(max_length=256),
         "phone": Phone(),
+        "preferred_locales": ListOf(_LOCALE, max_items=20, description="Most preferred first."),
         "shipping": shipping(can_unset=True),
+        "tax_exempt": Enum(
+            "none", "exempt", "reverse", can_unset=True, description="Kept for you: no tax here."
+        ),
         **_UNSUPPORTED,
     }
 
@@ -154,5 +169,20 @@ class CustomerPaymentMethods(MerchantView):
             call.paging,
             customer=public_id,
             method_type=call.given.get("type", ""),
+            param=CUSTOMER.param,
         )
         return call.list_of("payment_method", page, payment_method_object)
+
+
+class CustomerPaymentMethod(MerchantView):
+    """One payment method of one customer."""
+
+    @documented(RETRIEVE_PAYMENT_METHOD, "payment_method", "Retrieve a customer's payment method")
+    def get(self, call: Call, public_id: str, method_id: str) -> dict[str, Any]:
+        path_id(CUSTOMER, public_id)
+        refuse_card_in_path(method_id)
+        customer = one_customer(call.scope, public_id)
+        method = one_payment_method(call.scope, method_id, param="id")
+        if method.customer_id != customer.id:
+            refuse_missing(PAYMENT_METHOD, method_id, param="id")
+        return call.expanded("payment_method", payment_method_object(method))

@@ -15,19 +15,20 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework.views import APIView
 
 from payments import public_ids
 from payments.api import errors
+from payments.api.api_versions import NEWEST_VERSION
 from payments.api.authentication import authenticate
 from payments.api.decoding import MAX_BODY_BYTES, decode_body, decode_query
 from payments.api.parameters import Parameters
 from payments.api.request_headers import (
     api_version_of,
     idempotency_key_of,
+    missing_key_message,
     refuse_other_account,
     wait_seconds_of,
 )
@@ -39,7 +40,6 @@ from payments.services.idempotency.direct_requests import DirectResult
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_API_VERSION: Final[str] = getattr(settings, "MERCHANT_API_VERSION", "2026-10-28.endive")
 _JSON: Final = "application/json"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -101,14 +101,14 @@ class _Exchange:
         self.request = request
         self.arrived = arrived
         self.request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
-        self.api_version = DEFAULT_API_VERSION
+        self.api_version = NEWEST_VERSION
         self.idempotency_key = ""
 
     def read(self, declared: Endpoint) -> Call:
         """Authenticate, then parse and validate everything; raises PaymentRefused."""
         request = self.request
         identity = authenticate(request)
-        self.api_version = api_version_of(request, DEFAULT_API_VERSION)
+        self.api_version = api_version_of(request)
         refuse_other_account(request, identity.merchant)
         call = Call(
             identity=identity,
@@ -122,7 +122,7 @@ class _Exchange:
             merchant = identity.merchant
             if declared.moves_money:
                 if not call.idempotency_key and merchant.idempotency_key_required:
-                    _refuse_missing_key()
+                    raise IdempotencyKeyRequired(missing_key_message(request))
                 wait_seconds = wait_seconds_of(request, merchant.psp_wait_ms / 1000)
                 call.answer_by_monotonic = self.arrived + wait_seconds
         call.given = declared.parameters.validate(_decoded(request))
@@ -220,11 +220,4 @@ def _refuse_place(right: str, wrong: str) -> None:
     raise InvalidParameter(
         f"Pass the parameters of this request in {right}, not in {wrong}.",
         code="parameters_misplaced",
-    )
-
-
-def _refuse_missing_key() -> None:
-    raise IdempotencyKeyRequired(
-        "This request can move money: send an Idempotency-Key header, so that repeating it after a "
-        "lost answer cannot do it twice."
     )

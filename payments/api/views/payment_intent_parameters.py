@@ -20,11 +20,13 @@ from payments.api.parameters import (
     Parameter,
     Parameters,
     PublicId,
+    StatementDescriptor,
     Text,
     Unsupported,
     Url,
 )
 from payments.api.parameters.groups import METHOD_TYPE, list_parameters, shipping
+from payments.api.views.payment_methods import method_data
 from payments.exceptions import InvalidParameter
 
 _CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
@@ -40,7 +42,12 @@ _SAVE_BY_ATTACH: Final = Unsupported(
 _TYPES_INSTEAD: Final = Unsupported("Use payment_method_types.")
 _BLIND: Final = Unsupported("The operator's settings decide how risk is judged: remove it.")
 
-_NO_STRIPE_JS: Final = {True: "use_stripe_sdk is not supported. Pass return_url: we redirect."}
+
+class _OffSession(Boolean):
+    """Older clients name the kind of charge instead of `true`."""
+
+    def read(self, value: Any, name: str, is_text: bool) -> bool:
+        return value in ("one_off", "recurring") or super().read(value, name, is_text)
 
 
 def _customer() -> PublicId:
@@ -57,14 +64,6 @@ def _payment_method() -> PublicId:
 
 def _description() -> Text:
     return Text(max_length=1000, lines=True)
-
-
-def _statement_descriptor() -> Text:
-    return Text(
-        max_length=22,
-        pattern=r"(?=[^A-Za-z]*[A-Za-z])[ !#-&()+-;=?-\[\]-~]+",
-        rule="it needs a letter and has none of < > \\ ' \" * and no letters outside ASCII",
-    )
 
 
 def _capture_method() -> Enum:
@@ -97,7 +96,6 @@ _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {
     "excluded_payment_method_types": _TYPES_INSTEAD,
     "hooks": _LATER,
     "payment_details": _LATER,
-    "payment_method_data": _TOKEN_INSTEAD,
 }
 _UNSUPPORTED_MONEY: Final[dict[str, Parameter]] = {
     "application_fee_amount": _FEE,
@@ -112,6 +110,9 @@ _UNSUPPORTED_CHARGING: Final[dict[str, Parameter]] = {
     "mandate_data": _MANDATE,
     "radar_options": _BLIND,
 }
+
+
+_ONE_METHOD: Final = ("payment_method", "payment_method_data")
 
 
 def _check_amount(given: dict[str, Any]) -> None:
@@ -154,23 +155,24 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "error_on_requires_action": Boolean(),
         "expand": Expand("payment_intent"),
         "metadata": Metadata(),
-        "off_session": Boolean(),
+        "off_session": _OffSession(),
         "payment_method": _payment_method(),
+        "payment_method_data": Nested(method_data()),
         "payment_method_options": _method_options(),
         "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
         "return_url": Url(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(),
-        "statement_descriptor": _statement_descriptor(),
-        "statement_descriptor_suffix": _statement_descriptor(),
-        "use_stripe_sdk": Boolean(unsupported=_NO_STRIPE_JS),
+        "statement_descriptor": StatementDescriptor(),
+        "statement_descriptor_suffix": StatementDescriptor(),
+        "use_stripe_sdk": Boolean(description="Changes nothing: next_action is a redirect."),
         "on_behalf_of": _CONNECT,
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_MONEY,
         **_UNSUPPORTED_CHARGING,
     },
-    exclusive=(("automatic_payment_methods", "payment_method_types"),),
+    exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD),
     checks=(_check_amount, _check_only_with_confirm),
 )
 
@@ -184,16 +186,18 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         "expand": Expand("payment_intent"),
         "metadata": Metadata(merges=True),
         "payment_method": _payment_method(),
+        "payment_method_data": Nested(method_data()),
         "payment_method_options": _method_options(),
         "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
         "receipt_email": Email(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
-        "statement_descriptor": _statement_descriptor(),
-        "statement_descriptor_suffix": _statement_descriptor(),
+        "statement_descriptor": StatementDescriptor(),
+        "statement_descriptor_suffix": StatementDescriptor(),
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_MONEY,
     },
+    exclusive=(_ONE_METHOD,),
     checks=(_check_amount,),
 )
 
@@ -201,19 +205,21 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
     {
         "error_on_requires_action": Boolean(),
         "expand": Expand("payment_intent"),
-        "off_session": Boolean(),
+        "off_session": _OffSession(),
         "payment_method": _payment_method(),
+        "payment_method_data": Nested(method_data()),
         "payment_method_options": _method_options(),
         "receipt_email": Email(),
         "return_url": Url(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
-        "use_stripe_sdk": Boolean(unsupported=_NO_STRIPE_JS),
+        "use_stripe_sdk": Boolean(description="Changes nothing: next_action is a redirect."),
         "amount_to_confirm": Unsupported("Update the amount first; confirm charges all of it."),
         "capture_method": Unsupported("Set capture_method when you create or update."),
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_CHARGING,
-    }
+    },
+    exclusive=(_ONE_METHOD,),
 )
 
 CAPTURE_PAYMENT_INTENT: Final = Parameters(
@@ -222,8 +228,8 @@ CAPTURE_PAYMENT_INTENT: Final = Parameters(
         "expand": Expand("payment_intent"),
         "final_capture": Boolean(description="false keeps the rest for a later capture."),
         "metadata": Metadata(merges=True),
-        "statement_descriptor": _statement_descriptor(),
-        "statement_descriptor_suffix": _statement_descriptor(),
+        "statement_descriptor": StatementDescriptor(),
+        "statement_descriptor_suffix": StatementDescriptor(),
         "amount_details": _LATER,
         "application_fee_amount": _FEE,
         "hooks": _LATER,
@@ -247,7 +253,7 @@ INCREMENT_AUTHORIZATION: Final = Parameters(
         "description": _description(),
         "expand": Expand("payment_intent"),
         "metadata": Metadata(merges=True),
-        "statement_descriptor": _statement_descriptor(),
+        "statement_descriptor": StatementDescriptor(),
         "amount_details": _LATER,
         "application_fee_amount": _FEE,
         "hooks": _LATER,
@@ -259,7 +265,14 @@ INCREMENT_AUTHORIZATION: Final = Parameters(
 LIST_PAYMENT_INTENTS: Final = list_parameters(
     public_ids.PAYMENT_INTENT,
     "payment_intent",
-    {"customer": _customer(), "customer_account": Unsupported("Use customer.")},
+    {
+        "customer": _customer(),
+        "customer_account": Unsupported("Use customer."),
+        "metadata": Nested(
+            {"order_id": Text(max_length=500, can_unset=False)},
+            description="The payments of one order. Other keys cannot be filtered by.",
+        ),
+    },
     noun="payment_intent",
 )
 

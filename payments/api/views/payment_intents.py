@@ -25,6 +25,7 @@ from payments.selectors.scope import INTENT
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
+from payments.services.commands.payment_methods import MethodDetails, NewMethod
 
 
 def _confirmation(call: Call) -> Confirmation:
@@ -32,6 +33,19 @@ def _confirmation(call: Call) -> Confirmation:
     given = call.given
     absent = given.get("off_session") or given.get("error_on_requires_action")
     return Confirmation(return_url=given.get("return_url", ""), challenge_allowed=not absent)
+
+
+def _payment_method(call: Call) -> str | NewMethod:
+    """What is to be charged: the id of a method, a token, or a token with details."""
+    data = call.given.get("payment_method_data")
+    if data is None:
+        return str(call.given.get("payment_method", ""))
+    method_type = data["type"]
+    details = MethodDetails(
+        billing_details=data.get("billing_details"), metadata=data.get("metadata")
+    )
+    token = data[method_type]["token"]
+    return NewMethod(method_type=method_type, token=token, details=details)
 
 
 class PaymentIntents(MerchantView):
@@ -44,13 +58,15 @@ class PaymentIntents(MerchantView):
             CommandRequest(call.caller, render=render_intent),
             amount=Money(given["amount"], given["currency"]),
             details=call.details(IntentDetails),
-            payment_method=given.get("payment_method", ""),
+            payment_method=_payment_method(call),
             confirmation=_confirmation(call) if given.get("confirm") else None,
         )
 
     @documented(LIST_PAYMENT_INTENTS, "payment_intent", "List payments", is_list=True)
     def get(self, call: Call) -> dict[str, Any]:
-        page = page_of_intents(call.scope, call.paging, **call.only("customer"))
+        order_id = call.given.get("metadata", {}).get("order_id", "")
+        filters = call.only("customer")
+        page = page_of_intents(call.scope, call.paging, order_id=order_id, **filters)
         return call.list_of("payment_intent", page, payment_intent_object)
 
 
@@ -73,7 +89,7 @@ class PaymentIntent(MerchantView):
             amount_minor=given.get("amount"),
             currency=given.get("currency"),
             details=call.details(IntentDetails),
-            payment_method=given.get("payment_method", ""),
+            payment_method=_payment_method(call),
         )
 
 
@@ -85,7 +101,7 @@ class ConfirmPaymentIntent(MerchantView):
         return commands.confirm_intent(
             CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
-            payment_method=call.given.get("payment_method", ""),
+            payment_method=_payment_method(call),
             confirmation=_confirmation(call),
             details=call.details(IntentDetails),
         )

@@ -52,8 +52,9 @@ class Token(Text):
         )
 
 
-CREATE_PAYMENT_METHOD: Final = Parameters(
-    {
+def method_data() -> dict[str, Parameter]:
+    """A token, and what the merchant says about the payment method behind it."""
+    return {
         "type": Enum("card", required=True),
         "card": Nested(
             {
@@ -67,9 +68,15 @@ CREATE_PAYMENT_METHOD: Final = Parameters(
             required=True,
         ),
         "billing_details": billing_details(),
-        "expand": Expand("payment_method"),
         "metadata": Metadata(),
         "allow_redisplay": _NOT_SHOWN,
+    }
+
+
+CREATE_PAYMENT_METHOD: Final = Parameters(
+    {
+        **method_data(),
+        "expand": Expand("payment_method"),
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
         "radar_options": Unsupported("The operator's settings decide how risk is judged."),

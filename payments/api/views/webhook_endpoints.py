@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
+from payments.api.api_versions import VERSION_PATTERN, served_version
 from payments.api.parameters import (
     Boolean,
-    Enum,
     Expand,
     ListOf,
     Metadata,
@@ -22,7 +22,7 @@ from payments.api.renderers import render_new_webhook_endpoint, render_webhook_e
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
-from payments.event_types import EVENT_PATTERNS
+from payments.event_types import EVENT_PATTERNS, NEVER_EMITTED
 from payments.models import WebhookEndpoint as EndpointRow
 from payments.objects.event import webhook_endpoint_object
 from payments.selectors.events import one_webhook_endpoint, page_of_webhook_endpoints
@@ -31,12 +31,28 @@ from payments.services.callers.caller import CommandRequest
 from payments.services.idempotency.direct_requests import DirectResult
 from payments.services.merchant_webhooks import endpoints as service
 
-_EVENTS_MAX: Final = 200
+_EVENTS_MAX: Final = 400
+
+
+class _EventPattern(Parameter):
+    """A type of event, `*`, or the start of types and `.*`."""
+
+    def read(self, value: Any, name: str, is_text: bool) -> str:
+        if type(value) is str and value in EVENT_PATTERNS:
+            return value
+        self.refuse(
+            name,
+            "There is no such type of event. Write one as Stripe spells it, * for all, or the "
+            "start of types and .*, such as charge.*.",
+        )
+
+    def own_schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": sorted(EVENT_PATTERNS - NEVER_EMITTED)}
 
 
 def _enabled_events(*, required: bool) -> ListOf:
     return ListOf(
-        Enum(*sorted(EVENT_PATTERNS)),
+        _EventPattern(),
         max_items=_EVENTS_MAX,
         required=required,
         description="Types of events, `*` for all, or the start of types and `.*`.",
@@ -55,7 +71,7 @@ CREATE_WEBHOOK_ENDPOINT: Final = Parameters(
         "metadata": Metadata(),
         "api_version": Text(
             max_length=64,
-            pattern=r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]{1,32})?",
+            pattern=VERSION_PATTERN,
             rule="an API version is a date and a release, such as 2026-10-28.endive",
             can_unset=False,
             description="Stamped on the events; the Stripe-Version of this request if not given.",
@@ -88,10 +104,11 @@ class WebhookEndpoints(MerchantView):
 
     @documented(CREATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Create a webhook endpoint")
     def post(self, call: Call) -> DirectResult[EndpointRow]:
+        asked = call.given.get("api_version") or call.api_version
         return service.create_endpoint(
             CommandRequest(call.caller, render=render_new_webhook_endpoint),
             details=call.details(service.EndpointDetails),
-            api_version=call.given.get("api_version") or call.api_version,
+            api_version=served_version(asked, what="api_version", param="api_version"),
         )
 
     @documented(LIST_WEBHOOK_ENDPOINTS, "webhook_endpoint", "List webhook endpoints", is_list=True)

@@ -9,7 +9,12 @@ from typing import Final
 from django.conf import settings
 
 from payments.clock import now_utc
-from payments.exceptions import OperationUnderWay, PspNotReached, UnexpectedState
+from payments.exceptions import (
+    OperationUnderWay,
+    PendingAtBank,
+    PspNotReached,
+    UnexpectedState,
+)
 from payments.models import Deadline, Operation, PaymentIntent
 from payments.services import callers
 from payments.services.callers.caller import CommandRequest
@@ -58,7 +63,7 @@ def cancel_for_merchant(intent: PaymentIntent, *, actor: str, reason: str) -> da
         return last + RETRY_VOID_AFTER
     caller = callers.for_intent(intent, actor)
     try:
-        with suppress(OperationUnderWay, PspNotReached):  # Both say: try again later.
+        with suppress(OperationUnderWay, PendingAtBank, PspNotReached):  # Try again later.
             cancel_payment(CommandRequest(caller), intent_id=intent.id, reason=reason)
     except UnexpectedState:
         return None

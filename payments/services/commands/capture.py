@@ -6,14 +6,17 @@ from typing import Final
 from uuid import UUID
 
 from ledger.money import Money
-from payments.amounts import check_amount_limits
+from payments.amounts import check_amount_limits, check_divisibility
 from payments.exceptions import AmountRefused, ChargeRefused, InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.commands.intent_details import IntentDetails, apply_details_of_charged
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
-from payments.services.operations.creation import require_no_operation_under_way
+from payments.services.operations.creation import (
+    require_current,
+    require_no_operation_under_way,
+)
 from payments.services.outcomes.payment_state import EXPIRED_CODE, EXPIRED_REASON
 from payments.services.psp_gateway import accounts
 from payments.states import IntentStatus
@@ -31,14 +34,18 @@ def capture_payment(
     amount_minor: int | None = None,
     final: bool = True,
     details: IntentDetails | None = None,
+    charge_id: UUID | None = None,
 ) -> Operation:
     """Capture the rest of an authorization, or `amount_minor` of it.
+
+    `charge_id`, if given, must be the payment's latest charge.
 
     A final capture releases the rest; with `final=False` more captures may follow. Raises
     UnexpectedState, ChargeRefused (the authorization expired), AmountRefused, InvalidParameter,
     and OperationUnderWay (repeat later).
     """
     intent = tx.lock_intent(intent_id)
+    require_current(intent, charge_id)
     _require_authorized(intent, "capture")
     amount = _capture_amount(intent, amount_minor)
     if not final:
@@ -71,7 +78,11 @@ def increment_authorization(
 
 def _capture_amount(intent: PaymentIntent, amount_minor: int | None) -> Money:
     left = intent.capturable
-    amount = left if amount_minor is None else Money(amount_minor, intent.currency)
+    if amount_minor is None:
+        return left
+    amount = Money(amount_minor, intent.currency)
+    if amount != left:
+        check_divisibility(amount, param="amount_to_capture")
     if amount > left:
         raise AmountRefused(
             f"The amount to capture ({amount}) is more than the {left} that can be captured.",
@@ -122,8 +133,7 @@ def _require_authorized(intent: PaymentIntent, verb: str) -> None:
 
 
 def _require_capability(intent: PaymentIntent, flag: str, *, param: str) -> None:
-    account = accounts.identity_of(intent.psp_account_id)
-    if not getattr(accounts.adapter_of(account).capabilities, flag):
+    if not getattr(accounts.capabilities_of(intent.psp_account_id), flag):
         raise InvalidParameter(
             f"The payment provider of this payment does not support {param} here.",
             param=param,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 from uuid import UUID
 
 from ledger.database.statements import Batch
 from ledger.money import Money
+from payments.amounts import check_divisibility
 from payments.clock import now_utc
 from payments.exceptions import InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
@@ -21,12 +23,17 @@ from payments.services.commands.intent_details import (
     IntentDetails,
     apply_details,
 )
-from payments.services.commands.payment_methods import named_payment_method, prepared_method
+from payments.services.commands.payment_methods import (
+    NewMethod,
+    named_payment_method,
+    prepared_method,
+)
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of
 from payments.services.outcomes.change import INTENT_FIELDS
+from payments.services.psp_gateway import accounts
 from payments.services.psp_gateway.references import return_link
 from payments.states import IntentStatus
 from psp_adapters.contract.operations import OperationKind
@@ -40,14 +47,15 @@ def create_intent(
     *,
     amount: Money,
     details: IntentDetails,
-    payment_method: str = "",
+    payment_method: str | NewMethod = "",
     confirmation: Confirmation | None = None,
 ) -> Operation | Subject:
     """Create an intent and, with a confirmation, charge it in the same request.
 
-    `payment_method` is one of ours (`pm_…`) or a token of the PSP. A repeat with the same key never
-    makes a second intent: if the first run reached no PSP, the repeat charges the intent it made.
-    Raises ResourceMissing, InvalidParameter, OrderAlreadyPaid and the refusals of the key.
+    `payment_method` is one of ours (`pm_…`), a token of the PSP, or such a token with details. A
+    repeat with the same key never makes a second intent: if the first run reached no PSP, the
+    repeat charges the intent it made. Raises ResourceMissing, InvalidParameter, OrderAlreadyPaid
+    and the refusals of the key.
     """
     if tx.earlier_intent_id is not None:
         intent = tx.lock_intent(tx.earlier_intent_id)
@@ -72,7 +80,7 @@ def confirm_intent(
     *,
     intent_id: UUID,
     confirmation: Confirmation,
-    payment_method: str = "",
+    payment_method: str | NewMethod = "",
     details: IntentDetails | None = None,
 ) -> Operation:
     """Charge an intent; after a decline it may be confirmed again, with another method.
@@ -107,6 +115,7 @@ def _require_confirmable(intent: PaymentIntent) -> None:
 def _new_intent(
     tx: CommandTx, amount: Money, details: IntentDetails, method: PaymentMethod | None
 ) -> PaymentIntent:
+    check_divisibility(amount)
     caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
     intent = PaymentIntent(
         id=tx.new_intent_id,
@@ -116,13 +125,14 @@ def _new_intent(
         amount_minor=amount.minor,
         currency=amount.currency,
         payment_method_id=method.id if method is not None else None,
-        payment_method_types=["card"],
+        payment_method_types=list(accounts.capabilities_of(caller.psp_account.id).method_types),
         idempotency_key=caller.idempotency_key,
         created_at=created_at,
         updated_at=created_at,
     )
     intent.client_secret = f"{intent.public_id}_secret_{secrets.token_urlsafe(18)}"
     apply_details(intent, details, caller)
+    require_capturable_later(intent)
     if method is not None:
         require_usable(method, intent)
     return intent
@@ -141,7 +151,10 @@ def _own_method(intent: PaymentIntent) -> PaymentMethod:
 
 
 def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
-    """Refuse a method that was detached, or that belongs to another customer."""
+    """Refuse a method that was detached, is another customer's, or of a type that cannot be used.
+
+    Raises InvalidParameter.
+    """
     if method.detached_at is not None:
         raise InvalidParameter(
             f"The payment method {method.public_id} was detached from its customer and cannot be "
@@ -156,6 +169,7 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             param="payment_method",
             code="payment_method_provider_mismatch",
         )
+    _require_type(method, intent)
     if method.customer_id is not None and method.customer_id != intent.customer_id:
         raise InvalidParameter(
             f"The payment method {method.public_id} belongs to a customer. Pass that customer with "
@@ -163,6 +177,36 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
             param="payment_method",
             code="payment_method_customer_mismatch",
         )
+
+
+def require_capturable_later(intent: PaymentIntent) -> None:
+    """Refuse capture_method=manual where no type of method that is allowed can be held."""
+    holdable = accounts.capabilities_of(intent.psp_account_id).holdable_method_types
+    if intent.capture_method == "manual" and holdable.isdisjoint(intent.payment_method_types):
+        raise _not_holdable(" or ".join(intent.payment_method_types))
+
+
+def _require_type(method: PaymentMethod, intent: PaymentIntent) -> None:
+    if method.method_type not in intent.payment_method_types:
+        raise InvalidParameter(
+            f"This PaymentIntent does not allow payment methods of type {method.method_type}. Use "
+            f"one of type {' or '.join(intent.payment_method_types)}, or change "
+            "payment_method_types.",
+            param="payment_method",
+            code="payment_intent_incompatible_payment_method",
+        )
+    holdable = accounts.capabilities_of(intent.psp_account_id).holdable_method_types
+    if intent.capture_method == "manual" and method.method_type not in holdable:
+        raise _not_holdable(method.method_type)
+
+
+def _not_holdable(method_type: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"A payment by {method_type} cannot be authorized first and captured later: use "
+        "capture_method=automatic, or another payment method.",
+        param="capture_method",
+        code="payment_intent_incompatible_payment_method",
+    )
 
 
 def _charge(
@@ -178,9 +222,10 @@ def _charge(
     operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
     if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id
+        operation.guards_order = True
     operation.psp_payment_id = ""
     operation.payment_method_id = chosen.id
-    operation.payment_method_details = payment_method_snapshot(chosen)
+    operation.payment_method_details = _snapshot(chosen, intent)
     operation.token = chosen.token
     operation.capture_now = intent.capture_method != "manual"
     operation.challenge_allowed = confirmation.challenge_allowed
@@ -192,6 +237,15 @@ def _charge(
         batch.update(intent, tuple(dict.fromkeys((*INTENT_FIELDS, *DETAIL_FIELDS))))
     write_charge(batch.insert(operation), operation)
     return operation
+
+
+def _snapshot(method: PaymentMethod, intent: PaymentIntent) -> dict[str, Any]:
+    if intent.capture_method != "manual":
+        return payment_method_snapshot(method)
+    able = accounts.capabilities_of(intent.psp_account_id)
+    return payment_method_snapshot(
+        method, multiple_captures=able.multiple_captures, increments=able.increments
+    )
 
 
 def _start(

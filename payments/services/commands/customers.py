@@ -27,7 +27,10 @@ from payments.services.idempotency.direct_requests import DirectTx, direct_comma
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
 _TEXTS: Final = ("name", "email", "phone", "description")
-_CHANGEABLE: Final = (*_TEXTS, "address", "shipping", "metadata", "event_seq", "updated_at")
+_CHANGEABLE: Final = (
+    *(*_TEXTS, "address", "shipping", "metadata", "preferred_locales", "tax_exempt"),
+    *("event_seq", "updated_at"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class CustomerDetails:
     address: dict[str, Any] | None = None
     shipping: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
+    preferred_locales: list[str] | None = None
+    tax_exempt: str | None = None
 
 
 @direct_command
@@ -93,6 +98,7 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
             setattr(customer, name, "")
         customer.address = customer.shipping = None
         customer.metadata = {}
+        customer.preferred_locales = []
         customer.deleted_at = customer.updated_at = now
         events = events_of(customer, [EventDraft("customer.deleted", last_seen)], caller)
         batch.update(customer, (*_CHANGEABLE, "deleted_at")).insert(*events).execute()
@@ -132,3 +138,7 @@ def _apply(customer: Customer, details: CustomerDetails) -> None:
         customer.shipping = details.shipping or None
     if details.metadata is not None:
         customer.metadata = merged_metadata(customer.metadata, details.metadata)
+    if details.preferred_locales is not None:
+        customer.preferred_locales = details.preferred_locales
+    if details.tax_exempt is not None:
+        customer.tax_exempt = details.tax_exempt or "none"

@@ -45,6 +45,15 @@ class MethodDetails:
     metadata: dict[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMethod:
+    """A token that a payment is to be charged with, and what the merchant says about it."""
+
+    method_type: str
+    token: str
+    details: MethodDetails
+
+
 def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
     """The method that a merchant names: a saved one of ours, or a new unsaved one of a PSP's token.
 
@@ -57,10 +66,21 @@ def resolve_payment_method(caller: Caller, reference: str) -> PaymentMethod:
 
 
 def named_payment_method(
-    caller: Caller, *, payment_method: str = "", **_others: Any
+    caller: Caller, *, payment_method: str | NewMethod = "", **_others: Any
 ) -> PaymentMethod | None:
     """The `prepare` step of commands that charge: the method named, None if none is."""
+    if isinstance(payment_method, NewMethod):
+        return _unsaved_method(caller, payment_method)
     return resolve_payment_method(caller, payment_method) if payment_method else None
+
+
+def _unsaved_method(caller: Caller, new: NewMethod) -> PaymentMethod:
+    param = "payment_method_data"
+    described = described_token(caller, new.token, param=f"{param}[{new.method_type}][token]")
+    _require_type(described, new.method_type, param=f"{param}[type]")
+    method = _new_method(caller, described)
+    _apply(method, new.details)
+    return method
 
 
 def prepared_method(prepared: Prepared) -> PaymentMethod | None:
@@ -88,12 +108,7 @@ def create_payment_method(
     Raises ResourceMissing (no such token) and InvalidParameter (a token of another type).
     """
     described: PaymentToken = tx.prepared.get()
-    if described.method_type != method_type:
-        raise InvalidParameter(
-            f"The token is for a payment method of type {described.method_type}, not "
-            f"{method_type}.",
-            param="type",
-        )
+    _require_type(described, method_type, param="type")
     method = _new_method(tx.caller, described)
     _give_id(method)
     _apply(method, details)
@@ -163,6 +178,15 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
     _write(tx, method, draft)
     return method
+
+
+def _require_type(described: PaymentToken, method_type: str, *, param: str) -> None:
+    if described.method_type != method_type:
+        raise InvalidParameter(
+            f"The token is for a payment method of type {described.method_type}, not "
+            f"{method_type}.",
+            param=param,
+        )
 
 
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:

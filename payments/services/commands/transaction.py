@@ -12,6 +12,7 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import ResourceMissing
 from payments.models import Operation, PaymentIntent
+from payments.selectors.scope import INTENT
 from payments.services.callers.caller import Caller, Prepared
 from payments.services.idempotency import keys
 from payments.services.operations import creation
@@ -34,9 +35,12 @@ class CommandTx:
     def idempotency_id(self) -> UUID | None:
         return self.claim.row.id if self.claim is not None else None
 
-    def lock_intent(self, intent_id: UUID) -> PaymentIntent:
-        """The caller's intent, locked until the transaction ends; raises ResourceMissing."""
-        return locked_intent(self.caller, intent_id)
+    def lock_intent(self, intent_id: UUID, *, param: str = INTENT.param) -> PaymentIntent:
+        """The caller's intent, locked until the transaction ends.
+
+        Raises ResourceMissing, which names `param`: where the request has the intent's id.
+        """
+        return locked_intent(self.caller, intent_id, param=param)
 
     def new_operation(self, kind: OperationKind, intent: PaymentIntent, amount: Money) -> Operation:
         """The unsaved operation of this command, under its key and leased to this process."""
@@ -58,7 +62,7 @@ class CommandTx:
         return operation
 
 
-def locked_intent(caller: Caller, intent_id: UUID) -> PaymentIntent:
+def locked_intent(caller: Caller, intent_id: UUID, *, param: str = INTENT.param) -> PaymentIntent:
     """The caller's intent, locked until the transaction ends; raises ResourceMissing."""
     sql = (
         f"SELECT {columns_of(PaymentIntent)} FROM {table_of(PaymentIntent)} "
@@ -67,5 +71,5 @@ def locked_intent(caller: Caller, intent_id: UUID) -> PaymentIntent:
     rows = execute(sql, [intent_id, caller.merchant.id, caller.livemode])
     if not rows:
         public_id = public_ids.encode(public_ids.PAYMENT_INTENT, intent_id)
-        raise ResourceMissing(f"No such payment_intent: '{public_id}'", param="intent")
+        raise ResourceMissing(f"No such payment_intent: '{public_id}'", param=param)
     return instance_of(PaymentIntent, rows[0])

@@ -14,12 +14,20 @@ from payments.models import Event, Operation, PaymentIntent, PaymentMethod
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import Caller, Subject
-from payments.services.commands.create_and_confirm import CONFIRMABLE, require_usable
+from payments.services.commands.create_and_confirm import (
+    CONFIRMABLE,
+    require_capturable_later,
+    require_usable,
+)
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, apply_details
-from payments.services.commands.payment_methods import named_payment_method, prepared_method
+from payments.services.commands.payment_methods import (
+    NewMethod,
+    named_payment_method,
+    prepared_method,
+)
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
-from payments.services.operations.creation import require_no_open_change
+from payments.services.operations.creation import require_current, require_no_open_change
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.states import OperationStatus
 from psp_adapters.contract.operations import OperationKind
@@ -44,20 +52,24 @@ def update_intent(
     details: IntentDetails,
     amount_minor: int | None = None,
     currency: str | None = None,
-    payment_method: str = "",
+    payment_method: str | NewMethod = "",
+    charge_id: UUID | None = None,
 ) -> Subject:
-    """Change what is to be charged, or descriptive fields.
+    """Change what is to be charged, or descriptive fields; `charge_id` must be its latest charge.
 
     Amount, currency, method and customer only before the charge (raises UnexpectedState after it);
     description, metadata, shipping and receipt_email at any time.
     """
     intent = tx.lock_intent(intent_id)
+    require_current(intent, charge_id)
     method = prepared_method(tx.prepared)
     _require_changeable(intent, details, amount_minor, currency, method)
     batch = Batch()
     charge = _shown_charge(intent)
     before = charge_object(charge, intent) if charge is not None else {}
     apply_details(intent, details, tx.caller)
+    if details.capture_method is not None or details.payment_method_types is not None:
+        require_capturable_later(intent)
     if amount_minor is not None or currency is not None:
         amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
         check_amount_limits(amount)

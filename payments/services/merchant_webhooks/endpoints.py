@@ -260,8 +260,7 @@ def _checked_patterns(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if pattern not in EVENT_PATTERNS:
             raise InvalidParameter(
-                "There is no such event type, or it is not emitted yet; give types, `*`, or the "
-                "start of types and `.*`.",
+                "There is no such event type; give types, `*`, or the start of types and `.*`.",
                 param="enabled_events",
             )
     return list(dict.fromkeys(patterns))

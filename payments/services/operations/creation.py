@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from payments.clock import now_utc
-from payments.exceptions import OperationUnderWay
+from payments.exceptions import ChargeRefused, OperationUnderWay, PendingAtBank
 from payments.models import Operation, PaymentIntent
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.idempotency import keys
 from payments.services.psp_gateway import references
-from payments.states import OPERATION_OPEN, IntentStatus
+from payments.states import OPERATION_OPEN, IntentStatus, OperationStatus
 from psp_adapters.contract.operations import OperationKind
+
+_NAMES: Final = {
+    OperationKind.AUTHORIZE: "charge",
+    OperationKind.INCREMENT: "increment",
+    OperationKind.CAPTURE: "capture",
+    OperationKind.VOID: "cancellation",
+}
 
 
 def new_operation(
@@ -51,13 +59,43 @@ def new_operation(
     )
 
 
+def require_current(intent: PaymentIntent, charge_id: UUID | None) -> None:
+    """Refuse a command that names a charge which another one has replaced; None names none."""
+    if charge_id not in (None, intent.latest_charge_id):
+        raise ChargeRefused(
+            f"This charge failed, and {intent.public_id} was charged again: use its latest_charge.",
+            code="charge_not_current",
+        )
+
+
 def require_no_operation_under_way(intent: PaymentIntent) -> None:
-    """Refuse with OperationUnderWay while a charge, capture, void or increment is at the PSP."""
+    """Refuse while a charge, capture, void or increment is at the PSP.
+
+    Raises PendingAtBank if the PSP has it and the bank decides later, else OperationUnderWay: it is
+    on its way, or its outcome is unknown, and either ends soon.
+    """
     if intent.status == IntentStatus.PROCESSING:
+        _refuse_if_pending(intent)
         raise OperationUnderWay(
             f"Another operation of {intent.public_id} is being processed by the payment provider. "
             "Please try the same request again shortly."
         )
+
+
+def _refuse_if_pending(intent: PaymentIntent) -> None:
+    under_way = intent.operations.exclude(kind=OperationKind.REFUND).filter(
+        status__in=OPERATION_OPEN
+    )
+    found = list(under_way.order_by("id").values_list("kind", "status"))
+    if not found or any(status != OperationStatus.PENDING for _, status in found):
+        return
+    what = _NAMES[OperationKind(found[0][0])]
+    raise PendingAtBank(
+        f"This PaymentIntent has a status of processing: its {what} is pending at the customer's "
+        "bank, which may take days. Wait for the event that says how it ended, such as "
+        "payment_intent.succeeded or payment_intent.payment_failed.",
+        intent=intent,
+    )
 
 
 def require_no_open_change(intent: PaymentIntent) -> None:

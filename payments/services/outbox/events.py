@@ -73,8 +73,8 @@ def events_of(aggregate: Aggregate, drafts: Iterable[EventDraft], caller: Caller
 def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """What an object showed before, where it changed; of a nested object only what changed."""
     previous: dict[str, Any] = {}
-    for name, value in after.items():
-        was = before.get(name)
+    for name in {**before, **after}:
+        was, value = before.get(name), after.get(name)
         if was == value:
             continue
         if isinstance(was, dict) and isinstance(value, dict):

@@ -11,7 +11,8 @@ from uuid import UUID
 from django.conf import settings
 
 from payments.models import PspAccount
-from psp_adapters.contract.adapter import PspAdapter
+from psp_adapters import registry
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.registry import adapter_for
 
 SETTINGS_SECONDS: Final = 5.0
@@ -49,6 +50,11 @@ def identity_of(identifier: UUID) -> AccountIdentity:
 def adapter_of(account: PspAccount | AccountIdentity) -> PspAdapter:
     """The adapter of an account, with the credentials that the settings hold for its code."""
     return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
+
+
+def capabilities_of(account_id: UUID) -> Capabilities:
+    """What the PSP of an account can do."""
+    return registry.capabilities_of(identity_of(account_id).psp)
 
 
 @cache

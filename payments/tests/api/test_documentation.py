@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def declared() -> set[tuple[str, str]]:
     for pattern in urls.urlpatterns:
         view = getattr(pattern.callback, "cls", None)
         if view is not None and issubclass(view, MerchantView):
-            path = "/" + str(pattern.pattern).replace("<str:public_id>", "{public_id}")
+            path = "/" + re.sub(r"<str:(\w+)>", r"{\1}", str(pattern.pattern))
             methods = [m for m in ("get", "post", "delete") if hasattr(view, m)]
             found |= {(path, method) for method in methods}
     return found

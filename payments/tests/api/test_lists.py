@@ -81,7 +81,7 @@ def test_every_list_answers_empty_and_refuses_an_unknown_cursor(api: ApiClient, 
     }[path]
     for cursor in ("starting_after", "ending_before"):
         reply = api.get(f"/v1/{path}", **{cursor: f"{prefix}_{'A' * 22}"})
-        assert (reply.status, reply.error["param"]) == (404, cursor)
+        assert (reply.status, reply.error["param"]) == (400, cursor)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_filter_that_names_nothing_is_refused(
     api: ApiClient, path: str, name: str, value: str
 ) -> None:
     reply = api.get(f"/v1/{path}", **{name: value})
-    assert (reply.status, reply.error["param"]) == (404, name)
+    assert (reply.status, reply.error["param"]) == (400, name)
 
 
 def test_lists_are_filtered_by_creation(api: ApiClient) -> None:
@@ -265,3 +265,22 @@ def test_balances_of_merchants_are_their_own(other_shop: Shop, api: ApiClient) -
     assert api.get("/v1/balance_transactions").body["data"] == []
     foreign = api_of(other_shop).get("/v1/balance_transactions").body["data"][0]["id"]
     assert api.get(f"/v1/balance_transactions/{foreign}").status == 404
+
+
+def test_payments_of_one_order_are_listed(api: ApiClient, other_shop: Shop) -> None:
+    wanted = [api.post("/v1/payment_intents", **order("o-1")).body["id"] for _ in range(3)]
+    api.post("/v1/payment_intents", **order("o-2"))
+    api_of(other_shop).post("/v1/payment_intents", **order("o-1"))
+    page = api.get("/v1/payment_intents", metadata={"order_id": "o-1"}, limit=2).body
+    rest = api.get(
+        "/v1/payment_intents",
+        metadata={"order_id": "o-1"},
+        starting_after=page["data"][-1]["id"],
+    ).body
+    assert [row["id"] for row in page["data"] + rest["data"]] == wanted[::-1]
+    assert (page["has_more"], rest["has_more"]) == (True, False)
+    assert api.get("/v1/payment_intents", metadata={"color": "red"}).status == 400
+
+
+def order(order_id: str) -> dict[str, Any]:
+    return {"amount": 900, "currency": "usd", "metadata": {"order_id": order_id}}

@@ -264,7 +264,7 @@ def test_an_unknown_method_names_the_parameter_and_writes_nothing(api: ApiClient
         "/v1/payment_intents", amount=900, currency="usd", payment_method="pm_card_nonsense"
     )
     assert (reply.status, reply.error["code"], reply.error["param"]) == (
-        404,
+        400,
         "resource_missing",
         "payment_method",
     )

@@ -178,8 +178,8 @@ def test_this_machine_is_registered_in_development_only(
 @pytest.mark.parametrize(
     "events",
     [
-        *(["invoice.paid"], ["charge"], ["charge.*.x"], ["*.created"], ["**"], [""], ["CHARGE.*"]),
-        *(["payout.paid"], ["payout.*"], ["*", "balance.available"]),
+        *(["invoice.payed"], ["charge"], ["charge.*.x"], ["*.created"], ["**"], [""], ["CHARGE.*"]),
+        *(["payout.*"], ["*", "balance.unavailable"]),
     ],
 )
 def test_an_endpoint_cannot_subscribe_to_an_unknown_event_type(

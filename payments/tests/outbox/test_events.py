@@ -63,7 +63,10 @@ def test_the_event_of_a_capture_names_the_amount_captured_before(shop: Shop) -> 
 def test_the_events_of_a_void_and_an_increment_name_the_previous_values(shop: Shop) -> None:
     intent_id = body_of(shop.create(10_000, manual=True))["id"]
     shop.increment(intent_id, 12_000)
-    assert previous_of("charge.updated") == {"amount": 10_000}
+    previous = previous_of("charge.updated")
+    details = previous.pop("payment_method_details")
+    assert previous == {"amount": 10_000}
+    assert details["card"]["overcapture"]["maximum_amount_capturable"] == 10_000
     shop.cancel(intent_id)
     last = told("charge.updated")[-1].payload
     assert last["previous_attributes"]["amount_refunded"] == 0

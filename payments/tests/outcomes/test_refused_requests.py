@@ -13,17 +13,19 @@ from payments.services.commands import Confirmation
 from payments.services.verification.rebuild import differences
 from payments.tests.support.shop import Shop, answered, body_of, uuid_of
 
+MORE_THAN_THE_PSP_TAKES = 10**15
+
 
 def test_an_invalid_request_asks_for_no_other_card_and_raises_an_alert(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    intent_id = body_of(shop.create(10_000, confirm=False, manual=True))["id"]
+    intent_id = body_of(shop.create(MORE_THAN_THE_PSP_TAKES, confirm=False))["id"]
     with caplog.at_level(logging.ERROR):
         answer = answered(
             commands.confirm_intent(
                 CommandRequest(shop.caller(), render=render_intent),
                 intent_id=uuid_of(intent_id),
-                payment_method="pm_bankDebit_success",  # It cannot be captured later.
+                payment_method="pm_card_visa",
                 confirmation=Confirmation(),
             )
         )

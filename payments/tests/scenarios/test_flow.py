@@ -9,8 +9,8 @@ from payments.exceptions import (
     AmountRefused,
     ChargeRefused,
     InvalidParameter,
-    OperationUnderWay,
     OrderAlreadyPaid,
+    PendingAtBank,
     PspNotReached,
     ResourceMissing,
     UnexpectedState,
@@ -213,7 +213,7 @@ def test_canceling_a_challenge_prevents_its_completion(shop: Shop) -> None:
 def test_a_bank_debit_stays_processing_until_the_bank_confirms_it(shop: Shop) -> None:
     intent = body_of(shop.create(token="pm_bankDebit_success"))
     assert intent["status"] == "processing"
-    with pytest.raises(OperationUnderWay):
+    with pytest.raises(PendingAtBank):
         shop.cancel(intent["id"])
 
     shop.psp.advance(60)

@@ -84,10 +84,10 @@ def refund_without_limits() -> None:
 
     original = places.LOCK_INTENT.original()
 
-    def unlocked_for_refunds(caller: Any, intent_id: uuid.UUID) -> Any:
+    def unlocked_for_refunds(caller: Any, intent_id: uuid.UUID, **others: Any) -> Any:
         verb = sys._getframe(2).f_globals["__name__"]  # the caller of CommandTx.lock_intent
         if verb != refund.__name__:
-            return original(caller, intent_id)
+            return original(caller, intent_id, **others)
         found = PaymentIntent.objects.get(pk=intent_id, merchant_id=caller.merchant.id)
         time.sleep(0.05)  # as long as a slower machine would take
         return found

@@ -9,6 +9,7 @@ from payments.api.parameters import Parameters
 from payments.api.urls import urlpatterns
 
 _ID = "<str:public_id>"
+_METHOD_ID = "<str:method_id>"
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Route:
 
     @property
     def documented_path(self) -> str:
-        return self.template.replace(_ID, "{public_id}")
+        return self.template.replace(_ID, "{public_id}").replace(_METHOD_ID, "{method_id}")
 
     def path(self, public_id: str = "") -> str:
-        """The address of this object."""
-        return self.template.replace(_ID, public_id)
+        """The address of this object; a method below it is one that no customer has."""
+        return self.template.replace(_ID, public_id).replace(_METHOD_ID, "pm_nothing")
 
     def __str__(self) -> str:
         return f"{self.method} {self.documented_path}"
@@ -66,5 +67,6 @@ PREFIXES = {
     "events": "evt",
     "balance_transactions": "txn",
     "webhook_endpoints": "we",
+    "accounts": "acct",
 }
 """Resource to the prefix of its ids."""

@@ -1,0 +1,40 @@
+"""/v1/account and /v1/accounts/{id}: the merchant whose key is used, and no other."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from payments import public_ids
+from payments.api.parameters import Expand, Parameters
+from payments.api.views.call import Call, path_id
+from payments.api.views.documentation import documented
+from payments.api.views.exchange import MerchantView
+from payments.objects.account import account_object
+from payments.selectors.scope import Kind, refuse_missing
+
+ACCOUNT: Final = Kind(public_ids.MERCHANT, "account")
+
+RETRIEVE_ACCOUNT: Final = Parameters({"expand": Expand("account")})
+
+
+def _shown(call: Call) -> dict[str, Any]:
+    return account_object(call.identity.merchant, livemode=call.identity.livemode)
+
+
+class OwnAccount(MerchantView):
+    """The merchant of the API key."""
+
+    @documented(RETRIEVE_ACCOUNT, "account", "Retrieve your account")
+    def get(self, call: Call) -> dict[str, Any]:
+        return _shown(call)
+
+
+class Account(MerchantView):
+    """The same by its id; every other account is missing."""
+
+    @documented(RETRIEVE_ACCOUNT, "account", "Retrieve an account")
+    def get(self, call: Call, public_id: str) -> dict[str, Any]:
+        path_id(ACCOUNT, public_id)
+        if public_id != call.identity.merchant.public_id:
+            refuse_missing(ACCOUNT, public_id)
+        return _shown(call)
