@@ -1,18 +1,20 @@
 """Answers health checks: `/livez` (the process answers), `/healthz` (it reaches the database) and
-`/healthz/jobs` (workers consume the queues of jobs).
+`/healthz/jobs` (workers consume the queues of jobs); and exceptions that no page caught.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 import psycopg
 import structlog
 from django.conf import settings
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
+from payments.api.errors import database_is_unavailable
 from paymentsite.sweep_runs import last_runs
 from paymentsite.sweeps import HEARTBEATS
 
@@ -22,6 +24,12 @@ NOT_CONSUMED_AFTER_SECONDS: Final = 3 * settings.HEARTBEAT_SECONDS
 """Three missed heartbeats: a queue is reported as not consumed."""
 
 log = structlog.get_logger(__name__)
+
+_PAGE: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    "<title>Not available</title></head><body><main><p>{text}</p></main></body></html>"
+)
 
 
 @never_cache
@@ -62,6 +70,22 @@ def jobs(request: HttpRequest) -> JsonResponse:
         "silent_after_seconds": NOT_CONSUMED_AFTER_SECONDS,
     }
     return JsonResponse(body, status=503 if not_consumed else 200)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The page of an exception that no view caught: 503 if the database is away, else 500.
+
+    Django logs the exception. The merchant API answers its own.
+    """
+    error = sys.exc_info()[1]
+    if error is not None and database_is_unavailable(error):
+        text = "The service is not available right now. Please try again in a minute."
+        response = HttpResponse(_PAGE.format(text=text), status=503)
+        response["Retry-After"] = "10"
+    else:
+        response = HttpResponse(_PAGE.format(text="Something went wrong on our side."), status=500)
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _heartbeat_ages_seconds() -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from paymentsite.health import healthz, jobs, livez
 from paymentsite.metrics import metrics
 
+handler500 = "paymentsite.health.server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),
     # Not by APPEND_SLASH: it would resolve every merchant URL a second time.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
@@ -73,15 +73,15 @@ def _intent_of(public_id: str, token: str) -> PaymentIntent | None:
 
 
 def _with_outcome(intent: PaymentIntent, status: str) -> str:
-    """The merchant's URL; its own query parameters are kept."""
-    parts = urlsplit(intent.return_url)
+    """The merchant's URL as it was given, byte for byte, and ours behind its own parameters."""
     outcome = [
         ("payment_intent", intent.public_id),
         ("payment_intent_client_secret", intent.client_secret),
         ("redirect_status", status),
     ]
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *outcome])
-    return urlunsplit(parts._replace(query=query))
+    address, hash_sign, fragment = intent.return_url.partition("#")
+    sign = "&" if "?" in address else "?"
+    return f"{address}{sign}{urlencode(outcome)}{hash_sign}{fragment}"
 
 
 def _page(text: str, *, status: int = 200) -> HttpResponse:

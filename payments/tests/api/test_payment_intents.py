@@ -232,6 +232,16 @@ def test_the_return_page_passes_the_result_of_the_challenge_to_the_merchant(
     assert shown["status"] == ("requires_payment_method" if fail else "succeeded")
 
 
+def test_the_merchants_address_comes_back_byte_for_byte(shop: Shop, api: ApiClient) -> None:
+    given = "https://shop.example/back;v=1?a=%7E&b&c=1+2&d=%20x&a=2#top?x"
+    intent = api.pay(payment_method="pm_card_threeDSecure2Required", return_url=given)
+    back = urlsplit(Operation.objects.get().return_url)
+    location = api.client.get(f"{back.path}?{back.query}")["Location"]
+    before, sign, after = given.partition("#")
+    assert location.startswith(f"{before}&payment_intent={intent['id']}&")
+    assert location.endswith(f"{sign}{after}")
+
+
 def test_the_return_page_has_an_end_of_its_own_without_an_address(api: ApiClient) -> None:
     api.pay(payment_method="pm_card_threeDSecure2Required")
     back = urlsplit(Operation.objects.get().return_url)
