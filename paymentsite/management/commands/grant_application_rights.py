@@ -48,7 +48,7 @@ def _statements(role: str, tables: list[str]) -> list[sql.Composed]:
         "GRANT USAGE ON SCHEMA public TO {role}",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     ]
-    declared = _declared_rights()
+    declared = declared_rights()
     gives = [
         sql.SQL("GRANT {rights} ON TABLE public.{table} TO {role}").format(
             rights=sql.SQL(", ").join(sql.SQL(right.upper()) for right in declared[table]),
@@ -64,7 +64,7 @@ def _statements(role: str, tables: list[str]) -> list[sql.Composed]:
     return [sql.SQL(text).format(role=to) for text in takes] + gives
 
 
-def _declared_rights() -> dict[str, tuple[str, ...]]:
+def declared_rights() -> dict[str, tuple[str, ...]]:
     """Table to rights, as the models say."""
     rights: dict[str, tuple[str, ...]] = {}
     for model in apps.get_models(include_auto_created=True):

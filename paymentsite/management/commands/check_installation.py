@@ -1,0 +1,140 @@
+"""`manage.py check_installation`: says, a line per fault, what keeps payments from being taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import redis
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q
+from django.db.utils import Error
+
+from ledger.database.statements import execute
+from payments.models import PspAccount
+from paymentsite.management.commands.grant_application_rights import declared_rights
+from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
+
+OLDEST_POSTGRESQL: Final = 17
+"""`transaction_timeout`, which bounds every transaction, came with it."""
+_SECRET_LENGTH_LEAST: Final = 50
+_PUBLISHED: Final = ("development-only-key", "django-insecure-")
+_REDIS_SECONDS: Final = 2.0
+
+
+class Command(BaseCommand):
+    help = "Check the database, both logins, Redis, the settings and the PSP accounts in use."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        faults = list(installation_faults())
+        for fault in faults:
+            self.stderr.write(f"  !! {fault}")
+        if faults:
+            raise CommandError(f"{len(faults)} faults: this installation cannot take payments")
+        if options["verbosity"]:
+            self.stdout.write("everything that this installation needs is in place")
+
+
+def installation_faults() -> Iterator[str]:
+    """What is wrong and what to do, one sentence a fault; of a database out of reach that alone."""
+    yield from _of_settings()
+    yield from _of_redis()
+    try:
+        for check in _OF_THE_DATABASE:
+            yield from check()
+    except Error as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        yield f"the database of DATABASE_URL does not answer: {reason[0]}"
+
+
+def _of_settings() -> Iterator[str]:
+    if settings.IN_DEVELOPMENT:
+        return
+    secret = settings.SECRET_KEY
+    if len(secret) < _SECRET_LENGTH_LEAST or len(set(secret)) < 5 or secret.startswith(_PUBLISHED):
+        yield (
+            f"SECRET_KEY is short or published: set a random text of {_SECRET_LENGTH_LEAST} "
+            "characters or more, and keep it"
+        )
+    address = urlsplit(settings.PUBLIC_BASE_URL)
+    if address.scheme != "https" or "*" in (address.hostname or ""):
+        yield "PUBLIC_BASE_URL is not the https address that merchants and customers use"
+
+
+def _of_redis() -> Iterator[str]:
+    try:
+        redis.Redis.from_url(settings.REDIS_URL, socket_timeout=_REDIS_SECONDS).ping()
+    except (redis.RedisError, ValueError) as error:
+        yield f"Redis at REDIS_URL does not answer: {type(error).__name__}"
+
+
+def _version() -> Iterator[str]:
+    major = execute("SELECT current_setting('server_version_num')::int / 10000")[0][0]
+    if major < OLDEST_POSTGRESQL:
+        yield f"PostgreSQL {major} is too old: {OLDEST_POSTGRESQL} or later is needed"
+
+
+def _migrations() -> Iterator[str]:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if waiting:
+        first = waiting[0][0]
+        yield (
+            f"{len(waiting)} migrations are not applied, from {first.app_label}.{first.name} on: "
+            "run manage.py migrate with DATABASE_ROLE=owner"
+        )
+
+
+def _login() -> Iterator[str]:
+    """A login that owns the tables could switch their guards off."""
+    is_super, owned = execute(
+        "SELECT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), "
+        "(SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner = current_user)"
+    )[0]
+    if is_super or owned:
+        yield (
+            "the login of DATABASE_URL is a superuser or owns tables, so no guard binds it: use "
+            "another one than that of DATABASE_OWNER_URL"
+        )
+
+
+def _rights() -> Iterator[str]:
+    wanted = [(table, right) for table, rights in declared_rights().items() for right in rights]
+    missing = execute(
+        "SELECT wanted.tbl FROM unnest(%s::text[], %s::text[]) AS wanted (tbl, verb) "
+        "WHERE to_regclass(quote_ident(wanted.tbl)) IS NOT NULL "
+        "AND NOT has_table_privilege(current_user, quote_ident(wanted.tbl), wanted.verb)",
+        [[table for table, _ in wanted], [right for _, right in wanted]],
+    )
+    if missing:
+        tables = sorted({row[0] for row in missing})
+        yield (
+            f"rights are missing on {len(tables)} tables, such as {tables[0]}: run manage.py "
+            "grant_application_rights with DATABASE_ROLE=owner after every migrate"
+        )
+
+
+def _psp_accounts() -> Iterator[str]:
+    in_use = Q(test_merchants__isnull=False) | Q(live_merchants__isnull=False)
+    for account in PspAccount.objects.filter(in_use).distinct().order_by("code"):
+        credentials = settings.PSP_CREDENTIALS.get(account.code)
+        if credentials is None:
+            yield f"the PSP account {account.code} has no credentials: add it to PSP_CREDENTIALS"
+            continue
+        try:
+            adapter_for(account.psp, credentials)
+        except UnknownPsp:
+            yield f"the PSP account {account.code} is of {account.psp}, which has no adapter"
+        except BadCredentials as error:
+            yield f"credentials of the PSP account {account.code}: {error}"
+        if not credentials.get("base_url"):
+            yield f"the PSP account {account.code} has no address: set its base_url"
+
+
+_OF_THE_DATABASE: Final[tuple[Callable[[], Iterator[str]], ...]] = (
+    *(_version, _login, _migrations, _rights, _psp_accounts),
+)

@@ -1,0 +1,116 @@
+"""Each fault of an installation is one line that says what to do, and the command fails."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from paymentsite.environment import application_role
+from paymentsite.management.commands.check_installation import installation_faults
+from paymentsite.tests.fixtures.database_fixtures import DatabaseUrls
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_a_sound_installation_has_no_fault_and_says_so() -> None:
+    out = StringIO()
+    call_command("check_installation", stdout=out)
+    assert out.getvalue() == "everything that this installation needs is in place\n"
+
+
+def test_faults_are_one_line_each_and_end_the_command(settings: Any) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1"
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 faults: this installation cannot take payments"):
+        call_command("check_installation", stderr=out)
+    assert out.getvalue() == "  !! Redis at REDIS_URL does not answer: ConnectionError\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SECRET_KEY", "short", "SECRET_KEY is short or published"),
+        ("SECRET_KEY", "development-only-key-that-signs-nothing-of-value" * 2, "SECRET_KEY"),
+        ("PUBLIC_BASE_URL", "http://pay.example.com", "PUBLIC_BASE_URL is not the https address"),
+        ("PUBLIC_BASE_URL", "https://*.example.com", "PUBLIC_BASE_URL is not the https address"),
+    ],
+)
+def test_settings_for_development_are_refused_in_production(
+    settings: Any, name: str, value: str, said: str
+) -> None:
+    settings.IN_DEVELOPMENT = False
+    settings.SECRET_KEY = "a-random-text-of-more-than-fifty-characters-0123456789"
+    settings.PUBLIC_BASE_URL = "https://pay.example.com"
+    assert list(installation_faults()) == []
+    setattr(settings, name, value)
+    [fault] = installation_faults()
+    assert fault.startswith(said)
+
+
+def test_a_missing_right_is_named_with_its_remedy(owner_cursor: psycopg.Cursor[Any]) -> None:
+    owner_cursor.execute(f"REVOKE INSERT ON payments_customer FROM {application_role()}")
+    try:
+        [fault] = installation_faults()
+    finally:
+        owner_cursor.execute(f"GRANT INSERT ON payments_customer TO {application_role()}")
+    assert fault.startswith("rights are missing on 1 tables, such as payments_customer: run")
+
+
+def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
+    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0002_roles'"
+    owner_cursor.execute(newest)
+    try:
+        [fault] = installation_faults()
+    finally:
+        owner_cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) "
+            "VALUES ('paymentsite', '0002_roles', now())"
+        )
+    assert fault.startswith("1 migrations are not applied, from paymentsite.0002_roles on")
+
+
+def test_a_login_that_owns_tables_is_refused(database_urls: DatabaseUrls) -> None:
+    owner = urlsplit(database_urls.owner)
+    before = {name: connection.settings_dict[name] for name in ("USER", "PASSWORD")}
+    connection.close()
+    connection.settings_dict.update({"USER": owner.username, "PASSWORD": owner.password or ""})
+    try:
+        [fault] = installation_faults()
+    finally:
+        connection.close()
+        connection.settings_dict.update(before)
+    assert fault.startswith("the login of DATABASE_URL is a superuser or owns tables")
+
+
+def test_only_accounts_in_use_need_credentials(settings: Any) -> None:
+    account = PspAccountFactory.create(code="unset")
+    settings.PSP_CREDENTIALS = {}
+    assert list(installation_faults()) == []
+    MerchantFactory.create(test_psp_account=account)
+    assert list(installation_faults()) == [
+        "the PSP account unset has no credentials: add it to PSP_CREDENTIALS"
+    ]
+    settings.PSP_CREDENTIALS = {"unset": {"base_url": ""}}
+    assert [fault.split(":")[0] for fault in installation_faults()] == [
+        "credentials of the PSP account unset",
+        "the PSP account unset has no address",
+    ]
+
+
+def test_a_database_out_of_reach_is_the_only_fault_of_the_database() -> None:
+    connection.close()
+    port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], "1"
+    try:
+        [fault] = installation_faults()
+    finally:
+        connection.close()
+        connection.settings_dict["PORT"] = port
+    assert fault.startswith("the database of DATABASE_URL does not answer: ")
