@@ -64,6 +64,17 @@ def test_a_missing_right_is_named_with_its_remedy(owner_cursor: psycopg.Cursor[A
     assert fault.startswith("rights are missing on 1 tables, such as payments_customer: run")
 
 
+def test_before_the_first_grant_rights_are_the_only_fault(
+    owner_cursor: psycopg.Cursor[Any],
+) -> None:
+    owner_cursor.execute(f"REVOKE SELECT ON django_migrations FROM {application_role()}")
+    try:
+        [fault] = installation_faults()
+    finally:
+        owner_cursor.execute(f"GRANT SELECT ON django_migrations TO {application_role()}")
+    assert fault.startswith("rights are missing on 1 tables, such as django_migrations")
+
+
 def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
     newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0002_roles'"
     owner_cursor.execute(newest)

@@ -40,12 +40,19 @@ class Command(BaseCommand):
 
 
 def installation_faults() -> Iterator[str]:
-    """What is wrong and what to do, one sentence a fault; of a database out of reach that alone."""
+    """What is wrong and what to do, one sentence a fault.
+
+    Of the database, each check rests on those before it, so the first that finds a fault is the
+    last.
+    """
     yield from _of_settings()
     yield from _of_redis()
     try:
         for check in _OF_THE_DATABASE:
-            yield from check()
+            faults = list(check())
+            yield from faults
+            if faults:
+                return
     except Error as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         yield f"the database of DATABASE_URL does not answer: {reason[0]}"
@@ -103,7 +110,8 @@ def _login() -> Iterator[str]:
 
 
 def _rights() -> Iterator[str]:
-    wanted = [(table, right) for table, rights in declared_rights().items() for right in rights]
+    rights = {**declared_rights(), "django_migrations": ("select",)}
+    wanted = [(table, right) for table, verbs in rights.items() for right in verbs]
     missing = execute(
         "SELECT wanted.tbl FROM unnest(%s::text[], %s::text[]) AS wanted (tbl, verb) "
         "WHERE to_regclass(quote_ident(wanted.tbl)) IS NOT NULL "
@@ -136,5 +144,5 @@ def _psp_accounts() -> Iterator[str]:
 
 
 _OF_THE_DATABASE: Final[tuple[Callable[[], Iterator[str]], ...]] = (
-    *(_version, _login, _migrations, _rights, _psp_accounts),
+    *(_version, _login, _rights, _migrations, _psp_accounts),
 )

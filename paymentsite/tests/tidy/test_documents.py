@@ -20,7 +20,7 @@ ROOMS: Final = ("", "payments/services/", "reconciliation/services/")
 NOT_OURS: Final = {
     *("confirmed_flush_lsn", "max_slot_wal_keep_size", "no_data", "pg_current_wal_lsn"),
     *("pg_dump", "pg_replication_slots", "pg_resetwal", "pg_wal_lsn_diff", "wal_status"),
-    *("--epoch", "internal_api", "sync_replication_slots"),
+    *("--epoch", "--pidfile", "internal_api", "sync_replication_slots"),
 }
 FENCED: Final = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 FILE: Final = re.compile(r"(?<![\w./<>-])[\w./-]+(?:\.(?:py|sql|md)|/)(?![\w<*.{])")
