@@ -149,7 +149,7 @@ def test_references_of_merchants_pass() -> None:
     """Article numbers, account numbers in blocks, and times: below one in a thousand is refused."""
     dice, start = random.Random(7), datetime(2020, 1, 1, tzinfo=UTC)
     found, tried = [], 0
-    for _ in range(20_000):
+    for _ in range(1_500):
         at = start + timedelta(microseconds=dice.randrange(10**15))
         ean = f"4{dice.randrange(10**11):011d}"
         candidates = [

@@ -31,6 +31,12 @@ def made(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json"))
 
 
+@pytest.fixture(autouse=True)
+def cheap_passwords(settings: Any) -> None:
+    """The usual hash takes a second on purpose."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def merchant() -> dict[str, Any]:
     made("psp_account", "create", "sandbox")
