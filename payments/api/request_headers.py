@@ -18,10 +18,11 @@ WAIT_SECONDS_MAX: Final = 30.0
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
-# Keys made of counters and times are full of digits. Only a key that is nothing but a card number
-# is refused; otherwise random keys would be.
+# Keys made of counters and times are full of digits. Only a key whose digits are one card number,
+# with or without letters around it, is refused; otherwise random keys would be.
 _WRITTEN_AS_CARD: Final = re.compile(
-    r"[0-9]{13,19}|(?:[0-9]{4}[ -]){3,4}[0-9]{1,4}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}"
+    r"[^0-9]*(?P<card>[0-9]{13,19}|(?:[0-9]{4}[ -]){3,4}[0-9]{1,4}"
+    r"|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})[^0-9]*"
 )
 _KEY_BY_HAND: Final = "Use a new random value, such as a UUID, for each attempt to pay."
 # By the official SDK's name in its User-Agent: how it is given a key.
@@ -63,9 +64,10 @@ def idempotency_key_of(request: HttpRequest) -> str:
         raise IdempotencyKeyInvalid(
             f"An Idempotency-Key has between 1 and {KEY_LENGTH_MAX} printable ASCII characters."
         )
-    if _WRITTEN_AS_CARD.fullmatch(key) and holds_card_number(key):
+    written = _WRITTEN_AS_CARD.fullmatch(key)
+    if written and holds_card_number(written["card"]):
         raise IdempotencyKeyInvalid(
-            "This Idempotency-Key could be a card number. Use a random one, such as a UUID."
+            "This Idempotency-Key could hold a card number. Use a random one, such as a UUID."
         )
     return key
 

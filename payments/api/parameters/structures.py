@@ -53,7 +53,10 @@ class Nested(Parameter):
 
 
 class ListOf(Parameter):
-    """A list; a form writes `x[]=a&x[]=b` or `x[0]=a&x[1]=b`."""
+    """A list; a form writes `x[]=a&x[]=b` or `x[0]=a&x[1]=b`.
+
+    With `can_unset` the value "", an empty list and JSON null unset it ([]).
+    """
 
     def __init__(
         self,
@@ -61,13 +64,17 @@ class ListOf(Parameter):
         *,
         max_items: int,
         required: bool = False,
+        can_unset: bool = False,
         description: str = "",
     ) -> None:
         super().__init__(required=required, description=description)
         self.item = item
         self.max_items = max_items
+        self.can_unset = can_unset
 
     def read(self, value: Any, name: str, is_text: bool) -> Any:
+        if self.can_unset and value in (None, "", []):
+            return []
         if value is None or value == "":
             self.refuse_empty(name)
         members = self._members(value, name, is_text)

@@ -120,5 +120,6 @@ class CaptureCharge(MerchantView):
             CommandRequest(call.caller, render=render_charge),
             **_of_path(call, public_id),
             amount_minor=call.given.get("amount"),
+            amount_param="amount",
             details=call.details(IntentDetails),
         )

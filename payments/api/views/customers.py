@@ -75,7 +75,9 @@ def _who() -> dict[str, Parameter]:
         "expand": Expand("customer"),
         "name": Text(max_length=256),
         "phone": Phone(),
-        "preferred_locales": ListOf(_LOCALE, max_items=20, description="Most preferred first."),
+        "preferred_locales": ListOf(
+            _LOCALE, max_items=20, can_unset=True, description="Most preferred first."
+        ),
         "shipping": shipping(can_unset=True),
         "tax_exempt": Enum(
             "none", "exempt", "reverse", can_unset=True, description="Kept for you: no tax here."

@@ -35,10 +35,12 @@ def capture_payment(
     final: bool = True,
     details: IntentDetails | None = None,
     charge_id: UUID | None = None,
+    amount_param: str = "amount_to_capture",
 ) -> Operation:
     """Capture the rest of an authorization, or `amount_minor` of it.
 
-    `charge_id`, if given, must be the payment's latest charge.
+    `charge_id`, if given, must be the payment's latest charge. A refusal of the amount names
+    `amount_param`.
 
     A final capture releases the rest; with `final=False` more captures may follow. Raises
     UnexpectedState, ChargeRefused (the authorization expired), AmountRefused, InvalidParameter,
@@ -47,7 +49,7 @@ def capture_payment(
     intent = tx.lock_intent(intent_id)
     require_current(intent, charge_id)
     _require_authorized(intent, "capture")
-    amount = _capture_amount(intent, amount_minor)
+    amount = _capture_amount(intent, amount_minor, param=amount_param)
     if not final:
         _require_capability(intent, "multiple_captures", param="final_capture")
     operation = tx.new_operation(OperationKind.CAPTURE, intent, amount)
@@ -76,17 +78,17 @@ def increment_authorization(
     return tx.write(intent, operation, ("status", *changed))
 
 
-def _capture_amount(intent: PaymentIntent, amount_minor: int | None) -> Money:
+def _capture_amount(intent: PaymentIntent, amount_minor: int | None, *, param: str) -> Money:
     left = intent.capturable
     if amount_minor is None:
         return left
     amount = Money(amount_minor, intent.currency)
     if amount != left:
-        check_divisibility(amount, param="amount_to_capture")
+        check_divisibility(amount, param=param)
     if amount > left:
         raise AmountRefused(
             f"The amount to capture ({amount}) is more than the {left} that can be captured.",
-            param="amount_to_capture",
+            param=param,
         )
     return amount
 

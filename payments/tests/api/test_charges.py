@@ -46,6 +46,7 @@ def test_a_capture_under_the_same_key_is_made_once(shop: Shop, api: ApiClient) -
 def test_more_than_is_held_is_refused_and_nothing_is_captured(shop: Shop, api: ApiClient) -> None:
     reply = api.post(f"/v1/charges/{held(api, shop)['latest_charge']}/capture", amount=10_001)
     assert (reply.status, reply.error["code"]) == (400, "amount_too_large")
+    assert reply.error["param"] == "amount"
     assert shop.effects("capture") == []
 
 

@@ -228,6 +228,8 @@ def test_a_customer_keeps_languages_and_tax_status(api: ApiClient) -> None:
     assert (made["preferred_locales"], made["tax_exempt"]) == (["de", "pt-BR"], "reverse")
     changed = api.post(f"/v1/customers/{made['id']}", tax_exempt="none").body
     assert (changed["preferred_locales"], changed["tax_exempt"]) == (["de", "pt-BR"], "none")
+    cleared = api.post(f"/v1/customers/{made['id']}", preferred_locales="").body
+    assert cleared["preferred_locales"] == []
     assert api.post("/v1/customers", tax_exempt="maybe").status == 400
 
 

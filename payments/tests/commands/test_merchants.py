@@ -1,4 +1,4 @@
-"""A key that has ended is never accepted again, even if its row is written by hand."""
+"""Keys stay ended, and merchants use accounts of the mode, even if a row is written by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from payments.clock import now_utc
-from payments.models import ApiKey, PspAccount
-from payments.services.commands.merchants import issue_api_key, revoke_api_key
+from payments.models import ApiKey, Merchant, PspAccount
+from payments.services.commands.merchants import (
+    change_merchant,
+    issue_api_key,
+    revoke_api_key,
+)
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory
 from payments.tests.support.shop import Shop
 
 
@@ -49,3 +54,25 @@ def test_a_key_never_becomes_another_one(key: ApiKey, values: dict[str, object])
 def test_a_psp_account_never_changes_its_mode(shop: Shop, values: dict[str, object]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         PspAccount.objects.filter(pk=shop.account.pk).update(**values)
+
+
+@pytest.mark.parametrize("livemode", [False, True], ids=["test account", "live account"])
+@pytest.mark.parametrize("column", ["test_psp_account", "live_psp_account"])
+def test_python_and_postgresql_refuse_the_same_accounts(
+    database: None, column: str, livemode: bool
+) -> None:
+    account = PspAccountFactory.create(livemode=livemode)
+    merchant = MerchantFactory.create()
+    row = Merchant.objects.filter(pk=merchant.pk)
+    before = row.values().get()
+    if livemode == (column == "live_psp_account"):
+        row.update(**{column: account})
+        change_merchant(row.get(), **{column: account})
+        return
+    with pytest.raises(ValueError, match="other mode"):
+        change_merchant(merchant, **{column: account})
+    with pytest.raises(IntegrityError, match="account_of_other_mode"), transaction.atomic():
+        row.update(**{column: account})
+    with pytest.raises(IntegrityError, match="account_of_other_mode"), transaction.atomic():
+        Merchant.objects.create(name="By hand", **{column: account})
+    assert row.values().get() == before
