@@ -1,4 +1,4 @@
-"""Declares the Prometheus metrics of PSP calls, wake-ups, notifications and deliveries.
+"""Declares the Prometheus metrics of requests, PSP calls, wake-ups, notifications and deliveries.
 
 With PROMETHEUS_MULTIPROC_DIR set (the launcher does) every process of the machine writes its part
 into that folder, and the process that is scraped adds them up: counters and histograms by sum,
@@ -19,6 +19,17 @@ from prometheus_client import Counter, Gauge, Histogram
 BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 """As numbers, so that the greatest of several processes is the worst."""
 
+REQUESTS: Final = Counter(
+    "payments_api_requests",
+    "Requests to the merchant API by route and status.",
+    ("method", "route", "status"),
+)
+REQUEST_SECONDS: Final = Histogram(
+    "payments_api_request_seconds",
+    "How long requests to the merchant API took, from their first byte in Python.",
+    ("method", "route"),
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
 _CALL: Final = ("account", "kind")
 
 CALLS: Final = Counter(

@@ -36,7 +36,7 @@
 | WEBHOOK_TIMEOUT_SECONDS | most seconds for one attempt of a delivery, default 15 |
 | WEBHOOK_DISABLE_AFTER_DAYS | an endpoint that failed for so long is disabled, default 5 |
 | WEBHOOK_DELIVERIES_KEPT_DAYS | deliveries and their attempts are deleted after, default 30 |
-| LOG_LEVEL | default INFO |
+| LOG_LEVEL | default INFO; with WARNING no request is logged that is answered below 500 |
 
 The launcher (`make demo`, `make serve`) also reads these; without them it takes a free port.
 

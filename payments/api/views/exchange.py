@@ -32,8 +32,10 @@ from payments.api.request_headers import (
     refuse_other_account,
     wait_seconds_of,
 )
+from payments.api.request_log import record_request
 from payments.api.views.call import Call
 from payments.exceptions import IdempotencyKeyRequired, InvalidParameter
+from payments.models import Merchant
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.callers.caller import CommandResult
 from payments.services.idempotency.direct_requests import DirectResult
@@ -70,8 +72,13 @@ class MerchantView(APIView):
 
     def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
         """Answer one request; never raises."""
-        arrived = time.monotonic()
-        exchange = _Exchange(request, arrived)
+        exchange = _Exchange(request, time.monotonic())
+        response = self._answer(exchange, path_ids)
+        exchange.record(response)
+        return response
+
+    def _answer(self, exchange: _Exchange, path_ids: dict[str, str]) -> HttpResponse:
+        request = exchange.request
         handler = getattr(self, str(request.method).lower(), None)
         declared = getattr(handler, "endpoint", None)
         if handler is None or declared is None:
@@ -89,13 +96,16 @@ class UnknownUrl(APIView):
 
     def dispatch(self, request: Any, *args: Any, **path_ids: str) -> Any:
         """The error body that names the URL, for every method."""
-        return _Exchange(request, time.monotonic()).unrecognized()
+        exchange = _Exchange(request, time.monotonic())
+        response = exchange.unrecognized()
+        exchange.record(response)
+        return response
 
 
 class _Exchange:
     """One request, and the headers of its answer."""
 
-    __slots__ = ("api_version", "arrived", "idempotency_key", "request", "request_id")
+    __slots__ = ("api_version", "arrived", "idempotency_key", "merchant", "request", "request_id")
 
     def __init__(self, request: HttpRequest, arrived: float) -> None:
         self.request = request
@@ -103,11 +113,13 @@ class _Exchange:
         self.request_id = public_ids.encode(public_ids.REQUEST, public_ids.new_id())
         self.api_version = NEWEST_VERSION
         self.idempotency_key = ""
+        self.merchant: Merchant | None = None
 
     def read(self, declared: Endpoint) -> Call:
         """Authenticate, then parse and validate everything; raises PaymentRefused."""
         request = self.request
         identity = authenticate(request)
+        self.merchant = identity.merchant
         self.api_version = api_version_of(request)
         refuse_other_account(request, identity.merchant)
         call = Call(
@@ -162,6 +174,16 @@ class _Exchange:
         """The response for a path that does not exist."""
         status, body, headers = errors.unrecognized_url(str(self.request.method), self.request.path)
         return self._response(status, orjson.dumps(body), headers)
+
+    def record(self, response: HttpResponse) -> None:
+        """Count and log this request, whose answer is `response`."""
+        record_request(
+            self.request,
+            response,
+            request_id=self.request_id,
+            arrived_monotonic=self.arrived,
+            merchant=self.merchant,
+        )
 
     def _response(
         self, status: int, body: bytes, headers: dict[str, str] | None = None
