@@ -100,7 +100,8 @@ class Supervisor:
         if now - watched.launched_at > _SETTLED_AFTER_SECONDS:
             watched.wait_seconds = _FIRST_WAIT_SECONDS
         say(f"  !! {process.name} ended with code {code}; again in {watched.wait_seconds:.0f} s")
-        if not watched.announced:
+        ended_by_itself = code is not None and code > 0  # below 0: by a signal, which is the reason
+        if ended_by_itself or not watched.announced:
             say(process.last_lines())
         watched.restart_at = now + watched.wait_seconds
         watched.wait_seconds = min(2 * watched.wait_seconds, _LONGEST_WAIT_SECONDS)

@@ -169,6 +169,24 @@ def test_a_killed_process_is_started_again(process: Callable[..., Process]) -> N
     assert child.exit_code() is not None
 
 
+def test_the_last_lines_of_a_process_that_fails_are_shown(
+    process: Callable[..., Process], capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor = Supervisor()
+    child = process("import time; print('ready'); time.sleep(0.5); raise SystemExit('no disk')")
+    supervisor.start(child, "start a child")
+    shown: list[str] = []
+
+    def is_shown() -> bool:
+        supervisor.look()
+        shown.append(capsys.readouterr().out)
+        return "ended with code 1" in shown[-1]
+
+    assert _wait(is_shown)
+    assert "no disk" in shown[-1]
+    supervisor.stop()
+
+
 def test_workers_of_a_killed_api_do_not_go_on_serving(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
