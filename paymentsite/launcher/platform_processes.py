@@ -35,6 +35,8 @@ _MANAGE = str(state.PROJECT / "manage.py")
 _CELERY = ("-m", "celery", "--quiet", "-A", "paymentsite")
 _SECRETS = ("METRICS_TOKEN",)
 """Variables of the launcher that only the platform's own processes get."""
+_REQUEST_LINE = '"logger": "payments.api.request_log"'
+"""In each log line of an answered request: on the screen they would hide everything else."""
 
 
 def environment_of_the_machine() -> dict[str, str]:
@@ -101,6 +103,7 @@ def api(
         "paymentsite.wsgi:application",
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
+        not_shown=_REQUEST_LINE,
         stop_within_seconds=API_DRAIN_SECONDS + 2,
     )
 

@@ -43,6 +43,8 @@ class Process:
     """Names of its heartbeats. It is restarted when all of them are overdue."""
     relay: bool = False
     """Whether its output is shown on the screen too."""
+    not_shown: str = ""
+    """Lines that contain this are written to the log file only."""
     _popen: subprocess.Popen[bytes] | None = None
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     _reader: threading.Thread | None = None
@@ -147,7 +149,7 @@ class Process:
                 self._lines.append(line)
                 if self.ready_text and self.ready_text in line:
                     self._printed_ready.set()
-                if self.relay and line:
+                if self.relay and line and not (self.not_shown and self.not_shown in line):
                     say(f"{self.name:>12} | {line}")
 
 

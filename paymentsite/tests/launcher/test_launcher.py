@@ -169,6 +169,21 @@ def test_a_killed_process_is_started_again(process: Callable[..., Process]) -> N
     assert child.exit_code() is not None
 
 
+def test_lines_that_are_not_shown_are_in_the_log_file(
+    process: Callable[..., Process], capsys: pytest.CaptureFixture[str]
+) -> None:
+    child = process(
+        "print('a request'); print('ready'); print('a fault')", relay=True, not_shown="request"
+    )
+    child.start()
+    assert _wait(lambda: "a fault" in child.log_file.read_text())
+    child.stop()
+    assert child.log_file.read_text().splitlines() == ["a request", "ready", "a fault"]
+    shown = capsys.readouterr().out
+    assert "a fault" in shown
+    assert "a request" not in shown
+
+
 def test_the_last_lines_of_a_process_that_fails_are_shown(
     process: Callable[..., Process], capsys: pytest.CaptureFixture[str]
 ) -> None:
