@@ -44,7 +44,7 @@ class Process:
     relay: bool = False
     """Whether its output is shown on the screen too."""
     not_shown: str = ""
-    """Lines that contain this are written to the log file only."""
+    """Lines that contain this are written to the log file only: not to screen or error message."""
     _popen: subprocess.Popen[bytes] | None = None
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     _reader: threading.Thread | None = None
@@ -146,10 +146,12 @@ class Process:
                 log.write(raw)
                 log.flush()
                 line = raw.decode("utf-8", "replace").rstrip()
-                self._lines.append(line)
                 if self.ready_text and self.ready_text in line:
                     self._printed_ready.set()
-                if self.relay and line and not (self.not_shown and self.not_shown in line):
+                if self.not_shown and self.not_shown in line:
+                    continue
+                self._lines.append(line)
+                if self.relay and line:
                     say(f"{self.name:>12} | {line}")
 
 

@@ -182,6 +182,8 @@ def test_lines_that_are_not_shown_are_in_the_log_file(
     shown = capsys.readouterr().out
     assert "a fault" in shown
     assert "a request" not in shown
+    assert "a request" not in child.last_lines()
+    assert "a fault" in child.last_lines()
 
 
 def test_the_last_lines_of_a_process_that_fails_are_shown(
