@@ -1,9 +1,9 @@
-"""Declares the Prometheus metrics of requests, PSP calls, wake-ups, notifications and deliveries.
+"""Declares the Prometheus metrics that processes count: requests, PSP calls, pools and more.
 
 With PROMETHEUS_MULTIPROC_DIR set (the launcher does) every process of the machine writes its part
 into that folder, and the process that is scraped adds them up: counters and histograms by sum,
-gauges of living processes as they are. Figures from the database are read by paymentsite.metrics at
-each scrape, not here.
+gauges of living processes as they are. Figures from the database are read by
+paymentsite.database_metrics at each scrape, not here.
 
 Why not django-prometheus: its middleware and database wrapper would stand on the payment path twice
 over (the merchant API passes by the middlewares, the database backend is ours), and its view is ten
@@ -76,6 +76,20 @@ CROWDED_ANSWERS: Final = Counter(
     "payments_psp_crowded_answers",
     "Requests that waited only a moment, too many others waiting for the same PSP account.",
     ("account",),
+)
+
+POOL_IN_USE: Final = Gauge(
+    "payments_database_connections_in_use",
+    "Pooled database connections that a thread holds.",
+    multiprocess_mode="livesum",
+)
+POOL_WAITING: Final = Gauge(
+    "payments_database_connections_waiting",
+    "Threads that wait for a pooled database connection.",
+    multiprocess_mode="livesum",
+)
+POOL_TIMEOUTS: Final = Counter(
+    "payments_database_pool_timeouts", "Threads that got no pooled connection in time."
 )
 
 

@@ -71,6 +71,9 @@ class Case(WithPublicId, MachineModel):
         ]
         indexes = [
             models.Index("intent_id", name="case_intent"),
+            models.Index(
+                "opened_at", "kind", name="case_open", condition=models.Q(status=S.OPEN.value)
+            ),
         ]
 
     @transition_to(S.CLOSED, CASE_TRANSITIONS, field=status)

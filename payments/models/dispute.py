@@ -129,6 +129,11 @@ class Dispute(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 name="dispute_reminder_due",
                 condition=models.Q(next_reminder_at__isnull=False),
             ),
+            models.Index(
+                "evidence_due_by",
+                name="dispute_unanswered",
+                condition=models.Q(status__in=sorted(DISPUTE_UNANSWERED)),
+            ),
         ]
 
     @property

@@ -64,6 +64,11 @@ class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
         ]
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="endpoint_newest"),
+            models.Index(
+                "failing_since",
+                name="endpoint_failing",
+                condition=models.Q(status=S.ENABLED, failing_since__isnull=False),
+            ),
         ]
 
     @property

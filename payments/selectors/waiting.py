@@ -6,24 +6,41 @@ none grows with data or with what has piled up. What may not live here: one merc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from ledger.database.statements import execute, table_of
 from payments import public_ids
 from payments.models import (
+    Case,
     Delivery,
     Dispatch,
+    Dispute,
     Operation,
     PspNotification,
     StreamEntry,
     StreamGroup,
     WebhookEndpoint,
 )
-from payments.states import NotificationStatus, OperationStatus
+from payments.models.dispute import Stage
+from payments.states import (
+    DISPUTE_UNANSWERED,
+    CaseKind,
+    CaseStatus,
+    DisputeStatus,
+    EndpointStatus,
+    NotificationStatus,
+    OperationStatus,
+)
 
 COUNT_MOST: Final = 10_000
 """More than this is counted as this: it is as bad."""
+
+AGES: Final = {"1h": 3_600, "1d": 86_400, "7d": 604_800}
+"""Labels of ages by the seconds that they end before; what is older is `older`."""
+DAYS_LEFT: Final = {"overdue": 0, "0": 1, "1": 2, "2": 3, "3-6": 7}
+"""Labels of days left by the day that they end before; later is `7+`, no deadline `none`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,52 @@ def notifications_overdue_seconds() -> float:
 def notifications_dead() -> int:
     """Notifications on the dead-letter list."""
     return _count(table_of(PspNotification), f"status = '{NotificationStatus.DEAD.value}'")
+
+
+def open_cases() -> dict[tuple[str, ...], int]:
+    """Open cases by kind and age, the oldest; every combination is there."""
+    rows = execute(
+        f"SELECT kind, {_bucket('extract(epoch FROM now() - opened_at)', AGES)}, count(*) FROM "
+        f"(SELECT kind, opened_at FROM {table_of(Case)} WHERE status = '{CaseStatus.OPEN.value}' "
+        "ORDER BY opened_at LIMIT %s) oldest GROUP BY 1, 2",
+        [COUNT_MOST],
+    )
+    ages = (*AGES, "older")
+    counts: dict[tuple[str, ...], int] = {(kind.value, age): 0 for kind in CaseKind for age in ages}
+    return counts | {(kind, ages[bucket]): count for kind, bucket, count in rows}
+
+
+def unanswered_disputes() -> dict[str, int]:
+    """Disputes that need evidence and have none on its way, by days left; every label is there."""
+    left = "extract(epoch FROM evidence_due_by - now()) / 86400"
+    stage = (
+        f"CASE status WHEN '{DisputeStatus.WARNING_NEEDS_RESPONSE.value}' "
+        f"THEN '{Stage.INQUIRY.value}' ELSE '{Stage.CHARGEBACK.value}' END"
+    )
+    statuses = ", ".join(f"'{status.value}'" for status in sorted(DISPUTE_UNANSWERED))
+    rows = execute(
+        f"SELECT {_bucket(left, DAYS_LEFT)}, count(*) FROM "
+        f"(SELECT evidence_due_by, status, answered_stage FROM {table_of(Dispute)} "
+        f"WHERE status IN ({statuses}) ORDER BY evidence_due_by LIMIT %s) urgent "
+        f"WHERE answered_stage <> {stage} GROUP BY 1",
+        [COUNT_MOST],
+    )
+    labels = (*DAYS_LEFT, "7+")
+    counts = dict.fromkeys((*labels, "none"), 0)
+    return counts | {"none" if bucket is None else labels[bucket]: n for bucket, n in rows}
+
+
+def failing_endpoints() -> dict[str, int]:
+    """Enabled webhook endpoints whose attempts fail, by for how long; every age is there."""
+    rows = execute(
+        f"SELECT {_bucket('extract(epoch FROM now() - failing_since)', AGES)}, count(*) FROM "
+        f"(SELECT failing_since FROM {table_of(WebhookEndpoint)} WHERE failing_since IS NOT NULL "
+        f"AND status = '{EndpointStatus.ENABLED.value}' ORDER BY failing_since LIMIT %s) longest "
+        "GROUP BY 1",
+        [COUNT_MOST],
+    )
+    ages = (*AGES, "older")
+    return dict.fromkeys(ages, 0) | {ages[bucket]: count for bucket, count in rows}
 
 
 def events_overdue_seconds() -> dict[str, float]:
@@ -111,6 +174,11 @@ def stream_behind() -> dict[str, int]:
         f"- consumed_to, 0) FROM {table_of(StreamGroup)} ORDER BY name"
     )
     return dict(rows)
+
+
+def _bucket(value: str, ends: Mapping[str, int]) -> str:
+    """SQL: the position of the first end that is greater; their number if none is."""
+    return f"width_bucket(({value})::float8, ARRAY{list(ends.values())}::float8[])"
 
 
 def _count(table: str, condition: str) -> int:

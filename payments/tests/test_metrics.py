@@ -12,9 +12,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from payments.models import Delivery, Operation
+from payments import public_ids
+from payments.models import Case, Delivery, Dispute, Operation, WebhookEndpoint
+from payments.services.cases.opening import close_case, open_case
 from payments.services.event_stream import positions
 from payments.services.event_stream.numbering import assign_numbers
+from payments.states import CaseKind
+from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.listening import (
     MerchantServer,
     answering,
@@ -108,6 +112,73 @@ def test_events_and_deliveries_that_wait_are_seen_and_so_are_dead_letters(
     assert value("payments_deliveries_overdue_seconds") == 0, "an endpoint that fails is late"
 
 
+def test_open_cases_are_counted_by_kind_and_age(shop: Shop) -> None:
+    def cases() -> dict[tuple[str, str], float]:
+        return {
+            (dict(labels)["kind"], dict(labels)["age"]): count
+            for (name, labels), count in read().items()
+            if name == "payments_cases_open"
+        }
+
+    empty = cases()
+    assert set(empty) == {(k.value, age) for k in CaseKind for age in ("1h", "1d", "7d", "older")}
+    assert set(empty.values()) == {0}, "an alert needs a series before there is a case"
+    for days in (0, 0.5, 3, 30, 400):
+        case = Case(id=public_ids.new_id(), kind=CaseKind.CONTRADICTION.value, livemode=False)
+        case.subject, case.summary, case.opened_at = f"{days} days", "not explained", past(days)
+        open_case(case)
+    contradictions = {age: n for (kind, age), n in cases().items() if kind == "contradiction"}
+    assert contradictions == {"1h": 1, "1d": 1, "7d": 1, "older": 2}
+    assert sum(cases().values()) == 5
+    for case in Case.objects.all():
+        close_case(case.id, actor="staff:ada", resolution="explained")
+    assert cases() == empty
+
+
+def test_disputes_without_evidence_are_counted_by_days_left(shop: Shop) -> None:
+    def disputes() -> dict[str, float]:
+        return {
+            dict(labels)["days_left"]: count
+            for (name, labels), count in read().items()
+            if name == "payments_disputes_unanswered" and count
+        }
+
+    desk = Desk(shop)
+    desk.pay()
+    dispute = desk.opened(due_in_seconds=100 * 3600)
+    for days, label in (
+        (-0.1, "overdue"),
+        (0.9, "0"),
+        (1.1, "1"),
+        (2.9, "2"),
+        (3, "2"),
+        (30, "7+"),
+    ):
+        Dispute.objects.update(evidence_due_by=past(-days))
+        assert disputes() == {label: 1}
+    Dispute.objects.update(evidence_due_by=None)
+    assert disputes() == {"none": 1}
+    Dispute.objects.update(answered_stage="inquiry")
+    assert disputes() == {"none": 1}, "the evidence of the stage before"
+    Dispute.objects.update(answered_stage=dispute.stage)
+    assert disputes() == {}, "nothing more can be submitted"
+
+
+def test_failing_endpoints_are_counted_by_for_how_long_while_they_are_enabled(shop: Shop) -> None:
+    def failing() -> dict[str, float]:
+        ages = ("1h", "1d", "7d", "older")
+        return {age: value("payments_webhook_endpoints_failing", age=age) for age in ages}
+
+    open_endpoint(shop.merchant, "https://shop.example/hook")
+    assert failing() == {"1h": 0, "1d": 0, "7d": 0, "older": 0}
+    WebhookEndpoint.objects.update(failing_since=past(2))
+    assert failing() == {"1h": 0, "1d": 0, "7d": 1, "older": 0}
+    WebhookEndpoint.objects.update(
+        status="disabled", disabled_because="failing", disabled_at=past(0)
+    )
+    assert failing() == {"1h": 0, "1d": 0, "7d": 0, "older": 0}
+
+
 @pytest.mark.usefixtures("really_closed")
 def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
     """Each reads an index of what is open, or the table that has one row per sweep."""
@@ -117,7 +188,7 @@ def test_the_queries_do_not_grow_with_data(shop: Shop) -> None:
         shop.create(order_id=f"order-{number}")
     with CaptureQueriesContext(connection) as many:
         read()
-    assert len(many) == len(few) == 15
+    assert len(many) == len(few) == 18
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         for query in many.captured_queries:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from django.db.backends.postgresql import base as django_backend
 from psycopg import Connection, Error
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.database.clock import database_clock
+from payments import metrics
 
 _TIME_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
@@ -34,7 +35,7 @@ def check(connection: Connection[Any]) -> None:
 
 
 class RestartProofPool(ConnectionPool[DatedConnection]):
-    """A pool that drops all its idle connections once one of them is dead.
+    """A pool that drops all idle connections once one of them is dead, and counts those in use.
 
     psycopg's own pool tries the next one, after 0, 1, 2, 4 seconds. After a restart of the database
     all of them are dead, so requests would wait for seconds and then fail.
@@ -43,6 +44,20 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
     def __init__(self, **options: Any) -> None:
         self._emptied_at = 0.0
         super().__init__(check=self._check_or_empty, connection_class=DatedConnection, **options)
+
+    def getconn(self, timeout: float | None = None) -> DatedConnection:
+        with metrics.POOL_WAITING.track_inprogress():
+            try:
+                connection = super().getconn(timeout)
+            except PoolTimeout:
+                metrics.POOL_TIMEOUTS.inc()
+                raise
+        metrics.POOL_IN_USE.inc()
+        return connection
+
+    def putconn(self, conn: DatedConnection) -> None:
+        super().putconn(conn)
+        metrics.POOL_IN_USE.dec()
 
     def _check_or_empty(self, connection: DatedConnection) -> None:
         try:

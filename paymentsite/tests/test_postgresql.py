@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
+from psycopg_pool import PoolTimeout
 
 from paymentsite.postgresql.base import RestartProofPool
 
@@ -64,3 +67,29 @@ def test_one_death_found_empties_the_pool_once(pool: RestartProofPool, database_
         pids.add(connection.info.backend_pid)
         pool.putconn(connection)
     assert pid in pids
+
+
+def test_connections_in_use_and_threads_that_wait_or_give_up_are_counted(
+    pool: RestartProofPool,
+) -> None:
+    in_use, waiting = (f"payments_database_connections_{word}" for word in ("in_use", "waiting"))
+    timeouts = "payments_database_pool_timeouts_total"
+    before, given_up = value(in_use), value(timeouts)
+    taken = [pool.getconn() for _ in range(SIZE)]
+    assert (value(in_use), value(waiting)) == (before + SIZE, 0)
+    with ThreadPoolExecutor(2) as threads:
+        late = [threads.submit(pool.getconn, seconds) for seconds in (0.05, 5)]
+        with pytest.raises(PoolTimeout):
+            late[0].result()
+        assert (value(in_use), value(waiting)) == (before + SIZE, 1)
+        assert value(timeouts) == given_up + 1
+        pool.putconn(taken.pop())
+        taken.append(late[1].result())
+    for connection in taken:
+        pool.putconn(connection)
+    assert (value(in_use), value(waiting)) == (before, 0)
+
+
+def value(name: str) -> float:
+    """What this process counted."""
+    return REGISTRY.get_sample_value(name) or 0
