@@ -65,6 +65,8 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
 
     capture_method = models.CharField(max_length=16, default="automatic")
     payment_method_types = models.JSONField(default=list)
+    automatic_payment_methods = models.JSONField(null=True, blank=True)
+    """`enabled` and `allow_redirects` as the merchant gave them; NULL with types of its own."""
     psp_reference = models.CharField(max_length=128, blank=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
     latest_charge_id = models.UUIDField(null=True, blank=True)

@@ -57,7 +57,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         "amount_received": intent.amount_captured_minor,
         "application": None,
         "application_fee_amount": None,
-        "automatic_payment_methods": None,
+        "automatic_payment_methods": intent.automatic_payment_methods,
         "canceled_at": unix_seconds(intent.canceled_at),
         "cancellation_reason": intent.cancellation_reason or None,
         "capture_method": intent.capture_method,

@@ -129,6 +129,8 @@ def _method_object(
 
 
 def _details(method: PaymentMethod) -> dict[str, Any]:
+    if method.method_type == "ideal":
+        return {"bank": None, "bic": None}
     if method.method_type != "card":
         return {
             "country": method.country or None,

@@ -40,6 +40,8 @@ class Capabilities:
     """
     holdable_method_types: frozenset[str]
     """Those of them that can be held first and captured later."""
+    redirect_method_types: frozenset[str] = frozenset()
+    """Those of them that always send the customer to another page; a card only if challenged."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False

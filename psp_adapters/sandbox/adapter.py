@@ -44,8 +44,9 @@ class SandboxAdapter(PspAdapter):
         async_captures=False,
         multiple_captures=True,
         increments=True,
-        method_types=("card", "us_bank_account", "sepa_debit"),
+        method_types=("card", "us_bank_account", "sepa_debit", "ideal"),
         holdable_method_types=frozenset({"card"}),
+        redirect_method_types=frozenset({"ideal"}),
         disputes=True,
         settlement_reports=True,
     )

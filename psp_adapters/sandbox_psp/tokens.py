@@ -203,6 +203,22 @@ def _bank_debits() -> list[TestToken]:
     ]
 
 
+def _redirects() -> list[TestToken]:
+    """Paid on the page of the customer's bank; the challenge stands for it."""
+    return [
+        TestToken(
+            token=f"pm_ideal_{result}",
+            method_type="ideal",
+            brand="",
+            funding="",
+            country="NL",
+            challenge=True,
+            decline=decline,
+        )
+        for result, decline in (("success", None), ("fail", _BANK_DECLINED))
+    ]
+
+
 def _spellings(token: str) -> list[str]:
     """`pm_card_X`, `tok_X`, and with `visa_` before X where X names no brand."""
     if not token.startswith("pm_card_"):
@@ -229,7 +245,7 @@ def _published() -> dict[str, TestToken]:
     rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
     rows += [_card("bypassPending", last4="0077", settles_at_once=True)]
     rows += [_card(suffix, last4=last4, dispute=kind) for suffix, last4, kind in _DISPUTED]
-    rows += _challenged() + _ours() + _bank_debits()
+    rows += _challenged() + _ours() + _bank_debits() + _redirects()
     tokens: dict[str, TestToken] = {}
     for row in rows:
         fingerprint = _fingerprint(row)

@@ -138,8 +138,13 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "automatic_payment_methods": Nested(
             {
                 "enabled": Boolean(required=True),
-                "allow_redirects": Enum("always", "never"),
-            }
+                "allow_redirects": Enum(
+                    "always",
+                    "never",
+                    description="never: no method that sends the customer to another page.",
+                ),
+            },
+            description="Kept and shown; without types of its own a payment takes all in any case.",
         ),
         "capture_method": _capture_method(),
         "confirm": Boolean(),

@@ -132,6 +132,9 @@ def _new_intent(
     )
     intent.client_secret = f"{intent.public_id}_secret_{secrets.token_urlsafe(18)}"
     apply_details(intent, details, caller)
+    if _redirects_refused(intent):
+        away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
+        intent.payment_method_types = [t for t in intent.payment_method_types if t not in away]
     require_capturable_later(intent)
     if method is not None:
         require_usable(method, intent)
@@ -179,6 +182,24 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
         )
 
 
+def _redirects_refused(intent: PaymentIntent) -> bool:
+    automatic = intent.automatic_payment_methods or {}
+    return bool(automatic.get("enabled")) and automatic.get("allow_redirects") == "never"
+
+
+def _require_return_url(
+    method: PaymentMethod, intent: PaymentIntent, confirmation: Confirmation
+) -> None:
+    away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
+    if method.method_type in away and not (confirmation.return_url or intent.return_url):
+        raise InvalidParameter(
+            f"A payment by {method.method_type} sends the customer to another page. Pass "
+            "return_url: the address that the customer comes back to.",
+            param="return_url",
+            code="parameter_missing",
+        )
+
+
 def require_capturable_later(intent: PaymentIntent) -> None:
     """Refuse capture_method=manual where no type of method that is allowed can be held."""
     holdable = accounts.capabilities_of(intent.psp_account_id).holdable_method_types
@@ -187,6 +208,15 @@ def require_capturable_later(intent: PaymentIntent) -> None:
 
 
 def _require_type(method: PaymentMethod, intent: PaymentIntent) -> None:
+    away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
+    if method.method_type in away and _redirects_refused(intent):
+        raise InvalidParameter(
+            f"A payment by {method.method_type} sends the customer to another page, and this "
+            "PaymentIntent was created with automatic_payment_methods[allow_redirects]=never. Use "
+            "another payment method, or create one with allow_redirects=always.",
+            param="payment_method",
+            code="payment_intent_incompatible_payment_method",
+        )
     if method.method_type not in intent.payment_method_types:
         raise InvalidParameter(
             f"This PaymentIntent does not allow payment methods of type {method.method_type}. Use "
@@ -219,6 +249,7 @@ def _charge(
     """Write the charge, the started intent and everything that the batch holds."""
     chosen = method or _own_method(intent)
     require_usable(chosen, intent)
+    _require_return_url(chosen, intent, confirmation)
     operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
     if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id

@@ -15,7 +15,10 @@ _PLAIN: Final = (
     *("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
     *("setup_future_usage", "capture_method", "payment_method_types", "return_url"),
 )
-DETAIL_FIELDS: Final = ("customer", "order_id", "shipping", "metadata", *_PLAIN)
+DETAIL_FIELDS: Final = (
+    *("customer", "order_id", "shipping", "metadata", "automatic_payment_methods"),
+    *_PLAIN,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class IntentDetails:
     setup_future_usage: str | None = None
     capture_method: str | None = None
     payment_method_types: list[str] | None = None
+    """Named types end the automatic choice."""
+    automatic_payment_methods: dict[str, Any] | None = None
     return_url: str | None = None
 
 
@@ -63,6 +68,13 @@ def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller)
         value = getattr(details, name)
         if value is not None:
             setattr(intent, name, value)
+    if details.payment_method_types is not None:
+        intent.automatic_payment_methods = None
+    if details.automatic_payment_methods is not None:
+        always = (
+            {"allow_redirects": "always"} if details.automatic_payment_methods["enabled"] else {}
+        )
+        intent.automatic_payment_methods = always | details.automatic_payment_methods
     if details.shipping is not None:
         intent.shipping = details.shipping or None
     if details.customer is not None:

@@ -36,7 +36,7 @@ INCOMPATIBLE = "payment_intent_incompatible_payment_method"
 def test_without_types_every_type_of_the_psp_is_allowed_and_shown(api: ApiClient) -> None:
     intent = created(api, payment_method=DEBIT, confirm=True)
     assert intent["status"] == "processing"
-    assert intent["payment_method_types"] == ["card", "us_bank_account", "sepa_debit"]
+    assert intent["payment_method_types"] == ["card", "us_bank_account", "sepa_debit", "ideal"]
     charge = api.get(f"/v1/charges/{intent['latest_charge']}").body
     assert charge["payment_method_details"]["type"] == "us_bank_account"
 
@@ -86,6 +86,49 @@ def test_what_cannot_be_held_is_not_charged_for_a_later_capture(shop: Shop, api:
     changed = api.post(f"{INTENTS}/{intent['id']}", capture_method="manual")
     assert refused(changed) == (400, INCOMPATIBLE, "capture_method")
     assert shop.effects() == []
+
+
+IDEAL = "pm_ideal_success"
+BACK = "https://shop.example/back"
+
+
+def test_the_automatic_choice_is_kept_and_shown_until_types_are_named(api: ApiClient) -> None:
+    intent = created(api, automatic_payment_methods={"enabled": True})
+    assert intent["automatic_payment_methods"] == {"enabled": True, "allow_redirects": "always"}
+    assert "ideal" in intent["payment_method_types"]
+    named = api.post(f"{INTENTS}/{intent['id']}", payment_method_types=["card"]).body
+    assert (named["automatic_payment_methods"], named["payment_method_types"]) == (None, ["card"])
+    off = created(api, automatic_payment_methods={"enabled": False})
+    assert off["automatic_payment_methods"] == {"enabled": False}
+
+
+def test_without_redirects_a_method_that_needs_one_is_refused(shop: Shop, api: ApiClient) -> None:
+    given = {"automatic_payment_methods": {"enabled": True, "allow_redirects": "never"}}
+    intent = created(api, **given)
+    assert "ideal" not in intent["payment_method_types"]
+    path = f"{INTENTS}/{intent['id']}"
+    confirmed = api.post(f"{path}/confirm", payment_method=IDEAL, return_url=BACK)
+    for reply in (confirmed, api.post(path, payment_method=IDEAL)):
+        assert refused(reply) == (400, INCOMPATIBLE, "payment_method")
+        assert "allow_redirects=always" in reply.error["message"]
+    assert not Operation.objects.exists()
+    paid = api.post(f"{path}/confirm", payment_method="pm_card_visa").body
+    assert paid["status"] == "succeeded"
+
+
+def test_a_method_that_needs_a_redirect_needs_an_address_to_return_to(
+    shop: Shop, api: ApiClient
+) -> None:
+    given = {"payment_method": IDEAL, "automatic_payment_methods": {"enabled": True}}
+    intent = created(api, **given)
+    path = f"{INTENTS}/{intent['id']}/confirm"
+    assert refused(api.post(path)) == (400, "parameter_missing", "return_url")
+    assert not Operation.objects.exists()
+    sent_away = api.post(path, return_url=BACK).body
+    assert sent_away["status"] == "requires_action"
+    assert sent_away["next_action"]["redirect_to_url"]["return_url"] == BACK
+    charge = api.get(f"/v1/charges/{sent_away['latest_charge']}").body
+    assert charge["payment_method_details"]["type"] == "ideal"
 
 
 @pytest.mark.parametrize("verb", ["cancel", "confirm", "capture", "increment_authorization"])

@@ -36,8 +36,8 @@ class Rules(Recorder):
     ) -> Operation:
         """Open a payment: hold the money, capture it, decline it, or leave it open."""
         token = found(TOKENS.get(order.token), "token")
-        if token.settles_late and not order.capture:
-            raise invalid("a bank debit cannot be captured later", code="capture_unsupported")
+        if token.method_type != "card" and not order.capture:
+            raise invalid("only a card can be captured later", code="capture_unsupported")
         lifetime_seconds = self.behavior.authorization_seconds
         if token.expires_at_once:
             lifetime_seconds = self.behavior.settle_delay_seconds

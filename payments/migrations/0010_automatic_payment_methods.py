@@ -1,0 +1,15 @@
+"""Keeps the automatic choice of payment methods that a merchant asked for."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("payments", "0009_accounts_of_the_mode")]
+
+    operations = [
+        migrations.AddField(
+            "paymentintent",
+            "automatic_payment_methods",
+            models.JSONField(null=True, blank=True),
+        ),
+    ]
