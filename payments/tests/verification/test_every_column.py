@@ -40,7 +40,8 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
     "payments_payment_intent": {
         **_because(
             SHOWN,
-            "cancellation_reason canceled_at created_at customer_id description last_payment_error "
+            "automatic_payment_methods cancellation_reason canceled_at created_at customer_id "
+            "description last_payment_error "
             "metadata next_action_url order_id payment_method_id payment_method_types "
             "published_status receipt_email return_url shipping statement_descriptor "
             "statement_descriptor_suffix updated_at",
