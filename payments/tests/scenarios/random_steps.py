@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from hypothesis import strategies as st
 
@@ -25,6 +26,15 @@ TOKENS = (
 FAULTS = ("drop_after", "error_after", "truncate", "drop_before", "error_before", "rate_limit")
 
 
+
+class Await(StrEnum):
+    """Where a step waits for the PSP while something else is recorded."""
+
+    UNSENT = "before its request is sent"
+    UNRECORDED = "before its result is recorded"
+    SYNCED = "before a snapshot taken earlier is adopted"
+
+
 @dataclass(frozen=True)
 class Step:
     verb: str
@@ -35,40 +45,49 @@ class Step:
     fault: str | None = None
     which: int = 0
     """Which of several charges or disputes the step acts on."""
+    interleaved: Await | None = None
+    """Where everything is looked up meanwhile; SYNCED: the step happens during a look-up."""
 
 
 amounts = st.integers(min_value=1, max_value=12_000)
 charges = st.integers(min_value=0, max_value=3)
+sent = st.one_of(st.none(), st.none(), st.sampled_from(Await))
+synced = st.one_of(st.none(), st.none(), st.just(Await.SYNCED))
 faults = st.one_of(st.none(), st.none(), st.none(), st.sampled_from(FAULTS))
 steps = st.one_of(
     st.builds(
         Step, verb=st.just("confirm"), token=st.sampled_from(TOKENS), twice=st.booleans(),
-        fault=faults,
+        fault=faults, interleaved=sent,
     ),
     st.builds(
         Step, verb=st.just("capture"), amount_minor=amounts, final=st.booleans(),
-        twice=st.booleans(), fault=faults,
+        twice=st.booleans(), fault=faults, interleaved=sent,
     ),
     st.builds(
-        Step, verb=st.just("refund"), amount_minor=amounts, twice=st.booleans(), fault=faults
+        Step, verb=st.just("refund"), amount_minor=amounts, twice=st.booleans(), fault=faults,
+        interleaved=sent,
     ),
-    st.builds(Step, verb=st.just("increment"), amount_minor=amounts, fault=faults),
-    st.builds(Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults),
-    st.builds(Step, verb=st.just("challenge"), final=st.booleans()),
+    st.builds(
+        Step, verb=st.just("increment"), amount_minor=amounts, fault=faults, interleaved=sent
+    ),
+    st.builds(
+        Step, verb=st.just("cancel"), twice=st.booleans(), fault=faults, interleaved=sent
+    ),
+    st.builds(Step, verb=st.just("challenge"), final=st.booleans(), interleaved=synced),
     st.builds(
         Step, verb=st.sampled_from(["dashboard capture", "dashboard void", "dashboard refund",
             "dashboard increment", "forced capture", "forced refund"]),
-        amount_minor=amounts, final=st.booleans(), which=charges,
+        amount_minor=amounts, final=st.booleans(), which=charges, interleaved=synced,
     ),
     st.builds(Step, verb=st.sampled_from(["fails later", "fails later", "succeeds after all"]),
-        which=st.integers(min_value=0, max_value=7), final=st.booleans()),
+        which=st.integers(min_value=0, max_value=7), final=st.booleans(), interleaved=synced),
     st.builds(Step, verb=st.just("closed falsely"), final=st.booleans()),
-    st.builds(Step, verb=st.just("update"), amount_minor=amounts, final=st.booleans()),
-    st.builds(Step, verb=st.sampled_from(["capture while synced", "cancel while synced",
-        "dashboard capture while synced"]), amount_minor=amounts, final=st.booleans()),
+    st.builds(Step, verb=st.just("update"), amount_minor=amounts, final=st.booleans(),
+        interleaved=synced),
     st.builds(Step, verb=st.just("dispute"), amount_minor=amounts, final=st.booleans(),
-        which=charges),
+        which=charges, interleaved=synced),
     st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
-        "bank escalate"]), which=charges),
-    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"])),
+        "bank escalate"]), which=charges, interleaved=synced),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"]),
+        interleaved=synced),
 )  # fmt: skip

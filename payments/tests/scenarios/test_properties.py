@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,19 +25,19 @@ from payments.services.outcomes.late_and_external.adopt import (
     version_of,
 )
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks
-from payments.services.psp_gateway import accounts
+from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import Inconclusive
 from payments.services.recovery import payment_sync
 from payments.services.recovery.payment_sync import sync_payment
 from payments.services.verification.rebuild import differences, differences_of
-from payments.tests.scenarios.random_steps import Step, steps
+from payments.tests.scenarios.random_steps import Await, Step, steps
 from payments.tests.support import passing_time
 from payments.tests.support.dashboard import end_leases
 from payments.tests.support.dispute_desk import Desk
 from payments.tests.support.late_outcomes import close_as, sweep_reversals
 from payments.tests.support.shop import Shop, answered, body_of, render_intent, uuid_of
 from paymentsite.tests.fixtures.matrix import examples
-from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.contract.payments import PspOperationKind, PspPayment
 
 PAID = Step(verb="confirm", token="pm_card_visa")
@@ -124,6 +124,9 @@ def has_excess(shop: Shop, intent_id: str) -> bool:
 
 
 def take(shop: Shop, intent_id: str, step: Step) -> None:
+    if step.interleaved is Await.SYNCED:
+        during_a_sync(shop, intent_id, replace(step, interleaved=None))
+        return
     if step.verb == "wait":
         shop.psp.advance(30)
         shop.settle()
@@ -134,9 +137,6 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
         return
     if step.verb == "dispute" or step.verb.startswith("bank"):
         dispute(shop, intent_id, step)
-        return
-    if step.verb.endswith(" while synced"):
-        during_a_sync(shop, intent_id, step)
         return
     if step.verb in ("fails later", "succeeds after all"):
         revise(shop, intent_id, step)
@@ -152,7 +152,8 @@ def take(shop: Shop, intent_id: str, step: Step) -> None:
     if step.fault is not None:
         shop.psp.script({step.fault: True}, kind=psp_kind(step.verb))
     caller = shop.caller(key=uuid.uuid4().hex)
-    first = attempt(lambda: command(shop, intent_id, step, caller))
+    with looked_up_meanwhile(shop, intent_id, step.interleaved):
+        first = attempt(lambda: command(shop, intent_id, step, caller))
     if step.twice and first is not None:
         again = attempt(lambda: command(shop, intent_id, step, caller))
         assert again is not None
@@ -212,12 +213,33 @@ def during_a_sync(shop: Shop, intent_id: str, step: Step) -> None:
         return
     lease = payment_sync.lease_payment(charge.id)
     version, seen = version_of(charge.intent_id), payment_of(shop, charge)
-    take(shop, intent_id, replace(step, verb=step.verb.removesuffix(" while synced")))
+    take(shop, intent_id, step)
     if lease is None or seen is None:
         return
     with suppress(Overtaken, SnapshotIncomplete):
         adopt_payment(charge.id, seen, lease=lease, version=version, actor="test")
     end_leases()
+
+
+@contextmanager
+def looked_up_meanwhile(shop: Shop, intent_id: str, when: Await | None) -> Iterator[None]:
+    """While a command waits for the PSP, all of its payment is looked up and adopted."""
+    real = sending.send
+
+    def send(operation: Operation, **how: Any) -> PspResult:
+        if when is Await.UNSENT:
+            sync_everything(shop, intent_id)
+        result = real(operation, **how)
+        if when is Await.UNRECORDED:
+            sync_everything(shop, intent_id)
+        return result
+
+    if when is not None:
+        sending.send = send
+    try:
+        yield
+    finally:
+        sending.send = real
 
 
 def payment_of(shop: Shop, charge: Operation) -> PspPayment | None:
