@@ -26,7 +26,6 @@ TOKENS = (
 FAULTS = ("drop_after", "error_after", "truncate", "drop_before", "error_before", "rate_limit")
 
 
-
 class Await(StrEnum):
     """Where a step waits for the PSP while something else is recorded."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from payments.exceptions import PaymentRefused
@@ -68,7 +68,7 @@ BEGINNINGS = {
     plan=st.lists(steps, min_size=2, max_size=10),
 )
 def test_books_counters_and_psp_agree_after_every_step(
-    shop: Shop, manual: bool, begun: str, plan: list[Step]
+    shop: Shop, reached: Counter[str], manual: bool, begun: str, plan: list[Step]
 ) -> None:
     shop.order_id = f"order-{uuid.uuid4().hex[:12]}"
     shop.psp.heal()
@@ -77,8 +77,7 @@ def test_books_counters_and_psp_agree_after_every_step(
         take(shop, intent_id, step)
         shop.psp.heal()
         assert list(differences_of([shop.intent(intent_id)])) == [], step
-    event("a duplicate charge" if has_excess(shop, intent_id) else "no duplicate charge")
-    event("disputed" if shop.psp.disputes(shop.order_id) else "not disputed")
+        count_reached(reached, shop, intent_id, step)
     shop.psp.advance(120)
     for _ in range(2):
         shop.settle()
@@ -93,6 +92,21 @@ def test_books_counters_and_psp_agree_after_every_step(
     assert list(differences()) == []
     assert_money_is_booked_as_at_the_psp(shop, intent_id)
     assert_nothing_waits_for_ever(shop, intent_id)
+    reached["life"] += 1
+
+
+def count_reached(reached: Counter[str], shop: Shop, intent_id: str, step: Step) -> None:
+    """Count the step and the states in which it left the payment."""
+    reached[f"step: {step.verb}"] += 1
+    if step.interleaved is not None:
+        reached[f"interleaved {step.interleaved}: {step.verb}"] += 1
+    reached[f"payment: {shop.intent(intent_id).status}"] += 1
+    operations = shop.operations(intent_id)
+    reached.update({f"operation: {o.kind} {o.status}" for o in operations})
+    if any(operation.excess_minor for operation in operations):
+        reached["payment: with a duplicate charge or another excess"] += 1
+    if shop.psp.disputes(shop.order_id):
+        reached["payment: disputed"] += 1
 
 
 def sync_everything(shop: Shop, intent_id: str) -> None:
@@ -116,11 +130,6 @@ def assert_nothing_waits_for_ever(shop: Shop, intent_id: str) -> None:
             assert operation.status == "SUCCEEDED"
             assert intent.amount_held_minor or kept
     assert not Case.objects.filter(intent_id=intent.id, kind="contradiction").exists()
-
-
-def has_excess(shop: Shop, intent_id: str) -> bool:
-    """Whether the payment has a duplicate charge, or another amount in excess."""
-    return any(operation.excess_minor for operation in shop.operations(intent_id))
 
 
 def take(shop: Shop, intent_id: str, step: Step) -> None:
