@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("payments", "0009_accounts_of_the_mode")]
+    dependencies = [("payments", "0010_open_rows_of_metrics")]
 
     operations = [
         migrations.AddField(
