@@ -24,7 +24,7 @@ from payments.tasks import check_recent_payments, verify_books
 from payments.tests.support.metrics_scrape import read, value
 from paymentsite.launcher import state
 from paymentsite.launcher.state import PROJECT
-from paymentsite.sweeps import BY_NAME
+from paymentsite.tidy import observability
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -255,62 +255,25 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-PAGE = (PROJECT / "docs" / "operations.md").read_text()
-RULES = PAGE.split("```yaml")[1].split("```")[0]
-OF_COUNTERS = {"rate", "irate", "increase"}
-OF_GAUGES = {"delta", "idelta", "deriv", "predict_linear"} | {
-    f"{word}_over_time" for word in ("avg", "min", "max", "last")
-}
-METRIC = re.compile(r"(?:(\w+)\()?\b(payments_[a-z_]+)(?:\{([^}]*)\})?(\[)?")
-
-
-def test_every_alert_queries_a_metric_as_its_type_allows() -> None:
-    types = shown_types()
-    asked = METRIC.findall(RULES)
-    assert {name for _, name, _, _ in asked} >= {"payments_notifications_dead"}
-    for function, name, _, has_range in asked:
-        assert name in types, f"{name} is no metric"
-        # What is counted is only as large as the process is old; what is measured goes both ways.
-        allowed = OF_COUNTERS if types[name] in ("counter", "histogram") else OF_GAUGES | {""}
-        assert function in allowed, f"{function}({name}) of a {types[name]}"
-        assert bool(has_range) == bool(function), name
-
-
-def test_every_alert_of_a_sweep_names_one_that_exists() -> None:
-    named = re.findall(r'\{sweep=~?"([^"]*)"\}', RULES)
-    assert named
-    for pattern in named:
-        for each in pattern.split("|"):
-            assert any(re.fullmatch(each, name) for name in BY_NAME), each
-
-
-def test_every_alert_says_what_to_do_and_every_metric_of_one_is_described() -> None:
-    assert "payments_oldest_unknown_operation_seconds > 300" in RULES, (
-        "an unknown outcome alerts after five minutes"
-    )
-    metrics_table = PAGE.split("## Alerts")[0]
-    advice = PAGE.split("```")[2]
-    for alert in re.findall(r"alert: (\w+)", RULES):
-        assert f"`{alert}`" in advice, f"what to do about {alert}"
-    for name in set(re.findall(r"payments_[a-z_]+", RULES)):
-        assert f"`{name.removesuffix('_bucket')}" in metrics_table, name
-
-
-def test_the_page_describes_no_metric_that_is_not_there() -> None:
-    described = re.findall(r"`(payments_[a-z_]+)(?:\{[a-z,]*\})?`", PAGE.split("## Alerts")[0])
-    assert set(described) <= set(shown_types())
-
-
-def shown_types() -> dict[str, str]:
-    """The type of each metric by the name that a rule asks for, as Prometheus is told."""
+def test_every_metric_that_is_shown_is_declared_with_its_type_and_labels_and_described() -> None:
+    """Alert rules and the dashboard are checked against what is declared."""
     check_recent_payments()
     verify_books()
     answer = Client().get("/metrics").content.decode()
-    families = list(text_string_to_metric_families(answer))
-    assert len(families) > 20
-    types = {
-        f"{family.name}_total" if family.type == "counter" else family.name: family.type
-        for family in families
-    }
-    buckets = {f"{name}_bucket": kind for name, kind in types.items() if kind == "histogram"}
-    return types | buckets
+    shown = [
+        family
+        for family in text_string_to_metric_families(answer)
+        if family.name.startswith("payments_") and not family.name.endswith("_created")
+    ]
+    assert len(shown) > 20
+    for family in shown:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        name = f"{name}_bucket" if family.type == "histogram" else name
+        assert observability.types()[name] == family.type
+        for sample in family.samples:
+            if sample.name == name:
+                assert set(sample.labels) == observability.labels()[name], name
+    page = observability.PAGE.read_text().split("## Alerts")[0]
+    described = set(re.findall(r"`(payments_[a-z_]+)(?:\{[a-z_,]*\})?`", page))
+    names = {name.removesuffix("_bucket") for name in observability.types()}
+    assert described == {name for name in names if not name.endswith(("_seconds_count", "_sum"))}

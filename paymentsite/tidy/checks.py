@@ -57,6 +57,7 @@ QUICK = (
     Check("format", ["ruff", "format", "--check", "."]),
     Check("imports", ["lint-imports", "--no-cache"]),
 )
+ALERTS = Check("alerts", ["python", "-m", "paymentsite.tidy.observability"], shows=1)
 FIGURES = Check("figures", ["python", "-m", "paymentsite.tidy.figures"], shows=100)
 
 
@@ -72,4 +73,4 @@ def run(checks: Sequence[Check]) -> int:
 
 if __name__ == "__main__":
     # The longest first.
-    sys.exit(run([TYPES, MIGRATIONS, *QUICK, FIGURES]))
+    sys.exit(run([TYPES, MIGRATIONS, *QUICK, ALERTS, FIGURES]))

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import get_commands
 
 from payments.states import CaseKind
+from paymentsite.tidy.observability import DASHBOARD, RULES
 from paymentsite.tidy.sources import PROJECT, name, python_files, text
 
 PAGES: Final = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
@@ -108,7 +109,7 @@ def names_in_code() -> frozenset[str]:
 @cache
 def paths() -> frozenset[str]:
     """Files and folders from the project's folder on, each with a slash before it."""
-    loose = (PROJECT / "manage.py", *PAGES)
+    loose = (PROJECT / "manage.py", *PAGES, RULES, DASHBOARD)
     files = {f"/{name(path)}" for path in (*python_files(), *sql_files(), *loose)}
     return frozenset(files | {f"{folder}/" for file in files for folder in Path(file).parents})
 
