@@ -115,7 +115,7 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
     reference = platform_processes.api(folder, theirs, port=ports[1])
     reference.name = "reference"
     reference.log_file = folder / "logs" / "reference.log"
-    reference.command = [*reference.command[:-1], "bench.reference.wsgi:application"]
+    reference.command = [*reference.command[:-1], "bench.reference.wsgi:server"]
     for process in (psp, platform, reference):
         with step(f"start {process.name}"):
             stack.callback(process.stop)

@@ -28,6 +28,8 @@ CONNECT_TIMEOUT_SECONDS = 3
 # After this time without an acknowledgment of what we sent, the network counts as cut.
 TCP_USER_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_SECONDS = 5
+REQUEST_WITHIN_SECONDS = 15
+"""Default for the headers of a request, and again for its body."""
 
 _SECRET_LENGTH_LEAST = 16
 _FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")

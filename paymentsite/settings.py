@@ -20,6 +20,7 @@
 | PSP_CALLS_MAX | calls in flight per process and PSP account, default 256 |
 | PSP_BREAKERS | `off` disables the circuit breakers, for benchmarks only |
 | API_THREADS | threads of a web process, default 64; half of them may wait for one PSP account |
+| REQUEST_WITHIN_SECONDS | deadline for a request's headers, and again for its body; default 15 |
 | METRICS_TOKEN | bearer token of /metrics; without it only this machine may read them |
 | PROMETHEUS_MULTIPROC_DIR | folder where the processes of this machine combine their metrics |
 | HEARTBEAT_SECONDS | interval of the heartbeat of each queue, default 10 |
@@ -275,6 +276,10 @@ PSP_CALLS_MAX = environment.integer("PSP_CALLS_MAX", 256, least=1)
 
 # Threads of one web process, set by the launcher. Half of them may wait for one PSP account.
 API_THREADS = environment.integer("API_THREADS", 64, least=2)
+# Of the body. The server's command has that of the headers.
+REQUEST_WITHIN_SECONDS = environment.integer(
+    "REQUEST_WITHIN_SECONDS", environment.REQUEST_WITHIN_SECONDS, least=1
+)
 
 # Bearer token of /metrics. Without it only this machine may read them, and not through a proxy.
 METRICS_TOKEN = environment.secrets("METRICS_TOKEN")

@@ -2,10 +2,13 @@
 
 import gc
 import os
+import resource
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from paymentsite.launcher.signals import die_with_parent, wake_main_thread_for_signals
+from paymentsite.receiving import WholeRequests
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
 # Otherwise a worker whose server process was killed would keep serving on the same port.
@@ -13,6 +16,14 @@ die_with_parent()
 wake_main_thread_for_signals()
 
 application = get_wsgi_application()
+server = WholeRequests(
+    application,
+    threads=settings.API_THREADS,
+    body_within_seconds=settings.REQUEST_WITHIN_SECONDS,
+)
+# Each connection is an open file, also one that sends nothing.
+_, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most, _most))
 
 # Imported objects never become garbage. Without these lines the collector would scan them again and
 # again (measured: 7 % of the API's processor time, 15 % of its p95).

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from paymentsite import environment
+from paymentsite.launcher import platform_processes
 from paymentsite.launcher.signals import die_with_parent
+from paymentsite.receiving import WholeRequests
 
 settings.configure(
     SECRET_KEY="signs nothing",
@@ -30,4 +32,8 @@ settings.configure(
 )
 die_with_parent()
 
-application = get_wsgi_application()
+server = WholeRequests(
+    get_wsgi_application(),
+    threads=platform_processes.API_THREADS,
+    body_within_seconds=environment.REQUEST_WITHIN_SECONDS,
+)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from paymentsite.environment import REQUEST_WITHIN_SECONDS
 from paymentsite.launcher import state
 from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.processes import Process
@@ -24,6 +25,8 @@ API_WORKERS = 2
 # Most threads wait for a PSP without a database connection, so there are more of them than
 # connections in the pool.
 API_THREADS = 64
+# Per worker. One that sends nothing holds no thread, only its place among these.
+API_CONNECTIONS = 2048
 # A request waits 8 s for its PSP by default. A stopping server first answers its open requests.
 API_DRAIN_SECONDS = 10
 # Per queue. Jobs that move money have processes of their own, so that no slow job delays them.
@@ -92,15 +95,17 @@ def api(
     folder: Path, variables: Mapping[str, str], *, port: int, workers: int = API_WORKERS
 ) -> Process:
     """The web server. It restarts its killed workers; the supervisor restarts a killed server."""
+    header_within_ms = 1000 * int(variables.get("REQUEST_WITHIN_SECONDS") or REQUEST_WITHIN_SECONDS)
     return _python(
         folder,
         "api",
-        *("-m", "granian", "--interface", "wsgi"),
-        *("--host", HOST, "--port", str(port), "--no-ws"),
-        *("--workers", str(workers), "--blocking-threads", str(API_THREADS)),
+        *("-m", "granian", "--interface", "rsgi", "--http", "1", "--no-ws"),
+        *("--host", HOST, "--port", str(port), "--workers", str(workers)),
+        *("--backlog", str(API_CONNECTIONS), "--backpressure", str(API_CONNECTIONS)),
+        *("--http1-header-read-timeout", str(header_within_ms), "--http1-buffer-size", "65536"),
         *("--respawn-failed-workers", "--respawn-interval", "0.5"),
         *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
-        "paymentsite.wsgi:application",
+        "paymentsite.wsgi:server",
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
         is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
         not_shown=_REQUEST_LINE,

@@ -304,7 +304,7 @@ def _quiet(process: Process) -> Process:
 def _plant(process: Process, bug: str) -> None:
     """Start this process through the module that plants the bug."""
     entries = {
-        "paymentsite.wsgi:application": ["bench.chaos.faults.bugs.entry_wsgi:application"],
+        "paymentsite.wsgi:server": ["bench.chaos.faults.bugs.entry_wsgi:server"],
         "paymentsite": ["bench.chaos.faults.bugs.entry"],
         str(state.PROJECT / "manage.py"): ["-m", "bench.chaos.faults.bugs.entry"],
     }

@@ -94,7 +94,7 @@ def test_of_doubled_reordered_and_forged_notifications_each_signed_one_is_stored
     ("head", "body", "status"),
     [
         (b"Content-Length: 50000000", b"x" * 100_000, 413),
-        (b"Content-Length: 262145", b"", 413),
+        (b"Content-Length: 262145", b"x" * 262_145, 413),
         (b"Content-Length: 2", b"{}", 400),
         (b"Content-Length: 0", b"", 400),
         (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n", 400),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from paymentsite.wsgi import application
+from paymentsite.wsgi import server
 
 from bench.chaos.faults.bugs.planted import plant  # isort: skip  (the product must be loaded first)
 
 plant(os.environ["CHAOS_BUG"])
 
-__all__ = ["application"]
+__all__ = ["server"]

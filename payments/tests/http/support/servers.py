@@ -14,6 +14,7 @@ from payments.tests.http.support.wire import Wire
 from paymentsite.launcher import platform_processes
 from paymentsite.launcher.ports import HOST, hold_any_port
 
+REQUEST_WITHIN_SECONDS = 4
 WEBHOOK_SECRET = "the secret of the server's webhook"
 
 
@@ -106,5 +107,6 @@ def variables_of(database_url: str) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url,
         "SANDBOX_PSP_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+        "REQUEST_WITHIN_SECONDS": str(REQUEST_WITHIN_SECONDS),
         **{name: os.environ[name] for name in given if name in os.environ},
     }

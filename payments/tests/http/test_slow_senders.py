@@ -1,0 +1,84 @@
+"""Requests that are never finished hold no thread, and end: on every door, most without a key."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from payments.tests.http.support.servers import REQUEST_WITHIN_SECONDS, ApiServer
+from payments.tests.http.support.storefront import Storefront, Tables
+from paymentsite.launcher import platform_processes
+from paymentsite.receiving import HEADER_BYTES_MAX, LARGE_BODIES_MAX, LARGE_BODY_BYTES
+
+DOORS = ("/v1/payment_intents", "/psp/sandbox/webhook", "/admin/login/", "/docs", "/return/pi_x")
+UNFINISHED = (
+    b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900\r\n\r\namount=10",
+    b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le",
+)
+LARGE = b"POST /psp/sandbox/webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n{" % (
+    LARGE_BODY_BYTES + 1
+)
+THREADS = platform_processes.API_WORKERS * platform_processes.API_THREADS
+
+
+@contextmanager
+def sent(server: ApiServer, request: bytes, count: int) -> Iterator[list[socket.socket]]:
+    """Make so many connections and send these bytes on each, and nothing after them."""
+    address = urlsplit(server.base_url)
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(count):
+            target = (str(address.hostname), int(address.port or 0))
+            connection = stack.enter_context(socket.create_connection(target, timeout=30))
+            connection.sendall(request)
+            connections.append(connection)
+        yield connections
+
+
+def test_more_slow_senders_than_threads_hold_up_no_payment_and_are_ended(
+    storefront: Storefront, tables: Tables
+) -> None:
+    """Large bodies, which are held in memory, are limited besides."""
+    before = tables.rows()
+    began = time.monotonic()
+    with ExitStack() as stack:
+
+        def send(request: bytes, count: int) -> list[socket.socket]:
+            return stack.enter_context(sent(storefront.server, request, count))
+
+        slow = [
+            connection
+            for door in DOORS
+            for unfinished in UNFINISHED
+            for connection in send(unfinished % door.encode(), THREADS // 4)
+        ]
+        large = send(LARGE, 2 * LARGE_BODIES_MAX * platform_processes.API_WORKERS)
+        assert len(slow) > 2 * THREADS
+        assert tables.rows() == before
+        assert storefront.pay().status == "succeeded"
+        held_seconds = time.monotonic() - began
+        answers = [{one.recv(12) for one in connections} for connections in (slow, large)]
+    assert held_seconds < REQUEST_WITHIN_SECONDS, "they were still open"
+    assert answers == [{b"HTTP/1.1 408", b""}, {b"HTTP/1.1 408", b"HTTP/1.1 503"}]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Large", "x" * (HEADER_BYTES_MAX // 2))] * 2,
+        [(f"X-{number}", "x") for number in range(120)],
+    ],
+    ids=["large", "many"],
+)
+def test_too_many_or_too_large_headers_are_refused(
+    storefront: Storefront, tables: Tables, headers: list[tuple[str, str]]
+) -> None:
+    before = tables.rows()
+    for door in DOORS:
+        assert storefront.wire.send("GET", door, headers=headers).status == 431
+    assert tables.rows() == before
