@@ -37,8 +37,8 @@ class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("public_id", "merchant"),
             ("name", "email"),
             ("phone", "mode"),
+            ("default_payment_method", "deleted_at"),
             ("created_at", "updated_at"),
-            "deleted_at",
         ),
         group(
             "From the merchant",

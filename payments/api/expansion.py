@@ -78,7 +78,7 @@ def _expand_level(
         found = _load(target, ids, scope, known)
         for row in shown:
             # A dictionary for each place: the same object may appear at several places.
-            if (row_id := row.get(field)) in found:
+            if isinstance(row_id := row.get(field), str) and row_id in found:
                 row[field] = dict(found[row_id])
         if below:
             expanded = [row[field] for row in shown if isinstance(row.get(field), dict)]

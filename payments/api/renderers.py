@@ -90,7 +90,12 @@ def render_dispute(subject: Subject, caller: Caller) -> Answer:
 
 def render_customer(customer: Customer, caller: Caller) -> Answer:
     """The customer."""
-    return answer_of(200, customer_object(customer))
+    shown = customer_object(customer)
+    if caller.expand:
+        chosen = customer.default_payment_method
+        known = {chosen.public_id: payment_method_object(chosen)} if chosen else {}
+        expand([shown], "customer", caller.expand, caller.scope, known=known)
+    return answer_of(200, shown)
 
 
 def render_payment_method(method: PaymentMethod, caller: Caller) -> Answer:

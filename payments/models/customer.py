@@ -34,6 +34,16 @@ class Customer(WithPublicId, MerchantOwned):
         choices=[(each, each) for each in ("none", "exempt", "reverse")],
         help_text="For the merchant: no tax is computed here.",
     )
+    default_payment_method = models.ForeignKey(
+        "PaymentMethod",
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        null=True,
+        blank=True,
+    )
+    """One of its own, kept for the merchant: a payment never takes it by itself."""
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -6,7 +6,13 @@ from typing import Any
 
 from payments import public_ids
 from payments.models import Customer
-from payments.objects.parts import address_object, public_id, shipping_object, unix_seconds_of
+from payments.objects.parts import (
+    address_object,
+    public_id,
+    reference,
+    shipping_object,
+    unix_seconds_of,
+)
 
 
 def customer_object(customer: Customer) -> dict[str, Any]:
@@ -29,7 +35,9 @@ def customer_object(customer: Customer) -> dict[str, Any]:
         "invoice_prefix": None,
         "invoice_settings": {
             "custom_fields": None,
-            "default_payment_method": None,
+            "default_payment_method": reference(
+                public_ids.PAYMENT_METHOD, customer.default_payment_method_id
+            ),
             "footer": None,
             "rendering_options": None,
         },

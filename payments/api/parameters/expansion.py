@@ -48,7 +48,11 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
         "payment_method": "payment_method",
     },
     "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
-    "customer": _nothing("default_source", "test_clock"),
+    "customer": {
+        **_nothing("default_source", "test_clock"),
+        "invoice_settings": "invoice_settings",
+    },
+    "invoice_settings": {"default_payment_method": "payment_method"},
     "payment_method": {"customer": "customer"},
     "balance_transaction": {"source": "balance_source"},
     "balance_source": {},
@@ -58,7 +62,23 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     "balance": {},
     NOTHING: {},
 }
-"""By object and field: the object that replaces the id when the field is expanded."""
+"""By object and field: the object that replaces the id when the field is expanded, or the object
+that the field holds in any case (`_HOLDERS`)."""
+
+
+_HOLDERS: Final = frozenset({"invoice_settings"})
+"""Not ids: objects that are shown in any case, and hold ids."""
+
+
+def _paths(object_name: str) -> list[str]:
+    """The ids of an object, those in the objects that it holds included."""
+    found = []
+    for field, kind in EXPANDABLE[object_name].items():
+        if kind in _HOLDERS:
+            found += [f"{field}.{inner}" for inner in EXPANDABLE[kind]]
+        elif kind != NOTHING:
+            found.append(field)
+    return found
 
 
 class Expand(ListOf):
@@ -101,8 +121,7 @@ class Expand(ListOf):
     @staticmethod
     def _documentation(object_name: str, in_list: bool) -> str:
         prefix = "data." if in_list else ""
-        known = [each for each, kind in EXPANDABLE[object_name].items() if kind != NOTHING]
-        fields = ", ".join(f"`{prefix}{field}`" for field in known)
+        fields = ", ".join(f"`{prefix}{path}`" for path in _paths(object_name))
         depth = f"up to {MAX_EXPANSION_DEPTH} levels deep"
         return f"Ids to answer as objects, {depth}: {fields or 'none here'}."
 

@@ -185,18 +185,29 @@ class Currency(Parameter):
 
 
 class PublicId(Parameter):
-    """An id with one of these prefixes, such as `pm`; selectors check that it exists."""
+    """An id with one of these prefixes, such as `pm`; selectors check that it exists.
+
+    `can_unset`: the empty value is allowed and parsed as "".
+    """
 
     def __init__(
-        self, *prefixes: str, noun: str, required: bool = False, description: str = ""
+        self,
+        *prefixes: str,
+        noun: str,
+        can_unset: bool = False,
+        required: bool = False,
+        description: str = "",
     ) -> None:
         super().__init__(required=required, description=description)
+        self.can_unset = can_unset
         self.prefixes = tuple(f"{prefix}_" for prefix in prefixes)
         self.noun = noun
 
     def read(self, value: Any, name: str, is_text: bool) -> str:
         if type(value) is not str or not _ID.fullmatch(value):
             if value is None or value == "":
+                if self.can_unset:
+                    return ""
                 self.refuse_empty(name)
             if type(value) is str and holds_card_number(value):
                 refuse_card_data(name)
@@ -213,8 +224,9 @@ class PublicId(Parameter):
         return " or ".join(f"with {prefix}" for prefix in self.prefixes)
 
     def own_schema(self) -> Schema:
+        pattern = f"({'|'.join(self.prefixes)})[A-Za-z0-9_]+"
         return {
             "type": "string",
             "maxLength": 255,
-            "pattern": f"^({'|'.join(self.prefixes)})[A-Za-z0-9_]+$",
+            "pattern": f"^({pattern})?$" if self.can_unset else f"^{pattern}$",
         }

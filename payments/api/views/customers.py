@@ -11,9 +11,11 @@ from payments.api.parameters import (
     Expand,
     ListOf,
     Metadata,
+    Nested,
     Parameter,
     Parameters,
     Phone,
+    PublicId,
     Text,
     Unsupported,
 )
@@ -52,7 +54,6 @@ _UNSUPPORTED: Final[dict[str, Parameter]] = {
     "cash_balance": _NO_INVOICES,
     "individual_name": _METADATA_INSTEAD,
     "invoice_prefix": _NO_INVOICES,
-    "invoice_settings": _NO_INVOICES,
     "next_invoice_sequence": _NO_INVOICES,
     "source": _ATTACH_INSTEAD,
     "tax": _METADATA_INSTEAD,
@@ -65,6 +66,23 @@ _LOCALE: Final = Text(
     rule="a language as in de or pt-BR",
     can_unset=False,
 )
+
+
+def _default_method(*, can_unset: bool) -> Nested:
+    """`invoice_settings`: of it only the default payment method means something here."""
+    return Nested(
+        {
+            "default_payment_method": PublicId(
+                public_ids.PAYMENT_METHOD,
+                noun="payment method",
+                can_unset=can_unset,
+                description="One of this customer. Kept for you: name it when you charge.",
+            ),
+            "custom_fields": _NO_INVOICES,
+            "footer": _NO_INVOICES,
+            "rendering_options": _NO_INVOICES,
+        }
+    )
 
 
 def _who() -> dict[str, Parameter]:
@@ -89,15 +107,25 @@ def _who() -> dict[str, Parameter]:
 CREATE_CUSTOMER: Final = Parameters(
     {
         **_who(),
+        "invoice_settings": _default_method(can_unset=False),
         "metadata": Metadata(),
-        "payment_method": _ATTACH_INSTEAD,
+        "payment_method": PublicId(
+            public_ids.PAYMENT_METHOD,
+            noun="payment method",
+            description="Attached to the new customer; a test token such as pm_card_visa too.",
+        ),
         "tax_id_data": _METADATA_INSTEAD,
         "test_clock": Unsupported("There are no test clocks here: remove it."),
     }
 )
 
 UPDATE_CUSTOMER: Final = Parameters(
-    {**_who(), "metadata": Metadata(merges=True), "default_source": _ATTACH_INSTEAD}
+    {
+        **_who(),
+        "invoice_settings": _default_method(can_unset=True),
+        "metadata": Metadata(merges=True),
+        "default_source": _ATTACH_INSTEAD,
+    }
 )
 
 RETRIEVE_CUSTOMER: Final = Parameters({"expand": Expand("customer")})
@@ -123,6 +151,7 @@ class Customers(MerchantView):
         return service.create_customer(
             CommandRequest(call.caller, render=render_customer),
             details=call.details(service.CustomerDetails),
+            payment_method=call.given.get("payment_method", ""),
         )
 
     @documented(LIST_CUSTOMERS, "customer", "List customers", is_list=True)
@@ -140,7 +169,7 @@ class Customer(MerchantView):
     @documented(RETRIEVE_CUSTOMER, "customer", "Retrieve a customer")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(CUSTOMER, public_id)
-        return customer_object(one_customer(call.scope, public_id))
+        return call.expanded("customer", customer_object(one_customer(call.scope, public_id)))
 
     @documented(UPDATE_CUSTOMER, "customer", "Change a customer")
     def post(self, call: Call, public_id: str) -> DirectResult[CustomerRow]:

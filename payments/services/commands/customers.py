@@ -13,23 +13,28 @@ from django.db import transaction
 
 from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
-from payments import public_ids
 from payments.clock import now_utc
+from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
 from payments.models import Customer, PaymentMethod
 from payments.objects.customer import customer_object, deleted_customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
-from payments.selectors.customers import customers
-from payments.selectors.scope import CUSTOMER, refuse_missing
+from payments.selectors.customers import one_payment_method
 from payments.services.callers.caller import Caller
+from payments.services.commands.payment_methods import (
+    attach,
+    locked_customer,
+    prepared_method,
+    resolve_payment_method,
+)
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 
 _TEXTS: Final = ("name", "email", "phone", "description")
 _CHANGEABLE: Final = (
     *(*_TEXTS, "address", "shipping", "metadata", "preferred_locales", "tax_exempt"),
-    *("event_seq", "updated_at"),
+    *("default_payment_method", "event_seq", "updated_at"),
 )
 
 
@@ -46,11 +51,25 @@ class CustomerDetails:
     metadata: dict[str, str] | None = None
     preferred_locales: list[str] | None = None
     tax_exempt: str | None = None
+    invoice_settings: dict[str, str] | None = None
+    """Holds `default_payment_method`: one of the customer."""
 
 
-@direct_command
-def create_customer(tx: DirectTx, *, details: CustomerDetails) -> Customer:
-    """Create a customer, once per idempotency key."""
+def _method_to_attach(
+    caller: Caller, *, payment_method: str = "", **_others: Any
+) -> PaymentMethod | None:
+    return resolve_payment_method(caller, payment_method) if payment_method else None
+
+
+@direct_command(prepare=_method_to_attach)
+def create_customer(
+    tx: DirectTx, *, details: CustomerDetails, payment_method: str = ""
+) -> Customer:
+    """Create a customer, once per idempotency key, and attach the payment method that is given.
+
+    Raises ResourceMissing and InvalidParameter about the payment methods named.
+    """
+    method = prepared_method(tx.prepared)
     identifier = new_row_id()
     created_at = created_at_of(identifier)
     customer = Customer(
@@ -61,6 +80,13 @@ def create_customer(tx: DirectTx, *, details: CustomerDetails) -> Customer:
         updated_at=created_at,
     )
     _apply(customer, details)
+    if method is not None:
+        method = attach(tx, method, customer)
+    default = (details.invoice_settings or {}).get("default_payment_method", "")
+    if method is not None and default in (payment_method, method.public_id):
+        customer.default_payment_method = method
+    else:
+        _apply_default(tx, customer, details)
     created = EventDraft("customer.created", customer_object(customer))
     events = events_of(customer, [created], tx.caller)
     tx.batch.insert(customer).insert(*events)
@@ -73,6 +99,7 @@ def update_customer(tx: DirectTx, *, customer_id: UUID, details: CustomerDetails
     customer = locked_customer(tx.caller, customer_id, param="id")
     before = customer_object(customer)
     _apply(customer, details)
+    _apply_default(tx, customer, details)
     after = customer_object(customer)
     previous = previous_attributes(before, after)
     if previous:
@@ -98,6 +125,7 @@ def delete_customer(*, caller: Caller, customer_id: UUID) -> dict[str, Any]:
             setattr(customer, name, "")
         customer.address = customer.shipping = None
         customer.metadata = {}
+        customer.default_payment_method = None
         customer.preferred_locales = []
         customer.deleted_at = customer.updated_at = now
         events = events_of(customer, [EventDraft("customer.deleted", last_seen)], caller)
@@ -118,13 +146,24 @@ def _detach_all(customer: Customer, caller: Caller, batch: Batch) -> None:
         batch.update(method, ("customer", "detached_at", "event_seq", "updated_at"))
 
 
-def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:
-    """The caller's customer, locked until the transaction ends; raises ResourceMissing."""
-    customer = customers(caller.scope).select_for_update().filter(pk=customer_id).first()
-    if customer is None:
-        public_id = public_ids.encode(public_ids.CUSTOMER, customer_id)
-        refuse_missing(CUSTOMER, public_id, param=param)
-    return customer
+def _apply_default(tx: DirectTx, customer: Customer, details: CustomerDetails) -> None:
+    """Set or unset the default payment method; detaching it waits for the customer's lock."""
+    named = (details.invoice_settings or {}).get("default_payment_method")
+    if named is None:
+        return
+    if not named:
+        customer.default_payment_method = None
+        return
+    param = "invoice_settings[default_payment_method]"
+    method = one_payment_method(tx.caller.scope, named, param=param)
+    if method.customer_id != customer.id:
+        raise InvalidParameter(
+            f"The payment method {named} is not attached to this customer. Attach it first, with "
+            "POST /v1/payment_methods/{id}/attach.",
+            param=param,
+            code="payment_method_customer_mismatch",
+        )
+    customer.default_payment_method = method
 
 
 def _apply(customer: Customer, details: CustomerDetails) -> None:

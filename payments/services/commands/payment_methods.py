@@ -15,13 +15,13 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
-from payments.models import PaymentMethod
+from payments.models import Customer, PaymentMethod
+from payments.objects.customer import customer_object
 from payments.objects.payment_method import payment_method_object
 from payments.public_ids import created_at_of
-from payments.selectors.customers import one_payment_method, payment_methods
-from payments.selectors.scope import PAYMENT_METHOD, refuse_missing
+from payments.selectors.customers import customers, one_payment_method, payment_methods
+from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller, Prepared
-from payments.services.commands.customers import locked_customer
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.psp_gateway.token_lookup import described_token
@@ -141,6 +141,11 @@ def attach_payment_method(tx: DirectTx, *, reference: str, customer_id: UUID) ->
     resolved = prepared_method(tx.prepared)
     assert resolved is not None, "it was looked up before"
     customer = locked_customer(tx.caller, customer_id, param="customer")
+    return attach(tx, resolved, customer)
+
+
+def attach(tx: DirectTx, resolved: PaymentMethod, customer: Customer) -> PaymentMethod:
+    """Attach a method, new or saved, to a customer that is locked or new; returns the method."""
     is_new = resolved._state.adding
     method = resolved if is_new else _locked_method(tx.caller, resolved.id)
     if method.customer_id == customer.id:
@@ -161,10 +166,15 @@ def attach_payment_method(tx: DirectTx, *, reference: str, customer_id: UUID) ->
 def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     """Detach a method from its customer, for good: it cannot be attached or charged again.
 
+    If it was the customer's default, the customer has none afterwards.
+
     Raises ResourceMissing, and InvalidParameter if it is not attached.
     """
+    owner_id = payment_methods(tx.caller.scope).filter(pk=method_id).values("customer_id")[:1]
+    customers_of = customers(tx.caller.scope).select_for_update().filter(pk__in=owner_id)
+    customer = customers_of.first()
     method = _locked_method(tx.caller, method_id)
-    if method.customer_id is None:
+    if customer is None or method.customer_id is None:
         raise InvalidParameter(
             "The payment method you provided is not attached to a customer so detachment is "
             "impossible.",
@@ -177,7 +187,28 @@ def detach_payment_method(tx: DirectTx, *, method_id: UUID) -> PaymentMethod:
     after = payment_method_object(method)
     draft = EventDraft("payment_method.detached", after, previous_attributes(before, after))
     _write(tx, method, draft)
+    if customer.default_payment_method_id == method.id:
+        _clear_default(tx, customer)
     return method
+
+
+def _clear_default(tx: DirectTx, customer: Customer) -> None:
+    before = customer_object(customer)
+    customer.default_payment_method = None
+    customer.updated_at = now_utc()
+    after = customer_object(customer)
+    draft = EventDraft("customer.updated", after, previous_attributes(before, after))
+    tx.batch.insert(*events_of(customer, [draft], tx.caller))
+    tx.batch.update(customer, ("default_payment_method", "event_seq", "updated_at"))
+
+
+def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Customer:
+    """The caller's customer, locked until the transaction ends; raises ResourceMissing."""
+    customer = customers(caller.scope).select_for_update().filter(pk=customer_id).first()
+    if customer is None:
+        public_id = public_ids.encode(public_ids.CUSTOMER, customer_id)
+        refuse_missing(CUSTOMER, public_id, param=param)
+    return customer
 
 
 def _require_type(described: PaymentToken, method_type: str, *, param: str) -> None:

@@ -102,6 +102,69 @@ def test_creating_a_customer_is_done_once_per_key(api: ApiClient) -> None:
     assert Customer.objects.count() == Event.objects.count() == 1
 
 
+# --- the default payment method ---------------------------------------------------------------
+
+DEFAULT = "invoice_settings.default_payment_method"
+
+
+def default_of(shown: dict[str, Any]) -> Any:
+    return shown["invoice_settings"]["default_payment_method"]
+
+
+def test_a_customer_is_created_with_a_payment_method_as_its_default(api: ApiClient) -> None:
+    visa = "pm_card_visa"
+    given = {"payment_method": visa, "invoice_settings": {"default_payment_method": visa}}
+    created = api.post("/v1/customers", **given, expand=[DEFAULT]).body
+    method = default_of(created)
+    assert (method["customer"], method["card"]["last4"]) == (created["id"], "4242")
+    assert ids(api.get(f"/v1/customers/{created['id']}/payment_methods")) == [method["id"]]
+    assert types_of(method["id"]) == ["payment_method.attached"]
+    path = f"/v1/customers/{created['id']}"
+    assert api.get(path, expand=[DEFAULT]).body == created
+    listed = api.get("/v1/customers", expand=[f"data.{DEFAULT}"]).body["data"]
+    assert listed == [created]
+
+
+def test_a_default_is_one_of_the_customers_own_methods(api: ApiClient) -> None:
+    mine, other = (api.post("/v1/customers", payment_method="pm_card_visa").body for _ in range(2))
+    theirs = ids(api.get(f"/v1/customers/{other['id']}/payment_methods"))[0]
+    path = f"/v1/customers/{mine['id']}"
+    for wrong in (theirs, "pm_card_visa"):
+        reply = api.post(path, invoice_settings={"default_payment_method": wrong})
+        assert (reply.status, reply.error["param"]) == (
+            400,
+            "invoice_settings[default_payment_method]",
+        )
+    assert default_of(api.get(path).body) is None
+    refused = api.post("/v1/customers", payment_method=theirs)
+    assert (refused.status, refused.error["param"]) == (400, "payment_method")
+    assert Customer.objects.count() == 2
+
+
+@pytest.mark.parametrize("how", ["unset", "detached", "deleted"])
+def test_a_default_ends_with_the_method(api: ApiClient, how: str) -> None:
+    given = {"payment_method": "pm_card_visa"}
+    customer_id = api.post("/v1/customers", **given).body["id"]
+    path = f"/v1/customers/{customer_id}"
+    method_id = ids(api.get(f"{path}/payment_methods"))[0]
+    chosen = api.post(path, invoice_settings={"default_payment_method": method_id}).body
+    assert default_of(chosen) == method_id
+    if how == "unset":
+        api.post(path, invoice_settings={"default_payment_method": ""})
+    elif how == "detached":
+        api.post(f"/v1/payment_methods/{method_id}/detach")
+    else:
+        api.delete(path)
+    assert Customer.objects.get().default_payment_method_id is None
+    if how != "deleted":
+        assert default_of(api.get(path).body) is None
+        told = Event.objects.filter(type="customer.updated").order_by("seq").last()
+        assert told is not None
+        assert told.payload["previous_attributes"] == {
+            "invoice_settings": {"default_payment_method": method_id}
+        }
+
+
 # --- payment methods --------------------------------------------------------------------------
 
 
