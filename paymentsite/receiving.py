@@ -43,11 +43,17 @@ class WholeRequests:
         self._variables = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Receive one request, have a thread answer it, and wait until it has."""
+        """Receive one request, have a thread answer it, and wait until it has.
+
+        A WSGI environment cannot tell `X_Forwarded_Proto` from the header that a proxy guards.
+        """
         headers = scope.headers.items()
         if sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES_MAX:
             message = f"The headers are larger than {HEADER_BYTES_MAX} bytes."
             return _refuse(protocol, 431, "headers_too_large", message)
+        if any("_" in name for name in scope.headers.keys()):  # noqa: SIM118  (no dictionary)
+            message = "A header's name holds an underscore: write a dash, as in Idempotency-Key."
+            return _refuse(protocol, 400, "header_name_invalid", message)
         body = b""
         length = _length_to_receive(scope.headers)
         if length:

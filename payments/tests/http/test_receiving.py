@@ -1,4 +1,4 @@
-"""Requests that are never finished hold no thread, and end: on every door, most without a key."""
+"""Requests that are never finished, or whose headers are refused: on every door, without a key."""
 
 from __future__ import annotations
 
@@ -81,4 +81,20 @@ def test_too_many_or_too_large_headers_are_refused(
     before = tables.rows()
     for door in DOORS:
         assert storefront.wire.send("GET", door, headers=headers).status == 431
+    assert tables.rows() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["Idempotency_Key", "X_Forwarded_Proto", "Stripe_Version", "Content_Length", "X_1"]
+)
+def test_a_header_name_with_an_underscore_is_refused_on_every_door(
+    storefront: Storefront, tables: Tables, name: str
+) -> None:
+    before = tables.rows()
+    for door in (*DOORS, "/livez", "/v1/no_such_path"):
+        for value in ("https", "ключ".encode().decode("latin-1")):
+            sent = [("Authorization", f"Bearer {storefront.secret_key}"), (name, value)]
+            refused = storefront.wire.send("POST", door, b"amount=1000", sent)
+            assert refused.refusal == (400, "header_name_invalid", None)
+            assert "Idempotency-Key" in refused.error["message"]
     assert tables.rows() == before
