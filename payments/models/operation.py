@@ -75,6 +75,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     token = models.CharField(max_length=255, blank=True)
     capture_now = models.BooleanField(default=False)
     final = models.BooleanField(default=True)
+    ends_challenge = models.BooleanField(default=False, db_default=False)
+    """VOID only: it ends an open challenge to make room for another charge. The payment goes on."""
     challenge_allowed = models.BooleanField(default=True)
     return_url = models.CharField(max_length=2048, blank=True)
     cancellation_reason = models.CharField(max_length=32, blank=True)
@@ -193,6 +195,13 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.CheckConstraint(
                 condition=models.Q(guard_order__isnull=True) | models.Q(guards_order=True),
                 name="operation_occupies_an_order_it_guards",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ends_challenge=False)
+                | models.Q(
+                    kind=OperationKind.VOID.value, charge_id__isnull=False, replaces_id__isnull=True
+                ),
+                name="operation_ends_challenge_by_void",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_minor__gte=0),

@@ -168,7 +168,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
 
     @transition_to(S.INITIATED, INTENT_TRANSITIONS, field=status)
     def unstart(self) -> None:
-        """The first charge never reached the PSP."""
+        """No charge of it was made: the PSP never got it, or its challenge was ended."""
 
     @transition_to(S.REQUIRES_ACTION, INTENT_TRANSITIONS, field=status)
     def await_customer(self, *, redirect_url: str) -> None:

@@ -148,6 +148,7 @@ def test_an_illegal_transition_is_refused_in_the_code() -> None:
         ),
         ("UPDATE payments_payment_intent SET livemode = true", "permanent_column"),
         ("UPDATE payments_operation SET amount_minor = 1", "permanent_column"),
+        ("UPDATE payments_operation SET ends_challenge = true", "permanent_column"),
         ("UPDATE payments_operation SET psp_key = 'another'", "permanent_column"),
         ("UPDATE payments_operation SET status = 'SENDING'", "illegal_status"),
         ("UPDATE payments_event SET type = 'nothing'", "permission denied"),

@@ -23,6 +23,7 @@ from payments.services.commands.intent_details import (
     IntentDetails,
     apply_details,
 )
+from payments.services.commands.open_challenges import prepare_confirmation, void_of_challenge
 from payments.services.commands.payment_methods import (
     NewMethod,
     named_payment_method,
@@ -74,7 +75,7 @@ def create_intent(
     return _charge(tx, intent, method, confirmation, batch.insert(*events))
 
 
-@command(prepare=named_payment_method)
+@command(prepare=prepare_confirmation)
 def confirm_intent(
     tx: CommandTx,
     *,
@@ -85,14 +86,20 @@ def confirm_intent(
 ) -> Operation:
     """Charge an intent; after a decline it may be confirmed again, with another method.
 
-    Raises UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a method,
+    While the customer is at a challenge, another method has the PSP end that attempt first. Raises
+    UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a method,
     OrderAlreadyPaid and the refusals of the key.
     """
     intent = tx.lock_intent(intent_id)
+    method = prepared_method(tx.prepared)
+    if intent.status == IntentStatus.REQUIRES_ACTION:
+        if method is not None:
+            require_usable(method, intent)
+        return void_of_challenge(tx, intent, method)
     _require_confirmable(intent)
     if details is not None:
         apply_details(intent, details, tx.caller)
-    chosen = prepared_method(tx.prepared) or _own_method(intent)
+    chosen = method or _own_method(intent)
     batch = Batch()
     if chosen._state.adding:
         batch.insert(chosen)

@@ -20,10 +20,12 @@ from payments.services.callers.caller import (
     CommandRequest,
     CommandResult,
     Prepare,
+    Prepared,
     Subject,
     prepared_by,
 )
 from payments.services.commands.charge_guards import named_refusals
+from payments.services.commands.open_challenges import end_challenge
 from payments.services.commands.transaction import CommandTx
 from payments.services.disputes import responses
 from payments.services.idempotency import keys
@@ -37,6 +39,7 @@ Written = Operation | responses.WrittenResponse | Subject
 subject as written."""
 Body = Callable[Concatenate[CommandTx, P], Written]
 Verb = Callable[Concatenate[CommandRequest[Subject], P], CommandResult]
+Begun = Operation | responses.WrittenResponse | CommandResult | keys.Claim
 
 
 @overload
@@ -64,37 +67,57 @@ def command(
 def _runner(body: Body[P], prepare: Prepare | None, creates_intent: bool) -> Verb[P]:
     @wraps(body)
     def run(request: CommandRequest[Subject], *args: P.args, **kwargs: P.kwargs) -> CommandResult:
-        caller = request.caller
-        prepared = prepared_by(prepare, caller, kwargs)
-        earlier: keys.Claim | None = None
-        with named_refusals(caller), transaction.atomic(durable=True):
-            operation_id, new_intent_id = new_row_id(), new_row_id()
-            claimed_intent_id = new_intent_id if creates_intent else None
-            claim = keys.claim(caller, operation_id=operation_id, intent_id=claimed_intent_id)
-            if claim is not None and claim.answer is not None:
-                return CommandResult(answer=claim.answer)
-            if claim is not None and claim.has_operation:
-                earlier = claim
-            else:
-                tx = CommandTx(
-                    caller=caller,
-                    operation_id=operation_id,
-                    new_intent_id=new_intent_id,
-                    earlier_intent_id=_taken_over(claim, operation_id, new_intent_id),
-                    claim=claim,
-                    prepared=prepared,
-                )
-                written = body(tx, *args, **kwargs)
-                if isinstance(written, Subject):
-                    return _answer_at_once(written, claim, request)
-        if earlier is not None:
-            return _finish_earlier_run(earlier, request)
-        if isinstance(written, Operation):
-            return execution.execute(written, request)
-        assert isinstance(written, responses.WrittenResponse), "a subject was answered above"
-        return responses.execute_response(written, request)
+        prepared = prepared_by(prepare, request.caller, kwargs)
+
+        def write(tx: CommandTx) -> Written:
+            return body(tx, *args, **kwargs)
+
+        begun = _begin(request, prepared, write, creates_intent=creates_intent)
+        while isinstance(begun, Operation | keys.Claim) and begun.ends_challenge:
+            end_challenge(begun, request)
+            begun = _begin(request, prepared, write, challenge_ended=True)
+        if isinstance(begun, CommandResult):
+            return begun
+        if isinstance(begun, keys.Claim):
+            return _finish_earlier_run(begun, request)
+        if isinstance(begun, Operation):
+            return execution.execute(begun, request)
+        return responses.execute_response(begun, request)
 
     return cast(Verb[P], run)
+
+
+def _begin(
+    request: CommandRequest[Subject],
+    prepared: Prepared,
+    write: Callable[[CommandTx], Written],
+    *,
+    creates_intent: bool = False,
+    challenge_ended: bool = False,
+) -> Begun:
+    """Run transaction 1: the answer, what the body wrote to be sent, or an earlier run's claim."""
+    caller = request.caller
+    with named_refusals(caller), transaction.atomic(durable=True):
+        operation_id, new_intent_id = new_row_id(), new_row_id()
+        claimed_intent_id = new_intent_id if creates_intent else None
+        claim = keys.claim(caller, operation_id=operation_id, intent_id=claimed_intent_id)
+        if claim is not None and claim.answer is not None:
+            return CommandResult(answer=claim.answer)
+        if claim is not None and claim.has_operation:
+            return claim
+        tx = CommandTx(
+            caller=caller,
+            operation_id=operation_id,
+            new_intent_id=new_intent_id,
+            earlier_intent_id=_taken_over(claim, operation_id, new_intent_id),
+            claim=claim,
+            prepared=prepared,
+            challenge_ended=challenge_ended,
+        )
+        written = write(tx)
+        if isinstance(written, Subject):
+            return _answer_at_once(written, claim, request)
+    return written
 
 
 def _taken_over(claim: keys.Claim | None, operation_id: UUID, new_intent_id: UUID) -> UUID | None:

@@ -30,6 +30,8 @@ class CommandTx:
     """The intent that an earlier, interrupted run of this request made; None on the first run."""
     claim: keys.Claim | None
     prepared: Prepared
+    challenge_ended: bool
+    """True once this request has had the PSP end an open challenge: it tries that only once."""
 
     @property
     def idempotency_id(self) -> UUID | None:

@@ -132,8 +132,10 @@ def _require_changeable(
     if amount_minor is None and currency is None and method is None and given <= _DESCRIPTIVE:
         return
     status = payment_intent_object(intent)["status"]
+    replaces = method is not None and status == "requires_action"
+    instead = " To charge another payment method, confirm with it." if replaces else ""
     raise UnexpectedState(
         f"This PaymentIntent could not be updated because it has a status of {status}. Only "
-        "description, metadata, receipt_email and shipping can still be changed.",
+        f"description, metadata, receipt_email and shipping can still be changed.{instead}",
         intent=intent,
     )

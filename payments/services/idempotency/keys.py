@@ -45,6 +45,8 @@ class Claim:
     """The operation that an earlier run left open: resume it, never start another."""
     closed_operation_id: UUID | None = None
     """The operation that an earlier run finished without answering: answer from it."""
+    ends_challenge: bool = False
+    """True if the open operation only makes room for the charge: the request goes on after it."""
 
     @property
     def has_operation(self) -> bool:
@@ -178,12 +180,12 @@ def _claim_existing(caller: Caller) -> Claim:
 
 def _claim_unanswered(row: IdempotencyKey, *, now: datetime) -> Claim:
     operation = (
-        Operation.objects.only("id", "status").filter(pk=row.operation_id).first()
+        Operation.objects.only("id", "status", "ends_challenge").filter(pk=row.operation_id).first()
         if row.operation_id
         else None
     )
     if operation is not None and operation.status not in OPERATION_OPEN:
-        if operation.status == OperationStatus.NOT_SENT:
+        if operation.status == OperationStatus.NOT_SENT or operation.ends_challenge:
             return Claim(row=row, fresh=False)
         return Claim(row=row, fresh=False, closed_operation_id=operation.id)
     if row.lease_until > now:
@@ -196,6 +198,7 @@ def _claim_unanswered(row: IdempotencyKey, *, now: datetime) -> Claim:
         row=row,
         fresh=False,
         open_operation_id=operation.id if operation is not None else None,
+        ends_challenge=operation is not None and operation.ends_challenge,
     )
 
 

@@ -57,10 +57,11 @@ _COPIED: Final = (
 def is_replaceable(operation: Operation) -> bool:
     """True for a capture, void, increment or refund of ours that a merchant waits for.
 
-    The void or refund of a duplicate charge is begun again by the sweep of reversals.
+    The void or refund of a duplicate charge is begun again by the sweep of reversals, and the void
+    of a challenge by the merchant, who was not told that it was accepted.
     """
-    gives_back = operation.gives_excess_back
-    return not (operation.is_charge or operation.is_external or gives_back)
+    begun_again = operation.gives_excess_back or operation.ends_challenge
+    return not (operation.is_charge or operation.is_external or begun_again)
 
 
 def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:

@@ -36,6 +36,7 @@ from psp_adapters.contract.operations import OperationKind
 PAYMENTS_PER_BATCH: Final = 1_000
 _LONGER_MS: Final = 1_000
 S = IntentStatus
+_DONE: Final = OperationStatus.SUCCEEDED
 
 # Statuses that leave no trace at the PSP and in the books, and so cannot be told apart there.
 _BEFORE_ANY_CHARGE: Final = frozenset({S.INITIATED, S.FAILED, S.CANCELED})
@@ -102,6 +103,9 @@ def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
     """The statuses for a payment of which nothing is held or taken, by its last charge."""
     charges = [o for o in operations if o.is_charge]
     last = charges[-1].status if charges else OperationStatus.NOT_SENT
+    ended = {o.charge_id for o in operations if o.ends_challenge and o.status == _DONE}
+    if charges and last != _DONE and charges[-1].id in ended:
+        return _BEFORE_ANY_CHARGE
     if last == OperationStatus.CANCELED:
         return frozenset({S.CANCELED})
     if last in (OperationStatus.DECLINED, OperationStatus.REVERSED):

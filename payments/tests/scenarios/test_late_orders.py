@@ -83,6 +83,13 @@ def charge_succeeds_late_beside_another(shop: Shop) -> str:
     return intent_id
 
 
+def replaced_challenge_succeeds_late(shop: Shop) -> str:
+    intent_id = str(body_of(shop.create(10_000, token="pm_card_authenticationRequired"))["id"])
+    shop.confirm(intent_id, token="pm_card_visa")
+    shop.psp.revise(reference(shop.operations(intent_id)[0]), "succeed")
+    return intent_id
+
+
 LIVES: list[tuple[Life, tuple[str, ...], str]] = [
     (capture_fails, ("payment.captured", "capture.failed"), "AUTHORIZED"),
     (
@@ -105,6 +112,11 @@ LIVES: list[tuple[Life, tuple[str, ...], str]] = [
     (
         charge_succeeds_late_beside_another,
         ("payment.authorized", "payment.captured"),
+        "CAPTURED",
+    ),
+    (
+        replaced_challenge_succeeds_late,
+        ("payment.succeeded_late", "payment.captured"),
         "CAPTURED",
     ),
 ]

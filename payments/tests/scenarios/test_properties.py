@@ -48,6 +48,7 @@ BEGINNINGS = {
     "paid twice, not synced": [
         Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
     ],
+    "replaced": [Step(verb="confirm", token="pm_card_threeDSecure2Required"), PAID],
     "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
     "captured twice": [
         PAID, Step(verb="capture", amount_minor=4_000, final=False),

@@ -54,7 +54,7 @@ def increment_succeeded(change: Change) -> None:
 
 
 def void_succeeded(change: Change) -> None:
-    """Release everything that our books hold."""
+    """Release everything that our books hold; a challenge may end so that another charge begins."""
     intent, charge = change.intent, change.charge
     change.operation.succeed()
     intent.next_action_url = ""
@@ -62,6 +62,11 @@ def void_succeeded(change: Change) -> None:
         charge.withdraw()  # The void released no money (`result_checks`): it was never authorized.
         charge.closed_at = now_utc()
         charge.next_check_at = None
+    if change.operation.ends_challenge and charge.status != OperationStatus.SUCCEEDED:
+        charge.guard_order = None
+        intent.unstart()
+        change.emit("charge.updated", "charge")
+        return
     change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
