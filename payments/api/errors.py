@@ -20,17 +20,13 @@ from rest_framework import exceptions as drf
 
 from payments import exceptions as refused
 from payments.api.card_data import nameable
+from payments.api.error_codes import API, CARD, IDEMPOTENCY, INVALID_REQUEST, doc_url
 from payments.selectors.scope import DISPUTE, INTENT, PAYMENT_METHOD
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.payments import CardDataRefused, UnknownToken
 
 Envelope = tuple[int, dict[str, Any], dict[str, str]]
 """HTTP status, body and headers."""
-
-INVALID_REQUEST: Final = "invalid_request_error"
-IDEMPOTENCY: Final = "idempotency_error"
-CARD: Final = "card_error"
-API: Final = "api_error"
 
 _RETRY: Final = {"Stripe-Should-Retry": "true"}
 _RETRY_IN_A_SECOND: Final = {**_RETRY, "Retry-After": "1"}
@@ -163,7 +159,13 @@ def card_error_body(
 
 def error_body(error_type: str, code: str, message: str, **others: Any) -> dict[str, Any]:
     """The error envelope; keys without a value are left out."""
-    error = {"type": error_type, "code": code, "message": message, **others}
+    error = {
+        "type": error_type,
+        "code": code,
+        "doc_url": doc_url(code),
+        "message": message,
+        **others,
+    }
     return {"error": {key: value for key, value in error.items() if value not in ("", None)}}
 
 

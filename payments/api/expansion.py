@@ -1,7 +1,7 @@
 """Expands an answer: replaces ids by the objects that they name.
 
 Set-based: each expanded field costs one query for a whole page. Which paths exist is declared in
-parameters.expansion and validated before.
+objects.catalog and validated before.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from payments import public_ids
-from payments.api.parameters.expansion import EXPANDABLE
 from payments.clock import now_utc
 from payments.objects.balance import balance_transaction_object
+from payments.objects.catalog import EXPANDABLE
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object

@@ -10,15 +10,36 @@ from typing import Any, Final
 
 from payments import public_ids
 from payments.models import Operation, PaymentIntent
+from payments.objects.fields import (
+    ObjectType,
+    always,
+    always_null,
+    created,
+    currency,
+    flag,
+    id_of,
+    livemode,
+    metadata,
+    minor,
+    named,
+    null_ids,
+    one_of,
+    own_id,
+    record,
+    text,
+)
 from payments.objects.parts import (
+    billing_details_field,
     billing_details_object,
+    page_of,
     public_id,
     reference,
+    shipping_field,
     shipping_object,
     unix_seconds,
     unix_seconds_of,
 )
-from payments.objects.payment_method import charged_method_details
+from payments.objects.payment_method import CHARGED_METHOD, charged_method_details
 from payments.states import INTENT_CAPTURED, IntentStatus, OperationStatus
 
 _STILL_HELD: Final = frozenset({IntentStatus.AUTHORIZED, IntentStatus.PROCESSING})
@@ -33,6 +54,79 @@ _STATUS: Final[dict[str, str]] = {
 }
 _APPROVED: Final = frozenset(
     {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
+)
+
+_OUTCOME: Final = {
+    "network_status": one_of("What the network did.", "approved_by_network", "declined_by_network"),
+    "reason": text("The decline code, if it was declined.", nullable=True),
+    "risk_level": always("Risk is not judged here.", "not_assessed"),
+    "seller_message": text("A sentence for you.", "Payment complete."),
+    "type": one_of("What became of it.", "authorized", "issuer_declined"),
+    **always_null("advice_code", "network_advice_code", "network_decline_code"),
+}
+
+CHARGE: Final = ObjectType(
+    "charge",
+    "One attempt to charge a payment method. One charge of a payment can succeed.",
+    {
+        "id": own_id(public_ids.CHARGE),
+        "object": named("charge"),
+        "amount": minor("What was charged or authorized.", 1250),
+        "amount_captured": minor("What was captured.", 1250),
+        "amount_refunded": minor("What was refunded.", 0),
+        "balance_transaction": id_of(
+            "balance_transaction",
+            "What it gave to the balance; null until it is captured.",
+            public_ids.BALANCE_TRANSACTION,
+            nullable=True,
+        ),
+        "billing_details": billing_details_field(),
+        "captured": flag("Whether it was captured.", example=True),
+        "created": created("the charge"),
+        "currency": currency(),
+        "customer": id_of("customer", "Who pays; null without a customer.", nullable=True),
+        "description": text("The payment's description.", "Order 6735", nullable=True),
+        "dispute": id_of("dispute", "The latest dispute; null without one.", nullable=True),
+        "disputed": flag("Whether a bank has disputed it."),
+        "failure_balance_transaction": id_of(
+            "balance_transaction", "What the balance lost when it failed late.", nullable=True
+        ),
+        "failure_code": text("As in errors, such as `card_declined`.", nullable=True),
+        "failure_message": text("Why it failed, as a sentence.", nullable=True),
+        "fraud_details": always("The operator decides how risk is judged.", {}),
+        "livemode": livemode(),
+        "metadata": metadata(),
+        "outcome": record(
+            "What the network answered; null while there is no answer.", _OUTCOME, nullable=True
+        ),
+        "paid": flag("Whether it succeeded, captured or not.", example=True),
+        "payment_intent": id_of(
+            "payment_intent", "The payment that it belongs to.", public_ids.PAYMENT_INTENT
+        ),
+        "payment_method": id_of(
+            "payment_method", "What was charged.", public_ids.PAYMENT_METHOD, nullable=True
+        ),
+        "payment_method_details": CHARGED_METHOD,
+        "radar_options": always("The operator decides how risk is judged.", {}),
+        "receipt_email": text("Kept for you: no receipts are sent.", nullable=True),
+        "refunded": flag("Whether all of it was refunded."),
+        "refunds": record(
+            "The newest refunds; there only if the request expands it.",
+            page_of("refund").fields,
+        ).but(absent=True, example=None, expands="refund_list"),
+        "shipping": shipping_field(),
+        "statement_descriptor": text("What the customer's bank shows.", nullable=True),
+        "statement_descriptor_suffix": text("Added to the descriptor.", nullable=True),
+        "status": one_of(
+            "`pending`: the PSP or the bank has yet to decide, or its answer was lost.",
+            *("succeeded", "pending", "failed"),
+        ),
+        **null_ids("application", "application_fee", "on_behalf_of", "review"),
+        **null_ids("source_transfer"),
+        **always_null("application_fee_amount", "calculated_statement_descriptor"),
+        **always_null("destination", "order", "receipt_number", "receipt_url", "source"),
+        **always_null("transfer_data", "transfer_group"),
+    },
 )
 
 
@@ -51,25 +145,20 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
     snapshot = operation.payment_method_details or {}
     return {
         "id": public_id(public_ids.CHARGE, operation.id),
-        "object": "charge",
+        **CHARGE.constants,
         "amount": amount_minor,
         "amount_captured": captured_minor,
         "amount_refunded": refunded_minor,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
         "balance_transaction": reference(
             public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
         ),
         "billing_details": billing_details_object(snapshot.get("billing_details")),
-        "calculated_statement_descriptor": None,
         "captured": (counts and intent.status in INTENT_CAPTURED)
         or (operation.status == OperationStatus.EXCESS and operation.capture_now),
         "created": unix_seconds_of(operation.id),
         "currency": operation.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
         "description": intent.description or None,
-        "destination": None,
         "dispute": reference(public_ids.DISPUTE, operation.latest_dispute_id),
         "disputed": operation.latest_dispute_id is not None,
         "failure_balance_transaction": reference(
@@ -81,8 +170,6 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "fraud_details": {},
         "livemode": operation.livemode,
         "metadata": intent.metadata,
-        "on_behalf_of": None,
-        "order": None,
         "outcome": _outcome(operation),
         "paid": status == "succeeded",
         "payment_intent": public_id(public_ids.PAYMENT_INTENT, intent.id),
@@ -92,18 +179,11 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         ),
         "radar_options": {},
         "receipt_email": intent.receipt_email or None,
-        "receipt_number": None,
-        "receipt_url": None,
         "refunded": refunded_minor > 0 and refunded_minor >= (captured_minor or amount_minor),
-        "review": None,
         "shipping": shipping_object(intent.shipping) if intent.shipping else None,
-        "source": None,
-        "source_transfer": None,
         "statement_descriptor": intent.statement_descriptor or None,
         "statement_descriptor_suffix": intent.statement_descriptor_suffix or None,
         "status": status,
-        "transfer_data": None,
-        "transfer_group": None,
     }
 
 

@@ -8,29 +8,52 @@ from typing import Any, Final
 from payments import public_ids
 from payments.models import Dispute, LossPolicy
 from payments.objects.balance import balance_transaction_object
+from payments.objects.fields import (
+    ObjectType,
+    always,
+    always_null,
+    created,
+    currency,
+    flag,
+    id_of,
+    integer,
+    list_of,
+    livemode,
+    metadata,
+    minor,
+    named,
+    one_of,
+    own_id,
+    record,
+    ref,
+    second,
+    text,
+)
 from payments.objects.parts import public_id, unix_seconds_of
 from payments.selectors.balance import BalanceTransaction
+from psp_adapters.contract.disputes import DisputeStatus
 
-EVIDENCE_TEXTS: Final = (
-    "access_activity_log",
-    "billing_address",
-    "cancellation_policy_disclosure",
-    "cancellation_rebuttal",
-    "customer_email_address",
-    "customer_name",
-    "customer_purchase_ip",
-    "duplicate_charge_explanation",
-    "duplicate_charge_id",
-    "product_description",
-    "refund_policy_disclosure",
-    "refund_refusal_explanation",
-    "service_date",
-    "shipping_address",
-    "shipping_carrier",
-    "shipping_date",
-    "shipping_tracking_number",
-    "uncategorized_text",
-)
+EVIDENCE_TEXTS: Final[dict[str, str]] = {
+    "access_activity_log": "Log of the customer's access to a digital product.",
+    "billing_address": "The billing address that the customer gave.",
+    "cancellation_policy_disclosure": "How the customer was shown the cancellation policy.",
+    "cancellation_rebuttal": "Why the customer's subscription was not canceled.",
+    "customer_email_address": "The customer's email address.",
+    "customer_name": "The customer's name.",
+    "customer_purchase_ip": "The IP address from which the customer bought.",
+    "duplicate_charge_explanation": "Why the two charges are for different purchases.",
+    "duplicate_charge_id": "The id of the charge that is said to be the same.",
+    "product_description": "What was sold.",
+    "refund_policy_disclosure": "How the customer was shown the refund policy.",
+    "refund_refusal_explanation": "Why the customer is not entitled to a refund.",
+    "service_date": "When the service was given, in any readable form.",
+    "shipping_address": "Where the goods were sent.",
+    "shipping_carrier": "Who delivered the goods; several separated by commas.",
+    "shipping_date": "When the goods were sent, in any readable form.",
+    "shipping_tracking_number": "The carrier's number of the parcel.",
+    "uncategorized_text": "Anything else that speaks for you.",
+}
+"""Fields of evidence, and what to write into them."""
 EVIDENCE_FILES: Final = (
     "cancellation_policy",
     "customer_communication",
@@ -44,12 +67,65 @@ EVIDENCE_FILES: Final = (
 )
 """Fields that take an uploaded file at Stripe; there are no files here."""
 
+_TEXTS: Final = {name: text(meaning, nullable=True) for name, meaning in EVIDENCE_TEXTS.items()}
+_FILES: Final = always_null(*EVIDENCE_FILES, meaning="Always null: files cannot be uploaded.")
+_DETAILS: Final = {
+    "due_by": second("Until when evidence can be submitted; null once none can be.", nullable=True),
+    "enhanced_eligibility": always("Networks' own programs are not supported.", {}),
+    "has_evidence": flag("Whether evidence is staged or was submitted."),
+    "past_due": flag("Whether the time for evidence is over."),
+    "submission_count": integer("How often evidence was submitted: once at each stage.", 0),
+    "submission_method": one_of("How it was submitted.", "not_submitted", "manual"),
+}
+
+DISPUTE: Final = ObjectType(
+    "dispute",
+    "A customer's bank asks about a charge (`warning_…`), or takes its money back.",
+    {
+        "id": own_id(public_ids.DISPUTE),
+        "object": named("dispute"),
+        "amount": minor("What is disputed.", 1250),
+        "balance_transactions": list_of(
+            "What it took from the balance and gave back; two at most.",
+            ref("balance_transaction"),
+            [],
+        ),
+        "charge": id_of("charge", "The charge that is disputed.", public_ids.CHARGE),
+        "created": created("the dispute"),
+        "currency": currency(),
+        "enhanced_eligibility_types": always("Networks' own programs are not supported.", []),
+        "evidence": record(
+            "Staged evidence. It reaches the bank when it is submitted, once.",
+            {
+                **_TEXTS,
+                **_FILES,
+                "enhanced_evidence": always("Networks' own programs are not supported.", {}),
+            },
+        ),
+        "evidence_details": record("How far the answer to the bank is.", _DETAILS),
+        "is_charge_refundable": flag("Whether a refund could still end it (an inquiry)."),
+        "livemode": livemode(),
+        "metadata": metadata(),
+        "network_reason_code": text("The card network's reason.", "10.4", nullable=True),
+        "payment_intent": id_of(
+            "payment_intent", "The payment that is disputed.", public_ids.PAYMENT_INTENT
+        ),
+        "reason": text("Why, such as `fraudulent` or `product_not_received`.", "fraudulent"),
+        "status": one_of(
+            "Where it stands; `won`, `lost`, `warning_closed` and `prevented` are final.",
+            *(str(status) for status in DisputeStatus),
+            example="needs_response",
+        ),
+        **always_null("intended_submission_method"),
+    },
+)
+
 
 def dispute_object(dispute: Dispute, *, now: datetime | None = None) -> dict[str, Any]:
     """A dispute, nothing expanded. `due_by` is null once no evidence can be submitted."""
     return {
         "id": public_id(public_ids.DISPUTE, dispute.id),
-        "object": "dispute",
+        **DISPUTE.constants,
         "amount": dispute.amount_minor,
         "balance_transactions": [
             balance_transaction_object(row) for row in dispute_balance_transactions(dispute)
@@ -60,7 +136,6 @@ def dispute_object(dispute: Dispute, *, now: datetime | None = None) -> dict[str
         "enhanced_eligibility_types": [],
         "evidence": _evidence(dispute),
         "evidence_details": _evidence_details(dispute, now),
-        "intended_submission_method": None,
         "is_charge_refundable": dispute.is_charge_refundable,
         "livemode": dispute.livemode,
         "metadata": dispute.metadata,

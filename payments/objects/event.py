@@ -2,11 +2,96 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from payments import public_ids
 from payments.models import Event, WebhookEndpoint
+from payments.objects.fields import (
+    Field,
+    ObjectType,
+    always,
+    always_null,
+    any_of,
+    created,
+    integer,
+    list_of,
+    livemode,
+    metadata,
+    named,
+    one_of,
+    own_id,
+    record,
+    text,
+)
 from payments.objects.parts import public_id, unix_seconds_of
+from payments.states import EndpointStatus
+
+_DATA: Final = {
+    "object": any_of(
+        "The object as it was right after the change, whatever happened since.",
+        *("payment_intent", "charge", "refund", "dispute", "customer", "payment_method"),
+        *("webhook_endpoint", "deleted_customer"),
+    ),
+    "previous_attributes": Field(
+        own={"type": "object"},
+        meaning="The former values of the fields that changed, in types that say so.",
+        absent=True,
+    ),
+}
+_REQUEST: Final = {
+    "id": text("The request's `Request-Id`.", "req_C7JqXm2Zt4bW9sKd1RfYvA", nullable=True),
+    "idempotency_key": text("Its `Idempotency-Key`.", "order-6735-pay", nullable=True),
+}
+
+EVENT: Final = ObjectType(
+    "event",
+    "A change of an object, as it is sent to webhook endpoints. Events are kept.",
+    {
+        "id": own_id(public_ids.EVENT),
+        "object": named("event"),
+        "api_version": text("The version of its object.", "2026-10-28.endive", nullable=True),
+        "created": created("the event"),
+        "data": record("What changed.", _DATA),
+        "livemode": livemode(),
+        "pending_webhooks": integer("How many endpoints have not taken it yet.", 0),
+        "request": record("The request that caused it; nulls if none did.", _REQUEST),
+        "type": text("What happened; see webhooks.", "payment_intent.succeeded"),
+        **always_null("account", "context"),
+    },
+)
+
+WEBHOOK_ENDPOINT: Final = ObjectType(
+    "webhook_endpoint",
+    "A URL of the merchant to which events are sent.",
+    {
+        "id": own_id(public_ids.WEBHOOK_ENDPOINT),
+        "object": named("webhook_endpoint"),
+        "api_version": text("Stamped on its events.", "2026-10-28.endive", nullable=True),
+        "created": created("the endpoint"),
+        "description": text("Your own text.", nullable=True),
+        "enabled_events": list_of(
+            "Types of events that are sent, `*` for all.", text("A type."), ["payment_intent.*"]
+        ),
+        "livemode": livemode(),
+        "metadata": metadata(),
+        "secret": text("Signs its events. Shown once, by the request that creates it.").but(
+            absent=True
+        ),
+        "status": one_of("Whether events are sent.", *map(str, EndpointStatus), example="enabled"),
+        "url": text("Where events are sent.", "https://hooks.shop.example/payments"),
+        **always_null("application"),
+    },
+)
+
+DELETED_WEBHOOK_ENDPOINT: Final = ObjectType(
+    "deleted_webhook_endpoint",
+    "What is left of a deleted endpoint.",
+    {
+        "id": own_id(public_ids.WEBHOOK_ENDPOINT),
+        "object": named("webhook_endpoint"),
+        "deleted": always("It was deleted.", True),
+    },
+)
 
 
 def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
@@ -20,10 +105,8 @@ def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
         data["previous_attributes"] = previous
     return {
         "id": public_id(public_ids.EVENT, event.id),
-        "object": "event",
-        "account": None,
+        **EVENT.constants,
         "api_version": event.api_version or None,
-        "context": None,
         "created": unix_seconds_of(event.id),
         "data": data,
         "livemode": event.livemode,
@@ -40,9 +123,8 @@ def webhook_endpoint_object(endpoint: WebhookEndpoint, *, secret: str = "") -> d
     """An endpoint; its secret is shown once, when it is made."""
     shown = {
         "id": public_id(public_ids.WEBHOOK_ENDPOINT, endpoint.id),
-        "object": "webhook_endpoint",
+        **WEBHOOK_ENDPOINT.constants,
         "api_version": endpoint.api_version,
-        "application": None,
         "created": unix_seconds_of(endpoint.id),
         "description": endpoint.description or None,
         "enabled_events": endpoint.enabled_events,
@@ -58,6 +140,5 @@ def deleted_webhook_endpoint_object(endpoint: WebhookEndpoint) -> dict[str, Any]
     """What is left of a deleted endpoint."""
     return {
         "id": public_id(public_ids.WEBHOOK_ENDPOINT, endpoint.id),
-        "object": "webhook_endpoint",
-        "deleted": True,
+        **DELETED_WEBHOOK_ENDPOINT.constants,
     }

@@ -1,4 +1,4 @@
-"""Renders pieces that several objects share: addresses, timestamps, lists."""
+"""Declares and renders pieces that several objects share: addresses, timestamps, lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import Any, Final
 from uuid import UUID
 
 from payments import public_ids
+from payments.objects.fields import (
+    Field,
+    ObjectType,
+    always_null,
+    flag,
+    list_of,
+    named,
+    record,
+    ref,
+    text,
+)
 
 # One payment shows the same few ids again and again, in its answer and its events.
 public_id: Final = lru_cache(maxsize=8192)(public_ids.encode)
@@ -31,6 +42,47 @@ def unix_seconds_of(identifier: UUID) -> int:
 
 def unix_seconds(moment: datetime | None) -> int | None:
     return int(moment.timestamp()) if moment is not None else None
+
+
+_ADDRESS: Final[dict[str, Field]] = {
+    "city": text("City.", "Berlin", nullable=True),
+    "country": text("ISO 3166 code of two letters.", "DE", nullable=True),
+    "line1": text("Street and number.", "Lindenstr. 12", nullable=True),
+    "line2": text("Second line.", nullable=True),
+    "postal_code": text("Postal code.", "10969", nullable=True),
+    "state": text("State or province.", nullable=True),
+}
+
+
+def address_field(meaning: str, *, nullable: bool = False) -> Field:
+    """A postal address; every key of it is there."""
+    return record(meaning, _ADDRESS, nullable=nullable)
+
+
+def shipping_field() -> Field:
+    """Where the goods go."""
+    fields = {
+        "address": address_field("The recipient's address."),
+        "carrier": text("Who delivers.", "DHL", nullable=True),
+        "name": text("The recipient.", "Ada Lovelace", nullable=True),
+        "phone": text("The recipient's phone.", nullable=True),
+        "tracking_number": text("The carrier's number of the parcel.", nullable=True),
+    }
+    return record(
+        "Where the goods go; null if that was not said.", fields, nullable=True, shown=False
+    )
+
+
+def billing_details_field() -> Field:
+    """Who owns a payment method."""
+    fields = {
+        "address": address_field("The owner's address."),
+        "email": text("The owner's email address.", "ada@example.com", nullable=True),
+        "name": text("The owner's name.", "Ada Lovelace", nullable=True),
+        "phone": text("The owner's phone.", nullable=True),
+        **always_null("tax_id"),
+    }
+    return record("The owner, as the merchant gave it.", fields)
 
 
 def address_object(given: dict[str, Any] | None) -> dict[str, Any]:
@@ -69,6 +121,17 @@ def billing_details_object(given: dict[str, Any] | None) -> dict[str, Any]:
         "phone": given.get("phone") or None,
         "tax_id": given.get("tax_id") or None,
     }
+
+
+def page_of(name: str, *, example: list[Any] | None = None) -> ObjectType:
+    """The declaration of a page of a list whose rows are objects of this type."""
+    fields = {
+        "object": named("list"),
+        "url": text("The list's address.", f"/v1/{name}s"),
+        "has_more": flag("Whether rows follow: ask for them with `starting_after`."),
+        "data": list_of("The rows, newest first.", ref(name), example or []),
+    }
+    return ObjectType("list", "One page of a list; SDKs fetch the next ones by themselves.", fields)
 
 
 def list_object(url: str, data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:

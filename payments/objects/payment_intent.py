@@ -7,9 +7,31 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.models import PaymentIntent
+from payments.objects.fields import (
+    ObjectType,
+    always,
+    always_null,
+    any_of,
+    created,
+    currency,
+    flag,
+    id_of,
+    list_of,
+    livemode,
+    metadata,
+    minor,
+    named,
+    null_ids,
+    one_of,
+    own_id,
+    record,
+    second,
+    text,
+)
 from payments.objects.parts import (
     public_id,
     reference,
+    shipping_field,
     shipping_object,
     unix_seconds,
     unix_seconds_of,
@@ -26,6 +48,116 @@ _STATUS: Final[dict[str, str]] = {
     IntentStatus.REFUNDED: "succeeded",
     IntentStatus.CANCELED: "canceled",
 }
+
+_NEXT_ACTION: Final = {
+    "type": always("The customer must be sent to a page.", "redirect_to_url"),
+    "redirect_to_url": record(
+        "The page.",
+        {
+            "url": text("Send the customer's browser there.", "https://psp.example/challenge/c1"),
+            "return_url": text("Where the customer comes back to.", nullable=True),
+        },
+    ),
+}
+_LAST_ERROR: Final = {
+    "charge": text("The charge that failed.").but(absent=True),
+    "code": text("As in errors, such as `card_declined`."),
+    "decline_code": text("The bank's reason, such as `insufficient_funds`.").but(absent=True),
+    "message": text("A sentence; of a `card_error` it may be shown to the customer."),
+    "payment_method": any_of("What was declined.", "payment_method").but(absent=True),
+    "type": one_of("As in errors.", "card_error", "invalid_request_error"),
+}
+_STATUSES: Final = (
+    *("requires_payment_method", "requires_confirmation", "requires_action", "processing"),
+    *("requires_capture", "succeeded", "canceled"),
+)
+
+PAYMENT_INTENT: Final = ObjectType(
+    "payment_intent",
+    "One payment: of an order, say. It can be tried several times and succeeds once at most.",
+    {
+        "id": own_id(public_ids.PAYMENT_INTENT),
+        "object": named("payment_intent"),
+        "amount": minor("What the customer is to pay.", 1250),
+        "amount_capturable": minor("What is held and can be captured.", 0),
+        "amount_details": record(
+            "Details of the amount.", {"tip": always("There are no tips here.", {})}
+        ),
+        "amount_received": minor("What was captured.", 1250),
+        "automatic_payment_methods": record(
+            "The automatic choice of payment methods; null if the merchant named types.",
+            {
+                "allow_redirects": one_of(
+                    "Whether methods that send the customer to another page are taken.",
+                    "always",
+                    "never",
+                ).but(absent=True),
+                "enabled": flag("Whether the platform chooses.", example=True),
+            },
+            nullable=True,
+            shown=False,
+        ),
+        "canceled_at": second("When it was canceled; null if it was not.", nullable=True),
+        "cancellation_reason": one_of(
+            "Why it was canceled; null if it was not, or without a reason.",
+            *("abandoned", "duplicate", "expired", "fraudulent", "requested_by_customer"),
+            nullable=True,
+        ),
+        "capture_method": one_of(
+            "`automatic`: captured at once. `manual`: held until you capture it.",
+            "automatic",
+            "manual",
+        ),
+        "client_secret": text("For clients of this payment only. Never log it.", "pi_…_secret_…"),
+        "confirmation_method": always(
+            "After a challenge the payment goes on by itself.", "automatic"
+        ),
+        "created": created("the payment"),
+        "currency": currency(),
+        "customer": id_of("customer", "Who pays; null without a customer.", nullable=True),
+        "description": text("Your own text.", "Order 6735", nullable=True),
+        "last_payment_error": record(
+            "Why the last charge failed; null if none did.", _LAST_ERROR, nullable=True, shown=False
+        ),
+        "latest_charge": id_of(
+            "charge", "The last charge; null before the first.", public_ids.CHARGE, nullable=True
+        ),
+        "livemode": livemode(),
+        "metadata": metadata(),
+        "next_action": record(
+            "What the customer must do; null unless `status` is `requires_action`.",
+            _NEXT_ACTION,
+            nullable=True,
+            shown=False,
+        ),
+        "payment_method": id_of(
+            "payment_method",
+            "What is charged; null before one is chosen, and after a decline.",
+            public_ids.PAYMENT_METHOD,
+            nullable=True,
+        ),
+        "payment_method_options": always("Options are not shown.", {}),
+        "payment_method_types": list_of(
+            "What it may be paid with.", text("A type of payment method."), ["card"]
+        ),
+        "receipt_email": text("Kept for you: no receipts are sent.", nullable=True),
+        "setup_future_usage": text("Always null on new payments.", nullable=True),
+        "shipping": shipping_field(),
+        "statement_descriptor": text("What the customer's bank shows.", nullable=True),
+        "statement_descriptor_suffix": text("Added to the descriptor.", nullable=True),
+        "status": one_of(
+            "Where it stands. `succeeded` and `canceled` are final. `processing`: the PSP or the "
+            "bank has yet to decide, or its answer was lost; never pay again, wait for the event.",
+            *_STATUSES,
+            example="succeeded",
+        ),
+        **null_ids("application", "on_behalf_of", "review", "source"),
+        **always_null("application_fee_amount", "customer_account"),
+        **always_null("excluded_payment_method_types", "managed_payments"),
+        **always_null("payment_method_configuration_details", "payment_record", "processing"),
+        **always_null("transfer_data", "transfer_group"),
+    },
+)
 
 
 def public_status(intent: PaymentIntent) -> str:
@@ -50,48 +182,34 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
     capturable_minor = intent.amount_held_minor if status == IntentStatus.AUTHORIZED else 0
     return {
         "id": public_id(public_ids.PAYMENT_INTENT, intent.id),
-        "object": "payment_intent",
+        **PAYMENT_INTENT.constants,
         "amount": intent.amount_minor,
         "amount_capturable": capturable_minor,
         "amount_details": {"tip": {}},
         "amount_received": intent.amount_captured_minor,
-        "application": None,
-        "application_fee_amount": None,
         "automatic_payment_methods": intent.automatic_payment_methods,
         "canceled_at": unix_seconds(intent.canceled_at),
         "cancellation_reason": intent.cancellation_reason or None,
         "capture_method": intent.capture_method,
         "client_secret": intent.client_secret,
-        "confirmation_method": "automatic",
         "created": unix_seconds_of(intent.id),
         "currency": intent.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
-        "customer_account": None,
         "description": intent.description or None,
-        "excluded_payment_method_types": None,
         "last_payment_error": _last_payment_error(intent),
         "latest_charge": reference(public_ids.CHARGE, intent.latest_charge_id),
         "livemode": intent.livemode,
-        "managed_payments": None,
         "metadata": intent.metadata,
         "next_action": _next_action(intent) if status == IntentStatus.REQUIRES_ACTION else None,
-        "on_behalf_of": None,
         "payment_method": reference(public_ids.PAYMENT_METHOD, intent.payment_method_id),
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": intent.payment_method_types,
-        "payment_record": None,
-        "processing": None,
         "receipt_email": intent.receipt_email or None,
-        "review": None,
         "setup_future_usage": intent.setup_future_usage or None,
         "shipping": shipping_object(intent.shipping) if intent.shipping else None,
-        "source": None,
         "statement_descriptor": intent.statement_descriptor or None,
         "statement_descriptor_suffix": intent.statement_descriptor_suffix or None,
         "status": public_status(intent),
-        "transfer_data": None,
-        "transfer_group": None,
     }
 
 

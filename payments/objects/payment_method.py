@@ -5,12 +5,151 @@ Tokens are never shown: they are a secret between the PSP and us.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from payments import public_ids
 from payments.models import PaymentMethod
-from payments.objects.parts import billing_details_object, public_id, reference, unix_seconds_of
+from payments.objects.fields import (
+    Field,
+    ObjectType,
+    always,
+    always_null,
+    created,
+    id_of,
+    integer,
+    list_of,
+    livemode,
+    metadata,
+    named,
+    one_of,
+    own_id,
+    record,
+    text,
+)
+from payments.objects.parts import (
+    billing_details_field,
+    billing_details_object,
+    public_id,
+    reference,
+    unix_seconds_of,
+)
+
+_CHECKS: Final = record(
+    "Not told by PSPs yet.",
+    always_null("address_line1_check", "address_postal_code_check", "cvc_check"),
+    nullable=True,
+)
+_BRAND: Final = "Such as `visa`, `mastercard` or `amex`; `unknown` if the PSP does not say."
+_CARD: Final = {
+    "brand": text(_BRAND, "visa", nullable=True),
+    "checks": _CHECKS,
+    "country": text("Where it was issued.", "DE", nullable=True),
+    "exp_month": integer("The month of its expiry.", 12, nullable=True),
+    "exp_year": integer("The year of its expiry.", 2034, nullable=True),
+    "fingerprint": text("The same for the same card.", "F2c9a81d", nullable=True),
+    "funding": text("`credit`, `debit`, `prepaid` or `unknown`.", "credit", nullable=True),
+    "last4": text("Its last four digits.", "4242", nullable=True),
+}
+CARD: Final = {
+    **_CARD,
+    "display_brand": text("As `brand`.", "visa"),
+    "networks": record(
+        "The networks that take it.",
+        {
+            "available": list_of("As `brand`.", text("A network."), ["visa"]),
+            **always_null("preferred"),
+        },
+    ),
+    "three_d_secure_usage": record(
+        "3-D Secure.", {"supported": always("The PSP decides when it is needed.", True)}
+    ),
+    **always_null("generated_from", "regulated_status", "wallet"),
+}
+_BANK: Final = {
+    "country": text("Of the bank.", "DE", nullable=True),
+    "fingerprint": text("The same for the same account.", "F7d01b3e", nullable=True),
+    "last4": text("The last four characters of the account.", "3000", nullable=True),
+}
+_OTHER_TYPES: Final = {
+    "ideal": always_null("bank", "bic", meaning="Not told by PSPs."),
+    "sepa_debit": _BANK,
+    "us_bank_account": _BANK,
+}
+
+
+def details_of_other_types() -> dict[str, Field]:
+    """The field of each type but card, there only if the method is of that type."""
+    return {
+        name: record("Details, if `type` says so.", fields).but(absent=True, example=None)
+        for name, fields in _OTHER_TYPES.items()
+    }
+
+
+METHOD_TYPE: Final = one_of("What it is; the field of this name tells more.", "card", *_OTHER_TYPES)
+
+PAYMENT_METHOD: Final = ObjectType(
+    "payment_method",
+    "A card or bank account, known by a token of the PSP. Its number is never seen here.",
+    {
+        "id": own_id(public_ids.PAYMENT_METHOD),
+        "object": named("payment_method"),
+        "allow_redisplay": always("Payment methods are not shown to customers.", "unspecified"),
+        "billing_details": billing_details_field(),
+        "card": record("The card, if `type` says so.", CARD).but(absent=True),
+        **details_of_other_types(),
+        "created": created("the payment method"),
+        "customer": id_of(
+            "customer", "Whose it is; null if it is not attached to a customer.", nullable=True
+        ),
+        "livemode": livemode(),
+        "metadata": metadata(),
+        "radar_options": always("The operator decides how risk is judged.", {}),
+        "type": METHOD_TYPE,
+        **always_null("customer_account"),
+    },
+)
+
+
+def _availability_field(meaning: str) -> Field:
+    return record(meaning, {"status": one_of("Whether it is.", "available", "unavailable")})
+
+
+CHARGED_CARD: Final = {
+    **_CARD,
+    "capture_before": integer("Until when a held card can be captured. Unix seconds.").but(
+        absent=True
+    ),
+    "extended_authorization": record(
+        "Longer holds.", {"status": always("They are not supported.", "disabled")}
+    ),
+    "incremental_authorization": _availability_field(
+        "Whether the authorization can be raised with `increment_authorization`."
+    ),
+    "multicapture": _availability_field(
+        "Whether it can be captured in several parts (`final_capture=false`)."
+    ),
+    "network": text("As `brand`.", "visa", nullable=True),
+    "network_token": record("Network tokens.", {"used": always("The PSP does not say.", False)}),
+    "overcapture": record(
+        "Capturing more than was authorized.",
+        {
+            "maximum_amount_capturable": integer("What was authorized.", 1250).but(absent=True),
+            "status": always("It is not supported.", "unavailable"),
+        },
+    ),
+    **always_null("amount_authorized", "installments", "mandate", "network_transaction_id"),
+    **always_null("regulated_status", "three_d_secure", "wallet"),
+}
+CHARGED_METHOD: Final = record(
+    "The payment method as it was when it was charged.",
+    {
+        "card": record("The card, if `type` says so.", CHARGED_CARD).but(absent=True),
+        **details_of_other_types(),
+        "type": METHOD_TYPE,
+    },
+    nullable=True,
+)
 
 
 def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
@@ -114,13 +253,11 @@ def _method_object(
 ) -> dict[str, Any]:
     return {
         "id": public_id(public_ids.PAYMENT_METHOD, identifier),
-        "object": "payment_method",
-        "allow_redisplay": "unspecified",
+        **PAYMENT_METHOD.constants,
         "billing_details": billing_details_object(billing_details),
         method_type: details,
         "created": unix_seconds_of(identifier),
         "customer": reference(public_ids.CUSTOMER, customer_id),
-        "customer_account": None,
         "livemode": livemode,
         "metadata": metadata,
         "radar_options": {},

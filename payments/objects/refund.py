@@ -6,6 +6,20 @@ from typing import Any, Final
 
 from payments import public_ids
 from payments.models import Operation, PaymentIntent, Refund
+from payments.objects.fields import (
+    ObjectType,
+    always_null,
+    created,
+    currency,
+    id_of,
+    metadata,
+    minor,
+    named,
+    null_ids,
+    one_of,
+    own_id,
+    text,
+)
 from payments.objects.parts import (
     public_id,
     reference,
@@ -14,8 +28,50 @@ from payments.objects.parts import (
 )
 from payments.states import RefundStatus
 
-_ABSENT_IF_MISSING: Final = frozenset(
-    {"description", "failure_balance_transaction", "failure_reason", "pending_reason"}
+REFUND: Final = ObjectType(
+    "refund",
+    "Money of a charge that goes back to the customer.",
+    {
+        "id": own_id(public_ids.REFUND),
+        "object": named("refund"),
+        "amount": minor("How much goes back.", 500),
+        "balance_transaction": id_of(
+            "balance_transaction",
+            "What it took from the balance; null until it is booked.",
+            public_ids.BALANCE_TRANSACTION,
+            nullable=True,
+        ),
+        "charge": id_of("charge", "The charge whose money goes back.", public_ids.CHARGE),
+        "created": created("the refund"),
+        "currency": currency(),
+        "customer": id_of("customer", "Who gets it; null without a customer.", nullable=True),
+        "description": text("What an operator wrote about it.").but(absent=True),
+        "failure_balance_transaction": id_of(
+            "balance_transaction", "What the balance got back when the refund failed."
+        ).but(absent=True),
+        "failure_reason": text("Why it failed.").but(absent=True),
+        "metadata": metadata(),
+        "payment_intent": id_of(
+            "payment_intent", "The payment whose money goes back.", public_ids.PAYMENT_INTENT
+        ),
+        "payment_method": id_of(
+            "payment_method", "Where it goes to.", public_ids.PAYMENT_METHOD, nullable=True
+        ),
+        "pending_reason": one_of("Why it is pending.", "processing").but(absent=True, example=None),
+        "reason": one_of(
+            "Why, as the merchant said it; null if nothing was said.",
+            *("duplicate", "fraudulent", "requested_by_customer", "expired_uncaptured_charge"),
+            example="requested_by_customer",
+            nullable=True,
+        ),
+        "status": one_of(
+            "`succeeded` can become `failed` days later: the bank sent the money back.",
+            *(str(status) for status in RefundStatus),
+            example="succeeded",
+        ),
+        **null_ids("source_transfer_reversal", "transfer_reversal"),
+        **always_null("customer_account", "receipt_number"),
+    },
 )
 
 
@@ -24,7 +80,7 @@ def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -
     failed = refund.status == RefundStatus.FAILED
     shown = {
         "id": public_id(public_ids.REFUND, refund.id),
-        "object": "refund",
+        **REFUND.constants,
         "amount": refund.amount_minor,
         "balance_transaction": reference(
             public_ids.BALANCE_TRANSACTION, operation.balance_transaction_id
@@ -33,7 +89,6 @@ def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -
         "created": unix_seconds_of(refund.id),
         "currency": refund.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),
-        "customer_account": None,
         "description": refund.description or None,
         "failure_balance_transaction": reference(
             public_ids.BALANCE_TRANSACTION,
@@ -45,9 +100,6 @@ def refund_object(refund: Refund, intent: PaymentIntent, operation: Operation) -
         "payment_method": reference(public_ids.PAYMENT_METHOD, intent.payment_method_id),
         "pending_reason": "processing" if refund.status == RefundStatus.PENDING else None,
         "reason": refund.reason or None,
-        "receipt_number": None,
-        "source_transfer_reversal": None,
         "status": str(refund.status),
-        "transfer_reversal": None,
     }
-    return without_missing(shown, _ABSENT_IF_MISSING)
+    return without_missing(shown, REFUND.absent)

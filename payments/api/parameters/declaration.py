@@ -68,7 +68,8 @@ class Parameters:
     """The parameters of one endpoint, or of one nested object.
 
     `exclusive`: groups of which at most one may be given. `at_least_one`: groups of which one must
-    be. `checks`: called with the parsed values, for rules over several parameters.
+    be. `checks`: called with the parsed values, for rules over several parameters. `example`: a
+    request as the reference shows it.
     """
 
     def __init__(
@@ -78,11 +79,13 @@ class Parameters:
         exclusive: Iterable[tuple[str, ...]] = (),
         at_least_one: Iterable[tuple[str, ...]] = (),
         checks: Iterable[Callable[[dict[str, Any]], None]] = (),
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         self.declared = dict(declared)
         self.exclusive = tuple(exclusive)
         self.at_least_one = tuple(at_least_one)
         self.checks = tuple(checks)
+        self.example = dict(example or {})
         self.required = tuple(name for name, kind in self.declared.items() if kind.required)
         for group in (*self.exclusive, *self.at_least_one):
             if unknown := set(group) - set(self.declared):

@@ -1,4 +1,4 @@
-"""The `expand` parameter, and the graph of what may be expanded."""
+"""The `expand` parameter; what may be expanded is declared with the objects."""
 
 from __future__ import annotations
 
@@ -8,62 +8,10 @@ from payments.api.card_data import nameable
 from payments.api.parameters.declaration import Schema
 from payments.api.parameters.structures import ListOf
 from payments.api.parameters.texts import Text
+from payments.objects.catalog import EXPANDABLE
+from payments.objects.fields import NOTHING
 
 MAX_EXPANSION_DEPTH: Final = 4
-
-NOTHING: Final = "nothing"
-"""What a field names that is always null here: a request may name it."""
-
-
-def _nothing(*fields: str) -> dict[str, str]:
-    return dict.fromkeys(fields, NOTHING)
-
-
-EXPANDABLE: Final[dict[str, dict[str, str]]] = {
-    "payment_intent": {
-        **_nothing("application", "on_behalf_of", "review", "source"),
-        "customer": "customer",
-        "latest_charge": "charge",
-        "payment_method": "payment_method",
-    },
-    "charge": {
-        **_nothing("application", "application_fee", "on_behalf_of", "review"),
-        **_nothing("source_transfer", "transfer"),
-        "balance_transaction": "balance_transaction",
-        "customer": "customer",
-        "dispute": "dispute",
-        "failure_balance_transaction": "balance_transaction",
-        "payment_intent": "payment_intent",
-        "payment_method": "payment_method",
-        "refunds": "refund_list",
-    },
-    "refund_list": {"data": "refund"},
-    "refund": {
-        **_nothing("source_transfer_reversal", "transfer_reversal"),
-        "balance_transaction": "balance_transaction",
-        "charge": "charge",
-        "customer": "customer",
-        "failure_balance_transaction": "balance_transaction",
-        "payment_intent": "payment_intent",
-        "payment_method": "payment_method",
-    },
-    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
-    "customer": {
-        **_nothing("default_source", "test_clock"),
-        "invoice_settings": "invoice_settings",
-    },
-    "invoice_settings": {"default_payment_method": "payment_method"},
-    "payment_method": {"customer": "customer"},
-    "balance_transaction": {"source": "balance_source"},
-    "balance_source": {},
-    "event": {},
-    "webhook_endpoint": {},
-    "account": {},
-    "balance": {},
-    NOTHING: {},
-}
-"""By object and field: the object that replaces the id when the field is expanded, or the object
-that the field holds in any case (`_HOLDERS`)."""
 
 
 _HOLDERS: Final = frozenset({"invoice_settings"})

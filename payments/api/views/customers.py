@@ -166,7 +166,7 @@ class Customers(MerchantView):
 class Customer(MerchantView):
     """One customer; a deleted one as a stub."""
 
-    @documented(RETRIEVE_CUSTOMER, "customer", "Retrieve a customer")
+    @documented(RETRIEVE_CUSTOMER, ("customer", "deleted_customer"), "Retrieve a customer")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(CUSTOMER, public_id)
         return call.expanded("customer", customer_object(one_customer(call.scope, public_id)))
@@ -179,7 +179,7 @@ class Customer(MerchantView):
             details=call.details(service.CustomerDetails),
         )
 
-    @documented(DELETE_CUSTOMER, "customer", "Delete a customer")
+    @documented(DELETE_CUSTOMER, "deleted_customer", "Delete a customer")
     def delete(self, call: Call, public_id: str) -> dict[str, Any]:
         return service.delete_customer(caller=call.caller, customer_id=path_id(CUSTOMER, public_id))
 

@@ -1,54 +1,30 @@
-"""Documents endpoints for drf-spectacular, from the parameters they validate with."""
+"""Documents endpoints for drf-spectacular: their parameters, answers, examples and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
-    inline_serializer,
-)
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from payments.api.errors import API, CARD, IDEMPOTENCY, INVALID_REQUEST
-from payments.api.openapi import query_parameters, request_body
+from payments.api.openapi import (
+    ERRORS_BY_STATUS,
+    UNSUPPORTED,
+    error_name,
+    query_parameters,
+    request_body,
+    unsupported,
+)
 from payments.api.parameters import Parameters
 from payments.api.views.exchange import endpoint
+from payments.objects.catalog import OBJECT_TYPES
+from payments.objects.fields import Schema, ref
+from payments.objects.parts import page_of
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-_ERROR: Final = inline_serializer(
-    "Error",
-    {
-        "error": inline_serializer(
-            "ErrorDetails",
-            {
-                "type": serializers.ChoiceField([API, CARD, IDEMPOTENCY, INVALID_REQUEST]),
-                "message": serializers.CharField(),
-                "code": serializers.CharField(required=False),
-                "decline_code": serializers.CharField(required=False),
-                "param": serializers.CharField(required=False),
-                "charge": serializers.CharField(required=False),
-                "payment_intent": serializers.DictField(required=False),
-                "payment_method": serializers.DictField(required=False),
-            },
-        )
-    },
-)
-_REFUSALS: Final[dict[int, str]] = {
-    400: "A parameter, the state of the object or the Idempotency-Key does not allow it.",
-    401: "No API key, or not a valid one.",
-    404: "There is no such object.",
-    409: "The first request with this Idempotency-Key is still under way. Repeat it.",
-    429: "Another request works on the same payment. Repeat it.",
-    503: "The payment provider or the database could not be reached. Repeat it.",
-}
-_DECLINED: Final = "The payment was declined; `decline_code` says why."
-
+_ONLY_OF_PAYMENTS: Final = 402
 _IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
@@ -61,17 +37,28 @@ _PREFER: Final = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="`wait=N`: answer `processing` after N seconds (0 to 30) without the provider.",
 )
+_PATH_IDS: Final = {
+    "public_id": "The id of the object.",
+    "method_id": "The id of the payment method.",
+}
 
 
 def documented(
     parameters: Parameters,
-    answers: str,
+    answers: str | tuple[str, ...],
     summary: str,
     *,
     is_list: bool = False,
     moves_money: bool = False,
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Declare a handler and document it; `answers` names the object that it returns."""
+    """Declare a handler and document it.
+
+    `answers` names the object that it returns, or several of which it returns one. `example`: what
+    differs in the example of the answer from that of the object.
+    """
+    names = (answers,) if isinstance(answers, str) else answers
+    shown = OBJECT_TYPES[names[0]].example(**(example or {}))
 
     def declare(handler: Handler) -> Handler:
         is_post = handler.__name__ == "post"
@@ -82,7 +69,9 @@ def documented(
             request=request_body(parameters) if is_post else None,
             parameters=_headers(is_post, moves_money)
             + ([] if is_post else query_parameters(parameters)),
-            responses=_responses(answers, is_list, moves_money),
+            responses=_responses(names, is_list, moves_money),
+            examples=_examples(parameters, names[0], shown, is_list),
+            extensions={UNSUPPORTED: unsupported(parameters)},
         )(handler)
         return endpoint(parameters, moves_money=moves_money)(extended)
 
@@ -95,39 +84,25 @@ def _headers(is_post: bool, moves_money: bool) -> list[OpenApiParameter]:
     return [_IDEMPOTENCY_KEY, _PREFER] if moves_money else [_IDEMPOTENCY_KEY]
 
 
-def _responses(answers: str, is_list: bool, moves_money: bool) -> dict[int, Any]:
-    refusals = dict(_REFUSALS)
-    if moves_money:
-        refusals[402] = _DECLINED
+def _statuses(moves_money: bool) -> list[int]:
+    return [s for s in ERRORS_BY_STATUS if moves_money or s != _ONLY_OF_PAYMENTS]
+
+
+def _responses(names: tuple[str, ...], is_list: bool, moves_money: bool) -> dict[int, Any]:
+    schema: Schema = page_of(names[0]).schema() if is_list else ref(names[0])
+    if len(names) > 1:
+        schema = {"anyOf": [ref(name) for name in names]}
     failed = {
-        status: OpenApiResponse(response=_ERROR, description=text)
-        for status, text in sorted(refusals.items())
+        status: OpenApiResponse(ref(error_name(status)), ERRORS_BY_STATUS[status])
+        for status in _statuses(moves_money)
     }
-    schema = _list_schema(answers) if is_list else _object_schema(answers)
-    return {200: OpenApiResponse(response=schema), **failed}
+    return {200: OpenApiResponse(schema), **failed}
 
 
-def _object_schema(name: str) -> dict[str, Any]:
-    """Objects are documented by name only; every key of the Stripe API's version is there."""
-    return {
-        "type": "object",
-        "required": ["object"],
-        "properties": {
-            "id": {"type": "string"},
-            "object": {"type": "string", "enum": [name]},
-        },
-        "additionalProperties": True,
-    }
-
-
-def _list_schema(name: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["object", "url", "has_more", "data"],
-        "properties": {
-            "object": {"type": "string", "enum": ["list"]},
-            "url": {"type": "string"},
-            "has_more": {"type": "boolean"},
-            "data": {"type": "array", "items": _object_schema(name)},
-        },
-    }
+def _examples(
+    parameters: Parameters, name: str, shown: dict[str, Any], is_list: bool
+) -> list[OpenApiExample]:
+    value = page_of(name, example=[shown]).example() if is_list else shown
+    answer = OpenApiExample("Answer", value, response_only=True, status_codes=["200"])
+    request = OpenApiExample("Request", parameters.example, request_only=True)
+    return [request, answer]

@@ -136,7 +136,7 @@ class WebhookEndpoint(MerchantView):
             details=call.details(service.EndpointDetails),
         )
 
-    @documented(DELETE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Delete a webhook endpoint")
+    @documented(DELETE_WEBHOOK_ENDPOINT, "deleted_webhook_endpoint", "Delete a webhook endpoint")
     def delete(self, call: Call, public_id: str) -> dict[str, Any]:
         return service.delete_endpoint(
             caller=call.caller, endpoint_id=path_id(WEBHOOK_ENDPOINT, public_id)

@@ -9,6 +9,7 @@ import psycopg
 import psycopg_pool
 import pytest
 import stripe
+from django.conf import settings
 from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, InternalError, OperationalError
 from django.http import Http404
@@ -93,7 +94,8 @@ def test_status_type_code_and_sdk_class_of_each_refusal(
 ) -> None:
     answered, body, headers = envelope(kind("What to do."))
     assert answered == status
-    expected = {"type": error_type, "code": code, "message": "What to do."}
+    link = f"{settings.PUBLIC_BASE_URL}/docs/errors#{code}" if code else None
+    expected = {"type": error_type, "code": code, "doc_url": link, "message": "What to do."}
     assert body == {"error": {key: value for key, value in expected.items() if value}}
     assert type(sdk_error(answered, body, headers)) is sdk_class
 
@@ -268,6 +270,7 @@ def test_a_decline_is_a_card_error_with_the_payment_embedded() -> None:
     assert body["error"] == {
         "type": "card_error",
         "code": "card_declined",
+        "doc_url": f"{settings.PUBLIC_BASE_URL}/docs/errors#card_declined",
         "decline_code": "insufficient_funds",
         "message": "Your card has insufficient funds.",
         "charge": "ch_1",
@@ -281,4 +284,4 @@ def test_a_decline_is_a_card_error_with_the_payment_embedded() -> None:
 
 def test_a_decline_without_details_has_no_empty_fields() -> None:
     body = card_error_body(code="expired_card", message="Your card has expired.")
-    assert set(body["error"]) == {"type", "code", "message"}
+    assert set(body["error"]) == {"type", "code", "doc_url", "message"}

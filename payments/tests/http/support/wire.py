@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from stripe._encode import _api_encode
+
+from paymentsite.tests.fixtures.described_answers import check_answer
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -72,9 +74,12 @@ class Wire:
                 connection.endheaders(body or None)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, found, answer.read())
+            reply = Reply(answer.status, found, answer.read())
         finally:
             connection.close()
+        if path.startswith("/v1/") and found.get("content-type") == JSON and method != "HEAD":
+            check_answer(method, unquote(path.partition("?")[0]), reply.status, reply.body)
+        return reply
 
     def get(self, path: str, **query: Any) -> Reply:
         """GET with this key."""

@@ -1,0 +1,60 @@
+"""Every type of object there is, and what the ids in each can be expanded to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from payments.objects.account import ACCOUNT
+from payments.objects.balance import BALANCE, BALANCE_TRANSACTION
+from payments.objects.charge import CHARGE
+from payments.objects.customer import CUSTOMER, DELETED_CUSTOMER, INVOICE_SETTINGS
+from payments.objects.dispute import DISPUTE
+from payments.objects.event import DELETED_WEBHOOK_ENDPOINT, EVENT, WEBHOOK_ENDPOINT
+from payments.objects.fields import NOTHING, Field, ObjectType, named, text
+from payments.objects.parts import page_of
+from payments.objects.payment_intent import PAYMENT_INTENT
+from payments.objects.payment_method import PAYMENT_METHOD
+from payments.objects.refund import REFUND
+
+OBJECT_TYPES: Final[dict[str, ObjectType]] = {
+    each.name: each
+    for each in (
+        *(PAYMENT_INTENT, CHARGE, REFUND, DISPUTE, CUSTOMER, PAYMENT_METHOD),
+        *(BALANCE, BALANCE_TRANSACTION, EVENT, WEBHOOK_ENDPOINT, ACCOUNT),
+        *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT),
+    )
+}
+"""By name, in the order of the reference."""
+
+_NOT_CARRIED: Final = {"charge": {"transfer": NOTHING}}
+"""Fields that answers leave out, and that a request may expand all the same."""
+
+
+def _expandable(of: ObjectType) -> dict[str, str]:
+    return _expands(of.fields) | _NOT_CARRIED.get(of.name, {})
+
+
+def _expands(fields: Mapping[str, Field]) -> dict[str, str]:
+    return {name: field.expands for name, field in fields.items() if field.expands}
+
+
+EXPANDABLE: Final[dict[str, dict[str, str]]] = {
+    **{name: _expandable(of) for name, of in OBJECT_TYPES.items()},
+    "refund_list": {"data": "refund"},
+    "invoice_settings": _expands(INVOICE_SETTINGS),
+    "balance_source": {},
+    NOTHING: {},
+}
+"""By object and field: the object that replaces the id when the field is expanded, or the object
+that the field holds in any case (`invoice_settings`)."""
+
+
+def search_page_of(name: str, *, example: list[Any] | None = None) -> ObjectType:
+    """The declaration of a page of search results whose rows are objects of this type."""
+    fields = {
+        **page_of(name, example=example).fields,
+        "object": named("search_result"),
+        "next_page": text("Ask for the next page with `page`; null at the end.", nullable=True),
+    }
+    return ObjectType("search_result", "One page of what a search has found.", fields)
