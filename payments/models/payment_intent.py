@@ -64,6 +64,10 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """The latest dispute of any of its charges; each charge has its own as well."""
 
     capture_method = models.CharField(max_length=16, default="automatic")
+    confirmation_method = models.CharField(
+        max_length=16, default="automatic", db_default="automatic"
+    )
+    """`manual`: after a challenge the merchant confirms again, and gets what the PSP has done."""
     payment_method_types = models.JSONField(default=list)
     automatic_payment_methods = models.JSONField(null=True, blank=True)
     """`enabled` and `allow_redirects` as the merchant gave them; NULL with types of its own."""
@@ -133,6 +137,10 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.CheckConstraint(
                 condition=models.Q(amount_excess_minor__gte=0),
                 name="intent_excess_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(confirmation_method__in=["automatic", "manual"]),
+                name="intent_confirmation_method",
             ),
             models.CheckConstraint(
                 condition=models.Q(currency__regex=r"^[A-Z]{3}$"),

@@ -109,8 +109,11 @@ PAYMENT_INTENT: Final = ObjectType(
             "manual",
         ),
         "client_secret": text("For clients of this payment only. Never log it.", "pi_…_secret_…"),
-        "confirmation_method": always(
-            "After a challenge the payment goes on by itself.", "automatic"
+        "confirmation_method": one_of(
+            "After a challenge the payment goes on by itself. `manual`: confirm again to get the "
+            "result.",
+            "automatic",
+            "manual",
         ),
         "created": created("the payment"),
         "currency": currency(),
@@ -192,6 +195,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         "cancellation_reason": intent.cancellation_reason or None,
         "capture_method": intent.capture_method,
         "client_secret": intent.client_secret,
+        "confirmation_method": intent.confirmation_method,
         "created": unix_seconds_of(intent.id),
         "currency": intent.currency.lower(),
         "customer": reference(public_ids.CUSTOMER, intent.customer_id),

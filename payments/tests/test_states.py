@@ -147,6 +147,10 @@ def test_an_illegal_transition_is_refused_in_the_code() -> None:
             "intent_refunded_at_most_captured",
         ),
         ("UPDATE payments_payment_intent SET livemode = true", "permanent_column"),
+        (
+            "UPDATE payments_payment_intent SET confirmation_method = 'manual'",
+            "permanent_column",
+        ),
         ("UPDATE payments_operation SET amount_minor = 1", "permanent_column"),
         ("UPDATE payments_operation SET ends_challenge = true", "permanent_column"),
         ("UPDATE payments_operation SET psp_key = 'another'", "permanent_column"),

@@ -150,10 +150,9 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "confirm": Boolean(),
         "confirmation_method": Enum(
             "automatic",
-            unsupported={
-                "manual": "confirmation_method=manual is not supported. Leave it out: after a "
-                "challenge the payment goes on by itself, and you learn it by events or retrieve."
-            },
+            "manual",
+            description="manual: after a challenge, confirm again to get the result. The payment "
+            "provider takes the money when the customer completes the challenge.",
         ),
         "customer": _customer(),
         "description": _description(),

@@ -22,8 +22,13 @@ from payments.services.commands.intent_details import (
     Confirmation,
     IntentDetails,
     apply_details,
+    apply_details_of_charged,
 )
-from payments.services.commands.open_challenges import prepare_confirmation, void_of_challenge
+from payments.services.commands.open_challenges import (
+    is_confirmed_again,
+    prepare_confirmation,
+    void_of_challenge,
+)
 from payments.services.commands.payment_methods import (
     NewMethod,
     named_payment_method,
@@ -83,15 +88,20 @@ def confirm_intent(
     confirmation: Confirmation,
     payment_method: str | NewMethod = "",
     details: IntentDetails | None = None,
-) -> Operation:
+) -> Operation | Subject:
     """Charge an intent; after a decline it may be confirmed again, with another method.
 
-    While the customer is at a challenge, another method has the PSP end that attempt first. Raises
+    While the customer is at a challenge, another method has the PSP end that attempt first. With
+    confirmation_method=manual, confirming again shows what became of the attempt. Raises
     UnexpectedState, OperationUnderWay (repeat later), InvalidParameter without a method,
     OrderAlreadyPaid and the refusals of the key.
     """
     intent = tx.lock_intent(intent_id)
     method = prepared_method(tx.prepared)
+    if is_confirmed_again(intent, method):
+        fields = apply_details_of_charged(intent, details or IntentDetails(), tx.caller)
+        Batch().update(intent, fields).execute()
+        return Subject(intent=intent)
     if intent.status == IntentStatus.REQUIRES_ACTION:
         if method is not None:
             require_usable(method, intent)

@@ -14,6 +14,7 @@ from payments.services.callers.caller import Caller
 _PLAIN: Final = (
     *("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
     *("setup_future_usage", "capture_method", "payment_method_types", "return_url"),
+    "confirmation_method",
 )
 DETAIL_FIELDS: Final = (
     *("customer", "order_id", "shipping", "metadata", "automatic_payment_methods"),
@@ -35,6 +36,7 @@ class IntentDetails:
     """Merged into what is there: an empty value unsets its key, an empty dict clears all."""
     setup_future_usage: str | None = None
     capture_method: str | None = None
+    confirmation_method: str | None = None
     payment_method_types: list[str] | None = None
     """Named types end the automatic choice."""
     automatic_payment_methods: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ success of the old one is booked as a duplicate charge, and given back.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from payments.exceptions import OperationUnderWay, UnexpectedState
@@ -21,6 +21,15 @@ from payments.services.operations import execution
 from payments.services.recovery import sweep as recovery_sweep
 from payments.states import IntentStatus, OperationStatus
 from psp_adapters.contract.operations import OperationKind
+
+_BEGUN: Final = frozenset(
+    {
+        IntentStatus.REQUIRES_ACTION,
+        IntentStatus.AUTHORIZED,
+        IntentStatus.CAPTURED,
+        IntentStatus.PARTIALLY_REFUNDED,
+    }
+)
 
 
 def prepare_confirmation(
@@ -39,6 +48,21 @@ def prepare_confirmation(
     if charge_id is not None:
         _look_up(charge_id, caller)
     return method
+
+
+def is_confirmed_again(intent: PaymentIntent, method: PaymentMethod | None) -> bool:
+    """Does a confirmation only complete the attempt that an earlier one began?
+
+    With confirmation_method=manual the merchant confirms again after the challenge. The PSP has
+    taken or held the money by then, or still waits for the customer: nothing more is charged. A
+    charge that is being given back, or was, completes nothing.
+    """
+    if intent.confirmation_method != "manual" or intent.status not in _BEGUN:
+        return False
+    assert intent.latest_charge_id is not None, "an attempt was begun"
+    charge = Operation.objects.get(pk=intent.latest_charge_id)
+    same_method = method is None or method.token == charge.token
+    return same_method and charge.reversal_due_at is None
 
 
 def void_of_challenge(

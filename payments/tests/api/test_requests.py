@@ -72,7 +72,7 @@ def test_a_payment_as_a_shop_creates_it() -> None:
         **PAY,
         "confirm": True,
         "capture_method": "automatic_async",
-        "confirmation_method": "automatic",
+        "confirmation_method": "manual",
         "payment_method": "pm_card_visa",
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "customer": "cus_1",
@@ -104,7 +104,7 @@ def test_a_payment_as_a_shop_creates_it() -> None:
         ({**PAY, "psp_id": "x"}, "parameter_unknown", "psp_id"),
         ({**PAY, "created_at": 1}, "parameter_unknown", "created_at"),
         ({**PAY, "id": "pi_1"}, "parameter_unknown", "id"),
-        ({**PAY, "confirmation_method": "manual"}, "parameter_unknown", "confirmation_method"),
+        ({**PAY, "confirmation_method": "later"}, "parameter_invalid", "confirmation_method"),
         ({**PAY, "transfer_data": {"a": "b"}}, "parameter_unknown", "transfer_data"),
         ({**PAY, "setup_future_usage": "off_session"}, "parameter_unknown", "setup_future_usage"),
         (
