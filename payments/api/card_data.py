@@ -1,128 +1,20 @@
-"""Finds card numbers in merchants' texts, so that none is ever stored, logged or answered.
+"""Refuses card data in requests: numbers, and fields that exist only to carry it.
 
-A card number is a run of whole digit groups (blanks, dashes, dots and the like between them) that
-has a known issuer prefix, a length that the issuer uses, and a valid Luhn digit. Account numbers
-(IBAN) and article numbers (GTIN of 13 digits) with their own check digits are none, unless the text
-speaks of a card. Known limits: encodings other
-than percent-encoding (base64, rot13) are not decoded. Which parameters are scanned is decided by
+`psp_adapters.contract.card_numbers` finds the numbers. Which parameters are searched is decided by
 their types. No message may repeat what was found.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final
-from unicodedata import category, decimal, normalize
-from urllib.parse import unquote
+from typing import Final, NoReturn
 
-_SHORTEST: Final = 13
-_LONGEST: Final = 19
-_LONGEST_PHONE: Final = 14
-_ASCII_DIGITS: Final = b"0123456789"
-_INVISIBLE: Final = frozenset({"Cf", "Mn", "Me"})
-_DASHES: Final = "\\-\u2010-\u2015\u2212"
-_UUID: Final = re.compile(
-    r"(?<![0-9a-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-z])", re.IGNORECASE
+from payments.exceptions import InvalidParameter
+from psp_adapters.contract.card_numbers import holds_card_number as holds_card_number
+
+_CARD_FIELDS: Final = frozenset(
+    {"cvc", "cvc2", "cvv", "cvv2", "cvn", "card_cvc", "card_number", "cardnumber"}
+    | {"track_data", "track1", "track2"}
 )
-# A hexadecimal text with a letter in it is an id (0.02 % of them would match).
-_HEX_WORD: Final = re.compile(
-    r"(?<![0-9a-z])(?=[0-9]*[a-f])[0-9a-f]{13,}(?![0-9a-z])", re.IGNORECASE
-)
-_RUN: Final = re.compile(rf"(\+?)([0-9]+(?:[\s.\u00b7{_DASHES}]{{1,3}}[0-9]+)*)")
-# Between other signs only groups as on cards are joined: references are full of these signs.
-_CARD_SHAPED: Final = re.compile(
-    r"(?<![0-9])[0-9]{4}(?:(?: ?[/_:|] ?[0-9]{4}){2,3} ?[/_:|] ?[0-9]{1,4}"
-    r"| ?[/_:|] ?[0-9]{6} ?[/_:|] ?[0-9]{4,5})(?![0-9])"
-)
-_IBAN: Final = re.compile(r"(?<![0-9A-Z])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11,30}(?![0-9A-Z])")
-_IBAN_LENGTHS: Final = {
-    country: length
-    for length, countries in {
-        15: "NO",
-        16: "BE",
-        18: "DK FI FO GL NL",
-        19: "MK SI",
-        20: "AT BA EE KZ LT LU XK",
-        21: "CH HR LI LV",
-        22: "BG BH CR DE GB GE IE ME RS",
-        23: "AE GI IL",
-        24: "AD CZ ES MD PK RO SA SE SK TN VG",
-        25: "PT",
-        26: "IS TR",
-        27: "FR GR IT MC MR SM",
-        28: "AL AZ CY DO GT HU LB PL",
-        29: "BR PS QA UA",
-        30: "KW MU",
-        31: "MT",
-    }.items()
-    for country in countries.split()
-}
-"""By the registry of SWIFT (ISO 13616)."""
-_SPEAKS_OF_CARDS: Final = re.compile(
-    r"card|karte|carte|carta|tarjeta|visa|amex|diners|maestro|\bpan\b|\bcv[cv]|\bexp", re.IGNORECASE
-)
-_GROUP: Final = re.compile("[0-9]+")
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-
-# First and last issuer prefix (of equal length), and the lengths these issuers use.
-_ISSUERS: Final = (
-    ("4", "4", (13, 16, 19)),  # Visa
-    ("51", "55", (16,)),  # Mastercard
-    ("2221", "2720", (16,)),  # Mastercard, second series
-    ("34", "34", (15,)),  # American Express
-    ("37", "37", (15,)),
-    ("300", "305", (14, 16)),  # Diners Club
-    ("3095", "3095", (14, 16)),
-    ("36", "36", (14, 16)),
-    ("38", "39", (14, 16)),
-    ("3528", "3589", (16, 19)),  # JCB
-    ("6011", "6011", (16, 19)),  # Discover
-    ("644", "659", (16, 19)),
-    ("62", "62", (16, 17, 18, 19)),  # UnionPay
-    ("60", "60", (16,)),  # RuPay
-    ("81", "82", (16,)),
-    ("506", "509", (16, 19)),  # Verve, Elo, RuPay
-    ("6362", "6363", (16,)),  # Elo
-    ("2200", "2204", (16, 17, 18, 19)),  # Mir
-    ("9792", "9792", (16,)),  # Troy
-    ("5018", "5018", (13, 14, 15, 16, 17, 18, 19)),  # Maestro
-    ("5020", "5020", (13, 14, 15, 16, 17, 18, 19)),
-    ("5038", "5038", (13, 14, 15, 16, 17, 18, 19)),
-    ("5893", "5893", (13, 14, 15, 16, 17, 18, 19)),
-    ("6304", "6304", (13, 14, 15, 16, 17, 18, 19)),
-    ("6759", "6763", (13, 14, 15, 16, 17, 18, 19)),
-)
-
-
-def _lengths_by_prefix() -> dict[str, frozenset[int]]:
-    """Four leading digits to the lengths of card numbers that start with them."""
-    found: dict[str, frozenset[int]] = {}
-    for first, last, lengths in _ISSUERS:
-        for prefix in range(int(first.ljust(4, "0")), int(last.ljust(4, "9")) + 1):
-            key = str(prefix)
-            found[key] = found.get(key, frozenset()) | frozenset(lengths)
-    return found
-
-
-_LENGTHS: Final = _lengths_by_prefix()
-
-
-def holds_card_number(text: str, *, shortest: int = _SHORTEST) -> bool:
-    """Whether `text` contains a card number.
-
-    `shortest` is raised where shorter digit runs mean something else, such as in a phone number.
-    """
-    if len(text) < _SHORTEST:
-        return False
-    if text.isascii():
-        raw = text.encode()
-        if len(raw) - len(raw.translate(None, _ASCII_DIGITS)) < _SHORTEST:
-            return False
-    else:
-        text = _readable(text)
-    if "%" in text and _scan(_readable(unquote(text)), shortest):
-        return True
-    return _scan(text, shortest)
 
 
 def nameable(name: str) -> str:
@@ -134,70 +26,26 @@ def nameable(name: str) -> str:
     return shortened if shortened.isprintable() else shortened.encode("unicode_escape").decode()
 
 
-def _readable(text: str) -> str:
-    """Text normalized (NFKC), without invisible characters, digits of every script as ASCII."""
-    characters = []
-    for character in normalize("NFKC", text):
-        if character.isascii():
-            characters.append(character)
-        elif category(character) not in _INVISIBLE:
-            digit = decimal(character, None)
-            characters.append(character if digit is None else str(digit))
-    return "".join(characters)
+def refuse_card_field(key: str, name: str) -> None:
+    """Refuse a field that exists only to carry card data, such as `cvc`."""
+    if key.lower() in _CARD_FIELDS or (key == "number" and "card" in name):
+        refuse_card_data(nameable(name))
 
 
-def _scan(text: str, shortest: int) -> bool:
-    without_ids = _HEX_WORD.sub("#", _UUID.sub("#", text))
-    speaks_of_cards = _SPEAKS_OF_CARDS.search(text) is not None
-    if not speaks_of_cards:
-        without_ids = _IBAN.sub(_masked_iban, without_ids)
-    without_ids = _CARD_SHAPED.sub(lambda found: "".join(_GROUP.findall(found[0])), without_ids)
-    for found in _RUN.finditer(without_ids):
-        plus, run = found.groups()
-        groups = _GROUP.findall(run)
-        digits = sum(map(len, groups))
-        if digits < shortest or (plus and digits <= _LONGEST_PHONE):
-            continue
-        if run.isdigit() and _is_article_number(run) and not speaks_of_cards:
-            continue
-        if _some_groups_are_a_card(groups, shortest):
-            return True
-    return False
+def refuse_card_data(name: str) -> NoReturn:
+    """Raise the one refusal of card data, without what was found."""
+    raise InvalidParameter(
+        "Card data is not allowed here: nothing of your request was stored. Let the payment "
+        "provider's own fields collect the card and send us the token they return.",
+        code="card_data_not_allowed",
+        param=name,
+    )
 
 
-def _some_groups_are_a_card(groups: list[str], shortest: int) -> bool:
-    """Whether consecutive whole groups form a card number (expiry or code may follow)."""
-    for start in range(len(groups)):
-        digits = "".join(groups[start : start + _LONGEST])
-        lengths = _LENGTHS.get(digits[:4])
-        if lengths is None:
-            continue
-        end = 0
-        for group in groups[start : start + _LONGEST]:
-            end += len(group)
-            if end > _LONGEST:
-                break
-            if end >= shortest and end in lengths and _has_luhn_digit(digits[:end]):
-                return True
-    return False
-
-
-def _has_luhn_digit(number: str) -> bool:
-    digits = [ord(character) - 48 for character in reversed(number)]
-    return (sum(digits[::2]) + sum(_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
-
-
-def _is_article_number(number: str) -> bool:
-    """Whether it is a GTIN-13 with its check digit (GS1: weights 1 and 3)."""
-    digits = [ord(character) - 48 for character in reversed(number)]
-    return len(digits) == 13 and (sum(digits[::2]) + 3 * sum(digits[1::2])) % 10 == 0
-
-
-def _masked_iban(found: re.Match[str]) -> str:
-    """`#` for an IBAN with its check digits (ISO 13616), else the text as it is."""
-    letters = found[0].replace(" ", "")
-    if _IBAN_LENGTHS.get(letters[:2]) != len(letters):
-        return found[0]
-    moved = letters[4:] + letters[:4]
-    number = "".join(str(int(character, 36)) for character in moved)
-    return "#" if int(number) % 97 == 1 else found[0]
+def refuse_card_in_path(public_id: str) -> None:
+    """Raise InvalidParameter for what could be a card number, without repeating it."""
+    if holds_card_number(public_id):
+        raise InvalidParameter(
+            "Card data is not allowed here: nothing of your request was stored.",
+            code="card_data_not_allowed",
+        )

@@ -37,8 +37,9 @@ class PspNotification(MachineModel):
     status = FSMField(max_length=16, default=S.STORED, protected=True)
 
     body = models.BinaryField()
-    """The bytes that were signed."""
+    """The bytes that were signed, card numbers masked."""
     body_sha256 = models.CharField(max_length=64)
+    """Of `body`."""
     headers = models.JSONField(default=dict)
     """The headers that authenticated it."""
     conflicting_body = models.BooleanField(default=False)

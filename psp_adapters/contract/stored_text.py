@@ -1,7 +1,9 @@
 """Cleans text of a PSP where it enters the platform, so that every result can be recorded.
 
 PostgreSQL stores no NUL, and a column has a length. One rule for every type of this contract:
-control characters become spaces, what is too long is cut, and the instance says what was cut.
+control characters become spaces, card numbers are masked, what is too long is cut, and the instance
+says what was changed. Ids and links are not masked: with an id that only looks like a card number
+the payment could not be found, with such a link no challenge be completed.
 """
 
 from __future__ import annotations
@@ -12,15 +14,23 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from psp_adapters.contract.card_numbers import masked_card_numbers
+
 logger = logging.getLogger(__name__)
 
 ID_LENGTH_MAX: Final = 128
 """Of every column that keeps an id of a PSP, or our reference as the PSP stored it."""
 _DIGEST_LENGTH: Final = 32
+_BEYOND_THE_CUT: Final = 80
+"""A card number that begins before the cut is recognized by what follows."""
 
 
 def clean_text(text: str, *, most: int) -> str:
-    """`text` without control characters and lone surrogates, at most `most` characters long."""
+    """`text` masked, without control characters and lone surrogates, at most `most` long."""
+    return masked_card_numbers(_cut(masked_card_numbers(text[: most + _BEYOND_THE_CUT]), most))
+
+
+def _cut(text: str, most: int) -> str:
     if len(text) <= most and text.isprintable():
         return text
     kept = (" " if _is_control(each) else each for each in text[: most + 1])
@@ -32,7 +42,7 @@ def clean_id(text: str) -> str:
     if len(text) <= ID_LENGTH_MAX and text.isprintable():
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
-    return f"{clean_text(text, most=ID_LENGTH_MAX - _DIGEST_LENGTH - 1)}~{digest}"
+    return f"{_cut(text, ID_LENGTH_MAX - _DIGEST_LENGTH - 1)}~{digest}"
 
 
 def clean_link(text: str, *, most: int) -> str:
@@ -44,7 +54,7 @@ class StoredText:
     """A dataclass of this contract whose texts are stored.
 
     `TEXTS` and `LINKS` name its fields with their lengths, `IDS` those that keep an id. What was
-    cut is added to the field `detail` if there is one, else logged.
+    changed is added to the field `detail` if there is one, else logged.
     """
 
     __slots__ = ()
@@ -57,7 +67,7 @@ class StoredText:
         cut += [n for n, m in self.TEXTS.items() if self._clean(n, partial(clean_text, most=m))]
         cut += [n for n, m in self.LINKS.items() if self._clean(n, partial(clean_link, most=m))]
         if cut:
-            self._say(f"text of the provider was cut: {', '.join(cut)}")
+            self._say(f"text of the provider was cut or masked: {', '.join(cut)}")
 
     def _clean(self, name: str, clean: Callable[[str], str]) -> bool:
         """Clean one field, or each text of a tuple; True if that changed it."""

@@ -93,7 +93,18 @@ def test_a_result_says_what_was_cut() -> None:
     )
     assert (len(result.message), result.message[:8]) == (500, "no t tod")
     assert len(result.psp_id) == ID_LENGTH_MAX
-    assert result.detail == "d; text of the provider was cut: psp_id, message"
+    assert result.detail == "d; text of the provider was cut or masked: psp_id, message"
+
+
+def test_a_card_number_is_masked_in_texts_also_at_the_cut_and_not_in_ids() -> None:
+    card = "4242424242424242"
+    assert clean_text(f"card {card} is lost", most=40) == "card ************4242 is lost"
+    for most in range(8, 24):
+        assert card[:13] not in clean_text(f"card {card} is lost", most=most)
+    assert clean_id(card) == card, "the payment must be found by it"
+    result = PspResult(outcome=Outcome.DECLINED, message=f"PAN {card}", detail="d")
+    assert result.message == "PAN ************4242"
+    assert result.detail == "d; text of the provider was cut or masked: message"
 
 
 def test_a_clean_result_is_left_alone() -> None:

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, NoReturn
 
-from payments.api.card_data import holds_card_number, nameable
+from payments.api.card_data import (
+    holds_card_number,
+    nameable,
+    refuse_card_data,
+    refuse_card_field,
+)
 from payments.api.decoding import FormValues
 from payments.exceptions import InvalidParameter
 
@@ -15,11 +20,6 @@ ABSENT: Final = object()
 """The value of an empty object or list: a form cannot express one, so it counts as not given."""
 
 Schema = dict[str, Any]
-
-_CARD_FIELDS: Final = frozenset(
-    {"cvc", "cvc2", "cvv", "cvv2", "cvn", "card_cvc", "card_number", "cardnumber"}
-    | {"track_data", "track1", "track2"}
-)
 
 
 class Parameter(ABC):
@@ -146,22 +146,6 @@ class Parameters:
         if near := get_close_matches(key[:80], self.declared, 1, 0.75):
             message += f" Did you mean {near[0]}?"
         raise InvalidParameter(message, code="parameter_unknown", param=shown)
-
-
-def refuse_card_field(key: str, name: str) -> None:
-    """Refuse a field that exists only to carry card data, such as `cvc`."""
-    if key.lower() in _CARD_FIELDS or (key == "number" and "card" in name):
-        refuse_card_data(nameable(name))
-
-
-def refuse_card_data(name: str) -> NoReturn:
-    """Raise the one refusal of card data, without what was found."""
-    raise InvalidParameter(
-        "Card data is not allowed here: nothing of your request was stored. Let the payment "
-        "provider's own fields collect the card and send us the token they return.",
-        code="card_data_not_allowed",
-        param=name,
-    )
 
 
 def _refuse_missing(name: str) -> NoReturn:

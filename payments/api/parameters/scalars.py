@@ -12,8 +12,8 @@ from typing import Any, Final, NoReturn
 
 from ledger.money import CURRENCY_EXPONENTS
 from payments.amounts import LARGEST_MINOR
-from payments.api.card_data import holds_card_number
-from payments.api.parameters.declaration import Parameter, Schema, refuse_card_data
+from payments.api.card_data import holds_card_number, refuse_card_data
+from payments.api.parameters.declaration import Parameter, Schema
 from payments.exceptions import ResourceMissing
 
 _INTEGER: Final = re.compile("0|[1-9][0-9]{0,39}", re.ASCII)

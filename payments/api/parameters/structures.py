@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from payments.api.card_data import holds_card_number, nameable
+from payments.api.card_data import (
+    holds_card_number,
+    nameable,
+    refuse_card_data,
+    refuse_card_field,
+)
 from payments.api.parameters.declaration import (
     ABSENT,
     Parameter,
     Parameters,
     Schema,
-    refuse_card_data,
-    refuse_card_field,
 )
 from payments.api.parameters.scalars import Timestamp
 from payments.api.parameters.texts import Text

@@ -7,8 +7,8 @@ import unicodedata
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from payments.api.card_data import holds_card_number
-from payments.api.parameters.declaration import Parameter, Schema, refuse_card_data
+from payments.api.card_data import holds_card_number, refuse_card_data
+from payments.api.parameters.declaration import Parameter, Schema
 
 _BREAKS: Final = re.compile("[\t\n\x0b\x0c\r\x85\u2028\u2029]+")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")

@@ -11,9 +11,8 @@ from uuid import UUID
 import orjson
 
 from payments.api.authentication import Identity
-from payments.api.card_data import holds_card_number
+from payments.api.card_data import refuse_card_in_path
 from payments.api.expansion import expand
-from payments.exceptions import InvalidParameter
 from payments.objects.parts import list_object
 from payments.selectors.paging import DEFAULT_LIMIT, Page, Paging
 from payments.selectors.scope import Kind, Scope, id_of
@@ -107,12 +106,3 @@ def path_id(kind: Kind, public_id: str) -> UUID:
     """The UUID of an id in the path; a malformed one is treated as missing."""
     refuse_card_in_path(public_id)
     return id_of(kind, public_id)
-
-
-def refuse_card_in_path(public_id: str) -> None:
-    """Raise InvalidParameter for what could be a card number, without repeating it."""
-    if holds_card_number(public_id):
-        raise InvalidParameter(
-            "Card data is not allowed here: nothing of your request was stored.",
-            code="card_data_not_allowed",
-        )

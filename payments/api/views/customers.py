@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
+from payments.api.card_data import refuse_card_in_path
 from payments.api.parameters import (
     Email,
     Enum,
@@ -21,7 +22,7 @@ from payments.api.parameters import (
 )
 from payments.api.parameters.groups import address, list_parameters, shipping
 from payments.api.renderers import render_customer
-from payments.api.views.call import Call, path_id, refuse_card_in_path
+from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.api.views.payment_methods import (

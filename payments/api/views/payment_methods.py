@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
+from payments.api.card_data import refuse_card_in_path
 from payments.api.parameters import (
     Enum,
     Expand,
@@ -19,7 +20,7 @@ from payments.api.parameters import (
 )
 from payments.api.parameters.groups import METHOD_TYPE, billing_details, list_parameters
 from payments.api.renderers import render_payment_method
-from payments.api.views.call import Call, path_id, refuse_card_in_path
+from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.models import PaymentMethod as MethodRow

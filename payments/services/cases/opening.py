@@ -16,6 +16,7 @@ from payments.models import Case, Operation, PaymentIntent, PspAccount
 from payments.public_ids import created_at_of
 from payments.selectors.disputes import ChargedBack
 from payments.states import CaseKind, CaseStatus
+from psp_adapters.contract.stored_text import clean_text
 
 ADVICE: Final[dict[CaseKind, str]] = {
     CaseKind.OUTCOME_UNKNOWN: (
@@ -134,7 +135,7 @@ def close_case(case_id: UUID, *, actor: str, resolution: str) -> None:
             raise UnexpectedState(f"{case.public_id} was closed by {case.closed_by} already.")
         case.close()
         case.closed_at, case.closed_by = now_utc(), actor
-        case.resolution = resolution.strip()[:1000]
+        case.resolution = clean_text(resolution.strip(), most=1000)
         case.save(update_fields=["status", "closed_at", "closed_by", "resolution"])
 
 
@@ -145,6 +146,6 @@ def _new_case(kind: CaseKind, *, subject: str, summary: str, livemode: bool) -> 
         kind=kind.value,
         subject=subject,
         livemode=livemode,
-        summary=summary[:500],
+        summary=clean_text(summary, most=500),
         opened_at=created_at_of(identifier),
     )

@@ -32,6 +32,7 @@ from payments.services.merchant_webhooks.delivery_order import (
 )
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.states import DeliveryStatus
+from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.stored_text import clean_text
 
 logger = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ def readable(body: bytes) -> str:
     escaped = "".join(
         each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text
     )
-    return _LONG_NUMBER.sub("••••", escaped)[:_RESPONSE_LENGTH]
+    return masked_card_numbers(_LONG_NUMBER.sub("••••", escaped))[:_RESPONSE_LENGTH]
 
 
 def _report_dead_letters(results: Sequence[_Result], written: Sequence[_Written]) -> None:

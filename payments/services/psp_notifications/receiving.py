@@ -18,6 +18,7 @@ from payments.models import PspAccount, PspNotification
 from payments.services.jobs import wakeups
 from payments.services.psp_gateway import accounts
 from payments.states import NOTIFICATION_WAITING
+from psp_adapters.contract.card_numbers import masked_bytes, masked_card_numbers
 from psp_adapters.contract.notifications import Notification
 from psp_adapters.registry import adapter_for
 
@@ -57,7 +58,12 @@ def receive_notification(
 
 
 def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotification:
-    received_at = now_utc()
+    """The row of a verified notification, card numbers in its body masked.
+
+    The digest is of what is stored: equal bodies still have equal digests, and it cannot be used to
+    find out the masked digits.
+    """
+    received_at, kept = now_utc(), masked_bytes(body)
     return PspNotification(
         id=public_ids.new_id(),
         psp_account=account,
@@ -69,9 +75,9 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
         our_references=list(read.references),
         claims=read.claims.value if read.claims is not None else "",
         occurred_at=read.occurred_at,
-        body=body,
-        body_sha256=hashlib.sha256(body).hexdigest(),
-        headers=dict(read.signature_headers),
+        body=kept,
+        body_sha256=hashlib.sha256(kept).hexdigest(),
+        headers={name: masked_card_numbers(v) for name, v in read.signature_headers.items()},
         next_attempt_at=received_at,
         give_up_at=received_at + GIVE_UP_AFTER,
         received_at=received_at,

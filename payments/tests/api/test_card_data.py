@@ -13,6 +13,7 @@ import pytest
 
 from payments import public_ids
 from payments.api.card_data import holds_card_number, nameable
+from psp_adapters.contract.card_numbers import masked_card_numbers
 
 CARDS = {
     "visa": "4242424242424242",
@@ -67,6 +68,14 @@ def test_every_network_is_found_in_every_writing(number: str) -> None:
     ]
     missed = [writing for writing in writings if not holds_card_number(writing)]
     assert missed == []
+    for writing in writings:
+        masked = masked_card_numbers(writing)
+        assert not holds_card_number(masked), writing
+        assert len(masked) == len(writing)
+    assert (
+        masked_card_numbers(f"1 of {number} left")
+        == f"1 of {'*' * (len(number) - 4)}{number[-4:]} left"
+    )
 
 
 @pytest.mark.parametrize(

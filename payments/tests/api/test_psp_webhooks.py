@@ -46,6 +46,21 @@ def test_a_notification_is_stored_unchanged_before_it_is_processed(
     assert (row.status, row.attempts, row.conflicting_body) == ("stored", 0, False)
 
 
+def test_a_notification_with_a_card_number_is_masked_and_still_recognized(
+    shop: Shop, hooks: Hooks
+) -> None:
+    hooks.listen()
+    body = hooks.notice(id="sev_card", note="PAN 4242 4242 4242 4242")
+    assert [hooks.deliver(body).status_code for _ in range(2)] == [200, 200]
+    row = only_notification()
+    assert bytes(row.body) == body.replace(b"4242 4242 4242 4242", b"**** **** **** 4242")
+    assert row.body_sha256 == hashlib.sha256(bytes(row.body)).hexdigest()
+    assert not row.conflicting_body
+    other = hooks.notice(id="sev_card", note="PAN 5555 5555 5555 4444")
+    assert hooks.deliver(other).status_code == 200
+    assert only_notification().conflicting_body
+
+
 @pytest.mark.parametrize(
     "signature",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +15,10 @@ from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
+from payments.services.psp_gateway.accounts import adapter_of
 from payments.states import CaseKind
+from psp_adapters.contract.card_numbers import card_numbers_in
+from psp_adapters.contract.settlement_reports import ReportUnreadable
 from reconciliation.models import ReportBody, SettlementReport
 
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -60,13 +64,14 @@ def store_report(
     """Store a report as it came, to be read.
 
     The same name with other bytes is stored as well, and opens a case: its lines decide what is
-    new. Refuses with ValueError an empty file, one larger than BODY_BYTES_MAX, and a name that is
-    empty or longer than 128 characters.
+    new. Refuses with ValueError an empty file, one larger than BODY_BYTES_MAX, a name that is
+    empty or longer than 128 characters, and a file with a card number in it.
     """
     if not 0 < len(body) <= BODY_BYTES_MAX:
         raise ValueError(f"a report has 1 to {BODY_BYTES_MAX} bytes, not {len(body)}")
     if not 0 < len(name) <= 128:
         raise ValueError("the name of a report has 1 to 128 characters")
+    _require_no_card_number(account, body)
     digest = hashlib.sha256(body).hexdigest()
     with transaction.atomic(durable=True):
         # One at a time, so that another version being stored is not overlooked.
@@ -91,6 +96,28 @@ def store_report(
         if versions:
             _open_case_of_version(report)
     return StoredReport(report, is_new=True)
+
+
+def _require_no_card_number(account: PspAccount, body: bytes) -> None:
+    """Refuse a file with a card number in it: masked, it would no longer be the PSP's file.
+
+    Ids of the PSP that look like one are none.
+    """
+    lines = enumerate(body.decode("utf-8", "replace").splitlines(), start=1)
+    found = {each: number for number, line in lines for each in card_numbers_in(line)}
+    for card in found.keys() - (_ids_of(account, body) if found else set()):
+        raise ValueError(
+            f"line {found[card]} holds what looks like a card number. Nothing of the file was "
+            "stored: ask the PSP for a report without card numbers"
+        )
+
+
+def _ids_of(account: PspAccount, body: bytes) -> set[str]:
+    ids: set[str] = set()
+    with suppress(ReportUnreadable):
+        for line in adapter_of(account).read_report(body):
+            ids |= {line.identity, line.psp_id, line.psp_payment_id}
+    return ids
 
 
 def _open_case_of_version(report: SettlementReport) -> None:

@@ -62,7 +62,7 @@ def refused(schema: dict[str, Any]) -> Any:
 
 def _text(schema: dict[str, Any]) -> str:
     pattern = schema.get("pattern", "")
-    prefix = re.match(r"\^\(([a-z]+_)", pattern)
+    prefix = re.match(r"\^\(+([a-z]+_)", pattern)
     candidates = [f"{prefix[1]}nothing"] if prefix else []
     for text in (*candidates, *_TEXTS):
         fits = len(text) <= schema.get("maxLength", len(text))
