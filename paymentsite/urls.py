@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
+from payments.api.views.reference import reference_page
 from paymentsite.health import healthz, jobs, livez
 from paymentsite.metrics import metrics
 
@@ -14,8 +15,10 @@ urlpatterns = [
     # Not by APPEND_SLASH: it would resolve every merchant URL a second time.
     path("admin", RedirectView.as_view(url="/admin/")),
     path("docs/", RedirectView.as_view(url="/docs")),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("docs", reference_page, name="docs"),
+    path("docs/try", SpectacularSwaggerView.as_view(url_name="openapi")),
     path("docs/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs/<slug:page>", reference_page, name="reference"),
     path("healthz", healthz),
     path("healthz/jobs", jobs),
     path("livez", livez),

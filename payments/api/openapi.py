@@ -9,9 +9,10 @@ cannot differ.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiRequest
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest
 
 from payments.api.decoding import FORM, JSON
 from payments.api.error_codes import (
@@ -74,7 +75,19 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         name: {**of.schema(), "examples": [of.example()]} for name, of in OBJECT_TYPES.items()
     }
     schemas |= {error_name(status): error_schema(status) for status in ERRORS_BY_STATUS}
+    for path, methods in result["paths"].items():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter |= _path_parameter(parameter["name"], path)
     return result
+
+
+def _path_parameter(name: str, path: str) -> dict[str, Any]:
+    """What an id in a path is, and an example."""
+    of = "payment_method" if name == "method_id" else path.split("/")[2].removesuffix("s")
+    meaning = f"The id of the {of.replace('_', ' ')}."
+    return {"description": meaning, "example": OBJECT_TYPES[of].fields["id"].example}
 
 
 def error_fields(status: int) -> dict[str, Field]:
@@ -152,12 +165,17 @@ def query_parameters(parameters: Parameters) -> list[OpenApiParameter]:
             location=OpenApiParameter.QUERY,
             required=kind.required,
             description=kind.description,
+            examples=_example_of(name, parameters.example),
             style="deepObject" if _is_structured(kind.own_schema()) else None,
             explode=True if _is_structured(kind.own_schema()) else None,
         )
         for name, kind in parameters.declared.items()
         if kind.documented
     ]
+
+
+def _example_of(name: str, example: Mapping[str, Any]) -> list[OpenApiExample]:
+    return [OpenApiExample("Request", example[name])] if name in example else []
 
 
 def unsupported(parameters: Parameters, prefix: str = "") -> dict[str, str]:

@@ -24,6 +24,7 @@ from payments.objects.fields import (
     text,
 )
 from payments.objects.parts import public_id, unix_seconds_of
+from payments.objects.payment_intent import PAYMENT_INTENT
 from payments.states import EndpointStatus
 
 _DATA: Final = {
@@ -31,6 +32,7 @@ _DATA: Final = {
         "The object as it was right after the change, whatever happened since.",
         *("payment_intent", "charge", "refund", "dispute", "customer", "payment_method"),
         *("webhook_endpoint", "deleted_customer"),
+        example=PAYMENT_INTENT.example(),
     ),
     "previous_attributes": Field(
         own={"type": "object"},

@@ -37,10 +37,6 @@ _PREFER: Final = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="`wait=N`: answer `processing` after N seconds (0 to 30) without the provider.",
 )
-_PATH_IDS: Final = {
-    "public_id": "The id of the object.",
-    "method_id": "The id of the payment method.",
-}
 
 
 def documented(

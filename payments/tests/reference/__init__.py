@@ -1,0 +1,1 @@
+"""The reference: OpenAPI document, pages and table of errors."""
