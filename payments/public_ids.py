@@ -27,6 +27,7 @@ WEBHOOK_ENDPOINT: Final = "we"
 DELIVERY: Final = "whd"
 DISPUTE: Final = "dp"
 DISPUTE_RESPONSE: Final = "dr"
+SEARCH_PAGE: Final = "page"
 
 # Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is ≤ 7: a letter.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

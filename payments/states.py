@@ -184,6 +184,17 @@ INTENT_TRANSITIONS: Final[Table] = _table(
 INTENT_INITIAL: Final = frozenset({I.INITIATED, I.PROCESSING})
 INTENT_CAPTURED: Final = frozenset({I.CAPTURED, I.PARTIALLY_REFUNDED, I.REFUNDED})
 
+INTENT_SHOWN_AS: Final[dict[str, str]] = {
+    I.PROCESSING: "processing",
+    I.REQUIRES_ACTION: "requires_action",
+    I.AUTHORIZED: "requires_capture",
+    I.CAPTURED: "succeeded",
+    I.PARTIALLY_REFUNDED: "succeeded",
+    I.REFUNDED: "succeeded",
+    I.CANCELED: "canceled",
+}
+"""What merchants see. The payment method decides for the rest, and a published status stays."""
+
 OPERATION_TRANSITIONS: Final[Table] = _table(
     {
         O.SENDING: (O.UNKNOWN, O.PENDING, O.REQUIRES_ACTION, O.SUCCEEDED, O.DECLINED, O.NOT_SENT),
@@ -204,6 +215,20 @@ OPERATION_OPEN: Final = frozenset({O.SENDING, O.UNKNOWN, O.PENDING, O.REQUIRES_A
 OPERATION_OUTCOME_UNKNOWN: Final = frozenset({O.SENDING, O.UNKNOWN})
 BLOCKING_CHARGE: Final = OPERATION_OPEN | {O.SUCCEEDED}
 """A charging operation in one of these forbids a second one for the same intent."""
+
+CHARGE_SHOWN_AS: Final[dict[str, str]] = {
+    O.SUCCEEDED: "succeeded",
+    O.EXCESS: "succeeded",
+    O.DECLINED: "failed",
+    O.NOT_SENT: "failed",
+    O.CANCELED: "failed",
+    O.REVERSED: "failed",
+}
+"""What merchants see of a charging operation; the others are pending."""
+CHARGE_WITH_OWN_AMOUNT: Final = frozenset(
+    {O.DECLINED, O.NOT_SENT, O.CANCELED, O.REVERSED, O.EXCESS}
+)
+"""The amount of such a charge may differ from that of its intent."""
 
 REFUND_TRANSITIONS: Final[Table] = _table(
     {

@@ -203,6 +203,14 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
     "psp_unavailable": ErrorCode(
         "The PSP cannot be reached right now. Nothing was sent.", _SHORTLY, (503,)
     ),
+    "query_invalid": ErrorCode(
+        "The search query has a field, an operator or a value that cannot be searched by.",
+        'Write clauses as in `status:"succeeded" AND amount>=1000`; the message names the part.',
+    ),
+    "query_timeout": ErrorCode(
+        "The search read rows for as long as a search may, and had not found enough.",
+        "Add a clause of `created`, `customer`, `metadata`, `amount` or `last4`.",
+    ),
     "query_too_large": ErrorCode("The query string is too long.", _SEND_AS_DOCUMENTED),
     "rate_limit": ErrorCode("There are too many requests.", _SHORTLY, (429,)),
     "request_malformed": ErrorCode("The request is no valid HTTP.", _SEND_AS_DOCUMENTED),

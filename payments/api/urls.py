@@ -20,6 +20,7 @@ from payments.api.views.exchange import UnknownUrl
 
 urlpatterns = [
     path("v1/payment_intents", payment_intents.PaymentIntents.as_view()),
+    path("v1/payment_intents/search", payment_intents.SearchPaymentIntents.as_view()),
     path("v1/payment_intents/<str:public_id>", payment_intents.PaymentIntent.as_view()),
     path(
         "v1/payment_intents/<str:public_id>/confirm", payment_intents.ConfirmPaymentIntent.as_view()
@@ -37,12 +38,14 @@ urlpatterns = [
     path("v1/refunds", refunds.Refunds.as_view()),
     path("v1/refunds/<str:public_id>", refunds.Refund.as_view()),
     path("v1/charges", charges.Charges.as_view()),
+    path("v1/charges/search", charges.SearchCharges.as_view()),
     path("v1/charges/<str:public_id>", charges.Charge.as_view()),
     path("v1/charges/<str:public_id>/capture", charges.CaptureCharge.as_view()),
     path("v1/disputes", disputes.Disputes.as_view()),
     path("v1/disputes/<str:public_id>", disputes.Dispute.as_view()),
     path("v1/disputes/<str:public_id>/close", disputes.CloseDispute.as_view()),
     path("v1/customers", customers.Customers.as_view()),
+    path("v1/customers/search", customers.SearchCustomers.as_view()),
     path("v1/customers/<str:public_id>", customers.Customer.as_view()),
     path(
         "v1/customers/<str:public_id>/payment_methods", customers.CustomerPaymentMethods.as_view()

@@ -6,6 +6,7 @@ What may not live here: card numbers, ever; attaching rules (services do that).
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Upper
 
 from payments import public_ids
 from payments.models.merchant import MerchantOwned, PspAccount, WithPublicId
@@ -53,7 +54,18 @@ class Customer(WithPublicId, MerchantOwned):
         db_table = "payments_customer"
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="customer_newest"),
-            models.Index("merchant", "email", name="customer_email"),
+            # As the ORM compares text without case.
+            models.Index("merchant", "livemode", Upper("email"), name="customer_email_any_case"),
+            *(
+                models.Index(
+                    "merchant",
+                    "livemode",
+                    Upper(name),
+                    name=f"customer_{name}",
+                    condition=~models.Q(**{name: ""}),
+                )
+                for name in ("name", "phone")
+            ),
         ]
 
 

@@ -17,6 +17,7 @@ from payments.models.merchant import MerchantOwned, PspAccount, WithAmount, With
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
     BLOCKING_CHARGE,
+    CHARGE_WITH_OWN_AMOUNT,
     OPERATION_OPEN,
     OPERATION_TRANSITIONS,
     OperationStatus,
@@ -132,6 +133,15 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 models.F("id").desc(),
                 name="charge_newest",
                 condition=models.Q(kind=OperationKind.AUTHORIZE.value),
+            ),
+            models.Index(
+                "merchant",
+                "livemode",
+                "amount_minor",
+                name="charge_without_success_amount",
+                condition=models.Q(
+                    kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_WITH_OWN_AMOUNT)
+                ),
             ),
             models.Index(
                 "next_check_at",

@@ -96,6 +96,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         db_table = "payments_payment_intent"
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="intent_newest"),
+            models.Index("merchant", "livemode", "amount_minor", name="intent_amount"),
             models.Index(
                 "merchant",
                 "order_id",

@@ -11,7 +11,7 @@ from payments.objects.charge import CHARGE
 from payments.objects.customer import CUSTOMER, DELETED_CUSTOMER, INVOICE_SETTINGS
 from payments.objects.dispute import DISPUTE
 from payments.objects.event import DELETED_WEBHOOK_ENDPOINT, EVENT, WEBHOOK_ENDPOINT
-from payments.objects.fields import NOTHING, Field, ObjectType, named, text
+from payments.objects.fields import NOTHING, Field, ObjectType, integer, named, text
 from payments.objects.parts import page_of
 from payments.objects.payment_intent import PAYMENT_INTENT
 from payments.objects.payment_method import PAYMENT_METHOD
@@ -56,5 +56,8 @@ def search_page_of(name: str, *, example: list[Any] | None = None) -> ObjectType
         **page_of(name, example=example).fields,
         "object": named("search_result"),
         "next_page": text("Ask for the next page with `page`; null at the end.", nullable=True),
+        "total_count": integer("How many there are, at most 10,000; if it is expanded.").but(
+            absent=True
+        ),
     }
     return ObjectType("search_result", "One page of what a search has found.", fields)

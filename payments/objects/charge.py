@@ -40,18 +40,10 @@ from payments.objects.parts import (
     unix_seconds_of,
 )
 from payments.objects.payment_method import CHARGED_METHOD, charged_method_details
-from payments.states import INTENT_CAPTURED, IntentStatus, OperationStatus
+from payments.states import CHARGE_SHOWN_AS, INTENT_CAPTURED, IntentStatus, OperationStatus
 
 _STILL_HELD: Final = frozenset({IntentStatus.AUTHORIZED, IntentStatus.PROCESSING})
 """Statuses in which something may be held; an open change does not end the hold."""
-_STATUS: Final[dict[str, str]] = {
-    OperationStatus.SUCCEEDED: "succeeded",
-    OperationStatus.EXCESS: "succeeded",
-    OperationStatus.DECLINED: "failed",
-    OperationStatus.NOT_SENT: "failed",
-    OperationStatus.CANCELED: "failed",
-    OperationStatus.REVERSED: "failed",
-}
 _APPROVED: Final = frozenset(
     {OperationStatus.SUCCEEDED, OperationStatus.EXCESS, OperationStatus.REVERSED}
 )
@@ -132,7 +124,7 @@ CHARGE: Final = ObjectType(
 
 def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]:
     """A charge, nothing expanded. `refunds` is absent, as in every version since 2022-11-15."""
-    status = _STATUS.get(operation.status, "pending")
+    status = CHARGE_SHOWN_AS.get(operation.status, "pending")
     failed = status == "failed"
     counts = status == "succeeded" and operation.id == intent.latest_charge_id
     amount_minor = intent.amount_minor if counts else operation.amount_minor

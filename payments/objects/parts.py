@@ -137,3 +137,18 @@ def page_of(name: str, *, example: list[Any] | None = None) -> ObjectType:
 def list_object(url: str, data: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
     """One page of a list; every row has an `id`, so that SDKs can fetch the next."""
     return {"object": "list", "url": url, "has_more": has_more, "data": list(data)}
+
+
+def search_result_object(
+    url: str, data: Sequence[dict[str, Any]], *, next_page: str | None, total_count: int | None
+) -> dict[str, Any]:
+    """One page of a search; `total_count` is absent if it was not asked for."""
+    shown = {
+        "object": "search_result",
+        "url": url,
+        "has_more": next_page is not None,
+        "data": list(data),
+        "next_page": next_page,
+        "total_count": total_count,
+    }
+    return without_missing(shown, {"total_count"})

@@ -37,17 +37,7 @@ from payments.objects.parts import (
     unix_seconds_of,
 )
 from payments.objects.payment_method import charged_method_object
-from payments.states import IntentStatus
-
-_STATUS: Final[dict[str, str]] = {
-    IntentStatus.PROCESSING: "processing",
-    IntentStatus.REQUIRES_ACTION: "requires_action",
-    IntentStatus.AUTHORIZED: "requires_capture",
-    IntentStatus.CAPTURED: "succeeded",
-    IntentStatus.PARTIALLY_REFUNDED: "succeeded",
-    IntentStatus.REFUNDED: "succeeded",
-    IntentStatus.CANCELED: "canceled",
-}
+from payments.states import INTENT_SHOWN_AS, IntentStatus
 
 _NEXT_ACTION: Final = {
     "type": always("The customer must be sent to a page.", "redirect_to_url"),
@@ -171,7 +161,7 @@ def public_status(intent: PaymentIntent) -> str:
     """
     if intent.published_status:
         return intent.published_status
-    known = _STATUS.get(intent.status)
+    known = INTENT_SHOWN_AS.get(intent.status)
     if known is not None:
         return known
     return (

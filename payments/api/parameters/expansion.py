@@ -29,18 +29,26 @@ def _paths(object_name: str) -> list[str]:
     return found
 
 
+TOTAL_COUNT: Final = "total_count"
+"""What searches count only if it is expanded."""
+
+
 class Expand(ListOf):
     """Which ids of the answer become objects; parsed as sorted paths, each once.
 
-    For lists every path starts with `data.`, as the merchant writes it.
+    For lists every path starts with `data.`, as the merchant writes it. `also`: whole paths that
+    are allowed too.
     """
 
-    def __init__(self, object_name: str, *, in_list: bool = False) -> None:
+    def __init__(
+        self, object_name: str, *, in_list: bool = False, also: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(
             Text(max_length=200, can_unset=False),
             max_items=20,
-            description=self._documentation(object_name, in_list),
+            description=self._documentation(object_name, in_list, also),
         )
+        self.also = also
         self.object_name = object_name
         self.in_list = in_list
 
@@ -56,6 +64,8 @@ class Expand(ListOf):
         return sorted(set(paths))
 
     def _leads_somewhere(self, path: str) -> bool:
+        if path in self.also:
+            return True
         steps = path.split(".")
         if self.in_list and steps.pop(0) != "data":
             return False
@@ -67,9 +77,10 @@ class Expand(ListOf):
         return object_name is not None
 
     @staticmethod
-    def _documentation(object_name: str, in_list: bool) -> str:
+    def _documentation(object_name: str, in_list: bool, also: tuple[str, ...]) -> str:
         prefix = "data." if in_list else ""
-        fields = ", ".join(f"`{prefix}{path}`" for path in _paths(object_name))
+        paths = [*(prefix + path for path in _paths(object_name)), *also]
+        fields = ", ".join(f"`{path}`" for path in paths)
         depth = f"up to {MAX_EXPANSION_DEPTH} levels deep"
         return f"Ids to answer as objects, {depth}: {fields or 'none here'}."
 

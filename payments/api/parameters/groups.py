@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from payments.api.parameters import (
@@ -18,6 +18,8 @@ from payments.api.parameters import (
     PublicId,
     Text,
 )
+from payments.api.parameters.declaration import Schema
+from payments.api.parameters.expansion import TOTAL_COUNT
 
 METHOD_TYPES: Final = (
     *("acss_debit", "affirm", "afterpay_clearpay", "alipay", "alma", "amazon_pay"),
@@ -32,6 +34,40 @@ METHOD_TYPES: Final = (
 """As the official SDKs list them for payment intents (2026). Which of them a payment may use is the
 PSP's matter (`Capabilities.method_types`)."""
 METHOD_TYPE: Final = Enum(*METHOD_TYPES)
+
+
+class SearchText(Text):
+    """A query of the search language; selectors.search_query parses it."""
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        super().__init__(
+            max_length=4000,
+            lines=True,
+            required=True,
+            description='As in `status:"succeeded" AND amount>=1000`, or '
+            '`-metadata["order"]:null`. Fields: ' + ", ".join(f"`{each}`" for each in fields) + ".",
+        )
+
+    def own_schema(self) -> Schema:
+        return {**super().own_schema(), "example": "created>=1767225600"}
+
+
+def search_parameters(object_name: str, fields: Iterable[str]) -> Parameters:
+    """The parameters of a search among objects of one kind."""
+    return Parameters(
+        {
+            "query": SearchText(fields),
+            "limit": Integer(minimum=1, maximum=100, description="10 if not given."),
+            "page": Text(
+                max_length=40,
+                pattern="page_[A-Za-z0-9]+",
+                rule="give the next_page of the last answer",
+                can_unset=False,
+                description="The `next_page` of the last answer; none for the first page.",
+            ),
+            "expand": Expand(object_name, in_list=True, also=(TOTAL_COUNT,)),
+        }
+    )
 
 
 def list_parameters(

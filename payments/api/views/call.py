@@ -13,9 +13,11 @@ import orjson
 from payments.api.authentication import Identity
 from payments.api.card_data import refuse_card_in_path
 from payments.api.expansion import expand
-from payments.objects.parts import list_object
+from payments.api.parameters.expansion import TOTAL_COUNT
+from payments.objects.parts import list_object, search_result_object
 from payments.selectors.paging import DEFAULT_LIMIT, Page, Paging
 from payments.selectors.scope import Kind, Scope, id_of
+from payments.selectors.search import Search, SearchPaging
 from payments.services.callers.caller import Caller
 
 NOTHING_EXPANDED: Final[tuple[str, ...]] = ()
@@ -84,8 +86,31 @@ class Call:
     ) -> dict[str, Any]:
         """The list object of a page, its rows expanded."""
         rows = [render(row) for row in page.rows]
-        expand(rows, kind, [path.removeprefix(_IN_LIST) for path in self.expand], self.scope)
+        expand(rows, kind, self._paths_in_list(), self.scope)
         return list_object(self.path, rows, has_more=page.has_more)
+
+    def search_result_of(
+        self, kind: str, search: Search[Row], render: Callable[[Row], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The page of a search that the parameters ask for, its rows expanded."""
+        given = self.given
+        page = search(
+            self.scope,
+            given["query"],
+            SearchPaging(
+                limit=given.get("limit", DEFAULT_LIMIT),
+                page=given.get("page", ""),
+                with_total=TOTAL_COUNT in self.expand,
+            ),
+        )
+        rows = [render(row) for row in page.rows]
+        expand(rows, kind, self._paths_in_list(), self.scope)
+        return search_result_object(
+            self.path, rows, next_page=page.next_page, total_count=page.total_count
+        )
+
+    def _paths_in_list(self) -> list[str]:
+        return [path.removeprefix(_IN_LIST) for path in self.expand if path.startswith(_IN_LIST)]
 
     def details(self, kind: type[Details]) -> Details:
         """Those fields of a dataclass that were given, as parameters of the same names."""

@@ -16,7 +16,7 @@ from payments.api.parameters import (
     Text,
     Unsupported,
 )
-from payments.api.parameters.groups import list_parameters, shipping
+from payments.api.parameters.groups import list_parameters, search_parameters, shipping
 from payments.api.renderers import render_charge
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
@@ -25,6 +25,8 @@ from payments.models import Operation
 from payments.objects.charge import charge_object
 from payments.selectors.payments import one_charge, page_of_charges
 from payments.selectors.scope import CHARGE
+from payments.selectors.search import search_charges
+from payments.selectors.search_fields import CHARGE_FIELDS
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import IntentDetails
@@ -73,6 +75,9 @@ CAPTURE_CHARGE: Final = Parameters(
 )
 
 
+SEARCH_CHARGES: Final = search_parameters("charge", CHARGE_FIELDS)
+
+
 def _shown(operation: Operation) -> dict[str, Any]:
     return charge_object(operation, operation.intent)
 
@@ -91,6 +96,14 @@ class Charges(MerchantView):
     def get(self, call: Call) -> dict[str, Any]:
         filters = call.only("payment_intent", "customer")
         return call.list_of("charge", page_of_charges(call.scope, call.paging, **filters), _shown)
+
+
+class SearchCharges(MerchantView):
+    """Charges by a query."""
+
+    @documented(SEARCH_CHARGES, "charge", "Search charges", is_search=True)
+    def get(self, call: Call) -> dict[str, Any]:
+        return call.search_result_of("charge", search_charges, _shown)
 
 
 class Charge(MerchantView):

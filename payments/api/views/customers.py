@@ -20,7 +20,7 @@ from payments.api.parameters import (
     Text,
     Unsupported,
 )
-from payments.api.parameters.groups import address, list_parameters, shipping
+from payments.api.parameters.groups import address, list_parameters, search_parameters, shipping
 from payments.api.renderers import render_customer
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
@@ -39,6 +39,8 @@ from payments.selectors.customers import (
     page_of_payment_methods,
 )
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
+from payments.selectors.search import search_customers
+from payments.selectors.search_fields import CUSTOMER_FIELDS
 from payments.services.callers.caller import CommandRequest
 from payments.services.commands import customers as service
 from payments.services.idempotency.direct_requests import DirectResult
@@ -144,6 +146,9 @@ LIST_CUSTOMERS: Final = list_parameters(
 )
 
 
+SEARCH_CUSTOMERS: Final = search_parameters("customer", CUSTOMER_FIELDS)
+
+
 class Customers(MerchantView):
     """The customers of a merchant."""
 
@@ -162,6 +167,14 @@ class Customers(MerchantView):
             page_of_customers(call.scope, call.paging, **call.only("email")),
             customer_object,
         )
+
+
+class SearchCustomers(MerchantView):
+    """Customers by a query, without deleted ones."""
+
+    @documented(SEARCH_CUSTOMERS, "customer", "Search customers", is_search=True)
+    def get(self, call: Call) -> dict[str, Any]:
+        return call.search_result_of("customer", search_customers, customer_object)
 
 
 class Customer(MerchantView):

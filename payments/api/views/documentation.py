@@ -18,11 +18,13 @@ from payments.api.openapi import (
 )
 from payments.api.parameters import Parameters
 from payments.api.views.exchange import endpoint
-from payments.objects.catalog import OBJECT_TYPES
-from payments.objects.fields import Schema, ref
+from payments.objects.catalog import OBJECT_TYPES, search_page_of
+from payments.objects.fields import ObjectType, Schema, ref
 from payments.objects.parts import page_of
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Page = Callable[..., ObjectType]
+"""Declares the page of a list or of a search, for the name of an object."""
 
 _ONLY_OF_PAYMENTS: Final = 402
 _IDEMPOTENCY_KEY: Final = OpenApiParameter(
@@ -45,6 +47,7 @@ def documented(
     summary: str,
     *,
     is_list: bool = False,
+    is_search: bool = False,
     moves_money: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -55,6 +58,7 @@ def documented(
     """
     names = (answers,) if isinstance(answers, str) else answers
     shown = OBJECT_TYPES[names[0]].example(**(example or {}))
+    page = search_page_of if is_search else page_of if is_list else None
 
     def declare(handler: Handler) -> Handler:
         is_post = handler.__name__ == "post"
@@ -65,8 +69,8 @@ def documented(
             request=request_body(parameters) if is_post else None,
             parameters=_headers(is_post, moves_money)
             + ([] if is_post else query_parameters(parameters)),
-            responses=_responses(names, is_list, moves_money),
-            examples=_examples(parameters, names[0], shown, is_list),
+            responses=_responses(names, page, moves_money),
+            examples=_examples(parameters, names[0], shown, page),
             extensions={UNSUPPORTED: unsupported(parameters)},
         )(handler)
         return endpoint(parameters, moves_money=moves_money)(extended)
@@ -84,8 +88,8 @@ def _statuses(moves_money: bool) -> list[int]:
     return [s for s in ERRORS_BY_STATUS if moves_money or s != _ONLY_OF_PAYMENTS]
 
 
-def _responses(names: tuple[str, ...], is_list: bool, moves_money: bool) -> dict[int, Any]:
-    schema: Schema = page_of(names[0]).schema() if is_list else ref(names[0])
+def _responses(names: tuple[str, ...], page: Page | None, moves_money: bool) -> dict[int, Any]:
+    schema: Schema = page(names[0]).schema() if page else ref(names[0])
     if len(names) > 1:
         schema = {"anyOf": [ref(name) for name in names]}
     failed = {
@@ -96,9 +100,9 @@ def _responses(names: tuple[str, ...], is_list: bool, moves_money: bool) -> dict
 
 
 def _examples(
-    parameters: Parameters, name: str, shown: dict[str, Any], is_list: bool
+    parameters: Parameters, name: str, shown: dict[str, Any], page: Page | None
 ) -> list[OpenApiExample]:
-    value = page_of(name, example=[shown]).example() if is_list else shown
+    value = page(name, example=[shown]).example() if page else shown
     answer = OpenApiExample("Answer", value, response_only=True, status_codes=["200"])
     request = OpenApiExample("Request", parameters.example, request_only=True)
     return [request, answer]

@@ -25,9 +25,10 @@ from payments.api.parameters import (
     Unsupported,
     Url,
 )
-from payments.api.parameters.groups import METHOD_TYPE, list_parameters, shipping
+from payments.api.parameters.groups import METHOD_TYPE, list_parameters, search_parameters, shipping
 from payments.api.views.payment_methods import method_data
 from payments.exceptions import InvalidParameter
+from payments.selectors.search_fields import INTENT_FIELDS
 
 _CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
 _FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
@@ -286,3 +287,5 @@ RETRIEVE_PAYMENT_INTENT: Final = Parameters(
         "expand": Expand("payment_intent"),
     }
 )
+
+SEARCH_PAYMENT_INTENTS: Final = search_parameters("payment_intent", INTENT_FIELDS)

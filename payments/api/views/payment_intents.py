@@ -17,11 +17,13 @@ from payments.api.views.payment_intent_parameters import (
     INCREMENT_AUTHORIZATION,
     LIST_PAYMENT_INTENTS,
     RETRIEVE_PAYMENT_INTENT,
+    SEARCH_PAYMENT_INTENTS,
     UPDATE_PAYMENT_INTENT,
 )
 from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
+from payments.selectors.search import search_intents
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
@@ -68,6 +70,14 @@ class PaymentIntents(MerchantView):
         filters = call.only("customer")
         page = page_of_intents(call.scope, call.paging, order_id=order_id, **filters)
         return call.list_of("payment_intent", page, payment_intent_object)
+
+
+class SearchPaymentIntents(MerchantView):
+    """Payments by a query."""
+
+    @documented(SEARCH_PAYMENT_INTENTS, "payment_intent", "Search payments", is_search=True)
+    def get(self, call: Call) -> dict[str, Any]:
+        return call.search_result_of("payment_intent", search_intents, payment_intent_object)
 
 
 class PaymentIntent(MerchantView):

@@ -214,3 +214,16 @@ def charge_of(intent: stripe.PaymentIntent) -> stripe.Charge:
 def plain(shown: Any) -> Any:
     """What the SDK was given, without its classes."""
     return shown.to_dict() if isinstance(shown, stripe.StripeObject) else shown
+
+
+def test_a_search_is_paged_through(storefront: Storefront) -> None:
+    customers = storefront.stripe.v1.customers
+    made = [customers.create({"name": f"Ann {n}", "metadata": {"team": "A"}}) for n in range(3)]
+    wanted: stripe.params.CustomerSearchParams = {"query": 'metadata["team"]:"a"', "limit": 2}
+    first = customers.search({**wanted, "expand": ["total_count"]})
+    assert (first.has_more, first.total_count, len(first.data)) == (True, 3, 2)
+    found = [row.id for row in customers.search(wanted).auto_paging_iter()]
+    assert found == [row.id for row in made[::-1]]
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        customers.search({"query": "team:A"})
+    assert refused.value.param == "query"

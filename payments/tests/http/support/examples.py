@@ -24,6 +24,8 @@ def allowed(schema: dict[str, Any]) -> Any:
     """One value that the schema allows."""
     if "enum" in schema:
         return schema["enum"][0]
+    if "example" in schema:
+        return schema["example"]
     if schema.get("format") in _SAMPLES:
         return _SAMPLES[schema["format"]]
     kind = schema["type"]
