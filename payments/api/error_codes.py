@@ -213,6 +213,10 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
     ),
     "query_too_large": ErrorCode("The query string is too long.", _SEND_AS_DOCUMENTED),
     "rate_limit": ErrorCode("There are too many requests.", _SHORTLY, (429,)),
+    "refund_not_cancelable": ErrorCode(
+        "The refund has ended, or may have reached the PSP: the money may be on its way back.",
+        "Wait for `refund.updated` or `refund.failed`. To take the money again, charge again.",
+    ),
     "request_malformed": ErrorCode("The request is no valid HTTP.", _SEND_AS_DOCUMENTED),
     "resource_missing": ErrorCode(
         "No such object in this mode, or it is another merchant's. 404 for the object of the URL, "

@@ -37,6 +37,7 @@ urlpatterns = [
     ),
     path("v1/refunds", refunds.Refunds.as_view()),
     path("v1/refunds/<str:public_id>", refunds.Refund.as_view()),
+    path("v1/refunds/<str:public_id>/cancel", refunds.CancelRefund.as_view()),
     path("v1/charges", charges.Charges.as_view()),
     path("v1/charges/search", charges.SearchCharges.as_view()),
     path("v1/charges/<str:public_id>", charges.Charge.as_view()),

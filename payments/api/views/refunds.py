@@ -52,6 +52,8 @@ CREATE_REFUND: Final = Parameters(
 
 UPDATE_REFUND: Final = Parameters({"expand": Expand("refund"), "metadata": Metadata(merges=True)})
 
+CANCEL_REFUND: Final = Parameters({"expand": Expand("refund")})
+
 RETRIEVE_REFUND: Final = Parameters({"expand": Expand("refund")})
 
 LIST_REFUNDS: Final = list_parameters(
@@ -105,4 +107,14 @@ class Refund(MerchantView):
             CommandRequest(call.caller, render=render_refund),
             refund_id=path_id(REFUND, public_id),
             metadata=call.given.get("metadata"),
+        )
+
+
+class CancelRefund(MerchantView):
+    """Cancel a refund that was not sent to the PSP yet."""
+
+    @documented(CANCEL_REFUND, "refund", "Cancel a refund", example={"status": "canceled"})
+    def post(self, call: Call, public_id: str) -> CommandResult:
+        return commands.cancel_refund(
+            CommandRequest(call.caller, render=render_refund), refund_id=path_id(REFUND, public_id)
         )

@@ -13,6 +13,7 @@ from payments.services.commands.create_and_confirm import confirm_intent as conf
 from payments.services.commands.create_and_confirm import create_intent as create_intent
 from payments.services.commands.intent_details import Confirmation as Confirmation
 from payments.services.commands.intent_details import IntentDetails as IntentDetails
+from payments.services.commands.refund import cancel_refund as cancel_refund
 from payments.services.commands.refund import refund_payment as refund_payment
 from payments.services.commands.refund import update_refund as update_refund
 from payments.services.commands.update import update_intent as update_intent

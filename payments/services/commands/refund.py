@@ -1,4 +1,4 @@
-"""Refunds captured money: in full, in part, several times; never more than was captured."""
+"""Refunds captured money, never more than was captured; cancels refunds that were not sent."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from payments.services.commands.transaction import CommandTx
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
 from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.outcomes.effects.refunds import new_refund
+from payments.services.outcomes.locking import LockedRows, lock_rows
+from payments.services.outcomes.recording import withdraw_unsent
+from payments.states import OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
 
 
@@ -67,12 +70,7 @@ def refund_payment(
 def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | None) -> Subject:
     """Change a refund's metadata; nothing else of a refund can be changed."""
     caller = tx.caller
-    found = Refund.objects.filter(
-        pk=refund_id, merchant_id=caller.merchant.id, livemode=caller.livemode
-    ).first()
-    if found is None:
-        public_id = public_ids.encode(public_ids.REFUND, refund_id)
-        raise ResourceMissing(f"No such refund: '{public_id}'", param="id")
+    found = _refund_of(caller, refund_id)
     intent = tx.lock_intent(found.intent_id)
     operation = Operation.objects.get(pk=found.operation_id)
     refund = Refund.objects.select_for_update().get(pk=refund_id)
@@ -92,6 +90,62 @@ def update_refund(tx: CommandTx, *, refund_id: UUID, metadata: dict[str, str] | 
         batch.update(intent, ("event_seq", "updated_at")).insert(*events)
     batch.execute()
     return Subject(intent=intent, operation=operation, refund=refund)
+
+
+@command
+def cancel_refund(tx: CommandTx, *, refund_id: UUID) -> Subject:
+    """Cancel a refund that was accepted and certainly has not been sent to the PSP.
+
+    Such a refund waits to be sent again after a request that never arrived. Its amount can be
+    refunded anew. Raises ChargeRefused if it may have reached the PSP, and ResourceMissing.
+    """
+    operation = Operation.objects.get(pk=_refund_of(tx.caller, refund_id).operation_id)
+    locked = lock_rows(operation)
+    refund = Refund.objects.select_for_update().get(pk=refund_id)
+    if refund.operation_id != operation.id:  # Replaced before the payment was locked.
+        locked = lock_rows(Operation.objects.get(pk=refund.operation_id))
+    why_not = _why_not_canceled(refund, locked)
+    if why_not:
+        raise ChargeRefused(
+            f"The refund {refund.public_id} cannot be canceled: {why_not}",
+            param="id",
+            code="refund_not_cancelable",
+        )
+    withdraw_unsent(locked, refund, tx.caller, detail=f"canceled by {tx.caller.actor}")
+    return Subject(intent=locked.intent, operation=locked.operation, refund=refund)
+
+
+def _why_not_canceled(refund: Refund, locked: LockedRows) -> str:
+    if refund.status != RefundStatus.PENDING:
+        return f"it is {refund.status} already."
+    if locked.operation.status == OperationStatus.PENDING:
+        return (
+            "the payment provider has accepted it, and cannot stop it. Wait for refund.updated or "
+            "refund.failed."
+        )
+    if not locked.operation.awaits_first_sending:
+        return (
+            "it is on its way to the payment provider, which may have carried it out. Wait for "
+            "refund.updated or refund.failed."
+        )
+    if locked.operation.actor.startswith("job:"):
+        return "the platform returns a payment with it that succeeded after it had ended."
+    if locked.key is not None and locked.key.answer_status is None:
+        return (
+            "the request that created it has no answer yet. Repeat that request with its "
+            "Idempotency-Key first: it would make another refund later."
+        )
+    return ""
+
+
+def _refund_of(caller: Caller, refund_id: UUID) -> Refund:
+    found = Refund.objects.filter(
+        pk=refund_id, merchant_id=caller.merchant.id, livemode=caller.livemode
+    ).first()
+    if found is None:
+        public_id = public_ids.encode(public_ids.REFUND, refund_id)
+        raise ResourceMissing(f"No such refund: '{public_id}'", param="id")
+    return found
 
 
 def _intent_id_of(caller: Caller, intent_id: UUID | None, charge_id: UUID | None) -> UUID:

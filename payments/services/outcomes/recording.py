@@ -135,6 +135,20 @@ def record_outcome(
     )
 
 
+def withdraw_unsent(locked: LockedRows, refund: Refund, caller: Caller, *, detail: str) -> None:
+    """Close a refund that no worker has sent yet, and release its amount; its rows are locked.
+
+    Raises ValueError if it may have been sent.
+    """
+    operation = locked.operation
+    if not (operation.is_open and operation.awaits_first_sending):
+        raise ValueError(f"{operation.public_id} may have been sent")
+    result = PspResult(outcome=Outcome.NOT_SENT, detail=detail)
+    batch = Batch()
+    _make_change(locked, _charge_of(locked), refund, result, caller, batch)
+    batch.execute()
+
+
 def _with_key(caller: Caller, key: IdempotencyKey | None) -> Caller:
     """Events name the request that began the operation, even if recovery records the outcome."""
     if caller.idempotency_key or key is None:

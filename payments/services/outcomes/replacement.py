@@ -99,14 +99,17 @@ def replace_or_open_case(change: Change, key: IdempotencyKey | None) -> bool:
     return True
 
 
-def begin_sending(operation: Operation) -> str:
+def begin_sending(operation: Operation) -> str | None:
     """Note that a replacement is being sent, if its guards still allow it; else say why not.
 
     It may have waited for hours: the hold may be gone by now, a bank may have charged back, or the
-    PSP may have made the operation that it replaces.
+    PSP may have made the operation that it replaces. Returns None if another worker has sent it, or
+    the merchant has canceled it. So while `resent_at` is NULL no request can be on its way.
     """
     with transaction.atomic(durable=True):
         locked = lock_rows(operation)
+        if not (locked.operation.is_open and locked.operation.awaits_first_sending):
+            return None
         charge_id = locked.operation.charge_id
         assert charge_id is not None, "a replacement changes or refunds a charge"
         charge = Operation.objects.get(pk=charge_id)

@@ -5,6 +5,7 @@ Looks it up, repeats it with the same key, or has the PSP refuse that key from n
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -16,7 +17,7 @@ from payments.services.outcomes.replacement import begin_sending, was_made_after
 from payments.services.psp_gateway import accounts, sending
 from payments.services.psp_gateway.queries import query_psp
 from payments.services.recovery.payment_sync import conflict
-from payments.states import OPERATION_OUTCOME_UNKNOWN
+from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, OperationStatus
 from psp_adapters.contract.adapter import PspAdapter
 from psp_adapters.contract.operations import Outcome, PspResult
 
@@ -84,6 +85,8 @@ class Resolution:
             return still_unknown("not sent: the provider has the operation that it replaces")
         why_not = begin_sending(operation)
         connection.close()
+        if why_not is None:
+            return still_unknown("not sent: it was canceled, or another worker sends it")
         if why_not:
             return PspResult(outcome=Outcome.NOT_SENT, detail=f"not sent: {why_not}")
         result = sending.send(operation)
@@ -136,7 +139,8 @@ def _repeat(operation: Operation) -> PspResult:
 
     A repeat that never left says nothing about the first request, which may still arrive.
     """
-    _note_time(operation, "resent_at")
+    if not _note_time(operation, "resent_at", if_status_in=OPERATION_OPEN):
+        return still_unknown("not repeated: it was closed meanwhile")
     result = sending.send(operation)
     if result.outcome is Outcome.NOT_SENT:
         return still_unknown(f"the repeat was not sent: {result.detail}")
@@ -146,12 +150,19 @@ def _repeat(operation: Operation) -> PspResult:
     return result
 
 
-def _note_time(operation: Operation, column: Literal["resent_at", "fenced_at"]) -> None:
-    """Set the column to now; holds no database connection afterwards."""
+def _note_time(
+    operation: Operation,
+    column: Literal["resent_at", "fenced_at"],
+    *,
+    if_status_in: Collection[str] = tuple(OperationStatus),
+) -> bool:
+    """Set the column to now, if the row's status allows it; holds no database connection after."""
     now = now_utc()
-    Operation.objects.filter(pk=operation.pk).update(**{column: now})
+    rows = Operation.objects.filter(pk=operation.pk, status__in=sorted(if_status_in))
+    is_noted = rows.update(**{column: now}) > 0
     setattr(operation, column, now)
     connection.close()
+    return is_noted
 
 
 def make_payment_due(operation: Operation) -> None:
