@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from payments.api.parameters import (
     CreatedRange,
@@ -33,7 +33,7 @@ METHOD_TYPES: Final = (
 )
 """As the official SDKs list them for payment intents (2026). Which of them a payment may use is the
 PSP's matter (`Capabilities.method_types`)."""
-METHOD_TYPE: Final = Enum(*METHOD_TYPES)
+METHOD_TYPE: Final = Enum(*METHOD_TYPES, description="Only those of this type.")
 
 
 class SearchText(Text):
@@ -66,7 +66,8 @@ def search_parameters(object_name: str, fields: Iterable[str]) -> Parameters:
                 description="The `next_page` of the last answer; none for the first page.",
             ),
             "expand": Expand(object_name, in_list=True, also=(TOTAL_COUNT,)),
-        }
+        },
+        example={"query": 'metadata["order_id"]:"6735"'},
     )
 
 
@@ -78,6 +79,7 @@ def list_parameters(
     noun: str,
     exclusive: tuple[tuple[str, ...], ...] = (),
     created: bool = True,
+    example: Mapping[str, Any] | None = None,
 ) -> Parameters:
     """The parameters of a list of objects whose ids start with `prefix`."""
     declared: dict[str, Parameter] = {
@@ -89,19 +91,23 @@ def list_parameters(
     }
     if created:
         declared["created"] = CreatedRange()
-    return Parameters(declared, exclusive=(("starting_after", "ending_before"), *exclusive))
+    return Parameters(
+        declared,
+        exclusive=(("starting_after", "ending_before"), *exclusive),
+        example=example or {"limit": 3},
+    )
 
 
-def _line(max_length: int = 200) -> Text:
-    return Text(max_length=max_length)
+def _line(description: str, *, max_length: int = 200) -> Text:
+    return Text(max_length=max_length, description=description)
 
 
 ADDRESS_FIELDS: Final[dict[str, Parameter]] = {
-    "line1": _line(),
-    "line2": _line(),
-    "city": _line(),
-    "state": _line(),
-    "postal_code": _line(20),
+    "line1": _line("Street and number."),
+    "line2": _line("Second line."),
+    "city": _line("City."),
+    "state": _line("State or province."),
+    "postal_code": _line("Postal code.", max_length=20),
     "country": Text(
         max_length=2,
         pattern="[A-Za-z]{2}",
@@ -113,7 +119,12 @@ ADDRESS_FIELDS: Final[dict[str, Parameter]] = {
 
 def address(*, required: bool = False) -> Nested:
     """A postal address."""
-    return Nested(ADDRESS_FIELDS, can_unset=not required, required=required)
+    return Nested(
+        ADDRESS_FIELDS,
+        can_unset=not required,
+        required=required,
+        description="A postal address; it replaces the one there is.",
+    )
 
 
 def shipping(*, can_unset: bool = False) -> Nested:
@@ -121,12 +132,13 @@ def shipping(*, can_unset: bool = False) -> Nested:
     return Nested(
         {
             "address": address(required=True),
-            "name": Text(max_length=256, required=True),
+            "name": Text(max_length=256, required=True, description="The recipient."),
             "phone": Phone(),
-            "carrier": _line(),
-            "tracking_number": _line(),
+            "carrier": _line("Who delivers."),
+            "tracking_number": _line("The carrier's number of the parcel."),
         },
         can_unset=can_unset,
+        description="Where the goods go.",
     )
 
 
@@ -136,7 +148,8 @@ def billing_details() -> Nested:
         {
             "address": address(),
             "email": Email(),
-            "name": Text(max_length=256),
+            "name": Text(max_length=256, description="The owner's name."),
             "phone": Phone(),
-        }
+        },
+        description="Who owns the payment method.",
     )

@@ -165,6 +165,11 @@ class Enum(Parameter):
 class Currency(Parameter):
     """An ISO 4217 code in any case, parsed as upper case; ASCII letters only."""
 
+    def __init__(self, *, required: bool = False, description: str = "") -> None:
+        super().__init__(
+            required=required, description=description or "ISO 4217 code, in any case."
+        )
+
     def read(self, value: Any, name: str, is_text: bool) -> str:
         if type(value) is str:
             currency = _CURRENCIES.get(value)
@@ -198,7 +203,7 @@ class PublicId(Parameter):
         required: bool = False,
         description: str = "",
     ) -> None:
-        super().__init__(required=required, description=description)
+        super().__init__(required=required, description=description or f"A {noun}, by its id.")
         self.can_unset = can_unset
         self.prefixes = tuple(f"{prefix}_" for prefix in prefixes)
         self.noun = noun

@@ -22,6 +22,11 @@ from payments.api.parameters.texts import Text
 
 MAX_METADATA_KEYS: Final = 50
 _MAX_KEY_LENGTH: Final = 40
+_METADATA: Final = "Your own key-value pairs: up to 50, of 40 and 500 characters."
+_METADATA_MERGED: Final = (
+    f"{_METADATA} They are merged into those there are: an empty value unsets its key, and "
+    "metadata that is empty unsets all."
+)
 _METADATA_VALUE: Final = Text(max_length=500, lines=True)
 
 
@@ -109,7 +114,7 @@ class Metadata(Parameter):
     """
 
     def __init__(self, *, merges: bool = False, description: str = "") -> None:
-        super().__init__(description=description)
+        super().__init__(description=description or (_METADATA_MERGED if merges else _METADATA))
         self.merges = merges
 
     def read(self, value: Any, name: str, is_text: bool) -> Any:
@@ -146,11 +151,19 @@ class Metadata(Parameter):
         }
 
 
+_BOUNDS: Final = {
+    "gt": "After this second.",
+    "gte": "From this second on.",
+    "lt": "Before this second.",
+    "lte": "Up to this second.",
+}
+
+
 class CreatedRange(Nested):
     """A range of creation times: `created=…` or `created[gte]=…`; parsed as gt, gte, lt, lte."""
 
     def __init__(self, *, description: str = "") -> None:
-        bounds = {bound: Timestamp() for bound in ("gt", "gte", "lt", "lte")}
+        bounds = {bound: Timestamp(description=text) for bound, text in _BOUNDS.items()}
         super().__init__(bounds, description=description or "Unix seconds, or a range of them.")
 
     def read(self, value: Any, name: str, is_text: bool) -> Any:

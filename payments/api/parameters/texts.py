@@ -119,7 +119,10 @@ class Email(Text):
         self, *, can_unset: bool = True, required: bool = False, description: str = ""
     ) -> None:
         super().__init__(
-            max_length=512, can_unset=can_unset, required=required, description=description
+            max_length=512,
+            can_unset=can_unset,
+            required=required,
+            description=description or "An email address.",
         )
 
     def read(self, value: Any, name: str, is_text: bool) -> str:
@@ -139,7 +142,11 @@ class Phone(Text):
     """
 
     def __init__(self, *, required: bool = False, description: str = "") -> None:
-        super().__init__(max_length=40, required=required, description=description)
+        super().__init__(
+            max_length=40,
+            required=required,
+            description=description or "A phone number, as people write it.",
+        )
 
     def is_card_data(self, value: str) -> bool:
         return holds_card_number(value, shortest=_PHONE_SCAN_FROM)
@@ -153,7 +160,7 @@ class StatementDescriptor(Text):
             max_length=22,
             pattern=r"(?=[^A-Za-z]*[A-Za-z])[ !#-&()+-;=?-\[\]-~]+",
             rule="it needs a letter and has none of < > \\ ' \" * and no letters outside ASCII",
-            description="Accents are dropped: Café becomes Cafe.",
+            description="What the customer's bank shows. Accents are dropped: Café becomes Cafe.",
         )
 
     def normalized(self, value: str) -> str:

@@ -35,9 +35,19 @@ LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
     "balance_transaction",
     {
         "currency": Currency(),
-        "source": PublicId(public_ids.CHARGE, public_ids.REFUND, public_ids.DISPUTE, noun="source"),
+        "source": PublicId(
+            public_ids.CHARGE,
+            public_ids.REFUND,
+            public_ids.DISPUTE,
+            noun="source",
+            description="What is behind it: a charge, refund or dispute.",
+        ),
         "type": Text(
-            max_length=40, pattern="[a-z_]+", rule="such as charge or refund", can_unset=False
+            max_length=40,
+            pattern="[a-z_]+",
+            rule="such as charge or refund",
+            can_unset=False,
+            description="Such as `charge`, `refund` or `adjustment`.",
         ),
         "available_on": CreatedRange(description="Unix seconds, or a range; days begin in UTC."),
         "payout": Unsupported(
@@ -46,6 +56,7 @@ LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
         ),
     },
     noun="balance_transaction",
+    example={"type": "charge", "created": {"gte": 1_795_780_800}},
 )
 
 

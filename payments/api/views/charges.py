@@ -50,14 +50,17 @@ LIST_CHARGES: Final = list_parameters(
 UPDATE_CHARGE: Final = Parameters(
     {
         "customer": Unsupported("Set it on the payment intent, before it is charged."),
-        "description": Text(max_length=1000, lines=True),
+        "description": Text(
+            max_length=1000, lines=True, description="Your own text, kept with the payment."
+        ),
         "expand": Expand("charge"),
         "fraud_details": Unsupported("The operator's settings decide how risk is judged."),
         "metadata": Metadata(merges=True),
-        "receipt_email": Email(),
+        "receipt_email": Email(description="Kept for you: no receipts are sent."),
         "shipping": shipping(can_unset=True),
         "transfer_group": _NO_GROUPS,
-    }
+    },
+    example={"description": "Order 6735, as a gift"},
 )
 
 CAPTURE_CHARGE: Final = Parameters(
@@ -66,12 +69,13 @@ CAPTURE_CHARGE: Final = Parameters(
         "application_fee": _FEE,
         "application_fee_amount": _FEE,
         "expand": Expand("charge"),
-        "receipt_email": Email(),
+        "receipt_email": Email(description="Kept for you: no receipts are sent."),
         "statement_descriptor": StatementDescriptor(),
         "statement_descriptor_suffix": StatementDescriptor(),
         "transfer_data": _NO_GROUPS,
         "transfer_group": _NO_GROUPS,
-    }
+    },
+    example={"amount": 1000},
 )
 
 

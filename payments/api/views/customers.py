@@ -84,17 +84,18 @@ def _default_method(*, can_unset: bool) -> Nested:
             "custom_fields": _NO_INVOICES,
             "footer": _NO_INVOICES,
             "rendering_options": _NO_INVOICES,
-        }
+        },
+        description="There are no invoices here, but a default payment method.",
     )
 
 
 def _who() -> dict[str, Parameter]:
     return {
         "address": address(),
-        "description": Text(max_length=1000, lines=True),
+        "description": Text(max_length=1000, lines=True, description="Your own text."),
         "email": Email(),
         "expand": Expand("customer"),
-        "name": Text(max_length=256),
+        "name": Text(max_length=256, description="The name."),
         "phone": Phone(),
         "preferred_locales": ListOf(
             _LOCALE, max_items=20, can_unset=True, description="Most preferred first."
@@ -119,7 +120,8 @@ CREATE_CUSTOMER: Final = Parameters(
         ),
         "tax_id_data": _METADATA_INSTEAD,
         "test_clock": Unsupported("There are no test clocks here: remove it."),
-    }
+    },
+    example={"email": "ada@example.com", "name": "Ada Lovelace", "preferred_locales": ["de"]},
 )
 
 UPDATE_CUSTOMER: Final = Parameters(
@@ -128,7 +130,8 @@ UPDATE_CUSTOMER: Final = Parameters(
         "invoice_settings": _default_method(can_unset=True),
         "metadata": Metadata(merges=True),
         "default_source": _ATTACH_INSTEAD,
-    }
+    },
+    example={"phone": "+49 30 901820"},
 )
 
 RETRIEVE_CUSTOMER: Final = Parameters({"expand": Expand("customer")})

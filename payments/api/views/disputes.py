@@ -35,7 +35,10 @@ _NO_FILES: Final = Unsupported("Files cannot be uploaded here: describe it in un
 _NO_PROGRAMS: Final = Unsupported("Networks' own programs are not supported: remove it.")
 
 _EVIDENCE: Final[dict[str, Parameter]] = {
-    **{name: Text(max_length=_TEXT_LENGTH_MAX, lines=True) for name in EVIDENCE_TEXTS},
+    **{
+        name: Text(max_length=_TEXT_LENGTH_MAX, lines=True, description=meaning)
+        for name, meaning in EVIDENCE_TEXTS.items()
+    },
     **dict.fromkeys(EVIDENCE_FILES, _NO_FILES),
     "appeal": _NO_PROGRAMS,
     "enhanced_evidence": _NO_PROGRAMS,
@@ -45,12 +48,22 @@ UPDATE_DISPUTE: Final = Parameters(
     {
         "evidence": Nested(_EVIDENCE, description="Merged into what is staged; '' unsets a text."),
         "expand": Expand("dispute"),
-        "intended_submission_method": Enum("manual"),
+        "intended_submission_method": Enum(
+            "manual", description="Evidence is always submitted by you."
+        ),
         "metadata": Metadata(merges=True),
         "submit": Boolean(
             description="Hand in all that is staged, once and for good. true if evidence is given."
         ),
-    }
+    },
+    example={
+        "evidence": {
+            "product_description": "Two books",
+            "shipping_carrier": "DHL",
+            "shipping_date": "November 24, 2026",
+        },
+        "submit": True,
+    },
 )
 
 CLOSE_DISPUTE: Final = Parameters({"expand": Expand("dispute")})
@@ -89,7 +102,13 @@ class Dispute(MerchantView):
         path_id(DISPUTE, public_id)
         return call.expanded("dispute", _shown(one_dispute(call.scope, public_id)))
 
-    @documented(UPDATE_DISPUTE, "dispute", "Update a dispute", moves_money=True)
+    @documented(
+        UPDATE_DISPUTE,
+        "dispute",
+        "Update a dispute",
+        moves_money=True,
+        example={"status": "under_review"},
+    )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.update_dispute(
             CommandRequest(call.caller, render=render_dispute),
@@ -103,7 +122,9 @@ class Dispute(MerchantView):
 class CloseDispute(MerchantView):
     """Accept a dispute as lost."""
 
-    @documented(CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True)
+    @documented(
+        CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True, example={"status": "lost"}
+    )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.close_dispute(
             CommandRequest(call.caller, render=render_dispute),

@@ -16,7 +16,7 @@ from payments.selectors.scope import EVENT
 
 
 def _event_type(*, pattern: str, rule: str) -> Text:
-    return Text(max_length=64, pattern=pattern, rule=rule, can_unset=False)
+    return Text(max_length=64, pattern=pattern, rule=rule, can_unset=False, description=rule)
 
 
 RETRIEVE_EVENT: Final = Parameters({"expand": Expand("event")})
@@ -30,7 +30,9 @@ LIST_EVENTS: Final = list_parameters(
             rule="an event type, or the start of one and .*",
         ),
         "types": ListOf(
-            _event_type(pattern=r"[a-z_]+(\.[a-z_]+)+", rule="an event type"), max_items=20
+            _event_type(pattern=r"[a-z_]+(\.[a-z_]+)+", rule="an event type"),
+            max_items=20,
+            description="Any of these types.",
         ),
         "delivery_success": Boolean(
             description="true: all endpoints took it. false: some endpoint has not (yet)."
@@ -38,6 +40,7 @@ LIST_EVENTS: Final = list_parameters(
     },
     noun="event",
     exclusive=(("type", "types"),),
+    example={"type": "payment_intent.*", "delivery_success": False},
 )
 
 

@@ -63,12 +63,50 @@ def _payment_method() -> PublicId:
     )
 
 
+def _method_data() -> Nested:
+    return Nested(
+        method_data(), description="A new payment method, made from a token by this request."
+    )
+
+
 def _description() -> Text:
-    return Text(max_length=1000, lines=True)
+    return Text(max_length=1000, lines=True, description="Your own text, such as the order.")
 
 
 def _capture_method() -> Enum:
-    return Enum("automatic", "manual", aliases={"automatic_async": "automatic"})
+    return Enum(
+        "automatic",
+        "manual",
+        aliases={"automatic_async": "automatic"},
+        description="`manual` holds the money until you capture it. `automatic_async` is the same "
+        "as `automatic`.",
+    )
+
+
+def _method_types() -> ListOf:
+    return ListOf(
+        METHOD_TYPE,
+        max_items=20,
+        description="The only types that may pay; all that the PSP charges, if not given.",
+    )
+
+
+def _receipt_email() -> Email:
+    return Email(description="Kept for you: no receipts are sent.")
+
+
+def _error_on_requires_action() -> Boolean:
+    return Boolean(description="true: a challenge is a decline (402) instead.")
+
+
+def _off_session() -> Boolean:
+    return _OffSession(
+        description="true: the customer is not there, so a challenge is a decline (402)."
+    )
+
+
+def _return_url() -> Url:
+    return Url(description="Where the customer comes back to after a challenge.")
 
 
 def _method_options() -> Nested:
@@ -77,6 +115,7 @@ def _method_options() -> Nested:
         "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
         "request_three_d_secure": Enum(
             "automatic",
+            description="The payment provider decides.",
             unsupported=dict.fromkeys(
                 ("any", "challenge"), "The payment provider decides when to ask for 3-D Secure."
             ),
@@ -88,7 +127,8 @@ def _method_options() -> Nested:
         "statement_descriptor_suffix_kana": _LATER,
         "statement_descriptor_suffix_kanji": _LATER,
     }
-    return Nested({"card": Nested(card)})
+    options = Nested(card, description="Of cards.")
+    return Nested({"card": options}, description="Options by type; only defaults are taken.")
 
 
 _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {
@@ -138,7 +178,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         "currency": Currency(required=True),
         "automatic_payment_methods": Nested(
             {
-                "enabled": Boolean(required=True),
+                "enabled": Boolean(required=True, description="Whether the platform chooses."),
                 "allow_redirects": Enum(
                     "always",
                     "never",
@@ -148,7 +188,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
             description="Kept and shown; without types of its own a payment takes all in any case.",
         ),
         "capture_method": _capture_method(),
-        "confirm": Boolean(),
+        "confirm": Boolean(description="true: charge it at once."),
         "confirmation_method": Enum(
             "automatic",
             "manual",
@@ -157,16 +197,16 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         ),
         "customer": _customer(),
         "description": _description(),
-        "error_on_requires_action": Boolean(),
+        "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
         "metadata": Metadata(),
-        "off_session": _OffSession(),
+        "off_session": _off_session(),
         "payment_method": _payment_method(),
-        "payment_method_data": Nested(method_data()),
+        "payment_method_data": _method_data(),
         "payment_method_options": _method_options(),
-        "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
-        "receipt_email": Email(),
-        "return_url": Url(),
+        "payment_method_types": _method_types(),
+        "receipt_email": _receipt_email(),
+        "return_url": _return_url(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(),
         "statement_descriptor": StatementDescriptor(),
@@ -179,6 +219,14 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
     },
     exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD),
     checks=(_check_amount, _check_only_with_confirm),
+    example={
+        "amount": 1250,
+        "currency": "eur",
+        "payment_method": "pm_card_visa",
+        "confirm": True,
+        "description": "Order 6735",
+        "metadata": {"order_id": "6735"},
+    },
 )
 
 UPDATE_PAYMENT_INTENT: Final = Parameters(
@@ -191,10 +239,10 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         "expand": Expand("payment_intent"),
         "metadata": Metadata(merges=True),
         "payment_method": _payment_method(),
-        "payment_method_data": Nested(method_data()),
+        "payment_method_data": _method_data(),
         "payment_method_options": _method_options(),
-        "payment_method_types": ListOf(METHOD_TYPE, max_items=20),
-        "receipt_email": Email(),
+        "payment_method_types": _method_types(),
+        "receipt_email": _receipt_email(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
         "statement_descriptor": StatementDescriptor(),
@@ -204,18 +252,19 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
     },
     exclusive=(_ONE_METHOD,),
     checks=(_check_amount,),
+    example={"amount": 1500, "description": "Order 6735, as a gift"},
 )
 
 CONFIRM_PAYMENT_INTENT: Final = Parameters(
     {
-        "error_on_requires_action": Boolean(),
+        "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
-        "off_session": _OffSession(),
+        "off_session": _off_session(),
         "payment_method": _payment_method(),
-        "payment_method_data": Nested(method_data()),
+        "payment_method_data": _method_data(),
         "payment_method_options": _method_options(),
-        "receipt_email": Email(),
-        "return_url": Url(),
+        "receipt_email": _receipt_email(),
+        "return_url": _return_url(),
         "setup_future_usage": _SAVE_BY_ATTACH,
         "shipping": shipping(can_unset=True),
         "use_stripe_sdk": Boolean(description="Changes nothing: next_action is a redirect."),
@@ -225,6 +274,10 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_CHARGING,
     },
     exclusive=(_ONE_METHOD,),
+    example={
+        "payment_method": "pm_card_visa",
+        "return_url": "https://shop.example/orders/6735",
+    },
 )
 
 CAPTURE_PAYMENT_INTENT: Final = Parameters(
@@ -240,16 +293,19 @@ CAPTURE_PAYMENT_INTENT: Final = Parameters(
         "hooks": _LATER,
         "payment_details": _LATER,
         "transfer_data": _CONNECT,
-    }
+    },
+    example={"amount_to_capture": 1000},
 )
 
 CANCEL_PAYMENT_INTENT: Final = Parameters(
     {
         "cancellation_reason": Enum(
-            "abandoned", "duplicate", "fraudulent", "requested_by_customer"
+            *("abandoned", "duplicate", "fraudulent", "requested_by_customer"),
+            description="Why; shown with the payment.",
         ),
         "expand": Expand("payment_intent"),
-    }
+    },
+    example={"cancellation_reason": "requested_by_customer"},
 )
 
 INCREMENT_AUTHORIZATION: Final = Parameters(
@@ -264,7 +320,8 @@ INCREMENT_AUTHORIZATION: Final = Parameters(
         "hooks": _LATER,
         "payment_details": _LATER,
         "transfer_data": _CONNECT,
-    }
+    },
+    example={"amount": 1500},
 )
 
 LIST_PAYMENT_INTENTS: Final = list_parameters(
@@ -274,11 +331,12 @@ LIST_PAYMENT_INTENTS: Final = list_parameters(
         "customer": _customer(),
         "customer_account": Unsupported("Use customer."),
         "metadata": Nested(
-            {"order_id": Text(max_length=500, can_unset=False)},
+            {"order_id": Text(max_length=500, can_unset=False, description="Exactly this.")},
             description="The payments of one order. Other keys cannot be filtered by.",
         ),
     },
     noun="payment_intent",
+    example={"metadata": {"order_id": "6735"}},
 )
 
 RETRIEVE_PAYMENT_INTENT: Final = Parameters(

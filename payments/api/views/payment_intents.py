@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ledger.money import Money
 from payments.api.renderers import render_intent
@@ -20,6 +20,7 @@ from payments.api.views.payment_intent_parameters import (
     SEARCH_PAYMENT_INTENTS,
     UPDATE_PAYMENT_INTENT,
 )
+from payments.objects.fields import EXAMPLE_SECOND
 from payments.objects.payment_intent import payment_intent_object
 from payments.selectors.payments import one_intent, page_of_intents
 from payments.selectors.scope import INTENT
@@ -28,6 +29,29 @@ from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
 from payments.services.commands.payment_methods import MethodDetails, NewMethod
+
+_NOT_PAID: Final = {
+    "amount": 1500,
+    "amount_received": 0,
+    "description": "Order 6735, as a gift",
+    "latest_charge": None,
+    "payment_method": None,
+    "status": "requires_payment_method",
+}
+_CANCELED: Final = {
+    "amount_received": 0,
+    "canceled_at": EXAMPLE_SECOND,
+    "cancellation_reason": "requested_by_customer",
+    "status": "canceled",
+}
+_HELD: Final = {
+    "amount": 1500,
+    "amount_capturable": 1500,
+    "amount_received": 0,
+    "capture_method": "manual",
+    "status": "requires_capture",
+}
+"""What differs in the examples of answers."""
 
 
 def _confirmation(call: Call) -> Confirmation:
@@ -90,7 +114,7 @@ class PaymentIntent(MerchantView):
             "payment_intent", payment_intent_object(one_intent(call.scope, public_id))
         )
 
-    @documented(UPDATE_PAYMENT_INTENT, "payment_intent", "Change a payment")
+    @documented(UPDATE_PAYMENT_INTENT, "payment_intent", "Change a payment", example=_NOT_PAID)
     def post(self, call: Call, public_id: str) -> CommandResult:
         given = call.given
         return commands.update_intent(
@@ -120,7 +144,13 @@ class ConfirmPaymentIntent(MerchantView):
 class CapturePaymentIntent(MerchantView):
     """Capture an authorization."""
 
-    @documented(CAPTURE_PAYMENT_INTENT, "payment_intent", "Capture a payment", moves_money=True)
+    @documented(
+        CAPTURE_PAYMENT_INTENT,
+        "payment_intent",
+        "Capture a payment",
+        moves_money=True,
+        example={"amount_received": 1000, "capture_method": "manual"},
+    )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.capture_payment(
             CommandRequest(call.caller, render=render_intent),
@@ -134,7 +164,13 @@ class CapturePaymentIntent(MerchantView):
 class CancelPaymentIntent(MerchantView):
     """Cancel a payment; release its authorization."""
 
-    @documented(CANCEL_PAYMENT_INTENT, "payment_intent", "Cancel a payment", moves_money=True)
+    @documented(
+        CANCEL_PAYMENT_INTENT,
+        "payment_intent",
+        "Cancel a payment",
+        moves_money=True,
+        example=_CANCELED,
+    )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.cancel_payment(
             CommandRequest(call.caller, render=render_intent),
@@ -147,7 +183,11 @@ class IncrementAuthorization(MerchantView):
     """Increment an authorization."""
 
     @documented(
-        INCREMENT_AUTHORIZATION, "payment_intent", "Raise an authorization", moves_money=True
+        INCREMENT_AUTHORIZATION,
+        "payment_intent",
+        "Raise an authorization",
+        moves_money=True,
+        example=_HELD,
     )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.increment_authorization(

@@ -24,6 +24,7 @@ from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.models import PaymentMethod as MethodRow
+from payments.objects.fields import example_id
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, page_of_payment_methods
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, id_of
@@ -56,7 +57,7 @@ class Token(Text):
 def method_data() -> dict[str, Parameter]:
     """A token, and what the merchant says about the payment method behind it."""
     return {
-        "type": Enum("card", required=True),
+        "type": Enum("card", required=True, description="What the token stands for."),
         "card": Nested(
             {
                 "token": Token(required=True),
@@ -67,6 +68,7 @@ def method_data() -> dict[str, Parameter]:
                 "networks": Unsupported("The payment provider chooses the network: remove it."),
             },
             required=True,
+            description="The card, as a token: never its number.",
         ),
         "billing_details": billing_details(),
         "metadata": Metadata(),
@@ -81,7 +83,12 @@ CREATE_PAYMENT_METHOD: Final = Parameters(
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
         "radar_options": Unsupported("The operator's settings decide how risk is judged."),
-    }
+    },
+    example={
+        "type": "card",
+        "card": {"token": "tok_visa"},
+        "billing_details": {"name": "Ada Lovelace"},
+    },
 )
 
 _CHANGEABLE_CARD: Final[dict[str, Parameter]] = {
@@ -100,7 +107,8 @@ UPDATE_PAYMENT_METHOD: Final = Parameters(
         "metadata": Metadata(merges=True),
         "allow_redisplay": _NOT_SHOWN,
         "us_bank_account": _NEW_ONE,
-    }
+    },
+    example={"billing_details": {"email": "ada@example.com"}},
 )
 
 ATTACH_PAYMENT_METHOD: Final = Parameters(
@@ -108,7 +116,8 @@ ATTACH_PAYMENT_METHOD: Final = Parameters(
         "customer": PublicId(public_ids.CUSTOMER, noun="customer", required=True),
         "customer_account": _USE_CUSTOMER,
         "expand": Expand("payment_method"),
-    }
+    },
+    example={"customer": example_id(public_ids.CUSTOMER)},
 )
 
 DETACH_PAYMENT_METHOD: Final = Parameters({"expand": Expand("payment_method")})
@@ -183,7 +192,12 @@ class PaymentMethod(MerchantView):
 class AttachPaymentMethod(MerchantView):
     """Attach a payment method to a customer."""
 
-    @documented(ATTACH_PAYMENT_METHOD, "payment_method", "Attach a payment method to a customer")
+    @documented(
+        ATTACH_PAYMENT_METHOD,
+        "payment_method",
+        "Attach a payment method to a customer",
+        example={"customer": example_id(public_ids.CUSTOMER)},
+    )
     def post(self, call: Call, public_id: str) -> DirectResult[MethodRow]:
         refuse_card_in_path(public_id)
         return service.attach_payment_method(

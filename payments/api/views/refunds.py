@@ -21,6 +21,7 @@ from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.models import Refund as RefundRow
+from payments.objects.fields import example_id
 from payments.objects.refund import refund_object
 from payments.selectors.payments import one_refund, page_of_refunds
 from payments.selectors.scope import CHARGE, INTENT, REFUND, Kind, id_of
@@ -39,7 +40,10 @@ CREATE_REFUND: Final = Parameters(
         "expand": Expand("refund"),
         "metadata": Metadata(),
         "payment_intent": _PAYMENT_INTENT,
-        "reason": Enum("duplicate", "fraudulent", "requested_by_customer"),
+        "reason": Enum(
+            *("duplicate", "fraudulent", "requested_by_customer"),
+            description="Why; shown with the refund.",
+        ),
         "currency": _BALANCE,
         "customer": _BALANCE,
         "instructions_email": Unsupported("Refunds go back to the payment method: remove it."),
@@ -48,9 +52,17 @@ CREATE_REFUND: Final = Parameters(
         "reverse_transfer": _CONNECT,
     },
     at_least_one=(("payment_intent", "charge"),),
+    example={
+        "payment_intent": example_id(public_ids.PAYMENT_INTENT),
+        "amount": 500,
+        "reason": "requested_by_customer",
+    },
 )
 
-UPDATE_REFUND: Final = Parameters({"expand": Expand("refund"), "metadata": Metadata(merges=True)})
+UPDATE_REFUND: Final = Parameters(
+    {"expand": Expand("refund"), "metadata": Metadata(merges=True)},
+    example={"metadata": {"ticket": "T-118"}},
+)
 
 CANCEL_REFUND: Final = Parameters({"expand": Expand("refund")})
 
@@ -61,6 +73,7 @@ LIST_REFUNDS: Final = list_parameters(
     "refund",
     {"charge": _CHARGE, "payment_intent": _PAYMENT_INTENT},
     noun="refund",
+    example={"limit": 3, "expand": ["data.charge"]},
 )
 
 

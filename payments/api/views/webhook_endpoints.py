@@ -60,7 +60,10 @@ def _enabled_events(*, required: bool) -> ListOf:
 
 
 def _shared() -> dict[str, Parameter]:
-    return {"description": Text(max_length=1000, lines=True), "expand": Expand("webhook_endpoint")}
+    return {
+        "description": Text(max_length=1000, lines=True, description="Your own text."),
+        "expand": Expand("webhook_endpoint"),
+    }
 
 
 CREATE_WEBHOOK_ENDPOINT: Final = Parameters(
@@ -77,7 +80,11 @@ CREATE_WEBHOOK_ENDPOINT: Final = Parameters(
             description="Stamped on the events; the Stripe-Version of this request if not given.",
         ),
         "connect": Unsupported("There are no connected accounts here: remove it."),
-    }
+    },
+    example={
+        "url": "https://hooks.shop.example/payments",
+        "enabled_events": ["payment_intent.*", "charge.refunded"],
+    },
 )
 
 UPDATE_WEBHOOK_ENDPOINT: Final = Parameters(
@@ -87,7 +94,8 @@ UPDATE_WEBHOOK_ENDPOINT: Final = Parameters(
         "enabled_events": _enabled_events(required=False),
         "metadata": Metadata(merges=True),
         "disabled": Boolean(description="true: send nothing until it is set to false."),
-    }
+    },
+    example={"disabled": True},
 )
 
 RETRIEVE_WEBHOOK_ENDPOINT: Final = Parameters({"expand": Expand("webhook_endpoint")})
@@ -102,7 +110,12 @@ LIST_WEBHOOK_ENDPOINTS: Final = list_parameters(
 class WebhookEndpoints(MerchantView):
     """The URLs to which events are sent."""
 
-    @documented(CREATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Create a webhook endpoint")
+    @documented(
+        CREATE_WEBHOOK_ENDPOINT,
+        "webhook_endpoint",
+        "Create a webhook endpoint",
+        example={"secret": "whsec_…"},
+    )
     def post(self, call: Call) -> DirectResult[EndpointRow]:
         asked = call.given.get("api_version") or call.api_version
         return service.create_endpoint(

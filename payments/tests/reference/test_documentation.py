@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
+import drf_spectacular
+import jsonschema_rs
 import pytest
 from django.urls import get_resolver
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.validation import validate_schema
+from drf_spectacular.renderers import OpenApiJsonRenderer
 
 from payments.api import urls
 from payments.api.views.exchange import MerchantView
@@ -41,7 +45,10 @@ def test_every_endpoint_is_documented_and_nothing_else(document: dict[str, Any])
 
 
 def test_the_document_is_valid_and_made_without_warnings(document: dict[str, Any]) -> None:
-    validate_schema(document)
+    specification = Path(drf_spectacular.__file__).parent / "validation/openapi_3_1_schema.json"
+    valid = jsonschema_rs.validator_for(json.loads(specification.read_text()))
+    given = json.loads(OpenApiJsonRenderer().render(document))
+    assert [error.message[:500] for error in valid.iter_errors(given)] == []
     assert not GENERATOR_STATS, "drf-spectacular had something to complain about"
 
 

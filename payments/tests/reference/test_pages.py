@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 from django.conf import settings
 from django.test import Client
+from django.utils.html import escape
 
 from payments.api import decoding
 from payments.api.error_codes import ERROR_CODES
+from payments.api.parameters import Parameter, Parameters
 from payments.api.parameters.expansion import MAX_EXPANSION_DEPTH
 from payments.api.parameters.structures import MAX_METADATA_KEYS
+from payments.api.reference_rows import as_form
 from payments.api.request_headers import KEY_LENGTH_MAX
 from payments.api.views.reference import PAGES
 from payments.models import Merchant
 from payments.objects.catalog import OBJECT_TYPES
 from payments.selectors.paging import DEFAULT_LIMIT
+from payments.tests.http.support.routes import ROUTES
 from paymentsite.tests.fixtures.described_answers import document
 
 
@@ -102,3 +107,40 @@ def test_limits_that_the_page_names_are_those_of_the_code() -> None:
         f"{DEFAULT_LIMIT} if `limit` is not given",
     ):
         assert said in text
+
+
+def each_parameter(declared: Parameters, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    for name, kind in declared.declared.items():
+        if kind.documented:
+            shown = f"{prefix}[{name}]" if prefix else name
+            yield shown, kind
+            below = getattr(getattr(kind, "item", kind), "parameters", None)
+            if below is not None:
+                yield from each_parameter(below, shown)
+
+
+def test_every_parameter_is_described() -> None:
+    found = [
+        (f"{route}: {name}", kind.description)
+        for route in ROUTES
+        for name, kind in each_parameter(route.parameters)
+    ]
+    assert len(found) > 350
+    assert [name for name, description in found if not description] == []
+
+
+def test_every_example_of_a_request_passes_the_validator_of_its_operation() -> None:
+    for route in ROUTES:
+        declared = route.parameters
+        if set(declared.declared) - {"expand"} and route.method != "GET":
+            assert declared.example, f"{route} has no example"
+        assert declared.validate(declared.example).keys() == declared.example.keys()
+
+
+def test_every_example_of_a_request_is_shown_as_a_form_that_reads_back_as_the_same() -> None:
+    shown = page("operations")
+    for route in ROUTES:
+        declared = route.parameters
+        form = as_form(declared.example)
+        assert declared.validate(decoding.decode_query(form)) == declared.validate(declared.example)
+        assert all(escape(pair) in shown for pair in form.split("&"))
