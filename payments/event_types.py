@@ -14,6 +14,8 @@ EVERYTHING: Final = "*"
 """The pattern of an endpoint that subscribes to every type."""
 ENDPOINT_DISABLED: Final = "x.webhook_endpoint.disabled"
 """We stopped sending to an endpoint: it failed for days, or answered 410."""
+DELIVERY_FAILING: Final = "x.webhook_endpoint.delivery_failing"
+"""A delivery to an endpoint failed for the fifth or tenth time; other endpoints are told."""
 HOLD_EXPIRING: Final = "x.charge.expiring"
 """An authorization expires soon and was not captured; emitted once for each expiry."""
 
@@ -30,7 +32,7 @@ _BY_OBJECT: Final[dict[str, str]] = {
         "charge.captured charge.expired charge.failed charge.pending charge.refunded "
         f"charge.succeeded charge.updated {HOLD_EXPIRING}"
     ),
-    "webhook_endpoint": ENDPOINT_DISABLED,
+    "webhook_endpoint": f"{DELIVERY_FAILING} {ENDPOINT_DISABLED}",
     "refund": "charge.refund.updated refund.created refund.failed refund.updated",
     "dispute": (
         "charge.dispute.closed charge.dispute.created charge.dispute.funds_reinstated "

@@ -92,6 +92,15 @@ class LateSuccessPolicy(StrEnum):
     KEEP = "keep"
 
 
+class DeliveryOrder(StrEnum):
+    """Whether an endpoint gets the events of a payment one after the other."""
+
+    ORDERED = "ordered"
+    """An event waits until the earlier ones of its payment were accepted or given up."""
+    UNORDERED = "unordered"
+    """Each event is sent at once, whatever became of the others."""
+
+
 class EndpointStatus(StrEnum):
     """Does a merchant's webhook endpoint get events?"""
 

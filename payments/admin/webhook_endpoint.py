@@ -16,6 +16,7 @@ from payments.admin.filters import OF_MERCHANT, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import WebhookEndpoint
+from payments.selectors.events import held_back_by
 from payments.states import EndpointStatus
 
 
@@ -38,6 +39,7 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("address", "mode"),
             ("shown_status", "disabled_because"),
             ("disabled_at", "failing_since"),
+            ("delivery_order", "shown_held_back"),
             ("created_at", "deleted_at"),
         ),
         group("Subscription", "shown_events", ("api_version", "previous_secret_until")),
@@ -55,6 +57,18 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
     def texts(self, term: str) -> Iterable[Q]:
         # Endpoints are few: a scan of this table is cheap.
         yield Q(url__startswith=term)
+
+    @shown(description="held back")
+    def shown_held_back(self, endpoint: WebhookEndpoint) -> str:
+        held_back = held_back_by(endpoint)
+        if held_back is None:
+            return "nothing"
+        return (
+            f"Events of {held_back.payments} payments are held back since "
+            f"{display.moment(held_back.since)}, by event {held_back.event}, which was "
+            f"tried {held_back.attempts} times. They are sent once it is accepted, or given up "
+            "after the tenth failure (75 hours)."
+        )
 
     @shown(description="events")
     def shown_events(self, endpoint: WebhookEndpoint) -> str:

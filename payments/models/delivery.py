@@ -18,8 +18,8 @@ S = DeliveryStatus
 class Delivery(WithPublicId, MerchantOwned, MachineModel):
     """One event for one endpoint, with the exact bytes that every attempt sends.
 
-    First deliveries of one aggregate to one endpoint are sent in order: only the first open one has
-    a `next_attempt_at`. The others wait (NULL) until it was delivered or dead-lettered. The
+    First deliveries of one aggregate to one ordered endpoint are sent in order: only the first open
+    one has a `next_attempt_at`. The others wait (NULL) until it was delivered or dead-lettered. The
     aggregate's advisory lock must be held to change that order.
     """
 
@@ -39,7 +39,7 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
 
     status = FSMField(max_length=16, default=S.PENDING, protected=True)
     is_ordered = models.BooleanField(default=True)
-    """True for a first delivery, which waits for those before it."""
+    """True for a first delivery to an ordered endpoint, which waits for those before it."""
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to attempt it; during an attempt, when its lease ends; NULL while it waits in order."""
     attempts = models.PositiveIntegerField(default=0)

@@ -11,7 +11,7 @@ from django_fsm import FSMField
 from payments import public_ids
 from payments.models.machine import MachineModel, transition_to
 from payments.models.merchant import MerchantOwned, WithPublicId
-from payments.states import ENDPOINT_TRANSITIONS, EndpointStatus
+from payments.states import ENDPOINT_TRANSITIONS, DeliveryOrder, EndpointStatus
 
 S = EndpointStatus
 
@@ -29,6 +29,13 @@ class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
     metadata = models.JSONField(default=dict, blank=True)
     api_version = models.CharField(max_length=64)
     """Written into every event sent there: some SDKs refuse events of another release."""
+    delivery_order = models.CharField(
+        max_length=16,
+        default=DeliveryOrder.ORDERED,
+        db_default=DeliveryOrder.ORDERED.value,
+        choices=[(each.value, each.value) for each in DeliveryOrder],
+    )
+    """Whether an event waits for the earlier ones of its payment."""
     sealed_secret = models.CharField(max_length=300)
     sealed_previous_secret = models.CharField(max_length=300, blank=True)
     previous_secret_until = models.DateTimeField(null=True, blank=True)
@@ -40,6 +47,8 @@ class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
     disabled_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
     """Its first failed attempt since the last success; NULL while it works."""
+    warned_at = models.DateTimeField(null=True, blank=True)
+    """When the last event was emitted about a delivery to it that fails again and again."""
 
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()

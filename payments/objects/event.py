@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
+from payments.event_types import DELIVERY_FAILING
 from payments.models import Event, WebhookEndpoint
 from payments.objects.fields import (
     Field,
@@ -13,6 +14,7 @@ from payments.objects.fields import (
     always_null,
     any_of,
     created,
+    flag,
     integer,
     list_of,
     livemode,
@@ -25,7 +27,7 @@ from payments.objects.fields import (
 )
 from payments.objects.parts import public_id, unix_seconds_of
 from payments.objects.payment_intent import PAYMENT_INTENT
-from payments.states import EndpointStatus
+from payments.states import DeliveryOrder, EndpointStatus
 
 _DATA: Final = {
     "object": any_of(
@@ -62,6 +64,15 @@ EVENT: Final = ObjectType(
     },
 )
 
+_FAILING: Final = {
+    "event": text("The event that the endpoint does not take.", "evt_C7JqXm2Zt4bW9sKd1RfYvA"),
+    "event_type": text("Its type.", "charge.succeeded"),
+    "failures": integer("How many attempts failed.", 10),
+    "given_up": flag("Whether no further attempt is made."),
+    "last_error": text("Why the last attempt failed.", "it answered 500"),
+    "payments_held_back": integer("How many payments have events that wait at the endpoint.", 0),
+}
+
 WEBHOOK_ENDPOINT: Final = ObjectType(
     "webhook_endpoint",
     "A URL of the merchant to which events are sent.",
@@ -70,10 +81,16 @@ WEBHOOK_ENDPOINT: Final = ObjectType(
         "object": named("webhook_endpoint"),
         "api_version": text("Stamped on its events.", "2026-10-28.endive", nullable=True),
         "created": created("the endpoint"),
+        "delivery_order": one_of(
+            "Whether an event waits for the earlier ones of its payment.", *map(str, DeliveryOrder)
+        ),
         "description": text("Your own text.", nullable=True),
         "enabled_events": list_of(
             "Types of events that are sent, `*` for all.", text("A type."), ["payment_intent.*"]
         ),
+        "failing_delivery": record(
+            f"Only in events of the type `{DELIVERY_FAILING}`.", _FAILING
+        ).but(absent=True, example=None),
         "livemode": livemode(),
         "metadata": metadata(),
         "secret": text("Signs its events. Shown once, by the request that creates it.").but(
@@ -128,6 +145,7 @@ def webhook_endpoint_object(endpoint: WebhookEndpoint, *, secret: str = "") -> d
         **WEBHOOK_ENDPOINT.constants,
         "api_version": endpoint.api_version,
         "created": unix_seconds_of(endpoint.id),
+        "delivery_order": str(endpoint.delivery_order),
         "description": endpoint.description or None,
         "enabled_events": endpoint.enabled_events,
         "livemode": endpoint.livemode,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
+from payments import public_ids
 from payments.event_types import matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
 from payments.selectors.paging import Page, Paging, page_of
@@ -109,3 +112,44 @@ def pending_webhooks(scope: Scope, events: Sequence[Event]) -> Counter[UUID]:
 def _subscriptions(scope: Scope) -> list[list[str]]:
     enabled = webhook_endpoints(scope).filter(status=EndpointStatus.ENABLED)
     return list(enabled.values_list("enabled_events", flat=True))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Events that wait at an endpoint behind one that fails."""
+
+    payments: int
+    """How many payments (or customers, …) have such events."""
+    since: datetime
+    event: str
+    """The event that the oldest of them waits for."""
+    attempts: int
+
+
+def held_back_by(endpoint: WebhookEndpoint) -> HeldBack | None:
+    """What an endpoint holds back by failing, None if nothing; looks at 10,000 events at most.
+
+    Counts keys whose first event failed. By the partial index of what is not delivered.
+    """
+    pending = Delivery.objects.filter(
+        merchant_id=endpoint.merchant_id,
+        livemode=endpoint.livemode,
+        status=DeliveryStatus.PENDING,
+        endpoint=endpoint,
+        is_ordered=True,
+    )
+    waiting = pending.filter(next_attempt_at__isnull=True).values("aggregateid", "created_at")
+    oldest: dict[UUID, datetime] = {}
+    for row in waiting.order_by("event_id")[:10_000]:
+        oldest.setdefault(row["aggregateid"], row["created_at"])
+    failing = (
+        pending.filter(aggregateid__in=list(oldest), next_attempt_at__isnull=False)
+        .exclude(last_error="")
+        .only("aggregateid", "event_id", "attempts_since_requeue")
+    )
+    heads = sorted(failing, key=lambda head: oldest[head.aggregateid])
+    if not heads:
+        return None
+    first = heads[0]
+    event = public_ids.encode(public_ids.EVENT, first.event_id)
+    return HeldBack(len(heads), oldest[first.aggregateid], event, first.attempts_since_requeue)

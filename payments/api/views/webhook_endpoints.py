@@ -8,6 +8,7 @@ from payments import public_ids
 from payments.api.api_versions import VERSION_PATTERN, served_version
 from payments.api.parameters import (
     Boolean,
+    Enum,
     Expand,
     ListOf,
     Metadata,
@@ -30,6 +31,7 @@ from payments.selectors.scope import WEBHOOK_ENDPOINT
 from payments.services.callers.caller import CommandRequest
 from payments.services.idempotency.direct_requests import DirectResult
 from payments.services.merchant_webhooks import endpoints as service
+from payments.states import DeliveryOrder
 
 _EVENTS_MAX: Final = 400
 
@@ -61,6 +63,11 @@ def _enabled_events(*, required: bool) -> ListOf:
 
 def _shared() -> dict[str, Parameter]:
     return {
+        "delivery_order": Enum(
+            *map(str, DeliveryOrder),
+            description="Not of Stripe. ordered: an event waits for the earlier ones of its "
+            "payment, also while they fail. unordered: each is sent at once.",
+        ),
         "description": Text(max_length=1000, lines=True, description="Your own text."),
         "expand": Expand("webhook_endpoint"),
     }

@@ -11,9 +11,10 @@ from django.db.models import Count, Min, Q
 
 from payments import public_ids
 from payments.models import Delivery, Dispatch, WebhookEndpoint
+from payments.selectors.events import held_back_by
 from payments.services.merchant_webhooks import endpoints
 from payments.services.merchant_webhooks import resend as resending
-from payments.states import DeliveryStatus
+from payments.states import DeliveryOrder, DeliveryStatus
 
 _REPORT_EVERY: Final = 10_000
 """Replayed events between two lines of progress."""
@@ -34,6 +35,9 @@ class Command(BaseCommand):
         )
         enable = verbs.add_parser("enable", help="enable an endpoint; it gets events from now on")
         enable.add_argument("endpoint", help="we_…")
+        order = verbs.add_parser("order", help="send the events of a payment in order, or at once")
+        order.add_argument("endpoint", help="we_…")
+        order.add_argument("order", choices=[each.value for each in DeliveryOrder])
         resend = verbs.add_parser("resend", help="make one delivery due again, now")
         resend.add_argument("delivery", help="whd_…")
         failed = verbs.add_parser("resend-failed", help="make all failed deliveries due, now")
@@ -74,7 +78,7 @@ class Command(BaseCommand):
             since = f", failing since {_shown(failing)}" if failing else ""
             self.stdout.write(
                 f"{endpoint} {endpoint.status}{reason}: {row['pending']} pending "
-                f"(oldest {_shown(row['oldest'])}), {row['dead']} dead{since}"
+                f"(oldest {_shown(row['oldest'])}), {row['dead']} dead{since}{_held(endpoint)}"
             )
 
     def _rotate_secret(self, given: dict[str, Any]) -> None:
@@ -84,6 +88,10 @@ class Command(BaseCommand):
     def _enable(self, given: dict[str, Any]) -> None:
         done = endpoints.enable_endpoint(_endpoint(given))
         self.stdout.write("enabled" if done else "nothing to do: it is enabled, or was deleted")
+
+    def _order(self, given: dict[str, Any]) -> None:
+        endpoints.set_delivery_order(_endpoint(given), DeliveryOrder(given["order"]))
+        self.stdout.write(f"events are sent {given['order']} from now on")
 
     def _resend(self, given: dict[str, Any]) -> None:
         identifier = public_ids.decode(public_ids.DELIVERY, given["delivery"])
@@ -123,6 +131,16 @@ def _endpoint(given: dict[str, Any]) -> UUID:
     if identifier is None or not known.filter(pk=identifier).exists():
         raise CommandError("there is no such endpoint")
     return identifier
+
+
+def _held(endpoint: WebhookEndpoint) -> str:
+    held_back = held_back_by(endpoint)
+    if held_back is None:
+        return ""
+    return (
+        f", events of {held_back.payments} payments held back since {_shown(held_back.since)} "
+        f"by {held_back.event}"
+    )
 
 
 def _shown(moment: datetime | None) -> str:

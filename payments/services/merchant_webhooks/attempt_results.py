@@ -22,7 +22,9 @@ from django.db import transaction
 from ledger.database.statements import Batch, execute, table_of
 from payments import metrics, public_ids
 from payments.clock import now_utc
-from payments.models import Delivery, DeliveryAttempt, WebhookEndpoint
+from payments.event_types import DELIVERY_FAILING
+from payments.models import Delivery, DeliveryAttempt, Event, WebhookEndpoint
+from payments.selectors.events import held_back_by
 from payments.services.merchant_webhooks import endpoints as service
 from payments.services.merchant_webhooks.attempt import AttemptMade
 from payments.services.merchant_webhooks.delivery_order import (
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """From one attempt to the next: ten attempts over 75 hours, as Standard Webhooks recommends."""
 _JITTER: Final = 0.1
+WARNED_AFTER: Final = (5, len(RETRY_SECONDS) + 1)
+"""Failures of a delivery that the merchant is told of: after 2.6 hours, and as it is given up."""
 DEAD_LETTERED_PER_BATCH: Final = 500
 _NAMED_MAX: Final = 5
 """Deliveries named in one log message; the console lists all."""
@@ -95,6 +99,7 @@ def record_results(attempts: Sequence[AttemptMade]) -> None:
         Batch().insert(*(_attempt(result) for result in results)).execute()
     _report_dead_letters(results, written)
     _disable_failing(results)
+    _warn_of_failing(results, {each.id for each in written})
 
 
 def dead_letter_undeliverable(endpoint_id: UUID) -> int:
@@ -246,3 +251,26 @@ def _disable_failing(results: Sequence[_Result]) -> None:
             endpoint.id, because=because, failing_before=failing_before
         ):
             logger.error("alert: webhook endpoint %s is disabled: %s", endpoint, because)
+
+
+def _warn_of_failing(results: Sequence[_Result], written: set[UUID]) -> None:
+    """Tell the merchant of deliveries that fail again and again; never of one that tells of one."""
+    for result in results:
+        leased = result.made.leased
+        failures = leased.attempts_since_requeue
+        if result.made.succeeded or failures not in WARNED_AFTER or leased.id not in written:
+            continue
+        event = Event.objects.get(pk=leased.event_id)
+        if event.type == DELIVERY_FAILING:
+            continue
+        held_back = held_back_by(leased.endpoint)
+        failing = {
+            "event": event.public_id,
+            "event_type": event.type,
+            "failures": failures,
+            "given_up": result.status is DeliveryStatus.DEAD,
+            "last_error": clean_text(result.error, most=200),
+            "payments_held_back": held_back.payments if held_back else 0,
+        }
+        if service.warn_of_failing_delivery(leased.endpoint.id, failing=failing):
+            logger.warning("a delivery to %s failed %d times", leased.endpoint, failures)

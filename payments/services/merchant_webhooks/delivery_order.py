@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
-from payments.models import Delivery
+from payments.models import Delivery, WebhookEndpoint
 
 OrderingKey = tuple[UUID, UUID]
 """Aggregate (a payment, for most events) and endpoint."""
@@ -92,6 +92,29 @@ def release_stalled() -> int:
             lock_ordering_keys_of(aggregate for aggregate, _ in keys)
             release_next(keys)
     return len(keys)
+
+
+def release_unordered() -> int:
+    """Release what is still held back for endpoints that now take events unordered.
+
+    Returns how many deliveries, at most 1,000.
+    """
+    delivery, endpoint = table_of(Delivery), table_of(WebhookEndpoint)
+    chosen = execute(
+        f"SELECT d.id, d.aggregateid FROM {delivery} d JOIN {endpoint} e ON e.id = d.endpoint_id "
+        "WHERE e.delivery_order = 'unordered' AND d.status = 'pending' AND d.is_ordered "
+        "AND d.next_attempt_at IS NULL LIMIT 1000"
+    )
+    if not chosen:
+        return 0
+    with transaction.atomic(durable=True):
+        lock_ordering_keys_of(aggregate for _, aggregate in chosen)
+        released = execute(
+            f"UPDATE {delivery} SET is_ordered = false, next_attempt_at = now() "
+            "WHERE id = ANY(%s) AND status = 'pending' AND next_attempt_at IS NULL RETURNING id",
+            [[row[0] for row in chosen]],
+        )
+    return len(released)
 
 
 def _lock_of(aggregate: UUID) -> int:

@@ -19,7 +19,7 @@ from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
 from payments import public_ids
 from payments.clock import now_utc
-from payments.event_types import ENDPOINT_DISABLED, EVENT_PATTERNS
+from payments.event_types import DELIVERY_FAILING, ENDPOINT_DISABLED, EVENT_PATTERNS
 from payments.exceptions import InvalidParameter
 from payments.metadata import merged_metadata
 from payments.models import WebhookEndpoint
@@ -36,6 +36,7 @@ from payments.services.egress.url_policy import TargetRefused, policy_of_setting
 from payments.services.idempotency.direct_requests import DirectResult, DirectTx, direct_command
 from payments.services.merchant_webhooks import secrets
 from payments.services.outbox.events import EventDraft, events_of
+from payments.states import DeliveryOrder
 
 ENDPOINTS_MAX: Final = 50
 """Per merchant and mode: each endpoint costs one delivery per event."""
@@ -45,9 +46,10 @@ FAILING: Final = "failing"
 JOB: Final = "job:webhooks"
 
 _SEALED: Final = "sealed:"
+_WARNED_EVERY: Final = timedelta(days=1)
 _CHANGEABLE: Final = (
     *("url", "enabled_events", "description", "metadata", "status", "disabled_because"),
-    *("disabled_at", "failing_since", "updated_at"),
+    *("disabled_at", "failing_since", "delivery_order", "updated_at"),
 )
 
 
@@ -60,6 +62,7 @@ class EndpointDetails:
     description: str | None = None
     metadata: dict[str, str] | None = None
     disabled: bool | None = None
+    delivery_order: str | None = None
 
 
 def create_endpoint(
@@ -160,6 +163,39 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
     return True
 
 
+def warn_of_failing_delivery(endpoint_id: UUID, *, failing: dict[str, Any]) -> bool:
+    """Emit the event about a delivery that fails again and again; at most one a day per endpoint.
+
+    `failing` is shown as `failing_delivery` of the endpoint. Returns False without an event.
+    """
+    with transaction.atomic(durable=True):
+        endpoint = (
+            WebhookEndpoint.objects.select_for_update(of=("self",))
+            .select_related("merchant")
+            .get(pk=endpoint_id)
+        )
+        now = now_utc()
+        warned_at = endpoint.warned_at
+        if not endpoint.is_enabled or (warned_at and now - warned_at < _WARNED_EVERY):
+            return False
+        endpoint.warned_at = now
+        shown = {**webhook_endpoint_object(endpoint), "failing_delivery": failing}
+        draft = EventDraft(DELIVERY_FAILING, shown)
+        events = events_of(endpoint, [draft], callers.for_endpoint(endpoint, JOB))
+        Batch().update(endpoint, ("warned_at", "event_seq")).insert(*events).execute()
+    return True
+
+
+def set_delivery_order(endpoint_id: UUID, order: DeliveryOrder) -> None:
+    """Choose whether an endpoint gets the events of a payment in order, from now on.
+
+    After a change to unordered a relay releases what is held back, within a minute.
+    """
+    WebhookEndpoint.objects.filter(pk=endpoint_id).update(
+        delivery_order=order.value, updated_at=now_utc()
+    )
+
+
 def enable_endpoint(endpoint_id: UUID) -> bool:
     """Enable an endpoint; returns False if it is enabled or deleted.
 
@@ -241,6 +277,8 @@ def _put(endpoint: WebhookEndpoint, details: EndpointDetails) -> None:
         endpoint.description = details.description
     if details.metadata is not None:
         endpoint.metadata = merged_metadata(endpoint.metadata, details.metadata)
+    if details.delivery_order is not None:
+        endpoint.delivery_order = details.delivery_order
     if details.disabled is True and endpoint.is_enabled:
         _disable(endpoint, because=BY_MERCHANT, now=now_utc())
     if details.disabled is False and not endpoint.is_enabled:

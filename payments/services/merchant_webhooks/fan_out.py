@@ -18,14 +18,14 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments import public_ids
-from payments.event_types import matches
+from payments.event_types import DELIVERY_FAILING, matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
 from payments.objects.event import event_object
 from payments.services.merchant_webhooks.delivery_order import (
     keys_with_pending,
     lock_ordering_keys_of,
 )
-from payments.states import EndpointStatus
+from payments.states import DeliveryOrder, EndpointStatus
 
 AGGREGATES_PER_BATCH: Final = 100
 EVENTS_PER_BATCH: Final = 200
@@ -40,10 +40,10 @@ _INSERT: Final = (
     "is_replay, envelope, created_at, status, is_ordered, next_attempt_at, attempts, "
     "attempts_since_requeue, last_error) "
     "SELECT id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, false, envelope, "
-    "now(), 'pending', true, CASE WHEN is_head THEN now() END, 0, 0, '' "
+    "now(), 'pending', is_ordered, CASE WHEN is_due THEN now() END, 0, 0, '' "
     "FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[], %s::uuid[], "
-    "%s::int[], %s::bytea[], %s::bool[]) AS made(id, event_id, endpoint_id, merchant_id, "
-    "livemode, aggregateid, seq, envelope, is_head)"
+    "%s::int[], %s::bytea[], %s::bool[], %s::bool[]) AS made(id, event_id, endpoint_id, "
+    "merchant_id, livemode, aggregateid, seq, envelope, is_ordered, is_due)"
 )
 
 
@@ -135,15 +135,18 @@ def _create_deliveries(events: Sequence[Event]) -> None:
             envelope = envelopes.envelope(
                 event, api_version=endpoint.api_version, pending_webhooks=len(endpoints)
             )
-            rows.append(_row(event, endpoint, envelope, is_head=ordering_key not in pending))
-            pending.add(ordering_key)
+            is_ordered = endpoint.delivery_order == DeliveryOrder.ORDERED
+            is_due = not is_ordered or ordering_key not in pending
+            rows.append(_row(event, endpoint, envelope, is_ordered=is_ordered, is_due=is_due))
+            if is_ordered:
+                pending.add(ordering_key)
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         columns = zip(*rows[start : start + _ROWS_PER_STATEMENT], strict=True)
         execute(_INSERT.format(table=table_of(Delivery)), [list(each) for each in columns])
 
 
 def _row(
-    event: Event, endpoint: WebhookEndpoint, envelope: bytes, *, is_head: bool
+    event: Event, endpoint: WebhookEndpoint, envelope: bytes, *, is_ordered: bool, is_due: bool
 ) -> tuple[Any, ...]:
     return (
         public_ids.new_id(),
@@ -154,7 +157,8 @@ def _row(
         event.aggregateid,
         event.seq,
         envelope,
-        is_head,
+        is_ordered,
+        is_due,
     )
 
 
@@ -170,7 +174,13 @@ def _enabled_endpoints(events: Sequence[Event]) -> EnabledEndpoints:
 
 
 def _endpoints_for(event: Event, endpoints: Sequence[WebhookEndpoint]) -> list[WebhookEndpoint]:
-    return [each for each in endpoints if matches(event.type, each.enabled_events)]
+    """Those that subscribe to it; what is said about a failing endpoint goes to the others."""
+    return [
+        each
+        for each in endpoints
+        if matches(event.type, each.enabled_events)
+        and not (event.type == DELIVERY_FAILING and event.aggregateid == each.id)
+    ]
 
 
 def _mark_fanned_out(event_ids: Sequence[UUID]) -> None:

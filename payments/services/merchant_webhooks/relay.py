@@ -27,7 +27,7 @@ from payments.services.merchant_webhooks.attempt_results import (
     dead_letter_undeliverable,
     record_results,
 )
-from payments.services.merchant_webhooks.delivery_order import release_stalled
+from payments.services.merchant_webhooks.delivery_order import release_stalled, release_unordered
 from payments.services.merchant_webhooks.endpoint_bulkheads import Bulkhead, EndpointBulkheads
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.services.merchant_webhooks.leasing import Leased, endpoints_with_work, lease
@@ -203,6 +203,8 @@ def _record_together_or_each(ended: list[AttemptMade]) -> None:
 
 
 def _release_stalled() -> None:
+    while release_unordered():
+        relay_wakeup.wake()
     released = release_stalled()
     if released:
         logger.error("alert: deliveries were stalled: %d ordering keys released", released)

@@ -29,7 +29,7 @@ from payments.services.merchant_webhooks.delivery_order import (
 from payments.services.merchant_webhooks.fan_out import Envelopes
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.services.outbox import relay_wakeup
-from payments.states import DeliveryStatus
+from payments.states import DeliveryOrder, DeliveryStatus
 
 PER_TRANSACTION: Final = 200
 _REQUEUED_FIELDS: Final = (
@@ -191,7 +191,9 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
                 is_head = event.seq < first.get(event.aggregateid, event.seq + 1)
                 if is_head:
                     first[event.aggregateid] = event.seq
-                rows.append(_row(endpoint, event, envelope, is_ordered=True, is_due=is_head))
+                is_ordered = endpoint.delivery_order == DeliveryOrder.ORDERED
+                is_due = is_head or not is_ordered
+                rows.append(_row(endpoint, event, envelope, is_ordered=is_ordered, is_due=is_due))
             elif not had.is_pending_in_order:
                 rows.append(_row(endpoint, event, had.envelope, is_ordered=False, is_due=True))
         Batch().insert(*rows).execute()

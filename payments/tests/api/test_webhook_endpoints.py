@@ -48,7 +48,7 @@ def test_an_endpoint_is_made_and_its_secret_shown_once(api: ApiClient) -> None:
     )
     assert api.get(f"{PATH}/{made['id']}").body == made
     assert api.get(PATH).body["data"] == [made]
-    expected = keys_of(stripe.WebhookEndpoint) - {"deleted", "secret"}
+    expected = keys_of(stripe.WebhookEndpoint) - {"deleted", "secret"} | {"delivery_order"}
     assert set(made) == expected
 
 

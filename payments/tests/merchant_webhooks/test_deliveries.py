@@ -183,7 +183,7 @@ def test_after_ten_attempts_over_three_days_the_next_event_is_released(shop: Sho
         server.answer = ok
         deliver_all()
         assert [each.sequence for each in server.requests] == [1] * 10 + list(
-            range(2, len(emitted(shop.merchant)) + 1)
+            range(2, len(emitted(shop.merchant, aggregatetype="payment_intent")) + 1)
         )
         assert [each.number for each in attempts_of(endpoint)][:10] == list(range(1, 11))
 

@@ -82,7 +82,9 @@ def test_every_failed_delivery_is_resent(shop: Shop) -> None:
         server.answer = ok
         assert resend.resend_failed(endpoint.id) >= 2
         deliver_all()
-        assert len(server.requests) == count + len(emitted(shop.merchant))
+        assert len(server.requests) == count + len(
+            emitted(shop.merchant, aggregatetype="payment_intent")
+        )
     assert {row.status for row in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
 
 
