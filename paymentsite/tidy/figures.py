@@ -6,6 +6,7 @@ and `--lower` writes the present counts into `.tidy.toml` where they are below t
 
 from __future__ import annotations
 
+import ast
 import configparser
 import gc
 import re
@@ -26,6 +27,8 @@ _SERVICES = "payments.services"
 _SERVICES_CONTRACT = "importlinter:contract:payments-services"
 _SMALL_MODULE_LINES = 50
 _VAGUE_ACTORS = r"\b((some|no|any)body|who(ever))\b"
+# Where a person reads the output of a program that we start by hand.
+_MAY_PRINT = ("paymentsite/launcher/", "/management/commands/", "/__main__.py", "bench/")
 _LEASES = r"FOR (NO KEY )?UPDATE( OF \w+)? SKIP LOCKED|skip_locked=True"
 
 
@@ -110,6 +113,54 @@ def _longest_function() -> Figure:
     )
 
 
+def _places(paths: Iterable[Path], is_fault: Callable[[ast.AST], bool]) -> Figure:
+    """Counts the places in these files at which something stands that no module may have."""
+    found = [
+        f"{sources.name(path)}:{getattr(node, 'lineno', 1)}"
+        for path in paths
+        for node in ast.walk(sources.tree(path))
+        if is_fault(node)
+    ]
+    return Figure(len(found), " ".join(found))
+
+
+def is_print(node: ast.AST) -> bool:
+    """Product code logs: `structlog.get_logger(__name__)`."""
+    return (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    )
+
+
+def is_swallowed(node: ast.AST) -> bool:
+    """Handle the exception, or suppress the one that is expected with `contextlib.suppress`."""
+    return isinstance(node, ast.ExceptHandler) and all(
+        isinstance(statement, ast.Pass) for statement in node.body
+    )
+
+
+def is_silent(node: ast.AST) -> bool:
+    """A module opens with what lives there."""
+    return isinstance(node, ast.Module) and bool(node.body) and not ast.get_docstring(node)
+
+
+def _not_printing() -> list[Path]:
+    return [
+        path
+        for path in sources.python_files()
+        if not sources.is_test(path) and not any(part in sources.name(path) for part in _MAY_PRINT)
+    ]
+
+
+def _test_files_without_tests() -> Figure:
+    empty = [
+        sources.name(path)
+        for path in sources.python_files()
+        if path.name.startswith("test_")
+        and not any(node.name.startswith("test_") for node in sources.functions(path))
+    ]
+    return Figure(len(empty), " ".join(empty))
+
+
 # Most have a ceiling of the same name in .tidy.toml. Product is without bench, tests, migrations.
 FIGURES: dict[str, Callable[[], Figure]] = {
     "loose modules in payments/services": lambda: Figure(len(_services())),
@@ -133,6 +184,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "lines of product": _product_lines,
     "lines of the longest module": _longest_module,
     "lines of the longest function": _longest_function,
+    "modules that do not say what lives there": lambda: _places(
+        (path for path in sources.python_files() if not sources.is_migration(path)), is_silent
+    ),
+    "print() in product": lambda: _places(_not_printing(), is_print),
+    "exceptions swallowed": lambda: _places(
+        (path for path in sources.python_files() if not sources.is_test(path)), is_swallowed
+    ),
+    "test files without tests": _test_files_without_tests,
 }
 
 
@@ -207,10 +266,13 @@ def main(arguments: list[str]) -> int:
         say(f"{name}: {figure.value}{ceiling} {figure.where}".rstrip())
     words = banned_words()
     for word in words:
-        count = counts[word.pattern] = len(word.places(plain_texts()))
-        above += [word.pattern] * (count > word.most)
+        places = word.places(plain_texts())
+        count = counts[word.pattern] = len(places)
         if "--words" in arguments or count > word.most:
             say(f"  '{word.pattern}', say {word.say}: {count} ({word.most})")
+        if count > word.most:
+            above.append(word.pattern)
+            say("\n".join(f"    {place}" for place in places))
     total = sum(counts[word.pattern] for word in words)
     say(f"banned words: {total} ({sum(word.most for word in words)})")
     if "--lower" in arguments:

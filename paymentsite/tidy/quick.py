@@ -37,7 +37,7 @@ def main() -> int:
     if chosen.left:
         say(f"  left to `make test`, further away: {len(chosen.left)} files")
     tests = checks.Check("tests", [*_PYTEST, *map(_path, run)], shows=2)
-    return checks.run([tests, *checks.QUICK, checks.TYPES, *_slower(files)])
+    return checks.run([tests, *checks.QUICK, checks.TYPES, checks.FIGURES, *_slower(files)])
 
 
 _PYTEST = (

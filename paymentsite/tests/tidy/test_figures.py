@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 import pytest
 
@@ -55,3 +56,22 @@ def test_a_returned_table_is_not_counted_as_lines_to_read() -> None:
     )
     assert isinstance(function.body[0], ast.FunctionDef)
     assert sources.lines_to_read(function.body[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("is_fault", "fault", "fine"),
+    [
+        (figures.is_print, "print(1)", "log.info(1)"),
+        (
+            figures.is_swallowed,
+            "try:\n    f()\nexcept OSError:\n    pass",
+            "try:\n    f()\nexcept OSError:\n    g()",
+        ),
+        (figures.is_silent, "X = 1", "'What lives here.'\nX = 1"),
+    ],
+)
+def test_what_no_module_may_have_is_found(
+    is_fault: Callable[[ast.AST], bool], fault: str, fine: str
+) -> None:
+    assert any(map(is_fault, ast.walk(ast.parse(fault))))
+    assert not any(map(is_fault, ast.walk(ast.parse(fine))))
