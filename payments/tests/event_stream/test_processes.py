@@ -102,8 +102,12 @@ def _require_everything_once_and_in_order() -> None:
             assert each == sorted(each), group
 
 
+@pytest.mark.matrix(most=0)
 def test_the_lag_is_far_below_two_seconds(stage: Stage) -> None:
-    """From the commit of an event to the commit of what it causes, in other processes."""
+    """From the commit of an event to the commit of what it causes, in other processes.
+
+    `make matrix` alone plays it: a machine that runs other tests beside it has no lag to judge.
+    """
     publisher = command("publish_events")
     consumer = command("consume_events", "--group", "finance")
     try:
