@@ -55,6 +55,7 @@ urlpatterns = [
         "v1/customers/<str:public_id>/payment_methods/<str:method_id>",
         customers.CustomerPaymentMethod.as_view(),
     ),
+    path("v1/customers/<str:public_id>/sources", customers.CustomerSources.as_view()),
     path("v1/payment_methods", payment_methods.PaymentMethods.as_view()),
     path("v1/payment_methods/<str:public_id>", payment_methods.PaymentMethod.as_view()),
     path(
@@ -66,6 +67,7 @@ urlpatterns = [
     path("v1/events", events.Events.as_view()),
     path("v1/events/<str:public_id>", events.Event.as_view()),
     path("v1/account", account.OwnAccount.as_view()),
+    path("v1/accounts", account.Accounts.as_view()),
     path("v1/accounts/<str:public_id>", account.Account.as_view()),
     path("v1/balance", balance.Balance.as_view()),
     path("v1/balance_transactions", balance.BalanceTransactions.as_view()),

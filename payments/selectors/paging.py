@@ -14,7 +14,7 @@ from django.db.models import Model, QuerySet
 
 from ledger.database.row_ids import complete_before
 from payments import public_ids
-from payments.selectors.scope import Kind, require_one
+from payments.selectors.scope import Kind, refuse_missing, require_one
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -100,6 +100,14 @@ def page_of(rows: QuerySet[M], paging: Paging, *, known: QuerySet[M], kind: Kind
         return Page(found[: paging.limit][::-1], len(found) > paging.limit)
     found = list(rows.order_by("-pk")[: paging.limit + 1])
     return Page(found[: paging.limit], len(found) > paging.limit)
+
+
+def empty_page(paging: Paging, *, kind: Kind) -> Page[Any]:
+    """The page of a list that never has rows; any cursor is refused with ResourceMissing."""
+    for param in ("starting_after", "ending_before"):
+        if cursor := getattr(paging, param):
+            refuse_missing(kind, cursor, param=param)
+    return Page([], has_more=False)
 
 
 def _first_id(second: int) -> UUID:

@@ -38,6 +38,7 @@ from payments.selectors.customers import (
     page_of_customers,
     page_of_payment_methods,
 )
+from payments.selectors.paging import empty_page
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.selectors.search import search_customers
 from payments.selectors.search_fields import CUSTOMER_FIELDS
@@ -149,6 +150,14 @@ LIST_CUSTOMERS: Final = list_parameters(
 )
 
 
+LIST_CUSTOMER_SOURCES: Final = list_parameters(
+    public_ids.PAYMENT_METHOD,
+    "payment_method",
+    {"object": Enum("bank_account", "card", "source", description="Sources of this type.")},
+    noun="source",
+    created=False,
+)
+
 SEARCH_CUSTOMERS: Final = search_parameters("customer", CUSTOMER_FIELDS)
 
 
@@ -219,6 +228,23 @@ class CustomerPaymentMethods(MerchantView):
             method_type=call.given.get("type", ""),
             param=CUSTOMER.param,
         )
+        return call.list_of("payment_method", page, payment_method_object)
+
+
+class CustomerSources(MerchantView):
+    """The sources of one customer: what payment methods replaced, so there are none."""
+
+    @documented(
+        LIST_CUSTOMER_SOURCES,
+        "payment_method",
+        "List a customer's sources",
+        is_list=True,
+        is_empty=True,
+    )
+    def get(self, call: Call, public_id: str) -> dict[str, Any]:
+        path_id(CUSTOMER, public_id)
+        one_customer(call.scope, public_id)
+        page = empty_page(call.paging, kind=PAYMENT_METHOD)
         return call.list_of("payment_method", page, payment_method_object)
 
 

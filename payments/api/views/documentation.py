@@ -48,13 +48,14 @@ def documented(
     *,
     is_list: bool = False,
     is_search: bool = False,
+    is_empty: bool = False,
     moves_money: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare a handler and document it.
 
     `answers` names the object that it returns, or several of which it returns one. `example`: what
-    differs in the example of the answer from that of the object.
+    differs in the example of the answer from that of the object. `is_empty`: a list without rows.
     """
     names = (answers,) if isinstance(answers, str) else answers
     shown = OBJECT_TYPES[names[0]].example(**(example or {}))
@@ -70,7 +71,7 @@ def documented(
             parameters=_headers(is_post, moves_money)
             + ([] if is_post else query_parameters(parameters)),
             responses=_responses(names, page, moves_money),
-            examples=_examples(parameters, names[0], shown, page),
+            examples=_examples(parameters, names[0], [] if is_empty else [shown], page),
             extensions={UNSUPPORTED: unsupported(parameters)},
         )(handler)
         return endpoint(parameters, moves_money=moves_money)(extended)
@@ -100,9 +101,9 @@ def _responses(names: tuple[str, ...], page: Page | None, moves_money: bool) -> 
 
 
 def _examples(
-    parameters: Parameters, name: str, shown: dict[str, Any], page: Page | None
+    parameters: Parameters, name: str, rows: list[dict[str, Any]], page: Page | None
 ) -> list[OpenApiExample]:
-    value = page(name, example=[shown]).example() if page else shown
+    value = page(name, example=rows).example() if page else rows[0]
     answer = OpenApiExample("Answer", value, response_only=True, status_codes=["200"])
     request = OpenApiExample("Request", parameters.example, request_only=True)
     return [request, answer]

@@ -37,3 +37,20 @@ def test_a_method_is_read_as_its_customers(shop: Shop, api: ApiClient) -> None:
     assert (reply.status, reply.error["code"]) == (404, "resource_missing")
     unknown = api.get(f"/v1/customers/{customer}/payment_methods/pm_x")
     assert (unknown.status, unknown.error["code"]) == (404, "resource_missing")
+
+
+def test_there_are_no_connected_accounts_and_no_sources_and_plugins_may_list_them(
+    shop: Shop, other_shop: Shop, api: ApiClient
+) -> None:
+    customer = api.post("/v1/customers").body["id"]
+    for url in ("/v1/accounts", f"/v1/customers/{customer}/sources"):
+        reply = api.get(url, limit=100)
+        assert (reply.status, reply.body) == (
+            200,
+            {"object": "list", "url": url, "has_more": False, "data": []},
+        )
+    assert api.get(f"/v1/customers/{customer}/sources", object="card").body["data"] == []
+    cursor = api.get("/v1/accounts", starting_after=shop.merchant.public_id)
+    assert (cursor.status, cursor.error["code"]) == (400, "resource_missing")
+    unknown = api_of(other_shop).get(f"/v1/customers/{customer}/sources")
+    assert (unknown.status, unknown.error["code"]) == (404, "resource_missing")
