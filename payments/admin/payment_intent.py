@@ -74,7 +74,7 @@ class PaymentIntentAdmin(SearchByPublicId, ReadOnlyAdmin):
         group(
             "Payment method and PSP",
             ("payment_with", "payment_method"),
-            ("capture_method", "shown_types"),
+            ("capture_method", "confirmation_method", "shown_types"),
             ("psp_account", "psp_reference"),
             ("latest_charge", "authorization_expires_at"),
             ("next_action", "shown_return_url"),

@@ -79,6 +79,9 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     ends_challenge = models.BooleanField(default=False, db_default=False)
     """VOID only: it ends an open challenge to make room for another charge. The payment goes on."""
     challenge_allowed = models.BooleanField(default=True)
+    three_d_secure = models.CharField(max_length=16, blank=True, default="", db_default="")
+    """`any` or `challenge`: it asks for 3-D Secure where the PSP would not; empty: the PSP decides.
+    """
     return_url = models.CharField(max_length=2048, blank=True)
     cancellation_reason = models.CharField(max_length=32, blank=True)
     status_before = models.CharField(max_length=24, blank=True)
@@ -212,6 +215,15 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                     kind=OperationKind.VOID.value, charge_id__isnull=False, replaces_id__isnull=True
                 ),
                 name="operation_ends_challenge_by_void",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(three_d_secure="")
+                | models.Q(
+                    three_d_secure__in=["any", "challenge"],
+                    kind=OperationKind.AUTHORIZE.value,
+                    challenge_allowed=True,
+                ),
+                name="operation_three_d_secure",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_minor__gte=0),

@@ -69,6 +69,10 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     )
     """`manual`: after a challenge the merchant confirms again, and gets what the PSP has done."""
     payment_method_types = models.JSONField(default=list)
+    payment_method_options = models.JSONField(
+        blank=True, default=dict, db_default=models.Value({}, models.JSONField())
+    )
+    """What the merchant asks of the PSP, by type of method; only what was given."""
     automatic_payment_methods = models.JSONField(null=True, blank=True)
     """`enabled` and `allow_redirects` as the merchant gave them; NULL with types of its own."""
     psp_reference = models.CharField(max_length=128, blank=True)

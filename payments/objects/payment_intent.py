@@ -57,6 +57,29 @@ _LAST_ERROR: Final = {
     "payment_method": any_of("What was declined.", "payment_method").but(absent=True),
     "type": one_of("As in errors.", "card_error", "invalid_request_error"),
 }
+_CARD_OPTIONS: Final = {
+    "request_three_d_secure": one_of(
+        "`automatic`: the PSP decides. `any`, `challenge`: 3-D Secure where the card supports it.",
+        *("automatic", "any", "challenge"),
+    ),
+    **{
+        f"request_{what}": one_of(
+            "As you asked; `payment_method_details.card` of the charge says what it got.",
+            *("if_available", "never"),
+        ).but(absent=True, example=None)
+        for what in (
+            *("multicapture", "incremental_authorization", "overcapture"),
+            "extended_authorization",
+        )
+    },
+    **always_null("installments", "mandate_options", "network"),
+}
+_NO_CARD_OPTIONS: Final = {
+    "installments": None,
+    "mandate_options": None,
+    "network": None,
+    "request_three_d_secure": "automatic",
+}
 _STATUSES: Final = (
     *("requires_payment_method", "requires_confirmation", "requires_action", "processing"),
     *("requires_capture", "succeeded", "canceled"),
@@ -129,7 +152,10 @@ PAYMENT_INTENT: Final = ObjectType(
             public_ids.PAYMENT_METHOD,
             nullable=True,
         ),
-        "payment_method_options": always("Options are not shown.", {}),
+        "payment_method_options": record(
+            "What is asked of the PSP, by type of method.",
+            {"card": record("Of cards, if they are allowed.", _CARD_OPTIONS).but(absent=True)},
+        ),
         "payment_method_types": list_of(
             "What it may be paid with.", text("A type of payment method."), ["card"]
         ),
@@ -196,7 +222,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         "metadata": intent.metadata,
         "next_action": _next_action(intent) if status == IntentStatus.REQUIRES_ACTION else None,
         "payment_method": reference(public_ids.PAYMENT_METHOD, intent.payment_method_id),
-        "payment_method_options": {},
+        "payment_method_options": _method_options(intent),
         "payment_method_types": intent.payment_method_types,
         "receipt_email": intent.receipt_email or None,
         "setup_future_usage": intent.setup_future_usage or None,
@@ -205,6 +231,14 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         "statement_descriptor_suffix": intent.statement_descriptor_suffix or None,
         "status": public_status(intent),
     }
+
+
+def _method_options(intent: PaymentIntent) -> dict[str, Any]:
+    """The options of cards if they are allowed: typed SDKs expect the usual ones to be there."""
+    if "card" not in intent.payment_method_types:
+        return {}
+    given = intent.payment_method_options.get("card", {})
+    return {"card": {**_NO_CARD_OPTIONS, **given}}
 
 
 def _next_action(intent: PaymentIntent) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Capabilities:
     """Those of them that can be held first and captured later."""
     redirect_method_types: frozenset[str] = frozenset()
     """Those of them that always send the customer to another page; a card only if challenged."""
+    requests_three_d_secure: bool = False
+    """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False

@@ -60,6 +60,9 @@ class PspRequest:
     """AUTHORIZE only: capture at once (a sale)."""
     challenge_allowed: bool = True
     """AUTHORIZE only: may the PSP send the customer through 3-D Secure?"""
+    three_d_secure: str = ""
+    """AUTHORIZE only: `any` or `challenge` asks for 3-D Secure although the PSP would not; where
+    the card does not support it, the charge goes on without. Needs the capability."""
     return_url: str = ""
     """AUTHORIZE only: where the PSP sends the customer back after a challenge."""
     final: bool = True

@@ -47,6 +47,7 @@ class SandboxAdapter(PspAdapter):
         method_types=("card", "us_bank_account", "sepa_debit", "ideal"),
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
+        requests_three_d_secure=True,
         disputes=True,
         settlement_reports=True,
     )

@@ -90,10 +90,16 @@ def authorize_body(request: PspRequest) -> Json:
         "currency": request.amount.currency,
         "token": request.token,
         "capture": request.capture,
-        "challenge": "allow" if request.challenge_allowed else "forbid",
+        "challenge": _challenge_of(request),
         "return_url": request.return_url,
         "metadata": request.metadata,
     }
+
+
+def _challenge_of(request: PspRequest) -> str:
+    if not request.challenge_allowed:
+        return "forbid"
+    return "request" if request.three_d_secure else "allow"
 
 
 def modify_body(request: PspRequest) -> Json:

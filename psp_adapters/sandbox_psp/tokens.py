@@ -30,6 +30,8 @@ class TestToken:
     decline: Decline | None = None
     """The answer to a charge; after a challenge if there is one; late if `settles_late`."""
     challenge: bool = False
+    challenge_on_request: bool = False
+    """A challenge only if the charge asks for one."""
     off_session_exempt: bool = False
     """With challenges forbidden, the charge goes through instead of being declined."""
     settles_late: bool = False
@@ -134,7 +136,6 @@ _PLAIN_SUCCESSES: Final = (
     ("avsLine1Fail", "0028"),
     ("avsZipFail", "0036"),
     ("avsUnchecked", "0044"),
-    ("threeDSecureOptional", "3055"),
     ("createIssuerFraudRecord", "5423"),
 )
 
@@ -155,6 +156,7 @@ def _challenged() -> list[TestToken]:
             challenge=True,
             off_session_exempt=True,
         ),
+        _card("threeDSecureOptional", last4="3055", challenge_on_request=True),
         _card(
             "threeDSecureRequiredChargeDeclined", last4="1629", challenge=True, decline=_DECLINED
         ),

@@ -34,6 +34,9 @@ _CONNECT: Final = Unsupported("Every merchant has an account of its own here: re
 _FEE: Final = Unsupported("Platform fees are set per merchant by the operator: remove it.")
 _LATER: Final = Unsupported("Remove it, or put the data into metadata.")
 _MANDATE: Final = Unsupported("Let the payment provider collect the mandate with its token.")
+_CVC: Final = Unsupported(
+    "Let the payment provider's own fields collect the code, with a new token."
+)
 _TOKEN_INSTEAD: Final = Unsupported(
     "Create a payment method from a token at /v1/payment_methods and pass its id as payment_method."
 )
@@ -109,18 +112,31 @@ def _return_url() -> Url:
     return Url(description="Where the customer comes back to after a challenge.")
 
 
+def _if_available(description: str) -> Enum:
+    return Enum("if_available", "never", description=f"{description} The charge says what it got.")
+
+
 def _method_options() -> Nested:
-    """Only the values that change nothing; others are refused by name."""
+    """What is kept and honored, or only wished for; others are refused by name."""
     card: dict[str, Parameter] = {
         "capture_method": Unsupported("Use capture_method of the PaymentIntent."),
         "request_three_d_secure": Enum(
             "automatic",
-            description="The payment provider decides.",
-            unsupported=dict.fromkeys(
-                ("any", "challenge"), "The payment provider decides when to ask for 3-D Secure."
-            ),
+            "any",
+            "challenge",
+            description="`any`, `challenge`: ask for 3-D Secure where the card supports it.",
         ),
+        "request_multicapture": _if_available("Several captures; `never` forbids them."),
+        "request_incremental_authorization": _if_available(
+            "Raising the authorization; `never` forbids it."
+        ),
+        "request_overcapture": _if_available("Capturing more than authorized."),
+        "request_extended_authorization": _if_available("A longer authorization."),
         "setup_future_usage": _SAVE_BY_ATTACH,
+        "cvc_token": _CVC,
+        "require_cvc_recollection": _CVC,
+        "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
+        "mandate_options": _MANDATE,
         "installments": _LATER,
         "moto": _LATER,
         "network": _LATER,
@@ -128,7 +144,7 @@ def _method_options() -> Nested:
         "statement_descriptor_suffix_kanji": _LATER,
     }
     options = Nested(card, description="Of cards.")
-    return Nested({"card": options}, description="Options by type; only defaults are taken.")
+    return Nested({"card": options}, description="Options by type of method.")
 
 
 _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {

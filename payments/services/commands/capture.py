@@ -11,6 +11,12 @@ from payments.exceptions import AmountRefused, ChargeRefused, InvalidParameter, 
 from payments.models import Operation, PaymentIntent
 from payments.objects.payment_intent import payment_intent_object
 from payments.services.commands.intent_details import IntentDetails, apply_details_of_charged
+from payments.services.commands.method_options import (
+    INCREMENTAL,
+    MULTICAPTURE,
+    NEVER,
+    card_option,
+)
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import (
@@ -51,7 +57,7 @@ def capture_payment(
     _require_authorized(intent, "capture")
     amount = _capture_amount(intent, amount_minor, param=amount_param)
     if not final:
-        _require_capability(intent, "multiple_captures", param="final_capture")
+        _require_capability(intent, "multiple_captures", option=MULTICAPTURE, param="final_capture")
     operation = tx.new_operation(OperationKind.CAPTURE, intent, amount)
     operation.final = final
     intent.start()
@@ -69,7 +75,7 @@ def increment_authorization(
     """
     intent = tx.lock_intent(intent_id)
     _require_authorized(intent, "increment the authorization of")
-    _require_capability(intent, "increments", param="amount")
+    _require_capability(intent, "increments", option=INCREMENTAL, param="amount")
     total = _incremented_total(intent, amount_minor)
     _require_attempts_left(intent)
     operation = tx.new_operation(OperationKind.INCREMENT, intent, total - intent.amount)
@@ -134,7 +140,13 @@ def _require_authorized(intent: PaymentIntent, verb: str) -> None:
         )
 
 
-def _require_capability(intent: PaymentIntent, flag: str, *, param: str) -> None:
+def _require_capability(intent: PaymentIntent, flag: str, *, option: str, param: str) -> None:
+    if card_option(intent, option) == NEVER:
+        raise InvalidParameter(
+            f"This PaymentIntent was charged with {option}=never, so this cannot be done with its "
+            "authorization. Capture all of it, or make a new PaymentIntent for the rest.",
+            param=param,
+        )
     if not getattr(accounts.capabilities_of(intent.psp_account_id), flag):
         raise InvalidParameter(
             f"The payment provider of this payment does not support {param} here.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 from uuid import UUID
 
 from ledger.database.statements import Batch
@@ -13,7 +12,6 @@ from payments.clock import now_utc
 from payments.exceptions import InvalidParameter, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
 from payments.objects.payment_intent import payment_intent_object
-from payments.objects.payment_method import payment_method_snapshot
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Subject
 from payments.services.commands.charge_guards import write_charge
@@ -23,6 +21,11 @@ from payments.services.commands.intent_details import (
     IntentDetails,
     apply_details,
     apply_details_of_charged,
+)
+from payments.services.commands.method_options import (
+    charge_snapshot,
+    require_honored,
+    three_d_secure_of,
 )
 from payments.services.commands.open_challenges import (
     is_confirmed_again,
@@ -104,7 +107,8 @@ def confirm_intent(
         return Subject(intent=intent)
     if intent.status == IntentStatus.REQUIRES_ACTION:
         if method is not None:
-            require_usable(method, intent)
+            apply_details(intent, details or IntentDetails(), tx.caller)
+            _require_chargeable(method, intent, confirmation)
         return void_of_challenge(tx, intent, method)
     _require_confirmable(intent)
     if details is not None:
@@ -153,6 +157,7 @@ def _new_intent(
         away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
         intent.payment_method_types = [t for t in intent.payment_method_types if t not in away]
     require_capturable_later(intent)
+    require_honored(intent)
     if method is not None:
         require_usable(method, intent)
     return intent
@@ -202,6 +207,15 @@ def require_usable(method: PaymentMethod, intent: PaymentIntent) -> None:
 def _redirects_refused(intent: PaymentIntent) -> bool:
     automatic = intent.automatic_payment_methods or {}
     return bool(automatic.get("enabled")) and automatic.get("allow_redirects") == "never"
+
+
+def _require_chargeable(
+    method: PaymentMethod, intent: PaymentIntent, confirmation: Confirmation
+) -> str:
+    """Refuse a charge that cannot be made; returns the 3-D Secure that it asks for."""
+    require_usable(method, intent)
+    _require_return_url(method, intent, confirmation)
+    return three_d_secure_of(intent, method, challenge_allowed=confirmation.challenge_allowed)
 
 
 def _require_return_url(
@@ -265,18 +279,18 @@ def _charge(
 ) -> Operation:
     """Write the charge, the started intent and everything that the batch holds."""
     chosen = method or _own_method(intent)
-    require_usable(chosen, intent)
-    _require_return_url(chosen, intent, confirmation)
+    three_d_secure = _require_chargeable(chosen, intent, confirmation)
     operation = tx.new_operation(OperationKind.AUTHORIZE, intent, intent.amount)
     if tx.caller.merchant.order_guard and intent.order_id:
         operation.guard_order = intent.order_id
         operation.guards_order = True
     operation.psp_payment_id = ""
     operation.payment_method_id = chosen.id
-    operation.payment_method_details = _snapshot(chosen, intent)
+    operation.payment_method_details = charge_snapshot(chosen, intent)
     operation.token = chosen.token
     operation.capture_now = intent.capture_method != "manual"
     operation.challenge_allowed = confirmation.challenge_allowed
+    operation.three_d_secure = three_d_secure
     operation.return_url = return_link(intent)
     _start(intent, operation, chosen, confirmation)
     if intent._state.adding:
@@ -285,15 +299,6 @@ def _charge(
         batch.update(intent, tuple(dict.fromkeys((*INTENT_FIELDS, *DETAIL_FIELDS))))
     write_charge(batch.insert(operation), operation)
     return operation
-
-
-def _snapshot(method: PaymentMethod, intent: PaymentIntent) -> dict[str, Any]:
-    if intent.capture_method != "manual":
-        return payment_method_snapshot(method)
-    able = accounts.capabilities_of(intent.psp_account_id)
-    return payment_method_snapshot(
-        method, multiple_captures=able.multiple_captures, increments=able.increments
-    )
 
 
 def _start(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from payments import public_ids
@@ -18,6 +18,7 @@ _PLAIN: Final = (
 )
 DETAIL_FIELDS: Final = (
     *("customer", "order_id", "shipping", "metadata", "automatic_payment_methods"),
+    "payment_method_options",
     *_PLAIN,
 )
 
@@ -40,6 +41,8 @@ class IntentDetails:
     payment_method_types: list[str] | None = None
     """Named types end the automatic choice."""
     automatic_payment_methods: dict[str, Any] | None = None
+    payment_method_options: dict[str, dict[str, Any]] | None = None
+    """Merged into what is there, option by option."""
     return_url: str | None = None
 
 
@@ -56,11 +59,11 @@ def apply_details_of_charged(
 ) -> tuple[str, ...]:
     """Apply details to an intent that has a charge; returns the fields to be written.
 
-    Its order stays the one that it was charged for.
+    Its order and its options stay those that it was charged with.
     """
     if details is None:
         return ()
-    apply_details(intent, details, caller)
+    apply_details(intent, replace(details, payment_method_options=None), caller)
     return tuple(name for name in DETAIL_FIELDS if name != "order_id")
 
 
@@ -77,6 +80,9 @@ def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller)
             {"allow_redirects": "always"} if details.automatic_payment_methods["enabled"] else {}
         )
         intent.automatic_payment_methods = always | details.automatic_payment_methods
+    for method_type, options in (details.payment_method_options or {}).items():
+        kept = intent.payment_method_options
+        intent.payment_method_options = kept | {method_type: kept.get(method_type, {}) | options}
     if details.shipping is not None:
         intent.shipping = details.shipping or None
     if details.customer is not None:

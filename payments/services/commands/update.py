@@ -20,6 +20,7 @@ from payments.services.commands.create_and_confirm import (
     require_usable,
 )
 from payments.services.commands.intent_details import DETAIL_FIELDS, IntentDetails, apply_details
+from payments.services.commands.method_options import require_honored
 from payments.services.commands.payment_methods import (
     NewMethod,
     named_payment_method,
@@ -68,6 +69,7 @@ def update_intent(
     charge = _shown_charge(intent)
     before = charge_object(charge, intent) if charge is not None else {}
     apply_details(intent, details, tx.caller)
+    require_honored(intent)
     if details.capture_method is not None or details.payment_method_types is not None:
         require_capturable_later(intent)
     if amount_minor is not None or currency is not None:

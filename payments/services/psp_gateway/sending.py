@@ -41,6 +41,7 @@ def request_of(operation: Operation) -> PspRequest:
         token=operation.token,
         capture=operation.capture_now,
         challenge_allowed=operation.challenge_allowed,
+        three_d_secure=operation.three_d_secure,
         return_url=operation.return_url,
         final=operation.final,
     )

@@ -110,10 +110,15 @@ def test_an_update_says_that_another_method_is_to_be_confirmed(shop: Shop) -> No
     assert shop.intent(intent["id"]).status == "REQUIRES_ACTION"
 
 
-def test_a_method_that_cannot_be_used_leaves_the_challenge_open(shop: Shop) -> None:
-    intent = challenged(shop, manual=True)
+@pytest.mark.parametrize(
+    ("manual", "token"), [(True, "pm_bankDebit_success"), (False, "pm_ideal_success")]
+)
+def test_a_method_that_cannot_be_used_leaves_the_challenge_open(
+    shop: Shop, manual: bool, token: str
+) -> None:
+    intent = challenged(shop, manual=manual)
     with pytest.raises(InvalidParameter):
-        shop.confirm(intent["id"], token="pm_bankDebit_success")
+        shop.confirm(intent["id"], token=token)
     assert statuses(shop, intent["id"]) == [("authorize", "REQUIRES_ACTION")]
 
 

@@ -224,7 +224,7 @@ def _first_answer(
         return "declined", decline
     if token.settles_late:
         return "pending", NOT_DECLINED
-    if token.challenge:
+    if token.challenge or (token.challenge_on_request and order.challenge_requested):
         if order.challenge_allowed:
             return "requires_action", NOT_DECLINED
         if not token.off_session_exempt:

@@ -26,6 +26,7 @@ class Instruction:
     token: str = ""
     capture: bool = False
     challenge_allowed: bool = True
+    challenge_requested: bool = False
     return_url: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
 

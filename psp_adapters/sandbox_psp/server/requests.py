@@ -271,8 +271,8 @@ def _parse_authorize(body: dict[str, Any]) -> Instruction:
     if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
         raise invalid("currency must be an upper-case ISO 4217 code")
     challenge = body.get("challenge", "allow")
-    if challenge not in ("allow", "forbid"):
-        raise invalid("challenge must be allow or forbid")
+    if challenge not in ("allow", "forbid", "request"):
+        raise invalid("challenge must be allow, forbid or request")
     return_url = read_text(body, "return_url", most=2048, default="")
     if return_url and not return_url.startswith(("http://", "https://")):
         raise invalid("return_url must be an http(s) address")
@@ -286,7 +286,8 @@ def _parse_authorize(body: dict[str, Any]) -> Instruction:
         currency=currency,
         token=read_text(body, "token", most=200),
         capture=read_flag(body, "capture", default=False),
-        challenge_allowed=challenge == "allow",
+        challenge_allowed=challenge != "forbid",
+        challenge_requested=challenge == "request",
         return_url=return_url,
         metadata=_parse_metadata(body.get("metadata", {})),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -305,6 +306,10 @@ def test_a_request_has_only_the_fields_that_its_kind_needs() -> None:
         "return_url": "",
         "metadata": {"a": "b"},
     }
+    allowed = replace(authorize, challenge_allowed=True)
+    assert mapping.authorize_body(allowed)["challenge"] == "allow"
+    requested = replace(allowed, three_d_secure="any")
+    assert mapping.authorize_body(requested)["challenge"] == "request"
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,15 @@ def test_a_challenge_ends_and_sends_the_customer_back(
     assert len(kinds(sandbox, shop)) == (2 if status == "captured" else 0)
 
 
+def test_a_requested_challenge_is_made_where_the_card_supports_it(shop: Shop) -> None:
+    for token, asked, status in (
+        ("pm_card_threeDSecureOptional", "request", "requires_action"),
+        ("pm_card_threeDSecureOptional", "allow", "succeeded"),
+        ("pm_card_visa", "request", "succeeded"),
+    ):
+        assert shop.pay(token, challenge=asked)[1]["status"] == status
+
+
 def test_an_abandoned_challenge_can_be_voided(sandbox: SandboxProcess, shop: Shop) -> None:
     _, operation = shop.pay("pm_card_threeDSecure2Required")
     assert shop.modify(operation["payment_id"], "void")[0] == 200
