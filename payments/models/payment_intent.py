@@ -103,6 +103,13 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.Index("merchant", "livemode", "amount_minor", name="intent_amount"),
             models.Index(
                 "merchant",
+                "livemode",
+                models.F("id").desc(),
+                name="intent_canceled",
+                condition=models.Q(canceled_at__isnull=False),
+            ),
+            models.Index(
+                "merchant",
                 "order_id",
                 name="intent_order",
                 condition=~models.Q(order_id=""),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db.models import Case, F, Func, JSONField, Q, TextField, Value, When
+from django.db.models import Case, F, Func, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact, IsNull
 
-from payments.models import Deadline, Dispute, Operation, PaymentIntent
+from payments.models import Deadline, Dispute, Operation, PaymentIntent, Refund
+from payments.selectors.payments import charges
 from payments.selectors.scope import Scope, scoped
 from payments.selectors.search_conditions import (
     EXACT,
@@ -37,7 +38,6 @@ from payments.states import (
     IntentStatus,
     OperationStatus,
 )
-from psp_adapters.contract.operations import OperationKind
 
 _SNAPSHOT: Final = "payment_method_details"
 _METHOD_FIELDS: Final = frozenset({"brand", "exp_month", "exp_year", "fingerprint", "last4"})
@@ -46,6 +46,7 @@ _I: Final = IntentStatus
 _NOT_YET_CHARGED: Final = Q(published_status="", status__in=[_I.INITIATED, _I.FAILED])
 _COUNTS: Final = Q(status=_C.SUCCEEDED, id=F("intent__latest_charge_id"))
 """The amounts of such a charge are those of its intent (objects.charge)."""
+_OWN_AMOUNT: Final = Q(status__in=sorted(CHARGE_WITH_OWN_AMOUNT))
 
 # --- payment intents --------------------------------------------------------------------------
 
@@ -62,6 +63,7 @@ def _intent_statuses() -> dict[str, Condition]:
         "requires_action": waiting,
         "requires_capture": waiting,
         "processing": Q(pk__in=under_way),
+        "canceled": Q(canceled_at__isnull=False),
     }
     for shown in dict.fromkeys(INTENT_SHOWN_AS.values()):
         inside = [status for status, public in INTENT_SHOWN_AS.items() if public == shown]
@@ -100,20 +102,37 @@ def _charge_amount(scope: Scope, clause: Clause) -> Condition:
     q = Q(LOOKUPS[clause.operator](shown, amount_minor))
     if clause.operator != ":":
         return Condition(q)
-    charges = scoped(Operation.objects.filter(kind=OperationKind.AUTHORIZE.value), scope)
-    intents = scoped(PaymentIntent.objects.filter(amount_minor=amount_minor), scope)
-    of_intents = charges.filter(intent__in=intents.values("id"))
-    others = charges.filter(status__in=sorted(CHARGE_WITH_OWN_AMOUNT), amount_minor=amount_minor)
-    return Condition(q, lead=Q(pk__in=of_intents.values("id").union(others.values("id"), all=True)))
+    of_intents = _charges_of(PaymentIntent.objects.filter(amount_minor=amount_minor), scope)
+    others = charges(scope).filter(_OWN_AMOUNT, amount_minor=amount_minor)
+    return Condition(q, lead=_one_of(of_intents, others.values("pk")))
+
+
+def _charges_of(rows: QuerySet[PaymentIntent], scope: Scope) -> QuerySet[Any, Any]:
+    """The ids of the charges of these of the merchant's intents."""
+    return charges(scope).filter(intent__in=scoped(rows, scope).values("pk")).values("pk")
+
+
+def _one_of(*ids: QuerySet[Any, Any]) -> Q:
+    """Rows whose ids one of these queries has, each led by its own index."""
+    first, *others = ids
+    return Q(pk__in=first.union(*others, all=True))
 
 
 def _charge_status(scope: Scope, clause: Clause) -> Condition:
-    by_status = {
-        shown: [status for status, public in CHARGE_SHOWN_AS.items() if public == shown]
-        for shown in ("succeeded", "failed")
+    """An open operation always has its next look-up scheduled, and an index has those."""
+    of = {
+        shown: Q(status__in=[each for each in _C if CHARGE_SHOWN_AS.get(each, "pending") == shown])
+        for shown in ("succeeded", "failed", "pending")
     }
-    by_status["pending"] = [status for status in _C if status not in CHARGE_SHOWN_AS]
-    return Condition(Q(status__in=choice_of(clause, by_status)))
+    found: Condition = choice_of(
+        clause,
+        {
+            "succeeded": Condition(of["succeeded"]),
+            "failed": Condition(of["failed"], lead=_OWN_AMOUNT),
+            "pending": Condition(of["pending"], lead=Q(next_check_at__isnull=False)),
+        },
+    )
+    return found
 
 
 def _disputed(scope: Scope, clause: Clause) -> Condition:
@@ -139,8 +158,14 @@ def _refunded(scope: Scope, clause: Clause) -> Condition:
     )
     returned = Q(status=_C.EXCESS, excess_returned_minor__gte=F("amount_minor"))
     q = _COUNTS & (released | in_full) | returned
-    refunded = choice_of(clause, {"true": True, "false": False})
-    return Condition(q if refunded else Q(IsNotTrue(q)))
+    if not choice_of(clause, {"true": True, "false": False}):
+        return Condition(Q(IsNotTrue(q)))
+    lead = _one_of(
+        scoped(Refund.objects.all(), scope).values("charge_id"),
+        _charges_of(PaymentIntent.objects.filter(canceled_at__isnull=False), scope),
+        charges(scope).filter(_OWN_AMOUNT, status=_C.EXCESS).values("pk"),
+    )
+    return Condition(q, lead=lead)
 
 
 def _from_snapshot(*path: str) -> Func:
