@@ -19,6 +19,7 @@ from wsgiref.types import WSGIApplication
 import orjson
 
 from payments.api.decoding import MAX_BODY_BYTES
+from payments.api.error_codes import doc_url, type_of
 
 HEADER_BYTES_MAX: Final = 32 * 1024
 """All names and values together. The number of headers is limited by granian: 100."""
@@ -157,7 +158,9 @@ def _length_to_receive(headers: Any) -> int:
 
 def _refuse(protocol: Any, status: int, code: str, message: str) -> None:
     """Answer as the merchant API does, and close the connection."""
-    error = {"type": "invalid_request_error", "code": code, "message": message}
+    error = {"type": type_of(status), "code": code, "message": message}
+    if link := doc_url(code):
+        error["doc_url"] = link
     headers = [("content-type", "application/json"), ("connection", "close")]
     if status == 503:
         headers.append(("retry-after", "1"))

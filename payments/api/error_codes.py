@@ -68,6 +68,11 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "The body is no JSON object, is cut off, or has characters that cannot be stored.",
         _SEND_AS_DOCUMENTED,
     ),
+    "body_timeout": ErrorCode(
+        "The body was not complete in time, so nothing was done.",
+        "Repeat it. If that happens often, the connection or a proxy is slow.",
+        (408,),
+    ),
     "body_too_large": ErrorCode(
         "The body is larger than any request needs.", "Send less; long texts have limits."
     ),
@@ -112,6 +117,12 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
     ),
     "email_invalid": ErrorCode("This is no email address.", _FIX),
     "expired_card": ErrorCode("The card has expired.", _OTHER_METHOD, (402,)),
+    "header_name_invalid": ErrorCode(
+        "A header's name holds an underscore.", "Write dashes, as in `Idempotency-Key`."
+    ),
+    "headers_too_large": ErrorCode(
+        "The headers are larger than any request needs.", "Send fewer or shorter ones.", (431,)
+    ),
     "header_invalid": ErrorCode(
         "A header has a value that it cannot have.", "Correct the header that the message names."
     ),
@@ -225,6 +236,9 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         (400, 404),
     ),
     "service_unavailable": ErrorCode("The platform is not available right now.", _SHORTLY, (503,)),
+    "too_many_large_requests": ErrorCode(
+        "Too many large requests are on their way at once.", _SHORTLY, (503,)
+    ),
     "unrecognized_url": ErrorCode(
         "There is no such URL, or not with this method.",
         "Check the address; what is not supported is listed in the reference.",

@@ -47,8 +47,10 @@ ERRORS_BY_STATUS: Final[dict[int, str]] = {
     402: "The payment was declined; `decline_code` says why.",
     403: "The API key may not do this.",
     404: "There is no such object.",
+    408: "The body was not complete in time. Repeat it.",
     409: "The first request with this Idempotency-Key is still under way. Repeat it.",
     429: "Another request works on the same payment. Repeat it.",
+    431: "The headers are too large.",
     500: "A fault of the platform. Repeat it with the same Idempotency-Key.",
     503: "The payment provider or the database could not be reached. Repeat it.",
 }
@@ -57,8 +59,10 @@ _EXAMPLES: Final = {
     402: "card_declined",
     403: "account_invalid",
     404: "resource_missing",
+    408: "body_timeout",
     409: "idempotency_key_in_use",
     429: "lock_timeout",
+    431: "headers_too_large",
     503: "psp_unavailable",
 }
 

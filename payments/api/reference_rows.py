@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -38,6 +39,11 @@ class Row(NamedTuple):
     meaning: SafeString
     example: str
     enum: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list[str]:
+        """The name in the pieces between which a line may break."""
+        return re.findall(r"[^.\[]*(?:\.|\[[^\]]*\])?", self.name)[:-1]
 
 
 def field_rows(schema: Schema, example: Any, prefix: str = "") -> Iterator[Row]:
@@ -139,14 +145,18 @@ def _types(schema: Schema) -> tuple[str, ...]:
     return (kind,) if isinstance(kind, str) else tuple(kind)
 
 
+def _choice(schema: Schema) -> str:
+    """One of several types; a text beside objects is the id of one."""
+    return "id" if schema == {"type": "string"} else _type(schema)
+
+
 def _type(schema: Schema) -> str:
     if "const" in schema:
         return f"always {orjson.dumps(schema['const']).decode()}"
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
-    if "anyOf" in schema or "oneOf" in schema:
-        choices = schema.get("anyOf") or schema["oneOf"]
-        return " or ".join(_type(each) for each in choices if each != {"type": "null"})
+    if choices := schema.get("anyOf"):
+        return " or ".join(_choice(each) for each in choices if each != {"type": "null"})
     kinds = [kind for kind in _types(schema) if kind != "null"]
     if kinds == ["array"]:
         return f"list of {_type(schema['items'])}"

@@ -42,7 +42,7 @@ class Accounts(MerchantView):
 
 
 class Account(MerchantView):
-    """The same by its id; every other account is missing."""
+    """The merchant of the API key, by its id. Every other account is missing."""
 
     @documented(RETRIEVE_ACCOUNT, "account", "Retrieve an account")
     def get(self, call: Call, public_id: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def sources() -> dict[str, str]:
     return {
         name(path): text(path)
         for path in python_files()
-        if name(path).startswith(("payments/", "psp_adapters/"))
+        if name(path).startswith(("payments/", "psp_adapters/", "paymentsite/receiving.py"))
         and not is_test(path)
         and not any(part in name(path) for part in _OTHERS_CODES)
         and path.name != "error_codes.py"
@@ -32,11 +32,12 @@ def sources() -> dict[str, str]:
 
 
 def raised() -> Iterator[tuple[str, str]]:
-    """Each code that is passed as `code=…`, or with a `_refuse(…)` of the decoder, and its file."""
+    """Each code that is passed as `code=…`, or to `_refuse` of what reads requests, and where."""
     for file, source in sources().items():
         yield from ((code, file) for code in re.findall(r'\bcode=\s*"(\w+)"', source))
-        if file.endswith("/decoding.py"):
-            yield from ((code, file) for code in re.findall(r'_refuse\(\s*"(\w+)"', source))
+        refused = re.findall(r'_refuse\(\s*(?:protocol, \d+, )?"(\w+)"', source)
+        if file.endswith(("/decoding.py", "/receiving.py")):
+            yield from ((code, file) for code in refused)
 
 
 def test_every_code_that_is_raised_has_a_row() -> None:
