@@ -1,4 +1,4 @@
-"""Public ids: a prefix and the row's UUID in 22 characters, such as `pi_C7Jq…`.
+"""Public ids: a prefix and the row's UUID in 22 characters, such as `pi_C7Jq…`; forms of secrets.
 
 The first character is always a letter, so an id is never a run of digits that could pass for a card
 number. What may not live here: queries.
@@ -28,6 +28,20 @@ DELIVERY: Final = "whd"
 DISPUTE: Final = "dp"
 DISPUTE_RESPONSE: Final = "dr"
 SEARCH_PAGE: Final = "page"
+
+API_KEYS: Final = {False: "sk_test_", True: "sk_live_"}
+"""Prefix of a merchant's secret key, by livemode."""
+WHSEC: Final = "whsec_"
+CLIENT_HALF: Final = "_secret_"
+"""Between the id of a payment intent and the secret half."""
+SECRET_FORMS: Final = (
+    # Restricted and publishable keys are Stripe's: integrators paste them here by mistake.
+    r"(?:sk|rk|pk)_(?:test|live)_[A-Za-z0-9]{8,}",
+    rf"{WHSEC}[A-Za-z0-9+/=_-]{{8,}}",
+    rf"(?<={CLIENT_HALF})[A-Za-z0-9_-]{{8,}}",
+    r"(?<=[?&]token=)[A-Za-z0-9_-]{8,}",  # of the return page
+)
+"""A regular expression for each form of secret that we issue: logs leave them out."""
 
 # Letters first: 22 digits of base 62 hold 131 bits, so the first of 128 bits is ≤ 7: a letter.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

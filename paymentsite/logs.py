@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from payments.public_ids import SECRET_FORMS
+
 REMOVED = "[removed]"
 _SECRET_FIELDS = frozenset(
     {
@@ -19,9 +21,7 @@ _SECRET_FIELDS = frozenset(
     }
 )
 _SECRET_TEXT = re.compile(
-    r"\b(?:sk|rk|whsec)_[A-Za-z0-9_]{8,}"  # API keys and webhook secrets
-    r"|(?<=_secret_)[A-Za-z0-9]{8,}"  # the secret half of a client secret
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # login and password inside a URL
+    "|".join(SECRET_FORMS) + r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # login and password inside a URL
     r"|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
 )
 # Card numbers start with 2 to 6; a time in milliseconds starts with 1.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from ledger.database.statements import Batch
 from ledger.money import Money
+from payments import public_ids
 from payments.amounts import check_divisibility
 from payments.clock import now_utc
 from payments.exceptions import InvalidParameter, UnexpectedState
@@ -151,7 +152,7 @@ def _new_intent(
         created_at=created_at,
         updated_at=created_at,
     )
-    intent.client_secret = f"{intent.public_id}_secret_{secrets.token_urlsafe(18)}"
+    intent.client_secret = f"{intent.public_id}{public_ids.CLIENT_HALF}{secrets.token_urlsafe(18)}"
     apply_details(intent, details, caller)
     if _redirects_refused(intent):
         away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types

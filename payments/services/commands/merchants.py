@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from payments import public_ids
 from payments.clock import now_utc
 from payments.models import ApiKey, Merchant, PspAccount
 from psp_adapters.registry import UnknownPsp, capabilities_of
@@ -92,7 +93,7 @@ def issue_api_key(
 ) -> tuple[ApiKey, str]:
     """Issue a secret key; the second value is the key itself, which is never shown again."""
     number = int.from_bytes(secrets.token_bytes(_KEY_BYTES))
-    secret = f"sk_{'live' if livemode else 'test'}_{_base62(number)}"
+    secret = f"{public_ids.API_KEYS[livemode]}{_base62(number)}"
     key = ApiKey.objects.create(
         merchant=merchant,
         name=name,

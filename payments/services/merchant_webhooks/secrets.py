@@ -19,9 +19,9 @@ from typing import Final
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 
+from payments import public_ids
 from payments.models import WebhookEndpoint
 
-PREFIX: Final = "whsec_"
 _ALPHABET: Final = string.ascii_letters + string.digits
 _LENGTH: Final = 32
 """190 bits. Letters and digits only: every four of them are also base64 of three bytes, which is
@@ -30,7 +30,7 @@ how the Standard Webhooks libraries read a secret; the Stripe SDKs take its text
 
 def new_secret() -> str:
     """A new random secret."""
-    return PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return public_ids.WHSEC + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
 
 
 def seal(secret: str) -> str:
@@ -91,6 +91,6 @@ def _stripe(secret: str, moment: str, body: bytes) -> str:
 
 
 def _standard(secret: str, event_id: str, moment: str, body: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix(PREFIX))
+    key = base64.b64decode(secret.removeprefix(public_ids.WHSEC))
     signed = f"{event_id}.{moment}.".encode() + body
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
