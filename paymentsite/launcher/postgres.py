@@ -165,7 +165,7 @@ def _reachable_home(folder: Path, user: pwd.struct_passwd) -> Path:
         if home.is_dir():
             return home
         raise LauncherError(f"the database of {folder} was in {home}, which is gone: remove {note}")
-    folder.chmod(0o711)  # the launcher's own folder; its secrets are 0600
+    folder.chmod(0o711)  # the launcher's own folder: passed through, not read
     if _can_reach(folder, user):
         return folder
     home = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
@@ -183,6 +183,8 @@ def _copied(binaries: Path, place: Path) -> Path:
         part = place.with_name(f"{place.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(binaries.parent, part / relative.parent, symlinks=True)
+        for made in (part, *(part / each for each in relative.parents)):
+            made.chmod(0o755)  # nothing in it is ours
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():
             shutil.copytree(libraries, part / libraries.name, symlinks=True)

@@ -1,4 +1,7 @@
-"""Keeps the launcher's folder under `var/`: one launcher at a time, secrets with mode 0600."""
+"""Keeps the launcher's folder under `var/`: one launcher at a time, private to its user.
+
+Folders have mode 0700 and files 0600: logs and stores carry customers' data.
+"""
 
 from __future__ import annotations
 
@@ -35,34 +38,60 @@ def require_disk_space(folder: Path) -> None:
 def kept_folder(name: str) -> Iterator[Path]:
     """Lock the folder `var/<name>` until the end of the block, and keep it for the next start."""
     folder = VAR / name
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
-    if lock is None:
-        raise LauncherError(
-            f"another launcher already runs with {folder}: stop it first (Ctrl-C in its terminal)"
-        )
-    with lock:
-        yield folder
+    with _private_files():
+        folder.mkdir(exist_ok=True)
+        lock = _lock(folder)
+        if lock is None:
+            raise LauncherError(
+                f"another launcher already runs with {folder}: "
+                "stop it first (Ctrl-C in its terminal)"
+            )
+        with lock:
+            _close_to_others(folder)
+            yield folder
 
 
 @contextlib.contextmanager
 def fresh_folder(prefix: str) -> Iterator[Path]:
     """Make a folder `var/<prefix>…`, removed afterwards; remove those of killed launchers too."""
-    VAR.mkdir(exist_ok=True)
-    # One launcher at a time: it could remove a folder that another has made and not yet locked.
-    with (VAR / ".launchers").open("a") as only_one:
-        fcntl.flock(only_one, fcntl.LOCK_EX)
-        for old in VAR.glob(f"{prefix}*"):
-            _remove_if_abandoned(old)
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
-        lock = _lock(folder)
-    if lock is None:
-        raise LauncherError(f"{folder} was locked by another process: try again")
-    with lock:
-        try:
-            yield folder
-        finally:
-            remove(folder)
+    with _private_files():
+        # One launcher at a time: it could remove a folder that another has made and not yet locked.
+        with (VAR / ".launchers").open("a") as only_one:
+            fcntl.flock(only_one, fcntl.LOCK_EX)
+            for old in VAR.glob(f"{prefix}*"):
+                _remove_if_abandoned(old)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=VAR))
+            lock = _lock(folder)
+        if lock is None:
+            raise LauncherError(f"{folder} was locked by another process: try again")
+        with lock:
+            try:
+                yield folder
+            finally:
+                remove(folder)
+
+
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """Make `var/`, and have all that this process and its children create be private.
+
+    Started by root, PostgreSQL runs as another user, who has to pass through.
+    """
+    before = os.umask(0o077)
+    VAR.mkdir(parents=True, exist_ok=True)
+    VAR.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take the rights of other users away that an earlier version left on logs and stores."""
+    for place in (folder, folder / "logs"):
+        for path in place.glob("*"):
+            if path.is_file():
+                path.chmod(0o600)
 
 
 def _remove_if_abandoned(folder: Path) -> None:

@@ -75,12 +75,18 @@ def _all_gone(processes: list[psutil.Process]) -> bool:
 def test_run_gives_a_command_its_servers_and_its_exit_code_and_ends_what_it_leaves_behind(
     without_servers: None, tmp_path: Path
 ) -> None:
+    """Its folder is meanwhile closed to other users: they may at most pass through folders."""
     note, left = tmp_path / "folder", tmp_path / "pid"
     code = (
         "import os, subprocess, sys, psycopg, redis; "
         "psycopg.connect(os.environ['DATABASE_URL']); "
         "assert redis.Redis.from_url(os.environ['REDIS_URL']).ping(); "
-        f"open({str(note)!r}, 'w').write(os.environ['RUN_FOLDER']); "
+        "from pathlib import Path; run = Path(os.environ['RUN_FOLDER']); "
+        f"open({str(note)!r}, 'w').write(str(run)); "
+        "(run / 'logs' / 'of-a-child').mkdir(); (run / 'logs' / 'of-a-child' / 'log').touch(); "
+        "places = [run.parent, run, *(p for p in run.rglob('*') if 'binaries' not in p.parts)]; "
+        "assert {'secrets.json', 'postgres.log', 'log'} <= {p.name for p in places}; "
+        "assert not [p for p in places if p.stat().st_mode & (0o66 if p.is_dir() else 0o77)]; "
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
         "start_new_session=True); "
         f"open({str(left)!r}, 'w').write(str(child.pid)); "
