@@ -114,6 +114,19 @@ def ports(name: str, default: str) -> frozenset[int]:
     return frozenset(int(each) for each in texts)
 
 
+def listener(name: str) -> tuple[str, int] | None:
+    """An address to listen on, such as 10.0.0.5:9000. Returns None when the variable is not set."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ImproperlyConfigured(
+            f"{name} is {text!r}: write an address and a port: 10.0.0.5:9000"
+        )
+    return host.strip("[]"), int(port)
+
+
 def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """Networks, separated by commas; none when the variable is not set."""
     texts = [each.strip() for each in os.environ.get(name, "").split(",") if each.strip()]

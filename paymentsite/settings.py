@@ -21,7 +21,8 @@
 | PSP_BREAKERS | `off` disables the circuit breakers, for benchmarks only |
 | API_THREADS | threads of a web process, default 64; half of them may wait for one PSP account |
 | REQUEST_WITHIN_SECONDS | deadline for a request's headers, and again for its body; default 15 |
-| METRICS_TOKEN | bearer token of /metrics; without it only this machine may read them |
+| INTERNAL_ADDRESS | address:port where alone a web server shows console, docs and metrics |
+| METRICS_TOKEN | bearer token of /metrics; in development only this machine may do without |
 | PROMETHEUS_MULTIPROC_DIR | folder where the processes of this machine combine their metrics |
 | HEARTBEAT_SECONDS | interval of the heartbeat of each queue, default 10 |
 | UNKNOWN_CASE_AFTER_HOURS | an operation unknown for so long gets a case, default 24 |
@@ -79,6 +80,10 @@ _public = urlsplit(PUBLIC_BASE_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured("PUBLIC_BASE_URL is no URL: write https://payments.example.com")
 ALLOWED_HOSTS = [_public.hostname, "127.0.0.1", "localhost", "[::1]", "testserver"]
+# Console, documentation, metrics and /healthz/jobs are then found on that port alone.
+INTERNAL_ADDRESS = environment.listener("INTERNAL_ADDRESS")
+if INTERNAL_ADDRESS is not None:
+    ALLOWED_HOSTS.append(INTERNAL_ADDRESS[0])
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 if _public.scheme == "https":
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -284,7 +289,8 @@ REQUEST_WITHIN_SECONDS = environment.integer(
     "REQUEST_WITHIN_SECONDS", environment.REQUEST_WITHIN_SECONDS, least=1
 )
 
-# Bearer token of /metrics. Without it only this machine may read them, and not through a proxy.
+# Bearer token of /metrics. Without it, in development, only this machine may read them, and not
+# through a proxy.
 METRICS_TOKEN = environment.secrets("METRICS_TOKEN")
 
 # Off only where a benchmark measures a hanging PSP without the circuit breaker.

@@ -1,5 +1,7 @@
 """A middleware that lets the merchant API and probes skip sessions, cookies, CSRF and messages.
 
+Where INTERNAL_ADDRESS is set, it also hides from the public port what only staff may reach.
+
 A probe is answered whatever its Host header: load balancers send an address. It stands behind the
 security headers, and before everything that only browsers need.
 """
@@ -8,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponseBase
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotFound
 from django.urls import resolve
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 _MERCHANT_API = "/v1/"
+_INTERNAL = ("/admin", "/docs", "/static/", "/metrics", "/healthz/jobs")
 _PROBES = frozenset({"/livez", "/healthz", "/healthz/jobs", "/metrics"})
 
 
@@ -22,6 +26,8 @@ def merchant_api_shortcut(get_response: Respond) -> Respond:
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
+        if path.startswith(_INTERNAL) and not _is_internal(request):
+            return HttpResponseNotFound()
         if not path.startswith(_MERCHANT_API) and path not in _PROBES:
             return get_response(request)
         match = request.resolver_match = resolve(request.path_info)
@@ -29,3 +35,12 @@ def merchant_api_shortcut(get_response: Respond) -> Respond:
         return answer
 
     return respond
+
+
+def _is_internal(request: HttpRequest) -> bool:
+    """Whether the request came in where such pages are served.
+
+    The port is that of the server's own socket, not of the Host header.
+    """
+    address = settings.INTERNAL_ADDRESS
+    return address is None or request.META.get("SERVER_PORT") == str(address[1])

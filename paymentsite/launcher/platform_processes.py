@@ -95,19 +95,40 @@ def api(
     folder: Path, variables: Mapping[str, str], *, port: int, workers: int = API_WORKERS
 ) -> Process:
     """The web server. It restarts its killed workers; the supervisor restarts a killed server."""
+    return _web(folder, variables, "api", host=HOST, port=port, workers=workers)
+
+
+def internal_api(folder: Path, variables: Mapping[str, str]) -> Process | None:
+    """The web server of console, documentation and metrics, where INTERNAL_ADDRESS says so."""
+    host, _, port = variables.get("INTERNAL_ADDRESS", "").rpartition(":")
+    if not port:
+        return None
+    host = host.strip("[]")
+    return _web(folder, variables, "internal", host=host, port=int(port), workers=1)
+
+
+def _web(
+    folder: Path,
+    variables: Mapping[str, str],
+    name: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+) -> Process:
     header_within_ms = 1000 * int(variables.get("REQUEST_WITHIN_SECONDS") or REQUEST_WITHIN_SECONDS)
     return _python(
         folder,
-        "api",
+        name,
         *("-m", "granian", "--interface", "rsgi", "--http", "1", "--no-ws"),
-        *("--host", HOST, "--port", str(port), "--workers", str(workers)),
+        *("--host", host, "--port", str(port), "--workers", str(workers)),
         *("--backlog", str(API_CONNECTIONS), "--backpressure", str(API_CONNECTIONS)),
         *("--http1-header-read-timeout", str(header_within_ms), "--http1-buffer-size", "65536"),
         *("--respawn-failed-workers", "--respawn-interval", "0.5"),
         *("--workers-kill-timeout", str(API_DRAIN_SECONDS), "--log-level", "error"),
         "paymentsite.wsgi:server",
         environment={**_environment(folder, variables), "API_THREADS": str(API_THREADS)},
-        is_ready=lambda: _healthy(f"http://{HOST}:{port}/healthz"),
+        is_ready=lambda: _healthy(f"http://{_in_url(host)}:{port}/healthz"),
         not_shown=_REQUEST_LINE,
         stop_within_seconds=API_DRAIN_SECONDS + 2,
     )
@@ -226,6 +247,10 @@ def _environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
         **{name: os.environ[name] for name in _SECRETS if name in os.environ},
         **known,
     }
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _healthy(url: str) -> bool:

@@ -121,7 +121,7 @@ def show_addresses(facts: Mapping[str, Any]) -> None:
     """Print the addresses, logins and keys."""
     say()
     say(f"  merchant API   {facts['base_url']}/v1/")
-    say(f"  documentation  {facts['base_url']}/docs")
+    say(f"  documentation  {facts['docs_url']}")
     say(f"  console        {facts['admin_url']}")
     say(f"  sandbox PSP    {facts['sandbox_psp_url']}")
     for login in facts["logins"]:
@@ -155,6 +155,7 @@ def _start(
         "SANDBOX_PSP_URL": f"http://{HOST}:{ports.sandbox_psp}",
         "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
         "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
+        **{name: os.environ[name] for name in ("INTERNAL_ADDRESS",) if os.environ.get(name)},
         # A developer's server on this machine may be a webhook endpoint.
         "WEBHOOK_LOOPBACK": _loopback(variables),
     }
@@ -169,6 +170,9 @@ def _start(
         seeded = _seeded(variables)
     api = platform_processes.api(folder, variables, port=ports.api)
     supervisor.start(api, "start the API")
+    internal = platform_processes.internal_api(folder, variables)
+    if internal is not None:
+        supervisor.start(internal, "start the console on its own address")
     with step("register our webhook at the sandbox PSP"):
         platform_processes.register_webhook(variables, port=ports.api)
     for queue in Queue:
@@ -184,7 +188,8 @@ def _start(
         supervisor.start(consumers, "start the consumers of the internal stream")
     facts = {
         "base_url": base_url,
-        "admin_url": f"{base_url}/admin/",
+        "admin_url": f"{_internal_url(variables) or base_url}/admin/",
+        "docs_url": f"{_internal_url(variables) or base_url}/docs",
         "sandbox_psp_url": variables["SANDBOX_PSP_URL"],
         "database_url": variables["DATABASE_URL"],
         "redis_url": variables["REDIS_URL"],
@@ -205,6 +210,11 @@ def exports(variables: Mapping[str, str]) -> str:
     """
     known = {name: value for name, value in variables.items() if name != "DATABASE_OWNER_URL"}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items())
+
+
+def _internal_url(variables: Mapping[str, str]) -> str:
+    address = variables.get("INTERNAL_ADDRESS")
+    return f"http://{address}" if address else ""
 
 
 def _loopback(variables: Mapping[str, str]) -> str:

@@ -40,6 +40,7 @@ def test_faults_are_one_line_each_and_end_the_command(settings: Any) -> None:
         ("SECRET_KEY", "short", "SECRET_KEY is short or published"),
         ("SECRET_KEY", "development-only-key-that-signs-nothing-of-value" * 2, "SECRET_KEY"),
         ("PUBLIC_BASE_URL", "http://pay.example.com", "PUBLIC_BASE_URL is not the https address"),
+        ("METRICS_TOKEN", "", "METRICS_TOKEN is not set"),
         ("PUBLIC_BASE_URL", "https://*.example.com", "PUBLIC_BASE_URL is not the https address"),
     ],
 )
@@ -49,6 +50,7 @@ def test_settings_for_development_are_refused_in_production(
     settings.IN_DEVELOPMENT = False
     settings.SECRET_KEY = "a-random-text-of-more-than-fifty-characters-0123456789"
     settings.PUBLIC_BASE_URL = "https://pay.example.com"
+    settings.METRICS_TOKEN = "a token that is hard to guess"
     assert list(installation_faults()) == []
     setattr(settings, name, value)
     [fault] = installation_faults()

@@ -111,6 +111,12 @@ def test_a_scrape_without_permission_is_404() -> None:
         assert client.get("/metrics", headers={proxied: "127.0.0.1"}).status_code == 404
 
 
+def test_in_production_even_this_machine_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Client().get("/metrics").status_code == 200
+    monkeypatch.setattr(settings, "IN_DEVELOPMENT", False)
+    assert Client().get("/metrics").status_code == 404
+
+
 def test_with_a_token_set_only_requests_with_the_token_see_metrics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

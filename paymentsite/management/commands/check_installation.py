@@ -70,6 +70,8 @@ def _of_settings() -> Iterator[str]:
     address = urlsplit(settings.PUBLIC_BASE_URL)
     if address.scheme != "https" or "*" in (address.hostname or ""):
         yield "PUBLIC_BASE_URL is not the https address that merchants and customers use"
+    if not settings.METRICS_TOKEN:
+        yield "METRICS_TOKEN is not set: without it /metrics answers 404 in production"
 
 
 def _of_redis() -> Iterator[str]:
