@@ -103,7 +103,8 @@ def port_of(process: Process) -> int:
 def make_roles(folder: Path, port: int) -> None:
     """Make the two logins and the database, unless they exist.
 
-    The owner owns the tables and migrates. The application is not a member of the owner's role.
+    The owner owns the tables and migrates. The application is not a member of the owner's role, and
+    neither connects to other databases of the server.
     """
     with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), autocommit=True) as connection:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
@@ -122,6 +123,8 @@ def make_roles(folder: Path, port: int) -> None:
                     sql.Identifier(DATABASE), sql.Identifier(OWNER)
                 )
             )
+        # Databases that the owner makes are its own; these are of the server.
+        connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
 
 
 def _cluster(folder: Path) -> Cluster:

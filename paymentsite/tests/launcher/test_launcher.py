@@ -304,6 +304,9 @@ def test_no_login_works_without_its_password(without_servers: None) -> None:
             with psycopg.connect(postgres.url(folder, postgres.APPLICATION, port)) as connection:
                 row = connection.execute("SELECT current_user").fetchone()
                 assert row == (postgres.APPLICATION,)
+            for other in ("postgres", "template1"):
+                with pytest.raises(psycopg.OperationalError, match="CONNECT"):
+                    psycopg.connect(postgres.url(folder, postgres.APPLICATION, port, other))
             for role in (postgres.SUPERUSER, postgres.OWNER, postgres.APPLICATION):
                 with pytest.raises(psycopg.OperationalError, match="password"):
                     psycopg.connect(
