@@ -4,7 +4,7 @@
 import os
 import sys
 
-OWNER_COMMANDS = {"migrate", "grant_application_rights", "flush", "sqlmigrate"}
+OWNER_COMMANDS = {"migrate", "flush", "sqlmigrate"}
 
 
 def main() -> None:

@@ -107,7 +107,6 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
     theirs = _with_database(variables, "bench_reference", stack)
     with step("make the tables"):
         run_command(ours, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-        run_command(ours, "manage.py", "grant_application_rights", "--verbosity", "0")
         _make_reference_tables(theirs)
         [secret_key] = run_python(ours, "-m", "bench.seed", "merchants", "1")
     psp = platform_processes.sandbox_psp(folder, port=psp_port)

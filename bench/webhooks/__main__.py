@@ -38,7 +38,6 @@ def main() -> int:
             stack.callback(end_descendants, spared=[each.pid for each in servers if each.pid])
             with step("make the tables"):
                 run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-                run_command(variables, "manage.py", "grant_application_rights", "--verbosity", "0")
             with step(f"deliver {options.deliveries} times"):
                 figures = run(variables, folder, options)
     except LauncherError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -17,10 +19,12 @@ PAGES = ("ledgeraccount", "ledgertransaction", "ledgerentry", "balancesnapshot")
 
 
 @pytest.fixture
-def client(database: None) -> Client:
+def client(database: None, owner_cursor: psycopg.Cursor[Any]) -> Client:
     client = Client()
     # Without a password: hashing one takes longer than the test.
-    client.force_login(User.objects.create(username="auditor", is_staff=True, is_superuser=True))
+    auditor = User.objects.create(username="auditor", is_staff=True)
+    owner_cursor.execute("UPDATE auth_user SET is_superuser = true")
+    client.force_login(auditor)
     return client
 
 

@@ -36,12 +36,19 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 @admin.register(User)
 class StaffAdmin(FiltersOnly, _ChangedBySuperusers, UserAdmin, ModelAdmin):
-    """Users of the console."""
+    """Users of the console. They are disabled, not deleted: the console's log names them.
 
+    `manage.py staff superuser` makes superusers, with the owner's login.
+    """
+
+    readonly_fields = ("is_superuser", "last_login", "date_joined")
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Group)

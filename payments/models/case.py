@@ -20,6 +20,10 @@ class Case(WithPublicId, MachineModel):
     """One finding for an operator; at most one open case per kind and subject."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "psp_account_id", "kind", "subject", "intent_id"),
+        *("operation_id", "amount_minor", "currency", "summary", "opened_at"),
+    )
     public_id_prefix = public_ids.CASE
 
     merchant = models.ForeignKey(

@@ -16,6 +16,7 @@ class Customer(WithPublicId, MerchantOwned):
     """A person or company that pays a merchant."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("merchant_id", "livemode", "created_at")
     public_id_prefix = public_ids.CUSTOMER
 
     name = models.CharField(max_length=256, blank=True)
@@ -73,6 +74,10 @@ class PaymentMethod(WithPublicId, MerchantOwned):
     """A PSP's token and what may be shown of it; never a number."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "psp_account_id", "token", "method_type", "brand", "funding"),
+        *("last4", "fingerprint", "created_at"),
+    )
     public_id_prefix = public_ids.PAYMENT_METHOD
 
     psp_account = models.ForeignKey(

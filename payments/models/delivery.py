@@ -24,6 +24,10 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
     """
 
     application_rights = ("select", "insert", "update", "delete")
+    permanent_columns = (
+        *("merchant_id", "livemode", "event_id", "endpoint_id", "aggregateid", "seq", "is_replay"),
+        *("envelope", "created_at"),
+    )
     public_id_prefix = public_ids.DELIVERY
 
     event = models.ForeignKey(Event, on_delete=models.PROTECT, db_constraint=False, db_index=False)

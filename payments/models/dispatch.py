@@ -19,6 +19,7 @@ class Dispatch(models.Model):
     """
 
     application_rights = ("select", "insert", "update", "delete")
+    permanent_columns = ("aggregateid", "seq")
 
     event_id = models.UUIDField(primary_key=True)
     aggregateid = models.UUIDField()

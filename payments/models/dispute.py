@@ -40,6 +40,11 @@ class Dispute(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """A customer's bank asks about a charge (inquiry), or takes its money (chargeback)."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "charge_id"),
+        *("psp_account_id", "psp_dispute_id", "began_as_inquiry", "loss_policy", "opened_at"),
+        *("created_at",),
+    )
     public_id_prefix = public_ids.DISPUTE
 
     intent = models.ForeignKey(
@@ -191,6 +196,10 @@ class DisputeResponse(WithPublicId, MerchantOwned, MachineModel):
     """One response to a dispute, stored before it is sent, with its permanent key at the PSP."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "dispute_id", "kind", "stage", "evidence", "psp_key"),
+        *("actor", "request_id", "idempotency_id", "created_at"),
+    )
     public_id_prefix = public_ids.DISPUTE_RESPONSE
     """Its public id is also our reference of it at the PSP."""
 

@@ -12,6 +12,10 @@ class IdempotencyKey(MerchantOwned):
     """A merchant's key with the fingerprint of its request and, once given, its final answer."""
 
     application_rights = ("select", "insert", "update", "delete")
+    permanent_columns = (
+        *("merchant_id", "livemode", "key", "fingerprint", "request_id", "api_version", "expand"),
+        *("created_at",),
+    )
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     key = models.CharField(max_length=255)

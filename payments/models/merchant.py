@@ -55,6 +55,7 @@ class PspAccount(models.Model):
     """One account of ours at one PSP; its credentials come from the environment, by `code`."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("livemode", "created_at")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     code = models.SlugField(max_length=64, unique=True)
@@ -208,6 +209,7 @@ class ApiKey(models.Model):
     """A secret key of a merchant; only its hash is stored, so it can be shown once."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("merchant_id", "livemode", "secret_sha256", "last4", "created_at")
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="api_keys")

@@ -17,6 +17,11 @@ class PspNotification(MachineModel):
     """One event of one PSP account: a reason to look the payment up, never the truth itself."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("psp_account_id", "event_id", "type", "known", "psp_payment_id", "psp_dispute_id"),
+        *("our_references", "claims", "occurred_at", "body", "body_sha256", "headers"),
+        *("received_at",),
+    )
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     psp_account = models.ForeignKey(

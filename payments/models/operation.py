@@ -45,6 +45,12 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """An instruction to a PSP; everything needed to send it again is on this row."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "psp_account_id"),
+        *("kind", "psp_key", "charge_id", "order_id", "token", "capture_now", "final"),
+        *("ends_challenge", "actor", "request_id", "idempotency_id", "replaces_id"),
+        *("requested_at", "created_at"),
+    )
 
     intent = models.ForeignKey(
         PaymentIntent,

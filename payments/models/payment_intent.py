@@ -26,6 +26,10 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """One payment of one order."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "psp_account_id", "client_secret", "confirmation_method"),
+        *("idempotency_key", "created_at"),
+    )
     public_id_prefix = public_ids.PAYMENT_INTENT
 
     psp_account = models.ForeignKey(

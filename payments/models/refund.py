@@ -19,6 +19,10 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """Money on its way back to the customer."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "charge_id"),
+        *("reason", "created_at"),
+    )
     public_id_prefix = public_ids.REFUND
 
     intent = models.ForeignKey(

@@ -82,6 +82,7 @@ class FailedEvent(models.Model):
     """An event that a group of ours could not consume; with `dead_at` it is a dead letter."""
 
     application_rights = ("select", "insert", "update", "delete")
+    permanent_columns = ("group", "event_id", "type", "first_failed_at")
 
     id = models.BigAutoField(primary_key=True)
     group = models.CharField(max_length=32)
@@ -112,6 +113,7 @@ class CardVelocity(models.Model):
     """Charges and declines of one card at one merchant in one hour; the fraud group counts them."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("merchant_id", "livemode", "fingerprint", "hour")
 
     id = models.BigAutoField(primary_key=True)
     merchant_id = models.UUIDField()

@@ -20,6 +20,7 @@ class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
     """One address of a merchant in one mode; its events are numbered like any aggregate's."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("merchant_id", "livemode", "api_version", "created_at")
     public_id_prefix = public_ids.WEBHOOK_ENDPOINT
 
     url = models.CharField(max_length=2048)

@@ -166,11 +166,17 @@ def test_an_illegal_transition_is_refused_in_the_code() -> None:
     ],
 )
 def test_the_application_role_is_refused_by_name(
-    shop: Shop, application_cursor: psycopg.Cursor[Any], statement: str, refusal: str
+    shop: Shop,
+    application_cursor: psycopg.Cursor[Any],
+    owner_cursor: psycopg.Cursor[Any],
+    statement: str,
+    refusal: str,
 ) -> None:
+    """Of permanent columns it has no right at all; a trigger keeps even the owner from them."""
+    cursor = owner_cursor if refusal == "permanent_column" else application_cursor
     intent_id = body_of(shop.create(manual=True))["id"]
     before = PaymentIntent.objects.values().get()
     with pytest.raises(psycopg.Error, match=refusal):
-        application_cursor.execute(statement)
+        cursor.execute(statement)
     assert PaymentIntent.objects.values().get() == before
     assert len(shop.operations(intent_id)) == 1

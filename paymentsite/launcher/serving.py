@@ -161,7 +161,6 @@ def _start(
     }
     with step("bring the tables up to date"):
         _command(variables, "migrate", "--no-input", "--verbosity", "0")
-        _command(variables, "grant_application_rights", "--verbosity", "0")
     with step("check the installation"):
         _command(variables, "check_installation", "--verbosity", "0")
     psp = platform_processes.sandbox_psp(folder, port=ports.sandbox_psp)

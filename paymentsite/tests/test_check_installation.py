@@ -63,7 +63,29 @@ def test_a_missing_right_is_named_with_its_remedy(owner_cursor: psycopg.Cursor[A
         [fault] = installation_faults()
     finally:
         owner_cursor.execute(f"GRANT INSERT ON payments_customer TO {application_role()}")
-    assert fault.startswith("rights are missing on 1 tables, such as payments_customer: run")
+    assert fault.startswith("rights are missing on 1 tables, such as insert of payments_customer: ")
+    assert "run manage.py migrate with DATABASE_ROLE=owner" in fault
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (
+            "UPDATE (amount_minor) ON payments_operation",
+            "update of payments_operation.amount_minor",
+        ),
+        ("DELETE ON django_admin_log", "delete of django_admin_log"),
+    ],
+)
+def test_a_right_beyond_the_declared_ones_is_named(
+    owner_cursor: psycopg.Cursor[Any], right: str, said: str
+) -> None:
+    owner_cursor.execute(f"GRANT {right} TO {application_role()}")
+    try:
+        [fault] = installation_faults()
+    finally:
+        owner_cursor.execute(f"REVOKE {right} FROM {application_role()}")
+    assert f"more rights than it needs on 1 tables, such as {said}: " in fault
 
 
 def test_before_the_first_grant_rights_are_the_only_fault(
@@ -74,20 +96,20 @@ def test_before_the_first_grant_rights_are_the_only_fault(
         [fault] = installation_faults()
     finally:
         owner_cursor.execute(f"GRANT SELECT ON django_migrations TO {application_role()}")
-    assert fault.startswith("rights are missing on 1 tables, such as django_migrations")
+    assert fault.startswith("rights are missing on 1 tables, such as select of django_migrations")
 
 
 def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
-    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0002_roles'"
+    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0003_superusers'"
     owner_cursor.execute(newest)
     try:
         [fault] = installation_faults()
     finally:
         owner_cursor.execute(
             "INSERT INTO django_migrations (app, name, applied) "
-            "VALUES ('paymentsite', '0002_roles', now())"
+            "VALUES ('paymentsite', '0003_superusers', now())"
         )
-    assert fault.startswith("1 migrations are not applied, from paymentsite.0002_roles on")
+    assert fault.startswith("1 migrations are not applied, from paymentsite.0003_superusers on")
 
 
 def test_a_login_that_owns_tables_is_refused(database_urls: DatabaseUrls) -> None:

@@ -12,6 +12,7 @@ class ReportFetch(models.Model):
     """A list of reports to fetch again and again, or one report to fetch once."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = ("psp_account_id", "name", "added_at")
 
     psp_account = models.ForeignKey(
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False

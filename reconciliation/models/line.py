@@ -20,6 +20,11 @@ class SettlementLine(MachineModel):
     """One change of what a PSP holds for us, as reported. Its content never changes."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("report_id", "psp_account_id", "number", "identity", "occurrence", "content_sha256"),
+        *("psp_type", "psp_id", "psp_payment_id", "reference", "currency", "gross_minor"),
+        *("fee_minor", "occurred_at", "stored_at"),
+    )
 
     report = models.ForeignKey(
         SettlementReport, on_delete=models.PROTECT, db_constraint=False, related_name="lines"

@@ -18,6 +18,10 @@ class SettlementReport(MachineModel):
     """What a PSP says it did with the money of one account, in one file."""
 
     application_rights = ("select", "insert", "update")
+    permanent_columns = (
+        *("psp_account_id", "name", "closed_at", "imported_by", "body_sha256", "lines_announced"),
+        *("received_at",),
+    )
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
     psp_account = models.ForeignKey(PspAccount, on_delete=models.PROTECT, db_constraint=False)

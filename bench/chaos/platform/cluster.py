@@ -264,7 +264,6 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
     }
     with step("make the tables and merchants"):
         run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
-        run_command(variables, "manage.py", "grant_application_rights", "--verbosity", "0")
         running.secret_keys = run_python(variables, "-m", "bench.seed", "merchants", str(MERCHANTS))
     psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
     processes = [_quiet(psp)]

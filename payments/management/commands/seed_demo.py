@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from payments.management.commands.staff import make_superuser
 from payments.models import ApiKey, Merchant, PspAccount
 from payments.services.commands.merchants import create_merchant, issue_api_key, revoke_api_key
 
@@ -64,8 +65,9 @@ def _merchant(name: str, platform_fee_basis_points: int) -> dict[str, str]:
 def _admin() -> dict[str, str]:
     """The superuser `admin`, with a fresh password."""
     password, hashed = _fresh_password()
-    with transaction.atomic():
-        _save_user("admin", hashed, is_superuser=True)
+    user = _save_user("admin", hashed)
+    if not user.is_superuser:
+        make_superuser(user)
     return {"role": "admin", "username": "admin", "password": password}
 
 
@@ -74,7 +76,7 @@ def _login(role: str) -> dict[str, str]:
     password, hashed = _fresh_password()
     with transaction.atomic():
         group = Group.objects.get(name=role)
-        _save_user(role, hashed, is_superuser=False).groups.set([group])
+        _save_user(role, hashed).groups.set([group])
     return {"role": role, "username": role, "password": password}
 
 
@@ -84,10 +86,10 @@ def _fresh_password() -> tuple[str, str]:
     return password, make_password(password)
 
 
-def _save_user(username: str, hashed_password: str, *, is_superuser: bool) -> User:
+def _save_user(username: str, hashed_password: str) -> User:
     """The user of this name with this password; sessions of the old password end."""
     user, _ = User.objects.get_or_create(username=username)
-    user.is_staff, user.is_superuser, user.is_active = True, is_superuser, True
+    user.is_staff = user.is_active = True
     user.password = hashed_password
     user.save()
     return user

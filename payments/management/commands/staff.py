@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import Any
 
+import psycopg
 from django.contrib.auth.models import Group, User
 from django.core.management.base import CommandError, CommandParser
 
@@ -29,6 +31,7 @@ class Command(RowCommand):
             ("password", "give a new password, shown once; ends all sessions"),
             ("disable", "refuse the login from now on"),
             ("enable", "allow it again"),
+            ("superuser", "allow it everything in the console; needs DATABASE_OWNER_URL"),
         ):
             add_verb(verbs, verb, what).add_argument("username")
 
@@ -68,11 +71,29 @@ class Command(RowCommand):
     def _enable(self, given: dict[str, Any]) -> dict[str, Any]:
         return self._switch(given["username"], is_active=True)
 
+    def _superuser(self, given: dict[str, Any]) -> dict[str, Any]:
+        user = _user_of(given["username"])
+        make_superuser(user)
+        return _shown(user)
+
     def _switch(self, username: str, *, is_active: bool) -> dict[str, Any]:
         user = _user_of(username)
         user.is_active = is_active
         user.save(update_fields=["is_active"])
         return _shown(user)
+
+
+def make_superuser(user: User) -> None:
+    """Make a superuser, with the login that owns the tables; the database refuses all others.
+
+    Commits by itself. Raises CommandError if DATABASE_OWNER_URL is not set.
+    """
+    owner = os.environ.get("DATABASE_OWNER_URL")
+    if not owner:
+        raise CommandError("the owner of the tables makes superusers: set DATABASE_OWNER_URL")
+    with psycopg.connect(owner) as connection:
+        connection.execute("UPDATE auth_user SET is_superuser = true WHERE id = %s", [user.pk])
+    user.refresh_from_db()
 
 
 def _user_of(username: str) -> User:

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from payments import public_ids
 from payments.clock import now_utc
+from payments.management.commands.staff import make_superuser
 from payments.models import Customer, Deadline, WebhookEndpoint
 from payments.services.cases.opening import case_about_operation, open_case
 from payments.services.event_stream import positions
@@ -53,8 +54,10 @@ def url_of(model: type[Model], view: str, *arguments: Any) -> str:
     return reverse(f"admin:{label}_{view}", args=arguments)
 
 
-def log_in(**person: Any) -> Console:
+def log_in(*, is_superuser: bool = False, **person: Any) -> Console:
     user = User.objects.create_user("reader", is_staff=True, **person)
+    if is_superuser:
+        make_superuser(user)
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return Console(client)

@@ -62,12 +62,12 @@ def test_the_index_and_the_login_page_work(superuser: Console) -> None:
 
 @pytest.mark.matrix(most=1)
 def test_everything_can_be_read_without_a_raw_id_or_a_secret(
-    trading: Shop, superuser: Console
+    trading: Shop, superuser: Console, owner_cursor: Any
 ) -> None:
     """One walk through every list and the page of a row; `make matrix` opens every row."""
     pages = examples(1, whole=10_000)
     key = ApiKey.objects.get()
-    Operation.objects.update(actor=f"api_key:{key.pk}")
+    owner_cursor.execute("UPDATE payments_operation SET actor = %s", [f"api_key:{key.pk}"])
     secrets = _secrets()
     for model in MODELS:
         rows = list(_listed(model))
@@ -149,9 +149,11 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
     assert "1100 psp receivable" in page
 
 
-def test_pages_link_to_the_rows_that_they_name(trading: Shop, superuser: Console) -> None:
+def test_pages_link_to_the_rows_that_they_name(
+    trading: Shop, superuser: Console, owner_cursor: Any
+) -> None:
     key = ApiKey.objects.get()
-    Operation.objects.update(actor=f"api_key:{key.pk}")
+    owner_cursor.execute("UPDATE payments_operation SET actor = %s", [f"api_key:{key.pk}"])
     intent = PaymentIntent.objects.get(order_id=trading.order_id)
     assert url_of(ApiKey, "change", key.pk) in superuser.page(intent).content.decode()
     case = Case.objects.filter(intent_id=intent.id).earliest("pk")

@@ -91,7 +91,7 @@ def test_an_api_key_in_the_url_is_refused_even_with_a_good_header(
 def test_a_cached_key_is_refused_from_the_second_it_expires(shop: Shop, api: ApiClient) -> None:
     key = ApiKey.objects.get()
     key.expires_at = now_utc() + timedelta(hours=1)
-    key.save()
+    key.save(update_fields=["expires_at"])
     assert api.get("/v1/balance").status == 200
     remembered = next(iter(authentication._remembered.values()))[1]
     remembered.key.expires_at = now_utc()

@@ -215,7 +215,7 @@ def test_a_response_that_the_psp_declines_frees_the_slot_and_is_an_error(desk: D
 
 
 def test_postgresql_takes_one_submission_per_stage_and_changes_none(
-    desk: Desk, application_cursor: psycopg.Cursor[Any]
+    desk: Desk, application_cursor: psycopg.Cursor[Any], owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     desk.pay()
     dispute = desk.opened()
@@ -234,5 +234,6 @@ def test_postgresql_takes_one_submission_per_stage_and_changes_none(
         ("UPDATE payments_dispute SET status = 'warning_closed'", "illegal_status"),
         ("DELETE FROM payments_dispute", "permission denied"),
     ):
+        cursor = owner_cursor if refusal == "permanent_column" else application_cursor
         with pytest.raises(psycopg.Error, match=refusal):
-            application_cursor.execute(statement)
+            cursor.execute(statement)

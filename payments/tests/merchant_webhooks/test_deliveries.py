@@ -340,7 +340,7 @@ def test_a_stalled_ordering_key_is_released(shop: Shop, server: MerchantServer) 
 
 
 def test_rows_of_deliveries_are_permanent_where_they_must_be(
-    shop: Shop, server: MerchantServer, application_cursor: Any
+    shop: Shop, server: MerchantServer, application_cursor: Any, owner_cursor: Any
 ) -> None:
     open_endpoint(shop.merchant, server.url)
     shop.create(confirm=False)
@@ -353,8 +353,9 @@ def test_rows_of_deliveries_are_permanent_where_they_must_be(
         ("DELETE FROM payments_webhook_endpoint", "permission denied"),
         ("UPDATE payments_delivery SET next_attempt_at = now()", "delivery_waits_or_is_done"),
     ):
+        cursor = owner_cursor if refusal == "permanent_column" else application_cursor
         with pytest.raises(Exception, match=refusal):
-            application_cursor.execute(statement)
+            cursor.execute(statement)
 
 
 def test_every_event_that_is_emitted_is_in_the_table(shop: Shop) -> None:

@@ -94,7 +94,7 @@ def test_nothing_is_resent_to_a_disabled_endpoint(shop: Shop, server: MerchantSe
     deliver_all()
     endpoint.disable()
     endpoint.disabled_because, endpoint.disabled_at = "merchant", datetime.now(UTC)
-    endpoint.save()
+    endpoint.save(update_fields=["status", "disabled_because", "disabled_at"])
     before = list(Delivery.objects.order_by("pk").values())
     [delivery] = Delivery.objects.all()
     with pytest.raises(resend.EndpointIsDisabled):

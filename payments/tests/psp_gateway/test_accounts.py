@@ -20,7 +20,7 @@ def test_a_changed_setting_of_an_account_is_seen_within_seconds(
     account = PspAccountFactory.create(settlement_delay_days=2)
     assert accounts.psp_account_of(account.id).settlement_delay_days == 2
     account.settlement_delay_days = 7
-    account.save()
+    account.save(update_fields=["settlement_delay_days"])
     time.sleep(0.25)
     assert accounts.psp_account_of(account.id).settlement_delay_days == 7
 

@@ -223,7 +223,7 @@ def test_a_notification_of_an_unknown_dispute_is_retried(
     row = PspNotification.objects.get(type="dispute.created")
     assert (row.status, row.psp_dispute_id) == ("failing", "sdp_unknown")
     assert Dispute.objects.count() == 0
-    with pytest.raises(psycopg.Error, match="permanent_column"):
+    with pytest.raises(psycopg.Error, match="permission denied"):
         application_cursor.execute("UPDATE payments_psp_notification SET psp_dispute_id = 'x'")
 
 

@@ -203,7 +203,7 @@ def _tuples(cursor: Any) -> int:
 def five_day_shop(shop: Shop) -> Shop:
     """Its PSP account pays out after five days."""
     shop.account.settlement_delay_days = 5
-    shop.account.save()
+    shop.account.save(update_fields=["settlement_delay_days"])
     accounts.forget_accounts()
     forget_cached_keys()
     return shop
@@ -225,7 +225,7 @@ def test_a_changed_settlement_delay_does_not_affect_booked_sales(five_day_shop: 
     api = api_of(five_day_shop)
     api.pay(10_000)
     five_day_shop.account.settlement_delay_days = 0
-    five_day_shop.account.save()
+    five_day_shop.account.save(update_fields=["settlement_delay_days"])
     accounts.forget_accounts()
     forget_cached_keys()
     api.pay(300)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any, Final
 
+import psycopg
 import pytest
-from django.db import connection
 
 from payments.models import Operation, PaymentIntent
 from payments.objects.charge import charge_object
@@ -278,17 +278,12 @@ def test_a_search_finds_nothing_of_another_merchant_or_mode(
 
 
 def test_a_search_that_takes_too_long_says_how_to_narrow_it(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     monkeypatch.setattr(search, "SEARCH_SECONDS", 0.2)
-    blocker = connection.copy()
-    try:
-        with blocker.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("LOCK TABLE payments_customer IN ACCESS EXCLUSIVE MODE")
+    with owner_cursor.connection.transaction():
+        owner_cursor.execute("LOCK TABLE payments_customer IN ACCESS EXCLUSIVE MODE")
         refused = api.get(CUSTOMERS, query="created>0")
-    finally:
-        blocker.close()
     assert (refused.status, refused.error["code"]) == (400, "query_timeout")
     assert refused.error["param"] == "query"
     assert "Narrow it" in refused.error["message"]

@@ -16,7 +16,7 @@ from django.db.utils import Error
 
 from ledger.database.statements import execute
 from payments.models import PspAccount
-from paymentsite.management.commands.grant_application_rights import declared_rights
+from paymentsite.management.commands.migrate import columns_by_table, granted
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 
 OLDEST_POSTGRESQL: Final = 17
@@ -24,6 +24,16 @@ OLDEST_POSTGRESQL: Final = 17
 _SECRET_LENGTH_LEAST: Final = 50
 _PUBLISHED: Final = ("development-only-key", "django-insecure-")
 _REDIS_SECONDS: Final = 2.0
+_RIGHTS: Final = """
+    SELECT c.relname::text, verb, '' FROM pg_class c,
+           unnest(ARRAY['select', 'insert', 'delete', 'truncate', 'references', 'trigger']) verb
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+           AND has_table_privilege(c.oid, verb)
+    UNION ALL
+    SELECT c.relname::text, 'update', a.attname::text FROM pg_class c
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+           AND has_column_privilege(c.oid, a.attnum, 'update')"""
 
 
 class Command(BaseCommand):
@@ -112,20 +122,21 @@ def _login() -> Iterator[str]:
 
 
 def _rights() -> Iterator[str]:
-    rights = {**declared_rights(), "django_migrations": ("select",)}
-    wanted = [(table, right) for table, verbs in rights.items() for right in verbs]
-    missing = execute(
-        "SELECT wanted.tbl FROM unnest(%s::text[], %s::text[]) AS wanted (tbl, verb) "
-        "WHERE to_regclass(quote_ident(wanted.tbl)) IS NOT NULL "
-        "AND NOT has_table_privilege(current_user, quote_ident(wanted.tbl), wanted.verb)",
-        [[table for table, _ in wanted], [right for _, right in wanted]],
-    )
-    if missing:
-        tables = sorted({row[0] for row in missing})
-        yield (
-            f"rights are missing on {len(tables)} tables, such as {tables[0]}: run manage.py "
-            "grant_application_rights with DATABASE_ROLE=owner after every migrate"
-        )
+    """Both what the application lacks and what it may do beyond what the models declare."""
+    with connection.cursor() as cursor:
+        wanted = set(granted(columns_by_table(cursor)))
+    found = set(execute(_RIGHTS))
+    for rights, fault in (
+        (wanted - found, "rights are missing on"),
+        (found - wanted, "the login of DATABASE_URL has more rights than it needs on"),
+    ):
+        if rights:
+            table, verb, column = min(rights)
+            yield (
+                f"{fault} {len({right[0] for right in rights})} tables, such as {verb} of "
+                f"{table}{f'.{column}' if column else ''}: run manage.py migrate with "
+                "DATABASE_ROLE=owner, which grants exactly what is needed"
+            )
 
 
 def _psp_accounts() -> Iterator[str]:
