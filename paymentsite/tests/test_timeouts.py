@@ -224,5 +224,13 @@ def test_postgresql_really_has_these_timeouts(database: None) -> None:
 def test_the_launcher_says_how_many_threads_there_are(tmp_path: Path) -> None:
     api = platform_processes.api(tmp_path, {}, port=1)
     threads = api.environment["API_THREADS"]
-    assert list(api.command)[list(api.command).index("--blocking-threads") + 1] == threads
     assert int(threads) == settings.API_THREADS, "the default of the settings is the launcher's"
+
+
+def test_the_headers_and_the_body_of_a_request_have_the_same_deadline(tmp_path: Path) -> None:
+    for given, seconds in (({}, 15), ({"REQUEST_WITHIN_SECONDS": "4"}, 4)):
+        command = list(platform_processes.api(tmp_path, given, port=1).command)
+        headers_ms = command[command.index("--http1-header-read-timeout") + 1]
+        assert headers_ms == str(1000 * seconds)
+    assert environment.REQUEST_WITHIN_SECONDS == settings.REQUEST_WITHIN_SECONDS == 15
+    assert settings.REQUEST_WITHIN_SECONDS < PROXY_TIMEOUT_SECONDS
