@@ -27,7 +27,17 @@ OBJECT_TYPES: Final[dict[str, ObjectType]] = {
 }
 """By name, in the order of the reference."""
 
-_NOT_CARRIED: Final = {"charge": {"transfer": NOTHING}}
+_NOT_CARRIED: Final = {
+    "charge": {"transfer": NOTHING},
+    "customer": dict.fromkeys(
+        (
+            *("cash_balance", "invoice_credit_balance", "sources", "subscriptions"),
+            *("tax", "tax_ids", "test_clock"),
+        ),
+        NOTHING,
+    ),
+    "payment_intent": {"payment_record": NOTHING},
+}
 """Fields that answers leave out, and that a request may expand all the same."""
 
 

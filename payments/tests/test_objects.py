@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from datetime import date
 from typing import Any
 
 import orjson
 import pytest
+import stripe
 from stripe import (
     BalanceTransaction as SdkBalanceTransaction,
 )
@@ -30,6 +33,7 @@ from payments.models import (
     Refund,
 )
 from payments.objects.balance import balance_object, balance_transaction_object
+from payments.objects.catalog import EXPANDABLE
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
@@ -394,3 +398,15 @@ def test_objects_are_rendered_without_a_query() -> None:
     assert charge_object(operation, intent)["customer"].startswith("cus_")
     assert payment_intent_object(intent)["payment_method"].startswith("pm_")
     assert refund_object(refund_row(intent, operation), intent, operation)["payment_intent"]
+
+
+@pytest.mark.parametrize("kind", ["payment_intent", "charge", "refund", "dispute", "customer"])
+def test_whatever_the_sdk_types_as_expandable_or_as_a_list_may_be_expanded(kind: str) -> None:
+    """Carried or not: plugins expand fixed lists of fields."""
+    declared = inspect.getsource(getattr(stripe, "".join(map(str.capitalize, kind.split("_")))))
+    expandable = set(
+        re.findall(r"^    (\w+): .*\b(?:ExpandableField|ListObject)\b", declared, re.MULTILINE)
+    )
+    assert expandable, "the SDK's types are written in another way"
+    deprecated = {"sources"} if kind == "customer" else set()
+    assert (expandable | deprecated) - set(EXPANDABLE[kind]) == set()
