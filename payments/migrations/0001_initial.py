@@ -5,7 +5,6 @@ import uuid
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.comparison
-import django_fsm
 from django.db import migrations, models
 
 import payments.public_ids
@@ -417,10 +416,9 @@ class Migration(migrations.Migration):
                 ("currency", models.CharField(max_length=3)),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.IntentStatus["INITIATED"],
                         max_length=24,
-                        protected=True,
                     ),
                 ),
                 ("published_status", models.CharField(blank=True, max_length=24)),
@@ -581,10 +579,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.OperationStatus["SENDING"],
                         max_length=24,
-                        protected=True,
                     ),
                 ),
                 ("amount_minor", models.BigIntegerField()),
@@ -768,10 +765,9 @@ class Migration(migrations.Migration):
                 ("currency", models.CharField(max_length=3)),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.RefundStatus["PENDING"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("reason", models.CharField(blank=True, max_length=32)),
@@ -851,10 +847,9 @@ class Migration(migrations.Migration):
                 ("psp_dispute_id", models.CharField(max_length=128)),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.DisputeStatus["NEEDS_RESPONSE"],
                         max_length=24,
-                        protected=True,
                     ),
                 ),
                 ("began_as_inquiry", models.BooleanField()),
@@ -1021,10 +1016,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.ResponseStatus["SENDING"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("evidence", models.JSONField(default=dict)),
@@ -1210,9 +1204,7 @@ class Migration(migrations.Migration):
                 ("subject", models.CharField(max_length=128)),
                 (
                     "status",
-                    django_fsm.FSMField(
-                        default=payments.states.CaseStatus["OPEN"], max_length=16, protected=True
-                    ),
+                    models.CharField(default=payments.states.CaseStatus["OPEN"], max_length=16),
                 ),
                 ("intent_id", models.UUIDField(blank=True, null=True)),
                 ("operation_id", models.UUIDField(blank=True, null=True)),
@@ -1294,10 +1286,9 @@ class Migration(migrations.Migration):
                 ("occurred_at", models.DateTimeField()),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.NotificationStatus["STORED"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("body", models.BinaryField()),
@@ -1474,10 +1465,9 @@ class Migration(migrations.Migration):
                 ("previous_secret_until", models.DateTimeField(blank=True, null=True)),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.EndpointStatus["ENABLED"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("disabled_because", models.CharField(blank=True, max_length=32)),
@@ -1573,10 +1563,9 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=payments.states.DeliveryStatus["PENDING"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("is_ordered", models.BooleanField(default=True)),

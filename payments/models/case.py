@@ -6,10 +6,9 @@ A case is opened in the transaction that found the problem. Closing it never mov
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import Merchant, PspAccount, WithPublicId
 from payments.states import CASE_TRANSITIONS, CaseStatus
 
@@ -42,7 +41,7 @@ class Case(WithPublicId, MachineModel):
     """One of payments.states.CaseKind."""
     subject = models.CharField(max_length=128)
     """The public id of what it is about (an operation, an intent, a dispute, a PSP's own id)."""
-    status = FSMField(max_length=16, default=S.OPEN, protected=True)
+    status = StatusField(max_length=16, default=S.OPEN)
     intent_id = models.UUIDField(null=True, blank=True)
     operation_id = models.UUIDField(null=True, blank=True)
     amount_minor = models.BigIntegerField(null=True, blank=True)

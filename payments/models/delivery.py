@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
 from payments.models.event import Event
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, WithPublicId
 from payments.models.webhook_endpoint import WebhookEndpoint
 from payments.states import DELIVERY_TRANSITIONS, DeliveryStatus
@@ -41,7 +40,7 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
     envelope = models.BinaryField()
     created_at = models.DateTimeField()
 
-    status = FSMField(max_length=16, default=S.PENDING, protected=True)
+    status = StatusField(max_length=16, default=S.PENDING)
     is_ordered = models.BooleanField(default=True)
     """True for a first delivery to an ordered endpoint, which waits for those before it."""
     next_attempt_at = models.DateTimeField(null=True, blank=True)

@@ -6,10 +6,9 @@ The status of a dispute follows the PSP's statements; only services.disputes wri
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import LossPolicy, MerchantOwned, PspAccount, WithAmount, WithPublicId
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
@@ -57,7 +56,7 @@ class Dispute(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
     psp_dispute_id = models.CharField(max_length=128)
-    status = FSMField(max_length=24, default=D.NEEDS_RESPONSE, protected=True)
+    status = StatusField(max_length=24, default=D.NEEDS_RESPONSE)
     began_as_inquiry = models.BooleanField()
     reason = models.CharField(max_length=64)
     network_reason_code = models.CharField(max_length=32, blank=True)
@@ -214,7 +213,7 @@ class DisputeResponse(WithPublicId, MerchantOwned, MachineModel):
     )
     kind = models.CharField(max_length=16, choices=Kind.choices)
     stage = models.CharField(max_length=16, choices=Stage.choices)
-    status = FSMField(max_length=16, default=S.SENDING, protected=True)
+    status = StatusField(max_length=16, default=S.SENDING)
     evidence = models.JSONField(default=dict)
     """The evidence that every attempt sends; never changed."""
     psp_key = models.CharField(max_length=64, unique=True)

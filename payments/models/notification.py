@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import PspAccount
 from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus
 
@@ -39,7 +38,7 @@ class PspNotification(MachineModel):
     claims = models.CharField(max_length=16, blank=True)
     """The outcomes it claims for those operations; known ones need no look-up."""
     occurred_at = models.DateTimeField()
-    status = FSMField(max_length=16, default=S.STORED, protected=True)
+    status = StatusField(max_length=16, default=S.STORED)
 
     body = models.BinaryField()
     """The bytes that were signed, card numbers masked."""

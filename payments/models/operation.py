@@ -9,10 +9,9 @@ import hashlib
 from typing import Final
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, PspAccount, WithAmount, WithPublicId
 from payments.models.payment_intent import PaymentIntent
 from payments.states import (
@@ -62,7 +61,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
     kind = models.CharField(max_length=16, choices=[(k.value, k.value) for k in OperationKind])
-    status = FSMField(max_length=24, default=S.SENDING, protected=True)
+    status = StatusField(max_length=24, default=S.SENDING)
 
     psp_key = models.CharField(max_length=_KEY_LENGTH_MAX)
     """The permanent idempotency key at the PSP: the same for every attempt of this operation."""

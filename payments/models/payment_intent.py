@@ -10,12 +10,11 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models.functions import Greatest
-from django_fsm import FSMField
 
 from ledger.money import Money
 from payments import public_ids
 from payments.models.customer import Customer, PaymentMethod
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, PspAccount, WithAmount, WithPublicId
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS, IntentStatus
 
@@ -47,7 +46,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         blank=True,
     )
     order_id = models.CharField(max_length=500, blank=True)
-    status = FSMField(max_length=24, default=S.INITIATED, protected=True)
+    status = StatusField(max_length=24, default=S.INITIATED)
     published_status = models.CharField(max_length=24, blank=True)
     """`succeeded` or `canceled`, once a merchant may have seen it: the public status stays."""
 

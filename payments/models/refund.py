@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, WithAmount, WithPublicId
 from payments.models.operation import Operation
 from payments.models.payment_intent import PaymentIntent
@@ -37,7 +36,7 @@ class Refund(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     """The operation that makes it; its replacement once that one never reached the PSP."""
     charge_id = models.UUIDField()
     """The charging operation that is refunded."""
-    status = FSMField(max_length=16, default=S.PENDING, protected=True)
+    status = StatusField(max_length=16, default=S.PENDING)
     reason = models.CharField(max_length=32, blank=True)
     failure_reason = models.CharField(max_length=64, blank=True)
     description = models.CharField(max_length=1000, blank=True)

@@ -6,10 +6,9 @@ Secrets are stored encrypted only (`merchant_webhooks.secrets`).
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField
 
 from payments import public_ids
-from payments.models.machine import MachineModel, transition_to
+from payments.models.machine import MachineModel, StatusField, transition_to
 from payments.models.merchant import MerchantOwned, WithPublicId
 from payments.states import ENDPOINT_TRANSITIONS, DeliveryOrder, EndpointStatus
 
@@ -42,7 +41,7 @@ class WebhookEndpoint(WithPublicId, MerchantOwned, MachineModel):
     previous_secret_until = models.DateTimeField(null=True, blank=True)
     """Until then both secrets sign."""
 
-    status = FSMField(max_length=16, default=S.ENABLED, protected=True)
+    status = StatusField(max_length=16, default=S.ENABLED)
     disabled_because = models.CharField(max_length=32, blank=True)
     """`merchant`, `gone` (it answered 410) or `failing`."""
     disabled_at = models.DateTimeField(null=True, blank=True)

@@ -120,6 +120,14 @@ def test_a_change_of_the_table_brings_a_migration() -> None:
     }, "add that migration (before the first release 0002 is enough), then write the digest here"
 
 
+def test_migrations_know_a_status_as_a_plain_column_and_copies_stay_protected() -> None:
+    for model in (entry[0] for entry in MACHINES):
+        status = model._meta.get_field("status")
+        _, path, _, arguments = status.deconstruct()
+        assert (path, "protected" in arguments) == ("django.db.models.CharField", False)
+        assert status.clone().protected
+
+
 def test_a_status_cannot_be_assigned() -> None:
     intent = PaymentIntent(status=states.IntentStatus.INITIATED)
     with pytest.raises(AttributeError):

@@ -1,7 +1,6 @@
 """The tables of reconciliation, their constraints and indexes. 0002_guards adds the triggers."""
 
 import django.db.models.deletion
-import django_fsm
 from django.db import migrations, models
 
 import payments.public_ids
@@ -44,10 +43,9 @@ class Migration(migrations.Migration):
                 ("received_at", models.DateTimeField()),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=reconciliation.states.ReportStatus["STORED"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("lines_read", models.PositiveIntegerField(default=0)),
@@ -217,10 +215,9 @@ class Migration(migrations.Migration):
                 ("occurred_at", models.DateTimeField()),
                 (
                     "status",
-                    django_fsm.FSMField(
+                    models.CharField(
                         default=reconciliation.states.LineStatus["OPEN"],
                         max_length=16,
-                        protected=True,
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0)),

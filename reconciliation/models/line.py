@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import transition
 
 from ledger.money import Money
 from payments.models import Dispute, Operation, PspAccount
-from payments.models.machine import MachineModel
+from payments.models.machine import MachineModel, StatusField
 from payments.states import sources_of
 from psp_adapters.contract.settlement_reports import DISPUTE_LINES, LineKind, ReportLine
 from reconciliation.models.report import SettlementReport
@@ -53,7 +53,7 @@ class SettlementLine(MachineModel):
     fee_minor = models.BigIntegerField()
     occurred_at = models.DateTimeField()
 
-    status = FSMField(max_length=16, default=S.OPEN, protected=True)
+    status = StatusField(max_length=16, default=S.OPEN)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     """When to match it next; during an attempt the end of its lease. NULL: done or given up."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.db import models
-from django_fsm import FSMField, transition
+from django_fsm import transition
 
 from payments import public_ids
 from payments.models import PspAccount
-from payments.models.machine import MachineModel
+from payments.models.machine import MachineModel, StatusField
 from payments.states import sources_of
 from reconciliation.states import REPORT_TRANSITIONS, ReportStatus
 
@@ -36,7 +36,7 @@ class SettlementReport(MachineModel):
     """How many lines the PSP said that there are; NULL if it did not."""
     received_at = models.DateTimeField()
 
-    status = FSMField(max_length=16, default=S.STORED, protected=True)
+    status = StatusField(max_length=16, default=S.STORED)
     lines_read = models.PositiveIntegerField(default=0)
     """How far reading is; known lines count too."""
     lines_new = models.PositiveIntegerField(default=0)

@@ -101,7 +101,7 @@ def changed(field: models.Field[Any, Any]) -> sql.SQL:
         return sql.SQL(f"""coalesce("{column}", now()) + interval '1 day'""")
     if kind == "DateField":
         return sql.SQL(f'coalesce("{column}", current_date) + 1')
-    if kind in ("CharField", "TextField", "FSMField"):
+    if kind in ("CharField", "TextField", "StatusField"):
         return sql.SQL(OTHER_TEXT.get(column, f"""coalesce("{column}", '') || 'x'"""))
     if column == "xid":
         return sql.SQL("'1'::xid8")
