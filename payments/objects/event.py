@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from payments import public_ids
-from payments.event_types import DELIVERY_FAILING
+from payments.event_types import DELIVERY_FAILING, EMITTED
 from payments.models import Event, WebhookEndpoint
 from payments.objects.fields import (
     Field,
@@ -59,7 +59,11 @@ EVENT: Final = ObjectType(
         "livemode": livemode(),
         "pending_webhooks": integer("How many endpoints have not taken it yet.", 0),
         "request": record("The request that caused it; nulls if none did.", _REQUEST),
-        "type": text("What happened; see webhooks.", "payment_intent.succeeded"),
+        "type": one_of(
+            "What happened. Types that begin with `x.` are our own.",
+            *sorted(EMITTED),
+            example="payment_intent.succeeded",
+        ),
         **always_null("account", "context"),
     },
 )
