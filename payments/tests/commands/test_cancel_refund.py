@@ -109,11 +109,14 @@ def test_a_refund_that_may_have_reached_the_psp_is_not_canceled(shop: Shop) -> N
     refused(api, shop.refunds(paid)[0], because="it is succeeded already")
 
 
-def test_what_is_not_the_merchants_to_cancel_is_refused(waiting: Waiting, other_shop: Shop) -> None:
+def test_what_is_not_the_merchants_to_cancel_is_refused(
+    waiting: Waiting, other_shop: Shop, owner_cursor: Any
+) -> None:
     assert cancel(api_of(other_shop), waiting.refund).status == 404
-    Operation.objects.filter(pk=waiting.operation.pk).update(actor="job:late-success")
+    change = f"UPDATE payments_operation SET actor = %s WHERE id = '{waiting.operation.pk}'"
+    owner_cursor.execute(change, ["job:late-success"])
     refused(waiting.api, waiting.refund, because="the platform returns a payment")
-    Operation.objects.filter(pk=waiting.operation.pk).update(actor="test")
+    owner_cursor.execute(change, ["test"])
     assert waiting.cancel().status == 200
     refused(waiting.api, waiting.refund, because="it is canceled already")
 
