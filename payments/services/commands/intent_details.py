@@ -14,8 +14,9 @@ from payments.services.callers.caller import Caller
 _PLAIN: Final = (
     *("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix"),
     *("setup_future_usage", "capture_method", "payment_method_types", "return_url"),
-    "confirmation_method",
 )
+_AT_CREATION: Final = ("confirmation_method",)
+"""Details that are never changed: the application has no right to update their columns."""
 DETAIL_FIELDS: Final = (
     *("customer", "order_id", "shipping", "metadata", "automatic_payment_methods"),
     "payment_method_options",
@@ -69,7 +70,7 @@ def apply_details_of_charged(
 
 def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller) -> None:
     """Set what was given on the (unsaved or locked) intent; raises ResourceMissing (customer)."""
-    for name in _PLAIN:
+    for name in (*_PLAIN, *_AT_CREATION):
         value = getattr(details, name)
         if value is not None:
             setattr(intent, name, value)
