@@ -27,6 +27,7 @@ WEBHOOK_ENDPOINT: Final = "we"
 DELIVERY: Final = "whd"
 DISPUTE: Final = "dp"
 DISPUTE_RESPONSE: Final = "dr"
+LINE_ITEM: Final = "uli"
 SEARCH_PAGE: Final = "page"
 
 API_KEYS: Final = {False: "sk_test_", True: "sk_live_"}

@@ -15,7 +15,7 @@ from payments.api.card_data import nameable
 from payments.exceptions import InvalidParameter
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-MAX_PARAMETERS: Final = 1000
+MAX_PARAMETERS: Final = 2000
 MAX_DEPTH: Final = 8
 MAX_INTEGER_DIGITS: Final = 40
 

@@ -41,6 +41,14 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "Leave the header out: there are no connected accounts.",
         (403,),
     ),
+    "amount_details_amount_mismatch": ErrorCode(
+        "The lines of `amount_details` or `level3` do not add up to the amount.",
+        "Correct them. `enforce_arithmetic_validation=false` keeps `amount_details` as they are.",
+    ),
+    "amount_details_tax_shipping_discount_greater_than_amount": ErrorCode(
+        "Tax and shipping of `amount_details` are more than the amount.",
+        "Correct them, or the amount.",
+    ),
     "amount_too_large": ErrorCode(
         "The amount is more than any payment may have, or more than is left to capture or refund.",
         "Retrieve the payment: `amount_capturable`, or `amount_received` less refunds, is left.",

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.clock import now_utc
+from payments.objects.amount_details import line_items_object
 from payments.objects.balance import balance_transaction_object
 from payments.objects.catalog import EXPANDABLE
 from payments.objects.charge import charge_object
@@ -68,6 +69,10 @@ def _expand_level(
             _put_refunds(shown, scope, known)
             lists = [charge["refunds"] for charge in shown]
             _expand_level(lists, "refund_list", below, scope, known)
+            continue
+        if kind == "payment_intent" and field == "amount_details":
+            if below:
+                _put_line_items(shown, scope)
             continue
         if kind == "refund_list":
             rows = [row for page in shown for row in page["data"]]
@@ -163,6 +168,17 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
     "balance_transaction": _load_balance_transactions,
     "balance_source": _load_sources,
 }
+
+
+def _put_line_items(shown: list[Rendered], scope: Scope) -> None:
+    """Give each payment the lines of its amount."""
+    ids = [payment["id"] for payment in shown]
+    found = intents(scope).filter(pk__in=_uuids(public_ids.PAYMENT_INTENT, ids))
+    by_id = {intent.public_id: intent for intent in found}
+    for payment in shown:
+        if payment["id"] in by_id:
+            lines = line_items_object(by_id[payment["id"]])
+            payment["amount_details"] = {**payment["amount_details"], "line_items": lines}
 
 
 def _put_refunds(shown: list[Rendered], scope: Scope, known: dict[str, Rendered]) -> None:

@@ -23,6 +23,10 @@ urlpatterns = [
     path("v1/payment_intents/search", payment_intents.SearchPaymentIntents.as_view()),
     path("v1/payment_intents/<str:public_id>", payment_intents.PaymentIntent.as_view()),
     path(
+        "v1/payment_intents/<str:public_id>/amount_details_line_items",
+        payment_intents.LineItems.as_view(),
+    ),
+    path(
         "v1/payment_intents/<str:public_id>/confirm", payment_intents.ConfirmPaymentIntent.as_view()
     ),
     path(

@@ -47,6 +47,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     permanent_columns = (
         *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "psp_account_id"),
         *("kind", "psp_key", "charge_id", "order_id", "token", "capture_now", "final"),
+        "purchase_details",
         *("ends_challenge", "actor", "request_id", "idempotency_id", "replaces_id"),
         *("requested_at", "created_at"),
     )
@@ -78,6 +79,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     payment_method_id = models.UUIDField(null=True, blank=True)
     payment_method_details = models.JSONField(null=True, blank=True)
     """What the charge shows of the method, frozen when it was sent."""
+    purchase_details = models.JSONField(null=True, blank=True)
+    """What the PSP is sent of the purchase (`PurchaseDetails`); NULL if it takes nothing."""
     token = models.CharField(max_length=255, blank=True)
     capture_now = models.BooleanField(default=False)
     final = models.BooleanField(default=True)

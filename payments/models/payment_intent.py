@@ -76,6 +76,10 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         blank=True, default=dict, db_default=models.Value({}, models.JSONField())
     )
     """What the merchant asks of the PSP, by type of method; only what was given."""
+    amount_details = models.JSONField(null=True, blank=True)
+    """What the amount is made of, as the merchant said; with `error` if it does not add up."""
+    level3 = models.JSONField(null=True, blank=True)
+    """The same in the older form; not both."""
     automatic_payment_methods = models.JSONField(null=True, blank=True)
     """`enabled` and `allow_redirects` as the merchant gave them; NULL with types of its own."""
     psp_reference = models.CharField(max_length=128, blank=True)

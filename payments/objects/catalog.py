@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from payments.objects.account import ACCOUNT
+from payments.objects.amount_details import AMOUNT_DETAILS, LINE_ITEM
 from payments.objects.balance import BALANCE, BALANCE_TRANSACTION
 from payments.objects.charge import CHARGE
 from payments.objects.customer import CUSTOMER, DELETED_CUSTOMER, INVOICE_SETTINGS
@@ -22,7 +23,7 @@ OBJECT_TYPES: Final[dict[str, ObjectType]] = {
     for each in (
         *(PAYMENT_INTENT, CHARGE, REFUND, DISPUTE, CUSTOMER, PAYMENT_METHOD),
         *(BALANCE, BALANCE_TRANSACTION, EVENT, WEBHOOK_ENDPOINT, ACCOUNT),
-        *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT),
+        *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT, LINE_ITEM),
     )
 }
 """By name, in the order of the reference."""
@@ -53,6 +54,8 @@ EXPANDABLE: Final[dict[str, dict[str, str]]] = {
     **{name: _expandable(of) for name, of in OBJECT_TYPES.items()},
     "refund_list": {"data": "refund"},
     "invoice_settings": _expands(INVOICE_SETTINGS),
+    "amount_details": _expands(AMOUNT_DETAILS),
+    "line_item_list": {},
     "balance_source": {},
     NOTHING: {},
 }

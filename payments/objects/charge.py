@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from payments import public_ids
 from payments.models import Operation, PaymentIntent
+from payments.objects.amount_details import LEVEL3
 from payments.objects.fields import (
     ObjectType,
     always,
@@ -86,6 +87,7 @@ CHARGE: Final = ObjectType(
         "failure_code": text("As in errors, such as `card_declined`.", nullable=True),
         "failure_message": text("Why it failed, as a sentence.", nullable=True),
         "fraud_details": always("The operator decides how risk is judged.", {}),
+        "level3": LEVEL3,
         "livemode": livemode(),
         "metadata": metadata(),
         "outcome": record(
@@ -135,7 +137,7 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         captured_minor = amount_minor if operation.capture_now else 0
         refunded_minor = operation.excess_returned_minor
     snapshot = operation.payment_method_details or {}
-    return {
+    shown = {
         "id": public_id(public_ids.CHARGE, operation.id),
         **CHARGE.constants,
         "amount": amount_minor,
@@ -177,6 +179,9 @@ def charge_object(operation: Operation, intent: PaymentIntent) -> dict[str, Any]
         "statement_descriptor_suffix": intent.statement_descriptor_suffix or None,
         "status": status,
     }
+    if intent.level3:
+        shown["level3"] = intent.level3
+    return shown
 
 
 def _method_details(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from payments import public_ids
 from payments.models import PaymentIntent
+from payments.objects.amount_details import AMOUNT_DETAILS, amount_details_object
 from payments.objects.fields import (
     ObjectType,
     always,
@@ -93,8 +94,8 @@ PAYMENT_INTENT: Final = ObjectType(
         "object": named("payment_intent"),
         "amount": minor("What the customer is to pay.", 1250),
         "amount_capturable": minor("What is held and can be captured.", 0),
-        "amount_details": record(
-            "Details of the amount.", {"tip": always("There are no tips here.", {})}
+        "amount_details": record("What the amount is made of.", AMOUNT_DETAILS).but(
+            expands="amount_details"
         ),
         "amount_received": minor("What was captured.", 1250),
         "automatic_payment_methods": record(
@@ -204,7 +205,7 @@ def payment_intent_object(intent: PaymentIntent) -> dict[str, Any]:
         **PAYMENT_INTENT.constants,
         "amount": intent.amount_minor,
         "amount_capturable": capturable_minor,
-        "amount_details": {"tip": {}},
+        "amount_details": amount_details_object(intent.amount_details),
         "amount_received": intent.amount_captured_minor,
         "automatic_payment_methods": intent.automatic_payment_methods,
         "canceled_at": unix_seconds(intent.canceled_at),

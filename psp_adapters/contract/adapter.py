@@ -44,6 +44,8 @@ class Capabilities:
     """Those of them that always send the customer to another page; a card only if challenged."""
     requests_three_d_secure: bool = False
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
+    purchase_details: bool = False
+    """Whether it takes what was bought, line by line (`PspRequest.purchase`)."""
     disputes: bool = False
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False

@@ -48,6 +48,7 @@ class SandboxAdapter(PspAdapter):
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
         requests_three_d_secure=True,
+        purchase_details=True,
         disputes=True,
         settlement_reports=True,
     )

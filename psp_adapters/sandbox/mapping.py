@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -93,6 +94,7 @@ def authorize_body(request: PspRequest) -> Json:
         "challenge": _challenge_of(request),
         "return_url": request.return_url,
         "metadata": request.metadata,
+        **_purchase(request),
     }
 
 
@@ -109,7 +111,15 @@ def modify_body(request: PspRequest) -> Json:
         body["amount_minor"] = AMOUNTS.to_psp(request.amount)
     if request.kind is OperationKind.CAPTURE:
         body["final"] = request.final
-    return body
+    return body | _purchase(request)
+
+
+def _purchase(request: PspRequest) -> Json:
+    """What was bought, if it is known; the sandbox PSP stores it as it comes.
+
+    Amounts are in the merchant API's minor units, also where the PSP counts others.
+    """
+    return {} if request.purchase is None else {"purchase": asdict(request.purchase)}
 
 
 def result_of_answer(request: PspRequest, answer: HttpAnswer) -> PspResult:

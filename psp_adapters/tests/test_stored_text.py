@@ -26,6 +26,8 @@ CONTRACT = (disputes, notifications, operations, payments, settlement_reports)
 # compared, and a report with a line that cannot be stored is refused as a whole.
 NOT_STORED = {
     "PspRequest",
+    "PurchaseDetails",
+    "PurchaseLine",
     "LookUp",
     "DisputeRequest",
     "ReportListing",

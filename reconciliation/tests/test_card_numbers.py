@@ -60,7 +60,9 @@ MERCHANT: Final = _columns(
     "WebhookEndpoint.url,description,metadata,enabled_events,api_version "
     "PaymentIntent.order_id,idempotency_key,return_url,description,receipt_email,shipping,metadata "
     "PaymentIntent.statement_descriptor,statement_descriptor_suffix,payment_method_types "
-    "PaymentIntent.automatic_payment_methods Operation.order_id,guard_order,return_url "
+    "PaymentIntent.automatic_payment_methods,amount_details,level3,payment_method_options "
+    "Operation.purchase_details "
+    "Operation.order_id,guard_order,return_url "
     "Dispute.evidence,metadata DisputeResponse.evidence Refund.description,metadata "
     "IdempotencyKey.api_version Event.api_version"
 )
@@ -73,6 +75,7 @@ OURS: Final = _columns(
     "WebhookEndpoint.sealed_secret,sealed_previous_secret,status,disabled_because,delivery_order "
     "PaymentIntent.currency,status,published_status,capture_method,client_secret "
     "PaymentIntent.cancellation_reason,setup_future_usage,confirmation_method "
+    "Operation.three_d_secure "
     "Operation.currency,kind,status,psp_key,cancellation_reason,status_before,actor,request_id "
     "Dispute.currency,status,loss_policy,answered_stage "
     "DisputeResponse.kind,stage,status,psp_key,actor,request_id "

@@ -14,7 +14,7 @@ from payments.objects.fields import NOTHING
 MAX_EXPANSION_DEPTH: Final = 4
 
 
-_HOLDERS: Final = frozenset({"invoice_settings"})
+_HOLDERS: Final = frozenset({"amount_details", "invoice_settings"})
 """Not ids: objects that are shown in any case, and hold ids."""
 
 

@@ -26,8 +26,10 @@ from payments.api.parameters import (
     Url,
 )
 from payments.api.parameters.groups import METHOD_TYPE, list_parameters, search_parameters, shipping
+from payments.api.views.amount_details_parameters import amount_details, level3
 from payments.api.views.payment_methods import method_data
 from payments.exceptions import InvalidParameter
+from payments.objects.amount_details import LINE_ITEM
 from payments.selectors.search_fields import INTENT_FIELDS
 
 _CONNECT: Final = Unsupported("Every merchant has an account of its own here: remove it.")
@@ -149,7 +151,6 @@ def _method_options() -> Nested:
 
 _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {
     "allowed_payment_method_types": _TYPES_INSTEAD,
-    "amount_details": _LATER,
     "excluded_payment_method_types": _TYPES_INSTEAD,
     "hooks": _LATER,
     "payment_details": _LATER,
@@ -170,6 +171,14 @@ _UNSUPPORTED_CHARGING: Final[dict[str, Parameter]] = {
 
 
 _ONE_METHOD: Final = ("payment_method", "payment_method_data")
+_ONE_FORM: Final = ("amount_details", "level3")
+
+
+def _purchase(*, can_unset: bool) -> dict[str, Parameter]:
+    return {
+        "amount_details": amount_details(can_unset=can_unset),
+        "level3": level3(can_unset=can_unset),
+    }
 
 
 def _check_amount(given: dict[str, Any]) -> None:
@@ -192,6 +201,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
     {
         "amount": Amount(required=True),
         "currency": Currency(required=True),
+        **_purchase(can_unset=False),
         "automatic_payment_methods": Nested(
             {
                 "enabled": Boolean(required=True, description="Whether the platform chooses."),
@@ -233,7 +243,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_MONEY,
         **_UNSUPPORTED_CHARGING,
     },
-    exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD),
+    exclusive=(("automatic_payment_methods", "payment_method_types"), _ONE_METHOD, _ONE_FORM),
     checks=(_check_amount, _check_only_with_confirm),
     example={
         "amount": 1250,
@@ -247,6 +257,7 @@ CREATE_PAYMENT_INTENT: Final = Parameters(
 
 UPDATE_PAYMENT_INTENT: Final = Parameters(
     {
+        **_purchase(can_unset=True),
         "amount": Amount(),
         "currency": Currency(),
         "capture_method": _capture_method(),
@@ -266,13 +277,14 @@ UPDATE_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_MONEY,
     },
-    exclusive=(_ONE_METHOD,),
+    exclusive=(_ONE_METHOD, _ONE_FORM),
     checks=(_check_amount,),
     example={"amount": 1500, "description": "Order 6735, as a gift"},
 )
 
 CONFIRM_PAYMENT_INTENT: Final = Parameters(
     {
+        **_purchase(can_unset=True),
         "error_on_requires_action": _error_on_requires_action(),
         "expand": Expand("payment_intent"),
         "off_session": _off_session(),
@@ -289,7 +301,7 @@ CONFIRM_PAYMENT_INTENT: Final = Parameters(
         **_UNSUPPORTED_EVERYWHERE,
         **_UNSUPPORTED_CHARGING,
     },
-    exclusive=(_ONE_METHOD,),
+    exclusive=(_ONE_METHOD, _ONE_FORM),
     example={
         "payment_method": "pm_card_visa",
         "return_url": "https://shop.example/orders/6735",
@@ -304,12 +316,13 @@ CAPTURE_PAYMENT_INTENT: Final = Parameters(
         "metadata": Metadata(merges=True),
         "statement_descriptor": StatementDescriptor(),
         "statement_descriptor_suffix": StatementDescriptor(),
-        "amount_details": _LATER,
+        **_purchase(can_unset=False),
         "application_fee_amount": _FEE,
         "hooks": _LATER,
         "payment_details": _LATER,
         "transfer_data": _CONNECT,
     },
+    exclusive=(_ONE_FORM,),
     example={"amount_to_capture": 1000},
 )
 
@@ -331,12 +344,13 @@ INCREMENT_AUTHORIZATION: Final = Parameters(
         "expand": Expand("payment_intent"),
         "metadata": Metadata(merges=True),
         "statement_descriptor": StatementDescriptor(),
-        "amount_details": _LATER,
+        **_purchase(can_unset=False),
         "application_fee_amount": _FEE,
         "hooks": _LATER,
         "payment_details": _LATER,
         "transfer_data": _CONNECT,
     },
+    exclusive=(_ONE_FORM,),
     example={"amount": 1500},
 )
 
@@ -353,6 +367,10 @@ LIST_PAYMENT_INTENTS: Final = list_parameters(
     },
     noun="payment_intent",
     example={"metadata": {"order_id": "6735"}},
+)
+
+LIST_LINE_ITEMS: Final = list_parameters(
+    public_ids.LINE_ITEM, LINE_ITEM.name, {}, noun="line item", created=False
 )
 
 RETRIEVE_PAYMENT_INTENT: Final = Parameters(

@@ -17,6 +17,7 @@ from payments.services.commands.method_options import (
     NEVER,
     card_option,
 )
+from payments.services.commands.purchase_details import check_purchase, purchase_of
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import (
@@ -62,6 +63,9 @@ def capture_payment(
     operation.final = final
     intent.start()
     changed = apply_details_of_charged(intent, details, tx.caller)
+    check_purchase(intent, amount, details)
+    if details is not None and (details.amount_details or details.level3):
+        operation.purchase_details = purchase_of(intent)
     return tx.write(intent, operation, ("status", *changed))
 
 
@@ -81,6 +85,7 @@ def increment_authorization(
     operation = tx.new_operation(OperationKind.INCREMENT, intent, total - intent.amount)
     intent.start()
     changed = apply_details_of_charged(intent, details, tx.caller)
+    check_purchase(intent, total, details)
     return tx.write(intent, operation, ("status", *changed))
 
 

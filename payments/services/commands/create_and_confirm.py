@@ -38,6 +38,7 @@ from payments.services.commands.payment_methods import (
     named_payment_method,
     prepared_method,
 )
+from payments.services.commands.purchase_details import check_purchase, purchase_of
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_no_open_change
@@ -114,6 +115,7 @@ def confirm_intent(
     _require_confirmable(intent)
     if details is not None:
         apply_details(intent, details, tx.caller)
+        check_purchase(intent, intent.amount, details)
     chosen = method or _own_method(intent)
     batch = Batch()
     if chosen._state.adding:
@@ -154,6 +156,7 @@ def _new_intent(
     )
     intent.client_secret = f"{intent.public_id}{public_ids.CLIENT_HALF}{secrets.token_urlsafe(18)}"
     apply_details(intent, details, caller)
+    check_purchase(intent, amount, details)
     if _redirects_refused(intent):
         away = accounts.capabilities_of(intent.psp_account_id).redirect_method_types
         intent.payment_method_types = [t for t in intent.payment_method_types if t not in away]
@@ -288,6 +291,7 @@ def _charge(
     operation.psp_payment_id = ""
     operation.payment_method_id = chosen.id
     operation.payment_method_details = charge_snapshot(chosen, intent)
+    operation.purchase_details = purchase_of(intent)
     operation.token = chosen.token
     operation.capture_now = intent.capture_method != "manual"
     operation.challenge_allowed = confirmation.challenge_allowed

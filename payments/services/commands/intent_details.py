@@ -20,6 +20,7 @@ _AT_CREATION: Final = ("confirmation_method",)
 DETAIL_FIELDS: Final = (
     *("customer", "order_id", "shipping", "metadata", "automatic_payment_methods"),
     "payment_method_options",
+    *("amount_details", "level3"),
     *_PLAIN,
 )
 
@@ -44,6 +45,9 @@ class IntentDetails:
     automatic_payment_methods: dict[str, Any] | None = None
     payment_method_options: dict[str, dict[str, Any]] | None = None
     """Merged into what is there, option by option."""
+    amount_details: dict[str, Any] | None = None
+    level3: dict[str, Any] | None = None
+    """An empty dict removes them; one is not kept beside the other."""
     return_url: str | None = None
 
 
@@ -84,6 +88,10 @@ def apply_details(intent: PaymentIntent, details: IntentDetails, caller: Caller)
     for method_type, options in (details.payment_method_options or {}).items():
         kept = intent.payment_method_options
         intent.payment_method_options = kept | {method_type: kept.get(method_type, {}) | options}
+    if details.amount_details is not None:
+        intent.amount_details = details.amount_details or None
+    if details.level3 is not None:
+        intent.level3 = details.level3 or None
     if details.shipping is not None:
         intent.shipping = details.shipping or None
     if details.customer is not None:

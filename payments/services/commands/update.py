@@ -26,6 +26,7 @@ from payments.services.commands.payment_methods import (
     named_payment_method,
     prepared_method,
 )
+from payments.services.commands.purchase_details import check_purchase, recheck_purchase
 from payments.services.commands.run import command
 from payments.services.commands.transaction import CommandTx
 from payments.services.operations.creation import require_current, require_no_open_change
@@ -76,6 +77,8 @@ def update_intent(
         amount = Money(amount_minor or intent.amount_minor, currency or intent.currency)
         check_amount_limits(amount)
         intent.amount_minor, intent.currency = amount.minor, amount.currency
+        recheck_purchase(intent, intent.amount)
+    check_purchase(intent, intent.amount, details)
     if method is not None:
         require_usable(method, intent)
         if method._state.adding:

@@ -44,6 +44,7 @@ _COPIED: Final = (
     "psp_payment_id",
     "charge_id",
     "order_id",
+    "purchase_details",
     "final",
     "cancellation_reason",
     "status_before",

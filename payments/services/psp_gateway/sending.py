@@ -11,7 +11,14 @@ from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, 
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_gateway.retries import TryAgain, call_with_retries
-from psp_adapters.contract.operations import LookUp, Outcome, PspRequest, PspResult
+from psp_adapters.contract.operations import (
+    LookUp,
+    Outcome,
+    PspRequest,
+    PspResult,
+    PurchaseDetails,
+    PurchaseLine,
+)
 from psp_adapters.contract.operations import OperationKind as K
 
 CALL_DEADLINE_SECONDS: Final = 12.0
@@ -44,6 +51,16 @@ def request_of(operation: Operation) -> PspRequest:
         three_d_secure=operation.three_d_secure,
         return_url=operation.return_url,
         final=operation.final,
+        purchase=_purchase_of(operation),
+    )
+
+
+def _purchase_of(operation: Operation) -> PurchaseDetails | None:
+    kept = operation.purchase_details
+    if kept is None:
+        return None
+    return PurchaseDetails(
+        **kept | {"lines": tuple(PurchaseLine(**each) for each in kept["lines"])}
     )
 
 

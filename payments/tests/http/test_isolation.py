@@ -66,9 +66,24 @@ def belongings_of(storefront: Storefront) -> Belongings:
             "we": endpoint.id,
             "acct": storefront.merchant.public_id,
             "dp": dispute(storefront, inquiry=True),
+            "uli": _line_of(storefront),
         },
         storefront.stripe.v1.payment_intents.create({"amount": 1_000, "currency": "usd"}).id,
     )
+
+
+def _line_of(storefront: Storefront) -> str:
+    """The id of a line of a payment's amount."""
+    line = {"product_name": "Two books", "quantity": 2, "unit_cost": 500}
+    intent = storefront.stripe.v1.payment_intents.create(
+        {
+            "amount": 1_000,
+            "currency": "usd",
+            "amount_details": {"line_items": [line]},
+            "expand": ["amount_details.line_items"],
+        }
+    )
+    return str(intent.to_dict()["amount_details"]["line_items"]["data"][0]["id"])
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
     "payments_payment_intent": {
         **_because(
             SHOWN,
-            "automatic_payment_methods cancellation_reason canceled_at created_at customer_id "
-            "description last_payment_error "
+            "amount_details automatic_payment_methods cancellation_reason canceled_at created_at "
+            "customer_id description last_payment_error level3 "
             "metadata next_action_url order_id payment_method_id payment_method_types "
             "published_status receipt_email return_url shipping statement_descriptor "
             "statement_descriptor_suffix updated_at",
@@ -59,7 +59,10 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
             "payment_method_details payment_method_id redirect_url request_id requested_at "
             "status_before",
         ),
-        **_because(SENT, "challenge_allowed final psp_key resent_at fenced_at return_url token"),
+        **_because(
+            SENT,
+            "challenge_allowed final psp_key purchase_details resent_at fenced_at return_url token",
+        ),
         **_because(TIMED, "checks lease_until next_check_at reversal_due_at"),
         **_because(NAMED, "idempotency_id latest_dispute_id replaces_id"),
         "psp_id": "a wrong one has a settlement line that nothing explains",

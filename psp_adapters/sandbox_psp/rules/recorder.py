@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 from psp_adapters.sandbox_psp.faults.behavior import Behavior
 from psp_adapters.sandbox_psp.rules.disputes import Disputes
@@ -29,6 +30,7 @@ class Instruction:
     challenge_requested: bool = False
     return_url: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+    purchase: dict[str, Any] | None = None
 
 
 class Recorder:
@@ -84,6 +86,7 @@ class Recorder:
                 "decline_code": reason.decline_code,
                 "message": reason.message,
                 "final": order.final,
+                "purchase": order.purchase,
                 "at": now_ms,
                 "due": due_ms,
             }

@@ -23,11 +23,12 @@ _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
 _MAX_AMOUNT_MINOR: Final = 10**12
 _AUTHORIZE_FIELDS: Final = {
     *("reference", "order_id", "amount_minor", "currency", "token", "capture", "challenge"),
-    *("return_url", "metadata"),
+    *("return_url", "metadata", "purchase"),
 }
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
-_MODIFY_FIELDS: Final = {"reference", "amount_minor", "final"}
+_MODIFY_FIELDS: Final = {"reference", "amount_minor", "final", "purchase"}
+_PURCHASE_BYTES_MAX: Final = 256 * 1024
 # A run of 13-19 digits, alone or in the usual groups. Digits inside a longer hexadecimal number
 # do not count: about one UUID in three thousand would otherwise pass for a card number.
 _CARD_NUMBER = re.compile(
@@ -290,6 +291,7 @@ def _parse_authorize(body: dict[str, Any]) -> Instruction:
         challenge_requested=challenge == "request",
         return_url=return_url,
         metadata=_parse_metadata(body.get("metadata", {})),
+        purchase=_parse_purchase(body),
     )
 
 
@@ -302,6 +304,7 @@ def _parse_modify(kind: str, body: dict[str, Any]) -> Instruction:
         reference=read_text(body, "reference", most=200),
         amount_minor=amount_minor,
         final=read_flag(body, "final", default=True),
+        purchase=_parse_purchase(body),
     )
 
 
@@ -318,6 +321,15 @@ def _parse_response(body: dict[str, Any], *, accepts: bool) -> DisputeResponse:
         raise invalid("stage must be inquiry or chargeback")
     reference = read_text(body, "reference", most=200)
     return DisputeResponse(reference=reference, evidence=evidence, stage=stage)
+
+
+def _parse_purchase(body: dict[str, Any]) -> dict[str, Any] | None:
+    purchase = body.get("purchase")
+    if purchase is not None and not isinstance(purchase, dict):
+        raise invalid("purchase must be an object")
+    if len(orjson.dumps(purchase)) > _PURCHASE_BYTES_MAX:
+        raise invalid(f"purchase has at most {_PURCHASE_BYTES_MAX} bytes")
+    return purchase
 
 
 def _parse_metadata(value: object) -> dict[str, str]:

@@ -94,6 +94,8 @@ class Operation:
     message: str
     final: bool
     at_ms: int
+    purchase: dict[str, Any] | None = None
+    """What was bought, as the request said it."""
     due_ms: int = 0
     """When it settles by itself; 0 if it does not."""
     status_changes: int = 0

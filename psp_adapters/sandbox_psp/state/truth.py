@@ -154,6 +154,7 @@ class Truth:
             decline_code=record["decline_code"],
             message=record["message"],
             final=record["final"],
+            purchase=record.get("purchase"),
             at_ms=record["at"],
             due_ms=record["due"],
         )
