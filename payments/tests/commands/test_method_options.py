@@ -83,6 +83,7 @@ def test_the_charge_tells_what_its_authorization_allows(
     assert_the_books_agree()
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize(
     ("token", "asked", "status"),
     [

@@ -24,6 +24,7 @@ from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
     cases,
     confirm_late_outcomes,
+    events,
     reference,
     statuses,
     sweep_reversals,
@@ -67,6 +68,13 @@ def test_another_method_ends_the_challenge_and_is_charged_once(shop: Shop) -> No
     ]
     assert api.get(f"/v1/charges/{intent['latest_charge']}").body["status"] == "failed"
     assert effects(shop) == ONE_SALE
+    assert events(intent["id"]) == [
+        "payment_intent.created",
+        "payment_intent.requires_action",
+        "charge.updated",
+        "charge.succeeded",
+        "payment_intent.succeeded",
+    ]
     assert api.post(path, key=key, payment_method="pm_card_visa").body == answer.body
     again = api.post(path, payment_method="pm_card_mastercard")
     assert again.error["code"] == "payment_intent_unexpected_state"
@@ -140,6 +148,7 @@ def test_a_completed_challenge_of_which_we_know_nothing_yet_is_not_voided(shop: 
     assert_the_books_agree()
 
 
+@pytest.mark.matrix(most=3)
 @pytest.mark.parametrize(
     ("manual", "fail", "notified", "status", "kinds"),
     [
@@ -181,6 +190,7 @@ def test_a_customer_who_answers_while_the_void_is_sent_is_charged_once_at_most(
     assert_the_books_agree()
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize(
     ("fault", "repeated"), [("drop_after", True), ("drop_before", False), ("rate_limit", True)]
 )
@@ -220,6 +230,7 @@ def test_a_challenge_that_the_psp_does_not_end_stays_and_says_so(shop: Shop) -> 
     assert_the_books_agree()
 
 
+@pytest.mark.matrix(most=2)
 @pytest.mark.parametrize(
     "where",
     [
