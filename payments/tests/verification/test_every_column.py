@@ -46,9 +46,7 @@ CANNOT_MATTER: Final[dict[str, dict[str, str]]] = {
             "published_status receipt_email return_url shipping statement_descriptor "
             "statement_descriptor_suffix updated_at",
         ),
-        **_because(
-            SETTING, "capture_method confirmation_method payment_method_options setup_future_usage"
-        ),
+        **_because(SETTING, "capture_method payment_method_options setup_future_usage"),
         **_because(TIMED, "authorization_expires_at"),
         **_because(NAMED, "client_secret event_seq idempotency_key"),
     },
