@@ -16,10 +16,10 @@ from payments.services.merchant_webhooks import endpoints, resend
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.states import DeliveryStatus
 from payments.tests.egress.test_url_policy import HOSTS, NOT_URLS, PORTS
+from payments.tests.objects.test_objects import keys_of
 from payments.tests.support.api_client import ApiClient, api_of
 from payments.tests.support.listening import answering, deliver_all, listening, open_endpoint, past
 from payments.tests.support.shop import Shop, body_of
-from payments.tests.test_objects import keys_of
 
 URL = "https://hooks.example.com/in"
 PATH = "/v1/webhook_endpoints"
