@@ -17,7 +17,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
 
-.PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix
+.PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -27,6 +27,7 @@ help:
 	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
+	@echo "make clients  old and new SDKs and others' packages against a fresh installation (ONLY=words)"
 	@echo "make matrix  every combination and order, and more random examples"
 	@echo "make model   random lives of merchants, their PSP and time (EXAMPLES=)"
 	@echo "make chaos   kill and lie to all of it, and count (PAYMENTS= KILLS= SEED=, see docs/chaos.md)"
@@ -49,6 +50,9 @@ quick: $(READY)
 
 bench: $(READY)
 	@$(RUN) -m bench
+
+clients: $(READY)
+	@$(RUN) -m bench.clients $(ONLY)
 
 bench-webhooks: $(READY)
 	@$(RUN) -m bench.webhooks --deliveries $(or $(DELIVERIES),50000)
