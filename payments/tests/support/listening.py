@@ -110,7 +110,11 @@ class MerchantServer:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed in between: nothing was delivered
+                    self.close_connection = True
+                    return
                 received = ReceivedRequest(self.path, dict(self.headers.items()), body, time.time())
                 server.requests.append(received)
                 server.answer(self)
