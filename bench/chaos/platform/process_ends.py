@@ -9,6 +9,9 @@ from typing import Final
 
 CAUSED_WITHIN_SECONDS: Final = 20.0
 """A fault at most so long ago may have ended a process."""
+SAID_WITHIN_SECONDS: Final = 40.0
+"""The same for an end whose reason the process logged: a worker reconnects to Redis after 2, 4 and
+6 s, and on a busy machine takes 10 s more to end."""
 
 
 class Fault(StrEnum):
@@ -90,7 +93,7 @@ def end_of(
             name.startswith(reason.name)
             and code == 1
             and reason.message in last_output
-            and ago <= CAUSED_WITHIN_SECONDS * time_factor
+            and ago <= SAID_WITHIN_SECONDS * time_factor
         ):
             return End(EndKind.EXPLAINED, f"{text}: {reason.text}")
     recent = [fault for fault, ago in seconds_since.items() if ago <= CAUSED_WITHIN_SECONDS]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench.chaos.platform.process_ends import CAUSED_WITHIN_SECONDS, EndKind, Fault, end_of
+from bench.chaos.platform.process_ends import (
+    CAUSED_WITHIN_SECONDS,
+    SAID_WITHIN_SECONDS,
+    EndKind,
+    Fault,
+    end_of,
+)
 
 LOOP = "[ERROR] Unexpected exit from worker-2\n[ERROR] Worker crash loop detected, exiting\n"
 NO_CHILD = "Unrecoverable error: WorkerLostError('Could not start worker processes')"
@@ -47,11 +53,13 @@ def test_a_fault_long_before_the_end_does_not_explain_it() -> None:
     long_ago = CAUSED_WITHIN_SECONDS + 1
     assert kind_of("relay-1", 0, "", Fault.STOPPED) is EndKind.UNEXPLAINED
     assert kind_of("relay-1", 0, "", Fault.STOPPED, seconds=long_ago) is EndKind.UNPROVOKED
-    assert kind_of("api-0", 1, LOOP, Fault.CHILD, seconds=long_ago) is EndKind.UNPROVOKED
+    assert kind_of("api-0", 1, LOOP, Fault.CHILD, seconds=long_ago) is EndKind.EXPLAINED
+    longer_ago = SAID_WITHIN_SECONDS + 1
+    assert kind_of("api-0", 1, LOOP, Fault.CHILD, seconds=longer_ago) is EndKind.UNPROVOKED
 
 
 def test_a_time_factor_applies_only_to_explained_ends() -> None:
-    late = {"seconds": CAUSED_WITHIN_SECONDS + 1, "time_factor": 5.0}
+    late = {"seconds": SAID_WITHIN_SECONDS + 1, "time_factor": 5.0}
     assert kind_of("api-0", 1, LOOP, Fault.CHILD, **late) is EndKind.EXPLAINED
     assert kind_of("relay-1", 0, "", Fault.STOPPED, **late) is EndKind.UNPROVOKED
 
