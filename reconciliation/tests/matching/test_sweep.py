@@ -19,7 +19,8 @@ from ledger.database.statements import execute
 from ledger.models import LedgerTransaction
 from payments.models import Case
 from payments.services.verification.rebuild import differences
-from payments.tests.support.shop import Shop, open_shop
+from payments.tests.selectors.test_search_plans import generate
+from payments.tests.support.shop import Shop, body_of, open_shop, uuid_of
 from psp_adapters.contract.settlement_reports import LineKind
 from reconciliation.models import SettlementLine, SettlementMatch
 from reconciliation.services.matching import sweep as line_sweep
@@ -130,6 +131,9 @@ def test_the_lines_of_recorded_operations_are_matched_together(settling: Settlin
 
 
 def test_the_operations_of_many_lines_are_found_by_their_index(shop: Shop) -> None:
+    """On an account with thousands of operations, whatever an earlier test had analyzed."""
+    intent_id = uuid_of(body_of(shop.create(order_id=""))["id"])
+    generate(2_500, intent=intent_id, customer=intent_id)
     named = operations_named(accounts=[shop.account.id], ids=[f"sop_{n}" for n in range(200)])
     with transaction.atomic():
         execute("SET LOCAL enable_seqscan = off")
