@@ -102,20 +102,20 @@ def confirm_intent(
     OrderAlreadyPaid and the refusals of the key.
     """
     intent = tx.lock_intent(intent_id)
-    method = prepared_method(tx.prepared)
+    method, given = prepared_method(tx.prepared), details or IntentDetails()
     if is_confirmed_again(intent, method):
-        fields = apply_details_of_charged(intent, details or IntentDetails(), tx.caller)
+        fields = apply_details_of_charged(intent, given, tx.caller)
         Batch().update(intent, fields).execute()
         return Subject(intent=intent)
-    if intent.status == IntentStatus.REQUIRES_ACTION:
-        if method is not None:
-            apply_details(intent, details or IntentDetails(), tx.caller)
+    at_challenge = intent.status == IntentStatus.REQUIRES_ACTION
+    if not at_challenge:
+        _require_confirmable(intent)
+    apply_details(intent, given, tx.caller)
+    check_purchase(intent, intent.amount, given)
+    if at_challenge:
+        if method is not None:  # Refused before the PSP ends the challenge, not afterwards.
             _require_chargeable(method, intent, confirmation)
         return void_of_challenge(tx, intent, method)
-    _require_confirmable(intent)
-    if details is not None:
-        apply_details(intent, details, tx.caller)
-        check_purchase(intent, intent.amount, details)
     chosen = method or _own_method(intent)
     batch = Batch()
     if chosen._state.adding:

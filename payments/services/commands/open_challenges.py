@@ -13,6 +13,7 @@ from uuid import UUID
 
 from payments.exceptions import OperationUnderWay, UnexpectedState
 from payments.models import Operation, PaymentIntent, PaymentMethod
+from payments.selectors.payments import intents
 from payments.services.callers.caller import Caller, CommandRequest, Subject
 from payments.services.commands.payment_methods import NewMethod, named_payment_method
 from payments.services.commands.transaction import CommandTx
@@ -40,10 +41,7 @@ def prepare_confirmation(
     The customer may have completed it without our knowing yet; then it is not to be voided.
     """
     method = named_payment_method(caller, payment_method=payment_method)
-    rows = PaymentIntent.objects.filter(
-        pk=intent_id, merchant_id=caller.merchant.id, livemode=caller.livemode
-    )
-    challenged = rows.filter(status=IntentStatus.REQUIRES_ACTION)
+    challenged = intents(caller.scope).filter(pk=intent_id, status=IntentStatus.REQUIRES_ACTION)
     charge_id = challenged.values_list("latest_charge_id", flat=True).first()
     if charge_id is not None:
         _look_up(charge_id, caller)

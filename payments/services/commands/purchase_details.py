@@ -93,10 +93,10 @@ def _require_one_place(given: dict[str, Any]) -> None:
 def _of_amount_details(given: dict[str, Any]) -> PurchaseDetails:
     lines = tuple(_line(each) for each in given.get("line_items", ()))
     shipping = given.get("shipping", {})
-    tax_minor, discount_minor = given.get("tax", {}), given.get("discount_amount", 0)
+    tax, discount_minor = given.get("tax", {}), given.get("discount_amount", 0)
     return PurchaseDetails(
         lines=lines,
-        tax_minor=tax_minor.get("total_tax_amount", 0) + sum(line.tax_minor for line in lines),
+        tax_minor=tax.get("total_tax_amount", 0) + sum(line.tax_minor for line in lines),
         discount_minor=discount_minor + sum(line.discount_minor for line in lines),
         shipping_minor=shipping.get("amount", 0),
         ship_to_postal_code=shipping.get("to_postal_code", ""),

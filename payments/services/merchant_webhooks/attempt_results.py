@@ -260,6 +260,8 @@ def _warn_of_failing(results: Sequence[_Result], written: set[UUID]) -> None:
         failures = leased.attempts_since_requeue
         if result.made.succeeded or failures not in WARNED_AFTER or leased.id not in written:
             continue
+        if service.was_warned_of(leased.endpoint):
+            continue  # An endpoint that is down fails for every payment: count once a day.
         event = Event.objects.get(pk=leased.event_id)
         if event.type == DELIVERY_FAILING:
             continue

@@ -163,6 +163,11 @@ def disable_failing_endpoint(endpoint_id: UUID, *, because: str, failing_before:
     return True
 
 
+def was_warned_of(endpoint: WebhookEndpoint) -> bool:
+    """Whether an event told the merchant within a day that deliveries to the endpoint fail."""
+    return endpoint.warned_at is not None and now_utc() - endpoint.warned_at < _WARNED_EVERY
+
+
 def warn_of_failing_delivery(endpoint_id: UUID, *, failing: dict[str, Any]) -> bool:
     """Emit the event about a delivery that fails again and again; at most one a day per endpoint.
 
@@ -174,11 +179,9 @@ def warn_of_failing_delivery(endpoint_id: UUID, *, failing: dict[str, Any]) -> b
             .select_related("merchant")
             .get(pk=endpoint_id)
         )
-        now = now_utc()
-        warned_at = endpoint.warned_at
-        if not endpoint.is_enabled or (warned_at and now - warned_at < _WARNED_EVERY):
+        if not endpoint.is_enabled or was_warned_of(endpoint):
             return False
-        endpoint.warned_at = now
+        endpoint.warned_at = now_utc()
         shown = {**webhook_endpoint_object(endpoint), "failing_delivery": failing}
         draft = EventDraft(DELIVERY_FAILING, shown)
         events = events_of(endpoint, [draft], callers.for_endpoint(endpoint, JOB))

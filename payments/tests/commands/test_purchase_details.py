@@ -177,3 +177,18 @@ def test_a_psp_that_does_not_take_details_gets_none(
     assert len(intent["amount_details"]["line_items"]["data"]) == 2, "kept all the same"
     assert Operation.objects.get().purchase_details is None
     assert at_the_psp(shop, intent["id"]) == [None]
+
+
+def test_a_challenge_stays_open_if_the_lines_given_with_another_method_do_not_add_up(
+    shop: Shop, api: ApiClient
+) -> None:
+    intent = pay(api, payment_method="pm_card_authenticationRequired").body
+    confirm = f"{INTENTS}/{intent['id']}/confirm"
+    refused = api.post(
+        confirm, payment_method="pm_card_visa", amount_details=DETAILS | {"shipping": {"amount": 9}}
+    )
+    assert (refused.status, refused.error["param"]) == (400, "amount_details")
+    assert [o.status for o in shop.operations(intent["id"])] == ["REQUIRES_ACTION"]
+    assert api.get(f"{INTENTS}/{intent['id']}").body["next_action"] == intent["next_action"]
+    paid = api.post(confirm, payment_method="pm_card_visa", amount_details=DETAILS)
+    assert paid.body["status"] == "succeeded"

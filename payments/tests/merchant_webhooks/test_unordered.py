@@ -6,6 +6,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from payments.event_types import DELIVERY_FAILING
 from payments.models import Delivery, Event, WebhookEndpoint
@@ -92,10 +94,12 @@ def test_other_endpoints_are_told_of_a_delivery_that_fails_again_and_again(
 ) -> None:
     endpoint = failing_on_first(shop)
     open_endpoint(shop.merchant, server.url, events=(DELIVERY_FAILING,))
-    Delivery.objects.update(attempts_since_requeue=failures - 1)
-    for _ in range(2):  # Another payment's delivery fails as often: one warning a day is enough.
+    for _ in range(2):  # As another delivery that fails as often: one warning a day is enough.
+        Delivery.objects.filter(endpoint=endpoint).update(attempts_since_requeue=failures - 1)
         make_due()
-        attempt_due()
+        with CaptureQueriesContext(connection) as queries:
+            attempt_due()
+    assert not any("LIMIT 10000" in str(each["sql"]) for each in queries), "counted for no warning"
     [event] = Event.objects.filter(type=DELIVERY_FAILING)
     failing = event.payload["object"]["failing_delivery"]
     given_up = failures == WARNED_AFTER[-1]
