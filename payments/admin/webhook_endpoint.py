@@ -64,10 +64,10 @@ class WebhookEndpointAdmin(SearchByPublicId, ReadOnlyAdmin):
         if held_back is None:
             return "nothing"
         return (
-            f"Events of {held_back.payments} payments are held back since "
-            f"{display.moment(held_back.since)}, by event {held_back.event}, which was "
-            f"tried {held_back.attempts} times. They are sent once it is accepted, or given up "
-            "after the tenth failure (75 hours)."
+            f"Payments whose events wait: {held_back.payments}, the first since "
+            f"{display.time(held_back.since)}. It waits for event {held_back.event} (failed "
+            f"attempts: {held_back.attempts}). Later events are sent once that event is accepted, "
+            "or given up after the tenth failure (75 hours)."
         )
 
     @shown(description="events")
