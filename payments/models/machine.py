@@ -22,7 +22,7 @@ class StatusField(FSMField):
     """A status that only transitions change; a plain text column in migrations.
 
     There, each of django-fsm's fields would search every model that is rendered after it for
-    transitions: migrating would take three times as long.
+    transitions: migrating took nearly twice as long.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
