@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from payments.services.event_stream.consumer import Consumer
-from payments.services.event_stream.effects import EFFECTS
+from payments.services.event_stream.effects import EFFECTS, EFFECTS_OF_MANY
 from payments.services.event_stream.redis_stream import RedisStream, connect
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ def _consumer(group: str, given: dict[str, Any]) -> Consumer:
         group=group,
         name=given["name"],
         effect=EFFECTS[group],
+        effect_of_many=EFFECTS_OF_MANY.get(group),
         take_over_after_ms=int(given["take_over_after"] * 1000),
     )
 

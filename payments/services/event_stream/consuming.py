@@ -1,11 +1,11 @@
-"""Consumes one event for a group: its effect exactly once, its failures counted.
+"""Consumes events for a group: the effect of each exactly once, its failures counted.
 
-The effect and the record of it are one transaction, so a second delivery does nothing.
+The effects and the record of them are one transaction, so a second delivery does nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,8 @@ from payments.services.event_stream.message import Message, cloud_event_of, mess
 
 Effect = Callable[[Message], None]
 """What a group does with an event, inside a transaction: it writes to PostgreSQL only."""
+EffectOfMany = Callable[[Sequence[Message]], None]
+"""The same for the events of one transaction, in their order, where that takes fewer statements."""
 
 FAILURES_MAX: Final = 5
 """After so many failures an event is a dead letter, for an operator."""
@@ -25,8 +27,15 @@ KEPT_FOR: Final = timedelta(days=30)
 _PURGED_PER_CALL: Final = 10_000
 
 _NOTE: Final = """
-    INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)
-    VALUES (%s, %s, %s, now()) ON CONFLICT DO NOTHING RETURNING 1"""
+    WITH fresh AS (
+         INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)
+         SELECT %s, event_id, type, now()
+           FROM unnest(%s::uuid[], %s::text[]) AS given (event_id, type)
+         ON CONFLICT DO NOTHING RETURNING event_id),
+         succeeded AS (
+         DELETE FROM payments_failed_event f USING fresh
+          WHERE f."group" = %s AND f.event_id = fresh.event_id)
+    SELECT event_id FROM fresh"""
 _FAILED: Final = """
     INSERT INTO payments_failed_event AS f
            ("group", event_id, type, failures, last_error, first_failed_at, failed_at, dead_at)
@@ -40,12 +49,22 @@ _FAILED: Final = """
 
 def consume_once(group: str, message: Message, effect: Effect) -> bool:
     """Run the effect and record it; returns False if the group had consumed the event before."""
+    return consume_together(group, [message], lambda fresh: effect(fresh[0])) == 1
+
+
+def consume_together(group: str, messages: Sequence[Message], effect: EffectOfMany) -> int:
+    """Run the effect of those that the group had not consumed before; returns how many.
+
+    One transaction: what the effect raises leaves nothing of any of them.
+    """
+    event_ids, types = [m.event_id for m in messages], [m.type for m in messages]
     with transaction.atomic(durable=True):
-        if not execute(_NOTE, [group, message.event_id, message.type]):
-            return False
-        effect(message)
-        FailedEvent.objects.filter(group=group, event_id=message.event_id).delete()
-    return True
+        noted = {row[0] for row in execute(_NOTE, [group, event_ids, types, group])}
+        # By id: the same event may be there twice.
+        fresh = {m.event_id: m for m in messages if m.event_id in noted}
+        if fresh:
+            effect(list(fresh.values()))
+    return len(fresh)
 
 
 def note_failure(group: str, message: Message, error: str, *, dead: bool = False) -> bool:

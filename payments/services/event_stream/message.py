@@ -5,11 +5,11 @@ The CloudEvent's id is the event's own, the same however often the event is put 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from django.conf import settings
@@ -80,7 +80,7 @@ def cloud_event_of(event: Event) -> str:
 def message_of(number: int, body: str | None) -> Message:
     """Parse an entry; raises Unreadable if it is not an event of ours."""
     try:
-        cloud_event = json.loads(body or "")
+        cloud_event = orjson.loads(body or "")
         return Message(
             number=number,
             event_id=_event_id(cloud_event["id"]),

@@ -76,9 +76,9 @@ def test_a_publisher_killed_while_it_trims_loses_nothing(
 
 
 CONSUMER_STEPS: dict[str, Where] = {
-    "before its effect": (consuming_end, "consume_once", "before"),
+    "before its effect": (consuming_end, "consume_together", "before"),
     "in the middle of its transaction": (consuming, "execute", "after"),
-    "after its effect": (consuming_end, "consume_once", "after"),
+    "after its effect": (consuming_end, "consume_together", "after"),
     "before what is new is read": (Consumer, "_fresh", "before"),
     "after what is new was read": (Consumer, "_fresh", "after"),
 }
