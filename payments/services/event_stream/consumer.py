@@ -157,8 +157,7 @@ class Consumer:
         messages = [message for each in entries if (message := _readable(each)) is not None]
         try:
             consume_together(self.group, messages, self.effect_of_many or self._each_effect)
-        except Exception as error:
-            # Whatever it is: the cause shows again, and is dealt with, one by one.
+        except Exception as error:  # noqa: BLE001  (the cause shows again, one by one)
             logger.info("%s consumes %s events one by one: %s", self.group, len(entries), error)
             return False
         return True

@@ -19,7 +19,6 @@ BATCH: Final = 500
 _NUMBERING_LOCK: Final = 7_263_001
 """Key of the advisory lock under which numbers are assigned; used for nothing else."""
 
-_ANY_PENDING: Final = "SELECT 1 FROM payments_dispatch WHERE streamed_at IS NULL LIMIT 1"
 # The aggregates of the oldest events, then all of theirs by sequence: a prefix of each aggregate,
 # whatever clocks made the ids. Earlier events of an aggregate are committed first, so none is
 # missed. It may wait for the fan-out, which locks rows of the same table and never waits.
@@ -32,13 +31,18 @@ _PENDING: Final = """
      ORDER BY seq, event_id LIMIT %s
        FOR UPDATE"""
 _NUMBER: Final = """
+    WITH given AS (
+         SELECT event_id, fanned_out, place
+           FROM unnest(%s::uuid[], %s::bool[]) WITH ORDINALITY AS g (event_id, fanned_out, place)),
+         done AS (
+         DELETE FROM payments_dispatch d USING given g
+          WHERE d.event_id = g.event_id AND g.fanned_out),
+         streamed AS (
+         UPDATE payments_dispatch d SET streamed_at = now() FROM given g
+          WHERE d.event_id = g.event_id AND NOT g.fanned_out)
     INSERT INTO payments_stream_entry (number, event_id)
     SELECT (SELECT coalesce(max(number), 0) FROM payments_stream_entry) + place, event_id
-      FROM unnest(%s::uuid[]) WITH ORDINALITY AS given (event_id, place)"""
-_DONE: Final = "DELETE FROM payments_dispatch WHERE event_id = ANY (%s::uuid[])"
-_STREAMED: Final = (
-    "UPDATE payments_dispatch SET streamed_at = now() WHERE event_id = ANY (%s::uuid[])"
-)
+      FROM given"""
 _PRUNE: Final = """
     DELETE FROM payments_stream_entry WHERE number IN (
            SELECT number FROM payments_stream_entry WHERE number <= %s ORDER BY number LIMIT %s)
@@ -60,15 +64,14 @@ def assign_numbers() -> int:
     Several may run at once: one assigns numbers, the others return 0. The dispatch row of an event
     is deleted here, unless the event is still to be fanned out.
     """
-    if not execute(_ANY_PENDING):
-        return 0
     with transaction.atomic(durable=True):
         if not execute("SELECT pg_try_advisory_xact_lock(%s)", [_NUMBERING_LOCK])[0][0]:
             return 0
         rows = execute(_PENDING, [BATCH, BATCH])
-        execute(_NUMBER, [_in_order(rows)])
-        execute(_DONE, [[event_id for event_id, _, fanned_out in rows if fanned_out]])
-        execute(_STREAMED, [[event_id for event_id, _, fanned_out in rows if not fanned_out]])
+        if rows:
+            fanned_out = {event_id: is_fanned_out for event_id, _, is_fanned_out in rows}
+            ordered = _in_order(rows)
+            execute(_NUMBER, [ordered, [fanned_out[each] for each in ordered]])
     return len(rows)
 
 

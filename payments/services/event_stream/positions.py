@@ -24,9 +24,11 @@ _ADVANCE: Final = """
      WHERE g.name = given.name AND g.consumed_to < given.position"""
 _RECORD: Final = """
     SELECT coalesce(min(number), 1), coalesce(max(number), 0),
-           (SELECT event_id FROM payments_stream_entry WHERE number = %s)
+           (SELECT event_id FROM payments_stream_entry WHERE number = %s),
+           (SELECT coalesce(json_object_agg(name, consumed_to), '{}')
+              FROM payments_stream_group WHERE name = ANY (%s)),
+           EXISTS (SELECT FROM payments_dispatch WHERE streamed_at IS NULL)
       FROM payments_stream_entry"""
-_GROUPS: Final = "SELECT name, consumed_to FROM payments_stream_group WHERE name = ANY (%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Record:
     event_id: UUID | None
     """The event at the requested number; None if it is not kept."""
     consumed_to: Mapping[str, int]
+    """By group; without those that were not added yet."""
+    has_unnumbered: bool
+    """Whether events wait for a number."""
 
     @property
     def floor(self) -> int:
@@ -62,6 +67,4 @@ def read_record(names: Iterable[str], *, number: int) -> Record:
 
     Read it after Redis was inspected: numbers are assigned before they reach Redis.
     """
-    first, last, event_id = execute(_RECORD, [number])[0]
-    groups = dict(execute(_GROUPS, [list(names)]))
-    return Record(first=first, last=last, event_id=event_id, consumed_to=groups)
+    return Record(*execute(_RECORD, [number, list(names)])[0])

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from redis.exceptions import ResponseError
 
 from payments import public_ids
@@ -145,6 +146,58 @@ def test_an_unreachable_database_is_not_the_events_fault(stage: Stage) -> None:
         consumer_of(stage, effect).consume()
     assert not FailedEvent.objects.exists()
     assert pending(stage) == 1
+
+
+def test_an_outage_of_the_database_counts_as_no_delivery(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a long outage would make dead letters of events that were never tried."""
+    stage.write_many(aggregates=1, each=3)
+    stage.publish_all()
+    consumer = consumer_of(stage, Failing())
+    consumer._fresh(wait=False)  # taken, and then the database ends
+    connection.close()
+    with monkeypatch.context() as outage:
+        outage.setitem(connection.settings_dict, "PORT", "1")
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                consumer.consume()
+    consumer.consume()
+    assert not FailedEvent.objects.exists()
+    assert ConsumedEvent.objects.count() == 3
+
+
+def test_an_event_that_fails_among_others_fails_alone(stage: Stage) -> None:
+    """Its neighbors are consumed in the same call, each in a transaction of its own."""
+    written = stage.write_many(aggregates=1, each=6)
+    stage.publish_all()
+    effect = Failing(written[2].id)
+    together: list[int] = []
+
+    def effect_of_many(messages: Any) -> None:
+        together.append(len(messages))
+        for message in messages:
+            effect(message)
+
+    consumer = consumer_of(stage, effect)
+    consumer.effect_of_many = effect_of_many
+    consumer.consume()
+    assert together == [6]
+    assert effect.done == [event.id for event in written if event is not written[2]]
+    assert [row.event_id for row in FailedEvent.objects.all()] == [written[2].id]
+    assert pending(stage) == 1
+
+
+def test_a_batch_costs_one_statement_one_commit_and_one_acknowledgment(stage: Stage) -> None:
+    stage.write_many(aggregates=10, each=4)
+    stage.publish_all()
+    consumer = consumer_of(stage, keep_journal)
+    entries = consumer._fresh(wait=False)
+    with CaptureQueriesContext(connection) as queries:
+        consumer._consume_fresh(entries)
+    assert ConsumedEvent.objects.count() == 40
+    assert len(queries) == 3, "BEGIN and COMMIT are two of them"
+    assert stage.redis.info("commandstats")["cmdstat_xack"]["calls"] == 1
 
 
 def test_an_entry_that_is_no_event_is_skipped(stage: Stage) -> None:

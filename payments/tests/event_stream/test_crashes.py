@@ -25,16 +25,16 @@ PUBLISHER_STEPS: dict[str, Where] = {
     "after Redis is inspected": (RedisStream, "inspect", "after"),
     "before the stream is recreated": (RedisStream, "recreate", "before"),
     "after the stream was recreated": (RedisStream, "recreate", "after"),
-    "before positions are stored": (positions, "advance", "before"),
-    "after positions are stored": (positions, "advance", "after"),
     "before entries are appended": (RedisStream, "append", "before"),
     "after entries are appended": (RedisStream, "append", "after"),
-    "before old entries are pruned": (publisher, "prune", "before"),
-    "after old entries are pruned": (publisher, "prune", "after"),
 }
 TRIM_STEPS: dict[str, Where] = {
+    "before positions are stored": (positions, "advance", "before"),
+    "after positions are stored": (positions, "advance", "after"),
     "before the stream is trimmed": (RedisStream, "trim", "before"),
     "after the stream was trimmed": (RedisStream, "trim", "after"),
+    "before old entries are pruned": (publisher, "prune", "before"),
+    "after old entries are pruned": (publisher, "prune", "after"),
 }
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from redis.exceptions import RedisError
 
 from payments import public_ids
 from payments.models import Dispatch, Event, StreamEntry, StreamGroup
-from payments.services.event_stream.publisher import Publisher
+from payments.services.event_stream.publisher import Publisher, wait_after
 from payments.tests.event_stream.stage import GROUPS, Stage, in_order, wait_for
 from payments.tests.support.crashes import ForkedCommand
 
@@ -272,12 +273,41 @@ def test_the_status_shows_the_position_of_each_group(stage: Stage) -> None:
     ] == [("finance", 0, 4, 0), ("fraud", 3, 1, 0), ("support", 0, 4, 2)]
 
 
-def test_an_idle_poll_needs_few_queries_and_writes_nothing(stage: Stage) -> None:
+def test_an_idle_pass_needs_one_query_and_writes_nothing(stage: Stage) -> None:
     stage.write_many(aggregates=4, each=1)
     stage.publish_all()
+    publisher = stage.publisher()
     before = list(StreamGroup.objects.values_list("name", "updated_at").order_by("name"))
-    assert stage.publisher().publish() is False
+    with CaptureQueriesContext(connection) as queries:
+        assert publisher.publish() is False
     assert list(StreamGroup.objects.values_list("name", "updated_at").order_by("name")) == before
+    assert len(queries) == 1
+
+
+def test_a_busy_pass_needs_as_many_queries_for_many_events_as_for_few(stage: Stage) -> None:
+    publisher = stage.publisher()
+    counts = []
+    for aggregates in (1, 1, 60):
+        stage.write_many(aggregates=aggregates, each=3)
+        with CaptureQueriesContext(connection) as queries:
+            publisher.publish()
+            publisher.publish()
+        counts.append(len(queries))
+        for group in GROUPS:
+            stage.read_as(group)
+    # Two looks; BEGIN, lock, take, number, COMMIT; read, store the positions, prune.
+    assert counts[1:] == [10, 10]
+
+
+def test_it_gathers_events_while_busy_and_waits_longer_while_idle() -> None:
+    assert wait_after(1, last_wait_seconds=0.25) == 0.25
+    assert wait_after(60, last_wait_seconds=0.2) == pytest.approx(0.1)
+    assert wait_after(500, last_wait_seconds=0.25) == 0.05
+    waits = [0.05]
+    while waits[-1] < 1.0:
+        waits.append(wait_after(0, last_wait_seconds=waits[-1]))
+    assert waits == sorted(waits)
+    assert wait_after(0, last_wait_seconds=1.0) == 1.0, "an event waits no longer for its number"
 
 
 def test_a_publisher_paused_midway_does_no_harm(stage: Stage) -> None:
