@@ -148,8 +148,9 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.Index(
                 "merchant",
                 "livemode",
+                "currency",
                 "amount_minor",
-                name="charge_without_success_amount",
+                name="charge_own_currency_amount",
                 condition=models.Q(
                     kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_WITH_OWN_AMOUNT)
                 ),

@@ -35,7 +35,12 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
     customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
+        Customer,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
     )
     payment_method = models.ForeignKey(
         PaymentMethod,
@@ -107,7 +112,16 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         db_table = "payments_payment_intent"
         indexes = [
             models.Index("merchant", "livemode", models.F("id").desc(), name="intent_newest"),
-            models.Index("merchant", "livemode", "amount_minor", name="intent_amount"),
+            models.Index(
+                "merchant", "livemode", "currency", "amount_minor", name="intent_currency_amount"
+            ),
+            models.Index(
+                "merchant",
+                "livemode",
+                "customer",
+                models.F("id").desc(),
+                name="intent_customer",
+            ),
             models.Index(
                 "merchant",
                 "livemode",

@@ -1,20 +1,16 @@
-"""Searches payment intents, charges and customers, newest first, within a time limit.
-
-Rows are read newest first while matches are frequent. If the newest rows hold too few matches, an
-index leads to the rest. The planner cannot decide that: it has no figures of metadata.
-"""
+"""Searches payment intents, charges and customers, newest first, within a time limit."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 import psycopg
-from django.db import OperationalError, connection, transaction
-from django.db.models import F, Model, Q, QuerySet
+from django.db import OperationalError, transaction
+from django.db.models import Model, QuerySet
 
 from payments import public_ids
 from payments.exceptions import InvalidParameter, ResourceMissing
@@ -26,6 +22,7 @@ from payments.selectors.scope import Scope
 from payments.selectors.search_conditions import Condition, Fields, condition_of
 from payments.selectors.search_fields import CHARGE_FIELDS, CUSTOMER_FIELDS, INTENT_FIELDS
 from payments.selectors.search_query import PARAM, parse_query
+from payments.selectors.search_reading import OutOfTime, Reader
 
 M = TypeVar("M", bound=Model)
 Row = TypeVar("Row")
@@ -33,8 +30,10 @@ Row = TypeVar("Row")
 SEARCH_SECONDS: Final = 5.0
 """All statements of one search together."""
 MAX_TOTAL_COUNT: Final = 10_000
-_NEWEST_PER_MATCH: Final = 200
-"""So many of the newest rows are read for each row asked for, before an index leads."""
+_NARROWER: Final = (
+    "Narrow it: add a clause of created, customer, metadata, amount or last4, or write a whole "
+    "value in place of ~."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +78,11 @@ class _Search(Generic[M]):
     """One search among `rows`, which are one merchant's in one mode."""
 
     def __init__(self, rows: QuerySet[M], scope: Scope, paging: SearchPaging) -> None:
-        self.all_rows = rows
+        self.rows = rows
         self.scope = scope
         self.paging = paging
-        self.ends_at = time.monotonic() + SEARCH_SECONDS
-        self.rows = rows.filter(pk__lt=_last_id(paging.page)) if paging.page else rows
+        self.below = _last_id(paging.page) if paging.page else None
+        self.reader = Reader(rows, seconds=SEARCH_SECONDS)
 
     def page(self, text: str, fields: Fields) -> SearchPage[M]:
         """The page of a query. A search that takes too long is refused with InvalidParameter."""
@@ -93,72 +92,42 @@ class _Search(Generic[M]):
         groups = [[each] for each in conditions] if query.any_of else [conditions]
         try:
             with transaction.atomic():
-                found = {row.pk: row for group in groups for row in self._newest(group)}
+                rows, last = self._shown(groups)
                 total = self._total(groups) if self.paging.with_total else None
+        except OutOfTime:
+            raise _took_too_long() from None
         except OperationalError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
                 raise _took_too_long() from error
             raise
-        rows = [found[pk] for pk in sorted(found, reverse=True)]
-        shown = rows[: self.paging.limit]
-        more = len(rows) > len(shown)
         return SearchPage(
-            rows=shown,
-            next_page=public_ids.encode(public_ids.SEARCH_PAGE, shown[-1].pk) if more else None,
+            rows=rows,
+            next_page=None if last is None else public_ids.encode(public_ids.SEARCH_PAGE, last),
             total_count=total,
         )
 
-    def _newest(self, group: list[Condition]) -> list[M]:
-        """The newest rows that match all conditions; one more than the page has, if there is."""
-        wanted = self.paging.limit + 1
-        matching = self.rows.filter(_all_of(group))
-        leads = [each.lead for each in group if each.lead is not None]
-        if not leads:
-            return self._run(matching.order_by("-pk")[:wanted])
-        window = _NEWEST_PER_MATCH * self.paging.limit
-        ids = self.rows.select_related(None).order_by("-pk").values_list("pk", flat=True)
-        oldest = self._run(ids[window : window + 1])
-        recent = matching.filter(pk__gte=oldest[0]) if oldest else matching
-        found = self._run(recent.order_by("-pk")[:wanted])
-        if len(found) == wanted or not oldest:
-            return found
-        return self._run(_sorted_afterward(matching, leads)[:wanted])
+    def _shown(self, groups: list[list[Condition]]) -> tuple[list[M], UUID | None]:
+        """The newest rows of all groups, and the id below which the next page begins."""
+        limit = self.paging.limit
+        parts = [self.reader.newest(each, below=self.below, limit=limit + 1) for each in groups]
+        unread = [part.unread_below for part in parts if part.unread_below is not None]
+        last = max(unread, default=None)
+        ids = sorted({each for part in parts for each in part.ids}, reverse=True)
+        if last is not None:
+            ids = [each for each in ids if each >= last]
+        if len(ids) > limit:
+            ids = ids[:limit]
+            last = ids[-1]
+        elif last is not None and not ids:
+            # A page without rows would end the paging of some of Stripe's SDKs.
+            raise _none_among_newest(last)
+        return self.reader.run(self.rows.filter(pk__in=ids).order_by("-pk")), last
 
     def _total(self, groups: list[list[Condition]]) -> int:
-        matching = self.all_rows.filter(_any_of(map(_all_of, groups))).select_related(None)
-        return len(self._run(matching.values_list("pk", flat=True)[:MAX_TOTAL_COUNT]))
-
-    def _run(self, rows: QuerySet[Any, Any]) -> list[Any]:
-        left_ms = int((self.ends_at - time.monotonic()) * 1000)
-        if left_ms <= 0:
-            raise _took_too_long()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left_ms}ms"])
-        return list(rows)
-
-
-def _sorted_afterward(rows: QuerySet[M], leads: Iterable[Q]) -> QuerySet[M]:
-    """Newest first in an order that no index has, so that none is read for the sake of its order.
-
-    With the order of an index the planner would read all rows, in the hope of early matches.
-    """
-    return rows.filter(_all_of([Condition(lead) for lead in leads])).order_by(
-        F("pk").desc(nulls_last=True)
-    )
-
-
-def _all_of(group: Iterable[Condition]) -> Q:
-    combined = Q()
-    for each in group:
-        combined &= each.q
-    return combined
-
-
-def _any_of(alternatives: Iterable[Q]) -> Q:
-    combined = Q()
-    for each in alternatives:
-        combined |= each
-    return combined
+        found = [self.reader.newest(group, limit=MAX_TOTAL_COUNT) for group in groups]
+        if any(part.unread_below is not None for part in found):
+            raise OutOfTime
+        return min(len({each for part in found for each in part.ids}), MAX_TOTAL_COUNT)
 
 
 def _last_id(page: str) -> UUID:
@@ -174,8 +143,19 @@ def _last_id(page: str) -> UUID:
 
 def _took_too_long() -> InvalidParameter:
     return InvalidParameter(
-        f"This search took longer than {SEARCH_SECONDS:g} seconds. Narrow it: add a clause of "
-        "created, customer, metadata, amount or last4, or write a whole value in place of ~.",
+        f"This search takes too long. {_NARROWER} Counting takes longest: leave total_count out.",
+        code="query_timeout",
+        param=PARAM,
+    )
+
+
+def _none_among_newest(last: UUID) -> InvalidParameter:
+    """Older rows were not read."""
+    second = public_ids.created_ms_of(last) // 1000
+    day = datetime.fromtimestamp(second, UTC).date()
+    return InvalidParameter(
+        f"Nothing newer than {day} matches, and older objects were not searched: no clause leads "
+        f"to few of them. To go on with those, add created<={second}. {_NARROWER}",
         code="query_timeout",
         param=PARAM,
     )

@@ -1,7 +1,6 @@
 """Conditions of a search, and those that several kinds of objects share.
 
-A condition says what matches (`q`), and, if few rows of a merchant match, which index leads to them
-(`lead`): a condition that every match fulfills as well.
+A condition says what matches (`q`), and which indexes lead to all matches (`leads`).
 """
 
 from __future__ import annotations
@@ -9,11 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import BooleanField, F, Func, JSONField, Q, Value
+from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet, Value
 from django.db.models.functions import Lower
 from django.db.models.lookups import (
     Exact,
@@ -30,6 +29,8 @@ from payments.selectors.search_query import Clause, refuse_query
 
 SUBSTRING_SHORTEST: Final = 3
 _NO_ID: Final = UUID(int=0)
+_OPPOSITE: Final = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+"""Of numbers, which every row has."""
 _WHOLE_NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 EXACT: Final = (":",)
 TEXT: Final = (":", "~")
@@ -50,11 +51,36 @@ LOOKUPS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """Rows that an index leads to, whatever else is asked for."""
+
+    rows: QuerySet[Any]
+    """One merchant's; in an order of that index where it has one, so that it is the one read."""
+    column: str = "pk"
+    """The column of the searched rows that has these ids."""
+    id_column: str = "pk"
+    """The column of `rows` that has them."""
+
+    @property
+    def ids(self) -> QuerySet[Any, Any]:
+        return self.rows.values_list(self.id_column, flat=True)
+
+    @property
+    def is_ordered(self) -> bool:
+        return bool(self.rows.query.order_by)
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """What matches, and what leads to it by an index; no `lead`: rows are read newest first."""
+    """What matches, and leads that together reach every match; none: rows are read newest first."""
 
     q: Q
-    lead: Q | None = None
+    leads: tuple[Lead, ...] = ()
+    is_range_of_ids: bool = False
+    """True for `created`: the rows to be read are bounded by it."""
+
+
+Choices = Mapping[str, Condition]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +89,10 @@ class SearchField:
 
     operators: tuple[str, ...]
     matches: Callable[[Scope, Clause], Condition]
-    absent: Callable[[Clause], Q] | None = None
+    absent: Callable[[Scope, Clause], Condition] | None = None
     """The condition of `null`, for fields that may have no value."""
+    otherwise: Callable[[Scope, Clause], tuple[Lead, ...]] = lambda scope, clause: ()
+    """What leads to the rows that a negated clause matches."""
     is_named: Callable[[str], bool] = lambda name: False
     """For a field with several names."""
 
@@ -93,6 +121,8 @@ def condition_of(fields: Fields, scope: Scope, clause: Clause) -> Condition:
             f"{clause.field} takes the operators {' '.join(field.operators)} and not "
             f"{clause.operator}."
         )
+    if clause.negated and clause.operator in _OPPOSITE:
+        clause = replace(clause, operator=_OPPOSITE[clause.operator], negated=False)
     if clause.value is not None:
         condition = field.matches(scope, clause)
     elif clause.operator != ":":
@@ -100,8 +130,10 @@ def condition_of(fields: Fields, scope: Scope, clause: Clause) -> Condition:
     elif field.absent is None:
         refuse_query(f"{clause.field} always has a value: it cannot be null.")
     else:
-        condition = Condition(field.absent(clause))
-    return Condition(Q(IsNotTrue(condition.q))) if clause.negated else condition
+        condition = field.absent(scope, clause)
+    if clause.negated:
+        return Condition(Q(IsNotTrue(condition.q)), leads=field.otherwise(scope, clause))
+    return condition
 
 
 def _field_of(fields: Fields, clause: Clause) -> SearchField:
@@ -128,11 +160,26 @@ def number_of(clause: Clause) -> int:
     return int(text_of(clause))
 
 
-def choice_of(clause: Clause, choices: Mapping[str, Any]) -> Any:
-    value = text_of(clause).lower()
-    if value not in choices:
-        refuse_query(f"{clause.field} is one of {', '.join(choices)}.")
-    return choices[value]
+def choice_field(choices: Callable[[Scope], Choices]) -> SearchField:
+    """A field that has one of a few values."""
+
+    def value_of(clause: Clause, known: Choices) -> str:
+        value = text_of(clause).lower()
+        if value not in known:
+            refuse_query(f"{clause.field} is one of {', '.join(known)}.")
+        return value
+
+    def matches(scope: Scope, clause: Clause) -> Condition:
+        known = choices(scope)
+        return known[value_of(clause, known)]
+
+    def otherwise(scope: Scope, clause: Clause) -> tuple[Lead, ...]:
+        known = choices(scope)
+        value = value_of(clause, known)
+        others = [condition.leads for name, condition in known.items() if name != value]
+        return tuple(lead for leads in others for lead in leads) if all(others) else ()
+
+    return SearchField(operators=EXACT, matches=matches, otherwise=otherwise)
 
 
 # --- conditions of several objects ------------------------------------------------------------
@@ -145,26 +192,38 @@ def created(scope: Scope, clause: Clause) -> Condition:
         q &= Q(pk__gte=first)
     if end is not None:
         q &= Q(pk__lt=end)
-    return Condition(q)
+    return Condition(q, is_range_of_ids=True)
 
 
-def currency(scope: Scope, clause: Clause) -> Condition:
-    return Condition(Q(currency=text_of(clause).upper()))
+def customer_field(path: str, rows: Callable[[Scope], QuerySet[Any]], lead: str) -> SearchField:
+    """The customer of an intent, of those that `rows` gives; `lead` is the column of its ids."""
 
-
-def customer_field(path: str) -> SearchField:
     def matches(scope: Scope, clause: Clause) -> Condition:
         identifier = public_ids.decode(public_ids.CUSTOMER, text_of(clause)) or _NO_ID
-        return Condition(Q(**{path: identifier}), lead=Q())
+        return Condition(Q(**{path: identifier}), leads(scope, customer_id=identifier))
+
+    def leads(scope: Scope, **of: Any) -> tuple[Lead, ...]:
+        return (Lead(rows(scope).filter(**of).order_by("customer_id", "-pk"), lead),)
 
     return SearchField(
-        operators=EXACT, matches=matches, absent=lambda clause: Q(**{f"{path}__isnull": True})
+        operators=EXACT,
+        matches=matches,
+        absent=lambda scope, clause: Condition(
+            Q(**{f"{path}__isnull": True}), leads(scope, customer_id__isnull=True)
+        ),
+        otherwise=lambda scope, clause: (
+            () if clause.value is not None else leads(scope, customer_id__isnull=False)
+        ),
     )
 
 
-def metadata_field(prefix: str = "") -> SearchField:
-    """Keys and values are compared without case. The index holds each pair with its merchant."""
-    column = f"{prefix}metadata"
+def metadata_field(
+    rows: Callable[[Scope], QuerySet[Any]], *, path: str = "metadata", lead: str = "pk"
+) -> SearchField:
+    """Keys and values are compared without case. The index holds each pair with its merchant.
+
+    `rows` have the metadata; `lead` is the column of their ids.
+    """
 
     def matches(scope: Scope, clause: Clause) -> Condition:
         pair = Func(
@@ -172,17 +231,17 @@ def metadata_field(prefix: str = "") -> SearchField:
             template="%(expressions)s::jsonb",
             output_field=JSONField(),
         )
-        terms = _terms(F(f"{prefix}merchant_id"), F(f"{prefix}livemode"), F(column))
+        terms = _terms(F("merchant_id"), F("livemode"), F("metadata"))
         wanted = _terms(Value(scope.merchant_id), Value(scope.livemode), pair)
         return Condition(
-            Q(_contains(_without_case(F(column)), _without_case(pair))),
-            lead=Q(_contains(terms, wanted)),
+            Q(contains(_without_case(F(path)), _without_case(pair))),
+            (Lead(rows(scope).filter(contains(terms, wanted)), lead),),
         )
 
-    def absent(clause: Clause) -> Q:
+    def absent(scope: Scope, clause: Clause) -> Condition:
         key = Lower(Value(clause.key))
-        has = Operator(_without_case(F(column)), key, arg_joiner=" ? ", output_field=BooleanField())
-        return Q(IsNotTrue(has))
+        has = Operator(_without_case(F(path)), key, arg_joiner=" ? ", output_field=BooleanField())
+        return Condition(Q(IsNotTrue(has)))
 
     return SearchField(operators=EXACT, matches=matches, absent=absent)
 
@@ -195,5 +254,5 @@ def _without_case(of: Any) -> Func:
     return Func(of, template="lower((%(expressions)s)::text)::jsonb", output_field=JSONField())
 
 
-def _contains(holder: Func, held: Func) -> Func:
+def contains(holder: Func, held: Func) -> Func:
     return Operator(holder, held, arg_joiner=" @> ", output_field=BooleanField())

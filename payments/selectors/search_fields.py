@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from django.db.models import Case, F, Func, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact, IsNull
 
-from payments.models import Deadline, Dispute, Operation, PaymentIntent, Refund
-from payments.selectors.payments import charges
+from ledger.money import CURRENCY_EXPONENTS
+from payments.models import Deadline, Dispute, Operation, Refund
+from payments.selectors.customers import customers
+from payments.selectors.payments import charges, intents
 from payments.selectors.scope import Scope, scoped
 from payments.selectors.search_conditions import (
     EXACT,
@@ -17,14 +20,16 @@ from payments.selectors.search_conditions import (
     NUMERIC,
     SUBSTRING_SHORTEST,
     TEXT,
+    Choices,
     Condition,
     Fields,
     IsNotTrue,
+    Lead,
     Operator,
     SearchField,
-    choice_of,
+    choice_field,
+    contains,
     created,
-    currency,
     customer_field,
     metadata_field,
     number_of,
@@ -47,103 +52,136 @@ _NOT_YET_CHARGED: Final = Q(published_status="", status__in=[_I.INITIATED, _I.FA
 _COUNTS: Final = Q(status=_C.SUCCEEDED, id=F("intent__latest_charge_id"))
 """The amounts of such a charge are those of its intent (objects.charge)."""
 _OWN_AMOUNT: Final = Q(status__in=sorted(CHARGE_WITH_OWN_AMOUNT))
+_AMOUNT_LOOKUPS: Final = {
+    ":": "amount_minor",
+    ">": "amount_minor__gt",
+    ">=": "amount_minor__gte",
+    "<": "amount_minor__lt",
+    "<=": "amount_minor__lte",
+}
+_CREATED: Final = SearchField(operators=tuple(NUMERIC), matches=created)
+
+# --- amounts and currencies -------------------------------------------------------------------
+
+Leads = Callable[..., tuple[Lead, ...]]
+"""Of a scope, currencies, and amounts as lookups."""
+
+
+def _by_currency(
+    rows: QuerySet[Any], currencies: Iterable[str], **amount_minor: int
+) -> QuerySet[Any]:
+    """Amounts are indexed by currency: an amount alone is looked up in every currency."""
+    found = rows.filter(currency__in=list(currencies), **amount_minor)
+    return found.order_by("currency", "amount_minor")
+
+
+def _amount(q: Callable[[Clause], Q], leads: Leads) -> SearchField:
+    def matches(scope: Scope, clause: Clause) -> Condition:
+        wanted = {_AMOUNT_LOOKUPS[clause.operator]: number_of(clause)}
+        return Condition(q(clause), leads(scope, CURRENCY_EXPONENTS, **wanted))
+
+    return SearchField(operators=tuple(NUMERIC), matches=matches)
+
+
+def _currency(leads: Leads) -> SearchField:
+    def matches(scope: Scope, clause: Clause) -> Condition:
+        wanted = text_of(clause).upper()
+        return Condition(Q(currency=wanted), leads(scope, [wanted]))
+
+    def otherwise(scope: Scope, clause: Clause) -> tuple[Lead, ...]:
+        return leads(scope, sorted(CURRENCY_EXPONENTS.keys() - {text_of(clause).upper()}))
+
+    return SearchField(operators=EXACT, matches=matches, otherwise=otherwise)
+
 
 # --- payment intents --------------------------------------------------------------------------
 
 
-def _intent_statuses() -> dict[str, Condition]:
+def _intent_statuses(scope: Scope) -> Choices:
     """By public status (objects.payment_intent). A table lists the payments that wait."""
+    rows = intents(scope)
+    under_way = Operation.objects.filter(next_check_at__isnull=False).values("intent_id")
+    waiting = rows.filter(pk__in=Deadline.objects.values("intent_id"))
+    leads = {
+        "requires_action": waiting.filter(status=_I.REQUIRES_ACTION),
+        "requires_capture": waiting.filter(status=_I.AUTHORIZED),
+        "processing": rows.filter(pk__in=under_way),
+        "canceled": rows.filter(canceled_at__isnull=False),
+    }
     statuses: dict[str, Condition] = {
         "requires_payment_method": Condition(_NOT_YET_CHARGED & Q(payment_method_id__isnull=True)),
         "requires_confirmation": Condition(_NOT_YET_CHARGED & Q(payment_method_id__isnull=False)),
     }
-    waiting = Q(pk__in=Deadline.objects.values("intent_id"))
-    under_way = Operation.objects.filter(next_check_at__isnull=False).values("intent_id")
-    leads = {
-        "requires_action": waiting,
-        "requires_capture": waiting,
-        "processing": Q(pk__in=under_way),
-        "canceled": Q(canceled_at__isnull=False),
-    }
     for shown in dict.fromkeys(INTENT_SHOWN_AS.values()):
         inside = [status for status, public in INTENT_SHOWN_AS.items() if public == shown]
         q = Q(published_status=shown) | Q(published_status="", status__in=inside)
-        statuses[shown] = Condition(q, lead=leads.get(shown))
+        statuses[shown] = Condition(q, (Lead(leads[shown]),) if shown in leads else ())
     return statuses
 
 
-def _intent_status(scope: Scope, clause: Clause) -> Condition:
-    found: Condition = choice_of(clause, _intent_statuses())
-    return found
+def _intent_amount(clause: Clause) -> Q:
+    return Q(LOOKUPS[clause.operator](F("amount_minor"), number_of(clause)))
 
 
-def _intent_amount(scope: Scope, clause: Clause) -> Condition:
-    q = Q(LOOKUPS[clause.operator](F("amount_minor"), number_of(clause)))
-    return Condition(q, lead=Q() if clause.operator == ":" else None)
+def _intent_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> tuple[Lead, ...]:
+    return (Lead(_by_currency(intents(scope), currencies, **amount_minor)),)
 
 
 INTENT_FIELDS: Final[Fields] = {
-    "amount": SearchField(operators=tuple(NUMERIC), matches=_intent_amount),
-    "created": SearchField(operators=tuple(NUMERIC), matches=created),
-    "currency": SearchField(operators=EXACT, matches=currency),
-    "customer": customer_field("customer_id"),
-    METADATA: metadata_field(),
-    "status": SearchField(operators=EXACT, matches=_intent_status),
+    "amount": _amount(_intent_amount, _intent_leads),
+    "created": _CREATED,
+    "currency": _currency(_intent_leads),
+    "customer": customer_field("customer_id", intents, "pk"),
+    METADATA: metadata_field(intents),
+    "status": choice_field(_intent_statuses),
 }
 
 
 # --- charges ----------------------------------------------------------------------------------
 
 
-def _charge_amount(scope: Scope, clause: Clause) -> Condition:
+def _charge_amount(clause: Clause) -> Q:
     """What a charge shows: the intent's amount if it counts, else its own."""
-    amount_minor = number_of(clause)
     shown = Case(When(_COUNTS, then=F("intent__amount_minor")), default=F("amount_minor"))
-    q = Q(LOOKUPS[clause.operator](shown, amount_minor))
-    if clause.operator != ":":
-        return Condition(q)
-    of_intents = _charges_of(PaymentIntent.objects.filter(amount_minor=amount_minor), scope)
-    others = charges(scope).filter(_OWN_AMOUNT, amount_minor=amount_minor)
-    return Condition(q, lead=_one_of(of_intents, others.values("pk")))
+    return Q(LOOKUPS[clause.operator](shown, number_of(clause)))
 
 
-def _charges_of(rows: QuerySet[PaymentIntent], scope: Scope) -> QuerySet[Any, Any]:
-    """The ids of the charges of these of the merchant's intents."""
-    return charges(scope).filter(intent__in=scoped(rows, scope).values("pk")).values("pk")
+def _charge_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> tuple[Lead, ...]:
+    """Amount and currency of a charge without success may differ from those of its intent."""
+    own = charges(scope).filter(_OWN_AMOUNT)
+    return (
+        Lead(_by_currency(intents(scope), currencies, **amount_minor), "intent"),
+        Lead(_by_currency(own, currencies, **amount_minor)),
+    )
 
 
-def _one_of(*ids: QuerySet[Any, Any]) -> Q:
-    """Rows whose ids one of these queries has, each led by its own index."""
-    first, *others = ids
-    return Q(pk__in=first.union(*others, all=True))
-
-
-def _charge_status(scope: Scope, clause: Clause) -> Condition:
+def _charge_statuses(scope: Scope) -> Choices:
     """An open operation always has its next look-up scheduled, and an index has those."""
-    of = {
-        shown: Q(status__in=[each for each in _C if CHARGE_SHOWN_AS.get(each, "pending") == shown])
+    rows = charges(scope)
+    leads: dict[str, tuple[Lead, ...]] = {
+        "failed": (Lead(rows.filter(_OWN_AMOUNT).order_by("currency", "amount_minor")),),
+        "pending": (Lead(rows.filter(next_check_at__isnull=False).order_by("next_check_at")),),
+    }
+    return {
+        shown: Condition(
+            Q(status__in=[each for each in _C if CHARGE_SHOWN_AS.get(each, "pending") == shown]),
+            leads.get(shown, ()),
+        )
         for shown in ("succeeded", "failed", "pending")
     }
-    found: Condition = choice_of(
-        clause,
-        {
-            "succeeded": Condition(of["succeeded"]),
-            "failed": Condition(of["failed"], lead=_OWN_AMOUNT),
-            "pending": Condition(of["pending"], lead=Q(next_check_at__isnull=False)),
-        },
-    )
-    return found
 
 
-def _disputed(scope: Scope, clause: Clause) -> Condition:
-    disputed = choice_of(clause, {"true": True, "false": False})
-    by_disputes = Q(pk__in=scoped(Dispute.objects.all(), scope).values("charge_id"))
-    return Condition(
-        Q(latest_dispute_id__isnull=not disputed), lead=by_disputes if disputed else None
-    )
+def _disputed(scope: Scope) -> Choices:
+    disputes = scoped(Dispute.objects.all(), scope)
+    return {
+        "true": Condition(
+            Q(latest_dispute_id__isnull=False), (Lead(disputes, id_column="charge_id"),)
+        ),
+        "false": Condition(Q(latest_dispute_id__isnull=True)),
+    }
 
 
-def _refunded(scope: Scope, clause: Clause) -> Condition:
+def _refunded(scope: Scope) -> Choices:
     """Refunded in full; a canceled authorization counts as refunded (objects.charge)."""
     captured = F("intent__amount_captured_minor")
     released = Q(intent__status=_I.CANCELED, intent__amount_captured_minor=0)
@@ -152,20 +190,14 @@ def _refunded(scope: Scope, clause: Clause) -> Condition:
         intent__amount_captured_minor=0,
         intent__amount_refunded_minor__gte=F("intent__amount_minor"),
     )
-    in_full |= Q(
-        intent__amount_captured_minor=0,
-        intent__amount_refunded_minor__gte=F("intent__amount_minor"),
-    )
     returned = Q(status=_C.EXCESS, excess_returned_minor__gte=F("amount_minor"))
     q = _COUNTS & (released | in_full) | returned
-    if not choice_of(clause, {"true": True, "false": False}):
-        return Condition(Q(IsNotTrue(q)))
-    lead = _one_of(
-        scoped(Refund.objects.all(), scope).values("charge_id"),
-        _charges_of(PaymentIntent.objects.filter(canceled_at__isnull=False), scope),
-        charges(scope).filter(_OWN_AMOUNT, status=_C.EXCESS).values("pk"),
+    leads = (
+        Lead(scoped(Refund.objects.all(), scope), id_column="charge_id"),
+        Lead(intents(scope).filter(canceled_at__isnull=False), "intent"),
+        Lead(charges(scope).filter(_OWN_AMOUNT, status=_C.EXCESS)),
     )
-    return Condition(q, lead=lead)
+    return {"true": Condition(q, leads), "false": Condition(Q(IsNotTrue(q)))}
 
 
 def _from_snapshot(*path: str) -> Func:
@@ -188,7 +220,8 @@ def _method_path(clause: Clause) -> Func:
 def _method(scope: Scope, clause: Clause) -> Condition:
     shown = _method_path(clause)
     if clause.field == "payment_method_details.card.last4":
-        return Condition(Q(Exact(shown, text_of(clause))), lead=Q())
+        q = Q(Exact(shown, text_of(clause)))
+        return Condition(q, (Lead(charges(scope).filter(q)),))
     return Condition(Q(Exact(Lower(shown), Lower(Value(text_of(clause))))))
 
 
@@ -203,25 +236,25 @@ def _postal_code(scope: Scope, clause: Clause) -> Condition:
 _METHOD: Final = "payment_method_details.{type}.{brand|exp_month|exp_year|fingerprint|last4}"
 
 CHARGE_FIELDS: Final[Fields] = {
-    "amount": SearchField(operators=tuple(NUMERIC), matches=_charge_amount),
+    "amount": _amount(_charge_amount, _charge_leads),
     "billing_details.address.postal_code": SearchField(
         operators=EXACT,
         matches=_postal_code,
-        absent=lambda clause: Q(IsNull(_postal_code_path(), True)),
+        absent=lambda scope, clause: Condition(Q(IsNull(_postal_code_path(), True))),
     ),
-    "created": SearchField(operators=tuple(NUMERIC), matches=created),
-    "currency": SearchField(operators=EXACT, matches=currency),
-    "customer": customer_field("intent__customer_id"),
-    "disputed": SearchField(operators=EXACT, matches=_disputed),
-    METADATA: metadata_field("intent__"),
+    "created": _CREATED,
+    "currency": _currency(_charge_leads),
+    "customer": customer_field("intent__customer_id", intents, "intent"),
+    "disputed": choice_field(_disputed),
+    METADATA: metadata_field(intents, path="intent__metadata", lead="intent"),
     _METHOD: SearchField(
         operators=EXACT,
         matches=_method,
         is_named=_is_of_method,
-        absent=lambda clause: Q(IsNull(_method_path(clause), True)),
+        absent=lambda scope, clause: Condition(Q(IsNull(_method_path(clause), True))),
     ),
-    "refunded": SearchField(operators=EXACT, matches=_refunded),
-    "status": SearchField(operators=EXACT, matches=_charge_status),
+    "refunded": choice_field(_refunded),
+    "status": choice_field(_charge_statuses),
 }
 
 
@@ -229,21 +262,37 @@ CHARGE_FIELDS: Final[Fields] = {
 
 
 def _text_column(column: str) -> SearchField:
+    """One index has each value as a whole, another one its parts of three characters."""
+
+    def with_parts_of(text: str, scope: Scope) -> tuple[Lead, ...]:
+        held = _text_parts(F("merchant_id"), F("livemode"), F(column))
+        wanted = _text_parts(Value(scope.merchant_id), Value(scope.livemode), Value(text))
+        return (Lead(customers(scope).filter(contains(held, wanted))),)
+
     def matches(scope: Scope, clause: Clause) -> Condition:
         text = text_of(clause)
         if clause.operator == ":":
-            return Condition(Q(**{f"{column}__iexact": text}), lead=~Q(**{column: ""}))
+            q = Q(**{f"{column}__iexact": text}) & ~Q(**{column: ""})
+            return Condition(q, (Lead(customers(scope).filter(q)),))
         if len(text) < SUBSTRING_SHORTEST:
             refuse_query(f"after ~ write at least {SUBSTRING_SHORTEST} characters.")
-        return Condition(Q(**{f"{column}__icontains": text}))
+        return Condition(Q(**{f"{column}__icontains": text}), with_parts_of(text, scope))
 
-    return SearchField(operators=TEXT, matches=matches, absent=lambda clause: Q(**{column: ""}))
+    return SearchField(
+        operators=TEXT,
+        matches=matches,
+        absent=lambda scope, clause: Condition(Q(**{column: ""}), with_parts_of("", scope)),
+    )
+
+
+def _text_parts(*of: Any) -> Func:
+    return Func(*of, function="payments_text_parts", output_field=TextField())
 
 
 CUSTOMER_FIELDS: Final[Fields] = {
-    "created": SearchField(operators=tuple(NUMERIC), matches=created),
+    "created": _CREATED,
     "email": _text_column("email"),
-    METADATA: metadata_field(),
+    METADATA: metadata_field(customers),
     "name": _text_column("name"),
     "phone": _text_column("phone"),
 }

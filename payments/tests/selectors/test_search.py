@@ -12,7 +12,7 @@ import pytest
 from payments.models import Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.objects.payment_intent import public_status
-from payments.selectors import search
+from payments.selectors import search, search_reading
 from payments.selectors.scope import Scope
 from payments.selectors.search_conditions import condition_of
 from payments.selectors.search_fields import CHARGE_FIELDS, INTENT_FIELDS
@@ -67,7 +67,7 @@ def day_of_a_shop(api: ApiClient) -> tuple[str, int]:
 def test_each_search_finds_exactly_the_objects_that_show_it(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "_NEWEST_PER_MATCH", 0)  # An index leads wherever one can.
+    monkeypatch.setattr(search_reading, "SLICE_ROWS_MAX", 1)  # An index leads wherever one can.
     ada, first = day_of_a_shop(api)
 
     def metadata(key: str) -> Callable[[dict[str, Any]], str | None]:
@@ -259,7 +259,7 @@ def test_other_parameters_of_a_search_are_checked_too(api: ApiClient) -> None:
 def test_a_search_finds_nothing_of_another_merchant_or_mode(
     shop: Shop, other_shop: Shop, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "_NEWEST_PER_MATCH", 0)
+    monkeypatch.setattr(search_reading, "SLICE_ROWS_MAX", 1)
     theirs, same = api_of(other_shop), {"metadata": {"order_id": "1"}}
     mine = [api.pay(**same)["id"], api.post("/v1/customers", name="Ann", **same).body["id"]]
     theirs.pay(**same)
@@ -275,6 +275,28 @@ def test_a_search_finds_nothing_of_another_merchant_or_mode(
     # A page that another merchant's search ended is a place in time, and nothing of theirs.
     page = "page_" + theirs.get(INTENTS, query="created>0").body["data"][0]["id"].partition("_")[2]
     assert ids(api.get(INTENTS, query="created>0", page=page)) == [mine[0]]
+
+
+def test_a_search_that_no_index_leads_says_how_far_it_came(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden, query = {"metadata": {"tier": "gold"}}, '-metadata["tier"]:null'
+    old, plain, new = (
+        api.post("/v1/customers", name="Ann", **more).body for more in (golden, {}, golden)
+    )
+    monkeypatch.setattr(search_reading, "SLICE_ROWS_MAX", 1)
+    whole = api.get(CUSTOMERS, query=query, expand=["total_count"])
+    assert ids(whole) == [new["id"], old["id"]]
+    assert (whole.body["has_more"], whole.body["total_count"]) == (False, 2)
+
+    monkeypatch.setattr(search_reading, "READ_SECONDS", 0)
+    part = api.get(CUSTOMERS, query=query)
+    assert (ids(part), part.body["has_more"]) == ([new["id"]], True)
+    refused = api.get(CUSTOMERS, query=query, page=part.body["next_page"])
+    assert (refused.status, refused.error["code"]) == (400, "query_timeout")
+    assert f"add created<={plain['created']}" in refused.error["message"]
+    counted = api.get(CUSTOMERS, query=query, expand=["total_count"])
+    assert counted.error["code"] == "query_timeout"
 
 
 def test_a_search_that_takes_too_long_says_how_to_narrow_it(
