@@ -97,6 +97,13 @@ class PaymentMethod(WithPublicId, MerchantOwned):
     fingerprint = models.CharField(max_length=64, blank=True)
     billing_details = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    allow_redisplay = models.CharField(
+        max_length=11,
+        default="unspecified",
+        db_default="unspecified",
+        choices=[(each, each) for each in ("always", "limited", "unspecified")],
+        help_text="For the merchant: no method is shown to customers here.",
+    )
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -71,7 +71,7 @@ _BANK: Final = {
     "fingerprint": text("The same for the same account.", "F7d01b3e", nullable=True),
     "last4": text("The last four characters of the account.", "3000", nullable=True),
 }
-_OTHER_TYPES: Final = {
+OTHER_TYPES: Final = {
     "ideal": always_null("bank", "bic", meaning="Not told by PSPs."),
     "sepa_debit": _BANK,
     "us_bank_account": _BANK,
@@ -82,11 +82,11 @@ def details_of_other_types() -> dict[str, Field]:
     """The field of each type but card, there only if the method is of that type."""
     return {
         name: record("Details, if `type` says so.", fields).but(absent=True, example=None)
-        for name, fields in _OTHER_TYPES.items()
+        for name, fields in OTHER_TYPES.items()
     }
 
 
-METHOD_TYPE: Final = one_of("What it is; the field of this name tells more.", "card", *_OTHER_TYPES)
+METHOD_TYPE: Final = one_of("What it is; the field of this name tells more.", "card", *OTHER_TYPES)
 
 PAYMENT_METHOD: Final = ObjectType(
     "payment_method",
@@ -94,7 +94,11 @@ PAYMENT_METHOD: Final = ObjectType(
     {
         "id": own_id(public_ids.PAYMENT_METHOD),
         "object": named("payment_method"),
-        "allow_redisplay": always("Payment methods are not shown to customers.", "unspecified"),
+        "allow_redisplay": one_of(
+            "Whether your pages may show it to the customer again; kept for you.",
+            *("always", "limited", "unspecified"),
+            example="unspecified",
+        ),
         "billing_details": billing_details_field(),
         "card": record("The card, if `type` says so.", CARD).but(absent=True),
         **details_of_other_types(),
@@ -162,6 +166,7 @@ def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
         customer_id=method.customer_id,
         livemode=method.livemode,
         metadata=method.metadata,
+        allow_redisplay=method.allow_redisplay,
     )
 
 
@@ -250,10 +255,12 @@ def _method_object(
     customer_id: UUID | None,
     livemode: bool,
     metadata: dict[str, str],
+    allow_redisplay: str = "unspecified",
 ) -> dict[str, Any]:
     return {
         "id": public_id(public_ids.PAYMENT_METHOD, identifier),
         **PAYMENT_METHOD.constants,
+        "allow_redisplay": allow_redisplay,
         "billing_details": billing_details_object(billing_details),
         method_type: details,
         "created": unix_seconds_of(identifier),

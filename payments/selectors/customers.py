@@ -53,6 +53,7 @@ def page_of_payment_methods(
     *,
     customer: str = "",
     method_type: str = "",
+    allow_redisplay: str = "",
     param: str = "customer",
 ) -> Page[PaymentMethod]:
     """A page of payment methods that can still be used; those of one customer, or all.
@@ -66,4 +67,6 @@ def page_of_payment_methods(
         rows = rows.filter(customer_id=customer_id)
     if method_type:
         rows = rows.filter(method_type=method_type)
+    if allow_redisplay:
+        rows = rows.filter(allow_redisplay=allow_redisplay)
     return page_of(rows, paging, known=known, kind=PAYMENT_METHOD)

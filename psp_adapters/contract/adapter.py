@@ -6,7 +6,7 @@ What may not live here: the name or the vocabulary of any PSP.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class Capabilities:
     """Those of them that can be held first and captured later."""
     redirect_method_types: frozenset[str] = frozenset()
     """Those of them that always send the customer to another page; a card only if challenged."""
+    bare_method_types: Mapping[str, str] = field(default_factory=dict)
+    """Those that begin without a token, since the customer gives the account on another page.
+
+    Each with what `PspRequest.token` is then."""
     requests_three_d_secure: bool = False
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False

@@ -47,6 +47,7 @@ class SandboxAdapter(PspAdapter):
         method_types=("card", "us_bank_account", "sepa_debit", "ideal"),
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
+        bare_method_types={"ideal": "pm_ideal_success"},
         requests_three_d_secure=True,
         purchase_details=True,
         disputes=True,

@@ -195,7 +195,7 @@ class Unsupported(Parameter):
         self.instead = instead
 
     def read(self, value: Any, name: str, is_text: bool) -> Any:
-        _refuse_card_fields(value, name)
+        refuse_card_fields(value, name)
         self.refuse(name, f"{name} is not supported. {self.instead}", "parameter_unknown")
 
     def own_schema(self) -> Schema:
@@ -227,9 +227,9 @@ def _as_text(member: Any) -> Any:
     return str(member) if type(member) is int else member
 
 
-def _refuse_card_fields(value: Any, name: str) -> None:
+def refuse_card_fields(value: Any, name: str) -> None:
     """Refuse card data inside an object that is refused anyway: the more important reason."""
     if type(value) is dict:
         for key, member in value.items():
             refuse_card_field(key, f"{name}[{key}]")
-            _refuse_card_fields(member, nameable(f"{name}[{key}]"))
+            refuse_card_fields(member, nameable(f"{name}[{key}]"))

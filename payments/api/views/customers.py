@@ -226,6 +226,7 @@ class CustomerPaymentMethods(MerchantView):
             call.paging,
             customer=public_id,
             method_type=call.given.get("type", ""),
+            allow_redisplay=call.given.get("allow_redisplay", ""),
             param=CUSTOMER.param,
         )
         return call.list_of("payment_method", page, payment_method_object)

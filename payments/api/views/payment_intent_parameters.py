@@ -70,7 +70,9 @@ def _payment_method() -> PublicId:
 
 def _method_data() -> Nested:
     return Nested(
-        method_data(), description="A new payment method, made from a token by this request."
+        method_data("payment_method_data"),
+        description="A new payment method, made by this request from a token or from a type that "
+        "needs none.",
     )
 
 

@@ -66,15 +66,17 @@ def _confirmation(call: Call) -> Confirmation:
 
 
 def _payment_method(call: Call) -> str | NewMethod:
-    """What is to be charged: the id of a method, a token, or a token with details."""
+    """What is to be charged: the id of a method, a token, or a new method with details."""
     data = call.given.get("payment_method_data")
     if data is None:
         return str(call.given.get("payment_method", ""))
     method_type = data["type"]
     details = MethodDetails(
-        billing_details=data.get("billing_details"), metadata=data.get("metadata")
+        billing_details=data.get("billing_details"),
+        metadata=data.get("metadata"),
+        allow_redisplay=data.get("allow_redisplay"),
     )
-    token = data[method_type]["token"]
+    token = data.get(method_type, {}).get("token", "")
     return NewMethod(method_type=method_type, token=token, details=details)
 
 

@@ -1,12 +1,14 @@
-"""/v1/payment_methods: created from the PSP's tokens, never from card data."""
+"""/v1/payment_methods: created from the PSP's tokens or a bare type, never from card data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from payments import public_ids
 from payments.api.card_data import refuse_card_in_path
 from payments.api.parameters import (
+    ABSENT,
     Enum,
     Expand,
     Metadata,
@@ -18,11 +20,19 @@ from payments.api.parameters import (
     Text,
     Unsupported,
 )
-from payments.api.parameters.groups import METHOD_TYPE, billing_details, list_parameters
+from payments.api.parameters.declaration import Schema
+from payments.api.parameters.groups import (
+    METHOD_TYPE,
+    METHOD_TYPES,
+    billing_details,
+    list_parameters,
+)
+from payments.api.parameters.structures import refuse_card_fields
 from payments.api.renderers import render_payment_method
 from payments.api.views.call import Call, path_id
 from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
+from payments.exceptions import InvalidParameter
 from payments.models import PaymentMethod as MethodRow
 from payments.objects.fields import example_id
 from payments.objects.payment_method import payment_method_object
@@ -33,7 +43,9 @@ from payments.services.commands import payment_methods as service
 from payments.services.idempotency.direct_requests import DirectResult
 
 _NEW_ONE: Final = Unsupported("Tokens do not change: create a new payment method from a new token.")
-_NOT_SHOWN: Final = Unsupported("Payment methods are not shown to customers here: remove it.")
+_BY_TOKEN: Final = Unsupported(
+    "Let the payment provider's own fields collect the account, and pass their token as token."
+)
 _USE_ATTACH: Final = Unsupported(
     "Attach the payment method with POST /v1/payment_methods/{id}/attach."
 )
@@ -43,47 +55,112 @@ _USE_CUSTOMER: Final = Unsupported("Use customer.")
 class Token(Text):
     """A token of the PSP; one of digits only could be a card number, so it is refused."""
 
-    def __init__(self, *, required: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__(
             max_length=255,
             pattern=r"(?![0-9-]+$)[A-Za-z0-9_.\-]+",
             rule="a token has letters, digits and _ . - only, and is not all digits",
             can_unset=False,
-            required=required,
-            description="Such as tok_visa.",
+            description="Of the payment provider, such as tok_visa.",
         )
 
 
-def method_data() -> dict[str, Parameter]:
-    """A token, and what the merchant says about the payment method behind it."""
-    return {
-        "type": Enum("card", required=True, description="What the token stands for."),
-        "card": Nested(
-            {
-                "token": Token(required=True),
-                "cvc": RawCardData(),
-                "exp_month": RawCardData(),
-                "exp_year": RawCardData(),
-                "number": RawCardData(),
-                "networks": Unsupported("The payment provider chooses the network: remove it."),
-            },
-            required=True,
-            description="The card, as a token: never its number.",
-        ),
-        "billing_details": billing_details(),
-        "metadata": Metadata(),
-        "allow_redisplay": _NOT_SHOWN,
+class _Unread(Parameter):
+    """Details of a type that no payment provider charges: the refusal names the type instead."""
+
+    documented = False
+
+    def read(self, value: Any, name: str, is_text: bool) -> Any:
+        refuse_card_fields(value, name)
+        return ABSENT
+
+    def own_schema(self) -> Schema:
+        return {"not": {}}
+
+
+def _allow_redisplay(description: str) -> Enum:
+    return Enum("always", "limited", "unspecified", description=description)
+
+
+def _details_by_type() -> dict[str, Parameter]:
+    card = {
+        "token": Token(),
+        "cvc": RawCardData(),
+        "exp_month": RawCardData(),
+        "exp_year": RawCardData(),
+        "number": RawCardData(),
+        "networks": Unsupported("The payment provider chooses the network: remove it."),
     }
+    unused_bank = Text(max_length=64, description="Not used: the customer chooses the bank.")
+    account = dict.fromkeys(
+        (
+            *("account_holder_type", "account_number", "account_type"),
+            *("financial_connections_account", "routing_number"),
+        ),
+        _BY_TOKEN,
+    )
+    return {
+        **dict.fromkeys(METHOD_TYPES, _Unread()),
+        "card": Nested(card, description="The card, as a token: never its number."),
+        "ideal": Nested(
+            {"token": Token(), "bank": unused_bank},
+            description="iDEAL; without a token the customer is asked on the bank's page.",
+        ),
+        "sepa_debit": Nested(
+            {"token": Token(), "iban": _BY_TOKEN}, description="The account, as a token."
+        ),
+        "us_bank_account": Nested(
+            {"token": Token(), **account}, description="The account, as a token."
+        ),
+    }
+
+
+def method_data(prefix: str = "") -> Parameters:
+    """What a payment method is made from, and what the merchant says about it."""
+    details = _details_by_type()
+    return Parameters(
+        {
+            "type": Enum(
+                *METHOD_TYPES,
+                required=True,
+                description="What it is. Types that send the customer to the bank's page need no "
+                "token; others need one in the object of this name.",
+            ),
+            **details,
+            "allow_redisplay": _allow_redisplay("Kept for you: whether your pages may show it."),
+            "billing_details": billing_details(),
+            "metadata": Metadata(),
+        },
+        checks=(_only_its_own(details, prefix),),
+    )
+
+
+def _only_its_own(
+    details: Mapping[str, Parameter], prefix: str
+) -> Callable[[dict[str, Any]], None]:
+    """Refuses the details of another type than the one that is named."""
+
+    def check(given: dict[str, Any]) -> None:
+        for name in details.keys() & given.keys() - {given["type"]}:
+            shown = f"{prefix}[{name}]" if prefix else name
+            raise InvalidParameter(
+                f"{shown} does not belong to a payment method of type {given['type']}. Remove it, "
+                "or name its type.",
+                param=shown,
+            )
+
+    return check
 
 
 CREATE_PAYMENT_METHOD: Final = Parameters(
     {
-        **method_data(),
+        **method_data().declared,
         "expand": Expand("payment_method"),
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
         "radar_options": Unsupported("The operator's settings decide how risk is judged."),
     },
+    checks=method_data().checks,
     example={
         "type": "card",
         "card": {"token": "tok_visa"},
@@ -105,7 +182,7 @@ UPDATE_PAYMENT_METHOD: Final = Parameters(
         "card": Nested(_CHANGEABLE_CARD, description="Refused: a token's card does not change."),
         "expand": Expand("payment_method"),
         "metadata": Metadata(merges=True),
-        "allow_redisplay": _NOT_SHOWN,
+        "allow_redisplay": _allow_redisplay("Kept for you: whether your pages may show it."),
         "us_bank_account": _NEW_ONE,
     },
     example={"billing_details": {"email": "ada@example.com"}},
@@ -128,7 +205,7 @@ LIST_PAYMENT_METHODS: Final = list_parameters(
     public_ids.PAYMENT_METHOD,
     "payment_method",
     {
-        "allow_redisplay": _NOT_SHOWN,
+        "allow_redisplay": _allow_redisplay("Only those that say this."),
         "customer": PublicId(public_ids.CUSTOMER, noun="customer"),
         "customer_account": _USE_CUSTOMER,
         "type": METHOD_TYPE,
@@ -140,7 +217,10 @@ LIST_PAYMENT_METHODS: Final = list_parameters(
 LIST_CUSTOMER_PAYMENT_METHODS: Final = list_parameters(
     public_ids.PAYMENT_METHOD,
     "payment_method",
-    {"allow_redisplay": _NOT_SHOWN, "type": METHOD_TYPE},
+    {
+        "allow_redisplay": _allow_redisplay("Only those that say this."),
+        "type": METHOD_TYPE,
+    },
     noun="payment_method",
     created=False,
 )
@@ -149,13 +229,13 @@ LIST_CUSTOMER_PAYMENT_METHODS: Final = list_parameters(
 class PaymentMethods(MerchantView):
     """The payment methods of a merchant's customers."""
 
-    @documented(CREATE_PAYMENT_METHOD, "payment_method", "Create a payment method from a token")
+    @documented(CREATE_PAYMENT_METHOD, "payment_method", "Create a payment method")
     def post(self, call: Call) -> DirectResult[MethodRow]:
         method_type = call.given["type"]
         return service.create_payment_method(
             CommandRequest(call.caller, render=render_payment_method),
             method_type=method_type,
-            token=call.given[method_type]["token"],
+            token=call.given.get(method_type, {}).get("token", ""),
             details=call.details(service.MethodDetails),
         )
 
@@ -166,6 +246,7 @@ class PaymentMethods(MerchantView):
             call.paging,
             customer=call.given.get("customer", ""),
             method_type=call.given.get("type", ""),
+            allow_redisplay=call.given.get("allow_redisplay", ""),
         )
         return call.list_of("payment_method", page, payment_method_object)
 

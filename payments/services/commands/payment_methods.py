@@ -1,4 +1,4 @@
-"""Creates payment methods from a PSP's tokens, attaches them to customers, detaches them for good.
+"""Creates payment methods of a PSP, attaches them to customers, detaches them for good.
 
 Lock order: idempotency key, customer, payment method. A token is described by its PSP before any
 transaction begins. Card numbers never come here.
@@ -24,12 +24,14 @@ from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, refuse_missing
 from payments.services.callers.caller import Caller, Prepared
 from payments.services.idempotency.direct_requests import DirectTx, direct_command
 from payments.services.outbox.events import EventDraft, events_of, previous_attributes
+from payments.services.psp_gateway.accounts import capabilities_of
 from payments.services.psp_gateway.token_lookup import described_token
 from psp_adapters.contract.payments import PaymentToken
 
 _CHANGEABLE: Final = (
     "billing_details",
     "metadata",
+    "allow_redisplay",
     "customer",
     "detached_at",
     "event_seq",
@@ -43,14 +45,16 @@ class MethodDetails:
 
     billing_details: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
+    allow_redisplay: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMethod:
-    """A token that a payment is to be charged with, and what the merchant says about it."""
+    """A method that a payment is to be charged with, and what the merchant says about it."""
 
     method_type: str
     token: str
+    """Empty for a type that the PSP begins without one."""
     details: MethodDetails
 
 
@@ -75,9 +79,13 @@ def named_payment_method(
 
 
 def _unsaved_method(caller: Caller, new: NewMethod) -> PaymentMethod:
-    param = "payment_method_data"
-    described = described_token(caller, new.token, param=f"{param}[{new.method_type}][token]")
-    _require_type(described, new.method_type, param=f"{param}[type]")
+    described = _described(
+        caller,
+        method_type=new.method_type,
+        token=new.token,
+        type_param="payment_method_data[type]",
+        token_param=f"payment_method_data[{new.method_type}][token]",
+    )
     method = _new_method(caller, described)
     _apply(method, new.details)
     return method
@@ -95,20 +103,62 @@ def _method_to_attach(caller: Caller, *, reference: str, **_others: Any) -> Paym
     return resolve_payment_method(caller, reference)
 
 
-def _described(caller: Caller, *, method_type: str, token: str, **_others: Any) -> PaymentToken:
-    return described_token(caller, token, param=f"{method_type}[token]")
+def _described_alone(
+    caller: Caller, *, method_type: str, token: str, **_others: Any
+) -> PaymentToken:
+    return _described(
+        caller,
+        method_type=method_type,
+        token=token,
+        type_param="type",
+        token_param=f"{method_type}[token]",
+    )
 
 
-@direct_command(prepare=_described)
+def _described(
+    caller: Caller, *, method_type: str, token: str, type_param: str, token_param: str
+) -> PaymentToken:
+    """What the PSP says of a token, or of a type that it begins without one.
+
+    Raises ResourceMissing, PspUnavailable, and InvalidParameter for a type that the PSP does not
+    charge, or not without a token.
+    """
+    can = capabilities_of(caller.psp_account.id)
+    if method_type not in can.method_types:
+        raise InvalidParameter(
+            f"The payment provider of this account charges no payment method of type "
+            f"{method_type}. Use one of type {' or '.join(can.method_types)}.",
+            param=type_param,
+        )
+    sent = token or can.bare_method_types.get(method_type, "")
+    if not sent:
+        bare = " or ".join(can.bare_method_types) or "none"
+        raise InvalidParameter(
+            f"A payment by {method_type} needs a token: let the payment provider's own fields "
+            f"collect the details, and pass the token that they return as {token_param}. Types "
+            f"that need no token: {bare}.",
+            param=type_param,
+            code="parameter_missing",
+        )
+    described = described_token(caller, sent, param=token_param)
+    if described.method_type != method_type:
+        raise InvalidParameter(
+            f"The token is for a payment method of type {described.method_type}, not "
+            f"{method_type}.",
+            param=type_param,
+        )
+    return described
+
+
+@direct_command(prepare=_described_alone)
 def create_payment_method(
     tx: DirectTx, *, method_type: str, token: str, details: MethodDetails
 ) -> PaymentMethod:
-    """Keep a PSP's token as a payment method, once per idempotency key.
+    """Keep a PSP's token, or a type that needs none, as a payment method, once per key.
 
-    Raises ResourceMissing (no such token) and InvalidParameter (a token of another type).
+    Raises ResourceMissing (no such token) and InvalidParameter (a token of another type, or none).
     """
     described: PaymentToken = tx.prepared.get()
-    _require_type(described, method_type, param="type")
     method = _new_method(tx.caller, described)
     _give_id(method)
     _apply(method, details)
@@ -211,15 +261,6 @@ def locked_customer(caller: Caller, customer_id: UUID, *, param: str) -> Custome
     return customer
 
 
-def _require_type(described: PaymentToken, method_type: str, *, param: str) -> None:
-    if described.method_type != method_type:
-        raise InvalidParameter(
-            f"The token is for a payment method of type {described.method_type}, not "
-            f"{method_type}.",
-            param=param,
-        )
-
-
 def _new_method(caller: Caller, described: PaymentToken) -> PaymentMethod:
     return PaymentMethod(
         merchant_id=caller.merchant.id,
@@ -271,6 +312,8 @@ def _apply(method: PaymentMethod, details: MethodDetails) -> None:
         method.billing_details = {**method.billing_details, **details.billing_details}
     if details.metadata is not None:
         method.metadata = merged_metadata(method.metadata, details.metadata)
+    if details.allow_redisplay is not None:
+        method.allow_redisplay = details.allow_redisplay
 
 
 def _write(tx: DirectTx, method: PaymentMethod, draft: EventDraft) -> None:

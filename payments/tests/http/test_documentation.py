@@ -86,6 +86,12 @@ FITTING: dict[str, Any] = {
     },
 }
 """Values that must fit to the payment of 1,000, which the schema cannot say."""
+OF_A_TYPE: dict[str, dict[str, Any]] = {
+    "card": {"card": {"token": "pm_card_visa"}},
+    "ideal": {"ideal": {"bank": "ing"}},
+    "sepa_debit": {"sepa_debit": {"token": "pm_sepaDebit_success"}},
+    "us_bank_account": {"us_bank_account": {"token": "pm_bankDebit_success"}},
+}
 
 
 @pytest.mark.parametrize("name", POSTS)
@@ -96,12 +102,14 @@ def test_documented_values_are_accepted_and_others_refused(
     whole = examples.minimal_object(schema)
     if route.template == "/v1/payment_intents":
         whole |= {"amount": 1_000, "payment_method": "pm_card_visa", "confirm": True}
+    if route.template == "/v1/payment_methods":
+        whole["type"] = "ideal"
     for parameter, declared in schema["properties"].items():
         if parameter == "expand":
             continue
-        allowed = FITTING.get(parameter) or examples.allowed(declared)
         others = {k: v for k, v in whole.items() if f"{k}_data" != parameter}
-        good = send(storefront, route, {**others, parameter: allowed})
+        given = fitting(parameter, schema["properties"])
+        good = send(storefront, route, {**others, **given})
         assert good.status == 200 or good.error["code"] == "resource_missing", (
             f"{parameter}: {good.body!r}"
         )
@@ -136,6 +144,17 @@ def test_documented_filters_are_accepted(
         given = {**required, parameter["name"]: examples.allowed(parameter["schema"])}
         reply = send(storefront, route, given)
         assert reply.status == 200 or reply.error["code"] == "resource_missing", given
+
+
+def fitting(parameter: str, declared: dict[str, Any]) -> dict[str, Any]:
+    """An allowed value, with the type that it belongs to."""
+    if parameter in OF_A_TYPE and "type" in declared:
+        return {"type": parameter, **OF_A_TYPE[parameter]}
+    if parameter == "payment_method_data":
+        return {parameter: {"type": "card", **OF_A_TYPE["card"]}}
+    if parameter == "type":
+        return {"type": "ideal"}
+    return {parameter: FITTING.get(parameter) or examples.allowed(declared[parameter])}
 
 
 def body_schema(document: dict[str, Any], name: str) -> dict[str, Any]:
