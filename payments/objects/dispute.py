@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from payments import public_ids
 from payments.models import Dispute, LossPolicy
-from payments.objects.balance import balance_transaction_object
+from payments.objects.balance import BALANCE_TRANSACTION, balance_transaction_object
 from payments.objects.fields import (
+    EXAMPLE_SECOND,
     ObjectType,
     always,
     always_null,
     created,
     currency,
+    example_id,
     flag,
     id_of,
     integer,
@@ -70,13 +72,35 @@ EVIDENCE_FILES: Final = (
 _TEXTS: Final = {name: text(meaning, nullable=True) for name, meaning in EVIDENCE_TEXTS.items()}
 _FILES: Final = always_null(*EVIDENCE_FILES, meaning="Always null: files cannot be uploaded.")
 _DETAILS: Final = {
-    "due_by": second("Until when evidence can be submitted; null once none can be.", nullable=True),
+    "due_by": second(
+        "Until when evidence can be submitted; null once none can be.",
+        EXAMPLE_SECOND + 9 * 86_400,
+        nullable=True,
+    ),
     "enhanced_eligibility": always("Networks' own programs are not supported.", {}),
     "has_evidence": flag("Whether evidence is staged or was submitted."),
     "past_due": flag("Whether the time for evidence is over."),
     "submission_count": integer("How often evidence was submitted: once at each stage.", 0),
     "submission_method": one_of("How it was submitted.", "not_submitted", "manual"),
 }
+
+_WITHDRAWN: Final = BALANCE_TRANSACTION.example(
+    amount=-1250,
+    fee=1500,
+    fee_details=[
+        {
+            "amount": 1500,
+            "application": None,
+            "currency": "eur",
+            "description": "Dispute fee",
+            "type": "stripe_fee",
+        }
+    ],
+    net=-2750,
+    reporting_category="dispute",
+    source=example_id(public_ids.DISPUTE),
+    type="adjustment",
+)
 
 DISPUTE: Final = ObjectType(
     "dispute",
@@ -88,7 +112,7 @@ DISPUTE: Final = ObjectType(
         "balance_transactions": list_of(
             "What it took from the balance and gave back; two at most.",
             ref("balance_transaction"),
-            [],
+            [_WITHDRAWN],
         ),
         "charge": id_of("charge", "The charge that is disputed.", public_ids.CHARGE),
         "created": created("the dispute"),

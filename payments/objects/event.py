@@ -90,7 +90,9 @@ WEBHOOK_ENDPOINT: Final = ObjectType(
         ),
         "description": text("Your own text.", nullable=True),
         "enabled_events": list_of(
-            "Types of events that are sent, `*` for all.", text("A type."), ["payment_intent.*"]
+            "Types of events that are sent, `*` for all.",
+            text("A type."),
+            ["payment_intent.*", "charge.refunded"],
         ),
         "failing_delivery": record(
             f"Only in events of the type `{DELIVERY_FAILING}`.", _FAILING
@@ -101,7 +103,7 @@ WEBHOOK_ENDPOINT: Final = ObjectType(
             absent=True
         ),
         "status": one_of("Whether events are sent.", *map(str, EndpointStatus), example="enabled"),
-        "url": text("Where events are sent.", "https://hooks.shop.example/payments"),
+        "url": text("Where events are sent.", "https://hooks.example.com/payments"),
         **always_null("application"),
     },
 )

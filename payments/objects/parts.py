@@ -53,6 +53,8 @@ _ADDRESS: Final[dict[str, Field]] = {
     "state": text("State or province.", nullable=True),
 }
 
+EXAMPLE_ADDRESS: Final = {name: each.example for name, each in _ADDRESS.items() if each.example}
+
 
 def address_field(meaning: str, *, nullable: bool = False) -> Field:
     """A postal address; every key of it is there."""

@@ -52,7 +52,9 @@ class SearchText(Text):
         return {**super().own_schema(), "example": "created>=1767225600"}
 
 
-def search_parameters(object_name: str, fields: Iterable[str]) -> Parameters:
+def search_parameters(
+    object_name: str, fields: Iterable[str], *, example: str = 'metadata["order_id"]:"6735"'
+) -> Parameters:
     """The parameters of a search among objects of one kind."""
     return Parameters(
         {
@@ -67,7 +69,7 @@ def search_parameters(object_name: str, fields: Iterable[str]) -> Parameters:
             ),
             "expand": Expand(object_name, in_list=True, also=(TOTAL_COUNT,)),
         },
-        example={"query": 'metadata["order_id"]:"6735"'},
+        example={"query": example},
     )
 
 

@@ -56,7 +56,7 @@ LIST_BALANCE_TRANSACTIONS: Final = list_parameters(
         ),
     },
     noun="balance_transaction",
-    example={"type": "charge", "created": {"gte": 1_795_780_800}},
+    example={"type": "charge", "created": {"gte": 1_767_225_600}},
 )
 
 

@@ -118,7 +118,7 @@ class Charge(MerchantView):
         path_id(CHARGE, public_id)
         return call.expanded("charge", _shown(one_charge(call.scope, public_id)))
 
-    @documented(UPDATE_CHARGE, "charge", "Change a charge")
+    @documented(UPDATE_CHARGE, "charge", "Change a charge", example=UPDATE_CHARGE.example)
     def post(self, call: Call, public_id: str) -> CommandResult:
         """Change its payment intent, whose details the charge shows."""
         return commands.update_intent(

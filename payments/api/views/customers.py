@@ -31,6 +31,8 @@ from payments.api.views.payment_methods import (
 )
 from payments.models import Customer as CustomerRow
 from payments.objects.customer import customer_object
+from payments.objects.fields import example_id
+from payments.objects.parts import EXAMPLE_ADDRESS
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import (
     one_customer,
@@ -122,7 +124,13 @@ CREATE_CUSTOMER: Final = Parameters(
         "tax_id_data": _METADATA_INSTEAD,
         "test_clock": Unsupported("There are no test clocks here: remove it."),
     },
-    example={"email": "ada@example.com", "name": "Ada Lovelace", "preferred_locales": ["de"]},
+    example={
+        "address": EXAMPLE_ADDRESS,
+        "email": "ada@example.com",
+        "metadata": {"order_id": "6735"},
+        "name": "Ada Lovelace",
+        "preferred_locales": ["de"],
+    },
 )
 
 UPDATE_CUSTOMER: Final = Parameters(
@@ -158,7 +166,9 @@ LIST_CUSTOMER_SOURCES: Final = list_parameters(
     created=False,
 )
 
-SEARCH_CUSTOMERS: Final = search_parameters("customer", CUSTOMER_FIELDS)
+SEARCH_CUSTOMERS: Final = search_parameters(
+    "customer", CUSTOMER_FIELDS, example='email:"ada@example.com"'
+)
 
 
 class Customers(MerchantView):
@@ -197,7 +207,7 @@ class Customer(MerchantView):
         path_id(CUSTOMER, public_id)
         return call.expanded("customer", customer_object(one_customer(call.scope, public_id)))
 
-    @documented(UPDATE_CUSTOMER, "customer", "Change a customer")
+    @documented(UPDATE_CUSTOMER, "customer", "Change a customer", example=UPDATE_CUSTOMER.example)
     def post(self, call: Call, public_id: str) -> DirectResult[CustomerRow]:
         return service.update_customer(
             CommandRequest(call.caller, render=render_customer),
@@ -218,6 +228,7 @@ class CustomerPaymentMethods(MerchantView):
         "payment_method",
         "List a customer's payment methods",
         is_list=True,
+        example={"customer": example_id(public_ids.CUSTOMER)},
     )
     def get(self, call: Call, public_id: str) -> dict[str, Any]:
         path_id(CUSTOMER, public_id)
@@ -252,7 +263,12 @@ class CustomerSources(MerchantView):
 class CustomerPaymentMethod(MerchantView):
     """One payment method of one customer."""
 
-    @documented(RETRIEVE_PAYMENT_METHOD, "payment_method", "Retrieve a customer's payment method")
+    @documented(
+        RETRIEVE_PAYMENT_METHOD,
+        "payment_method",
+        "Retrieve a customer's payment method",
+        example={"customer": example_id(public_ids.CUSTOMER)},
+    )
     def get(self, call: Call, public_id: str, method_id: str) -> dict[str, Any]:
         path_id(CUSTOMER, public_id)
         refuse_card_in_path(method_id)

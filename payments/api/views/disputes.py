@@ -24,6 +24,7 @@ from payments.api.views.documentation import documented
 from payments.api.views.exchange import MerchantView
 from payments.clock import now_utc
 from payments.models import Dispute as DisputeRow
+from payments.objects.dispute import DISPUTE as DISPUTE_OBJECT
 from payments.objects.dispute import EVIDENCE_FILES, EVIDENCE_TEXTS, dispute_object
 from payments.selectors.disputes import one_dispute, page_of_disputes
 from payments.selectors.scope import DISPUTE
@@ -81,6 +82,25 @@ LIST_DISPUTES: Final = list_parameters(
 )
 
 
+_PRINTED: Final = DISPUTE_OBJECT.example()
+_CLOSED: Final = {
+    "evidence_details": {**_PRINTED["evidence_details"], "due_by": None},
+    "status": "lost",
+}
+_SUBMITTED: Final = {
+    "evidence": {**_PRINTED["evidence"], **UPDATE_DISPUTE.example["evidence"]},
+    "evidence_details": {
+        **_PRINTED["evidence_details"],
+        "due_by": None,
+        "has_evidence": True,
+        "submission_count": 1,
+        "submission_method": "manual",
+    },
+    "status": "under_review",
+}
+"""What differs in the examples of answers."""
+
+
 def _shown(dispute: DisputeRow) -> dict[str, Any]:
     return dispute_object(dispute, now=now_utc())
 
@@ -107,7 +127,7 @@ class Dispute(MerchantView):
         "dispute",
         "Update a dispute",
         moves_money=True,
-        example={"status": "under_review"},
+        example=_SUBMITTED,
     )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.update_dispute(
@@ -122,9 +142,7 @@ class Dispute(MerchantView):
 class CloseDispute(MerchantView):
     """Accept a dispute as lost."""
 
-    @documented(
-        CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True, example={"status": "lost"}
-    )
+    @documented(CLOSE_DISPUTE, "dispute", "Close a dispute", moves_money=True, example=_CLOSED)
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.close_dispute(
             CommandRequest(call.caller, render=render_dispute),

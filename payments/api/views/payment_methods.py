@@ -35,6 +35,7 @@ from payments.api.views.exchange import MerchantView
 from payments.exceptions import InvalidParameter
 from payments.models import PaymentMethod as MethodRow
 from payments.objects.fields import example_id
+from payments.objects.parts import EXAMPLE_ADDRESS
 from payments.objects.payment_method import payment_method_object
 from payments.selectors.customers import one_payment_method, page_of_payment_methods
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, id_of
@@ -164,7 +165,12 @@ CREATE_PAYMENT_METHOD: Final = Parameters(
     example={
         "type": "card",
         "card": {"token": "tok_visa"},
-        "billing_details": {"name": "Ada Lovelace"},
+        "billing_details": {
+            "address": EXAMPLE_ADDRESS,
+            "email": "ada@example.com",
+            "name": "Ada Lovelace",
+        },
+        "metadata": {"order_id": "6735"},
     },
 )
 

@@ -61,7 +61,7 @@ CREATE_REFUND: Final = Parameters(
 
 UPDATE_REFUND: Final = Parameters(
     {"expand": Expand("refund"), "metadata": Metadata(merges=True)},
-    example={"metadata": {"ticket": "T-118"}},
+    example={"metadata": {"order_id": "6735", "ticket": "T-118"}},
 )
 
 CANCEL_REFUND: Final = Parameters({"expand": Expand("refund")})
@@ -73,8 +73,12 @@ LIST_REFUNDS: Final = list_parameters(
     "refund",
     {"charge": _CHARGE, "payment_intent": _PAYMENT_INTENT},
     noun="refund",
-    example={"limit": 3, "expand": ["data.charge"]},
+    example={"payment_intent": example_id(public_ids.PAYMENT_INTENT), "limit": 3},
 )
+
+
+_CANCELED: Final = {"balance_transaction": None, "status": "canceled"}
+"""What differs in the example of the answer."""
 
 
 def _shown(refund: RefundRow) -> dict[str, Any]:
@@ -114,7 +118,9 @@ class Refund(MerchantView):
         path_id(REFUND, public_id)
         return call.expanded("refund", _shown(one_refund(call.scope, public_id)))
 
-    @documented(UPDATE_REFUND, "refund", "Change a refund's metadata")
+    @documented(
+        UPDATE_REFUND, "refund", "Change a refund's metadata", example=UPDATE_REFUND.example
+    )
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.update_refund(
             CommandRequest(call.caller, render=render_refund),
@@ -126,7 +132,7 @@ class Refund(MerchantView):
 class CancelRefund(MerchantView):
     """Cancel a refund that was not sent to the PSP yet."""
 
-    @documented(CANCEL_REFUND, "refund", "Cancel a refund", example={"status": "canceled"})
+    @documented(CANCEL_REFUND, "refund", "Cancel a refund", example=_CANCELED)
     def post(self, call: Call, public_id: str) -> CommandResult:
         return commands.cancel_refund(
             CommandRequest(call.caller, render=render_refund), refund_id=path_id(REFUND, public_id)

@@ -89,7 +89,7 @@ CREATE_WEBHOOK_ENDPOINT: Final = Parameters(
         "connect": Unsupported("There are no connected accounts here: remove it."),
     },
     example={
-        "url": "https://hooks.shop.example/payments",
+        "url": "https://hooks.example.com/payments",
         "enabled_events": ["payment_intent.*", "charge.refunded"],
     },
 )
@@ -148,7 +148,12 @@ class WebhookEndpoint(MerchantView):
         path_id(WEBHOOK_ENDPOINT, public_id)
         return webhook_endpoint_object(one_webhook_endpoint(call.scope, public_id))
 
-    @documented(UPDATE_WEBHOOK_ENDPOINT, "webhook_endpoint", "Change a webhook endpoint")
+    @documented(
+        UPDATE_WEBHOOK_ENDPOINT,
+        "webhook_endpoint",
+        "Change a webhook endpoint",
+        example={"status": "disabled"},
+    )
     def post(self, call: Call, public_id: str) -> DirectResult[EndpointRow]:
         return service.update_endpoint(
             CommandRequest(call.caller, render=render_webhook_endpoint),

@@ -1,4 +1,4 @@
-"""`payment_method_data` with a type and no token begins a payment where the PSP asks the customer."""
+"""A type without a token begins a payment where the PSP asks the customer on its page."""
 
 from __future__ import annotations
 
