@@ -58,7 +58,7 @@ def _started_postgres(folder: Path, stack: ExitStack, *, durable: bool) -> Proce
     with step("start PostgreSQL 18"):
         stack.callback(server.stop)
         server.start()
-        postgres.make_roles(folder, port)
+        postgres.make_roles(folder, port, durable=durable)
     return server
 
 

@@ -100,11 +100,12 @@ def port_of(process: Process) -> int:
     return int(setting.removeprefix("port="))
 
 
-def make_roles(folder: Path, port: int) -> None:
+def make_roles(folder: Path, port: int, *, durable: bool) -> None:
     """Make the two logins and the database, unless they exist.
 
     The owner owns the tables and migrates. The application is not a member of the owner's role, and
-    neither connects to other databases of the server.
+    neither connects to other databases of the server. Where nothing is kept, the owner may empty
+    tables whatever their triggers say.
     """
     with psycopg.connect(url(folder, SUPERUSER, port, "postgres"), autocommit=True) as connection:
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
@@ -125,6 +126,12 @@ def make_roles(folder: Path, port: int) -> None:
             )
         # Databases that the owner makes are its own; these are of the server.
         connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
+        if not durable:
+            connection.execute(
+                sql.SQL("GRANT SET ON PARAMETER session_replication_role TO {}").format(
+                    sql.Identifier(OWNER)
+                )
+            )
 
 
 def _cluster(folder: Path) -> Cluster:

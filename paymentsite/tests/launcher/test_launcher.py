@@ -293,14 +293,22 @@ def test_a_full_disk_is_reported_before_anything_is_written(
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
 
-def test_no_login_works_without_its_password(without_servers: None) -> None:
+def test_no_login_works_without_its_password_or_disables_triggers_that_are_kept(
+    without_servers: None,
+) -> None:
     with state.fresh_folder("run-") as folder:
         server = postgres.server(folder, durable=False)
         server.start()
         try:
             port = postgres.port_of(server)
-            postgres.make_roles(folder, port)
-            postgres.make_roles(folder, port)
+            off = "SET session_replication_role = replica"
+            postgres.make_roles(folder, port, durable=True)
+            with psycopg.connect(postgres.url(folder, postgres.OWNER, port)) as connection:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(off)
+            postgres.make_roles(folder, port, durable=False)
+            with psycopg.connect(postgres.url(folder, postgres.OWNER, port)) as connection:
+                connection.execute(off)
             with psycopg.connect(postgres.url(folder, postgres.APPLICATION, port)) as connection:
                 row = connection.execute("SELECT current_user").fetchone()
                 assert row == (postgres.APPLICATION,)
