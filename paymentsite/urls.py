@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 
-from payments.api.views.reference import reference_page
+from payments.api.views.reference import openapi_document, reference_page
 from paymentsite.health import healthz, jobs, livez
 from paymentsite.metrics import metrics
 
@@ -17,7 +17,7 @@ urlpatterns = [
     path("docs/", RedirectView.as_view(url="/docs")),
     path("docs", reference_page, name="docs"),
     path("docs/try", SpectacularSwaggerView.as_view(url_name="openapi")),
-    path("docs/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs/openapi.json", openapi_document, name="openapi"),
     path("docs/<slug:page>", reference_page, name="reference"),
     path("healthz", healthz),
     path("healthz/jobs", jobs),

@@ -10,8 +10,11 @@ cannot differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from threading import Lock
 from typing import Any, Final
 
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRequest
 
 from payments.api.decoding import FORM, JSON
@@ -65,6 +68,24 @@ _EXAMPLES: Final = {
     431: "headers_too_large",
     503: "psp_unavailable",
 }
+
+
+_making = Lock()
+
+
+def document() -> dict[str, Any]:
+    """The document of this code; made once per process, by one thread.
+
+    drf-spectacular fails when two threads make their first one at the same time.
+    """
+    with _making:
+        return _document()
+
+
+@cache
+def _document() -> dict[str, Any]:
+    made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return made
 
 
 def error_name(status: int) -> str:

@@ -11,12 +11,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
-from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
 from markdown_it import MarkdownIt
 
 from payments.api.decoding import JSON
 from payments.api.error_codes import DECLINE_CODES, ERROR_CODES, WITHOUT_CODE, type_of
-from payments.api.openapi import UNSUPPORTED
+from payments.api.openapi import UNSUPPORTED, document
 from payments.api.reference_rows import (
     always_null,
     as_form,
@@ -59,6 +59,18 @@ def reference_page(request: HttpRequest, page: str = "overview") -> HttpResponse
     return HttpResponse(_page(page, settings.PUBLIC_BASE_URL))
 
 
+@require_safe
+def openapi_document(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document as JSON."""
+    return HttpResponse(_json(), content_type=OpenApiJsonRenderer.media_type)
+
+
+@cache
+def _json() -> bytes:
+    rendered: bytes = OpenApiJsonRenderer().render(document())
+    return rendered
+
+
 @cache
 def _page(page: str, base_url: str) -> str:
     titles = _GENERATED | {name: title for name, (title, _) in _TEXTS.items()}
@@ -95,19 +107,13 @@ def _link(found: re.Match[str]) -> str:
     return f'<a href="/docs/{served[page]}{anchor or ""}">{text}</a>' if page in served else text
 
 
-@cache
-def _document() -> dict[str, Any]:
-    made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return made
-
-
 def _overview() -> dict[str, Any]:
     return {"operations": _operations()["groups"], "objects": list(OBJECT_TYPES.values())}
 
 
 def _objects() -> dict[str, Any]:
     pages = page_of("payment_intent"), search_page_of("payment_intent")
-    errors = _document()["components"]["schemas"]
+    errors = document()["components"]["schemas"]
     shown = [_object(of) for of in (*OBJECT_TYPES.values(), *pages)]
     declined = errors["error_402"]
     error = {
@@ -132,7 +138,7 @@ def _object(of: ObjectType) -> dict[str, Any]:
 
 def _operations() -> dict[str, Any]:
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path, methods in _document()["paths"].items():
+    for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             shown = _operation(path, method.upper(), operation)
             groups.setdefault(operation["tags"][0], []).append(shown)

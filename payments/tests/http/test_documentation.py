@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from drf_spectacular.renderers import OpenApiJsonRenderer
 
+from payments.api import openapi
 from payments.api.parameters.structures import Unsupported
 from payments.tests.http.support import examples
 from payments.tests.http.support.routes import PREFIXES, ROUTES, Route
 from payments.tests.http.support.servers import ApiServer
 from payments.tests.http.support.storefront import Storefront, Tables, new_order, unknown_id
 from payments.tests.http.support.wire import JSON, Reply, Wire
-from paymentsite.tests.fixtures.described_answers import document as document_of_tests
 
 BY_NAME = {str(route): route for route in ROUTES}
 POSTS = [name for name, route in BY_NAME.items() if route.method == "POST"]
@@ -33,7 +33,7 @@ def document(server: ApiServer) -> dict[str, Any]:
 def test_the_document_is_the_one_that_answers_are_held_to_and_people_can_read_it(
     server: ApiServer, document: dict[str, Any]
 ) -> None:
-    assert document == json.loads(OpenApiJsonRenderer().render(document_of_tests()))
+    assert document == json.loads(OpenApiJsonRenderer().render(openapi.document()))
     for path, text in {"/docs": b"/v1/payment_intents", "/docs/try": b"swagger"}.items():
         page = Wire(server.base_url).send("GET", path)
         assert page.status == 200

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from payments.api.openapi import document
 from payments.objects.refund import REFUND
 from paymentsite.tests.fixtures import described_answers
 from paymentsite.tests.fixtures.described_answers import UndescribedAnswer, check_answer
@@ -68,7 +69,7 @@ def test_a_code_or_status_without_a_row_fails(status: int, error: dict[str, Any]
 
 
 def test_a_difference_inside_an_event_is_told_by_its_field() -> None:
-    event = described_answers.document()["components"]["schemas"]["event"]["examples"][0]
+    event = document()["components"]["schemas"]["event"]["examples"][0]
     inner = {**event["data"]["object"], "amount": "many"}
     with pytest.raises(UndescribedAnswer, match=r"data\.object: amount"):
         check(200, {**event, "data": {"object": inner}}, "/v1/events/evt_1")

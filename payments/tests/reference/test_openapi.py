@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from payments.api import openapi
 from payments.api.decoding import FORM, JSON
 from payments.api.openapi import body_schema, query_parameters, request_body
 from payments.api.views.payment_intent_parameters import CREATE_PAYMENT_INTENT, LIST_PAYMENT_INTENTS
@@ -88,3 +90,10 @@ def test_only_supported_parameters_are_documented(name: str) -> None:
     honored = {key for key, kind in declared.declared.items() if kind.documented}
     assert set(body_schema(declared)["properties"]) == honored
     assert {parameter.name for parameter in query_parameters(declared)} == honored
+
+
+def test_threads_that_ask_at_once_for_the_first_document_get_the_same() -> None:
+    openapi._document.cache_clear()
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: openapi.document(), range(2))
+    assert first is second
