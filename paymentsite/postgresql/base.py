@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from functools import partial
 from typing import Any, ClassVar
 
+from django.db import InterfaceError, OperationalError
 from django.db.backends.postgresql import base as django_backend
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -13,6 +16,8 @@ from ledger.database.clock import database_clock
 from payments import metrics
 
 _TIME_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+_thread = threading.local()
+"""`begins` is set while the thread takes a connection for a transaction."""
 
 
 class DatedConnection(Connection[Any]):
@@ -56,18 +61,25 @@ class RestartProofPool(ConnectionPool[DatedConnection]):
         return connection
 
     def putconn(self, conn: DatedConnection) -> None:
+        if conn.broken:
+            self._empty(conn)
         super().putconn(conn)
         metrics.POOL_IN_USE.dec()
 
     def _check_or_empty(self, connection: DatedConnection) -> None:
+        if getattr(_thread, "begins", False) and not database_clock.is_due():
+            return
         try:
             check(connection)
         except Exception:
-            # Many threads find a dead one at the same moment; keep connections made since.
-            if connection.made_at > self._emptied_at:
-                self._emptied_at = time.monotonic()
-                self.drain()
+            self._empty(connection)
             raise
+
+    def _empty(self, dead: DatedConnection) -> None:
+        # Many threads find a dead one at the same moment; keep connections made since.
+        if dead.made_at > self._emptied_at:
+            self._emptied_at = time.monotonic()
+            self.drain()
 
 
 class DatabaseWrapper(django_backend.DatabaseWrapper):
@@ -91,6 +103,39 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
             )
             pools.setdefault(self.alias, new)
         return pools[self.alias]
+
+    def set_autocommit(
+        self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
+    ) -> None:
+        """As Django's, but a transaction begins on a pooled connection without a health check.
+
+        BEGIN shows whether the connection is alive. If it is not, another one is taken.
+        """
+        begin = partial(
+            super().set_autocommit, autocommit, force_begin_transaction_with_broken_autocommit
+        )
+        if autocommit or self.connection is not None or self.pool is None:
+            begin()
+            return
+        _thread.begins = True
+        try:
+            begin()
+        except (OperationalError, InterfaceError):
+            if self.connection is None or not self.connection.broken:
+                raise
+            self.close()
+        else:
+            return
+        finally:
+            _thread.begins = False
+        begin()
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # psycopg stays in this mode: otherwise it would begin only before the next statement.
+        super()._set_autocommit(True)  # type: ignore[misc]
+        if not autocommit:
+            with self.wrap_database_errors:
+                self.connection.execute("BEGIN", prepare=False)
 
     def is_usable(self) -> bool:
         if self.connection is None:

@@ -7,6 +7,7 @@ second: relays poll anyway.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from django.db import transaction
 logger = logging.getLogger(__name__)
 
 _CHANNEL: Final = "payments:events"
-_GATHER_SECONDS: Final = 0.02
+_GATHER_SECONDS: Final = 0.05
 """Wake-ups within so long are published as one: a relay that wakes reads every due row."""
 _TIMEOUT_SECONDS: Final = 0.1
 _LISTEN_SECONDS: Final = 1.0
@@ -27,26 +28,37 @@ _AFTER_FAILURE_SECONDS: Final = 2.0
 
 
 class _Wakeup:
-    """Publishes a moment after the first request; later ones until then are covered by it."""
+    """Publishes from one thread a moment after a request; later ones until then are covered."""
 
     def __init__(self) -> None:
         self.lost = 0
-        self._goes_out_at = 0.0
-        self._lock = threading.Lock()
+        self._requested = threading.Event()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
         self._client: Any = None
 
     def wake(self) -> None:
         """Wake the relays soon; returns at once."""
-        now = time.monotonic()
-        with self._lock:
-            if now < self._goes_out_at:
-                return
-            self._goes_out_at = now + _GATHER_SECONDS
-        timer = threading.Timer(_GATHER_SECONDS, self._publish)
-        timer.daemon = True
-        timer.start()
+        if self._requested.is_set():
+            return
+        self._requested.set()
+        if self._thread is None:
+            self._start()
 
-    def _publish(self) -> None:
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="relay-wakeup", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while self._requested.wait():
+            time.sleep(_GATHER_SECONDS)
+            self._requested.clear()  # Before publishing: what is committed later asks again.
+            if not self._publish():
+                time.sleep(_AFTER_FAILURE_SECONDS)
+
+    def _publish(self) -> bool:
         """Counts a failure and raises nothing: relays poll by themselves."""
         try:
             if self._client is None:
@@ -57,13 +69,22 @@ class _Wakeup:
                 )
             self._client.publish(_CHANNEL, b"")
         except (redis.RedisError, OSError) as error:
-            with self._lock:
-                self.lost += 1
-                self._goes_out_at = time.monotonic() + _AFTER_FAILURE_SECONDS
+            self.lost += 1
             logger.warning("no wake-up could be sent to the relays: %s", type(error).__name__)
+            return False
+        return True
 
 
 _wakeup = _Wakeup()
+
+
+def _drop_after_fork() -> None:
+    """A process that was forked has none of its parent's threads."""
+    global _wakeup
+    _wakeup = _Wakeup()
+
+
+os.register_at_fork(after_in_child=_drop_after_fork)
 
 
 def wake() -> None:
@@ -73,7 +94,7 @@ def wake() -> None:
 
 def wake_after_commit() -> None:
     """Wake the relays as soon as the present transaction has committed."""
-    transaction.on_commit(_wakeup.wake)
+    transaction.on_commit(wake)
 
 
 def listen(on_wakeup: Callable[[], None], stopped: threading.Event) -> None:

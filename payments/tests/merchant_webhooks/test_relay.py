@@ -143,6 +143,18 @@ def test_a_wakeup_is_received_and_a_lost_one_is_counted(
     wait_until(lambda: wakeup.lost == 1)
 
 
+def test_one_thread_publishes_all_wakeups_of_a_process() -> None:
+    wakeup, client = relay_wakeup._Wakeup(), redis.Redis.from_url(settings.REDIS_URL)
+    with client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe("payments:events")
+        channel.get_message(timeout=5)
+        for _ in range(3):
+            for _ in range(100):
+                wakeup.wake()
+            wait_until(lambda: channel.get_message(timeout=1) is not None)
+    assert sum(thread is wakeup._thread for thread in threading.enumerate()) == 1
+
+
 def test_without_redis_the_relay_still_finds_events(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
