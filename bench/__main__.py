@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import report, rounds, trouble
+from bench.all_running import ramp
+from bench.all_running import report as all_running_report
 from bench.figures import median_window, paired_ratio, shares
 from bench.rounds import Measured
 from bench.stage import Stage, run_python, stage
@@ -42,13 +44,22 @@ def main() -> int:
     except LauncherError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    void = report.void_because(figures)
+    void = [] if options.all_running else report.void_because(figures)
+    verdicts = [] if options.all_running else report.verdicts_of(figures)
+    verdicts += all_running_report.verdicts_of(figures["all_running"])
     figures["void"] = void
-    figures["verdicts"] = [verdict.as_json() for verdict in report.verdicts_of(figures)]
+    figures["verdicts"] = [verdict.as_json() for verdict in verdicts]
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(figures, indent=2) + "\n")
     say()
-    for line in report.lines_of(figures):
+    if not options.all_running:
+        for line in report.lines_of(figures):
+            say(line)
+        say()
+    for line in all_running_report.lines_of(figures["all_running"]):
+        say(line)
+    say()
+    for line in report.verdict_lines(verdicts, void):
         say(line)
     say()
     say(f"  figures in {options.json}")
@@ -61,13 +72,39 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="alternating windows per side")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--json", type=Path, default=state.VAR / "bench.json")
+    parser.add_argument(
+        "--all-running", action="store_true", help="only the rows with every process running"
+    )
+    parser.add_argument(
+        "--rates", type=_numbers, default=[], help="of these rows; by default 20,40,60 and so on"
+    )
+    parser.add_argument("--step-seconds", type=float, default=10, help="of one of these rates")
     options = parser.parse_args()
-    if options.seconds <= 0 or options.rounds < 1 or options.clients < 1:
-        parser.error("--seconds, --rounds and --clients are above zero")
+    if min(options.seconds, options.step_seconds) <= 0 or min(options.rounds, options.clients) < 1:
+        parser.error("--seconds, --step-seconds, --rounds and --clients are above zero")
     return options
 
 
+def _numbers(text: str) -> list[float]:
+    """`20,40` as numbers in ascending order."""
+    found = sorted(float(each) for each in text.split(","))
+    if found[0] <= 0:
+        raise ValueError("a rate is above zero")
+    return found
+
+
 def _measure(running: Stage, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything, or with --all-running the rows of that only."""
+    figures = {} if options.all_running else _alone(running, options)
+    with step("measure with every process running"):
+        figures["all_running"] = ramp.measure(
+            running, ramp.Options(rates=options.rates, seconds=options.step_seconds), say
+        )
+    return figures
+
+
+def _alone(running: Stage, options: argparse.Namespace) -> dict[str, Any]:
+    """The API and the books, without the processes that run beside them."""
     with step("count statements and commits"):
         database = run_python(
             running.variables,

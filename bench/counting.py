@@ -17,7 +17,8 @@ from typing import Any
 
 import django
 
-_WRITES = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
+_UPDATES = r"(?<!FOR )(?<!FOR NO KEY )(?<!DO )UPDATE"
+"""A locking read is none, and what INSERT … ON CONFLICT updates is named by the INSERT."""
 
 
 class StatementLog:
@@ -49,11 +50,13 @@ class StatementLog:
 def summary(statement: str) -> str:
     """Which tables a statement writes, or the first one it reads, to find it again in the code."""
     flat = " ".join(statement.replace('"', "").split())
-    written = re.findall(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)", flat)
-    if written and _WRITES.search(flat):
+    written = re.findall(rf"(?:INSERT INTO|{_UPDATES}|DELETE FROM) (\w+)", flat)
+    if not flat:
+        return "health check"
+    if written:
         return "write " + ", ".join(dict.fromkeys(written))
     read = re.search(r"\bFROM (\w+)", flat)
-    lock = " for update" if "FOR UPDATE" in flat else ""
+    lock = " for update" if re.search(r"FOR (NO KEY )?UPDATE", flat) else ""
     return f"read {read.group(1)}{lock}" if read else flat[:60]
 
 

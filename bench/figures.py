@@ -36,6 +36,15 @@ def window_of(latencies_ms: Sequence[float], seconds: float) -> Window:
     )
 
 
+def p95_by_second(due_seconds: Sequence[float], latencies_ms: Sequence[float]) -> list[float]:
+    """The 95th percentile of the requests that were due in each second; 0 where none was."""
+    seconds: dict[int, list[float]] = {}
+    for due, latency in zip(due_seconds, latencies_ms, strict=True):
+        seconds.setdefault(int(due), []).append(latency)
+    last = max(seconds, default=-1)
+    return [percentile(seconds.get(second, [0.0]), 95) for second in range(last + 1)]
+
+
 def median_window(windows: Sequence[Window]) -> Window:
     """Each figure's median over the windows."""
     return Window(

@@ -58,7 +58,7 @@ def request_bytes(specification: Specification, number: int) -> bytes:
 class Connection(asyncio.Protocol):
     """One kept-alive connection with one request at a time."""
 
-    def __init__(self, on_answer: Callable[[Connection, int, float], None]) -> None:
+    def __init__(self, on_answer: Callable[[Connection, int, float, float], None]) -> None:
         self._on_answer = on_answer
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
             return
         status = int(self._buffer[9:12])
         self._buffer, self._length = b"", -1
-        self._on_answer(self, status, time.monotonic() - self._since)
+        self._on_answer(self, status, self._since, time.monotonic() - self._since)
 
 
 def content_length(head: bytes) -> int:
@@ -111,7 +111,10 @@ class Load:
         self._in_flight = 0
         self._end = 0.0
         self._all_sent = False
+        self._begun = 0.0
         self.latencies_ms: list[float] = []
+        self.due_seconds: list[float] = []
+        """When each of these requests was due, since the beginning."""
         self.statuses: Counter[int] = Counter()
 
     _drained: asyncio.Future[None]
@@ -128,7 +131,7 @@ class Load:
             )
             self._idle.append(connection)
         begun, processor_before = time.monotonic(), time.process_time()
-        self._end = begun + given.seconds
+        self._begun, self._end = begun, begun + given.seconds
         if given.rate:
             await self._send_at_rate(begun)
         else:
@@ -138,6 +141,7 @@ class Load:
         return {
             "seconds": time.monotonic() - begun,
             "latencies_ms": self.latencies_ms,
+            "due_seconds": self.due_seconds,
             "statuses": {str(status): count for status, count in self.statuses.items()},
             "processor_seconds": time.process_time() - processor_before,
         }
@@ -160,8 +164,9 @@ class Load:
         self._in_flight += 1
         connection.send(request_bytes(self._specification, self._number), since=since)
 
-    def _answered(self, connection: Connection, status: int, seconds: float) -> None:
+    def _answered(self, connection: Connection, status: int, since: float, seconds: float) -> None:
         self._in_flight -= 1
+        self.due_seconds.append(round(since - self._begun, 3))
         self.latencies_ms.append(round(seconds * 1000, 3))
         self.statuses[status] += 1
         now = time.monotonic()

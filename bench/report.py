@@ -5,7 +5,7 @@ The figures to reach are those of the design, section 9. What may not live here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +86,15 @@ def lines_of(figures: dict[str, Any]) -> Iterator[str]:
         yield f"  {name + ', without the PSP':<28}{cells}"
     yield ""
     yield from _shares_lines(figures["rate"])
-    yield ""
-    width = max(len(verdict.what) for verdict in verdicts_of(figures)) + 2
-    for verdict in verdicts_of(figures):
+
+
+def verdict_lines(verdicts: Sequence[Verdict], void: Sequence[str]) -> Iterator[str]:
+    """Each verdict, and why the run is void, if it is."""
+    width = max(len(verdict.what) for verdict in verdicts) + 2
+    for verdict in verdicts:
         mark = "ok" if verdict.reached else "!!"
         yield f"  {mark} {verdict.what:<{width}}{verdict.figure:>12}   {verdict.target}"
-    for reason in void_because(figures):
+    for reason in void:
         yield f"  VOID: {reason}"
 
 

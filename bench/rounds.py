@@ -23,7 +23,7 @@ from paymentsite.launcher.ports import HOST
 from paymentsite.launcher.progress import LauncherError
 
 PATH = "/v1/payment_intents"
-_OPEN_LOOP_CONNECTIONS = 96
+OPEN_LOOP_CONNECTIONS = 96
 _OPEN_LOOP_ROUNDS = 3
 
 
@@ -47,11 +47,11 @@ def alternating(
     """Alternate platform and reference, each first every other time, after a warm-up of both."""
     sides = (stage.platform, stage.reference)
     for side in sides:
-        _run(stage, side, seconds=min(seconds, 4), connections=clients)
+        run_window(stage, side, seconds=min(seconds, 4), connections=clients)
     measured: dict[str, list[Measured]] = {side.name: [] for side in sides}
     for number in range(rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
-            one = _run(stage, side, seconds=seconds, connections=clients)
+            one = run_window(stage, side, seconds=seconds, connections=clients)
             measured[side.name].append(one)
             say(f"     round {number + 1}  {side.name:<9} {one.window.per_second:6.0f} payments/s")
     return measured["platform"], measured["reference"]
@@ -70,8 +70,8 @@ def at_rate(
     try:
         for number in range(_OPEN_LOOP_ROUNDS):
             for side in sides if number % 2 == 0 else sides[::-1]:
-                one = _run(
-                    stage, side, seconds=seconds, connections=_OPEN_LOOP_CONNECTIONS, rate=rate
+                one = run_window(
+                    stage, side, seconds=seconds, connections=OPEN_LOOP_CONNECTIONS, rate=rate
                 )
                 measured[side.name].append(one)
     finally:
@@ -102,9 +102,10 @@ def processor_seconds_of(windows: Sequence[Measured]) -> dict[str, float]:
     }
 
 
-def _run(
+def run_window(
     stage: Stage, side: Side, *, seconds: float, connections: int, rate: float = 0.0
 ) -> Measured:
+    """One window on one side: as fast as the clients can, or payments that arrive at `rate`."""
     specification = Specification(
         host=HOST,
         port=side.port,

@@ -1,4 +1,4 @@
-"""Makes the merchants of a run: `python -m bench.seed merchants 4`, `… webhooks URL…`."""
+"""Makes the merchants of a run: `python -m bench.seed merchants 4`, `… shop URL`, `… webhooks`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import django
 
@@ -15,7 +16,7 @@ def merchants(count: int) -> list[str]:
     from payments.models import PspAccount
     from payments.services.commands.merchants import create_merchant, issue_api_key
 
-    account = PspAccount.objects.create(code="sandbox", psp="sandbox")
+    account, _ = PspAccount.objects.get_or_create(code="sandbox", psp="sandbox")
     keys = []
     for number in range(count):
         merchant = create_merchant(name=f"Bench {number}", test_psp_account=account)
@@ -23,14 +24,29 @@ def merchants(count: int) -> list[str]:
     return keys
 
 
+def shop(url: str) -> str:
+    """Make a merchant that can be paid, with one endpoint; its secret key."""
+    from payments.models import ApiKey
+
+    [secret_key] = merchants(1)
+    _add_endpoints(ApiKey.objects.order_by("-id")[0].merchant, [url])
+    return secret_key
+
+
 def webhooks(urls: Sequence[str]) -> str:
     """Make a merchant with these endpoints, without the limit of endpoints; its id."""
-    from payments import public_ids
-    from payments.models import WebhookEndpoint
     from payments.services.commands.merchants import create_merchant
-    from payments.services.merchant_webhooks import secrets
 
     merchant = create_merchant(name="Bench of webhooks")
+    _add_endpoints(merchant, urls)
+    return str(merchant.id)
+
+
+def _add_endpoints(merchant: Any, urls: Sequence[str]) -> None:
+    from payments import public_ids
+    from payments.models import WebhookEndpoint
+    from payments.services.merchant_webhooks import secrets
+
     for url in urls:
         identifier = public_ids.new_id()
         WebhookEndpoint(
@@ -44,14 +60,17 @@ def webhooks(urls: Sequence[str]) -> str:
             created_at=public_ids.created_at_of(identifier),
             updated_at=public_ids.created_at_of(identifier),
         ).save(force_insert=True)
-    return str(merchant.id)
 
 
 def main(what: str, *arguments: str) -> int:
     """Make them and print as JSON what the run needs."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
     django.setup()
-    made = webhooks(arguments) if what == "webhooks" else merchants(int(arguments[0]))
+    made: object
+    if what == "merchants":
+        made = merchants(int(arguments[0]))
+    else:
+        made = shop(arguments[0]) if what == "shop" else webhooks(arguments)
     print(json.dumps(made))
     return 0
 

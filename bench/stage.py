@@ -98,13 +98,11 @@ def stage() -> Iterator[Stage]:
 
 def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
     psp_port, ports = hold_any_port(), (hold_any_port(), hold_any_port())
-    variables |= {
-        "PUBLIC_BASE_URL": f"http://{HOST}:{ports[0]}",
-        "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
-        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
-    }
-    ours = _with_database(variables, "bench_platform", stack)
-    theirs = _with_database(variables, "bench_reference", stack)
+    variables |= platform_processes.addresses_and_secrets(
+        folder, api_port=ports[0], psp_port=psp_port
+    )
+    ours = with_database(variables, "bench_platform", stack)
+    theirs = with_database(variables, "bench_reference", stack)
     with step("make the tables"):
         run_command(ours, "manage.py", "migrate", "--no-input", "--verbosity", "0")
         _make_reference_tables(theirs)
@@ -131,7 +129,7 @@ def _start(folder: Path, variables: dict[str, str], stack: ExitStack) -> Stage:
     )
 
 
-def _with_database(variables: Mapping[str, str], name: str, stack: ExitStack) -> dict[str, str]:
+def with_database(variables: Mapping[str, str], name: str, stack: ExitStack) -> dict[str, str]:
     """The variables with a new database of that name, dropped when the bench ends."""
     identifier = sql.Identifier(name)
     owner_url = variables["DATABASE_OWNER_URL"]

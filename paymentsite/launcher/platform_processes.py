@@ -56,6 +56,35 @@ def environment_of_the_machine() -> dict[str, str]:
     }
 
 
+def addresses_and_secrets(folder: Path, *, api_port: int, psp_port: int) -> dict[str, str]:
+    """The variables by which the processes of one machine find and trust each other."""
+    return {
+        "PUBLIC_BASE_URL": f"http://{HOST}:{api_port}",
+        "SANDBOX_PSP_URL": f"http://{HOST}:{psp_port}",
+        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
+        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
+    }
+
+
+def background(folder: Path, variables: Mapping[str, str]) -> list[tuple[Process, str]]:
+    """Everything that runs beside sandbox PSP and API, in the order of starting, and what it is.
+
+    `make serve` starts these, and `make bench` measures these.
+    """
+    found = [
+        (worker(folder, variables, each), f"the worker of the queue `{each}`") for each in Queue
+    ]
+    found += [
+        (beat(folder, variables), "the clock (beat)"),
+        (publisher(folder, variables), "the publisher of the internal stream"),
+        (relay(folder, variables), "the relay to webhook endpoints"),
+    ]
+    example = consumers(folder, variables)
+    if example is not None:
+        found.append((example, "the consumers of the internal stream"))
+    return found
+
+
 def sandbox_psp(folder: Path, *, port: int) -> Process:
     """The sandbox PSP, with its own durable store."""
     return _python(
@@ -221,11 +250,17 @@ def example_groups(variables: Mapping[str, str]) -> list[str]:
     return [each for each in EXAMPLE_GROUPS if each in both]
 
 
-def _python(folder: Path, name: str, *arguments: str, **settings: Any) -> Process:
-    """A process of this Python, in the project's folder; `settings` are those of Process."""
+def _python(
+    folder: Path, name: str, *arguments: str, environment: Mapping[str, str], **settings: Any
+) -> Process:
+    """A process of this Python, in the project's folder; `settings` are those of Process.
+
+    Its database connections carry its name, so that PostgreSQL shows which process does what.
+    """
     return Process(
         name=name,
         command=[sys.executable, *arguments],
+        environment={**environment, "PGAPPNAME": name},
         directory=state.PROJECT,
         log_file=folder / "logs" / f"{name}.log",
         relay=True,

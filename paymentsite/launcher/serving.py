@@ -22,12 +22,13 @@ from paymentsite.launcher.progress import LauncherError, say, step
 from paymentsite.launcher.signals import adopt_orphans, tied_to_parent
 from paymentsite.launcher.supervisor import Supervisor
 from paymentsite.launcher.watchdog import Watchdog
-from paymentsite.sweeps import Queue
 
 DEMO_FILE = state.VAR / "demo.json"
 ENVIRONMENT_FILE = state.VAR / "demo.env"
 """Variables for `manage.py` in a shell: the database, Redis and secrets of the processes."""
 _POLL_SECONDS = 0.2
+_KEPT = ("PUBLIC_BASE_URL", "INTERNAL_ADDRESS")
+"""Variables of the launcher that the processes get as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +152,10 @@ def _start(
 ) -> Running:
     base_url = f"http://{HOST}:{ports.api}"
     variables |= {
-        "PUBLIC_BASE_URL": os.environ.get("PUBLIC_BASE_URL") or base_url,
-        "SANDBOX_PSP_URL": f"http://{HOST}:{ports.sandbox_psp}",
-        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
-        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
-        **{name: os.environ[name] for name in ("INTERNAL_ADDRESS",) if os.environ.get(name)},
+        **platform_processes.addresses_and_secrets(
+            folder, api_port=ports.api, psp_port=ports.sandbox_psp
+        ),
+        **{name: os.environ[name] for name in _KEPT if os.environ.get(name)},
         # A developer's server on this machine may be a webhook endpoint.
         "WEBHOOK_LOOPBACK": _loopback(variables),
     }
@@ -174,17 +174,8 @@ def _start(
         supervisor.start(internal, "start the console on its own address")
     with step("register our webhook at the sandbox PSP"):
         platform_processes.register_webhook(variables, port=ports.api)
-    for queue in Queue:
-        worker = platform_processes.worker(folder, variables, queue)
-        supervisor.start(worker, f"start the worker of the queue `{queue.value}`")
-    supervisor.start(platform_processes.beat(folder, variables), "start the clock (beat)")
-    publisher = platform_processes.publisher(folder, variables)
-    supervisor.start(publisher, "start the publisher of the internal stream")
-    relay = platform_processes.relay(folder, variables)
-    supervisor.start(relay, "start the relay to webhook endpoints")
-    consumers = platform_processes.consumers(folder, variables)
-    if consumers is not None:
-        supervisor.start(consumers, "start the consumers of the internal stream")
+    for process, what in platform_processes.background(folder, variables):
+        supervisor.start(process, f"start {what}")
     facts = {
         "base_url": base_url,
         "admin_url": f"{_internal_url(variables) or base_url}/admin/",

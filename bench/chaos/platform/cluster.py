@@ -25,7 +25,7 @@ from bench.chaos.platform.stops import Stopped, Suspension
 from bench.stage import environment_of, run_command, run_python
 from paymentsite.launcher import platform_processes, state
 from paymentsite.launcher.embedded import services
-from paymentsite.launcher.ports import HOST, hold_any_port
+from paymentsite.launcher.ports import hold_any_port
 from paymentsite.launcher.processes import Process, end_descendants
 from paymentsite.launcher.progress import LauncherError, step
 from paymentsite.launcher.signals import adopt_orphans
@@ -255,13 +255,10 @@ def cluster(*, bug: str = "", time_factor: float = 1.0) -> Iterator[Cluster]:
 
 def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
     folder, variables = running.folder, running.variables
-    variables |= {
-        "PUBLIC_BASE_URL": f"http://{HOST}:{running.api_ports[0]}",
-        "SANDBOX_PSP_URL": running.psp.base_url,
-        "SANDBOX_PSP_API_KEY": f"sandbox_{state.secret(folder, 'sandbox PSP')}",
-        "WEBHOOK_LOOPBACK": "on",
-        "SANDBOX_PSP_WEBHOOK_SECRETS": state.secret(folder, "sandbox PSP webhooks"),
-    }
+    variables |= platform_processes.addresses_and_secrets(
+        folder, api_port=running.api_ports[0], psp_port=running.psp.port
+    )
+    variables["WEBHOOK_LOOPBACK"] = "on"
     with step("make the tables and merchants"):
         run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
         running.secret_keys = run_python(variables, "-m", "bench.seed", "merchants", str(MERCHANTS))
