@@ -140,6 +140,8 @@ GROWS_BY_SHARE: Final = 0.05
 """Of what arrives: a backlog that grows faster has fallen behind."""
 ALLOWED_SECONDS: Final = 0.5
 """Work of so long may wait at any moment: processes poll, and work in batches."""
+ALLOWED_LEAST: Final = 10
+"""So many may wait at any rate."""
 
 
 def growing(samples: Sequence[Sample], *, per_second: float) -> list[str]:
@@ -147,7 +149,7 @@ def growing(samples: Sequence[Sample], *, per_second: float) -> list[str]:
 
     A payment causes at least one of each. A backlog grows if its median rises from the first half
     of the samples to the second by more than a twentieth of the payments that arrived in between,
-    and the second holds more than half a second's.
+    and the second holds more than half a second's, and more than ten.
     """
     half = len(samples) // 2
     if not half:
@@ -160,6 +162,6 @@ def growing(samples: Sequence[Sample], *, per_second: float) -> list[str]:
             median(getattr(each.backlog, name) for each in part) for part in (early, late)
         )
         rises = after - before > GROWS_BY_SHARE * per_second * apart
-        if rises and after > ALLOWED_SECONDS * per_second:
+        if rises and after > max(ALLOWED_LEAST, ALLOWED_SECONDS * per_second):
             found.append(name)
     return found

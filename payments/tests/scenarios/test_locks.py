@@ -1,78 +1,18 @@
-"""Lock order, statements and commits of a money move, as PostgreSQL sees them."""
+"""Lock order and connections of a money move, as PostgreSQL sees them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import connections
-from django.db.backends.signals import connection_created
 
 from payments.models import IdempotencyKey, Operation, PaymentIntent
 from payments.services.outcomes.recording import record_outcome
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.operations import Outcome, PspResult
-
-STATEMENTS_MAX = 10
-WRITING_COMMITS = 2
-
-
-@contextmanager
-def all_statements() -> Iterator[list[str]]:
-    """Every statement of every connection opened meanwhile, in whatever thread."""
-    seen: list[str] = []
-
-    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append(sql)
-        return execute(sql, params, many, context)
-
-    def on_created(connection: Any, **_: Any) -> None:
-        if watch not in connection.execute_wrappers:
-            connection.execute_wrappers.append(watch)
-
-    connections.close_all()
-    connection_created.connect(on_created)
-    try:
-        yield seen
-    finally:
-        connection_created.disconnect(on_created)
-        connections["default"].execute_wrappers.clear()
-
-
-def commits_of(cursor: psycopg.Cursor[Any]) -> int:
-    """Transactions that wrote: each takes one transaction id."""
-    row = cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-@pytest.mark.alone
-def test_a_sale_takes_few_statements_and_two_writing_commits(
-    shop: Shop, owner_cursor: psycopg.Cursor[Any]
-) -> None:
-    shop.create(order_id="warm-up", caller=shop.caller(key="warm-up"))
-    before = commits_of(owner_cursor)
-    with all_statements() as seen:
-        answer = shop.create(caller=shop.caller(key="measured"))
-    # The two looks at the counter take a transaction id each.
-    commits = commits_of(owner_cursor) - before - 1
-
-    assert body_of(answer)["status"] == "succeeded"
-    assert len(seen) <= STATEMENTS_MAX, "\n\n".join(seen)
-    assert commits == WRITING_COMMITS
-
-
-def test_the_number_of_statements_does_not_grow_with_data(shop: Shop) -> None:
-    counts = []
-    for number in range(6):
-        with all_statements() as seen:
-            shop.create(order_id=f"order {number}", caller=shop.caller(key=f"key {number}"))
-        counts.append(len(seen))
-    assert len(set(counts[1:])) == 1, counts
 
 
 def test_an_outcome_locks_the_key_then_the_intent_then_the_operation(

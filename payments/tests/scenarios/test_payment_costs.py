@@ -1,0 +1,218 @@
+"""What one card payment costs PostgreSQL, in the API and in every process behind it.
+
+Nothing here is timed: statements, commits, index entries and bytes of WAL are counted. A ceiling
+only falls. Whoever makes a payment cheaper lowers it to what is counted then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import connections
+from django.db.backends.signals import connection_created
+
+from payments.models import ConsumedEvent, Delivery, PspNotification
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.effects import EFFECTS
+from payments.services.psp_notifications import processing
+from payments.states import NotificationStatus
+from payments.tests.event_stream.stage import GROUPS, Stage, open_stage
+from payments.tests.scenarios.test_locks import connections_held
+from payments.tests.support.api_client import api_of
+from payments.tests.support.listening import MerchantServer, deliver_all, open_endpoint
+from payments.tests.support.notices import Hooks
+from payments.tests.support.shop import Shop, body_of
+
+STATEMENTS_MAX = 10
+WRITING_COMMITS = 2
+
+PAYMENTS = 4
+"""Processed together, as they come together: what works in batches is seen to."""
+EVENTS = 3
+"""Of one payment."""
+NOTIFICATIONS = 2
+STATEMENTS_OF_CACHES = 4
+"""Of all payments: caches run out by time."""
+WAL_ALLOWED = 1.05
+"""Whether a page is pruned or split depends on what was there before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of one payment, on average."""
+
+    statements: float
+    commits: float
+    """Of transactions that wrote."""
+    index_entries: float
+    """Rows that were inserted or moved, times the indexes of their table: at most so many."""
+    wal_bytes: float
+
+
+CEILINGS = {
+    "API": Cost(statements=6, commits=2, index_entries=110, wal_bytes=20_000),
+    "notifications received": Cost(statements=4, commits=2, index_entries=8, wal_bytes=2_500),
+    "notifications processed": Cost(statements=4, commits=1, index_entries=16, wal_bytes=4_170),
+    "relay": Cost(statements=9.5, commits=1.75, index_entries=106, wal_bytes=21_050),
+    "publisher": Cost(statements=3.5, commits=0.75, index_entries=6, wal_bytes=1_310),
+    "consumers": Cost(statements=19.75, commits=9, index_entries=18, wal_bytes=3_350),
+}
+
+
+@contextmanager
+def all_statements() -> Iterator[list[str]]:
+    """Every statement of every connection opened meanwhile, in whatever thread."""
+    seen: list[str] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    def on_created(connection: Any, **_: Any) -> None:
+        if watch not in connection.execute_wrappers:
+            connection.execute_wrappers.append(watch)
+
+    connections.close_all()
+    connection_created.connect(on_created)
+    try:
+        yield seen
+    finally:
+        connection_created.disconnect(on_created)
+        connections["default"].execute_wrappers.clear()
+
+
+@dataclass
+class Meter:
+    """Counts what each part of the platform does, once all connections of the test are closed."""
+
+    owner: psycopg.Cursor[Any]
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what is done in this block as a part's work on all payments."""
+        before = self._counters()
+        with all_statements() as seen:
+            yield
+        after = self._counters()
+        # Each look at the counter takes a transaction id of its own.
+        commits, index_entries, wal_bytes = (b - a for a, b in zip(before, after, strict=True))
+        self.costs[name] = Cost(
+            statements=len(seen) / PAYMENTS,
+            commits=(commits - 1) / PAYMENTS,
+            index_entries=index_entries / PAYMENTS,
+            wal_bytes=wal_bytes / PAYMENTS,
+        )
+
+    def _counters(self) -> tuple[int, int, int]:
+        connections.close_all()
+        # A session adds what it did to the statistics when it ends, at the latest.
+        assert connections_held(self.owner) == 0
+        row = self.owner.execute(
+            "SELECT pg_current_xact_id()::text::bigint, "
+            "(SELECT sum((n_tup_ins + n_tup_upd - n_tup_hot_upd) * "
+            "(SELECT count(*) FROM pg_index WHERE indrelid = relid)) FROM pg_stat_user_tables), "
+            "pg_current_wal_insert_lsn() - '0/0'"
+        ).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1]), int(row[2])
+
+
+def commits_of(cursor: psycopg.Cursor[Any]) -> int:
+    """Transactions that wrote: each takes one transaction id."""
+    row = cursor.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.alone
+def test_a_sale_takes_few_statements_and_two_writing_commits(
+    shop: Shop, owner_cursor: psycopg.Cursor[Any]
+) -> None:
+    shop.create(order_id="warm-up", caller=shop.caller(key="warm-up"))
+    before = commits_of(owner_cursor)
+    with all_statements() as seen:
+        answer = shop.create(caller=shop.caller(key="measured"))
+    # The two looks at the counter take a transaction id each.
+    commits = commits_of(owner_cursor) - before - 1
+
+    assert body_of(answer)["status"] == "succeeded"
+    assert len(seen) <= STATEMENTS_MAX, "\n\n".join(seen)
+    assert commits == WRITING_COMMITS
+
+
+def test_the_number_of_statements_does_not_grow_with_data(shop: Shop) -> None:
+    counts = []
+    for number in range(6):
+        with all_statements() as seen:
+            shop.create(order_id=f"order {number}", caller=shop.caller(key=f"key {number}"))
+        counts.append(len(seen))
+    assert len(set(counts[1:])) == 1, counts
+
+
+@pytest.mark.alone
+@pytest.mark.usefixtures("really_closed")
+def test_a_payment_costs_no_more_than_its_ceilings_in_any_process(
+    hooks: Hooks, server: MerchantServer, owner_cursor: psycopg.Cursor[Any], tmp_path: Path
+) -> None:
+    open_endpoint(hooks.shop.merchant, server.url)
+    with open_stage(tmp_path) as stage:
+        # The first payment makes accounts, caches and the stream; it does not count.
+        _pay_and_work_off(hooks, stage, Meter(owner_cursor), payments=1)
+        meter = Meter(owner_cursor)
+        _pay_and_work_off(hooks, stage, meter, payments=PAYMENTS)
+    assert ConsumedEvent.objects.count() == (1 + PAYMENTS) * EVENTS * len(GROUPS)
+    assert len(server.requests) == Delivery.objects.count() == (1 + PAYMENTS) * EVENTS
+    assert PspNotification.objects.filter(status=NotificationStatus.PROCESSED).count() == (
+        (1 + PAYMENTS) * NOTIFICATIONS
+    )
+    assert list(meter.costs) == list(CEILINGS)
+    assert [line for name, cost in meter.costs.items() for line in _above(name, cost)] == []
+
+
+def _pay_and_work_off(hooks: Hooks, stage: Stage, meter: Meter, *, payments: int) -> None:
+    api, publisher = api_of(hooks.shop), stage.publisher()
+    consumers = [
+        Consumer(stream=stage.stream, group=group, name="one", effect=EFFECTS[group], wait_ms=1)
+        for group in GROUPS
+    ]
+    hooks.receiver.deliveries.clear()
+    with meter.part("API"):
+        for _ in range(payments):
+            api.pay(metadata={"order_id": uuid4().hex})
+    hooks.receiver.wait_until(lambda caught: len(caught) == payments * NOTIFICATIONS)
+    with meter.part("notifications received"):
+        for notice in hooks.receiver.deliveries:
+            assert hooks.deliver(notice).status_code == 200
+    with meter.part("notifications processed"):
+        processing.process_due_notifications()
+    with meter.part("relay"):
+        deliver_all()
+    with meter.part("publisher"):
+        while publisher.publish():
+            continue
+    with meter.part("consumers"):
+        for consumer in consumers:
+            consumer.consume()
+
+
+def _above(name: str, cost: Cost) -> list[str]:
+    """What of a part costs more than its ceiling, in words."""
+    ceiling = CEILINGS[name]
+    allowed = replace(
+        ceiling,
+        statements=ceiling.statements + STATEMENTS_OF_CACHES / PAYMENTS,
+        wal_bytes=ceiling.wal_bytes * WAL_ALLOWED,
+    )
+    return [
+        f"{name}: {each.name} {getattr(cost, each.name):g}, at most {getattr(ceiling, each.name):g}"
+        for each in fields(Cost)
+        if getattr(cost, each.name) > getattr(allowed, each.name)
+    ]
