@@ -6,6 +6,7 @@ import resource
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from django.urls import resolve
 
 from paymentsite.launcher.signals import die_with_parent, wake_main_thread_for_signals
 from paymentsite.receiving import WholeRequests
@@ -16,6 +17,8 @@ die_with_parent()
 wake_main_thread_for_signals()
 
 application = get_wsgi_application()
+# Otherwise the first request of each worker would import every view.
+resolve("/livez")
 server = WholeRequests(
     application,
     threads=settings.API_THREADS,
