@@ -39,13 +39,7 @@ class Migration(migrations.Migration):
         RemoveIndexConcurrently("operation", "charge_without_success_amount"),
         AddIndexConcurrently(
             "paymentintent",
-            models.Index(
-                "merchant",
-                "livemode",
-                "customer",
-                models.F("id").desc(),
-                name="intent_customer",
-            ),
+            models.Index("merchant", "livemode", "customer", name="intent_customer"),
         ),
         migrations.SeparateDatabaseAndState(
             database_operations=[

@@ -115,13 +115,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.Index(
                 "merchant", "livemode", "currency", "amount_minor", name="intent_currency_amount"
             ),
-            models.Index(
-                "merchant",
-                "livemode",
-                "customer",
-                models.F("id").desc(),
-                name="intent_customer",
-            ),
+            models.Index("merchant", "livemode", "customer", name="intent_customer"),
             models.Index(
                 "merchant",
                 "livemode",

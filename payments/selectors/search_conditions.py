@@ -78,6 +78,8 @@ class Condition:
     leads: tuple[Lead, ...] = ()
     is_range_of_ids: bool = False
     """True for `created`: the rows to be read are bounded by it."""
+    shares_index: bool = False
+    """True for amounts and currencies: what several such clauses lead to is in all their leads."""
 
 
 Choices = Mapping[str, Condition]
@@ -132,7 +134,8 @@ def condition_of(fields: Fields, scope: Scope, clause: Clause) -> Condition:
     else:
         condition = field.absent(scope, clause)
     if clause.negated:
-        return Condition(Q(IsNotTrue(condition.q)), leads=field.otherwise(scope, clause))
+        leads, q = field.otherwise(scope, clause), Q(IsNotTrue(condition.q))
+        return replace(condition, q=q, leads=leads, is_range_of_ids=False)
     return condition
 
 
@@ -203,7 +206,7 @@ def customer_field(path: str, rows: Callable[[Scope], QuerySet[Any]], lead: str)
         return Condition(Q(**{path: identifier}), leads(scope, customer_id=identifier))
 
     def leads(scope: Scope, **of: Any) -> tuple[Lead, ...]:
-        return (Lead(rows(scope).filter(**of).order_by("customer_id", "-pk"), lead),)
+        return (Lead(rows(scope).filter(**of).order_by("customer_id"), lead),)
 
     return SearchField(
         operators=EXACT,

@@ -78,7 +78,8 @@ def _by_currency(
 def _amount(q: Callable[[Clause], Q], leads: Leads) -> SearchField:
     def matches(scope: Scope, clause: Clause) -> Condition:
         wanted = {_AMOUNT_LOOKUPS[clause.operator]: number_of(clause)}
-        return Condition(q(clause), leads(scope, CURRENCY_EXPONENTS, **wanted))
+        found = leads(scope, CURRENCY_EXPONENTS, **wanted)
+        return Condition(q(clause), found, shares_index=True)
 
     return SearchField(operators=tuple(NUMERIC), matches=matches)
 
@@ -86,7 +87,7 @@ def _amount(q: Callable[[Clause], Q], leads: Leads) -> SearchField:
 def _currency(leads: Leads) -> SearchField:
     def matches(scope: Scope, clause: Clause) -> Condition:
         wanted = text_of(clause).upper()
-        return Condition(Q(currency=wanted), leads(scope, [wanted]))
+        return Condition(Q(currency=wanted), leads(scope, [wanted]), shares_index=True)
 
     def otherwise(scope: Scope, clause: Clause) -> tuple[Lead, ...]:
         return leads(scope, sorted(CURRENCY_EXPONENTS.keys() - {text_of(clause).upper()}))

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import and_
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,10 +20,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection
 from django.db.models import BooleanField, F, Func, Q, QuerySet, UUIDField, Value
 
-from payments.selectors.search_conditions import Condition
+from payments.selectors.search_conditions import Condition, Lead
 
 NEWEST_PER_MATCH: Final = 200
 """So many of the newest rows are read for each row asked for, before an index leads."""
+NEWEST_MAX: Final = 20_000
 LED_ROWS_MAX: Final = 20_000
 """An index that leads to more rows does not lead."""
 SLICE_ROWS_MAX: Final = 100_000
@@ -55,7 +58,7 @@ class Reader:
         ids = self.ids.filter(all_of(each for each in group if each.is_range_of_ids))
         if below is not None:
             ids = ids.filter(pk__lt=below)
-        size = min(NEWEST_PER_MATCH * limit, SLICE_ROWS_MAX)
+        size = min(NEWEST_PER_MATCH * limit, NEWEST_MAX)
         found, edge = self._slice(ids, group, size, limit)
         if edge is None or len(found) == limit:
             return Found(found, None)
@@ -80,7 +83,10 @@ class Reader:
 
     def _led(self, group: list[Condition]) -> Q | None:
         """The rows that one of the conditions leads to; None if each leads to too many."""
-        leading = [each.leads for each in group if each.leads]
+        sharing = [each.leads for each in group if each.leads and each.shares_index]
+        leading = [each.leads for each in group if each.leads and not each.shares_index]
+        if sharing:
+            leading.append(tuple(map(_in_all, zip(*sharing, strict=True))))
         # Reading an index in its order stops early; the others collect all their rows first.
         for leads in sorted(leading, key=lambda leads: not all(lead.is_ordered for lead in leads)):
             rows, left = Q(), LED_ROWS_MAX
@@ -100,6 +106,11 @@ class Reader:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{left_ms}ms"])
         return list(rows)
+
+
+def _in_all(leads: tuple[Lead, ...]) -> Lead:
+    first, *others = leads
+    return replace(first, rows=reduce(and_, (lead.rows for lead in others), first.rows))
 
 
 def all_of(group: Iterable[Condition]) -> Q:

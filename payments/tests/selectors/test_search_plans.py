@@ -130,6 +130,7 @@ def test_every_kind_of_search_is_led_by_an_index_or_known_not_to_be(scope: Scope
     for run, query, index, found in (
         (search.search_intents, 'metadata["order_id"]:"order-17"', "intent_metadata", 1),
         (search.search_intents, "amount:1017", "intent_currency_amount", 1),
+        (search.search_intents, "amount>1016 amount<1018", "intent_currency_amount", 1),
         (search.search_charges, "amount:1017", "intent_currency_amount", 1),
         (search.search_charges, "payment_method_details.card.last4:7919", "charge_last4", 1),
         (search.search_customers, 'email:"U17@example.com"', "customer_email_any_case", 1),
