@@ -10,9 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import stripe
 from django.db import connections
 
 from ledger.services import forget_known_accounts
@@ -21,6 +23,7 @@ from payments.services.commands import merchants
 from payments.tests.http.support.servers import ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, Tables
 from paymentsite.tests.fixtures import databases
+from paymentsite.tests.fixtures.described_answers import check_answer
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 _NEVER_LOGGED = (
@@ -75,6 +78,21 @@ def server(
         "client_secret",
     ):
         assert never not in log, f"{never!r} is in {server.log_file}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_to_the_sdk_are_as_described() -> Iterator[None]:
+    """Check each answer that the official Python SDK receives, the demo's included."""
+    receive = stripe.RequestsClient.request
+
+    def request(self: Any, method: str, url: str, *given: Any, **named: Any) -> Any:
+        answer = receive(self, method, url, *given, **named)
+        check_answer(method, urlsplit(url).path, answer[1], answer[0])
+        return answer
+
+    stripe.RequestsClient.request = request  # type: ignore[method-assign]
+    yield
+    stripe.RequestsClient.request = receive  # type: ignore[method-assign]
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from paymentsite.launcher.state import VAR
+from paymentsite.tests.fixtures.described_answers import check_answer
 
 SCRIPTS = Path(__file__).parent / "sdk_node"
 _INSTALL_WITHIN_SECONDS = 120
@@ -58,7 +60,10 @@ def _installed() -> Path:
 
 
 def run(folder: Path, script: str, facts: dict[str, Any]) -> Any:
-    """What a script printed, decoded; fails with the script's error output."""
+    """The results that a script reported; fails with the script's error output.
+
+    Every answer that the SDK received is held to the reference.
+    """
     done = subprocess.run(
         ["node", script, json.dumps(facts)],
         cwd=folder,
@@ -67,7 +72,11 @@ def run(folder: Path, script: str, facts: dict[str, Any]) -> Any:
         timeout=_RUN_WITHIN_SECONDS,
     )
     assert done.returncode == 0, f"{script} failed:\n{done.stderr}"
-    return json.loads(done.stdout)
+    reported = json.loads(done.stdout)
+    for answer in reported["answers"]:
+        path = unquote(answer["path"].partition("?")[0])
+        check_answer(answer["method"], path, answer["status"], answer["body"].encode())
+    return reported["results"]
 
 
 def _install(folder: Path) -> None:

@@ -6,8 +6,30 @@ export const facts = JSON.parse(process.argv[2]);
 
 const { hostname, port } = new URL(facts.base_url);
 
+// What the SDK received, for the test that runs the script: it holds them to the reference.
+const answers = [];
+
+function recorded() {
+  const http = Stripe.createNodeHttpClient();
+  const send = http.makeRequest.bind(http);
+  http.makeRequest = async (host, port, path, method, ...rest) => {
+    const answer = await send(host, port, path, method, ...rest);
+    const read = answer.toJSON.bind(answer);
+    answer.toJSON = async () => {
+      const body = await read();
+      // As text, since the SDK goes on to change the object of an error.
+      const text = JSON.stringify(body);
+      answers.push({ method, path, status: answer.getStatusCode(), body: text });
+      return body;
+    };
+    return answer;
+  };
+  return http;
+}
+
 export function client({ key = facts.secret_key, ...config } = {}) {
-  return new Stripe(key, { host: hostname, port, protocol: "http", telemetry: false, ...config });
+  const server = { host: hostname, port, protocol: "http", httpClient: recorded() };
+  return new Stripe(key, { ...server, telemetry: false, ...config });
 }
 
 export function order(orderId, more = {}) {
@@ -24,5 +46,5 @@ export function order(orderId, more = {}) {
 export function report(results) {
   // The SDK leaves the answer of an attempt that it repeats unread, and that connection would keep the
   // process alive until the server gives it up.
-  process.stdout.write(JSON.stringify(results), () => process.exit());
+  process.stdout.write(JSON.stringify({ results, answers }), () => process.exit());
 }
