@@ -12,7 +12,6 @@ from payments import public_ids
 from payments.objects.fields import (
     Field,
     ObjectType,
-    always_null,
     flag,
     list_of,
     named,
@@ -82,7 +81,7 @@ def billing_details_field() -> Field:
         "email": text("The owner's email address.", "ada@example.com", nullable=True),
         "name": text("The owner's name.", "Ada Lovelace", nullable=True),
         "phone": text("The owner's phone.", nullable=True),
-        **always_null("tax_id"),
+        "tax_id": text("The owner's tax number; kept for you.", nullable=True),
     }
     return record("The owner, as the merchant gave it.", fields)
 

@@ -27,7 +27,7 @@ METHOD_TYPES: Final = (
     *("card_present", "cashapp", "crypto", "customer_balance", "eps", "fpx", "giropay"),
     *("grabpay", "ideal", "interac_present", "kakao_pay", "klarna", "konbini", "kr_card"),
     *("link", "mb_way", "mobilepay", "multibanco", "naver_pay", "nz_bank_account", "oxxo"),
-    *("p24", "pay_by_bank", "payco", "paynow", "paypal", "payto", "pix", "promptpay"),
+    *("p24", "pay_by_bank", "payco", "paynow", "paypal", "paypay", "payto", "pix", "promptpay"),
     *("revolut_pay", "samsung_pay", "satispay", "scalapay", "sepa_debit", "sequra", "sofort"),
     *("sunbit", "swish", "twint", "upi", "us_bank_account", "wechat_pay", "zip"),
 )
@@ -152,6 +152,7 @@ def billing_details() -> Nested:
             "email": Email(),
             "name": Text(max_length=256, description="The owner's name."),
             "phone": Phone(),
+            "tax_id": Text(max_length=64, description="The owner's tax number; kept for you."),
         },
         description="Who owns the payment method.",
     )

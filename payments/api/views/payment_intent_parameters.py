@@ -25,7 +25,13 @@ from payments.api.parameters import (
     Unsupported,
     Url,
 )
-from payments.api.parameters.groups import METHOD_TYPE, list_parameters, search_parameters, shipping
+from payments.api.parameters.groups import (
+    METHOD_TYPE,
+    METHOD_TYPES,
+    list_parameters,
+    search_parameters,
+    shipping,
+)
 from payments.api.views.amount_details_parameters import amount_details, level3
 from payments.api.views.payment_methods import method_data
 from payments.exceptions import InvalidParameter
@@ -142,13 +148,16 @@ def _method_options() -> Nested:
         "three_d_secure": Unsupported("Let the payment provider authenticate the customer."),
         "mandate_options": _MANDATE,
         "installments": _LATER,
+        "setup_credential_usage": _SAVE_BY_ATTACH,
+        "stored_credential_usage": _SAVE_BY_ATTACH,
         "moto": _LATER,
         "network": _LATER,
         "statement_descriptor_suffix_kana": _LATER,
         "statement_descriptor_suffix_kanji": _LATER,
     }
     options = Nested(card, description="Of cards.")
-    return Nested({"card": options}, description="Options by type of method.")
+    others = dict.fromkeys(METHOD_TYPES, Unsupported("Only options of cards are taken: remove it."))
+    return Nested({**others, "card": options}, description="Options by type of method.")
 
 
 _UNSUPPORTED_EVERYWHERE: Final[dict[str, Parameter]] = {

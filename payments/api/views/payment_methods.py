@@ -101,7 +101,7 @@ def _details_by_type() -> dict[str, Parameter]:
         _BY_TOKEN,
     )
     return {
-        **dict.fromkeys(METHOD_TYPES, _Unread()),
+        **dict.fromkeys((*METHOD_TYPES, "custom"), _Unread()),
         "card": Nested(card, description="The card, as a token: never its number."),
         "ideal": Nested(
             {"token": Token(), "bank": unused_bank},
@@ -131,6 +131,7 @@ def method_data(prefix: str = "") -> Parameters:
             "allow_redisplay": _allow_redisplay("Kept for you: whether your pages may show it."),
             "billing_details": billing_details(),
             "metadata": Metadata(),
+            "radar_options": Unsupported("The operator's settings decide how risk is judged."),
         },
         checks=(_only_its_own(details, prefix),),
     )
@@ -159,7 +160,6 @@ CREATE_PAYMENT_METHOD: Final = Parameters(
         "expand": Expand("payment_method"),
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
-        "radar_options": Unsupported("The operator's settings decide how risk is judged."),
     },
     checks=method_data().checks,
     example={

@@ -14,7 +14,7 @@ from payments.tests.support.shop import Shop
 INTENTS = "/v1/payment_intents"
 BACK = "https://shop.example/back"
 DETAILS = {
-    "billing_details": {"name": "Ada Lovelace", "email": "ada@example.com"},
+    "billing_details": {"name": "Ada Lovelace", "tax_id": "DE129273398"},
     "metadata": {"kept": "yes"},
     "allow_redisplay": "limited",
 }
@@ -70,7 +70,8 @@ def test_a_bare_type_is_taken_wherever_a_method_is_made_and_its_details_are_kept
         method_id = api.post(path, **more, payment_method_data=data).body["payment_method"]
     method = api.get(f"/v1/payment_methods/{method_id}").body
     assert method["type"] == "ideal"
-    assert method["billing_details"]["name"] == "Ada Lovelace"
+    shown = method["billing_details"]
+    assert (shown["name"], shown["tax_id"]) == ("Ada Lovelace", "DE129273398")
     assert (method["metadata"], method["allow_redisplay"]) == ({"kept": "yes"}, "limited")
 
 
