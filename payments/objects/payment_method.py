@@ -53,6 +53,8 @@ _CARD: Final = {
 }
 CARD: Final = {
     **_CARD,
+    "brand": _CARD["brand"].but(nullable=False),
+    "funding": _CARD["funding"].but(nullable=False),
     "display_brand": text("As `brand`.", "visa"),
     "networks": record(
         "The networks that take it.",

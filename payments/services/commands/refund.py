@@ -28,7 +28,7 @@ from payments.services.outcomes.change import INTENT_FIELDS
 from payments.services.outcomes.effects.refunds import new_refund
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.recording import withdraw_unsent
-from payments.states import OperationStatus, RefundStatus
+from payments.states import IntentStatus, OperationStatus, RefundStatus
 from psp_adapters.contract.operations import OperationKind
 
 
@@ -177,9 +177,11 @@ def _intent_id_of(caller: Caller, intent_id: UUID | None, charge_id: UUID | None
 
 def _refundable_amount(intent: PaymentIntent, amount_minor: int | None) -> Money:
     if not intent.amount_captured_minor:
+        remedy = "Cancel it to release an authorization."
+        if intent.status == IntentStatus.PROCESSING:
+            remedy = "It is processing: wait for the event that says how that ended."
         raise ChargeRefused(
-            f"Nothing was captured of {intent.public_id}, so nothing can be refunded. Cancel it "
-            "to release an authorization.",
+            f"Nothing was captured of {intent.public_id}, so nothing can be refunded. {remedy}",
             code="charge_not_refundable",
         )
     left = intent.unrefunded

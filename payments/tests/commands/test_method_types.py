@@ -146,6 +146,16 @@ def test_a_debit_that_is_pending_for_days_is_not_to_be_tried_again_shortly(
     assert len(shop.operations(intent["id"])) == 1
 
 
+def test_a_debit_that_is_pending_is_not_refunded_and_says_what_to_wait_for(
+    shop: Shop, api: ApiClient
+) -> None:
+    intent = created(api, payment_method=DEBIT, confirm=True)
+    reply = api.post("/v1/refunds", payment_intent=intent["id"])
+    assert refused(reply)[:2] == (400, "charge_not_refundable")
+    assert "wait for the event" in reply.error["message"]
+    assert len(shop.operations(intent["id"])) == 1
+
+
 @pytest.mark.parametrize("status", ["SENDING", "UNKNOWN"])
 def test_an_operation_on_its_way_or_unknown_is_to_be_tried_again(
     shop: Shop, api: ApiClient, status: str
