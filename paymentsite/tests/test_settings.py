@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
 
 from paymentsite.launcher.state import PROJECT
 
@@ -25,6 +27,9 @@ GOOD = {
 }
 
 
+HSTS_OF_SUBDOMAINS, REDIRECT, HSTS_PRELOAD = "security.W005", "security.W008", "security.W021"
+"""Matters of the proxy, and of who owns the domain."""
+REGEX = "__import__('re').fullmatch"
 LOADER = """
 import importlib, json, os, sys, traceback
 
@@ -116,6 +121,21 @@ def test_a_wrong_value_is_refused_by_name(
     last_line = loaded.refusal.strip().splitlines()[-1]
     assert f"ImproperlyConfigured: {message}" in last_line
     assert "hunter2" not in loaded.refusal
+
+
+def test_what_production_sets_passes_djangos_own_check_of_a_deployment(load: Load) -> None:
+    names = "ALLOWED_HOSTS|DEBUG|MIDDLEWARE|SECRET_KEY|SECURE_.*|SESSION_.*|CSRF_.*|X_.*|SILENCED.*"
+    shown = load(
+        f"__import__('json').dumps({{n: getattr(s, n) for n in dir(s) if {REGEX}({names!r}, n)}})",
+        PUBLIC_BASE_URL="https://pay.example.com",
+        SECRET_KEY="0123456789abcdefghijklmnopqrstuvwxyz-and-some-more-of-it",
+    )
+    production = json.loads(shown.shown)
+    assert not production["DEBUG"]
+    assert production["SILENCED_SYSTEM_CHECKS"] == [HSTS_OF_SUBDOMAINS, REDIRECT, HSTS_PRELOAD]
+    with override_settings(**production):
+        found = run_checks(tags=["security"], include_deployment_checks=True)
+    assert [each for each in found if not each.is_silenced()] == []
 
 
 def test_a_process_with_a_wrong_value_ends() -> None:
