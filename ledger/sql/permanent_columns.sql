@@ -1,5 +1,5 @@
 -- A template for one table of any app. These columns stay as they were when the row was written.
--- They are compared only by statements that set one of them: deliveries carry long envelopes.
+-- They are compared only by statements that set one of them: notifications carry long bodies.
 
 CREATE OR REPLACE FUNCTION refuse_permanent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
@@ -19,6 +17,7 @@ from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
 from payments.admin.search import SearchByPublicId
 from payments.models import Delivery, DeliveryAttempt, Dispatch
+from payments.objects.event import rendered_event
 from payments.states import DeliveryStatus
 
 _ATTEMPTS_SHOWN = 50
@@ -72,17 +71,12 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("last_status", "last_error"),
             "shown_attempts",
         ),
-        group("Request body", "shown_envelope"),
+        group("Request body", "shown_body"),
     )
 
     shown_event = linked("event", public_ids.EVENT, "event_id")
     shown_endpoint = linked("endpoint", public_ids.WEBHOOK_ENDPOINT, "endpoint_id")
     shown_status = status({"pending": "info", "delivered": "success", "dead": "danger"})
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
-        # A list must not read the envelopes.
-        rows: QuerySet[Delivery] = super().get_queryset(request)
-        return rows.defer("envelope")
 
     @shown(description="newest attempts")
     def shown_attempts(self, delivery: Delivery) -> SafeString | str:
@@ -100,9 +94,14 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
         ]
         return format_html_join("", "<div>{}: {} after {} ms {}</div>", rows) or display.NOTHING
 
-    @shown(description="envelope")
-    def shown_envelope(self, delivery: Delivery) -> SafeString | str:
-        return display.shown_bytes_of_json(bytes(delivery.envelope))
+    @shown(description="request body")
+    def shown_body(self, delivery: Delivery) -> SafeString | str:
+        body = rendered_event(
+            delivery.event,
+            api_version=delivery.endpoint.api_version,
+            pending_webhooks=delivery.pending_webhooks,
+        )
+        return display.shown_bytes_of_json(body)
 
 
 @admin.register(DeliveryAttempt)

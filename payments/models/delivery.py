@@ -15,7 +15,7 @@ S = DeliveryStatus
 
 
 class Delivery(WithPublicId, MerchantOwned, MachineModel):
-    """One event for one endpoint, with the exact bytes that every attempt sends.
+    """One event for one endpoint. Every attempt sends the same bytes, rendered from the event.
 
     First deliveries of one aggregate to one ordered endpoint are sent in order: only the first open
     one has a `next_attempt_at`. The others wait (NULL) until it was delivered or dead-lettered. The
@@ -25,7 +25,7 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
     application_rights = ("select", "insert", "update", "delete")
     permanent_columns = (
         *("merchant_id", "livemode", "event_id", "endpoint_id", "aggregateid", "seq", "is_replay"),
-        *("envelope", "created_at"),
+        *("pending_webhooks", "created_at"),
     )
     public_id_prefix = public_ids.DELIVERY
 
@@ -37,7 +37,8 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
     seq = models.PositiveIntegerField()
     is_replay = models.BooleanField(default=False)
     """True for a resend: requested by an operator or merchant, not caused by the event."""
-    envelope = models.BinaryField()
+    pending_webhooks = models.PositiveSmallIntegerField(db_default=1)
+    """To how many endpoints the event went, as the event says in every attempt."""
     created_at = models.DateTimeField()
 
     status = StatusField(max_length=16, default=S.PENDING)

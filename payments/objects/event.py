@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from payments import public_ids
 from payments.event_types import DELIVERY_FAILING, EMITTED
 from payments.models import Event, WebhookEndpoint
@@ -142,6 +144,13 @@ def event_object(event: Event, *, pending_webhooks: int = 0) -> dict[str, Any]:
         },
         "type": event.type,
     }
+
+
+def rendered_event(event: Event, *, api_version: str, pending_webhooks: int) -> bytes:
+    """The event in an endpoint's API version, as webhooks send it; the same bytes each time."""
+    shown = event_object(event, pending_webhooks=pending_webhooks)
+    shown["api_version"] = api_version
+    return orjson.dumps(shown)
 
 
 def webhook_endpoint_object(endpoint: WebhookEndpoint, *, secret: str = "") -> dict[str, Any]:

@@ -43,7 +43,7 @@ OUTSIDE: Final = _columns(
     "PspNotification.type,our_references,body,headers,last_error Refund.failure_reason "
     "ReportBody.body ReportFetch.last_error SettlementLine.psp_type,reference,last_error "
     "SettlementReport.last_error PaymentMethod.brand,funding,country,method_type,fingerprint,last4 "
-    "Operation.payment_method_details Delivery.envelope CardVelocity.fingerprint"
+    "Operation.payment_method_details CardVelocity.fingerprint"
 )
 """What a PSP, a bank, an endpoint or an operator wrote: masked before it is stored, or made of what
 was masked; a report's file is refused."""
@@ -71,6 +71,7 @@ OURS: Final = _columns(
     "BooksCheck.name,part PspAccount.psp,code StreamGroup.name ApiKey.name,secret_sha256,last4 "
     "Merchant.name,late_success_policy,dispute_loss_policy,disputed_refund_policy "
     "Case.kind,subject,status,currency,closed_by Customer.tax_exempt Deadline.status "
+    "PaymentMethod.allow_redisplay "
     "Event.aggregatetype,type,actor,request_id Delivery.status "
     "WebhookEndpoint.sealed_secret,sealed_previous_secret,status,disabled_because,delivery_order "
     "PaymentIntent.currency,status,published_status,capture_method,client_secret "

@@ -34,11 +34,11 @@ class AttemptMade:
 
 
 def attempt_delivery(leased: Leased, client: HttpClient) -> AttemptMade:
-    """Sign the delivery's stored bytes and send them once."""
+    """Sign the delivery's bytes and send them once."""
     started_at = datetime.now(UTC)
     reply = client.post(
         leased.endpoint.url,
-        body=leased.envelope,
+        body=leased.body,
         headers=_headers(leased, started_at),
         deadline_seconds=settings.WEBHOOK_TIMEOUT_SECONDS,
     )
@@ -54,7 +54,7 @@ def _headers(leased: Leased, now: datetime) -> dict[str, str]:
         "Delivery-Id": public_ids.encode(public_ids.DELIVERY, leased.id),
         "Delivery-Attempt": str(leased.attempts),
         **secrets.signature_headers(
-            body=leased.envelope,
+            body=leased.body,
             event_id=public_ids.encode(public_ids.EVENT, leased.event_id),
             secrets=secrets.signing_secrets(leased.endpoint, now=now),
             at_unix_seconds=int(now.timestamp()),

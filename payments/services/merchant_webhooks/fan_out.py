@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments import public_ids
 from payments.event_types import DELIVERY_FAILING, matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
-from payments.objects.event import event_object
 from payments.services.merchant_webhooks.delivery_order import (
     keys_with_pending,
     lock_ordering_keys_of,
@@ -37,31 +35,14 @@ EnabledEndpoints = dict[tuple[UUID, bool], list[WebhookEndpoint]]
 
 _INSERT: Final = (
     "INSERT INTO {table} (id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, "
-    "is_replay, envelope, created_at, status, is_ordered, next_attempt_at, attempts, "
+    "is_replay, pending_webhooks, created_at, status, is_ordered, next_attempt_at, attempts, "
     "attempts_since_requeue, last_error) "
-    "SELECT id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, false, envelope, "
-    "now(), 'pending', is_ordered, CASE WHEN is_due THEN now() END, 0, 0, '' "
+    "SELECT id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, false, "
+    "pending_webhooks, now(), 'pending', is_ordered, CASE WHEN is_due THEN now() END, 0, 0, '' "
     "FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[], %s::uuid[], "
-    "%s::int[], %s::bytea[], %s::bool[], %s::bool[]) AS made(id, event_id, endpoint_id, "
-    "merchant_id, livemode, aggregateid, seq, envelope, is_ordered, is_due)"
+    "%s::int[], %s::int[], %s::bool[], %s::bool[]) AS made(id, event_id, endpoint_id, "
+    "merchant_id, livemode, aggregateid, seq, pending_webhooks, is_ordered, is_due)"
 )
-
-
-class Envelopes:
-    """Renders the bytes of deliveries; endpoints with the same API version share them."""
-
-    def __init__(self) -> None:
-        self._rendered: dict[tuple[object, str, int], bytes] = {}
-
-    def envelope(self, event: Event, *, api_version: str, pending_webhooks: int) -> bytes:
-        """The event in this API version. Every attempt of a delivery sends these bytes."""
-        key = (event.id, api_version, pending_webhooks)
-        envelope = self._rendered.get(key)
-        if envelope is None:
-            shown = event_object(event, pending_webhooks=pending_webhooks)
-            shown["api_version"] = api_version
-            envelope = self._rendered[key] = orjson.dumps(shown)
-        return envelope
 
 
 def fan_out_due() -> int:
@@ -127,17 +108,13 @@ def _create_deliveries(events: Sequence[Event]) -> None:
     aggregates = {event.aggregateid for event, _ in addressed}
     lock_ordering_keys_of(aggregates)
     pending = keys_with_pending(aggregates)
-    envelopes = Envelopes()
     rows: list[tuple[Any, ...]] = []
     for event, endpoints in addressed:
         for endpoint in endpoints:
             ordering_key = (event.aggregateid, endpoint.id)
-            envelope = envelopes.envelope(
-                event, api_version=endpoint.api_version, pending_webhooks=len(endpoints)
-            )
             is_ordered = endpoint.delivery_order == DeliveryOrder.ORDERED
             is_due = not is_ordered or ordering_key not in pending
-            rows.append(_row(event, endpoint, envelope, is_ordered=is_ordered, is_due=is_due))
+            rows.append(_row(event, endpoint, len(endpoints), is_ordered=is_ordered, is_due=is_due))
             if is_ordered:
                 pending.add(ordering_key)
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
@@ -146,7 +123,12 @@ def _create_deliveries(events: Sequence[Event]) -> None:
 
 
 def _row(
-    event: Event, endpoint: WebhookEndpoint, envelope: bytes, *, is_ordered: bool, is_due: bool
+    event: Event,
+    endpoint: WebhookEndpoint,
+    pending_webhooks: int,
+    *,
+    is_ordered: bool,
+    is_due: bool,
 ) -> tuple[Any, ...]:
     return (
         public_ids.new_id(),
@@ -156,7 +138,7 @@ def _row(
         event.livemode,
         event.aggregateid,
         event.seq,
-        envelope,
+        pending_webhooks,
         is_ordered,
         is_due,
     )

@@ -19,8 +19,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from ledger.database.statements import execute, table_of
-from payments.models import Delivery, WebhookEndpoint
+from ledger.database.statements import columns_of, execute, instance_of, table_of
+from payments.models import Delivery, Event, WebhookEndpoint
+from payments.objects.event import rendered_event
 
 _MARGIN_SECONDS: Final = 5
 """From the end of an attempt until its result is recorded."""
@@ -42,7 +43,7 @@ class Leased:
     attempts_since_requeue: int
     """Attempts since delivery was last (re)started; decides the next delay and when to give up."""
     created_at: datetime
-    envelope: bytes
+    body: bytes
 
 
 def lease_seconds() -> int:
@@ -80,7 +81,7 @@ def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
     delivery = table_of(Delivery)
     with transaction.atomic(durable=True):
         rows = execute(
-            f"UPDATE {delivery} SET attempts = attempts + 1, "
+            f"WITH leased AS (UPDATE {delivery} SET attempts = attempts + 1, "
             "attempts_since_requeue = attempts_since_requeue + 1, "
             "next_attempt_at = now() + make_interval(secs => %s) WHERE id = ANY (ARRAY("
             "SELECT ranked.id FROM (SELECT due.id, given.most, row_number() OVER ("
@@ -91,7 +92,9 @@ def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
             "ORDER BY d.next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED) AS due"
             ") AS ranked WHERE ranked.rank <= ranked.most)) "
             "RETURNING id, event_id, endpoint_id, aggregateid, seq, is_ordered, is_replay, "
-            "attempts, attempts_since_requeue, created_at, envelope",
+            "attempts, attempts_since_requeue, created_at, pending_webhooks) "
+            f"SELECT leased.*, {columns_of(Event, 'e')} "
+            f"FROM leased JOIN {table_of(Event)} e ON e.id = leased.event_id",
             [lease_seconds(), list(limits), list(limits.values()), max(limits.values())],
         )
     return [
@@ -106,7 +109,11 @@ def lease(limits: Mapping[UUID, int], endpoints: Mapping[UUID, WebhookEndpoint])
             attempts=row[7],
             attempts_since_requeue=row[8],
             created_at=row[9],
-            envelope=bytes(row[10]),
+            body=rendered_event(
+                instance_of(Event, row[11:]),
+                api_version=endpoints[row[2]].api_version,
+                pending_webhooks=row[10],
+            ),
         )
         for row in rows
     ]

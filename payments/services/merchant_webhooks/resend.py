@@ -26,7 +26,6 @@ from payments.services.merchant_webhooks.delivery_order import (
     first_pending_seq,
     lock_ordering_keys_of,
 )
-from payments.services.merchant_webhooks.fan_out import Envelopes
 from payments.services.merchant_webhooks.leasing import lease_seconds
 from payments.services.outbox import relay_wakeup
 from payments.states import DeliveryOrder, DeliveryStatus
@@ -144,13 +143,13 @@ def _enabled_endpoint(endpoint_id: UUID) -> WebhookEndpoint:
 
 
 def _resend(ids: Sequence[UUID]) -> int:
-    deliveries = list(Delivery.objects.filter(pk__in=ids).defer("envelope").order_by("pk"))
+    deliveries = list(Delivery.objects.filter(pk__in=ids).order_by("pk"))
     for endpoint_id in {row.endpoint_id for row in deliveries}:
         _enabled_endpoint(endpoint_id)
     requeued = 0
     with transaction.atomic(durable=True):
         lock_ordering_keys_of({row.aggregateid for row in deliveries})
-        rows = Delivery.objects.select_for_update().filter(pk__in=ids).defer("envelope")
+        rows = Delivery.objects.select_for_update().filter(pk__in=ids)
         for row in rows.order_by("pk"):
             if row.status == DeliveryStatus.PENDING:
                 requeued += _make_due(row)
@@ -180,28 +179,30 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
         lock_ordering_keys_of(aggregates)
         known = _known_to(endpoint, event_ids)
         first = first_pending_seq(aggregates, endpoint.id)
-        envelopes = Envelopes()
         rows = []
         for event in sorted(events, key=lambda each: (each.aggregateid, each.seq)):
             had = known.get(event.id)
             if had is None:
-                envelope = envelopes.envelope(
-                    event, api_version=endpoint.api_version, pending_webhooks=1
-                )
                 is_head = event.seq < first.get(event.aggregateid, event.seq + 1)
                 if is_head:
                     first[event.aggregateid] = event.seq
                 is_ordered = endpoint.delivery_order == DeliveryOrder.ORDERED
                 is_due = is_head or not is_ordered
-                rows.append(_row(endpoint, event, envelope, is_ordered=is_ordered, is_due=is_due))
+                rows.append(_row(endpoint, event, 1, is_ordered=is_ordered, is_due=is_due))
             elif not had.is_pending_in_order:
-                rows.append(_row(endpoint, event, had.envelope, is_ordered=False, is_due=True))
+                pending = had.pending_webhooks  # the bytes that it was sent before
+                rows.append(_row(endpoint, event, pending, is_ordered=False, is_due=True))
         Batch().insert(*rows).execute()
         relay_wakeup.wake_after_commit()
 
 
 def _row(
-    endpoint: WebhookEndpoint, event: Event, envelope: bytes, *, is_ordered: bool, is_due: bool
+    endpoint: WebhookEndpoint,
+    event: Event,
+    pending_webhooks: int,
+    *,
+    is_ordered: bool,
+    is_due: bool,
 ) -> Delivery:
     now = now_utc()
     return Delivery(
@@ -213,7 +214,7 @@ def _row(
         aggregateid=event.aggregateid,
         seq=event.seq,
         is_replay=True,
-        envelope=envelope,
+        pending_webhooks=pending_webhooks,
         created_at=now,
         is_ordered=is_ordered,
         next_attempt_at=now if is_due else None,
@@ -224,7 +225,7 @@ def _row(
 class _Known:
     """An event for which this endpoint has a delivery."""
 
-    envelope: bytes
+    pending_webhooks: int
     is_pending_in_order: bool = False
 
 
@@ -232,7 +233,7 @@ def _known_to(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> dict[UUID
     """Which of the events have deliveries here; the ordering keys must be locked."""
     rows = Delivery.objects.filter(endpoint=endpoint, event_id__in=event_ids).order_by("pk")
     known: dict[UUID, _Known] = {}
-    for row in rows.only("event_id", "envelope", "status", "is_ordered"):
-        had = known.setdefault(row.event_id, _Known(bytes(row.envelope)))
+    for row in rows.only("event_id", "pending_webhooks", "status", "is_ordered"):
+        had = known.setdefault(row.event_id, _Known(row.pending_webhooks))
         had.is_pending_in_order |= row.is_ordered and row.status == DeliveryStatus.PENDING
     return known

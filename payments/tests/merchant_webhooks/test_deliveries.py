@@ -54,7 +54,7 @@ def test_every_event_of_a_payment_arrives_once_and_in_order(
     assert fan_out_due() == 0
 
 
-def test_the_envelope_is_the_event_with_the_endpoints_version(
+def test_what_is_sent_is_the_event_with_the_endpoints_version(
     shop: Shop, server: MerchantServer
 ) -> None:
     open_endpoint(shop.merchant, server.url, api_version="2025-03-31.basil")
@@ -346,7 +346,7 @@ def test_rows_of_deliveries_are_permanent_where_they_must_be(
     shop.create(confirm=False)
     deliver_all()
     for statement, refusal in (
-        ("UPDATE payments_delivery SET envelope = 'x'", "permanent_column"),
+        ("UPDATE payments_delivery SET pending_webhooks = 7", "permanent_column"),
         ("UPDATE payments_delivery SET seq = 7", "permanent_column"),
         ("UPDATE payments_webhook_endpoint SET api_version = 'x'", "permanent_column"),
         ("UPDATE payments_delivery_attempt SET status = 200", "permission denied"),
