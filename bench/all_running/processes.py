@@ -119,6 +119,11 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
             process.start()
             if process.name == api.name:
                 platform_processes.register_webhook(variables, port=api_port)
+    superuser_url = _superuser_url(stage, variables)
+    if superuser_url is not None:
+        with psycopg.connect(superuser_url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET track_wal_io_timing = on")
+            connection.execute("SELECT pg_reload_conf()")
     return Running(
         processes=processes,
         variables=variables,
@@ -129,7 +134,7 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
         listening=Shop(name="one endpoint", secret_key=listening),
         silent=Shop(name="no endpoint", secret_key=silent),
         arrivals=arrivals,
-        superuser_url=_superuser_url(stage, variables),
+        superuser_url=superuser_url,
         postgres_pid=stage.postgres_pid,
         redis_pid=_redis_pid(variables["REDIS_URL"]),
         postgres_log=stage.folder / "logs" / "postgres.log",

@@ -125,10 +125,18 @@ def _instrument_lines(steps: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"interpreter lock {waits:.1f} ms a payment"
         )
         yield (
-            f"    WAL a payment: {per['wal_fsyncs']:.2f} fsyncs, {per['wal_writes']:.2f} writes, "
-            f"buffers full {per['wal_buffers_full']:g}; tables: {per['table_writes']:.2f} blocks "
-            f"written, {per['table_extends']:.2f} added, {per['table_reads']:.2f} read"
+            f"    WAL a payment: {per['wal_fsyncs']:.2f} fsyncs of {_each_ms(per):.1f} ms, "
+            f"{per['wal_writes']:.2f} writes, buffers full {per['wal_buffers_full']:g}"
         )
+        yield (
+            f"    blocks of tables a payment: {per['table_writes']:.2f} written, "
+            f"{per['table_extends']:.2f} added, {per['table_reads']:.2f} read"
+        )
+
+
+def _each_ms(per_payment: dict[str, float]) -> float:
+    """How long one fsync of the WAL took."""
+    return per_payment["wal_fsync_ms"] / (per_payment["wal_fsyncs"] or 1.0)
 
 
 def _count_lines(step: dict[str, Any]) -> Iterator[str]:

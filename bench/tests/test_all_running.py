@@ -185,7 +185,7 @@ def _figures() -> dict[str, object]:
         "processor_ms": {"api": {"own": 6.0, "in_postgresql": 4.0}},
         "per_payment": dict.fromkeys(
             (
-                *("wal_bytes", "writing_commits", "wal_fsyncs", "wal_writes"),
+                *("wal_bytes", "writing_commits", "wal_fsyncs", "wal_fsync_ms", "wal_writes"),
                 *("wal_buffers_full", "table_writes", "table_extends", "table_reads"),
             ),
             10.0,
