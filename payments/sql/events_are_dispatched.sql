@@ -1,13 +1,19 @@
 -- Each new event enters the outgoing queue in the same statement, so that no writer of events can
--- forget it.
+-- forget it. Without an enabled endpoint of its merchant and mode it counts as fanned out at once:
+-- an endpoint gets what happens after it was enabled.
 
-CREATE FUNCTION payments_dispatch_events() RETURNS trigger LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION payments_dispatch_events() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO payments_dispatch (event_id, aggregateid, seq)
-        SELECT id, aggregateid, seq FROM written;
+    INSERT INTO payments_dispatch (event_id, aggregateid, seq, fanned_out_at)
+        SELECT w.id, w.aggregateid, w.seq, CASE WHEN NOT EXISTS (
+                   SELECT FROM payments_webhook_endpoint e
+                    WHERE e.merchant_id = w.merchant_id AND e.livemode = w.livemode
+                      AND e.status = 'enabled') THEN now() END
+          FROM written w;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER event_dispatch AFTER INSERT ON payments_event REFERENCING NEW TABLE AS written
+CREATE OR REPLACE TRIGGER event_dispatch AFTER INSERT ON payments_event
+    REFERENCING NEW TABLE AS written
     FOR EACH STATEMENT EXECUTE FUNCTION payments_dispatch_events();

@@ -1,5 +1,8 @@
 """Fans events out: creates one delivery for each endpoint that subscribes to an event's type.
 
+Events of merchants without an enabled endpoint do not come here: PostgreSQL enters them into the
+outgoing queue as fanned out (`events_are_dispatched.sql`).
+
 Several may run at once: locking the oldest event of an aggregate claims all of that aggregate's
 events. Rows of the outgoing queue are never waited for (SKIP LOCKED): the numbering of the internal
 stream locks the same rows in another order, so waiting could deadlock. Lock order: dispatch rows,
@@ -15,7 +18,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import columns_of, execute, instance_of, table_of
 from payments import public_ids
 from payments.event_types import DELIVERY_FAILING, matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
@@ -49,8 +52,11 @@ def fan_out_due() -> int:
     """Create the deliveries of the oldest events that have none yet; returns how many events.
 
     One bounded batch in one transaction. Several may run at once, and any may be repeated. The
-    deliveries of an aggregate are created in the order of its events.
+    deliveries of an aggregate are created in the order of its events. If it took fewer events than
+    AGGREGATES_PER_BATCH, none was left that it could lock.
     """
+    if not execute(f"SELECT 1 FROM {table_of(Dispatch)} WHERE fanned_out_at IS NULL LIMIT 1"):
+        return 0
     with transaction.atomic(durable=True):
         event_ids = _claim()
         if event_ids:
@@ -90,7 +96,10 @@ def _claim() -> list[UUID]:
 
 
 def _events(event_ids: Sequence[UUID]) -> list[Event]:
-    found = Event.objects.in_bulk(list(event_ids))
+    rows = execute(
+        f"SELECT {columns_of(Event)} FROM {table_of(Event)} WHERE id = ANY(%s)", [list(event_ids)]
+    )
+    found = {event.id: event for event in (instance_of(Event, row) for row in rows)}
     return [found[event_id] for event_id in event_ids]
 
 
@@ -145,12 +154,14 @@ def _row(
 
 
 def _enabled_endpoints(events: Sequence[Event]) -> EnabledEndpoints:
-    merchants = {event.merchant_id for event in events}
-    rows = WebhookEndpoint.objects.filter(
-        merchant_id__in=merchants, status=EndpointStatus.ENABLED
-    ).defer("sealed_secret", "sealed_previous_secret")
+    rows = execute(
+        f"SELECT {columns_of(WebhookEndpoint)} FROM {table_of(WebhookEndpoint)} "
+        f"WHERE merchant_id = ANY(%s) AND status = '{EndpointStatus.ENABLED.value}' ORDER BY id",
+        [list({event.merchant_id for event in events})],
+    )
     enabled: EnabledEndpoints = defaultdict(list)
-    for endpoint in rows.order_by("id"):
+    for row in rows:
+        endpoint = instance_of(WebhookEndpoint, row)
         enabled[endpoint.merchant_id, endpoint.livemode].append(endpoint)
     return enabled
 
@@ -168,5 +179,10 @@ def _endpoints_for(event: Event, endpoints: Sequence[WebhookEndpoint]) -> list[W
 def _mark_fanned_out(event_ids: Sequence[UUID]) -> None:
     """Mark the events as fanned out; delete the rows of those that were streamed before."""
     dispatch, ids = table_of(Dispatch), list(event_ids)
-    execute(f"DELETE FROM {dispatch} WHERE event_id = ANY(%s) AND streamed_at IS NOT NULL", [ids])
-    execute(f"UPDATE {dispatch} SET fanned_out_at = now() WHERE event_id = ANY(%s)", [ids])
+    execute(
+        f"WITH streamed AS (DELETE FROM {dispatch} "
+        "WHERE event_id = ANY(%s) AND streamed_at IS NOT NULL) "
+        f"UPDATE {dispatch} SET fanned_out_at = now() "
+        "WHERE event_id = ANY(%s) AND streamed_at IS NULL",
+        [ids, ids],
+    )

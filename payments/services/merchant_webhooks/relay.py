@@ -29,16 +29,20 @@ from payments.services.merchant_webhooks.attempt_results import (
 )
 from payments.services.merchant_webhooks.delivery_order import release_stalled, release_unordered
 from payments.services.merchant_webhooks.endpoint_bulkheads import Bulkhead, EndpointBulkheads
-from payments.services.merchant_webhooks.fan_out import fan_out_due
+from payments.services.merchant_webhooks.fan_out import AGGREGATES_PER_BATCH, fan_out_due
 from payments.services.merchant_webhooks.leasing import Leased, endpoints_with_work, lease
 from payments.services.outbox import relay_wakeup
 
 logger = logging.getLogger(__name__)
 
 THREADS: Final = 16
-_POLL_SECONDS: Final = 0.5
-"""Without any wake-up; retries that become due are found this often."""
-_BATCHING_SECONDS: Final = 0.005
+_FAN_OUT_POLL_SECONDS: Final = 0.5
+"""Without any wake-up, events are found this often."""
+_DELIVERY_POLL_SECONDS: Final = 1.0
+"""Retries that become due are found this often."""
+_FAN_OUT_EVERY_SECONDS: Final = 0.1
+"""Events that are written meanwhile are fanned out together; one after a pause waits for none."""
+_BATCHING_SECONDS: Final = 0.02
 """Results that come together are recorded together."""
 _AFTER_FAILURE_SECONDS: Final = 1.0
 _RESULTS_PER_BATCH: Final = 100
@@ -86,11 +90,9 @@ class Relay:
         self._delivery_wakeup.set()
 
     def _listen(self) -> None:
-        relay_wakeup.listen(self._wake, self._stopped)
-
-    def _wake(self) -> None:
-        self._fan_out_wakeup.set()
-        self._delivery_wakeup.set()
+        relay_wakeup.listen(
+            self._fan_out_wakeup.set, self._stopped, on_deliveries=self._delivery_wakeup.set
+        )
 
     def _fan_out_forever(self) -> None:
         check_at = time.monotonic() + _STALLED_CHECK_SECONDS
@@ -98,22 +100,36 @@ class Relay:
             if _succeeds(self._fan_out_all) and time.monotonic() > check_at:
                 check_at = time.monotonic() + _STALLED_CHECK_SECONDS
                 _succeeds(_release_stalled)
-            self._fan_out_wakeup.wait(_POLL_SECONDS)
+            self._stopped.wait(_FAN_OUT_EVERY_SECONDS)
+            self._fan_out_wakeup.wait(_FAN_OUT_POLL_SECONDS - _FAN_OUT_EVERY_SECONDS)
             self._fan_out_wakeup.clear()
         connections.close_all()
 
     def _fan_out_all(self) -> None:
-        while not self._stopped.is_set() and fan_out_due():
-            self._delivery_wakeup.set()
-            relay_wakeup.wake()  # the other relays have work now, too
+        count = AGGREGATES_PER_BATCH
+        while not self._stopped.is_set() and count >= AGGREGATES_PER_BATCH:
+            count = fan_out_due()
+            if count:
+                self._delivery_wakeup.set()
+                relay_wakeup.wake_for_deliveries()  # the other relays have work now, too
 
     def _deliver_forever(self) -> None:
         while not self._stopped.is_set():
-            self._delivery_wakeup.wait(_POLL_SECONDS)
-            self._stopped.wait(_BATCHING_SECONDS)
-            self._delivery_wakeup.clear()
+            if self._delivery_wakeup.wait(_DELIVERY_POLL_SECONDS):
+                self._gather()
             if _succeeds(self._record_all) and not self._stopped.is_set():
                 _succeeds(self._lease_more)
+
+    def _gather(self) -> None:
+        """Wait a moment for more results, unless they use up all permits of an endpoint."""
+        end = time.monotonic() + _BATCHING_SECONDS
+        self._delivery_wakeup.clear()
+        while len(self._attempts_made) < self._bulkheads.fast.per_endpoint:
+            left_seconds = end - time.monotonic()
+            if left_seconds <= 0 or self._stopped.is_set():
+                break
+            self._delivery_wakeup.wait(left_seconds)
+            self._delivery_wakeup.clear()
 
     def _record_all(self) -> None:
         """What could not be recorded stays in the queue for the next time."""
@@ -204,7 +220,7 @@ def _record_together_or_each(ended: list[AttemptMade]) -> None:
 
 def _release_stalled() -> None:
     while release_unordered():
-        relay_wakeup.wake()
+        relay_wakeup.wake_for_deliveries()
     released = release_stalled()
     if released:
         logger.error("alert: deliveries were stalled: %d ordering keys released", released)

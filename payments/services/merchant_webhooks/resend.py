@@ -159,7 +159,7 @@ def _resend(ids: Sequence[UUID]) -> int:
                 row.attempts_since_requeue, row.ended_at = 0, None
                 row.save(update_fields=_REQUEUED_FIELDS)
                 requeued += 1
-        relay_wakeup.wake_after_commit()
+        relay_wakeup.wake_for_deliveries_after_commit()
     return requeued
 
 
@@ -193,7 +193,7 @@ def _replay(endpoint: WebhookEndpoint, event_ids: Sequence[UUID]) -> None:
                 pending = had.pending_webhooks  # the bytes that it was sent before
                 rows.append(_row(endpoint, event, pending, is_ordered=False, is_due=True))
         Batch().insert(*rows).execute()
-        relay_wakeup.wake_after_commit()
+        relay_wakeup.wake_for_deliveries_after_commit()
 
 
 def _row(

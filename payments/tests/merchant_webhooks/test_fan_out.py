@@ -7,8 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from payments.models import Delivery, Dispatch
+from payments.services.merchant_webhooks import endpoints
+from payments.services.merchant_webhooks.fan_out import fan_out_due
 from payments.tests.support.listening import (
     MerchantServer,
     deliver_all,
@@ -49,6 +53,7 @@ def test_fan_out_never_waits_and_takes_what_comes_before_a_locked_event(
 
 
 def test_the_dispatch_row_goes_with_the_later_of_the_two_marks(shop: Shop) -> None:
+    open_endpoint(shop.merchant, "http://127.0.0.1:1/hook")
     shop.create(confirm=False)
     shop.create(order_id="another", confirm=False)
     [streamed, not_streamed] = Dispatch.objects.order_by("event_id")
@@ -57,3 +62,34 @@ def test_the_dispatch_row_goes_with_the_later_of_the_two_marks(shop: Shop) -> No
     [row] = Dispatch.objects.all()
     assert row.pk == not_streamed.pk
     assert row.fanned_out_at is not None
+
+
+def test_an_event_that_no_endpoint_can_get_is_never_fanned_out(shop: Shop) -> None:
+    """No endpoint of its mode, or a disabled one: no statement for each event."""
+    open_endpoint(shop.merchant, "http://127.0.0.1:1/hook", livemode=True)
+    endpoint, _ = open_endpoint(shop.merchant, "http://127.0.0.1:1/hook")
+    assert endpoints.disable_failing_endpoint(
+        endpoint.id, because=endpoints.GONE, failing_before=datetime.now(UTC)
+    )
+    shop.create(confirm=False)
+    assert not Dispatch.objects.filter(fanned_out_at=None).exists()
+    with CaptureQueriesContext(connection) as queries:
+        assert fan_out_due() == 0
+    assert len(queries) == 1
+    endpoints.enable_endpoint(endpoint.id)
+    shop.create(order_id="another", confirm=False)
+    assert fan_out_all() == 1
+    assert [row.endpoint_id for row in Delivery.objects.all()] == [endpoint.id]
+
+
+def test_a_batch_is_fanned_out_by_as_many_queries_for_many_events_as_for_few(shop: Shop) -> None:
+    open_endpoint(shop.merchant, "http://127.0.0.1:1/hook")
+    counts = []
+    for payments in (1, 6):
+        for number in range(payments):
+            shop.create(order_id=f"{payments}-{number}", confirm=False)
+        with CaptureQueriesContext(connection) as queries:
+            assert fan_out_due() == payments
+        counts.append(len(queries))
+    # A look; BEGIN, claim twice, events, endpoints, lock, pending, insert, mark, COMMIT.
+    assert counts == [11, 11]

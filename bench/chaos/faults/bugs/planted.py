@@ -208,8 +208,8 @@ def events_behind_a_cursor() -> None:
 def no_delivery_order() -> None:
     original = places.DELIVERY_ROW.original()
 
-    def row(*values: Any, is_head: bool) -> Any:
-        return original(*values, is_head=True)
+    def row(*values: Any, is_ordered: bool, is_due: bool) -> Any:
+        return original(*values, is_ordered=is_ordered, is_due=True)
 
     places.DELIVERY_ROW.plant(row)
 

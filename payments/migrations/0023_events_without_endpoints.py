@@ -1,0 +1,11 @@
+"""Events of merchants without an enabled endpoint are not fanned out: a statement less for each."""
+
+from django.db import migrations
+
+from ledger.database.guards import run_sql_file
+
+
+class Migration(migrations.Migration):
+    dependencies = [("payments", "0022_allow_redisplay")]
+
+    operations = [run_sql_file("payments", "events_are_dispatched")]
