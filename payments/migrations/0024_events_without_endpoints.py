@@ -6,6 +6,6 @@ from ledger.database.guards import run_sql_file
 
 
 class Migration(migrations.Migration):
-    dependencies = [("payments", "0022_allow_redisplay")]
+    dependencies = [("payments", "0023_bytes_of_deliveries")]
 
     operations = [run_sql_file("payments", "events_are_dispatched")]
