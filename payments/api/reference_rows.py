@@ -51,6 +51,8 @@ def field_rows(schema: Schema, example: Any, prefix: str = "") -> Iterator[Row]:
     required = schema.get("required", ())
     for name, member in schema.get("properties", {}).items():
         shown = example.get(name) if isinstance(example, dict) else None
+        if shown is None and "examples" in member:
+            [shown] = member["examples"]
         if member.get("type") != "null":
             yield _row(f"{prefix}{name}", member, _presence(name in required, member), shown)
         inner = member.get("items", member) if "array" in _types(member) else member

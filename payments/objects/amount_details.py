@@ -44,15 +44,20 @@ LINE_ITEM: Final = ObjectType(
         "quantity": integer("How many.", 2),
         "tax": record("The tax on this line.", _TAX, nullable=True, shown=False),
         "unit_cost": minor("The price of one piece.", 500),
-        "unit_of_measure": text("Such as kg.", nullable=True),
+        "unit_of_measure": text("Such as kg.", sample="kg", nullable=True),
     },
 )
 
 AMOUNT_DETAILS: Final = {
-    "discount_amount": minor("Discount on everything.", 100).but(absent=True, example=None),
+    "discount_amount": minor("Discount on everything.", 100).but(
+        absent=True, example=None, sample=100
+    ),
     "error": record(
         "Why the details do not add up; only with `enforce_arithmetic_validation=false`.",
-        {"code": one_of("As in errors.", *_ADDS_UP), "message": text("What to correct.")},
+        {
+            "code": one_of("As in errors.", *_ADDS_UP),
+            "message": text("What to correct.", sample="The lines do not add up to the amount."),
+        },
     ).but(absent=True, example=None),
     "line_items": record(
         "What was bought, in its order; there only if the request expands it.",
@@ -62,8 +67,8 @@ AMOUNT_DETAILS: Final = {
         "The shipping part.",
         {
             "amount": minor("What shipping costs.", 300).but(absent=True),
-            "from_postal_code": text("Where it is shipped from.").but(absent=True),
-            "to_postal_code": text("Where it is shipped to.").but(absent=True),
+            "from_postal_code": text("Where it is shipped from.", sample="10969").but(absent=True),
+            "to_postal_code": text("Where it is shipped to.", sample="10969").but(absent=True),
         },
     ).but(absent=True, example=None),
     "tax": record("The tax on everything.", _TAX).but(absent=True, example=None),
@@ -75,16 +80,18 @@ _SHOWN: Final = ("discount_amount", "error", "shipping", "tax")
 LEVEL3: Final = record(
     "Level 3 data, as the merchant gave it for the payment.",
     {
-        "customer_reference": text("The customer's order number.").but(absent=True),
+        "customer_reference": text("The customer's order number.", sample="PO-118").but(
+            absent=True
+        ),
         "line_items": list_of(
             "What was bought.",
             Field(own={"type": "object"}, meaning="One line, as it was given."),
             [],
         ),
         "merchant_reference": text("The merchant's order number.", "6735"),
-        "shipping_address_zip": text("Where it is shipped to.").but(absent=True),
+        "shipping_address_zip": text("Where it is shipped to.", sample="10969").but(absent=True),
         "shipping_amount": minor("What shipping costs.", 300).but(absent=True),
-        "shipping_from_zip": text("Where it is shipped from.").but(absent=True),
+        "shipping_from_zip": text("Where it is shipped from.", sample="10969").but(absent=True),
     },
 ).but(absent=True, example=None)
 """The field `level3` of a charge."""

@@ -51,7 +51,9 @@ _APPROVED: Final = frozenset(
 
 _OUTCOME: Final = {
     "network_status": one_of("What the network did.", "approved_by_network", "declined_by_network"),
-    "reason": text("The decline code, if it was declined.", nullable=True),
+    "reason": text(
+        "The decline code, if it was declined.", sample="insufficient_funds", nullable=True
+    ),
     "risk_level": always("Risk is not judged here.", "not_assessed"),
     "seller_message": text("A sentence for you.", "Payment complete."),
     "type": one_of("What became of it.", "authorized", "issuer_declined"),
@@ -84,8 +86,12 @@ CHARGE: Final = ObjectType(
         "failure_balance_transaction": id_of(
             "balance_transaction", "What the balance lost when it failed late.", nullable=True
         ),
-        "failure_code": text("As in errors, such as `card_declined`.", nullable=True),
-        "failure_message": text("Why it failed, as a sentence.", nullable=True),
+        "failure_code": text(
+            "As in errors, such as `card_declined`.", sample="card_declined", nullable=True
+        ),
+        "failure_message": text(
+            "Why it failed, as a sentence.", sample="Your card was declined.", nullable=True
+        ),
         "fraud_details": always("The operator decides how risk is judged.", {}),
         "level3": LEVEL3,
         "livemode": livemode(),
@@ -102,15 +108,21 @@ CHARGE: Final = ObjectType(
         ),
         "payment_method_details": CHARGED_METHOD,
         "radar_options": always("The operator decides how risk is judged.", {}),
-        "receipt_email": text("Kept for you: no receipts are sent.", nullable=True),
+        "receipt_email": text(
+            "Kept for you: no receipts are sent.", sample="ada@example.com", nullable=True
+        ),
         "refunded": flag("Whether all of it was refunded."),
         "refunds": record(
             "The newest refunds; there only if the request expands it.",
             page_of("refund").fields,
         ).but(absent=True, example=None, expands="refund_list"),
         "shipping": shipping_field(),
-        "statement_descriptor": text("What the customer's bank shows.", nullable=True),
-        "statement_descriptor_suffix": text("Added to the descriptor.", nullable=True),
+        "statement_descriptor": text(
+            "What the customer's bank shows.", sample="BOOKSHOP", nullable=True
+        ),
+        "statement_descriptor_suffix": text(
+            "Added to the descriptor.", sample="ORDER 6735", nullable=True
+        ),
         "status": one_of(
             "`pending`: the PSP or the bank has yet to decide, or its answer was lost.",
             *("succeeded", "pending", "failed"),

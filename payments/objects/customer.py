@@ -51,7 +51,7 @@ CUSTOMER: Final = ObjectType(
         "balance": always("Customers have no balance here.", 0),
         "created": created("the customer"),
         "delinquent": always("There are no invoices here.", False),
-        "description": text("Your own text.", nullable=True),
+        "description": text("Your own text.", sample="A regular", nullable=True),
         "email": text("The email address.", "ada@example.com", nullable=True),
         "invoice_settings": record(
             "There are no invoices here, but a default.", INVOICE_SETTINGS
@@ -59,7 +59,7 @@ CUSTOMER: Final = ObjectType(
         "livemode": livemode(),
         "metadata": metadata(),
         "name": text("The name.", "Ada Lovelace", nullable=True),
-        "phone": text("The phone number, as it was given.", nullable=True),
+        "phone": text("The phone number, as it was given.", sample="+49 30 901820", nullable=True),
         "preferred_locales": list_of(
             "Languages, most preferred first.", text("A language."), ["de"]
         ),

@@ -56,6 +56,26 @@ EVIDENCE_TEXTS: Final[dict[str, str]] = {
     "uncategorized_text": "Anything else that speaks for you.",
 }
 """Fields of evidence, and what to write into them."""
+_SAMPLES: Final = {
+    "access_activity_log": "2026-11-24 18:02 first chapter read",
+    "billing_address": "Lindenstr. 12, 10969 Berlin",
+    "cancellation_policy_disclosure": "Shown above the button at checkout",
+    "cancellation_rebuttal": "The subscription was used until 2026-11-20",
+    "customer_email_address": "ada@example.com",
+    "customer_name": "Ada Lovelace",
+    "customer_purchase_ip": "203.0.113.7",
+    "duplicate_charge_explanation": "Two orders: 6735 and 6736",
+    "duplicate_charge_id": example_id(public_ids.CHARGE),
+    "product_description": "Two books",
+    "refund_policy_disclosure": "Shown above the button at checkout",
+    "refund_refusal_explanation": "The books were not sent back",
+    "service_date": "November 24, 2026",
+    "shipping_address": "Lindenstr. 12, 10969 Berlin",
+    "shipping_carrier": "DHL",
+    "shipping_date": "November 24, 2026",
+    "shipping_tracking_number": "00340434161094000000",
+    "uncategorized_text": "The customer wrote that the books arrived",
+}
 EVIDENCE_FILES: Final = (
     "cancellation_policy",
     "customer_communication",
@@ -69,7 +89,10 @@ EVIDENCE_FILES: Final = (
 )
 """Fields that take an uploaded file at Stripe; there are no files here."""
 
-_TEXTS: Final = {name: text(meaning, nullable=True) for name, meaning in EVIDENCE_TEXTS.items()}
+_TEXTS: Final = {
+    name: text(meaning, sample=_SAMPLES[name], nullable=True)
+    for name, meaning in EVIDENCE_TEXTS.items()
+}
 _FILES: Final = always_null(*EVIDENCE_FILES, meaning="Always null: files cannot be uploaded.")
 _DETAILS: Final = {
     "due_by": second(

@@ -90,7 +90,7 @@ WEBHOOK_ENDPOINT: Final = ObjectType(
         "delivery_order": one_of(
             "Whether an event waits for the earlier ones of its payment.", *map(str, DeliveryOrder)
         ),
-        "description": text("Your own text.", nullable=True),
+        "description": text("Your own text.", sample="The shop", nullable=True),
         "enabled_events": list_of(
             "Types of events that are sent, `*` for all.",
             text("A type."),
@@ -101,9 +101,9 @@ WEBHOOK_ENDPOINT: Final = ObjectType(
         ).but(absent=True, example=None),
         "livemode": livemode(),
         "metadata": metadata(),
-        "secret": text("Signs its events. Shown once, by the request that creates it.").but(
-            absent=True
-        ),
+        "secret": text(
+            "Signs its events. Shown once, by the request that creates it.", sample="whsec_…"
+        ).but(absent=True),
         "status": one_of("Whether events are sent.", *map(str, EndpointStatus), example="enabled"),
         "url": text("Where events are sent.", "https://hooks.example.com/payments"),
         **always_null("application"),

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from payments import public_ids
+
 Schema = dict[str, Any]
 
 NOTHING: Final = "nothing"
@@ -23,6 +25,13 @@ _BECOMES: Final[dict[str, tuple[str, ...]]] = {
     "customer": ("customer", "deleted_customer"),
 }
 """Where an id can become one of several objects."""
+_PREFIXES: Final = {
+    "balance_transaction": public_ids.BALANCE_TRANSACTION,
+    "customer": public_ids.CUSTOMER,
+    "dispute": public_ids.DISPUTE,
+    "payment_method": public_ids.PAYMENT_METHOD,
+}
+"""Of what may be null in examples."""
 _EXAMPLE_ID: Final = "C7JqXm2Zt4bW9sKd1RfYvA"
 EXAMPLE_SECOND: Final = 1_795_780_800
 
@@ -45,6 +54,8 @@ class Field:
     fixed: bool = False
     expands: str = ""
     """The object that replaces the id if a request expands the field."""
+    sample: Any = None
+    """A value, where the example of the object has none."""
 
     def schema(self) -> Schema:
         """The JSON Schema of the value, with its meaning."""
@@ -54,7 +65,9 @@ class Field:
             own = {"anyOf": [own, *({"$ref": f"{_SCHEMAS}{name}"} for name in names)]}
         if self.nullable:
             own = _or_null(own)
-        return {**own, "description": self.meaning}
+        value = self.sample if self.example in (None, {}, []) else self.example
+        examples = {} if value is None or isinstance(value, (dict, list)) else {"examples": [value]}
+        return {**own, "description": self.meaning, **examples}
 
     def but(self, **changes: Any) -> Field:
         """The same field with some of its attributes changed, such as `absent=True`."""
@@ -122,7 +135,9 @@ def own_id(prefix: str) -> Field:
 
 def id_of(expands: str, meaning: str, prefix: str = "", *, nullable: bool = False) -> Field:
     """The id of another object, which `expand` replaces by the object; shown if it has a prefix."""
+    owner = _PREFIXES.get(expands, "")
     return Field(
+        sample=example_id(owner) if owner else None,
         own={"type": "string"},
         meaning=meaning,
         example=example_id(prefix) if prefix else None,
@@ -131,19 +146,27 @@ def id_of(expands: str, meaning: str, prefix: str = "", *, nullable: bool = Fals
     )
 
 
-def text(meaning: str, example: str | None = None, *, nullable: bool = False) -> Field:
-    return Field(own={"type": "string"}, meaning=meaning, example=example, nullable=nullable)
+def text(
+    meaning: str, example: str | None = None, *, nullable: bool = False, sample: str | None = None
+) -> Field:
+    own = {"type": "string"}
+    return Field(own=own, meaning=meaning, example=example, nullable=nullable, sample=sample)
 
 
 def one_of(meaning: str, *values: str, example: str | None = None, nullable: bool = False) -> Field:
     """One of a few values; the first is the example unless another is named or null is possible."""
     shown = example or (None if nullable else values[0])
     own = {"type": "string", "enum": list(values)}
-    return Field(own=own, meaning=meaning, example=shown, nullable=nullable)
+    return Field(
+        own=own, meaning=meaning, example=shown, nullable=nullable, sample=example or values[0]
+    )
 
 
-def integer(meaning: str, example: int | None = None, *, nullable: bool = False) -> Field:
-    return Field(own={"type": "integer"}, meaning=meaning, example=example, nullable=nullable)
+def integer(
+    meaning: str, example: int | None = None, *, nullable: bool = False, sample: int | None = None
+) -> Field:
+    own = {"type": "integer"}
+    return Field(own=own, meaning=meaning, example=example, nullable=nullable, sample=sample)
 
 
 def minor(meaning: str, example: int) -> Field:
@@ -155,7 +178,9 @@ def second(meaning: str, example: int | None = None, *, nullable: bool = False) 
     """A time, in seconds since 1970."""
     own = {"type": "integer", "format": "unix-time"}
     meaning = f"{meaning} Unix seconds."
-    return Field(own=own, meaning=meaning, example=example, nullable=nullable)
+    return Field(
+        own=own, meaning=meaning, example=example, nullable=nullable, sample=EXAMPLE_SECOND
+    )
 
 
 def flag(meaning: str, *, example: bool = False) -> Field:

@@ -47,9 +47,9 @@ _ADDRESS: Final[dict[str, Field]] = {
     "city": text("City.", "Berlin", nullable=True),
     "country": text("ISO 3166 code of two letters.", "DE", nullable=True),
     "line1": text("Street and number.", "Lindenstr. 12", nullable=True),
-    "line2": text("Second line.", nullable=True),
+    "line2": text("Second line.", sample="Back building", nullable=True),
     "postal_code": text("Postal code.", "10969", nullable=True),
-    "state": text("State or province.", nullable=True),
+    "state": text("State or province.", sample="Berlin", nullable=True),
 }
 
 EXAMPLE_ADDRESS: Final = {name: each.example for name, each in _ADDRESS.items() if each.example}
@@ -66,8 +66,10 @@ def shipping_field() -> Field:
         "address": address_field("The recipient's address."),
         "carrier": text("Who delivers.", "DHL", nullable=True),
         "name": text("The recipient.", "Ada Lovelace", nullable=True),
-        "phone": text("The recipient's phone.", nullable=True),
-        "tracking_number": text("The carrier's number of the parcel.", nullable=True),
+        "phone": text("The recipient's phone.", sample="+49 30 901820", nullable=True),
+        "tracking_number": text(
+            "The carrier's number of the parcel.", sample="00340434161094000000", nullable=True
+        ),
     }
     return record(
         "Where the goods go; null if that was not said.", fields, nullable=True, shown=False
@@ -80,8 +82,10 @@ def billing_details_field() -> Field:
         "address": address_field("The owner's address."),
         "email": text("The owner's email address.", "ada@example.com", nullable=True),
         "name": text("The owner's name.", "Ada Lovelace", nullable=True),
-        "phone": text("The owner's phone.", nullable=True),
-        "tax_id": text("The owner's tax number; kept for you.", nullable=True),
+        "phone": text("The owner's phone.", sample="+49 30 901820", nullable=True),
+        "tax_id": text(
+            "The owner's tax number; kept for you.", sample="DE129273398", nullable=True
+        ),
     }
     return record("The owner, as the merchant gave it.", fields)
 

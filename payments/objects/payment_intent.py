@@ -15,6 +15,7 @@ from payments.objects.fields import (
     any_of,
     created,
     currency,
+    example_id,
     flag,
     id_of,
     list_of,
@@ -46,15 +47,26 @@ _NEXT_ACTION: Final = {
         "The page.",
         {
             "url": text("Send the customer's browser there.", "https://psp.example/challenge/c1"),
-            "return_url": text("Where the customer comes back to.", nullable=True),
+            "return_url": text(
+                "Where the customer comes back to.",
+                sample="https://shop.example/orders/6735",
+                nullable=True,
+            ),
         },
     ),
 }
 _LAST_ERROR: Final = {
-    "charge": text("The charge that failed.").but(absent=True),
-    "code": text("As in errors, such as `card_declined`."),
-    "decline_code": text("The bank's reason, such as `insufficient_funds`.").but(absent=True),
-    "message": text("A sentence; of a `card_error` it may be shown to the customer."),
+    "charge": text("The charge that failed.", sample=example_id(public_ids.CHARGE)).but(
+        absent=True
+    ),
+    "code": text("As in errors, such as `card_declined`.", sample="card_declined"),
+    "decline_code": text(
+        "The bank's reason, such as `insufficient_funds`.", sample="insufficient_funds"
+    ).but(absent=True),
+    "message": text(
+        "A sentence; of a `card_error` it may be shown to the customer.",
+        sample="Your card has insufficient funds.",
+    ),
     "payment_method": any_of("What was declined.", "payment_method").but(absent=True),
     "type": one_of("As in errors.", "card_error", "invalid_request_error"),
 }
@@ -160,11 +172,19 @@ PAYMENT_INTENT: Final = ObjectType(
         "payment_method_types": list_of(
             "What it may be paid with.", text("A type of payment method."), ["card"]
         ),
-        "receipt_email": text("Kept for you: no receipts are sent.", nullable=True),
-        "setup_future_usage": text("Always null on new payments.", nullable=True),
+        "receipt_email": text(
+            "Kept for you: no receipts are sent.", sample="ada@example.com", nullable=True
+        ),
+        "setup_future_usage": text(
+            "Always null on new payments.", sample="off_session", nullable=True
+        ),
         "shipping": shipping_field(),
-        "statement_descriptor": text("What the customer's bank shows.", nullable=True),
-        "statement_descriptor_suffix": text("Added to the descriptor.", nullable=True),
+        "statement_descriptor": text(
+            "What the customer's bank shows.", sample="BOOKSHOP", nullable=True
+        ),
+        "statement_descriptor_suffix": text(
+            "Added to the descriptor.", sample="ORDER 6735", nullable=True
+        ),
         "status": one_of(
             "Where it stands. `succeeded` and `canceled` are final. `processing`: the PSP or the "
             "bank has yet to decide, or its answer was lost; never pay again, wait for the event.",

@@ -25,6 +25,7 @@ from payments.objects.fields import (
     one_of,
     own_id,
     record,
+    second,
     text,
 )
 from payments.objects.parts import (
@@ -123,9 +124,7 @@ def _availability_field(meaning: str) -> Field:
 
 CHARGED_CARD: Final = {
     **_CARD,
-    "capture_before": integer("Until when a held card can be captured. Unix seconds.").but(
-        absent=True
-    ),
+    "capture_before": second("Until when a held card can be captured.").but(absent=True),
     "extended_authorization": record(
         "Longer holds.", {"status": always("They are not supported.", "disabled")}
     ),

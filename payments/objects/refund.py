@@ -45,11 +45,15 @@ REFUND: Final = ObjectType(
         "created": created("the refund"),
         "currency": currency(),
         "customer": id_of("customer", "Who gets it; null without a customer.", nullable=True),
-        "description": text("What an operator wrote about it.").but(absent=True),
+        "description": text(
+            "What an operator wrote about it.", sample="Sent back by the customer"
+        ).but(absent=True),
         "failure_balance_transaction": id_of(
             "balance_transaction", "What the balance got back when the refund failed."
         ).but(absent=True),
-        "failure_reason": text("Why it failed.").but(absent=True),
+        "failure_reason": text("Why it failed.", sample="expired_or_canceled_card").but(
+            absent=True
+        ),
         "metadata": metadata(),
         "payment_intent": id_of(
             "payment_intent", "The payment whose money goes back.", public_ids.PAYMENT_INTENT

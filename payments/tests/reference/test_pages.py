@@ -16,7 +16,7 @@ from payments.api.error_codes import ERROR_CODES
 from payments.api.parameters import Parameter, Parameters
 from payments.api.parameters.expansion import MAX_EXPANSION_DEPTH
 from payments.api.parameters.structures import MAX_METADATA_KEYS
-from payments.api.reference_rows import as_form
+from payments.api.reference_rows import as_form, field_rows
 from payments.api.request_headers import KEY_LENGTH_MAX
 from payments.api.views.reference import PAGES
 from payments.models import Merchant
@@ -24,6 +24,8 @@ from payments.objects.catalog import OBJECT_TYPES
 from payments.selectors.paging import DEFAULT_LIMIT
 from payments.tests.http.support.routes import ROUTES
 from paymentsite.tests.fixtures.described_answers import document
+
+SCALAR = re.compile("string|integer|boolean|time|id|one of")
 
 
 def page(name: str = "") -> str:
@@ -64,6 +66,26 @@ def test_every_field_of_every_object_is_told_with_its_meaning() -> None:
         for field, declared in of.fields.items():
             assert f"<code>{field}</code>" in shown, f"{name}.{field}"
             assert declared.meaning, f"{name}.{field}"
+
+
+def test_every_field_has_an_example_of_a_value_that_it_may_have() -> None:
+    """The fields of objects inside have theirs; a list or an object of any shape has none."""
+    for name, of in OBJECT_TYPES.items():
+        rows = list(field_rows(of.schema(), of.example()))
+        bare = [row.name for row in rows if not row.example]
+        kinds = {row.name: row.type for row in rows}
+        assert [each for each in bare if SCALAR.match(kinds[each])] == [], name
+        for schema in leaves(of.schema()):
+            alone = {key: value for key, value in schema.items() if key != "anyOf"}
+            assert jsonschema_rs.is_valid(alone, *schema["examples"]), schema
+
+
+def leaves(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas with an example of their own."""
+    for member in schema.get("properties", {}).values():
+        if "examples" in member:
+            yield member
+        yield from leaves(member)
 
 
 def test_every_error_code_has_a_row_with_an_anchor() -> None:
