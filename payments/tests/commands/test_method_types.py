@@ -173,6 +173,8 @@ def test_an_operation_on_its_way_or_unknown_is_to_be_tried_again(
     )
     intent_id = reply.body["id"]
     Operation.objects.filter(intent_id=shop.intent(intent_id).id).update(status=status)
-    again = api.post(f"{INTENTS}/{intent_id}/cancel")
-    assert refused(again)[:2] == (429, "lock_timeout")
-    assert again.header("Stripe-Should-Retry") == "true"
+    for verb in ("cancel", "confirm", "capture", "increment_authorization"):
+        more = {"amount": 6_000} if verb == "increment_authorization" else {}
+        again = api.post(f"{INTENTS}/{intent_id}/{verb}", **more)
+        assert refused(again)[:2] == (429, "lock_timeout"), verb
+        assert again.header("Stripe-Should-Retry") == "true"

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils.html import escape
 
 from payments.api import decoding
 from payments.api.error_codes import ERROR_CODES
-from payments.api.parameters import Parameter, Parameters
+from payments.api.parameters import Parameter, Parameters, Phone, Text
 from payments.api.parameters.expansion import MAX_EXPANSION_DEPTH
 from payments.api.parameters.structures import MAX_METADATA_KEYS
 from payments.api.reference_rows import as_form, field_rows
 from payments.api.request_headers import KEY_LENGTH_MAX
 from payments.api.views.reference import PAGES
+from payments.exceptions import InvalidParameter
 from payments.models import Merchant
 from payments.objects.catalog import OBJECT_TYPES
 from payments.selectors.paging import DEFAULT_LIMIT
@@ -139,6 +141,28 @@ def each_parameter(declared: Parameters, prefix: str = "") -> Iterator[tuple[str
             below = getattr(getattr(kind, "item", kind), "parameters", None)
             if below is not None:
                 yield from each_parameter(below, shown)
+
+
+def test_every_free_text_takes_what_people_write() -> None:
+    """Names, addresses, phones, descriptions: limits of length only, and no control characters."""
+    texts = {
+        f"{route}: {name}": kind
+        for route in ROUTES
+        for name, kind in each_parameter(route.parameters)
+        if type(kind) in (Text, Phone) and kind.pattern is None
+    }
+    assert len(texts) > 100
+    for written in (
+        "Ünï 코드",
+        "O'Brien & Co, n/a",
+        "اسم <b>",
+        "two\r\nlines\tand",
+        "(+49) 30 – 9",
+    ):
+        for name, kind in texts.items():
+            assert kind.read(written[: kind.max_length], name, is_text=True), name
+            with pytest.raises(InvalidParameter):
+                kind.read("a\x1b", name, is_text=True)
 
 
 def test_every_parameter_is_described() -> None:
