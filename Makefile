@@ -17,7 +17,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
 
-.PHONY: help demo serve test lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients
+.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -38,10 +38,14 @@ demo: $(READY)
 serve: $(READY)
 	@$(LAUNCHER) serve
 
-# The small chaos run mostly waits, and the checks use one processor: together they take as long as it.
+# The small chaos run mostly waits: the checks run beside it, and then the first tests.
 test: $(READY)
-	@$(MAKE) -j2 chaos-small lint
-	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4
+	@$(MAKE) -j2 chaos-small checked-and-tested
+
+# Each process begins with a part of its own of the list: few start the servers that the tests of a folder
+# or file share.
+checked-and-tested: lint
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4 --dist worksteal
 
 lint: $(READY)
 	@$(RUN) -m paymentsite.tidy.checks

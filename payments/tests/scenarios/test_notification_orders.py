@@ -28,7 +28,7 @@ from payments.tests.support.notices import (
     story_of,
 )
 from payments.tests.support.shop import Shop, body_of
-from paymentsite.tests.fixtures.matrix import examples, spread
+from paymentsite.tests.fixtures.matrix import orders
 from psp_adapters.tests.support.receiver import Delivery
 
 
@@ -57,12 +57,12 @@ def test_notifications_in_any_order_end_in_the_same_state(
 ) -> None:
     settings.PSP_BREAKERS = False  # two of three answers are lost, although the PSP works
     stories = []
-    for order in spread(list(permutations(range(4))), examples(8, whole=24)):
+    for order in orders(range(4)):
         shop.order_id = f"order-{''.join(map(str, order))}-{shop.merchant.id}"
         intent_id, notices = a_life(shop, hooks)
         hooks.take(*(notices[position] for position in order))
         stories.append(story_of(shop, intent_id))
-    assert len(stories) == examples(8, whole=24)
+    assert len(stories) >= 5
     assert stories[0]["status"] == "PARTIALLY_REFUNDED"
     assert stories[0]["amounts"] == (10_000, 9_000, 1_000, 0)
     assert all(story == stories[0] for story in stories)
