@@ -104,6 +104,12 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
             pools.setdefault(self.alias, new)
         return pools[self.alias]
 
+    def get_autocommit(self) -> bool:
+        # Django takes a connection for this answer, and asks before each transaction.
+        if self.connection is None and self.pool is not None:
+            return True
+        return bool(super().get_autocommit())
+
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:

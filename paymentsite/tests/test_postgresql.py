@@ -9,10 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connections
 from prometheus_client import REGISTRY
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
-from paymentsite.postgresql.base import RestartProofPool
+from paymentsite.postgresql import base
+from paymentsite.postgresql.base import DatabaseWrapper, RestartProofPool
 
 SIZE = 6
 
@@ -93,3 +96,47 @@ def test_connections_in_use_and_threads_that_wait_or_give_up_are_counted(
 def value(name: str) -> float:
     """What this process counted."""
     return REGISTRY.get_sample_value(name) or 0
+
+
+@pytest.fixture
+def wrapper(database_urls: Any, django_db_blocker: Any) -> Iterator[DatabaseWrapper]:
+    """Django's connection of this thread, from a pool of its own, of one connection."""
+    given = connections["default"].settings_dict
+    pool = {"min_size": 1, "max_size": 1, "timeout": 5}
+    options = {**given["OPTIONS"], "pool": pool}
+    wrapper = DatabaseWrapper({**given, "OPTIONS": options, "CONN_MAX_AGE": 0}, alias="pooled")
+    with django_db_blocker.unblock():
+        yield wrapper
+        wrapper.close()
+    DatabaseWrapper._connection_pools.pop("pooled").close()
+
+
+def begin(wrapper: DatabaseWrapper) -> int:
+    """Begin a transaction as Django's `atomic` does; the server process that it is in."""
+    assert wrapper.get_autocommit()
+    wrapper.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+    assert wrapper.connection.info.transaction_status == TransactionStatus.INTRANS
+    return int(wrapper.connection.info.backend_pid)
+
+
+def end(wrapper: DatabaseWrapper) -> None:
+    wrapper.rollback()
+    wrapper.set_autocommit(True)
+    wrapper.close()
+
+
+def test_a_transaction_begins_without_a_health_check_and_elsewhere_if_the_connection_is_dead(
+    wrapper: DatabaseWrapper, database_urls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = begin(wrapper)
+    end(wrapper)
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "check", pytest.fail)
+        assert begin(wrapper) == pid
+    with psycopg.connect(database_urls.application, autocommit=True) as other:
+        last = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+        assert other.execute(last, [pid]).fetchone() == ("BEGIN",)
+        end(wrapper)
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    assert begin(wrapper) != pid
+    end(wrapper)
