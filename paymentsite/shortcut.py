@@ -1,4 +1,6 @@
-"""A middleware that lets the merchant API and probes skip sessions, cookies, CSRF and messages.
+"""A middleware by which requests of machines skip sessions, cookies, CSRF and messages.
+
+These are the merchant API, the webhooks of PSPs and probes.
 
 Where INTERNAL_ADDRESS is set, it also hides from the public port what only staff may reach.
 
@@ -16,7 +18,7 @@ from django.urls import resolve
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
-_MERCHANT_API = "/v1/"
+_MACHINES = ("/v1/", "/psp/")
 _INTERNAL = ("/admin", "/docs", "/static/", "/metrics", "/healthz/jobs")
 _PROBES = frozenset({"/livez", "/healthz", "/healthz/jobs", "/metrics"})
 
@@ -28,7 +30,7 @@ def merchant_api_shortcut(get_response: Respond) -> Respond:
         path = request.path_info
         if path.startswith(_INTERNAL) and not _is_internal(request):
             return HttpResponseNotFound()
-        if not path.startswith(_MERCHANT_API) and path not in _PROBES:
+        if not path.startswith(_MACHINES) and path not in _PROBES:
             return get_response(request)
         match = request.resolver_match = resolve(request.path_info)
         answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)

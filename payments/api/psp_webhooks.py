@@ -109,4 +109,6 @@ def _come_again() -> HttpResponse:
 
 def _answer(status: int, error: str) -> HttpResponse:
     """One sentence at most: the reason why a signature was refused is not shown."""
-    return JsonResponse({"error": error} if error else {"received": True}, status=status)
+    answer = JsonResponse({"error": error} if error else {"received": True}, status=status)
+    answer.headers["Content-Length"] = str(len(answer.content))
+    return answer

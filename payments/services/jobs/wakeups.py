@@ -1,4 +1,4 @@
-"""Wakes a worker for a background job after the commit, without delaying the caller.
+"""Wakes a worker for a background job a moment after the commit, without delaying the caller.
 
 The broker may lose every wake-up: the periodic sweeps find the work in the database a little later.
 What may not live here: anything that must not be lost.
@@ -27,14 +27,15 @@ _EXPIRES_SECONDS: Final = 10
 COUNTDOWN_SECONDS_MAX: Final = 60.0
 """A worker keeps a message that is not due yet in its memory: far below the broker's visibility
 timeout, and work that is due later is not urgent."""
-_PAUSE_SECONDS: Final = 0.2
-"""One worker takes everything that is due: a wake-up for each row would only interrupt it."""
+_COLLECTED_SECONDS: Final = 0.2
+"""A wake-up waits for others to join it: one worker takes everything that is due. Most PSPs notify
+us while they answer, so by then our rows usually show what a notification says."""
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 1.0
 """An unreachable broker costs one request in this time its timeout, not every request."""
 
 
 class Wakeups:
-    """Sends each task a few times a second at most: the first at once, the rest as one, later."""
+    """Sends each task a few times a second at most; what is asked for meanwhile is sent as one."""
 
     def __init__(self) -> None:
         self.lost = 0
@@ -43,21 +44,16 @@ class Wakeups:
         self._lock = threading.Lock()
 
     def send(self, task: str) -> None:
-        """Send the task by name, now or when its pause is over."""
+        """Send the task by name a moment later, together with all that ask for it until then."""
         with self._lock:
             if task in self._later:
                 return
-            wait_seconds = self._paused_until.get(task, 0.0) - time.monotonic()
-            if wait_seconds > 0:
-                self._later.add(task)
-            else:
-                self._paused_until[task] = time.monotonic() + _PAUSE_SECONDS
-        if wait_seconds > 0:
-            timer = threading.Timer(wait_seconds, self._send_postponed, [task])
-            timer.daemon = True
-            timer.start()
-        else:
-            self._send(task)
+            self._later.add(task)
+            paused_seconds = self._paused_until.get(task, 0.0) - time.monotonic()
+        wait_seconds = max(_COLLECTED_SECONDS, paused_seconds)
+        timer = threading.Timer(wait_seconds, self._send_collected, [task])
+        timer.daemon = True
+        timer.start()
 
     def send_in(self, task: str, seconds: float) -> None:
         """Send the task after some seconds, unless that was asked for just before."""
@@ -66,13 +62,12 @@ class Wakeups:
             now = time.monotonic()
             if self._paused_until.get(name, 0.0) > now:
                 return
-            self._paused_until[name] = now + _PAUSE_SECONDS
+            self._paused_until[name] = now + _COLLECTED_SECONDS
         self._send(task, in_seconds=seconds, pause_name=name)
 
-    def _send_postponed(self, task: str) -> None:
+    def _send_collected(self, task: str) -> None:
         with self._lock:
             self._later.discard(task)
-            self._paused_until[task] = time.monotonic() + _PAUSE_SECONDS
         self._send(task)
 
     def _send(self, task: str, *, in_seconds: float = 0.0, pause_name: str = "") -> None:
@@ -101,7 +96,7 @@ process_wakeups = Wakeups()
 
 
 def wake(task: str) -> None:
-    """Run a task as soon as the present transaction has committed."""
+    """Run a task a moment after the present transaction has committed."""
     transaction.on_commit(lambda: process_wakeups.send(task))
 
 

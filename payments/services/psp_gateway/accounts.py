@@ -47,6 +47,15 @@ def identity_of(identifier: UUID) -> AccountIdentity:
     return AccountIdentity(id=identifier, code=row.code, psp=row.psp)
 
 
+@cache
+def identity_of_code(account_code: str) -> AccountIdentity:
+    """The account of a code, read once in the life of the process.
+
+    Raises PspAccount.DoesNotExist.
+    """
+    return identity_of(PspAccount.objects.only("id").get(code=account_code).id)
+
+
 def adapter_of(account: PspAccount | AccountIdentity) -> PspAdapter:
     """The adapter of an account, with the credentials that the settings hold for its code."""
     return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
@@ -55,15 +64,6 @@ def adapter_of(account: PspAccount | AccountIdentity) -> PspAdapter:
 def capabilities_of(account_id: UUID) -> Capabilities:
     """What the PSP of an account can do."""
     return registry.capabilities_of(identity_of(account_id).psp)
-
-
-@cache
-def psp_of(account_code: str) -> str:
-    """The name of the PSP behind an account's code, which never changes.
-
-    Raises PspAccount.DoesNotExist.
-    """
-    return PspAccount.objects.only("psp").get(code=account_code).psp
 
 
 def webhook_secrets_of(account_code: str) -> tuple[str, ...]:
@@ -77,3 +77,4 @@ def forget_accounts() -> None:
     """Read every account again, as a new process does (for tests)."""
     _settings.clear()
     identity_of.cache_clear()
+    identity_of_code.cache_clear()

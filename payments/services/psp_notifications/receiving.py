@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from ledger.database.statements import insert_if_absent
@@ -20,7 +20,6 @@ from payments.services.psp_gateway import accounts
 from payments.states import NOTIFICATION_WAITING
 from psp_adapters.contract.card_numbers import masked_bytes, masked_card_numbers
 from psp_adapters.contract.notifications import Notification
-from psp_adapters.registry import adapter_for
 
 logger = logging.getLogger(__name__)
 
@@ -36,28 +35,29 @@ def receive_notification(
 ) -> PspNotification | None:
     """Verify and store a notification, and wake a worker; None if it is stored already.
 
-    Raises NoSuchWebhook, or NotificationRefused for whatever this account's PSP did not sign;
-    nothing is stored then, and nothing is read from the database. The first body of an event id
-    is kept: for another one the conflict is recorded, and the PSP is asked again.
+    Storing is one statement, outside a transaction. Raises NoSuchWebhook, or NotificationRefused
+    for whatever this account's PSP did not sign; nothing is stored then, and nothing is read from
+    the database. The first body of an event id is kept: for another one the conflict is recorded,
+    and the PSP is asked again.
     """
     secrets = accounts.webhook_secrets_of(account_code)
     if not secrets:
         raise NoSuchWebhook(account_code)
     try:
-        adapter = adapter_for(accounts.psp_of(account_code), settings.PSP_CREDENTIALS[account_code])
+        account = accounts.identity_of_code(account_code)
     except PspAccount.DoesNotExist:
         raise NoSuchWebhook(account_code) from None
+    adapter = accounts.adapter_of(account)
     read = adapter.read_notification(headers=headers, body=body, secrets=secrets, now=now_utc())
-    account = PspAccount.objects.get(code=account_code)
-    row = _row_of(read, account, body)
-    with transaction.atomic(durable=True):
-        inserted = _insert_once(row)
-        if inserted or _note_conflict(row):
-            wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
-    return row if inserted else None
+    row = _row_of(read, account.id, body)
+    if _insert_once(row):
+        wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
+        return row
+    _note_conflict(row, account_code)
+    return None
 
 
-def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotification:
+def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotification:
     """The row of a verified notification, card numbers in its body masked.
 
     The digest is of what is stored: equal bodies still have equal digests, and it cannot be used to
@@ -66,7 +66,7 @@ def _row_of(read: Notification, account: PspAccount, body: bytes) -> PspNotifica
     received_at, kept = now_utc(), masked_bytes(body)
     return PspNotification(
         id=public_ids.new_id(),
-        psp_account=account,
+        psp_account_id=account_id,
         event_id=read.event_id,
         type=read.type,
         known=read.known,
@@ -89,24 +89,25 @@ def _insert_once(row: PspNotification) -> bool:
     return insert_if_absent(row, conflict="(psp_account_id, event_id)")
 
 
-def _note_conflict(row: PspNotification) -> bool:
+def _note_conflict(row: PspNotification, account_code: str) -> None:
     """If the event came with another body before, record that once and make the row due again."""
-    first = PspNotification.objects.select_for_update().get(
-        psp_account_id=row.psp_account_id, event_id=row.event_id
-    )
-    if first.body_sha256 == row.body_sha256 or first.conflicting_body:
-        return False
-    logger.error(
-        "alert: event %s of account %s came again with another body (%s, first %s)",
-        row.event_id,
-        row.psp_account.code,
-        row.body_sha256,
-        first.body_sha256,
-    )
-    first.conflicting_body = True
-    if first.status not in NOTIFICATION_WAITING:
-        first.requeue()
-    first.next_attempt_at = now_utc()
-    first.give_up_at = first.next_attempt_at + GIVE_UP_AFTER
-    first.save(update_fields=["conflicting_body", "status", "next_attempt_at", "give_up_at"])
-    return True
+    with transaction.atomic(durable=True):
+        first = PspNotification.objects.select_for_update().get(
+            psp_account_id=row.psp_account_id, event_id=row.event_id
+        )
+        if first.body_sha256 == row.body_sha256 or first.conflicting_body:
+            return
+        logger.error(
+            "alert: event %s of account %s came again with another body (%s, first %s)",
+            row.event_id,
+            account_code,
+            row.body_sha256,
+            first.body_sha256,
+        )
+        first.conflicting_body = True
+        if first.status not in NOTIFICATION_WAITING:
+            first.requeue()
+        first.next_attempt_at = now_utc()
+        first.give_up_at = first.next_attempt_at + GIVE_UP_AFTER
+        first.save(update_fields=["conflicting_body", "status", "next_attempt_at", "give_up_at"])
+        wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)

@@ -188,7 +188,7 @@ def _wait_for_operation() -> Operation:
 
 
 STORING = {
-    "before the commit": (receiving, "_insert_once", "after"),
+    "before the commit": (receiving, "_insert_once", "before"),
     "after the commit": (wakeups.process_wakeups, "send", "before"),
 }
 PROCESSING = {

@@ -1,13 +1,14 @@
-"""A proxy between the application and PostgreSQL that can cut a connection at a COMMIT.
+"""A proxy between the application and PostgreSQL that can cut a connection at a commit.
 
-It cuts before the server reads the COMMIT, or before the client reads its confirmation; or it cuts
-every connection.
+That is a COMMIT, or a statement outside a transaction that writes. It cuts before the server reads
+it, or before the client reads its confirmation; or it cuts every connection.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import threading
@@ -20,9 +21,15 @@ from psycopg.conninfo import conninfo_to_dict
 
 When = Literal["before the commit", "after the commit"]
 
+_BEGIN: Final = b"BEGIN"
 _COMMIT: Final = b"COMMIT\x00"
-_QUERY_OR_PARSE: Final = (b"Q", b"P")
-_COMMAND_COMPLETE: Final = b"C"
+_QUERY: Final = b"Q"
+_PARSE: Final = b"P"
+_BIND: Final = b"B"
+_READY: Final = b"Z"
+_IDLE: Final = b"I"
+"""The server's state outside a transaction, as it says when it is ready."""
+_WRITES: Final = re.compile(rb"\s*(INSERT|UPDATE|DELETE|WITH)\b")
 
 
 class CommitCutter:
@@ -88,6 +95,9 @@ class _Link:
         self._client = client
         self._server = socket.create_connection((str(target["host"]), int(str(target["port"]))))
         self._swallow_next_commit = threading.Event()
+        self._is_idle = False
+        self._writing: set[bytes] = set()
+        """Names of the prepared statements that write."""
 
     def run(self) -> None:
         """Carry both ways until one side closes."""
@@ -107,7 +117,7 @@ class _Link:
         self._server.sendall(_startup(self._client))
         while True:
             kind, message = _message(self._client)
-            if kind in _QUERY_OR_PARSE and message.endswith(_COMMIT):
+            if self._commits(kind, message):
                 when = self._cutter.cuts_now()
                 if when == "before the commit":
                     return
@@ -115,15 +125,32 @@ class _Link:
                     self._swallow_next_commit.set()
             self._server.sendall(kind + message)
 
+    def _commits(self, kind: bytes, message: bytes) -> bool:
+        """Whether the server commits once it has carried out this message."""
+        if kind == _BIND:
+            _portal, statement = message[4:].split(b"\x00", 2)[:2]
+            return self._is_idle and statement in self._writing
+        if kind not in (_PARSE, _QUERY):
+            return False
+        name, text = message[4:].split(b"\x00", 1) if kind == _PARSE else (b"", message[4:])
+        writes = _WRITES.match(text) is not None
+        if kind == _PARSE:
+            (self._writing.add if writes else self._writing.discard)(name)
+        if text.startswith(_BEGIN):
+            self._is_idle = False  # said before the server is ready, if they go together
+        return text.startswith(_COMMIT) or (kind == _QUERY and self._is_idle and writes)
+
     def _carry_back(self) -> None:
         """From the server to the client; what is swallowed ends the connection."""
         try:
             while True:
                 kind, message = _message(self._server)
-                happened = kind == _COMMAND_COMPLETE and message.endswith(_COMMIT)
-                if happened and self._swallow_next_commit.is_set():
-                    return
-                self._client.sendall(kind + message)
+                if kind == _READY:
+                    if self._swallow_next_commit.is_set():
+                        return
+                    self._is_idle = message.endswith(_IDLE)
+                if not self._swallow_next_commit.is_set():
+                    self._client.sendall(kind + message)
         except OSError:
             return  # one side hung up: so do we
         finally:
