@@ -6,6 +6,7 @@ with a wrong clock never run it twice at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,19 +31,19 @@ def run_under_lease(sweep: Sweep, work: Callable[[], Any]) -> Any:
 
     An exception of the work is recorded and raised again.
     """
-    started_at = _begin(sweep)
-    if started_at is None:
+    leased_at = _take_lease(sweep) if sweep.lease_seconds is not None else None
+    if sweep.lease_seconds is not None and leased_at is None:
         log.info("sweep skipped: another run has the lease", sweep=sweep.name)
         return None
+    began = time.monotonic()
     try:
         result = work()
     except Exception as error:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
-        changes = "last_failed_at = now(), last_error = %s, failures = s.failures + 1"
-        _record_end(sweep, started_at, changes, text)
+        _record_end(sweep, leased_at, time.monotonic() - began, error=text)
         raise
     text = "" if result is None else str(result)[:_RESULT_LENGTH]
-    _record_end(sweep, started_at, "last_finished_at = now(), last_result = %s", text)
+    _record_end(sweep, leased_at, time.monotonic() - began, result=text)
     return result
 
 
@@ -67,15 +68,12 @@ def last_runs() -> list[LastRun]:
     return [LastRun(*row) for row in rows]
 
 
-def _begin(sweep: Sweep) -> datetime | None:
+def _take_lease(sweep: Sweep) -> datetime | None:
     """Take the lease; returns when this run began, or None if it must not run.
 
-    A sweep with a lease is also skipped if it succeeded less than half a period ago: then two beats
-    send ticks, and one of them is enough.
+    It is also skipped if it succeeded less than half a period ago: then two beats send ticks, and
+    one of them is enough.
     """
-    if sweep.lease_seconds is None:
-        now: datetime = execute("SELECT now()")[0][0]
-        return now
     with transaction.atomic(durable=True):
         rows = execute(
             f"INSERT INTO {_TABLE} AS s (name, leased_until, last_started_at, last_result, "
@@ -91,18 +89,29 @@ def _begin(sweep: Sweep) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def _record_end(sweep: Sweep, started_at: datetime, changes: str, text: str) -> None:
-    """Record how a run ended, and release the lease if this run still has it."""
-    with transaction.atomic(durable=True):
-        execute(
-            f"INSERT INTO {_TABLE} (name, last_started_at, last_result, last_error, runs, failures)"
-            " VALUES (%s, %s, '', '', 0, 0) ON CONFLICT (name) DO NOTHING RETURNING name",
-            [sweep.name, started_at],
-        )
-        execute(
-            f"UPDATE {_TABLE} s SET {changes}, runs = s.runs + 1, "
-            "last_started_at = greatest(s.last_started_at, %s), "
-            "leased_until = CASE WHEN s.last_started_at = %s THEN NULL ELSE s.leased_until END "
-            "WHERE name = %s RETURNING name",
-            [text, started_at, started_at, sweep.name],
-        )
+def _record_end(
+    sweep: Sweep,
+    leased_at: datetime | None,
+    took_seconds: float,
+    *,
+    result: str | None = None,
+    error: str = "",
+) -> None:
+    """Record how a run ended, and release the lease if this run still has it; one statement."""
+    is_failure = result is None
+    ended = ("last_failed_at", "last_error") if is_failure else ("last_finished_at", "last_result")
+    execute(
+        f"INSERT INTO {_TABLE} AS s (name, last_started_at, last_finished_at, last_failed_at, "
+        "last_result, last_error, runs, failures) VALUES (%s, "
+        "coalesce(%s, now() - make_interval(secs => %s)), "
+        "CASE WHEN %s THEN NULL ELSE now() END, CASE WHEN %s THEN now() END, %s, %s, 1, %s) "
+        "ON CONFLICT (name) DO UPDATE SET "
+        f"{', '.join(f'{column} = excluded.{column}' for column in ended)}, "
+        "runs = s.runs + 1, failures = s.failures + excluded.failures, "
+        "last_started_at = greatest(s.last_started_at, excluded.last_started_at), leased_until = "
+        "CASE WHEN s.last_started_at = excluded.last_started_at THEN NULL ELSE s.leased_until END",
+        [
+            *(sweep.name, leased_at, took_seconds, is_failure, is_failure),
+            *(result or "", error, int(is_failure)),
+        ],
+    )

@@ -42,6 +42,7 @@ def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Sequence[Any]) -> list[Any]:
     database = connections[DEFAULT_DB_ALIAS]  # once: each use of `connection` looks it up anew
+    database.close_if_health_check_failed()  # as Django's own cursors do
     database.ensure_connection()
     raw = kind(database.connection)
     wrap = database.make_debug_cursor if database.queries_logged else database.make_cursor
