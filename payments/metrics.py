@@ -67,6 +67,11 @@ LOST_WAKEUPS: Final = Counter(
 WEBHOOKS_REFUSED: Final = Counter(
     "payments_webhooks_refused", "Deliveries of PSPs that were refused.", ("reason",)
 )
+NOTIFICATIONS: Final = Counter(
+    "payments_notifications",
+    "Attempts to process notifications of PSPs by how they ended.",
+    ("outcome",),
+)
 DELIVERIES_DEAD_LETTERED: Final = Counter(
     "payments_deliveries_dead_lettered",
     "Deliveries to merchants' webhook endpoints that became dead letters.",

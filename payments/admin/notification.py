@@ -55,11 +55,12 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
             ("psp_account", "known"),
             ("operations", "psp_payment_id"),
             "psp_dispute_id",
+            ("claims", "claimed_kind", "claimed_amount", "psp_id"),
             ("occurred_at", "received_at"),
         ),
         group(
             "Processing",
-            ("shown_status", "attempts"),
+            ("shown_status", "attempts", "how"),
             ("next_attempt_at", "give_up_at"),
             ("processed_at", "conflicting_body"),
             "last_error",
@@ -91,6 +92,16 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
         ids = [public_ids.decode(public_ids.OPERATION, each) for each in row.our_references]
         links = [display.link(public_ids.OPERATION, each) for each in ids if each is not None]
         return format_html_join(" ", "{}", ((link,) for link in links)) or display.NOTHING
+
+    @shown(description="claimed amount")
+    def claimed_amount(self, row: PspNotification) -> SafeString | str:
+        return display.money(row.claimed_minor, row.claimed_currency)
+
+    @shown(description="how it was processed")
+    def how(self, row: PspNotification) -> str:
+        if row.status != NotificationStatus.PROCESSED:
+            return display.NOTHING
+        return "looked at alone" if row.attempts else "known already, nothing was looked up"
 
     @shown(description="body")
     def shown_body(self, row: PspNotification) -> SafeString:

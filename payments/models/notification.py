@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 from payments import public_ids
@@ -10,6 +12,8 @@ from payments.models.merchant import PspAccount
 from payments.states import NOTIFICATION_TRANSITIONS, NotificationStatus
 
 S = NotificationStatus
+SALE: Final = "sale"
+"""In place of a kind: an authorization that captured at once."""
 
 
 class PspNotification(MachineModel):
@@ -19,7 +23,7 @@ class PspNotification(MachineModel):
     permanent_columns = (
         *("psp_account_id", "event_id", "type", "known", "psp_payment_id", "psp_dispute_id"),
         *("our_references", "claims", "occurred_at", "body", "body_sha256", "headers"),
-        *("received_at",),
+        *("received_at", "claimed_kind", "psp_id", "claimed_minor", "claimed_currency"),
     )
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
@@ -37,6 +41,13 @@ class PspNotification(MachineModel):
     """Of the operations concerned, as read when the signature was checked."""
     claims = models.CharField(max_length=16, blank=True)
     """The outcomes it claims for those operations; known ones need no look-up."""
+    claimed_kind = models.CharField(max_length=16, blank=True, default="", db_default="")
+    """Of the operation whose final result it states, or SALE; empty if it states anything else."""
+    psp_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    """The PSP's id of that operation."""
+    claimed_minor = models.BigIntegerField(null=True, blank=True)
+    """The amount of that operation, as the PSP states it."""
+    claimed_currency = models.CharField(max_length=3, blank=True, default="", db_default="")
     occurred_at = models.DateTimeField()
     status = StatusField(max_length=16, default=S.STORED)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from psp_adapters.contract.operations import Outcome
+from ledger.money import Money
+from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
 
 
@@ -16,7 +17,7 @@ class Notification(StoredText):
     """What a PSP's webhook says: a reason to look up, never the truth."""
 
     TEXTS: ClassVar = {"type": 128, "account": ID_LENGTH_MAX, "references": ID_LENGTH_MAX}
-    IDS: ClassVar = ("event_id", "psp_payment_id", "psp_dispute_id")
+    IDS: ClassVar = ("event_id", "psp_payment_id", "psp_dispute_id", "psp_id")
 
     event_id: str
     """The PSP's id of the event: the same for every delivery of it."""
@@ -37,6 +38,15 @@ class Notification(StoredText):
     """The headers that carried the signature, by lower-case name."""
     psp_dispute_id: str = ""
     """The PSP's id of the dispute concerned, if any."""
+    kind: OperationKind | None = None
+    """Of the operation whose final result `claims`, `psp_id` and `amount` state in full. None if it
+    states more, less or something else, such as a reversal."""
+    is_sale: bool = False
+    """Whether it states that the AUTHORIZE operation also captured."""
+    psp_id: str = ""
+    """The PSP's id of that operation; empty without a kind."""
+    amount: Money | None = None
+    """Of that operation, as the PSP states it; None without a kind."""
 
 
 class NotificationRefused(Exception):

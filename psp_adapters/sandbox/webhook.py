@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from ledger.exceptions import LedgerError
 from psp_adapters.contract.notifications import Notification, NotificationRefused
-from psp_adapters.contract.operations import Outcome
-from psp_adapters.sandbox.mapping import OUTCOMES
+from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.sandbox.mapping import AMOUNTS, OUTCOMES
 
 SIGNATURE_HEADER: Final = "sandbox-signature"
 """`t=<unix seconds>,h1=<hex HMAC-SHA256 of "t.body">`, with one `h1` per secret in use."""
@@ -39,12 +40,30 @@ KNOWN_TYPES: Final = frozenset(
 )
 _NOT_AN_OUTCOME: Final = frozenset({"payment.expired"})
 """Types that come after the outcome of their operation and do not change it."""
+_FINAL_RESULTS: Final = {
+    "payment.authorized": (OperationKind.AUTHORIZE, Outcome.SUCCEEDED),
+    "payment.settled": (OperationKind.AUTHORIZE, Outcome.SUCCEEDED),
+    "challenge.completed": (OperationKind.AUTHORIZE, Outcome.SUCCEEDED),
+    "payment.incremented": (OperationKind.INCREMENT, Outcome.SUCCEEDED),
+    "payment.captured": (OperationKind.CAPTURE, Outcome.SUCCEEDED),
+    "payment.voided": (OperationKind.VOID, Outcome.SUCCEEDED),
+    "payment.refunded": (OperationKind.REFUND, Outcome.SUCCEEDED),
+    "refund.settled": (OperationKind.REFUND, Outcome.SUCCEEDED),
+    "challenge.failed": (OperationKind.AUTHORIZE, Outcome.DECLINED),
+    "payment.declined": (OperationKind.AUTHORIZE, Outcome.DECLINED),
+    "increment.declined": (OperationKind.INCREMENT, Outcome.DECLINED),
+    "capture.declined": (OperationKind.CAPTURE, Outcome.DECLINED),
+    "void.declined": (OperationKind.VOID, Outcome.DECLINED),
+    "refund.declined": (OperationKind.REFUND, Outcome.DECLINED),
+}
+"""Types that state the final result of one operation, and nothing else."""
 _SIGNATURES_MAX: Final = 5
 _HEADER_LENGTH_MAX: Final = 1_000
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
 _REFERENCES_MAX: Final = 20
+_STORED_MINOR_MAX: Final = 2**63 - 1
 
 
 def account_of(api_key: str) -> str:
@@ -121,6 +140,7 @@ def _notification(notice: Any, header: str) -> Notification:
     if occurred_at.tzinfo is None:
         raise NotificationRefused("signed, but its time has no zone")
     type_ = _identifier(notice["type"])
+    result = _final_result_of(type_, data.get("operation"))
     return Notification(
         event_id=_identifier(notice["id"]),
         type=type_,
@@ -132,6 +152,7 @@ def _notification(notice: Any, header: str) -> Notification:
         known=type_ in KNOWN_TYPES,
         signature_headers={SIGNATURE_HEADER: header},
         psp_dispute_id=_dispute_id_of(type_, data.get("dispute")),
+        **result,
     )
 
 
@@ -139,6 +160,27 @@ def _claim_of(type_: str, operation: object) -> Outcome | None:
     if not isinstance(operation, dict) or type_ in _NOT_AN_OUTCOME:
         return None
     return OUTCOMES.get(str(operation.get("status")))
+
+
+def _final_result_of(type_: str, operation: object) -> dict[str, Any]:
+    """What it states of the operation whose final result it states; nothing if in doubt."""
+    if type_ not in _FINAL_RESULTS or not isinstance(operation, dict):
+        return {}
+    kind, outcome = _FINAL_RESULTS[type_]
+    named, psp_id = operation.get("kind"), operation.get("id")
+    is_sale = type_ == "payment.captured" and named == OperationKind.AUTHORIZE
+    if not (named == kind or is_sale) or _claim_of(type_, operation) is not outcome:
+        return {}
+    if not isinstance(psp_id, str) or not psp_id:
+        return {}
+    try:
+        amount = AMOUNTS.from_psp(operation["amount_minor"], operation["currency"])
+    except (KeyError, TypeError, ValueError, LedgerError):
+        return {}
+    if not 0 <= amount.minor <= _STORED_MINOR_MAX:
+        return {}
+    kind = OperationKind.AUTHORIZE if is_sale else kind
+    return {"kind": kind, "is_sale": is_sale, "psp_id": psp_id, "amount": amount}
 
 
 def _dispute_id_of(type_: str, dispute: object) -> str:

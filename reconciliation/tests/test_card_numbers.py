@@ -50,7 +50,7 @@ was masked; a report's file is refused."""
 IDS: Final = _columns(
     "Dispute.psp_dispute_id PaymentMethod.token Operation.psp_id,psp_payment_id,redirect_url,token "
     "PaymentIntent.psp_reference,next_action_url PspNotification.event_id,psp_payment_id "
-    "PspNotification.psp_dispute_id SettlementLine.identity,psp_id,psp_payment_id "
+    "PspNotification.psp_dispute_id,psp_id SettlementLine.identity,psp_id,psp_payment_id "
     "SettlementReport.name ReportFetch.name"
 )
 """Ids and links of a PSP, which must stay as they are; a token of digits only is refused."""
@@ -81,6 +81,7 @@ OURS: Final = _columns(
     "Dispute.currency,status,loss_policy,answered_stage "
     "DisputeResponse.kind,stage,status,psp_key,actor,request_id "
     "IdempotencyKey.fingerprint,request_id PspNotification.claims,status,body_sha256 "
+    "PspNotification.claimed_kind,claimed_currency "
     "Refund.currency,status,reason ConsumedEvent.group,type FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
     "SettlementLine.status"

@@ -1,6 +1,6 @@
 """Processes stored PSP notifications: looks up what each one concerns and records the answer.
 
-A notification is a reason for a look-up, never the truth: only the ids in it are used.
+A notification is a reason for a look-up, never the truth: what it states is never recorded.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import transaction
 
 from ledger.database.statements import Batch
+from payments import metrics
 from payments.clock import now_utc
 from payments.models import Case, Operation, PspNotification
 from payments.selectors.payments import newest_charge_of_psp_payment
@@ -22,6 +24,8 @@ from payments.services.jobs.backoff import next_attempt
 from payments.services.jobs.due_queue import DueQueue, Handled, Sweep
 from payments.services.psp_gateway import references
 from payments.services.psp_gateway.queries import Inconclusive
+from payments.services.psp_notifications import known_results
+from payments.services.psp_notifications.known_results import contradicts
 from payments.services.psp_notifications.receiving import GIVE_UP_AFTER
 from payments.services.recovery.payment_sync import (
     Conflict,
@@ -37,7 +41,7 @@ from psp_adapters.contract.stored_text import clean_text
 logger = logging.getLogger(__name__)
 
 ACTOR: Final = "psp:notification"
-SWEEP_LIMIT: Final = 500
+SWEEP_LIMIT: Final = 2_000
 SWEEP_SECONDS: Final = 10.0
 BATCH: Final = 5
 """Leased together: even if the PSP hangs, handling them ends inside a task's time limit."""
@@ -63,14 +67,37 @@ class Attempt:
 
 
 def process_due_notifications(*, limit: int = SWEEP_LIMIT) -> int:
-    """Process the notifications that are due; returns how many were taken.
+    """Process the notifications that are due; returns how many were closed or taken.
 
+    Those that state what we know are closed together; each of the others is taken and looked at.
     Bounded in number and time. Safe to repeat, and several workers may run it at once.
     """
-    sweep = Sweep(QUEUE, most=limit, seconds=SWEEP_SECONDS)
+    closed, more_are_due = _close_known(limit)
+    if not more_are_due:
+        return closed
+    sweep = Sweep(QUEUE, most=limit - closed, seconds=SWEEP_SECONDS)
     for rows in sweep.batches(BATCH):
         record_attempts([_attempt(row, sweep) for row in rows])
-    return sweep.taken
+    return closed + sweep.taken
+
+
+def _close_known(limit: int) -> tuple[int, bool]:
+    """Close up to `limit` of the due notifications that state what we know.
+
+    Returns how many, and whether others may be due. If it fails, one of them may be the cause:
+    each is looked at alone then.
+    """
+    closed, others = 0, list[UUID]()
+    try:
+        while (most := min(known_results.BATCH, limit - closed - len(others))) > 0:
+            now_closed, left = known_results.close_known(QUEUE, most=most, skip=others)
+            closed += now_closed
+            others += left
+            if now_closed + len(left) < most:
+                return closed, bool(others)
+    except Exception:
+        logger.exception("notifications could not be closed together")
+    return closed, True
 
 
 def _attempt(row: PspNotification, sweep: Sweep[PspNotification]) -> Attempt:
@@ -120,10 +147,10 @@ def _sync(row: PspNotification) -> None:
 
 
 def _reports_our_status(row: PspNotification, operation: Operation) -> bool:
-    """Does it report the status that we have? Most notifications follow the PSP's own answer."""
+    """Does it report the status that we have, and nothing that contradicts us?"""
     if operation.is_open or not row.claims or row.conflicting_body:
         return False
-    return agrees(operation, Outcome(row.claims))
+    return agrees(operation, Outcome(row.claims)) and not contradicts(row, operation)
 
 
 def _operations_of(row: PspNotification) -> list[Operation]:
@@ -159,6 +186,7 @@ def record_attempts(attempts: list[Attempt]) -> None:
             if row is None:
                 continue
             _move(row, each.status, clean_text(each.error, most=500))
+            metrics.NOTIFICATIONS.labels(row.status).inc()
             batch.update(row, ("status", "last_error", "next_attempt_at", "processed_at"))
             if row.status == NotificationStatus.DEAD:
                 dead_letters.append(row)

@@ -15,6 +15,7 @@ from ledger.database.statements import insert_if_absent
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PspAccount, PspNotification
+from payments.models.notification import SALE
 from payments.services.jobs import wakeups
 from payments.services.psp_gateway import accounts
 from payments.states import NOTIFICATION_WAITING
@@ -74,6 +75,10 @@ def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotificatio
         psp_dispute_id=read.psp_dispute_id,
         our_references=list(read.references),
         claims=read.claims.value if read.claims is not None else "",
+        claimed_kind=SALE if read.is_sale else read.kind or "",
+        psp_id=read.psp_id,
+        claimed_minor=read.amount.minor if read.amount is not None else None,
+        claimed_currency=read.amount.currency if read.amount is not None else "",
         occurred_at=read.occurred_at,
         body=kept,
         body_sha256=hashlib.sha256(kept).hexdigest(),

@@ -292,6 +292,7 @@ def test_a_conflicting_duplicate_of_a_leased_notification_still_causes_a_look_up
         return reports_our_status
 
     hooks.deliver(notice)
+    PspNotification.objects.update(attempts=1)  # so that it is looked at alone
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(processing, "_reports_our_status", compare_and_meanwhile)
         assert processing.process_due_notifications(limit=1) == 1

@@ -58,8 +58,10 @@ class Cost:
 
 CEILINGS = {
     "API": Cost(statements=6, commits=2, index_entries=110, wal_bytes=20_000),
-    "notifications received": Cost(statements=2, commits=2, index_entries=8, wal_bytes=2_500),
-    "notifications processed": Cost(statements=4, commits=1, index_entries=16, wal_bytes=3_150),
+    "notifications received": Cost(statements=2, commits=2, index_entries=8, wal_bytes=2_610),
+    "notifications processed": Cost(
+        statements=0.75, commits=0.25, index_entries=8, wal_bytes=2_600
+    ),
     "relay": Cost(statements=9.5, commits=1.75, index_entries=106, wal_bytes=21_150),
     "publisher": Cost(statements=1.75, commits=0.75, index_entries=6, wal_bytes=1_180),
     "consumers": Cost(statements=1.5, commits=0.75, index_entries=18, wal_bytes=2_930),
