@@ -112,6 +112,25 @@ def envelope(
     return _answer(500, API, "", _OUR_FAULT)
 
 
+_OWN_FIELDS: Final = "Let the payment provider's own fields make a token of the card."
+_NO_BILLING: Final = "Billing is not supported: create a payment intent for each payment."
+_OWN_PAGE: Final = (
+    "Pages for customers are not supported: put the payment provider's fields into your own, and "
+    "create a payment intent."
+)
+_PAYOUTS: Final = "Payouts are the operator's: balance transactions tell what is owed."
+_INSTEAD: Final = {
+    "POST /v1/charges": "Create a payment intent with confirm=true.",
+    "setup_intents": "Attach a payment method with POST /v1/payment_methods/{id}/attach.",
+    "files": "Evidence of a dispute is text.",
+    **dict.fromkeys(("tokens", "sources", "confirmation_tokens"), _OWN_FIELDS),
+    **dict.fromkeys(("checkout", "payment_links", "billing_portal"), _OWN_PAGE),
+    **dict.fromkeys(("payouts", "transfers", "topups"), _PAYOUTS),
+    **dict.fromkeys(("prices", "products", "plans", "subscriptions", "invoices"), _NO_BILLING),
+}
+"""What to do in place of resources that Stripe has and this API has not."""
+
+
 def database_is_unavailable(exc: BaseException) -> bool:
     """Whether the database is unavailable or busy, rather than our statement wrong.
 
@@ -122,12 +141,15 @@ def database_is_unavailable(exc: BaseException) -> bool:
 
 def unrecognized_url(method: str, path: str) -> Envelope:
     """The answer for an unknown path, or a method that the path does not have."""
-    shown = nameable(path)
+    resource = path.removeprefix("/v1/").partition("/")[0]
+    instead = _INSTEAD.get(f"{method} {path}") or _INSTEAD.get(resource, "")
+    remedy = f"{instead} See" if instead else "Please see"
     return _answer(
         404,
         INVALID_REQUEST,
         "unrecognized_url",
-        f"Unrecognized request URL ({method}: {shown}). Please see the documentation under /docs.",
+        f"Unrecognized request URL ({method}: {nameable(path)}). {remedy} the documentation under "
+        "/docs.",
     )
 
 

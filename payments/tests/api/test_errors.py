@@ -253,6 +253,20 @@ def test_an_unknown_url_is_named_with_its_method() -> None:
     assert envelope(Http404(), method="POST", path="/v1/subscriptions")[1] == body
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "instead"),
+    [
+        ("POST", "/v1/charges", "Create a payment intent with confirm=true."),
+        ("POST", "/v1/setup_intents", "/v1/payment_methods/{id}/attach"),
+        ("POST", "/v1/checkout/sessions", "create a payment intent"),
+        ("GET", "/v1/subscriptions/sub_1", "create a payment intent"),
+        ("DELETE", "/v1/charges/ch_1", "Please see the documentation"),
+    ],
+)
+def test_a_resource_that_is_not_here_says_what_to_use(method: str, path: str, instead: str) -> None:
+    assert instead in unrecognized_url(method, path)[1]["error"]["message"]
+
+
 def test_an_unknown_url_never_repeats_a_card_number() -> None:
     body = unrecognized_url("GET", "/v1/cards/4242424242424242")[1]
     assert "4242" not in json.dumps(body)
