@@ -171,19 +171,42 @@ def read_wal(
     return written
 
 
-def dump_wal(server_pid: int, data: Path, *, begin: str, end: str) -> Iterator[str]:
-    """The records between two positions, as the server's own `pg_waldump` prints them."""
-    program = Path(f"/proc/{server_pid}/exe").resolve().with_name("pg_waldump")
-    command = [str(program), "-p", str(data / "pg_wal"), "-s", begin, "-e", end]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
-        if run.stdout is None or run.stderr is None:
-            raise LauncherError("pg_waldump has no output")
-        yield from run.stdout
-        error = run.stderr.read()
-    if run.returncode:
-        raise LauncherError(f"pg_waldump failed: {error}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalFiles:
+    """The WAL of a server on this machine, read by the server's own `pg_waldump`."""
+
+    server_pid: int
+    data: Path
+
+    def records(self, begin: str, end: str) -> Iterator[str]:
+        """The records between two positions, line by line."""
+        return self._dump("-s", begin, "-e", end)
+
+    def image_bytes(self, begin: str, end: str) -> int:
+        """How much of it is images of pages, written for the first time after a checkpoint."""
+        for line in self._dump("--stats", "-s", begin, "-e", end):
+            if line.startswith("Total"):
+                return images_of_total(line)
+        return 0
+
+    def _dump(self, *arguments: str) -> Iterator[str]:
+        program = Path(f"/proc/{self.server_pid}/exe").resolve().with_name("pg_waldump")
+        command = [str(program), "-p", str(self.data / "pg_wal"), *arguments]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as run:
+            if run.stdout is None or run.stderr is None:
+                raise LauncherError("pg_waldump has no output")
+            yield from run.stdout
+            error = run.stderr.read()
+        if run.returncode:
+            raise LauncherError(f"pg_waldump failed: {error}")
+
+
+def images_of_total(line: str) -> int:
+    """The size of images in the last line of `pg_waldump --stats`: count, records, images, all."""
+    numbers = re.sub(r"\[[^]]*\]", "", line).split()
+    return int(numbers[3])
 
 
 def relations_of(connection: psycopg.Connection[Any]) -> dict[int, str]:

@@ -85,7 +85,7 @@ def _step_lines(steps: Sequence[dict[str, Any]]) -> Iterator[str]:
         if step["behind"]:
             yield f"    behind: {', '.join(step['behind'])}"
     yield "  lag: of delivery / of the stream. left: backlog at the end. ms: processor per payment."
-    yield "  writes: transactions that write, per payment."
+    yield "  kB WAL: without images of pages. writes: transactions that write, per payment."
 
 
 def _processor_lines(steps: Sequence[dict[str, Any]], idle: dict[str, float]) -> Iterator[str]:

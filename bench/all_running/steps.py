@@ -92,6 +92,10 @@ def _measured(running: Running, plan: Plan, connection: psycopg.Connection[Any])
     stream = _stream_lags(connection, consumed_before)
     failed = sum(count for status, count in seen["statuses"].items() if status != "200")
     server = server_between(before, after)
+    wal = _wal_files(running, connection)
+    if wal is not None:
+        images = wal.image_bytes(before.server["lsn"], _flushed(connection))
+        server |= {"wal_image_bytes": images, "wal_bytes": server["wal_bytes"] - images}
     behind = why_behind(
         window=window,
         delivery_lag_p95=percentile(delivery, 95) if delivery else 0.0,
@@ -147,27 +151,40 @@ def why_behind(
 
 def _counted(running: Running, plan: Plan, connection: psycopg.Connection[Any]) -> dict[str, Any]:
     """The same rate again for a while, with every statement logged."""
-    if running.superuser_url is None or running.postgres_pid is None:
+    wal = _wal_files(running, connection)
+    if wal is None:
         return {}
     log_begins = running.postgres_log.stat().st_size
     begin = str(_one(connection, "SELECT pg_current_wal_insert_lsn()::text"))
     with _logged(connection):
         payments = len(_load(running, plan, seconds=plan.counted_seconds)["latencies_ms"])
         _wait_until_settled(running, connection)
-    end = str(_one(connection, "SELECT pg_current_wal_flush_lsn()::text"))
+    end = _flushed(connection)
     with running.postgres_log.open(errors="replace") as log:
         log.seek(log_begins)
         by_process = counting.read_log(log)
     by_process.pop("bench", None)
-    data = Path(str(_one(connection, "SHOW data_directory")))
     written = counting.read_wal(
-        counting.dump_wal(running.postgres_pid, data, begin=begin, end=end),
+        wal.records(begin, end),
         relations=counting.relations_of(connection),
         processes={
             each: name for name, counted in by_process.items() for each in counted.transaction_ids
         },
     )
     return {"counted": counts_per_payment(by_process, written, payments)}
+
+
+def _wal_files(running: Running, connection: psycopg.Connection[Any]) -> counting.WalFiles | None:
+    """None: the server is not ours, or not on this machine."""
+    if running.superuser_url is None or running.postgres_pid is None:
+        return None
+    data = Path(str(_one(connection, "SHOW data_directory")))
+    return counting.WalFiles(server_pid=running.postgres_pid, data=data)
+
+
+def _flushed(connection: psycopg.Connection[Any]) -> str:
+    """Up to where the WAL can be read from its files."""
+    return str(_one(connection, "SELECT pg_current_wal_flush_lsn()::text"))
 
 
 def counts_per_payment(

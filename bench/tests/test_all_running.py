@@ -140,6 +140,11 @@ def test_the_wal_is_summed_up_by_process_and_by_relation() -> None:
     assert counted["by_process"]["api"]["wal_record_bytes"] == 82
 
 
+def test_the_images_of_pages_are_the_third_size_in_the_last_line_of_the_statistics() -> None:
+    line = "Total       310          19930 [70.90%]       8180 [29.10%]      28110 [100%]"
+    assert counting.images_of_total(line) == 8180
+
+
 def test_a_rate_is_sustained_up_to_the_first_step_that_fell_behind() -> None:
     fine, behind = {"behind": []}, {"behind": ["p95 301 ms"]}
     steps = [{"rate": 20, **fine}, {"rate": 40, **behind}, {"rate": 60, **fine}]
