@@ -228,7 +228,8 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
     ),
     "query_timeout": ErrorCode(
         "The search read rows for as long as a search may, and had not found enough.",
-        "Add a clause of `created`, `customer`, `metadata`, `amount` or `last4`.",
+        "Go on with the `created<=…` that the message names, or add a clause of `customer`, "
+        "`metadata`, `amount` or `last4`.",
     ),
     "query_too_large": ErrorCode("The query string is too long.", _SEND_AS_DOCUMENTED),
     "rate_limit": ErrorCode("There are too many requests.", _SHORTLY, (429,)),

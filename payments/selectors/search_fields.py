@@ -195,7 +195,11 @@ def _refunded(scope: Scope) -> Choices:
     q = _COUNTS & (released | in_full) | returned
     leads = (
         Lead(scoped(Refund.objects.all(), scope), id_column="charge_id"),
-        Lead(intents(scope).filter(canceled_at__isnull=False), "intent"),
+        # Most canceled payments never had a charge.
+        Lead(
+            intents(scope).filter(canceled_at__isnull=False, latest_charge_id__isnull=False),
+            "intent",
+        ),
         Lead(charges(scope).filter(_OWN_AMOUNT, status=_C.EXCESS)),
     )
     return {"true": Condition(q, leads), "false": Condition(Q(IsNotTrue(q)))}
