@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import celery
 import pytest
+from kombu import Consumer, Message, Producer, Queue
 from kombu.exceptions import OperationalError
 
 from paymentsite.celery import app
@@ -46,10 +48,29 @@ def test_the_beat_table_names_tasks_that_exist() -> None:
     assert unknown == set()
 
 
-def test_messages_are_repeated_rather_than_lost_and_carry_json_only() -> None:
+def test_a_worker_takes_one_message_at_a_time_and_json_only() -> None:
     conf = app.conf
-    assert conf.task_acks_late
-    assert conf.task_reject_on_worker_lost
+    assert conf.task_acks_late, "else it takes the next one while it works"
     assert conf.worker_prefetch_multiplier == 1
     assert conf.accept_content == ["json"]
-    assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
+
+
+def test_a_message_is_acknowledged_in_memory_and_so_also_without_redis() -> None:
+    """kombu's acknowledgment in Redis ends a worker that has just lost its connection."""
+    taken: list[Message] = []
+    queue = Queue(f"test-{uuid4().hex}", no_declare=True)
+    with app.connection_for_write() as connection:
+        producer = Producer(connection.channel())
+        for number in range(2):
+            producer.publish({"number": number}, routing_key=queue.name)
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        channel.basic_qos(0, 1, False)
+        Consumer(channel, [queue], on_message=taken.append).consume()
+        connection.drain_events(timeout=5)
+        assert not channel.qos.can_consume(), "one at a time"
+        assert channel.client.exists("unacked", "unacked_index") == 0
+        channel.client.delete(queue.name)
+    [message] = taken
+    message.ack()
+    assert message.acknowledged

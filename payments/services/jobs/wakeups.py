@@ -25,8 +25,8 @@ PRIORITY: Final = 3
 """Before the ticks of the beat table (paymentsite.sweeps), for which no request waits."""
 _EXPIRES_SECONDS: Final = 10
 COUNTDOWN_SECONDS_MAX: Final = 60.0
-"""A worker keeps a message that is not due yet in its memory: far below the broker's visibility
-timeout, and work that is due later is not urgent."""
+"""A worker keeps a message that is not due yet in its memory, and loses it when it ends; work that
+is due later is not urgent."""
 _COLLECTED_SECONDS: Final = 0.2
 """A wake-up waits for others to join it: one worker takes everything that is due. Most PSPs notify
 us while they answer, so by then our rows usually show what a notification says."""
