@@ -19,6 +19,13 @@ def test_the_merchant_api_sets_no_cookie_and_keeps_the_security_headers() -> Non
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
+def test_the_webhook_of_psps_passes_by_what_browsers_need() -> None:
+    answer = Client().post("/psp/no-account/webhook", b"{}", content_type="application/json")
+    assert answer.status_code == 404
+    assert "X-Frame-Options" not in answer.headers, "a middleware for browsers adds it"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
 def test_pages_for_browsers_still_have_their_sessions() -> None:
     answer = Client(enforce_csrf_checks=True).get("/admin/login/")
     assert answer.status_code == 200

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from payments import tasks as payment_tasks
@@ -99,6 +100,13 @@ def test_a_run_of_a_sweep_is_recorded(database: None) -> None:
     assert (row.runs, row.failures, row.last_result, row.leased_until) == (1, 0, "7", None)
     assert row.last_finished_at is not None
     assert row.last_started_at <= row.last_finished_at
+
+
+def test_a_run_without_a_lease_costs_one_statement(database: None) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        run_under_lease(SHARED, lambda: 7)
+    assert len(queries) == 1
+    assert SweepRun.objects.get(name=SHARED.name).last_result == "7"
 
 
 def test_a_failed_run_is_recorded_and_raised(database: None) -> None:
