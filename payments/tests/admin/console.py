@@ -115,6 +115,7 @@ def listen_in_vain(shop: Shop) -> WebhookEndpoint:
     endpoint, _ = open_endpoint(shop.merchant, "http://127.0.0.1:9/hook?token=of-the-merchant")
     endpoint.metadata = {"note": "<script>alert(1)</script>"}
     endpoint.save(update_fields=["metadata"])
+    shop.create(order_id=f"{shop.order_id}-{endpoint.public_id}", confirm=False)
     deliver_all()
     return endpoint
 
