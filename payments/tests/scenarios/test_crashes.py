@@ -65,7 +65,7 @@ def test_a_repeat_that_resumes_an_earlier_request_keeps_its_wait_budget(shop: Sh
     began = time.monotonic()
     hurried = shop.caller(key="the key", answer_by_monotonic=began + 0.3)
     answer = shop.create(caller=hurried)
-    assert time.monotonic() - began < 3, "the PSP would hold its answer for ever"
+    assert time.monotonic() - began < 10, "the PSP would hold its answer for ever"
     assert body_of(answer)["status"] == "processing"
     wait_until(lambda: shop.psp.release() > 0)
     wait_until(lambda: shop.intent(body_of(answer)["id"]).status == "CAPTURED")

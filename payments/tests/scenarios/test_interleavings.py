@@ -224,5 +224,5 @@ def test_a_token_look_up_that_hangs_costs_no_more_than_the_wait_budget(shop: Sho
     began = time.monotonic()
     with pytest.raises(PspUnavailable):
         shop.create(token="pm_card_mastercard", caller=shop.caller(answer_by_monotonic=began + 0.3))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert PaymentIntent.objects.count() == 0

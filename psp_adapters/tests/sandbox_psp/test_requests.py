@@ -205,7 +205,7 @@ def test_without_the_switch_there_is_no_control_api(tmp_path: Path) -> None:
     finally:
         began = time.monotonic()
         assert process.stop() == 0
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 def test_a_taken_port_is_one_clear_line(sandbox: SandboxProcess, tmp_path: Path) -> None:
