@@ -110,6 +110,7 @@ def _reads(shop: _Shop, log: StatementLog) -> dict[str, int]:
         ("a page of balance transactions", "/v1/balance_transactions?limit=100"),
         ("the balance", "/v1/balance"),
     ):
+        shop.get(path)  # reads the API key anew, if that was long ago
         log.taken()
         shop.get(path)
         counts[shown] = len(log.taken())
