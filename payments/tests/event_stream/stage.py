@@ -16,10 +16,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from redis import Redis
 
 from payments import public_ids
 from payments.models import Event, Merchant, StreamGroup
+from payments.services.event_stream.consumer import Consumer
 from payments.services.event_stream.message import Message, message_of
 from payments.services.event_stream.publisher import Publisher
 from payments.services.event_stream.redis_stream import RedisStream, connect, number_of
@@ -170,3 +172,29 @@ def firsts(messages: list[Message]) -> dict[str, list[int]]:
 def in_order(messages: list[Message]) -> bool:
     """Was every subject first seen as 1, 2, 3 … without a gap?"""
     return all(each == list(range(1, len(each) + 1)) for each in firsts(messages).values())
+
+
+def consumer_of(stage: Stage, effect: Any, *, name: str = "one", group: str = "fraud") -> Consumer:
+    """A consumer that takes over at once and waits for a moment."""
+    return Consumer(
+        stream=stage.stream,
+        group=group,
+        name=name,
+        effect=effect,
+        take_over_after_ms=0,
+        wait_ms=10,
+    )
+
+
+class Failing:
+    """An effect that fails for chosen events."""
+
+    def __init__(self, *poison: Any, error: Exception | None = None) -> None:
+        self.poison = set(poison)
+        self.error = error or ValueError("I cannot read this")
+        self.done: list[Any] = []
+
+    def __call__(self, message: Message) -> None:
+        if message.event_id in self.poison:
+            raise self.error
+        transaction.on_commit(lambda: self.done.append(message.event_id))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from redis.exceptions import ResponseError
 
@@ -19,42 +19,15 @@ from payments import public_ids
 from payments.models import ConsumedEvent, FailedEvent
 from payments.services.event_stream import consumer as consuming_end
 from payments.services.event_stream import consuming
-from payments.services.event_stream.consumer import Consumer
 from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, purge_consumed
-from payments.services.event_stream.effects import EFFECTS, keep_journal
-from payments.services.event_stream.message import Message
+from payments.services.event_stream.effects import keep_journal
 from payments.services.event_stream.redis_stream import entry_id
-from payments.tests.event_stream.stage import GROUPS, Stage, wait_for
+from payments.tests.event_stream.stage import GROUPS, Failing, Stage, consumer_of, wait_for
 from payments.tests.support.crashes import ForkedCommand
-
-
-def consumer_of(stage: Stage, effect: Any, *, name: str = "one", group: str = "fraud") -> Consumer:
-    return Consumer(
-        stream=stage.stream,
-        group=group,
-        name=name,
-        effect=effect,
-        take_over_after_ms=0,
-        wait_ms=10,
-    )
 
 
 def pending(stage: Stage, group: str = "fraud") -> int:
     return int(stage.redis.xpending(settings.STREAM_KEY, group)["pending"])
-
-
-class Failing:
-    """An effect that fails for chosen events."""
-
-    def __init__(self, *poison: Any, error: Exception | None = None) -> None:
-        self.poison = set(poison)
-        self.error = error or ValueError("I cannot read this")
-        self.done: list[Any] = []
-
-    def __call__(self, message: Message) -> None:
-        if message.event_id in self.poison:
-            raise self.error
-        transaction.on_commit(lambda: self.done.append(message.event_id))
 
 
 def test_each_event_is_consumed_once_and_acknowledged(stage: Stage) -> None:
@@ -296,66 +269,6 @@ def test_old_entries_of_the_journal_are_purged(
     assert purge_consumed() == 0
     monkeypatch.setattr(consuming, "KEPT_FOR", timedelta(0))
     assert purge_consumed() == 3
-
-
-# --- the dead-letter list --------------------------------------------------------------------
-
-
-@pytest.fixture
-def dead(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Failing:
-    """Two dead letters of fraud, whose effect still fails."""
-    written = stage.write_many(aggregates=3, each=1)
-    stage.publish_all()
-    effect = Failing(written[0].id, written[1].id)
-    consumer = consumer_of(stage, effect)
-    for _ in range(FAILURES_MAX):
-        consumer.consume()
-    monkeypatch.setitem(EFFECTS, "fraud", effect)
-    return effect
-
-
-def replayed(*arguments: str) -> str:
-    output = StringIO()
-    call_command("replay_streamed_events", "--group", "fraud", *arguments, stdout=output)
-    return output.getvalue()
-
-
-def test_dead_letters_are_listed(dead: Failing) -> None:
-    lines = replayed().splitlines()
-    assert len(lines) == 2
-    assert "failed 5 times: ValueError: I cannot read this" in lines[0]
-    assert FailedEvent.objects.count() == 2
-
-
-def test_one_dead_letter_is_replayed(dead: Failing) -> None:
-    first = FailedEvent.objects.order_by("id")[0]
-    named = public_ids.encode(public_ids.EVENT, first.event_id)
-    dead.poison.clear()
-    assert replayed("--event", named) == f"{named}: consumed\n"
-    assert first.event_id in dead.done
-    assert FailedEvent.objects.count() == 1
-    with pytest.raises(CommandError, match="is not a dead letter of fraud"):
-        replayed("--event", named)
-
-
-def test_a_dead_letter_that_fails_again_stays(dead: Failing) -> None:
-    with pytest.raises(CommandError, match="2 of 2 failed again"):
-        replayed("--all")
-    assert list(FailedEvent.objects.values_list("failures", flat=True)) == [6, 6]
-    dead.poison.clear()
-    assert replayed("--all").count("consumed") == 2
-    assert not FailedEvent.objects.exists()
-
-
-def test_a_dead_letter_that_was_consumed_meanwhile_has_no_second_effect(dead: Failing) -> None:
-    failed = FailedEvent.objects.order_by("id")[0]
-    ConsumedEvent.objects.create(
-        group="fraud", event_id=failed.event_id, type=failed.type, consumed_at=failed.failed_at
-    )
-    dead.poison.clear()
-    replayed("--all")
-    assert failed.event_id not in dead.done
-    assert not FailedEvent.objects.exists()
 
 
 # --- as processes ----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What one card payment costs PostgreSQL, in the API and in every process behind it.
 
 Nothing here is timed: statements, commits, index entries and bytes of WAL are counted. A ceiling
-only falls. Whoever makes a payment cheaper lowers it to what is counted then.
+only falls. A change that makes a payment cheaper lowers it to what is counted then.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Meter:
         with all_statements() as seen:
             yield
         after = self._counters()
-        # Each look at the counter takes a transaction id of its own.
+        # Reading the counter takes a transaction id of its own.
         commits, index_entries, wal_bytes = (b - a for a, b in zip(before, after, strict=True))
         self.costs[name] = Cost(
             statements=len(seen) / PAYMENTS,
