@@ -22,7 +22,11 @@ def test_a_module_rewritten_before_the_run_is_the_one_that_pytest_loads(tmp_path
         "    rewriting.rewrite_once(config)\n"
         "    print('kept', [p.name for p in rewriting.modules_to_rewrite(config.rootpath)"
         " if rewriting.is_kept(p)])\n"
-        "    rewriting.rewrite._rewrite_test = None\n"
+        "    rewrite = rewriting.rewrite._rewrite_test\n"
+        "    def refuse(path, config):\n"
+        "        assert path.parent != config.rootpath, 'it is rewritten again'\n"
+        "        return rewrite(path, config)\n"
+        "    rewriting.rewrite._rewrite_test = refuse\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:django", "test_two.py"],
