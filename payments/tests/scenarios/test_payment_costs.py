@@ -38,6 +38,9 @@ PAYMENTS = 4
 EVENTS = 3
 """Of one payment."""
 NOTIFICATIONS = 2
+ROUNDS_MAX = 5
+"""Transactions are counted of the whole server, and platforms of other tests may write meanwhile: a
+round that they disturbed is repeated, and the smallest count of each part is judged."""
 STATEMENTS_OF_CACHES = 4
 """Of all payments: caches run out by time."""
 
@@ -52,6 +55,11 @@ class Cost:
     index_entries: float
     """Rows written, times the indexes of their table: at most so many. An update that finds room in
     its page writes none, which depends on what was there before."""
+
+    def at_most(self, other: Cost) -> Cost:
+        """The smaller figure of both, of each kind."""
+        figures = {each.name for each in fields(Cost)}
+        return Cost(**{each: min(getattr(self, each), getattr(other, each)) for each in figures})
 
 
 CEILINGS = {
@@ -102,11 +110,12 @@ class Meter:
         after = self._counters()
         # Reading the counter takes a transaction id of its own.
         commits, index_entries = (b - a for a, b in zip(before, after, strict=True))
-        self.costs[name] = Cost(
+        cost = Cost(
             statements=len(seen) / PAYMENTS,
             commits=(commits - 1) / PAYMENTS,
             index_entries=index_entries / PAYMENTS,
         )
+        self.costs[name] = cost.at_most(self.costs.get(name, cost))
 
     def _counters(self) -> tuple[int, int]:
         connections.close_all()
@@ -133,15 +142,17 @@ def test_a_sale_takes_few_statements_and_two_writing_commits(
     shop: Shop, owner_cursor: psycopg.Cursor[Any]
 ) -> None:
     shop.create(order_id="warm-up", caller=shop.caller(key="warm-up"))
-    before = commits_of(owner_cursor)
-    with all_statements() as seen:
-        answer = shop.create(caller=shop.caller(key="measured"))
-    # Reading the counter takes a transaction id each time.
-    commits = commits_of(owner_cursor) - before - 1
-
-    assert body_of(answer)["status"] == "succeeded"
-    assert len(seen) <= STATEMENTS_MAX, "\n\n".join(seen)
-    assert commits == WRITING_COMMITS
+    commits = []
+    while WRITING_COMMITS not in commits and len(commits) < ROUNDS_MAX:
+        order = f"order {len(commits)}"
+        before = commits_of(owner_cursor)
+        with all_statements() as seen:
+            answer = shop.create(order_id=order, caller=shop.caller(key=order))
+        # Reading the counter takes a transaction id each time.
+        commits.append(commits_of(owner_cursor) - before - 1)
+        assert body_of(answer)["status"] == "succeeded"
+        assert len(seen) <= STATEMENTS_MAX, "\n\n".join(seen)
+    assert min(commits) == WRITING_COMMITS
 
 
 def test_the_number_of_statements_does_not_grow_with_data(shop: Shop) -> None:
@@ -162,15 +173,16 @@ def test_a_payment_costs_no_more_than_its_ceilings_in_any_process(
     with open_stage(tmp_path) as stage:
         # The first payment makes accounts, caches and the stream; it does not count.
         _pay_and_work_off(hooks, stage, Meter(owner_cursor), payments=1)
-        meter = Meter(owner_cursor)
-        _pay_and_work_off(hooks, stage, meter, payments=PAYMENTS)
-    assert ConsumedEvent.objects.count() == (1 + PAYMENTS) * EVENTS * len(GROUPS)
-    assert len(server.requests) == Delivery.objects.count() == (1 + PAYMENTS) * EVENTS
-    assert PspNotification.objects.filter(status=NotificationStatus.PROCESSED).count() == (
-        (1 + PAYMENTS) * NOTIFICATIONS
-    )
+        meter, paid = Meter(owner_cursor), 1
+        while paid == 1 or (_all_above(meter) and paid < ROUNDS_MAX * PAYMENTS):
+            _pay_and_work_off(hooks, stage, meter, payments=PAYMENTS)
+            paid += PAYMENTS
+    assert ConsumedEvent.objects.count() == paid * EVENTS * len(GROUPS)
+    assert len(server.requests) == Delivery.objects.count() == paid * EVENTS
+    processed = PspNotification.objects.filter(status=NotificationStatus.PROCESSED)
+    assert processed.count() == paid * NOTIFICATIONS
     assert list(meter.costs) == list(CEILINGS)
-    assert [line for name, cost in meter.costs.items() for line in _above(name, cost)] == []
+    assert _all_above(meter) == []
 
 
 def _pay_and_work_off(hooks: Hooks, stage: Stage, meter: Meter, *, payments: int) -> None:
@@ -204,6 +216,10 @@ def _pay_and_work_off(hooks: Hooks, stage: Stage, meter: Meter, *, payments: int
     with meter.part("consumers"):
         for consumer in consumers:
             consumer.consume()
+
+
+def _all_above(meter: Meter) -> list[str]:
+    return [line for name, cost in meter.costs.items() for line in _above(name, cost)]
 
 
 def _above(name: str, cost: Cost) -> list[str]:
