@@ -6,8 +6,6 @@ Nothing that the other rows of the bench have written is in its way. The servers
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +17,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from redis import Redis
 
 from bench.chaos.platform.psp_control import PspControl
-from bench.stage import Stage, environment_of, run_command, run_python, with_database
-from paymentsite.launcher import platform_processes, postgres, state
+from bench.stage import Stage, run_command, run_python, with_database
+from bench.webhooks.run import receiver
+from paymentsite.launcher import platform_processes, postgres
 from paymentsite.launcher.ports import hold_any_port, release_port
 from paymentsite.launcher.processes import Process
 from paymentsite.launcher.progress import step
-from paymentsite.launcher.signals import tied_to_parent
 
 _DATABASE = "bench_all_running"
 _REDIS_DATABASE = 1
@@ -107,7 +105,8 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
     with step("make the tables and merchants"):
         run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
         silent = run_python(variables, "-m", "bench.seed", "merchants", "1")[0]
-        endpoint = f"http://127.0.0.1:{_receiver(arrivals, variables, stack)}/ok/0"
+        port = stack.enter_context(receiver(variables, arrivals))
+        endpoint = f"http://127.0.0.1:{port}/ok/0"
         listening = run_python(variables, "-m", "bench.seed", "shop", endpoint)
     psp = platform_processes.sandbox_psp(folder, port=psp_port)
     api = platform_processes.api(folder, variables, port=api_port)
@@ -139,24 +138,6 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
         redis_pid=_redis_pid(variables["REDIS_URL"]),
         postgres_log=stage.folder / "logs" / "postgres.log",
     )
-
-
-def _receiver(log: Path, variables: dict[str, str], stack: ExitStack) -> int:
-    """Start the merchant's server; returns its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.webhooks.receiver", str(log)],
-        cwd=state.PROJECT,
-        env=environment_of(variables),
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=tied_to_parent(9),
-    )
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    if process.stdout is None:
-        raise RuntimeError("the receiver has no output")
-    with process.stdout as output:
-        return int(output.readline())
 
 
 def _superuser_url(stage: Stage, variables: dict[str, str]) -> str | None:

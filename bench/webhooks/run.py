@@ -58,7 +58,7 @@ def run(variables: Mapping[str, str], folder: Path, options: Options) -> dict[st
         events=events, events_per_second=options.deliveries_per_second / options.endpoints
     )
     with ExitStack() as stack:
-        port = stack.enter_context(_receiver(known, log))
+        port = stack.enter_context(receiver(known, log))
         healthy = [f"/ok/{number}" for number in range(options.endpoints - DEAD_ENDPOINTS)]
         urls = [f"http://127.0.0.1:{port}{path}" for path in (*healthy, "/hang/0", "/fail/0")]
         refusing = f"http://127.0.0.1:{hold_any_port()}/refused/0"
@@ -117,7 +117,8 @@ class _Nemesis:
 
 
 @contextmanager
-def _receiver(variables: Mapping[str, str], log: Path) -> Iterator[int]:
+def receiver(variables: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Run the merchant's server in a process of its own; yields its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.webhooks.receiver", str(log)],
         cwd=state.PROJECT,

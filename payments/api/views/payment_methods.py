@@ -154,14 +154,15 @@ def _only_its_own(
     return check
 
 
+_METHOD_DATA: Final = method_data()
 CREATE_PAYMENT_METHOD: Final = Parameters(
     {
-        **method_data().declared,
+        **_METHOD_DATA.declared,
         "expand": Expand("payment_method"),
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
     },
-    checks=method_data().checks,
+    checks=_METHOD_DATA.checks,
     example={
         "type": "card",
         "card": {"token": "tok_visa"},

@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from payments.api import psp_webhooks
 from payments.models import Event, Operation, PspNotification
 from payments.services.jobs import wakeups
+from payments.tests.merchant_webhooks.test_relay import wait_until
 from payments.tests.support.notices import Hooks, only_notification, sign
 from payments.tests.support.postgresql_faults import failing
 from payments.tests.support.postgresql_wire import CommitCutter, When, through
@@ -325,9 +326,7 @@ def test_an_unreachable_broker_loses_no_notification_and_is_counted(
     monkeypatch.setattr(wakeups.current_app._get_current_object(), "send_task", refuse)
     for _ in range(3):
         assert hooks.deliver(hooks.notice()).status_code == 200
-    deadline = time.monotonic() + 10
-    while not wakeups.process_wakeups.lost and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: wakeups.process_wakeups.lost > 0)
     assert wakeups.process_wakeups.lost == 1, "one for all three"
     assert PspNotification.objects.count() == 3
     hooks.deliver(hooks.notice())
@@ -349,12 +348,10 @@ def test_many_notifications_at_once_send_few_wake_ups(
         wakeups.process_wakeups.send("a task")
     assert "a task" not in sent, "one worker is woken for all of them"
     hooks.deliver(hooks.notice())
-    time.sleep(0.5)
+    wait_until(lambda: {"a task", wakeups.PROCESS_NOTIFICATIONS} <= set(sent))
     assert sent.count("a task") == 1
-    assert wakeups.PROCESS_NOTIFICATIONS in sent
     wakeups.process_wakeups.send("a task")
-    time.sleep(0.5)
-    assert sent.count("a task") == 2, "none is left waiting"
+    wait_until(lambda: sent.count("a task") == 2)  # None is left waiting.
 
 
 def test_the_body_of_a_notification_cannot_be_changed(
