@@ -154,15 +154,14 @@ def _only_its_own(
     return check
 
 
-_METHOD_DATA: Final = method_data()
 CREATE_PAYMENT_METHOD: Final = Parameters(
     {
-        **_METHOD_DATA.declared,
+        **method_data().declared,
         "expand": Expand("payment_method"),
         "customer": _USE_ATTACH,
         "payment_method": _USE_ATTACH,
     },
-    checks=_METHOD_DATA.checks,
+    checks=method_data().checks,
     example={
         "type": "card",
         "card": {"token": "tok_visa"},
