@@ -10,8 +10,10 @@ import os
 from typing import Any
 
 from celery import Celery, Task
+from celery.app.amqp import AMQP
 from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
+from kombu import Connection
 from kombu.transport.redis import Channel
 
 from paymentsite import sweeps
@@ -23,8 +25,27 @@ if not settings.configured:
     # Celery closes a pool around every task, and keeps a plain connection.
     os.environ.setdefault("DATABASE_POOL", "off")
 
+# Otherwise each start of worker and beat would run Django's system checks: half of its processor
+# time. `manage.py check --deploy` and `check_installation` run them once an installation.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
+
 # An unreachable Redis may delay a request by 0.1 s at most: the sweeps find the row anyway.
 _WAKEUP_TIMEOUT_SECONDS = 0.1
+
+
+class BrokerConnection(Connection):
+    """A connection that a worker soon has again when the broker is back.
+
+    kombu waits 2, 4, 6 … 30 seconds between attempts: 20 s after an outage of 3 s.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Connection:
+        soon = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2}
+        return super().ensure_connection(*args, **{**soon, **options})
+
+
+class _Broker(AMQP):
+    Connection = BrokerConnection
 
 
 class SweepTask(Task):
@@ -43,7 +64,7 @@ class SweepTask(Task):
         return run_under_lease(sweep, lambda: super(SweepTask, self).__call__(*args, **options))
 
 
-app = Celery("paymentsite", task_cls=SweepTask)
+app = Celery("paymentsite", task_cls=SweepTask, amqp=_Broker)
 app.set_default()  # also for threads other than the one that imports this
 app.conf.update(
     broker_url=settings.REDIS_URL,
@@ -78,7 +99,8 @@ app.conf.update(
     task_routes=sweeps.task_routes(),
     task_default_queue=sweeps.Queue.ROUTINE.value,
 )
-# The database connection of a worker is kept: CONN_MAX_AGE None, health-checked.
+# The database connection of a worker is kept. One that is dead is replaced at the next BEGIN
+# (paymentsite.postgresql), or after the run that failed by it.
 app.conf["CELERY_DB_REUSE_MAX"] = 1000
 app.autodiscover_tasks()
 

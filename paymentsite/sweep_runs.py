@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 
 from ledger.database.statements import execute
 from paymentsite.models import SweepRun
@@ -40,6 +40,8 @@ def run_under_lease(sweep: Sweep, work: Callable[[], Any]) -> Any:
         result = work()
     except Exception as error:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # The database may have restarted.
         _record_end(sweep, leased_at, time.monotonic() - began, error=text)
         raise
     text = "" if result is None else str(result)[:_RESULT_LENGTH]

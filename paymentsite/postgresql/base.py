@@ -113,17 +113,17 @@ class DatabaseWrapper(django_backend.DatabaseWrapper):
     def set_autocommit(
         self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
     ) -> None:
-        """As Django's, but a transaction begins on a pooled connection without a health check.
+        """As Django's, but a transaction that begins on a dead connection begins on another one.
 
-        BEGIN shows whether the connection is alive. If it is not, another one is taken.
+        So a pooled connection needs no health check first: BEGIN shows whether it is alive.
         """
         begin = partial(
             super().set_autocommit, autocommit, force_begin_transaction_with_broken_autocommit
         )
-        if autocommit or self.connection is not None or self.pool is None:
+        if autocommit:
             begin()
             return
-        _thread.begins = True
+        _thread.begins = self.connection is None
         try:
             begin()
         except (OperationalError, InterfaceError):

@@ -1,4 +1,4 @@
-"""A wake-up delays a request by 0.1 s at most, and raises at once."""
+"""A wake-up delays a request by 0.1 s at most; a worker soon has its broker again."""
 
 from __future__ import annotations
 
@@ -36,6 +36,25 @@ def test_a_wake_up_through_a_hanging_redis_returns_within_its_timeout(hanging_re
     with pytest.raises(OperationalError):
         app.send_task("payments.no_such_task", retry=False)
     assert time.monotonic() - started < 10
+
+
+def test_a_worker_tries_its_broker_again_after_half_a_second_and_then_every_2_seconds() -> None:
+    waits_seconds: list[float] = []
+
+    class Enough(Exception):
+        pass
+
+    def note(_: Exception, seconds: float) -> None:
+        waits_seconds.append(seconds)
+        if len(waits_seconds) == 2:
+            raise Enough
+
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))  # And does not listen: each attempt is refused.
+        url = f"redis://127.0.0.1:{unheard.getsockname()[1]}/0"
+        with app.connection_for_read(url=url) as connection, pytest.raises(Enough):
+            connection.ensure_connection(note, None)
+    assert waits_seconds == [0.5, 1.0]
 
 
 def test_tasks_sent_by_name_go_through_our_application() -> None:

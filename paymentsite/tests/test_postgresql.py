@@ -111,6 +111,17 @@ def wrapper(database_urls: Any, django_db_blocker: Any) -> Iterator[DatabaseWrap
     DatabaseWrapper._connection_pools.pop("pooled").close()
 
 
+@pytest.fixture
+def kept(django_db_blocker: Any) -> Iterator[DatabaseWrapper]:
+    """Django's connection of this thread as a worker has it: without a pool, and kept."""
+    given = connections["default"].settings_dict
+    options = {name: each for name, each in given["OPTIONS"].items() if name != "pool"}
+    wrapper = DatabaseWrapper({**given, "OPTIONS": options, "CONN_MAX_AGE": None}, alias="kept")
+    with django_db_blocker.unblock():
+        yield wrapper
+        wrapper.close()
+
+
 def begin(wrapper: DatabaseWrapper) -> int:
     """Begin a transaction as Django's `atomic` does; the server process that it is in."""
     assert wrapper.get_autocommit()
@@ -140,3 +151,16 @@ def test_a_transaction_begins_without_a_health_check_and_elsewhere_if_the_connec
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     assert begin(wrapper) != pid
     end(wrapper)
+
+
+def test_a_transaction_begins_elsewhere_if_a_workers_connection_is_dead(
+    kept: DatabaseWrapper, database_urls: Any
+) -> None:
+    kept.ensure_connection()
+    pid = begin(kept)
+    kept.rollback()
+    kept.set_autocommit(True)
+    with psycopg.connect(database_urls.application, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    assert begin(kept) != pid
+    end(kept)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -118,6 +118,17 @@ def test_a_failed_run_is_recorded_and_raised(database: None) -> None:
     assert row.last_finished_at is None
     # The next tick does it, at once: a failure is no run of this period.
     assert run_under_lease(LEASED, lambda: "well") == "well"
+
+
+def test_a_run_whose_database_restarted_is_recorded_and_the_next_one_works(database: None) -> None:
+    def meet_a_restart() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(OperationalError):
+        run_under_lease(SHARED, meet_a_restart)
+    assert SweepRun.objects.get(name=SHARED.name).failures == 1
+    assert run_under_lease(SHARED, lambda: "well") == "well"
 
 
 def test_a_leased_sweep_runs_once_at_a_time(database: None) -> None:
