@@ -78,8 +78,8 @@ def _login(username: str, *, role: str = "") -> dict[str, str]:
     return {"role": role or username, "username": username, "password": shown["password"]}
 
 
-def _run(*words: str) -> Any:
+def _run(*command: str) -> Any:
     """Run a command of the installation; what it shows."""
     shown = StringIO()
-    call_command(*words, "--json", stdout=shown)
+    call_command(*command, "--json", stdout=shown)
     return json.loads(shown.getvalue())
