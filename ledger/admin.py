@@ -49,10 +49,14 @@ class SearchById:
         if not term:
             return queryset, False
         ids = {id for read in ID_READERS if (id := read(term)) is not None}
+        return queryset.filter(self.with_one_of(ids)), False
+
+    def with_one_of(self, ids: set[UUID]) -> Q:
+        """What matches rows that have one of these ids, led by indexes."""
         wanted = Q(pk__in=[])
         for field in self.id_fields:
             wanted |= Q(**{f"{field}__in": ids})
-        return queryset.filter(wanted), False
+        return wanted
 
 
 class FiltersOnly:
@@ -142,9 +146,15 @@ class LedgerEntryAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     )
     list_filter = ("entry_type", "direction", "currency")
     list_select_related = ("account", "transaction")
-    id_fields = ("payment_id", "transaction_id")
+    # An entry's page is that of its transaction: no index finds an entry by its id.
+    list_display_links = None
     search_help_text = "The id of a payment or ledger transaction"
-    ordering = ("-id",)
+    ordering = ("-transaction_id", "-id")
+
+    def with_one_of(self, ids: set[UUID]) -> Q:
+        """Entries have no index by payment: their transactions have."""
+        named = Q(pk__in=ids) | Q(payment_id__in=ids)
+        return Q(transaction__in=LedgerTransaction.objects.filter(named))
 
     @admin.display(description="amount", ordering="amount_minor")
     def amount(self, entry: LedgerEntry) -> str:

@@ -117,10 +117,16 @@ class LedgerEntry(models.Model):
     application_rights: ClassVar[tuple[str, ...]] = _APPEND_ONLY
 
     id = models.BigAutoField(primary_key=True)
+    """In PostgreSQL the primary key is (transaction, id): no index finds an entry by `id` alone."""
     transaction = models.ForeignKey(
-        LedgerTransaction, on_delete=models.PROTECT, db_constraint=False, related_name="entries"
+        LedgerTransaction,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="entries",
     )
     payment_id = models.UUIDField(null=True)
+    """That of its transaction, by which entries of a payment are found."""
     # No index of its own: the one on (account, xid) serves.
     account = models.ForeignKey(
         LedgerAccount,
@@ -157,7 +163,6 @@ class LedgerEntry(models.Model):
                 include=["direction", "amount_minor"],
                 name="ledger_entry_account_xid",
             ),
-            models.Index(fields=["payment_id"], name="ledger_entry_payment"),
         )
 
     def __str__(self) -> str:

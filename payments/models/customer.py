@@ -84,7 +84,12 @@ class PaymentMethod(WithPublicId, MerchantOwned):
         PspAccount, on_delete=models.PROTECT, db_constraint=False, db_index=False
     )
     customer = models.ForeignKey(
-        Customer, on_delete=models.PROTECT, db_constraint=False, null=True, blank=True
+        Customer,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        blank=True,
     )
     token = models.CharField(max_length=255)
     method_type = models.CharField(max_length=32)
@@ -112,7 +117,10 @@ class PaymentMethod(WithPublicId, MerchantOwned):
     class Meta:
         db_table = "payments_payment_method"
         indexes = [
-            models.Index("merchant", "livemode", models.F("id").desc(), name="method_newest"),
+            models.Index("merchant", "livemode", "id", name="method_by_id"),
+            models.Index(
+                "customer", name="method_customer", condition=models.Q(customer__isnull=False)
+            ),
         ]
         constraints = [
             # The second line against card numbers: no PSP's token is 13 to 19 digits.

@@ -141,8 +141,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
             models.Index(
                 "merchant",
                 "livemode",
-                models.F("id").desc(),
-                name="charge_newest",
+                "id",
+                name="charge_by_id",
                 condition=models.Q(kind=OperationKind.AUTHORIZE.value),
             ),
             models.Index(

@@ -111,7 +111,7 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     class Meta:
         db_table = "payments_payment_intent"
         indexes = [
-            models.Index("merchant", "livemode", models.F("id").desc(), name="intent_newest"),
+            models.Index("merchant", "livemode", "id", name="intent_by_id"),
             models.Index(
                 "merchant", "livemode", "currency", "amount_minor", name="intent_currency_amount"
             ),

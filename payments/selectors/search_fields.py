@@ -226,7 +226,10 @@ def _method(scope: Scope, clause: Clause) -> Condition:
     shown = _method_path(clause)
     if clause.field == "payment_method_details.card.last4":
         q = Q(Exact(shown, text_of(clause)))
-        return Condition(q, (Lead(charges(scope).filter(q)),))
+        rows = charges(scope).filter(q)
+        # A charge is in the index by last4 from its first outcome on.
+        open_ones = rows.filter(next_check_at__isnull=False).order_by("next_check_at")
+        return Condition(q, (Lead(rows.filter(next_check_at__isnull=True)), Lead(open_ones)))
     return Condition(Q(Exact(Lower(shown), Lower(Value(text_of(clause))))))
 
 

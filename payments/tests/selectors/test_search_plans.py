@@ -33,7 +33,7 @@ STATUSES: dict[str, list[str]] = {
 }
 INDEXES = (
     *("intent_currency_amount", "intent_customer", "intent_metadata", "intent_canceled"),
-    *("charge_own_currency_amount", "charge_last4", "operation_due"),
+    *("charge_own_currency_amount", "charge_closed_last4", "operation_due"),
     *("customer_email_any_case", "customer_name", "customer_phone", "customer_texts"),
     *("customer_metadata", "payments_deadline", "payments_dispute", "payments_refund"),
 )
@@ -132,7 +132,7 @@ def test_every_kind_of_search_is_led_by_an_index_or_known_not_to_be(scope: Scope
         (search.search_intents, "amount:1017", "intent_currency_amount", 1),
         (search.search_intents, "amount>1016 amount<1018", "intent_currency_amount", 1),
         (search.search_charges, "amount:1017", "intent_currency_amount", 1),
-        (search.search_charges, "payment_method_details.card.last4:7919", "charge_last4", 1),
+        (search.search_charges, "payment_method_details.card.last4:7919", "charge_closed_last4", 1),
         (search.search_customers, 'email:"U17@example.com"', "customer_email_any_case", 1),
         (search.search_customers, 'email~"U17@"', "customer_texts", 1),
         (search.search_customers, 'metadata["crm"]:"c17"', "customer_metadata", 1),
