@@ -14,7 +14,6 @@ from bench.chaos.platform.process_ends import (
 
 LOOP = "[ERROR] Unexpected exit from worker-2\n[ERROR] Worker crash loop detected, exiting\n"
 NO_CHILD = "Unrecoverable error: WorkerLostError('Could not start worker processes')"
-NO_REDIS = """Unrecoverable error: AttributeError("'NoneType' object has no attribute 'client'")"""
 
 
 def kind_of(
@@ -36,7 +35,7 @@ def kind_of(
     [
         ("api-1", LOOP, Fault.CHILD),
         ("worker", NO_CHILD, Fault.CHILD),
-        ("worker-routine", NO_REDIS, Fault.REDIS),
+        ("worker-routine", NO_CHILD, Fault.CHILD),
     ],
 )
 def test_an_end_whose_reason_is_said_is_explained(name: str, content: str, fault: Fault) -> None:
@@ -47,6 +46,11 @@ def test_an_end_whose_reason_is_said_is_explained(name: str, content: str, fault
     assert kind_of(name, 0, content, fault) is EndKind.UNEXPLAINED
     assert kind_of("beat", 1, content, fault) is EndKind.UNEXPLAINED
     assert kind_of(name, 1, content) is EndKind.UNPROVOKED
+
+
+def test_a_worker_that_ends_without_redis_is_not_explained() -> None:
+    lost = """Unrecoverable error: AttributeError("'NoneType' object has no attribute 'client'")"""
+    assert kind_of("worker", 1, lost, Fault.REDIS) is EndKind.UNEXPLAINED
 
 
 def test_a_fault_long_before_the_end_does_not_explain_it() -> None:
