@@ -5,6 +5,7 @@ Signed afresh at every attempt.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -43,6 +44,19 @@ def attempt_delivery(leased: Leased, client: HttpClient) -> AttemptMade:
         deadline_seconds=settings.WEBHOOK_TIMEOUT_SECONDS,
     )
     return AttemptMade(leased=leased, reply=reply, started_at=started_at)
+
+
+def attempt_in_order(leased: Leased, attempt: Callable[[Leased], AttemptMade]) -> list[AttemptMade]:
+    """Attempt a delivery, and those that follow it as long as each is accepted in time.
+
+    What is left out stays as it is: the result of the last attempt makes it due.
+    """
+    made = [attempt(leased)]
+    for following in leased.following:
+        if not (made[-1].succeeded and leased.may_go_on):
+            break
+        made.append(attempt(following))
+    return made
 
 
 def _headers(leased: Leased, now: datetime) -> dict[str, str]:

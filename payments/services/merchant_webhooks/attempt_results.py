@@ -80,9 +80,9 @@ class _Written:
 def record_results(attempts: Sequence[AttemptMade]) -> None:
     """Record these attempts and release the next deliveries of their ordering keys.
 
-    An attempt whose lease has passed to another relay is logged as an attempt and changes nothing.
-    Endpoints that answered 410, or have failed for days, are disabled. Dead letters raise an alert
-    in the log.
+    Those that were made under one lease must come together. An attempt whose lease has passed to
+    another relay is logged as an attempt and changes nothing. Endpoints that answered 410, or have
+    failed for days, are disabled. Dead letters raise an alert in the log.
     """
     if not attempts:
         return
@@ -145,18 +145,24 @@ def _result_of(made: AttemptMade) -> _Result:
 
 
 def _write(results: Sequence[_Result]) -> list[_Written]:
-    """Update the deliveries that are still under the attempt's lease; returns those."""
+    """Update the deliveries that are still under the attempt's lease; returns those.
+
+    One that followed is as it was before: another relay's lease would have counted an attempt.
+    """
     rows = execute(
         f"UPDATE {table_of(Delivery)} d SET status = e.status, last_status = e.http_status, "
         "last_error = e.error, next_attempt_at = now() + make_interval(secs => e.delay_seconds), "
-        "ended_at = CASE WHEN e.status <> 'pending' THEN now() END "
-        "FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::float8[], %s::int[], %s::text[]) "
-        "AS e(id, attempts, status, delay_seconds, http_status, error) "
-        "WHERE d.id = e.id AND d.attempts = e.attempts AND d.status = 'pending' "
+        "ended_at = CASE WHEN e.status <> 'pending' THEN now() END, "
+        "attempts = d.attempts + e.follows, "
+        "attempts_since_requeue = d.attempts_since_requeue + e.follows "
+        "FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::float8[], %s::int[], "
+        "%s::text[]) AS e(id, attempts, follows, status, delay_seconds, http_status, error) "
+        "WHERE d.id = e.id AND d.attempts = e.attempts - e.follows AND d.status = 'pending' "
         "RETURNING d.id, d.aggregateid, d.endpoint_id, d.status, d.is_ordered",
         [
             [result.made.leased.id for result in results],
             [result.made.leased.attempts for result in results],
+            [int(result.made.leased.follows) for result in results],
             [result.status.value for result in results],
             [result.delay_seconds for result in results],
             [result.made.reply.status for result in results],

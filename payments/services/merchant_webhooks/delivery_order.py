@@ -15,6 +15,7 @@ from django.db import transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Delivery, WebhookEndpoint
+from payments.services.merchant_webhooks.leasing import lease_seconds
 
 OrderingKey = tuple[UUID, UUID]
 """Aggregate (a payment, for most events) and endpoint."""
@@ -97,13 +98,18 @@ def release_stalled() -> int:
 def release_unordered() -> int:
     """Release what is still held back for endpoints that now take events unordered.
 
-    Returns how many deliveries, at most 1,000.
+    Returns how many deliveries, at most 1,000. What waits for one under lease may be sent with it
+    just now, and is left for a later run.
     """
     delivery, endpoint = table_of(Delivery), table_of(WebhookEndpoint)
     chosen = execute(
         f"SELECT d.id, d.aggregateid FROM {delivery} d JOIN {endpoint} e ON e.id = d.endpoint_id "
         "WHERE e.delivery_order = 'unordered' AND d.status = 'pending' AND d.is_ordered "
-        "AND d.next_attempt_at IS NULL LIMIT 1000"
+        f"AND d.next_attempt_at IS NULL AND NOT EXISTS (SELECT FROM {delivery} p "
+        "WHERE p.aggregateid = d.aggregateid AND p.endpoint_id = d.endpoint_id "
+        "AND p.status = 'pending' AND p.is_ordered AND p.next_attempt_at > now() "
+        "AND p.next_attempt_at <= now() + make_interval(secs => %s)) LIMIT 1000",
+        [lease_seconds()],
     )
     if not chosen:
         return 0

@@ -12,6 +12,7 @@ ones.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -70,7 +71,10 @@ class _Health:
 
 
 class EndpointBulkheads:
-    """The bulkheads and the attempts in flight. Not thread-safe: the delivering thread owns it."""
+    """The bulkheads and the attempts in flight. Each call may come from any thread.
+
+    A permit is taken before a lease, then given back or used by the attempt that begins.
+    """
 
     def __init__(self, threads: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         others = _OTHER_PERMITS_FACTOR * threads
@@ -79,8 +83,9 @@ class EndpointBulkheads:
         self.unresponsive = Bulkhead(others, 1, math.inf)
         self.threads_max = _THREADS_FACTOR * threads
         self._clock = clock
+        self._lock = threading.Lock()
         self._in_flight: dict[Key, _AttemptInFlight] = {}
-        self._in_flight_of: Counter[UUID] = Counter()
+        self._taken_of: Counter[UUID] = Counter()
         self._health: dict[UUID, _Health] = {}
 
     def __len__(self) -> int:
@@ -91,30 +96,60 @@ class EndpointBulkheads:
     def all(self) -> tuple[Bulkhead, ...]:
         return (self.fast, self.slow, self.unresponsive)
 
-    def free_permits(
+    def take_permits(
         self, bulkhead: Bulkhead, due: Iterable[WebhookEndpoint]
     ) -> Mapping[UUID, int]:
-        """How many attempts to which of the `due` endpoints may begin now in this bulkhead."""
-        now = self._clock()
-        endpoints = [
-            each.id
-            for each in due
-            if self._bulkhead_of(each) is bulkhead and not self._is_paused(each.id, now)
-        ]
-        return shared_fairly(
-            self._free(bulkhead),
-            endpoints,
-            lambda each: bulkhead.per_endpoint - self._in_flight_of[each],
-        )
+        """Take this bulkhead's free permits for the `due` endpoints; returns how many for which."""
+        with self._lock:
+            now = self._clock()
+            endpoints = [
+                each.id
+                for each in due
+                if self._bulkhead_of(each) is bulkhead and not self._is_paused(each.id, now)
+            ]
+            taken = shared_fairly(
+                self._free(bulkhead),
+                endpoints,
+                lambda each: bulkhead.per_endpoint - self._taken_of[each],
+            )
+            self._change(bulkhead, taken, 1)
+        return taken
+
+    def take_permit(self, endpoint: WebhookEndpoint) -> Bulkhead | None:
+        """Take one permit for the endpoint, of its bulkhead; None if none is free."""
+        with self._lock:
+            bulkhead = self._bulkhead_of(endpoint)
+            has_room = self._taken_of[endpoint.id] < bulkhead.per_endpoint
+            if (
+                self._free(bulkhead) <= 0
+                or not has_room
+                or self._is_paused(endpoint.id, self._clock())
+            ):
+                return None
+            self._change(bulkhead, {endpoint.id: 1}, 1)
+        return bulkhead
+
+    def give_back(self, bulkhead: Bulkhead, permits: Mapping[UUID, int]) -> None:
+        """Give back permits that were taken, by endpoint: no attempts begin with them."""
+        with self._lock:
+            self._change(bulkhead, permits, -1)
 
     def begin(self, key: Key, endpoint_id: UUID, bulkhead: Bulkhead) -> None:
-        """Note that an attempt has begun."""
-        self._in_flight[key] = _AttemptInFlight(endpoint_id, self._clock(), bulkhead)
-        self._in_flight_of[endpoint_id] += 1
-        bulkhead.in_use += 1
+        """Note that an attempt has begun; it uses a permit that was taken."""
+        with self._lock:
+            self._in_flight[key] = _AttemptInFlight(endpoint_id, self._clock(), bulkhead)
+
+    def go_on(self, key: Key) -> None:
+        """Note that the attempt was followed by another one under the same permit."""
+        with self._lock:
+            self._in_flight[key].began = self._clock()
 
     def move_slow_attempts(self) -> None:
         """Move attempts that take long to the unresponsive bulkhead, which frees their permits."""
+        with self._lock:
+            self._move_slow_attempts()
+
+    def _move_slow_attempts(self) -> None:
         now = self._clock()
         for attempt in self._in_flight.values():
             if now - attempt.began > attempt.bulkhead.slow_after_seconds:
@@ -129,9 +164,19 @@ class EndpointBulkheads:
 
         A connection that is refused at once counts as an answer: it held no thread up.
         """
-        attempt = self._in_flight.pop(key)
-        attempt.bulkhead.in_use -= 1
-        self._in_flight_of[attempt.endpoint_id] -= 1
+        with self._lock:
+            attempt = self._in_flight.pop(key)
+            self._change(attempt.bulkhead, {attempt.endpoint_id: 1}, -1)
+            self._note_health(attempt, took_seconds=took_seconds, answered=answered)
+
+    def _change(self, bulkhead: Bulkhead, permits: Mapping[UUID, int], sign: int) -> None:
+        for endpoint_id, number in permits.items():
+            self._taken_of[endpoint_id] += sign * number
+            bulkhead.in_use += sign * number
+
+    def _note_health(
+        self, attempt: _AttemptInFlight, *, took_seconds: float, answered: bool
+    ) -> None:
         health = self._health_of(attempt.endpoint_id)
         if answered or took_seconds <= SLOW_AFTER_SECONDS:
             health.bulkhead = self.fast if took_seconds <= SLOW_AFTER_SECONDS else self.slow
@@ -167,7 +212,7 @@ class EndpointBulkheads:
     def _free(self, bulkhead: Bulkhead) -> int:
         """Free permits, with the threads of the fast bulkhead kept in reserve for it."""
         reserved = 0 if bulkhead is self.fast else self.fast.permits
-        free_threads = self.threads_max - reserved - len(self._in_flight)
+        free_threads = self.threads_max - reserved - sum(each.in_use for each in self.all)
         return min(bulkhead.permits - bulkhead.in_use, free_threads)
 
 

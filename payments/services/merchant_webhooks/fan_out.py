@@ -7,13 +7,18 @@ Several may run at once: locking the oldest event of an aggregate claims all of 
 events. Rows of the outgoing queue are never waited for (SKIP LOCKED): the numbering of the internal
 stream locks the same rows in another order, so waiting could deadlock. Lock order: dispatch rows,
 ordering keys.
+
+A relay leases what it fans out in the same INSERT, as far as it has permits: its rows are then
+written twice, as they begin and as they end.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
@@ -22,9 +27,17 @@ from ledger.database.statements import columns_of, execute, instance_of, table_o
 from payments import public_ids
 from payments.event_types import DELIVERY_FAILING, matches
 from payments.models import Delivery, Dispatch, Event, WebhookEndpoint
+from payments.objects.event import rendered_event
 from payments.services.merchant_webhooks.delivery_order import (
+    OrderingKey,
     keys_with_pending,
     lock_ordering_keys_of,
+)
+from payments.services.merchant_webhooks.leasing import (
+    FOLLOWING_MAX,
+    Leased,
+    follower,
+    lease_seconds,
 )
 from payments.states import DeliveryOrder, EndpointStatus
 
@@ -36,33 +49,73 @@ _ROWS_PER_STATEMENT: Final = 1_000
 EnabledEndpoints = dict[tuple[UUID, bool], list[WebhookEndpoint]]
 """By merchant and mode."""
 
+TakePermit = Callable[[WebhookEndpoint], bool]
+"""Whether an attempt to the endpoint may begin at once."""
+
 _INSERT: Final = (
     "INSERT INTO {table} (id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, "
     "is_replay, pending_webhooks, created_at, status, is_ordered, next_attempt_at, attempts, "
     "attempts_since_requeue, last_error) "
     "SELECT id, event_id, endpoint_id, merchant_id, livemode, aggregateid, seq, false, "
-    "pending_webhooks, now(), 'pending', is_ordered, CASE WHEN is_due THEN now() END, 0, 0, '' "
+    "pending_webhooks, now(), 'pending', is_ordered, now() + make_interval(secs => due_seconds), "
+    "attempts, attempts, '' "
     "FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[], %s::uuid[], "
-    "%s::int[], %s::int[], %s::bool[], %s::bool[]) AS made(id, event_id, endpoint_id, "
-    "merchant_id, livemode, aggregateid, seq, pending_webhooks, is_ordered, is_due)"
+    "%s::int[], %s::int[], %s::bool[], %s::int[], %s::int[]) AS made(id, event_id, endpoint_id, "
+    "merchant_id, livemode, aggregateid, seq, pending_webhooks, is_ordered, due_seconds, attempts)"
 )
 
 
-def fan_out_due() -> int:
-    """Create the deliveries of the oldest events that have none yet; returns how many events.
+@dataclass(slots=True)
+class _Made:
+    """A delivery that is made."""
+
+    id: UUID
+    event: Event
+    endpoint: WebhookEndpoint
+    pending_webhooks: int
+    is_ordered: bool
+    is_due: bool
+    is_leased: bool = False
+    following: list[_Made] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FannedOut:
+    """What one batch made."""
+
+    events: int = 0
+    leased: list[Leased] = field(default_factory=list)
+    """One for each permit that was taken, in that order."""
+    is_work_left: bool = False
+    """Whether it made deliveries due for any relay."""
+
+
+def _without_permit(_: WebhookEndpoint) -> bool:
+    return False
+
+
+def fan_out_due(take_permit: TakePermit = _without_permit) -> FannedOut:
+    """Create the deliveries of the oldest events that have none yet.
 
     One bounded batch in one transaction. Several may run at once, and any may be repeated. The
     deliveries of an aggregate are created in the order of its events. If it took fewer events than
-    AGGREGATES_PER_BATCH, none was left that it could lock.
+    AGGREGATES_PER_BATCH, none was left that it could lock. What got a permit is leased to the
+    caller; the rest is due for any relay.
     """
     if not execute(f"SELECT 1 FROM {table_of(Dispatch)} WHERE fanned_out_at IS NULL LIMIT 1"):
-        return 0
+        return FannedOut()
+    leased_at_seconds = time.monotonic()
+    made: list[_Made] = []
     with transaction.atomic(durable=True):
         event_ids = _claim()
         if event_ids:
-            _create_deliveries(_events(event_ids))
+            made = _create_deliveries(_events(event_ids), take_permit)
             _mark_fanned_out(event_ids)
-    return len(event_ids)
+    return FannedOut(
+        events=len(event_ids),
+        leased=[_leased(each, leased_at_seconds) for each in made if each.is_leased],
+        is_work_left=any(each.is_due and not each.is_leased for each in made),
+    )
 
 
 def _claim() -> list[UUID]:
@@ -103,7 +156,7 @@ def _events(event_ids: Sequence[UUID]) -> list[Event]:
     return [found[event_id] for event_id in event_ids]
 
 
-def _create_deliveries(events: Sequence[Event]) -> None:
+def _create_deliveries(events: Sequence[Event], take_permit: TakePermit) -> list[_Made]:
     enabled = _enabled_endpoints(events)
     addressed = [
         (event, endpoints)
@@ -113,44 +166,83 @@ def _create_deliveries(events: Sequence[Event]) -> None:
         )
     ]
     if not addressed:
-        return
+        return []
     aggregates = {event.aggregateid for event, _ in addressed}
     lock_ordering_keys_of(aggregates)
     pending = keys_with_pending(aggregates)
-    rows: list[tuple[Any, ...]] = []
-    for event, endpoints in addressed:
-        for endpoint in endpoints:
-            ordering_key = (event.aggregateid, endpoint.id)
-            is_ordered = endpoint.delivery_order == DeliveryOrder.ORDERED
-            is_due = not is_ordered or ordering_key not in pending
-            rows.append(_row(event, endpoint, len(endpoints), is_ordered=is_ordered, is_due=is_due))
-            if is_ordered:
-                pending.add(ordering_key)
+    made = [
+        _Made(
+            id=public_ids.new_id(),
+            event=event,
+            endpoint=endpoint,
+            pending_webhooks=len(endpoints),
+            is_ordered=endpoint.delivery_order == DeliveryOrder.ORDERED,
+            is_due=True,
+        )
+        for event, endpoints in addressed
+        for endpoint in endpoints
+    ]
+    heads: dict[OrderingKey, _Made | None] = dict.fromkeys(pending)
+    for each in made:
+        ordering_key = (each.event.aggregateid, each.endpoint.id)
+        if each.is_ordered and _waits(ordering_key, heads):
+            each.is_due = False
+            if head := heads[ordering_key]:
+                head.following.append(each)
+        else:
+            each.is_leased = take_permit(each.endpoint)
+            if each.is_ordered:
+                heads[ordering_key] = each
+    _insert(made)
+    return made
+
+
+def _waits(ordering_key: OrderingKey, heads: Collection[OrderingKey]) -> bool:
+    """Whether an earlier delivery of the ordering key is not over."""
+    return ordering_key in heads
+
+
+def _insert(made: Sequence[_Made]) -> None:
+    leased_seconds = lease_seconds()
+    rows = [
+        (
+            *(each.id, each.event.id, each.endpoint.id, each.event.merchant_id),
+            *(each.event.livemode, each.event.aggregateid, each.event.seq, each.pending_webhooks),
+            each.is_ordered,
+            (leased_seconds if each.is_leased else 0) if each.is_due else None,
+            int(each.is_leased),
+        )
+        for each in made
+    ]
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         columns = zip(*rows[start : start + _ROWS_PER_STATEMENT], strict=True)
         execute(_INSERT.format(table=table_of(Delivery)), [list(each) for each in columns])
 
 
-def _row(
-    event: Event,
-    endpoint: WebhookEndpoint,
-    pending_webhooks: int,
-    *,
-    is_ordered: bool,
-    is_due: bool,
-) -> tuple[Any, ...]:
-    return (
-        public_ids.new_id(),
-        event.id,
-        endpoint.id,
-        event.merchant_id,
-        event.livemode,
-        event.aggregateid,
-        event.seq,
-        pending_webhooks,
-        is_ordered,
-        is_due,
+def _leased(made: _Made, leased_at_seconds: float) -> Leased:
+    """The lease of a delivery that was made with one, and what follows under it."""
+    attempts = int(made.is_leased)
+    leased = Leased(
+        id=made.id,
+        event_id=made.event.id,
+        endpoint=made.endpoint,
+        aggregateid=made.event.aggregateid,
+        seq=made.event.seq,
+        is_ordered=made.is_ordered,
+        is_replay=False,
+        attempts=attempts,
+        attempts_since_requeue=attempts,
+        body=rendered_event(
+            made.event,
+            api_version=made.endpoint.api_version,
+            pending_webhooks=made.pending_webhooks,
+        ),
+        leased_at_seconds=leased_at_seconds,
     )
+    following = [
+        follower(_leased(each, leased_at_seconds)) for each in made.following[:FOLLOWING_MAX]
+    ]
+    return replace(leased, following=tuple(following))
 
 
 def _enabled_endpoints(events: Sequence[Event]) -> EnabledEndpoints:

@@ -1,8 +1,8 @@
 """The relay: the process that delivers events to webhook endpoints. Several may run at once.
 
-One thread fans events out, one leases deliveries and records results; only these two hold a
-database connection. Attempts run on many threads, limited by bulkheads (`endpoint_bulkheads`), so
-that an unresponsive endpoint delays only its own deliveries.
+One thread fans events out and leases what it made, as far as permits go. One leases what is due and
+records results. Only these two hold a database connection. Attempts run on many threads, limited by
+bulkheads (`endpoint_bulkheads`), so that an unresponsive endpoint delays only its own deliveries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,13 +22,17 @@ from django.db import InterfaceError, OperationalError, connections
 from payments import public_ids
 from payments.models import WebhookEndpoint
 from payments.services.egress.http_client import HttpClient, Reply
-from payments.services.merchant_webhooks.attempt import AttemptMade, attempt_delivery
+from payments.services.merchant_webhooks.attempt import (
+    AttemptMade,
+    attempt_delivery,
+    attempt_in_order,
+)
 from payments.services.merchant_webhooks.attempt_results import (
     dead_letter_undeliverable,
     record_results,
 )
 from payments.services.merchant_webhooks.delivery_order import release_stalled, release_unordered
-from payments.services.merchant_webhooks.endpoint_bulkheads import Bulkhead, EndpointBulkheads
+from payments.services.merchant_webhooks.endpoint_bulkheads import Bulkhead, EndpointBulkheads, Key
 from payments.services.merchant_webhooks.fan_out import AGGREGATES_PER_BATCH, fan_out_due
 from payments.services.merchant_webhooks.leasing import Leased, endpoints_with_work, lease
 from payments.services.outbox import relay_wakeup
@@ -62,7 +66,10 @@ class Relay:
         self._stopped = threading.Event()
         self._fan_out_wakeup = threading.Event()
         self._delivery_wakeup = threading.Event()
-        self._attempts_made: deque[AttemptMade] = deque()
+        self._attempts_made: deque[list[AttemptMade]] = deque()
+        """By lease: in one list what was sent under it."""
+        self._with_backlog: frozenset[UUID] = frozenset()
+        """Endpoints with more due than permits: new events do not overtake it."""
         self._endpoints: dict[UUID, WebhookEndpoint] = {}
         self._endpoints_read_at = 0.0
         self._rotation = 0
@@ -79,8 +86,9 @@ class Relay:
         for helper in helpers:
             helper.start()
         self._deliver_forever()
-        self._finish()
-        helpers[0].join(STOP_WITHIN_SECONDS)
+        stop_at = time.monotonic() + STOP_WITHIN_SECONDS
+        helpers[0].join(STOP_WITHIN_SECONDS)  # It may have leased something just now.
+        self._finish(stop_at)
         return not len(self._bulkheads)
 
     def stop(self) -> None:
@@ -108,10 +116,32 @@ class Relay:
     def _fan_out_all(self) -> None:
         count = AGGREGATES_PER_BATCH
         while not self._stopped.is_set() and count >= AGGREGATES_PER_BATCH:
-            count = fan_out_due()
-            if count:
-                self._delivery_wakeup.set()
-                relay_wakeup.wake_for_deliveries()  # the other relays have work now, too
+            count = self._fan_out()
+
+    def _fan_out(self) -> int:
+        """Fan a batch out and begin what was leased; returns the number of events."""
+        taken: list[tuple[UUID, Bulkhead]] = []
+
+        def take_permit(endpoint: WebhookEndpoint) -> bool:
+            if self._stopped.is_set() or endpoint.id in self._with_backlog:
+                return False
+            bulkhead = self._bulkheads.take_permit(endpoint)
+            if bulkhead is not None:
+                taken.append((endpoint.id, bulkhead))
+            return bulkhead is not None
+
+        try:
+            done = fan_out_due(take_permit)
+        except BaseException:
+            for endpoint_id, bulkhead in taken:
+                self._bulkheads.give_back(bulkhead, {endpoint_id: 1})
+            raise
+        for leased, (_, bulkhead) in zip(done.leased, taken, strict=True):
+            self._begin(bulkhead, leased)
+        if done.is_work_left:
+            self._delivery_wakeup.set()
+            relay_wakeup.wake_for_deliveries()  # the other relays have work now, too
+        return done.events
 
     def _deliver_forever(self) -> None:
         while not self._stopped.is_set():
@@ -138,14 +168,11 @@ class Relay:
             _record_together_or_each(ended)
             for made in ended:
                 self._attempts_made.popleft()
-                self._end(made)
-
-    def _end(self, made: AttemptMade) -> None:
-        self._bulkheads.end(
-            (made.leased.id, made.leased.attempts),
-            took_seconds=made.reply.duration_ms / 1000,
-            answered=made.reply.status is not None,
-        )
+                self._bulkheads.end(
+                    _key_of(made[0].leased),
+                    took_seconds=made[-1].reply.duration_ms / 1000,
+                    answered=made[-1].reply.status is not None,
+                )
 
     def _lease_more(self) -> None:
         """Lease deliveries for the free permits, shared fairly among endpoints."""
@@ -162,26 +189,44 @@ class Relay:
         self._rotation += 1
         start = self._rotation % len(ready) if ready else 0
         endpoints = ready[start:] + ready[:start]
+        unused: Counter[UUID] = Counter()
         for bulkhead in self._bulkheads.all:
-            permits = self._bulkheads.free_permits(bulkhead, endpoints)
-            for leased in lease(permits, self._endpoints):
-                self._begin(bulkhead, leased)
+            permits = Counter(self._bulkheads.take_permits(bulkhead, endpoints))
+            leased: list[Leased] = []
+            try:
+                leased = lease(permits, self._endpoints)
+            finally:
+                given_back = permits - Counter(each.endpoint.id for each in leased)
+                self._bulkheads.give_back(bulkhead, given_back)
+            unused += given_back
+            for each in leased:
+                self._begin(bulkhead, each)
+        self._with_backlog = frozenset(each.id for each in endpoints if not unused[each.id])
 
     def _begin(self, bulkhead: Bulkhead, leased: Leased) -> None:
-        self._bulkheads.begin((leased.id, leased.attempts), leased.endpoint.id, bulkhead)
-        self._executor.submit(self._attempt, leased)
+        self._bulkheads.begin(_key_of(leased), leased.endpoint.id, bulkhead)
+        self._executor.submit(self._attempt_in_order, leased)
 
-    def _attempt(self, leased: Leased) -> None:
+    def _attempt_in_order(self, leased: Leased) -> None:
+        key = _key_of(leased)
+
+        def attempt(each: Leased) -> AttemptMade:
+            if each.follows:
+                self._bulkheads.go_on(key)
+            return self._attempt(each)
+
+        self._attempts_made.append(attempt_in_order(leased, attempt))
+        self._delivery_wakeup.set()
+
+    def _attempt(self, leased: Leased) -> AttemptMade:
         try:
-            made = attempt_delivery(leased, self._client)
+            return attempt_delivery(leased, self._client)
         except Exception:
             # Such as a secret that none of our keys opens. It counts as a failed attempt.
             delivery = public_ids.encode(public_ids.DELIVERY, leased.id)
             logger.exception("delivery %s could not be attempted", delivery)
             reply = Reply(error="it could not be sent; our log says why")
-            made = AttemptMade(leased=leased, reply=reply, started_at=datetime.now(UTC))
-        self._attempts_made.append(made)
-        self._delivery_wakeup.set()
+            return AttemptMade(leased=leased, reply=reply, started_at=datetime.now(UTC))
 
     def _read_endpoints(self, needed: Iterable[UUID]) -> None:
         """Cache the endpoints' rows for a second."""
@@ -192,9 +237,8 @@ class Relay:
         if missing:
             self._endpoints |= WebhookEndpoint.objects.in_bulk(missing)
 
-    def _finish(self) -> None:
-        end = time.monotonic() + STOP_WITHIN_SECONDS
-        while len(self._bulkheads) and time.monotonic() < end:
+    def _finish(self, stop_at: float) -> None:
+        while len(self._bulkheads) and time.monotonic() < stop_at:
             self._delivery_wakeup.wait(0.05)
             self._delivery_wakeup.clear()
             if not _succeeds(self._record_all):
@@ -203,19 +247,24 @@ class Relay:
         connections.close_all()
 
 
-def _record_together_or_each(ended: list[AttemptMade]) -> None:
+def _key_of(leased: Leased) -> Key:
+    return (leased.id, leased.attempts)
+
+
+def _record_together_or_each(ended: list[list[AttemptMade]]) -> None:
     """One result that cannot be recorded does not hold up the others; its lease ends."""
     try:
-        record_results(ended)
+        record_results([made for of_lease in ended for made in of_lease])
     except (OperationalError, InterfaceError):
         raise  # the database is unavailable: later
     except Exception:
         logger.exception("results could not be recorded together")
-        for made in ended:
+        for of_lease in ended:
             try:
-                record_results([made])
+                record_results(of_lease)
             except Exception:
-                logger.exception("alert: the result of %s could not be recorded", made.leased.id)
+                delivery = of_lease[0].leased.id
+                logger.exception("alert: the result of %s could not be recorded", delivery)
 
 
 def _release_stalled() -> None:

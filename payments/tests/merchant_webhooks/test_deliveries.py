@@ -51,7 +51,7 @@ def test_every_event_of_a_payment_arrives_once_and_in_order(
     assert [each.sequence for each in server.requests] == list(range(1, len(events) + 1))
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
     assert attempt_due() == 0
-    assert fan_out_due() == 0
+    assert fan_out_due().events == 0
 
 
 def test_what_is_sent_is_the_event_with_the_endpoints_version(

@@ -36,7 +36,7 @@ class World:
         self.bulkheads.move_slow_attempts()
         of_id = {each.id: each for each in due}
         for bulkhead in self.bulkheads.all:
-            for endpoint_id, count in self.bulkheads.free_permits(bulkhead, due).items():
+            for endpoint_id, count in self.bulkheads.take_permits(bulkhead, due).items():
                 for _ in range(count):
                     key = (public_ids.new_id(), 1)
                     self.bulkheads.begin(key, endpoint_id, bulkhead)
@@ -159,6 +159,20 @@ def test_a_new_relay_probes_endpoints_that_were_failing_with_one_attempt_each(wo
     assert len(world.begun[healthy.id]) == THREADS // 2
     assert all(len(world.begun.get(each.id, [])) <= 1 for each in failing)
     assert len(world.under_way) == THREADS // 2 + 2 * THREADS
+
+
+def test_one_permit_is_taken_given_back_and_refused(world: World) -> None:
+    busy, hanging = endpoint(), endpoint(failing=True)
+    taken = [world.bulkheads.take_permit(busy) for _ in range(THREADS)]
+    half = [world.bulkheads.fast] * (THREADS // 2)
+    assert taken == [*half, None, None], "half of the threads for one endpoint"
+    world.bulkheads.give_back(world.bulkheads.fast, {busy.id: 1})
+    assert world.bulkheads.take_permit(busy) is world.bulkheads.fast
+    assert world.bulkheads.take_permit(hanging) is world.bulkheads.unresponsive
+    key = (public_ids.new_id(), 1)
+    world.bulkheads.begin(key, hanging.id, world.bulkheads.unresponsive)
+    world.bulkheads.end(key, took_seconds=TIMEOUT_SECONDS, answered=False)
+    assert world.bulkheads.take_permit(hanging) is None, "it is paused"
 
 
 def test_free_permits_are_shared_round_robin() -> None:

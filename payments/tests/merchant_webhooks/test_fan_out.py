@@ -74,7 +74,7 @@ def test_an_event_that_no_endpoint_can_get_is_never_fanned_out(shop: Shop) -> No
     shop.create(confirm=False)
     assert not Dispatch.objects.filter(fanned_out_at=None).exists()
     with CaptureQueriesContext(connection) as queries:
-        assert fan_out_due() == 0
+        assert fan_out_due().events == 0
     assert len(queries) == 1
     endpoints.enable_endpoint(endpoint.id)
     shop.create(order_id="another", confirm=False)
@@ -89,7 +89,7 @@ def test_a_batch_is_fanned_out_by_as_many_queries_for_many_events_as_for_few(sho
         for number in range(payments):
             shop.create(order_id=f"{payments}-{number}", confirm=False)
         with CaptureQueriesContext(connection) as queries:
-            assert fan_out_due() == payments
+            assert fan_out_due().events == payments
         counts.append(len(queries))
     # A look; BEGIN, claim twice, events, endpoints, lock, pending, insert, mark, COMMIT.
     assert counts == [11, 11]

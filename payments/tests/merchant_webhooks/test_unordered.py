@@ -68,6 +68,7 @@ def test_what_is_held_back_is_released_once_the_endpoint_is_unordered(
     assert number >= 2
     assert delivery_order.release_unordered() == 0
     assert "unordered" in unordered(endpoint)
+    make_due()
     assert delivery_order.release_unordered() == number
     assert not waiting.exists()
     assert delivery_order.release_stalled() == 0

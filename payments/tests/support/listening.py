@@ -6,12 +6,13 @@ Receivers keep everything that arrives, as it came; each kind answers in its own
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,7 +24,7 @@ from payments.services.egress.dns import Resolver, resolve
 from payments.services.egress.http_client import HttpClient
 from payments.services.egress.url_policy import UrlPolicy, policy_of_settings
 from payments.services.merchant_webhooks import attempt_results, leasing, secrets
-from payments.services.merchant_webhooks.attempt import attempt_delivery
+from payments.services.merchant_webhooks.attempt import attempt_delivery, attempt_in_order
 from payments.services.merchant_webhooks.fan_out import fan_out_due
 
 SDK_VERSION = "2026-10-28.endive"
@@ -195,9 +196,9 @@ def http_client(*, resolver: Resolver = resolve, policy: UrlPolicy | None = None
 
 
 def fan_out_all() -> int:
-    """Create the deliveries of every event there is."""
+    """Create the deliveries of every event there is, and lease none."""
     total = 0
-    while count := fan_out_due():
+    while count := fan_out_due().events:
         total += count
     return total
 
@@ -206,18 +207,29 @@ def attempt_due(sender: HttpClient | None = None) -> int:
     """Attempt everything that is due, once, in this thread; returns how many attempts."""
     due = [key for key, is_due in leasing.endpoints_with_work().items() if is_due]
     endpoints = WebhookEndpoint.objects.in_bulk(due)
-    leased = leasing.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints)
-    attempt_results.record_results(
-        [attempt_delivery(each, sender or http_client()) for each in leased]
-    )
-    return len(leased)
+    return _attempt(leasing.lease(dict.fromkeys(due, _LEASED_AT_ONCE), endpoints), sender)
 
 
 def deliver_all(sender: HttpClient | None = None) -> None:
-    """Fan out, and attempt until nothing is due any more."""
-    fan_out_all()
+    """Fan out, attempt what that leased, and attempt until nothing is due any more."""
+    while (done := fan_out_due(lambda _: True)).events:
+        _attempt(done.leased, sender)
     while attempt_due(sender):
         pass
+
+
+def _attempt(leased: Sequence[leasing.Leased], sender: HttpClient | None) -> int:
+    """Attempt what is leased and what follows it, however slow the machine is."""
+    client = sender or http_client()
+    attempts = [
+        made
+        for each in leased
+        for made in attempt_in_order(
+            replace(each, leased_at_seconds=math.inf), lambda one: attempt_delivery(one, client)
+        )
+    ]
+    attempt_results.record_results(attempts)
+    return len(attempts)
 
 
 def make_due() -> None:

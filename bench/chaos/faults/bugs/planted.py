@@ -206,12 +206,7 @@ def events_behind_a_cursor() -> None:
 
 
 def no_delivery_order() -> None:
-    original = places.DELIVERY_ROW.original()
-
-    def row(*values: Any, is_ordered: bool, is_due: bool) -> Any:
-        return original(*values, is_ordered=is_ordered, is_due=True)
-
-    places.DELIVERY_ROW.plant(row)
+    places.WAITS_IN_ORDER.plant(lambda *_: False)
 
 
 def notifications_are_not_deduplicated() -> None:
