@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
@@ -15,8 +17,8 @@ from payments.admin import display
 from payments.admin.columns import linked, status
 from payments.admin.filters import CreatedFilter, one_of
 from payments.admin.read_only import ReadOnlyAdmin, group
-from payments.admin.search import SearchByPublicId
-from payments.models import Delivery, DeliveryAttempt, Dispatch
+from payments.admin.search import FOUND_MAX, SearchByPublicId
+from payments.models import Delivery, DeliveryAttempt, Dispatch, Event, WebhookEndpoint
 from payments.objects.event import rendered_event
 from payments.states import DeliveryStatus
 
@@ -49,12 +51,8 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
         "livemode",
     )
     search_help_text = "whd_… evt_… we_… pi_…"
-    id_paths = {
-        public_ids.DELIVERY: "pk",
-        public_ids.EVENT: "event_id",
-        public_ids.WEBHOOK_ENDPOINT: "endpoint_id",
-        public_ids.PAYMENT_INTENT: "aggregateid",
-    }
+    id_paths = {public_ids.DELIVERY: "pk", public_ids.WEBHOOK_ENDPOINT: "endpoint_id"}
+    event_paths: ClassVar = {public_ids.EVENT: "pk", public_ids.PAYMENT_INTENT: "aggregateid"}
     fieldsets = (
         group(
             None,
@@ -77,6 +75,23 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_event = linked("event", public_ids.EVENT, "event_id")
     shown_endpoint = linked("endpoint", public_ids.WEBHOOK_ENDPOINT, "endpoint_id")
     shown_status = status({"pending": "info", "delivered": "success", "dead": "danger"})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Delivery], search_term: str
+    ) -> tuple[QuerySet[Delivery], bool]:
+        """Led by the index of what each endpoint got, in order of the events."""
+        for prefix, path in self.event_paths.items():
+            identifier = public_ids.decode(prefix, search_term.strip())
+            if identifier is not None:
+                events = Event.objects.filter(**{path: identifier}).order_by("-pk")
+                found = dict(events.values_list("pk", "merchant_id")[:FOUND_MAX])
+                endpoints = WebhookEndpoint.objects.filter(merchant_id__in=set(found.values()))
+                keys = list(endpoints.values_list("pk", flat=True))
+                return queryset.filter(endpoint_id__in=keys, event_id__in=list(found)), False
+        found_ones, may_repeat = super().get_search_results(request, queryset, search_term)
+        is_endpoint = public_ids.decode(public_ids.WEBHOOK_ENDPOINT, search_term.strip())
+        ordered = found_ones.order_by("-event_id", "-pk") if is_endpoint else found_ones
+        return ordered, may_repeat
 
     @shown(description="newest attempts")
     def shown_attempts(self, delivery: Delivery) -> SafeString | str:

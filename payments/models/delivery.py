@@ -59,10 +59,13 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
         db_table = "payments_delivery"
         verbose_name_plural = "deliveries"
         constraints = [
+            # One first delivery, any number of replays; leads what an endpoint got, newest first.
             models.UniqueConstraint(
-                fields=["event", "endpoint"],
-                condition=models.Q(is_replay=False),
-                name="delivery_once",
+                "endpoint",
+                "event",
+                models.Case(models.When(is_replay=True, then=models.F("id"))),
+                name="delivery_of_endpoint_once",
+                nulls_distinct=False,
             ),
             models.CheckConstraint(
                 condition=models.Q(status=S.PENDING, ended_at__isnull=True)
@@ -95,17 +98,12 @@ class Delivery(WithPublicId, MerchantOwned, MachineModel):
                 name="delivery_line",
                 condition=models.Q(status=S.PENDING, is_ordered=True),
             ),
-            models.Index("event", name="delivery_of_event"),
-            models.Index("endpoint", models.F("id").desc(), name="delivery_newest"),
             models.Index(
                 "merchant",
                 "livemode",
                 models.F("event").desc(),
                 name="delivery_undelivered",
                 condition=~models.Q(status=S.DELIVERED),
-            ),
-            models.Index(
-                "ended_at", name="delivery_ended", condition=models.Q(ended_at__isnull=False)
             ),
         ]
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger.database.statements import execute, table_of
+from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Delivery, DeliveryAttempt, IdempotencyKey, Operation
 from payments.states import OPERATION_OPEN
@@ -42,15 +43,17 @@ def purge_old_deliveries() -> int:
     """Delete deliveries that ended WEBHOOK_DELIVERIES_KEPT_DAYS ago, with their attempts.
 
     Returns how many. Pending deliveries are kept, however old. One call works for some seconds; the
-    next call deletes the rest.
+    next call deletes the rest. Found by id, which begins with the time: none ends before it began.
     """
+    before = now_utc() - timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS)
     return _purge(
         f"WITH old AS (DELETE FROM {table_of(Delivery)} WHERE id IN ("
-        f"SELECT id FROM {table_of(Delivery)} WHERE ended_at < %s "
-        "ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id), "
+        f"SELECT id FROM {table_of(Delivery)} WHERE id < %s AND ended_at < %s "
+        "ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id), "
         f"attempts AS (DELETE FROM {table_of(DeliveryAttempt)} "
         "WHERE delivery_id IN (SELECT id FROM old)) SELECT id FROM old",
-        now_utc() - timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS),
+        public_ids.first_id_of_second(int(before.timestamp()) + 1),
+        before,
     )
 
 

@@ -71,8 +71,10 @@ def resend_failed(endpoint_id: UUID) -> int:
 
     Returns how many. Raises EndpointIsDisabled.
     """
-    _enabled_endpoint(endpoint_id)
-    of_endpoint = Delivery.objects.filter(endpoint_id=endpoint_id)
+    endpoint = _enabled_endpoint(endpoint_id)
+    # The merchant leads the index of what is not delivered.
+    of_merchant = scoped(Delivery.objects.all(), Scope(endpoint.merchant_id, endpoint.livemode))
+    of_endpoint = of_merchant.filter(endpoint=endpoint)
     dead = of_endpoint.filter(status=DeliveryStatus.DEAD)
     pending = of_endpoint.filter(status=DeliveryStatus.PENDING, attempts_since_requeue__gt=0)
     failed = pending.filter(next_attempt_at__gt=now_utc() + timedelta(seconds=lease_seconds()))

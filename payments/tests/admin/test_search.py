@@ -15,6 +15,7 @@ from payments.clock import now_utc
 from payments.models import (
     ApiKey,
     Customer,
+    Delivery,
     Dispute,
     Event,
     IdempotencyKey,
@@ -25,6 +26,7 @@ from payments.models import (
     Refund,
 )
 from payments.tests.admin.console import Console, add_customer, sell
+from payments.tests.support.listening import fan_out_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of
 
 FOUND_BY: dict[type[Model], tuple[str, ...]] = {
@@ -141,3 +143,24 @@ def test_a_look_up_of_a_hidden_column_is_refused(
 ) -> None:
     answer = superuser.list(PaymentIntent, **{look_up: "a"})
     assert answer.status_code == 400
+
+
+def test_deliveries_are_found_by_their_event_payment_and_endpoint(
+    shop: Shop, superuser: Console
+) -> None:
+    endpoints = [open_endpoint(shop.merchant, "http://127.0.0.1:1/hook")[0] for _ in range(2)]
+    for number in range(2):
+        shop.create(order_id=f"order {number}")
+    fan_out_all()
+    payments = list(PaymentIntent.objects.order_by("pk"))
+    [first, *_] = events = Event.objects.filter(aggregateid=payments[0].pk).order_by("-pk")
+    found = {
+        shown: list(superuser.list(Delivery, q=shown.public_id).context["cl"].result_list)
+        for shown in (payments[0], first, endpoints[1])
+    }
+    assert {row.event_id for row in found[payments[0]]} == {event.pk for event in events}
+    assert {row.endpoint_id for row in found[first]} == {each.pk for each in endpoints}
+    assert {row.event_id for row in found[first]} == {first.pk}
+    newest = [row.event_id for row in found[endpoints[1]]]
+    assert newest == list(Event.objects.order_by("-pk").values_list("pk", flat=True))
+    assert {row.endpoint_id for row in found[endpoints[1]]} == {endpoints[1].pk}

@@ -66,7 +66,7 @@ CEILINGS = {
     "API": Cost(statements=6, commits=2, index_entries=107),
     "notifications received": Cost(statements=2, commits=2, index_entries=8),
     "notifications processed": Cost(statements=0.75, commits=0.25, index_entries=8),
-    "relay": Cost(statements=4.25, commits=0.5, index_entries=66),
+    "relay": Cost(statements=4.25, commits=0.5, index_entries=48),
     "publisher": Cost(statements=1.75, commits=0.75, index_entries=7.5),
     "consumers": Cost(statements=2.5, commits=0.75, index_entries=18.5),
 }
