@@ -186,6 +186,15 @@ def test_an_operation_that_shows_anything_else_closes_nothing(shop: Shop, hooks:
     assert only_notification().status == "stored"
 
 
+@pytest.mark.usefixtures("database")
+def test_pages_of_notifications_have_room_for_rows_that_change() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT reloptions FROM pg_class WHERE relname = 'payments_psp_notification'"
+        )
+        assert cursor.fetchone() == (["fillfactor=60"],)
+
+
 def test_a_pending_operation_is_looked_up_although_the_notification_says_pending(
     shop: Shop, hooks: Hooks
 ) -> None:
