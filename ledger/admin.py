@@ -7,7 +7,7 @@ that owns them registers a reader when it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,11 +16,14 @@ from django.db.models import Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.paginator import InfinitePaginator
 
-from ledger import selectors
-from ledger.chart import CHART, AccountRef
+from ledger import dispute_rules, posting_rules, selectors
+from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
-from ledger.money import Money
+from ledger.money import CURRENCY_EXPONENTS, Money
+from ledger.posting_rules import Rule
 
 
 def _read_uuid(text: str) -> UUID | None:
@@ -34,13 +37,69 @@ ID_READERS: list[Callable[[str], UUID | None]] = [_read_uuid]
 """Each reads the UUID from a typed id; returns None if the id is not of its form."""
 
 
+def one_of(
+    field: str, choices: Iterable[str], *, title: str = "", label: Callable[[str], str] = str
+) -> type[DropdownFilter]:
+    """A dropdown filter class for a text column with known values.
+
+    Django would read the values of a column from the whole table, whenever the list is shown.
+    """
+    values = tuple(choices)
+
+    class OneOf(DropdownFilter):  # type: ignore[misc]
+        parameter_name = field
+
+        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+            return [(value, label(value)) for value in values]
+
+        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+            chosen = self.value()
+            return queryset.filter(**{field: chosen}) if chosen in values else queryset
+
+    OneOf.title = title or field.replace("_", " ")
+    return OneOf
+
+
+class _PspAccountFilter(DropdownFilter):  # type: ignore[misc]
+    """PSP accounts, as the chart of accounts names them."""
+
+    title = "PSP account"
+    parameter_name = "psp_account"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        accounts = LedgerAccount.objects.filter(code=PSP_RECEIVABLE.code)
+        return [(each, each) for each in sorted(set(accounts.values_list("dimension", flat=True)))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        return queryset.filter(psp_account=chosen) if chosen else queryset
+
+
+_RULES = sorted(
+    {
+        each.name
+        for module in (posting_rules, dispute_rules)
+        for each in vars(module).values()
+        if isinstance(each, Rule)
+    }
+)
+
+
+class _AtAnySize:
+    """A list of many rows: it counts nothing, and is sorted by its primary key alone."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    sortable_by: tuple[str, ...] = ()
+    list_filter_submit = True
+
+
 class SearchById:
     """Finds rows whose `id_fields` hold the id that was typed; anything else finds nothing."""
 
     id_fields: ClassVar[tuple[str, ...]]
     # Makes the admin show the search box; the search itself is below.
     search_fields = ("pk",)
-    show_full_result_count = False
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -112,7 +171,7 @@ class _EntriesInline(_ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerTransactionAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Ledger transactions with their entries."""
 
     list_display = (
@@ -124,7 +183,11 @@ class LedgerTransactionAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore
         "effective_date",
         "posted_at",
     )
-    list_filter = ("rule", "source_type", "psp_account")
+    list_filter = (
+        one_of("rule", _RULES),
+        one_of("source_type", ("operation", "dispute")),
+        _PspAccountFilter,
+    )
     id_fields = ("id", "payment_id", "source_id", "merchant_id")
     search_help_text = "The id of a ledger transaction, payment, source or merchant"
     ordering = ("-id",)
@@ -132,7 +195,7 @@ class LedgerTransactionAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerEntryAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Single debits and credits."""
 
     list_display = (
@@ -144,7 +207,7 @@ class LedgerEntryAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
         "entry_type",
         "transaction",
     )
-    list_filter = ("entry_type", "direction", "currency")
+    list_filter = ("entry_type", "direction", one_of("currency", sorted(CURRENCY_EXPONENTS)))
     list_select_related = ("account", "transaction")
     # An entry's page is that of its transaction: no index finds an entry by its id.
     list_display_links = None
@@ -156,7 +219,7 @@ class LedgerEntryAdmin(SearchById, _ReadOnly, ModelAdmin):  # type: ignore[misc]
         named = Q(pk__in=ids) | Q(payment_id__in=ids)
         return Q(transaction__in=LedgerTransaction.objects.filter(named))
 
-    @admin.display(description="amount", ordering="amount_minor")
+    @admin.display(description="amount")
     def amount(self, entry: LedgerEntry) -> str:
         return str(Money(entry.amount_minor, entry.currency))
 

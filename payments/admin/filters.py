@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RelatedDropdownFilter
 
+from ledger.admin import one_of as known_values
 from ledger.money import CURRENCY_EXPONENTS
 from payments import public_ids
 from payments.admin.display import in_words
@@ -23,20 +24,7 @@ def one_of(
     label: Callable[[str], str] = in_words,
 ) -> type[DropdownFilter]:
     """A dropdown filter class for a text column with known values."""
-    values = tuple(choices)
-
-    class OneOf(DropdownFilter):
-        parameter_name = field
-
-        def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-            return [(value, label(value)) for value in values]
-
-        def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-            chosen = self.value()
-            return queryset.filter(**{field: chosen}) if chosen in values else queryset
-
-    OneOf.title = title or in_words(field)
-    return OneOf
+    return known_values(field, choices, title=title or in_words(field), label=label)
 
 
 CurrencyFilter = one_of("currency", sorted(CURRENCY_EXPONENTS), label=str.upper)
