@@ -5,8 +5,10 @@ Each function either raises Refusal and changes nothing, or records everything t
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
+from typing import Final
 
 from psp_adapters.sandbox_psp.refusals import forbidden_now, found, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
@@ -22,6 +24,12 @@ from psp_adapters.sandbox_psp.tokens import (
     Decline,
     TestToken,
 )
+
+_TELLING_ID: Final = re.compile(
+    r"spay_grown_(?P<currency>[A-Z]{3})_(?P<authorized>\d+)_(?P<captured>\d+)_(?P<refunded>\d+)"
+    r"_(?P<released>\d+)_[0-9a-f]{16}"
+)
+"""The id of a payment of made-up history (bench/growth): it tells what has happened to it."""
 
 
 class Rules(Recorder):
@@ -68,6 +76,28 @@ class Rules(Recorder):
         if late_outcomes.has_scripted_revision(operation):
             self.due_again(operation, now_ms)
         return operation
+
+    def payment(self, account: Account, payment_id: str, *, now_ms: int) -> Payment | None:
+        """The account's payment of this id; None if there is none.
+
+        One whose id tells what has happened to it is taken up with that, without effects and
+        notices: it is history.
+        """
+        told = _TELLING_ID.fullmatch(payment_id)
+        if told is not None and payment_id not in self.truth.payments:
+            amounts = {name: int(told[name]) for name in told.groupdict() if name != "currency"}
+            self.truth.record(
+                {
+                    "t": "history",
+                    "id": payment_id,
+                    "account": account.id,
+                    "currency": told["currency"],
+                    "at": now_ms,
+                    "expires": now_ms + int(self.behavior.authorization_seconds * 1000),
+                    **amounts,
+                }
+            )
+        return account.payments.get(payment_id)
 
     def modify(
         self,

@@ -297,7 +297,7 @@ class Simulator:
         decline = plan.decline if plan else None
         if order.kind == "authorize":
             return self.rules.authorize(account, order, now_ms=now_ms, decline=decline)
-        payment = found(account.payments.get(payment_id), "payment")
+        payment = found(self.rules.payment(account, payment_id, now_ms=now_ms), "payment")
         return self.rules.modify(payment, order, now_ms=now_ms, decline=decline)
 
     def _store_answer(self, account: Account, call: Call, status: int, body: bytes) -> None:
@@ -325,7 +325,7 @@ class Simulator:
         if call.kind == "list":
             return self._list(account, call)
         if call.by == "payment":
-            payment = found(account.payments.get(call.subject), "payment")
+            payment = found(self.rules.payment(account, call.subject, now_ms=now_ms), "payment")
             return payment_view(payment, base_url=self.base_url)
         if call.by == "dispute":
             return dispute_view(found(account.disputes.get(call.subject), "dispute"))

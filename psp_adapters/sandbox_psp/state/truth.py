@@ -82,6 +82,8 @@ class Truth:
         match record["t"]:
             case "payment":
                 self._apply_payment(record)
+            case "history":
+                self._apply_history(record)
             case "operation":
                 self._apply_operation(record)
             case "status":
@@ -120,7 +122,33 @@ class Truth:
         else:
             self.outbox.drop(account_id)
 
-    def _apply_payment(self, record: Record) -> None:
+    def _apply_history(self, record: Record) -> None:
+        """A payment as it was left, with one operation: nothing is paid out or told again."""
+        told: Record = {"reference": "", "order_id": "", "return_url": "", "metadata": {}}
+        told |= {"amount": record["authorized"], "token": "pm_card_visa", "capture": False}
+        payment = self._apply_payment({**told, **record})
+        payment.authorized_minor = record["authorized"]
+        payment.captured_minor = record["captured"]
+        payment.refunded_minor = record["refunded"]
+        payment.released_minor = record["released"]
+        operation = Operation(
+            id=payment.id.replace("spay", "sop", 1),
+            seq=0,
+            kind="authorize",
+            reference="",
+            payment=payment,
+            amount_minor=payment.amount_minor,
+            status="succeeded" if payment.amount_minor else "declined",
+            code="",
+            decline_code="",
+            message="",
+            final=True,
+            at_ms=payment.created_ms,
+        )
+        payment.operations.append(operation)
+        payment.account.operations[operation.id] = operation
+
+    def _apply_payment(self, record: Record) -> Payment:
         account = self.account(record["account"])
         payment = Payment(
             id=record["id"],
@@ -138,6 +166,7 @@ class Truth:
         )
         account.payments[payment.id] = payment
         self.payments[payment.id] = payment
+        return payment
 
     def _apply_operation(self, record: Record) -> None:
         payment = self.payments[record["payment"]]
