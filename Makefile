@@ -17,7 +17,7 @@ READY := .venv/.installed
 # Judges safety alone: how fast all comes to rest is for `make chaos` on a quiet machine.
 CHAOS_SMALL := $(RUN) -m bench.chaos --payments 160 --kills 10 --seed 2026 --time-factor 5
 
-.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients
+.PHONY: help demo serve test checked-and-tested lint quick bench bench-webhooks chaos chaos-small chaos-selftest model matrix clients grow
 
 help:
 	@echo "make demo    one business day on this machine, then keep serving (ONCE=1: stop after the day)"
@@ -26,6 +26,7 @@ help:
 	@echo "make lint    the checks alone"
 	@echo "make quick   checks, and tests of what changed since main and what imports it, in a minute (SINCE=commit)"
 	@echo "make bench   measure (see bench/)"
+	@echo "make grow    months of made-up history in the database of make serve (PAYMENTS= MONTHS= SEED=)"
 	@echo "make bench-webhooks   the relay of events under load (DELIVERIES=, see docs/webhooks.md)"
 	@echo "make clients  old and new SDKs and others' packages against a fresh installation (ONLY=words)"
 	@echo "make matrix  every combination and order, and more random examples"
@@ -55,6 +56,9 @@ quick: $(READY)
 
 bench: $(READY)
 	@$(RUN) -m bench
+
+grow: $(READY)
+	@$(RUN) -m bench.growth --payments $(or $(PAYMENTS),100000) --months $(or $(MONTHS),6) --seed $(or $(SEED),1)
 
 clients: $(READY)
 	@$(RUN) -m bench.clients $(ONLY)

@@ -54,7 +54,7 @@ def alternating(
             one = run_window(stage, side, seconds=seconds, connections=clients)
             measured[side.name].append(one)
             say(f"     round {number + 1}  {side.name:<9} {one.window.per_second:6.0f} payments/s")
-    return measured["platform"], measured["reference"]
+    return measured[stage.platform.name], measured[stage.reference.name]
 
 
 def at_rate(
@@ -76,7 +76,8 @@ def at_rate(
                 measured[side.name].append(one)
     finally:
         stage.set_psp_latency(median_ms=0, p99_ms=0)
-    return _pooled(measured["platform"], seconds), _pooled(measured["reference"], seconds)
+    ours, theirs = (_pooled(measured[side.name], seconds) for side in sides)
+    return ours, theirs
 
 
 def _pooled(windows: Sequence[Measured], seconds: float) -> Measured:

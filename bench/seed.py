@@ -29,7 +29,7 @@ def shop(url: str) -> str:
     from payments.models import ApiKey
 
     [secret_key] = merchants(1)
-    _add_endpoints(ApiKey.objects.order_by("-id")[0].merchant, [url])
+    add_endpoints(ApiKey.objects.order_by("-id")[0].merchant, [url])
     return secret_key
 
 
@@ -38,11 +38,12 @@ def webhooks(urls: Sequence[str]) -> str:
     from payments.services.commands.merchants import create_merchant
 
     merchant = create_merchant(name="Bench of webhooks")
-    _add_endpoints(merchant, urls)
+    add_endpoints(merchant, urls)
     return str(merchant.id)
 
 
-def _add_endpoints(merchant: Any, urls: Sequence[str]) -> None:
+def add_endpoints(merchant: Any, urls: Sequence[str]) -> None:
+    """Give a merchant endpoints with these addresses, whatever they are."""
     from payments import public_ids
     from payments.models import WebhookEndpoint
     from payments.services.merchant_webhooks import secrets

@@ -6,7 +6,7 @@ Nothing that the other rows of the bench have written is in its way. The servers
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,7 +118,7 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
             process.start()
             if process.name == api.name:
                 platform_processes.register_webhook(variables, port=api_port)
-    superuser_url = _superuser_url(stage, variables)
+    superuser_url = superuser_url_of(stage, variables)
     if superuser_url is not None:
         with psycopg.connect(superuser_url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET track_wal_io_timing = on")
@@ -140,13 +140,13 @@ def _start(stage: Stage, stack: ExitStack) -> Running:
     )
 
 
-def _superuser_url(stage: Stage, variables: dict[str, str]) -> str | None:
-    """Only a server that this run has started is ours."""
+def superuser_url_of(stage: Stage, variables: Mapping[str, str]) -> str | None:
+    """The superuser's login to the same database; None: only a server of this run is ours."""
     if os.environ.get("DATABASE_URL"):
         return None
     facts = conninfo_to_dict(variables["DATABASE_URL"])
     url = postgres.url(stage.folder, postgres.SUPERUSER, int(str(facts["port"])))
-    return make_conninfo(url, dbname=_DATABASE)
+    return make_conninfo(url, dbname=str(facts["dbname"]))
 
 
 def _redis_pid(url: str) -> int | None:
