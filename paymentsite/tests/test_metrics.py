@@ -130,7 +130,7 @@ def test_with_a_token_set_only_requests_with_the_token_see_metrics(
 
 
 COUNT_ONE_EACH = """
-import django, os; django.setup()
+import os
 from payments import metrics
 if os.fork():
     assert os.wait()[1] == 0
@@ -181,7 +181,7 @@ def test_processes_add_up_and_dead_ones_hold_no_permits(
 
 
 OPEN_AND_STAY = """
-import django, os, sys; django.setup()
+import os, sys
 from payments.services.psp_gateway import circuit_breaker
 
 def open_circuits(seconds, accounts):

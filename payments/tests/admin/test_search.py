@@ -63,12 +63,12 @@ def test_public_ids_find_their_rows_and_no_others(trading: Shop, superuser: Cons
     }
     for model, prefixes in FOUND_BY.items():
         for prefix in prefixes:
-            found = superuser.list(model, q=f" {first[prefix]} ").context["cl"].result_list
+            found = superuser.shown(model, q=f" {first[prefix]} ").result_list
             assert found, (model, prefix)
             for row in found:
                 assert _belongs(row, intent, trading), (model, prefix, row)
         for term in (public_ids.encode(prefixes[0], public_ids.new_id()), "nothing is called this"):
-            assert not superuser.list(model, q=term).context["cl"].result_list, (model, term)
+            assert not superuser.shown(model, q=term).result_list, (model, term)
 
 
 def _belongs(row: Any, intent: PaymentIntent, shop: Shop) -> bool:
@@ -97,14 +97,14 @@ def test_payments_customers_and_books_are_found_by_what_the_psp_and_the_merchant
     terms = (trading.order_id, "key-of-the-sale", intent.psp_reference, charge.psp_id)
     for term in terms:
         assert term
-        found = superuser.list(PaymentIntent, q=term).context["cl"].result_list
+        found = superuser.shown(PaymentIntent, q=term).result_list
         assert list(found) == [intent], term
 
     bob = add_customer(trading, email="bob@example.com")
     assert list(superuser.list(Customer, q=bob.email).context["cl"].result_list) == [bob]
 
     for model in (LedgerTransaction, LedgerEntry):
-        rows = superuser.list(model, q=intent.public_id).context["cl"].result_list
+        rows = superuser.shown(model, q=intent.public_id).result_list
         assert rows
         assert {row.payment_id for row in rows} == {intent.id}
 

@@ -39,7 +39,7 @@ from psp_adapters.tests.support.sandbox_process import SandboxProcess
 T = TypeVar("T")
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES") or 0)
-EXAMPLES_IN_EVERY_TEST_RUN = 4
+EXAMPLES_IN_EVERY_TEST_RUN = 3
 STEPS = 20
 
 TOKENS = (
