@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Django's command line. Commands that change tables log in as the owner of the tables."""
 
+import gc
 import os
 import sys
 
@@ -8,6 +9,7 @@ OWNER_COMMANDS = {"migrate", "flush", "sqlmigrate"}
 
 
 def main() -> None:
+    gc.disable()  # until all apps are imported (paymentsite.apps): a fifth of the time to start
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "paymentsite.settings")
     os.environ.setdefault("DATABASE_POOL", "off")  # one process, one connection
     if sys.argv[1:2] and sys.argv[1] in OWNER_COMMANDS and os.environ.get("DATABASE_OWNER_URL"):

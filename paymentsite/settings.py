@@ -111,10 +111,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- applications -----------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",  # before django.contrib.admin: it replaces templates of it
+    "unfold.apps.BasicAppConfig",  # before the console: it replaces templates of it
     "unfold.contrib.filters",
     "unfold.contrib.guardian",
-    "django.contrib.admin",
+    "paymentsite.apps.ConsoleConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

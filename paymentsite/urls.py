@@ -9,6 +9,7 @@ from payments.api.views.reference import openapi_document, reference_page
 from paymentsite.health import healthz, jobs, livez
 from paymentsite.metrics import metrics
 
+admin.autodiscover()
 handler500 = "paymentsite.health.server_error"
 urlpatterns = [
     path("admin/", admin.site.urls),

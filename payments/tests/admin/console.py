@@ -30,7 +30,6 @@ from payments.tests.support.listening import deliver_all, open_endpoint
 from payments.tests.support.shop import Shop, body_of, open_shop
 from reconciliation.tests.support.settling import Settling
 
-admin.autodiscover()  # As paymentsite.urls does, which only the first request would import.
 MODELS = [
     model
     for app in ("payments", "ledger", "reconciliation", "paymentsite")
