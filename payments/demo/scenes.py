@@ -99,7 +99,7 @@ def challenged(shop: Shop) -> str:
     _expect_status(intent, "requires_action")
     action = intent.next_action
     expect(action is not None and action.redirect_to_url, "next_action has no URL for the customer")
-    back = shop.psp.complete_challenge(str(action.redirect_to_url.url))  # type: ignore[union-attr]
+    back = shop.psp.complete_challenge(str(action.redirect_to_url.url))
     page = visit("GET", back)
     expect(
         page.location.startswith(RETURN_URL),
@@ -165,7 +165,7 @@ def same_request_twice(shop: Shop) -> str:
     expect(first.id == second.id, "the repeat made a second payment")
     answers = [each.last_response for each in (first, second)]
     expect(
-        all(answers) and answers[0].body == answers[1].body,  # type: ignore[union-attr]
+        all(answers) and answers[0].body == answers[1].body,
         "the repeat was answered differently",
     )
     charges = [each for each in shop.psp.effects(order_id) if each["kind"] == "authorize"]
