@@ -20,7 +20,15 @@ ROOMS: Final = ("", "payments/services/", "reconciliation/services/")
 # Names of PostgreSQL, Debezium and Redis, and of what is still to be built.
 NOT_OURS: Final = {
     *("confirmed_flush_lsn", "max_slot_wal_keep_size", "no_data", "pg_current_wal_lsn"),
-    *("pg_dump", "pg_replication_slots", "pg_resetwal", "pg_wal_lsn_diff", "wal_status"),
+    *("checkpoint_timeout", "default_toast_compression", "max_wal_size", "wal_buffers"),
+    *(
+        "wal_compression",
+        "pg_dump",
+        "pg_replication_slots",
+        "pg_resetwal",
+        "pg_wal_lsn_diff",
+        "wal_status",
+    ),
     *("--epoch", "--pidfile", "internal_api", "sync_replication_slots"),
 }
 FENCED: Final = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
