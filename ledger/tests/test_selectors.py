@@ -99,6 +99,17 @@ def test_entries_of_a_payment_come_in_the_order_written() -> None:
     assert len(queries.captured_queries) == 1
 
 
+def test_entries_of_a_payment_are_found_by_its_transactions() -> None:
+    book(*sale(usd(1000)), payment_id=uuid7())
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = selectors.entries_of_payment(uuid7()).explain()
+        newest = LedgerEntry.objects.order_by("-transaction_id", "-id")[:9].explain()
+    assert "ledger_transaction_payment" in plan, plan
+    assert "ledger_entry_pkey" in plan, plan
+    assert "Backward using ledger_entry_pkey" in newest, newest
+
+
 def _vector(payment_id: UUID, **minors: int) -> PaymentVector:
     names = PaymentVector.__slots__[2:]
     return PaymentVector(payment_id, "USD", **{name: usd(minors.get(name, 0)) for name in names})

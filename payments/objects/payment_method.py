@@ -162,7 +162,7 @@ def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
     return _method_object(
         method.id,
         method_type=method.method_type,
-        details=_details(method),
+        details=_details(method.method_type, _facts(method)),
         billing_details=method.billing_details,
         customer_id=method.customer_id,
         livemode=method.livemode,
@@ -174,13 +174,14 @@ def payment_method_object(method: PaymentMethod) -> dict[str, Any]:
 def payment_method_snapshot(
     method: PaymentMethod, *, multiple_captures: bool = False, increments: bool = False
 ) -> dict[str, Any]:
-    """What a charge shows of its method for ever: the type, its details and the billing details.
+    """What a charge shows of its method for ever: the type, what is known of it, and the billing
+    details.
 
     Of a charge that is captured later, also what the PSP allows until then.
     """
     return {
         "type": method.method_type,
-        method.method_type: _details(method),
+        method.method_type: _facts(method),
         "billing_details": method.billing_details,
         "multiple_captures": multiple_captures,
         "increments": increments,
@@ -194,13 +195,13 @@ def charged_method_details(snapshot: dict[str, Any] | None) -> dict[str, Any] | 
     method_type = snapshot["type"]
     details = snapshot.get(method_type) or {}
     if method_type != "card":
-        return {"type": method_type, method_type: details}
+        return {"type": method_type, method_type: _details(method_type, details)}
     return {
         "type": "card",
         "card": {
             "amount_authorized": None,
             "brand": details.get("brand"),
-            "checks": details.get("checks"),
+            "checks": _checks(),
             "country": details.get("country"),
             "exp_month": details.get("exp_month"),
             "exp_year": details.get("exp_year"),
@@ -239,7 +240,7 @@ def charged_method_object(
     return _method_object(
         identifier,
         method_type=method_type,
-        details=snapshot.get(method_type) or {},
+        details=_details(method_type, snapshot.get(method_type) or {}),
         billing_details=snapshot.get("billing_details"),
         customer_id=customer_id,
         livemode=livemode,
@@ -273,33 +274,45 @@ def _method_object(
     }
 
 
-def _details(method: PaymentMethod) -> dict[str, Any]:
-    if method.method_type == "ideal":
-        return {"bank": None, "bic": None}
-    if method.method_type != "card":
-        return {
-            "country": method.country or None,
-            "fingerprint": method.fingerprint or None,
-            "last4": method.last4 or None,
+def _facts(method: PaymentMethod) -> dict[str, Any]:
+    """What is known of the method: all that its details are made of, and no nulls."""
+    known: dict[str, Any] = {
+        "country": method.country,
+        "fingerprint": method.fingerprint,
+        "last4": method.last4,
+    }
+    if method.method_type == "card":
+        known |= {
+            "brand": method.brand or "unknown",
+            "exp_month": method.expiry_month,
+            "exp_year": method.expiry_year,
+            "funding": method.funding or "unknown",
         }
-    brand = method.brand or "unknown"
+    return {name: value for name, value in known.items() if value}
+
+
+def _details(method_type: str, facts: dict[str, Any]) -> dict[str, Any]:
+    if method_type == "ideal":
+        return {"bank": None, "bic": None}
+    known = {name: facts.get(name) for name in ("country", "fingerprint", "last4")}
+    if method_type != "card":
+        return known
+    brand = facts.get("brand")
     return {
+        **known,
         "brand": brand,
-        "checks": {
-            "address_line1_check": None,
-            "address_postal_code_check": None,
-            "cvc_check": None,
-        },
-        "country": method.country or None,
+        "checks": _checks(),
         "display_brand": brand,
-        "exp_month": method.expiry_month,
-        "exp_year": method.expiry_year,
-        "fingerprint": method.fingerprint or None,
-        "funding": method.funding or "unknown",
+        "exp_month": facts.get("exp_month"),
+        "exp_year": facts.get("exp_year"),
+        "funding": facts.get("funding"),
         "generated_from": None,
-        "last4": method.last4 or None,
         "networks": {"available": [brand], "preferred": None},
         "regulated_status": None,
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
+
+
+def _checks() -> dict[str, None]:
+    return dict.fromkeys(("address_line1_check", "address_postal_code_check", "cvc_check"))

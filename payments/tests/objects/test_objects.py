@@ -183,7 +183,7 @@ def test_the_capturable_amount_is_the_open_hold_without_open_captures() -> None:
 
 
 def test_a_last_error_shows_its_method_as_an_object_if_it_was_kept() -> None:
-    method = method_row()
+    method = method_row(country="")
     error = {
         "type": "card_error",
         "code": "card_declined",
@@ -194,7 +194,10 @@ def test_a_last_error_shows_its_method_as_an_object_if_it_was_kept() -> None:
     intent = intent_row(status=IntentStatus.FAILED, last_payment_error=error)
     shown = payment_intent_object(intent)["last_payment_error"]
     assert shown["payment_method"]["id"] == method.public_id
-    assert shown["payment_method"]["card"]["last4"] == "4242"
+    assert shown["payment_method"]["card"] == payment_method_object(method)["card"]
+    assert set(payment_method_snapshot(method)["card"]) == {
+        *("brand", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    }, "what is rebuilt is not stored with every charge"
     assert "payment_method_id" not in shown
     assert "payment_method_id" in intent.last_payment_error, "the row is left as it was"
 

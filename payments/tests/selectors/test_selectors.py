@@ -5,12 +5,15 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.db import connection, transaction
 
 from payments import public_ids
 from payments.exceptions import ResourceMissing
 from payments.models import Customer
+from payments.models.event import FREQUENT_TYPES
 from payments.public_ids import created_at_of
 from payments.selectors.customers import customers, page_of_customers
+from payments.selectors.events import events
 from payments.selectors.paging import Paging, created_bounds
 from payments.selectors.scope import CUSTOMER, PAYMENT_METHOD, Scope, one_of, refuse_missing
 from payments.tests.support.factories import MerchantFactory
@@ -107,3 +110,17 @@ def test_a_text_unlike_an_id_is_not_repeated(text: str) -> None:
     with pytest.raises(ResourceMissing) as refusal:
         refuse_missing(PAYMENT_METHOD, text)
     assert refusal.value.message == "No such PaymentMethod"
+
+
+def test_a_list_of_events_is_led_by_a_rare_type_and_reads_the_newest_of_a_frequent_one(
+    scope: Scope,
+) -> None:
+    plans = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for type_ in ("refund.created", FREQUENT_TYPES[0]):
+            plans.append(events(scope).filter(type=type_).order_by("-pk")[:9].explain())
+    rare, frequent = plans
+    assert "Backward using event_of_rare_type" in rare, rare
+    assert "event_of_rare_type" not in frequent, frequent
+    assert "Sort" not in frequent, frequent
