@@ -25,11 +25,11 @@ _EVERY_SECONDS: Final = 0.5
 _STREAM: Final = "payments:events"
 _WAITING: Final = """
     SELECT (SELECT count(*) FROM payments_psp_notification WHERE next_attempt_at IS NOT NULL),
-           (SELECT count(*) FROM payments_dispatch WHERE fanned_out_at IS NULL),
+           (SELECT count(*) FROM payments_dispatch),
            (SELECT count(*) FROM payments_delivery WHERE next_attempt_at IS NOT NULL)
          + (SELECT count(*) FROM payments_delivery WHERE status = 'pending' AND is_ordered
                                                      AND next_attempt_at IS NULL),
-           (SELECT count(*) FROM payments_dispatch WHERE streamed_at IS NULL),
+           (SELECT count(*) FROM payments_unnumbered_event),
            (SELECT coalesce(max(number), 0) FROM payments_stream_entry)"""
 
 

@@ -23,6 +23,7 @@ from bench.all_running.instruments import (
     use_between,
 )
 from bench.all_running.processes import Running, Shop
+from bench.all_running.stream_lag import StreamWatch
 from bench.figures import Window, p95_by_second, percentile, window_of
 from bench.load import Specification
 from bench.rounds import OPEN_LOOP_CONNECTIONS, PATH, generate
@@ -77,19 +78,19 @@ def idle(running: Running, seconds: float) -> dict[str, float]:
 
 def _measured(running: Running, plan: Plan, connection: psycopg.Connection[Any]) -> dict[str, Any]:
     arrived_before = running.arrivals.stat().st_size
-    consumed_before = _one(connection, "SELECT coalesce(max(id), 0) FROM payments_consumed_event")
     before = snapshot(running, connection)
-    with Sampler(running) as sampler:
-        seen = _load(running, plan, seconds=plan.seconds)
-    with running.redis() as redis:
-        left = read(connection, redis)
-    settled_seconds = _wait_until_settled(running, connection)
+    with StreamWatch(running) as watch:
+        with Sampler(running) as sampler:
+            seen = _load(running, plan, seconds=plan.seconds)
+        with running.redis() as redis:
+            left = read(connection, redis)
+        settled_seconds = _wait_until_settled(running, connection)
     after = snapshot(running, connection)
     payments = len(seen["latencies_ms"])
     window = window_of(seen["latencies_ms"], seen["seconds"])
     grow = growing(sampler.samples, per_second=plan.rate)
     delivery = _delivery_lags(running.arrivals, arrived_before)
-    stream = _stream_lags(connection, consumed_before)
+    stream = watch.lags()
     failed = sum(count for status, count in seen["statuses"].items() if status != "200")
     server = server_between(before, after)
     wal = _wal_files(running, connection)
@@ -274,17 +275,6 @@ def _delivery_lags(log: Path, offset: int) -> list[float]:
     with log.open() as lines:
         lines.seek(offset)
         return [each.lag_seconds for each in arrivals_of(lines)]
-
-
-def _stream_lags(connection: psycopg.Connection[Any], after_id: Any) -> list[float]:
-    """How long after its event each group's effect was committed, at the earliest."""
-    rows = connection.execute(
-        "SELECT extract(epoch FROM c.consumed_at - e.created_at)::float8 "
-        "FROM payments_consumed_event c JOIN payments_event e ON e.id = c.event_id "
-        "WHERE c.id > %s",
-        [after_id],
-    ).fetchall()
-    return [max(0.0, row[0]) for row in rows]
 
 
 def _lags(values: Sequence[float]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from bench.all_running.instruments import (
 from bench.all_running.ramp import sustained
 from bench.all_running.report import lines_of, verdicts_of
 from bench.all_running.steps import counts_per_payment, why_behind
+from bench.all_running.stream_lag import Position, lags_of
 from bench.figures import Window, p95_by_second
 
 
@@ -213,3 +214,16 @@ def test_the_table_names_every_step_and_the_headline_is_judged() -> None:
     assert "40/s, no endpoint" in shown
     missed = [verdict.what for verdict in verdicts_of(_figures()) if not verdict.reached]
     assert missed == ["payments/s sustained with everything running"]
+
+
+def test_the_lag_of_the_stream_ends_with_the_first_position_behind_an_event() -> None:
+    created = {11: 100.0, 12: 100.5, 13: 101.0}
+    moved = [
+        Position("fraud", 10, 99.0),
+        Position("support", 11, 100.2),
+        Position("fraud", 12, 100.7),
+        Position("support", 11, 100.2),
+        Position("fraud", 12, 100.7),
+        Position("support", 13, 101.5),
+    ]
+    assert lags_of(created, moved) == pytest.approx([0.7, 0.2, 1.0, 0.5])

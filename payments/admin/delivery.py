@@ -145,12 +145,12 @@ class DeliveryAttemptAdmin(SearchByPublicId, ReadOnlyAdmin):
 
 @admin.register(Dispatch)
 class DispatchAdmin(SearchByPublicId, ReadOnlyAdmin):
-    """Almost empty while everything works: a row is deleted once its event is out."""
+    """Almost empty while everything works: a row is deleted once its event is fanned out."""
 
-    list_display = ("__str__", "seq", "fanned_out_at", "streamed_at", "event")
+    list_display = ("__str__", "seq", "event")
     search_help_text = "evt_…"
     ordering = ("event_id",)
     id_paths = {public_ids.EVENT: "pk"}
-    fieldsets = (group(None, ("event", "seq"), ("fanned_out_at", "streamed_at")),)
+    fieldsets = (group(None, ("event", "seq")),)
 
     event = linked("event", public_ids.EVENT, "event_id")

@@ -54,7 +54,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "Stream",
             _item("Groups", "payments", "group_work", "streamgroup"),
             _item("Failed events", "payments", "report", "failedevent"),
-            _item("Consumed events", "payments", "checklist", "consumedevent"),
+            _item("Unnumbered events", "payments", "outbox", "unnumberedevent"),
             _item("Entries", "payments", "conveyor_belt", "streamentry"),
             _item("Card velocities", "payments", "speed", "cardvelocity"),
         ),

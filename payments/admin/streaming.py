@@ -14,7 +14,7 @@ from payments import public_ids
 from payments.admin import display
 from payments.admin.columns import linked
 from payments.admin.read_only import ReadOnlyAdmin, group
-from payments.models import CardVelocity, ConsumedEvent, FailedEvent, StreamEntry, StreamGroup
+from payments.models import CardVelocity, FailedEvent, StreamEntry, StreamGroup, UnnumberedEvent
 
 
 class _AboutEvent(ReadOnlyAdmin):
@@ -32,7 +32,7 @@ class _AboutEvent(ReadOnlyAdmin):
         return (queryset.filter(event_id=event_id) if event_id else queryset.none()), False
 
     @shown(description="event")
-    def event(self, row: StreamEntry | ConsumedEvent | FailedEvent) -> SafeString | str:
+    def event(self, row: StreamEntry | FailedEvent | UnnumberedEvent) -> SafeString | str:
         return display.link(public_ids.EVENT, row.event_id)
 
 
@@ -45,23 +45,22 @@ class StreamEntryAdmin(_AboutEvent):
     fieldsets = (group(None, ("number", "event")),)
 
 
+@admin.register(UnnumberedEvent)
+class UnnumberedEventAdmin(_AboutEvent):
+    """Almost empty while a publisher runs: a row is deleted once its event has a number."""
+
+    list_display = ("__str__", "event")
+    ordering = ("event_id",)
+    fieldsets = (group(None, "event"),)
+
+
 @admin.register(StreamGroup)
 class StreamGroupAdmin(ReadOnlyAdmin):
     """Each group's position; `manage.py publish_events --status` shows its lag."""
 
     list_display = ("name", "consumed_to", "updated_at")
     ordering = ("name",)
-    fieldsets = (group(None, "name", ("consumed_to", "updated_at")),)
-
-
-@admin.register(ConsumedEvent)
-class ConsumedEventAdmin(_AboutEvent):
-    """What our own groups consumed in the last thirty days."""
-
-    list_display = ("id", "group", "type", "event", "consumed_at")
-    list_filter = ("group",)
-    ordering = ("-id",)
-    fieldsets = (group(None, ("group", "type"), ("event", "consumed_at")),)
+    fieldsets = (group(None, "name", ("consumed_to", "updated_at"), "consumed"),)
 
 
 @admin.register(FailedEvent)

@@ -8,6 +8,7 @@ from payments.models.deadline import Deadline as Deadline
 from payments.models.delivery import Delivery as Delivery
 from payments.models.delivery import DeliveryAttempt as DeliveryAttempt
 from payments.models.dispatch import Dispatch as Dispatch
+from payments.models.dispatch import UnnumberedEvent as UnnumberedEvent
 from payments.models.dispute import Dispute as Dispute
 from payments.models.dispute import DisputeResponse as DisputeResponse
 from payments.models.event import Event as Event
@@ -23,7 +24,6 @@ from payments.models.operation import Operation as Operation
 from payments.models.payment_intent import PaymentIntent as PaymentIntent
 from payments.models.refund import Refund as Refund
 from payments.models.streaming import CardVelocity as CardVelocity
-from payments.models.streaming import ConsumedEvent as ConsumedEvent
 from payments.models.streaming import FailedEvent as FailedEvent
 from payments.models.streaming import StreamEntry as StreamEntry
 from payments.models.streaming import StreamGroup as StreamGroup

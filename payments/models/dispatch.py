@@ -1,7 +1,8 @@
-"""The outgoing queue: which events are still to be fanned out or streamed; one row per event.
+"""The outgoing queues: events that are still to be fanned out, or to be numbered for the stream.
 
-A trigger of `payments_event` inserts the row in the event's own transaction, so no writer of events
-can miss it. The row is deleted when both are done.
+A trigger of `payments_event` inserts the rows in the event's own transaction, so no writer of
+events can miss them. Each queue has readers of its own, who delete rows and change none: so they
+never wait for one another.
 """
 
 from __future__ import annotations
@@ -12,22 +13,19 @@ from payments import public_ids
 
 
 class Dispatch(models.Model):
-    """One event that is not yet fanned out, or not yet streamed.
+    """One event that is not yet fanned out to the endpoints of its merchant.
 
     Read by `seq` per aggregate, never by `id > last`: ids are assigned before commits, so a reader
     that remembers the highest one loses events.
     """
 
     application_rights = ("select", "insert", "update", "delete")
-    permanent_columns = ("aggregateid", "seq")
+    permanent_columns = ("aggregateid",)
+    # No row is updated. But only with the right to update a column may a relay lock rows.
 
     event_id = models.UUIDField(primary_key=True)
     aggregateid = models.UUIDField()
     seq = models.PositiveIntegerField()
-    fanned_out_at = models.DateTimeField(null=True, blank=True)
-    """When its deliveries to merchants' endpoints were created."""
-    streamed_at = models.DateTimeField(null=True, blank=True)
-    """When it was put on the internal stream."""
 
     class Meta:
         db_table = "payments_dispatch"
@@ -35,16 +33,20 @@ class Dispatch(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["aggregateid", "seq"], name="dispatch_seq_once"),
         ]
-        indexes = [
-            models.Index(
-                "event_id",
-                name="dispatch_to_fan_out",
-                condition=models.Q(fanned_out_at__isnull=True),
-            ),
-            models.Index(
-                "event_id", name="dispatch_to_stream", condition=models.Q(streamed_at__isnull=True)
-            ),
-        ]
+
+    def __str__(self) -> str:
+        return public_ids.encode(public_ids.EVENT, self.event_id)
+
+
+class UnnumberedEvent(models.Model):
+    """One event that has no number on the internal stream yet; its order is in `payments_event`."""
+
+    application_rights = ("select", "insert", "delete")
+
+    event_id = models.UUIDField(primary_key=True)
+
+    class Meta:
+        db_table = "payments_unnumbered_event"
 
     def __str__(self) -> str:
         return public_ids.encode(public_ids.EVENT, self.event_id)

@@ -5,6 +5,8 @@ PostgreSQL is the source of truth; Redis only carries the stream.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from django.db import models
 
 from payments import public_ids
@@ -14,8 +16,8 @@ class StreamEntry(models.Model):
     """The number of one event on the stream: 1, 2, 3 … without a gap.
 
     The number is also the entry's id in Redis. So Redis refuses a duplicate entry, and a lost
-    stream is rewritten with the same ids. Rows that every group has consumed are deleted, except
-    the newest.
+    stream is rewritten with the same ids. Rows that every group has consumed are deleted some
+    time later, except the newest.
     """
 
     application_rights = ("select", "insert", "delete")
@@ -36,46 +38,47 @@ class StreamEntry(models.Model):
         return str(self.number)
 
 
+class NumbersField(models.Field):
+    """Numbers of the stream as ranges: PostgreSQL's `int8multirange`."""
+
+    description = "Numbers of the stream"
+
+    def db_type(self, connection: Any) -> str:
+        return "int8multirange"
+
+
+_NO_NUMBERS: Final = models.Value("{}", output_field=NumbersField())
+
+
 class StreamGroup(models.Model):
-    """The position of a consumer group: everything up to `consumed_to` is acknowledged."""
+    """What a consumer group has consumed, in one row however many events there are.
+
+    Our consumers add an event's number in the transaction of its effect. The publisher adds what
+    another program's group has acknowledged without a gap.
+    """
 
     application_rights = ("select", "insert", "update")
 
     name = models.SlugField(max_length=32, primary_key=True)
-    consumed_to = models.BigIntegerField(default=0)
+    consumed = NumbersField(db_default=_NO_NUMBERS)
+    """One range from number 1 on; more only while some event fails or is under way."""
+    added = NumbersField(db_default=_NO_NUMBERS)
+    """What our consumers' latest update added: PostgreSQL 17 cannot return a row's old values."""
+    consumed_to = models.GeneratedField(
+        expression=models.Func(
+            "consumed", template="lower(int8multirange(int8range(1, NULL)) - %(expressions)s) - 1"
+        ),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
+    """The position: everything up to here is consumed."""
     updated_at = models.DateTimeField()
 
     class Meta:
         db_table = "payments_stream_group"
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(consumed_to__gte=0), name="stream_group_position_positive"
-            )
-        ]
 
     def __str__(self) -> str:
         return self.name
-
-
-class ConsumedEvent(models.Model):
-    """What a group of ours has consumed; written in the same transaction as the event's effect."""
-
-    application_rights = ("select", "insert", "delete")
-
-    id = models.BigAutoField(primary_key=True)
-    group = models.CharField(max_length=32)
-    event_id = models.UUIDField()
-    type = models.CharField(max_length=64)
-    consumed_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "payments_consumed_event"
-        constraints = [
-            models.UniqueConstraint(fields=["event_id", "group"], name="consumed_event_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.group} {public_ids.encode(public_ids.EVENT, self.event_id)}"
 
 
 class FailedEvent(models.Model):

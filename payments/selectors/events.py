@@ -49,7 +49,7 @@ def page_of_events(
         rows = rows.filter(type__in=event_types)
     if delivery_success is not None:
         missed = Exists(not_taken(scope).filter(event_id=OuterRef("pk")))
-        unwritten = Dispatch.objects.filter(event_id=OuterRef("pk"), fanned_out_at__isnull=True)
+        unwritten = Dispatch.objects.filter(event_id=OuterRef("pk"))
         rows = rows.filter(~missed, ~Exists(unwritten)) if delivery_success else rows.filter(missed)
     return page_of(rows, paging, known=known, kind=EVENT)
 
@@ -99,7 +99,7 @@ def pending_webhooks(scope: Scope, events: Sequence[Event]) -> Counter[UUID]:
         missing.order_by().values_list("event_id").annotate(Count("endpoint_id", distinct=True))
     )
     pending: Counter[UUID] = Counter(dict(counted))
-    unwritten = Dispatch.objects.filter(event_id__in=ids, fanned_out_at__isnull=True)
+    unwritten = Dispatch.objects.filter(event_id__in=ids)
     not_yet = set(unwritten.values_list("event_id", flat=True))
     if not_yet:
         subscriptions = _subscriptions(scope)

@@ -21,6 +21,7 @@ from payments.models import (
     PspNotification,
     StreamEntry,
     StreamGroup,
+    UnnumberedEvent,
     WebhookEndpoint,
 )
 from payments.models.dispute import Stage
@@ -131,11 +132,10 @@ def failing_endpoints() -> dict[str, int]:
 
 def events_overdue_seconds() -> dict[str, float]:
     """By way out (`webhooks`, `stream`): for how long the oldest event has waited for it."""
-    dispatch = table_of(Dispatch)
     rows = execute(
-        f"SELECT extract(epoch FROM now())::float8, (SELECT event_id FROM {dispatch} "
-        "WHERE fanned_out_at IS NULL ORDER BY event_id LIMIT 1), "
-        f"(SELECT event_id FROM {dispatch} WHERE streamed_at IS NULL ORDER BY event_id LIMIT 1)"
+        "SELECT extract(epoch FROM now())::float8, "
+        f"(SELECT event_id FROM {table_of(Dispatch)} ORDER BY event_id LIMIT 1), "
+        f"(SELECT event_id FROM {table_of(UnnumberedEvent)} ORDER BY event_id LIMIT 1)"
     )
     now, *oldest = rows[0]
     return {

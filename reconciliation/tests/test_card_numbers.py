@@ -82,7 +82,7 @@ OURS: Final = _columns(
     "DisputeResponse.kind,stage,status,psp_key,actor,request_id "
     "IdempotencyKey.fingerprint,request_id PspNotification.claims,status,body_sha256 "
     "PspNotification.claimed_kind,claimed_currency "
-    "Refund.currency,status,reason ConsumedEvent.group,type FailedEvent.group,type "
+    "Refund.currency,status,reason FailedEvent.group,type "
     "SettlementReport.imported_by,body_sha256,status SettlementLine.content_sha256,kind,currency "
     "SettlementLine.status"
 )

@@ -117,7 +117,7 @@ def waiting_deliveries(database_url: str) -> int:
     """How many events are not yet with the merchants that want them."""
     with psycopg.connect(database_url) as connection:
         found = connection.execute(
-            "SELECT (SELECT count(*) FROM payments_dispatch WHERE fanned_out_at IS NULL) + "
+            "SELECT (SELECT count(*) FROM payments_dispatch) + "
             "(SELECT count(*) FROM payments_delivery WHERE status = 'pending')"
         ).fetchone()
     return int(found[0]) if found else 0

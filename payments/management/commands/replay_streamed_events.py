@@ -37,7 +37,7 @@ class Command(BaseCommand):
             raise CommandError(f"{given['event']} is not a dead letter of {given['group']}")
         still_failing = 0
         for failed in chosen:
-            error = replay(given["group"], failed, EFFECTS[given["group"]])
+            error = replay(failed, EFFECTS[given["group"]])
             still_failing += bool(error)
             self.stdout.write(f"{_public_id(failed)}: {error or 'consumed'}")
         if still_failing:

@@ -58,8 +58,7 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
 
     def _status(self, given: dict[str, Any]) -> None:
-        waiting = Dispatch.objects.filter(fanned_out_at__isnull=True)
-        self.stdout.write(f"{waiting.count()} events are not fanned out yet")
+        self.stdout.write(f"{Dispatch.objects.count()} events are not fanned out yet")
         pending, dead = Q(status=DeliveryStatus.PENDING), Q(status=DeliveryStatus.DEAD)
         counts: dict[UUID, Any] = {
             row["endpoint_id"]: row

@@ -22,10 +22,10 @@ from ledger.database.statements import execute
 from payments.services.event_stream.consuming import (
     Effect,
     EffectOfMany,
+    UnknownGroup,
     consume_once,
     consume_together,
     note_failure,
-    purge_consumed,
 )
 from payments.services.event_stream.message import Message, Unreadable, message_of
 from payments.services.event_stream.redis_stream import RedisStream, entry_id, number_of
@@ -44,8 +44,7 @@ _AFTER_FAILURE_SECONDS: Final = 0.5
 DELIVERIES_MAX: Final = 20
 """An entry that was delivered more often and never finished probably kills its consumers."""
 _CONSUMER_EXPIRES_MS: Final = 24 * 3600 * 1000
-_PURGE_EVERY_SECONDS: Final = 10.0
-"""With the rows per purge, a thousand events a second."""
+_REMOVE_CONSUMERS_EVERY_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,14 +63,14 @@ class Consumer:
     wait_ms: int = _WAIT_MS
     _resumed: bool = field(default=False)
     _claim_at: float = field(default=0.0)
-    _purge_at: float = field(default=0.0)
+    _remove_consumers_at: float = field(default=0.0)
 
     def run(self, stop: StopEvent) -> None:
         """Consume until `stop` is set; the entries in progress are finished."""
         while not stop.is_set():
             try:
                 self.consume()
-            except (RedisError, OperationalError, InterfaceError) as error:
+            except (RedisError, OperationalError, InterfaceError, UnknownGroup) as error:
                 self._log(error)
                 self._resumed = False
                 connection.close()
@@ -83,7 +82,7 @@ class Consumer:
 
         The first call begins with entries that were pending under this name before a restart.
         """
-        self._purge_periodically()
+        self._remove_consumers_periodically()
         if not self._resumed:
             self._consume_pending()
             self._resumed = True
@@ -182,7 +181,7 @@ class Consumer:
             )
         try:
             consume_once(self.group, message, self.effect)
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError, UnknownGroup):
             raise  # The database failed, not the event: it stays pending and is redelivered.
         except Exception as error:
             logger.exception("%s could not consume %s", self.group, message.event_id)
@@ -196,14 +195,14 @@ class Consumer:
         )
         return int(found[0]["times_delivered"]) if found else 0
 
-    def _purge_periodically(self) -> None:
-        if time.monotonic() >= self._purge_at:
-            self._purge_at = time.monotonic() + _PURGE_EVERY_SECONDS
+    def _remove_consumers_periodically(self) -> None:
+        if time.monotonic() >= self._remove_consumers_at:
+            self._remove_consumers_at = time.monotonic() + _REMOVE_CONSUMERS_EVERY_SECONDS
             self.stream.remove_consumers(self.group, name="", idle_ms=_CONSUMER_EXPIRES_MS)
-            purge_consumed()
 
-    def _log(self, error: RedisError | DatabaseError) -> None:
-        if isinstance(error, ResponseError) and "NOGROUP" in str(error):
+    def _log(self, error: RedisError | DatabaseError | UnknownGroup) -> None:
+        no_group = isinstance(error, ResponseError) and "NOGROUP" in str(error)
+        if no_group or isinstance(error, UnknownGroup):
             logger.warning("the group does not exist (yet): the publisher creates it")
         else:
             logger.warning("%s waits: %s: %s", self.name, type(error).__name__, error)

@@ -1,18 +1,23 @@
 """Consumes events for a group: the effect of each exactly once, its failures counted.
 
-The effects and the record of them are one transaction, so a second delivery does nothing.
+An effect and the group's record that it consumed the event are one transaction, so a second
+delivery does nothing. That record is a set of numbers in the group's one row. Its lock is taken by
+the last statement, so effects of two consumers run side by side; one that comes second is rolled
+back. An entry counts only if PostgreSQL gave its number to its event; another one was left in Redis
+by a lost database, and the publisher rewrites the stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from django.db import transaction
+from django.db.models import F
 
 from ledger.database.statements import execute
-from payments.models import ConsumedEvent, Event, FailedEvent
+from payments.clock import now_utc
+from payments.models import Event, FailedEvent
 from payments.services.event_stream.message import Message, cloud_event_of, message_of
 
 Effect = Callable[[Message], None]
@@ -22,20 +27,32 @@ EffectOfMany = Callable[[Sequence[Message]], None]
 
 FAILURES_MAX: Final = 5
 """After so many failures an event is a dead letter, for an operator."""
-KEPT_FOR: Final = timedelta(days=30)
-"""Longer than the age of any backup from which Redis may be restored."""
-_PURGED_PER_CALL: Final = 10_000
 
-_NOTE: Final = """
-    WITH fresh AS (
-         INSERT INTO payments_consumed_event ("group", event_id, type, consumed_at)
-         SELECT %s, event_id, type, now()
-           FROM unnest(%s::uuid[], %s::text[]) AS given (event_id, type)
-         ON CONFLICT DO NOTHING RETURNING event_id),
+# One row for each number that was added now; one without a number if there is none.
+_CONSUME: Final = """
+    WITH given AS (
+         SELECT number, event_id FROM unnest(%s::bigint[], %s::uuid[]) AS g (number, event_id)
+           JOIN payments_stream_entry USING (number, event_id)),
+         moved AS (
+         UPDATE payments_stream_group s
+            SET consumed = s.consumed + n.numbers, added = n.numbers - s.consumed,
+                updated_at = now()
+           FROM (SELECT coalesce(range_agg(int8range(number, number, '[]')), '{}') AS numbers
+                   FROM given) n
+          WHERE s.name = %s RETURNING s.added),
          succeeded AS (
-         DELETE FROM payments_failed_event f USING fresh
-          WHERE f."group" = %s AND f.event_id = fresh.event_id)
-    SELECT event_id FROM fresh"""
+         DELETE FROM payments_failed_event f USING given, moved
+          WHERE f."group" = %s AND f.event_id = given.event_id AND given.number <@ moved.added)
+    SELECT given.number FROM moved LEFT JOIN given ON given.number <@ moved.added"""
+_IS_OVER: Final = """
+    SELECT %s::bigint <@ consumed OR NOT EXISTS (
+           SELECT FROM payments_stream_entry WHERE number = %s AND event_id = %s)
+      FROM payments_stream_group WHERE name = %s"""
+_MOVE_PAST: Final = """
+    UPDATE payments_stream_group
+       SET consumed = consumed + int8multirange(int8range(%s::bigint, %s::bigint, '[]')),
+           updated_at = now()
+     WHERE name = %s"""
 _FAILED: Final = """
     INSERT INTO payments_failed_event AS f
            ("group", event_id, type, failures, last_error, first_failed_at, failed_at, dead_at)
@@ -47,30 +64,79 @@ _FAILED: Final = """
     RETURNING dead_at IS NOT NULL"""
 
 
+class UnknownGroup(LookupError):
+    """A group without a row: the publisher adds it, once it knows the group."""
+
+
+class _Repeated(Exception):
+    """Some of the events had been consumed before; `numbers` are those of the others."""
+
+    def __init__(self, numbers: set[int]) -> None:
+        super().__init__(numbers)
+        self.numbers = numbers
+
+
 def consume_once(group: str, message: Message, effect: Effect) -> bool:
-    """Run the effect and record it; returns False if the group had consumed the event before."""
+    """Run the effect and record it; returns False if the event is not to be consumed (again).
+
+    Raises UnknownGroup.
+    """
+    if _is_over(group, message):
+        return False
     return consume_together(group, [message], lambda fresh: effect(fresh[0])) == 1
 
 
 def consume_together(group: str, messages: Sequence[Message], effect: EffectOfMany) -> int:
     """Run the effect of those that the group had not consumed before; returns how many.
 
-    One transaction: what the effect raises leaves nothing of any of them.
+    One transaction: what the effect raises leaves nothing of any of them. If some had been consumed
+    before, it is rolled back and repeated without them. Raises UnknownGroup.
     """
-    event_ids, types = [m.event_id for m in messages], [m.type for m in messages]
-    with transaction.atomic(durable=True):
-        noted = {row[0] for row in execute(_NOTE, [group, event_ids, types, group])}
-        # By id: the same event may be there twice.
-        fresh = {m.event_id: m for m in messages if m.event_id in noted}
-        if fresh:
-            effect(list(fresh.values()))
-    return len(fresh)
+    left = {message.number: message for message in messages}
+    while left:
+        try:
+            with transaction.atomic(durable=True):
+                effect(list(left.values()))
+                added = _add(group, left)
+                if len(added) < len(left):
+                    raise _Repeated(added)
+        except _Repeated as repeated:
+            left = {number: left[number] for number in left if number in repeated.numbers}
+        else:
+            return len(left)
+    return 0
+
+
+def _add(group: str, messages: Mapping[int, Message]) -> set[int]:
+    """Add these numbers to what the group has consumed; returns those that were not in it."""
+    event_ids = [message.event_id for message in messages.values()]
+    rows = execute(_CONSUME, [list(messages), event_ids, group, group])
+    if not rows:
+        raise UnknownGroup(group)
+    return {number for (number,) in rows if number is not None}
+
+
+def _is_over(group: str, message: Message, *, locked: str = "") -> bool:
+    number = message.number
+    rows = execute(_IS_OVER + locked, [number, number, message.event_id, group])
+    if not rows:
+        raise UnknownGroup(group)
+    return bool(rows[0][0])
 
 
 def note_failure(group: str, message: Message, error: str, *, dead: bool = False) -> bool:
-    """Count a failure; returns True if the event is now a dead letter."""
-    params = [group, message.event_id, message.type, error[:500], dead, FAILURES_MAX]
-    return bool(execute(_FAILED, params)[0][0])
+    """Count a failure; returns True if the event is over: a dead letter now, or not to be consumed.
+
+    The group moves past a dead letter: from then on only an operator's replay consumes it.
+    """
+    with transaction.atomic(durable=True):
+        if _is_over(group, message, locked=" FOR UPDATE"):
+            return True  # Another consumer consumed it meanwhile.
+        params = [group, message.event_id, message.type, error[:500], dead, FAILURES_MAX]
+        is_dead = bool(execute(_FAILED, params)[0][0])
+        if is_dead:
+            execute(_MOVE_PAST, [message.number, message.number, group])
+    return is_dead
 
 
 def dead_letters(group: str) -> list[FailedEvent]:
@@ -78,23 +144,19 @@ def dead_letters(group: str) -> list[FailedEvent]:
     return list(FailedEvent.objects.filter(group=group, dead_at__isnull=False).order_by("id"))
 
 
-def replay(group: str, failed: FailedEvent, effect: Effect) -> str:
-    """Consume a dead letter again, from the outbox; returns the error, empty if it succeeded."""
-    event = Event.objects.get(pk=failed.event_id)
-    message = message_of(0, cloud_event_of(event))
+def replay(failed: FailedEvent, effect: Effect) -> str:
+    """Consume a dead letter from the outbox; returns the error, empty if it succeeded.
+
+    Its row is deleted in the same transaction, so it happens once however often it is replayed.
+    """
+    message = message_of(0, cloud_event_of(Event.objects.get(pk=failed.event_id)))
+    own = FailedEvent.objects.filter(pk=failed.pk)
     try:
-        consume_once(group, message, effect)
-    except Exception as error:  # noqa: BLE001  (any error of an effect is stored with the event)
-        note_failure(group, message, f"{type(error).__name__}: {error}", dead=True)
-        return f"{type(error).__name__}: {error}"
-    # Also if a late delivery consumed it meanwhile: then there is nothing left to replay.
-    FailedEvent.objects.filter(pk=failed.pk).delete()
+        with transaction.atomic(durable=True):
+            if own.delete()[0]:
+                effect(message)
+    except Exception as raised:  # noqa: BLE001  (any error of an effect is stored with the event)
+        error = f"{type(raised).__name__}: {raised}"[:500]
+        own.update(failures=F("failures") + 1, last_error=error, failed_at=now_utc())
+        return error
     return ""
-
-
-def purge_consumed() -> int:
-    """Purge the oldest records of consumed events, in one bounded batch; returns how many."""
-    oldest = ConsumedEvent.objects.order_by("id").values("id")[:_PURGED_PER_CALL]
-    before = datetime.now(UTC) - KEPT_FOR
-    count, _ = ConsumedEvent.objects.filter(id__in=oldest, consumed_at__lt=before).delete()
-    return count

@@ -53,13 +53,13 @@ def count_card_velocities(messages: Sequence[Message]) -> None:
         execute(_COUNT, [*columns, [charges[k] for k in keys], [declines[k] for k in keys]])
 
 
-def keep_journal(message: Message) -> None:
+def do_nothing(message: Message) -> None:
     """Finance and support: nothing beyond the record that the event was consumed."""
 
 
 EFFECTS: Final[dict[str, Effect]] = {
-    "finance": keep_journal,
-    "support": keep_journal,
+    "finance": do_nothing,
+    "support": do_nothing,
     "fraud": count_card_velocity,
 }
 """By group."""

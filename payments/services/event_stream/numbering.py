@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
 
 from django.db import transaction
 
@@ -19,30 +18,37 @@ BATCH: Final = 500
 _NUMBERING_LOCK: Final = 7_263_001
 """Key of the advisory lock under which numbers are assigned; used for nothing else."""
 
-# The aggregates of the oldest events, then all of theirs by sequence: a prefix of each aggregate,
+# The oldest events. Of a longer queue all of their aggregates, by sequence: a prefix of each one,
 # whatever clocks made the ids. Earlier events of an aggregate are committed first, so none is
-# missed. It may wait for the fan-out, which locks rows of the same table and never waits.
-_PENDING: Final = """
-    SELECT event_id, aggregateid, fanned_out_at IS NOT NULL
-      FROM payments_dispatch
-     WHERE streamed_at IS NULL AND aggregateid = ANY (ARRAY(
-           SELECT aggregateid FROM payments_dispatch WHERE streamed_at IS NULL
-            ORDER BY event_id LIMIT %s))
-     ORDER BY seq, event_id LIMIT %s
-       FOR UPDATE"""
+# missed. They are numbered by the time in their ids, but never before an earlier event of the same
+# aggregate (PostgreSQL 17 has no max() of UUIDs).
 _NUMBER: Final = """
-    WITH given AS (
-         SELECT event_id, fanned_out, place
-           FROM unnest(%s::uuid[], %s::bool[]) WITH ORDINALITY AS g (event_id, fanned_out, place)),
+    WITH oldest AS MATERIALIZED (
+         SELECT e.id, e.aggregateid, e.seq
+           FROM (SELECT event_id FROM payments_unnumbered_event ORDER BY event_id LIMIT %s) u
+           JOIN payments_event e ON e.id = u.event_id),
+         taken AS (
+         SELECT id, aggregateid, seq FROM oldest
+          UNION
+         SELECT e.id, e.aggregateid, e.seq
+           FROM payments_event e JOIN payments_unnumbered_event u ON u.event_id = e.id
+          WHERE (SELECT count(*) FROM oldest) = %s
+            AND e.aggregateid = ANY (ARRAY(SELECT aggregateid FROM oldest))
+          ORDER BY seq, id LIMIT %s),
+         ordered AS (
+         SELECT id, row_number() OVER (ORDER BY newest, seq, id) AS place
+           FROM (SELECT id, seq, max(id::text) OVER (PARTITION BY aggregateid ORDER BY seq)
+                                 AS newest
+                   FROM taken) t),
          done AS (
-         DELETE FROM payments_dispatch d USING given g
-          WHERE d.event_id = g.event_id AND g.fanned_out),
-         streamed AS (
-         UPDATE payments_dispatch d SET streamed_at = now() FROM given g
-          WHERE d.event_id = g.event_id AND NOT g.fanned_out)
-    INSERT INTO payments_stream_entry (number, event_id)
-    SELECT (SELECT coalesce(max(number), 0) FROM payments_stream_entry) + place, event_id
-      FROM given"""
+         DELETE FROM payments_unnumbered_event u USING ordered o WHERE u.event_id = o.id),
+         numbered AS (
+         INSERT INTO payments_stream_entry (number, event_id)
+         SELECT (SELECT coalesce(max(number), 0) FROM payments_stream_entry) + place, id
+           FROM ordered
+         RETURNING number, event_id)
+    SELECT n.number, {columns} FROM numbered n JOIN payments_event e ON e.id = n.event_id
+     ORDER BY n.number"""
 _PRUNE: Final = """
     DELETE FROM payments_stream_entry WHERE number IN (
            SELECT number FROM payments_stream_entry WHERE number <= %s ORDER BY number LIMIT %s)
@@ -58,21 +64,17 @@ class Numbered:
     event: Event
 
 
-def assign_numbers() -> int:
-    """Number the oldest unnumbered events, in order per aggregate; returns how many.
+def assign_numbers() -> list[Numbered]:
+    """Number the oldest unnumbered events, in order per aggregate; returns them.
 
-    Several may run at once: one assigns numbers, the others return 0. The dispatch row of an event
-    is deleted here, unless the event is still to be fanned out.
+    Several may run at once: one assigns numbers, the others return nothing.
     """
     with transaction.atomic(durable=True):
+        # Before the statement that reads the queue, so that it sees what the last one committed.
         if not execute("SELECT pg_try_advisory_xact_lock(%s)", [_NUMBERING_LOCK])[0][0]:
-            return 0
-        rows = execute(_PENDING, [BATCH, BATCH])
-        if rows:
-            fanned_out = {event_id: is_fanned_out for event_id, _, is_fanned_out in rows}
-            ordered = _in_order(rows)
-            execute(_NUMBER, [ordered, [fanned_out[each] for each in ordered]])
-    return len(rows)
+            return []
+        sql = _NUMBER.format(columns=columns_of(Event, "e"))
+        return _numbered(execute(sql, [BATCH, BATCH, BATCH]))
 
 
 def numbered_after(number: int, *, limit: int) -> list[Numbered]:
@@ -82,7 +84,7 @@ def numbered_after(number: int, *, limit: int) -> list[Numbered]:
         f"JOIN {table_of(Event)} e ON e.id = s.event_id "
         "WHERE s.number > %s ORDER BY s.number LIMIT %s"
     )
-    return [Numbered(row[0], instance_of(Event, row[1:])) for row in execute(sql, [number, limit])]
+    return _numbered(execute(sql, [number, limit]))
 
 
 def prune(up_to: int) -> None:
@@ -93,11 +95,5 @@ def prune(up_to: int) -> None:
     execute(_PRUNE, [up_to, _PRUNED_AT_ONCE])
 
 
-def _in_order(rows: list[tuple[Any, ...]]) -> list[UUID]:
-    """Sorted by the time in their ids, but never before an earlier event of the same aggregate."""
-    newest: dict[UUID, UUID] = {}
-    keyed = []
-    for place, (event_id, aggregate_id, _) in enumerate(rows):
-        newest[aggregate_id] = max(event_id, newest.get(aggregate_id, event_id))
-        keyed.append((newest[aggregate_id], place, event_id))
-    return [event_id for _, _, event_id in sorted(keyed)]
+def _numbered(rows: list[tuple[Any, ...]]) -> list[Numbered]:
+    return [Numbered(row[0], instance_of(Event, row[1:])) for row in rows]

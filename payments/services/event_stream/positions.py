@@ -1,6 +1,7 @@
 """Stores each group's position in PostgreSQL, from which a lost stream is rewritten.
 
-A position only moves forward, and only to what the group has acknowledged without a gap.
+A position only moves forward. Our own consumers move theirs with the effect of each event; here
+follow the groups of other programs, to what they have acknowledged without a gap.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from uuid import UUID
 
 from ledger.database.statements import execute
 
-# A new group begins with the oldest entry that is kept.
+# A new group begins with the oldest entry that some group has not consumed, or is kept.
 _ADD_GROUPS: Final = """
-    INSERT INTO payments_stream_group (name, consumed_to, updated_at)
-    SELECT name, coalesce((SELECT min(number) - 1 FROM payments_stream_entry), 0), now()
+    INSERT INTO payments_stream_group (name, consumed, updated_at)
+    SELECT name, int8multirange(int8range(1, coalesce(greatest(
+             (SELECT min(number) FROM payments_stream_entry),
+             (SELECT min(consumed_to) + 1 FROM payments_stream_group)), 1))), now()
       FROM unnest(%s::text[]) AS given (name)
     ON CONFLICT DO NOTHING"""
 _ADVANCE: Final = """
-    UPDATE payments_stream_group g SET consumed_to = given.position, updated_at = now()
+    UPDATE payments_stream_group g
+       SET consumed = g.consumed + int8multirange(int8range(1, given.position, '[]')),
+           updated_at = now()
       FROM unnest(%s::text[], %s::bigint[]) AS given (name, position)
      WHERE g.name = given.name AND g.consumed_to < given.position"""
 _RECORD: Final = """
@@ -27,7 +32,7 @@ _RECORD: Final = """
            (SELECT event_id FROM payments_stream_entry WHERE number = %s),
            (SELECT coalesce(json_object_agg(name, consumed_to), '{}')
               FROM payments_stream_group WHERE name = ANY (%s)),
-           EXISTS (SELECT FROM payments_dispatch WHERE streamed_at IS NULL)
+           EXISTS (SELECT FROM payments_unnumbered_event)
       FROM payments_stream_entry"""
 
 

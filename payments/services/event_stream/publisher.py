@@ -8,7 +8,7 @@ Redis inside a transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Event as StopEvent
 from typing import Final
@@ -20,7 +20,13 @@ from redis.exceptions import RedisError
 from payments import public_ids
 from payments.services.event_stream import positions
 from payments.services.event_stream.message import cloud_event_of
-from payments.services.event_stream.numbering import BATCH, assign_numbers, numbered_after, prune
+from payments.services.event_stream.numbering import (
+    BATCH,
+    Numbered,
+    assign_numbers,
+    numbered_after,
+    prune,
+)
 from payments.services.event_stream.positions import Record
 from payments.services.event_stream.redis_stream import RedisStream, StreamState, connect
 
@@ -33,6 +39,8 @@ _IDLE_SECONDS_MAX: Final = 1.0
 """While idle it waits longer each time, at most so long: the lag stays far below two seconds."""
 _AFTER_FAILURE_SECONDS: Final = 1.0
 _APPENDED_PER_CALL: Final = 200
+_PRUNE_FROM: Final = 1_000
+"""Entries that every group has consumed are deleted so many together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +102,21 @@ class Publisher:
             positions.add_groups(self.groups)
             record = self._record(seen)
         wrong = fault_of(seen, record)
-        numbered = assign_numbers() if record.has_unnumbered else 0
-        record = replace(record, last=record.last + numbered)
+        numbered = assign_numbers() if record.has_unnumbered else []
+        record = replace(record, last=record.last + len(numbered))
         if seen is None or wrong:
-            if seen is not None or record.last:
-                logger.warning("the stream is rewritten after number %s: %s", record.floor, wrong)
-            self.stream.recreate(seen, floor=record.floor, groups=record.consumed_to)
+            self._rewrite(seen, record, wrong)
             return True
         record = self._store_positions(seen, record)
         self._add_missing_groups(seen, record)
-        left_over = self._append(seen, record)
+        left_over = self._append(seen, record, numbered)
         self._trim_consumed(seen, record)
-        return numbered == BATCH or left_over
+        return len(numbered) == BATCH or left_over
+
+    def _rewrite(self, seen: StreamState | None, record: Record, wrong: str) -> None:
+        done = self.stream.recreate(seen, floor=record.floor, groups=record.consumed_to)
+        if done and (seen is not None or record.last):
+            logger.warning("the stream was rewritten after number %s: %s", record.floor, wrong)
 
     def status(self) -> list[GroupStatus]:
         """Each group's position and lag."""
@@ -143,8 +154,11 @@ class Publisher:
             if name not in seen.groups:
                 self.stream.add_group(name, after=record.consumed_to[name])
 
-    def _append(self, seen: StreamState, record: Record) -> bool:
-        """Append what Redis lacks; returns True if there is more, or if it changed meanwhile."""
+    def _append(self, seen: StreamState, record: Record, numbered: Sequence[Numbered]) -> bool:
+        """Append what Redis lacks; returns True if there is more, or if it changed meanwhile.
+
+        That is what was `numbered` just now, unless something before it is missing too.
+        """
         if seen.last >= record.last:
             return False
         room = self.entries_max - seen.length
@@ -152,13 +166,15 @@ class Publisher:
             self._report_full(record)
             return False
         self._reported_full = False
+        limit = min(room, _APPENDED_PER_CALL)
+        follows = numbered and numbered[0].number == seen.last + 1
         entries = [
             (
                 row.number,
                 public_ids.encode(public_ids.EVENT, row.event.id),
                 cloud_event_of(row.event),
             )
-            for row in numbered_after(seen.last, limit=min(room, _APPENDED_PER_CALL))
+            for row in (numbered[:limit] if follows else numbered_after(seen.last, limit=limit))
         ]
         appended = bool(entries) and self.stream.append(entries, after=seen.last)
         self._appended = len(entries) if appended else 0
@@ -175,11 +191,13 @@ class Publisher:
         self._reported_full = True
 
     def _trim_consumed(self, seen: StreamState, record: Record) -> None:
-        """Trim behind the slowest group's committed position; the newest entry stays."""
-        before = min(record.floor + 1, seen.last)
+        """Trim behind what every group has consumed and acknowledged; the newest entry stays."""
+        groups = [seen.groups[name] for name in self.groups if name in seen.groups]
+        passed_to = min([record.floor, *(group.acknowledged_to for group in groups)])
+        before = min(passed_to + 1, seen.last)
         if seen.first is not None and seen.first < before:
             self.stream.trim(before=before)
-        if record.first <= min(record.floor, record.last - 1):
+        if record.floor - record.first >= _PRUNE_FROM:
             prune(record.floor)
 
 

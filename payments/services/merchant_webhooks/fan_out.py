@@ -1,12 +1,10 @@
 """Fans events out: creates one delivery for each endpoint that subscribes to an event's type.
 
-Events of merchants without an enabled endpoint do not come here: PostgreSQL enters them into the
-outgoing queue as fanned out (`events_are_dispatched.sql`).
+Events of merchants without an enabled endpoint do not come here: PostgreSQL enters none of them in
+the outgoing queue (`events_are_dispatched.sql`).
 
 Several may run at once: locking the oldest event of an aggregate claims all of that aggregate's
-events. Rows of the outgoing queue are never waited for (SKIP LOCKED): the numbering of the internal
-stream locks the same rows in another order, so waiting could deadlock. Lock order: dispatch rows,
-ordering keys.
+events, and what another has claimed is skipped. Lock order: dispatch rows, ordering keys.
 
 A relay leases what it fans out in the same INSERT, as far as it has permits: its rows are then
 written twice, as they begin and as they end.
@@ -45,6 +43,19 @@ AGGREGATES_PER_BATCH: Final = 100
 EVENTS_PER_BATCH: Final = 200
 _ROWS_PER_STATEMENT: Final = 1_000
 """With fifty endpoints a batch is 10,000 rows, too much for one statement's time limit."""
+
+_CLAIM: Final = """
+    WITH heads AS MATERIALIZED (
+         SELECT d.aggregateid FROM payments_dispatch d
+          WHERE NOT EXISTS (SELECT FROM payments_dispatch p
+                             WHERE p.aggregateid = d.aggregateid AND p.seq < d.seq)
+          ORDER BY d.event_id LIMIT %s FOR UPDATE SKIP LOCKED),
+         claimed AS (
+         SELECT event_id FROM payments_dispatch
+          WHERE aggregateid IN (SELECT aggregateid FROM heads)
+          ORDER BY aggregateid, seq LIMIT %s)
+    DELETE FROM payments_dispatch d USING claimed c WHERE d.event_id = c.event_id
+    RETURNING d.aggregateid, d.seq, d.event_id"""
 
 EnabledEndpoints = dict[tuple[UUID, bool], list[WebhookEndpoint]]
 """By merchant and mode."""
@@ -102,7 +113,7 @@ def fan_out_due(take_permit: TakePermit = _without_permit) -> FannedOut:
     AGGREGATES_PER_BATCH, none was left that it could lock. What got a permit is leased to the
     caller; the rest is due for any relay.
     """
-    if not execute(f"SELECT 1 FROM {table_of(Dispatch)} WHERE fanned_out_at IS NULL LIMIT 1"):
+    if not execute(f"SELECT 1 FROM {table_of(Dispatch)} LIMIT 1"):
         return FannedOut()
     leased_at_seconds = time.monotonic()
     made: list[_Made] = []
@@ -110,7 +121,6 @@ def fan_out_due(take_permit: TakePermit = _without_permit) -> FannedOut:
         event_ids = _claim()
         if event_ids:
             made = _create_deliveries(_events(event_ids), take_permit)
-            _mark_fanned_out(event_ids)
     return FannedOut(
         events=len(event_ids),
         leased=[_leased(each, leased_at_seconds) for each in made if each.is_leased],
@@ -119,33 +129,12 @@ def fan_out_due(take_permit: TakePermit = _without_permit) -> FannedOut:
 
 
 def _claim() -> list[UUID]:
-    """Lock the next events of some aggregates, without a gap from each aggregate's first.
+    """Delete the next events of some aggregates from the queue, and return them in order.
 
-    Stops at an event that another transaction holds; the events behind it wait for the next run.
+    Events of an aggregate commit in the order of `seq`, so none is missing between those seen.
     """
-    dispatch = table_of(Dispatch)
-    heads = execute(
-        f"SELECT d.aggregateid, d.seq FROM {dispatch} d WHERE d.fanned_out_at IS NULL "
-        f"AND NOT EXISTS (SELECT FROM {dispatch} p WHERE p.aggregateid = d.aggregateid "
-        "AND p.seq < d.seq AND p.fanned_out_at IS NULL) "
-        "ORDER BY d.event_id LIMIT %s FOR UPDATE SKIP LOCKED",
-        [AGGREGATES_PER_BATCH],
-    )
-    if not heads:
-        return []
-    following = dict(heads)
-    rows = execute(
-        f"SELECT event_id, aggregateid, seq FROM {dispatch} "
-        "WHERE aggregateid = ANY(%s) AND fanned_out_at IS NULL "
-        "ORDER BY aggregateid, seq LIMIT %s FOR UPDATE SKIP LOCKED",
-        [list(following), EVENTS_PER_BATCH],
-    )
-    claimed = []
-    for event_id, aggregate, seq in rows:
-        if seq == following[aggregate]:
-            following[aggregate] = seq + 1
-            claimed.append(event_id)
-    return claimed
+    rows = execute(_CLAIM, [AGGREGATES_PER_BATCH, EVENTS_PER_BATCH])
+    return [event_id for _, _, event_id in sorted(rows)]
 
 
 def _events(event_ids: Sequence[UUID]) -> list[Event]:
@@ -266,15 +255,3 @@ def _endpoints_for(event: Event, endpoints: Sequence[WebhookEndpoint]) -> list[W
         if matches(event.type, each.enabled_events)
         and not (event.type == DELIVERY_FAILING and event.aggregateid == each.id)
     ]
-
-
-def _mark_fanned_out(event_ids: Sequence[UUID]) -> None:
-    """Mark the events as fanned out; delete the rows of those that were streamed before."""
-    dispatch, ids = table_of(Dispatch), list(event_ids)
-    execute(
-        f"WITH streamed AS (DELETE FROM {dispatch} "
-        "WHERE event_id = ANY(%s) AND streamed_at IS NOT NULL) "
-        f"UPDATE {dispatch} SET fanned_out_at = now() "
-        "WHERE event_id = ANY(%s) AND streamed_at IS NULL",
-        [ids, ids],
-    )

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.models import BalanceSnapshot, LedgerAccount
 from payments.clock import now_utc
-from payments.models import ApiKey
+from payments.models import ApiKey, Dispatch, Event
 from payments.services.verification.recent import check_recent_payments
 from payments.tests.admin.console import (
     SECRET_SHA256,
@@ -38,6 +38,8 @@ def trading(shop: Shop) -> Shop:
         credits_minor=0,
         taken_at=now_utc(),
     )
+    event = Event.objects.earliest("pk")
+    Dispatch.objects.create(event_id=event.pk, aggregateid=event.aggregateid, seq=event.seq)
     heartbeat_money()
     check_recent_payments()
     settle(shop)

@@ -99,7 +99,7 @@ def consume_everything() -> None:
     """Number the events, let fraud consume them, and let support fail on them."""
     while assign_numbers():
         continue
-    positions.add_groups(["fraud"])
+    positions.add_groups(["fraud", "support"])
     for row in numbered_after(0, limit=1_000):
         message = message_of(row.number, cloud_event_of(row.event))
         consume_once("fraud", message, EFFECTS["fraud"])

@@ -196,6 +196,7 @@ NOT_GROWING = {
     "LedgerAccount",
     "BalanceSnapshot",
     "StreamGroup",
+    "UnnumberedEvent",
     "CardVelocity",
     "SweepRun",
 }

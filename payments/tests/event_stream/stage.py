@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from redis import Redis
 
+from ledger.database.statements import execute
 from payments import public_ids
 from payments.models import Event, Merchant, StreamGroup
 from payments.services.event_stream.consumer import Consumer
@@ -28,7 +27,6 @@ from payments.services.event_stream.redis_stream import RedisStream, connect, nu
 from payments.tests.support.factories import MerchantFactory
 from paymentsite.launcher import redis_server
 from paymentsite.launcher.processes import Process
-from paymentsite.launcher.state import PROJECT
 
 GROUPS = ("finance", "support", "fraud")
 
@@ -131,28 +129,6 @@ def open_stage(folder: Path) -> Iterator[Stage]:
         server.stop()
 
 
-def command(*arguments: str) -> subprocess.Popen[bytes]:
-    """A management command in a process of its own; it has said its first line."""
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )
-    assert process.stdout is not None, "its output is piped"
-    assert process.stdout.readline(), "it ended at once"
-    return process
-
-
-def kill(*processes: subprocess.Popen[bytes]) -> None:
-    """kill -9, and nothing of them is left."""
-    for process in processes:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None, "its output is piped"
-        process.stdout.close()
-
-
 def wait_for(condition: Callable[[], bool], *, within_seconds: float = 30) -> None:
     deadline = time.monotonic() + within_seconds
     while not condition():
@@ -184,6 +160,29 @@ def consumer_of(stage: Stage, effect: Any, *, name: str = "one", group: str = "f
         take_over_after_ms=0,
         wait_ms=10,
     )
+
+
+class Journal:
+    """What each group's effects wrote, in the transactions that consumed their events."""
+
+    TABLE = """
+        CREATE TABLE stage_journal (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "group" text, event_id uuid,
+            at timestamptz DEFAULT now())"""
+
+    @staticmethod
+    def effect(group: str) -> Callable[[Message], None]:
+        def write(message: Message) -> None:
+            sql = 'INSERT INTO stage_journal ("group", event_id) VALUES (%s, %s)'
+            execute(sql, [group, message.event_id])
+
+        return write
+
+    @staticmethod
+    def consumed(group: str) -> list[tuple[UUID, datetime]]:
+        """Its events in the order of their effects, and when."""
+        sql = 'SELECT event_id, at FROM stage_journal WHERE "group" = %s ORDER BY id'
+        return [(event_id, at) for event_id, at in execute(sql, [group])]
 
 
 class Failing:

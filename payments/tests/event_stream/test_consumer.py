@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,14 +12,15 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from psycopg.types.multirange import Multirange
 from redis.exceptions import ResponseError
 
 from payments import public_ids
-from payments.models import ConsumedEvent, FailedEvent
+from payments.models import FailedEvent, StreamGroup
 from payments.services.event_stream import consumer as consuming_end
-from payments.services.event_stream import consuming
-from payments.services.event_stream.consuming import FAILURES_MAX, consume_once, purge_consumed
-from payments.services.event_stream.effects import keep_journal
+from payments.services.event_stream.consumer import Consumer
+from payments.services.event_stream.consuming import FAILURES_MAX, consume_once
+from payments.services.event_stream.effects import do_nothing
 from payments.services.event_stream.redis_stream import entry_id
 from payments.tests.event_stream.stage import GROUPS, Failing, Stage, consumer_of, wait_for
 from payments.tests.support.crashes import ForkedCommand
@@ -44,16 +44,31 @@ def test_each_event_is_consumed_once_and_acknowledged(stage: Stage) -> None:
 
 
 def test_an_event_delivered_twice_has_one_effect(stage: Stage) -> None:
-    stage.write_many(aggregates=3, each=1)
+    written = stage.write_many(aggregates=3, each=1)
     stage.publish_all()
-    effect = Failing()
+    effect = Failing(written[0].id)
     consumer = consumer_of(stage, effect)
     consumer.consume()
-    stage.redis.flushall()  # before the position was remembered
+    assert len(effect.done) == 2
+    stage.redis.flushall()  # The position is before the first, which failed.
     stage.publish_all()
+    effect.poison.clear()
     assert consumer.consume() == 3, "all of them come again"
-    assert len(effect.done) == 3
+    assert sorted(effect.done) == [event.id for event in written]
     assert pending(stage) == 0
+    assert stage.consumed_to()["fraud"] == 3
+
+
+def test_what_was_consumed_does_not_come_again_after_a_flush(stage: Stage) -> None:
+    """Its position moved with the effect, before any acknowledgment was seen."""
+    stage.write_many(aggregates=3, each=1)
+    stage.publish_all()
+    consumer = consumer_of(stage, Failing())
+    consumer.consume()
+    assert stage.consumed_to()["fraud"] == 3
+    stage.redis.flushall()
+    stage.publish_all()
+    assert consumer.consume() == 0
 
 
 def test_a_poison_event_becomes_a_dead_letter_and_stops_no_other(stage: Stage) -> None:
@@ -79,7 +94,7 @@ def test_a_failed_effect_leaves_no_trace(stage: Stage) -> None:
     [event] = stage.write(public_ids.new_id())
     stage.publish_all()
     consumer_of(stage, Failing(event.id)).consume()
-    assert not ConsumedEvent.objects.exists()
+    assert StreamGroup.objects.get(name="fraud").consumed == Multirange()
 
 
 def test_an_event_that_succeeds_on_a_retry_is_no_dead_letter(stage: Stage) -> None:
@@ -137,7 +152,7 @@ def test_an_outage_of_the_database_counts_as_no_delivery(
                 consumer.consume()
     consumer.consume()
     assert not FailedEvent.objects.exists()
-    assert ConsumedEvent.objects.count() == 3
+    assert stage.consumed_to()["fraud"] == 3
 
 
 def test_an_event_that_fails_among_others_fails_alone(stage: Stage) -> None:
@@ -164,11 +179,11 @@ def test_an_event_that_fails_among_others_fails_alone(stage: Stage) -> None:
 def test_a_batch_costs_one_statement_one_commit_and_one_acknowledgment(stage: Stage) -> None:
     stage.write_many(aggregates=10, each=4)
     stage.publish_all()
-    consumer = consumer_of(stage, keep_journal)
+    consumer = consumer_of(stage, do_nothing)
     entries = consumer._fresh(wait=False)
     with CaptureQueriesContext(connection) as queries:
         consumer._consume_fresh(entries)
-    assert ConsumedEvent.objects.count() == 40
+    assert stage.consumed_to()["fraud"] == 40
     assert len(queries) == 3, "BEGIN and COMMIT are two of them"
     assert stage.redis.info("commandstats")["cmdstat_xack"]["calls"] == 1
 
@@ -260,17 +275,6 @@ def test_a_stopped_consumer_is_deregistered_unless_it_has_pending_events(
     assert names == ["untidy"]
 
 
-def test_old_entries_of_the_journal_are_purged(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage.write_many(aggregates=3, each=1)
-    stage.publish_all()
-    consumer_of(stage, keep_journal).consume()
-    assert purge_consumed() == 0
-    monkeypatch.setattr(consuming, "KEPT_FOR", timedelta(0))
-    assert purge_consumed() == 3
-
-
 # --- as processes ----------------------------------------------------------------------------
 
 
@@ -279,7 +283,7 @@ def test_a_consumer_told_to_stop_finishes_its_event_first(stage: Stage) -> None:
     stage.publish_all()
     process = ForkedCommand("consume_events", "--group", "support")
     try:
-        wait_for(lambda: ConsumedEvent.objects.count() == len(written))
+        wait_for(lambda: stage.consumed_to()["support"] == len(written))
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
     finally:
@@ -294,7 +298,7 @@ def test_one_process_consumes_for_several_groups_until_one_of_them_breaks(stage:
     words = [word for group in GROUPS for word in ("--group", group)]
     process = ForkedCommand("consume_events", *words)
     try:
-        wait_for(lambda: ConsumedEvent.objects.count() == len(GROUPS) * len(written))
+        wait_for(lambda: stage.consumed_to() == dict.fromkeys(GROUPS, len(written)))
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
     finally:
@@ -308,10 +312,10 @@ def test_a_process_ends_when_one_of_its_consumers_broke(
     """The supervisor restarts the process; the other group's consumer is stopped first."""
     stage.publish_all()
 
-    def broken() -> int:
+    def broken(_: Consumer) -> list[str]:
         raise LookupError("unexpected")
 
-    monkeypatch.setattr(consuming_end, "purge_consumed", broken)
+    monkeypatch.setattr(Consumer, "_reclaim", broken)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with pytest.raises(CommandError, match="ended by itself"):
@@ -326,7 +330,7 @@ def test_each_group_consumes_every_event(stage: Stage) -> None:
     stage.write_many(aggregates=2, each=1)
     stage.publish_all()
     for group in GROUPS:
-        assert consumer_of(stage, keep_journal, group=group).consume() == 2
-    assert ConsumedEvent.objects.count() == 6
+        assert consumer_of(stage, do_nothing, group=group).consume() == 2
+    assert stage.consumed_to() == dict.fromkeys(GROUPS, 2)
     message = stage.on_the_stream()[0]
     assert consume_once("fraud", message, Failing(message.event_id)) is False

@@ -8,8 +8,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from payments import public_ids
-from payments.models import ConsumedEvent, FailedEvent
-from payments.services.event_stream.consuming import FAILURES_MAX
+from payments.models import FailedEvent
+from payments.services.event_stream.consuming import (
+    FAILURES_MAX,
+    consume_once,
+    note_failure,
+    replay,
+)
 from payments.services.event_stream.effects import EFFECTS
 from payments.tests.event_stream.stage import Failing, Stage, consumer_of
 
@@ -60,12 +65,26 @@ def test_a_dead_letter_that_fails_again_stays(dead: Failing) -> None:
     assert not FailedEvent.objects.exists()
 
 
-def test_a_dead_letter_that_was_consumed_meanwhile_has_no_second_effect(dead: Failing) -> None:
+def test_a_dead_letter_that_was_replayed_meanwhile_has_no_second_effect(dead: Failing) -> None:
     failed = FailedEvent.objects.order_by("id")[0]
-    ConsumedEvent.objects.create(
-        group="fraud", event_id=failed.event_id, type=failed.type, consumed_at=failed.failed_at
-    )
     dead.poison.clear()
     replayed("--all")
-    assert failed.event_id not in dead.done
+    assert replay(failed, dead) == ""
+    assert dead.done.count(failed.event_id) == 1
+    dead.poison.add(failed.event_id)
+    assert replay(failed, dead) == "", "it was not tried"
     assert not FailedEvent.objects.exists()
+
+
+def test_a_dead_letter_that_comes_again_is_left_to_the_operator(
+    dead: Failing, stage: Stage
+) -> None:
+    """Redis lost the stream before the group's position had passed it."""
+    message = stage.on_the_stream()[0]
+    dead.poison.clear()
+    assert not consume_once("fraud", message, dead)
+    assert note_failure("fraud", message, "too late"), "it is over"
+    assert message.event_id not in dead.done
+    assert list(FailedEvent.objects.values_list("failures", flat=True)) == [5, 5]
+    assert "consumed" in replayed("--all")
+    assert dead.done.count(message.event_id) == 1

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import connections
 
 from payments import public_ids
-from payments.models import ConsumedEvent, Event
-from payments.tests.event_stream.stage import GROUPS, Stage, command, kill, wait_for
+from payments.models import Event
+from payments.tests.event_stream.stage import GROUPS, Journal, Stage, wait_for
 from payments.tests.support.crashes import ForkedCommand
 
 COMMANDS = (
@@ -54,10 +54,10 @@ class Writer(threading.Thread):
 
 
 def consumed(group: str) -> list[UUID]:
-    rows = ConsumedEvent.objects.filter(group=group).order_by("id")
-    return list(rows.values_list("event_id", flat=True))
+    return [event_id for event_id, _ in Journal.consumed(group)]
 
 
+@pytest.mark.usefixtures("journal")
 def test_kills_and_flushes_lose_nothing_and_keep_the_order(stage: Stage) -> None:
     chance = random.Random(20_261_125)
     running = [ForkedCommand(*each) for each in COMMANDS]
@@ -103,26 +103,28 @@ def _require_everything_once_and_in_order() -> None:
 
 
 @pytest.mark.matrix(most=0)
+@pytest.mark.usefixtures("journal")
 def test_the_lag_is_far_below_two_seconds(stage: Stage) -> None:
     """From the commit of an event to the commit of what it causes, in other processes.
 
     `make matrix` alone plays it: a machine that runs other tests beside it has no lag to judge.
     """
-    publisher = command("publish_events")
-    consumer = command("consume_events", "--group", "finance")
+    publisher = ForkedCommand("publish_events")
+    consumer = ForkedCommand("consume_events", "--group", "finance")
     try:
-        # How long a new Python takes to start is no lag of the stream.
+        # How long a new process takes to start is no lag of the stream.
         Writer(stage, events=10).run()
         wait_for(lambda: len(consumed("finance")) == 10)
         while_starting = set(consumed("finance"))
         Writer(stage, events=EVENTS).run()
         wait_for(lambda: len(consumed("finance")) == 10 + EVENTS)
     finally:
-        kill(publisher, consumer)
+        publisher.kill()
+        consumer.kill()
     created = dict(Event.objects.values_list("id", "created_at"))
     lags = sorted(
         (at - created[event_id]).total_seconds()
-        for event_id, at in ConsumedEvent.objects.values_list("event_id", "consumed_at")
+        for event_id, at in Journal.consumed("finance")
         if event_id not in while_starting
     )
     assert len(lags) == EVENTS

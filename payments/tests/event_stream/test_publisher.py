@@ -13,9 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from redis.exceptions import RedisError
 
 from payments import public_ids
-from payments.models import Dispatch, Event, StreamEntry, StreamGroup
+from payments.models import Event, StreamEntry, StreamGroup, UnnumberedEvent
+from payments.services.event_stream import publisher as publishing
+from payments.services.event_stream.effects import do_nothing
 from payments.services.event_stream.publisher import Publisher, wait_after
-from payments.tests.event_stream.stage import GROUPS, Stage, in_order, wait_for
+from payments.tests.event_stream.stage import GROUPS, Stage, consumer_of, in_order, wait_for
 from payments.tests.support.crashes import ForkedCommand
 
 
@@ -30,7 +32,7 @@ def test_every_event_is_there_once_in_order_with_its_own_id(stage: Stage) -> Non
     assert sorted(ids(there)) == sorted(event.id for event in written)
     assert [message.number for message in there] == list(range(1, 101))
     assert in_order(there)
-    assert not Dispatch.objects.filter(streamed_at=None).exists()
+    assert not UnnumberedEvent.objects.exists()
 
 
 def test_a_warning_is_logged_only_for_a_lost_stream(
@@ -178,6 +180,7 @@ def test_trimming_never_passes_the_slowest_group(stage: Stage) -> None:
     assert stage.on_the_stream()[0].number == 15
 
 
+@pytest.mark.usefixtures("pruned_at_once")
 def test_when_everything_is_consumed_the_newest_stays_and_a_flush_does_not_matter(
     stage: Stage,
 ) -> None:
@@ -237,6 +240,7 @@ def test_a_stream_of_another_database_history_is_replaced(stage: Stage) -> None:
     assert ids(stage.on_the_stream()) == kept
 
 
+@pytest.mark.usefixtures("pruned_at_once")
 def test_a_full_stream_waits_for_its_slowest_group(stage: Stage) -> None:
     stage.write_many(aggregates=10, each=1)
     stage.publish_all(entries_max=4)
@@ -295,8 +299,34 @@ def test_a_busy_pass_needs_as_many_queries_for_many_events_as_for_few(stage: Sta
         counts.append(len(queries))
         for group in GROUPS:
             stage.read_as(group)
-    # Two looks; BEGIN, lock, take, number, COMMIT; read, store the positions, prune.
-    assert counts[1:] == [10, 10]
+    # Two looks; BEGIN, lock, number, COMMIT; store the positions.
+    assert counts[1:] == [7, 7]
+
+
+def test_consumed_numbers_are_deleted_many_together(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_PRUNE_FROM", 5)
+    kept = []
+    for _ in range(2):
+        stage.write_many(aggregates=4, each=1)
+        stage.publish_all()
+        for group in GROUPS:
+            stage.read_as(group)
+        stage.publish_all()
+        kept.append(list(StreamEntry.objects.order_by("number").values_list("number", flat=True)))
+    assert kept == [[1, 2, 3, 4], [8]]
+
+
+def test_positions_of_our_own_consumers_are_not_written_again(stage: Stage) -> None:
+    stage.write_many(aggregates=4, each=1)
+    stage.publish_all()
+    for group in GROUPS:
+        consumer_of(stage, do_nothing, group=group).consume()
+    moved = set(StreamGroup.objects.values_list("name", "updated_at", "consumed_to"))
+    stage.publish_all()
+    assert set(StreamGroup.objects.values_list("name", "updated_at", "consumed_to")) == moved
+    assert [message.number for message in stage.on_the_stream()] == [4], "the rest is trimmed"
 
 
 def test_it_gathers_events_while_busy_and_waits_longer_while_idle() -> None:

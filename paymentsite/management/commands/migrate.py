@@ -99,10 +99,14 @@ def _of_the_database(role: str, cursor: Any) -> list[sql.Composed]:
 
 
 def columns_by_table(cursor: Any) -> dict[str, list[str]]:
-    """The tables as they are: a migration of before may lack columns that models declare."""
+    """The tables as they are: a migration of before may lack columns that models declare.
+
+    Without generated columns, which PostgreSQL alone writes.
+    """
     cursor.execute(
         "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c "
         "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "AND a.attgenerated = '' "
         "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') GROUP BY 1"
     )
     return dict(cursor.fetchall())

@@ -196,11 +196,12 @@ def events_behind_a_cursor() -> None:
             f"SELECT event_id FROM {table_of(Delivery)} ORDER BY event_id DESC LIMIT 1"
         )
         rows = execute(
-            f"SELECT event_id FROM {table_of(Dispatch)} WHERE fanned_out_at IS NULL "
-            "AND event_id > %s ORDER BY event_id LIMIT %s FOR UPDATE SKIP LOCKED",
+            f"DELETE FROM {table_of(Dispatch)} WHERE event_id IN ("
+            f"SELECT event_id FROM {table_of(Dispatch)} WHERE event_id > %s "
+            "ORDER BY event_id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING event_id",
             [newest[0][0] if newest else uuid.UUID(int=0), fan_out.EVENTS_PER_BATCH],
         )
-        return [row[0] for row in rows]
+        return sorted(row[0] for row in rows)
 
     places.CLAIM_EVENTS.plant(claim)
 
