@@ -15,9 +15,11 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
+from django.urls import reverse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
 
 from ledger import dispute_rules, posting_rules, selectors
 from ledger.chart import CHART, PSP_RECEIVABLE, AccountRef
@@ -194,6 +196,13 @@ class LedgerTransactionAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # 
     inlines: ClassVar[list[Any]] = [_EntriesInline]
 
 
+class _EntryList(ChangeList):  # type: ignore[misc]
+    """Links an entry to the page of its transaction: no index finds an entry by its own id."""
+
+    def url_for_result(self, result: LedgerEntry) -> str:
+        return reverse("admin:ledger_ledgertransaction_change", args=[result.transaction_id])
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Single debits and credits."""
@@ -209,10 +218,11 @@ class LedgerEntryAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: 
     )
     list_filter = ("entry_type", "direction", one_of("currency", sorted(CURRENCY_EXPONENTS)))
     list_select_related = ("account", "transaction")
-    # An entry's page is that of its transaction: no index finds an entry by its id.
-    list_display_links = None
     search_help_text = "The id of a payment or ledger transaction"
     ordering = ("-transaction_id", "-id")
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return _EntryList
 
     def with_one_of(self, ids: set[UUID]) -> Q:
         """Entries have no index by payment: their transactions have."""

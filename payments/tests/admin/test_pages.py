@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from unfold.templatetags.unfold_list import results
 
+from ledger.models import LedgerEntry
 from payments.admin.navigation import sidebar
 from payments.models import (
     ApiKey,
@@ -75,7 +76,7 @@ def test_everything_can_be_read_without_a_raw_id_or_a_secret(
         assert rows, f"the fixture leaves {model.__name__} empty"
         listed = superuser.list(model)
         assert listed.status_code == 200, model.__name__
-        assert url_of(model, "change", rows[-1].pk) in listed.content.decode(), model.__name__
+        assert _linked_from_the_list(rows[-1]) in listed.content.decode(), model.__name__
         _require_no_raw_id(model, listed.content.decode())
         for row in (*rows[: pages - 1], *rows[pages - 1 :][-1:]):  # the last is always among them
             page = superuser.page(row)
@@ -87,6 +88,12 @@ def test_everything_can_be_read_without_a_raw_id_or_a_secret(
             _require_no_raw_id(model, text)
             for secret in secrets:
                 assert secret not in text, f"{model.__name__} shows a secret"
+
+
+def _linked_from_the_list(row: Model) -> str:
+    """The page of a row; of an entry of the books, that of its transaction."""
+    shown = row.transaction if isinstance(row, LedgerEntry) else row
+    return url_of(type(shown), "change", shown.pk)
 
 
 def _listed(model: type[Model]) -> QuerySet[Any]:
