@@ -73,6 +73,9 @@ def require_sandbox(url: str) -> None:
     if os.environ.get("PAYMENTS_ENVIRONMENT") == "production":
         raise LauncherError("made-up history has no place in production (PAYMENTS_ENVIRONMENT)")
     with psycopg.connect(url) as connection:
+        [(tables,)] = connection.execute("SELECT to_regclass('payments_merchant')").fetchall()
+        if tables is None:
+            raise LauncherError("this database has no tables yet: `manage.py migrate` makes them")
         live = connection.execute(_LIVE).fetchone()
         if live is not None:
             raise LauncherError(f"made-up history has no place in this database: {live[0]}")

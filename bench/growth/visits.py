@@ -278,7 +278,7 @@ def _deliver() -> None:
     from payments.services.merchant_webhooks.attempt import attempt_delivery
     from payments.services.merchant_webhooks.fan_out import fan_out_due
 
-    while fan_out_due():
+    while fan_out_due().events:
         pass
     client = HttpClient(policy_of_settings())
     while due := [key for key, is_due in leasing.endpoints_with_work().items() if is_due]:
