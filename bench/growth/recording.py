@@ -49,9 +49,9 @@ MERCHANT_TABLES: Final[dict[str, LiteralString]] = {
 }
 LEFT_OUT: Final[dict[str, str]] = {
     "payments_case": "no life leaves one open, nor are there any",
-    "payments_dispatch": "every event has been fanned out and streamed",
+    "payments_dispatch": "every event has been fanned out",
+    "payments_unnumbered_event": "every event has its number on the stream",
     "payments_stream_entry": "consumed by every group, and deleted",
-    "payments_consumed_event": "of the examples of consumers",
     "payments_failed_event": "of the examples of consumers",
     "payments_card_velocity": "of the examples of consumers",
     "payments_stream_group": "how far the stream is, not history",

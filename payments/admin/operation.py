@@ -137,8 +137,10 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     @shown(description="paid with")
     def shown_method(self, operation: Operation) -> str:
-        details = operation.payment_method_details or {}
-        name = display.in_words(details.get("brand") or details.get("method_type") or "")
+        snapshot = operation.payment_method_details or {}
+        method_type = snapshot.get("type", "")
+        details = snapshot.get(method_type) or {}
+        name = display.in_words(details.get("brand") or method_type)
         last4 = details.get("last4")
         return f"{name} {display.MASK} {last4}" if last4 else name or display.NOTHING
 

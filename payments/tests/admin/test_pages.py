@@ -17,6 +17,7 @@ from django.urls import reverse
 from unfold.templatetags.unfold_list import results
 
 from ledger.models import LedgerEntry
+from payments.admin import display
 from payments.admin.navigation import sidebar
 from payments.models import (
     ApiKey,
@@ -159,6 +160,11 @@ def test_the_page_of_a_payment_shows_its_story(trading: Shop, superuser: Console
     assert "1100 psp receivable" in page
 
 
+def test_an_operations_page_names_the_card(trading: Shop, superuser: Console) -> None:
+    charge = Operation.objects.filter(kind="authorize").earliest("pk")
+    assert f"visa {display.MASK} 4242" in superuser.page(charge).content.decode()
+
+
 def test_pages_link_to_the_rows_that_they_name(
     trading: Shop, superuser: Console, owner_cursor: Any
 ) -> None:
@@ -213,11 +219,11 @@ NOT_GROWING = {
 def test_the_queries_of_a_list_do_not_grow_with_its_rows(trading: Shop, superuser: Console) -> None:
     ContentType.objects.get_for_models(*MODELS)
     few = {model: (_rows(model), _queries(superuser, model)) for model in MODELS}
-    sell(trading, order_id="more", key="more")
     add_customer(trading, email="more@example.com")
     store_notice(trading)
     listen_in_vain(trading)
     settle(trading)
+    sell(trading, order_id="more", key="more")  # Last, so that its events are not fanned out yet.
     account = PspAccount.objects.create(code="more", psp="sandbox")
     other = Merchant.objects.create(name="More", test_psp_account=account)
     ApiKey.objects.create(merchant=other, secret_sha256="more", last4="more")
@@ -234,7 +240,7 @@ def _rows(model: type[Model]) -> int:
 def _queries(console: Console, model: type[Model]) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
         shown = console.shown(model)
-        assert list(results(shown)) or not shown.result_count
+        assert list(results(shown)) or not _rows(model)
         for each in shown.filter_specs:
             list(each.choices(shown))
     return [query["sql"] for query in captured.captured_queries]
