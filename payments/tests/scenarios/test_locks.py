@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -112,10 +112,16 @@ def test_postgresql_itself_refuses_a_second_charge(
     assert Operation.objects.count() == 1
 
 
+# A row's lock is in no database, but who waits for one has locks in its own.
+BLOCKED: Final = """
+    SELECT FROM pg_locks WHERE NOT granted AND pid IN (
+           SELECT pid FROM pg_locks
+            WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+
+
 def wait_until_blocked(cursor: psycopg.Cursor[Any]) -> None:
     for _ in range(200):
-        waiting = cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
-        if waiting is not None and waiting[0]:
+        if cursor.execute(BLOCKED).fetchall():
             return
         cursor.execute("SELECT pg_sleep(0.02)")
     pytest.fail("no session waits for the lock")
