@@ -27,7 +27,7 @@ if not settings.configured:
     os.environ.setdefault("DATABASE_POOL", "off")
     gc.disable()  # until all apps are imported (paymentsite.apps): a fifth of the time to start
 
-# Otherwise each start of worker and beat would run Django's system checks: half of its processor
+# Otherwise each start of worker and beat would run Django's system checks: a third of its processor
 # time. `manage.py check --deploy` and `check_installation` run them once an installation.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
