@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,22 +13,42 @@ from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, Psp
 from psp_adapters.contract.payments import PspOperationKind, PspPaymentStatus
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
+from psp_adapters.tests.support.dispute_suite import DisputeContract
+from psp_adapters.tests.support.fault_suite import FaultContract
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
-class TestSandboxContract(AdapterContract):
+class TestSandboxContract(AdapterContract, FaultContract, DisputeContract):
     good_token = "pm_card_visa"
     declined_token = "pm_card_visa_chargeDeclined"
     challenged_token = "pm_card_threeDSecure2Required"
     unknown_token = "pm_card_doesNotExist"
 
     @pytest.fixture(autouse=True)
-    def _truth(self, sandbox: SandboxProcess) -> None:
-        self.sandbox = sandbox
+    def _truth(self, sandbox: SandboxProcess, api_key: str) -> Iterator[None]:
+        self.sandbox, self.api_key = sandbox, api_key
+        self.others: list[SandboxAdapter] = []
+        yield
+        for other in self.others:
+            other.close()
 
     def open_dispute(self, adapter: PspAdapter, order_id: str) -> str:
         opened: str = self.sandbox.open_dispute(order_id=order_id)["id"]
         return opened
+
+    def drop_answer(self, kind: str, order_id: str, *, after: bool) -> None:
+        of = {} if kind == "look_up" else {"order_id": order_id}
+        self.sandbox.script({"drop_after" if after else "drop_before": 1}, kind=kind, **of)
+
+    def adapter_of(self, *, base_url: str = "", api_key: str = "") -> SandboxAdapter:
+        other = SandboxAdapter(
+            base_url=base_url or self.sandbox.base_url, api_key=api_key or self.api_key
+        )
+        self.others.append(other)
+        return other
+
+    def answer_challenge(self, redirect_url: str, psp_payment_id: str, *, fail: bool) -> None:
+        self.sandbox.complete_challenge(redirect_url, fail=fail)
 
 
 @pytest.mark.parametrize(
@@ -86,31 +107,6 @@ def test_a_scripted_decline_reaches_any_operation(
     assert not sandbox.effects(order_id=order_id, kind="capture")
 
 
-@pytest.mark.parametrize(
-    ("fail", "outcome", "code"),
-    [
-        (False, Outcome.SUCCEEDED, ""),
-        (True, Outcome.DECLINED, "payment_intent_authentication_failure"),
-    ],
-)
-def test_a_completed_challenge_is_found_by_a_look_up_of_its_charge(
-    sandbox: SandboxProcess,
-    adapter: SandboxAdapter,
-    order_id: str,
-    fail: bool,
-    outcome: Outcome,
-    code: str,
-) -> None:
-    token = "pm_card_threeDSecure2Required"
-    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=token)
-    sandbox.complete_challenge(send(adapter, request).redirect_url, fail=fail)
-    query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
-    found = adapter.look_up(query, deadline_seconds=5)
-    assert found is not None
-    assert (found.outcome, found.code) == (outcome, code)
-    assert len(sandbox.effects(order_id=order_id)) == (0 if fail else 1)
-
-
 def test_a_void_without_a_payment_id_fences_a_charge_that_never_arrived(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
@@ -167,22 +163,6 @@ def test_a_token_is_looked_up_once(sandbox: SandboxProcess, adapter: SandboxAdap
     assert len(sandbox.calls(kind="token")) == before + 1
 
 
-def test_an_unreachable_psp_answers_not_sent(sandbox: SandboxProcess, order_id: str) -> None:
-    adapter = SandboxAdapter(base_url="http://127.0.0.1:1", api_key="sandbox_x")
-    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
-    assert send(adapter, request).outcome is Outcome.NOT_SENT
-    with pytest.raises(PspUnavailable):
-        adapter.find_token("pm_card_visa", deadline_seconds=1)
-
-
-def test_invalid_credentials_are_not_a_decline(sandbox: SandboxProcess, order_id: str) -> None:
-    adapter = SandboxAdapter(base_url=sandbox.base_url, api_key="wrong")
-    request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
-    result = send(adapter, request)
-    assert result.outcome is Outcome.NOT_SENT
-    assert "wrong" not in result.detail
-
-
 def test_a_late_effect_comes_after_our_deadline(
     sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
 ) -> None:
@@ -210,20 +190,6 @@ def test_one_key_per_operation_is_seen_by_the_psp(
         (True, False),
         (False, True),
     ]
-
-
-def test_a_script_applies_to_the_capture_of_one_order(
-    sandbox: SandboxProcess, adapter: SandboxAdapter, order_id: str
-) -> None:
-    sandbox.script({"drop_after": 1}, order_id=order_id, kind="capture")
-    authorize = make_request(OperationKind.AUTHORIZE, order_id=order_id, token="pm_card_visa")
-    made = send(adapter, authorize)
-    assert made.outcome is Outcome.SUCCEEDED
-    capture = make_request(OperationKind.CAPTURE, psp_payment_id=made.psp_payment_id)
-    assert send(adapter, capture).outcome is Outcome.UNKNOWN
-    assert send(adapter, capture).outcome is Outcome.SUCCEEDED
-    assert len(sandbox.effects(order_id=order_id, kind="capture")) == 1
-    assert len(sandbox.calls(order_id=order_id, kind="capture")) == 2
 
 
 def test_an_expired_hold_is_an_operation_of_the_psp(

@@ -1,21 +1,30 @@
-"""What every PSP adapter must do, as tests to inherit; nothing of any PSP in particular.
+"""What every PSP adapter must do with payments, as tests to inherit; nothing of any PSP.
 
-Subclass `AdapterContract` in a test module, name the tokens, and provide the fixtures `adapter`
-and `order_id`. What a PSP cannot do, by its capability flags, is skipped with that reason.
+Subclass `AdapterContract` in a test module, describe the PSP's tokens, and provide the fixtures
+`adapter` and `order_id`. What a PSP cannot do, by its capability flags, is skipped with that
+reason; so is what its double cannot show, by `cannot`. The suites beside this one take the same
+description: `fault_suite` and `dispute_suite`.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
-from psp_adapters.contract.disputes import DisputeRequest, DisputeStatus
-from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest, PspResult
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
 from psp_adapters.contract.payments import (
     CardDataRefused,
     PspOperationKind,
@@ -47,38 +56,42 @@ def send(adapter: PspAdapter, request: PspRequest) -> PspResult:
     return result
 
 
-class AdapterContract:
-    """Inherit, and set the tokens."""
+def found_by(adapter: PspAdapter, query: LookUp) -> PspResult | None:
+    return adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS)
+
+
+class PspUnderTest:
+    """What the suites must know of a PSP: inherit, and set the tokens."""
 
     good_token: str
     declined_token: str
     challenged_token: str
     unknown_token: str
+    cannot: ClassVar[Mapping[str, str]] = {}
+    """What the PSP's double cannot show: words of a test's name, and the reason to skip it."""
 
-    def open_dispute(self, adapter: PspAdapter, order_id: str) -> str:
-        """Have a captured payment of 10.00 USD charged back; the PSP's id of the dispute."""
-        raise NotImplementedError
-
-    def disputed(self, adapter: PspAdapter, order_id: str) -> DisputeRequest:
-        """A response to a new dispute."""
-        if not adapter.capabilities.disputes:
-            pytest.skip("capability disputes is off")
-        self.authorize(adapter, order_id, capture=True)
-        reference = f"dr-{uuid.uuid4().hex}"
-        return DisputeRequest(
-            psp_key=f"key-{reference}",
-            reference=reference,
-            psp_dispute_id=self.open_dispute(adapter, order_id),
-            answers_inquiry=False,
-            evidence={"uncategorized_text": "It was delivered."},
-        )
+    @pytest.fixture(autouse=True)
+    def _skip_what_the_double_cannot_show(self, request: pytest.FixtureRequest) -> None:
+        for words, reason in self.cannot.items():
+            if words in request.node.name:
+                pytest.skip(reason)
 
     def authorize(self, adapter: PspAdapter, order_id: str, **values: Any) -> PspResult:
         values.setdefault("token", self.good_token)
         request = make_request(OperationKind.AUTHORIZE, order_id=order_id, **values)
         return send(adapter, request)
 
-    def test_an_authorization_names_payment_amount_and_end(
+    def look_up_payment(self, adapter: PspAdapter, payment_id: str) -> PspPayment:
+        payment = adapter.look_up_payment(payment_id, deadline_seconds=DEADLINE_SECONDS)
+        assert payment is not None
+        assert payment.psp_payment_id == payment_id
+        return payment
+
+
+class AdapterContract(PspUnderTest):
+    """The life of a payment."""
+
+    def test_an_authorization_names_payment_and_amount(
         self, adapter: PspAdapter, order_id: str
     ) -> None:
         result = self.authorize(adapter, order_id)
@@ -86,10 +99,17 @@ class AdapterContract:
         assert result.psp_id
         assert result.psp_payment_id
         assert result.amount == Money(1000, "USD")
-        assert result.expires_at is not None
-        assert result.expires_at.utcoffset() is not None
 
-    @pytest.mark.parametrize(("minor", "currency"), [(7, "JPY"), (1234, "KWD"), (99, "EUR")])
+    def test_an_authorization_says_until_when_it_holds(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        made = self.authorize(adapter, order_id)
+        payment = self.look_up_payment(adapter, made.psp_payment_id)
+        for expires_at in (made.expires_at, payment.expires_at):
+            assert expires_at is not None
+            assert expires_at.utcoffset() is not None
+
+    @pytest.mark.parametrize(("minor", "currency"), [(7, "JPY"), (1230, "KWD"), (99, "EUR")])
     def test_minor_units_arrive_as_they_are(
         self, adapter: PspAdapter, order_id: str, minor: int, currency: str
     ) -> None:
@@ -122,8 +142,17 @@ class AdapterContract:
         assert (result.code, result.decline_code) == ("card_declined", "generic_decline")
         assert result.message
 
+    def test_a_request_that_the_psp_refuses_is_told_apart_from_a_decline(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        result = self.authorize(adapter, order_id, token=self.unknown_token)
+        assert (result.outcome, result.code) == (Outcome.DECLINED, REQUEST_REFUSED)
+        assert result.decline_code == ""
+
     def test_a_challenge_says_where_to_go(self, adapter: PspAdapter, order_id: str) -> None:
-        result = self.authorize(adapter, order_id, token=self.challenged_token)
+        result = self.authorize(
+            adapter, order_id, token=self.challenged_token, return_url="https://shop.example/back"
+        )
         assert result.outcome is Outcome.REQUIRES_ACTION
         assert result.redirect_url.startswith("http")
 
@@ -145,6 +174,24 @@ class AdapterContract:
             assert result.outcome in (Outcome.SUCCEEDED, Outcome.PENDING)
             assert result.psp_payment_id == payment_id
             assert result.amount == Money(minor, "USD")
+
+    def test_a_sale_is_captured_at_once_and_refunded_in_parts(
+        self, adapter: PspAdapter, order_id: str
+    ) -> None:
+        made = self.authorize(adapter, order_id, capture=True)
+        assert (made.outcome, made.amount) == (Outcome.SUCCEEDED, Money(1000, "USD"))
+        for minor in (600, 400):
+            part = make_request(
+                OperationKind.REFUND, minor=minor, psp_payment_id=made.psp_payment_id
+            )
+            assert send(adapter, part).outcome in (Outcome.SUCCEEDED, Outcome.PENDING)
+        payment = self.look_up_payment(adapter, made.psp_payment_id)
+        assert (payment.status, payment.held) == (PspPaymentStatus.CAPTURED, Money(0, "USD"))
+        assert [(act.kind, act.amount.minor) for act in payment.operations] == [
+            (PspOperationKind.AUTHORIZE, 1000),
+            (PspOperationKind.REFUND, 600),
+            (PspOperationKind.REFUND, 400),
+        ]
 
     def test_a_void_releases_the_hold(self, adapter: PspAdapter, order_id: str) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
@@ -196,16 +243,10 @@ class AdapterContract:
         made = send(adapter, request)
         query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
         for each in (query, replace(query, psp_id=made.psp_id)):
-            found = adapter.look_up(each, deadline_seconds=DEADLINE_SECONDS)
+            found = found_by(adapter, each)
             assert found is not None
             assert (found.outcome, found.psp_id) == (Outcome.SUCCEEDED, made.psp_id)
             assert found.amount == Money(1000, "USD")
-
-    def look_up_payment(self, adapter: PspAdapter, payment_id: str) -> PspPayment:
-        payment = adapter.look_up_payment(payment_id, deadline_seconds=DEADLINE_SECONDS)
-        assert payment is not None
-        assert payment.psp_payment_id == payment_id
-        return payment
 
     def test_a_payment_lists_all_its_operations_in_order(
         self, adapter: PspAdapter, order_id: str
@@ -214,8 +255,6 @@ class AdapterContract:
         made = send(adapter, authorize)
         held = self.look_up_payment(adapter, made.psp_payment_id)
         assert (held.status, held.held) == (PspPaymentStatus.HELD, Money(1000, "USD"))
-        assert held.expires_at is not None
-        assert held.expires_at.utcoffset() is not None
 
         requests = [authorize]
         for kind, minor in ((OperationKind.CAPTURE, 700), (OperationKind.REFUND, 200)):
@@ -265,7 +304,7 @@ class AdapterContract:
         if not adapter.capabilities.look_up_by_reference:
             pytest.skip("capability look_up_by_reference is off")
         query = LookUp(kind=OperationKind.AUTHORIZE, reference=f"never-{uuid.uuid4().hex}")
-        assert adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS) is None
+        assert found_by(adapter, query) is None
 
     def test_a_fenced_reference_can_never_be_charged(
         self, adapter: PspAdapter, order_id: str
@@ -276,7 +315,7 @@ class AdapterContract:
         query = LookUp(kind=OperationKind.AUTHORIZE, reference=request.reference)
         assert adapter.fence(query, deadline_seconds=DEADLINE_SECONDS) is None
         assert send(adapter, request).outcome is Outcome.DECLINED
-        assert adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS) is None
+        assert found_by(adapter, query) is None
 
     def test_a_fence_after_the_charge_returns_the_charge(
         self, adapter: PspAdapter, order_id: str
@@ -309,69 +348,4 @@ class AdapterContract:
     def test_no_time_left_means_not_sent(self, adapter: PspAdapter, order_id: str) -> None:
         request = make_request(OperationKind.AUTHORIZE, order_id=order_id, token=self.good_token)
         result = adapter.authorize(request, deadline_seconds=0)
-        assert result.outcome is Outcome.NOT_SENT
-
-    def test_a_chargeback_is_shown_completely(self, adapter: PspAdapter, order_id: str) -> None:
-        request = self.disputed(adapter, order_id)
-        found = adapter.look_up_dispute(request.psp_dispute_id, deadline_seconds=DEADLINE_SECONDS)
-        assert found is not None
-        assert found.psp_dispute_id == request.psp_dispute_id
-        assert (found.status, found.began_as_inquiry) == (DisputeStatus.NEEDS_RESPONSE, False)
-        assert found.amount == Money(1000, "USD")
-        assert found.funds_withdrawn
-        assert found.reason
-        assert found.evidence_due_by is not None
-        assert found.evidence_due_by.utcoffset() is not None
-        assert (found.submissions, found.acceptance) == ((), "")
-
-    def test_an_unknown_dispute_is_not_found(self, adapter: PspAdapter) -> None:
-        if not adapter.capabilities.disputes:
-            pytest.skip("capability disputes is off")
-        assert adapter.look_up_dispute("unknown", deadline_seconds=DEADLINE_SECONDS) is None
-
-    def test_evidence_is_taken_once(self, adapter: PspAdapter, order_id: str) -> None:
-        request = self.disputed(adapter, order_id)
-        for _ in range(2):  # the same request again is the same submission
-            taken = adapter.submit_evidence(request, deadline_seconds=DEADLINE_SECONDS)
-            assert taken.outcome is Outcome.SUCCEEDED
-            assert taken.dispute is not None
-            assert taken.dispute.status is DisputeStatus.UNDER_REVIEW
-            assert taken.dispute.submissions == (request.reference,)
-        other = replace(request, psp_key="another", reference="another")
-        refused = adapter.submit_evidence(other, deadline_seconds=DEADLINE_SECONDS)
-        assert refused.outcome is Outcome.DECLINED
-        assert refused.code == "dispute_evidence_already_submitted"
-
-    def test_an_acceptance_is_final(self, adapter: PspAdapter, order_id: str) -> None:
-        request = replace(self.disputed(adapter, order_id), evidence={})
-        for _ in range(2):
-            accepted = adapter.accept_dispute(request, deadline_seconds=DEADLINE_SECONDS)
-            assert accepted.outcome is Outcome.SUCCEEDED
-            assert accepted.dispute is not None
-            assert accepted.dispute.status is DisputeStatus.LOST
-            assert accepted.dispute.acceptance == request.reference
-        late = replace(request, psp_key="another", reference="another")
-        refused = adapter.submit_evidence(
-            replace(late, evidence={"uncategorized_text": "No."}),
-            deadline_seconds=DEADLINE_SECONDS,
-        )
-        assert refused.outcome is Outcome.DECLINED
-
-    def test_a_response_to_an_inquiry_does_not_answer_a_chargeback(
-        self, adapter: PspAdapter, order_id: str
-    ) -> None:
-        request = replace(self.disputed(adapter, order_id), answers_inquiry=True)
-        for verb in (adapter.accept_dispute, adapter.submit_evidence):
-            refused = verb(request, deadline_seconds=DEADLINE_SECONDS)
-            assert refused.outcome is Outcome.DECLINED
-            assert refused.code == "dispute_unexpected_state"
-        found = adapter.look_up_dispute(request.psp_dispute_id, deadline_seconds=DEADLINE_SECONDS)
-        assert found is not None
-        assert (found.status, found.submissions) == (DisputeStatus.NEEDS_RESPONSE, ())
-
-    def test_no_time_left_means_no_response_was_sent(
-        self, adapter: PspAdapter, order_id: str
-    ) -> None:
-        request = self.disputed(adapter, order_id)
-        result = adapter.submit_evidence(request, deadline_seconds=0)
         assert result.outcome is Outcome.NOT_SENT
