@@ -57,6 +57,12 @@ def new_id() -> UUID:
     return _uuid7()
 
 
+def new_id_of_time(identifier: UUID) -> UUID:
+    """A new UUIDv7 that carries the time of another: both are in the same month's partition."""
+    time_bits = identifier.int >> 80 << 80
+    return UUID(int=time_bits | (_uuid7().int & ((1 << 80) - 1)))
+
+
 def encode(prefix: str, identifier: UUID) -> str:
     """The public form of a UUID."""
     number = identifier.int

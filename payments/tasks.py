@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from payments.services.automatic_actions import late_success_reversals, retention
+from payments.services.automatic_actions import late_success_reversals, months, retention
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
 from payments.services.psp_notifications import processing
@@ -61,6 +61,12 @@ def verify_books() -> int:
 def purge_old_deliveries() -> int:
     """Delete deliveries to webhook endpoints that ended long ago."""
     return retention.purge_old_deliveries()
+
+
+@shared_task
+def make_months() -> int:
+    """Make the next months of tables that are partitioned."""
+    return months.make_months()
 
 
 @shared_task

@@ -146,6 +146,13 @@ SWEEPS: Final = (
         why="deliveries to webhook endpoints and their attempts are kept 30 days",
     ),
     Sweep(
+        name="make-months",
+        task="payments.tasks.make_months",
+        every_seconds=3600,
+        lease_seconds=_LEASE_SECONDS,
+        why="tables that an operator partitioned have three months ahead",
+    ),
+    Sweep(
         name="purge-old-idempotency-keys",
         task="payments.tasks.purge_old_idempotency_keys",
         every_seconds=3600,

@@ -26,8 +26,10 @@ _INSERT_ACCOUNT: Final = (
     "ON CONFLICT DO NOTHING"
 )
 _SIZES: Final = (
-    "SELECT relname, pg_total_relation_size(oid), pg_indexes_size(oid) FROM pg_class "
-    "WHERE relname = ANY(%s) AND relkind = 'r'"
+    "SELECT c.relname, sum(pg_total_relation_size(part))::bigint, "
+    "sum(pg_indexes_size(part))::bigint FROM pg_class c, "
+    "unnest(c.oid || ARRAY(SELECT inhrelid FROM pg_inherits WHERE inhparent = c.oid)) part "
+    "WHERE c.relname = ANY(%s) AND c.relkind IN ('r', 'p') GROUP BY 1"
 )
 
 

@@ -84,8 +84,8 @@ def values_of(instance: models.Model) -> list[Any]:
 def insert_if_absent(instance: models.Model, *, conflict: str) -> bool:
     """Insert a row; returns False, with nothing written, if a unique index has such a row already.
 
-    `conflict` names the index: its columns in brackets, and its condition if it has one. An insert
-    of the same row by another transaction is waited for.
+    `conflict` names the index: its columns in brackets, and its condition if it has one; empty for
+    all of them. An insert of the same row by another transaction is waited for.
     """
     sql = f"{_insert_sql(type(instance), 1)} ON CONFLICT {conflict} DO NOTHING RETURNING 1"
     return bool(execute(sql, values_of(instance)))

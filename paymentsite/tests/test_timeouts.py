@@ -13,7 +13,7 @@ from django.db import connection
 from ledger import tasks as ledger_tasks
 from payments.api.request_headers import WAIT_SECONDS_MAX
 from payments.models import Merchant
-from payments.services.automatic_actions import late_success_reversals, retention
+from payments.services.automatic_actions import late_success_reversals, months, retention
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
 from payments.services.idempotency import keys
@@ -121,6 +121,7 @@ HELD = {
     "check-recent-payments": Held(recent.SWEEP_SECONDS, recent.BATCH_SECONDS + ONE_MORE_SECOND),
     "verify-books": Held(daily.SWEEP_SECONDS, daily.STEP_SECONDS + ONE_MORE_SECOND),
     "purge-old-deliveries": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
+    "make-months": Held(months.SWEEP_SECONDS, STATEMENT_SECONDS),
     "purge-old-idempotency-keys": Held(retention.SWEEP_SECONDS, STATEMENT_SECONDS),
 }
 

@@ -16,6 +16,7 @@ from ledger.database.statements import execute, table_of
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import Delivery, DeliveryAttempt, IdempotencyKey, Operation
+from payments.services.automatic_actions import months
 from payments.states import OPERATION_OPEN
 
 SWEEP_SECONDS: Final = 5.0
@@ -44,8 +45,12 @@ def purge_old_deliveries() -> int:
 
     Returns how many. Pending deliveries are kept, however old. One call works for some seconds; the
     next call deletes the rest. Found by id, which begins with the time: none ends before it began.
+    Where deliveries are partitioned by month, it drops the months that ended so long ago.
     """
-    before = now_utc() - timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS)
+    kept = timedelta(days=settings.WEBHOOK_DELIVERIES_KEPT_DAYS)
+    if months.is_partitioned(Delivery):
+        return months.drop_months_of_deliveries(kept)
+    before = now_utc() - kept
     return _purge(
         f"WITH old AS (DELETE FROM {table_of(Delivery)} WHERE id IN ("
         f"SELECT id FROM {table_of(Delivery)} WHERE id < %s AND ended_at < %s "

@@ -161,7 +161,7 @@ def _create_deliveries(events: Sequence[Event], take_permit: TakePermit) -> list
     pending = keys_with_pending(aggregates)
     made = [
         _Made(
-            id=public_ids.new_id(),
+            id=public_ids.new_id_of_time(event.id),
             event=event,
             endpoint=endpoint,
             pending_webhooks=len(endpoints),

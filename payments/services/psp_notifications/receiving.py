@@ -91,15 +91,16 @@ def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotificatio
 
 def _insert_once(row: PspNotification) -> bool:
     """Insert it unless the account sent this event before."""
-    return insert_if_absent(row, conflict="(psp_account_id, event_id)")
+    return insert_if_absent(row, conflict="")  # partitioned, no index is of the whole table
 
 
 def _note_conflict(row: PspNotification, account_code: str) -> None:
     """If the event came with another body before, record that once and make the row due again."""
     with transaction.atomic(durable=True):
-        first = PspNotification.objects.select_for_update().get(
+        known = PspNotification.objects.filter(
             psp_account_id=row.psp_account_id, event_id=row.event_id
         )
+        first = known.select_for_update().order_by("-pk")[:1].get()
         if first.body_sha256 == row.body_sha256 or first.conflicting_body:
             return
         logger.error(

@@ -78,9 +78,26 @@ def grant_rights(role: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in (
             *_statements(role, columns_by_table(cursor)),
+            *_of_functions(role, cursor),
             *_of_the_database(role, cursor),
         ):
             cursor.execute(statement)
+
+
+def _of_functions(role: str, cursor: Any) -> list[sql.Composed]:
+    """Lets the application alone call the functions that run with their owner's rights."""
+    cursor.execute(
+        "SELECT proname, pg_get_function_identity_arguments(oid) FROM pg_proc "
+        "WHERE pronamespace = 'public'::regnamespace AND prosecdef "
+        "AND prorettype <> 'trigger'::regtype"
+    )
+    text = "GRANT EXECUTE ON FUNCTION public.{name}({arguments}) TO {role}"
+    return [
+        sql.SQL(text).format(
+            name=sql.Identifier(name), arguments=sql.SQL(arguments), role=sql.Identifier(role)
+        )
+        for name, arguments in cursor.fetchall()
+    ]
 
 
 def _of_the_database(role: str, cursor: Any) -> list[sql.Composed]:
@@ -101,13 +118,15 @@ def _of_the_database(role: str, cursor: Any) -> list[sql.Composed]:
 def columns_by_table(cursor: Any) -> dict[str, list[str]]:
     """The tables as they are: a migration of before may lack columns that models declare.
 
-    Without generated columns, which PostgreSQL alone writes.
+    Without generated columns, which PostgreSQL alone writes, and without partitions: rights are
+    granted on the table of which they are a part.
     """
     cursor.execute(
         "SELECT c.relname, array_agg(a.attname::text) FROM pg_class c "
         "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
         "AND a.attgenerated = '' "
-        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') GROUP BY 1"
+        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') "
+        "AND NOT c.relispartition GROUP BY 1"
     )
     return dict(cursor.fetchall())
 

@@ -30,6 +30,7 @@ NOT_OURS: Final = {
         "wal_status",
     ),
     *("--epoch", "--pidfile", "internal_api", "sync_replication_slots"),
+    "publish_via_partition_root",
 }
 FENCED: Final = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 FILE: Final = re.compile(r"(?<![\w./<>-])[\w./-]+(?:\.(?:py|sql|md)|/)(?![\w<*.{])")
