@@ -43,10 +43,8 @@ serve: $(READY)
 test: $(READY)
 	@$(MAKE) -j2 chaos-small checked-and-tested
 
-# Each process begins with a part of its own of the list: few start the servers that the tests of a folder
-# or file share.
 checked-and-tested: lint
-	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4 --dist worksteal
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4
 
 lint: $(READY)
 	@$(RUN) -m paymentsite.tidy.checks
