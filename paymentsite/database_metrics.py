@@ -131,6 +131,11 @@ _declared: Final = (
         "Events that a group of the internal stream has not consumed yet.",
         _GROUP,
     ),
+    Figure(
+        "payments_months_ahead",
+        "Months after the present one that a table partitioned by month has.",
+        ("table",),
+    ),
     Figure("payments_sweep_age_seconds", "Seconds since a sweep last succeeded.", _SWEEP),
     Figure("payments_sweep_runs", "Runs of a sweep.", _SWEEP, is_counter=True),
     Figure("payments_sweep_failures", "Runs of a sweep that failed.", _SWEEP, is_counter=True),
@@ -193,6 +198,7 @@ def _of_events() -> dict[str, float | Samples]:
         "payments_events_overdue_seconds": _by_one_label(waiting.events_overdue_seconds()),
         "payments_deliveries_overdue_seconds": waiting.deliveries_overdue_seconds(),
         "payments_webhook_endpoints_failing": _by_one_label(waiting.failing_endpoints()),
+        "payments_months_ahead": _by_one_label(waiting.months_ahead()),
         "payments_stream_behind": {
             (group,): behind[group] for group in settings.STREAM_GROUPS if group in behind
         },

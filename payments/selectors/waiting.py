@@ -167,6 +167,15 @@ def deliveries_overdue_seconds() -> float:
     return seconds or 0.0
 
 
+def months_ahead() -> dict[str, int]:
+    """By table that is partitioned by month: how many months after the present one it has."""
+    rows = execute(
+        "SELECT parent, (SELECT count(*) FROM payments_months(parent) WHERE begins > now()) "
+        "FROM (SELECT partrelid::regclass::text AS parent FROM pg_partitioned_table) AS tables"
+    )
+    return dict(rows)
+
+
 def stream_behind() -> dict[str, int]:
     """By group of the internal stream: how many events it has not consumed yet."""
     rows = execute(

@@ -15,6 +15,7 @@ from django.db import connections
 from ledger.services import forget_known_accounts
 from payments import public_ids
 from payments.models import Delivery, DeliveryAttempt, Event, PspNotification
+from payments.selectors import waiting
 from payments.services.automatic_actions import months, retention
 from payments.services.psp_notifications import receiving
 from payments.tests.support.listening import MerchantServer, deliver_all, emitted, open_endpoint
@@ -139,6 +140,7 @@ def test_everything_works_the_same_on_tables_that_are_partitioned(
         "SELECT month, begins FROM payments_months('payments_event') ORDER BY ends DESC LIMIT 1"
     )
     partitioned.execute(f"DROP TABLE {newest[0]}")
+    assert waiting.months_ahead() == dict.fromkeys(READY, 3) | {"payments_event": 2}
     row = Event.objects.filter(pk=events[0].pk).values().get()
     later = _id_at(newest[1] + timedelta(days=1))
     Event.objects.create(**row | {"id": later, "seq": 99})
