@@ -171,21 +171,25 @@ class PspHttp:
         path: str,
         *,
         json: object = None,
+        form: str | None = None,
         headers: Mapping[str, str] | None = None,
         deadline_seconds: float,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> HttpAnswer:
         """Make one request and read its whole answer, whatever its status, redirects included.
 
+        The body is `json`, or `form` as it is encoded already, or none.
         `deadline_seconds` covers everything from connect to the last byte. Raises NotSent or
         AnswerUnknown, also for a body of more than `max_body_bytes`.
         """
         start_deadline(deadline_seconds, read_seconds=READ_SECONDS)
         _exchange.may_have_left = False
-        _exchange.body_follows = json is not None
+        _exchange.body_follows = json is not None or bool(form)
         _exchange.head = b""
         all_headers = {**self._headers, **headers} if headers else dict(self._headers)
-        body = None
+        body = form.encode() if form else None
+        if form:
+            all_headers["Content-Type"] = "application/x-www-form-urlencoded"
         if json is not None:
             body = orjson.dumps(json)
             all_headers["Content-Type"] = "application/json"

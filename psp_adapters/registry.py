@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
-from psp_adapters.sandbox.adapter import SandboxAdapter
 
-_ADAPTERS: Final = {SandboxAdapter.name: SandboxAdapter}
+
+class _AdapterClass(Protocol):
+    capabilities: Capabilities
+
+    def from_credentials(self, credentials: Mapping[str, str]) -> PspAdapter: ...
+
+
+# Imported when an account names it: an SDK costs memory and time in every process that imports it.
+_ADAPTERS: Final = {
+    "sandbox": "psp_adapters.sandbox.adapter:SandboxAdapter",
+    "stripe": "psp_adapters.stripe.adapter:StripeAdapter",
+}
 _adapters: dict[tuple[str, tuple[tuple[str, str], ...]], PspAdapter] = {}
 _lock = threading.Lock()
 
@@ -47,7 +58,9 @@ def capabilities_of(psp: str) -> Capabilities:
     return _adapter_class(psp).capabilities
 
 
-def _adapter_class(psp: str) -> type[SandboxAdapter]:
+def _adapter_class(psp: str) -> _AdapterClass:
     if psp not in _ADAPTERS:
         raise UnknownPsp(psp)
-    return _ADAPTERS[psp]
+    module, _, name = _ADAPTERS[psp].partition(":")
+    found: _AdapterClass = getattr(importlib.import_module(module), name)
+    return found

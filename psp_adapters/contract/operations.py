@@ -116,6 +116,9 @@ class LookUp:
     psp_id: str = ""
     """The PSP's id of the operation, if we know it."""
     psp_payment_id: str = ""
+    sent_at: datetime | None = None
+    """When we first sent it, if known: a PSP without an index of our references lists what was made
+    since then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
+from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for, capabilities_of
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
@@ -13,6 +16,21 @@ def test_the_registry_keeps_one_adapter_per_account(sandbox: SandboxProcess) -> 
     one = adapter_for("sandbox", credentials)
     assert adapter_for("sandbox", dict(reversed(credentials.items()))) is one
     assert adapter_for("sandbox", {**credentials, "api_key": "sandbox_two"}) is not one
+
+
+def test_an_account_at_stripe_needs_a_key_and_no_address() -> None:
+    adapter = adapter_for("stripe", {"api_key": "sk_test_registry"})
+    assert adapter.name == "stripe"
+    assert capabilities_of("stripe") is adapter.capabilities
+    with pytest.raises(BadCredentials, match="api_key"):
+        adapter_for("stripe", {"base_url": "http://127.0.0.1:1"})
+
+
+def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:
+    """It takes memory and time in every process that loads it."""
+    load = "import sys, psp_adapters.registry as r; r.capabilities_of('sandbox')"
+    checked = f"{load}; sys.exit('stripe' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", checked], check=False).returncode == 0
 
 
 def test_the_registry_refuses_unknown_psps_and_bad_credentials() -> None:

@@ -1,0 +1,386 @@
+"""The adapter of Stripe: sends requests through its SDK; the files beside it read the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from ledger.money import Money
+from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.operations import (
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+    PspUnavailable,
+)
+from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.http import AnswerUnknown, NotSent
+from psp_adapters.stripe import disputes, intents, look_ups, mapping, reports, webhook
+from psp_adapters.stripe.connection import (
+    WITH_CHARGE,
+    Connection,
+    Transport,
+    in_path,
+    readable,
+    view_of,
+)
+from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json
+
+K = OperationKind
+
+BASE_URL: Final = "https://api.stripe.com"
+
+
+class StripeAdapter(PspAdapter):
+    """One account at Stripe."""
+
+    name = "stripe"
+    capabilities = Capabilities(
+        idempotency_window_seconds=24 * 3600,
+        look_up_by_reference=True,
+        fence_by_reference=False,
+        consistency_lag_seconds=60.0,
+        caches_errors=True,
+        async_captures=False,
+        multiple_captures=True,
+        increments=True,
+        method_types=("card", "ideal"),
+        holdable_method_types=frozenset({"card"}),
+        redirect_method_types=frozenset({"ideal"}),
+        bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
+        requests_three_d_secure=True,
+        disputes=True,
+        settlement_reports=True,
+    )
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str = BASE_URL,
+        account_id: str = "",
+        transport: Transport | None = None,
+    ) -> None:
+        self._account_id = account_id
+        self._livemode = "_live_" in api_key
+        self._connection = Connection(api_key=api_key, base_url=base_url, transport=transport)
+        self._api = self._connection.api
+
+    @classmethod
+    def from_credentials(cls, credentials: Mapping[str, str]) -> StripeAdapter:
+        """Needs `api_key`; raises KeyError naming it. `base_url` and `account_id` may be left out.
+
+        `account_id` (`acct_…`) is of a connected account whose events the endpoint receives.
+        """
+        return cls(
+            api_key=credentials["api_key"],
+            base_url=credentials.get("base_url") or BASE_URL,
+            account_id=credentials.get("account_id", ""),
+        )
+
+    def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Authorize a payment with a token, or charge it at once."""
+        if not mapping.is_token(request.token):
+            return mapping.refused_unsent("the token has not the form of one")
+
+        def read(view: Json) -> PspResult:
+            intent = intents.Intent(view)
+            if intent.reference != request.reference:
+                raise Contradiction("another reference")
+            return intents.authorization_of(intent)
+
+        body = mapping.authorize_body(request)
+        return self._send(
+            request, lambda o: self._api.payment_intents.create(body, o), read, deadline_seconds
+        )
+
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Increase the hold. Stripe takes the new total, so the present one is read first."""
+        end = time.monotonic() + deadline_seconds
+        intent_id = in_path(request.psp_payment_id)
+        try:
+            view = self._connection.intent(
+                request.psp_payment_id, deadline_seconds=deadline_seconds
+            )
+        except PspUnavailable as error:
+            return mapping.not_sent(f"not sent: the present amount is unknown ({error})")
+        if view is None:
+            return mapping.refused_unsent("no such payment")
+        try:
+            made = intents.change_of(
+                intents.Intent(view), kind=K.INCREMENT, reference=request.reference
+            )
+            if made is not None:
+                return intents.require_request(made, request)
+            body = mapping.increment_body(request, view)
+        except (Contradiction, *UNREADABLE) as error:
+            return mapping.not_sent(f"not sent: the present amount is unreadable ({error})")
+        return self._send(
+            request,
+            lambda o: self._api.payment_intents.increment_authorization(intent_id, body, o),
+            lambda view: _change(request, view),
+            end - time.monotonic(),
+        )
+
+    def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Capture all or a part of what is held."""
+        intent_id, body = in_path(request.psp_payment_id), mapping.capture_body(request)
+        return self._send(
+            request,
+            lambda o: self._api.payment_intents.capture(intent_id, body, o),
+            lambda view: _change(request, view),
+            deadline_seconds,
+        )
+
+    def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Release what is held; the result's amount is what Stripe says it released.
+
+        A cancellation carries no reference of ours: a note is stored in the intent before. Without
+        `psp_payment_id` the payment is looked up by `payment_reference`. Stripe cannot forbid one
+        that may still arrive, so not finding it is UNKNOWN.
+        """
+        end = time.monotonic() + deadline_seconds
+        if not request.psp_payment_id:
+            query = LookUp(kind=K.AUTHORIZE, reference=request.payment_reference)
+            try:
+                arrived = self.look_up(query, deadline_seconds=deadline_seconds)
+            except PspUnavailable as error:
+                return mapping.unknown(f"looking the payment up: {error}")
+            if arrived is None:
+                return mapping.unknown("the payment is not found, and may still arrive")
+            if arrived.outcome is Outcome.DECLINED:
+                return PspResult(
+                    outcome=Outcome.SUCCEEDED,
+                    psp_payment_id=arrived.psp_payment_id,
+                    amount=Money.zero(request.amount.currency),
+                    detail="nothing was held",
+                )
+            request = replace(request, psp_payment_id=arrived.psp_payment_id)
+        return self._cancel(request, end)
+
+    def _cancel(self, request: PspRequest, end: float) -> PspResult:
+        intent_id = in_path(request.psp_payment_id)
+        noting = replace(request, psp_key=f"{request.psp_key}:note")
+        note = {"metadata": mapping.note_of(request)}
+        noted = self._send(
+            noting,
+            lambda o: self._api.payment_intents.update(intent_id, note, o),
+            lambda view: PspResult(outcome=Outcome.SUCCEEDED),
+            end - time.monotonic(),
+        )
+        if noted.outcome is Outcome.UNKNOWN:
+            return mapping.not_sent(f"not sent: storing the note of the void {noted.detail}")
+        if noted.outcome is not Outcome.SUCCEEDED:
+            return noted
+        return self._send(
+            request,
+            lambda o: self._api.payment_intents.cancel(intent_id, WITH_CHARGE, o),
+            lambda view: _change(request, view),
+            end - time.monotonic(),
+        )
+
+    def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Refund captured money."""
+        body = mapping.refund_body(request)
+        return self._send(
+            request,
+            lambda o: self._api.refunds.create(body, o),
+            lambda view: intents.refund_of(view, reference=request.reference),
+            deadline_seconds,
+        )
+
+    def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Look up an operation by its id, or else by our reference in the metadata of a list."""
+        return look_ups.operation(self._connection, query, deadline_seconds=deadline_seconds)
+
+    def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
+        end = time.monotonic() + deadline_seconds
+        view = self._connection.intent(psp_payment_id, deadline_seconds=deadline_seconds)
+        if view is None:
+            return None
+        refunds = (
+            []
+            if not view.get("amount_received")
+            else self._connection.refunds_of(psp_payment_id, end)
+        )
+        return readable(intents.payment_of, view, refunds, psp_payment_id=psp_payment_id)
+
+    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Return what Stripe has; it cannot forbid a request, so else PspUnavailable is raised."""
+        found = self.look_up(query, deadline_seconds=deadline_seconds)
+        if found is None:
+            raise PspUnavailable("this provider cannot forbid an operation")
+        return found
+
+    def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
+        """Look up a payment method. One that needs no token is described without a call."""
+        digits = token.replace(" ", "").replace("-", "")
+        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
+            raise CardDataRefused
+        if token in self.capabilities.bare_method_types.values():
+            method_type = token.removeprefix(mapping.BARE_METHOD)
+            return PaymentToken(token=token, method_type=method_type)
+        if not mapping.is_token(token) or token.startswith(mapping.BARE_METHOD):
+            raise UnknownToken
+        answer = self._connection.get(
+            lambda: self._api.payment_methods.retrieve(token), deadline_seconds=deadline_seconds
+        )
+        if answer.status == 404:
+            raise UnknownToken
+        return readable(mapping.token_of, view_of(answer), token=token)
+
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        path, expand = in_path(psp_dispute_id), {"expand": ["payment_intent"]}
+        answer = self._connection.get(
+            lambda: self._api.disputes.retrieve(path, expand), deadline_seconds=deadline_seconds
+        )
+        if answer.status == 404:
+            return None
+        return readable(disputes.dispute_of, view_of(answer), psp_dispute_id=psp_dispute_id)
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return self._respond(request, deadline_seconds, accepts=False)
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return self._respond(request, deadline_seconds, accepts=True)
+
+    def list_reports(
+        self, *, since: datetime | None, deadline_seconds: float
+    ) -> list[ReportListing]:
+        """List the automatic payouts that were paid at that time or later, or all; oldest first."""
+        query: Json = {} if since is None else reports.since_query(since)
+        end = time.monotonic() + deadline_seconds
+        pages = self._connection.pages(self._api.payouts.list, {"status": "paid", **query}, end)
+        found = [view for page in pages for view in page]
+        return readable(reports.listings_of, found, since=since)
+
+    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+        """Fetch the balance transactions of a payout as one report."""
+        if not reports.is_name(name):
+            raise PspUnavailable("not the name of a report")
+        end = time.monotonic() + deadline_seconds
+        payout = view_of(
+            self._connection.get(
+                lambda: self._api.payouts.retrieve(name), deadline_seconds=deadline_seconds
+            )
+        )
+        query = {"payout": name, "expand": ["data.source"]}
+        pages = self._connection.pages(
+            self._api.balance_transactions.list, query, end, most=reports.PAGES_MAX
+        )
+        lines = [view for page in pages for view in page]
+        return readable(reports.report_of, payout, lines, name=name)
+
+    def read_report(self, body: bytes) -> Iterator[ReportLine]:
+        return reports.read(body)
+
+    def read_notification(
+        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
+    ) -> Notification:
+        return webhook.read(
+            headers=headers,
+            body=body,
+            secrets=secrets,
+            now=now,
+            account=self._account_id,
+            livemode=self._livemode,
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connection.close()
+
+    def _respond(
+        self, request: DisputeRequest, deadline_seconds: float, *, accepts: bool
+    ) -> DisputeResult:
+        """Answer a dispute, once it is looked up: Stripe takes no stage, and closes any dispute."""
+        end = time.monotonic() + deadline_seconds
+        try:
+            shown = self.look_up_dispute(request.psp_dispute_id, deadline_seconds=deadline_seconds)
+        except PspUnavailable as error:
+            return disputes.not_sent(f"not sent: the dispute's state is unknown ({error})")
+        known = disputes.result_before_sending(request, shown, accepts=accepts)
+        if known is not None:
+            return known
+        path = in_path(request.psp_dispute_id)
+        body = disputes.response_body(request, accepts=accepts)
+        result = self._send_response(
+            request,
+            lambda o: self._api.disputes.update(path, body, o),
+            end,
+            is_note=accepts,
+        )
+        if not accepts:
+            return result
+        if result.outcome is Outcome.UNKNOWN:
+            return disputes.not_sent(f"not sent: storing the note of the response {result.detail}")
+        if result.outcome is not Outcome.SUCCEEDED:
+            return result
+        return self._send_response(
+            replace(request, psp_key=f"{request.psp_key}:close"),
+            lambda o: self._api.disputes.close(path, disputes.EXPAND, o),
+            end,
+        )
+
+    def _send_response(
+        self,
+        request: DisputeRequest,
+        call: Callable[[Any], Any],
+        end: float,
+        *,
+        is_note: bool = False,
+    ) -> DisputeResult:
+        try:
+            answer = self._connection.post(
+                call, key=request.psp_key, deadline_seconds=end - time.monotonic()
+            )
+        except NotSent as error:
+            return disputes.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return disputes.unknown(f"no whole answer: {error}")
+        return disputes.result_of_answer(request, answer, is_note=is_note)
+
+    def _send(
+        self,
+        request: PspRequest,
+        call: Callable[[Any], Any],
+        read: Callable[[Json], PspResult],
+        deadline_seconds: float,
+    ) -> PspResult:
+        """Make one money operation under the request's key, and read the answer."""
+        if len(request.psp_key) > mapping.KEY_LENGTH_MAX:
+            return mapping.refused_unsent("the idempotency key is too long")
+        try:
+            answer = self._connection.post(
+                call, key=request.psp_key, deadline_seconds=deadline_seconds
+            )
+        except NotSent as error:
+            return mapping.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return mapping.unknown(f"no whole answer: {error}")
+        if answer.status != 200:
+            return mapping.failure_of(request, answer)
+        try:
+            result = read(answer.body)
+            return intents.require_request(result, request) if result.psp_id else result
+        except Contradiction as contradiction:
+            return mapping.unknown(f"answered 200, contradictory: {contradiction}")
+        except UNREADABLE as error:
+            return mapping.unknown(f"answered 200, unreadable: {type(error).__name__}")
+
+
+def _change(request: PspRequest, view: Json) -> PspResult:
+    """The result of an increment, capture or void in the intent that was answered."""
+    result = intents.change_of(intents.Intent(view), kind=request.kind, reference=request.reference)
+    if result is None:
+        raise Contradiction(f"the {request.kind.value} is not in the answer")
+    return result

@@ -1,0 +1,176 @@
+"""Maps disputes and our responses to Stripe's objects and back. No I/O.
+
+A response stores our reference in the dispute's metadata. Stripe takes no stage of a dispute with a
+response: `result_before_sending` compares it with the dispute as it is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ledger.money import Money
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.stripe import vocabulary
+from psp_adapters.stripe.mapping import (
+    REFERENCE,
+    UNREADABLE,
+    Answer,
+    Contradiction,
+    Json,
+    moment_of,
+    money_of,
+    redacted,
+    retry_after,
+    text,
+)
+
+S = DisputeStatus
+EXPAND: Final = {"expand": ["payment_intent"]}
+SUBMISSION: Final = "submission_reference"
+ACCEPTANCE: Final = "acceptance_reference"
+_OPEN: Final = frozenset({S.NEEDS_RESPONSE, S.WARNING_NEEDS_RESPONSE})
+_UNDER_REVIEW: Final = frozenset({S.UNDER_REVIEW, S.WARNING_UNDER_REVIEW})
+_ACCEPTED: Final = frozenset({S.LOST, S.WARNING_CLOSED})
+_REASONS: Final = frozenset(
+    {
+        *("bank_cannot_process", "check_returned", "credit_not_processed", "customer_initiated"),
+        *("debit_not_authorized", "duplicate", "fraudulent", "general", "noncompliant"),
+        *("incorrect_account_details", "insufficient_funds", "product_not_received"),
+        *("product_unacceptable", "subscription_canceled", "unrecognized"),
+    }
+)
+
+
+def response_body(request: DisputeRequest, *, accepts: bool) -> Json:
+    """The body of POST /v1/disputes/:id: final evidence, or the note of an acceptance."""
+    if accepts:
+        return {"metadata": {ACCEPTANCE: request.reference}, **EXPAND}
+    return {
+        "evidence": request.evidence,
+        "submit": True,
+        "metadata": {SUBMISSION: request.reference},
+        **EXPAND,
+    }
+
+
+def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
+    """Read one dispute as Stripe shows it, with its payment intent expanded.
+
+    Raises Contradiction if it is not the one asked for, KeyError, TypeError, ValueError or
+    LedgerError if it is not readable.
+    """
+    if view["id"] != psp_dispute_id:
+        raise Contradiction("another dispute")
+    intent = view["payment_intent"]
+    metadata, details = view.get("metadata") or {}, view["evidence_details"]
+    card = (view.get("payment_method_details") or {}).get("card") or {}
+    status = DisputeStatus(view["status"])
+    moved = {each["reporting_category"]: each for each in view["balance_transactions"]}
+    withdrawn, reinstated = moved.get("dispute"), moved.get("dispute_reversal")
+    due_by = details["due_by"] if status in _OPEN else None
+    was_submitted = bool(details["submission_count"]) and metadata.get(SUBMISSION)
+    return PspDispute(
+        psp_dispute_id=psp_dispute_id,
+        psp_payment_id=text(intent["id"] if isinstance(intent, dict) else intent),
+        payment_reference=(
+            intent["metadata"].get(REFERENCE, "") if isinstance(intent, dict) else ""
+        ),
+        status=status,
+        began_as_inquiry=status.startswith("warning_") or card.get("case_type") == "inquiry",
+        amount=money_of(view["amount"], view["currency"]),
+        reason=view["reason"] if view["reason"] in _REASONS else "general",
+        network_reason_code=str(
+            view.get("network_reason_code") or card.get("network_reason_code") or ""
+        ),
+        opened_at=moment_of(view["created"]),
+        evidence_due_by=None if due_by is None else moment_of(due_by),
+        fee=_fee(withdrawn, view["currency"]),
+        fee_returned=_returned(_fee(reinstated, view["currency"])),
+        funds_withdrawn=withdrawn is not None,
+        funds_reinstated=reinstated is not None,
+        charge_refundable=view["is_charge_refundable"] is True,
+        submissions=(metadata[SUBMISSION],) if was_submitted else (),
+        acceptance=metadata.get(ACCEPTANCE, "") if status in _ACCEPTED else "",
+    )
+
+
+def _returned(fee: Money) -> Money:
+    """A fee that was returned is negative in Stripe's transaction."""
+    return Money.zero(fee.currency) - fee
+
+
+def _fee(transaction: Json | None, currency: str) -> Money:
+    if transaction is None:
+        return money_of(0, currency)
+    return money_of(transaction["fee"], transaction["currency"])
+
+
+def result_before_sending(
+    request: DisputeRequest, shown: PspDispute | None, *, accepts: bool
+) -> DisputeResult | None:
+    """The result if the dispute is not in a state for the response, or shows it; None: send it."""
+    if shown is None:
+        return _declined("the dispute is unknown")
+    if request.reference in (*shown.submissions, shown.acceptance):
+        return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=shown)
+    if request.answers_inquiry != shown.is_inquiry:
+        return _declined(f"the dispute is in the other stage: {shown.status}")
+    if shown.status in _UNDER_REVIEW and not accepts:
+        return _declined("evidence was submitted before", code="dispute_evidence_already_submitted")
+    if shown.status not in _OPEN | _UNDER_REVIEW:
+        return _declined(f"the dispute is {shown.status}")
+    return None
+
+
+def result_of_answer(
+    request: DisputeRequest, answer: Answer, *, is_note: bool = False
+) -> DisputeResult:
+    """Read the answer to a response, or to its note; every doubt is UNKNOWN."""
+    if answer.status == 429:
+        return DisputeResult(
+            outcome=Outcome.NOT_SENT,
+            retry_after_seconds=retry_after(answer),
+            detail="429 rate limited",
+        )
+    if answer.status != 200 and not 400 <= answer.status < 500:
+        return unknown(f"answered {answer.status}")
+    try:
+        if answer.status != 200:
+            return _refused(answer.status, answer.body["error"])
+        dispute = dispute_of(answer.body, psp_dispute_id=request.psp_dispute_id)
+    except (Contradiction, *UNREADABLE) as error:
+        return unknown(f"answered {answer.status}, unreadable: {type(error).__name__}")
+    if not is_note and request.reference not in (*dispute.submissions, dispute.acceptance):
+        return unknown("answered 200, but does not show our response")
+    return DisputeResult(outcome=Outcome.SUCCEEDED, dispute=dispute)
+
+
+def unknown(detail: str) -> DisputeResult:
+    """Stripe may or may not have accepted the response."""
+    return DisputeResult(outcome=Outcome.UNKNOWN, detail=redacted(detail))
+
+
+def not_sent(detail: str) -> DisputeResult:
+    """Stripe certainly did not accept the response."""
+    return DisputeResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+
+
+def _declined(detail: str, *, code: str = "dispute_unexpected_state") -> DisputeResult:
+    return DisputeResult(
+        outcome=Outcome.DECLINED,
+        code=code,
+        message="The payment service provider refused the response to this dispute.",
+        detail=redacted(detail),
+    )
+
+
+def _refused(status: int, error: dict[str, Any]) -> DisputeResult:
+    kind, code = str(error["type"]), str(error.get("code") or "")
+    detail = f"answered {status} {kind} {code}: {error.get('message')}"
+    in_doubt = kind == "idempotency_error" or code in vocabulary.IN_USE_CODES
+    if in_doubt or status in (408, 409, 424, 425):
+        return unknown(detail)
+    if status in (401, 403):
+        return not_sent(f"answered {status} {kind} {code}")
+    return _declined(detail)

@@ -1,0 +1,325 @@
+"""Maps operations to Stripe's requests, and its answers back. No I/O.
+
+Stripe has no captures, increments and voids with ids and references of their own: a payment intent
+changes. So each of them leaves a note in the intent's metadata, under our reference: what it was,
+its amount, and for a capture whether it was the last. A capture and an increment store their note
+in the same request that moves the money. A void cannot: its note is stored just before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ledger.exceptions import LedgerError
+from ledger.money import Money
+from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.minor_units import MinorUnits
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
+from psp_adapters.contract.payments import PaymentToken
+from psp_adapters.stripe import vocabulary
+
+Json = dict[str, Any]
+K = OperationKind
+
+KEY_LENGTH_MAX: Final = 255
+"""Of an idempotency key."""
+AMOUNTS: Final = MinorUnits({})
+"""The platform counts as its merchant API does, which has Stripe's shape: two decimals for ISK and
+UGX, of which none is used, and three for KWD, of which the last is zero."""
+BARE_METHOD: Final = "method:"
+"""Before the type of a method that begins without a token."""
+REFERENCE: Final = "reference"
+"""The key in the metadata of an intent or a refund that holds our reference of it."""
+UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
+_TOKEN: Final = re.compile(r"(?:pm|card|src)_[A-Za-z0-9_]{1,120}")
+_NOTE: Final = re.compile(r"(increment|capture|void) ([0-9]{1,12})( more)?")
+_NOTE_KEY: Final = re.compile(r"[!-~]{1,40}")
+_SECRETS: Final = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\b\w+_secret_\w+|Bearer\s+\S+")
+_MAX_DETAIL: Final = 500
+_MAX_MESSAGE: Final = 200
+
+
+class Contradiction(Exception):
+    """The answer is readable but is not about what was requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of Stripe."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """An operation of ours that changed an intent."""
+
+    kind: OperationKind
+    reference: str
+    amount: Money
+    final: bool
+
+
+def redacted(text: str) -> str:
+    """`text` without keys and card numbers, at most 500 characters."""
+    return masked_card_numbers(_SECRETS.sub("[redacted]", text[: 4 * _MAX_DETAIL]))[:_MAX_DETAIL]
+
+
+def is_token(token: str) -> bool:
+    """Whether it has the form of a token that can be charged; nothing else is sent."""
+    return bool(_TOKEN.fullmatch(token)) or token.startswith(BARE_METHOD)
+
+
+def authorize_body(request: PspRequest) -> Json:
+    """The body of POST /v1/payment_intents, confirmed at once."""
+    bare = request.token.removeprefix(BARE_METHOD) if request.token.startswith(BARE_METHOD) else ""
+    method: Json = (
+        {"payment_method_data": {"type": bare}} if bare else {"payment_method": request.token}
+    )
+    body: Json = {
+        "amount": AMOUNTS.to_psp(request.amount),
+        "currency": request.amount.currency.lower(),
+        "confirm": True,
+        "capture_method": "automatic" if request.capture else "manual",
+        "payment_method_types": [bare or "card"],
+        **method,
+        "metadata": {
+            **request.metadata,
+            REFERENCE: request.reference,
+            **({"order_id": request.order_id} if request.order_id else {}),
+        },
+        "expand": ["latest_charge"],
+    }
+    if not request.challenge_allowed:
+        body["error_on_requires_action"] = True
+    elif request.return_url:
+        body["return_url"] = request.return_url
+    if not bare and (card := _card_options(request)):
+        body["payment_method_options"] = {"card": card}
+    return body
+
+
+def _card_options(request: PspRequest) -> Json:
+    options: Json = {}
+    if request.three_d_secure and request.challenge_allowed:
+        options["request_three_d_secure"] = request.three_d_secure
+    if not request.capture:
+        # Stripe grants them by card and account, and says in the charge whether it did.
+        options["request_incremental_authorization"] = "if_available"
+        options["request_multicapture"] = "if_available"
+    return options
+
+
+def increment_body(request: PspRequest, view: Json) -> Json:
+    """The body of an increment: Stripe takes the new total, and `view` shows the present one."""
+    total_minor = _integer(view["amount"]) + AMOUNTS.to_psp(request.amount)
+    return {"amount": total_minor, "metadata": note_of(request), "expand": ["latest_charge"]}
+
+
+def capture_body(request: PspRequest) -> Json:
+    """The body of a capture; without `final_capture` it is the last, and releases the rest."""
+    body: Json = {
+        "amount_to_capture": AMOUNTS.to_psp(request.amount),
+        "metadata": note_of(request),
+        "expand": ["latest_charge"],
+    }
+    return body if request.final else {**body, "final_capture": False}
+
+
+def refund_body(request: PspRequest) -> Json:
+    """The body of POST /v1/refunds."""
+    return {
+        "payment_intent": request.psp_payment_id,
+        "amount": AMOUNTS.to_psp(request.amount),
+        "metadata": {REFERENCE: request.reference},
+    }
+
+
+def note_of(request: PspRequest) -> Json:
+    """The note of an operation, as metadata of its intent."""
+    more = "" if request.final else " more"
+    amount = AMOUNTS.to_psp(request.amount)
+    return {request.reference: f"{request.kind.value} {amount}{more}"}
+
+
+def notes_of(view: Json) -> list[Note]:
+    """The notes in an intent's metadata, as Stripe lists them; other entries are left out."""
+    currency = view["currency"].upper()
+    notes = []
+    for key, value in view["metadata"].items():
+        if not (_NOTE_KEY.fullmatch(key) and (match := _NOTE.fullmatch(str(value)))):
+            continue
+        kind, minor, more = match.groups()
+        amount = AMOUNTS.from_psp(int(minor), currency)
+        notes.append(Note(kind=K(kind), reference=key, amount=amount, final=not more))
+    return notes
+
+
+def id_of_note(intent_id: str, note: Note) -> str:
+    """What the contract calls the PSP's id of the operation: Stripe gives it none.
+
+    The last capture has the intent's id, which settlement lines name. The others add our reference.
+    """
+    if note.kind is K.VOID or (note.kind is K.CAPTURE and note.final):
+        return intent_id
+    return f"{intent_id}/{note.reference}"
+
+
+def intent_id_of(psp_id: str) -> str:
+    """The intent's id in the id of an operation."""
+    return psp_id.partition("/")[0]
+
+
+def not_sent(detail: str) -> PspResult:
+    """It certainly did not happen."""
+    return PspResult(outcome=Outcome.NOT_SENT, detail=redacted(detail))
+
+
+def unknown(detail: str, *, contradicts_us: bool = False) -> PspResult:
+    """It may or may not have happened."""
+    return PspResult(
+        outcome=Outcome.UNKNOWN, detail=redacted(detail), contradicts_us=contradicts_us
+    )
+
+
+def refused_unsent(detail: str) -> PspResult:
+    """We refuse to send it: a mistake of ours or of the merchant."""
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        code=REQUEST_REFUSED,
+        message="The payment provider did not accept the request as valid.",
+        detail=redacted(detail),
+    )
+
+
+def failure_of(request: PspRequest, answer: Answer) -> PspResult:
+    """Read the answer to a money operation that was no success; every doubt is UNKNOWN."""
+    status = answer.status
+    if status == 429:
+        return PspResult(
+            outcome=Outcome.NOT_SENT,
+            retry_after_seconds=retry_after(answer),
+            detail="429 rate limited",
+        )
+    if not 400 <= status < 500:
+        return unknown(f"answered {status}")
+    try:
+        error = answer.body["error"]
+        kind, code = str(error["type"]), str(error.get("code") or "")
+        detail = f"answered {status} {kind} {code}: {error.get('message')}"
+        if kind == "idempotency_error" and status != 409:
+            # A bug of ours: another request was executed under this key.
+            return unknown(detail, contradicts_us=True)
+        if status in (408, 409, 424, 425) or code in vocabulary.IN_USE_CODES:
+            return unknown(detail)
+        if status in (401, 403):
+            # Our credentials are refused; the customer's card was not even tried.
+            return not_sent(f"answered {status} {kind} {code}")
+        if kind == "card_error" or status == 402:
+            return _declined(request, error, detail)
+        return _refused(request, code, detail)
+    except Contradiction as contradiction:
+        return unknown(f"answered {status}, contradictory: {contradiction}")
+    except UNREADABLE as error:
+        return unknown(f"answered {status}, unreadable: {type(error).__name__}")
+
+
+def _declined(request: PspRequest, error: Json, detail: str) -> PspResult:
+    """A decline by the issuer or by Stripe's rules; it may show the intent that it left."""
+    code, decline_code, message = decline_of(error)
+    intent_id, view = "", error.get("payment_intent")
+    if request.kind is K.AUTHORIZE and view is not None:
+        if view["metadata"].get(REFERENCE) != request.reference:
+            raise Contradiction("another reference")
+        intent_id = text(view["id"])
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        psp_id=intent_id,
+        psp_payment_id=intent_id or request.psp_payment_id,
+        code=code,
+        decline_code=decline_code,
+        message=message,
+        detail=redacted(detail),
+    )
+
+
+def _refused(request: PspRequest, code: str, detail: str) -> PspResult:
+    """Stripe found the request invalid, or the payment not in a state for it."""
+    ours = vocabulary.STATE_CODES.get(code, "" if code else "processing_error")
+    if request.kind is K.AUTHORIZE or not ours:
+        return refused_unsent(detail)
+    return PspResult(
+        outcome=Outcome.DECLINED,
+        code=ours,
+        message="The authorization has expired; nothing is held any more."
+        if ours == "charge_expired_for_capture"
+        else "The payment service provider refused the request.",
+        detail=redacted(detail),
+    )
+
+
+def decline_of(error: Json) -> tuple[str, str, str]:
+    """Code, decline code and message, as the merchant API names them."""
+    said = str(error.get("code") or "")
+    code = vocabulary.CODES.get(said, "card_declined")
+    decline_code = vocabulary.decline_code_of(said, str(error.get("decline_code") or ""))
+    message = str(error.get("message") or "") or "The payment was declined."
+    return code, decline_code, _SECRETS.sub("[redacted]", message)[:_MAX_MESSAGE]
+
+
+def retry_after(answer: Answer) -> float:
+    """Seconds to wait by the Retry-After header; 1 if it is missing or unreadable."""
+    said = {name.lower(): value for name, value in answer.headers.items()}.get("retry-after", "")
+    return float(said) if said.isascii() and said.isdigit() and len(said) < 6 else 1.0
+
+
+def token_of(view: Json, *, token: str) -> PaymentToken:
+    """Read a payment method; a test token such as `pm_card_visa` is answered by another id."""
+    method_type = text(view["type"])
+    of_type = view.get(method_type) or {}
+    return PaymentToken(
+        token=token,
+        method_type=method_type,
+        brand=of_type.get("brand") or "",
+        funding=of_type.get("funding") or "",
+        last4=of_type.get("last4") or "",
+        expiry_month=of_type.get("exp_month"),
+        expiry_year=of_type.get("exp_year"),
+        country=of_type.get("country") or "",
+        fingerprint=of_type.get("fingerprint") or "",
+    )
+
+
+def text(value: Any) -> str:
+    """A text that must be there."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("a text is missing")
+    return value
+
+
+def moment_of(seconds: Any) -> datetime:
+    """The time of a Unix timestamp."""
+    return datetime.fromtimestamp(_integer(seconds), UTC)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def money_of(minor: Any, currency: Any) -> Money:
+    """An amount as Stripe writes it, with the currency in lower case."""
+    return AMOUNTS.from_psp(minor, text(currency).upper())
