@@ -89,14 +89,20 @@ def is_test(path: Path) -> bool:
 
 def functions(path: Path) -> Iterator[Function]:
     """Every function and method of a module, those inside functions as well."""
-    waiting: list[ast.AST] = [tree(path)]
+    return (node for node in statements(tree(path)) if isinstance(node, Function))
+
+
+def statements(module: ast.Module) -> Iterator[ast.AST]:
+    """The module, its statements, and those inside them; exception handlers as well."""
+    waiting: list[ast.AST] = [module]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, Function):
-            yield node
+        yield node
         # Statements stand in statements; to look into every expression takes five times as long.
         for field in ("body", "orelse", "finalbody", "handlers", "cases"):
-            waiting.extend(getattr(node, field, ()))
+            inner = getattr(node, field, ())
+            if isinstance(inner, list):  # not the one expression of a lambda
+                waiting.extend(inner)
 
 
 def lines_to_read(function: Function) -> int:

@@ -75,3 +75,10 @@ def test_what_no_module_may_have_is_found(
 ) -> None:
     assert any(map(is_fault, ast.walk(ast.parse(fault))))
     assert not any(map(is_fault, ast.walk(ast.parse(fine))))
+
+
+def test_an_exception_is_seen_swallowed_wherever_it_stands() -> None:
+    module = ast.parse(
+        "class A:\n def a(self):\n  if a:\n   with b:\n    try:\n     f()\n    except E:\n     pass"
+    )
+    assert any(map(figures.is_swallowed, sources.statements(module)))
