@@ -153,10 +153,10 @@ def _play_before(
 
 def _resend_what_failed(running: Cluster) -> None:
     """Resend failed deliveries, as an on-call engineer does once endpoints work again."""
-    for endpoint in webhook_endpoints(running.variables["DATABASE_URL"]):
-        done = running.python("manage.py", "webhooks", "resend-failed", endpoint)
-        if done.returncode:
-            raise LauncherError(f"webhooks resend-failed failed: {done.stderr[-500:]}")
+    endpoints = webhook_endpoints(running.variables["DATABASE_URL"])
+    done = running.python("manage.py", "webhooks", "resend-failed", *endpoints)
+    if done.returncode:
+        raise LauncherError(f"webhooks resend-failed failed: {done.stderr[-500:]}")
 
 
 def _finish(running: Cluster, merchants: Clients, within_seconds: float) -> bool:

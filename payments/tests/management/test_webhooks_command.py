@@ -63,10 +63,14 @@ def test_an_operator_manages_an_endpoint_and_its_deliveries(
     make_due()
     deliver_all()
     server.answer = ok
-    assert said("resend-failed", endpoint.public_id).startswith("1 deliveries")
+    other, _ = open_endpoint(shop.merchant, server.url)
+    assert said("resend-failed", endpoint.public_id, other.public_id).splitlines() == [
+        f"1 deliveries to {endpoint.public_id} are due now",
+        f"0 deliveries to {other.public_id} are due now",
+    ]
     deliver_all()
     assert {each.status for each in Delivery.objects.all()} == {DeliveryStatus.DELIVERED}
-    assert said("reseal-secrets").startswith("1 endpoints")
+    assert said("reseal-secrets").startswith("2 endpoints")
 
 
 def test_a_long_replay_says_how_far_it_is(
@@ -93,6 +97,7 @@ def test_ambiguous_or_invalid_arguments_are_refused(shop: Shop, server: Merchant
         (("replay", "we_nothing", "--all"), "no such endpoint"),
         (("rotate-secret", shop.merchant.public_id), "no such endpoint"),
         (("resend", endpoint.public_id), "no such delivery"),
+        (("resend-failed", endpoint.public_id, "we_nothing"), "no such endpoint"),
         (("enable", "we_" + "A" * 22), "no such endpoint"),
     ):
         with pytest.raises(CommandError, match=refusal):
