@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ledger.money import Money
+from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, DisputeStatus, PspDispute
 from psp_adapters.contract.operations import Outcome
 from psp_adapters.stripe import vocabulary
@@ -47,7 +48,7 @@ def response_body(request: DisputeRequest, *, accepts: bool) -> Json:
     if accepts:
         return {"metadata": {ACCEPTANCE: request.reference}, **EXPAND}
     return {
-        "evidence": request.evidence,
+        "evidence": {name: masked_card_numbers(said) for name, said in request.evidence.items()},
         "submit": True,
         "metadata": {SUBMISSION: request.reference},
         **EXPAND,

@@ -73,6 +73,20 @@ class Intent:
         return self.status == "canceled"
 
     @property
+    def is_voided(self) -> bool:
+        """Whether what was left of the hold was released, and not by the last capture.
+
+        After a capture in part, Stripe may show a cancellation as success.
+        """
+        if self.has_expired:
+            return False
+        captures = [note for note in self.notes if note.kind is K.CAPTURE]
+        is_left = self.status == "succeeded" and self.received < self.total
+        return self.is_canceled or (
+            is_left and bool(captures) and not any(note.final for note in captures)
+        )
+
+    @property
     def has_expired(self) -> bool:
         """Whether Stripe canceled it because the hold ran out."""
         return self.is_canceled and self._view.get("cancellation_reason") == vocabulary.EXPIRED
@@ -140,7 +154,7 @@ def change_of(intent: Intent, *, kind: OperationKind, reference: str) -> PspResu
     Without a reference: of the external operation of that kind, if there is one.
     """
     if kind is K.VOID:
-        if not intent.is_canceled or intent.has_expired:
+        if not intent.is_voided:
             return None
         return _success(intent, intent.id, intent.released)
     for note in intent.notes:
@@ -243,7 +257,7 @@ def _changes(intent: Intent) -> list[PspOperation]:
         changes.append(_change(intent, K.CAPTURE.value, external, reference=""))
     if intent.has_expired:
         changes.append(_change(intent, PspOperationKind.EXPIRE.value, intent.released))
-    elif intent.is_canceled:
+    elif intent.is_voided:
         voids = [note.reference for note in intent.notes if note.kind is K.VOID]
         reference = voids[0] if len(voids) == 1 else ""
         changes.append(_change(intent, K.VOID.value, intent.released, reference=reference))

@@ -95,11 +95,7 @@ def authorize_body(request: PspRequest) -> Json:
         "capture_method": "automatic" if request.capture else "manual",
         "payment_method_types": [bare or "card"],
         **method,
-        "metadata": {
-            **request.metadata,
-            REFERENCE: request.reference,
-            **({"order_id": request.order_id} if request.order_id else {}),
-        },
+        "metadata": {**_texts_of(request), REFERENCE: request.reference},
         "expand": ["latest_charge"],
     }
     if not request.challenge_allowed:
@@ -109,6 +105,14 @@ def authorize_body(request: PspRequest) -> Json:
     if not bare and (card := _card_options(request)):
         body["payment_method_options"] = {"card": card}
     return body
+
+
+def _texts_of(request: PspRequest) -> dict[str, str]:
+    """What the merchant wrote: a card number in it is masked, the same in every repeat."""
+    texts = dict(request.metadata)
+    if request.order_id:
+        texts["order_id"] = request.order_id
+    return {name: masked_card_numbers(said) for name, said in texts.items()}
 
 
 def _card_options(request: PspRequest) -> Json:

@@ -119,6 +119,19 @@ def test_an_expired_hold_is_no_void(
     assert (void is None) == (reason == "automatic")
 
 
+def test_a_void_after_a_capture_in_part_releases_the_rest() -> None:
+    metadata = {"reference": "op_1", "op_2": "capture 300 more", "op_3": "void 700"}
+    view = intent_view(
+        status="succeeded", amount_received=300, amount_capturable=0, metadata=metadata
+    )
+    found = payment(view)
+    assert found.status is PspPaymentStatus.CAPTURED
+    last = found.operations[-1]
+    assert (last.kind, last.reference) == (PspOperationKind.VOID, "op_3")
+    assert last.amount == Money(700, "USD")
+    assert intents.change_of(intents.Intent(captured()), kind=K.VOID, reference="op_3") is None
+
+
 def test_the_release_of_a_hold_that_is_listed_as_a_refund_is_none() -> None:
     release = refund_view(metadata={}, balance_transaction=None)
     assert len(payment(captured(), release).operations) == 2

@@ -98,6 +98,8 @@ def test_a_card_number_in_place_of_a_token_never_leaves_us() -> None:
         assert (result.outcome, result.code) == (Outcome.DECLINED, REQUEST_REFUSED)
         assert CARD_NUMBER not in result.detail
     assert transport.requests == []
+    written = replace(REQUEST, order_id=f"card {CARD_NUMBER}", metadata={"note": CARD_NUMBER})
+    assert CARD_NUMBER not in str(mapping.authorize_body(written))
 
 
 def test_a_key_longer_than_stripe_takes_is_not_sent() -> None:
