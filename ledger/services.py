@@ -53,13 +53,15 @@ _INSERT_ACCOUNTS: Final = """
     ON CONFLICT DO NOTHING"""
 # The horizon is the oldest database transaction still running: below it nothing can appear any
 # more, so the sums are complete. `max(id)` or a time would lose entries that commit late.
+# A tail too short for a snapshot is not summed; of a very long one, one snapshot covers the first
+# part. Then no statement reads more, nor does the one that checks the snapshot.
 _TAKE_SNAPSHOTS: Final = """
     WITH batch AS (
         SELECT id FROM ledger_account WHERE id > %s ORDER BY id LIMIT %s
     ), taken AS (
         INSERT INTO ledger_balance_snapshot
             (account_id, horizon, debits_minor, credits_minor, taken_at)
-        SELECT b.id, now_complete.horizon, coalesce(s.debits_minor, 0) + tail.debits,
+        SELECT b.id, part.horizon, coalesce(s.debits_minor, 0) + tail.debits,
                coalesce(s.credits_minor, 0) + tail.credits, %s
           FROM batch b
          CROSS JOIN (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS now_complete
@@ -67,13 +69,20 @@ _TAKE_SNAPSHOTS: Final = """
                SELECT horizon, debits_minor, credits_minor FROM ledger_balance_snapshot
                 WHERE account_id = b.id ORDER BY horizon DESC LIMIT 1) s ON true
          CROSS JOIN LATERAL (
-               SELECT count(*) AS entries,
-                      coalesce(sum(amount_minor) FILTER (WHERE direction = 'D'), 0) AS debits,
+               SELECT coalesce(
+                   (SELECT e.xid FROM ledger_entry e
+                     WHERE e.account_id = b.id AND e.xid > coalesce(s.horizon, '0'::xid8)
+                       AND e.xid < now_complete.horizon ORDER BY e.xid OFFSET %s LIMIT 1),
+                   now_complete.horizon) AS horizon OFFSET 0) part
+         CROSS JOIN LATERAL (
+               SELECT coalesce(sum(amount_minor) FILTER (WHERE direction = 'D'), 0) AS debits,
                       coalesce(sum(amount_minor) FILTER (WHERE direction = 'C'), 0) AS credits
                  FROM ledger_entry e
                 WHERE e.account_id = b.id AND e.xid >= coalesce(s.horizon, '0'::xid8)
-                  AND e.xid < now_complete.horizon) tail
-         WHERE tail.entries >= %s
+                  AND e.xid < part.horizon) tail
+         WHERE EXISTS (SELECT FROM ledger_entry e
+                        WHERE e.account_id = b.id AND e.xid >= coalesce(s.horizon, '0'::xid8)
+                          AND e.xid < now_complete.horizon OFFSET %s)
         ON CONFLICT DO NOTHING
         RETURNING 1
     )
@@ -81,6 +90,7 @@ _TAKE_SNAPSHOTS: Final = """
 _ACCOUNTS_PER_STATEMENT: Final = 500
 # A tail of this length is read in well under a millisecond; shorter ones need no snapshot.
 _TAIL_ENTRIES_MIN: Final = 1_000
+_TAIL_ENTRIES_MAX: Final = 50_000
 SNAPSHOT_SECONDS: Final = 5.0
 """Of one run of the job."""
 
@@ -146,6 +156,8 @@ def post(
 def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
     """Store the balance of every account whose tail has grown that long; return how many.
 
+    Of a tail of more than 50,000 entries it covers the first part, and the next run goes on there.
+
     Goes through the accounts in batches, one statement each, for some seconds: from anywhere once
     round, so that none is always among those that no time was left for. May be repeated, and run
     twice at once: every snapshot is right for its own horizon.
@@ -156,7 +168,8 @@ def take_snapshot(*, tail_entries_min: int = _TAIL_ENTRIES_MIN) -> int:
     passed_the_end = False
     while time.monotonic() < end:
         now = datetime.now(UTC)
-        params = [last, _ACCOUNTS_PER_STATEMENT, now, max(tail_entries_min, 1)]
+        least = max(tail_entries_min, 1)
+        params = [last, _ACCOUNTS_PER_STATEMENT, now, _TAIL_ENTRIES_MAX, least - 1]
         [(written, last_of_batch)] = statements.execute(_TAKE_SNAPSHOTS, params)
         taken += int(written)
         if passed_the_end and (last_of_batch is None or last_of_batch >= start):

@@ -14,12 +14,13 @@ import pytest
 from django.db import transaction
 from uuid_utils.compat import uuid7
 
-from ledger import chart, dispute_rules, invariants, services
+from ledger import chart, dispute_rules, invariants, services, slices
 from ledger import posting_rules as rules
 from ledger.invariants import ALL_INVARIANTS
 from ledger.tests.books import MERCHANT, PARTIES, PSP, TABLES, book, sale, settle_and_snapshot, usd
 
 Cursor = psycopg.Cursor[Any]
+Invariant = Callable[[slices.Slice], list[str]]
 PAYMENT = UUID("0197a000-0000-7000-8000-00000000000a")
 CHECKED = [invariant for invariant in ALL_INVARIANTS if invariant is not invariants.guards_are_on]
 
@@ -44,8 +45,18 @@ def owner(owner_cursor: Cursor) -> Iterator[Cursor]:
         owner_cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")
 
 
-def failing() -> set[Callable[[], list[str]]]:
-    return {invariant for invariant in CHECKED if invariant()}
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "_ROWS", dict.fromkeys(slices.Cut, 3))
+
+
+def failing() -> set[Invariant]:
+    """What fails; looked at whole and in slices, it is the same."""
+    found = {each for each in CHECKED if each(slices.EVERYTHING)}
+    for each in CHECKED:
+        in_slices = [len(each(part)) for part in ALL_INVARIANTS[each].slices()]
+        assert bool(sum(in_slices)) == (each in found), each.__name__
+    return found
 
 
 def entry_id(owner: Cursor, *, rule: str, direction: str) -> int:
@@ -60,11 +71,11 @@ def entry_id(owner: Cursor, *, rule: str, direction: str) -> int:
 
 def test_books_that_were_only_posted_to_hold_every_invariant(database: None) -> None:
     for invariant in ALL_INVARIANTS:
-        assert invariant() == []
+        assert invariant(slices.EVERYTHING) == []
     book(*sale(usd(1000), fee=usd(30)), payment_id=uuid7())
     book(rules.authorized(PARTIES, usd(5)), payment_id=uuid7())
     for invariant in ALL_INVARIANTS:
-        assert invariant() == []
+        assert invariant(slices.EVERYTHING) == []
 
 
 def test_every_invariant_is_listed() -> None:
@@ -289,7 +300,7 @@ def test_a_second_reversal(owner: Cursor) -> None:
 )
 def test_a_restore_into_a_cluster_whose_counter_is_behind(owner: Cursor, statement: str) -> None:
     owner.execute(statement)  # type: ignore[arg-type]
-    offenders = invariants.transaction_ids_are_of_the_past()
+    offenders = invariants.transaction_ids_are_of_the_past() + invariants.horizons_are_of_the_past()
     assert offenders
     assert all("9000000000 that is yet to come" in offender for offender in offenders)
 
@@ -301,17 +312,6 @@ def test_an_account_with_another_accounts_id(owner: Cursor) -> None:
     assert failing() == {invariants.accounts_are_of_the_chart}
 
 
-def test_accounts_are_checked_beyond_one_batch(
-    owner: Cursor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(invariants, "_ACCOUNTS_PER_BATCH", 2)
-    owner.execute(
-        "INSERT INTO ledger_account VALUES (%s, 1100, 'other', 'USD', 'real')",
-        [UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")],
-    )
-    assert len(invariants.accounts_are_of_the_chart()) == 1
-
-
 def test_a_guard_that_was_switched_off(owner: Cursor) -> None:
     assert len(invariants.guards_are_on()) == 7
 
@@ -321,6 +321,26 @@ def test_a_guard_that_a_session_could_disable(owner: Cursor) -> None:
     assert "trigger ledger_check_entries of ledger_entry is not enabled always" in (
         invariants.guards_are_on()
     )
+
+
+def test_a_fault_in_the_first_a_middle_and_the_last_slice_is_found(owner: Cursor) -> None:
+    transactions = [id for _ in range(3) for id in book(*sale(usd(500)), payment_id=uuid7())]
+    settle_and_snapshot()
+    assert len(list(slices.Cut.TRANSACTIONS.slices())) > 4
+    for faulty in (transactions[0], transactions[4], transactions[-1]):
+        owner.execute(
+            "UPDATE ledger_entry SET amount_minor = amount_minor + 1 WHERE direction = 'D'"
+            " AND transaction_id = %s",
+            [faulty],
+        )
+    found = {
+        invariant.__name__: sum(len(invariant(part)) for part in cut.slices())
+        for invariant, cut in ALL_INVARIANTS.items()
+        if invariant in CHECKED
+    }
+    assert found["transactions_sum_to_zero"] == found["debits_equal_credits"] == 3
+    assert found["memo_accounts_sum_to_zero"] == 2, "the last one is of real accounts"
+    assert found["snapshots_equal_their_entries"] >= 2
 
 
 def test_a_great_many_offenders_are_not_all_listed(owner: Cursor) -> None:

@@ -19,6 +19,7 @@ from ledger import chart, services
 from ledger import posting_rules as rules
 from ledger.database.row_ids import new_row_id
 from ledger.exceptions import AlreadyPosted, OutsideTransaction
+from ledger.invariants import snapshots_equal_their_entries
 from ledger.models import BalanceSnapshot, LedgerAccount, LedgerEntry, LedgerTransaction
 from ledger.tests.books import MERCHANT, PARTIES, PSP, book, sale, settle, settle_and_snapshot, usd
 
@@ -227,6 +228,21 @@ def test_a_snapshot_is_taken_of_accounts_with_a_long_tail_only() -> None:
     assert services.take_snapshot(tail_entries_min=1) == 2  # the two real accounts
     held = BalanceSnapshot.objects.get(account_id=chart.AUTH_HELD.of(PSP, "USD").id)
     assert (held.debits_minor, held.credits_minor) == (3000, 3000)
+
+
+def test_a_snapshot_of_a_very_long_tail_covers_its_first_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "_TAIL_ENTRIES_MAX", 2)
+    for _ in range(3):
+        book(*sale(usd(1000)))
+    settle()
+    taken = [services.take_snapshot(tail_entries_min=2) for _ in range(3)]
+    assert taken == [4, 2, 0], "the real accounts have three entries each, one in the tail"
+    snapshots = BalanceSnapshot.objects.filter(account_id=chart.AUTH_HELD.of(PSP, "USD").id)
+    covered = list(snapshots.order_by("horizon").values_list("debits_minor", flat=True))
+    assert covered == [1000, 3000]
+    assert snapshots_equal_their_entries() == []
 
 
 def test_an_open_transaction_holds_the_horizon_back(

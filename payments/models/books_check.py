@@ -22,7 +22,8 @@ class BooksCheck(models.Model):
     part = models.CharField(max_length=64, blank=True)
     """What of a pass is being checked; empty while none is under way."""
     position = models.UUIDField(default=UUID(int=0))
-    """The last row of the part that was compared: an event's id, or a payment's."""
+    """The last row of the part that was compared: the id of an event, a payment, a row of the
+    books."""
     began_at = models.DateTimeField(null=True, blank=True)
     """When the last pass began."""
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -31,7 +32,7 @@ class BooksCheck(models.Model):
     """Payments, since the pass began."""
     differences = models.PositiveBigIntegerField(default=0)
     unchecked = models.PositiveIntegerField(default=0)
-    """Parts of the pass that took too long and were left out."""
+    """Steps of the pass that took too long and were left out."""
     added_at = models.DateTimeField()
 
     class Meta:

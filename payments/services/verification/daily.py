@@ -1,7 +1,8 @@
 """Verifies all books once a day: every invariant, and every payment against its entries.
 
-It runs in steps of some seconds, each on one database snapshot. So it keeps no worker for long, and
-a killed worker loses one step. A step that takes too long is left out, with an alert.
+It runs in steps, each over one slice of the books (`ledger.slices`) or of the payments, on one
+database snapshot. So a step is as short in large books as in small ones, and a killed worker loses
+one. A step that takes too long is left out, with an alert.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from uuid import UUID
 import psycopg
 from django.db import OperationalError
 
-from ledger.invariants import ALL_INVARIANTS
+from ledger.invariants import ALL_INVARIANTS, OFFENDERS_MAX
 from ledger.selectors import payment_ids_after
 from payments import public_ids
 from payments.clock import now_utc
@@ -36,13 +37,14 @@ EVERY: Final = timedelta(hours=24)
 """From the begin of one pass to the begin of the next."""
 SWEEP_SECONDS: Final = 5.0
 STEP_SECONDS: Final = 12.0
-"""PostgreSQL gives up on one invariant, or one batch of payments, after so long: as much as leaves
-room for the heartbeat of the queue."""
+"""PostgreSQL gives up on one step after so long: as much as leaves room for the heartbeat of the
+queue."""
 PAYMENTS_PER_STEP: Final = 500
 PAYMENTS: Final = "payments"
 ENTRIES: Final = "entries without a payment"
 
 _INVARIANTS: Final = {invariant.__name__: invariant for invariant in ALL_INVARIANTS}
+_CUTS: Final = {invariant.__name__: cut for invariant, cut in ALL_INVARIANTS.items()}
 PARTS: Final = (*_INVARIANTS, PAYMENTS, ENTRIES)
 _NEXT: Final = {**dict(pairwise(PARTS)), PARTS[-1]: ""}
 
@@ -96,7 +98,7 @@ def _check(row: BooksCheck) -> _Step:
         return _compare_payments(row.position)
     if row.part == ENTRIES:
         return _check_entries_have_payments(row.position)
-    return _check_invariant(row.part)
+    return _check_invariant(row.part, row.position)
 
 
 def _advance(row: BooksCheck, step: _Step) -> bool:
@@ -122,16 +124,22 @@ def _advance(row: BooksCheck, step: _Step) -> bool:
     return moved
 
 
-def _check_invariant(name: str) -> _Step:
+def _check_invariant(name: str, position: UUID) -> _Step:
+    """Check one slice; one with so many offenders that no more are named ends the part."""
+    last: UUID | None = None
     try:
         with one_snapshot(seconds_most=STEP_SECONDS):
-            offenders = _INVARIANTS[name]()
+            part = _CUTS[name].next_slice(position)
+            last = None if part.is_last else part.last
+            offenders = _INVARIANTS[name](part)
     except OperationalError as error:
         if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise
         logger.exception("alert: %s took more than %s s and was not checked", name, STEP_SECONDS)
-        return _Step(too_long=True)
-    return _Step([Finding(name, f"{name}: {offender}") for offender in offenders])
+        return _Step(last=last, too_long=True)
+    if len(offenders) >= OFFENDERS_MAX:
+        last = None
+    return _Step([Finding(name, f"{name}: {offender}") for offender in offenders], last)
 
 
 def _compare_payments(position: UUID) -> _Step:

@@ -69,9 +69,10 @@ def differences() -> Iterator[str]:
 
     Call it inside `one_snapshot` on a system that is in use.
     """
-    for invariant in ALL_INVARIANTS:
-        for offender in invariant():
-            yield f"{invariant.__name__}: {offender}"
+    for invariant, cut in ALL_INVARIANTS.items():
+        for part in cut.slices():
+            for offender in invariant(part):
+                yield f"{invariant.__name__}: {offender}"
     for intents in _batches():
         yield from differences_of(intents)
     last = UUID(int=0)

@@ -11,12 +11,18 @@ import pytest
 
 from ledger.database.statements import execute
 from ledger.invariants import ALL_INVARIANTS
+from ledger.slices import Slice
 from payments.clock import now_utc
 from payments.models import BooksCheck, Case, PaymentIntent
 from payments.selectors import books_checks
 from payments.services.verification import daily
 from payments.services.verification.daily import ENTRIES, PARTS, PAYMENTS, verify_books
 from payments.tests.support.shop import Shop, body_of
+
+
+@pytest.fixture(autouse=True)
+def a_slow_machine_ends_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily, "SWEEP_SECONDS", 600.0)
 
 
 def only_row() -> BooksCheck:
@@ -28,7 +34,7 @@ def a_day_later() -> None:
 
 
 def replace_invariant(
-    monkeypatch: pytest.MonkeyPatch, name: str, by: Callable[[], list[str]]
+    monkeypatch: pytest.MonkeyPatch, name: str, by: Callable[[Slice], list[str]]
 ) -> None:
     monkeypatch.setitem(daily._INVARIANTS, name, by)
 
@@ -87,7 +93,7 @@ def test_a_violated_invariant_opens_a_case_of_its_own(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     offenders = ["the books are off by 1 USD", "the books are off by 2 EUR"]
-    replace_invariant(monkeypatch, "debits_equal_credits", lambda: offenders)
+    replace_invariant(monkeypatch, "debits_equal_credits", lambda _part: offenders)
     with caplog.at_level(logging.ERROR):
         assert verify_books() == 2
     assert "alert: the books do not hold: debits_equal_credits: the books are off by" in caplog.text
@@ -153,7 +159,7 @@ def test_a_slice_ends_when_its_time_is_up_and_several_make_a_pass(
 def test_a_check_that_takes_too_long_is_skipped_with_an_alert(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def slow() -> list[str]:
+    def slow(_part: Slice) -> list[str]:
         execute("SELECT pg_sleep(30)")
         return []
 
@@ -172,7 +178,7 @@ def test_a_check_that_takes_too_long_is_skipped_with_an_alert(
 def test_a_check_that_raises_fails_the_sweep_and_stops_the_pass_there(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> list[str]:
+    def broken(_part: Slice) -> list[str]:
         raise ZeroDivisionError
 
     replace_invariant(monkeypatch, "guards_are_on", broken)
