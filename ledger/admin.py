@@ -7,14 +7,16 @@ that owns them registers a reader when it starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import DropdownFilter
@@ -87,13 +89,67 @@ _RULES = sorted(
 )
 
 
-class _AtAnySize:
-    """A list of many rows: it counts nothing, and is sorted by its primary key alone."""
+FILTERED_ROWS_MAX: Final = 50_000
+
+
+class _FirstRows(ChangeList):  # type: ignore[misc]
+    """Filters only the first rows, where no index leads to those that match, and says so.
+
+    A rare value would have PostgreSQL read the whole table.
+    """
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
+        chosen = [each for each in self.filter_specs if any(map(bool, _chosen(each).values()))]
+        leading = [each for each in chosen if self.model_admin.leads(each)]
+        if self.query or len(leading) == len(chosen):
+            return rows
+        order = self.model_admin.ordering[0]
+        read = self.root_queryset.order_by(order)
+        for each in leading:
+            read = each.queryset(request, read)
+        column = order.lstrip("-")
+        for edge in read.values_list(column, flat=True)[FILTERED_ROWS_MAX:][:1]:
+            messages.info(
+                request,
+                f"Only the first {FILTERED_ROWS_MAX:,} rows of this list were filtered. Others are "
+                "found by id, by merchant, or if the list is to end at an earlier day.",
+            )
+            rows = rows.filter(**{f"{column}__{'gt' if order.startswith('-') else 'lt'}": edge})
+        return rows
+
+
+def _chosen(list_filter: Any) -> dict[str, Any]:
+    return {name: value for name, value in list_filter.used_parameters.items() if value != [""]}
+
+
+class AtAnySize:
+    """A list of many rows: it counts nothing, and is sorted by its primary key alone.
+
+    Sorting a large table by another column reads all of it, as does a count.
+    """
+
+    leading_filters: ClassVar[Collection[str]] = ()
+    """Names of filters, or `name=value`, for which an index leads to all rows that match."""
 
     paginator = InfinitePaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # They count the rows of each value.
     sortable_by: tuple[str, ...] = ()
     list_filter_submit = True
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return _FirstRows
+
+    def leads(self, list_filter: Any) -> bool:
+        """Whether a filter that was chosen reads no more rows than it finds."""
+        if getattr(list_filter, "bounds_ids", False):
+            return True
+        return any(
+            name.split(LOOKUP_SEP)[0] in self.leading_filters
+            or f"{name}={value}" in self.leading_filters
+            for name, value in _chosen(list_filter).items()
+        )
 
 
 class SearchById:
@@ -173,7 +229,7 @@ class _EntriesInline(_ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerTransactionAdmin(SearchById, AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Ledger transactions with their entries."""
 
     list_display = (
@@ -196,7 +252,7 @@ class LedgerTransactionAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # 
     inlines: ClassVar[list[Any]] = [_EntriesInline]
 
 
-class _EntryList(ChangeList):  # type: ignore[misc]
+class _EntryList(_FirstRows):
     """Links an entry to the page of its transaction: no index finds an entry by its own id."""
 
     def url_for_result(self, result: LedgerEntry) -> str:
@@ -204,7 +260,7 @@ class _EntryList(ChangeList):  # type: ignore[misc]
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
+class LedgerEntryAdmin(SearchById, AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Single debits and credits."""
 
     list_display = (
@@ -223,6 +279,12 @@ class LedgerEntryAdmin(SearchById, _AtAnySize, _ReadOnly, ModelAdmin):  # type: 
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return _EntryList
+
+    def change_view(self, request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        """Leads to the list, whose entries link to their transaction: none is found by its id."""
+        if request.method != "GET":
+            raise PermissionDenied
+        return redirect("admin:ledger_ledgerentry_changelist")
 
     def with_one_of(self, ids: set[UUID]) -> Q:
         """Entries have no index by payment: their transactions have."""
@@ -255,11 +317,10 @@ class LedgerAccountAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(BalanceSnapshot)
-class BalanceSnapshotAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
+class BalanceSnapshotAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Stored sums, from which balances start."""
 
     list_display = ("account", "horizon", "debits_minor", "credits_minor", "taken_at")
     list_select_related = ("account",)
     search_fields = ("account__dimension",)
     ordering = ("-id",)
-    show_full_result_count = False

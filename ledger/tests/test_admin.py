@@ -44,6 +44,15 @@ def test_a_transaction_shows_its_entries(client: Client) -> None:
     assert answer.content.decode().count("12.34 USD") == 2
 
 
+def test_an_entry_has_no_page_of_its_own_for_no_index_finds_it(client: Client) -> None:
+    book(*sale(usd(1234)))
+    entry = LedgerEntry.objects.latest("pk")
+    answer = client.get(f"/admin/ledger/ledgerentry/{entry.pk}/change/")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/ledger/ledgerentry/")
+    listed = client.get(answer["Location"]).content.decode()
+    assert f"/admin/ledger/ledgertransaction/{entry.transaction_id}/change/" in listed
+
+
 def test_an_account_shows_its_balance(client: Client) -> None:
     book(*sale(usd(1234)))
     id = chart.PSP_RECEIVABLE.of(PSP, "USD").id

@@ -24,6 +24,7 @@ class CaseAdmin(SearchByPublicId, ReadOnlyAdmin):
 
     list_display = ("summary", "kind", "shown_status", "amount", "payment", "merchant", "opened")
     list_select_related = ("merchant",)
+    leading_filters = ("merchant", "status=open")
     list_filter = (
         one_of("status", CaseStatus),
         one_of("kind", CaseKind),

@@ -25,7 +25,7 @@ class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_display = ("public_id", "merchant", "name", "email", "mode", "created")
     list_select_related = ("merchant",)
     list_filter = OF_MERCHANT
-    search_help_text = "cus_… pm_… pi_… or the exact email"
+    search_help_text = "cus_… pm_… pi_… or the email"
     id_paths = {
         public_ids.CUSTOMER: "pk",
         public_ids.PAYMENT_METHOD: "paymentmethod__pk",
@@ -53,7 +53,7 @@ class CustomerAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_metadata = column("metadata", "metadata", display.shown_json)
 
     def texts(self, term: str) -> Iterable[Q]:
-        yield Q(email=term)
+        yield Q(email__iexact=term)  # As the index has it.
 
 
 @admin.register(PaymentMethod)
@@ -63,7 +63,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
     list_display = ("public_id", "merchant", "owner", "method_type", "card", "mode", "created")
     list_select_related = ("merchant",)
     list_filter = OF_MERCHANT
-    search_help_text = "pm_… cus_… pi_… or the customer's exact email"
+    search_help_text = "pm_… cus_… pi_… or the customer's email"
     id_paths = {
         public_ids.PAYMENT_METHOD: "pk",
         public_ids.CUSTOMER: "customer_id",
@@ -89,7 +89,7 @@ class PaymentMethodAdmin(SearchByPublicId, ReadOnlyAdmin):
     shown_metadata = column("metadata", "metadata", display.shown_json)
 
     def texts(self, term: str) -> Iterable[Q]:
-        yield Q(customer__email=term)
+        yield Q(customer__email__iexact=term)  # As the index has it.
 
     @shown(description="card or account")
     def card(self, method: PaymentMethod) -> SafeString | str:

@@ -43,6 +43,7 @@ class DeliveryAdmin(SearchByPublicId, ReadOnlyAdmin):
         *("public_id", "shown_event", "shown_endpoint", "shown_status", "attempts"),
         *("last_status", "last_error", "created"),
     )
+    leading_filters = ("status=pending", "status=dead")
     list_filter = (
         one_of("status", DeliveryStatus),
         ("merchant", RelatedDropdownFilter),

@@ -33,6 +33,8 @@ CurrencyFilter = one_of("currency", sorted(CURRENCY_EXPONENTS), label=str.upper)
 class CreatedFilter(RangeDateFilter):
     """From a day to a day (UTC, both included), by the time that the primary key carries."""
 
+    bounds_ids = True
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         first = _day(self.used_parameters.get(f"{self.parameter_name}_from"))
         last = _day(self.used_parameters.get(f"{self.parameter_name}_to"))

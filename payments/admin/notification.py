@@ -39,6 +39,7 @@ class PspNotificationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "received",
     )
     list_select_related = ("psp_account",)
+    leading_filters = ("status=dead",)
     list_filter = (
         one_of("status", NotificationStatus),
         ("psp_account", RelatedDropdownFilter),

@@ -55,6 +55,7 @@ class OperationAdmin(SearchByPublicId, ReadOnlyAdmin):
         "created",
         "id_at_psp",
     )
+    leading_filters = ("status=UNKNOWN",)
     list_filter = (
         one_of("kind", OperationKind),
         one_of("status", OperationStatus),

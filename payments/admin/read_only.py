@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display as shown
-from unfold.paginator import InfinitePaginator
 
-from ledger.admin import FiltersOnly
+from ledger.admin import AtAnySize, FiltersOnly
 from payments.admin.display import NOTHING, moment
 
 
@@ -21,7 +21,7 @@ def group(
     return title, {"fields": lines}
 
 
-class ReadOnlyAdmin(FiltersOnly, ModelAdmin):
+class ReadOnlyAdmin(FiltersOnly, AtAnySize, ModelAdmin):
     """Denies every permission that writes; a user who may view a row sees what `fieldsets` name."""
 
     labels: ClassVar[dict[str, str]] = {}
@@ -29,14 +29,8 @@ class ReadOnlyAdmin(FiltersOnly, ModelAdmin):
 
     actions = None
     list_per_page = 50
-    # A count reads the whole table; a list shows its newest page at any size.
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    # By primary key alone: UUIDv7 sorts by creation time. Sorting a large table by another column
-    # reads all of it, so a list offers no other order unless it says so.
-    ordering = ("-id",)
-    sortable_by: tuple[str, ...] = ()
-    list_filter_submit = True
+    ordering = ("-id",)  # UUIDv7 sorts by creation time.
+    leading_filters: ClassVar[Collection[str]] = ("merchant",)
     empty_value_display = NOTHING
     # Django's history button would lead to Django's own log, which has nothing of payments.
     change_form_template = "admin/payments/read_only.html"

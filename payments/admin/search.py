@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from payments import public_ids
 from payments.models import IdempotencyKey, Operation
+from psp_adapters.contract.operations import OperationKind
 
 FOUND_MAX: Final = 1_000
 """At most so many results of a text search are shown."""
@@ -60,6 +61,14 @@ def intents_of_psp_id(psp_id: str) -> QuerySet[Operation, UUID]:
     # `<> ''` lets PostgreSQL use the partial index.
     operations = Operation.objects.filter(psp_id=psp_id).exclude(psp_id="")
     return operations.values_list("intent_id", flat=True)
+
+
+def intents_of_psp_payment(psp_payment_id: str) -> QuerySet[Operation, UUID]:
+    """The ids of the intents with a charge that is this payment at the PSP."""
+    charges = Operation.objects.filter(
+        kind=OperationKind.AUTHORIZE.value, psp_payment_id=psp_payment_id
+    )
+    return charges.exclude(psp_payment_id="").values_list("intent_id", flat=True)
 
 
 def _read_uuid(text: str) -> UUID | None:

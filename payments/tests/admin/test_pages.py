@@ -80,7 +80,7 @@ def test_everything_can_be_read_without_a_raw_id_or_a_secret(
         assert _linked_from_the_list(rows[-1]) in listed.content.decode(), model.__name__
         _require_no_raw_id(model, listed.content.decode())
         for row in (*rows[: pages - 1], *rows[pages - 1 :][-1:]):  # the last is always among them
-            page = superuser.page(row)
+            page = superuser.page(_shown(row))
             assert page.status_code == 200, model.__name__
             text = page.content.decode()
             assert 'name="_save"' not in text, model.__name__
@@ -92,9 +92,14 @@ def test_everything_can_be_read_without_a_raw_id_or_a_secret(
 
 
 def _linked_from_the_list(row: Model) -> str:
-    """The page of a row; of an entry of the books, that of its transaction."""
-    shown = row.transaction if isinstance(row, LedgerEntry) else row
+    shown = _shown(row)
     return url_of(type(shown), "change", shown.pk)
+
+
+def _shown(row: Model) -> Model:
+    """What the page of a row shows; of an entry of the books, its transaction."""
+    shown: Model = row.transaction if isinstance(row, LedgerEntry) else row
+    return shown
 
 
 def _listed(model: type[Model]) -> QuerySet[Any]:

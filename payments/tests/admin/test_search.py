@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.db.models import Model
+from unfold.paginator import InfinitePaginator
 
-from ledger.admin import _parameter_of
-from ledger.models import LedgerEntry, LedgerTransaction
+from ledger import admin as ledger_admin
+from ledger.admin import AtAnySize, _parameter_of
+from ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import (
@@ -125,6 +127,39 @@ def test_filters_narrow_a_list(shop: Shop, superuser: Console) -> None:
         assert [row.public_id for row in found] == [declined]
         others_found = superuser.list(PaymentIntent, **others).context["cl"].result_list
         assert declined not in [row.public_id for row in others_found]
+
+
+def test_a_filter_that_no_index_serves_reads_the_first_rows_of_the_list_and_says_so(
+    shop: Shop, superuser: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_admin, "FILTERED_ROWS_MAX", 2)
+    shop.create(700, token="pm_card_chargeDeclined", order_id="declined")
+    for number in range(3):
+        shop.create(order_id=f"order {number}")
+    said = b"Only the first 2 rows of this list were filtered"
+
+    def found(**query: str) -> tuple[int, bool]:
+        answer = superuser.list(PaymentIntent, **query)
+        return len(answer.context["cl"].result_list), said in answer.content
+
+    assert found(status="FAILED") == (0, True)
+    assert found(status="CAPTURED") == (2, True)
+    assert found(status="FAILED", q="declined") == (1, False)
+    assert found(merchant__id__exact=str(shop.merchant.pk)) == (4, False)
+    assert found(created_at_from="2020-01-01") == (4, False)
+    assert found() == (4, False)
+    monkeypatch.setattr(ledger_admin, "FILTERED_ROWS_MAX", 4)
+    assert found(status="FAILED") == (1, False)
+
+
+def test_no_list_counts_its_rows(database: None) -> None:
+    for model, page in admin.site._registry.items():
+        if model._meta.app_label in ("payments", "ledger", "reconciliation"):
+            if model is LedgerAccount:
+                continue  # They grow with merchants, not with payments.
+            assert isinstance(page, AtAnySize), model
+            assert page.paginator is InfinitePaginator
+            assert page.show_facets is admin.ShowFacets.NEVER
 
 
 def test_a_list_is_looked_up_by_its_filters_and_no_other_column(superuser: Console) -> None:
