@@ -12,20 +12,24 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from io import StringIO
 from statistics import median
 from typing import Any, Final
 
 import django
 
-_REPEATS: Final = 7
-_ENOUGH_MS: Final = 2_000.0
+from bench.growth.recording import LIFE_TABLES
+
+_REPEATS: Final = 3
+_ENOUGH_MS: Final = 1_000.0
 """What takes long is repeated less often."""
 _LISTS: Final = (
     *("payment_intents", "charges", "refunds", "customers", "events", "disputes"),
     "balance_transactions",
 )
+_VALUES_MOST: Final = 6
+_RARE_CURRENCIES: Final = ("KWD", "CHF")
 _SLOW_SWEEPS: Final = ("verify-books", "take-ledger-snapshots")
 """They work until their time is over, or do nothing, so that their time says nothing."""
 
@@ -85,7 +89,7 @@ def main(secret_key: str) -> int:
                     sql: [median(times), len(times)]
                     for sql, times in statements.milliseconds.items()
                 },
-                "scans": _scans(statements),
+                "whole": whole_reads(statements, LIFE_TABLES),
             }
         )
     )
@@ -93,15 +97,15 @@ def main(secret_key: str) -> int:
 
 
 def _actions(secret_key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    yield from _api(secret_key)
-    yield from _console()
+    yield from api_reads(secret_key)
+    yield from console_reads()
     yield from _sweeps()
     from django.core.management import call_command
 
     yield "verify_ledger", lambda: call_command("verify_ledger", stdout=StringIO())
 
 
-def _api(secret_key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
+def api_reads(secret_key: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Pages of a hundred, a page from the middle, single objects, searches by each clause."""
     from django.test import Client
 
@@ -164,8 +168,8 @@ def _searches(get: Callable[[str], dict[str, Any]]) -> Iterator[tuple[str, str]]
         yield "customers", f"name~'{str(customers[0]['name'])[4:12]}'"
 
 
-def _console() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Each list of the console, and each page of the newest row."""
+def console_reads(*, with_filters: bool = True) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each list of the console, a search in it that finds nothing, and a page of the newest row."""
     from django.contrib import admin
     from django.contrib.auth.models import Group, User
     from django.test import Client
@@ -182,16 +186,39 @@ def _console() -> Iterator[tuple[str, Callable[[], Any]]]:
             raise RuntimeError(f"{path} answered {answer.status_code}")
 
     yield "console overview", lambda: get(reverse("admin:index"))
-    for model in admin.site._registry:
+    pages: dict[Any, Any] = admin.site._registry
+    for model, page in pages.items():
         if model._meta.app_label not in ("payments", "ledger", "reconciliation"):
             continue
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         path = reverse(f"admin:{name}_changelist")
         yield f"console list {name}", lambda path=path: get(path)
-        newest = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
+        for query in _console_queries(page, with_filters=with_filters):
+            yield f"console list {name}?{query}", lambda at=f"{path}?{query}": get(at)
+        newest = page.get_queryset(None).values_list("pk", flat=True).first()
         if newest is not None:
-            page = reverse(f"admin:{name}_change", args=[newest])
-            yield f"console page {name}", lambda page=page: get(page)
+            page_path = reverse(f"admin:{name}_change", args=[newest])
+            yield f"console page {name}", lambda path=page_path: get(path)
+
+
+def _console_queries(page: Any, *, with_filters: bool) -> Iterator[str]:
+    for each in page.list_filter if with_filters else ():
+        if isinstance(each, type):
+            values = [value for value, _ in each.lookups(None, None, page)]  # type: ignore[attr-defined]
+            name = each.parameter_name  # type: ignore[attr-defined]
+            for value in _RARE_CURRENCIES if name == "currency" else values[:_VALUES_MOST]:
+                yield f"{name}={value}"
+        elif each == "livemode":
+            yield "livemode__exact=1"
+        elif each[0] == "merchant":
+            from payments.models import Merchant
+
+            for merchant in (Merchant.objects.earliest("pk"), Merchant.objects.latest("pk")):
+                yield f"merchant__id__exact={merchant.pk}"
+        elif getattr(each[1], "bounds_ids", False):
+            yield f"{each[0]}_to=2001-01-01"
+    if page.search_fields:
+        yield "q=nothing-is-called-this"
 
 
 def _sweeps() -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -207,30 +234,67 @@ def _sweeps() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"sweep {sweep.name}", getattr(import_module(module), function)
 
 
-def _scans(statements: Statements) -> dict[str, list[str]]:
-    """Of each SELECT: the tables that its plan reads whole."""
+def whole_reads(
+    statements: Statements, tables: Collection[str], *, tables_are_small: bool = False
+) -> dict[str, list[str]]:
+    """Of each SELECT: the tables among these that its plan reads from end to end, and how.
+
+    Small tables are read so although an index serves: what counts then is whether one does.
+    """
     from django.db import connection
 
     found = {}
-    for flat, (sql, params) in list(statements.parameters.items()):
-        if not flat.upper().startswith("SELECT") or isinstance(sql, bytes):
-            continue
-        with connection.cursor() as cursor:
+    with connection.cursor() as cursor:
+        cursor.execute(_SMALL_INDEXES)
+        small = {row[0] for row in cursor.fetchall()}
+        cursor.execute(f"SET enable_seqscan = {'off' if tables_are_small else 'on'}")
+        for flat, (sql, params) in list(statements.parameters.items()):
+            if not flat.upper().startswith(("SELECT", "WITH")) or isinstance(sql, bytes):
+                continue
             try:
                 cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
-                plan = cursor.fetchone()[0]
             except django.db.Error:
                 continue
-        plan = json.loads(plan) if isinstance(plan, str) else plan
-        found[flat] = sorted(set(_scanned(plan[0]["Plan"])))
-    return found
+            plan = cursor.fetchone()[0]
+            plan = json.loads(plan) if isinstance(plan, str) else plan
+            reads = set(_whole(plan[0]["Plan"], ends_early=False, small=small))
+            found[flat] = sorted(f"{table}: {how}" for table, how in reads if table in tables)
+        cursor.execute("RESET enable_seqscan")
+    return {flat: reads for flat, reads in found.items() if reads}
 
 
-def _scanned(plan: dict[str, Any]) -> Iterator[str]:
-    if plan["Node Type"] == "Seq Scan":
-        yield str(plan["Relation Name"])
-    for child in plan.get("Plans", ()):
-        yield from _scanned(child)
+_SMALL_INDEXES: Final = """
+    SELECT i.indexrelid::regclass::text FROM pg_index i
+      JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+     WHERE i.indpred IS NOT NULL AND c.reltuples < 0.1 * t.reltuples"""
+"""Partial ones with few of their table's rows: reading all of such an index reads little."""
+_STREAMS: Final = (
+    *("Append", "Gather", "Gather Merge", "Incremental Sort", "Limit", "LockRows", "Materialize"),
+    *("Memoize", "Merge Append", "Nested Loop", "ProjectSet", "Result", "Subquery Scan", "Unique"),
+)
+"""Nodes that read no more of their first child than is asked for."""
+
+
+def _whole(
+    plan: Mapping[str, Any], *, ends_early: bool, small: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """The tables that a plan reads from one end to the other, and how.
+
+    A scan in the order of an index that a LIMIT ends is none; with a filter it is: it ends only
+    when it has found enough.
+    """
+    kind = plan["Node Type"]
+    is_scan = kind in ("Seq Scan", "Index Scan", "Index Only Scan") and "Index Cond" not in plan
+    if is_scan and plan.get("Index Name") not in small:
+        if not ends_early:
+            yield plan["Relation Name"], kind
+        elif "Filter" in plan:
+            yield plan["Relation Name"], f"{kind} until enough match"
+    for number, child in enumerate(plan.get("Plans", ())):
+        is_first = child["Parent Relationship"] in ("Outer", "Member", "Subquery") and not number
+        streams = kind == "Limit" or (ends_early and kind in _STREAMS)
+        merges = ends_early and kind == "Merge Join"
+        yield from _whole(child, ends_early=merges or (streams and is_first), small=small)
 
 
 if __name__ == "__main__":

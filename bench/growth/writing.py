@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +26,9 @@ _INSERT_ACCOUNT: Final = (
     "INSERT INTO ledger_account (id, code, dimension, currency, kind) VALUES (%s, %s, %s, %s, %s) "
     "ON CONFLICT DO NOTHING"
 )
+_FILLFACTORS: Final = """
+    SELECT c.relname, o.option_value FROM pg_class c, pg_options_to_table(c.reloptions) o
+     WHERE c.relname = ANY(%s) AND c.relkind = 'r' AND o.option_name = 'fillfactor'"""
 _SIZES: Final = (
     "SELECT c.relname, sum(pg_total_relation_size(part))::bigint, "
     "sum(pg_indexes_size(part))::bigint FROM pg_class c, "
@@ -95,9 +99,28 @@ def _write_merchants(connection: psycopg.Connection[Any], copies: Copies) -> lis
 def _write(connection: psycopg.Connection[Any], copies: Copies, batch: Batch) -> float:
     """Write a batch; returns the seconds that it took."""
     began = time.monotonic()
-    with connection.transaction(), connection.cursor() as cursor:
+    with connection.transaction(), _full_pages(connection), connection.cursor() as cursor:
         _copy(cursor, copies, batch, order=LIFE_TABLES)
     return time.monotonic() - began
+
+
+@contextmanager
+def _full_pages(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Leave no room in pages: it is for updates, and those of history have happened.
+
+    Other transactions never see it, nor is it left behind by a process that is killed.
+    """
+    found = connection.execute(_FILLFACTORS, [list(LIFE_TABLES)]).fetchall()
+    for table, _ in found:
+        _set_fillfactor(connection, table, "100")
+    yield
+    for table, percent in found:
+        _set_fillfactor(connection, table, percent)
+
+
+def _set_fillfactor(connection: psycopg.Connection[Any], table: str, percent: str) -> None:
+    alter = sql.SQL("ALTER TABLE {} SET (fillfactor = {})")
+    connection.execute(alter.format(sql.Identifier(table), sql.Literal(int(percent))))
 
 
 def _copy(cursor: Any, copies: Copies, batch: Batch, *, order: Iterator[str] | Any) -> None:

@@ -175,9 +175,10 @@ def test_the_web_has_a_pool_and_a_command_one_connection(load: Load) -> None:
     assert plain.shown == "(None, None)"
 
 
-def test_statement_timeouts_apply_to_the_application_and_not_to_the_owner(load: Load) -> None:
+def test_timeouts_and_costs_apply_to_the_application_and_not_to_the_owner(load: Load) -> None:
     application = load("s.DATABASES['default']['OPTIONS']['options']")
     assert "lock_timeout=2000" in application.shown
+    assert "random_page_cost=1.1" in application.shown
     owner = load(
         "s.DATABASES['default']['USER'], s.DATABASES['default']['OPTIONS'].get('options')",
         DATABASE_ROLE="owner",
