@@ -15,13 +15,10 @@ from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
 from psp_adapters.tests.support.fault_suite import FaultContract
-from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe, is_installed
+from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
 from psp_adapters.tests.support.receiver import SECRET, Receiver
 from psp_adapters.tests.support.stripe_openapi import CheckedTransport, specification
 
-pytestmark = pytest.mark.skipif(
-    not is_installed(), reason="localstripe is not installed: see requirements-dev.txt"
-)
 PATHS = {
     "authorize": "POST /v1/payment_intents",
     "capture": "POST /v1/payment_intents/[^/]+/capture",
@@ -29,12 +26,6 @@ PATHS = {
     "refund": "POST /v1/refunds",
     "look_up": "GET /v1/.*",
 }
-
-
-@pytest.fixture(scope="session")
-def localstripe() -> Iterator[LocalStripe]:
-    with LocalStripe() as process:
-        yield process
 
 
 @pytest.fixture

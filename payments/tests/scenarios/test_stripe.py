@@ -1,0 +1,85 @@
+"""Payments over Stripe's adapter, with localstripe behind a proxy that loses answers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from django.conf import settings
+
+from payments.services.verification.rebuild import differences
+from payments.tests.support.crashes import STEPS, crash
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.money_moves import COMMANDS, end_leases, prepare
+from payments.tests.support.shop import Shop, body_of
+from psp_adapters.tests.support.localstripe_process import API_KEY, LocalStripe
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+INTENT = "/v1/payment_intents"
+PATHS = {
+    "create": f"POST {INTENT}",
+    "capture": f"POST {INTENT}/[^/]+/capture",
+    "cancel": f"POST {INTENT}/[^/]+/cancel",
+    "refund": "POST /v1/refunds",
+}
+
+
+@pytest.fixture
+def stripe_shop(database: None, localstripe: LocalStripe) -> Iterator[Shop]:
+    """A merchant whose PSP account is at localstripe."""
+    account = PspAccountFactory.create(code=f"stripe-{uuid.uuid4().hex[:12]}", psp="stripe")
+    credentials = {"base_url": localstripe.proxy.base_url, "api_key": API_KEY}
+    settings.PSP_CREDENTIALS[account.code] = credentials
+    merchant = MerchantFactory.create(test_psp_account=account)
+    yield Shop(psp=cast(SandboxProcess, None), merchant=merchant, account=account)
+    del settings.PSP_CREDENTIALS[account.code]
+
+
+def effects(localstripe: LocalStripe, order_id: str) -> list[str]:
+    """What localstripe did for an order, in the terms of the sandbox PSP."""
+    listed = localstripe.call("GET", f"{INTENT}?limit=100000")["data"]
+    found: list[str] = []
+    for intent in (each for each in listed if each["metadata"]["order_id"] == order_id):
+        found.append("authorize")
+        found += {"succeeded": ["capture"], "canceled": ["void"]}.get(intent["status"], [])
+        refunds: list[dict[str, Any]] = localstripe.call("GET", "/v1/refunds?limit=100000")["data"]
+        found += ["refund" for each in refunds if each["payment_intent"] == intent["id"]]
+    return found
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", PATHS)
+def test_a_repeated_request_after_a_crash_ends_in_one_effect_at_stripe(
+    stripe_shop: Shop, localstripe: LocalStripe, name: str, step: str
+) -> None:
+    _, command, expected = COMMANDS[name]
+    intent_id = prepare(stripe_shop, name)
+    caller = stripe_shop.caller(key=stripe_shop.order_id, body={"command": name})
+
+    crash(step, lambda: command(stripe_shop, intent_id, caller))
+    end_leases()
+    answer = command(stripe_shop, intent_id, caller)
+
+    assert answer.status == 200
+    assert effects(localstripe, stripe_shop.order_id) == expected
+    assert command(stripe_shop, intent_id, caller).body == answer.body
+    assert list(differences()) == []
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("name", PATHS)
+def test_recovery_resolves_a_lost_answer_of_stripe(
+    stripe_shop: Shop, localstripe: LocalStripe, name: str, after: bool
+) -> None:
+    _, command, expected = COMMANDS[name]
+    intent_id = prepare(stripe_shop, name)
+    localstripe.proxy.drop_next(PATHS[name], after=after)
+    answer = command(stripe_shop, intent_id, stripe_shop.caller(key="key"))
+    stripe_shop.settle()
+    assert effects(localstripe, stripe_shop.order_id) == expected
+    operations = stripe_shop.operations(intent_id or body_of(answer)["id"])
+    assert {operation.status for operation in operations} == {"SUCCEEDED"}
+    assert list(differences()) == []
