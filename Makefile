@@ -43,8 +43,10 @@ serve: $(READY)
 test: $(READY)
 	@$(MAKE) -j2 chaos-small checked-and-tested
 
+# Each process begins with a part of its own of the list: few start the servers that the tests of a folder
+# or file share.
 checked-and-tested: lint
-	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4
+	@$(LAUNCHER) run -- $(RUN) -m pytest -q -n 4 --dist worksteal
 
 lint: $(READY)
 	@$(RUN) -m paymentsite.tidy.checks

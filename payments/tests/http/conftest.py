@@ -22,7 +22,7 @@ from payments.models import Merchant, PspAccount
 from payments.services.commands import merchants
 from payments.tests.http.support.servers import ApiServer, variables_of
 from payments.tests.http.support.storefront import Storefront, Tables
-from paymentsite.tests.fixtures import databases, processes
+from paymentsite.tests.fixtures import databases
 from paymentsite.tests.fixtures.described_answers import check_answer
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
@@ -43,7 +43,7 @@ class ServerDatabase(NamedTuple):
 @pytest.fixture(scope="session")
 def server_database(database_urls: Any, django_db_blocker: Any) -> Iterator[ServerDatabase]:
     """A copy of the migrated template for the server alone."""
-    worker = os.environ.get(processes.NAME, "main")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     name = f"test_{os.environ['PAYMENTS_TEST_RUN']}_{worker}_http"
     databases.create_from_template(name, migrate=_template_is_missing)
     yield ServerDatabase(
