@@ -272,6 +272,8 @@ class LedgerEntryAdmin(SearchById, AtAnySize, _ReadOnly, ModelAdmin):  # type: i
         "entry_type",
         "transaction",
     )
+    fields = list_display
+    readonly_fields = fields
     list_filter = ("entry_type", "direction", one_of("currency", sorted(CURRENCY_EXPONENTS)))
     list_select_related = ("account", "transaction")
     search_help_text = "The id of a payment or ledger transaction"
@@ -320,7 +322,17 @@ class LedgerAccountAdmin(_ReadOnly, ModelAdmin):  # type: ignore[misc]
 class BalanceSnapshotAdmin(AtAnySize, _ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Stored sums, from which balances start."""
 
-    list_display = ("account", "horizon", "debits_minor", "credits_minor", "taken_at")
+    list_display = ("account", "horizon", "debits", "credits", "taken_at")
     list_select_related = ("account",)
     search_fields = ("account__dimension",)
     ordering = ("-id",)
+    fields = list_display
+    readonly_fields = fields
+
+    @admin.display(description="debits")
+    def debits(self, snapshot: BalanceSnapshot) -> str:
+        return str(Money(int(snapshot.debits_minor), snapshot.account.currency))
+
+    @admin.display(description="credits")
+    def credits(self, snapshot: BalanceSnapshot) -> str:
+        return str(Money(int(snapshot.credits_minor), snapshot.account.currency))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from html import unescape
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.auth import get_user_model
+from django.test import RequestFactory
 
 from ledger.models import LedgerEntry
 from ledger.money import CURRENCY_EXPONENTS
@@ -27,6 +31,17 @@ def test_the_console_shows_the_decimals_of_every_currency() -> None:
         shown = "123450" if currency in ZERO_DECIMALS else "1234.50"
         shown = "123.450" if currency in THREE_DECIMALS else shown
         assert f">{shown} {currency}<" in unescape(str(money(123_450, currency)))
+
+
+def test_no_page_of_the_console_shows_minor_units_as_they_are_stored() -> None:
+    request = RequestFactory().get("/admin/")
+    request.user = get_user_model()(is_superuser=True)
+    raw = []
+    for model, page in admin.site._registry.items():
+        shown = {*page.get_list_display(request), *flatten_fieldsets(page.get_fieldsets(request))}
+        shown |= {field for inline in page.inlines for field in inline.fields or ()}
+        raw += [f"{model.__name__}.{each}" for each in shown if str(each).endswith("_minor")]
+    assert raw == []
 
 
 @pytest.mark.parametrize(
