@@ -146,11 +146,8 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                 condition=models.Q(kind=OperationKind.AUTHORIZE.value),
             ),
             models.Index(
-                "merchant",
-                "livemode",
-                "currency",
-                "amount_minor",
-                name="charge_own_currency_amount",
+                *("merchant", "livemode", "currency", "amount_minor", "id"),
+                name="charge_own_currency_amount_id",
                 condition=models.Q(
                     kind=OperationKind.AUTHORIZE.value, status__in=sorted(CHARGE_WITH_OWN_AMOUNT)
                 ),

@@ -113,7 +113,8 @@ class PaymentIntent(WithPublicId, MerchantOwned, WithAmount, MachineModel):
         indexes = [
             models.Index("merchant", "livemode", "id", name="intent_by_id"),
             models.Index(
-                "merchant", "livemode", "currency", "amount_minor", name="intent_currency_amount"
+                *("merchant", "livemode", "currency", "amount_minor", "id"),
+                name="intent_currency_amount_id",
             ),
             models.Index("merchant", "livemode", "customer", name="intent_customer"),
             models.Index(

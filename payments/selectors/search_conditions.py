@@ -1,6 +1,6 @@
 """Conditions of a search, and those that several kinds of objects share.
 
-A condition says what matches (`q`), and which indexes lead to all matches (`leads`).
+A condition says what matches (`q`), and which indexes lead to all matches (`leads`, `in_order`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet, Value
+from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Lower
 from django.db.models.lookups import (
     Exact,
@@ -65,17 +66,41 @@ class Lead:
     def ids(self) -> QuerySet[Any, Any]:
         return self.rows.values_list(self.id_column, flat=True)
 
+    def newest_ids(self, within: Q) -> QuerySet[Any, Any]:
+        """Its ids within a range, newest first; it is read whole, and sorted.
+
+        Were the order one of an index by id, the planner would read all of a merchant's rows until
+        enough match, and expect that to be soon.
+        """
+        order = Func(F(self.id_column), function="GREATEST", output_field=UUIDField())
+        return self.ids.filter(within).order_by(order.desc())
+
     @property
     def is_ordered(self) -> bool:
         return bool(self.rows.query.order_by)
 
 
 @dataclass(frozen=True, slots=True)
+class Leads:
+    """Leads that together reach every match; none: rows are read newest first."""
+
+    few: tuple[Lead, ...] = ()
+    """Used where they lead to few rows."""
+    in_order: tuple[Lead, ...] = ()
+    """Read newest first where `few` lead to many. Their ids are those of the searched rows."""
+
+
+def in_either_way(*leads: Lead) -> Leads:
+    """Leads that are used for few rows and for many."""
+    return Leads(few=leads, in_order=leads)
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """What matches, and leads that together reach every match; none: rows are read newest first."""
+    """What matches, and what leads there."""
 
     q: Q
-    leads: tuple[Lead, ...] = ()
+    leads: Leads = Leads()
     is_range_of_ids: bool = False
     """True for `created`: the rows to be read are bounded by it."""
     shares_index: bool = False
@@ -93,7 +118,7 @@ class SearchField:
     matches: Callable[[Scope, Clause], Condition]
     absent: Callable[[Scope, Clause], Condition] | None = None
     """The condition of `null`, for fields that may have no value."""
-    otherwise: Callable[[Scope, Clause], tuple[Lead, ...]] = lambda scope, clause: ()
+    otherwise: Callable[[Scope, Clause], Leads] = lambda scope, clause: Leads()
     """What leads to the rows that a negated clause matches."""
     is_named: Callable[[str], bool] = lambda name: False
     """For a field with several names."""
@@ -176,13 +201,21 @@ def choice_field(choices: Callable[[Scope], Choices]) -> SearchField:
         known = choices(scope)
         return known[value_of(clause, known)]
 
-    def otherwise(scope: Scope, clause: Clause) -> tuple[Lead, ...]:
+    def otherwise(scope: Scope, clause: Clause) -> Leads:
         known = choices(scope)
         value = value_of(clause, known)
         others = [condition.leads for name, condition in known.items() if name != value]
-        return tuple(lead for leads in others for lead in leads) if all(others) else ()
+        return Leads(
+            few=_all_or_none([each.few for each in others]),
+            in_order=_all_or_none([each.in_order for each in others]),
+        )
 
     return SearchField(operators=EXACT, matches=matches, otherwise=otherwise)
+
+
+def _all_or_none(leads: list[tuple[Lead, ...]]) -> tuple[Lead, ...]:
+    """None if some value has none: its rows would be missed."""
+    return tuple(chain.from_iterable(leads)) if all(leads) else ()
 
 
 # --- conditions of several objects ------------------------------------------------------------
@@ -205,8 +238,9 @@ def customer_field(path: str, rows: Callable[[Scope], QuerySet[Any]], lead: str)
         identifier = public_ids.decode(public_ids.CUSTOMER, text_of(clause)) or _NO_ID
         return Condition(Q(**{path: identifier}), leads(scope, customer_id=identifier))
 
-    def leads(scope: Scope, **of: Any) -> tuple[Lead, ...]:
-        return (Lead(rows(scope).filter(**of).order_by("customer_id"), lead),)
+    def leads(scope: Scope, **of: Any) -> Leads:
+        found = Lead(rows(scope).filter(**of).order_by("customer_id"), lead)
+        return Leads(few=(found,)) if lead != "pk" else in_either_way(found)
 
     return SearchField(
         operators=EXACT,
@@ -215,7 +249,9 @@ def customer_field(path: str, rows: Callable[[Scope], QuerySet[Any]], lead: str)
             Q(**{f"{path}__isnull": True}), leads(scope, customer_id__isnull=True)
         ),
         otherwise=lambda scope, clause: (
-            () if clause.value is not None else leads(scope, customer_id__isnull=False)
+            Leads()
+            if clause.value is not None
+            else Leads(few=leads(scope, customer_id__isnull=False).few)
         ),
     )
 
@@ -238,7 +274,7 @@ def metadata_field(
         wanted = _terms(Value(scope.merchant_id), Value(scope.livemode), pair)
         return Condition(
             Q(contains(_without_case(F(path)), _without_case(pair))),
-            (Lead(rows(scope).filter(contains(terms, wanted)), lead),),
+            Leads(few=(Lead(rows(scope).filter(contains(terms, wanted)), lead),)),
         )
 
     def absent(scope: Scope, clause: Clause) -> Condition:

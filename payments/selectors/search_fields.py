@@ -25,12 +25,14 @@ from payments.selectors.search_conditions import (
     Fields,
     IsNotTrue,
     Lead,
+    Leads,
     Operator,
     SearchField,
     choice_field,
     contains,
     created,
     customer_field,
+    in_either_way,
     metadata_field,
     number_of,
     text_of,
@@ -63,7 +65,7 @@ _CREATED: Final = SearchField(operators=tuple(NUMERIC), matches=created)
 
 # --- amounts and currencies -------------------------------------------------------------------
 
-Leads = Callable[..., tuple[Lead, ...]]
+AmountLeads = Callable[..., Leads]
 """Of a scope, currencies, and amounts as lookups."""
 
 
@@ -75,7 +77,7 @@ def _by_currency(
     return found.order_by("currency", "amount_minor")
 
 
-def _amount(q: Callable[[Clause], Q], leads: Leads) -> SearchField:
+def _amount(q: Callable[[Clause], Q], leads: AmountLeads) -> SearchField:
     def matches(scope: Scope, clause: Clause) -> Condition:
         wanted = {_AMOUNT_LOOKUPS[clause.operator]: number_of(clause)}
         found = leads(scope, CURRENCY_EXPONENTS, **wanted)
@@ -84,12 +86,12 @@ def _amount(q: Callable[[Clause], Q], leads: Leads) -> SearchField:
     return SearchField(operators=tuple(NUMERIC), matches=matches)
 
 
-def _currency(leads: Leads) -> SearchField:
+def _currency(leads: AmountLeads) -> SearchField:
     def matches(scope: Scope, clause: Clause) -> Condition:
         wanted = text_of(clause).upper()
         return Condition(Q(currency=wanted), leads(scope, [wanted]), shares_index=True)
 
-    def otherwise(scope: Scope, clause: Clause) -> tuple[Lead, ...]:
+    def otherwise(scope: Scope, clause: Clause) -> Leads:
         return leads(scope, sorted(CURRENCY_EXPONENTS.keys() - {text_of(clause).upper()}))
 
     return SearchField(operators=EXACT, matches=matches, otherwise=otherwise)
@@ -104,10 +106,10 @@ def _intent_statuses(scope: Scope) -> Choices:
     under_way = Operation.objects.filter(next_check_at__isnull=False).values("intent_id")
     waiting = rows.filter(pk__in=Deadline.objects.values("intent_id"))
     leads = {
-        "requires_action": waiting.filter(status=_I.REQUIRES_ACTION),
-        "requires_capture": waiting.filter(status=_I.AUTHORIZED),
-        "processing": rows.filter(pk__in=under_way),
-        "canceled": rows.filter(canceled_at__isnull=False),
+        "requires_action": _few(waiting.filter(status=_I.REQUIRES_ACTION)),
+        "requires_capture": _few(waiting.filter(status=_I.AUTHORIZED)),
+        "processing": _few(rows.filter(pk__in=under_way)),
+        "canceled": in_either_way(Lead(rows.filter(canceled_at__isnull=False).order_by("-pk"))),
     }
     statuses: dict[str, Condition] = {
         "requires_payment_method": Condition(_NOT_YET_CHARGED & Q(payment_method_id__isnull=True)),
@@ -116,16 +118,20 @@ def _intent_statuses(scope: Scope) -> Choices:
     for shown in dict.fromkeys(INTENT_SHOWN_AS.values()):
         inside = [status for status, public in INTENT_SHOWN_AS.items() if public == shown]
         q = Q(published_status=shown) | Q(published_status="", status__in=inside)
-        statuses[shown] = Condition(q, (Lead(leads[shown]),) if shown in leads else ())
+        statuses[shown] = Condition(q, leads.get(shown, Leads()))
     return statuses
+
+
+def _few(rows: QuerySet[Any]) -> Leads:
+    return Leads(few=(Lead(rows),))
 
 
 def _intent_amount(clause: Clause) -> Q:
     return Q(LOOKUPS[clause.operator](F("amount_minor"), number_of(clause)))
 
 
-def _intent_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> tuple[Lead, ...]:
-    return (Lead(_by_currency(intents(scope), currencies, **amount_minor)),)
+def _intent_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> Leads:
+    return in_either_way(Lead(_by_currency(intents(scope), currencies, **amount_minor)))
 
 
 INTENT_FIELDS: Final[Fields] = {
@@ -147,26 +153,29 @@ def _charge_amount(clause: Clause) -> Q:
     return Q(LOOKUPS[clause.operator](shown, number_of(clause)))
 
 
-def _charge_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> tuple[Lead, ...]:
-    """Amount and currency of a charge without success may differ from those of its intent."""
-    own = charges(scope).filter(_OWN_AMOUNT)
-    return (
-        Lead(_by_currency(intents(scope), currencies, **amount_minor), "intent"),
-        Lead(_by_currency(own, currencies, **amount_minor)),
+def _charge_leads(scope: Scope, currencies: Iterable[str], **amount_minor: int) -> Leads:
+    """Amount and currency of a charge without success may differ from those of its intent.
+
+    Those of one that succeeded or is open are its intent's, of which it is the latest charge.
+    """
+    of_intents = _by_currency(intents(scope), currencies, **amount_minor)
+    own = Lead(_by_currency(charges(scope).filter(_OWN_AMOUNT), currencies, **amount_minor))
+    return Leads(
+        few=(Lead(of_intents, "intent"), own),
+        in_order=(Lead(of_intents, id_column="latest_charge_id"), own),
     )
 
 
 def _charge_statuses(scope: Scope) -> Choices:
     """An open operation always has its next look-up scheduled, and an index has those."""
     rows = charges(scope)
-    leads: dict[str, tuple[Lead, ...]] = {
-        "failed": (Lead(rows.filter(_OWN_AMOUNT).order_by("currency", "amount_minor")),),
-        "pending": (Lead(rows.filter(next_check_at__isnull=False).order_by("next_check_at")),),
-    }
+    failed = rows.filter(_OWN_AMOUNT).order_by("currency", "amount_minor")
+    pending = rows.filter(next_check_at__isnull=False).order_by("next_check_at")
+    leads = {"failed": in_either_way(Lead(failed)), "pending": _few(pending)}
     return {
         shown: Condition(
             Q(status__in=[each for each in _C if CHARGE_SHOWN_AS.get(each, "pending") == shown]),
-            leads.get(shown, ()),
+            leads.get(shown, Leads()),
         )
         for shown in ("succeeded", "failed", "pending")
     }
@@ -176,7 +185,7 @@ def _disputed(scope: Scope) -> Choices:
     disputes = scoped(Dispute.objects.all(), scope)
     return {
         "true": Condition(
-            Q(latest_dispute_id__isnull=False), (Lead(disputes, id_column="charge_id"),)
+            Q(latest_dispute_id__isnull=False), in_either_way(Lead(disputes, id_column="charge_id"))
         ),
         "false": Condition(Q(latest_dispute_id__isnull=True)),
     }
@@ -193,13 +202,11 @@ def _refunded(scope: Scope) -> Choices:
     )
     returned = Q(status=_C.EXCESS, excess_returned_minor__gte=F("amount_minor"))
     q = _COUNTS & (released | in_full) | returned
-    leads = (
+    # Most canceled payments never held money.
+    with_hold = intents(scope).filter(canceled_at__isnull=False, amount_authorized_minor__gt=0)
+    leads = in_either_way(
         Lead(scoped(Refund.objects.all(), scope), id_column="charge_id"),
-        # Most canceled payments never had a charge.
-        Lead(
-            intents(scope).filter(canceled_at__isnull=False, latest_charge_id__isnull=False),
-            "intent",
-        ),
+        Lead(with_hold.filter(amount_captured_minor=0), id_column="latest_charge_id"),
         Lead(charges(scope).filter(_OWN_AMOUNT, status=_C.EXCESS)),
     )
     return {"true": Condition(q, leads), "false": Condition(Q(IsNotTrue(q)))}
@@ -229,7 +236,8 @@ def _method(scope: Scope, clause: Clause) -> Condition:
         rows = charges(scope).filter(q)
         # A charge is in the index by last4 from its first outcome on.
         open_ones = rows.filter(next_check_at__isnull=False).order_by("next_check_at")
-        return Condition(q, (Lead(rows.filter(next_check_at__isnull=True)), Lead(open_ones)))
+        leads = (Lead(rows.filter(next_check_at__isnull=True)), Lead(open_ones))
+        return Condition(q, Leads(few=leads))
     return Condition(Q(Exact(Lower(shown), Lower(Value(text_of(clause))))))
 
 
@@ -272,16 +280,16 @@ CHARGE_FIELDS: Final[Fields] = {
 def _text_column(column: str) -> SearchField:
     """One index has each value as a whole, another one its parts of three characters."""
 
-    def with_parts_of(text: str, scope: Scope) -> tuple[Lead, ...]:
+    def with_parts_of(text: str, scope: Scope) -> Leads:
         held = _text_parts(F("merchant_id"), F("livemode"), F(column))
         wanted = _text_parts(Value(scope.merchant_id), Value(scope.livemode), Value(text))
-        return (Lead(customers(scope).filter(contains(held, wanted))),)
+        return _few(customers(scope).filter(contains(held, wanted)))
 
     def matches(scope: Scope, clause: Clause) -> Condition:
         text = text_of(clause)
         if clause.operator == ":":
             q = Q(**{f"{column}__iexact": text}) & ~Q(**{column: ""})
-            return Condition(q, (Lead(customers(scope).filter(q)),))
+            return Condition(q, _few(customers(scope).filter(q)))
         if len(text) < SUBSTRING_SHORTEST:
             refuse_query(f"after ~ write at least {SUBSTRING_SHORTEST} characters.")
         return Condition(Q(**{f"{column}__icontains": text}), with_parts_of(text, scope))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 from django.test.utils import CaptureQueriesContext
 
-from payments.selectors import search
+from payments import public_ids
+from payments.selectors import search, search_reading
 from payments.selectors.scope import Scope
 from payments.selectors.search import Search, SearchPaging
 from payments.selectors.search_conditions import Condition, condition_of
@@ -48,10 +52,35 @@ NOT_LED = {
         -email: -email~ -name: -name~ -phone: -phone~""",
 }
 """Beginnings of clauses that nearly every row matches, or that no index is kept for."""
-GENERATE = """
+OLD = 500
+OLD_CUSTOMER = UUID(f"{1_764_000_000_007:012x}7003{7:8>16x}")
+NOT_IN_ORDER = {
+    "intents": """metadata:1017 -customer:null
+        status:processing status:requires_action status:requires_capture""",
+    "charges": """customer: -customer:null metadata:1017 status:pending -status:succeeded
+        payment_method_details.card.last4:1017""",
+    "customers": "metadata:1017 email name phone",
+}
+"""Beginnings of led clauses with no order: where they match many old rows, all rows are read."""
+IN_ORDER = (
+    *("intent_currency_amount_id", "intent_customer", "intent_canceled"),
+    "charge_own_currency_amount_id",
+    *("payments_refund", "refund_charge", "refund_newest", "payments_dispute", "dispute_newest"),
+)
+AGED = """
+    SET session_replication_role = replica;
+    UPDATE payments_payment_intent SET currency = 'KRW', amount_minor = 999000,
+        customer_id = pg_temp.id_of(3, 7), status = 'CANCELED', published_status = '',
+        canceled_at = created_at, amount_captured_minor = 0 WHERE id <= pg_temp.id_of(1, %(old)s);
+    UPDATE payments_operation SET currency = 'KRW', amount_minor = 999000
+        WHERE id <= pg_temp.id_of(2, %(old)s);
+    RESET session_replication_role;"""
+"""The oldest rows differ from all others."""
+ID_OF = """
     CREATE FUNCTION pg_temp.id_of(kind int, n bigint) RETURNS uuid LANGUAGE sql RETURN
         (lpad(to_hex(1764000000000 + n), 12, '0') || '7' || lpad(kind::text, 3, '0')
-         || lpad(to_hex(n), 16, '8'))::uuid;
+         || lpad(to_hex(n), 16, '8'))::uuid;"""
+GENERATE = f"""{ID_OF}
     ALTER TABLE payments_payment_intent DISABLE TRIGGER USER;
     ALTER TABLE payments_operation DISABLE TRIGGER USER;
     INSERT INTO payments_payment_intent SELECT (made).* FROM (
@@ -66,7 +95,7 @@ GENERATE = """
         SELECT jsonb_populate_record(paid, jsonb_build_object(
             'id', pg_temp.id_of(2, n), 'intent_id', pg_temp.id_of(1, n),
             'amount_minor', 1000 + n %% 5000, 'psp_key', n, 'psp_id', n, 'psp_payment_id', n,
-            'payment_method_details', jsonb_set(paid.payment_method_details, '{card,last4}',
+            'payment_method_details', jsonb_set(paid.payment_method_details, '{{card,last4}}',
                 to_jsonb(lpad((n::bigint * 7919 %% 10000)::text, 4, '0')))
         )) AS made FROM payments_operation paid, generate_series(1, %(rows)s) n
         WHERE paid.intent_id = %(intent)s OFFSET 0) AS each;
@@ -88,6 +117,17 @@ def scope(shop: Shop) -> Scope:
     customer = api.post("/v1/customers", name="Ann").body["id"]
     generate(ROWS, intent=uuid_of(api.pay(customer=customer)["id"]), customer=uuid_of(customer))
     return Scope(shop.merchant.id, livemode=False)
+
+
+@pytest.fixture
+def aged(scope: Scope) -> Scope:
+    """Of that merchant, after it stopped using a currency, a price and a customer."""
+    with psycopg.connect(
+        os.environ["DATABASE_OWNER_URL"], cursor_factory=psycopg.ClientCursor
+    ) as owner:
+        owner.execute(ID_OF + AGED, {"old": OLD})
+        owner.execute("ANALYZE payments_payment_intent, payments_operation")
+    return scope
 
 
 def generate(rows: int, *, intent: UUID, customer: UUID) -> None:
@@ -122,9 +162,9 @@ def test_every_kind_of_search_is_led_by_an_index_or_known_not_to_be(scope: Scope
     for kind in FIELDS:
         for text, condition in kinds(kind, scope):
             known = text.startswith(tuple(NOT_LED[kind].split()))
-            led = bool(condition.leads) or condition.is_range_of_ids
+            led = bool(condition.leads.few) or condition.is_range_of_ids
             assert led is not known, (kind, text)
-            for lead in condition.leads:
+            for lead in condition.leads.few:
                 plan = lead.ids[:2].explain()
                 assert sum(index in plan for index in INDEXES) == 1, (kind, text, plan)
     for run, query, index, found in (
@@ -153,3 +193,41 @@ def plans_of(run: Search[object], scope: Scope, query: str) -> tuple[str, int]:
             cursor.execute("EXPLAIN " + statement)
             plans += [row[0] for row in cursor.fetchall()]
     return "\n".join(plans), len(page.rows)
+
+
+def plan_without_reading_all(rows: QuerySet[Any, Any]) -> str:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        return rows.explain()
+
+
+def test_many_old_matches_and_no_new_one_are_read_in_the_order_of_an_index(
+    aged: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in FIELDS:
+        for text, condition in kinds(kind, aged):
+            if condition.leads.few:
+                known = text.startswith(tuple(NOT_IN_ORDER[kind].split()))
+                assert bool(condition.leads.in_order) is not known, (kind, text)
+            for lead in condition.leads.in_order:
+                plan = plan_without_reading_all(lead.newest_ids(Q())[:50])
+                assert any(index in plan for index in IN_ORDER), (kind, text, plan)
+    for limit, most in {"NEWEST_MAX": 50, "SLICE_ROWS_MAX": 50, "LED_ROWS_MAX": 50}.items():
+        monkeypatch.setattr(search_reading, limit, most)
+    customer = public_ids.encode(public_ids.CUSTOMER, OLD_CUSTOMER)
+    for run, query in (
+        *product(
+            (search.search_intents, search.search_charges), ('currency:"KRW"', "amount:999000")
+        ),
+        *product(
+            (search.search_intents, search.search_charges), ('-currency:"USD"', "amount>99000")
+        ),
+        (search.search_intents, 'amount:999000 currency:"KRW" status:"canceled"'),
+        (search.search_intents, 'status:"canceled"'),
+        (search.search_intents, f'customer:"{customer}"'),
+        (search.search_charges, 'refunded:"true"'),
+    ):
+        with CaptureQueriesContext(connection) as captured:
+            page = run(aged, query, SearchPaging())
+        assert (len(page.rows), page.next_page is None) == (10, False), query
+        assert len(captured) < OLD // 50 * 4, (query, len(captured))
