@@ -29,7 +29,7 @@ NOT_OURS: Final = {
         "pg_wal_lsn_diff",
         "wal_status",
     ),
-    *("--epoch", "--pidfile", "internal_api", "sync_replication_slots"),
+    *("--deploy", "--epoch", "--pidfile", "internal_api", "sync_replication_slots"),
     "publish_via_partition_root",
 }
 FENCED: Final = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
