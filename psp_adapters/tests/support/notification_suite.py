@@ -68,6 +68,15 @@ class NotificationContract:
         assert read.occurred_at.tzinfo is not None
         assert self.signature_header.lower() in read.signature_headers
 
+    def test_a_replay_is_recognized_by_its_event(self, adapter: PspAdapter) -> None:
+        """The same event signed again later, as the PSP repeats it; an old delivery is refused."""
+        body = self.genuine(adapter)
+        first = self.read(adapter, body, self.signed(body))
+        later = NOW + timedelta(hours=1)
+        again = self.read(adapter, body, self.signed(body, at=later), now=later)
+        assert again.event_id == first.event_id
+        self.refused(adapter, body, self.signed(body), now=later)
+
     def test_the_case_of_header_names_does_not_matter(self, adapter: PspAdapter) -> None:
         body = self.genuine(adapter)
         headers = {name.upper(): value for name, value in self.signed(body).items()}
