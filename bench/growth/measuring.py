@@ -133,6 +133,9 @@ def lines_of(figures: Mapping[str, Any]) -> list[str]:
             f"{'!!' if is_slow else '  '} {name + ', ms':<46}{empty[name]:>9.1f}"
             f"{grown[name]:>10.1f}{grown[name] / empty[name]:>8.2f}"
         )
+    payments = figures["written"]["payments"]
+    per_thousand_ms = (grown["verify_ledger"] - empty["verify_ledger"]) / payments * 1000
+    lines.append(f"  {'verify_ledger, ms per 1,000 payments':<58}{per_thousand_ms:>8.1f}")
     return [*lines, "", *_statement_lines(timed)]
 
 

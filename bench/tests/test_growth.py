@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.db import connection
 from uuid_utils.compat import uuid7
 
 from bench.growth import lives, target
@@ -26,9 +27,10 @@ from bench.growth.recording import (
     Row,
 )
 from bench.growth.scratch import record
+from bench.growth.timing import Statements, api_reads, console_reads, whole_reads
 from bench.growth.tokens import Draw, Reader
 from bench.growth.visits import UNIT_MINOR, Psp, Visit
-from bench.growth.writing import write_history
+from bench.growth.writing import vacuum, write_history
 from payments import public_ids
 from payments.models import Delivery, Dispatch, PaymentIntent, PspAccount
 from payments.services.verification.rebuild import differences, one_snapshot
@@ -147,6 +149,36 @@ def test_grown_history_agrees_with_the_books_and_a_payment_of_it_is_refunded_by_
     refund = visit.post("refunds", payment_intent=paid["id"], amount=paid["amount_received"] // 2)
     assert refund["status"] == "succeeded"
     assert _differences() == []
+    assert _whole_reads(written.secret_keys[0], database_urls.owner) == []
+
+
+def _whole_reads(secret_key: str, owner_url: str) -> list[str]:
+    """Statements of lists, and of searches in the console, that read a grown table to its end.
+
+    Searches of the API have a test of their own (`payments/tests/selectors/test_search_plans.py`).
+    """
+    vacuum(owner_url)
+    grown = [table for table in LIFE_TABLES if _rows_of(table) > 100]
+    statements = Statements()
+    with connection.execute_wrapper(statements):
+        for name, read in (*api_reads(secret_key), *console_reads(with_filters=False)):
+            if not name.startswith("search "):
+                read()
+        found = whole_reads(statements, grown, tables_are_small=True)
+    # A filter that few rows match is not led by an index in tables as small as these.
+    return [
+        f"{each} in {sql}"
+        for sql, reads in found.items()
+        for each in reads
+        if "until enough match" not in each
+    ]
+
+
+def _rows_of(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table}")
+        count: int = cursor.fetchone()[0]
+        return count
 
 
 def test_a_database_with_a_live_account_gets_no_history(database: None, database_urls: Any) -> None:
