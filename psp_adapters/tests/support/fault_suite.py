@@ -82,6 +82,10 @@ class FaultContract(PspUnderTest):
 
         again = send(adapter, request)
         assert again.outcome is Outcome.SUCCEEDED
+        if adapter.capabilities.look_up_by_reference:
+            only = found_by(adapter, query)
+            assert only is not None
+            assert (only.psp_id, only.also_found) == (again.psp_id, ())
         payment = self.look_up_payment(adapter, again.psp_payment_id)
         made = [act for act in payment.operations if act.kind == PspOperationKind(kind.value)]
         assert [(act.reference, act.amount) for act in made] == [
