@@ -73,7 +73,11 @@ def test_a_publisher_killed_while_it_trims_loses_nothing(
         stage.redis.flushall()
     stage.publish_all()
     left = {group: [m.number for m in stage.read_as(group)] for group in GROUPS}
-    assert left == {"finance": [6, 7, 8], "support": [7, 8], "fraud": []}
+    if flushed and step == "before positions are stored":
+        # Redis alone knew what they had acknowledged, so each of them receives all once more.
+        assert left == {group: list(range(1, 9)) for group in GROUPS}
+    else:
+        assert left == {"finance": [6, 7, 8], "support": [7, 8], "fraud": []}
 
 
 CONSUMER_STEPS: dict[str, Where] = {

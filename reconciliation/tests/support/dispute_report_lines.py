@@ -39,7 +39,7 @@ class ReportsOnly(SandboxAdapter):
 
 def disable_look_ups_of_disputes(shop: Shop, monkeypatch: Any) -> None:
     """Let the shop's PSP have no look-up of disputes from now on."""
-    monkeypatch.setitem(registry._ADAPTERS, ReportsOnly.name, ReportsOnly)
+    monkeypatch.setitem(registry._ADAPTERS, ReportsOnly.name, f"{__name__}:ReportsOnly")
     PspAccount.objects.filter(pk=shop.account.pk).update(psp=ReportsOnly.name)
     shop.account.refresh_from_db()
 

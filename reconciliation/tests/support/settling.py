@@ -109,7 +109,7 @@ class PlainReports(SandboxAdapter):
 
 def speak_plainly(shop: Shop, monkeypatch: Any) -> None:
     """Let the shop's PSP have plain reports from now on, which only people import."""
-    monkeypatch.setitem(registry._ADAPTERS, PlainReports.name, PlainReports)
+    monkeypatch.setitem(registry._ADAPTERS, PlainReports.name, f"{__name__}:PlainReports")
     PspAccount.objects.filter(pk=shop.account.pk).update(psp=PlainReports.name)
     shop.account.refresh_from_db()
 
