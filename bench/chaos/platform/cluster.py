@@ -260,7 +260,7 @@ def _start(running: Cluster, stack: ExitStack, bug: str) -> None:
     )
     variables["WEBHOOK_LOOPBACK"] = "on"
     with step("make the tables and merchants"):
-        run_command(variables, "manage.py", "migrate", "--no-input", "--verbosity", "0")
+        run_command(variables, "manage.py", "migrate", "--no-input", "--skip-checks")
         running.secret_keys = run_python(variables, "-m", "bench.seed", "merchants", str(MERCHANTS))
     psp = platform_processes.sandbox_psp(folder, port=running.psp.port)
     processes = [_quiet(psp)]

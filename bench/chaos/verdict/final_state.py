@@ -44,6 +44,8 @@ class FinalState:
     refund_operations: dict[str, str] = field(default_factory=dict)
     """The operation's reference by the refund's public id."""
     events: list[dict[str, Any]] = field(default_factory=list)
+    events_read_at: float = 0.0
+    """Before the events were read: the platform goes on meanwhile, and so do deliveries."""
     received: list[ReceivedWebhook] = field(default_factory=list)
     """Webhooks that merchants' endpoints received, in the order of arrival."""
     webhook_secrets: dict[int, str] = field(default_factory=dict)
@@ -173,6 +175,7 @@ def _read_database(url: str, truth: FinalState) -> None:
             truth.refund_operations[refund] = public_ids.encode(
                 public_ids.OPERATION, row["operation_id"]
             )
+        truth.events_read_at = time.time()
         truth.events = connection.execute(
             "SELECT id, aggregateid, seq, type, created_at, actor FROM payments_event "
             "WHERE aggregateid IN (SELECT id FROM payments_payment_intent) "

@@ -276,7 +276,10 @@ def events_arrive_in_order(judged: Evidence) -> Iterator[Violation]:
     truth = judged.truth
     if truth.webhook_secrets:
         for problem in problems_of(
-            truth.received, events=truth.events, secrets=truth.webhook_secrets
+            truth.received,
+            events=truth.events,
+            events_read_at=truth.events_read_at,
+            secrets=truth.webhook_secrets,
         ):
             yield judged.about("I10", problem.text, problem.intent)
 

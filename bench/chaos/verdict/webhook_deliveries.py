@@ -35,12 +35,13 @@ def problems_of(
     received: Sequence[ReceivedWebhook],
     *,
     events: Sequence[Mapping[str, Any]],
+    events_read_at: float,
     secrets: Mapping[int, str],
 ) -> Iterator[Problem]:
     """Everything that is wrong with the received webhooks.
 
     `received` is in the order of arrival. `events` (`id`, `intent`, `seq`) are what each merchant
-    in `secrets` must have received.
+    in `secrets` must have received. An unknown event that came after they were read may be newer.
     """
     known = {event["id"]: event for event in events}
     first: dict[tuple[int, str], ReceivedWebhook] = {}
@@ -48,7 +49,9 @@ def problems_of(
         event_id = _event_id_of(each)
         event = known.get(event_id)
         if event is None:
-            yield Problem(f"merchant {each.merchant} received {event_id}, which is no event", "")
+            if each.at <= events_read_at:
+                text = f"merchant {each.merchant} received {event_id}, which is no event"
+                yield Problem(text, "")
             continue
         if not _is_signed(each, secrets.get(each.merchant, "")):
             yield Problem(f"{event_id} came with a wrong signature", event["intent"])

@@ -35,8 +35,10 @@ def received(
     return ReceivedWebhook(at, 0, {"stripe-signature": f"t={at},v1={digest}"}, body, answer)
 
 
-def texts_of(*all_: ReceivedWebhook) -> list[str]:
-    return [each.text for each in problems_of(all_, events=EVENTS, secrets={0: SECRET})]
+def texts_of(*all_: ReceivedWebhook, events_read_at: float | None = None) -> list[str]:
+    read_at = time.time() if events_read_at is None else events_read_at
+    found = problems_of(all_, events=EVENTS, events_read_at=read_at, secrets={0: SECRET})
+    return [each.text for each in found]
 
 
 def test_ordered_deliveries_and_identical_repeats_are_right() -> None:
@@ -51,6 +53,11 @@ def test_ordered_deliveries_and_identical_repeats_are_right() -> None:
         )
         == []
     )
+
+
+def test_an_event_that_comes_after_the_events_were_read_is_no_fault() -> None:
+    deliveries = [received(number) for number in (1, 2, 3, 4)]
+    assert texts_of(*deliveries, events_read_at=deliveries[3].at - 1) == []
 
 
 def test_a_connection_cut_after_the_200_may_count_as_delivered() -> None:
