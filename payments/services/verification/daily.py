@@ -39,7 +39,7 @@ SWEEP_SECONDS: Final = 5.0
 STEP_SECONDS: Final = 12.0
 """PostgreSQL gives up on one step after so long: as much as leaves room for the heartbeat of the
 queue."""
-PAYMENTS_PER_STEP: Final = 500
+PAYMENTS_PER_STEP: Final = 200
 PAYMENTS: Final = "payments"
 ENTRIES: Final = "entries without a payment"
 
