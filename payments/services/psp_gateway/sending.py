@@ -71,6 +71,8 @@ def lookup_of(operation: Operation) -> LookUp:
         reference="" if operation.is_external else reference_of(operation.id),
         psp_id=operation.psp_id,
         psp_payment_id=operation.psp_payment_id,
+        # Stored before the first call: the PSP has it since then at the earliest.
+        sent_at=None if operation.is_external else operation.created_at,
     )
 
 

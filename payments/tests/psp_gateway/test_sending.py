@@ -6,6 +6,7 @@ import pytest
 
 from ledger.money import Money
 from payments.services.psp_gateway import references, sending
+from payments.tests.support.dashboard import act, external_operations, sync
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 
@@ -16,6 +17,16 @@ def test_the_same_operation_always_makes_the_same_request(shop: Shop) -> None:
     assert request == sending.request_of(operation)
     assert request.reference == request.psp_key == references.reference_of(operation.id)
     assert (request.kind, request.amount) == (OperationKind.AUTHORIZE, Money(10_000, "USD"))
+
+
+def test_a_look_up_says_since_when_the_psp_can_have_the_operation(shop: Shop) -> None:
+    intent_id = body_of(shop.create(manual=True))["id"]
+    [charge] = shop.operations(intent_id)
+    assert sending.lookup_of(charge).sent_at == charge.created_at
+    act(shop, "capture", 4_000)
+    sync(shop, intent_id)
+    [external] = external_operations(intent_id)
+    assert sending.lookup_of(external).sent_at is None
 
 
 @pytest.mark.parametrize("amount", [Money(9_999, "USD"), Money(10_000, "EUR"), Money(0, "USD")])
