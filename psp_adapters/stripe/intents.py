@@ -74,22 +74,32 @@ class Intent:
 
     @property
     def is_voided(self) -> bool:
-        """Whether what was left of the hold was released, and not by the last capture.
+        """Whether what was left of the hold was released, neither by the last capture nor by its
+        expiry."""
+        return (self.is_canceled or self._rest_was_released) and not self.has_expired
 
-        After a capture in part, Stripe may show a cancellation as success.
+    @property
+    def _rest_was_released(self) -> bool:
+        """Whether a success has an uncaptured rest, and no capture of ours was the last.
+
+        After a capture in part, Stripe may show a cancellation and an expiry as success.
         """
-        if self.has_expired:
-            return False
         captures = [note for note in self.notes if note.kind is K.CAPTURE]
         is_left = self.status == "succeeded" and self.received < self.total
-        return self.is_canceled or (
-            is_left and bool(captures) and not any(note.final for note in captures)
-        )
+        return is_left and bool(captures) and not any(note.final for note in captures)
 
     @property
     def has_expired(self) -> bool:
-        """Whether Stripe canceled it because the hold ran out."""
-        return self.is_canceled and self._view.get("cancellation_reason") == vocabulary.EXPIRED
+        """Whether Stripe released what was left because the hold ran out.
+
+        Stripe gives no reason for the rest after a capture in part: without a note of a void, it
+        was no void of ours.
+        """
+        reason = self._view.get("cancellation_reason")
+        if reason in vocabulary.EXPIRED:
+            return self.is_canceled or self._rest_was_released
+        is_noted = any(note.kind is K.VOID for note in self.notes)
+        return self._rest_was_released and not reason and not is_noted
 
     @property
     def expires_at(self) -> datetime | None:
@@ -103,7 +113,15 @@ class Intent:
         """Of the AUTHORIZE operation."""
         if self.is_canceled and self.was_authorized:
             return Outcome.SUCCEEDED
+        if self._awaits_attempt:
+            return Outcome.UNKNOWN
         return vocabulary.INTENT_OUTCOMES[self.status]
+
+    @property
+    def _awaits_attempt(self) -> bool:
+        """Whether it requires a method, and shows no attempt that failed."""
+        is_failed = self._view.get("last_payment_error") or self._charge.get("status") == "failed"
+        return self.status == "requires_payment_method" and not is_failed
 
     @property
     def decline(self) -> tuple[str, str, str]:
@@ -121,6 +139,8 @@ class Intent:
 
     @property
     def payment_status(self) -> PspPaymentStatus:
+        if self._awaits_attempt:
+            return PspPaymentStatus.OPEN
         if not self.is_canceled:
             return vocabulary.INTENT_STATUSES[self.status]
         if self.received:
@@ -159,13 +179,22 @@ def change_of(intent: Intent, *, kind: OperationKind, reference: str) -> PspResu
         return _success(intent, intent.id, intent.released)
     for note in intent.notes:
         if reference and (note.kind, note.reference) == (kind, reference):
-            if kind is K.CAPTURE and not intent.received:
-                raise Contradiction("a note of a capture, and nothing was captured")
+            _require_noted(intent, kind)
             return _success(intent, id_of_note(intent.id, note), note.amount)
     external = _external_capture(intent)
     if not reference and kind is K.CAPTURE and external:
         return _success(intent, intent.id, external)
     return None
+
+
+def _require_noted(intent: Intent, kind: OperationKind) -> None:
+    """Raise Contradiction if the intent's amounts do not hold what its notes of that kind say."""
+    zero = Money.zero(intent.total.currency)
+    noted = sum((note.amount for note in intent.notes if note.kind is kind), zero)
+    if kind is K.CAPTURE and (not intent.received or noted > intent.received):
+        raise Contradiction(f"notes of captures of {noted}, and {intent.received} was captured")
+    if kind is K.INCREMENT and noted >= intent.total:
+        raise Contradiction(f"notes of increments of {noted}, in a total of {intent.total}")
 
 
 def _success(intent: Intent, psp_id: str, amount: Money) -> PspResult:

@@ -43,7 +43,8 @@ REFERENCE: Final = "reference"
 UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, AttributeError, LedgerError)
 _TOKEN: Final = re.compile(r"(?:pm|card|src)_[A-Za-z0-9_]{1,120}")
 _NOTE: Final = re.compile(r"(increment|capture|void) ([0-9]{1,12})( more)?")
-_NOTE_KEY: Final = re.compile(r"[!-~]{1,40}")
+_OUR_REFERENCE: Final = re.compile(r"op_[A-Za-z][A-Za-z0-9]{21}")
+"""Alone a key of this form is a note: texts of the merchant are metadata of the same intent."""
 _SECRETS: Final = re.compile(r"\b(?:sk|rk|pk|whsec)_\w+|\b\w+_secret_\w+|Bearer\s+\S+")
 _MAX_DETAIL: Final = 500
 _MAX_MESSAGE: Final = 200
@@ -108,8 +109,13 @@ def authorize_body(request: PspRequest) -> Json:
 
 
 def _texts_of(request: PspRequest) -> dict[str, str]:
-    """What the merchant wrote: a card number in it is masked, the same in every repeat."""
-    texts = dict(request.metadata)
+    """What the merchant wrote, under no key of ours: a card number in it is masked, the same in
+    every repeat."""
+    texts = {
+        name: said
+        for name, said in request.metadata.items()
+        if name != REFERENCE and not _OUR_REFERENCE.fullmatch(name)
+    }
     if request.order_id:
         texts["order_id"] = request.order_id
     return {name: masked_card_numbers(said) for name, said in texts.items()}
@@ -163,7 +169,7 @@ def notes_of(view: Json) -> list[Note]:
     currency = view["currency"].upper()
     notes = []
     for key, value in view["metadata"].items():
-        if not (_NOTE_KEY.fullmatch(key) and (match := _NOTE.fullmatch(str(value)))):
+        if not (_OUR_REFERENCE.fullmatch(key) and (match := _NOTE.fullmatch(str(value)))):
             continue
         kind, minor, more = match.groups()
         amount = AMOUNTS.from_psp(int(minor), currency)
@@ -211,7 +217,7 @@ def refused_unsent(detail: str) -> PspResult:
 def failure_of(request: PspRequest, answer: Answer) -> PspResult:
     """Read the answer to a money operation that was no success; every doubt is UNKNOWN."""
     status = answer.status
-    if status == 429:
+    if status == 429 and not vocabulary.is_in_use(answer.body):
         return PspResult(
             outcome=Outcome.NOT_SENT,
             retry_after_seconds=retry_after(answer),
@@ -226,11 +232,14 @@ def failure_of(request: PspRequest, answer: Answer) -> PspResult:
         if kind == "idempotency_error" and status != 409:
             # A bug of ours: another request was executed under this key.
             return unknown(detail, contradicts_us=True)
-        if status in (408, 409, 424, 425) or code in vocabulary.IN_USE_CODES:
+        if status in (408, 409, 424, 425, 429) or code in vocabulary.IN_USE_CODES:
             return unknown(detail)
-        if status in (401, 403):
+        if status == 401:
             # Our credentials are refused; the customer's card was not even tried.
             return not_sent(f"answered {status} {kind} {code}")
+        if status == 403:
+            # The right that is missing may be that to read what was made, such as its charge.
+            return unknown(f"answered {status} {kind} {code}")
         if kind == "card_error" or status == 402:
             return _declined(request, error, detail)
         return _refused(request, code, detail)
@@ -244,6 +253,8 @@ def _declined(request: PspRequest, error: Json, detail: str) -> PspResult:
     """A decline by the issuer or by Stripe's rules; it may show the intent that it left."""
     code, decline_code, message = decline_of(error)
     intent_id, view = "", error.get("payment_intent")
+    if view is not None and view["status"] not in vocabulary.statuses_after_decline(request.kind):
+        raise Contradiction(f"a decline, and the intent is {view['status']}")
     if request.kind is K.AUTHORIZE and view is not None:
         if view["metadata"].get(REFERENCE) != request.reference:
             raise Contradiction("another reference")

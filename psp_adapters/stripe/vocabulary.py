@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
-from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.payments import PspPaymentStatus
 
 INTENT_OUTCOMES: Final = {
@@ -16,7 +16,8 @@ INTENT_OUTCOMES: Final = {
     "requires_payment_method": Outcome.DECLINED,
     "canceled": Outcome.DECLINED,
 }
-"""Of the AUTHORIZE operation; one that was authorized before it was canceled had succeeded."""
+"""Of the AUTHORIZE operation; one that was authorized before it was canceled had succeeded, and
+one that requires a method is declined only if it shows an attempt that failed."""
 INTENT_STATUSES: Final = {
     "requires_capture": PspPaymentStatus.HELD,
     "succeeded": PspPaymentStatus.CAPTURED,
@@ -33,8 +34,8 @@ REFUND_OUTCOMES: Final = {
     "failed": Outcome.DECLINED,
     "canceled": Outcome.DECLINED,
 }
-EXPIRED: Final = "automatic"
-"""The `cancellation_reason` of a hold that ran out."""
+EXPIRED: Final = frozenset({"automatic", "expired"})
+"""The `cancellation_reason` of a hold that ran out; `expired` since version 2025-03-31."""
 
 # The merchant API has Stripe's shape: these codes keep their names. Others become `card_declined`.
 CODES: Final = {
@@ -96,6 +97,18 @@ STATE_CODES: Final = {
 }
 IN_USE_CODES: Final = frozenset({"idempotency_key_in_use", "lock_timeout"})
 """Another request is under way, perhaps our own: nothing is certain."""
+
+
+def statuses_after_decline(kind: OperationKind) -> frozenset[str]:
+    """What an intent can be after an operation of that kind was declined: a hold outlives it."""
+    left = {"requires_payment_method", "canceled"}
+    return frozenset(left if kind is OperationKind.AUTHORIZE else left | {"requires_capture"})
+
+
+def is_in_use(body: Any) -> bool:
+    """Whether a refusal says that another request holds the key or the object."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and error.get("code") in IN_USE_CODES
 
 
 def decline_code_of(code: str, said: str) -> str:

@@ -11,6 +11,7 @@ from ledger.money import Money
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspRequest
 from psp_adapters.contract.payments import PspOperationKind, PspPayment, PspPaymentStatus
 from psp_adapters.stripe import intents
+from psp_adapters.stripe.mapping import Contradiction
 from psp_adapters.tests.support.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
     CREATED,
@@ -23,7 +24,7 @@ K = OperationKind
 CAPTURE = PspRequest(
     kind=K.CAPTURE,
     psp_key="key",
-    reference="op_2",
+    reference="op_bbbbbbbbbbbbbbbbbbbbb2",
     amount=Money(700, "USD"),
     psp_payment_id="pi_1",
 )
@@ -34,8 +35,12 @@ def captured(**metadata: str) -> dict[str, Any]:
         status="succeeded",
         amount_received=700,
         amount_capturable=0,
-        metadata={"reference": "op_1", "op_2": "capture 700", **metadata},
+        metadata={"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 700", **metadata},
     )
+
+
+def declined(**changes: Any) -> dict[str, Any]:
+    return intent_view(**{"status": "requires_payment_method", "latest_charge": None} | changes)
 
 
 def payment(view: dict[str, Any], *refunds: dict[str, Any]) -> PspPayment:
@@ -48,7 +53,9 @@ def payment(view: dict[str, Any], *refunds: dict[str, Any]) -> PspPayment:
         (intent_view(status="succeeded", amount_received=1000), Outcome.SUCCEEDED),
         (intent_view(status="processing"), Outcome.PENDING),
         (intent_view(status="requires_action"), Outcome.REQUIRES_ACTION),
-        (intent_view(status="requires_payment_method"), Outcome.DECLINED),
+        (intent_view(status="requires_payment_method", latest_charge=None), Outcome.UNKNOWN),
+        (declined(last_payment_error={"code": "card_declined"}), Outcome.DECLINED),
+        (declined(latest_charge={"status": "failed"}), Outcome.DECLINED),
         (intent_view(status="canceled"), Outcome.SUCCEEDED),
         (intent_view(status="canceled", latest_charge=None), Outcome.DECLINED),
     ],
@@ -67,17 +74,19 @@ def test_a_challenge_leads_the_customer_to_stripe() -> None:
 
 def test_several_captures_each_have_an_id_of_their_own() -> None:
     first = replace(CAPTURE, amount=Money(300, "USD"), final=False)
-    noted = {"reference": "op_1", "op_2": "capture 300 more"}
+    noted = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 300 more"}
     view = intent_view(amount_received=300, amount_capturable=700, metadata=noted)
     adapter, transport = adapter_answered((200, view))
     result = send(adapter, first)
-    assert (result.psp_id, result.amount) == ("pi_1/op_2", Money(300, "USD"))
+    assert (result.psp_id, result.amount) == ("pi_1/op_bbbbbbbbbbbbbbbbbbbbb2", Money(300, "USD"))
     assert transport.requests[0][2]["final_capture"] == "false"
-    both = captured(op_2="capture 300 more", op_3="capture 400")
+    both = captured(
+        op_bbbbbbbbbbbbbbbbbbbbb2="capture 300 more", op_bbbbbbbbbbbbbbbbbbbbb3="capture 400"
+    )
     found = payment(both)
     assert [(act.kind, act.psp_id, act.amount.minor, act.final) for act in found.operations] == [
         (PspOperationKind.AUTHORIZE, "pi_1", 1000, True),
-        (PspOperationKind.CAPTURE, "pi_1/op_2", 300, False),
+        (PspOperationKind.CAPTURE, "pi_1/op_bbbbbbbbbbbbbbbbbbbbb2", 300, False),
         (PspOperationKind.CAPTURE, "pi_1", 400, True),
     ]
 
@@ -101,13 +110,14 @@ def test_operations_in_the_dashboard_are_shown_without_a_reference_of_ours() -> 
     ("reason", "status", "kind", "reference"),
     [
         ("automatic", PspPaymentStatus.EXPIRED, PspOperationKind.EXPIRE, ""),
-        (None, PspPaymentStatus.RELEASED, PspOperationKind.VOID, "op_2"),
+        ("expired", PspPaymentStatus.EXPIRED, PspOperationKind.EXPIRE, ""),
+        (None, PspPaymentStatus.RELEASED, PspOperationKind.VOID, "op_bbbbbbbbbbbbbbbbbbbbb2"),
     ],
 )
 def test_an_expired_hold_is_no_void(
     reason: str | None, status: PspPaymentStatus, kind: PspOperationKind, reference: str
 ) -> None:
-    metadata = {"reference": "op_1", "op_2": "void 1000"}
+    metadata = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "void 1000"}
     view = intent_view(
         status="canceled", amount_capturable=0, cancellation_reason=reason, metadata=metadata
     )
@@ -115,21 +125,85 @@ def test_an_expired_hold_is_no_void(
     assert (found.status, found.held) == (status, Money.zero("USD"))
     last = found.operations[-1]
     assert (last.kind, last.reference, last.amount) == (kind, reference, Money(1000, "USD"))
-    void = intents.change_of(intents.Intent(view), kind=K.VOID, reference="op_2")
-    assert (void is None) == (reason == "automatic")
+    void = intents.change_of(
+        intents.Intent(view), kind=K.VOID, reference="op_bbbbbbbbbbbbbbbbbbbbb2"
+    )
+    assert (void is None) == (reason is not None)
 
 
 def test_a_void_after_a_capture_in_part_releases_the_rest() -> None:
-    metadata = {"reference": "op_1", "op_2": "capture 300 more", "op_3": "void 700"}
+    metadata = {
+        "reference": "op_1",
+        "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 300 more",
+        "op_bbbbbbbbbbbbbbbbbbbbb3": "void 700",
+    }
     view = intent_view(
         status="succeeded", amount_received=300, amount_capturable=0, metadata=metadata
     )
     found = payment(view)
     assert found.status is PspPaymentStatus.CAPTURED
     last = found.operations[-1]
-    assert (last.kind, last.reference) == (PspOperationKind.VOID, "op_3")
+    assert (last.kind, last.reference) == (PspOperationKind.VOID, "op_bbbbbbbbbbbbbbbbbbbbb3")
     assert last.amount == Money(700, "USD")
-    assert intents.change_of(intents.Intent(captured()), kind=K.VOID, reference="op_3") is None
+    assert (
+        intents.change_of(
+            intents.Intent(captured()), kind=K.VOID, reference="op_bbbbbbbbbbbbbbbbbbbbb3"
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "noted", "kind"),
+    [
+        (None, False, PspOperationKind.EXPIRE),
+        ("expired", True, PspOperationKind.EXPIRE),
+        (None, True, PspOperationKind.VOID),
+        ("requested_by_customer", False, PspOperationKind.VOID),
+    ],
+)
+def test_a_rest_that_expired_after_a_capture_in_part_is_no_void(
+    reason: str | None, noted: bool, kind: PspOperationKind
+) -> None:
+    void = {"op_bbbbbbbbbbbbbbbbbbbbb3": "void 700"} if noted else {}
+    view = intent_view(
+        status="succeeded",
+        amount_received=300,
+        amount_capturable=0,
+        cancellation_reason=reason,
+        metadata={"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 300 more", **void},
+    )
+    assert (payment(view).operations[-1].kind, payment(view).status) == (
+        kind,
+        PspPaymentStatus.CAPTURED,
+    )
+    found = intents.change_of(
+        intents.Intent(view), kind=K.VOID, reference="op_bbbbbbbbbbbbbbbbbbbbb3"
+    )
+    assert (found is None) == (kind is PspOperationKind.EXPIRE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "received"),
+    [
+        (K.CAPTURE, {"op_bbbbbbbbbbbbbbbbbbbbb2": "capture 700 more"}, 699),
+        (
+            K.CAPTURE,
+            {
+                "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 700 more",
+                "op_bbbbbbbbbbbbbbbbbbbbb3": "capture 1",
+            },
+            700,
+        ),
+        (K.INCREMENT, {"op_bbbbbbbbbbbbbbbbbbbbb2": "increment 1000"}, 0),
+    ],
+)
+def test_a_note_without_the_money_is_no_success(
+    kind: OperationKind, metadata: dict[str, str], received: int
+) -> None:
+    view = intent_view(amount_received=received, metadata={"reference": "op_1", **metadata})
+    with pytest.raises(Contradiction, match="notes of"):
+        intents.change_of(intents.Intent(view), kind=kind, reference="op_bbbbbbbbbbbbbbbbbbbbb2")
 
 
 def test_the_release_of_a_hold_that_is_listed_as_a_refund_is_none() -> None:

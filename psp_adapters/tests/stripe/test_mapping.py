@@ -38,7 +38,7 @@ REQUEST = PspRequest(
 CAPTURE = PspRequest(
     kind=K.CAPTURE,
     psp_key="key",
-    reference="op_2",
+    reference="op_bbbbbbbbbbbbbbbbbbbbb2",
     amount=Money(700, "USD"),
     psp_payment_id="pi_1",
 )
@@ -186,8 +186,10 @@ def test_a_decline_names_the_payment_that_it_left() -> None:
         (400, "[]", "UNKNOWN", ""),
         (402, "half", "UNKNOWN", ""),
         (401, error("invalid_request_error"), "NOT_SENT", ""),
-        (403, error("invalid_request_error"), "NOT_SENT", ""),
+        (403, error("invalid_request_error"), "UNKNOWN", ""),
         (429, error("invalid_request_error", code="rate_limit"), "NOT_SENT", ""),
+        (429, error("invalid_request_error", code="lock_timeout"), "UNKNOWN", ""),
+        (402, error(payment_intent=intent_view(status="succeeded")), "UNKNOWN", ""),
         (200, "[]", "UNKNOWN", ""),
         (200, "{}", "UNKNOWN", ""),
         (200, "no JSON", "UNKNOWN", ""),
@@ -201,7 +203,7 @@ def test_each_answer_to_a_capture_has_its_outcome(
     result = send(adapter, CAPTURE)
     assert result.outcome is Outcome[outcome]
     assert result.code == (REQUEST_REFUSED if code == "refused" else code)
-    assert result.retry_after_seconds == (7.0 if status == 429 else None)
+    assert result.retry_after_seconds == (7.0 if outcome == "NOT_SENT" and status == 429 else None)
     assert result.contradicts_us == (status == 400 and "idempotency_error" in str(body))
 
 
@@ -250,9 +252,25 @@ def test_text_of_stripe_is_cleaned_before_it_is_stored() -> None:
             assert secret not in stored
 
 
+@pytest.mark.parametrize("status", ["requires_capture", "succeeded", "processing"])
+def test_a_refusal_that_shows_a_payment_which_holds_money_is_no_decline(status: str) -> None:
+    left = intent_view(status=status)
+    adapter, _ = adapter_answered((402, error(code="card_declined", payment_intent=left)))
+    assert send(adapter, REQUEST).outcome is Outcome.UNKNOWN
+
+
+def test_no_text_of_the_merchant_is_read_as_a_note_of_ours() -> None:
+    written = {"order_id": "capture 1000", "note": "void 1000", "op_2": "increment 500"}
+    assert mapping.notes_of(intent_view(metadata=written)) == []
+    ours = f"op_{'b' * 22}"
+    request = replace(REQUEST, metadata={ours: "capture 900", "reference": "x", "note": "n"})
+    sent = mapping.authorize_body(request)["metadata"]
+    assert sent == {"note": "n", "order_id": "o-1", "reference": "op_1"}
+
+
 def test_an_increment_sends_the_new_total_once() -> None:
     request = replace(CAPTURE, kind=K.INCREMENT, amount=Money(500, "USD"))
-    noted = {"reference": "op_1", "op_2": "increment 500"}
+    noted = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "increment 500"}
     after = intent_view(amount=1500, amount_capturable=1500, metadata=noted)
     adapter, transport = adapter_answered((200, intent_view()), (200, after), (200, after))
     for _ in range(2):
@@ -273,11 +291,11 @@ def test_an_increment_is_not_sent_while_the_present_total_is_unknown() -> None:
 
 def test_a_void_leaves_its_note_first_and_is_not_sent_without_it() -> None:
     void = replace(CAPTURE, kind=K.VOID, amount=Money(1000, "USD"))
-    noted = {"reference": "op_1", "op_2": "void 1000"}
+    noted = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "void 1000"}
     canceled = intent_view(status="canceled", amount_capturable=0, metadata=noted)
     adapter, transport = adapter_answered((200, intent_view(metadata=noted)), (200, canceled))
     assert send(adapter, void).amount == Money(1000, "USD")
-    assert transport.requests[0][2] == {"metadata[op_2]": "void 1000"}
+    assert transport.requests[0][2] == {"metadata[op_bbbbbbbbbbbbbbbbbbbbb2]": "void 1000"}
     assert transport.keys == ["key:note", "key"]
     adapter, transport = adapter_answered((500, error("api_error")))
     assert send(adapter, void).outcome is Outcome.NOT_SENT
@@ -306,7 +324,9 @@ def test_what_stripe_cannot_look_up_without_the_payment_is_unavailable() -> None
     adapter, transport = adapter_answered()
     for kind in (K.CAPTURE, K.INCREMENT, K.VOID, K.REFUND):
         with pytest.raises(PspUnavailable):
-            adapter.look_up(LookUp(kind=kind, reference="op_2"), deadline_seconds=1)
+            adapter.look_up(
+                LookUp(kind=kind, reference="op_bbbbbbbbbbbbbbbbbbbbb2"), deadline_seconds=1
+            )
     assert transport.requests == []
 
 

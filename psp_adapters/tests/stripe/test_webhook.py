@@ -134,7 +134,7 @@ SALE = {"status": "succeeded", "capture_method": "automatic", "amount_received":
 CAPTURED = {
     "status": "succeeded",
     "amount_received": 700,
-    "metadata": {"reference": "op_1", "op_2": "capture 700"},
+    "metadata": {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 700"},
 }
 
 
@@ -154,7 +154,14 @@ CAPTURED = {
         (
             "payment_intent.succeeded",
             intent_view(**CAPTURED),
-            (OperationKind.CAPTURE, Outcome.SUCCEEDED, "pi_1", 700, ("op_2",), False),
+            (
+                OperationKind.CAPTURE,
+                Outcome.SUCCEEDED,
+                "pi_1",
+                700,
+                ("op_bbbbbbbbbbbbbbbbbbbbb2",),
+                False,
+            ),
         ),
         (
             "payment_intent.payment_failed",
@@ -178,8 +185,12 @@ def test_a_final_result_is_stated_in_full(
     assert (found.is_sale, found.psp_payment_id) == (is_sale, "pi_1")
 
 
-INCREMENTED = {"reference": "op_1", "op_2": "increment 500"}
-TWO_CAPTURES = {"reference": "op_1", "op_2": "capture 300 more", "op_3": "capture 400"}
+INCREMENTED = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "increment 500"}
+TWO_CAPTURES = {
+    "reference": "op_1",
+    "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 300 more",
+    "op_bbbbbbbbbbbbbbbbbbbbb3": "capture 400",
+}
 
 
 @pytest.mark.parametrize(

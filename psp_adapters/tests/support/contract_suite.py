@@ -38,7 +38,7 @@ DEADLINE_SECONDS = 5.0
 
 def make_request(kind: OperationKind, *, minor: int = 1000, **values: Any) -> PspRequest:
     """A request with a reference and key of its own."""
-    reference = values.pop("reference", f"op-{uuid.uuid4().hex}")
+    reference = values.pop("reference", f"op_A{uuid.uuid4().hex[:21]}")
     return PspRequest(
         kind=kind,
         psp_key=values.pop("psp_key", f"key-{reference}"),
