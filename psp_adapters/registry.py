@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
 
 
 class _AdapterClass(Protocol):
@@ -30,7 +30,7 @@ class UnknownPsp(LookupError):
 
 
 class BadCredentials(ValueError):
-    """The credentials lack a key that the PSP's adapter needs; names the key, never a value."""
+    """The credentials lack a key, or may not be used together; names keys, never a value."""
 
 
 def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
@@ -49,6 +49,8 @@ def adapter_for(psp: str, credentials: Mapping[str, str]) -> PspAdapter:
                     adapter = adapter_class.from_credentials(credentials)
                 except KeyError as missing:
                     raise BadCredentials(f"{psp}: {missing.args[0]} is missing") from None
+                except CredentialsRefused as refused:
+                    raise BadCredentials(f"{psp}: {refused}") from None
                 _adapters[key] = adapter
     return adapter
 

@@ -17,6 +17,10 @@ from psp_adapters.contract.payments import PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
 
 
+class CredentialsRefused(ValueError):
+    """Credentials that must not be used together; the text names keys, never a value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a PSP can do. The platform decides by these flags, never by the PSP's name."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ledger.money import Money
-from psp_adapters.contract.adapter import Capabilities, PspAdapter
+from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification
@@ -33,7 +33,7 @@ from psp_adapters.stripe.connection import (
     readable,
     view_of,
 )
-from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json
+from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json, OtherMode
 
 K = OperationKind
 
@@ -71,15 +71,17 @@ class StripeAdapter(PspAdapter):
         transport: Transport | None = None,
     ) -> None:
         self._account_id = account_id
-        self._livemode = "_live_" in api_key
-        self._connection = Connection(api_key=api_key, base_url=base_url, transport=transport)
+        self._connection = Connection(
+            api_key=api_key, base_url=base_url, account_id=account_id, transport=transport
+        )
+        if self._connection.livemode and not base_url.lower().startswith("https://"):
+            raise CredentialsRefused("a live api_key needs a base_url with https://")
         self._api = self._connection.api
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, str]) -> StripeAdapter:
-        """Needs `api_key`; raises KeyError naming it. `base_url` and `account_id` may be left out.
-
-        `account_id` (`acct_…`) is of a connected account whose events the endpoint receives.
+        """Needs `api_key`; raises KeyError naming it, or CredentialsRefused for a live key without
+        https. `account_id` (`acct_…`) names a connected account: all is done and read there.
         """
         return cls(
             api_key=credentials["api_key"],
@@ -107,23 +109,9 @@ class StripeAdapter(PspAdapter):
         """Increase the hold. Stripe takes the new total, so the present one is read first."""
         end = time.monotonic() + deadline_seconds
         intent_id = in_path(request.psp_payment_id)
-        try:
-            view = self._connection.intent(
-                request.psp_payment_id, deadline_seconds=deadline_seconds
-            )
-        except PspUnavailable as error:
-            return mapping.not_sent(f"not sent: the present amount is unknown ({error})")
-        if view is None:
-            return mapping.refused_unsent("no such payment")
-        try:
-            made = intents.change_of(
-                intents.Intent(view), kind=K.INCREMENT, reference=request.reference
-            )
-            if made is not None:
-                return intents.require_request(made, request)
-            body = mapping.increment_body(request, view)
-        except (Contradiction, *UNREADABLE) as error:
-            return mapping.not_sent(f"not sent: the present amount is unreadable ({error})")
+        body = self._body_for_present(request, mapping.increment_body, deadline_seconds)
+        if isinstance(body, PspResult):
+            return body
         return self._send(
             request,
             lambda o: self._api.payment_intents.increment_authorization(intent_id, body, o),
@@ -132,14 +120,37 @@ class StripeAdapter(PspAdapter):
         )
 
     def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
-        """Capture all or a part of what is held."""
-        intent_id, body = in_path(request.psp_payment_id), mapping.capture_body(request)
+        """Capture all or a part of what is held; before a capture in part that is read first."""
+        end = time.monotonic() + deadline_seconds
+        intent_id = in_path(request.psp_payment_id)
+        body: Json | PspResult = mapping.capture_body(request)
+        if not request.final:
+            body = self._body_for_present(request, mapping.part_body, deadline_seconds)
+            if isinstance(body, PspResult):
+                return body
         return self._send(
             request,
             lambda o: self._api.payment_intents.capture(intent_id, body, o),
             lambda view: _change(request, view),
-            deadline_seconds,
+            end - time.monotonic(),
         )
+
+    def _body_for_present(
+        self, request: PspRequest, body_of: Callable[[PspRequest, Json], Json], seconds: float
+    ) -> Json | PspResult:
+        """The body for the intent as it is now, or the result if there is nothing to send."""
+        try:
+            view = self._connection.intent(request.psp_payment_id, deadline_seconds=seconds)
+        except PspUnavailable as error:
+            return mapping.not_sent(f"not sent: the present amount is unknown ({error})")
+        if view is None:
+            return mapping.refused_unsent("no such payment")
+        try:
+            intent = intents.Intent(view)
+            made = intents.change_of(intent, kind=request.kind, reference=request.reference)
+            return intents.require_request(made, request) if made else body_of(request, view)
+        except (Contradiction, *UNREADABLE) as error:
+            return mapping.not_sent(f"not sent: the present amount is unreadable ({error})")
 
     def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Release what is held; the result's amount is what Stripe says it released.
@@ -217,7 +228,7 @@ class StripeAdapter(PspAdapter):
     def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
         """Return what Stripe has; it cannot forbid a request, so else PspUnavailable is raised."""
         found = self.look_up(query, deadline_seconds=deadline_seconds)
-        if found is None:
+        if found is None or found.outcome is Outcome.UNKNOWN:
             raise PspUnavailable("this provider cannot forbid an operation")
         return found
 
@@ -292,7 +303,7 @@ class StripeAdapter(PspAdapter):
             secrets=secrets,
             now=now,
             account=self._account_id,
-            livemode=self._livemode,
+            livemode=self._connection.livemode,
         )
 
     def close(self) -> None:
@@ -370,10 +381,12 @@ class StripeAdapter(PspAdapter):
         if answer.status != 200:
             return mapping.failure_of(request, answer)
         try:
+            mapping.require_mode(answer.body, livemode=self._connection.livemode)
             result = read(answer.body)
             return intents.require_request(result, request) if result.psp_id else result
         except Contradiction as contradiction:
-            return mapping.unknown(f"answered 200, contradictory: {contradiction}")
+            detail = f"answered 200, contradictory: {contradiction}"
+            return mapping.unknown(detail, contradicts_us=isinstance(contradiction, OtherMode))
         except UNREADABLE as error:
             return mapping.unknown(f"answered 200, unreadable: {type(error).__name__}")
 

@@ -91,11 +91,15 @@ class Transport(stripe.HTTPClient):  # type: ignore[misc]
 class Connection:
     """The calls of one account."""
 
-    def __init__(self, *, api_key: str, base_url: str, transport: Transport | None) -> None:
+    def __init__(
+        self, *, api_key: str, base_url: str, account_id: str, transport: Transport | None
+    ) -> None:
+        self.livemode = "_live_" in api_key
         self._transport = transport or Transport(base_url)
         self.api = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url.rstrip("/")},
+            stripe_account=account_id or None,
             max_network_retries=0,
             http_client=self._transport,
         ).v1
@@ -147,8 +151,9 @@ class Connection:
         return None if answer.status == 404 else view_of(answer)
 
     def refunds_of(self, intent_id: str, end: float) -> list[Json]:
-        """Every refund of a payment intent, newest first."""
-        pages = self.pages(self.api.refunds.list, {"payment_intent": intent_id}, end)
+        """Every refund of a payment intent, newest first, with what it did to the balance."""
+        query = {"payment_intent": intent_id, "expand": ["data.balance_transaction"]}
+        pages = self.pages(self.api.refunds.list, query, end)
         return [view for page in pages for view in page]
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ response: `result_before_sending` compares it with the dispute as it is shown.
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from typing import Any, Final
 
 from ledger.money import Money
@@ -26,10 +28,14 @@ from psp_adapters.stripe.mapping import (
     text,
 )
 
+logger = logging.getLogger(__name__)
+
 S = DisputeStatus
 EXPAND: Final = {"expand": ["payment_intent"]}
 SUBMISSION: Final = "submission_reference"
 ACCEPTANCE: Final = "acceptance_reference"
+_ESCALATED_AFTER: Final = timedelta(days=1)
+"""A chargeback takes the money as it is opened; an inquiry that became one takes it later."""
 _OPEN: Final = frozenset({S.NEEDS_RESPONSE, S.WARNING_NEEDS_RESPONSE})
 _UNDER_REVIEW: Final = frozenset({S.UNDER_REVIEW, S.WARNING_UNDER_REVIEW})
 _ACCEPTED: Final = frozenset({S.LOST, S.WARNING_CLOSED})
@@ -78,7 +84,11 @@ def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
             intent["metadata"].get(REFERENCE, "") if isinstance(intent, dict) else ""
         ),
         status=status,
-        began_as_inquiry=status.startswith("warning_") or card.get("case_type") == "inquiry",
+        began_as_inquiry=(
+            status.startswith("warning_")
+            or card.get("case_type") == "inquiry"
+            or _was_escalated(view["created"], withdrawn)
+        ),
         amount=money_of(view["amount"], view["currency"]),
         reason=view["reason"] if view["reason"] in _REASONS else "general",
         network_reason_code=str(
@@ -96,6 +106,14 @@ def dispute_of(view: Json, *, psp_dispute_id: str) -> PspDispute:
     )
 
 
+def _was_escalated(opened_at: Any, withdrawn: Json | None) -> bool:
+    """Whether the money was taken so long after the dispute began that it began as an inquiry."""
+    taken_at = (withdrawn or {}).get("created")
+    if taken_at is None:
+        return False
+    return moment_of(taken_at) - moment_of(opened_at) > _ESCALATED_AFTER
+
+
 def _returned(fee: Money) -> Money:
     """A fee that was returned is negative in Stripe's transaction."""
     return Money.zero(fee.currency) - fee
@@ -104,7 +122,12 @@ def _returned(fee: Money) -> Money:
 def _fee(transaction: Json | None, currency: str) -> Money:
     if transaction is None:
         return money_of(0, currency)
-    return money_of(transaction["fee"], transaction["currency"])
+    fee = money_of(transaction["fee"], transaction["currency"])
+    if transaction["currency"] != currency:
+        # The books take a fee in the payment's currency only. The dispute has a deadline.
+        logger.warning("left out the fee %s of a dispute in %s", fee, currency)
+        return money_of(0, currency)
+    return fee
 
 
 def result_before_sending(
@@ -128,7 +151,7 @@ def result_of_answer(
     request: DisputeRequest, answer: Answer, *, is_note: bool = False
 ) -> DisputeResult:
     """Read the answer to a response, or to its note; every doubt is UNKNOWN."""
-    if answer.status == 429:
+    if answer.status == 429 and not vocabulary.is_in_use(answer.body):
         return DisputeResult(
             outcome=Outcome.NOT_SENT,
             retry_after_seconds=retry_after(answer),
@@ -170,8 +193,8 @@ def _refused(status: int, error: dict[str, Any]) -> DisputeResult:
     kind, code = str(error["type"]), str(error.get("code") or "")
     detail = f"answered {status} {kind} {code}: {error.get('message')}"
     in_doubt = kind == "idempotency_error" or code in vocabulary.IN_USE_CODES
-    if in_doubt or status in (408, 409, 424, 425):
+    if in_doubt or status in (403, 408, 409, 424, 425):
         return unknown(detail)
-    if status in (401, 403):
+    if status == 401:
         return not_sent(f"answered {status} {kind} {code}")
     return _declined(detail)

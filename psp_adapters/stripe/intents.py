@@ -339,7 +339,11 @@ def _is_refund(intent: Intent, view: Json) -> bool:
     """Whether it returned money: the release of a hold may be listed as a refund too."""
     if view["metadata"].get(REFERENCE):
         return True
-    return bool(intent.received) and view.get("balance_transaction") is not None
+    moved = view.get("balance_transaction")
+    if isinstance(moved, dict):
+        said = (moved.get("type"), moved.get("reporting_category"))
+        return bool(intent.received) and vocabulary.RELEASE not in said
+    return bool(intent.received) and moved is not None
 
 
 def _refund_operation(view: Json) -> PspOperation:

@@ -6,17 +6,18 @@ A list shows at once what was made; Stripe's search lags behind, so it is not us
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from psp_adapters.contract.operations import LookUp, OperationKind, PspResult, PspUnavailable
 from psp_adapters.stripe import intents, mapping
-from psp_adapters.stripe.connection import Connection, in_path, readable, view_of
-from psp_adapters.stripe.mapping import Contradiction, Json
+from psp_adapters.stripe.connection import Connection, in_path, view_of
+from psp_adapters.stripe.mapping import UNREADABLE, Contradiction, Json
 
 K = OperationKind
+R = TypeVar("R")
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
@@ -34,7 +35,7 @@ def operation(
     if intent_id:
         view = connection.intent(intent_id, deadline_seconds=end - time.monotonic())
         if view is not None:
-            return readable(_in_intent, view, query)
+            return _read(connection, _in_intent, view, query)
     if query.kind is not K.AUTHORIZE:
         if intent_id:
             return None
@@ -44,7 +45,8 @@ def operation(
     params: Json = {"expand": ["data.latest_charge"]}
     if query.sent_at is not None:
         params["created"] = {"gte": int((query.sent_at - _CLOCKS_DIFFER).timestamp())}
-    return _found(connection.pages(connection.api.payment_intents.list, params, end), query)
+    pages = connection.pages(connection.api.payment_intents.list, params, end)
+    return _found(connection, pages, query)
 
 
 def _refund(connection: Connection, query: LookUp, end: float) -> PspResult | None:
@@ -55,22 +57,39 @@ def _refund(connection: Connection, query: LookUp, end: float) -> PspResult | No
             deadline_seconds=end - time.monotonic(),
         )
         if answer.status != 404:
-            return readable(intents.refund_of, view_of(answer), reference=query.reference)
+            return _read(connection, _object, view_of(answer), query)
     if not query.reference:
         return None
     if not query.psp_payment_id:
         raise PspUnavailable("without the payment's id a refund cannot be looked up")
-    return _found(iter([connection.refunds_of(query.psp_payment_id, end)]), query)
+    pages = iter([connection.refunds_of(query.psp_payment_id, end)])
+    return _found(connection, pages, query)
 
 
-def _found(pages: Iterator[list[Json]], query: LookUp) -> PspResult | None:
+def _read(
+    connection: Connection, read: Callable[[Json, LookUp], R], view: Json, query: LookUp
+) -> R | PspResult:
+    """What `read` makes of an object; UNKNOWN for a contradiction, which no repeat resolves.
+
+    Raises PspUnavailable if the object is unreadable.
+    """
+    try:
+        mapping.require_mode(view, livemode=connection.livemode)
+        return read(view, query)
+    except Contradiction as contradiction:
+        return mapping.unknown(f"contradictory answer: {contradiction}", contradicts_us=True)
+    except UNREADABLE as error:
+        raise PspUnavailable(f"unreadable answer: {type(error).__name__}") from None
+
+
+def _found(connection: Connection, pages: Iterator[list[Json]], query: LookUp) -> PspResult | None:
     """The objects under our reference; every page is read, since there may be several."""
     found = []
     for page in pages:
         for view in page:
             metadata = view.get("metadata")
             if isinstance(metadata, dict) and metadata.get(mapping.REFERENCE) == query.reference:
-                found.append(readable(_object, view, query))
+                found.append(_read(connection, _object, view, query))
     if not found:
         return None
     # A list has the newest first: the first that was made is ours.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,6 +52,16 @@ _MAX_MESSAGE: Final = 200
 
 class Contradiction(Exception):
     """The answer is readable but is not about what was requested."""
+
+
+class OtherMode(Contradiction):
+    """The answer is about test payments under a live key, or the reverse."""
+
+
+def require_mode(view: Any, *, livemode: bool) -> None:
+    """Raise OtherMode if the object says that it is of the other mode than the key."""
+    if isinstance(view, dict) and view.get("livemode") not in (None, livemode):
+        raise OtherMode("it is of the other mode, test or live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,15 @@ def capture_body(request: PspRequest) -> Json:
         "expand": ["latest_charge"],
     }
     return body if request.final else {**body, "final_capture": False}
+
+
+def part_body(request: PspRequest, view: Json) -> Json:
+    """The body of a capture after which more may follow, of the hold in `view`.
+
+    One that takes all that is left is sent as the last: Stripe refuses it otherwise.
+    """
+    takes_all = AMOUNTS.to_psp(request.amount) == _integer(view["amount_capturable"])
+    return capture_body(replace(request, final=True) if takes_all else request)
 
 
 def refund_body(request: PspRequest) -> Json:

@@ -34,6 +34,8 @@ REFUND_OUTCOMES: Final = {
     "failed": Outcome.DECLINED,
     "canceled": Outcome.DECLINED,
 }
+RELEASE: Final = "partial_capture_reversal"
+"""What a transaction is that released the rest of a hold, listed as a refund."""
 EXPIRED: Final = frozenset({"automatic", "expired"})
 """The `cancellation_reason` of a hold that ran out; `expired` since version 2025-03-31."""
 

@@ -26,6 +26,13 @@ def test_an_account_at_stripe_needs_a_key_and_no_address() -> None:
         adapter_for("stripe", {"base_url": "http://127.0.0.1:1"})
 
 
+@pytest.mark.parametrize("api_key", ["sk_live_registry", "rk_live_registry"])
+def test_a_live_key_of_stripe_is_sent_over_https_only(api_key: str) -> None:
+    with pytest.raises(BadCredentials, match="https") as refused:
+        adapter_for("stripe", {"api_key": api_key, "base_url": "http://127.0.0.1:1"})
+    assert api_key not in str(refused.value)
+
+
 def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:
     """It takes memory and time in every process that loads it."""
     load = "import sys, psp_adapters.registry as r; r.capabilities_of('sandbox')"

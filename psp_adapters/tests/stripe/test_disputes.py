@@ -71,12 +71,33 @@ def test_an_inquiry_took_nothing_and_an_unknown_reason_is_general() -> None:
     assert (found.reason, found.fee) == ("general", Money.zero("USD"))
 
 
+def test_a_fee_in_another_currency_is_left_out_and_the_dispute_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    taken = dispute_view()["balance_transactions"][0] | {"currency": "eur"}
+    found = shown(balance_transactions=[taken])
+    assert (found.amount, found.fee) == (Money(1000, "USD"), Money.zero("USD"))
+    assert (found.funds_withdrawn, found.evidence_due_by is not None) == (True, True)
+    assert "left out the fee" in caplog.text
+
+
+@pytest.mark.parametrize(("after_seconds", "began"), [(0, False), (5 * 86_400, True)])
+def test_an_inquiry_that_became_a_chargeback_began_as_an_inquiry(
+    after_seconds: int, began: bool
+) -> None:
+    taken = dispute_view()["balance_transactions"][0] | {"created": CREATED + after_seconds}
+    found = shown(balance_transactions=[taken])
+    assert (found.is_inquiry, found.began_as_inquiry) == (False, began)
+
+
 @pytest.mark.parametrize(
     ("status", "error", "outcome"),
     [
         (409, {"type": "idempotency_error", "code": "idempotency_key_in_use"}, Outcome.UNKNOWN),
         (500, {"type": "api_error"}, Outcome.UNKNOWN),
         (429, {"type": "invalid_request_error"}, Outcome.NOT_SENT),
+        (429, {"type": "invalid_request_error", "code": "lock_timeout"}, Outcome.UNKNOWN),
+        (403, {"type": "invalid_request_error"}, Outcome.UNKNOWN),
         (401, {"type": "invalid_request_error"}, Outcome.NOT_SENT),
         (400, {"type": "invalid_request_error", "message": "past due"}, Outcome.DECLINED),
     ],

@@ -76,10 +76,10 @@ def test_several_captures_each_have_an_id_of_their_own() -> None:
     first = replace(CAPTURE, amount=Money(300, "USD"), final=False)
     noted = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 300 more"}
     view = intent_view(amount_received=300, amount_capturable=700, metadata=noted)
-    adapter, transport = adapter_answered((200, view))
+    adapter, transport = adapter_answered((200, intent_view()), (200, view))
     result = send(adapter, first)
     assert (result.psp_id, result.amount) == ("pi_1/op_bbbbbbbbbbbbbbbbbbbbb2", Money(300, "USD"))
-    assert transport.requests[0][2]["final_capture"] == "false"
+    assert transport.requests[1][2]["final_capture"] == "false"
     both = captured(
         op_bbbbbbbbbbbbbbbbbbbbb2="capture 300 more", op_bbbbbbbbbbbbbbbbbbbbb3="capture 400"
     )
@@ -89,6 +89,23 @@ def test_several_captures_each_have_an_id_of_their_own() -> None:
         (PspOperationKind.CAPTURE, "pi_1/op_bbbbbbbbbbbbbbbbbbbbb2", 300, False),
         (PspOperationKind.CAPTURE, "pi_1", 400, True),
     ]
+
+
+def test_a_capture_of_all_that_is_left_is_sent_as_the_last() -> None:
+    request = replace(CAPTURE, amount=Money(1000, "USD"), final=False)
+    noted = {"reference": "op_1", "op_bbbbbbbbbbbbbbbbbbbbb2": "capture 1000"}
+    after = intent_view(
+        status="succeeded", amount_received=1000, amount_capturable=0, metadata=noted
+    )
+    adapter, transport = adapter_answered((200, intent_view()), (200, after), (200, after))
+    for _ in range(2):
+        result = send(adapter, request)
+        assert (result.outcome, result.amount) == (Outcome.SUCCEEDED, Money(1000, "USD"))
+    assert [method for method, _, _ in transport.requests] == ["GET", "POST", "GET"]
+    assert "final_capture" not in transport.requests[1][2]
+    adapter, transport = adapter_answered((500, {"error": {"type": "api_error"}}))
+    assert send(adapter, request).outcome is Outcome.NOT_SENT
+    assert [method for method, _, _ in transport.requests] == ["GET"]
 
 
 def test_operations_in_the_dashboard_are_shown_without_a_reference_of_ours() -> None:
@@ -209,6 +226,19 @@ def test_a_note_without_the_money_is_no_success(
 def test_the_release_of_a_hold_that_is_listed_as_a_refund_is_none() -> None:
     release = refund_view(metadata={}, balance_transaction=None)
     assert len(payment(captured(), release).operations) == 2
+    for name in ("type", "reporting_category"):
+        moved = {"id": "txn_2", name: "partial_capture_reversal"}
+        release = refund_view(metadata={}, balance_transaction=moved)
+        assert len(payment(captured(), release).operations) == 2
+    refund = refund_view(metadata={}, balance_transaction={"id": "txn_2", "type": "refund"})
+    assert len(payment(captured(), refund).operations) == 3
+
+
+def test_refunds_are_listed_with_what_they_did_to_the_balance() -> None:
+    empty = {"data": [], "has_more": False, "object": "list"}
+    adapter, transport = adapter_answered((200, captured()), (200, empty))
+    assert adapter.look_up_payment("pi_1", deadline_seconds=1) is not None
+    assert transport.requests[1][2]["expand[0]"] == "data.balance_transaction"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from psp_adapters.stripe import mapping, vocabulary
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
+    BASE_URL,
     EXPIRES,
     adapter_answered,
     intent_view,
@@ -281,6 +282,41 @@ def test_an_increment_sends_the_new_total_once() -> None:
     intent = "/v1/payment_intents/pi_1"
     assert paths == [intent, f"{intent}/increment_authorization", intent]
     assert transport.requests[1][2]["amount"] == "1500"
+
+
+def test_every_call_names_the_connected_account() -> None:
+    _, transport = adapter_answered((200, intent_view()), (200, intent_view()))
+    adapter = StripeAdapter(
+        api_key="sk_test_double", base_url=BASE_URL, account_id="acct_1", transport=transport
+    )
+    send(adapter, REQUEST)
+    adapter.look_up(LookUp(kind=K.AUTHORIZE, reference="", psp_id="pi_1"), deadline_seconds=1)
+    assert transport.accounts == ["acct_1", "acct_1"]
+    own, transport = adapter_answered((200, intent_view()))
+    send(own, REQUEST)
+    assert transport.accounts == [""]
+
+
+@pytest.mark.parametrize("changes", [{"livemode": True}, {"metadata": {"reference": "op_9"}}])
+def test_a_contradiction_found_by_a_look_up_is_for_an_operator(changes: dict[str, Any]) -> None:
+    listed = {"data": [intent_view(livemode=True)], "has_more": False, "object": "list"}
+    for answer, psp_id in ((intent_view(**changes), "pi_1"), (listed, "")):
+        adapter, _ = adapter_answered((200, answer))
+        query = LookUp(kind=K.AUTHORIZE, reference="op_1", psp_id=psp_id)
+        found = adapter.look_up(query, deadline_seconds=1)
+        assert found is not None
+        assert (found.outcome, found.contradicts_us) == (Outcome.UNKNOWN, True)
+    adapter, _ = adapter_answered((200, intent_view(livemode=None, status=None)))
+    with pytest.raises(PspUnavailable):
+        adapter.look_up(query, deadline_seconds=1)
+
+
+def test_an_answer_of_the_other_mode_is_for_an_operator() -> None:
+    adapter, _ = adapter_answered((200, intent_view(livemode=True)))
+    result = send(adapter, REQUEST)
+    assert (result.outcome, result.contradicts_us) == (Outcome.UNKNOWN, True)
+    adapter, _ = adapter_answered((200, intent_view(livemode=False)))
+    assert send(adapter, REQUEST).outcome is Outcome.SUCCEEDED
 
 
 def test_an_increment_is_not_sent_while_the_present_total_is_unknown() -> None:

@@ -25,7 +25,7 @@ from psp_adapters.tests.support.stripe_double import (
     refund_view,
 )
 
-LIVE = StripeAdapter(api_key="sk_live_events", base_url=BASE_URL)
+LIVE = StripeAdapter(api_key="sk_live_events", base_url="https://stripe.invalid")
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ class DoubledTransport(Transport):
         self._answering = answering
         self.requests: list[tuple[str, str, Form]] = []
         self.keys: list[str] = []
+        self.accounts: list[str] = []
 
     def request(
         self,
@@ -47,6 +48,7 @@ class DoubledTransport(Transport):
         form = dict(parse_qsl(post_data or parts.query, keep_blank_values=True))
         self.requests.append((method.upper(), parts.path, form))
         self.keys.append((headers or {}).get("Idempotency-Key", ""))
+        self.accounts.append((headers or {}).get("Stripe-Account", ""))
         status, body = self._answering(method.upper(), parts.path, form)
         return body if isinstance(body, str) else json.dumps(body), status, {"Retry-After": "7"}
 
