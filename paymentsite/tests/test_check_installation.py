@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from django.db import connection
 
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory
 from paymentsite.environment import application_role
+from paymentsite.management.commands import migrate
 from paymentsite.management.commands.check_installation import installation_faults
 from paymentsite.tests.fixtures.database_fixtures import DatabaseUrls
 
@@ -138,6 +140,21 @@ def test_only_accounts_in_use_need_credentials(settings: Any) -> None:
         "credentials of the PSP account unset",
         "the PSP account unset has no address",
     ]
+
+
+def test_a_server_that_is_too_old_for_our_session_settings_is_named_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrate, "OLDEST_POSTGRESQL", 99)
+    connection.close()
+    options = connection.settings_dict["OPTIONS"]
+    # As an older server answers: it does not know one of the parameters.
+    monkeypatch.setitem(options, "options", f"{options['options']} -c unknown_timeout=1")
+    [fault] = installation_faults()
+    with pytest.raises(CommandError) as refused:
+        call_command("migrate")
+    assert fault == str(refused.value)
+    assert re.fullmatch(r"PostgreSQL \d\d is too old: 99 or later is needed", fault)
 
 
 def test_a_database_out_of_reach_is_the_only_fault_of_the_database() -> None:

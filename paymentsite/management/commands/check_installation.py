@@ -16,11 +16,9 @@ from django.db.utils import Error
 
 from ledger.database.statements import execute
 from payments.models import PspAccount
-from paymentsite.management.commands.migrate import columns_by_table, granted
+from paymentsite.management.commands.migrate import columns_by_table, fault_of_version, granted
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 
-OLDEST_POSTGRESQL: Final = 17
-"""`transaction_timeout`, which bounds every transaction, came with it."""
 _SECRET_LENGTH_LEAST: Final = 50
 _PUBLISHED: Final = ("development-only-key", "django-insecure-")
 _REDIS_SECONDS: Final = 2.0
@@ -92,9 +90,8 @@ def _of_redis() -> Iterator[str]:
 
 
 def _version() -> Iterator[str]:
-    major = execute("SELECT current_setting('server_version_num')::int / 10000")[0][0]
-    if major < OLDEST_POSTGRESQL:
-        yield f"PostgreSQL {major} is too old: {OLDEST_POSTGRESQL} or later is needed"
+    if fault := fault_of_version():
+        yield fault
 
 
 def _migrations() -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import psycopg
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
@@ -14,6 +15,8 @@ from psycopg import sql
 
 from paymentsite.environment import application_role
 
+OLDEST_POSTGRESQL: Final = 17
+"""`transaction_timeout`, which bounds every transaction, came with it."""
 VERBS: Final = ("select", "insert", "update", "delete")  # never truncate, references, trigger
 _READ: Final = ("select",)
 _ADD: Final = ("select", "insert")
@@ -29,6 +32,7 @@ class Rights:
     """Columns that it may not update. The column of the primary key never is."""
 
 
+_NOT_FOR_A_PLAIN_ONE: Final = ("options", "pool", "context", "cursor_factory", "prepare_threshold")
 OF_DJANGO: Final = {
     "auth_permission": Rights(_READ),
     "django_content_type": Rights(_READ),
@@ -57,8 +61,10 @@ class Command(migrate.Command):
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate and grant. Raises CommandError for the application's own login."""
+        """Migrate and grant. Raises CommandError for an old server, or the application's login."""
         role = application_role()
+        if fault := fault_of_version():
+            raise CommandError(fault)
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_user")
             if cursor.fetchone()[0] == role:
@@ -68,6 +74,23 @@ class Command(migrate.Command):
         super().handle(*args, **options)
         if not options.get("plan") and not options.get("check_unapplied"):
             grant_rights(role)
+
+
+def fault_of_version() -> str:
+    """Why the server is too old for the platform; empty if it is not, or does not answer.
+
+    Read over a connection without our options, since an older server refuses to connect with them.
+    """
+    parameters = connection.get_connection_params()
+    kept = {name: parameters[name] for name in parameters if name not in _NOT_FOR_A_PLAIN_ONE}
+    try:
+        with psycopg.connect(**kept) as plain:
+            major = plain.info.server_version // 10_000
+    except psycopg.OperationalError:
+        return ""
+    if major >= OLDEST_POSTGRESQL:
+        return ""
+    return f"PostgreSQL {major} is too old: {OLDEST_POSTGRESQL} or later is needed"
 
 
 def grant_rights(role: str) -> None:
