@@ -238,7 +238,8 @@ def test_a_snapshot_of_a_very_long_tail_covers_its_first_part(
         book(*sale(usd(1000)))
     settle()
     taken = [services.take_snapshot(tail_entries_min=2) for _ in range(3)]
-    assert taken == [4, 2, 0], "the real accounts have three entries each, one in the tail"
+    # It begins at any account, so one call may come to the same account twice.
+    assert (sum(taken), taken[-1]) == (6, 0), "two of the memo accounts, one of the real accounts"
     snapshots = BalanceSnapshot.objects.filter(account_id=chart.AUTH_HELD.of(PSP, "USD").id)
     covered = list(snapshots.order_by("horizon").values_list("debits_minor", flat=True))
     assert covered == [1000, 3000]
