@@ -7,9 +7,7 @@ refused by one exception, since an attacker may choose every byte.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,12 +15,17 @@ from typing import Any, Final
 from ledger.exceptions import LedgerError
 from psp_adapters.contract.notifications import Notification, NotificationRefused
 from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.contract.signed_notifications import (
+    REFERENCES_MAX,
+    STORED_MINOR_MAX,
+    TimedSignature,
+    could_be_identifier,
+    identifier,
+    refusing_what_is_unreadable,
+)
 from psp_adapters.sandbox.mapping import AMOUNTS, OUTCOMES
 
-SIGNATURE_HEADER: Final = "sandbox-signature"
-"""`t=<unix seconds>,h1=<hex HMAC-SHA256 of "t.body">`, with one `h1` per secret in use."""
-TOLERANCE_SECONDS: Final = 300
-"""A notice is signed afresh at each attempt, so an honest one is never older, nor newer."""
+SIGNATURE: Final = TimedSignature(header="sandbox-signature", scheme="h1")
 _OPERATIONS: Final = ("payment", "increment", "capture", "void", "refund")
 KNOWN_TYPES: Final = frozenset(
     {
@@ -57,13 +60,6 @@ _FINAL_RESULTS: Final = {
     "refund.declined": (OperationKind.REFUND, Outcome.DECLINED),
 }
 """Types that state the final result of one operation, and nothing else."""
-_SIGNATURES_MAX: Final = 5
-_HEADER_LENGTH_MAX: Final = 1_000
-_SECONDS: Final = re.compile(r"[0-9]{1,12}")
-_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
-_IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
-_REFERENCES_MAX: Final = 20
-_STORED_MINOR_MAX: Final = 2**63 - 1
 
 
 def account_of(api_key: str) -> str:
@@ -78,55 +74,14 @@ def read(
 
     Raises NotificationRefused, and nothing else, for everything that is not such a notice.
     """
-    try:
-        header = _signature_header_of(headers)
-        _require_signature(header, body, secrets, now)
+    with refusing_what_is_unreadable():
+        header = SIGNATURE.require(
+            headers=headers, body=body, secrets=secrets, now_seconds=now.timestamp()
+        )
         notification = _notification(json.loads(body.decode()), header)
-    except NotificationRefused:
-        raise
-    except Exception as error:
-        # What no check foresaw is a refusal too, never a crash.
-        raise NotificationRefused(f"unreadable: {type(error).__name__}") from error
     if notification.account != account:
         raise NotificationRefused("it is about another account")
     return notification
-
-
-def _signature_header_of(headers: Mapping[str, str]) -> str:
-    found = [value for name, value in headers.items() if name.lower() == SIGNATURE_HEADER]
-    if len(found) != 1:
-        raise NotificationRefused("not exactly one signature header")
-    if len(found[0]) > _HEADER_LENGTH_MAX:
-        raise NotificationRefused("the signature header is too long")
-    return found[0]
-
-
-def _require_signature(header: str, body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    times, signatures = [], []
-    for part in header.split(","):
-        name, _, value = part.partition("=")
-        if name == "t":
-            times.append(value)
-        elif name == "h1":
-            signatures.append(value)
-    if len(times) != 1 or not _SECONDS.fullmatch(times[0]):
-        raise NotificationRefused("not exactly one time of signing")
-    if not 0 < len(signatures) <= _SIGNATURES_MAX:
-        raise NotificationRefused("no signature of a scheme we know, or too many")
-    if not all(_SIGNATURE.fullmatch(signature) for signature in signatures):
-        raise NotificationRefused("a malformed signature")
-    if abs(now.timestamp() - int(times[0])) > TOLERANCE_SECONDS:
-        raise NotificationRefused("signed too long ago, or in the future")
-    if not secrets or not all(secrets):
-        raise NotificationRefused("no secret to check it with")
-    signed = times[0].encode() + b"." + body
-    genuine = False
-    for secret in secrets:
-        expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-        for signature in signatures:
-            genuine |= hmac.compare_digest(expected, signature)
-    if not genuine:
-        raise NotificationRefused("not signed with our secret, or changed on the way")
 
 
 def _notification(notice: Any, header: str) -> Notification:
@@ -134,23 +89,23 @@ def _notification(notice: Any, header: str) -> Notification:
         raise NotificationRefused("signed, but not a notice")
     data = notice["data"]
     references = data.get("references", [])
-    if not isinstance(references, list) or len(references) > _REFERENCES_MAX:
+    if not isinstance(references, list) or len(references) > REFERENCES_MAX:
         raise NotificationRefused("signed, but its references are not a list")
     occurred_at = datetime.fromisoformat(notice["created_at"])
     if occurred_at.tzinfo is None:
         raise NotificationRefused("signed, but its time has no zone")
-    type_ = _identifier(notice["type"])
+    type_ = identifier(notice["type"])
     result = _final_result_of(type_, data.get("operation"))
     return Notification(
-        event_id=_identifier(notice["id"]),
+        event_id=identifier(notice["id"]),
         type=type_,
-        account=_identifier(notice["account"]),
-        psp_payment_id=_identifier(data["payment_id"]) if data.get("payment_id") else "",
-        references=tuple(each for each in references if _could_be_ours(each)),
+        account=identifier(notice["account"]),
+        psp_payment_id=identifier(data["payment_id"]) if data.get("payment_id") else "",
+        references=tuple(each for each in references if could_be_identifier(each)),
         claims=_claim_of(type_, data.get("operation")),
         occurred_at=occurred_at.astimezone(UTC),
         known=type_ in KNOWN_TYPES,
-        signature_headers={SIGNATURE_HEADER: header},
+        signature_headers={SIGNATURE.header: header},
         psp_dispute_id=_dispute_id_of(type_, data.get("dispute")),
         **result,
     )
@@ -177,7 +132,7 @@ def _final_result_of(type_: str, operation: object) -> dict[str, Any]:
         amount = AMOUNTS.from_psp(operation["amount_minor"], operation["currency"])
     except (KeyError, TypeError, ValueError, LedgerError):
         return {}
-    if not 0 <= amount.minor <= _STORED_MINOR_MAX:
+    if not 0 <= amount.minor <= STORED_MINOR_MAX:
         return {}
     kind = OperationKind.AUTHORIZE if is_sale else kind
     return {"kind": kind, "is_sale": is_sale, "psp_id": psp_id, "amount": amount}
@@ -188,15 +143,4 @@ def _dispute_id_of(type_: str, dispute: object) -> str:
         return ""
     if not isinstance(dispute, dict):
         raise NotificationRefused("signed, but it names no dispute")
-    return _identifier(dispute.get("id"))
-
-
-def _could_be_ours(reference: object) -> bool:
-    """Whether it has the form of our references: other clients of the account choose their own."""
-    return isinstance(reference, str) and _IDENTIFIER.fullmatch(reference) is not None
-
-
-def _identifier(value: object) -> str:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
-        raise NotificationRefused("signed, but an identifier in it is malformed")
-    return value
+    return identifier(dispute.get("id"))
