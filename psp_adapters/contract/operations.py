@@ -88,6 +88,9 @@ class PspRequest:
     """The PSP's id of the payment; empty only for AUTHORIZE, and for a void that fences first."""
     payment_reference: str = ""
     """Our reference of the AUTHORIZE operation of the same payment."""
+    payment_sent_at: datetime | None = None
+    """When that AUTHORIZE operation was stored: the PSP has the payment since then at the earliest.
+    """
     order_id: str = ""
     token: str = ""
     capture: bool = False

@@ -98,9 +98,11 @@ class SandboxAdapter(PspAdapter):
                 psp_payment_id=arrived.psp_payment_id if arrived else "",
                 amount=Money.zero(request.amount.currency),
                 detail="nothing was held",
+                also_found=arrived.also_found if arrived else (),
             )
         found = replace(request, psp_payment_id=arrived.psp_payment_id)
-        return self._modify(found, end - time.monotonic())
+        voided = self._modify(found, end - time.monotonic())
+        return replace(voided, also_found=arrived.also_found)
 
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Refund captured money."""

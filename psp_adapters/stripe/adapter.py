@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from ledger.money import Money
 from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
@@ -160,23 +159,20 @@ class StripeAdapter(PspAdapter):
         that may still arrive, so not finding it is UNKNOWN.
         """
         end = time.monotonic() + deadline_seconds
-        if not request.psp_payment_id:
-            query = LookUp(kind=K.AUTHORIZE, reference=request.payment_reference)
-            try:
-                arrived = self.look_up(query, deadline_seconds=deadline_seconds)
-            except PspUnavailable as error:
-                return mapping.unknown(f"looking the payment up: {error}")
-            if arrived is None:
-                return mapping.unknown("the payment is not found, and may still arrive")
-            if arrived.outcome is Outcome.DECLINED:
-                return PspResult(
-                    outcome=Outcome.SUCCEEDED,
-                    psp_payment_id=arrived.psp_payment_id,
-                    amount=Money.zero(request.amount.currency),
-                    detail="nothing was held",
-                )
-            request = replace(request, psp_payment_id=arrived.psp_payment_id)
-        return self._cancel(request, end)
+        if request.psp_payment_id:
+            return self._cancel(request, end)
+        sent_at = request.payment_sent_at
+        query = LookUp(kind=K.AUTHORIZE, reference=request.payment_reference, sent_at=sent_at)
+        try:
+            arrived = self.look_up(query, deadline_seconds=deadline_seconds)
+        except PspUnavailable as error:
+            return mapping.unknown(f"looking the payment up: {error}")
+        if arrived is None:
+            return mapping.unknown("the payment is not found, and may still arrive")
+        if arrived.outcome in (Outcome.DECLINED, Outcome.UNKNOWN):
+            return mapping.void_without_hold(request, arrived)
+        found = replace(request, psp_payment_id=arrived.psp_payment_id)
+        return replace(self._cancel(found, end), also_found=arrived.also_found)
 
     def _cancel(self, request: PspRequest, end: float) -> PspResult:
         intent_id = in_path(request.psp_payment_id)

@@ -223,6 +223,19 @@ def unknown(detail: str, *, contradicts_us: bool = False) -> PspResult:
     )
 
 
+def void_without_hold(request: PspRequest, arrived: PspResult) -> PspResult:
+    """The result of a void whose payment was declined, or is unknown: nothing is sent."""
+    if arrived.outcome is Outcome.UNKNOWN:
+        return arrived
+    return PspResult(
+        outcome=Outcome.SUCCEEDED,
+        psp_payment_id=arrived.psp_payment_id,
+        amount=Money.zero(request.amount.currency),
+        detail="nothing was held",
+        also_found=arrived.also_found,
+    )
+
+
 def refused_unsent(detail: str) -> PspResult:
     """We refuse to send it: a mistake of ours or of the merchant."""
     return PspResult(

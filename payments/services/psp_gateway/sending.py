@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from payments.models import Operation
+from payments.public_ids import created_at_of
 from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of, identity_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
 from payments.services.psp_gateway.references import reference_of
@@ -44,6 +45,7 @@ def request_of(operation: Operation) -> PspRequest:
         amount=operation.amount,
         psp_payment_id="" if operation.is_charge else operation.psp_payment_id,
         payment_reference=reference_of(operation.charge_id) if operation.charge_id else "",
+        payment_sent_at=created_at_of(operation.charge_id) if operation.charge_id else None,
         order_id=operation.order_id,
         token=operation.token,
         capture=operation.capture_now,

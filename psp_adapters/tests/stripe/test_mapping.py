@@ -22,6 +22,7 @@ from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.contract_suite import send
 from psp_adapters.tests.support.stripe_double import (
     BASE_URL,
+    CREATED,
     EXPIRES,
     adapter_answered,
     intent_view,
@@ -345,6 +346,19 @@ def test_a_reference_that_stripe_has_twice_shows_both() -> None:
     found = adapter.look_up(query, deadline_seconds=1)
     assert found is not None
     assert (found.psp_id, [each.psp_id for each in found.also_found]) == ("pi_1", ["pi_2"])
+
+
+def test_a_void_by_reference_lists_since_the_payment_was_sent_and_names_a_second_one() -> None:
+    noted = intent_view(metadata={"reference": "op_1", CAPTURE.reference: "void 700"})
+    twice = {"data": [intent_view(id="pi_2"), intent_view()], "has_more": False}
+    canceled = noted | {"status": "canceled", "amount_capturable": 0}
+    adapter, transport = adapter_answered((200, twice), (200, noted), (200, canceled))
+    sent_at = datetime.fromtimestamp(CREATED, UTC)
+    void = replace(CAPTURE, kind=K.VOID, psp_payment_id="", payment_reference="op_1")
+    voided = send(adapter, replace(void, payment_sent_at=sent_at))
+    assert voided.outcome is Outcome.SUCCEEDED
+    assert [each.psp_id for each in voided.also_found] == ["pi_2"]
+    assert transport.requests[0][2]["created[gte]"] == str(CREATED - 300)
 
 
 def test_a_list_is_read_page_by_page_and_never_given_up_as_not_found() -> None:
