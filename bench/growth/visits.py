@@ -235,8 +235,9 @@ def settle(psp: Psp, received: Inbox, *, account_code: str) -> None:
     """Do what the background does until nothing is left: notifications, deadlines, deliveries."""
     from payments.models import PspNotification
     from payments.services.psp_notifications.processing import process_due_notifications
-    from payments.services.psp_notifications.receiving import receive_notification
+    from payments.services.psp_notifications.receiving import receive_notifications
     from payments.services.recovery.sweep import resolve_due_operations
+    from psp_adapters.contract.notifications import WebhookRequest
 
     end = time.monotonic() + _SETTLED_WITHIN_SECONDS
     waiting = PspNotification.objects.filter(
@@ -245,7 +246,8 @@ def settle(psp: Psp, received: Inbox, *, account_code: str) -> None:
     while True:
         is_quiet = psp.has_sent_all()
         for headers, body in received.take():
-            receive_notification(account_code=account_code, headers=headers, body=body)
+            came = WebhookRequest(headers=headers, body=body)
+            receive_notifications(came, account_code=account_code)
         waiting.update(next_attempt_at=_LONG_AGO)
         process_due_notifications()
         resolve_due_operations()

@@ -87,8 +87,22 @@ def insert_if_absent(instance: models.Model, *, conflict: str) -> bool:
     `conflict` names the index: its columns in brackets, and its condition if it has one; empty for
     all of them. An insert of the same row by another transaction is waited for.
     """
-    sql = f"{_insert_sql(type(instance), 1)} ON CONFLICT {conflict} DO NOTHING RETURNING 1"
-    return bool(execute(sql, values_of(instance)))
+    return bool(insert_absent([instance], conflict=conflict))
+
+
+def insert_absent(instances: Sequence[models.Model], *, conflict: str) -> set[Any]:
+    """Insert those rows of one model that no unique index has already, by one statement.
+
+    Returns their primary keys; of two equal rows among `instances` the first one is inserted.
+    """
+    if not instances:
+        return set()
+    model = type(instances[0])
+    key = connection.ops.quote_name(str(model._meta.pk.column))
+    sql = f"{_insert_sql(model, len(instances))} ON CONFLICT {conflict} DO NOTHING RETURNING {key}"
+    values = _inserted(model)
+    rows = execute(sql, [value for each in instances for value in values(each)])
+    return {key for (key,) in rows}
 
 
 @cache

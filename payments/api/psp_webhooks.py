@@ -20,8 +20,8 @@ from django.views.decorators.http import require_POST
 
 from payments import metrics
 from payments.api.errors import database_is_unavailable
-from payments.services.psp_notifications.receiving import NoSuchWebhook, receive_notification
-from psp_adapters.contract.notifications import NotificationRefused
+from payments.services.psp_notifications.receiving import NoSuchWebhook, receive_notifications
+from psp_adapters.contract.notifications import NotificationRefused, WebhookRequest
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +63,16 @@ refusals = _Refusals()
 @csrf_exempt
 @require_POST
 def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
-    """Store a notification; 400 for what the PSP did not sign, with nothing stored.
+    """Store what the PSP notifies; 400 for what the PSP did not sign, with nothing stored.
 
     503 with Retry-After while the database is unavailable or busy.
     """
     try:
         body = _body_of(request)
-        receive_notification(account_code=account_code, headers=request.headers, body=body)
+        came = WebhookRequest(
+            headers=request.headers, body=body, query=request.META.get("QUERY_STRING", "")
+        )
+        receipt = receive_notifications(came, account_code=account_code)
     except NoSuchWebhook:
         return _answer(404, "There is no such webhook.")
     except _TooLarge:
@@ -83,7 +86,7 @@ def psp_webhook(request: HttpRequest, account_code: str) -> HttpResponse:
             raise
         logger.warning("webhook of %s not stored: %s", account_code, type(error).__name__)
         return _come_again()
-    return _answer(200, "")
+    return _acknowledgment(receipt.answer)
 
 
 class _TooLarge(Exception):
@@ -107,8 +110,18 @@ def _come_again() -> HttpResponse:
     return answer
 
 
+def _acknowledgment(text: str) -> HttpResponse:
+    """200, with exactly the text that the PSP wants, if it wants one."""
+    if not text:
+        return _sized(JsonResponse({"received": True}))
+    return _sized(HttpResponse(text, content_type="text/plain; charset=utf-8"))
+
+
 def _answer(status: int, error: str) -> HttpResponse:
-    """One sentence at most: the reason why a signature was refused is not shown."""
-    answer = JsonResponse({"error": error} if error else {"received": True}, status=status)
+    """One sentence: the reason why a signature was refused is not shown."""
+    return _sized(JsonResponse({"error": error}, status=status))
+
+
+def _sized(answer: HttpResponse) -> HttpResponse:
     answer.headers["Content-Length"] = str(len(answer.content))
     return answer

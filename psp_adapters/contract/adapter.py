@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
-from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import LookUp, PspRequest, PspResult
 from psp_adapters.contract.payments import PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
@@ -58,6 +58,9 @@ class Capabilities:
     """Whether disputes can be looked up and answered. Else an operator does it at the PSP."""
     settlement_reports: bool = False
     """Whether settlement reports can be listed and fetched. Files can be read in any case."""
+    notification_answer: str = ""
+    """The exact text that the PSP wants with 200, once its notifications are stored; empty if it
+    reads the status only."""
 
 
 class PspAdapter(Protocol):
@@ -148,12 +151,14 @@ class PspAdapter(Protocol):
         """
         ...
 
-    def read_notification(
-        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
-    ) -> Notification:
-        """Verify a notification's signature and parse it. No I/O, no clock of its own.
+    def read_notifications(
+        self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    ) -> tuple[Notification, ...]:
+        """Verify a request of the PSP and parse the notifications in it, at least one.
 
-        One of `secrets` must have signed it (several during a rotation). Raises
-        NotificationRefused, and nothing else, for everything that is not such a notification.
+        No I/O, no clock of its own. One of `secrets` must have signed them (several during a
+        rotation): the body, each notification in it, or, where the PSP signs nothing, the query of
+        an address that we named to it. Raises NotificationRefused, and nothing else, if any part of
+        the request is not such a notification: all of it is refused then.
         """
         ...

@@ -1,4 +1,4 @@
-"""A PSP's notification, verified and parsed."""
+"""A PSP's notifications: the request that brings them, and each one verified and parsed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from typing import ClassVar
 from ledger.money import Money
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.stored_text import ID_LENGTH_MAX, StoredText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRequest:
+    """What was posted to the webhook address of an account; not verified yet."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    query: str = ""
+    """Of the address, as it came, without the mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +45,11 @@ class Notification(StoredText):
     known: bool
     """Whether this adapter knows the type. Unknown types are stored and acknowledged."""
     signature_headers: Mapping[str, str]
-    """The headers that carried the signature, by lower-case name."""
+    """The headers that carried the signature, by lower-case name; empty if no header did."""
     psp_dispute_id: str = ""
     """The PSP's id of the dispute concerned, if any."""
+    body: bytes | None = None
+    """The part of the request that is this notification; None: all of it."""
     kind: OperationKind | None = None
     """Of the operation whose final result `claims`, `psp_id` and `amount` state in full. None if it
     states more, less or something else, such as a reversal."""

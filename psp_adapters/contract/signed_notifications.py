@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
-from psp_adapters.contract.notifications import NotificationRefused
+from psp_adapters.contract.notifications import NotificationRefused, WebhookRequest
 
 TOLERANCE_SECONDS: Final = 300
 """A notification is signed afresh at each attempt, so an honest one is never older, nor newer."""
@@ -38,13 +38,13 @@ class TimedSignature:
     scheme: str
 
     def require(
-        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now_seconds: float
+        self, request: WebhookRequest, *, secrets: Sequence[str], now_seconds: float
     ) -> str:
         """Return the header's text once it is certain that one of `secrets` signed it recently.
 
         Raises NotificationRefused.
         """
-        header = only_header(headers, self.header)
+        header = only_header(request.headers, self.header)
         parts = [part.partition("=") for part in header.split(",")]
         times = [value for name, _, value in parts if name == "t"]
         signatures = [value for name, _, value in parts if name == self.scheme]
@@ -52,7 +52,9 @@ class TimedSignature:
             raise NotificationRefused("not exactly one time of signing")
         if abs(now_seconds - int(times[0])) > TOLERANCE_SECONDS:
             raise NotificationRefused("signed too long ago, or in the future")
-        require_signed(times[0].encode() + b"." + body, signatures=signatures, secrets=secrets)
+        require_signed(
+            times[0].encode() + b"." + request.body, signatures=signatures, secrets=secrets
+        )
         return header
 
 

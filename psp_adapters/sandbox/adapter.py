@@ -13,7 +13,7 @@ from ledger.exceptions import LedgerError
 from ledger.money import Money
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
-from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
     LookUp,
     OperationKind,
@@ -206,12 +206,10 @@ class SandboxAdapter(PspAdapter):
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
         return reports.read(body)
 
-    def read_notification(
-        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
-    ) -> Notification:
-        return webhook.read(
-            headers=headers, body=body, secrets=secrets, now=now, account=self._account
-        )
+    def read_notifications(
+        self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    ) -> tuple[Notification, ...]:
+        return (webhook.read(request, secrets=secrets, now=now, account=self._account),)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
-from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.signed_notifications import (
     REFERENCES_MAX,
@@ -68,17 +68,15 @@ def account_of(api_key: str) -> str:
 
 
 def read(
-    *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime, account: str
+    request: WebhookRequest, *, secrets: Sequence[str], now: datetime, account: str
 ) -> Notification:
-    """Read the notice in `body`, once it is certain that it is signed and meant for `account`.
+    """Read the notice in the body, once it is certain that it is signed and meant for `account`.
 
     Raises NotificationRefused, and nothing else, for everything that is not such a notice.
     """
     with refusing_what_is_unreadable():
-        header = SIGNATURE.require(
-            headers=headers, body=body, secrets=secrets, now_seconds=now.timestamp()
-        )
-        notification = _notification(json.loads(body.decode()), header)
+        header = SIGNATURE.require(request, secrets=secrets, now_seconds=now.timestamp())
+        notification = _notification(json.loads(request.body.decode()), header)
     if notification.account != account:
         raise NotificationRefused("it is about another account")
     return notification

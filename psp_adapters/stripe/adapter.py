@@ -11,7 +11,7 @@ from typing import Any, Final
 from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
 from psp_adapters.contract.card_numbers import masked_card_numbers
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
-from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.notifications import Notification, WebhookRequest
 from psp_adapters.contract.operations import (
     LookUp,
     OperationKind,
@@ -290,17 +290,17 @@ class StripeAdapter(PspAdapter):
     def read_report(self, body: bytes) -> Iterator[ReportLine]:
         return reports.read(body)
 
-    def read_notification(
-        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
-    ) -> Notification:
-        return webhook.read(
-            headers=headers,
-            body=body,
+    def read_notifications(
+        self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    ) -> tuple[Notification, ...]:
+        read = webhook.read(
+            request,
             secrets=secrets,
             now=now,
             account=self._account_id,
             livemode=self._connection.livemode,
         )
+        return (read,)
 
     def close(self) -> None:
         """Close idle connections."""

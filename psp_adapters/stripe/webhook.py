@@ -8,11 +8,11 @@ our own: the SDK's reads the clock itself, and takes one secret.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ledger.exceptions import LedgerError
-from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.contract.signed_notifications import (
     REFERENCES_MAX,
@@ -53,24 +53,21 @@ KNOWN_TYPES: Final = frozenset(
 
 
 def read(
+    request: WebhookRequest,
     *,
-    headers: Mapping[str, str],
-    body: bytes,
     secrets: Sequence[str],
     now: Any,
     account: str,
     livemode: bool,
 ) -> Notification:
-    """Read the event in `body`, once it is certain that it is signed and meant for `account`.
+    """Read the event in the body, once it is certain that it is signed and meant for `account`.
 
     `account` is empty for an endpoint that receives the account's own events: these name none.
     Raises NotificationRefused, and nothing else, for everything that is not such an event.
     """
     with refusing_what_is_unreadable():
-        header = SIGNATURE.require(
-            headers=headers, body=body, secrets=secrets, now_seconds=now.timestamp()
-        )
-        event = json.loads(body.decode())
+        header = SIGNATURE.require(request, secrets=secrets, now_seconds=now.timestamp())
+        event = json.loads(request.body.decode())
         notification = _notification(event, header)
         if event.get("livemode") is not livemode:
             raise NotificationRefused("it is of the other mode, test or live")

@@ -1,17 +1,18 @@
-"""Receives a PSP's notification: verifies it, stores it once, and wakes a worker."""
+"""Receives a PSP's notifications: verifies them, stores each once, and wakes a worker."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
-from ledger.database.statements import insert_if_absent
+from ledger.database.statements import insert_absent
 from payments import public_ids
 from payments.clock import now_utc
 from payments.models import PspAccount, PspNotification
@@ -20,7 +21,7 @@ from payments.services.jobs import wakeups
 from payments.services.psp_gateway import accounts
 from payments.states import NOTIFICATION_WAITING
 from psp_adapters.contract.card_numbers import masked_bytes, masked_card_numbers
-from psp_adapters.contract.notifications import Notification
+from psp_adapters.contract.notifications import Notification, WebhookRequest
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +32,23 @@ class NoSuchWebhook(LookupError):
     """No PSP account of that code, or one that sends us no notifications."""
 
 
-def receive_notification(
-    *, account_code: str, headers: Mapping[str, str], body: bytes
-) -> PspNotification | None:
-    """Verify and store a notification, and wake a worker; None if it is stored already.
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a request of a PSP."""
 
-    Storing is one statement, outside a transaction. Raises NoSuchWebhook, or NotificationRefused
-    for whatever this account's PSP did not sign; nothing is stored then, and nothing is read from
-    the database. The first body of an event id is kept: for another one the conflict is recorded,
-    and the PSP is asked again.
+    stored: list[PspNotification]
+    """The notifications that were not stored already."""
+    answer: str
+    """The exact text that the PSP wants; empty if it wants none."""
+
+
+def receive_notifications(request: WebhookRequest, *, account_code: str) -> Receipt:
+    """Verify and store the notifications of one request, and wake a worker.
+
+    Storing is one statement, outside a transaction: all that are new, or none. Raises
+    NoSuchWebhook, or NotificationRefused if this account's PSP did not sign each of them; nothing
+    is stored then, and nothing is read from the database. The first body of an event id is kept:
+    for another one the conflict is recorded, and the PSP is asked again.
     """
     secrets = accounts.webhook_secrets_of(account_code)
     if not secrets:
@@ -49,22 +58,25 @@ def receive_notification(
     except PspAccount.DoesNotExist:
         raise NoSuchWebhook(account_code) from None
     adapter = accounts.adapter_of(account)
-    read = adapter.read_notification(headers=headers, body=body, secrets=secrets, now=now_utc())
-    row = _row_of(read, account.id, body)
-    if _insert_once(row):
+    read = adapter.read_notifications(request, secrets=secrets, now=now_utc())
+    rows = [_row_of(each, account.id, request.body) for each in read]
+    new = _insert_new(rows)
+    if new:
         wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
-        return row
-    _note_conflict(row, account_code)
-    return None
+    for row in rows:
+        if row.id not in new:
+            _note_conflict(row, account_code)
+    stored = [row for row in rows if row.id in new]
+    return Receipt(stored, adapter.capabilities.notification_answer)
 
 
 def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotification:
-    """The row of a verified notification, card numbers in its body masked.
+    """The row of a notification in a verified request, card numbers in its body masked.
 
     The digest is of what is stored: equal bodies still have equal digests, and it cannot be used to
     find out the masked digits.
     """
-    received_at, kept = now_utc(), masked_bytes(body)
+    received_at, kept = now_utc(), masked_bytes(body if read.body is None else read.body)
     return PspNotification(
         id=public_ids.new_id(),
         psp_account_id=account_id,
@@ -89,9 +101,9 @@ def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotificatio
     )
 
 
-def _insert_once(row: PspNotification) -> bool:
-    """Insert it unless the account sent this event before."""
-    return insert_if_absent(row, conflict="")  # partitioned, no index is of the whole table
+def _insert_new(rows: Sequence[PspNotification]) -> set[UUID]:
+    """Insert those that the account did not send before; returns their ids."""
+    return insert_absent(rows, conflict="")  # partitioned, no index is of the whole table
 
 
 def _note_conflict(row: PspNotification, account_code: str) -> None:

@@ -22,6 +22,7 @@ from payments.services.psp_notifications.known_results import close_known, is_kn
 from payments.tests.support.metrics_scrape import value
 from payments.tests.support.notices import Hooks, only_notification, sign
 from payments.tests.support.shop import Shop, body_of
+from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.sandbox.mapping import OUTCOMES
 from psp_adapters.sandbox.webhook import KNOWN_TYPES, account_of
 from psp_adapters.tests.support.receiver import SECRET
@@ -112,9 +113,9 @@ class Desk:
 
     def add(self, shop: Shop, notice: dict[str, Any]) -> UUID:
         body = json.dumps(notice | {"id": f"sev_{len(self.rows)}"}).encode()
-        read = accounts.adapter_of(accounts.identity_of(shop.account.id)).read_notification(
-            headers={"Sandbox-Signature": sign(body)}, body=body, secrets=[SECRET], now=now_utc()
-        )
+        request = WebhookRequest(headers={"Sandbox-Signature": sign(body)}, body=body)
+        adapter = accounts.adapter_of(accounts.identity_of(shop.account.id))
+        [read] = adapter.read_notifications(request, secrets=[SECRET], now=now_utc())
         self.rows.append(receiving._row_of(read, shop.account.id, body))
         return self.rows[-1].id
 

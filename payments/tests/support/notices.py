@@ -23,6 +23,7 @@ from ledger.models import LedgerEntry
 from payments.models import Event, PspNotification
 from payments.services.psp_notifications import processing, receiving
 from payments.tests.support.shop import Shop, uuid_of
+from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.sandbox.webhook import account_of
 from psp_adapters.tests.support.receiver import SECRET, Delivery, Receiver
 
@@ -96,10 +97,8 @@ def store_notice(shop: Shop, **changes: Any) -> PspNotification:
     credentials = settings.PSP_CREDENTIALS[shop.account.code]
     credentials["webhook_secrets"] = SECRET
     body = notice_of(credentials["api_key"], **changes)
-    stored = receiving.receive_notification(
-        account_code=shop.account.code, headers={"Sandbox-Signature": sign(body)}, body=body
-    )
-    assert stored is not None
+    request = WebhookRequest(headers={"Sandbox-Signature": sign(body)}, body=body)
+    [stored] = receiving.receive_notifications(request, account_code=shop.account.code).stored
     return stored
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.receiver import SECRET, Delivery, Receiver
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
@@ -39,12 +39,12 @@ def subscribe(shop: Shop, receiver: Receiver, secret: str = SECRET) -> None:
 
 def read(shop: Shop, delivery: Delivery, *secrets: str) -> Notification:
     adapter = SandboxAdapter(base_url="http://127.0.0.1:1", api_key=shop.api_key)
-    return adapter.read_notification(
-        headers=delivery.headers,
-        body=delivery.body,
+    [found] = adapter.read_notifications(
+        WebhookRequest(headers=delivery.headers, body=delivery.body),
         secrets=secrets or (SECRET,),
         now=datetime.now(UTC),
     )
+    return found
 
 
 def is_genuine(shop: Shop, delivery: Delivery) -> bool:

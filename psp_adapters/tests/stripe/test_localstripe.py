@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from psp_adapters.contract.notifications import WebhookRequest
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.contract_suite import AdapterContract, make_request, send
@@ -118,9 +119,8 @@ def test_an_event_of_localstripe_is_verified_and_names_our_operation(
         own = made.psp_payment_id.encode()  # Events of other tests' payments come here, too.
         came = receiver.wait_until(lambda came: any(own in each.body for each in came))
     delivery = next(each for each in came if own in each.body)
-    read = adapter.read_notification(
-        headers=delivery.headers, body=delivery.body, secrets=[SECRET], now=datetime.now(UTC)
-    )
+    came = WebhookRequest(headers=delivery.headers, body=delivery.body)
+    [read] = adapter.read_notifications(came, secrets=[SECRET], now=datetime.now(UTC))
     assert (read.type, read.known) == ("payment_intent.succeeded", True)
     assert (read.psp_payment_id, read.references) == (made.psp_payment_id, (request.reference,))
     assert (read.claims, read.is_sale) == (Outcome.SUCCEEDED, True)

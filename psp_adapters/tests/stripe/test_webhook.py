@@ -14,7 +14,7 @@ import stripe
 
 from ledger.money import Money
 from psp_adapters.contract.adapter import PspAdapter
-from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 from psp_adapters.contract.operations import OperationKind, Outcome
 from psp_adapters.stripe.adapter import StripeAdapter
 from psp_adapters.tests.support.notification_suite import NOW, SECRET, NotificationContract
@@ -99,7 +99,9 @@ class TestStripeNotifications(NotificationContract):
 
 def read(adapter: StripeAdapter, **changes: Any) -> Notification:
     body = json.dumps(event(**changes)).encode()
-    return adapter.read_notification(headers=signed(body), body=body, secrets=[SECRET], now=NOW)
+    request = WebhookRequest(headers=signed(body), body=body)
+    [found] = adapter.read_notifications(request, secrets=[SECRET], now=NOW)
+    return found
 
 
 def test_the_sdk_verifies_what_we_verify() -> None:
@@ -112,7 +114,9 @@ def test_the_sdk_verifies_what_we_verify() -> None:
 def test_a_signature_of_the_test_scheme_beside_ours_is_left_out(adapter: StripeAdapter) -> None:
     body = json.dumps(event()).encode()
     headers = {"Stripe-Signature": signed(body)["Stripe-Signature"] + ",v0=" + "0" * 64}
-    assert adapter.read_notification(headers=headers, body=body, secrets=[SECRET], now=NOW).known
+    request = WebhookRequest(headers=headers, body=body)
+    [found] = adapter.read_notifications(request, secrets=[SECRET], now=NOW)
+    assert found.known
 
 
 def test_an_event_of_the_other_mode_is_refused(adapter: StripeAdapter) -> None:

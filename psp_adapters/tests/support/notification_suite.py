@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from psp_adapters.contract.adapter import PspAdapter
-from psp_adapters.contract.notifications import Notification, NotificationRefused
+from psp_adapters.contract.notifications import Notification, NotificationRefused, WebhookRequest
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET = "the secret of this endpoint"
@@ -51,7 +51,9 @@ class NotificationContract:
         secrets: Sequence[str] = (SECRET,),
         now: datetime = NOW,
     ) -> Notification:
-        return adapter.read_notification(headers=headers, body=body, secrets=secrets, now=now)
+        request = WebhookRequest(headers=headers, body=body)
+        [found] = adapter.read_notifications(request, secrets=secrets, now=now)
+        return found
 
     def refused(self, adapter: PspAdapter, body: bytes, headers: Any, **more: Any) -> None:
         started = time.perf_counter()
