@@ -1,4 +1,4 @@
-"""The tables of ledger, their constraints and indexes. 0002_guards adds the triggers."""
+"""The tables of ledger, their constraints and indexes. 0002_guards adds what models cannot say."""
 
 import django.db.models.deletion
 import uuid_utils.compat
@@ -122,6 +122,7 @@ class Migration(migrations.Migration):
                     "transaction",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="entries",
                         to="ledger.ledgertransaction",
@@ -176,7 +177,6 @@ class Migration(migrations.Migration):
                         include=("direction", "amount_minor"),
                         name="ledger_entry_account_xid",
                     ),
-                    models.Index(fields=["payment_id"], name="ledger_entry_payment"),
                 ],
                 "constraints": [
                     models.CheckConstraint(

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses in the books: one file of `ledger/sql/` each.
+"""What models cannot say of the books, mostly what PostgreSQL refuses: one file of `ledger/sql/` each.
 
 Plain SQL and not django-pgtrigger: its triggers obey a session setting (`pgtrigger.ignore`) that
 any login may change. These are ENABLE ALWAYS, so that `session_replication_role` does not disable
@@ -19,4 +19,6 @@ class Migration(migrations.Migration):
         run_sql_file("ledger", "transactions_have_entries"),
         run_sql_file("ledger", "snapshots_are_of_the_past"),
         run_sql_file("ledger", "books_are_append_only"),
+        run_sql_file("ledger", "entries_are_found_by_transaction"),
+        run_sql_file("ledger", "row_ids"),
     ]

@@ -1,12 +1,14 @@
-"""The tables of payments, their constraints and indexes. 0002_guards adds the triggers."""
+"""The tables of payments, their constraints and indexes. 0002_guards adds what models cannot say."""
 
 import uuid
 
 import django.db.models.deletion
 import django.db.models.expressions
 import django.db.models.functions.comparison
+import django.db.models.functions.text
 from django.db import migrations, models
 
+import payments.models.streaming
 import payments.public_ids
 import payments.states
 
@@ -262,6 +264,22 @@ class Migration(migrations.Migration):
                 ("address", models.JSONField(blank=True, null=True)),
                 ("shipping", models.JSONField(blank=True, null=True)),
                 ("metadata", models.JSONField(blank=True, default=dict)),
+                (
+                    "preferred_locales",
+                    models.JSONField(
+                        blank=True, db_default=models.Value([], models.JSONField()), default=list
+                    ),
+                ),
+                (
+                    "tax_exempt",
+                    models.CharField(
+                        choices=[("none", "none"), ("exempt", "exempt"), ("reverse", "reverse")],
+                        db_default="none",
+                        default="none",
+                        help_text="For the merchant: no tax is computed here.",
+                        max_length=8,
+                    ),
+                ),
                 ("event_seq", models.PositiveIntegerField(default=0)),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
@@ -276,7 +294,26 @@ class Migration(migrations.Migration):
                         models.OrderBy(models.F("id"), descending=True),
                         name="customer_newest",
                     ),
-                    models.Index(models.F("merchant"), models.F("email"), name="customer_email"),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        django.db.models.functions.text.Upper("email"),
+                        name="customer_email_any_case",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        django.db.models.functions.text.Upper("name"),
+                        condition=models.Q(("name", ""), _negated=True),
+                        name="customer_name",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        django.db.models.functions.text.Upper("phone"),
+                        condition=models.Q(("phone", ""), _negated=True),
+                        name="customer_phone",
+                    ),
                 ],
             },
         ),
@@ -316,6 +353,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="payments.customer",
@@ -332,6 +370,20 @@ class Migration(migrations.Migration):
                 ("fingerprint", models.CharField(blank=True, max_length=64)),
                 ("billing_details", models.JSONField(blank=True, default=dict)),
                 ("metadata", models.JSONField(blank=True, default=dict)),
+                (
+                    "allow_redisplay",
+                    models.CharField(
+                        choices=[
+                            ("always", "always"),
+                            ("limited", "limited"),
+                            ("unspecified", "unspecified"),
+                        ],
+                        db_default="unspecified",
+                        default="unspecified",
+                        help_text="For the merchant: no method is shown to customers here.",
+                        max_length=11,
+                    ),
+                ),
                 ("event_seq", models.PositiveIntegerField(default=0)),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
@@ -343,9 +395,14 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("merchant"),
                         models.F("livemode"),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="method_newest",
-                    )
+                        models.F("id"),
+                        name="method_by_id",
+                    ),
+                    models.Index(
+                        models.F("customer"),
+                        condition=models.Q(("customer__isnull", False)),
+                        name="method_customer",
+                    ),
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -381,6 +438,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
                 (
                     "psp_account",
                     models.ForeignKey(
@@ -395,6 +454,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_constraint=False,
+                        db_index=False,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="payments.customer",
@@ -412,31 +472,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("order_id", models.CharField(blank=True, max_length=500)),
-                ("amount_minor", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("capture_method", models.CharField(default="automatic", max_length=16)),
-                ("payment_method_types", models.JSONField(default=list)),
-                ("idempotency_key", models.CharField(blank=True, max_length=255)),
-                ("client_secret", models.CharField(max_length=64)),
-                ("return_url", models.CharField(blank=True, max_length=2048)),
-                ("description", models.CharField(blank=True, max_length=1000)),
-                ("receipt_email", models.CharField(blank=True, max_length=512)),
-                ("shipping", models.JSONField(blank=True, null=True)),
-                ("statement_descriptor", models.CharField(blank=True, max_length=22)),
-                ("statement_descriptor_suffix", models.CharField(blank=True, max_length=22)),
-                ("setup_future_usage", models.CharField(blank=True, max_length=16)),
-                ("metadata", models.JSONField(default=dict)),
-                ("created_at", models.DateTimeField()),
-                # As in operations: what an outcome changes comes last, side by side.
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.IntentStatus["INITIATED"],
-                        max_length=24,
+                        default=payments.states.IntentStatus["INITIATED"], max_length=24
                     ),
                 ),
                 ("published_status", models.CharField(blank=True, max_length=24)),
                 ("amount_authorized_minor", models.BigIntegerField(default=0)),
+                ("amount_held_minor", models.BigIntegerField(default=0)),
                 ("amount_captured_minor", models.BigIntegerField(default=0)),
                 ("amount_refunded_minor", models.BigIntegerField(default=0)),
                 ("amount_refund_pending_minor", models.BigIntegerField(default=0)),
@@ -444,15 +488,41 @@ class Migration(migrations.Migration):
                 ("amount_over_refunded_minor", models.BigIntegerField(default=0)),
                 ("amount_disputed_minor", models.BigIntegerField(default=0)),
                 ("latest_dispute_id", models.UUIDField(blank=True, null=True)),
+                ("capture_method", models.CharField(default="automatic", max_length=16)),
+                (
+                    "confirmation_method",
+                    models.CharField(db_default="automatic", default="automatic", max_length=16),
+                ),
+                ("payment_method_types", models.JSONField(default=list)),
+                (
+                    "payment_method_options",
+                    models.JSONField(
+                        blank=True, db_default=models.Value({}, models.JSONField()), default=dict
+                    ),
+                ),
+                ("amount_details", models.JSONField(blank=True, null=True)),
+                ("level3", models.JSONField(blank=True, null=True)),
+                ("automatic_payment_methods", models.JSONField(blank=True, null=True)),
                 ("psp_reference", models.CharField(blank=True, max_length=128)),
+                ("idempotency_key", models.CharField(blank=True, max_length=255)),
                 ("latest_charge_id", models.UUIDField(blank=True, null=True)),
+                ("client_secret", models.CharField(max_length=64)),
                 ("next_action_url", models.CharField(blank=True, max_length=2048)),
+                ("return_url", models.CharField(blank=True, max_length=2048)),
                 ("last_payment_error", models.JSONField(blank=True, null=True)),
                 ("cancellation_reason", models.CharField(blank=True, max_length=32)),
-                ("canceled_at", models.DateTimeField(blank=True, null=True)),
-                ("authorization_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("description", models.CharField(blank=True, max_length=1000)),
+                ("receipt_email", models.CharField(blank=True, max_length=512)),
+                ("shipping", models.JSONField(blank=True, null=True)),
+                ("statement_descriptor", models.CharField(blank=True, max_length=22)),
+                ("statement_descriptor_suffix", models.CharField(blank=True, max_length=22)),
+                ("setup_future_usage", models.CharField(blank=True, max_length=16)),
+                ("metadata", models.JSONField(default=dict)),
                 ("event_seq", models.PositiveIntegerField(default=0)),
+                ("authorization_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
+                ("canceled_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "db_table": "payments_payment_intent",
@@ -460,8 +530,29 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("merchant"),
                         models.F("livemode"),
+                        models.F("id"),
+                        name="intent_by_id",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        models.F("currency"),
+                        models.F("amount_minor"),
+                        models.F("id"),
+                        name="intent_currency_amount_id",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        models.F("customer"),
+                        name="intent_customer",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
                         models.OrderBy(models.F("id"), descending=True),
-                        name="intent_newest",
+                        condition=models.Q(("canceled_at__isnull", False)),
+                        name="intent_canceled",
                     ),
                     models.Index(
                         models.F("merchant"),
@@ -477,9 +568,17 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(
                             ("amount_captured_minor__gte", 0),
-                            ("amount_captured_minor__lte", models.F("amount_authorized_minor")),
+                            ("amount_held_minor__gte", 0),
+                            (
+                                "amount_authorized_minor__gte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("amount_captured_minor"),
+                                    "+",
+                                    models.F("amount_held_minor"),
+                                ),
+                            ),
                         ),
-                        name="intent_captured_at_most_authorized",
+                        name="intent_captured_and_held_at_most_authorized",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -519,6 +618,10 @@ class Migration(migrations.Migration):
                         name="intent_excess_not_negative",
                     ),
                     models.CheckConstraint(
+                        condition=models.Q(("confirmation_method__in", ["automatic", "manual"])),
+                        name="intent_confirmation_method",
+                    ),
+                    models.CheckConstraint(
                         condition=models.Q(("currency__regex", "^[A-Z]{3}$")),
                         name="intent_currency",
                     ),
@@ -547,6 +650,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
                 (
                     "intent",
                     models.ForeignKey(
@@ -578,39 +683,34 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("amount_minor", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
-                ("psp_key", models.CharField(max_length=64)),
-                ("charge_id", models.UUIDField(blank=True, null=True)),
-                ("order_id", models.CharField(blank=True, max_length=500)),
-                ("payment_method_id", models.UUIDField(blank=True, null=True)),
-                ("payment_method_details", models.JSONField(blank=True, null=True)),
-                ("token", models.CharField(blank=True, max_length=255)),
-                ("capture_now", models.BooleanField(default=False)),
-                ("final", models.BooleanField(default=True)),
-                ("challenge_allowed", models.BooleanField(default=True)),
-                ("return_url", models.CharField(blank=True, max_length=2048)),
-                ("cancellation_reason", models.CharField(blank=True, max_length=32)),
-                ("status_before", models.CharField(blank=True, max_length=24)),
-                ("latest_dispute_id", models.UUIDField(blank=True, null=True)),
-                ("actor", models.CharField(max_length=200)),
-                ("request_id", models.CharField(blank=True, max_length=64)),
-                ("idempotency_id", models.UUIDField(blank=True, null=True)),
-                ("resent_at", models.DateTimeField(blank=True, null=True)),
-                ("fenced_at", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField()),
-                # What an outcome changes comes last, side by side: PostgreSQL logs a new version of a
-                # row in the same page from the first changed byte to the last one.
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.OperationStatus["SENDING"],
-                        max_length=24,
+                        default=payments.states.OperationStatus["SENDING"], max_length=24
                     ),
                 ),
+                ("psp_key", models.CharField(max_length=64)),
                 ("psp_id", models.CharField(blank=True, max_length=128)),
                 ("psp_payment_id", models.CharField(blank=True, max_length=128)),
+                ("charge_id", models.UUIDField(blank=True, null=True)),
+                ("order_id", models.CharField(blank=True, max_length=500)),
                 ("guard_order", models.CharField(blank=True, max_length=500, null=True)),
+                ("guards_order", models.BooleanField(db_default=False, default=False)),
+                ("payment_method_id", models.UUIDField(blank=True, null=True)),
+                ("payment_method_details", models.JSONField(blank=True, null=True)),
+                ("purchase_details", models.JSONField(blank=True, null=True)),
+                ("token", models.CharField(blank=True, max_length=255)),
+                ("capture_now", models.BooleanField(default=False)),
+                ("final", models.BooleanField(default=True)),
+                ("ends_challenge", models.BooleanField(db_default=False, default=False)),
+                ("challenge_allowed", models.BooleanField(default=True)),
+                (
+                    "three_d_secure",
+                    models.CharField(blank=True, db_default="", default="", max_length=16),
+                ),
+                ("return_url", models.CharField(blank=True, max_length=2048)),
+                ("cancellation_reason", models.CharField(blank=True, max_length=32)),
+                ("status_before", models.CharField(blank=True, max_length=24)),
                 ("code", models.CharField(blank=True, max_length=64)),
                 ("decline_code", models.CharField(blank=True, max_length=64)),
                 ("message", models.CharField(blank=True, max_length=500)),
@@ -618,13 +718,23 @@ class Migration(migrations.Migration):
                 ("redirect_url", models.CharField(blank=True, max_length=2048)),
                 ("balance_transaction_id", models.UUIDField(blank=True, null=True)),
                 ("failure_balance_transaction_id", models.UUIDField(blank=True, null=True)),
+                ("latest_dispute_id", models.UUIDField(blank=True, null=True)),
+                ("actor", models.CharField(max_length=200)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("idempotency_id", models.UUIDField(blank=True, null=True)),
                 ("lease_until", models.DateTimeField()),
                 ("next_check_at", models.DateTimeField(blank=True, null=True)),
                 ("checks", models.PositiveIntegerField(default=0)),
+                ("resent_at", models.DateTimeField(blank=True, null=True)),
+                ("fenced_at", models.DateTimeField(blank=True, null=True)),
+                ("replaces_id", models.UUIDField(blank=True, null=True)),
+                ("requested_at", models.DateTimeField(blank=True, null=True)),
                 ("revisions", models.PositiveIntegerField(default=0)),
                 ("excess_minor", models.BigIntegerField(default=0)),
                 ("excess_returned_minor", models.BigIntegerField(default=0)),
+                ("platform_fee_minor", models.BigIntegerField(default=0)),
                 ("reversal_due_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
                 ("closed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
@@ -633,9 +743,30 @@ class Migration(migrations.Migration):
                     models.Index(
                         models.F("merchant"),
                         models.F("livemode"),
-                        models.OrderBy(models.F("id"), descending=True),
+                        models.F("id"),
                         condition=models.Q(("kind", "authorize")),
-                        name="charge_newest",
+                        name="charge_by_id",
+                    ),
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        models.F("currency"),
+                        models.F("amount_minor"),
+                        models.F("id"),
+                        condition=models.Q(
+                            ("kind", "authorize"),
+                            (
+                                "status__in",
+                                [
+                                    payments.states.OperationStatus["CANCELED"],
+                                    payments.states.OperationStatus["DECLINED"],
+                                    payments.states.OperationStatus["EXCESS"],
+                                    payments.states.OperationStatus["NOT_SENT"],
+                                    payments.states.OperationStatus["REVERSED"],
+                                ],
+                            ),
+                        ),
+                        name="charge_own_currency_amount_id",
                     ),
                     models.Index(
                         models.F("next_check_at"),
@@ -693,6 +824,7 @@ class Migration(migrations.Migration):
                                     payments.states.OperationStatus["UNKNOWN"],
                                 ],
                             ),
+                            models.Q(("psp_key__startswith", "psp:"), _negated=True),
                         ),
                         fields=("intent",),
                         name="one_open_change_per_intent",
@@ -703,9 +835,44 @@ class Migration(migrations.Migration):
                         name="one_charge_per_order",
                     ),
                     models.UniqueConstraint(
+                        condition=models.Q(("replaces_id__isnull", False)),
+                        fields=("replaces_id",),
+                        name="operation_replaced_once",
+                    ),
+                    models.UniqueConstraint(
                         condition=models.Q(("psp_id", ""), _negated=True),
                         fields=("psp_account", "kind", "psp_id"),
                         name="operation_psp_id",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("guard_order__isnull", True), ("guards_order", True), _connector="OR"
+                        ),
+                        name="operation_occupies_an_order_it_guards",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("ends_challenge", False),
+                            models.Q(
+                                ("charge_id__isnull", False),
+                                ("kind", "void"),
+                                ("replaces_id__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="operation_ends_challenge_by_void",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("three_d_secure", ""),
+                            models.Q(
+                                ("challenge_allowed", True),
+                                ("kind", "authorize"),
+                                ("three_d_secure__in", ["any", "challenge"]),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="operation_three_d_secure",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("amount_minor__gte", 0)),
@@ -713,12 +880,9 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("excess_minor__gte", 0),
-                            ("excess_minor__lte", models.F("amount_minor")),
-                            ("excess_returned_minor__gte", 0),
-                            ("excess_returned_minor__lte", models.F("amount_minor")),
+                            ("excess_minor__gte", 0), ("excess_returned_minor__gte", 0)
                         ),
-                        name="operation_excess_at_most_all",
+                        name="operation_excess_not_negative",
                     ),
                 ],
             },
@@ -745,6 +909,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
                 (
                     "intent",
                     models.ForeignKey(
@@ -764,13 +930,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("charge_id", models.UUIDField()),
-                ("amount_minor", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.RefundStatus["PENDING"],
-                        max_length=16,
+                        default=payments.states.RefundStatus["PENDING"], max_length=16
                     ),
                 ),
                 ("reason", models.CharField(blank=True, max_length=32)),
@@ -799,6 +962,42 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Deadline",
+            fields=[
+                ("intent_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("status", models.CharField(max_length=24)),
+                ("waiting_since", models.DateTimeField()),
+                ("next_action_at", models.DateTimeField()),
+                ("warned_for", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "db_table": "payments_deadline",
+                "indexes": [models.Index(models.F("next_action_at"), name="deadline_due")],
+            },
+        ),
+        migrations.CreateModel(
+            name="CardVelocity",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("merchant_id", models.UUIDField()),
+                ("livemode", models.BooleanField()),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("hour", models.DateTimeField()),
+                ("charges", models.PositiveIntegerField(default=0)),
+                ("declines", models.PositiveIntegerField(default=0)),
+            ],
+            options={
+                "verbose_name_plural": "card velocities",
+                "db_table": "payments_card_velocity",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("merchant_id", "livemode", "fingerprint", "hour"),
+                        name="card_velocity_once",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Dispute",
             fields=[
                 (
@@ -820,6 +1019,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
                 (
                     "intent",
                     models.ForeignKey(
@@ -856,8 +1057,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("began_as_inquiry", models.BooleanField()),
-                ("amount_minor", models.BigIntegerField()),
-                ("currency", models.CharField(max_length=3)),
                 ("reason", models.CharField(max_length=64)),
                 ("network_reason_code", models.CharField(blank=True, max_length=32)),
                 (
@@ -912,6 +1111,19 @@ class Migration(migrations.Migration):
                         models.F("next_reminder_at"),
                         condition=models.Q(("next_reminder_at__isnull", False)),
                         name="dispute_reminder_due",
+                    ),
+                    models.Index(
+                        models.F("evidence_due_by"),
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                [
+                                    payments.states.DisputeStatus["NEEDS_RESPONSE"],
+                                    payments.states.DisputeStatus["WARNING_NEEDS_RESPONSE"],
+                                ],
+                            )
+                        ),
+                        name="dispute_unanswered",
                     ),
                 ],
                 "constraints": [
@@ -1020,8 +1232,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.ResponseStatus["SENDING"],
-                        max_length=16,
+                        default=payments.states.ResponseStatus["SENDING"], max_length=16
                     ),
                 ),
                 ("evidence", models.JSONField(default=dict)),
@@ -1115,15 +1326,6 @@ class Migration(migrations.Migration):
             name="IdempotencyKey",
             fields=[
                 (
-                    "id",
-                    models.UUIDField(
-                        default=payments.public_ids.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
                     "merchant",
                     models.ForeignKey(
                         db_constraint=False,
@@ -1133,6 +1335,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("livemode", models.BooleanField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=payments.public_ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 ("key", models.CharField(max_length=255)),
                 ("fingerprint", models.CharField(max_length=64)),
                 ("request_id", models.CharField(max_length=64)),
@@ -1170,7 +1381,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Case",
+            name="Event",
             fields=[
                 (
                     "id",
@@ -1184,78 +1395,159 @@ class Migration(migrations.Migration):
                 (
                     "merchant",
                     models.ForeignKey(
-                        blank=True,
                         db_constraint=False,
-                        null=True,
+                        db_index=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="payments.merchant",
                     ),
                 ),
                 ("livemode", models.BooleanField()),
-                (
-                    "psp_account",
-                    models.ForeignKey(
-                        blank=True,
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        to="payments.pspaccount",
-                    ),
-                ),
-                ("kind", models.CharField(max_length=32)),
-                ("subject", models.CharField(max_length=128)),
-                (
-                    "status",
-                    models.CharField(default=payments.states.CaseStatus["OPEN"], max_length=16),
-                ),
-                ("intent_id", models.UUIDField(blank=True, null=True)),
-                ("operation_id", models.UUIDField(blank=True, null=True)),
-                ("amount_minor", models.BigIntegerField(blank=True, null=True)),
-                ("currency", models.CharField(blank=True, max_length=3)),
-                ("summary", models.CharField(max_length=500)),
-                ("opened_at", models.DateTimeField()),
-                ("closed_at", models.DateTimeField(blank=True, null=True)),
-                ("closed_by", models.CharField(blank=True, max_length=200)),
-                ("resolution", models.CharField(blank=True, max_length=1000)),
+                ("aggregatetype", models.CharField(max_length=32)),
+                ("aggregateid", models.UUIDField()),
+                ("seq", models.PositiveIntegerField()),
+                ("type", models.CharField(max_length=64)),
+                ("payload", models.JSONField()),
+                ("api_version", models.CharField(blank=True, max_length=64)),
+                ("actor", models.CharField(max_length=200)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("idempotency_key", models.CharField(blank=True, max_length=255)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                "db_table": "payments_case",
-                "indexes": [models.Index(models.F("intent_id"), name="case_intent")],
-                "constraints": [
-                    models.UniqueConstraint(
-                        condition=models.Q(("status", "open")),
-                        fields=("kind", "subject"),
-                        name="one_open_case",
+                "db_table": "payments_event",
+                "indexes": [
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("livemode"),
+                        models.F("id"),
+                        name="event_by_id",
                     ),
-                    models.CheckConstraint(
+                    models.Index(
+                        models.F("merchant"),
+                        models.F("type"),
+                        models.F("id"),
                         condition=models.Q(
-                            models.Q(("closed_at__isnull", True), ("status", "open")),
-                            models.Q(
-                                ("closed_at__isnull", False),
-                                ("status", "closed"),
-                                models.Q(("closed_by", ""), _negated=True),
-                                models.Q(("resolution", ""), _negated=True),
+                            (
+                                "type__in",
+                                [
+                                    "charge.succeeded",
+                                    "payment_intent.created",
+                                    "payment_intent.succeeded",
+                                ],
                             ),
-                            _connector="OR",
+                            _negated=True,
                         ),
-                        name="closed_case_names_its_closer",
+                        name="event_of_rare_type",
                     ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("aggregateid", "seq"), name="event_seq_once")
                 ],
             },
         ),
         migrations.CreateModel(
-            name="Deadline",
+            name="Dispatch",
             fields=[
-                ("intent_id", models.UUIDField(primary_key=True, serialize=False)),
-                ("status", models.CharField(max_length=24)),
-                ("waiting_since", models.DateTimeField()),
-                ("next_action_at", models.DateTimeField()),
-                ("warned_for", models.DateTimeField(blank=True, null=True)),
+                ("event_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("aggregateid", models.UUIDField()),
+                ("seq", models.PositiveIntegerField()),
             ],
             options={
-                "db_table": "payments_deadline",
-                "indexes": [models.Index(models.F("next_action_at"), name="deadline_due")],
+                "verbose_name_plural": "outgoing queue",
+                "db_table": "payments_dispatch",
+                "constraints": [
+                    models.UniqueConstraint(fields=("aggregateid", "seq"), name="dispatch_seq_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UnnumberedEvent",
+            fields=[
+                ("event_id", models.UUIDField(primary_key=True, serialize=False)),
+            ],
+            options={
+                "db_table": "payments_unnumbered_event",
+            },
+        ),
+        migrations.CreateModel(
+            name="StreamEntry",
+            fields=[
+                ("number", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("event_id", models.UUIDField(unique=True)),
+            ],
+            options={
+                "verbose_name_plural": "stream entries",
+                "db_table": "payments_stream_entry",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("number__gt", 0)), name="stream_entry_number_positive"
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StreamGroup",
+            fields=[
+                ("name", models.SlugField(max_length=32, primary_key=True, serialize=False)),
+                (
+                    "consumed",
+                    payments.models.streaming.NumbersField(
+                        db_default=models.Value(
+                            "{}", output_field=payments.models.streaming.NumbersField()
+                        )
+                    ),
+                ),
+                (
+                    "added",
+                    payments.models.streaming.NumbersField(
+                        db_default=models.Value(
+                            "{}", output_field=payments.models.streaming.NumbersField()
+                        )
+                    ),
+                ),
+                (
+                    "consumed_to",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Func(
+                            "consumed",
+                            template="lower(int8multirange(int8range(1, NULL)) - %(expressions)s) - 1",
+                        ),
+                        output_field=models.BigIntegerField(),
+                    ),
+                ),
+                ("updated_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": "payments_stream_group",
+            },
+        ),
+        migrations.CreateModel(
+            name="FailedEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("group", models.CharField(max_length=32)),
+                ("event_id", models.UUIDField()),
+                ("type", models.CharField(max_length=64)),
+                ("failures", models.PositiveIntegerField()),
+                ("last_error", models.CharField(max_length=500)),
+                ("first_failed_at", models.DateTimeField()),
+                ("failed_at", models.DateTimeField()),
+                ("dead_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "db_table": "payments_failed_event",
+                "indexes": [
+                    models.Index(
+                        models.F("group"),
+                        models.F("id"),
+                        condition=models.Q(("dead_at__isnull", False)),
+                        name="failed_event_dead",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("event_id", "group"), name="failed_event_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1286,12 +1578,21 @@ class Migration(migrations.Migration):
                 ("psp_dispute_id", models.CharField(blank=True, max_length=128)),
                 ("our_references", models.JSONField(default=list)),
                 ("claims", models.CharField(blank=True, max_length=16)),
+                (
+                    "claimed_kind",
+                    models.CharField(blank=True, db_default="", default="", max_length=16),
+                ),
+                ("psp_id", models.CharField(blank=True, db_default="", default="", max_length=128)),
+                ("claimed_minor", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "claimed_currency",
+                    models.CharField(blank=True, db_default="", default="", max_length=3),
+                ),
                 ("occurred_at", models.DateTimeField()),
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.NotificationStatus["STORED"],
-                        max_length=16,
+                        default=payments.states.NotificationStatus["STORED"], max_length=16
                     ),
                 ),
                 ("body", models.BinaryField()),
@@ -1354,89 +1655,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Event",
-            fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=payments.public_ids.new_id,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-                (
-                    "merchant",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        to="payments.merchant",
-                    ),
-                ),
-                ("livemode", models.BooleanField()),
-                ("aggregatetype", models.CharField(max_length=32)),
-                ("aggregateid", models.UUIDField()),
-                ("seq", models.PositiveIntegerField()),
-                ("type", models.CharField(max_length=64)),
-                ("payload", models.JSONField()),
-                ("api_version", models.CharField(blank=True, max_length=64)),
-                ("actor", models.CharField(max_length=200)),
-                ("request_id", models.CharField(blank=True, max_length=64)),
-                ("idempotency_key", models.CharField(blank=True, max_length=255)),
-                ("created_at", models.DateTimeField()),
-            ],
-            options={
-                "db_table": "payments_event",
-                "indexes": [
-                    models.Index(
-                        models.F("merchant"),
-                        models.F("livemode"),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="event_newest",
-                    ),
-                    models.Index(
-                        models.F("merchant"),
-                        models.F("type"),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="event_type_newest",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("aggregateid", "seq"), name="event_seq_once")
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="Dispatch",
-            fields=[
-                ("event_id", models.UUIDField(primary_key=True, serialize=False)),
-                ("aggregateid", models.UUIDField()),
-                ("seq", models.PositiveIntegerField()),
-                ("fanned_out_at", models.DateTimeField(blank=True, null=True)),
-                ("streamed_at", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={
-                "verbose_name_plural": "outgoing queue",
-                "db_table": "payments_dispatch",
-                "indexes": [
-                    models.Index(
-                        models.F("event_id"),
-                        condition=models.Q(("fanned_out_at__isnull", True)),
-                        name="dispatch_to_fan_out",
-                    ),
-                    models.Index(
-                        models.F("event_id"),
-                        condition=models.Q(("streamed_at__isnull", True)),
-                        name="dispatch_to_stream",
-                    ),
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("aggregateid", "seq"), name="dispatch_seq_once")
-                ],
-            },
-        ),
-        migrations.CreateModel(
             name="WebhookEndpoint",
             fields=[
                 (
@@ -1463,19 +1681,28 @@ class Migration(migrations.Migration):
                 ("description", models.CharField(blank=True, max_length=1000)),
                 ("metadata", models.JSONField(blank=True, default=dict)),
                 ("api_version", models.CharField(max_length=64)),
+                (
+                    "delivery_order",
+                    models.CharField(
+                        choices=[("ordered", "ordered"), ("unordered", "unordered")],
+                        db_default="ordered",
+                        default=payments.states.DeliveryOrder["ORDERED"],
+                        max_length=16,
+                    ),
+                ),
                 ("sealed_secret", models.CharField(max_length=300)),
                 ("sealed_previous_secret", models.CharField(blank=True, max_length=300)),
                 ("previous_secret_until", models.DateTimeField(blank=True, null=True)),
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.EndpointStatus["ENABLED"],
-                        max_length=16,
+                        default=payments.states.EndpointStatus["ENABLED"], max_length=16
                     ),
                 ),
                 ("disabled_because", models.CharField(blank=True, max_length=32)),
                 ("disabled_at", models.DateTimeField(blank=True, null=True)),
                 ("failing_since", models.DateTimeField(blank=True, null=True)),
+                ("warned_at", models.DateTimeField(blank=True, null=True)),
                 ("event_seq", models.PositiveIntegerField(default=0)),
                 ("created_at", models.DateTimeField()),
                 ("updated_at", models.DateTimeField()),
@@ -1489,7 +1716,15 @@ class Migration(migrations.Migration):
                         models.F("livemode"),
                         models.OrderBy(models.F("id"), descending=True),
                         name="endpoint_newest",
-                    )
+                    ),
+                    models.Index(
+                        models.F("failing_since"),
+                        condition=models.Q(
+                            ("failing_since__isnull", False),
+                            ("status", payments.states.EndpointStatus["ENABLED"]),
+                        ),
+                        name="endpoint_failing",
+                    ),
                 ],
                 "constraints": [
                     models.CheckConstraint(
@@ -1532,6 +1767,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "merchant",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="payments.merchant",
+                    ),
+                ),
+                ("livemode", models.BooleanField()),
+                (
                     "event",
                     models.ForeignKey(
                         db_constraint=False,
@@ -1549,26 +1794,15 @@ class Migration(migrations.Migration):
                         to="payments.webhookendpoint",
                     ),
                 ),
-                (
-                    "merchant",
-                    models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        to="payments.merchant",
-                    ),
-                ),
-                ("livemode", models.BooleanField()),
                 ("aggregateid", models.UUIDField()),
                 ("seq", models.PositiveIntegerField()),
                 ("is_replay", models.BooleanField(default=False)),
-                ("envelope", models.BinaryField()),
+                ("pending_webhooks", models.PositiveSmallIntegerField(db_default=1)),
                 ("created_at", models.DateTimeField()),
                 (
                     "status",
                     models.CharField(
-                        default=payments.states.DeliveryStatus["PENDING"],
-                        max_length=16,
+                        default=payments.states.DeliveryStatus["PENDING"], max_length=16
                     ),
                 ),
                 ("is_ordered", models.BooleanField(default=True)),
@@ -1599,12 +1833,6 @@ class Migration(migrations.Migration):
                         ),
                         name="delivery_line",
                     ),
-                    models.Index(models.F("event"), name="delivery_of_event"),
-                    models.Index(
-                        models.F("endpoint"),
-                        models.OrderBy(models.F("id"), descending=True),
-                        name="delivery_newest",
-                    ),
                     models.Index(
                         models.F("merchant"),
                         models.F("livemode"),
@@ -1614,17 +1842,14 @@ class Migration(migrations.Migration):
                         ),
                         name="delivery_undelivered",
                     ),
-                    models.Index(
-                        models.F("ended_at"),
-                        condition=models.Q(("ended_at__isnull", False)),
-                        name="delivery_ended",
-                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(("is_replay", False)),
-                        fields=("event", "endpoint"),
-                        name="delivery_once",
+                        models.F("endpoint"),
+                        models.F("event"),
+                        models.Case(models.When(is_replay=True, then=models.F("id"))),
+                        name="delivery_of_endpoint_once",
+                        nulls_distinct=False,
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -1702,103 +1927,85 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="StreamEntry",
+            name="Case",
             fields=[
-                ("number", models.BigIntegerField(primary_key=True, serialize=False)),
-                ("event_id", models.UUIDField(unique=True)),
-            ],
-            options={
-                "verbose_name_plural": "stream entries",
-                "db_table": "payments_stream_entry",
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("number__gt", 0)), name="stream_entry_number_positive"
-                    )
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="StreamGroup",
-            fields=[
-                ("name", models.SlugField(max_length=32, primary_key=True, serialize=False)),
-                ("consumed_to", models.BigIntegerField(default=0)),
-                ("updated_at", models.DateTimeField()),
-            ],
-            options={
-                "db_table": "payments_stream_group",
-                "constraints": [
-                    models.CheckConstraint(
-                        condition=models.Q(("consumed_to__gte", 0)),
-                        name="stream_group_position_positive",
-                    )
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="ConsumedEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("group", models.CharField(max_length=32)),
-                ("event_id", models.UUIDField()),
-                ("type", models.CharField(max_length=64)),
-                ("consumed_at", models.DateTimeField()),
-            ],
-            options={
-                "db_table": "payments_consumed_event",
-                "constraints": [
-                    models.UniqueConstraint(
-                        fields=("event_id", "group"), name="consumed_event_once"
-                    )
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="FailedEvent",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("group", models.CharField(max_length=32)),
-                ("event_id", models.UUIDField()),
-                ("type", models.CharField(max_length=64)),
-                ("failures", models.PositiveIntegerField()),
-                ("last_error", models.CharField(max_length=500)),
-                ("first_failed_at", models.DateTimeField()),
-                ("failed_at", models.DateTimeField()),
-                ("dead_at", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={
-                "db_table": "payments_failed_event",
-                "indexes": [
-                    models.Index(
-                        models.F("group"),
-                        models.F("id"),
-                        condition=models.Q(("dead_at__isnull", False)),
-                        name="failed_event_dead",
-                    )
-                ],
-                "constraints": [
-                    models.UniqueConstraint(fields=("event_id", "group"), name="failed_event_once")
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="CardVelocity",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("merchant_id", models.UUIDField()),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=payments.public_ids.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "merchant",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="payments.merchant",
+                    ),
+                ),
                 ("livemode", models.BooleanField()),
-                ("fingerprint", models.CharField(max_length=64)),
-                ("hour", models.DateTimeField()),
-                ("charges", models.PositiveIntegerField(default=0)),
-                ("declines", models.PositiveIntegerField(default=0)),
+                (
+                    "psp_account",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="payments.pspaccount",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=32)),
+                ("subject", models.CharField(max_length=128)),
+                (
+                    "status",
+                    models.CharField(default=payments.states.CaseStatus["OPEN"], max_length=16),
+                ),
+                ("intent_id", models.UUIDField(blank=True, null=True)),
+                ("operation_id", models.UUIDField(blank=True, null=True)),
+                ("amount_minor", models.BigIntegerField(blank=True, null=True)),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                ("summary", models.CharField(max_length=500)),
+                ("opened_at", models.DateTimeField()),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("closed_by", models.CharField(blank=True, max_length=200)),
+                ("resolution", models.CharField(blank=True, max_length=1000)),
             ],
             options={
-                "verbose_name_plural": "card velocities",
-                "db_table": "payments_card_velocity",
+                "db_table": "payments_case",
+                "indexes": [
+                    models.Index(models.F("intent_id"), name="case_intent"),
+                    models.Index(
+                        models.F("opened_at"),
+                        models.F("kind"),
+                        condition=models.Q(("status", "open")),
+                        name="case_open",
+                    ),
+                ],
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("merchant_id", "livemode", "fingerprint", "hour"),
-                        name="card_velocity_once",
-                    )
+                        condition=models.Q(("status", "open")),
+                        fields=("kind", "subject"),
+                        name="one_open_case",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at__isnull", True), ("status", "open")),
+                            models.Q(
+                                ("closed_at__isnull", False),
+                                ("status", "closed"),
+                                models.Q(("closed_by", ""), _negated=True),
+                                models.Q(("resolution", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="closed_case_names_its_closer",
+                    ),
                 ],
             },
         ),
@@ -1823,5 +2030,18 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "checks of the books",
                 "db_table": "payments_books_check",
             },
+        ),
+        migrations.AddField(
+            model_name="Customer",
+            name="default_payment_method",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="payments.paymentmethod",
+            ),
         ),
     ]

@@ -1,4 +1,6 @@
-"""What PostgreSQL itself refuses, or writes, in the tables of payments: files of `payments/sql/`.
+"""What models cannot say of the tables of payments: files of `payments/sql/`.
+
+What PostgreSQL itself refuses or writes, the indexes of searches, and how tables are stored.
 
 State machines, permanent columns and append-only tables use the templates of `ledger/sql/`.
 """
@@ -44,17 +46,17 @@ class Migration(migrations.Migration):
         ),
         permanent_columns(
             "payments_payment_intent",
-            "id merchant_id livemode psp_account_id client_secret created_at",
+            "id merchant_id livemode psp_account_id client_secret confirmation_method created_at",
         ),
         permanent_columns(
             "payments_operation",
             "id merchant_id livemode intent_id psp_account_id kind amount_minor currency psp_key "
-            "token capture_now final charge_id order_id idempotency_id created_at",
+            "token capture_now final ends_challenge charge_id order_id idempotency_id replaces_id "
+            "requested_at created_at",
         ),
         permanent_columns(
             "payments_refund",
-            "id merchant_id livemode intent_id operation_id charge_id amount_minor currency "
-            "created_at",
+            "id merchant_id livemode intent_id charge_id amount_minor currency created_at",
         ),
         permanent_columns(
             "payments_dispute",
@@ -72,7 +74,8 @@ class Migration(migrations.Migration):
         permanent_columns(
             "payments_psp_notification",
             "id psp_account_id event_id type known psp_payment_id psp_dispute_id our_references "
-            "claims occurred_at body body_sha256 headers received_at",
+            "claims claimed_kind psp_id claimed_minor claimed_currency occurred_at body "
+            "body_sha256 headers received_at",
         ),
         permanent_columns(
             "payments_case",
@@ -84,15 +87,29 @@ class Migration(migrations.Migration):
         ),
         permanent_columns(
             "payments_delivery",
-            "id event_id endpoint_id merchant_id livemode aggregateid seq is_replay envelope "
-            "created_at",
+            "id event_id endpoint_id merchant_id livemode aggregateid seq is_replay "
+            "pending_webhooks created_at",
         ),
+        permanent_columns(
+            "payments_api_key", "id merchant_id livemode secret_sha256 last4 created_at"
+        ),
+        permanent_columns("payments_psp_account", "id livemode created_at"),
         append_only("payments_event"),
         run_sql_file("payments", "events_are_dispatched"),
         run_sql_file("payments", "idempotency_answers_are_final"),
         run_sql_file("payments", "idempotency_keys_of_open_operations_stay"),
         run_sql_file("payments", "external_operations_are_never_sent"),
+        run_sql_file("payments", "closed_operations_are_not_sent"),
+        run_sql_file("payments", "replacements_equal_what_they_replace"),
         run_sql_file("payments", "disputed_charges_are_not_refunded"),
+        run_sql_file("payments", "amounts_are_divisible_in_their_currency"),
         run_sql_file("payments", "waiting_payments_have_a_deadline"),
-        run_sql_file("payments", "stream_positions_move_forward"),
+        run_sql_file("payments", "consumed_numbers_stay"),
+        run_sql_file("payments", "revoked_keys_stay_revoked"),
+        run_sql_file("payments", "merchants_use_accounts_of_the_mode"),
+        run_sql_file("payments", "metadata_terms"),
+        run_sql_file("payments", "text_parts"),
+        run_sql_file("payments", "search_indexes"),
+        run_sql_file("payments", "room_for_changes"),
+        run_sql_file("payments", "months"),
     ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import psycopg
 
@@ -22,28 +23,36 @@ def require_known_migrations(owner_url: str, *, remedy: str) -> None:
     that needs it reports that.
     """
     try:
-        recorded = _recorded(owner_url)
+        with closing(psycopg.connect(owner_url, connect_timeout=_CONNECT_SECONDS)) as connection:
+            fault = fault_of_migrations(connection.cursor())
     except psycopg.Error:
         return
+    if fault:
+        raise LauncherError(f"{fault} and must be made anew: {remedy}")
+
+
+def fault_of_migrations(cursor: Any) -> str:
+    """What the database records of another version of the platform; empty if nothing."""
     on_disk = _on_disk()
     apps = {app for app, _ in on_disk}
-    unknown = sorted((app, name) for app, name in recorded - on_disk if app in apps)
-    if unknown:
-        app, name = unknown[0]
-        others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise LauncherError(
-            f"this database was made by another version of the platform (unknown migrations: "
-            f"{app}.{name}{others}) and must be made anew: {remedy}"
-        )
+    unknown = sorted((app, name) for app, name in _recorded(cursor) - on_disk if app in apps)
+    if not unknown:
+        return ""
+    app, name = unknown[0]
+    others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    return (
+        f"this database was made by another version of the platform (unknown migrations: "
+        f"{app}.{name}{others})"
+    )
 
 
-def _recorded(owner_url: str) -> set[tuple[str, str]]:
+def _recorded(cursor: Any) -> set[tuple[str, str]]:
     """App and name of every migration that was applied; none in a new database."""
-    with closing(psycopg.connect(owner_url, connect_timeout=_CONNECT_SECONDS)) as connection:
-        found = connection.execute("SELECT to_regclass('django_migrations')").fetchone()
-        if found is None or found[0] is None:
-            return set()
-        return set(connection.execute("SELECT app, name FROM django_migrations").fetchall())
+    cursor.execute("SELECT to_regclass('django_migrations')")
+    if cursor.fetchone()[0] is None:
+        return set()
+    cursor.execute("SELECT app, name FROM django_migrations")
+    return set(cursor.fetchall())
 
 
 def _on_disk() -> set[tuple[str, str]]:

@@ -102,16 +102,16 @@ def test_before_the_first_grant_rights_are_the_only_fault(
 
 
 def test_a_migration_that_is_not_applied_is_named(owner_cursor: psycopg.Cursor[Any]) -> None:
-    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0003_superusers'"
+    newest = "DELETE FROM django_migrations WHERE app = 'paymentsite' AND name = '0002_guards'"
     owner_cursor.execute(newest)
     try:
         [fault] = installation_faults()
     finally:
         owner_cursor.execute(
             "INSERT INTO django_migrations (app, name, applied) "
-            "VALUES ('paymentsite', '0003_superusers', now())"
+            "VALUES ('paymentsite', '0002_guards', now())"
         )
-    assert fault.startswith("1 migrations are not applied, from paymentsite.0003_superusers on")
+    assert fault.startswith("1 migrations are not applied, from paymentsite.0002_guards on")
 
 
 def test_a_login_that_owns_tables_is_refused(database_urls: DatabaseUrls) -> None:

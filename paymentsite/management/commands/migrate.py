@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from psycopg import sql
 
 from paymentsite.environment import application_role
+from paymentsite.launcher.migration_check import fault_of_migrations
 
 OLDEST_POSTGRESQL: Final = 17
 """`transaction_timeout`, which bounds every transaction, came with it."""
@@ -61,7 +62,11 @@ class Command(migrate.Command):
     """
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate and grant. Raises CommandError for an old server, or the application's login."""
+        """Migrate and grant.
+
+        Raises CommandError for an old server, the application's login, or a database that another
+        version of the platform has migrated: Django would skip files of the same name.
+        """
         role = application_role()
         if fault := fault_of_version():
             raise CommandError(fault)
@@ -70,6 +75,11 @@ class Command(migrate.Command):
             if cursor.fetchone()[0] == role:
                 raise CommandError(
                     f"{role} is the application's own login: set DATABASE_OWNER_URL to the owner's"
+                )
+            if fault := fault_of_migrations(cursor):
+                raise CommandError(
+                    f"{fault}: run that version or a later one. A database of before the first "
+                    "release must be made anew"
                 )
         super().handle(*args, **options)
         if not options.get("plan") and not options.get("check_unapplied"):

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
 
 from paymentsite.launcher import embedded, state
 from paymentsite.launcher.migration_check import require_known_migrations
@@ -65,6 +68,26 @@ def test_a_migration_that_is_not_on_disk_is_named_with_what_to_do(
     )
 
 
+def test_migrate_refuses_a_database_of_before_the_migrations_were_written_anew(
+    recorded: Any, database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such database has the roles of a migration of their own."""
+    recorded("paymentsite", "0002_roles")
+    owner = urlsplit(database_urls.owner)
+    connection.close()
+    with monkeypatch.context() as as_owner:
+        as_owner.setitem(connection.settings_dict, "USER", owner.username)
+        as_owner.setitem(connection.settings_dict, "PASSWORD", owner.password or "")
+        with pytest.raises(CommandError) as refusal:
+            call_command("migrate", verbosity=0)
+        connection.close()
+    assert str(refusal.value) == (
+        "this database was made by another version of the platform (unknown migrations: "
+        "paymentsite.0002_roles): run that version or a later one. A database of before the first "
+        "release must be made anew"
+    )
+
+
 def test_run_refuses_a_given_database_of_another_version(
     recorded: Any, database_urls: DatabaseUrls
 ) -> None:
@@ -90,9 +113,9 @@ def test_an_embedded_database_of_another_version_is_refused_with_the_folder_to_r
         monkeypatch.delenv(name)
     with state.fresh_folder("run-") as folder:
         with embedded.services(folder, durable=False) as (variables, _):
-            with psycopg.connect(variables["DATABASE_OWNER_URL"]) as connection:
-                connection.execute("CREATE TABLE django_migrations (app text, name text)")
-                connection.execute(
+            with psycopg.connect(variables["DATABASE_OWNER_URL"]) as owner:
+                owner.execute("CREATE TABLE django_migrations (app text, name text)")
+                owner.execute(
                     "INSERT INTO django_migrations VALUES ('payments', '0099_of_another_version')"
                 )
         with pytest.raises(LauncherError, match=f"made anew: remove {folder}"):

@@ -1,12 +1,14 @@
-"""The roles of the console: which tables support, finance and on-call engineers may view.
+"""What models cannot say of the site: the roles of the console, and who makes superusers.
 
-No role may change a row there, and none sees API keys. A superuser, or `manage.py staff`, gives
-people their roles.
+A role says which tables support, finance and on-call engineers may view. No role may change a row
+there, and none sees API keys. A superuser, or `manage.py staff`, gives people their roles.
 """
 
 from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
+
+from ledger.database.guards import run_sql_file
 
 _ROLES = {
     "support": ("payments", "reconciliation"),
@@ -24,7 +26,7 @@ def make_roles(apps, schema_editor):
     permissions = apps.get_model("auth", "Permission").objects.filter(codename__startswith="view_")
     for name, labels in _ROLES.items():
         group, is_new = group_model.objects.get_or_create(name=name)
-        if is_new:  # An operator may have chosen other permissions for one of before.
+        if is_new:  # An operator may have chosen other permissions.
             visible = permissions.filter(content_type__app_label__in=labels)
             group.permissions.set(visible.exclude(codename__in=_HIDDEN))
 
@@ -34,9 +36,12 @@ class Migration(migrations.Migration):
         ("paymentsite", "0001_initial"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("payments", "0008_keys_and_accounts_stay"),
-        ("ledger", "0003_row_ids"),
+        ("payments", "0002_guards"),
+        ("ledger", "0002_guards"),
         ("reconciliation", "0002_guards"),
     ]
 
-    operations = [migrations.RunPython(make_roles, migrations.RunPython.noop)]
+    operations = [
+        migrations.RunPython(make_roles, migrations.RunPython.noop),
+        run_sql_file("paymentsite", "superusers_are_made_by_the_owner"),
+    ]
