@@ -1,6 +1,6 @@
 -- What a merchant asks for can be paid in its currency: whole krónur and shillings, and no last digit
 -- of three decimals. As payments.amounts does in Python. Amounts that a PSP raised in its dashboard
--- are booked as they are: they change an intent that is charged, and are not asked here.
+-- are booked as they are: they change what is authorized as well, and are not asked here.
 
 CREATE FUNCTION payments_refuse_fraction() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -22,5 +22,6 @@ CREATE TRIGGER divisible_when_made BEFORE INSERT ON payments_payment_intent
 
 CREATE TRIGGER divisible_when_changed BEFORE UPDATE ON payments_payment_intent FOR EACH ROW
     WHEN (OLD.status IN ('INITIATED', 'FAILED') AND NEW.status = OLD.status
+          AND NEW.amount_authorized_minor = OLD.amount_authorized_minor
           AND (NEW.amount_minor, NEW.currency) IS DISTINCT FROM (OLD.amount_minor, OLD.currency))
     EXECUTE FUNCTION payments_refuse_fraction();

@@ -151,10 +151,20 @@ class Change:
         """Emit an event; its object is rendered after the whole change is made."""
         self.emitted.append((event, shown))
 
-    def emit_if_answered(self, event: str) -> None:
-        """Emit an event about the intent if its request was answered: that answer is outdated."""
-        if self.answered:
+    def emit_status(self, event: str) -> None:
+        """Emit an event about the intent's status; none once a final one is published: it stays."""
+        if not self.intent.published_status:
             self.emit(event, "intent")
+
+    def emit_if_answered(self, event: str) -> None:
+        """The same if the request was answered: that answer is outdated."""
+        if self.answered:
+            self.emit_status(event)
+
+    def publish(self, status: Literal["succeeded", "canceled"]) -> None:
+        """Publish a final status, with its event, unless one is published."""
+        self.emit_status(f"payment_intent.{status}")
+        self.intent.published_status = self.intent.published_status or status
 
     @property
     def parties(self) -> Parties:

@@ -22,7 +22,7 @@ def _outcome_unknown(change: Change) -> None:
         return
     change.operation.mark_unknown()
     if change.operation.kind != K.REFUND and change.operation.replaces_id is None:
-        change.emit("payment_intent.processing", "intent")
+        change.emit_status("payment_intent.processing")
 
 
 EFFECTS: Final[dict[tuple[K, Outcome], Effect]] = {

@@ -28,7 +28,11 @@ from payments.services.outcomes.effect_table import apply_effect
 from payments.services.outcomes.further_operations import record_further_operations
 from payments.services.outcomes.locking import LockedRows, lock_rows
 from payments.services.outcomes.replacement import never_reached_psp, replace_or_open_case
-from payments.services.outcomes.result_checks import revision_of, why_amounts_do_not_fit
+from payments.services.outcomes.result_checks import (
+    holds_otherwise,
+    revision_of,
+    why_amounts_do_not_fit,
+)
 from payments.states import OPERATION_OPEN, OPERATION_OUTCOME_UNKNOWN, CaseKind, OperationStatus
 from psp_adapters.contract.operations import (
     REQUEST_REFUSED,
@@ -254,6 +258,8 @@ def _make_change(
         return
     apply_effect(change)
     _close_or_schedule(operation, result.retry_after_seconds)
+    if operation.is_charge and holds_otherwise(operation, result):
+        operation.next_check_at = now_utc()
     put_change(batch, change, caller)
 
 

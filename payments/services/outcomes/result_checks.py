@@ -81,5 +81,14 @@ def why_amounts_do_not_fit(
     return ""
 
 
+def holds_otherwise(charge: Operation, result: PspResult) -> bool:
+    """Did the PSP hold more or less than a charge that just succeeded asked for?
+
+    Then an operation of which we have not heard followed it, and the payment must be looked up.
+    """
+    expected = Money.zero(charge.currency) if charge.capture_now else charge.amount
+    return charge.status == O.SUCCEEDED and result.held not in (None, expected)
+
+
 def _money(minor: int, charge: Operation) -> Money:
     return Money(minor, charge.currency)

@@ -232,3 +232,38 @@ def test_a_hold_that_vanished_under_an_open_capture_cancels_the_payment(shop: Sh
     age_operations(intent_id, seconds=30)  # Past the PSP's look-up lag.
     shop.settle()
     assert_as_at_the_psp(shop, intent_id, "CANCELED", held_minor=0, captured_minor=0)
+
+
+def test_an_increment_of_an_earlier_charge_leaves_the_amount_of_the_payment(shop: Shop) -> None:
+    intent_id = held(shop)
+    decline = {"code": "card_declined", "decline_code": "generic_decline", "message": "no"}
+    shop.psp.script({"decline": decline}, order_id=shop.order_id, kind="increment")
+    shop.increment(intent_id, 15_000)
+    earlier, increment = shop.operations(intent_id)
+    shop.psp.revise(reference(earlier), "fail")
+    sync(shop, intent_id)
+    shop.confirm(intent_id, token="pm_card_visa")
+    shop.psp.revise(reference(increment), "succeed")
+    sync_as_notified(increment)
+    assert "late_success" in cases()
+    assert shop.intent(intent_id).amount_minor == 10_000
+    shop.psp.revise(reference(increment), "fail")
+    end_leases()
+    sync_as_notified(increment)
+    assert shop.intent(intent_id).amount_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_increments_by_fractions_fail_after_their_hold_was_reversed(shop: Shop) -> None:
+    """Merchants may ask for tens of fils only; what a PSP raised in its dashboard is booked."""
+    intent_id = body_of(shop.create(10_000, currency="KWD", manual=True))["id"]
+    for number, fraction_minor in enumerate((1_234, 1_111)):
+        act(shop, "increment", fraction_minor, reference=f"{shop.order_id}-{number}")
+    sync(shop, intent_id)
+    shop.psp.revise(reference(shop.operations(intent_id)[0]), "fail")
+    sync(shop, intent_id)
+    assert shop.intent(intent_id).status == "FAILED"
+    shop.psp.revise(f"{shop.order_id}-0", "fail")
+    sync(shop, intent_id)
+    assert shop.intent(intent_id).amount_minor == 11_111
+    assert list(differences()) == []

@@ -29,7 +29,6 @@ def charge_succeeded(change: Change) -> None:
         return
     if operation.capture_now:
         become_captured(change)
-        change.emit("payment_intent.succeeded", "intent")
     else:
         intent.authorize()
         change.emit("payment_intent.amount_capturable_updated", "intent")
@@ -83,10 +82,10 @@ def charge_not_sent(change: Change) -> None:
 
 
 def become_captured(change: Change) -> None:
-    """Set the intent to captured, or to what refunds made meanwhile say."""
+    """Set the intent to captured, or to what refunds made meanwhile say, and publish that."""
     intent = change.intent
     intent.capture()
-    intent.published_status = intent.published_status or "succeeded"
+    change.publish("succeeded")
     if intent.amount_refunded_minor:
         change.intent_passes_through.append(IntentStatus(intent.status))
         show_refunded(change)

@@ -18,10 +18,9 @@ def capture_succeeded(change: Change) -> None:
     if change.operation.final or not change.intent.held:
         change.post(rules.released, change.intent.held)
         become_captured(change)
-        change.emit("payment_intent.succeeded", "intent")
     else:
         change.intent.authorize()
-        change.emit("payment_intent.amount_capturable_updated", "intent")
+        change.emit_status("payment_intent.amount_capturable_updated")
 
 
 def change_declined(change: Change) -> None:
@@ -36,7 +35,7 @@ def change_declined(change: Change) -> None:
 
 def change_pending(change: Change) -> None:
     change.operation.await_psp()
-    change.emit("payment_intent.processing", "intent")
+    change.emit_status("payment_intent.processing")
 
 
 def change_not_sent(change: Change) -> None:
@@ -50,7 +49,7 @@ def increment_succeeded(change: Change) -> None:
     change.intent.amount_minor += change.operation.amount_minor
     change.intent.authorize()
     change.emit("charge.updated", "charge")
-    change.emit("payment_intent.amount_capturable_updated", "intent")
+    change.emit_status("payment_intent.amount_capturable_updated")
 
 
 def void_succeeded(change: Change) -> None:
@@ -70,7 +69,6 @@ def void_succeeded(change: Change) -> None:
     change.post(rules.voided, change.intent.held)
     if intent.amount_captured_minor:
         become_captured(change)
-        change.emit("payment_intent.succeeded", "intent")
         return
     change.emit("charge.updated", "charge")
     _become_canceled(change, reason=change.operation.cancellation_reason)
@@ -95,13 +93,12 @@ def restore_status_of_charge(change: Change) -> None:
             charge, code=charge.code or "card_declined", message=charge.message
         )
         intent.payment_method_id = None
-        change.emit("payment_intent.payment_failed", "intent")
+        change.emit_status("payment_intent.payment_failed")
     elif intent.held:
         intent.authorize()
         change.emit_if_answered("payment_intent.amount_capturable_updated")
     elif intent.amount_captured_minor:
         become_captured(change)
-        change.emit("payment_intent.succeeded", "intent")
     else:
         reason = _why_nothing_is_held(change)
         change.emit("charge.expired" if reason == EXPIRED_REASON else "charge.updated", "charge")
@@ -113,8 +110,7 @@ def _become_canceled(change: Change, *, reason: str) -> None:
     intent = change.intent
     change.charge.guard_order = None
     intent.cancel(at=now_utc(), reason=reason)
-    intent.published_status = intent.published_status or "canceled"
-    change.emit("payment_intent.canceled", "intent")
+    change.publish("canceled")
 
 
 def _why_nothing_is_held(change: Change) -> str:

@@ -44,6 +44,8 @@ from psp_adapters.contract.payments import PspPayment
 EXPIRY_ACTOR: Final = "psp:expiry"
 CONFIRM_AFTER_SECONDS: Final = 2.0
 """After an adoption the PSP is looked up once more: even that snapshot may have been stale."""
+CHANGES_UNTIL_SLOW: Final = 6
+"""From so many late outcomes of one operation on, the next look-ups come later and later."""
 
 Version = frozenset[tuple[UUID, str, int]]
 """Every operation of a payment with its status and the number of its late outcomes."""
@@ -154,22 +156,22 @@ def _settle(payment: LockedPayment, before: _Before) -> None:
     """What follows from the amounts, once every difference is booked."""
     set_counters(payment)
     last = payment.changes[-1]
-    if last.source_type:
-        _emit_of_hold(payment, last, before)
+    _emit_of_charge(payment, last, before)
     set_status(payment, last, held_before_minor=before.held_minor)
     set_order_guard(payment)
     _note_surprises(payment, before)
     _add_remarks(payment)
 
 
-def _emit_of_hold(payment: LockedPayment, change: Change, before: _Before) -> None:
-    """Emit what a merchant sees of a hold that changed without an operation."""
+def _emit_of_charge(payment: LockedPayment, last: Change, before: _Before) -> None:
+    """Emit what a merchant sees of the charge beside the events of its operations."""
     intent = payment.intent
     released = payment.is_duplicate or intent.amount_held_minor < before.held_minor
-    if released and hold_expired(payment) and not intent.amount_captured_minor:
-        change.emit("charge.expired", "charge")
-    elif len(payment.changes) == 1:
-        change.emit("charge.updated", "charge")
+    expired = last.source_type and released and hold_expired(payment)
+    if expired and not intent.amount_captured_minor:
+        last.emit("charge.expired", "charge")
+    elif not any(shown == "charge" for change in payment.changes for _, shown in change.emitted):
+        last.emit("charge.updated", "charge")
 
 
 def _note_surprises(payment: LockedPayment, before: _Before) -> None:
@@ -217,14 +219,30 @@ def _write(payment: LockedPayment, actor: str, *, undecided: bool) -> None:
     if undecided:
         schedule_check(charge)
     elif payment.changes and not charge.is_open:
-        charge.checks = 0
-        charge.next_check_at = charge.lease_until + timedelta(seconds=CONFIRM_AFTER_SECONDS)
+        _confirm_later(payment)
     for change in payment.changes:
         put_change(batch, change, _caller_of(payment, change, actor))
     batch.update(charge, OPERATION_FIELDS)
     if not payment.changes:
         batch.update(intent, ("authorization_expires_at", "updated_at"))
     batch.execute()
+
+
+def _confirm_later(payment: LockedPayment) -> None:
+    """Have the payment looked up once more, later and later if the PSP goes back and forth."""
+    charge = payment.charge
+    changed = payment.books.holds_adjusted()
+    for operation in payment.operations:
+        if charge.id in (operation.id, operation.charge_id):
+            changed = max(changed, operation.revisions)
+    charge.checks = 0
+    if changed < CHANGES_UNTIL_SLOW:
+        charge.next_check_at = charge.lease_until + timedelta(seconds=CONFIRM_AFTER_SECONDS)
+        return
+    charge.checks = changed - CHANGES_UNTIL_SLOW
+    schedule_check(charge)
+    summary = f"The provider has changed {changed} times what it says of this payment."
+    open_case(case_about_operation(CaseKind.CONTRADICTION, charge, summary))
 
 
 def _note_end_of_hold(payment: LockedPayment) -> None:

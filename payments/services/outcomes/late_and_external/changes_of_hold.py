@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
-from psp_adapters.contract.operations import OperationKind
 
 
 def capture_succeeded(payment: LockedPayment, change: Change, *, reinstated: bool) -> None:
@@ -17,10 +16,8 @@ def capture_succeeded(payment: LockedPayment, change: Change, *, reinstated: boo
 
 
 def increment_succeeded(payment: LockedPayment, change: Change) -> None:
-    """The PSP holds more; the payment asks for that much more."""
+    """The PSP holds more."""
     change.post(payment.rules.incremented, change.operation.amount)
-    if not payment.is_duplicate:
-        payment.intent.amount_minor += change.operation.amount_minor
     change.emit("charge.updated", "charge")
 
 
@@ -31,8 +28,5 @@ def void_succeeded(payment: LockedPayment, change: Change) -> None:
 
 def change_reversed(payment: LockedPayment, change: Change) -> None:
     """The PSP reversed a capture, void or increment: reverse what is booked of it."""
-    operation = change.operation
-    for booking in payment.books.active(operation):
+    for booking in payment.books.active(change.operation):
         change.reverse(booking)
-    if operation.kind == OperationKind.INCREMENT and not payment.is_duplicate:
-        payment.intent.amount_minor -= operation.amount_minor

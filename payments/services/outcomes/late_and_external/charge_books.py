@@ -77,12 +77,16 @@ class ChargeBooks:
 
     def next_hold_source(self) -> str:
         """The source type of the next posting that brings the hold to what the PSP shows."""
+        return f"{HOLD_SOURCE}/{self.holds_adjusted() + 1}"
+
+    def holds_adjusted(self) -> int:
+        """How often the hold was brought to what the PSP shows, by no operation."""
         taken = {each.source_type for each in self._hold_bookings()}
         taken |= {each.reversed_by for each in self._hold_bookings()}
-        number = 1
-        while f"{HOLD_SOURCE}/{number}" in taken:
+        number = 0
+        while f"{HOLD_SOURCE}/{number + 1}" in taken:
             number += 1
-        return f"{HOLD_SOURCE}/{number}"
+        return number
 
     def vector(self) -> ChargeVector:
         """What the charge's bookings add up to."""

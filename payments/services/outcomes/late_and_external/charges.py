@@ -14,6 +14,8 @@ from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.services.outcomes.result_checks import Revision
 from payments.states import CaseKind, LateSuccessPolicy
+from psp_adapters.contract.operations import Outcome
+from psp_adapters.contract.payments import PspOperationKind
 
 
 def apply_to_charge(payment: LockedPayment, change: Change, revision: Revision | None) -> None:
@@ -29,8 +31,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
     blocking = blocking_charge(payment.merchant, payment.intent, operation)
     payment.is_duplicate = bool(blocking)
     late = revision is Revision.LATE_SUCCESS
-    reverse = payment.merchant.late_success_policy == LateSuccessPolicy.REVERSE
-    payment.quiet = late and reverse and not blocking
+    payment.quiet = late and not blocking and _is_given_back(payment)
     if blocking:
         operation.exceed()
         operation.guard_order = None
@@ -45,15 +46,25 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
     if blocking or payment.quiet:
         operation.reversal_due_at = now_utc()
     if late or blocking:
-        what_follows = _what_follows(blocking, reverse=reverse)
+        what_follows = _what_follows(blocking, given_back=payment.quiet)
         summary = f"The charge had been closed as {before} and succeeded after all{what_follows}"
         payment.open_case(change, CaseKind.LATE_SUCCESS, summary)
 
 
-def _what_follows(blocking: str, *, reverse: bool) -> str:
+def _is_given_back(payment: LockedPayment) -> bool:
+    """By the merchant's policy; a hold that was captured in the PSP's dashboard is kept."""
+    if payment.merchant.late_success_policy != LateSuccessPolicy.REVERSE:
+        return False
+    return payment.charge.capture_now or not any(
+        shown.kind is PspOperationKind.CAPTURE and shown.outcome is Outcome.SUCCEEDED
+        for shown in payment.seen.operations
+    )
+
+
+def _what_follows(blocking: str, *, given_back: bool) -> str:
     if blocking:
         return f", although {blocking}. It is being given back."
-    return ". It is being given back." if reverse else ". It is kept, by the merchant's policy."
+    return ". It is being given back." if given_back else ". It is kept."
 
 
 def _make_current_charge(change: Change) -> None:

@@ -54,8 +54,8 @@ class Comparison:
 def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment) -> Comparison:
     """Compare a snapshot with the rows of its payment.
 
-    Raises SnapshotIncomplete if a successful operation of ours is not listed, or if the charge
-    itself is decided at the PSP and open here.
+    Raises SnapshotIncomplete if a successful operation of ours is not listed or not decided, or if
+    the charge itself is decided at the PSP and open here.
     """
     ours = [o for o in operations if charge.id in (o.id, o.charge_id)]
     listed = _pairs(ours, seen)
@@ -107,6 +107,8 @@ def _require_complete(
         if operation.status in _APPLIED and operation.id not in rows_shown:
             raise SnapshotIncomplete(f"the provider does not list {operation.public_id} (yet)")
     for shown, row in listed:
+        if row is not None and row.status in _APPLIED and shown.outcome in _UNDECIDED:
+            raise SnapshotIncomplete(f"{row.public_id} succeeded, and is undecided at the provider")
         if row is not None and row.is_charge and row.is_open and shown.outcome in _DECIDED:
             raise SnapshotIncomplete(f"{row.public_id} is decided at the provider, and open here")
 

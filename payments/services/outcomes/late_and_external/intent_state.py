@@ -14,6 +14,7 @@ from payments.services.outcomes.late_and_external.hold import hold_expired
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from payments.services.outcomes.payment_state import (
     EXPIRED_REASON,
+    asked_to_hold_minor,
     excess_minor,
     own_operations,
     refund_sums,
@@ -33,10 +34,12 @@ _DETOURS: Final = ((), (S.CAPTURED,), (S.PROCESSING,), (S.PROCESSING, S.CAPTURED
 
 
 def set_counters(payment: LockedPayment) -> None:
-    """Set the counters that postings do not move: refunds by status, and the excess."""
+    """Set what postings do not move: the amount asked for, refunds by status, and the excess."""
     intent = payment.intent
     if payment.is_duplicate:
         _set_counters_of_duplicate(payment)
+    else:
+        _set_amount(payment)
     sums = refund_sums(own_operations(payment.operations), intent.currency)
     intent.amount_refunded_minor = sums.refunded_minor
     intent.amount_refund_pending_minor = sums.reserved_minor
@@ -48,6 +51,24 @@ def set_counters(payment: LockedPayment) -> None:
         authorized_minor=intent.amount_authorized_minor,
         over_refunded_minor=intent.amount_over_refunded_minor,
     )
+
+
+def _set_amount(payment: LockedPayment) -> None:
+    """The payment asks for what its latest charge was about, with every increment of it.
+
+    An increment of an earlier charge, which the PSP reversed, says nothing of the present one. A
+    charge that never held anything leaves the amount to the merchant.
+    """
+    intent, charge = payment.intent, payment.charge
+    if charge.id != intent.latest_charge_id or charge.status not in (O.SUCCEEDED, O.REVERSED):
+        return
+    increments = (
+        o
+        for o in payment.operations
+        if o.charge_id == charge.id and o.kind == OperationKind.INCREMENT
+    )
+    raised_minor = asked_to_hold_minor(increments, charge.currency)
+    intent.amount_minor = charge.amount_minor + raised_minor
 
 
 def _set_counters_of_duplicate(payment: LockedPayment) -> None:
