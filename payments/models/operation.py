@@ -31,12 +31,15 @@ EXTERNAL_KEY_PREFIX: Final = "psp:"
 _KEY_LENGTH_MAX: Final = 64
 
 
-def external_operation_key(psp_id: str) -> str:
-    """The key of an external operation; its prefix tells it apart from keys that we send."""
-    key = EXTERNAL_KEY_PREFIX + psp_id
+def external_operation_key(kind: str, psp_id: str) -> str:
+    """The key of an external operation; its prefix tells it apart from keys that we send.
+
+    PSPs may give operations of two kinds the same id.
+    """
+    key = f"{EXTERNAL_KEY_PREFIX}{kind}:{psp_id}"
     if len(key) <= _KEY_LENGTH_MAX:
         return key
-    digest = hashlib.sha256(psp_id.encode()).hexdigest()
+    digest = hashlib.sha256(key.encode()).hexdigest()
     return (EXTERNAL_KEY_PREFIX + digest)[:_KEY_LENGTH_MAX]
 
 

@@ -57,7 +57,7 @@ def _insert_further_charge(operation: Operation, found: PspResult) -> None:
         status=OperationStatus.DECLINED,
         amount_minor=amount.minor,
         currency=amount.currency,
-        psp_key=external_operation_key(found.psp_id),
+        psp_key=external_operation_key(operation.kind, found.psp_id),
         psp_id=found.psp_id,
         psp_payment_id=found.psp_payment_id,
         order_id=operation.order_id,

@@ -24,6 +24,10 @@ EXPIRED_REASON: Final = "expired"
 EXPIRED_CODE: Final = "charge_expired_for_capture"
 """With this code a capture or void is refused that came too late."""
 _ON_HOLD: Final = (OperationKind.CAPTURE, OperationKind.INCREMENT)
+_BEFORE_ANY_CHARGE: Final = frozenset(
+    {IntentStatus.INITIATED, IntentStatus.FAILED, IntentStatus.CANCELED}
+)
+"""These leave no trace at the PSP and in the books, and so cannot be told apart there."""
 _RESERVED: Final = OPERATION_OUTCOME_UNKNOWN | {OperationStatus.PENDING}
 
 
@@ -111,3 +115,26 @@ def status_by_amounts(
     if refunded_minor >= captured_minor:
         return IntentStatus.REFUNDED  # A dashboard may have given back more than was taken.
     return IntentStatus.PARTIALLY_REFUNDED if refunded_minor else IntentStatus.CAPTURED
+
+
+def statuses_with_nothing_left(own: Iterable[Operation]) -> frozenset[IntentStatus]:
+    """The statuses for a payment of which nothing is held or taken, by its last charge.
+
+    `own` is in the order of the ids.
+    """
+    operations = list(own)
+    charges = [o for o in operations if o.is_charge]
+    last = charges[-1].status if charges else OperationStatus.NOT_SENT
+    done = OperationStatus.SUCCEEDED
+    ended = {o.charge_id for o in operations if o.ends_challenge and o.status == done}
+    if charges and last != done and charges[-1].id in ended:
+        return _BEFORE_ANY_CHARGE
+    if last == OperationStatus.CANCELED:
+        return frozenset({IntentStatus.CANCELED})
+    if last in (OperationStatus.DECLINED, OperationStatus.REVERSED):
+        return frozenset({IntentStatus.FAILED, IntentStatus.CANCELED})
+    if last == done:
+        was_reversed = any(o.status == OperationStatus.REVERSED for o in operations)
+        failed = {IntentStatus.FAILED} if was_reversed else set()
+        return frozenset({IntentStatus.CANCELED, *failed})
+    return _BEFORE_ANY_CHARGE

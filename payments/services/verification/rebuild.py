@@ -22,6 +22,7 @@ from payments.services.outcomes.payment_state import (
     refund_sums,
     status_by_amounts,
     status_under_way,
+    statuses_with_nothing_left,
 )
 from payments.services.verification.disputes import dispute_differences
 from payments.services.verification.operations import compared, operation_differences
@@ -35,11 +36,6 @@ from psp_adapters.contract.operations import OperationKind
 
 PAYMENTS_PER_BATCH: Final = 1_000
 _LONGER_MS: Final = 1_000
-S = IntentStatus
-_DONE: Final = OperationStatus.SUCCEEDED
-
-# Statuses that leave no trace at the PSP and in the books, and so cannot be told apart there.
-_BEFORE_ANY_CHARGE: Final = frozenset({S.INITIATED, S.FAILED, S.CANCELED})
 
 
 @contextmanager
@@ -90,31 +86,14 @@ def rebuilt_statuses(
     if under_way is not None:
         return frozenset({under_way})
     if vector is None:
-        return _with_nothing_left(own)
+        return statuses_with_nothing_left(own)
     pending_minor = refund_sums(own, vector.currency).pending_minor
     status = status_by_amounts(
         held_minor=vector.held.minor,
         captured_minor=vector.captured.minor,
         refunded_minor=vector.refunded.minor - pending_minor,
     )
-    return _with_nothing_left(own) if status is None else frozenset({status})
-
-
-def _with_nothing_left(operations: list[Operation]) -> frozenset[IntentStatus]:
-    """The statuses for a payment of which nothing is held or taken, by its last charge."""
-    charges = [o for o in operations if o.is_charge]
-    last = charges[-1].status if charges else OperationStatus.NOT_SENT
-    ended = {o.charge_id for o in operations if o.ends_challenge and o.status == _DONE}
-    if charges and last != _DONE and charges[-1].id in ended:
-        return _BEFORE_ANY_CHARGE
-    if last == OperationStatus.CANCELED:
-        return frozenset({S.CANCELED})
-    if last in (OperationStatus.DECLINED, OperationStatus.REVERSED):
-        return frozenset({S.FAILED, S.CANCELED})
-    if last == OperationStatus.SUCCEEDED:
-        outcome_reversed = any(o.status == OperationStatus.REVERSED for o in operations)
-        return frozenset({S.CANCELED, S.FAILED} if outcome_reversed else {S.CANCELED})
-    return _BEFORE_ANY_CHARGE
+    return statuses_with_nothing_left(own) if status is None else frozenset({status})
 
 
 def _batches() -> Iterator[list[PaymentIntent]]:

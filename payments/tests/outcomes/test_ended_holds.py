@@ -29,10 +29,12 @@ from payments.tests.support.late_outcomes import (
     close_as,
     confirm_late_outcomes,
     counters,
+    events,
     reference,
     sync_as_notified,
 )
 from payments.tests.support.notices import lose_the_answer
+from payments.tests.support.passing_time import last_event
 from payments.tests.support.shop import Shop, body_of
 from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
@@ -190,3 +192,11 @@ def test_a_snapshot_older_than_a_late_outcome_is_discarded(shop: Shop) -> None:
     assert recovery_sweep.resolve_due_operations() == 1
     assert shop.intent(intent_id).status == "CAPTURED"
     assert_the_books_agree()
+
+
+def test_a_charge_whose_rest_is_voided_is_shown_as_captured(shop: Shop) -> None:
+    intent_id = held(shop)
+    shop.capture(intent_id, 4_000, final=False)
+    shop.cancel(intent_id)
+    assert last_event(intent_id, "charge.updated")["captured"] is True
+    assert events(intent_id)[-2:] == ["charge.updated", "payment_intent.succeeded"]

@@ -334,7 +334,11 @@ def test_an_external_operation_is_never_sent(shop: Shop) -> None:
 def test_postgresql_refuses_an_external_operation_in_a_status_before_sending(shop: Shop) -> None:
     intent_id = sold(shop)
     [charge] = shop.operations(intent_id)
-    charge.id, charge.psp_key, charge.psp_id = uuid_of(intent_id), external_operation_key("x"), "x"
+    charge.id, charge.psp_key, charge.psp_id = (
+        uuid_of(intent_id),
+        external_operation_key("authorize", "x"),
+        "x",
+    )
     charge.kind, charge.guard_order = "refund", None
     charge.__dict__["status"] = "SENDING"
     with (
@@ -346,6 +350,6 @@ def test_postgresql_refuses_an_external_operation_in_a_status_before_sending(sho
 
 
 def test_a_long_psp_id_still_gives_a_unique_key() -> None:
-    keys = {external_operation_key("x" * 127 + str(number)) for number in range(3)}
+    keys = {external_operation_key("refund", "x" * 127 + str(number)) for number in range(3)}
     assert len(keys) == 3
     assert all(len(key) == 64 and key.startswith("psp:") for key in keys)

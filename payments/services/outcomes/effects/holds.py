@@ -67,10 +67,10 @@ def void_succeeded(change: Change) -> None:
         change.emit("charge.updated", "charge")
         return
     change.post(rules.voided, change.intent.held)
+    change.emit("charge.updated", "charge")
     if intent.amount_captured_minor:
         become_captured(change)
         return
-    change.emit("charge.updated", "charge")
     _become_canceled(change, reason=change.operation.cancellation_reason)
 
 
@@ -98,6 +98,7 @@ def restore_status_of_charge(change: Change) -> None:
         intent.authorize()
         change.emit_if_answered("payment_intent.amount_capturable_updated")
     elif intent.amount_captured_minor:
+        change.emit("charge.updated", "charge")
         become_captured(change)
     else:
         reason = _why_nothing_is_held(change)

@@ -30,7 +30,10 @@ from payments.services.outcomes.late_and_external.differences import (
     SnapshotIncomplete,
     compare,
 )
-from payments.services.outcomes.late_and_external.external_operations import ACTOR
+from payments.services.outcomes.late_and_external.external_operations import (
+    ACTOR,
+    object_to_ids_of_others,
+)
 from payments.services.outcomes.late_and_external.hold import balance_hold, hold_expired
 from payments.services.outcomes.late_and_external.intent_state import (
     set_counters,
@@ -107,10 +110,12 @@ def adopt_payment(
         payment = _lock(charge_id, seen)
         _require_present(payment, lease, version)
         found = compare(payment.charge, payment.operations, seen)
+        object_to_ids_of_others(payment.charge, found)
         before = _Before.of(payment)
         for difference in found.differences:
             apply_difference(payment, difference)
-        if not payment.charge.is_open:
+        is_same_money = seen.held.currency == payment.charge.currency
+        if is_same_money and not payment.charge.is_open:
             # An open charge holds nothing by our books: its own result is recorded first.
             balance_hold(payment)
         if payment.changes:

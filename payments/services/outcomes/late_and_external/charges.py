@@ -12,6 +12,7 @@ from payments.services.outcomes.blocking_charges import blocking_charge
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.effects.charges import last_payment_error
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
+from payments.services.outcomes.late_and_external.refunds import book_refunds_anew
 from payments.services.outcomes.result_checks import Revision
 from payments.states import CaseKind, LateSuccessPolicy
 from psp_adapters.contract.operations import Outcome
@@ -30,6 +31,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
     operation, before = change.operation, change.operation.status
     blocking = blocking_charge(payment.merchant, payment.intent, operation)
     payment.is_duplicate = bool(blocking)
+    book_refunds_anew(payment)
     late = revision is Revision.LATE_SUCCESS
     payment.quiet = late and not blocking and _is_given_back(payment)
     if blocking:
@@ -37,6 +39,7 @@ def _succeed(payment: LockedPayment, change: Change, revision: Revision) -> None
         operation.guard_order = None
     else:
         operation.succeed()
+        operation.excess_minor = operation.excess_returned_minor = 0
         _make_current_charge(change)
     operation.code = operation.decline_code = operation.message = ""
     change.post(payment.rules.authorized, operation.amount)

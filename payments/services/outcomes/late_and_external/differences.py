@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +33,10 @@ class Difference:
     revision: Revision | None = None
     """Set if the row is closed."""
 
+    @property
+    def is_about_charge(self) -> bool:
+        return self.operation is not None and self.operation.is_charge
+
 
 @dataclass(frozen=True, slots=True)
 class Objection:
@@ -43,7 +48,7 @@ class Objection:
 
 @dataclass(slots=True)
 class Comparison:
-    """How a snapshot differs from our rows, in the PSP's order."""
+    """How a snapshot differs from our rows: the charge first, the rest in the PSP's order."""
 
     differences: list[Difference] = field(default_factory=list)
     objections: list[Objection] = field(default_factory=list)
@@ -58,24 +63,57 @@ def compare(charge: Operation, operations: Sequence[Operation], seen: PspPayment
     the charge itself is decided at the PSP and open here.
     """
     ours = [o for o in operations if charge.id in (o.id, o.charge_id)]
-    listed = _pairs(ours, seen)
-    _require_complete(ours, listed)
+    listed, contradictory = _each_once(seen.operations)
+    pairs = _pairs(ours, listed)
+    _require_complete(ours, pairs)
     comparison = Comparison()
-    for shown, row in listed:
-        objection = _objection(charge, row, shown, seen)
-        if objection is not None:
-            comparison.objections.append(objection)
+    if seen.held.currency != charge.currency:
+        why = f"the provider holds {seen.held}, of a charge of {charge.amount}"
+        comparison.objections.append(Objection(charge, why))
+    for shown, row in pairs:
+        why = contradictory.get(_name_of(shown)) or _why_not(charge, row, shown, seen)
+        if why:
+            comparison.objections.append(Objection(row or charge, why))
         elif row is not None and not row.is_open and shown.outcome in _UNDECIDED:
             comparison.undecided = row
         elif (difference := _difference(shown, row)) is not None:
             comparison.differences.append(difference)
+    comparison.differences.sort(key=lambda each: not each.is_about_charge)  # stable
     return comparison
 
 
+_Name = tuple[str, str]
+"""Kind and PSP id: what tells one operation of a PSP from another."""
+
+
+def _name_of(shown: PspOperation) -> _Name:
+    return shown.kind.value, shown.psp_id
+
+
+def _each_once(
+    operations: Iterable[PspOperation],
+) -> tuple[list[PspOperation], dict[_Name, str]]:
+    """Each operation once, however often it is listed, and why some cannot be booked.
+
+    These are the ones that are listed with different outcomes or amounts. Expiries are left out: no
+    row of ours corresponds.
+    """
+    by_name: dict[_Name, list[PspOperation]] = defaultdict(list)
+    for shown in operations:
+        if shown.kind is not PspOperationKind.EXPIRE:
+            by_name[_name_of(shown)].append(shown)
+    contradictory = {}
+    for name, listed in by_name.items():
+        said = dict.fromkeys(f"{each.outcome} with {each.amount}" for each in listed)
+        if len(said) > 1:
+            contradictory[name] = f"the provider lists one {name[0]} as {' and as '.join(said)}"
+    return [listed[0] for listed in by_name.values()], contradictory
+
+
 def _pairs(
-    ours: Sequence[Operation], seen: PspPayment
+    ours: Sequence[Operation], operations: Sequence[PspOperation]
 ) -> list[tuple[PspOperation, Operation | None]]:
-    """Each operation of the PSP with our row. Expiries are skipped: no row of ours corresponds.
+    """Each operation of the PSP with our row.
 
     A second operation under one reference of ours is an external one: it has an id of its own.
     """
@@ -83,9 +121,7 @@ def _pairs(
     by_psp_id = {(o.kind, o.psp_id): o for o in ours if o.psp_id}
     named: dict[object, str] = {}
     pairs: list[tuple[PspOperation, Operation | None]] = []
-    for shown in seen.operations:
-        if shown.kind is PspOperationKind.EXPIRE:
-            continue
+    for shown in operations:
         row = by_psp_id.get((shown.kind.value, shown.psp_id))
         identifier = references.operation_id_of(shown.reference)
         if row is None and identifier is not None and identifier in by_id:
@@ -113,24 +149,20 @@ def _require_complete(
             raise SnapshotIncomplete(f"{row.public_id} is decided at the provider, and open here")
 
 
-def _objection(
+def _why_not(
     charge: Operation, row: Operation | None, shown: PspOperation, seen: PspPayment
-) -> Objection | None:
-    about = row or charge
+) -> str:
+    """Why what is shown of one operation cannot be booked; empty if it can."""
     if shown.amount.currency != charge.currency:
-        return Objection(
-            about, f"the provider shows {shown.kind} of {shown.amount}, in another money"
-        )
+        return f"the provider shows {shown.kind} of {shown.amount}, in another money"
     if row is not None and shown.kind is not PspOperationKind.VOID and shown.amount != row.amount:
-        why = f"the provider shows {shown.kind} of {shown.amount}, and we asked for {row.amount}"
-        return Objection(about, why)
+        return f"the provider shows {shown.kind} of {shown.amount}, and we asked for {row.amount}"
     if row is None and shown.kind is PspOperationKind.AUTHORIZE:
-        return Objection(about, f"the provider shows a second charge of {shown.amount}")
+        return f"the provider shows a second charge of {shown.amount}"
     is_reversed = shown.kind is PspOperationKind.AUTHORIZE and shown.outcome is Outcome.DECLINED
     if is_reversed and charge.status in _APPLIED and _captures(seen):
-        why = "the provider undid an authorization of which money was captured"
-        return Objection(about, why)
-    return None
+        return "the provider undid an authorization of which money was captured"
+    return ""
 
 
 def _captures(seen: PspPayment) -> bool:

@@ -13,6 +13,11 @@ from payments.models import Operation, Refund
 from payments.models.operation import external_operation_key
 from payments.public_ids import created_at_of
 from payments.services.outcomes.effects.refunds import new_refund
+from payments.services.outcomes.late_and_external.differences import (
+    Comparison,
+    Difference,
+    Objection,
+)
 from payments.services.outcomes.late_and_external.locked_payment import LockedPayment
 from psp_adapters.contract.operations import OperationKind
 from psp_adapters.contract.payments import PspOperation, PspOperationKind
@@ -20,13 +25,30 @@ from psp_adapters.contract.payments import PspOperation, PspOperationKind
 ACTOR: Final = "psp:dashboard"
 
 
+def object_to_ids_of_others(charge: Operation, found: Comparison) -> None:
+    """Turn each difference into an objection whose PSP id is that of another charge's operation."""
+    ids = {each.shown.psp_id for each in found.differences if _brings_an_id(each)}
+    if not ids:
+        return
+    rows = Operation.objects.filter(psp_account_id=charge.psp_account_id, psp_id__in=ids)
+    known = {(row.kind, row.psp_id): row.public_id for row in rows}
+    for each in list(found.differences):
+        other = known.get((each.shown.kind.value, each.shown.psp_id))
+        if other is None or not _brings_an_id(each):
+            continue
+        why = f"the provider shows {each.shown.kind} of {each.shown.amount}, which is {other}"
+        found.differences.remove(each)
+        found.objections.append(Objection(each.operation or charge, why))
+
+
+def _brings_an_id(difference: Difference) -> bool:
+    return difference.operation is None or difference.operation.psp_id != difference.shown.psp_id
+
+
 def insert_external_operation(
     payment: LockedPayment, shown: PspOperation
 ) -> tuple[Operation, Refund | None]:
-    """Insert the row of an external operation, and its refund.
-
-    Raises IntegrityError for the second one with the same PSP id.
-    """
+    """Insert the row of an external operation, and its refund."""
     operation = _operation_of(payment, shown)
     Batch().insert(operation).execute()
     payment.operations.append(operation)
@@ -57,7 +79,7 @@ def _operation_of(payment: LockedPayment, shown: PspOperation) -> Operation:
         kind=OperationKind(shown.kind.value).value,
         amount_minor=shown.amount.minor,
         currency=shown.amount.currency,
-        psp_key=external_operation_key(shown.psp_id),
+        psp_key=external_operation_key(shown.kind.value, shown.psp_id),
         psp_id=shown.psp_id,
         psp_payment_id=charge.psp_payment_id,
         charge_id=charge.id,

@@ -20,6 +20,7 @@ from payments.services.outcomes.payment_state import (
     refund_sums,
     status_by_amounts,
     status_under_way,
+    statuses_with_nothing_left,
 )
 from payments.states import INTENT_CAPTURED, INTENT_TRANSITIONS
 from payments.states import IntentStatus as S
@@ -148,23 +149,21 @@ def _target(payment: LockedPayment) -> S:
 
 def _with_nothing_left(payment: LockedPayment) -> S:
     """The status of a payment of which nothing is held or captured any more."""
-    status = S(payment.intent.status)
-    if payment.is_duplicate or status in (S.INITIATED, S.FAILED, S.CANCELED):
+    status, charge = S(payment.intent.status), payment.charge
+    own = own_operations(sorted(payment.operations, key=lambda each: each.id))
+    allowed = statuses_with_nothing_left(own)
+    if status in allowed:
         return status
-    if payment.charge.status != O.SUCCEEDED or status in INTENT_CAPTURED:
-        return S.FAILED
-    if status is S.AUTHORIZED:
-        return S.CANCELED
-    # As verification allows: only a payment of which the PSP reversed something has failed.
-    was_reversed = any(o.status == O.REVERSED for o in own_operations(payment.operations))
-    return S.FAILED if was_reversed else S.CANCELED
+    took = status in INTENT_CAPTURED or charge.status != O.SUCCEEDED
+    first = S.CANCELED if status is S.AUTHORIZED and not took else S.FAILED
+    return first if first in allowed else S.CANCELED
 
 
 def _publish(payment: LockedPayment, change: Change, status: str, event: str) -> None:
     if payment.intent.published_status:
         return
     payment.intent.published_status = status
-    if not payment.quiet:
+    if status == "canceled" or not payment.quiet:
         change.emit(event, "intent")
 
 

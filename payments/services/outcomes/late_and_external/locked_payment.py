@@ -13,7 +13,7 @@ from payments.services.cases.opening import case_about_operation
 from payments.services.outcomes.change import Change
 from payments.services.outcomes.late_and_external.charge_books import ChargeBooks, ChargeVector
 from payments.states import CaseKind
-from psp_adapters.contract.operations import OperationKind, PspResult
+from psp_adapters.contract.operations import OperationKind, Outcome, PspResult
 from psp_adapters.contract.payments import PspPayment
 
 
@@ -74,7 +74,7 @@ class LockedPayment:
     """True for a duplicate charge, also after the PSP reversed it."""
     changes: list[Change] = field(default_factory=list)
     quiet: bool = False
-    """True if the intent emits no event: the money goes back at once."""
+    """True if the intent emits no event of a success: the money goes back at once."""
     excess: Money | None = None
     """What the PSP moved beyond what there was, by this adoption."""
     remarks: list[str] = field(default_factory=list)
@@ -125,6 +125,12 @@ class LockedPayment:
             # Every event tells what differs from before the whole adoption.
             change.shown_before["charge"] = self.changes[0].shown_before["charge"]
         self.changes.append(change)
+        return change
+
+    def change_before_others(self, operation: Operation, *, refund: Refund | None) -> Change:
+        """An empty change of an operation whose status stays, written before the others."""
+        change = self.change_of(operation, PspResult(outcome=Outcome.UNKNOWN), refund=refund)
+        self.changes.insert(0, self.changes.pop())
         return change
 
     def book_capture(self, change: Change, *, reinstated: bool) -> None:
