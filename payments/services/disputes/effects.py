@@ -163,7 +163,8 @@ def _is_charged_back(booked: frozenset[str]) -> bool:
 def _move_amounts(change: DisputeChange) -> None:
     intent, dispute, new = change.intent, change.dispute, change.newly_booked
     delta = _is_charged_back(change.booked | new) - _is_charged_back(change.booked)
-    intent.amount_disputed_minor += delta * dispute.amount_minor
+    if dispute.currency == intent.currency:  # A duplicate charge may be in another one.
+        intent.amount_disputed_minor += delta * dispute.amount_minor
     if "dispute_withdrawn" in new:
         dispute.funds_withdrawn_at = change.now
     if "dispute_won" in new:
@@ -174,13 +175,14 @@ def _move_amounts(change: DisputeChange) -> None:
 
 def _open_cases(change: DisputeChange) -> None:
     intent, dispute = change.intent, change.dispute
+    charge = change.charge
     refunded = intent.amount_refunded_minor + intent.amount_refund_pending_minor
-    if change.charge.status == OperationStatus.EXCESS:
-        refunded = change.charge.excess_returned_minor
+    if charge.status == OperationStatus.EXCESS or charge.currency != intent.currency:
+        refunded = charge.excess_returned_minor
     if refunded:
         summary = (
             f"{dispute.public_id} charges back {dispute.amount} of a payment of which "
-            f"{Money(refunded, intent.currency)} was refunded or is on its way back."
+            f"{Money(refunded, charge.currency)} was refunded or is on its way back."
         )
         _open_case(change, CaseKind.DISPUTED_AND_REFUNDED, summary)
     disputed = change.charged_back_beside + dispute.amount
@@ -195,8 +197,8 @@ def _captured_by_charge(change: DisputeChange) -> Money:
     intent, charge = change.intent, change.charge
     if charge.status == OperationStatus.EXCESS:
         return charge.amount
-    own = charge.id == intent.latest_charge_id
-    return Money(intent.amount_captured_minor if own else 0, intent.currency)
+    own = charge.id == intent.latest_charge_id and charge.currency == intent.currency
+    return Money(intent.amount_captured_minor if own else 0, charge.currency)
 
 
 def _open_case(change: DisputeChange, kind: CaseKind, summary: str) -> None:

@@ -99,7 +99,7 @@ def record_statement(
         _postpone_sync(dispute)
         return RecordedDispute(dispute)
     try:
-        _require_possible(intent, charge, dispute, statement)
+        _require_possible(charge, dispute, statement)
     except ConflictingStatement as conflict:
         _open_conflict(intent, dispute, statement, str(conflict))
         return RecordedDispute(dispute, str(conflict))
@@ -133,14 +133,10 @@ def record_statement(
     return RecordedDispute(dispute)
 
 
-def _require_possible(
-    intent: PaymentIntent, charge: Operation, dispute: Dispute | None, statement: PspDispute
-) -> None:
+def _require_possible(charge: Operation, dispute: Dispute | None, statement: PspDispute) -> None:
     """Raise ConflictingStatement for one that cannot be about this dispute of this charge."""
-    if {intent.currency, charge.currency} != {
-        statement.amount.currency
-    } or statement.amount.minor <= 0:
-        raise ConflictingStatement(f"{statement.amount} of a payment in {intent.currency}")
+    if charge.currency != statement.amount.currency or statement.amount.minor <= 0:
+        raise ConflictingStatement(f"{statement.amount} of a charge in {charge.currency}")
     require_possible_fee(statement)
     target = statement.status
     if dispute is None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from ledger.exceptions import LedgerError
 from ledger.money import Money
 from ledger.selectors import BookedRule, booked_rules, dimensions_of
-from payments.models import Operation, PaymentIntent, PspAccount, Refund, books_of
+from payments.models import Dispute, Operation, PaymentIntent, PspAccount, Refund, books_of
 from payments.services.outcomes import bookings
 from payments.services.outcomes.payment_state import asked_to_hold_minor
 from payments.states import OperationStatus, RefundStatus
@@ -44,9 +44,14 @@ def operation_differences(
     booked: dict[UUID, list[BookedRule]] = defaultdict(list)
     for row in booked_rules(identifiers):
         booked[row.payment_id].append(row)
+    disputes = frozenset(
+        Dispute.objects.filter(intent_id__in=identifiers).values_list("intent_id", "id")
+    )
     for intent in intents:
-        of_payment = operations.get(intent.id, ())
-        for sentence in compared(intent, _of_payment(intent, of_payment, booked[intent.id])):
+        of_payment, rows = operations.get(intent.id, ()), booked[intent.id]
+        for sentence in compared(intent, _of_payment(intent, of_payment, rows)):
+            yield intent.id, sentence
+        for sentence in _of_sources(intent, of_payment, rows, disputes):
             yield intent.id, sentence
     yield from _of_order_guards(intents, operations)
     yield from _of_refunds(identifiers, operations)
@@ -66,20 +71,43 @@ def compared(intent: PaymentIntent, sentences: Iterator[str]) -> list[str]:
 def _of_payment(
     intent: PaymentIntent, operations: Sequence[Operation], booked: Sequence[BookedRule]
 ) -> Iterator[str]:
-    ours = [row for row in booked if row.source_type.split("/")[0] in _SOURCES]
-    known = {operation.id for operation in operations}
-    for row in booked:
-        if row.merchant_id != intent.merchant_id:
-            yield f"{intent.public_id}: {row.rule} is booked for another merchant"
-    for row in ours:
-        if row.source_id not in known:
-            yield f"{intent.public_id}: {row.rule} is booked for an operation that it does not have"
+    ours = [row for row in booked if _source_of(row) in _SOURCES]
     yield from _of_names(intent, operations)
     for operation in operations:
         if (operation.merchant_id, operation.livemode) != (intent.merchant_id, intent.livemode):
             yield f"{operation.public_id}: belongs to another merchant or mode than its payment"
         yield from _of_operation(operation, [r for r in ours if r.source_id == operation.id])
         yield from _of_transactions(operation, operations, ours)
+
+
+def _source_of(row: BookedRule) -> str:
+    return row.source_type.split("/")[0]
+
+
+def _of_sources(
+    intent: PaymentIntent,
+    operations: Sequence[Operation],
+    booked: Sequence[BookedRule],
+    disputes: Collection[tuple[UUID, UUID]],
+) -> Iterator[str]:
+    """A ledger transaction is of the payment's merchant, has a source, and is in its currency.
+
+    The source is an operation or a dispute of the payment.
+    """
+    known = {operation.id for operation in operations}
+    currencies = {intent.currency, *(operation.currency for operation in operations)}
+    for row in booked:
+        name, source = f"{intent.public_id}: {row.rule} is booked", _source_of(row)
+        if row.merchant_id != intent.merchant_id:
+            yield f"{name} for another merchant"
+        if row.currency not in currencies:
+            yield f"{name} in {row.currency}, and none of its operations is"
+        if source in _SOURCES and row.source_id not in known:
+            yield f"{name} for an operation that it does not have"
+        if source == "dispute" and (intent.id, row.source_id) not in disputes:
+            yield f"{name} for a dispute that it does not have"
+        if source not in (*_SOURCES, "dispute"):
+            yield f"{name} for a {row.source_type!r}, for which nothing is booked"
 
 
 def _of_names(intent: PaymentIntent, operations: Sequence[Operation]) -> Iterator[str]:

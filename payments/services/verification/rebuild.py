@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
@@ -114,13 +114,17 @@ def differences_of(intents: list[PaymentIntent]) -> Iterator[str]:
 def differences_by_payment(intents: list[PaymentIntent]) -> Iterator[tuple[UUID, str]]:
     """The same, each with the payment that it is about."""
     identifiers = [intent.id for intent in intents]
-    vectors = {(each.payment_id, each.currency): each for each in payment_vectors(identifiers)}
+    vectors: dict[UUID, dict[str, PaymentVector]] = defaultdict(dict)
+    for vector in payment_vectors(identifiers):
+        vectors[vector.payment_id][vector.currency] = vector
     operations: dict[UUID, list[Operation]] = defaultdict(list)
     for operation in Operation.objects.filter(intent_id__in=identifiers).order_by("id"):
         operations[operation.intent_id].append(operation)
     for intent in intents:
-        vector = vectors.get((intent.id, intent.currency))
-        for sentence in compared(intent, _compare(intent, vector, operations[intent.id])):
+        by_currency, own = vectors[intent.id], operations[intent.id]
+        for sentence in compared(intent, _compare(intent, by_currency.get(intent.currency), own)):
+            yield intent.id, sentence
+        for sentence in compared(intent, _excess_differences(intent, by_currency, own)):
             yield intent.id, sentence
     yield from operation_differences(intents, operations)
     yield from _unattended_excess(operations)
@@ -165,32 +169,31 @@ def _compare(
             f"{' or '.join(sorted(allowed))}"
         )
     yield from _charge_differences(intent, operations)
-    yield from _excess_differences(intent, vector, operations)
 
 
 def _excess_differences(
-    intent: PaymentIntent, vector: PaymentVector | None, operations: list[Operation]
+    intent: PaymentIntent, by_currency: Mapping[str, PaymentVector], operations: list[Operation]
 ) -> Iterator[str]:
-    """Compare duplicate charges that are still to go back, in the payment's own currency."""
-    held_minor = taken_minor = 0
-    for o in operations:
-        if o.is_charge and o.currency == intent.currency:
-            left = excess_left(o, operations)
-            held_minor, taken_minor = held_minor + left.held_minor, taken_minor + left.taken_minor
-    pending = sum(
-        o.amount_minor
-        for o in operations
-        if o.gives_excess_back and o.kind == OperationKind.REFUND
-        if o.status == OperationStatus.PENDING
-    )
-    booked_taken = vector.excess_owed.minor if vector is not None else 0
-    booked_held = vector.excess_held.minor if vector is not None else 0
-    if (taken_minor - pending, held_minor) != (booked_taken, booked_held):
-        yield (
-            f"{intent.public_id}: duplicate charges that are still to go back are "
-            f"{taken_minor - pending} taken and {held_minor} held, the books say {booked_taken} "
-            f"and {booked_held}"
+    """Compare duplicate charges that are still to go back; each may be in another currency."""
+    for currency in sorted({*by_currency, *(o.currency for o in operations)}):
+        of_currency = [o for o in operations if o.currency == currency]
+        lefts = [excess_left(o, operations) for o in of_currency if o.is_charge]
+        pending_minor = sum(
+            o.amount_minor
+            for o in of_currency
+            if o.gives_excess_back and o.kind == OperationKind.REFUND
+            if o.status == OperationStatus.PENDING
         )
+        taken = Money(sum(each.taken_minor for each in lefts) - pending_minor, currency)
+        held = Money(sum(each.held_minor for each in lefts), currency)
+        zero = Money.zero(currency)
+        vector = by_currency.get(currency)
+        booked = (vector.excess_owed, vector.excess_held) if vector is not None else (zero, zero)
+        if (taken, held) != booked:
+            yield (
+                f"{intent.public_id}: duplicate charges that are still to go back are {taken} "
+                f"taken and {held} held, the books say {booked[0]} and {booked[1]}"
+            )
 
 
 def _unattended_excess(operations: dict[UUID, list[Operation]]) -> Iterator[tuple[UUID, str]]:

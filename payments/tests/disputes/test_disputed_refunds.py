@@ -13,15 +13,17 @@ from payments.models import Case, Dispute, Operation, PaymentIntent
 from payments.objects.charge import charge_object
 from payments.services.callers.caller import Answer
 from payments.services.verification.rebuild import differences
+from payments.tests.outcomes.test_adoption import ask_in_euro
 from payments.tests.outcomes.test_external_operations_on_duplicate_charges import (
     act,
     duplicate_charge,
     sync,
 )
 from payments.tests.support.dispute_desk import Desk
-from payments.tests.support.late_outcomes import cases
+from payments.tests.support.late_outcomes import balances, cases, falsely_closed, sweep_reversals
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of, open_shop
+from psp_adapters.contract.operations import Outcome
 
 
 @pytest.fixture
@@ -154,6 +156,24 @@ def test_a_chargeback_of_a_duplicate_charge_stops_no_refund_of_the_payments_own(
     assert body_of(desk.shop.refund(intent_id))["status"] == "succeeded"
     assert "disputed_and_refunded" not in cases()
     assert desk.shop.intent(intent_id).amount_refunded_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_a_chargeback_of_a_duplicate_in_another_currency_is_booked_in_that(desk: Desk) -> None:
+    intent_id, charge = falsely_closed(desk.shop, Outcome.DECLINED)
+    ask_in_euro(desk.shop, intent_id)
+    sync(charge)
+    dispute = charge_back(desk, charge)
+    assert (charge.status, str(dispute.amount)) == ("EXCESS", "100.00 USD")
+    assert desk.shop.intent(intent_id).amount_disputed_minor == 0
+    assert balances(intent_id)[2300] == -10_000
+    assert list(differences()) == []
+    sweep_reversals()
+    assert desk.shop.refunds(intent_id) == []
+    desk.move(dispute.psp_dispute_id, "win")
+    desk.sync(dispute.psp_dispute_id)
+    sweep_reversals()
+    assert [each.status for each in desk.shop.refunds(intent_id)] == ["succeeded"]
     assert list(differences()) == []
 
 

@@ -43,7 +43,7 @@ def test_a_refund_in_the_dashboard_is_booked(shop: Shop, hooks: Hooks) -> None:
     assert only_notification().status == "processed"
     [external] = external_operations(intent_id)
     assert (external.kind, external.status, external.psp_id) == ("refund", "SUCCEEDED", made["id"])
-    assert external.psp_key == f"psp:{made['id']}"
+    assert external.psp_key == f"psp:refund:{made['id']}"
     assert external.closed_at is not None
     [refund] = shop.refunds(intent_id)
     assert (refund.status, refund.amount_minor) == ("succeeded", 4_000)

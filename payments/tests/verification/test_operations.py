@@ -12,7 +12,10 @@ from django.db import IntegrityError
 
 from payments.models import Operation
 from payments.services.verification.rebuild import differences
+from payments.tests.outcomes.test_adoption import ask_in_euro
+from payments.tests.support.late_outcomes import falsely_closed, sync_as_notified
 from payments.tests.support.shop import Shop, body_of
+from psp_adapters.contract.operations import Outcome
 
 Cursor = psycopg.Cursor[Any]
 
@@ -20,6 +23,8 @@ Cursor = psycopg.Cursor[Any]
 @pytest.fixture
 def paid(shop: Shop) -> str:
     """A payment of 100.00, captured in two parts and refunded by 30.00."""
+    shop.merchant.platform_fee_basis_points = 150
+    shop.merchant.save(update_fields=["platform_fee_basis_points"])
     intent_id: str = body_of(shop.create(10_000, manual=True))["id"]
     shop.capture(intent_id, 4_000, final=False)
     shop.capture(intent_id, 6_000)
@@ -124,6 +129,35 @@ def test_a_transaction_of_another_merchant_or_source_is_named(
         intent.id,
     )
     assert any("for an operation that it does not have" in each for each in differences())
+    for source_type, said in (
+        ("dispute", "for a dispute that it does not have"),
+        ("settlement", "for a 'settlement', for which nothing is booked"),
+    ):
+        by_hand(
+            "UPDATE ledger_transaction SET source_type = %s "
+            "WHERE payment_id = %s AND rule = 'platform_fee'",
+            source_type,
+            intent.id,
+        )
+        assert any(said in each for each in differences())
+
+
+def test_entries_in_a_currency_of_no_operation_are_named(
+    shop: Shop, paid: str, by_hand: Callable[..., None]
+) -> None:
+    by_hand("UPDATE ledger_entry SET currency = 'EUR' WHERE payment_id = %s", shop.intent(paid).id)
+    assert any("in EUR, and none of its operations is" in each for each in differences())
+
+
+def test_the_return_of_a_duplicate_charge_in_another_currency_is_compared(
+    shop: Shop, by_hand: Callable[..., None]
+) -> None:
+    intent_id, charge = falsely_closed(shop, Outcome.DECLINED)
+    ask_in_euro(shop, intent_id)
+    sync_as_notified(charge)
+    assert list(differences()) == []
+    by_hand(OPERATION.format("excess_returned_minor = excess_minor"), charge.id)
+    assert any("are 0.00 USD taken" in each for each in differences())
 
 
 def test_a_payment_that_cannot_be_compared_does_not_hide_the_next(

@@ -26,7 +26,7 @@ ACTOR: Final = "psp:dashboard"
 
 
 def object_to_ids_of_others(charge: Operation, found: Comparison) -> None:
-    """Turn each difference into an objection whose PSP id is that of another charge's operation."""
+    """Object to each difference whose PSP id is that of another charge's operation."""
     ids = {each.shown.psp_id for each in found.differences if _brings_an_id(each)}
     if not ids:
         return
