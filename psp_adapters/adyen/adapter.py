@@ -1,0 +1,308 @@
+"""The adapter of Adyen: sends requests through its library; the files beside it read the answers.
+
+Adyen has no look-up of a payment or an operation. What look-ups answer here comes from the stored
+notifications, which Adyen signed.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from psp_adapters.adyen import facts, mapping, reports, vocabulary, webhook
+from psp_adapters.adyen.connection import TEST_URL, Connection, in_path, view_of
+from psp_adapters.adyen.facts import Fact
+from psp_adapters.adyen.mapping import UNREADABLE, Contradiction
+from psp_adapters.contract.adapter import Capabilities, CredentialsRefused, PspAdapter
+from psp_adapters.contract.card_numbers import masked_card_numbers
+from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
+from psp_adapters.contract.notifications import Notification, WebhookRequest
+from psp_adapters.contract.operations import (
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+    PspUnavailable,
+)
+from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
+from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.stored_notifications import StoredNotifications
+from psp_adapters.http import AnswerUnknown, NotSent
+
+K = OperationKind
+
+RETURNED: Final = "redirectResult"
+"""The parameter of the address with which the customer comes back from a challenge."""
+_RETURNED_MAX: Final = 20_000
+_DETAILS_KEYS: Final = uuid.UUID("0d9b7f4e-7a53-4c8b-8a65-6a1f0c2f7d11")
+_SEES_NO_DISPUTES: Final = "disputes are handled in Adyen's Customer Area"
+
+
+class AdyenAdapter(PspAdapter):
+    """One merchant account at Adyen."""
+
+    name = "adyen"
+    capabilities = Capabilities(
+        idempotency_window_seconds=7 * 24 * 3600,
+        look_up_by_reference=False,
+        fence_by_reference=False,
+        consistency_lag_seconds=60.0,
+        caches_errors=False,
+        async_captures=True,
+        multiple_captures=False,
+        increments=True,
+        method_types=("card", "ideal"),
+        holdable_method_types=frozenset({"card"}),
+        redirect_method_types=frozenset({"ideal"}),
+        bare_method_types={"ideal": f"{mapping.BARE_METHOD}ideal"},
+        requests_three_d_secure=True,
+        notification_answer="[accepted]",
+        states_results_by_notification=True,
+    )
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        merchant_account: str,
+        stored: StoredNotifications,
+        base_url: str = TEST_URL,
+        pre_authorize: bool = False,
+    ) -> None:
+        if ":" in merchant_account:
+            raise CredentialsRefused("merchant_account has no colon")
+        self._account = merchant_account
+        self._stored = stored
+        self._pre_authorize = pre_authorize
+        self._connection = Connection(api_key=api_key, base_url=base_url)
+
+    @classmethod
+    def from_credentials(
+        cls, credentials: Mapping[str, str], *, stored: StoredNotifications
+    ) -> AdyenAdapter:
+        """Needs `api_key` and `merchant_account`; raises KeyError naming what is missing, or
+        CredentialsRefused. `base_url` names the address of a live account or of a double.
+        """
+        return cls(
+            api_key=credentials["api_key"],
+            merchant_account=credentials["merchant_account"],
+            stored=stored,
+            base_url=credentials.get("base_url") or TEST_URL,
+            pre_authorize=credentials.get("pre_authorize") == "true",
+        )
+
+    def authorize(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Authorize a payment with a stored method, or charge it at once."""
+        if not mapping.is_token(request.token):
+            return mapping.refused_unsent("the token has not the form of one")
+        body = mapping.authorize_body(
+            request, merchant_account=self._account, pre_authorize=self._pre_authorize
+        )
+        return self._send(request, self._connection.payments.payments, body, deadline_seconds)
+
+    def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Increase the hold. Adyen takes the new total: the present one is what it has stated."""
+        payment = self._payment(request.psp_payment_id)
+        if payment is None:
+            return mapping.not_sent("not sent: no notification has stated the present amount")
+        total = facts.total_of(payment) + request.amount
+        body = mapping.increment_body(request, total, merchant_account=self._account)
+        return self._change(request, body, deadline_seconds)
+
+    def capture(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Capture all or a part of what is held; Adyen releases the rest."""
+        body = mapping.change_body(request, merchant_account=self._account)
+        return self._change(request, body, deadline_seconds)
+
+    def void(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Release what is held. Without the payment's id it is named by our reference of it."""
+        if request.psp_payment_id:
+            body = mapping.change_body(request, merchant_account=self._account)
+            return self._change(request, body, deadline_seconds)
+        body = mapping.cancel_body(request, merchant_account=self._account)
+        call = getattr(self._connection.modifications, vocabulary.CALL_BY_REFERENCE)
+        return self._send(request, call, body, deadline_seconds)
+
+    def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
+        """Refund captured money."""
+        body = mapping.change_body(request, merchant_account=self._account)
+        return self._change(request, body, deadline_seconds)
+
+    def look_up(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """What the notifications state of one operation; None if they do not (yet).
+
+        If the customer has come back from a challenge, the payment is completed with what the
+        customer brought. That is the one call to Adyen here.
+        """
+        payment_ids = [query.psp_payment_id]
+        references = [query.payment_reference] if not query.psp_payment_id else []
+        if query.kind is K.AUTHORIZE:
+            payment_ids, references = [query.psp_id], [query.reference]
+        known = self._facts(payment_ids, references)
+        found = facts.result_of(known, query, was_sale=self._stored.was_sale)
+        returned = query.returned.get(RETURNED, "")
+        if found is not None or query.kind is not K.AUTHORIZE or not returned:
+            return found
+        return self._complete(query, returned, deadline_seconds)
+
+    def look_up_payment(self, psp_payment_id: str, *, deadline_seconds: float) -> PspPayment | None:
+        """The payment as the notifications show it."""
+        return self._payment(psp_payment_id)
+
+    def fence(self, query: LookUp, *, deadline_seconds: float) -> PspResult | None:
+        """Return what was stated; Adyen cannot forbid a request: else PspUnavailable is raised."""
+        found = self.look_up(query, deadline_seconds=deadline_seconds)
+        if found is None:
+            raise PspUnavailable("this provider cannot forbid an operation")
+        return found
+
+    def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
+        """Look up a stored payment method of a customer.
+
+        One that needs no token is described without a call.
+        """
+        digits = token.replace(" ", "").replace("-", "")
+        if masked_card_numbers(token) != token or (digits.isdigit() and len(digits) >= 12):
+            raise CardDataRefused
+        if token in self.capabilities.bare_method_types.values():
+            method_type = token.removeprefix(mapping.BARE_METHOD)
+            return PaymentToken(token=token, method_type=method_type)
+        parts = mapping.token_parts(token)
+        if parts is None:
+            raise UnknownToken
+        # The library puts both into the address as they are.
+        asked = {
+            "merchantAccount": quote(self._account, safe=""),
+            "shopperReference": quote(parts[0], safe=""),
+        }
+        answer = self._connection.get(
+            lambda: self._connection.recurring.get_tokens_for_stored_payment_details(
+                query_parameters=asked
+            ),
+            deadline_seconds=deadline_seconds,
+        )
+        found = _readable(lambda: mapping.token_of(view_of(answer), token=token))
+        if found is None:
+            raise UnknownToken
+        return found
+
+    def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
+        raise PspUnavailable(_SEES_NO_DISPUTES)
+
+    def submit_evidence(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_SEES_NO_DISPUTES)
+
+    def accept_dispute(self, request: DisputeRequest, *, deadline_seconds: float) -> DisputeResult:
+        return DisputeResult(outcome=Outcome.NOT_SENT, detail=_SEES_NO_DISPUTES)
+
+    def list_reports(
+        self, *, since: datetime | None, deadline_seconds: float
+    ) -> list[ReportListing]:
+        raise PspUnavailable("settlement reports are imported as files")
+
+    def fetch_report(self, name: str, *, deadline_seconds: float) -> bytes:
+        raise PspUnavailable("settlement reports are imported as files")
+
+    def read_report(self, body: bytes) -> Iterator[ReportLine]:
+        return reports.read(body, merchant_account=self._account)
+
+    def read_notifications(
+        self, request: WebhookRequest, *, secrets: Sequence[str], now: datetime
+    ) -> tuple[Notification, ...]:
+        return webhook.read(
+            request,
+            secrets=secrets,
+            merchant_account=self._account,
+            is_live=self._connection.is_live,
+        )
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connection.close()
+
+    def _facts(self, payment_ids: Iterable[str], references: Iterable[str]) -> list[Fact]:
+        """What the notifications about these state. Raises PspUnavailable."""
+        stored = self._stored.about(
+            psp_payment_ids=[each for each in payment_ids if each],
+            references=[each for each in references if each],
+        )
+        read = [_readable(lambda one=one: facts.fact_of(one)) for one in stored]  # type: ignore[misc]
+        return [each for each in read if each is not None]
+
+    def _payment(self, psp_payment_id: str) -> PspPayment | None:
+        known = self._facts([psp_payment_id], [])
+        return facts.payment_of(
+            known, psp_payment_id=psp_payment_id, was_sale=self._stored.was_sale
+        )
+
+    def _complete(self, query: LookUp, returned: str, deadline_seconds: float) -> PspResult:
+        """Hand Adyen what the customer brought back, and read how the payment ended.
+
+        The same again gets the first answer. Raises PspUnavailable.
+        """
+        if len(returned) > _RETURNED_MAX:
+            raise PspUnavailable("what the customer brought back is too long")
+        body = {"details": {RETURNED: returned}}
+        key = str(uuid.uuid5(_DETAILS_KEYS, f"{query.reference}:{returned}"))
+        end = time.monotonic() + deadline_seconds
+        call = self._connection.payments.payments_details
+        answer = self._connection.get(
+            lambda: call(body, idempotency_key=key), deadline_seconds=end - time.monotonic()
+        )
+        view = view_of(answer)
+
+        def read() -> PspResult:
+            if mapping.text(view["merchantReference"]) != query.reference:
+                raise Contradiction("another reference")
+            return mapping.authorization_of(view, reference=query.reference, sent=None)
+
+        result = _readable(read)
+        if result.outcome is Outcome.UNKNOWN:
+            raise PspUnavailable(result.detail)
+        return result
+
+    def _change(
+        self, request: PspRequest, body: mapping.Json, deadline_seconds: float
+    ) -> PspResult:
+        """Make one change of a payment that has an id."""
+        call = getattr(self._connection.modifications, vocabulary.CALLS[request.kind])
+        path = in_path(request.psp_payment_id)
+        return self._send(
+            request,
+            lambda sent, idempotency_key: call(sent, path, idempotency_key=idempotency_key),
+            body,
+            deadline_seconds,
+        )
+
+    def _send(
+        self,
+        request: PspRequest,
+        call: Callable[..., Any],
+        body: mapping.Json,
+        deadline_seconds: float,
+    ) -> PspResult:
+        """Make one money operation under the request's key, and read the answer."""
+        try:
+            answer = self._connection.post(
+                call, body, key=mapping.key_of(request.psp_key), deadline_seconds=deadline_seconds
+            )
+        except NotSent as error:
+            return mapping.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return mapping.unknown(f"no whole answer: {error}")
+        return mapping.result_of_answer(request, answer)
+
+
+def _readable(read: Callable[[], Any]) -> Any:
+    """What `read` makes of an answer, or of a stored notification; raises PspUnavailable."""
+    try:
+        return read()
+    except Contradiction as contradiction:
+        raise PspUnavailable(f"contradictory: {contradiction}") from None
+    except UNREADABLE as error:
+        raise PspUnavailable(f"unreadable: {type(error).__name__}") from None

@@ -1,0 +1,214 @@
+"""Parses Adyen's settlement detail report. No I/O.
+
+Columns are found by their names: newer files have more of them. The direction of a line is that of
+the column which is filled, never that of its type. Amounts are in major units. The file has no
+control row: a line that is missing from it cannot be noticed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from ledger.exceptions import LedgerError
+from ledger.money import CURRENCY_EXPONENTS, Money
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+
+COLUMNS: Final = (
+    *("Merchant Account", "Psp Reference", "Merchant Reference", "Creation Date", "TimeZone"),
+    *("Type", "Modification Reference", "Modification Merchant Reference"),
+    *("Gross Currency", "Gross Debit (GC)", "Gross Credit (GC)"),
+    *("Net Currency", "Net Debit (NC)", "Net Credit (NC)"),
+)
+FEES: Final = ("Commission (NC)", "Markup (NC)", "Scheme Fees (NC)", "Interchange (NC)")
+"""Each may be empty, or its column be missing."""
+PAYOUT: Final = "MerchantPayout"
+"""The transfer to the bank: it ends a batch, and is no line of it."""
+_KINDS: Final = {
+    **dict.fromkeys(("Settled", "SettledBulk", "SettledInInstallments"), LineKind.CHARGE),
+    "SettledReversed": LineKind.CHARGE_FAILURE,
+    **dict.fromkeys(("Refunded", "RefundedBulk"), LineKind.REFUND),
+    "RefundedReversed": LineKind.REFUND_FAILURE,
+    **dict.fromkeys(("Chargeback", "SecondChargeback"), LineKind.DISPUTE),
+    "ChargebackReversed": LineKind.DISPUTE_REVERSAL,
+}
+# Hours east of Greenwich. Adyen writes the zone of the account's reports by its short name.
+_ZONES: Final = {
+    **{"UTC": 0, "GMT": 0, "WET": 0, "BST": 1, "CET": 1, "WEST": 1, "CEST": 2, "EET": 2},
+    **{"EEST": 3, "MSK": 3, "GST": 4, "SGT": 8, "HKT": 8, "AWST": 8, "JST": 9, "KST": 9},
+    **{"AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "BRT": -3, "EDT": -4, "EST": -5},
+    **{"CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT": -7, "PST": -8},
+}
+_ROW_LENGTH_MAX: Final = 16 * 1024
+_TEXT_MAX: Final = 500
+_TYPE_MAX: Final = 64
+_IDENTIFIER: Final = re.compile(r"[!-~]{1,128}")
+_DECIMAL: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}")
+_UNREADABLE: Final = (KeyError, TypeError, ValueError, OverflowError, LedgerError)
+
+Row = Mapping[str, str]
+
+
+def read(body: bytes, *, merchant_account: str) -> Iterator[ReportLine]:
+    """Yield the lines of a report. Raises ReportUnreadable if it is none, or of another account."""
+    columns: list[str] = []
+    for number, raw in _lines_of(body):
+        try:
+            [fields] = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True)
+        except (csv.Error, ValueError) as error:
+            raise _unreadable(number, error) from None
+        if not columns:
+            columns = fields
+            _require_columns(columns)
+            continue
+        if len(fields) != len(columns):
+            raise ReportUnreadable(f"line {number}: another number of fields than the header")
+        row = dict(zip(columns, fields, strict=True))
+        if row["Merchant Account"] not in ("", merchant_account):
+            raise ReportUnreadable(f"line {number}: of another merchant account")
+        if row["Type"] == PAYOUT:
+            continue
+        try:
+            line = _line(row)
+        except _UNREADABLE as error:
+            raise _unreadable(number, error) from None
+        yield line
+    if not columns:
+        raise ReportUnreadable("it is empty")
+
+
+def _require_columns(columns: list[str]) -> None:
+    named = [each for each in columns if each]
+    if len(set(named)) != len(named):
+        raise ReportUnreadable("two columns of one name")
+    for column in COLUMNS:
+        if column not in columns:
+            raise ReportUnreadable(f"the column {column} is missing")
+
+
+def _line(row: Row) -> ReportLine:
+    kind = _KINDS.get(row["Type"], LineKind.UNKNOWN)
+    gross, fee = _amounts_of(row)
+    reference = row["Modification Merchant Reference"] or row["Merchant Reference"]
+    psp_id, payment_id = _operation_id_of(row, kind), row["Psp Reference"]
+    if kind is not LineKind.UNKNOWN:
+        _require_identifier(psp_id)
+        _require_identifier(payment_id)
+    for each in (row["Type"], psp_id, payment_id, reference):
+        if len(each) > _TEXT_MAX or not each.isprintable():
+            raise ValueError("a text is too long, or has control characters")
+    if not row["Type"]:
+        raise ValueError("its type is missing")
+    return ReportLine(
+        identity="",
+        kind=kind,
+        psp_type=row["Type"][:_TYPE_MAX],
+        psp_id=psp_id,
+        psp_payment_id=payment_id,
+        reference=reference,
+        gross=gross,
+        fee=fee,
+        occurred_at=_moment_of(row["Creation Date"], row["TimeZone"]),
+    )
+
+
+def _operation_id_of(row: Row, kind: LineKind) -> str:
+    """The id of the capture, refund or dispute; of a sale the payment's.
+
+    A capture of ours has a reference of its own. One without began at Adyen, as a sale's does.
+    """
+    own = row["Modification Merchant Reference"]
+    is_sale = kind in (LineKind.CHARGE, LineKind.CHARGE_FAILURE) and own in (
+        "",
+        row["Merchant Reference"],
+    )
+    return row["Psp Reference"] if is_sale else row["Modification Reference"]
+
+
+def _amounts_of(row: Row) -> tuple[Money, Money]:
+    """What it changed before fees, and the fees, both in the currency of our balance.
+
+    Of an amount that Adyen converted, that is the converted one: net and fees together.
+    """
+    currency = row["Net Currency"]
+    net = _one_of(row, credit="Net Credit (NC)", debit="Net Debit (NC)", currency=currency)
+    fee = Money.zero(currency)
+    for name in FEES:
+        if row.get(name):
+            fee += _major(row[name], currency)
+    if not row["Gross Currency"] or not (row["Gross Credit (GC)"] or row["Gross Debit (GC)"]):
+        return net + fee, fee
+    gross = _one_of(
+        row,
+        credit="Gross Credit (GC)",
+        debit="Gross Debit (GC)",
+        currency=row["Gross Currency"],
+    )
+    if gross.currency != currency:
+        return net + fee, fee
+    if gross - fee != net:
+        raise ValueError("gross, fees and net do not agree")
+    return gross, fee
+
+
+def _one_of(row: Row, *, credit: str, debit: str, currency: str) -> Money:
+    """The amount of the one column that is filled: positive if it is a credit."""
+    given, taken = row[credit], row[debit]
+    if bool(given) == bool(taken):
+        raise ValueError("not exactly one of debit and credit")
+    amount = _major(given or taken, currency)
+    return amount if given else Money.zero(currency) - amount
+
+
+def _major(said: str, currency: str) -> Money:
+    """An amount in major units; digits beyond the currency's decimals must be zeros."""
+    match = _DECIMAL.fullmatch(said)
+    if match is None or currency not in CURRENCY_EXPONENTS:
+        raise ValueError("not an amount")
+    sign, whole, fraction = match.groups()
+    decimals = CURRENCY_EXPONENTS[currency]
+    digits = (fraction or "").ljust(decimals, "0")
+    if digits[decimals:].strip("0"):
+        raise ValueError("more decimals than the currency has")
+    minor = int(f"{sign}{whole}{digits[:decimals]}")
+    if abs(minor) >= 10**15:
+        raise ValueError("an amount is too large")
+    return Money(minor, currency)
+
+
+def _moment_of(said: str, zone: str) -> datetime:
+    if not _MOMENT.fullmatch(said):
+        raise ValueError("not a time")
+    if zone not in _ZONES:
+        raise ValueError("a time zone that is not known")
+    local = timezone(timedelta(hours=_ZONES[zone]))
+    return datetime.fromisoformat(said).replace(tzinfo=local).astimezone(UTC)
+
+
+def _require_identifier(value: str) -> None:
+    if not _IDENTIFIER.fullmatch(value):
+        raise ValueError("not an identifier")
+
+
+def _lines_of(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each line of text with its number."""
+    stream = io.BytesIO(body)  # shares the bytes
+    number = 0
+    while raw := stream.readline(_ROW_LENGTH_MAX + 1):
+        number += 1
+        if len(raw) > _ROW_LENGTH_MAX:
+            raise ReportUnreadable(f"line {number}: too long")
+        if not raw.endswith(b"\n"):
+            raise ReportUnreadable(f"line {number}: it ends in the middle")
+        yield number, raw
+
+
+def _unreadable(number: int, error: Exception) -> ReportUnreadable:
+    # The texts of CSV errors may quote what was read; ours do not.
+    why = str(error) if type(error) is ValueError else type(error).__name__
+    return ReportUnreadable(f"line {number}: {why}")
