@@ -136,9 +136,13 @@ def total_of(payment: PspPayment) -> Money:
 def _ordered(facts: Iterable[Fact], psp_payment_id: str) -> list[Fact]:
     """The facts of one payment, each once, in the order of time."""
     own = {each for each in facts if each.payment_id == psp_payment_id and not each.says_nothing}
-    return sorted(
-        own, key=lambda f: (f.at, not f.takes_effect, f.event, f.psp_id, f.reference, f.reason)
-    )
+    return sorted(own, key=_place)
+
+
+def _place(fact: Fact) -> tuple[object, ...]:
+    """Its place in time. Of one second, what holds more comes before what takes or releases it."""
+    place = (fact.at, not fact.takes_effect, fact.event, fact.amount.minor, fact.psp_id)
+    return (*place, fact.amount.currency, fact.reference, fact.reason)
 
 
 def _kind_of(fact: Fact) -> PspOperationKind | None:

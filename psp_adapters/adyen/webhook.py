@@ -24,6 +24,11 @@ from psp_adapters.contract.notifications import (
     WebhookRequest,
 )
 from psp_adapters.contract.operations import OperationKind, Outcome
+from psp_adapters.contract.signed_notifications import (
+    STORED_MINOR_MAX,
+    could_be_identifier,
+    refusing_what_is_unreadable,
+)
 
 K = OperationKind
 
@@ -35,9 +40,7 @@ SIGNED_FIELDS: Final = (
 _IDENTIFIER: Final = re.compile(r"[!-9;-~]{1,80}")
 """Without a colon: that separates the signed fields, and the parts of an event's identity."""
 _EVENT: Final = re.compile(r"[A-Z0-9_]{1,60}")
-_REFERENCE: Final = re.compile(r"[!-~]{1,128}")
 _KEY: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){16,64}")
-_STORED_MINOR_MAX: Final = 2**63 - 1
 # Events whose amount is that of the operation: an adjustment states a total, a cancellation what
 # was authorized once.
 _STATE_AMOUNT: Final = (K.AUTHORIZE, K.CAPTURE, K.REFUND)
@@ -53,16 +56,11 @@ def read(
     keys = [_key_of(secret) for secret in secrets]
     if not keys:
         raise NotificationRefused("no secret to check it with")
-    try:
+    with refusing_what_is_unreadable():
         items = _items_of(json.loads(request.body.decode()), is_live=is_live)
         for item in items:
             _require_signature(item, keys)
         return tuple(_notification(item, merchant_account) for item in items)
-    except NotificationRefused:
-        raise
-    except Exception as error:
-        # What no check foresaw is a refusal too, never a crash.
-        raise NotificationRefused(f"unreadable: {type(error).__name__}") from error
 
 
 def signature_of(item: Json, key: bytes) -> str:
@@ -129,7 +127,7 @@ def _notification(item: Json, merchant_account: str) -> Notification:
         body=json.dumps(item, sort_keys=True, separators=(",", ":")).encode(),
         psp_payment_id=_payment_id_of(event, psp_id, item),
         psp_dispute_id=psp_id if is_dispute else "",
-        references=(own,) if _REFERENCE.fullmatch(own) else (),
+        references=(own,) if could_be_identifier(own) else (),
         **_result_of(event, psp_id, item, success=success),
     )
 
@@ -153,7 +151,7 @@ def _result_of(event: str, psp_id: str, item: Json, *, success: bool) -> Json:
         return {"claims": None}
     claims = Outcome.SUCCEEDED if success else Outcome.DECLINED
     amount = money_of(item["amount"])
-    if kind not in _STATE_AMOUNT or not 0 <= amount.minor <= _STORED_MINOR_MAX:
+    if kind not in _STATE_AMOUNT or not 0 <= amount.minor <= STORED_MINOR_MAX:
         return {"claims": claims}
     return {"claims": claims, "kind": kind, "psp_id": psp_id, "amount": amount}
 

@@ -61,6 +61,10 @@ class Capabilities:
     notification_answer: str = ""
     """The exact text that the PSP wants with 200, once its notifications are stored; empty if it
     reads the status only."""
+    states_results_by_notification: bool = False
+    """Whether the PSP has no look-ups: they are answered from its stored notifications, which are
+    all signed. The adapter is given these (`stored`). What it accepted, and has not stated the
+    result of, is not found."""
 
 
 class PspAdapter(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -122,6 +123,11 @@ class LookUp:
     sent_at: datetime | None = None
     """When we first sent it, if known: a PSP without an index of our references lists what was made
     since then."""
+    payment_reference: str = ""
+    """Our reference of the payment's AUTHORIZE operation, for every other kind."""
+    returned: Mapping[str, str] = field(default_factory=dict)
+    """AUTHORIZE only: parameters of the address with which the customer has just come back from a
+    challenge. Not trusted: the PSP judges them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,25 @@ def send(adapter: PspAdapter, request: PspRequest) -> PspResult:
     return result
 
 
+def settled(adapter: PspAdapter, request: PspRequest) -> PspResult:
+    """The result of the request; of a PSP that states it later by notification, what it stated."""
+    result = send(adapter, request)
+    stated_later = adapter.capabilities.states_results_by_notification
+    if result.outcome is not Outcome.PENDING or not stated_later:
+        return result
+    query = LookUp(
+        kind=request.kind,
+        reference=request.reference,
+        psp_id=result.psp_id,
+        psp_payment_id=request.psp_payment_id,
+        payment_reference=request.payment_reference,
+    )
+    stated = found_by(adapter, query)
+    assert stated is not None
+    assert stated.psp_id == result.psp_id
+    return stated
+
+
 def found_by(adapter: PspAdapter, query: LookUp) -> PspResult | None:
     return adapter.look_up(query, deadline_seconds=DEADLINE_SECONDS)
 
@@ -195,9 +214,9 @@ class AdapterContract(PspUnderTest):
 
     def test_a_void_releases_the_hold(self, adapter: PspAdapter, order_id: str) -> None:
         payment_id = self.authorize(adapter, order_id).psp_payment_id
-        voided = send(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
+        voided = settled(adapter, make_request(OperationKind.VOID, psp_payment_id=payment_id))
         assert voided.outcome is Outcome.SUCCEEDED
-        late = send(adapter, make_request(OperationKind.CAPTURE, psp_payment_id=payment_id))
+        late = settled(adapter, make_request(OperationKind.CAPTURE, psp_payment_id=payment_id))
         assert late.outcome is Outcome.DECLINED
 
     def test_several_captures(self, adapter: PspAdapter, order_id: str) -> None:
@@ -220,9 +239,9 @@ class AdapterContract(PspUnderTest):
             pytest.skip("capability increments is off")
         payment_id = self.authorize(adapter, order_id).psp_payment_id
         more = make_request(OperationKind.INCREMENT, minor=500, psp_payment_id=payment_id)
-        assert send(adapter, more).outcome is Outcome.SUCCEEDED
+        assert settled(adapter, more).outcome is Outcome.SUCCEEDED
         taken = make_request(OperationKind.CAPTURE, minor=1500, psp_payment_id=payment_id)
-        assert send(adapter, taken).outcome is Outcome.SUCCEEDED
+        assert settled(adapter, taken).outcome is Outcome.SUCCEEDED
 
     @pytest.mark.parametrize("kind", [OperationKind.CAPTURE, OperationKind.REFUND])
     def test_a_capture_or_refund_of_too_much_is_declined(
@@ -230,7 +249,7 @@ class AdapterContract(PspUnderTest):
     ) -> None:
         capture = kind is OperationKind.REFUND
         payment_id = self.authorize(adapter, order_id, capture=capture).psp_payment_id
-        result = send(adapter, make_request(kind, minor=1001, psp_payment_id=payment_id))
+        result = settled(adapter, make_request(kind, minor=1001, psp_payment_id=payment_id))
         assert result.outcome is Outcome.DECLINED
         assert result.code == "processing_error"
 

@@ -23,6 +23,7 @@ from psp_adapters.tests.support.contract_suite import (
     found_by,
     make_request,
     send,
+    settled,
 )
 
 K = OperationKind
@@ -80,7 +81,7 @@ class FaultContract(PspUnderTest):
                 assert (found.outcome, found.also_found) == (Outcome.SUCCEEDED, ())
                 assert found.amount == request.amount
 
-        again = send(adapter, request)
+        again = settled(adapter, request)
         assert again.outcome is Outcome.SUCCEEDED
         if adapter.capabilities.look_up_by_reference:
             only = found_by(adapter, query)

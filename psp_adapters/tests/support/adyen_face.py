@@ -1,0 +1,369 @@
+"""A face of the sandbox PSP that speaks Adyen's Checkout API, and signs notifications as Adyen does.
+
+The sandbox PSP keeps the truth; the face translates. A change is answered `received`, and its
+result is in the notification alone. Usable as a context manager; listens on loopback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ledger.money import Money
+from psp_adapters.adyen import vocabulary
+from psp_adapters.adyen.mapping import AMOUNTS, IN_PROGRESS
+from psp_adapters.adyen.webhook import signature_of
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    LookUp,
+    OperationKind,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
+from psp_adapters.sandbox.adapter import SandboxAdapter
+
+K = OperationKind
+API_KEY = "a-key-of-the-face"
+ACCOUNT = "FaceMerchantECOM"
+HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+"""The key that Adyen's libraries publish with their test vector."""
+STORED_CARDS = {
+    "GOODCARD00000001": "pm_card_visa",
+    "DECLINED00000001": "pm_card_visa_chargeDeclined",
+    "CHALLENGED000001": "pm_card_threeDSecure2Required",
+}
+_REFUSALS = {
+    decline: (number, said) for number, (said, _, decline) in reversed(vocabulary.REFUSALS.items())
+}
+_CHANGES = {
+    "captures": (K.CAPTURE, "CAPTURE"),
+    "refunds": (K.REFUND, "REFUND"),
+    "cancels": (K.VOID, "CANCELLATION"),
+    "amountUpdates": (K.INCREMENT, "AUTHORISATION_ADJUSTMENT"),
+}
+_CHANGE = re.compile(r"/payments/(\w+)/(captures|refunds|cancels|amountUpdates)")
+Json = dict[str, Any]
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Payment:
+    sandbox_id: str
+    reference: str
+    total: Money
+
+
+class AdyenFace:
+    def __init__(self, sandbox: SandboxAdapter) -> None:
+        self._sandbox = sandbox
+        self._lock = threading.RLock()
+        self._answers: dict[str, Answer] = {}
+        self._payments: dict[str, _Payment] = {}
+        self._challenges: dict[str, Json] = {}
+        self._completed: dict[str, Answer] = {}
+        self._drops: list[tuple[re.Pattern[str], bool]] = []
+        self.in_progress: set[str] = set()
+        """Keys that are answered as in use."""
+        self.items: list[Json] = []
+        self.listeners: list[Callable[[bytes], None]] = []
+        """Called with the body of each request that the face would send."""
+        self._last = datetime.now(UTC)
+        self.sales: set[str] = set()
+        self.calls: list[tuple[str, str, Json]] = []
+        """Method, path and headers of every request."""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
+        self._server.daemon_threads = True
+        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v72"
+
+    def __enter__(self) -> AdyenFace:
+        serve = {"poll_interval": 0.02}
+        threading.Thread(target=self._server.serve_forever, kwargs=serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def drop_next(self, pattern: str, *, after: bool) -> None:
+        """Break the connection of the next request whose method and path match."""
+        self._drops.append((re.compile(pattern), after))
+
+    def answer(self, method: str, target: str, headers: Json, body: Json) -> Answer | None:
+        """The answer to one request; None if its connection is to break."""
+        path = urlsplit(target).path.removeprefix("/v72")
+        self.calls.append((method, path, headers))
+        if headers.get("X-Api-Key", headers.get("X-API-Key")) != API_KEY:
+            return _error(401, "000", "security", "HTTP Status Response - Unauthorized")
+        drop = next((each for each in self._drops if each[0].fullmatch(f"{method} {path}")), None)
+        if drop:
+            self._drops.remove(drop)
+            if not drop[1]:
+                return None
+        key = headers.get("Idempotency-Key", "")
+        if key in self.in_progress:
+            return _error(422, IN_PROGRESS, "validation", "request already processed or in progress")
+        with self._lock:
+            answer = self._answers.get(key) if key else None
+            if answer is None:
+                answer = self._execute(method, path, target, body, key)
+                if key:
+                    self._answers[key] = answer
+        return None if drop else answer
+
+    def _execute(self, method: str, path: str, target: str, body: Json, key: str) -> Answer:
+        if (method, path) == ("GET", "/storedPaymentMethods"):
+            return self._stored_methods(parse_qs(urlsplit(target).query))
+        if body.get("merchantAccount", ACCOUNT) != ACCOUNT:
+            return _error(403, "901", "security", "Invalid Merchant Account")
+        if path == "/payments":
+            return self._pay(body, key)
+        if path == "/payments/details":
+            return self._complete(body)
+        if path == "/cancels":
+            return self._cancel_by_reference(body, key)
+        match = _CHANGE.fullmatch(path)
+        if match is None:
+            return _error(404, "", "", "no such address")
+        return self._change(match[1], match[2], body, key)
+
+    def _pay(self, body: Json, key: str) -> Answer:
+        method = body["paymentMethod"]
+        token = STORED_CARDS.get(method.get("storedPaymentMethodId", ""))
+        if method["type"] == "ideal":
+            token = "pm_ideal_success"
+        if token is None:
+            return _error(422, "800", "validation", "Contract not found")
+        attempt = body.get("authenticationData", {}).get("attemptAuthentication")
+        if body.get("captureDelayHours") == 0:
+            self.sales.add(body["reference"])
+        request = PspRequest(
+            kind=K.AUTHORIZE,
+            psp_key=key,
+            reference=body["reference"],
+            amount=_money(body["amount"]),
+            order_id=body.get("metadata", {}).get("order_id") or body["reference"],
+            token=token,
+            capture=body.get("captureDelayHours") == 0,
+            challenge_allowed=attempt != "never",
+            return_url=body["returnUrl"],
+        )
+        result = self._sandbox.authorize(request, deadline_seconds=5)
+        if result.code == REQUEST_REFUSED:
+            return _error(422, "100", "validation", result.detail)
+        if result.outcome is Outcome.REQUIRES_ACTION:
+            self._challenges[result.psp_payment_id] = body
+            return Answer(200, {"resultCode": "RedirectShopper", "action": _redirect(result)})
+        return self._decided(result, body)
+
+    def _complete(self, body: Json) -> Answer:
+        """The customer came back: `redirectResult` is the sandbox's id of the payment here."""
+        sandbox_id = body["details"]["redirectResult"]
+        if sandbox_id in self._completed:
+            return self._completed[sandbox_id]
+        order = self._challenges[sandbox_id]
+        query = LookUp(kind=K.AUTHORIZE, reference=order["reference"], psp_id=sandbox_id)
+        result = self._sandbox.look_up(query, deadline_seconds=5)
+        assert result is not None
+        self._completed[sandbox_id] = self._decided(result, order)
+        return self._completed[sandbox_id]
+
+    def _decided(self, result: PspResult, order: Json) -> Answer:
+        psp_id, reference, amount = new_id(), order["reference"], order["amount"]
+        answer: Json = {"pspReference": psp_id, "merchantReference": reference}
+        if result.outcome is Outcome.SUCCEEDED:
+            self._payments[psp_id] = _Payment(result.psp_payment_id, reference, _money(amount))
+            self.state(vocabulary.AUTHORIZED, psp_id=psp_id, reference=reference, amount=amount)
+            return Answer(200, {**answer, "resultCode": "Authorised", "amount": amount})
+        decline = result.decline_code
+        if result.code == "payment_intent_authentication_failure":
+            number, said = "11", "3d not authenticated"
+        else:
+            number, said = _REFUSALS.get(decline, _REFUSALS["generic_decline"])
+        self.state(
+            vocabulary.AUTHORIZED,
+            psp_id=psp_id,
+            reference=reference,
+            amount=amount,
+            success=False,
+            reason=said,
+        )
+        refusal = {"refusalReason": said, "refusalReasonCode": number}
+        return Answer(200, {**answer, "resultCode": "Refused", **refusal})
+
+    def _change(self, payment_id: str, verb: str, body: Json, key: str) -> Answer:
+        kind, event = _CHANGES[verb]
+        payment = self._payments.get(payment_id)
+        if payment is None:
+            return _error(422, "167", "validation", "Original pspReference required")
+        amount = _money(body["amount"]) if "amount" in body else payment.total
+        done = self._carry_out(payment, kind, amount, body["reference"], key)
+        psp_id = new_id()
+        self.state(
+            event,
+            psp_id=psp_id,
+            original=payment_id,
+            reference=body["reference"],
+            amount=body.get("amount", _amount(payment.total)),
+            success=done,
+            reason="" if done else "Insufficient balance on payment",
+        )
+        received = {"pspReference": psp_id, "paymentPspReference": payment_id, "status": "received"}
+        return Answer(201, {**body, **received})
+
+    def _carry_out(
+        self, payment: _Payment, kind: K, amount: Money, reference: str, key: str
+    ) -> bool:
+        moved = amount - payment.total if kind is K.INCREMENT else amount
+        request = PspRequest(
+            kind=kind,
+            psp_key=key,
+            reference=reference,
+            amount=moved,
+            psp_payment_id=payment.sandbox_id,
+        )
+        result = getattr(self._sandbox, kind.value)(request, deadline_seconds=5)
+        done = result.outcome is Outcome.SUCCEEDED
+        if done and kind is K.INCREMENT:
+            payment.total = amount
+        return done
+
+    def _cancel_by_reference(self, body: Json, key: str) -> Answer:
+        psp_id, named = new_id(), body["paymentReference"]
+        found = [(i, p) for i, p in self._payments.items() if p.reference == named]
+        done, amount, original = False, {"currency": "USD", "value": 0}, ""
+        for original, payment in found:
+            done = self._carry_out(payment, K.VOID, payment.total, body["reference"], key)
+            amount = _amount(payment.total)
+        self.state(
+            vocabulary.CANCEL_BY_REFERENCE,
+            psp_id=psp_id,
+            original=original,
+            reference=named,
+            amount=amount,
+            success=done,
+            reason="" if done else "Transaction not found",
+        )
+        return Answer(201, {**body, "pspReference": psp_id, "status": "received"})
+
+    def _stored_methods(self, query: dict[str, list[str]]) -> Answer:
+        customer = query["shopperReference"][0]
+        assert query["merchantAccount"] == [ACCOUNT]
+        card = {"type": "scheme", "brand": "visa", "lastFour": "4242"}
+        expiry = {"expiryMonth": "03", "expiryYear": "30", "alias": "H1234567890123456"}
+        methods = [{"id": each, **card, **expiry} for each in STORED_CARDS]
+        return Answer(200, {"shopperReference": customer, "storedPaymentMethods": methods})
+
+    def state(
+        self,
+        event: str,
+        *,
+        psp_id: str,
+        reference: str,
+        amount: Json,
+        original: str = "",
+        success: bool = True,
+        reason: str = "",
+        at: datetime | None = None,
+    ) -> Json:
+        """Sign one item, keep it, and send it to the listeners."""
+        item = {
+            "eventCode": event,
+            "pspReference": psp_id,
+            "merchantReference": reference,
+            "merchantAccountCode": ACCOUNT,
+            "amount": amount,
+            "success": "true" if success else "false",
+            "reason": reason,
+            "eventDate": self._next(at).isoformat(timespec="seconds"),
+            **({"originalReference": original} if original else {}),
+        }
+        sign(item)
+        self.items.append(item)
+        for listener in self.listeners:
+            listener(request_of(item))
+        return item
+
+    def _next(self, at: datetime | None) -> datetime:
+        """Another second for each event: Adyen tells the order no finer than that."""
+        self._last = at or max(datetime.now(UTC), self._last + timedelta(seconds=1))
+        return self._last
+
+
+def sign(item: Json, *, key: str = HMAC_KEY) -> None:
+    """Put the signature into an item, as Adyen does."""
+    said = signature_of({**item, "additionalData": {}}, bytes.fromhex(key))
+    item["additionalData"] = {**item.get("additionalData", {}), "hmacSignature": said}
+
+
+def request_of(*items: Json, live: str = "false") -> bytes:
+    """The body of a request with these items."""
+    wrapped = [{"NotificationRequestItem": item} for item in items]
+    return json.dumps({"live": live, "notificationItems": wrapped}).encode()
+
+
+def new_id() -> str:
+    """An id in the form of Adyen's."""
+    return base64.b32encode(uuid.uuid4().bytes).decode()[:16]
+
+
+def _redirect(result: PspResult) -> Json:
+    action = {"type": "redirect", "method": "GET", "paymentMethodType": "scheme"}
+    return {**action, "url": result.redirect_url}
+
+
+def _money(view: Json) -> Money:
+    return AMOUNTS.from_psp(view["value"], view["currency"])
+
+
+def _amount(money: Money) -> Json:
+    return {"currency": money.currency, "value": AMOUNTS.to_psp(money)}
+
+
+def _error(status: int, code: str, kind: str, message: str) -> Answer:
+    body = {"status": status, "errorCode": code, "errorType": kind, "message": message}
+    return Answer(status, body, {"transient-error": "false"})
+
+
+def _handler_of(face: AdyenFace) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.title(): value for name, value in self.headers.items()}
+            answer = face.answer(self.command, self.path, headers, json.loads(raw or b"{}"))
+            if answer is None:
+                self.close_connection = True
+                return
+            content = json.dumps(answer.body).encode()
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _serve
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
