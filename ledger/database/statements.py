@@ -40,6 +40,15 @@ def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     return _run(psycopg.Cursor, sql, params)
 
 
+def release_connection() -> None:
+    """Return this thread's connection to the pool, before a wait for another server.
+
+    A worker has no pool: its one connection is costly to open, and kept.
+    """
+    if connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close()
+
+
 def _run(kind: type[psycopg.Cursor[Any]], sql: str, params: Sequence[Any]) -> list[Any]:
     database = connections[DEFAULT_DB_ALIAS]  # once: each use of `connection` looks it up anew
     database.close_if_health_check_failed()  # as Django's own cursors do

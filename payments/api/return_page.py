@@ -21,6 +21,7 @@ from payments.services.psp_gateway.references import is_return_token
 from payments.services.recovery.sweep import resolve_within
 
 _TOKEN_LENGTH_MAX: Final = 128
+_BROUGHT_BACK_MAX: Final = 10
 _WAIT_SECONDS: Final = 5.0
 """A customer waits at most so long; then the shop gets `pending`, and the result later by event."""
 _SUCCEEDED: Final = frozenset({"succeeded", "requires_capture"})
@@ -46,12 +47,19 @@ def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
             intent.latest_charge_id,
             actor="customer:return",
             answer_by_monotonic=time.monotonic() + _WAIT_SECONDS,
+            returned=_brought_back(request),
         )
         intent = PaymentIntent.objects.get(pk=intent.pk)
     status = redirect_status(intent)
     if urlsplit(intent.return_url).scheme not in ("http", "https"):
         return _page(_TEXTS[status])
     return _guarded(HttpResponseRedirect(_with_outcome(intent, status)))
+
+
+def _brought_back(request: HttpRequest) -> dict[str, str]:
+    """What the PSP added to the address; some PSPs complete the payment with it."""
+    given = {name: value for name, value in request.GET.items() if name != "token"}
+    return {name: str(value) for name, value in list(given.items())[:_BROUGHT_BACK_MAX]}
 
 
 def redirect_status(intent: PaymentIntent) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform
 
 from payments import public_ids
 from payments.models.machine import MachineModel, StatusField, transition_to
@@ -17,13 +18,17 @@ SALE: Final = "sale"
 
 
 class PspNotification(MachineModel):
-    """One event of one PSP account: a reason to look the payment up, never the truth itself."""
+    """One event of one PSP account: a reason to look the payment up, never the truth itself.
+
+    The exception is a PSP without look-ups (`states_result`): its events are what look-ups read.
+    """
 
     application_rights = ("select", "insert", "update")
     permanent_columns = (
         *("psp_account_id", "event_id", "type", "known", "psp_payment_id", "psp_dispute_id"),
         *("our_references", "claims", "occurred_at", "body", "body_sha256", "headers"),
         *("received_at", "claimed_kind", "psp_id", "claimed_minor", "claimed_currency"),
+        "states_result",
     )
 
     id = models.UUIDField(primary_key=True, default=public_ids.new_id, editable=False)
@@ -48,6 +53,8 @@ class PspNotification(MachineModel):
     claimed_minor = models.BigIntegerField(null=True, blank=True)
     """The amount of that operation, as the PSP states it."""
     claimed_currency = models.CharField(max_length=3, blank=True, default="", db_default="")
+    states_result = models.BooleanField(default=False, db_default=False)
+    """The PSP has no look-ups: this is read in their place, and must be kept."""
     occurred_at = models.DateTimeField()
     status = StatusField(max_length=16, default=S.STORED)
 
@@ -86,6 +93,18 @@ class PspNotification(MachineModel):
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index("id", name="notification_dead", condition=models.Q(status=S.DEAD)),
+            models.Index(
+                "psp_account",
+                "psp_payment_id",
+                name="notification_of_payment",
+                condition=models.Q(states_result=True),
+            ),
+            models.Index(
+                "psp_account",
+                KeyTextTransform("0", "our_references"),
+                name="notification_of_reference",
+                condition=models.Q(states_result=True),
+            ),
         ]
 
     def __str__(self) -> str:

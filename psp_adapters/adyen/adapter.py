@@ -107,7 +107,10 @@ class AdyenAdapter(PspAdapter):
 
     def increment(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
         """Increase the hold. Adyen takes the new total: the present one is what it has stated."""
-        payment = self._payment(request.psp_payment_id)
+        try:
+            payment = self._payment(request.psp_payment_id)
+        except PspUnavailable as error:
+            return mapping.not_sent(f"not sent: the present amount is unknown ({error})")
         if payment is None:
             return mapping.not_sent("not sent: no notification has stated the present amount")
         total = facts.total_of(payment) + request.amount

@@ -122,7 +122,7 @@ def _notification(item: Json, merchant_account: str) -> Notification:
         type=event,
         account=merchant_account,
         occurred_at=at,
-        known=is_dispute or event in vocabulary.PAYMENT_EVENTS,
+        known=is_dispute or _changes_a_payment(event, success=success),
         signature_headers={},
         body=json.dumps(item, sort_keys=True, separators=(",", ":")).encode(),
         psp_payment_id=_payment_id_of(event, psp_id, item),
@@ -130,6 +130,13 @@ def _notification(item: Json, merchant_account: str) -> Notification:
         references=(own,) if could_be_identifier(own) else (),
         **_result_of(event, psp_id, item, success=success),
     )
+
+
+def _changes_a_payment(event: str, *, success: bool) -> bool:
+    """Whether the payment must be looked up; a cancellation that found none changes none."""
+    if event == vocabulary.CANCEL_BY_REFERENCE:
+        return success
+    return event in vocabulary.PAYMENT_EVENTS
 
 
 def _payment_id_of(event: str, psp_id: str, item: Json) -> str:

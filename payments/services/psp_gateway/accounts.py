@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 
 from payments.models import PspAccount
+from payments.services.psp_gateway.stored_notifications import NotificationsOfAccount
 from psp_adapters import registry
 from psp_adapters.contract.adapter import Capabilities, PspAdapter
 from psp_adapters.registry import adapter_for
@@ -58,7 +59,11 @@ def identity_of_code(account_code: str) -> AccountIdentity:
 
 def adapter_of(account: PspAccount | AccountIdentity) -> PspAdapter:
     """The adapter of an account, with the credentials that the settings hold for its code."""
-    return adapter_for(account.psp, settings.PSP_CREDENTIALS[account.code])
+    return adapter_for(
+        account.psp,
+        settings.PSP_CREDENTIALS[account.code],
+        stored=NotificationsOfAccount(account.id),
+    )
 
 
 def capabilities_of(account_id: UUID) -> Capabilities:

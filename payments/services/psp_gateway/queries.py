@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from ledger.database.statements import execute, table_of
+from ledger.database.statements import execute, release_connection, table_of
 from payments.models import Operation, PspAccount
 from payments.services.psp_gateway.accounts import AccountIdentity, adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallKind, CallRefused, guarded_call
@@ -66,15 +66,6 @@ def query_psp(account: PspAccount | AccountIdentity, query: Callable[[], T]) -> 
         make_unknown_outcomes_due(account.id)
         release_connection()  # Another query may follow.
     return answer
-
-
-def release_connection() -> None:
-    """Return this thread's connection to the pool during a call to the PSP.
-
-    A worker has no pool: its one connection is costly to open, and kept.
-    """
-    if connection.settings_dict["OPTIONS"].get("pool"):
-        connection.close()
 
 
 def make_unknown_outcomes_due(psp_account_id: UUID) -> int:

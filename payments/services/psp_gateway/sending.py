@@ -75,6 +75,7 @@ def lookup_of(operation: Operation) -> LookUp:
         psp_payment_id=operation.psp_payment_id,
         # Stored before the first call: the PSP has it since then at the earliest.
         sent_at=None if operation.is_external else operation.created_at,
+        payment_reference=reference_of(operation.charge_id) if operation.charge_id else "",
     )
 
 

@@ -59,7 +59,10 @@ def receive_notifications(request: WebhookRequest, *, account_code: str) -> Rece
         raise NoSuchWebhook(account_code) from None
     adapter = accounts.adapter_of(account)
     read = adapter.read_notifications(request, secrets=secrets, now=now_utc())
-    rows = [_row_of(each, account.id, request.body) for each in read]
+    states_result = adapter.capabilities.states_results_by_notification
+    rows = [
+        _row_of(each, account.id, request.body, states_result=states_result) for each in read
+    ]
     new = _insert_new(rows)
     if new:
         wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)
@@ -70,7 +73,9 @@ def receive_notifications(request: WebhookRequest, *, account_code: str) -> Rece
     return Receipt(stored, adapter.capabilities.notification_answer)
 
 
-def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotification:
+def _row_of(
+    read: Notification, account_id: UUID, body: bytes, *, states_result: bool
+) -> PspNotification:
     """The row of a notification in a verified request, card numbers in its body masked.
 
     The digest is of what is stored: equal bodies still have equal digests, and it cannot be used to
@@ -91,6 +96,7 @@ def _row_of(read: Notification, account_id: UUID, body: bytes) -> PspNotificatio
         psp_id=read.psp_id,
         claimed_minor=read.amount.minor if read.amount is not None else None,
         claimed_currency=read.amount.currency if read.amount is not None else "",
+        states_result=states_result,
         occurred_at=read.occurred_at,
         body=kept,
         body_sha256=hashlib.sha256(kept).hexdigest(),

@@ -5,10 +5,12 @@ Looks it up, repeats it with the same key, or has the PSP refuse that key from n
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Literal
 
+from django.conf import settings
 from django.db import connection
 
 from payments.clock import now_utc
@@ -37,11 +39,18 @@ and would answer the same for as long as we repeat."""
 class Resolution:
     """Finds out what became of one open operation, as far as the PSP can tell."""
 
-    def __init__(self, operation: Operation, adapter: PspAdapter, *, may_act: bool) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        adapter: PspAdapter,
+        *,
+        may_act: bool,
+        returned: Mapping[str, str] | None = None,
+    ) -> None:
         self._operation = operation
         self._adapter = adapter
         self._may_act = may_act
-        self._lookup = sending.lookup_of(operation)
+        self._lookup = replace(sending.lookup_of(operation), returned=returned or {})
         self._account = accounts.identity_of(operation.psp_account_id)
 
     def find_out(self) -> PspResult:
@@ -57,7 +66,7 @@ class Resolution:
         if found is not None:
             return self._fitting(found)
         if operation.status not in OPERATION_OUTCOME_UNKNOWN:
-            return still_unknown("the provider no longer finds an operation that it had accepted")
+            return self._as_it_was()
         if not self._may_act:
             return still_unknown("not found, and the provider contradicts us: see the case")
         can_fence = adapter.capabilities.fence_by_reference
@@ -75,6 +84,14 @@ class Resolution:
         if operation.fenced_at is None:
             _note_time(operation, "fenced_at")
         return self._never_arrived()
+
+    def _as_it_was(self) -> PspResult:
+        """The PSP had accepted it, and does not show it."""
+        if not self._adapter.capabilities.states_results_by_notification:
+            return still_unknown("the provider no longer finds an operation that it had accepted")
+        if self._operation.status == OperationStatus.REQUIRES_ACTION:
+            return PspResult(outcome=Outcome.REQUIRES_ACTION)  # The customer is still away.
+        return still_unknown("accepted, and no notification has stated its result")
 
     def _send_first(self) -> PspResult:
         """Send a replacement. If that certainly failed, it is sent at the next check again."""
@@ -173,11 +190,21 @@ def make_payment_due(operation: Operation) -> None:
 
 
 def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
+    """Whether the same key may be sent again.
+
+    At a PSP without look-ups a repeat alone tells whether it has a change or refund, which are
+    accepted for the merchant already: so until they would be given up.
+    """
     if operation.fenced_at is not None:
         return False
+    most_seconds = REPEAT_WITHIN_SECONDS
+    if adapter.capabilities.states_results_by_notification and not operation.is_charge:
+        most_seconds = timedelta(hours=settings.CARRY_OUT_WITHIN_HOURS).total_seconds()
     age_seconds = (now_utc() - operation.created_at).total_seconds()
     window_seconds = adapter.capabilities.idempotency_window_seconds * WINDOW_SHARE
-    return age_seconds < min(REPEAT_WITHIN_SECONDS, window_seconds)
+    return age_seconds < min(most_seconds, window_seconds)
+
+
 
 
 def still_unknown(detail: str, check_in_seconds: float | None = None) -> PspResult:

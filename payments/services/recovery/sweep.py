@@ -6,6 +6,7 @@ Looks up, repeats the same key while that is safe, or fences what never arrived.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -78,15 +79,26 @@ def _resolve_due(operation: Operation) -> Handled:
         return Handled.NOT_ASKED
 
 
-def resolve_operation(operation_id: UUID, *, actor: str) -> bool:
-    """Resolve one operation now; False if a worker holds it, or it is closed and needs no check."""
+def resolve_operation(
+    operation_id: UUID, *, actor: str, returned: Mapping[str, str] | None = None
+) -> bool:
+    """Resolve one operation now; False if a worker holds it, or it is closed and needs no check.
+
+    `returned` is what a customer brought back from a challenge, for the PSP.
+    """
     operation = QUEUE.take_row(operation_id)
     if operation is not None:
-        _resolve(operation, actor=actor)
+        _resolve(operation, actor=actor, returned=returned)
     return operation is not None
 
 
-def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float | None) -> None:
+def resolve_within(
+    operation_id: UUID,
+    *,
+    actor: str,
+    answer_by_monotonic: float | None,
+    returned: Mapping[str, str] | None = None,
+) -> None:
     """Resolve it for a request, which waits until then at most; the look-up goes on after that.
 
     It takes a permit of the account's bulkhead; with none free it is left to the sweep. Called
@@ -94,17 +106,20 @@ def resolve_within(operation_id: UUID, *, actor: str, answer_by_monotonic: float
     """
     operation = Operation.objects.only("id", "psp_account_id").get(pk=operation_id)
     bulkhead = bulkhead_of(accounts.identity_of(operation.psp_account_id).code)
-    resolve = partial(resolve_operation, operation_id, actor=actor)
+    resolve = partial(resolve_operation, operation_id, actor=actor, returned=returned)
     bulkhead.run_within(resolve, answer_by=answer_by_monotonic)
 
 
-def _resolve(operation: Operation, *, actor: str) -> Handled:
+def _resolve(
+    operation: Operation, *, actor: str, returned: Mapping[str, str] | None = None
+) -> Handled:
     """Ask the PSP and record what it says. Holds no database connection meanwhile."""
     if not operation.is_open:
         return _sync_payment_of(operation, actor=actor)
     caller = callers.for_operation(operation, actor)
     adapter = accounts.adapter_of(accounts.identity_of(operation.psp_account_id))
-    search = Resolution(operation, adapter, may_act=not _is_contradicted(operation))
+    may_act = not _is_contradicted(operation)
+    search = Resolution(operation, adapter, may_act=may_act, returned=returned)
     connection.close()
     is_first_sending = operation.awaits_first_sending
     try:

@@ -144,7 +144,9 @@ def _psp_accounts() -> Iterator[str]:
             yield f"the PSP account {account.code} has no credentials: add it to PSP_CREDENTIALS"
             continue
         try:
-            adapter_for(account.psp, credentials)
+            adapter_for(
+                account.psp, credentials, stored=NotificationsOfAccount(account.id)
+            )
         except UnknownPsp:
             yield f"the PSP account {account.code} is of {account.psp}, which has no adapter"
         except BadCredentials as error:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from ledger.database.statements import release_connection
 from payments.clock import now_utc
 from payments.models import PspAccount
 from payments.services.cases.opening import case_about_account, open_case
@@ -21,7 +22,7 @@ from payments.services.jobs.backoff import GIVE_UP_AFTER, is_time_to_give_up, ne
 from payments.services.jobs.due_queue import DueQueue, Handled, run_sweep
 from payments.services.psp_gateway.accounts import adapter_of
 from payments.services.psp_gateway.circuit_breaker import CallRefused
-from payments.services.psp_gateway.queries import query_psp, release_connection
+from payments.services.psp_gateway.queries import query_psp
 from payments.states import CaseKind
 from psp_adapters.contract.operations import PspUnavailable
 from psp_adapters.contract.stored_text import clean_text

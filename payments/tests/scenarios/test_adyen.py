@@ -1,0 +1,257 @@
+"""Payments over Adyen's adapter: what look-ups answer comes from the notifications alone.
+
+The face of the sandbox PSP speaks Adyen's API, so the sandbox PSP's effects are the truth here too.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from payments.models import Case, Operation, PspNotification
+from payments.services.psp_gateway.references import reference_of
+from payments.services.psp_notifications import processing
+from payments.services.verification.rebuild import differences
+from payments.tests.support.factories import MerchantFactory, PspAccountFactory
+from payments.tests.support.notices import make_due
+from payments.tests.support.shop import Shop, body_of
+from psp_adapters.sandbox.adapter import SandboxAdapter
+from psp_adapters.tests.support.adyen_face import (
+    ACCOUNT,
+    API_KEY,
+    HMAC_KEY,
+    AdyenFace,
+    new_id,
+    request_of,
+)
+from psp_adapters.tests.support.sandbox_process import SandboxProcess
+
+GOOD = "shopper-1/GOODCARD00000001"
+PATHS = {
+    "capture": "POST /payments/[^/]+/captures",
+    "cancel": "POST /payments/[^/]+/cancels",
+    "refund": "POST /payments/[^/]+/refunds",
+}
+
+
+@dataclass
+class AdyenShop(Shop):
+    """A merchant whose PSP account is at Adyen; the test hands on what Adyen states."""
+
+    face: AdyenFace = field(repr=False, kw_only=True)
+    sent: list[bytes] = field(default_factory=list)
+
+    def deliver(self, *bodies: bytes) -> None:
+        """Hand on these requests, or all that the face has sent since; process what they bring."""
+        for body in bodies or list(self.sent):
+            answer = Client().post(
+                f"/psp/{self.account.code}/webhook", data=body, content_type="application/json"
+            )
+            assert (answer.status_code, answer.content) == (200, b"[accepted]")
+        if not bodies:
+            self.sent.clear()
+        make_due()
+        processing.process_due_notifications()
+
+
+@pytest.fixture
+def adyen(database: None, sandbox_psp: SandboxProcess) -> Iterator[AdyenShop]:
+    account = PspAccountFactory.create(code=f"adyen-{uuid.uuid4().hex[:12]}", psp="adyen")
+    behind = SandboxAdapter(
+        base_url=sandbox_psp.base_url, api_key=f"sandbox_test_{uuid.uuid4().hex}"
+    )
+    with AdyenFace(behind) as face:
+        settings.PSP_CREDENTIALS[account.code] = {
+            "api_key": API_KEY,
+            "merchant_account": ACCOUNT,
+            "base_url": face.base_url,
+            "webhook_secrets": HMAC_KEY,
+        }
+        merchant = MerchantFactory.create(test_psp_account=account)
+        shop = AdyenShop(psp=sandbox_psp, merchant=merchant, account=account, face=face)
+        face.listeners.append(shop.sent.append)
+        yield shop
+        del settings.PSP_CREDENTIALS[account.code]
+    behind.close()
+    sandbox_psp.heal()
+
+
+def held(shop: AdyenShop, *, manual: bool = True) -> str:
+    """A payment whose authorization is stated, too."""
+    intent_id: str = body_of(shop.create(token=GOOD, manual=manual))["id"]
+    shop.deliver()
+    return intent_id
+
+
+def statuses(shop: AdyenShop, intent_id: str) -> list[tuple[str, str]]:
+    return [(each.kind, each.status) for each in shop.operations(intent_id)]
+
+
+def kinds(shop: AdyenShop) -> list[str]:
+    return [each["kind"] for each in shop.effects()]
+
+
+def change(shop: AdyenShop, name: str, intent_id: str) -> None:
+    {"capture": shop.capture, "cancel": shop.cancel, "refund": shop.refund}[name](intent_id)
+
+
+def test_a_change_is_processing_until_its_notification_states_the_result(adyen: AdyenShop) -> None:
+    intent_id = held(adyen)
+    adyen.capture(intent_id, 7_000)
+    assert statuses(adyen, intent_id) == [("authorize", "SUCCEEDED"), ("capture", "PENDING")]
+    assert adyen.intent(intent_id).amount_captured_minor == 0
+    adyen.settle()
+    assert statuses(adyen, intent_id)[1] == ("capture", "PENDING")
+
+    adyen.deliver()
+    assert adyen.intent(intent_id).amount_captured_minor == 7_000
+    adyen.refund(intent_id, 2_000)
+    adyen.deliver()
+    adyen.settle()
+    assert adyen.intent(intent_id).amount_refunded_minor == 2_000
+    assert {status for _, status in statuses(adyen, intent_id)} == {"SUCCEEDED"}
+    assert kinds(adyen) == ["authorize", "capture", "refund"]
+    assert list(differences()) == []
+    assert not Case.objects.exists()
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+@pytest.mark.parametrize("name", PATHS)
+def test_a_lost_answer_is_found_out_by_the_same_key(
+    adyen: AdyenShop, name: str, after: bool
+) -> None:
+    intent_id = held(adyen, manual=name != "refund")
+    adyen.face.drop_next(PATHS[name], after=after)
+    change(adyen, name, intent_id)
+    assert statuses(adyen, intent_id)[1][1] == "UNKNOWN"
+    Operation.objects.update(created_at=timezone.now() - timezone.timedelta(hours=3))
+    adyen.settle()
+    adyen.deliver()
+    adyen.settle()
+    assert {status for _, status in statuses(adyen, intent_id)} == {"SUCCEEDED"}
+    done = {"capture": "capture", "cancel": "void", "refund": "refund"}[name]
+    assert kinds(adyen).count(done) == 1
+    assert list(differences()) == []
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+def test_a_charge_whose_answer_is_lost_is_found_by_the_notification_alone(
+    adyen: AdyenShop, after: bool
+) -> None:
+    """A minute later it is not sent again: the customer would not expect it any more."""
+    adyen.face.drop_next("POST /payments", after=after)
+    intent_id = body_of(adyen.create(token=GOOD))["id"]
+    Operation.objects.update(created_at=timezone.now() - timezone.timedelta(minutes=2))
+    calls = len(adyen.face.calls)
+    adyen.settle()
+    assert len(adyen.face.calls) == calls
+    assert statuses(adyen, intent_id) == [("authorize", "UNKNOWN")]
+    adyen.deliver()
+    if after:
+        assert statuses(adyen, intent_id) == [("authorize", "SUCCEEDED")]
+        assert adyen.intent(intent_id).amount_captured_minor == 10_000
+    else:
+        assert statuses(adyen, intent_id) == [("authorize", "UNKNOWN")]
+        Operation.objects.update(created_at=timezone.now() - timezone.timedelta(hours=25))
+        adyen.settle()
+        assert [case.kind for case in Case.objects.all()] == ["outcome_unknown"]
+    assert list(differences()) == []
+
+
+def test_a_capture_that_fails_later_is_reversed_and_reinstated_if_it_is_repeated(
+    adyen: AdyenShop,
+) -> None:
+    intent_id = held(adyen)
+    adyen.capture(intent_id)
+    adyen.deliver()
+    capture = adyen.operations(intent_id)[1]
+    facts = {
+        "psp_id": capture.psp_id,
+        "original": capture.psp_payment_id,
+        "reference": reference_of(capture.id),
+        "amount": {"currency": "USD", "value": 10_000},
+    }
+    adyen.face.state("CAPTURE_FAILED", **facts, reason="Capture Failed")
+    adyen.deliver()
+    assert statuses(adyen, intent_id)[1] == ("capture", "REVERSED")
+    assert adyen.intent(intent_id).amount_captured_minor == 0
+    assert list(differences()) == []
+    adyen.face.state("CAPTURE", **facts, reason="Transaction Recaptured")
+    adyen.deliver()
+    adyen.settle()
+    assert statuses(adyen, intent_id)[1] == ("capture", "SUCCEEDED")
+    assert adyen.intent(intent_id).amount_captured_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_a_refund_in_the_customer_area_is_booked_as_an_external_operation(
+    adyen: AdyenShop,
+) -> None:
+    intent_id = held(adyen, manual=False)
+    charge = adyen.operations(intent_id)[0]
+    adyen.face.state(
+        "REFUND",
+        psp_id=new_id(),
+        original=charge.psp_payment_id,
+        reference=reference_of(charge.id),
+        amount={"currency": "USD", "value": 4_000},
+    )
+    adyen.deliver()
+    adyen.settle()
+    assert adyen.intent(intent_id).amount_refunded_minor == 4_000
+    assert statuses(adyen, intent_id)[1] == ("refund", "SUCCEEDED")
+    assert list(differences()) == []
+
+
+def test_one_request_with_several_items_is_stored_whole_or_not_at_all(adyen: AdyenShop) -> None:
+    intent_id = held(adyen)
+    adyen.capture(intent_id)
+    [capture] = [item for item in adyen.face.items if item["eventCode"] == "CAPTURE"]
+    forged = {**capture, "success": "false"}
+    answer = Client().post(
+        f"/psp/{adyen.account.code}/webhook",
+        data=request_of(capture, forged),
+        content_type="application/json",
+    )
+    assert answer.status_code == 400
+    assert PspNotification.objects.count() == 1
+    adyen.deliver(request_of(*adyen.face.items, *adyen.face.items))
+    assert PspNotification.objects.count() == 2
+    assert statuses(adyen, intent_id) == [("authorize", "SUCCEEDED"), ("capture", "SUCCEEDED")]
+    assert list(differences()) == []
+
+
+def test_a_customer_who_comes_back_completes_the_payment(adyen: AdyenShop) -> None:
+    created = adyen.create(token="shopper-1/CHALLENGED000001")
+    intent_id = body_of(created)["id"]
+    charge = adyen.operations(intent_id)[0]
+    assert charge.status == "REQUIRES_ACTION"
+    adyen.settle()
+    assert adyen.operations(intent_id)[0].redirect_url == charge.redirect_url
+    view = adyen.psp.complete_challenge(charge.redirect_url)
+    path = charge.return_url.partition("/return/")[2]
+    answer = Client().get(f"/return/{path}&redirectResult={view['id']}")
+    assert answer.status_code in (200, 302)
+    assert statuses(adyen, intent_id) == [("authorize", "SUCCEEDED")]
+    adyen.deliver()
+    adyen.settle()
+    assert adyen.intent(intent_id).amount_captured_minor == 10_000
+    assert list(differences()) == []
+
+
+def test_a_cancellation_at_a_challenge_ends_the_payment(adyen: AdyenShop) -> None:
+    intent_id = body_of(adyen.create(token="shopper-1/CHALLENGED000001"))["id"]
+    adyen.cancel(intent_id)
+    assert statuses(adyen, intent_id)[1] == ("void", "PENDING")
+    adyen.deliver()
+    adyen.settle()
+    assert adyen.intent(intent_id).status == "CANCELED"
+    assert kinds(adyen) == []
+    assert not Case.objects.exists()
+    assert list(differences()) == []
