@@ -10,7 +10,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from psp_adapters.adyen import facts, mapping, reports, vocabulary, webhook
@@ -35,6 +36,7 @@ from psp_adapters.contract.stored_notifications import StoredNotifications
 from psp_adapters.http import AnswerUnknown, NotSent
 
 K = OperationKind
+T = TypeVar("T")
 
 RETURNED: Final = "redirectResult"
 """The parameter of the address with which the customer comes back from a challenge."""
@@ -234,7 +236,7 @@ class AdyenAdapter(PspAdapter):
             psp_payment_ids=[each for each in payment_ids if each],
             references=[each for each in references if each],
         )
-        read = [_readable(lambda one=one: facts.fact_of(one)) for one in stored]  # type: ignore[misc]
+        read = [_readable(partial(facts.fact_of, each)) for each in stored]
         return [each for each in read if each is not None]
 
     def _payment(self, psp_payment_id: str) -> PspPayment | None:
@@ -301,7 +303,7 @@ class AdyenAdapter(PspAdapter):
         return mapping.result_of_answer(request, answer)
 
 
-def _readable(read: Callable[[], Any]) -> Any:
+def _readable(read: Callable[[], T]) -> T:
     """What `read` makes of an answer, or of a stored notification; raises PspUnavailable."""
     try:
         return read()

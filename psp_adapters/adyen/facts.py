@@ -184,7 +184,7 @@ class _Reading:
         )
 
     def _authorization(self) -> PspOperation:
-        declined = _declined(K.AUTHORIZE, self._refusal) if not self._authorized else {}
+        code, decline_code, message = _reason_of(K.AUTHORIZE, self._refusal, self._authorized)
         return PspOperation(
             kind=K.AUTHORIZE,
             psp_id=self._first.payment_id,
@@ -192,7 +192,9 @@ class _Reading:
             amount=self._amount,
             outcome=Outcome.SUCCEEDED if self._authorized else Outcome.DECLINED,
             at=self._first.at,
-            **declined,
+            code=code,
+            decline_code=decline_code,
+            message=message,
         )
 
     def _follow(self, group: Sequence[Fact]) -> None:
@@ -230,7 +232,7 @@ class _Reading:
         succeeded = last.takes_effect
         # What names the payment's own reference began at Adyen, or canceled by that reference.
         reference = "" if last.reference == self._reference else last.reference
-        declined = {} if succeeded else _declined(kind, last)
+        code, decline_code, message = _reason_of(kind, last, succeeded)
         self._operations.append(
             PspOperation(
                 kind=kind,
@@ -239,7 +241,9 @@ class _Reading:
                 amount=amount,
                 outcome=Outcome.SUCCEEDED if succeeded else Outcome.DECLINED,
                 at=first.at,
-                **declined,
+                code=code,
+                decline_code=decline_code,
+                message=message,
             )
         )
 
@@ -263,11 +267,13 @@ def _operations_of(facts: Sequence[Fact]) -> list[list[Fact]]:
     return list(groups.values())
 
 
-def _declined(kind: PspOperationKind, fact: Fact) -> dict[str, str]:
+def _reason_of(kind: PspOperationKind, fact: Fact, succeeded: bool) -> tuple[str, str, str]:
+    """Code, decline code and message of what did not succeed."""
+    if succeeded:
+        return "", "", ""
     if kind is K.AUTHORIZE:
-        code, decline_code, message = vocabulary.decline_of(refusal=fact.reason)
-        return {"code": code, "decline_code": decline_code, "message": message}
-    return {"code": "processing_error", "message": REFUSED_LATER}
+        return vocabulary.decline_of(refusal=fact.reason)
+    return "processing_error", "", REFUSED_LATER
 
 
 def _is_asked_for(shown: PspOperation, query: LookUp) -> bool:

@@ -38,10 +38,23 @@ _KINDS: Final = {
 }
 # Hours east of Greenwich. Adyen writes the zone of the account's reports by its short name.
 _ZONES: Final = {
-    **{"UTC": 0, "GMT": 0, "WET": 0, "BST": 1, "CET": 1, "WEST": 1, "CEST": 2, "EET": 2},
-    **{"EEST": 3, "MSK": 3, "GST": 4, "SGT": 8, "HKT": 8, "AWST": 8, "JST": 9, "KST": 9},
-    **{"AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "BRT": -3, "EDT": -4, "EST": -5},
-    **{"CDT": -5, "CST": -6, "MDT": -6, "MST": -7, "PDT": -7, "PST": -8},
+    **dict.fromkeys(("UTC", "GMT", "WET"), 0),
+    **dict.fromkeys(("BST", "CET", "WEST"), 1),
+    **dict.fromkeys(("CEST", "EET"), 2),
+    **dict.fromkeys(("EEST", "MSK"), 3),
+    **dict.fromkeys(("SGT", "HKT", "AWST"), 8),
+    **dict.fromkeys(("JST", "KST"), 9),
+    **dict.fromkeys(("CDT", "EST"), -5),
+    **dict.fromkeys(("CST", "MDT"), -6),
+    **dict.fromkeys(("MST", "PDT"), -7),
+    "GST": 4,
+    "AEST": 10,
+    "AEDT": 11,
+    "NZST": 12,
+    "NZDT": 13,
+    "BRT": -3,
+    "EDT": -4,
+    "PST": -8,
 }
 _ROW_LENGTH_MAX: Final = 16 * 1024
 _TEXT_MAX: Final = 500

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for, capabilities_of
+from psp_adapters.tests.adyen.conftest import Kept
 from psp_adapters.tests.support.sandbox_process import SandboxProcess
 
 
@@ -33,10 +34,24 @@ def test_a_live_key_of_stripe_is_sent_over_https_only(api_key: str) -> None:
     assert api_key not in str(refused.value)
 
 
+def test_an_account_at_adyen_needs_its_name_and_what_its_look_ups_read() -> None:
+    credentials = {"api_key": "key", "merchant_account": "ShopECOM"}
+    one = adapter_for("adyen", credentials, stored=Kept())
+    assert capabilities_of("adyen") is one.capabilities
+    assert adapter_for("adyen", credentials, stored=Kept()) is not one
+    with pytest.raises(ValueError, match="notifications"):
+        adapter_for("adyen", credentials)
+    with pytest.raises(BadCredentials, match="merchant_account"):
+        adapter_for("adyen", {"api_key": "key"}, stored=Kept())
+    for base_url in ("http://checkout-test.adyen.com/v72", "ftp://127.0.0.1/v72"):
+        with pytest.raises(BadCredentials, match="https"):
+            adapter_for("adyen", {**credentials, "base_url": base_url}, stored=Kept())
+
+
 def test_an_sdk_is_loaded_only_for_an_account_that_names_it() -> None:
     """It takes memory and time in every process that loads it."""
     load = "import sys, psp_adapters.registry as r; r.capabilities_of('sandbox')"
-    checked = f"{load}; sys.exit('stripe' in sys.modules)"
+    checked = f"{load}; sys.exit(bool({{'stripe', 'Adyen'}} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", checked], check=False).returncode == 0
 
 

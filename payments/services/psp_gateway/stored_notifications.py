@@ -19,9 +19,7 @@ _READ: Final = (
     "SELECT event_id, type, psp_payment_id, our_references ->> 0, occurred_at, body "
     f"FROM {table_of(PspNotification)} WHERE states_result AND psp_account_id = %s AND "
 )
-_ABOUT: Final = (
-    f"{_READ} psp_payment_id = ANY(%s) UNION {_READ} (our_references ->> 0) = ANY(%s)"
-)
+_ABOUT: Final = f"{_READ} psp_payment_id = ANY(%s) UNION {_READ} (our_references ->> 0) = ANY(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,10 @@ class NotificationsOfAccount:
 
     def was_sale(self, reference: str) -> bool:
         """Whether our charge of this reference, at this account, asked to capture at once."""
-        rows = Operation.objects.filter(pk=operation_id_of(reference), capture_now=True)
-        found: bool = rows.filter(psp_account_id=self.account_id).exists()
+        identifier = operation_id_of(reference)
+        if identifier is None:
+            return False
+        rows = Operation.objects.filter(pk=identifier, psp_account_id=self.account_id)
+        found: bool = rows.filter(capture_now=True).exists()
         release_connection()
         return found
-

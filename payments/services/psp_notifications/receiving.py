@@ -60,9 +60,7 @@ def receive_notifications(request: WebhookRequest, *, account_code: str) -> Rece
     adapter = accounts.adapter_of(account)
     read = adapter.read_notifications(request, secrets=secrets, now=now_utc())
     states_result = adapter.capabilities.states_results_by_notification
-    rows = [
-        _row_of(each, account.id, request.body, states_result=states_result) for each in read
-    ]
+    rows = [_row_of(each, account.id, request.body, states_result=states_result) for each in read]
     new = _insert_new(rows)
     if new:
         wakeups.wake(wakeups.PROCESS_NOTIFICATIONS)

@@ -205,7 +205,5 @@ def _may_repeat(operation: Operation, adapter: PspAdapter) -> bool:
     return age_seconds < min(most_seconds, window_seconds)
 
 
-
-
 def still_unknown(detail: str, check_in_seconds: float | None = None) -> PspResult:
     return PspResult(outcome=Outcome.UNKNOWN, detail=detail, retry_after_seconds=check_in_seconds)

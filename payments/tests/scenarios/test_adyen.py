@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 import pytest
 from django.conf import settings
 from django.test import Client
-from django.utils import timezone
 
-from payments.models import Case, Operation, PspNotification
+from payments.models import Case, PspNotification
 from payments.services.psp_gateway.references import reference_of
 from payments.services.psp_notifications import processing
 from payments.services.verification.rebuild import differences
 from payments.tests.support.factories import MerchantFactory, PspAccountFactory
 from payments.tests.support.notices import make_due
-from payments.tests.support.shop import Shop, body_of
+from payments.tests.support.shop import Shop, age_operations, body_of
 from psp_adapters.sandbox.adapter import SandboxAdapter
 from psp_adapters.tests.support.adyen_face import (
     ACCOUNT,
@@ -130,7 +129,7 @@ def test_a_lost_answer_is_found_out_by_the_same_key(
     adyen.face.drop_next(PATHS[name], after=after)
     change(adyen, name, intent_id)
     assert statuses(adyen, intent_id)[1][1] == "UNKNOWN"
-    Operation.objects.update(created_at=timezone.now() - timezone.timedelta(hours=3))
+    age_operations(intent_id, seconds=3 * 3600)
     adyen.settle()
     adyen.deliver()
     adyen.settle()
@@ -147,7 +146,7 @@ def test_a_charge_whose_answer_is_lost_is_found_by_the_notification_alone(
     """A minute later it is not sent again: the customer would not expect it any more."""
     adyen.face.drop_next("POST /payments", after=after)
     intent_id = body_of(adyen.create(token=GOOD))["id"]
-    Operation.objects.update(created_at=timezone.now() - timezone.timedelta(minutes=2))
+    age_operations(intent_id, seconds=120)
     calls = len(adyen.face.calls)
     adyen.settle()
     assert len(adyen.face.calls) == calls
@@ -158,7 +157,7 @@ def test_a_charge_whose_answer_is_lost_is_found_by_the_notification_alone(
         assert adyen.intent(intent_id).amount_captured_minor == 10_000
     else:
         assert statuses(adyen, intent_id) == [("authorize", "UNKNOWN")]
-        Operation.objects.update(created_at=timezone.now() - timezone.timedelta(hours=25))
+        age_operations(intent_id, seconds=25 * 3600)
         adyen.settle()
         assert [case.kind for case in Case.objects.all()] == ["outcome_unknown"]
     assert list(differences()) == []

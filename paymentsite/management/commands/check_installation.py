@@ -16,6 +16,7 @@ from django.db.utils import Error
 
 from ledger.database.statements import execute
 from payments.models import PspAccount
+from payments.services.psp_gateway.stored_notifications import NotificationsOfAccount
 from paymentsite.management.commands.migrate import columns_by_table, fault_of_version, granted
 from psp_adapters.registry import BadCredentials, UnknownPsp, adapter_for
 
@@ -144,9 +145,7 @@ def _psp_accounts() -> Iterator[str]:
             yield f"the PSP account {account.code} has no credentials: add it to PSP_CREDENTIALS"
             continue
         try:
-            adapter_for(
-                account.psp, credentials, stored=NotificationsOfAccount(account.id)
-            )
+            adapter_for(account.psp, credentials, stored=NotificationsOfAccount(account.id))
         except UnknownPsp:
             yield f"the PSP account {account.code} is of {account.psp}, which has no adapter"
         except BadCredentials as error:

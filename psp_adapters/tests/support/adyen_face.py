@@ -1,4 +1,4 @@
-"""A face of the sandbox PSP that speaks Adyen's Checkout API, and signs notifications as Adyen does.
+"""A face of the sandbox PSP that speaks Adyen's Checkout API, and signs notifications.
 
 The sandbox PSP keeps the truth; the face translates. A change is answered `received`, and its
 result is in the notification alone. Usable as a context manager; listens on loopback.
@@ -117,7 +117,7 @@ class AdyenFace:
                 return None
         key = headers.get("Idempotency-Key", "")
         if key in self.in_progress:
-            return _error(422, IN_PROGRESS, "validation", "request already processed or in progress")
+            return _error(422, IN_PROGRESS, "validation", "the key is in use")
         with self._lock:
             answer = self._answers.get(key) if key else None
             if answer is None:
@@ -247,7 +247,8 @@ class AdyenFace:
         psp_id, named = new_id(), body["paymentReference"]
         found = [(i, p) for i, p in self._payments.items() if p.reference == named]
         done, amount, original = False, {"currency": "USD", "value": 0}, ""
-        for original, payment in found:
+        for payment_id, payment in found:
+            original = payment_id
             done = self._carry_out(payment, K.VOID, payment.total, body["reference"], key)
             amount = _amount(payment.total)
         self.state(

@@ -1,0 +1,150 @@
+"""Adyen's settlement detail report: columns by name, the direction by the column that is filled."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger.money import Money
+from psp_adapters.adyen import reports
+from psp_adapters.contract.settlement_reports import LineKind, ReportLine, ReportUnreadable
+from psp_adapters.tests.support.adyen_documents import document_path
+
+ACCOUNT = "FaceMerchantECOM"
+HEADER = (*reports.COLUMNS, *reports.FEES, "Batch Number", "A column of tomorrow")
+SALE = {
+    "Merchant Account": ACCOUNT,
+    "Psp Reference": "PAYMENT000000001",
+    "Merchant Reference": "op_charge",
+    "Creation Date": "2026-03-01 12:00:00",
+    "TimeZone": "CET",
+    "Type": "Settled",
+    "Modification Reference": "CAPTURE000000001",
+    "Gross Currency": "EUR",
+    "Gross Credit (GC)": "10.00",
+    "Net Currency": "EUR",
+    "Net Credit (NC)": "9.70",
+    "Commission (NC)": "0.10",
+    "Markup (NC)": "0.05",
+    "Scheme Fees (NC)": "0.05",
+    "Interchange (NC)": "0.10",
+    "Batch Number": "7",
+}
+REFUND = {
+    **SALE,
+    "Type": "Refunded",
+    "Modification Reference": "REFUND0000000001",
+    "Modification Merchant Reference": "op_refund",
+    "Gross Credit (GC)": "",
+    "Gross Debit (GC)": "4.00",
+    "Net Credit (NC)": "",
+    "Net Debit (NC)": "4.30",
+}
+
+
+def report(*rows: dict[str, str], header: tuple[str, ...] = HEADER) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, restval="", extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def read(*rows: dict[str, str]) -> list[ReportLine]:
+    return list(reports.read(report(*rows), merchant_account=ACCOUNT))
+
+
+def refused(body: bytes) -> str:
+    with pytest.raises(ReportUnreadable) as refusal:
+        list(reports.read(body, merchant_account=ACCOUNT))
+    return str(refusal.value)
+
+
+def test_a_sale_names_its_payment_and_its_fees_are_added_up() -> None:
+    [line] = read(SALE)
+    assert (line.kind, line.psp_id, line.reference) == (
+        LineKind.CHARGE,
+        "PAYMENT000000001",
+        "op_charge",
+    )
+    assert (line.gross, line.fee, line.net) == tuple(Money(m, "EUR") for m in (1000, 30, 970))
+    assert line.occurred_at == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
+
+
+def test_a_capture_of_ours_and_a_refund_name_themselves() -> None:
+    capture = {**SALE, "Modification Merchant Reference": "op_capture"}
+    taken, returned = read(capture, REFUND)
+    assert (taken.psp_id, taken.reference) == ("CAPTURE000000001", "op_capture")
+    assert (returned.kind, returned.psp_id) == (LineKind.REFUND, "REFUND0000000001")
+    assert (returned.gross, returned.fee) == (Money(-400, "EUR"), Money(30, "EUR"))
+
+
+def test_the_direction_is_that_of_the_column_and_not_of_the_type() -> None:
+    taken = {**REFUND, "Type": "Settled"}
+    [line] = read(taken)
+    assert (line.kind, line.gross.minor) == (LineKind.CHARGE, -400)
+
+
+def test_a_row_without_a_payment_is_of_unknown_kind_and_the_transfer_is_no_line() -> None:
+    fee = {
+        **dict.fromkeys(SALE, ""),
+        "Merchant Account": ACCOUNT,
+        "Type": "Fee",
+        "Creation Date": "2026-03-01 12:00:00",
+        "TimeZone": "UTC",
+        "Net Currency": "EUR",
+        "Net Debit (NC)": "1.50",
+    }
+    payout = {**fee, "Type": "MerchantPayout"}
+    [line] = read(fee, payout)
+    assert (line.kind, line.psp_type, line.net) == (LineKind.UNKNOWN, "Fee", Money(-150, "EUR"))
+
+
+def test_a_converted_amount_is_told_in_the_currency_of_our_balance() -> None:
+    [line] = read({**SALE, "Gross Currency": "USD", "Gross Credit (GC)": "11.00"})
+    assert (line.gross, line.net) == (Money(1000, "EUR"), Money(970, "EUR"))
+
+
+def test_yen_have_no_decimals() -> None:
+    yen = dict.fromkeys(reports.FEES, "") | {"Gross Currency": "JPY", "Net Currency": "JPY"}
+    [line] = read({**SALE, **yen, "Gross Credit (GC)": "1000", "Net Credit (NC)": "1000.00"})
+    assert line.gross == Money(1000, "JPY")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"Gross Credit (GC)": "10.01"}, "do not agree"),
+        ({"Net Debit (NC)": "9.70"}, "exactly one"),
+        ({"Net Credit (NC)": ""}, "exactly one"),
+        ({"Net Credit (NC)": "9,70"}, "not an amount"),
+        ({"Commission (NC)": "0.105"}, "more decimals"),
+        ({"Net Currency": "XXX"}, ""),
+        ({"TimeZone": "MARS"}, "time zone"),
+        ({"Creation Date": "1 March"}, "not a time"),
+        ({"Psp Reference": ""}, "identifier"),
+        ({"Merchant Account": "Other"}, "another merchant account"),
+        ({"Type": ""}, "type"),
+    ],
+)
+def test_a_row_in_doubt_refuses_the_report(changed: dict[str, str], why: str) -> None:
+    assert why in refused(report(SALE, {**SALE, **changed}))
+
+
+def test_a_file_that_is_none_is_refused() -> None:
+    whole = report(SALE)
+    assert "empty" in refused(b"")
+    assert "in the middle" in refused(whole[:-5])
+    assert "is missing" in refused(report(SALE, header=HEADER[1:]))
+    assert "two columns" in refused(report(SALE, header=(*HEADER, "Type")))
+    assert refused(b"\xff\xfe\n")
+    assert "too long" in refused(b"a" * 100_000)
+
+
+def test_every_column_that_we_read_is_one_that_adyen_documents() -> None:
+    documented = document_path("adyen.settlement_detail.columns.csv").read_text().strip().split(",")
+    assert set(reports.COLUMNS) | set(reports.FEES) <= set(documented)
+    assert list(reports.read(report(SALE, header=tuple(documented)), merchant_account=ACCOUNT))
