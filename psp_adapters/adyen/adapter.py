@@ -130,7 +130,7 @@ class AdyenAdapter(PspAdapter):
             body = mapping.change_body(request, merchant_account=self._account)
             return self._change(request, body, deadline_seconds)
         body = mapping.cancel_body(request, merchant_account=self._account)
-        call = getattr(self._connection.modifications, vocabulary.CALL_BY_REFERENCE)
+        call = self._connection.modification(vocabulary.CALL_BY_REFERENCE)
         return self._send(request, call, body, deadline_seconds)
 
     def refund(self, request: PspRequest, *, deadline_seconds: float) -> PspResult:
@@ -148,7 +148,9 @@ class AdyenAdapter(PspAdapter):
         references = [query.payment_reference] if not query.psp_payment_id else []
         if query.kind is K.AUTHORIZE:
             payment_ids, references = [query.psp_id], [query.reference]
-        known = self._facts(payment_ids, references)
+        named = self._facts(payment_ids, references)
+        # What follows in a payment may carry other references than that.
+        known = self._facts((each.payment_id for each in named), references)
         found = facts.result_of(known, query, was_sale=self._stored.was_sale)
         returned = query.returned.get(RETURNED, "")
         if found is not None or query.kind is not K.AUTHORIZE or not returned:
@@ -275,7 +277,7 @@ class AdyenAdapter(PspAdapter):
         self, request: PspRequest, body: mapping.Json, deadline_seconds: float
     ) -> PspResult:
         """Make one change of a payment that has an id."""
-        call = getattr(self._connection.modifications, vocabulary.CALLS[request.kind])
+        call = self._connection.modification(vocabulary.CALLS[request.kind])
         path = in_path(request.psp_payment_id)
         return self._send(
             request,

@@ -95,12 +95,19 @@ class Connection:
         client.http_client, client.http_init = self._transport, True
         checkout = Adyen.services.AdyenCheckoutApi(client)
         self.payments = checkout.payments_api
-        self.modifications = checkout.modifications_api
+        self._modifications = checkout.modifications_api
         self.recurring = checkout.recurring_api
         # The library has no option for the address, and would rewrite that of its live platform.
-        for api in (self.payments, self.modifications, self.recurring):
+        for api in (self.payments, self._modifications, self.recurring):
             api.baseUrl = base_url
         client._determine_api_url = lambda platform, endpoint: endpoint
+
+    def modification(self, name: str) -> Callable[..., Any]:
+        """The library's call of that name; the library itself takes any name for an empty one."""
+        if not hasattr(type(self._modifications), name):
+            raise LookupError(f"Adyen's library has no {name}")
+        found: Callable[..., Any] = getattr(self._modifications, name)
+        return found
 
     def post(
         self, call: Callable[..., Any], *arguments: Any, key: str, deadline_seconds: float

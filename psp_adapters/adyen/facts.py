@@ -116,7 +116,9 @@ def result_of(
     ]
     if not found:
         return _canceled_nothing(known, query)
-    first, *others = sorted(found, key=lambda each: each.outcome is not Outcome.SUCCEEDED)
+    first, *others = sorted(
+        found, key=lambda e: (e.psp_id != query.psp_id, e.outcome is not Outcome.SUCCEEDED)
+    )
     more = tuple(each for each in others if each.outcome is Outcome.SUCCEEDED)
     if not more:
         return first
@@ -125,11 +127,13 @@ def result_of(
 
 
 def total_of(payment: PspPayment) -> Money:
-    """What is authorized in total: the authorization and its increments."""
+    """What is authorized of a payment that is held: an adjustment may have made it more or less."""
     total = Money.zero(payment.held.currency)
     for each in payment.operations:
         if each.outcome is Outcome.SUCCEEDED and each.kind in (K.AUTHORIZE, K.INCREMENT):
             total += each.amount
+        elif each.outcome is Outcome.SUCCEEDED and each.kind is K.VOID:
+            total -= each.amount
     return total
 
 

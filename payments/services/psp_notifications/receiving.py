@@ -72,7 +72,7 @@ def receive_notifications(request: WebhookRequest, *, account_code: str) -> Rece
 
 
 def _row_of(
-    read: Notification, account_id: UUID, body: bytes, *, states_result: bool
+    read: Notification, account_id: UUID, body: bytes, *, states_result: bool = False
 ) -> PspNotification:
     """The row of a notification in a verified request, card numbers in its body masked.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ledger.money import Money
+from psp_adapters.adyen import vocabulary
 from psp_adapters.adyen.adapter import RETURNED, AdyenAdapter
 from psp_adapters.contract.operations import LookUp, OperationKind, Outcome, PspUnavailable
 from psp_adapters.tests.adyen.conftest import Kept
@@ -178,3 +179,12 @@ def test_ideal_begins_without_a_token_and_sends_the_customer_away(
     begun = send(adapter, request)
     assert begun.outcome is Outcome.REQUIRES_ACTION
     assert begun.redirect_url
+
+
+def test_every_call_is_one_that_adyens_library_has(adapter: AdyenAdapter) -> None:
+    """It would take any other name too, and make nothing of it."""
+    connection = adapter._connection
+    for name in (*vocabulary.CALLS.values(), vocabulary.CALL_BY_REFERENCE):
+        assert callable(connection.modification(name))
+    with pytest.raises(LookupError):
+        connection.modification("cancel_nothing")

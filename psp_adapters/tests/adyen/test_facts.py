@@ -182,7 +182,10 @@ def test_every_order_with_any_repeats_gives_the_same_payment(
     chance.shuffle(mixed)
     assert read(*mixed, sale=sale) == expected
     assert expected.held.minor >= 0
-    assert total_of(expected).minor >= 0
+    if expected.status is S.HELD and not any(
+        each.kind is K.CAPTURE for each in expected.operations
+    ):
+        assert total_of(expected) == expected.held
 
 
 def test_ids_are_read_beside_the_body_in_which_a_long_number_is_masked() -> None:
