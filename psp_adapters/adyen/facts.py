@@ -222,7 +222,8 @@ class _Reading:
         if kind is K.INCREMENT:
             # Adyen states the new total, which may be smaller: then a part was released.
             change, self._total = amount - self._total, amount
-            self._held = max(self._held + change, nothing)
+            if self._held:
+                self._held = max(self._held + change, nothing)
             if change < nothing:
                 return K.VOID, nothing - change
             return K.INCREMENT, change

@@ -182,7 +182,7 @@ def test_ideal_begins_without_a_token_and_sends_the_customer_away(
 
 
 def test_every_call_is_one_that_adyens_library_has(adapter: AdyenAdapter) -> None:
-    """It would take any other name too, and make nothing of it."""
+    """It would take any other name too, and do nothing then."""
     connection = adapter._connection
     for name in (*vocabulary.CALLS.values(), vocabulary.CALL_BY_REFERENCE):
         assert callable(connection.modification(name))
