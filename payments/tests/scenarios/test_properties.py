@@ -34,7 +34,11 @@ from payments.tests.scenarios.random_steps import Await, Step, steps
 from payments.tests.support import passing_time
 from payments.tests.support.dashboard import end_leases
 from payments.tests.support.dispute_desk import Desk
-from payments.tests.support.late_outcomes import close_as, sweep_reversals
+from payments.tests.support.late_outcomes import (
+    assert_told_as_shown,
+    close_as,
+    sweep_reversals,
+)
 from payments.tests.support.shop import Shop, answered, body_of, render_intent, uuid_of
 from paymentsite.tests.fixtures.matrix import examples
 from psp_adapters.contract.operations import Outcome, PspResult
@@ -93,6 +97,7 @@ def test_books_counters_and_psp_agree_after_every_step(
     assert list(differences()) == []
     assert_money_is_booked_as_at_the_psp(shop, intent_id)
     assert_nothing_waits_for_ever(shop, intent_id)
+    assert_told_as_shown(shop, intent_id)
     reached["life"] += 1
 
 

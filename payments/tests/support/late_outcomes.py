@@ -1,14 +1,18 @@
-"""Operations whose result at the PSP contradicts ours, and what the books say of them."""
+"""Operations whose result at the PSP contradicts ours; what books and events say of them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from ledger.models import LedgerEntry
-from payments.models import Case, Event, Operation
+from payments.models import Case, Event, Operation, PaymentIntent
+from payments.objects.charge import charge_object
+from payments.objects.payment_intent import payment_intent_object
+from payments.objects.refund import refund_object
 from payments.services import callers
 from payments.services.automatic_actions import late_success_reversals
+from payments.services.outcomes.late_and_external.charge_books import ChargeBooks, ChargeVector
 from payments.services.outcomes.recording import record_outcome
 from payments.services.psp_gateway import references
 from payments.services.recovery import payment_sync
@@ -17,6 +21,13 @@ from payments.services.verification.rebuild import differences
 from payments.tests.support.notices import lose_the_answer
 from payments.tests.support.shop import Shop, body_of, uuid_of
 from psp_adapters.contract.operations import Outcome, PspResult
+
+_OF_CHARGE: Final = (
+    *("status", "amount", "amount_captured", "amount_refunded", "captured", "refunded", "paid"),
+    *("failure_code", "failure_message"),
+)
+_OF_INTENT: Final = ("status", "amount_capturable", "amount_received")
+_FINAL: Final = ("payment_intent.succeeded", "payment_intent.canceled")
 
 
 def close_as(operation: Operation, outcome: Outcome) -> None:
@@ -97,3 +108,46 @@ def reference(operation: Operation) -> str:
 
 def assert_the_books_agree() -> None:
     assert list(differences()) == []
+
+
+def assert_told_as_shown(shop: Shop, intent_id: str) -> None:
+    """The last event of each object shows what it shows now, and one final status was published.
+
+    An intent whose final status is published is told of no more: its charge and refunds are. Nor is
+    one told of a late success that is given back.
+    """
+    intent, operations = shop.intent(intent_id), shop.operations(intent_id)
+    for refund in shop.refunds(intent_id):
+        operation = next(o for o in operations if o.id == refund.operation_id)
+        _compare(intent, refund_object(refund, intent, operation), ("status",))
+    if not _is_one_charge(intent, operations):
+        return  # The amounts of the intent are of several charges: the PSP contradicts itself.
+    for charge in operations:
+        if charge.is_charge:
+            _compare(intent, charge_object(charge, intent), _OF_CHARGE)
+    if not Case.objects.filter(intent_id=intent.id, kind="late_success").exists():
+        names = ("status",) if intent.published_status else _OF_INTENT
+        _compare(intent, payment_intent_object(intent), names)
+    final = Event.objects.filter(aggregateid=intent.id, type__in=_FINAL)
+    assert final.count() <= 1, list(final.values_list("type", flat=True))
+
+
+def _compare(intent: PaymentIntent, shown: dict[str, Any], names: tuple[str, ...]) -> None:
+    events = Event.objects.filter(aggregateid=intent.id, payload__object__id=shown["id"])
+    last = events.order_by("seq").last()
+    if last is None:
+        assert shown["object"] == "charge"
+        assert shown["status"] in ("pending", "failed"), f"{shown['id']} was never told of"
+        return
+    told = last.payload["object"]
+    differs = {name: (told[name], shown[name]) for name in names if told[name] != shown[name]}
+    assert not differs, f"{last.type} told of {shown['id']} what it no longer shows: {differs}"
+
+
+def _is_one_charge(intent: PaymentIntent, operations: list[Operation]) -> bool:
+    """Is everything that the intent counts of its latest charge? Duplicate charges do not count."""
+    others = (o for o in operations if o.is_charge and o.id != intent.latest_charge_id)
+    return all(
+        other.status == "EXCESS" or ChargeBooks(other, operations).vector() == ChargeVector()
+        for other in others
+    )

@@ -47,7 +47,7 @@ from psp_adapters.contract.payments import PspPayment
 EXPIRY_ACTOR: Final = "psp:expiry"
 CONFIRM_AFTER_SECONDS: Final = 2.0
 """After an adoption the PSP is looked up once more: even that snapshot may have been stale."""
-CHANGES_UNTIL_SLOW: Final = 6
+CHANGES_UNTIL_SLOW: Final = 8
 """From so many late outcomes of one operation on, the next look-ups come later and later."""
 
 Version = frozenset[tuple[UUID, str, int]]
