@@ -8,9 +8,10 @@ taken under the charge's lease and discarded if anything was recorded meanwhile.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from ledger.database.statements import execute, table_of
 from payments.models import Operation
@@ -30,6 +31,9 @@ from payments.services.psp_gateway.queries import Inconclusive, look_up
 from payments.states import OPERATION_OPEN, CaseKind
 from psp_adapters.contract.operations import Outcome, PspResult
 from psp_adapters.contract.payments import PspOperationKind, PspPayment
+
+_OF_ONE_CHARGE: Final = frozenset({"one_charge_per_order", "one_charge_per_intent"})
+"""Unique indexes that a charge may meet if another one took its place since that was read."""
 
 
 class Conflict(Exception):
@@ -79,6 +83,11 @@ def sync_payment(charge_id: UUID, *, actor: str, lease: datetime | None = None) 
     except (Overtaken, SnapshotIncomplete) as reason:
         _release_lease(charge_id, lease)
         raise Inconclusive(str(reason)) from reason
+    except IntegrityError as error:
+        _release_lease(charge_id, lease)
+        if _constraint_of(error) not in _OF_ONE_CHARGE:
+            raise
+        raise Inconclusive("another charge took the payment or its order meanwhile") from error
     except (Inconclusive, Conflict):
         _release_lease(charge_id, lease)
         raise
@@ -86,6 +95,10 @@ def sync_payment(charge_id: UUID, *, actor: str, lease: datetime | None = None) 
         raise Conflict("; ".join(each.why for each in adopted.objections))
     if adopted.undecided is not None:
         raise Inconclusive(f"the provider has yet to say how {adopted.undecided.public_id} ends")
+
+
+def _constraint_of(error: IntegrityError) -> str | None:
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def look_up_payment(charge: Operation) -> PspPayment:

@@ -1,7 +1,15 @@
-"""A reversed charge that is reinstated as a duplicate, or no longer as one: refunds follow it."""
+"""Which charge of several holds a payment or its order, and what follows for the others.
+
+A reversed charge may be reinstated as a duplicate, or no longer as one: its refunds follow it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from payments.services.recovery.payment_sync import Inconclusive, sync_payment
 from payments.tests.support.dashboard import sold
 from payments.tests.support.late_outcomes import (
     assert_the_books_agree,
@@ -62,4 +70,17 @@ def test_a_refund_follows_its_charge_when_that_is_no_longer_a_duplicate(shop: Sh
         {"authorized": 10_000, "captured": 10_000, "refunded": 10_000},
     )
     assert balances(intent_id) == {1100: 10_000, 2200: -10_000}
+    assert_the_books_agree()
+
+
+def test_two_late_charges_of_one_order_that_are_recorded_at_once(
+    shop: Shop, run_together: Callable[..., list[Any]]
+) -> None:
+    charges = [falsely_closed(shop, Outcome.DECLINED)[1] for _ in range(2)]
+    results = run_together(*[partial(sync_payment, each.id, actor="test") for each in charges])
+    assert all(each is None or isinstance(each, Inconclusive) for each in results), results
+    for each in charges:
+        sync_as_notified(each)
+        each.refresh_from_db()
+    assert sorted(each.status for each in charges) == ["EXCESS", "SUCCEEDED"]
     assert_the_books_agree()

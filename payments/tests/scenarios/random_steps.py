@@ -87,6 +87,27 @@ steps = st.one_of(
         which=charges, interleaved=synced),
     st.builds(Step, verb=st.sampled_from(["bank win", "bank lose", "bank prevent",
         "bank escalate"]), which=charges, interleaved=synced),
-    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines"]),
+    st.builds(Step, verb=st.sampled_from(["wait", "time", "sync", "reversals", "deadlines",
+        "pay otherwise"]),
         interleaved=synced),
 )  # fmt: skip
+
+PAID = Step(verb="confirm", token="pm_card_visa")
+BEGINNINGS = {
+    "not at all": [],
+    "paid": [PAID],
+    "paid twice": [Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="wait")],
+    "paid twice, not synced": [
+        Step(verb="confirm", token="pm_card_declinedThenPaid"), PAID, Step(verb="time"),
+    ],
+    "replaced": [Step(verb="confirm", token="pm_card_threeDSecure2Required"), PAID],
+    "returned": [Step(verb="confirm", token="pm_bankDebit_returned"), Step(verb="wait")],
+    "returned, and its order paid otherwise": [
+        PAID, Step(verb="refund", amount_minor=2_000), Step(verb="fails later"), Step(verb="wait"),
+        Step(verb="pay otherwise"), Step(verb="succeeds after all"), Step(verb="sync"),
+    ],
+    "captured twice": [
+        PAID, Step(verb="capture", amount_minor=4_000, final=False),
+        Step(verb="capture", amount_minor=6_000),
+    ],
+}  # fmt: skip
