@@ -12,9 +12,16 @@ from typing import Protocol
 
 from psp_adapters.contract.disputes import DisputeRequest, DisputeResult, PspDispute
 from psp_adapters.contract.notifications import Notification, WebhookRequest
-from psp_adapters.contract.operations import LookUp, PspRequest, PspResult
+from psp_adapters.contract.operations import (
+    REQUEST_REFUSED,
+    LookUp,
+    Outcome,
+    PspRequest,
+    PspResult,
+)
 from psp_adapters.contract.payments import PaymentToken, PspPayment
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 
 
 class CredentialsRefused(ValueError):
@@ -50,6 +57,9 @@ class Capabilities:
     """Those that begin without a token, since the customer gives the account on another page.
 
     Each with what `PspRequest.token` is then."""
+    reusable_method_types: frozenset[str] = frozenset()
+    """Those of them that it sets up for later payments, alone or with a first payment; it returns
+    the network's id of that, and takes it with later charges. None: it sets up nothing."""
     requests_three_d_secure: bool = False
     """Whether a charge can ask for 3-D Secure that the PSP would not ask for by itself."""
     purchase_details: bool = False
@@ -114,6 +124,24 @@ class PspAdapter(Protocol):
     def find_token(self, token: str, *, deadline_seconds: float) -> PaymentToken:
         """Look up a token. Raises UnknownToken, CardDataRefused or PspUnavailable."""
         ...
+
+    def set_up(self, request: SetupRequest, *, deadline_seconds: float) -> SetupResult:
+        """Verify a payment method for later payments, without money. Never raises, as above.
+
+        Refused unless the adapter overrides it: with `reusable_method_types` it must.
+        """
+        return SetupResult(
+            outcome=Outcome.DECLINED,
+            code=REQUEST_REFUSED,
+            message="The payment provider sets up no payment methods.",
+        )
+
+    def look_up_setup(self, query: SetupLookUp, *, deadline_seconds: float) -> SetupResult | None:
+        """Look up one setup. Returns None if the PSP does not know it (yet).
+
+        Raises PspUnavailable. Finds none unless the adapter overrides it.
+        """
+        return None
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         """Look up a dispute. Returns None if the PSP knows none of that id (yet).

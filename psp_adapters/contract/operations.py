@@ -103,6 +103,13 @@ class PspRequest:
     the card does not support it, the charge goes on without. Needs the capability."""
     return_url: str = ""
     """AUTHORIZE only: where the PSP sends the customer back after a challenge."""
+    save_for: str = ""
+    """AUTHORIZE only: `on_session` or `off_session`, if the customer agrees to later payments with
+    the same method. Needs a type of `reusable_method_types`, as the next two."""
+    off_session: bool = False
+    """AUTHORIZE only: the customer is not there; the merchant charges by an earlier agreement."""
+    network_transaction_id: str = ""
+    """AUTHORIZE only: the card network's id of that agreement."""
     final: bool = True
     """CAPTURE only: release what is left."""
     purchase: PurchaseDetails | None = None
@@ -135,7 +142,7 @@ class PspResult(StoredText):
     """A PSP's answer on one operation, in the contract's terms."""
 
     TEXTS: ClassVar = {"code": 64, "decline_code": 64, "message": 500, "detail": 500}
-    IDS: ClassVar = ("psp_id", "psp_payment_id")
+    IDS: ClassVar = ("psp_id", "psp_payment_id", "network_transaction_id")
     LINKS: ClassVar = {"redirect_url": 2048}
 
     outcome: Outcome
@@ -158,6 +165,8 @@ class PspResult(StoredText):
     """What the PSP holds for the whole payment now; None if it does not say."""
     available_at_once: bool = False
     """The PSP pays out what was captured without its usual delay."""
+    network_transaction_id: str = ""
+    """AUTHORIZE with `save_for`: by this id the card network finds the customer's agreement."""
     retry_after_seconds: float | None = None
     """NOT_SENT by a rate limit: when to send again. UNKNOWN: when to look up, if known."""
     refused_by_us: bool = False

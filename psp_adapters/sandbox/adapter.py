@@ -24,8 +24,9 @@ from psp_adapters.contract.operations import (
 )
 from psp_adapters.contract.payments import CardDataRefused, PaymentToken, PspPayment, UnknownToken
 from psp_adapters.contract.settlement_reports import ReportLine, ReportListing
+from psp_adapters.contract.setups import SetupLookUp, SetupRequest, SetupResult
 from psp_adapters.http import MAX_BODY_BYTES, AnswerUnknown, HttpAnswer, NotSent, PspHttp
-from psp_adapters.sandbox import disputes, mapping, reports, webhook
+from psp_adapters.sandbox import disputes, mapping, reports, setups, webhook
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class SandboxAdapter(PspAdapter):
         holdable_method_types=frozenset({"card"}),
         redirect_method_types=frozenset({"ideal"}),
         bare_method_types={"ideal": "pm_ideal_success"},
+        reusable_method_types=frozenset({"card"}),
         requests_three_d_secure=True,
         purchase_details=True,
         disputes=True,
@@ -165,6 +167,33 @@ class SandboxAdapter(PspAdapter):
             raise PspUnavailable("the answer describes another token")
         self._tokens[token] = found
         return found
+
+    def set_up(self, request: SetupRequest, *, deadline_seconds: float) -> SetupResult:
+        """Verify a card for later payments, without money."""
+        try:
+            answer = self._http.send(
+                "POST",
+                "/v1/setups",
+                json=setups.body_of(request),
+                headers={"Idempotency-Key": request.psp_key},
+                deadline_seconds=deadline_seconds,
+            )
+        except NotSent as error:
+            return setups.not_sent(f"not sent: {error}")
+        except AnswerUnknown as error:
+            return setups.unknown(f"no whole answer: {error}")
+        return setups.result_of_answer(request, answer)
+
+    def look_up_setup(self, query: SetupLookUp, *, deadline_seconds: float) -> SetupResult | None:
+        """Look up a setup by our reference."""
+        path = f"/v1/setups?reference={quote(query.reference, safe='')}"
+        answer = self._request("GET", path, deadline_seconds)
+        if answer.status == 404:
+            return None
+        found = _view(answer).get("data")
+        if not isinstance(found, list) or not found or not isinstance(found[0], dict):
+            raise PspUnavailable("the list of setups is not readable")
+        return _readable(setups.result_of, found[0], reference=query.reference)
 
     def look_up_dispute(self, psp_dispute_id: str, *, deadline_seconds: float) -> PspDispute | None:
         path = f"/v1/disputes/{quote(psp_dispute_id, safe='')}"

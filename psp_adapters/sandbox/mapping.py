@@ -95,7 +95,18 @@ def authorize_body(request: PspRequest) -> Json:
         "return_url": request.return_url,
         "metadata": request.metadata,
         **_purchase(request),
+        **_credential(request),
     }
+
+
+def _credential(request: PspRequest) -> Json:
+    """What the charge says of a stored payment method; nothing for a method used once."""
+    said = {
+        "save_for": request.save_for,
+        "off_session": request.off_session,
+        "network_transaction_id": request.network_transaction_id,
+    }
+    return {"credential": said} if any(said.values()) else {}
 
 
 def _challenge_of(request: PspRequest) -> str:
@@ -181,7 +192,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
     expires_at = time_of(view["payment"]["expires_at"])
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
-        code, decline_code, message = _decline(view.get("error") or {})
+        code, decline_code, message = decline_of(view.get("error") or {})
     held_minor = view["payment"].get("held_minor")
     held = None if held_minor is None else AMOUNTS.from_psp(held_minor, view["currency"])
     redirect_url = view["challenge_url"] if outcome is Outcome.REQUIRES_ACTION else ""
@@ -199,6 +210,7 @@ def result_of_operation(view: Json, *, kind: OperationKind, reference: str) -> P
         expires_at=expires_at,
         held=held,
         available_at_once=view["payment"].get("settles_at_once") is True,
+        network_transaction_id=str(view.get("network_transaction_id") or ""),
     )
 
 
@@ -239,7 +251,7 @@ def _operation_of(view: Json) -> PspOperation:
     outcome = OUTCOMES[view["status"]]
     code, decline_code, message = "", "", ""
     if outcome is Outcome.DECLINED:
-        code, decline_code, message = _decline(view.get("error") or {})
+        code, decline_code, message = decline_of(view.get("error") or {})
     return PspOperation(
         kind=PspOperationKind(view["kind"]),
         psp_id=view["id"],
@@ -332,7 +344,7 @@ def _refused(status: int, error: Json) -> PspResult:
     )
 
 
-def _decline(error: object) -> tuple[str, str, str]:
+def decline_of(error: object) -> tuple[str, str, str]:
     """Code, decline code and message, as the merchant API names them."""
     if not isinstance(error, dict):
         raise TypeError("a reason is an object")

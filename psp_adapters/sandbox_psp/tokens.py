@@ -34,6 +34,10 @@ class TestToken:
     """A challenge only if the charge asks for one."""
     off_session_exempt: bool = False
     """With challenges forbidden, the charge goes through instead of being declined."""
+    exempt_once_set_up: bool = False
+    """The same, if the customer has agreed before that the card is charged off session."""
+    sets_up_although_declined: bool = False
+    """It can be set up for later payments, and is declined when it is charged."""
     settles_late: bool = False
     refund: str = "at_once"
     """`at_once`, `pending` (succeeds later) or `fails` (succeeds, then fails)."""
@@ -109,7 +113,6 @@ _DECLINES: Final = (
     ("chargeDeclinedVelocityLimitExceeded", "6975", _declined("card_velocity_exceeded")),
     ("chargeDeclinedFraudulent", "0019", _declined("fraudulent")),
     ("radarBlock", "0019", _declined("fraudulent")),
-    ("chargeCustomerFail", "0341", _DECLINED),
 )
 
 # The disputes of a first capture, in equal shares: reason, and whether it is an inquiry.
@@ -149,7 +152,17 @@ def _challenged() -> list[TestToken]:
         _card("threeDSecure2Required", last4="3220", challenge=True),
         _card("threeDSecureRequired", last4="3063", challenge=True),
         _card("authenticationRequired", last4="3184", challenge=True),
-        _card("authenticationRequiredOnSetup", last4="3155", challenge=True),
+        _card(
+            "authenticationRequiredOnSetup", last4="3155", challenge=True, exempt_once_set_up=True
+        ),
+        _card(
+            "authenticationRequiredChargeDeclinedInsufficientFunds",
+            last4="3178",
+            challenge=True,
+            decline=_declined("insufficient_funds", "Your card has insufficient funds."),
+            off_session_exempt=True,
+            sets_up_although_declined=True,
+        ),
         _card(
             "authenticationRequiredSetupForOffSession",
             last4="0446",
@@ -247,6 +260,9 @@ def _published() -> dict[str, TestToken]:
     rows += [_card(suffix, last4=last4) for suffix, last4 in _PLAIN_SUCCESSES]
     rows += [_card("bypassPending", last4="0077", settles_at_once=True)]
     rows += [_card(suffix, last4=last4, dispute=kind) for suffix, last4, kind in _DISPUTED]
+    rows += [
+        _card("chargeCustomerFail", last4="0341", decline=_DECLINED, sets_up_although_declined=True)
+    ]
     rows += _challenged() + _ours() + _bank_debits() + _redirects()
     tokens: dict[str, TestToken] = {}
     for row in rows:

@@ -14,6 +14,7 @@ from psp_adapters.sandbox_psp.refusals import forbidden_now, found, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
 from psp_adapters.sandbox_psp.rules.recorder import Instruction, Recorder
 from psp_adapters.sandbox_psp.rules.settlement import Settlement
+from psp_adapters.sandbox_psp.rules.setups import Setups
 from psp_adapters.sandbox_psp.state.records import Account, DueDispute, Operation, Payment
 from psp_adapters.sandbox_psp.state.truth import Truth
 from psp_adapters.sandbox_psp.tokens import (
@@ -38,6 +39,7 @@ class Rules(Recorder):
     def __init__(self, truth: Truth) -> None:
         super().__init__(truth)
         self.settlement = Settlement(truth)
+        self.setups = Setups(truth)
 
     def authorize(
         self, account: Account, order: Instruction, *, now_ms: int, decline: Decline | None
@@ -65,10 +67,11 @@ class Rules(Recorder):
                 "metadata": order.metadata,
                 "at": now_ms,
                 "expires": now_ms + int(lifetime_seconds * 1000),
+                **({"save_for": order.save_for} if order.save_for else {}),
             }
         )
         payment = self.truth.payments[payment_id]
-        status, reason = _first_answer(token, order, decline)
+        status, reason = _first_answer(token, order, decline, account)
         due_ms = self.settles_at(now_ms) if status == "pending" else 0
         operation = self.add_operation(payment, order, status, reason, now_ms=now_ms, due_ms=due_ms)
         if status == "succeeded":
@@ -247,7 +250,7 @@ class Rules(Recorder):
 
 
 def _first_answer(
-    token: TestToken, order: Instruction, decline: Decline | None
+    token: TestToken, order: Instruction, decline: Decline | None, account: Account
 ) -> tuple[str, Decline]:
     """The status of a new payment, and the reason if it is declined."""
     if decline is not None:
@@ -257,8 +260,19 @@ def _first_answer(
     if token.challenge or (token.challenge_on_request and order.challenge_requested):
         if order.challenge_allowed:
             return "requires_action", NOT_DECLINED
-        if not token.off_session_exempt:
+        if not _is_exempt(token, order, account):
             return "declined", AUTHENTICATION_REQUIRED
     if token.decline is not None:
         return "declined", token.decline
     return "succeeded", NOT_DECLINED
+
+
+def _is_exempt(token: TestToken, order: Instruction, account: Account) -> bool:
+    """Whether the bank lets the charge through without the customer."""
+    if token.off_session_exempt:
+        return True
+    agreed = account.agreements.get(order.network_transaction_id)
+    if not (token.exempt_once_set_up and order.off_session and agreed):
+        return False
+    agreed_token, usage = agreed
+    return usage == "off_session" and TOKENS[agreed_token].fingerprint == token.fingerprint

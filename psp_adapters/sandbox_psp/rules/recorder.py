@@ -31,6 +31,12 @@ class Instruction:
     return_url: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     purchase: dict[str, Any] | None = None
+    save_for: str = ""
+    """AUTHORIZE: the later use for which the customer agrees to keep the card."""
+    off_session: bool = False
+    """AUTHORIZE: the customer is not there."""
+    network_transaction_id: str = ""
+    """AUTHORIZE: of the customer's agreement."""
 
 
 class Recorder:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import orjson
 
 from ledger.money import Money
 from psp_adapters.sandbox_psp.refusals import Refusal
+from psp_adapters.sandbox_psp.rules.setups import setup_view
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import payment_view
-from psp_adapters.sandbox_psp.state.records import Payment
+from psp_adapters.sandbox_psp.state.records import Payment, Setup
+
+Challenged = Payment | Setup
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sandbox bank</title>
@@ -20,11 +24,11 @@ _PAGE = """<!doctype html>
 form{{display:inline}}button{{font:inherit;padding:.5rem 1.25rem;margin-right:.75rem}}</style>
 </head><body><h1>Sandbox bank</h1>{content}</body></html>
 """
-_CHALLENGE_FORM = """<p>Confirm the payment of <strong>{amount}</strong>?</p>
+_CHALLENGE_FORM = """<p>{what}</p>
 <form method="post" action="/challenge/{id}/complete"><button>Complete</button></form>
 <form method="post" action="/challenge/{id}/fail"><button>Fail</button></form>"""
 _WITHOUT_DECIMALS = ("ISK", "UGX")
-_DONE = "<p>This challenge is over. The payment is: <strong>{status}</strong>.</p>"
+_DONE = "<p>This challenge is over. The {noun} is: <strong>{status}</strong>.</p>"
 _PAGE_HEADERS = {
     "Cache-Control": "no-store",
     # No form-action: browsers apply it to the redirect back to the shop as well.
@@ -39,36 +43,50 @@ def handle_challenge(
     """Show the page, or take the customer's answer and redirect to the merchant."""
     simulator.settle()
     match (request.method, request.target.partition("?")[0].split("/")[2:]):
-        case ("GET", [payment_id]):
-            _reply_page(connection, _find(simulator, payment_id))
-        case ("POST", [payment_id, "complete" | "fail" as answer]):
-            payment = _find(simulator, payment_id)
-            simulator.rules.answer_challenge(
-                payment, completed=answer == "complete", now_ms=simulator.clock.now_ms()
-            )
+        case ("GET", [challenged_id]):
+            _reply_page(connection, _find(simulator, challenged_id))
+        case ("POST", [challenged_id, "complete" | "fail" as answer]):
+            challenged = _find(simulator, challenged_id)
+            _take_answer(simulator, challenged, completed=answer == "complete")
             wants_json = "application/json" in request.headers.get("accept", "")
             simulator.store.when_durable(
                 simulator.truth.take_unsaved(),
-                lambda: _send_back(simulator, connection, payment, wants_json=wants_json),
+                lambda: _send_back(simulator, connection, challenged, wants_json=wants_json),
             )
         case _:
             raise Refusal(404, "not_found", "no such address")
 
 
-def _find(simulator: Simulator, payment_id: str) -> Payment:
-    payment = simulator.truth.payments.get(payment_id)
-    if payment is None:
+def _take_answer(simulator: Simulator, challenged: Challenged, *, completed: bool) -> None:
+    if isinstance(challenged, Setup):
+        simulator.rules.setups.answer_challenge(challenged, completed=completed)
+        return
+    now_ms = simulator.clock.now_ms()
+    simulator.rules.answer_challenge(challenged, completed=completed, now_ms=now_ms)
+
+
+def _find(simulator: Simulator, challenged_id: str) -> Challenged:
+    truth = simulator.truth
+    challenged = truth.payments.get(challenged_id) or truth.setups.get(challenged_id)
+    if challenged is None:
         raise Refusal(404, "not_found", "no such challenge")
-    return payment
+    return challenged
 
 
-def _reply_page(connection: HttpConnection, payment: Payment) -> None:
-    if payment.status == "requires_action":
-        content = _CHALLENGE_FORM.format(amount=_amount_of(payment), id=payment.id)
+def _reply_page(connection: HttpConnection, challenged: Challenged) -> None:
+    if challenged.status == "requires_action":
+        content = _CHALLENGE_FORM.format(what=_asked_of(challenged), id=challenged.id)
     else:
-        content = _DONE.format(status=payment.status)
+        noun = "setup" if isinstance(challenged, Setup) else "payment"
+        content = _DONE.format(noun=noun, status=challenged.status)
     page = _PAGE.format(content=content).encode()
     connection.reply(200, page, content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+
+
+def _asked_of(challenged: Challenged) -> str:
+    if isinstance(challenged, Setup):
+        return "May this shop keep your card for later payments?"
+    return f"Confirm the payment of <strong>{_amount_of(challenged)}</strong>?"
 
 
 def _amount_of(payment: Payment) -> str:
@@ -79,27 +97,32 @@ def _amount_of(payment: Payment) -> str:
 
 
 def _send_back(
-    simulator: Simulator, connection: HttpConnection, payment: Payment, *, wants_json: bool
+    simulator: Simulator, connection: HttpConnection, challenged: Challenged, *, wants_json: bool
 ) -> None:
-    if not payment.return_url:
+    if not challenged.return_url:
         if not wants_json:
-            _reply_page(connection, payment)
+            _reply_page(connection, challenged)
             return
-        body = orjson.dumps(payment_view(payment, base_url=simulator.base_url))
-        connection.reply(200, body)
+        connection.reply(200, orjson.dumps(_view_of(simulator, challenged)))
         return
-    location = return_address(payment)
+    location = return_address(challenged)
     if wants_json:
-        view = payment_view(payment, base_url=simulator.base_url)
-        body = orjson.dumps({**view, "return_to": location})
+        body = orjson.dumps({**_view_of(simulator, challenged), "return_to": location})
         connection.reply(303, body, headers={"Location": location})
         return
     connection.reply(303, b"", content_type="text/plain", headers={"Location": location})
 
 
-def return_address(payment: Payment) -> str:
-    """The merchant's return address with the payment's id added to its query."""
-    parts = urlsplit(payment.return_url)
-    added = urlencode({"psp_payment_id": payment.id})
+def _view_of(simulator: Simulator, challenged: Challenged) -> dict[str, Any]:
+    if isinstance(challenged, Setup):
+        return setup_view(challenged, base_url=simulator.base_url)
+    return payment_view(challenged, base_url=simulator.base_url)
+
+
+def return_address(challenged: Challenged) -> str:
+    """The merchant's return address with the payment's or setup's id added to its query."""
+    parts = urlsplit(challenged.return_url)
+    name = "psp_setup_id" if isinstance(challenged, Setup) else "psp_payment_id"
+    added = urlencode({name: challenged.id})
     query = f"{parts.query}&{added}" if parts.query else added
     return urlunsplit(parts._replace(query=query))

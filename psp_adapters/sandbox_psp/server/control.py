@@ -12,10 +12,10 @@ import orjson
 from psp_adapters.sandbox_psp.faults.behavior import Behavior, parse_behavior, parse_script
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules import late_outcomes
+from psp_adapters.sandbox_psp.server.body_fields import query_integer, read_object
 from psp_adapters.sandbox_psp.server.control_disputes import disputes_of, move_dispute, open_dispute
 from psp_adapters.sandbox_psp.server.dashboard import act_in_dashboard
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
-from psp_adapters.sandbox_psp.server.requests import query_integer, read_object
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 from psp_adapters.sandbox_psp.server.views import effect_view, operation_view
 from psp_adapters.sandbox_psp.state.batches import Report

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from psp_adapters.sandbox_psp.refusals import Refusal, found, invalid
 from psp_adapters.sandbox_psp.rules.recorder import Instruction
-from psp_adapters.sandbox_psp.server.requests import (
+from psp_adapters.sandbox_psp.server.body_fields import (
     read_amount,
     read_flag,
     read_text,

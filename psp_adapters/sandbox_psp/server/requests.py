@@ -16,15 +16,26 @@ from ledger.money import CURRENCY_EXPONENTS
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
 from psp_adapters.sandbox_psp.rules.disputes import DisputeResponse
 from psp_adapters.sandbox_psp.rules.recorder import Instruction
+from psp_adapters.sandbox_psp.rules.setups import SetupOrder
+from psp_adapters.sandbox_psp.server.body_fields import (
+    query_integer,
+    read_amount,
+    read_flag,
+    read_object,
+    read_text,
+    refuse_unknown,
+)
 from psp_adapters.sandbox_psp.server.http_server import HttpRequest
 from psp_adapters.sandbox_psp.state.records import iso
 
 _MODIFICATIONS: Final = ("increment", "capture", "void", "refund")
-_MAX_AMOUNT_MINOR: Final = 10**12
 _AUTHORIZE_FIELDS: Final = {
     *("reference", "order_id", "amount_minor", "currency", "token", "capture", "challenge"),
-    *("return_url", "metadata", "purchase"),
+    *("return_url", "metadata", "purchase", "credential"),
 }
+_CREDENTIAL_FIELDS: Final = {"save_for", "off_session", "network_transaction_id"}
+_SETUP_FIELDS: Final = {"reference", "token", "usage", "challenge", "return_url"}
+_USAGES: Final = ("on_session", "off_session")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DISPUTE_VERBS: Final = {"evidence": "submit_evidence", "accept": "accept_dispute"}
 _MODIFY_FIELDS: Final = {"reference", "amount_minor", "final", "purchase"}
@@ -42,17 +53,19 @@ class Call:
     """One parsed request of the merchant API."""
 
     kind: str
-    """A money verb, or `fence`, `look_up`, `list`, `report`, `token`."""
+    """A money verb, or `setup`, `fence`, `look_up`, `list`, `report`, `token`."""
     method: str
     path: str
     account_id: str
     subject: str = ""
     """The id, token, reference or name in the path or query."""
     by: str = ""
-    """look_up: `payment`, `operation`, `dispute` or `reference`; report: `name`, or empty."""
+    """look_up: `payment`, `operation`, `dispute`, `setup`, `setup_reference` or `reference`;
+    report: `name`, or empty."""
     order: Instruction | None = None
     response: DisputeResponse | None = None
     """The response to the dispute `subject`."""
+    setup: SetupOrder | None = None
     order_id: str = ""
     """The merchant's order; for operations on a payment, taken from the payment."""
     idempotency_key: str = ""
@@ -63,14 +76,15 @@ class Call:
 
     def facts(self, api_key: str) -> dict[str, str]:
         """The fields that scripts can match."""
-        order = self.order or self.response
+        order = self.order or self.response or self.setup
+        charged = self.order or self.setup
         return {
             "kind": self.kind,
             "path": self.path,
             "api_key": api_key,
             "reference": order.reference if order else self.subject,
             "order_id": self.order_id,
-            "token": self.order.token if self.order else "",
+            "token": charged.token if charged else "",
         }
 
 
@@ -178,6 +192,12 @@ def parse_call(request: HttpRequest, account_id: str) -> Call:
             call.by, call.subject = "operation", operation_id
         case ["disputes", dispute_id]:
             call.by, call.subject = "dispute", dispute_id
+        case ["setups", setup_id]:
+            call.by, call.subject = "setup", setup_id
+        case ["setups"]:
+            fields = dict(parse_qsl(query))
+            refuse_unknown(fields, {"reference"})
+            call.by, call.subject = "setup_reference", read_text(fields, "reference", most=200)
         case ["settlement_reports"]:
             call.kind, call.since_ms = "report", _parse_since(dict(parse_qsl(query)))
         case ["settlement_reports", name]:
@@ -215,16 +235,6 @@ def _parse_since(query: dict[str, str]) -> int:
     return (since - _EPOCH) // timedelta(milliseconds=1)
 
 
-def query_integer(query: dict[str, str], name: str, *, default: int, most: int) -> int:
-    """A non-negative integer of the query."""
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) <= most):
-        raise invalid(f"{name} must be an integer from 0 to {most}")
-    return int(text)
-
-
 def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: str) -> Call:
     body = read_object(request.body)
     call = Call(kind="", method="POST", path=path, account_id=account_id)
@@ -238,6 +248,8 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
         case ["disputes", dispute_id, verb] if verb in _DISPUTE_VERBS:
             call.kind, call.subject = _DISPUTE_VERBS[verb], dispute_id
             call.response = _parse_response(body, accepts=verb == "accept")
+        case ["setups"]:
+            call.kind, call.setup = "setup", _parse_setup(body)
         case ["fences"]:
             refuse_unknown(body, {"reference"})
             call.kind, call.subject = "fence", read_text(body, "reference", most=200)
@@ -253,32 +265,13 @@ def _parse_post(request: HttpRequest, path: str, parts: list[str], account_id: s
     return call
 
 
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body; an empty body is an empty object."""
-    if not body:
-        return {}
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise invalid("the body is not JSON", code="invalid_json") from None
-    if not isinstance(decoded, dict):
-        raise invalid("the body must be a JSON object")
-    return decoded
-
-
 def _parse_authorize(body: dict[str, Any]) -> Instruction:
     refuse_unknown(body, _AUTHORIZE_FIELDS)
     currency = body.get("currency")
     if not isinstance(currency, str) or currency not in CURRENCY_EXPONENTS:
         raise invalid("currency must be an upper-case ISO 4217 code")
-    challenge = body.get("challenge", "allow")
-    if challenge not in ("allow", "forbid", "request"):
-        raise invalid("challenge must be allow, forbid or request")
-    return_url = read_text(body, "return_url", most=2048, default="")
-    if return_url and not return_url.startswith(("http://", "https://")):
-        raise invalid("return_url must be an http(s) address")
-    if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
-        raise invalid("return_url must not contain blanks or control characters")
+    challenge = _read_challenge(body)
+    credential = _read_credential(body)
     return Instruction(
         kind="authorize",
         reference=read_text(body, "reference", most=200),
@@ -289,9 +282,55 @@ def _parse_authorize(body: dict[str, Any]) -> Instruction:
         capture=read_flag(body, "capture", default=False),
         challenge_allowed=challenge != "forbid",
         challenge_requested=challenge == "request",
-        return_url=return_url,
+        return_url=_read_return_url(body),
         metadata=_parse_metadata(body.get("metadata", {})),
         purchase=_parse_purchase(body),
+        save_for=credential.get("save_for", ""),
+        off_session=credential.get("off_session", False),
+        network_transaction_id=credential.get("network_transaction_id", ""),
+    )
+
+
+def _read_challenge(body: dict[str, Any]) -> str:
+    challenge = body.get("challenge", "allow")
+    if challenge not in ("allow", "forbid", "request"):
+        raise invalid("challenge must be allow, forbid or request")
+    return str(challenge)
+
+
+def _read_return_url(body: dict[str, Any]) -> str:
+    return_url = read_text(body, "return_url", most=2048, default="")
+    if return_url and not return_url.startswith(("http://", "https://")):
+        raise invalid("return_url must be an http(s) address")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in return_url):
+        raise invalid("return_url must not contain blanks or control characters")
+    return return_url
+
+
+def _read_credential(body: dict[str, Any]) -> dict[str, Any]:
+    """What a charge says of a stored payment method: its first use, or a later one."""
+    credential = body.get("credential", {})
+    if not isinstance(credential, dict):
+        raise invalid("credential must be an object")
+    refuse_unknown(credential, _CREDENTIAL_FIELDS)
+    if credential.get("save_for", "") not in ("", *_USAGES):
+        raise invalid("save_for must be on_session or off_session")
+    read_flag(credential, "off_session", default=False)
+    read_text(credential, "network_transaction_id", most=128, default="")
+    return credential
+
+
+def _parse_setup(body: dict[str, Any]) -> SetupOrder:
+    refuse_unknown(body, _SETUP_FIELDS)
+    usage = body.get("usage", "off_session")
+    if usage not in _USAGES:
+        raise invalid("usage must be on_session or off_session")
+    return SetupOrder(
+        reference=read_text(body, "reference", most=200),
+        token=read_text(body, "token", most=200),
+        usage=usage,
+        challenge_requested=_read_challenge(body) == "request",
+        return_url=_read_return_url(body),
     )
 
 
@@ -337,35 +376,4 @@ def _parse_metadata(value: object) -> dict[str, str]:
         raise invalid("metadata must be an object of at most 50 strings")
     if not all(isinstance(text, str) and len(text) <= 500 for text in value.values()):
         raise invalid("metadata values must be strings of at most 500 characters")
-    return value
-
-
-def refuse_unknown(body: dict[str, Any], known: set[str]) -> None:
-    """Refuses with 400 a body with a field that is not known."""
-    unknown = body.keys() - known
-    if unknown:
-        raise invalid(f"unknown field: {min(unknown)[:50]}", code="unknown_field")
-
-
-def read_text(body: dict[str, Any], name: str, *, most: int, default: str | None = None) -> str:
-    """A string of the body, not empty unless that is the default; refuses with 400."""
-    value = body.get(name, default)
-    if not isinstance(value, str) or len(value) > most or (not value and default is None):
-        raise invalid(f"{name} must be a string of 1 to {most} characters")
-    return value
-
-
-def read_flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
-    """A boolean of the body; refuses with 400."""
-    value = body.get(name, default)
-    if not isinstance(value, bool):
-        raise invalid(f"{name} must be true or false")
-    return value
-
-
-def read_amount(body: dict[str, Any]) -> int:
-    """The amount of the body in minor units; refuses with 400."""
-    value = body.get("amount_minor")
-    if type(value) is not int or not 0 < value <= _MAX_AMOUNT_MINOR:
-        raise invalid("amount_minor must be a positive integer", code="invalid_amount")
     return value

@@ -7,11 +7,10 @@ is on disk before it is answered.
 from __future__ import annotations
 
 import asyncio
-import bisect
 import sys
 import traceback
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -22,7 +21,9 @@ from psp_adapters.sandbox_psp.rules.disputes import dispute_view
 from psp_adapters.sandbox_psp.rules.payments import Rules
 from psp_adapters.sandbox_psp.rules.recorder import Instruction
 from psp_adapters.sandbox_psp.rules.settlement import contradicted_csv, report_csv, report_view
+from psp_adapters.sandbox_psp.rules.setups import SetupOrder, setup_answer
 from psp_adapters.sandbox_psp.server.http_server import JSON, HttpConnection, HttpRequest
+from psp_adapters.sandbox_psp.server.look_ups import look_up
 from psp_adapters.sandbox_psp.server.requests import (
     Call,
     SeenCall,
@@ -31,11 +32,11 @@ from psp_adapters.sandbox_psp.server.requests import (
     parse_call,
     refuse_card_numbers,
 )
-from psp_adapters.sandbox_psp.server.views import declined_view, operation_view, payment_view
+from psp_adapters.sandbox_psp.server.views import declined_view, operation_view
 from psp_adapters.sandbox_psp.state.journal import Store
 from psp_adapters.sandbox_psp.state.records import Account, Clock, Operation, StoredAnswer
 from psp_adapters.sandbox_psp.state.truth import Truth
-from psp_adapters.sandbox_psp.tokens import TOKENS, token_view
+from psp_adapters.sandbox_psp.tokens import TOKENS
 
 _KEPT_CALLS = 200_000
 _CSV = "text/csv"
@@ -103,7 +104,7 @@ class Simulator:
         seen.peer_port = connection.peer_port
         self.calls.append(seen)
         plan = self.faults.plan(call.facts(api_key))
-        if plan is None and (call.order is None or not self._token_fault(call)):
+        if plan is None and not self._token_fault(call):
             self.reply_when_durable(connection, *self._execute(call, seen, None))
             return
         task = asyncio.get_running_loop().create_task(
@@ -232,9 +233,10 @@ class Simulator:
         connection.drop()
 
     def _token_fault(self, call: Call) -> str:
-        if call.kind != "authorize" or call.order is None:
+        charged = call.order if call.kind == "authorize" else call.setup
+        if charged is None:
             return ""
-        token = TOKENS.get(call.order.token)
+        token = TOKENS.get(charged.token)
         return token.fault if token else ""
 
     def _execute(self, call: Call, seen: SeenCall, plan: Plan | None) -> Answer:
@@ -253,8 +255,11 @@ class Simulator:
         if call.kind == "report":
             return self._report(account, call, now_ms)
         response = call.response
-        if order is None and response is None:
-            return Answer(200, orjson.dumps(self._look_up(account, call, now_ms)))
+        if order is None and response is None and call.setup is None:
+            shown = look_up(
+                self.rules, self.faults, account, call, now_ms=now_ms, base_url=self.base_url
+            )
+            return Answer(200, orjson.dumps(shown))
         stored = self._stored(account, call)
         if stored is not None:
             seen.replayed = True
@@ -266,12 +271,26 @@ class Simulator:
             seen.executed = True
             self._store_answer(account, call, 200, body)
             return Answer(200, body)
+        if call.setup is not None:
+            return self._set_up(account, call, call.setup, seen, plan)
         assert order is not None, "it is neither a look-up nor a response"
         operation = self._execute_instruction(account, call.subject, order, now_ms, plan)
         seen.executed = True
         status = 402 if operation.status == "declined" else 200
         view = declined_view if status == 402 else operation_view
         body = orjson.dumps(view(operation, base_url=self.base_url))
+        self._store_answer(account, call, status, body)
+        return Answer(status, body)
+
+    def _set_up(
+        self, account: Account, call: Call, order: SetupOrder, seen: SeenCall, plan: Plan | None
+    ) -> Answer:
+        decline = plan.decline if plan else None
+        now_ms = self.clock.now_ms()
+        setup = self.rules.setups.set_up(account, order, now_ms=now_ms, decline=decline)
+        seen.executed = True
+        status, view = setup_answer(setup, base_url=self.base_url)
+        body = orjson.dumps(view)
         self._store_answer(account, call, status, body)
         return Answer(status, body)
 
@@ -313,35 +332,6 @@ class Simulator:
             }
         )
 
-    def _look_up(self, account: Account, call: Call, now_ms: int) -> dict[str, Any]:
-        """Answer look-ups, lists, tokens and fences."""
-        if call.kind == "token":
-            return token_view(found(TOKENS.get(call.subject), "token"))
-        if call.kind == "fence":
-            holds = not self.faults.fence_leaks()
-            arrived = self.rules.fence(account, call.subject, holds=holds)
-            view = operation_view(arrived, base_url=self.base_url) if arrived else None
-            return {"object": "fence", "reference": call.subject, "operation": view}
-        if call.kind == "list":
-            return self._list(account, call)
-        if call.by == "payment":
-            payment = found(self.rules.payment(account, call.subject, now_ms=now_ms), "payment")
-            return payment_view(payment, base_url=self.base_url)
-        if call.by == "dispute":
-            return dispute_view(found(account.disputes.get(call.subject), "dispute"))
-        if call.by == "operation":
-            operation = found(account.operations.get(call.subject), "operation")
-            return operation_view(operation, base_url=self.base_url)
-        visible_until = now_ms - int(self.behavior.not_found_lag_seconds * 1000)
-        visible = [
-            operation_view(operation, base_url=self.base_url)
-            for operation in account.by_reference.get(call.subject, [])
-            if operation.at_ms <= visible_until
-        ]
-        if not visible:
-            raise Refusal(404, "not_found", "nothing of that reference", code="reference_unknown")
-        return {"object": "list", "data": visible, "has_more": False}
-
     def _report(self, account: Account, call: Call, now_ms: int) -> Answer:
         """The list of an account's settlement reports, or one of them."""
         settlement = self.rules.settlement
@@ -351,15 +341,6 @@ class Simulator:
         closed = settlement.closed_since(account.id, call.since_ms)
         data = [report_view(report) for report in closed]
         return Answer(200, orjson.dumps({"object": "list", "data": data}))
-
-    def _list(self, account: Account, call: Call) -> dict[str, Any]:
-        start = bisect.bisect_right(account.in_order, call.after, key=lambda each: each.seq)
-        page = account.in_order[start : start + call.limit]
-        return {
-            "object": "list",
-            "data": [operation_view(each, base_url=self.base_url) for each in page],
-            "has_more": start + len(page) < len(account.in_order),
-        }
 
 
 _INTERNAL = b'{"error":{"type":"internal","code":"","message":"something went wrong"}}'

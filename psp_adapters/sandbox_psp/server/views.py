@@ -41,6 +41,8 @@ def operation_view(operation: Operation, *, base_url: str) -> dict[str, Any]:
         "created_at": iso(operation.at_ms),
         "payment": payment_summary(payment),
     }
+    if operation.kind == "authorize" and payment.network_transaction_id:
+        view["network_transaction_id"] = payment.network_transaction_id
     if operation.purchase is not None:
         view["purchase"] = operation.purchase
     if operation.code:

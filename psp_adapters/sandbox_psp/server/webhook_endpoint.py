@@ -9,8 +9,9 @@ import orjson
 
 from psp_adapters.sandbox_psp.notifications.http_client import LOOPBACK
 from psp_adapters.sandbox_psp.refusals import Refusal, invalid
+from psp_adapters.sandbox_psp.server.body_fields import read_object
 from psp_adapters.sandbox_psp.server.http_server import HttpConnection, HttpRequest
-from psp_adapters.sandbox_psp.server.requests import account_of, api_key_of, read_object
+from psp_adapters.sandbox_psp.server.requests import account_of, api_key_of
 from psp_adapters.sandbox_psp.server.simulator import Simulator
 
 _SECRET_LENGTHS: Final = range(16, 201)

@@ -46,6 +46,10 @@ class Payment:
     """When the hold expired; 0 if it did not."""
     operations: list[Operation] = field(default_factory=list)
     disputes_planned: bool = False
+    save_for: str = ""
+    """For which later use the customer agreed to keep the card, if at all."""
+    network_transaction_id: str = ""
+    """The card network's id of that agreement; empty without one."""
 
     @property
     def held_minor(self) -> int:
@@ -121,6 +125,29 @@ class Effect:
 
 
 @dataclass(slots=True)
+class Setup:
+    """A card that was verified for later payments, without money."""
+
+    id: str
+    account: Account
+    reference: str
+    token: str
+    usage: str
+    return_url: str
+    status: str
+    """`succeeded`, `declined` or `requires_action`."""
+    code: str
+    decline_code: str
+    message: str
+    at_ms: int
+
+    @property
+    def network_transaction_id(self) -> str:
+        """The card network's id of the customer's agreement; empty before there is one."""
+        return f"snt_{self.id.removeprefix('sset_')}" if self.status == "succeeded" else ""
+
+
+@dataclass(slots=True)
 class Account:
     """Everything of one API key."""
 
@@ -133,6 +160,9 @@ class Account:
     answers: dict[str, StoredAnswer] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
     fenced: set[str] = field(default_factory=set)
+    setups: dict[str, Setup] = field(default_factory=dict)
+    agreements: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By the network's id of an agreement: the token, and the use that it allows."""
 
 
 @dataclass(slots=True)

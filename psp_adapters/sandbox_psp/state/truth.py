@@ -24,6 +24,7 @@ from psp_adapters.sandbox_psp.state.records import (
     Effect,
     Operation,
     Payment,
+    Setup,
     StoredAnswer,
 )
 
@@ -37,6 +38,7 @@ class Truth:
         self.accounts: dict[str, Account] = {}
         self.payments: dict[str, Payment] = {}
         self.disputes: dict[str, Dispute] = {}
+        self.setups: dict[str, Setup] = {}
         self.effects: list[Effect] = []
         self.batches = Batches()
         self.operation_count = 0
@@ -102,6 +104,10 @@ class Truth:
                 )
             case "dispute" | "dispute_change" | "dispute_effect" | "dispute_due":
                 self._apply_dispute(record)
+            case "setup":
+                self._apply_setup(record)
+            case "setup_status":
+                self._set_setup_status(self.setups[record["id"]], record)
             case "settlement":
                 self.batches.apply(record, self.effects)
             case "fence":
@@ -163,10 +169,36 @@ class Truth:
             metadata=record["metadata"],
             created_ms=record["at"],
             expires_ms=record["expires"],
+            save_for=record.get("save_for", ""),
         )
         account.payments[payment.id] = payment
         self.payments[payment.id] = payment
         return payment
+
+    def _apply_setup(self, record: Record) -> None:
+        account = self.account(record["account"])
+        setup = Setup(
+            id=record["id"],
+            account=account,
+            reference=record["reference"],
+            token=record["token"],
+            usage=record["usage"],
+            return_url=record["return_url"],
+            status="",
+            code="",
+            decline_code="",
+            message="",
+            at_ms=record["at"],
+        )
+        self.setups[setup.id] = account.setups[setup.id] = setup
+        self._set_setup_status(setup, record)
+
+    def _set_setup_status(self, setup: Setup, record: Record) -> None:
+        setup.status, setup.code = record["status"], record["code"]
+        setup.decline_code, setup.message = record["decline_code"], record["message"]
+        if setup.network_transaction_id:
+            agreement = (setup.token, setup.usage)
+            setup.account.agreements[setup.network_transaction_id] = agreement
 
     def _apply_operation(self, record: Record) -> None:
         payment = self.payments[record["payment"]]
@@ -217,6 +249,10 @@ class Truth:
         match kind:
             case "authorize":
                 payment.authorized_minor += amount
+                if payment.save_for:
+                    payment.network_transaction_id = payment.id.replace("spay_", "snt_", 1)
+                    agreement = (payment.token, payment.save_for)
+                    payment.account.agreements[payment.network_transaction_id] = agreement
                 if not payment.capture:
                     self._push_due(payment.expires_ms, payment, None)
             case "increment":
