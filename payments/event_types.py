@@ -60,7 +60,7 @@ _BY_OBJECT: Final[dict[str, str]] = {
 }
 
 _OF_THINGS_TO_COME: Final = (
-    *("payout", "radar.early_fraud_warning", "reporting.report_run", "review", "setup_intent"),
+    *("payout", "radar.early_fraud_warning", "reporting.report_run", "review"),
 )
 
 EVENT_TYPES: Final[dict[str, str]] = {

@@ -67,6 +67,17 @@ class DisputeRefused(PaymentRefused):
     code = "dispute_unexpected_state"
 
 
+class SetupRefused(PaymentRefused):
+    """The status of the setup intent does not allow this command; the answer shows it."""
+
+    code = "setup_intent_unexpected_state"
+
+    def __init__(self, message: str, *, setup_intent: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.setup_intent = setup_intent
+        """As merchants see it."""
+
+
 class OrderAlreadyPaid(PaymentRefused):
     """The order guard: another payment of this order is open or successful."""
 

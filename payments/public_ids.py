@@ -28,13 +28,15 @@ DELIVERY: Final = "whd"
 DISPUTE: Final = "dp"
 DISPUTE_RESPONSE: Final = "dr"
 LINE_ITEM: Final = "uli"
+SETUP_INTENT: Final = "seti"
+SETUP_ATTEMPT: Final = "setatt"
 SEARCH_PAGE: Final = "page"
 
 API_KEYS: Final = {False: "sk_test_", True: "sk_live_"}
 """Prefix of a merchant's secret key, by livemode."""
 WHSEC: Final = "whsec_"
 CLIENT_HALF: Final = "_secret_"
-"""Between the id of a payment intent and the secret half."""
+"""Between the id of a payment or setup intent and the secret half."""
 SECRET_FORMS: Final = (
     # Restricted and publishable keys are Stripe's: integrators paste them here by mistake.
     r"(?:sk|rk|pk)_(?:test|live)_[A-Za-z0-9]{8,}",

@@ -72,6 +72,31 @@ class ResponseStatus(StrEnum):
     """It never reached the PSP and never will."""
 
 
+class SetupStatus(StrEnum):
+    """The status of a setup intent, in Stripe's own six words."""
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    """An attempt is at the PSP, or its outcome is unknown."""
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+class SetupAttemptStatus(StrEnum):
+    """The status of one setup at a PSP, as of an operation."""
+
+    SENDING = "SENDING"
+    UNKNOWN = "UNKNOWN"
+    REQUIRES_ACTION = "REQUIRES_ACTION"
+    SUCCEEDED = "SUCCEEDED"
+    DECLINED = "DECLINED"
+    NOT_SENT = "NOT_SENT"
+    CANCELED = "CANCELED"
+    """Its challenge was given up. If it is completed all the same, nothing is kept."""
+
+
 class NotificationStatus(StrEnum):
     """The status of a notification of a PSP."""
 
@@ -157,6 +182,8 @@ E = EndpointStatus
 W = DeliveryStatus
 D = DisputeStatus
 S = ResponseStatus
+T = SetupStatus
+A = SetupAttemptStatus
 
 Table = dict[str, frozenset[str]]
 
@@ -288,6 +315,46 @@ RESPONSE_INITIAL: Final = frozenset({S.SENDING})
 RESPONSE_OPEN: Final = frozenset({S.SENDING, S.UNKNOWN})
 BLOCKING_RESPONSE: Final = RESPONSE_OPEN | {S.SUCCEEDED}
 """Evidence in one of these spends the only slot of its stage."""
+
+SETUP_TRANSITIONS: Final[Table] = _table(
+    {
+        T.REQUIRES_PAYMENT_METHOD: (T.REQUIRES_CONFIRMATION, T.PROCESSING, T.CANCELED),
+        T.REQUIRES_CONFIRMATION: (T.PROCESSING, T.CANCELED),
+        T.PROCESSING: (
+            T.REQUIRES_CONFIRMATION,
+            T.REQUIRES_ACTION,
+            T.SUCCEEDED,
+            T.REQUIRES_PAYMENT_METHOD,
+        ),
+        T.REQUIRES_ACTION: (T.PROCESSING, T.SUCCEEDED, T.REQUIRES_PAYMENT_METHOD, T.CANCELED),
+        T.SUCCEEDED: (),
+        T.CANCELED: (),
+    }
+)
+SETUP_INITIAL: Final = frozenset({T.REQUIRES_PAYMENT_METHOD, T.REQUIRES_CONFIRMATION, T.PROCESSING})
+
+SETUP_ATTEMPT_TRANSITIONS: Final[Table] = _table(
+    {
+        A.SENDING: (A.UNKNOWN, A.REQUIRES_ACTION, A.SUCCEEDED, A.DECLINED, A.NOT_SENT),
+        A.UNKNOWN: (A.REQUIRES_ACTION, A.SUCCEEDED, A.DECLINED, A.NOT_SENT),
+        A.REQUIRES_ACTION: (A.SUCCEEDED, A.DECLINED, A.CANCELED),
+        A.SUCCEEDED: (),
+        A.DECLINED: (),
+        A.NOT_SENT: (),
+        A.CANCELED: (),
+    }
+)
+SETUP_ATTEMPT_INITIAL: Final = frozenset({A.SENDING})
+SETUP_ATTEMPT_OPEN: Final = frozenset({A.SENDING, A.UNKNOWN, A.REQUIRES_ACTION})
+SETUP_ATTEMPT_SHOWN_AS: Final[dict[str, str]] = {
+    A.SENDING: "processing",
+    A.UNKNOWN: "processing",
+    A.REQUIRES_ACTION: "requires_action",
+    A.SUCCEEDED: "succeeded",
+    A.DECLINED: "failed",
+    A.NOT_SENT: "failed",
+    A.CANCELED: "abandoned",
+}
 
 NOTIFICATION_TRANSITIONS: Final[Table] = _table(
     {

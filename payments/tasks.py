@@ -11,6 +11,7 @@ from payments.services.automatic_actions import late_success_reversals, months, 
 from payments.services.automatic_actions import sweep as action_sweep
 from payments.services.disputes import reminders, responses, sync
 from payments.services.psp_notifications import processing
+from payments.services.recovery import setups as setup_recovery
 from payments.services.recovery import sweep as recovery_sweep
 from payments.services.verification import daily, recent
 
@@ -85,3 +86,9 @@ def sync_due_disputes() -> int:
 def remind_of_due_evidence() -> int:
     """Remind merchants of evidence that is due soon."""
     return reminders.remind_of_due_evidence()
+
+
+@shared_task
+def resolve_due_setups() -> int:
+    """Find out unknown outcomes of setup attempts, and look up open challenges."""
+    return setup_recovery.resolve_due_setups()

@@ -69,6 +69,13 @@ SWEEPS: Final = (
         why="evidence whose answer was lost: its deadline is fixed",
     ),
     Sweep(
+        name="resolve-due-setups",
+        task="payments.tasks.resolve_due_setups",
+        every_seconds=2,
+        queue=Queue.MONEY,
+        why="a customer waits for a card that is being saved; no money moves",
+    ),
+    Sweep(
         name="sync-due-disputes",
         task="payments.tasks.sync_due_disputes",
         every_seconds=30,

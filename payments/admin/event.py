@@ -31,10 +31,11 @@ class EventAdmin(SearchByPublicId, ReadOnlyAdmin):
         one_of("aggregatetype", SUBJECTS, title="object type"),
         *OF_MERCHANT,
     )
-    search_help_text = "evt_… pi_… ch_… re_… cus_… pm_…, type or Idempotency-Key"
+    search_help_text = "evt_… pi_… seti_… ch_… re_… cus_… pm_…, type or Idempotency-Key"
     id_paths = {
         public_ids.EVENT: "pk",
         public_ids.PAYMENT_INTENT: "aggregateid",
+        public_ids.SETUP_INTENT: "aggregateid",
         public_ids.CUSTOMER: "aggregateid",
         public_ids.PAYMENT_METHOD: "aggregateid",
         public_ids.WEBHOOK_ENDPOINT: "aggregateid",

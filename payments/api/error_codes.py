@@ -188,7 +188,8 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         "The customer did not pass the bank's challenge.", _OTHER_METHOD, (402,)
     ),
     "payment_intent_incompatible_payment_method": ErrorCode(
-        "The payment does not take this type of payment method, or cannot hold money with it.",
+        "The payment or setup does not take this type of payment method, or cannot hold money "
+        "with it.",
         "Choose a type of `payment_method_types`, or update them.",
     ),
     "payment_intent_unexpected_state": ErrorCode(
@@ -245,6 +246,17 @@ ERROR_CODES: Final[dict[str, ErrorCode]] = {
         (400, 404),
     ),
     "service_unavailable": ErrorCode("The platform is not available right now.", _SHORTLY, (503,)),
+    "setup_intent_authentication_failure": ErrorCode(
+        "The customer did not pass the bank's challenge of a setup.", _OTHER_METHOD, (402,)
+    ),
+    "setup_intent_unexpected_state": ErrorCode(
+        "The status of the setup intent does not allow this. The answer has the setup intent.",
+        "Act on `status`.",
+    ),
+    "setup_not_supported": ErrorCode(
+        "The PSP of the account cannot keep a payment method of this type for later payments.",
+        "Use a type that the message names, or ask the operator which PSP keeps them.",
+    ),
     "too_many_large_requests": ErrorCode(
         "Too many large requests are on their way at once.", _SHORTLY, (503,)
     ),

@@ -54,6 +54,7 @@ ERRORS: Final[dict[type[refused.PaymentRefused], Row]] = {
     refused.AmountRefused: Row(400),
     refused.ChargeRefused: Row(400),
     refused.DisputeRefused: Row(400),
+    refused.SetupRefused: Row(400),
     refused.OrderAlreadyPaid: Row(400),
     refused.OperationUnderWay: Row(429, headers=_RETRY_IN_A_SECOND),
     refused.IdempotencyKeyRequired: Row(400),
@@ -121,7 +122,6 @@ _OWN_PAGE: Final = (
 _PAYOUTS: Final = "Payouts are the operator's: balance transactions tell what is owed."
 _INSTEAD: Final = {
     "POST /v1/charges": "Create a payment intent with confirm=true.",
-    "setup_intents": "Attach a payment method with POST /v1/payment_methods/{id}/attach.",
     "files": "Evidence of a dispute is text.",
     **dict.fromkeys(("tokens", "sources", "confirmation_tokens"), _OWN_FIELDS),
     **dict.fromkeys(("checkout", "payment_links", "billing_portal"), _OWN_PAGE),
@@ -160,6 +160,8 @@ def card_error_body(
     decline_code: str = "",
     charge_id: str = "",
     payment_intent: dict[str, Any] | None = None,
+    setup_intent: dict[str, Any] | None = None,
+    payment_method: dict[str, Any] | None = None,
     param: str = "",
 ) -> dict[str, Any]:
     """The body of a 402: the customer's bank (or the PSP for it) declined.
@@ -175,7 +177,8 @@ def card_error_body(
         decline_code=decline_code,
         charge=charge_id,
         payment_intent=payment_intent,
-        payment_method=last_error.get("payment_method"),
+        setup_intent=setup_intent,
+        payment_method=payment_method or last_error.get("payment_method"),
     )
 
 
@@ -204,7 +207,13 @@ def _refusal(
     intent = exc.intent
     if intent is not None and not isinstance(intent, dict):
         intent = render_intent(intent) if render_intent is not None else None
-    body = error_body(row.type, exc.code, exc.message, param=exc.param, payment_intent=intent)
+    setup = exc.setup_intent if isinstance(exc, refused.SetupRefused) else None
+    body = error_body(
+        *(row.type, exc.code, exc.message),
+        param=exc.param,
+        payment_intent=intent,
+        setup_intent=setup,
+    )
     unknown_in_parameter = isinstance(exc, refused.ResourceMissing) and not _is_of_path(exc, path)
     return 400 if unknown_in_parameter else row.status, body, headers
 

@@ -22,11 +22,13 @@ from payments.objects.parts import list_object, public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import payment_method_object
 from payments.objects.refund import refund_object
+from payments.objects.setup_intent import setup_attempt_object, setup_intent_object
 from payments.selectors.balance import balance_transactions_by_id
 from payments.selectors.customers import customers_with_deleted, payment_methods
 from payments.selectors.disputes import disputes
 from payments.selectors.payments import charges, intents, newest_refunds_of, refunds
 from payments.selectors.scope import Scope
+from payments.selectors.setups import setup_attempts, setup_intents
 
 Rendered = dict[str, Any]
 Tree = dict[str, "Tree"]
@@ -135,6 +137,16 @@ def _load_disputes(ids: set[str], scope: Scope) -> list[Rendered]:
     return [dispute_object(row, now=now_utc()) for row in rows]
 
 
+def _load_setup_intents(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = setup_intents(scope).filter(pk__in=_uuids(public_ids.SETUP_INTENT, ids))
+    return [setup_intent_object(row) for row in rows]
+
+
+def _load_setup_attempts(ids: set[str], scope: Scope) -> list[Rendered]:
+    rows = setup_attempts(scope).filter(pk__in=_uuids(public_ids.SETUP_ATTEMPT, ids))
+    return [setup_attempt_object(row) for row in rows]
+
+
 def _load_balance_transactions(ids: set[str], scope: Scope) -> list[Rendered]:
     uuids = _uuids(public_ids.BALANCE_TRANSACTION, ids)
     rows = balance_transactions_by_id(scope, uuids).values()
@@ -165,6 +177,8 @@ _LOADERS: Final[dict[str, Callable[[set[str], Scope], list[Rendered]]]] = {
     "charge": _load_charges,
     "dispute": _load_disputes,
     "refund": _load_refunds,
+    "setup_intent": _load_setup_intents,
+    "setup_attempt": _load_setup_attempts,
     "balance_transaction": _load_balance_transactions,
     "balance_source": _load_sources,
 }

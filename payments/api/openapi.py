@@ -47,7 +47,7 @@ UNSUPPORTED: Final = "x-unsupported"
 ERRORS_BY_STATUS: Final[dict[int, str]] = {
     400: "A parameter, the state of the object or the Idempotency-Key does not allow it.",
     401: "No API key, or not a valid one.",
-    402: "The payment was declined; `decline_code` says why.",
+    402: "The payment or setup was declined; `decline_code` says why.",
     403: "The API key may not do this.",
     404: "There is no such object.",
     408: "The body was not complete in time. Repeat it.",
@@ -135,6 +135,9 @@ def error_fields(status: int) -> dict[str, Field]:
         ),
         "param": text("The parameter to blame, as in `shipping[address][city]`.").but(absent=True),
         "payment_intent": any_of("The payment as it stands now.", "payment_intent").but(
+            absent=True
+        ),
+        "setup_intent": any_of("The setup intent as it stands now.", "setup_intent").but(
             absent=True
         ),
     }

@@ -12,7 +12,7 @@ import orjson
 from payments.api.errors import INVALID_REQUEST, card_error_body, error_body
 from payments.api.expansion import expand
 from payments.clock import now_utc
-from payments.models import Customer, Operation, PaymentMethod, WebhookEndpoint
+from payments.models import Customer, Operation, PaymentMethod, SetupAttempt, WebhookEndpoint
 from payments.objects.charge import charge_object
 from payments.objects.customer import customer_object
 from payments.objects.dispute import dispute_object
@@ -21,12 +21,17 @@ from payments.objects.parts import public_id
 from payments.objects.payment_intent import payment_intent_object
 from payments.objects.payment_method import charged_method_object, payment_method_object
 from payments.objects.refund import refund_object
+from payments.objects.setup_intent import (
+    declined_method_object,
+    setup_attempt_object,
+    setup_intent_object,
+)
 from payments.public_ids import CHARGE
 from payments.selectors.payments import charges
-from payments.services.callers.caller import Answer, Caller, Subject
+from payments.services.callers.caller import Answer, Caller, SetupSubject, Subject
 from payments.services.merchant_webhooks.endpoints import sealed_for_answer
 from payments.services.outcomes.payment_state import EXPIRED_CODE
-from payments.states import OperationStatus, ResponseStatus
+from payments.states import OperationStatus, ResponseStatus, SetupAttemptStatus
 from psp_adapters.contract.operations import REQUEST_REFUSED, OperationKind
 
 _TO_CHARGE: Final = frozenset({"charge", "latest_charge"})
@@ -86,6 +91,35 @@ def render_dispute(subject: Subject, caller: Caller) -> Answer:
         known = {intent["id"]: intent}
         expand([shown], "dispute", caller.expand, caller.scope, known=known)
     return answer_of(200, shown)
+
+
+def render_setup_intent(subject: SetupSubject, caller: Caller) -> Answer:
+    """The setup intent; 402 if this request's attempt was declined, 400 if refused as invalid."""
+    setup, attempt = subject.setup_intent, subject.attempt
+    shown = setup_intent_object(setup)
+    if attempt is not None and attempt.status == SetupAttemptStatus.DECLINED:
+        return _render_declined_setup(attempt, shown)
+    if caller.expand:
+        known = {}
+        if attempt is not None:
+            tried = setup_attempt_object(attempt)
+            known[tried["id"]] = tried
+        expand([shown], "setup_intent", caller.expand, caller.scope, known=known)
+    return answer_of(200, shown)
+
+
+def _render_declined_setup(attempt: SetupAttempt, shown: dict[str, Any]) -> Answer:
+    if attempt.code == REQUEST_REFUSED:
+        body = error_body(INVALID_REQUEST, attempt.code, attempt.message, setup_intent=shown)
+        return answer_of(400, body)
+    body = card_error_body(
+        code=attempt.code,
+        message=attempt.message,
+        decline_code=attempt.decline_code,
+        setup_intent=shown,
+        payment_method=declined_method_object(attempt),
+    )
+    return answer_of(402, body)
 
 
 def render_customer(customer: Customer, caller: Caller) -> Answer:

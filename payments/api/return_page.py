@@ -15,11 +15,13 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_GET
 
 from payments import public_ids
-from payments.models import PaymentIntent
+from payments.models import PaymentIntent, SetupIntent
 from payments.objects.payment_intent import public_status
-from payments.services.psp_gateway.references import is_return_token
+from payments.services.psp_gateway.references import Returning, is_return_token
+from payments.services.recovery.setups import resolve_setup_within
 from payments.services.recovery.sweep import resolve_within
 
+_ACTOR: Final = "customer:return"
 _TOKEN_LENGTH_MAX: Final = 128
 _BROUGHT_BACK_MAX: Final = 10
 _WAIT_SECONDS: Final = 5.0
@@ -31,28 +33,27 @@ _TEXTS: Final = {
     "failed": "Your payment did not go through. Nothing was taken; you can try again.",
     "pending": "Your payment is being processed. You need not do anything.",
 }
+_TEXTS_OF_SETUPS: Final = {
+    "succeeded": "Thank you. Your card was saved.",
+    "failed": "Your card was not saved; you can try again.",
+    "pending": "Your card is being checked. You need not do anything.",
+}
 
 
 @require_GET
 def return_page(request: HttpRequest, public_id: str) -> HttpResponse:
     """Look up the result of the challenge, then redirect the customer.
 
-    An unknown payment and a wrong token get the same answer.
+    An unknown payment or setup and a wrong token get the same answer.
     """
     intent = _intent_of(public_id, request.GET.get("token", ""))
     if intent is None:
         return _page("This address is not valid.", status=404)
-    if public_status(intent) in ("requires_action", "processing") and intent.latest_charge_id:
-        resolve_within(
-            intent.latest_charge_id,
-            actor="customer:return",
-            answer_by_monotonic=time.monotonic() + _WAIT_SECONDS,
-            returned=_brought_back(request),
-        )
-        intent = PaymentIntent.objects.get(pk=intent.pk)
+    intent = _looked_up(intent, _brought_back(request))
     status = redirect_status(intent)
     if urlsplit(intent.return_url).scheme not in ("http", "https"):
-        return _page(_TEXTS[status])
+        texts = _TEXTS_OF_SETUPS if isinstance(intent, SetupIntent) else _TEXTS
+        return _page(texts[status])
     return _guarded(HttpResponseRedirect(_with_outcome(intent, status)))
 
 
@@ -62,29 +63,56 @@ def _brought_back(request: HttpRequest) -> dict[str, str]:
     return {name: str(value) for name, value in list(given.items())[:_BROUGHT_BACK_MAX]}
 
 
-def redirect_status(intent: PaymentIntent) -> str:
+def redirect_status(intent: Returning) -> str:
     """`succeeded`, `failed` or `pending`, for the merchant's shop."""
-    shown = public_status(intent)
+    shown = _status_of(intent)
     if shown in _SUCCEEDED:
         return "succeeded"
     return "failed" if shown in _FAILED else "pending"
 
 
-def _intent_of(public_id: str, token: str) -> PaymentIntent | None:
-    identifier = public_ids.decode(public_ids.PAYMENT_INTENT, public_id)
-    if identifier is None or not 0 < len(token) <= _TOKEN_LENGTH_MAX:
-        return None
-    intent = PaymentIntent.objects.filter(pk=identifier).first()
-    if intent is None or not is_return_token(intent, token):
-        return None
-    return intent
+def _status_of(intent: Returning) -> str:
+    return intent.status if isinstance(intent, SetupIntent) else public_status(intent)
 
 
-def _with_outcome(intent: PaymentIntent, status: str) -> str:
+def _looked_up(intent: Returning, returned: dict[str, str]) -> Returning:
+    """The intent after a look-up, if its outcome is open."""
+    if _status_of(intent) not in ("requires_action", "processing"):
+        return intent
+    answer_by = time.monotonic() + _WAIT_SECONDS
+    if isinstance(intent, SetupIntent):
+        if intent.latest_attempt_id is not None:
+            resolve_setup_within(
+                intent.latest_attempt_id, actor=_ACTOR, answer_by_monotonic=answer_by
+            )
+        return SetupIntent.objects.get(pk=intent.pk)
+    if intent.latest_charge_id is not None:
+        resolve_within(
+            intent.latest_charge_id,
+            actor=_ACTOR,
+            answer_by_monotonic=answer_by,
+            returned=returned,
+        )
+    return PaymentIntent.objects.get(pk=intent.pk)
+
+
+def _intent_of(public_id: str, token: str) -> Returning | None:
+    if not 0 < len(token) <= _TOKEN_LENGTH_MAX:
+        return None
+    found: Returning | None = None
+    if (identifier := public_ids.decode(public_ids.PAYMENT_INTENT, public_id)) is not None:
+        found = PaymentIntent.objects.filter(pk=identifier).first()
+    elif (identifier := public_ids.decode(public_ids.SETUP_INTENT, public_id)) is not None:
+        found = SetupIntent.objects.filter(pk=identifier).first()
+    return found if found is not None and is_return_token(found, token) else None
+
+
+def _with_outcome(intent: Returning, status: str) -> str:
     """The merchant's URL as it was given, byte for byte, and ours behind its own parameters."""
+    kind = "setup_intent" if isinstance(intent, SetupIntent) else "payment_intent"
     outcome = [
-        ("payment_intent", intent.public_id),
-        ("payment_intent_client_secret", intent.client_secret),
+        (kind, intent.public_id),
+        (f"{kind}_client_secret", intent.client_secret),
         ("redirect_status", status),
     ]
     address, hash_sign, fragment = intent.return_url.partition("#")

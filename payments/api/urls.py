@@ -14,6 +14,7 @@ from payments.api.views import (
     payment_intents,
     payment_methods,
     refunds,
+    setup_intents,
     webhook_endpoints,
 )
 from payments.api.views.exchange import UnknownUrl
@@ -68,6 +69,11 @@ urlpatterns = [
     path(
         "v1/payment_methods/<str:public_id>/detach", payment_methods.DetachPaymentMethod.as_view()
     ),
+    path("v1/setup_intents", setup_intents.SetupIntents.as_view()),
+    path("v1/setup_intents/<str:public_id>", setup_intents.SetupIntent.as_view()),
+    path("v1/setup_intents/<str:public_id>/confirm", setup_intents.ConfirmSetupIntent.as_view()),
+    path("v1/setup_intents/<str:public_id>/cancel", setup_intents.CancelSetupIntent.as_view()),
+    path("v1/setup_attempts", setup_intents.SetupAttempts.as_view()),
     path("v1/events", events.Events.as_view()),
     path("v1/events/<str:public_id>", events.Event.as_view()),
     path("v1/account", account.OwnAccount.as_view()),

@@ -23,6 +23,8 @@ from payments.models.notification import PspNotification as PspNotification
 from payments.models.operation import Operation as Operation
 from payments.models.payment_intent import PaymentIntent as PaymentIntent
 from payments.models.refund import Refund as Refund
+from payments.models.setup_intent import SetupAttempt as SetupAttempt
+from payments.models.setup_intent import SetupIntent as SetupIntent
 from payments.models.streaming import CardVelocity as CardVelocity
 from payments.models.streaming import FailedEvent as FailedEvent
 from payments.models.streaming import StreamEntry as StreamEntry

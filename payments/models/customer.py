@@ -109,6 +109,8 @@ class PaymentMethod(WithPublicId, MerchantOwned):
         choices=[(each, each) for each in ("always", "limited", "unspecified")],
         help_text="For the merchant: no method is shown to customers here.",
     )
+    network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    """The card network's id of the customer's agreement to later payments; the latest one."""
     event_seq = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -50,7 +50,7 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     permanent_columns = (
         *("merchant_id", "livemode", "amount_minor", "currency", "intent_id", "psp_account_id"),
         *("kind", "psp_key", "charge_id", "order_id", "token", "capture_now", "final"),
-        "purchase_details",
+        *("purchase_details", "save_for", "off_session", "network_transaction_id"),
         *("ends_challenge", "actor", "request_id", "idempotency_id", "replaces_id"),
         *("requested_at", "created_at"),
     )
@@ -93,6 +93,12 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
     three_d_secure = models.CharField(max_length=16, blank=True, default="", db_default="")
     """`any` or `challenge`: it asks for 3-D Secure where the PSP would not; empty: the PSP decides.
     """
+    save_for = models.CharField(max_length=16, blank=True, default="", db_default="")
+    """`on_session` or `off_session`: a charge that keeps its method for later payments."""
+    off_session = models.BooleanField(default=False, db_default=False)
+    """A charge without the customer: the PSP is told that the merchant begins it."""
+    network_transaction_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    """What the PSP is told of the customer's earlier agreement."""
     return_url = models.CharField(max_length=2048, blank=True)
     cancellation_reason = models.CharField(max_length=32, blank=True)
     status_before = models.CharField(max_length=24, blank=True)
@@ -233,6 +239,18 @@ class Operation(WithPublicId, MerchantOwned, WithAmount, MachineModel):
                     challenge_allowed=True,
                 ),
                 name="operation_three_d_secure",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(save_for="", off_session=False, network_transaction_id="")
+                | models.Q(
+                    kind=OperationKind.AUTHORIZE.value,
+                    save_for__in=["", "on_session", "off_session"],
+                ),
+                name="operation_credential_of_a_charge",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(off_session=False) | models.Q(challenge_allowed=False),
+                name="operation_off_session_has_no_challenge",
             ),
             models.CheckConstraint(
                 condition=models.Q(amount_minor__gte=0),

@@ -17,11 +17,13 @@ from payments.objects.parts import page_of
 from payments.objects.payment_intent import PAYMENT_INTENT
 from payments.objects.payment_method import PAYMENT_METHOD
 from payments.objects.refund import REFUND
+from payments.objects.setup_intent import SETUP_ATTEMPT, SETUP_INTENT
 
 OBJECT_TYPES: Final[dict[str, ObjectType]] = {
     each.name: each
     for each in (
         *(PAYMENT_INTENT, CHARGE, REFUND, DISPUTE, CUSTOMER, PAYMENT_METHOD),
+        *(SETUP_INTENT, SETUP_ATTEMPT),
         *(BALANCE, BALANCE_TRANSACTION, EVENT, WEBHOOK_ENDPOINT, ACCOUNT),
         *(DELETED_CUSTOMER, DELETED_WEBHOOK_ENDPOINT, LINE_ITEM),
     )

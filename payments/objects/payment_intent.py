@@ -41,7 +41,7 @@ from payments.objects.parts import (
 from payments.objects.payment_method import charged_method_object
 from payments.states import INTENT_SHOWN_AS, IntentStatus
 
-_NEXT_ACTION: Final = {
+NEXT_ACTION: Final = {
     "type": always("The customer must be sent to a page.", "redirect_to_url"),
     "redirect_to_url": record(
         "The page.",
@@ -155,7 +155,7 @@ PAYMENT_INTENT: Final = ObjectType(
         "metadata": metadata(),
         "next_action": record(
             "What the customer must do; null unless `status` is `requires_action`.",
-            _NEXT_ACTION,
+            NEXT_ACTION,
             nullable=True,
             shown=False,
         ),
@@ -175,8 +175,10 @@ PAYMENT_INTENT: Final = ObjectType(
         "receipt_email": text(
             "Kept for you: no receipts are sent.", sample="ada@example.com", nullable=True
         ),
-        "setup_future_usage": text(
-            "Always null on new payments.", sample="off_session", nullable=True
+        "setup_future_usage": one_of(
+            "For which later payments the method is kept once it is charged; null: it is not.",
+            *("off_session", "on_session"),
+            nullable=True,
         ),
         "shipping": shipping_field(),
         "statement_descriptor": text(
@@ -263,13 +265,14 @@ def _method_options(intent: PaymentIntent) -> dict[str, Any]:
 
 
 def _next_action(intent: PaymentIntent) -> dict[str, Any]:
+    return redirect_to(intent.next_action_url, intent.return_url)
+
+
+def redirect_to(url: str, return_url: str) -> dict[str, Any]:
     """Where the customer must go. Never `use_stripe_sdk`: stripe.js only talks to Stripe."""
     return {
         "type": "redirect_to_url",
-        "redirect_to_url": {
-            "url": intent.next_action_url,
-            "return_url": intent.return_url or None,
-        },
+        "redirect_to_url": {"url": url, "return_url": return_url or None},
     }
 
 

@@ -26,7 +26,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 Page = Callable[..., ObjectType]
 """Declares the page of a list or of a search, for the name of an object."""
 
-_ONLY_OF_PAYMENTS: Final = 402
+_ONLY_OF_BANKS: Final = 402
 _IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
@@ -50,15 +50,18 @@ def documented(
     is_search: bool = False,
     is_empty: bool = False,
     moves_money: bool = False,
+    asks_bank: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare a handler and document it.
 
     `answers` names the object that it returns, or several of which it returns one. `example`: what
     differs in the example of the answer from that of the object. `is_empty`: a list without rows.
+    `asks_bank`: waits for the PSP, and may be declined, although no money moves.
     """
     names = (answers,) if isinstance(answers, str) else answers
     shown = OBJECT_TYPES[names[0]].example(**(example or {}))
+    waits = moves_money or asks_bank
     page = search_page_of if is_search else page_of if is_list else None
 
     def declare(handler: Handler) -> Handler:
@@ -68,34 +71,33 @@ def documented(
             summary=summary,
             tags=[handler.__module__.rpartition(".")[2]],
             request=request_body(parameters) if is_post else None,
-            parameters=_headers(is_post, moves_money)
-            + ([] if is_post else query_parameters(parameters)),
-            responses=_responses(names, page, moves_money),
+            parameters=_headers(is_post, waits) + ([] if is_post else query_parameters(parameters)),
+            responses=_responses(names, page, waits),
             examples=_examples(parameters, names[0], [] if is_empty else [shown], page),
             extensions={UNSUPPORTED: unsupported(parameters)},
         )(handler)
-        return endpoint(parameters, moves_money=moves_money)(extended)
+        return endpoint(parameters, moves_money=moves_money, waits=waits)(extended)
 
     return declare
 
 
-def _headers(is_post: bool, moves_money: bool) -> list[OpenApiParameter]:
+def _headers(is_post: bool, waits: bool) -> list[OpenApiParameter]:
     if not is_post:
         return []
-    return [_IDEMPOTENCY_KEY, _PREFER] if moves_money else [_IDEMPOTENCY_KEY]
+    return [_IDEMPOTENCY_KEY, _PREFER] if waits else [_IDEMPOTENCY_KEY]
 
 
-def _statuses(moves_money: bool) -> list[int]:
-    return [s for s in ERRORS_BY_STATUS if moves_money or s != _ONLY_OF_PAYMENTS]
+def _statuses(waits: bool) -> list[int]:
+    return [s for s in ERRORS_BY_STATUS if waits or s != _ONLY_OF_BANKS]
 
 
-def _responses(names: tuple[str, ...], page: Page | None, moves_money: bool) -> dict[int, Any]:
+def _responses(names: tuple[str, ...], page: Page | None, waits: bool) -> dict[int, Any]:
     schema: Schema = page(names[0]).schema() if page else ref(names[0])
     if len(names) > 1:
         schema = {"anyOf": [ref(name) for name in names]}
     failed = {
         status: OpenApiResponse(ref(error_name(status)), ERRORS_BY_STATUS[status])
-        for status in _statuses(moves_money)
+        for status in _statuses(waits)
     }
     return {200: OpenApiResponse(schema), **failed}
 

@@ -49,17 +49,20 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The parameters of a handler, and whether it can move money."""
+    """The parameters of a handler, whether it can move money, and whether it waits for the PSP."""
 
     parameters: Parameters
     moves_money: bool = False
+    waits: bool = False
 
 
-def endpoint(parameters: Parameters, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
+def endpoint(
+    parameters: Parameters, *, moves_money: bool = False, waits: bool = False
+) -> Callable[[Handler], Handler]:
     """Declare the parameters of a handler `(self, call, **path_ids) -> CommandResult | dict`."""
 
     def declare(handler: Handler) -> Handler:
-        handler.endpoint = Endpoint(parameters, moves_money)  # type: ignore[attr-defined]
+        handler.endpoint = Endpoint(parameters, moves_money, waits)  # type: ignore[attr-defined]
         return handler
 
     return declare
@@ -132,9 +135,10 @@ class _Exchange:
         if request.method == "POST":
             self.idempotency_key = call.idempotency_key = idempotency_key_of(request)
             merchant = identity.merchant
-            if declared.moves_money:
-                if not call.idempotency_key and merchant.idempotency_key_required:
-                    raise IdempotencyKeyRequired(missing_key_message(request))
+            needs_key = declared.moves_money and merchant.idempotency_key_required
+            if needs_key and not call.idempotency_key:
+                raise IdempotencyKeyRequired(missing_key_message(request))
+            if declared.waits:
                 wait_seconds = wait_seconds_of(request, merchant.psp_wait_ms / 1000)
                 call.answer_by_monotonic = self.arrived + wait_seconds
         call.given = declared.parameters.validate(_decoded(request))

@@ -21,6 +21,7 @@ from payments.api.views.payment_intent_parameters import (
     SEARCH_PAYMENT_INTENTS,
     UPDATE_PAYMENT_INTENT,
 )
+from payments.api.views.payment_methods import method_of
 from payments.exceptions import ResourceMissing
 from payments.objects.amount_details import LINE_ITEM, line_items_object
 from payments.objects.fields import EXAMPLE_SECOND
@@ -32,7 +33,6 @@ from payments.selectors.search import search_intents
 from payments.services import commands
 from payments.services.callers.caller import CommandRequest, CommandResult
 from payments.services.commands import Confirmation, IntentDetails
-from payments.services.commands.payment_methods import MethodDetails, NewMethod
 
 _NOT_PAID: Final = {
     "amount": 1500,
@@ -65,21 +65,6 @@ def _confirmation(call: Call) -> Confirmation:
     return Confirmation(return_url=given.get("return_url", ""), challenge_allowed=not absent)
 
 
-def _payment_method(call: Call) -> str | NewMethod:
-    """What is to be charged: the id of a method, a token, or a new method with details."""
-    data = call.given.get("payment_method_data")
-    if data is None:
-        return str(call.given.get("payment_method", ""))
-    method_type = data["type"]
-    details = MethodDetails(
-        billing_details=data.get("billing_details"),
-        metadata=data.get("metadata"),
-        allow_redisplay=data.get("allow_redisplay"),
-    )
-    token = data.get(method_type, {}).get("token", "")
-    return NewMethod(method_type=method_type, token=token, details=details)
-
-
 class PaymentIntents(MerchantView):
     """The payments of a merchant."""
 
@@ -90,7 +75,7 @@ class PaymentIntents(MerchantView):
             CommandRequest(call.caller, render=render_intent),
             amount=Money(given["amount"], given["currency"]),
             details=call.details(IntentDetails),
-            payment_method=_payment_method(call),
+            payment_method=method_of(call),
             confirmation=_confirmation(call) if given.get("confirm") else None,
         )
 
@@ -129,7 +114,7 @@ class PaymentIntent(MerchantView):
             amount_minor=given.get("amount"),
             currency=given.get("currency"),
             details=call.details(IntentDetails),
-            payment_method=_payment_method(call),
+            payment_method=method_of(call),
         )
 
 
@@ -168,7 +153,7 @@ class ConfirmPaymentIntent(MerchantView):
         return commands.confirm_intent(
             CommandRequest(call.caller, render=render_intent),
             intent_id=path_id(INTENT, public_id),
-            payment_method=_payment_method(call),
+            payment_method=method_of(call),
             confirmation=_confirmation(call),
             details=call.details(IntentDetails),
         )

@@ -137,6 +137,21 @@ def method_data(prefix: str = "") -> Parameters:
     )
 
 
+def method_of(call: Call) -> str | service.NewMethod:
+    """What a payment or setup names: the id of a method, a token, or a new method with details."""
+    data = call.given.get("payment_method_data")
+    if data is None:
+        return str(call.given.get("payment_method", ""))
+    method_type = data["type"]
+    details = service.MethodDetails(
+        billing_details=data.get("billing_details"),
+        metadata=data.get("metadata"),
+        allow_redisplay=data.get("allow_redisplay"),
+    )
+    token = data.get(method_type, {}).get("token", "")
+    return service.NewMethod(method_type=method_type, token=token, details=details)
+
+
 def _only_its_own(
     details: Mapping[str, Parameter], prefix: str
 ) -> Callable[[dict[str, Any]], None]:

@@ -18,6 +18,8 @@ from payments.models import (
     PaymentIntent,
     PspAccount,
     Refund,
+    SetupAttempt,
+    SetupIntent,
     WebhookEndpoint,
 )
 from payments.selectors.scope import Scope
@@ -71,6 +73,14 @@ class Subject:
     response: DisputeResponse | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupSubject:
+    """The rows that a command of a setup intent was about, as they now stand."""
+
+    setup_intent: SetupIntent
+    attempt: SetupAttempt | None = None
+
+
 class Render(Protocol[S]):
     """Renders the answer of one command from its subject.
 
@@ -81,6 +91,7 @@ class Render(Protocol[S]):
 
 
 Renderer = Render[Subject]
+SetupRenderer = Render[SetupSubject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ class CommandResult:
     """The rows that a command wrote, and its answer.
 
     `answer` is None without a renderer. The replay of a stored answer reads nothing else: then
-    `intent` is None.
+    there are no rows.
     """
 
     intent: PaymentIntent | None = None
@@ -111,11 +122,16 @@ class CommandResult:
     refund: Refund | None = None
     dispute: Dispute | None = None
     response: DisputeResponse | None = None
+    setup_intent: SetupIntent | None = None
+    attempt: SetupAttempt | None = None
     answer: Answer | None = None
 
     @classmethod
-    def of(cls, subject: Subject, answer: Answer | None) -> CommandResult:
+    def of(cls, subject: Subject | SetupSubject, answer: Answer | None) -> CommandResult:
         """The result about a subject."""
+        if isinstance(subject, SetupSubject):
+            setup_intent, attempt = subject.setup_intent, subject.attempt
+            return cls(setup_intent=setup_intent, attempt=attempt, answer=answer)
         return cls(
             intent=subject.intent,
             operation=subject.operation,
@@ -129,6 +145,18 @@ class CommandResult:
 def for_operation(operation: Operation, actor: str) -> Caller:
     """The caller on behalf of an operation's merchant; events name the operation's request."""
     row = Operation.objects.select_related("merchant", "psp_account").get(pk=operation.pk)
+    return Caller(
+        merchant=row.merchant,
+        livemode=row.livemode,
+        psp_account=row.psp_account,
+        actor=actor,
+        request_id=row.request_id,
+    )
+
+
+def for_setup(attempt: SetupAttempt, actor: str) -> Caller:
+    """The caller on behalf of a setup's merchant; events name the request of the attempt."""
+    row = SetupAttempt.objects.select_related("merchant", "psp_account").get(pk=attempt.pk)
     return Caller(
         merchant=row.merchant,
         livemode=row.livemode,

@@ -7,20 +7,22 @@ where an earlier run of the same request was cut off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast, overload
+from typing import Any, Concatenate, ParamSpec, overload
 from uuid import UUID
 
 from django.db import transaction
 
 from ledger.database.row_ids import new_row_id
 from ledger.database.statements import Batch
-from payments.models import Operation
+from payments.models import Operation, SetupAttempt
 from payments.services.callers.caller import (
     CommandRequest,
     CommandResult,
     Prepare,
     Prepared,
+    SetupSubject,
     Subject,
     prepared_by,
 )
@@ -30,16 +32,38 @@ from payments.services.commands.transaction import CommandTx
 from payments.services.disputes import responses
 from payments.services.idempotency import keys
 from payments.services.operations import execution
+from payments.services.operations import setups as setup_execution
+from payments.services.recovery import setups as setup_recovery
 from payments.services.recovery import sweep as recovery_sweep
 
 P = ParamSpec("P")
 
+
+@dataclass(frozen=True, slots=True)
+class EarlierAttempt:
+    """A setup attempt that an earlier run of the same request wrote and may have sent."""
+
+    attempt_id: UUID
+
+
 Written = Operation | responses.WrittenResponse | Subject
 """What a body returns: an operation or a dispute response to be sent, or, if nothing is sent, the
 subject as written."""
+SetupWritten = SetupAttempt | EarlierAttempt | SetupSubject
+"""The same of a body about a setup intent."""
 Body = Callable[Concatenate[CommandTx, P], Written]
 Verb = Callable[Concatenate[CommandRequest[Subject], P], CommandResult]
-Begun = Operation | responses.WrittenResponse | CommandResult | keys.Claim
+SetupBody = Callable[Concatenate[CommandTx, P], SetupWritten]
+SetupVerb = Callable[Concatenate[CommandRequest[SetupSubject], P], CommandResult]
+_AnyBody = Callable[Concatenate[CommandTx, P], Written | SetupWritten]
+Begun = (
+    Operation
+    | responses.WrittenResponse
+    | SetupAttempt
+    | EarlierAttempt
+    | CommandResult
+    | keys.Claim
+)
 
 
 @overload
@@ -64,12 +88,29 @@ def command(
     return _runner(body, prepare, creates_intent)
 
 
-def _runner(body: Body[P], prepare: Prepare | None, creates_intent: bool) -> Verb[P]:
+@overload
+def setup_command(body: SetupBody[P], /) -> SetupVerb[P]: ...
+@overload
+def setup_command(
+    *, prepare: Prepare | None = None, creates_intent: bool = False
+) -> Callable[[SetupBody[P]], SetupVerb[P]]: ...
+
+
+def setup_command(
+    body: Any = None, /, *, prepare: Prepare | None = None, creates_intent: bool = False
+) -> Any:
+    """`command` for a body about a setup intent."""
+    if body is None:
+        return lambda late_body: _runner(late_body, prepare, creates_intent)
+    return _runner(body, prepare, creates_intent)
+
+
+def _runner(body: _AnyBody[P], prepare: Prepare | None, creates_intent: bool) -> Any:
     @wraps(body)
-    def run(request: CommandRequest[Subject], *args: P.args, **kwargs: P.kwargs) -> CommandResult:
+    def run(request: CommandRequest[Any], *args: P.args, **kwargs: P.kwargs) -> CommandResult:
         prepared = prepared_by(prepare, request.caller, kwargs)
 
-        def write(tx: CommandTx) -> Written:
+        def write(tx: CommandTx) -> Written | SetupWritten:
             return body(tx, *args, **kwargs)
 
         begun = _begin(request, prepared, write, creates_intent=creates_intent)
@@ -82,15 +123,19 @@ def _runner(body: Body[P], prepare: Prepare | None, creates_intent: bool) -> Ver
             return _finish_earlier_run(begun, request)
         if isinstance(begun, Operation):
             return execution.execute(begun, request)
+        if isinstance(begun, SetupAttempt):
+            return setup_execution.execute_setup(begun, request)
+        if isinstance(begun, EarlierAttempt):
+            return _finish_earlier_attempt(begun.attempt_id, request)
         return responses.execute_response(begun, request)
 
-    return cast(Verb[P], run)
+    return run
 
 
 def _begin(
-    request: CommandRequest[Subject],
+    request: CommandRequest[Any],
     prepared: Prepared,
-    write: Callable[[CommandTx], Written],
+    write: Callable[[CommandTx], Written | SetupWritten],
     *,
     creates_intent: bool = False,
     challenge_ended: bool = False,
@@ -115,7 +160,7 @@ def _begin(
             challenge_ended=challenge_ended,
         )
         written = write(tx)
-        if isinstance(written, Subject):
+        if isinstance(written, Subject | SetupSubject):
             return _answer_at_once(written, claim, request)
     return written
 
@@ -130,7 +175,7 @@ def _taken_over(claim: keys.Claim | None, operation_id: UUID, new_intent_id: UUI
 
 
 def _answer_at_once(
-    subject: Subject, claim: keys.Claim | None, request: CommandRequest[Subject]
+    subject: Subject | SetupSubject, claim: keys.Claim | None, request: CommandRequest[Any]
 ) -> CommandResult:
     batch, key = Batch(), claim.row if claim is not None else None
     answer = keys.answer_under_key(batch, key, subject, request.caller, request.render)
@@ -148,3 +193,14 @@ def _finish_earlier_run(claim: keys.Claim, request: CommandRequest[Subject]) -> 
             operation_id, actor=caller.actor, answer_by_monotonic=caller.answer_by_monotonic
         )
     return execution.result_as_it_stands(operation_id, request)
+
+
+def _finish_earlier_attempt(
+    attempt_id: UUID, request: CommandRequest[SetupSubject]
+) -> CommandResult:
+    """Look up a setup attempt that an earlier run left, and answer from it."""
+    caller = request.caller
+    setup_recovery.resolve_setup_within(
+        attempt_id, actor=caller.actor, answer_by_monotonic=caller.answer_by_monotonic
+    )
+    return setup_execution.setup_as_it_stands(attempt_id, request)

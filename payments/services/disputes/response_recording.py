@@ -13,7 +13,7 @@ from django.db import transaction
 
 from ledger.database.statements import Batch
 from payments.clock import now_utc
-from payments.models import Dispute, DisputeResponse, IdempotencyKey, PaymentIntent
+from payments.models import Dispute, DisputeResponse, PaymentIntent
 from payments.objects.dispute import dispute_object
 from payments.services.callers.caller import Caller, CommandResult, Renderer, Subject
 from payments.services.disputes.effects import next_reminder
@@ -82,7 +82,7 @@ def record_response(
             if result.dispute is not None:
                 record_statement(intent, row.charge, dispute, result.dispute, caller)
         if response.status == ResponseStatus.NOT_SENT and renderer is not None:
-            _reopen_key(key)
+            keys.reopen(key)
             renderer = None
         subject = Subject(intent=intent, dispute=dispute, response=response)
         batch = Batch()
@@ -140,10 +140,3 @@ def _write_answered(
         events = events_of(intent, [EventDraft("charge.dispute.updated", shown, previous)], caller)
         batch.update(intent, ("event_seq", "updated_at")).insert(*events)
     batch.execute()
-
-
-def _reopen_key(key: IdempotencyKey | None) -> None:
-    """Let the same request come again at once, for nothing was sent."""
-    if key is not None and key.answer_status is None:
-        key.lease_until = now_utc()
-        key.save(update_fields=["lease_until"])

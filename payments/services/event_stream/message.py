@@ -23,6 +23,7 @@ _SECRETS: Final = ("client_secret",)
 """Lets a customer confirm a payment; consumers of the stream must not."""
 SUBJECTS: Final = {
     "payment_intent": public_ids.PAYMENT_INTENT,
+    "setup_intent": public_ids.SETUP_INTENT,
     "customer": public_ids.CUSTOMER,
     "payment_method": public_ids.PAYMENT_METHOD,
     "webhook_endpoint": public_ids.WEBHOOK_ENDPOINT,

@@ -21,7 +21,7 @@ from ledger.database.statements import (
 from payments import public_ids
 from payments.clock import now_utc
 from payments.exceptions import IdempotencyKeyInUse, IdempotencyKeyReused
-from payments.models import DisputeResponse, IdempotencyKey, Operation
+from payments.models import DisputeResponse, IdempotencyKey, Operation, SetupAttempt
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Answer, Caller, Render
 from payments.states import OPERATION_OPEN, OperationStatus
@@ -98,12 +98,19 @@ def put_answer(batch: Batch, row: IdempotencyKey, answer: Answer) -> Answer:
     return answer
 
 
-def lock_key(operation: Operation | DisputeResponse) -> IdempotencyKey | None:
+def lock_key(operation: Operation | DisputeResponse | SetupAttempt) -> IdempotencyKey | None:
     """Lock the key that an operation works for; None if it has none, or lost it to a later one."""
     if operation.idempotency_id is None:
         return None
     row = IdempotencyKey.objects.select_for_update().filter(pk=operation.idempotency_id).first()
     return row if row is not None and row.operation_id == operation.id else None
+
+
+def reopen(row: IdempotencyKey | None) -> None:
+    """Let the same request come again at once, for nothing was sent; the row must be locked."""
+    if row is not None and row.answer_status is None:
+        row.lease_until = now_utc()
+        row.save(update_fields=["lease_until"])
 
 
 def stored_answer(row: IdempotencyKey) -> Answer:

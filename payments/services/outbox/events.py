@@ -8,15 +8,23 @@ from typing import Any
 
 from ledger.database.row_ids import new_row_id
 from payments.event_types import EVENT_TYPES
-from payments.models import Customer, Event, PaymentIntent, PaymentMethod, WebhookEndpoint
+from payments.models import (
+    Customer,
+    Event,
+    PaymentIntent,
+    PaymentMethod,
+    SetupIntent,
+    WebhookEndpoint,
+)
 from payments.public_ids import created_at_of
 from payments.services.callers.caller import Caller
 from payments.services.outbox import relay_wakeup
 
-Aggregate = PaymentIntent | Customer | PaymentMethod | WebhookEndpoint
+Aggregate = PaymentIntent | SetupIntent | Customer | PaymentMethod | WebhookEndpoint
 
 AGGREGATE_TYPES = {
     PaymentIntent: "payment_intent",
+    SetupIntent: "setup_intent",
     Customer: "customer",
     PaymentMethod: "payment_method",
     WebhookEndpoint: "webhook_endpoint",

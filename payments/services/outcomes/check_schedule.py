@@ -15,8 +15,9 @@ from payments.services.jobs import wakeups
 from payments.states import OperationStatus
 from psp_adapters.contract.disputes import DisputeResult
 from psp_adapters.contract.operations import Outcome, PspResult
+from psp_adapters.contract.setups import SetupResult
 
-R = TypeVar("R", PspResult, DisputeResult)
+R = TypeVar("R", PspResult, DisputeResult, SetupResult)
 
 # Seconds until the next look-up, by the number made so far; then hourly (reliability rule 5.3).
 CHECK_SCHEDULE_SECONDS: Final = (2, 5, 10, 20, 40, 120, 600, 3600)

@@ -9,7 +9,10 @@ from uuid import UUID
 from django.conf import settings
 
 from payments import public_ids
-from payments.models import PaymentIntent
+from payments.models import PaymentIntent, SetupIntent
+
+Returning = PaymentIntent | SetupIntent
+"""What a customer comes back to after a challenge."""
 
 
 def reference_of(operation_id: UUID) -> str:
@@ -22,17 +25,17 @@ def operation_id_of(reference: str) -> UUID | None:
     return public_ids.decode(public_ids.OPERATION, reference)
 
 
-def return_link(intent: PaymentIntent) -> str:
+def return_link(intent: Returning) -> str:
     """The URL of the intent's return page, with a token that only the PSP and the customer get."""
     token = _token(intent)
     return f"{settings.PUBLIC_BASE_URL}/return/{intent.public_id}?token={token}"
 
 
-def is_return_token(intent: PaymentIntent, token: str) -> bool:
+def is_return_token(intent: Returning, token: str) -> bool:
     """Does the token belong to the intent? Compared in constant time."""
     return hmac.compare_digest(_token(intent).encode(), token.encode())
 
 
-def _token(intent: PaymentIntent) -> str:
+def _token(intent: Returning) -> str:
     """Derived, so that the client secret itself never travels in a URL of the PSP."""
     return sha256(f"return:{intent.client_secret}".encode()).hexdigest()[:40]

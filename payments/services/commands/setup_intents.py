@@ -1,0 +1,368 @@
+"""Creates, changes, confirms and cancels setup intents: a payment method is kept for later.
+
+No money moves. A method is verified with the PSP account of its token, and can only be charged
+there. Lock order: idempotency key, setup intent, attempt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from ledger.database.statements import Batch
+from payments import public_ids
+from payments.clock import now_utc
+from payments.exceptions import InvalidParameter, OperationUnderWay, SetupRefused
+from payments.metadata import merged_metadata
+from payments.models import PaymentMethod, SetupAttempt, SetupIntent
+from payments.objects.payment_method import payment_method_snapshot
+from payments.objects.setup_intent import setup_intent_object
+from payments.public_ids import created_at_of
+from payments.selectors.scope import SETUP_INTENT, refuse_missing
+from payments.selectors.setups import setup_intents
+from payments.services.callers.caller import Caller, SetupSubject
+from payments.services.commands.intent_details import customer_id_of
+from payments.services.commands.payment_methods import (
+    NewMethod,
+    named_payment_method,
+    prepared_method,
+)
+from payments.services.commands.run import EarlierAttempt, setup_command
+from payments.services.commands.setup_checks import (
+    default_types,
+    require_keepable,
+    require_return_url,
+    require_types,
+    three_d_secure_of,
+)
+from payments.services.commands.transaction import CommandTx
+from payments.services.idempotency import keys
+from payments.services.outbox.events import EventDraft, events_of
+from payments.services.outcomes.setups import ATTEMPT_FIELDS, SETUP_FIELDS, withdraw
+from payments.services.psp_gateway.references import return_link
+from payments.services.recovery import setups as recovery
+from payments.states import SETUP_ATTEMPT_OPEN, SetupAttemptStatus, SetupStatus
+
+_WAITING: Final = frozenset(
+    {SetupStatus.REQUIRES_PAYMENT_METHOD, SetupStatus.REQUIRES_CONFIRMATION}
+)
+_ALWAYS_CHANGEABLE: Final = frozenset({"description", "metadata"})
+_DETAILS: Final = (
+    *("description", "metadata", "payment_method_types", "automatic_payment_methods"),
+    *("payment_method_options", "return_url"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupDetails:
+    """What a merchant says about a setup intent; None means not given."""
+
+    customer: str | None = None
+    description: str | None = None
+    metadata: dict[str, str] | None = None
+    payment_method_types: list[str] | None = None
+    automatic_payment_methods: dict[str, Any] | None = None
+    payment_method_options: dict[str, dict[str, Any]] | None = None
+    """Merged into what is there, option by option."""
+    return_url: str | None = None
+
+
+Written = SetupAttempt | EarlierAttempt | SetupSubject
+
+
+def _prepare_confirmation(
+    caller: Caller, *, setup_intent_id: UUID, payment_method: str | NewMethod = "", **_others: Any
+) -> PaymentMethod | None:
+    """The method named, after a look-up of an open challenge: it may have been completed."""
+    method = named_payment_method(caller, payment_method=payment_method)
+    challenged = setup_intents(caller.scope).filter(
+        pk=setup_intent_id, status=SetupStatus.REQUIRES_ACTION
+    )
+    attempt_id = challenged.values_list("latest_attempt_id", flat=True).first()
+    if attempt_id is not None:
+        recovery.resolve_setup_within(
+            attempt_id, actor=caller.actor, answer_by_monotonic=caller.answer_by_monotonic
+        )
+    return method
+
+
+@setup_command(prepare=named_payment_method, creates_intent=True)
+def create_setup_intent(
+    tx: CommandTx,
+    *,
+    usage: str,
+    details: SetupDetails,
+    payment_method: str | NewMethod = "",
+    confirm: bool = False,
+) -> Written:
+    """Create a setup intent and, with `confirm`, verify its method in the same request.
+
+    A repeat with the same key never makes a second one. Raises ResourceMissing, InvalidParameter
+    and the refusals of the key.
+    """
+    if tx.earlier_intent_id is not None:
+        setup = _locked(tx.caller, tx.earlier_intent_id)
+        return _earlier_attempt(tx) or _try_again(tx, setup)
+    method, batch = prepared_method(tx.prepared), Batch()
+    setup = _new_setup(tx, usage, details, method)
+    if method is not None and method._state.adding:
+        batch.insert(method)
+    created = EventDraft("setup_intent.created", setup_intent_object(setup))
+    events = events_of(setup, [created], tx.caller)
+    if not confirm:
+        batch.insert(setup).insert(*events).execute()
+        return SetupSubject(setup_intent=setup)
+    return _attempt(tx, setup, method or _own_method(setup), batch.insert(*events))
+
+
+@setup_command(prepare=named_payment_method)
+def update_setup_intent(
+    tx: CommandTx,
+    *,
+    setup_intent_id: UUID,
+    details: SetupDetails,
+    payment_method: str | NewMethod = "",
+) -> SetupSubject:
+    """Change what is to be kept, before it is; description and metadata at any time.
+
+    Raises SetupRefused, InvalidParameter and ResourceMissing.
+    """
+    setup = _locked(tx.caller, setup_intent_id)
+    method = prepared_method(tx.prepared)
+    given = {name for name in details.__slots__ if getattr(details, name) is not None}
+    if setup.status not in _WAITING and (method is not None or not given <= _ALWAYS_CHANGEABLE):
+        raise _refused(setup, "change this setup, except its description and metadata,")
+    batch = Batch()
+    _apply(setup, details, tx.caller)
+    if method is not None:
+        require_keepable(method, setup)
+        if method._state.adding:
+            batch.insert(method)
+        setup.payment_method_id = method.id
+        if setup.status == SetupStatus.REQUIRES_PAYMENT_METHOD:
+            setup.await_confirmation()
+    setup.updated_at = now_utc()
+    batch.update(setup, tuple(dict.fromkeys((*SETUP_FIELDS, *_DETAILS)))).execute()
+    return SetupSubject(setup_intent=setup)
+
+
+@setup_command(prepare=_prepare_confirmation)
+def confirm_setup_intent(
+    tx: CommandTx,
+    *,
+    setup_intent_id: UUID,
+    details: SetupDetails,
+    payment_method: str | NewMethod = "",
+) -> Written:
+    """Verify the method at the PSP; after a decline another one may be tried.
+
+    While the customer is at a challenge, another method replaces the open attempt. Raises
+    SetupRefused, OperationUnderWay (repeat later), InvalidParameter and the refusals of the key.
+    """
+    setup = _locked(tx.caller, setup_intent_id)
+    earlier = _earlier_attempt(tx)
+    if earlier is not None:
+        return earlier
+    method, batch = prepared_method(tx.prepared), Batch()
+    _require_not_under_way(setup)
+    at_challenge = setup.status == SetupStatus.REQUIRES_ACTION
+    if not (setup.status in _WAITING or (at_challenge and method is not None)):
+        raise _refused(setup, "confirm this setup")
+    _apply(setup, details, tx.caller)
+    chosen = method or _own_method(setup)
+    if at_challenge:
+        require_keepable(chosen, setup)  # Refused before the challenge is given up.
+        _withdraw_open(setup, batch)
+    if chosen._state.adding:
+        batch.insert(chosen)
+    return _attempt(tx, setup, chosen, batch)
+
+
+@setup_command
+def cancel_setup_intent(tx: CommandTx, *, setup_intent_id: UUID, reason: str = "") -> SetupSubject:
+    """Cancel a setup intent: nothing will be kept, even if the customer completes a challenge.
+
+    Raises SetupRefused, and OperationUnderWay (repeat later).
+    """
+    setup, batch = _locked(tx.caller, setup_intent_id), Batch()
+    _require_not_under_way(setup)
+    if setup.status not in (*_WAITING, SetupStatus.REQUIRES_ACTION):
+        raise _refused(setup, "cancel this setup")
+    if setup.status == SetupStatus.REQUIRES_ACTION:
+        _withdraw_open(setup, batch)
+    setup.cancel(at=now_utc(), reason=reason)
+    setup.next_action_url = ""
+    setup.updated_at = now_utc()
+    draft = EventDraft("setup_intent.canceled", setup_intent_object(setup))
+    batch.insert(*events_of(setup, [draft], tx.caller)).update(setup, SETUP_FIELDS).execute()
+    return SetupSubject(setup_intent=setup)
+
+
+def _try_again(tx: CommandTx, setup: SetupIntent) -> SetupAttempt:
+    """A new attempt of a setup intent whose creation with `confirm` reached no PSP."""
+    method, batch = setup.payment_method, Batch()
+    if method is None:
+        method = prepared_method(tx.prepared) or _own_method(setup)
+        if method._state.adding:
+            batch.insert(method)
+    return _attempt(tx, setup, method, batch)
+
+
+def _new_setup(
+    tx: CommandTx, usage: str, details: SetupDetails, method: PaymentMethod | None
+) -> SetupIntent:
+    caller, created_at = tx.caller, created_at_of(tx.new_intent_id)
+    setup = SetupIntent(
+        id=tx.new_intent_id,
+        merchant_id=caller.merchant.id,
+        livemode=caller.livemode,
+        psp_account_id=caller.psp_account.id,
+        usage=usage,
+        payment_method_types=default_types(caller.psp_account.id),
+        idempotency_key=caller.idempotency_key,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+    setup.client_secret = f"{setup.public_id}{public_ids.CLIENT_HALF}{secrets.token_urlsafe(18)}"
+    _apply(setup, details, caller)
+    if method is not None:
+        require_keepable(method, setup)
+        setup.payment_method_id = method.id
+        setup.await_confirmation()
+    return setup
+
+
+def _apply(setup: SetupIntent, details: SetupDetails, caller: Caller) -> None:
+    """Set what was given on the (unsaved or locked) setup intent."""
+    if details.description is not None:
+        setup.description = details.description
+    if details.return_url is not None:
+        setup.return_url = details.return_url
+    if details.metadata is not None:
+        setup.metadata = merged_metadata(setup.metadata, details.metadata)
+    if details.customer is not None:
+        setup.customer_id = customer_id_of(caller, details.customer) if details.customer else None
+    if details.payment_method_types is not None:
+        setup.payment_method_types = details.payment_method_types
+        setup.automatic_payment_methods = None
+    require_types(setup)
+    if details.automatic_payment_methods is not None:
+        enabled = details.automatic_payment_methods["enabled"]
+        always = {"allow_redirects": "always"} if enabled else {}
+        setup.automatic_payment_methods = always | details.automatic_payment_methods
+    for method_type, options in (details.payment_method_options or {}).items():
+        kept = setup.payment_method_options
+        setup.payment_method_options = kept | {method_type: kept.get(method_type, {}) | options}
+
+
+def _attempt(
+    tx: CommandTx, setup: SetupIntent, method: PaymentMethod, batch: Batch
+) -> SetupAttempt:
+    """Write the attempt, the started setup intent and everything that the batch holds."""
+    require_keepable(method, setup)
+    require_return_url(method, setup)
+    three_d_secure = three_d_secure_of(setup, method)
+    if setup.status == SetupStatus.PROCESSING:
+        raise ValueError("one attempt at a time")
+    identifier, caller = tx.operation_id, tx.caller
+    created_at = created_at_of(identifier)
+    lease_until = created_at + timedelta(seconds=keys.LEASE_SECONDS)
+    attempt = SetupAttempt(
+        id=identifier,
+        merchant_id=setup.merchant_id,
+        livemode=setup.livemode,
+        setup_intent_id=setup.id,
+        psp_account_id=setup.psp_account_id,
+        psp_key=public_ids.encode(public_ids.SETUP_ATTEMPT, identifier),
+        payment_method_id=method.id,
+        customer_id=setup.customer_id,
+        payment_method_details=payment_method_snapshot(method),
+        token=method.token,
+        usage=setup.usage,
+        three_d_secure=three_d_secure,
+        return_url=return_link(setup),
+        actor=caller.actor,
+        request_id=caller.request_id,
+        idempotency_id=tx.idempotency_id,
+        lease_until=lease_until,
+        next_check_at=lease_until,
+        created_at=created_at,
+    )
+    setup.start()
+    setup.payment_method_id = method.id
+    setup.latest_attempt_id = attempt.id
+    setup.next_action_url = ""
+    setup.updated_at = now_utc()
+    if setup._state.adding:
+        batch.insert(setup)
+    else:
+        batch.update(setup, tuple(dict.fromkeys((*SETUP_FIELDS, *_DETAILS))))
+    batch.insert(attempt).execute()
+    return attempt
+
+
+def _own_method(setup: SetupIntent) -> PaymentMethod:
+    method = setup.payment_method
+    if method is None:
+        raise InvalidParameter(
+            "You cannot confirm this SetupIntent because it's missing a payment method. Pass "
+            "payment_method, or update the SetupIntent with one first.",
+            param="payment_method",
+            code="parameter_missing",
+        )
+    return method
+
+
+def _withdraw_open(setup: SetupIntent, batch: Batch) -> None:
+    """Give up the open challenge. No money moves, so the PSP need not be told."""
+    rows = SetupAttempt.objects.select_for_update().filter(setup_intent_id=setup.id)
+    attempt = rows.get(status__in=sorted(SETUP_ATTEMPT_OPEN))
+    withdraw(attempt)
+    # Written at once: only one attempt of a setup intent may be open.
+    Batch().update(attempt, ATTEMPT_FIELDS).execute()
+
+
+def _earlier_attempt(tx: CommandTx) -> EarlierAttempt | None:
+    """The attempt that an earlier run of this request wrote, unless it was never sent."""
+    claim = tx.claim
+    if claim is None or claim.fresh:
+        return None
+    rows = SetupAttempt.objects.filter(idempotency_id=tx.idempotency_id)
+    earlier = rows.exclude(status=SetupAttemptStatus.NOT_SENT).first()
+    if earlier is None:
+        return None
+    keys.take_over(claim, operation_id=earlier.id, intent_id=claim.row.intent_id)
+    return EarlierAttempt(earlier.id)
+
+
+def _locked(caller: Caller, setup_intent_id: UUID) -> SetupIntent:
+    """The caller's setup intent, locked until the transaction ends; raises ResourceMissing."""
+    rows = setup_intents(caller.scope).select_for_update(of=("self",))
+    setup = rows.filter(pk=setup_intent_id).first()
+    if setup is None:
+        refuse_missing(SETUP_INTENT, public_ids.encode(public_ids.SETUP_INTENT, setup_intent_id))
+    return setup
+
+
+def _require_not_under_way(setup: SetupIntent) -> None:
+    if setup.status == SetupStatus.PROCESSING:
+        raise OperationUnderWay(
+            f"An attempt of {setup.public_id} is being processed by the payment provider. "
+            "Please try the same request again shortly."
+        )
+
+
+def _refused(setup: SetupIntent, what: str) -> SetupRefused:
+    hint = ""
+    if setup.status == SetupStatus.REQUIRES_ACTION:
+        hint = (
+            " Send the customer to next_action[redirect_to_url][url], confirm with another "
+            "payment_method, or cancel it."
+        )
+    return SetupRefused(
+        f"You cannot {what} because it has a status of {setup.status}.{hint}",
+        setup_intent=setup_intent_object(setup),
+    )
